@@ -1,0 +1,106 @@
+"""QMP's vocabulary: commands, replies and events as values, and QEMU's spelling of JSON.
+
+The words are those of QEMU's docs/interop/qmp-spec.rst. Nothing here reads or writes a socket.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+__all__ = ["JSON", "ErrorReply", "Event", "Execute", "QEMUVersion", "Reply", "ReturnReply", "encode"]
+
+# A decoded JSON value. The edge where Any is allowed: whoever receives one makes a dataclass of it at once.
+JSON: TypeAlias = Any
+
+
+class QEMUVersion(NamedTuple):
+    """QEMU's version as its greeting states it (qapi/control.json, VersionTriple)."""
+
+    major: int
+    minor: int
+    micro: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.micro}"
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """A command to QEMU (qmp-spec.rst, "Issuing Commands")."""
+
+    command: str
+    arguments: Mapping[str, JSON] = field(default_factory=dict)
+
+    def to_wire(self) -> bytes:
+        """Give the command as the shortest QMP line: QEMU reads its monitor one byte at a time."""
+        body = '{"execute":' + encode(self.command, compact=True)
+        if self.arguments:
+            body += ',"arguments":' + encode(dict(self.arguments), compact=True)
+        return (body + "}\n").encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnReply:
+    """A command that succeeded (qmp-spec.rst, "Success")."""
+
+    value: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """A command that failed (qmp-spec.rst, "Error")."""
+
+    error_class: str
+    desc: str
+
+
+Reply: TypeAlias = ReturnReply | ErrorReply
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An asynchronous message (qmp-spec.rst, "Asynchronous events")."""
+
+    name: str
+    data: Mapping[str, JSON] = field(default_factory=dict)
+
+
+_SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPED = re.compile(r'[^ !#-\[\]-~]')
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    if char in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[char]
+    code = ord(char)
+    if code > 0xFFFF:
+        code -= 0x10000
+        return f"\\u{0xD800 + (code >> 10):04X}\\u{0xDC00 + (code & 0x3FF):04X}"
+    return f"\\u{code:04X}"
+
+
+def encode(value: JSON, *, compact: bool = False) -> str:
+    """Spell a JSON value as QEMU's json-writer does: ASCII, upper-case hex, `%.17g`, a blank behind `:` and `,`.
+
+    `compact` leaves those blanks out; the value reads the same.
+    """
+    comma, colon = (",", ":") if compact else (", ", ": ")
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float():
+            return f"{value:.17g}"
+        case str():
+            return '"' + _ESCAPED.sub(_escape, value) + '"'
+        case list() | tuple():
+            return "[" + comma.join(encode(item, compact=compact) for item in value) + "]"
+        case Mapping():
+            members = (f"{encode(key)}{colon}{encode(item, compact=compact)}" for key, item in value.items())
+            return "{" + comma.join(members) + "}"
+    raise TypeError(f"not a JSON value: {type(value).__name__}")
