@@ -1,0 +1,62 @@
+"""Where QEMU's messages end and what they are, told from their first bytes (qmp-spec.rst, "Output").
+
+QEMU writes a message as one line, or over many lines in pretty mode (`-qmp-pretty`); a line break never stands inside a JSON
+string. The order of keys is that of QEMU 5.2 to 11.1; what begins otherwise is parsed by whoever asks.
+"""
+
+import json
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from shim.qmp import JSON
+
+__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of"]
+
+
+class Kind(Enum):
+    EVENT = auto()
+    REPLY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How one monitor writes.
+
+    end: the last bytes of each message, found nowhere else. event, replies: how messages begin.
+    """
+
+    end: bytes
+    event: bytes
+    replies: tuple[bytes, ...]
+
+    def find_end(self, data: bytes, start: int) -> int:
+        """Give the position behind the message that begins at `start`, or 0 if it is not whole."""
+        found = data.find(self.end, start)
+        return found + len(self.end) if found >= 0 else 0
+
+    def kind(self, data: bytes, start: int, end: int) -> Kind:
+        if data.startswith(self.event, start):
+            return Kind.EVENT
+        if data.startswith(self.replies, start):
+            return Kind.REPLY
+        return Kind.EVENT if "event" in parse(data[start:end]) else Kind.REPLY
+
+    def is_reply_begun(self, data: bytes) -> bool:
+        """Tell whether an unfinished message is surely a reply."""
+        return data.startswith(self.replies)
+
+
+_REPLY_KEYS = ("return", "error", "id")
+LINES = Layout(b"\n", b'{"timestamp"', tuple(f'{{"{key}"'.encode() for key in _REPLY_KEYS))
+_OPEN = b"{\r\n    "
+PRETTY = Layout(b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS))
+
+
+def layout_of(greeting: bytes) -> Layout:
+    """Tell the layout from a whole or begun greeting: only a pretty one has a line of one brace."""
+    return PRETTY if greeting.startswith(b"{\r\n") else LINES
+
+
+def parse(message: bytes) -> JSON:
+    """Decode one message. Raises ValueError for what is no JSON."""
+    return json.loads(message)

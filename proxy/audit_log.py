@@ -1,0 +1,40 @@
+"""The audit log as a file of JSON Lines: one record, one write."""
+
+import os
+
+from proxy.errors import AuditError
+from shim.audit import AuditRecord, to_json
+
+__all__ = ["AuditLog"]
+
+
+class AuditLog:
+    """Append records to a file. Several processes can share it: a record is one write to a file opened for appending.
+
+    sync: each record is on the disk before `write` returns.
+    """
+
+    def __init__(self, path: str, *, sync: bool = False) -> None:
+        """Raises AuditError if the file cannot be opened."""
+        try:
+            # The log tells tags and programs of all users of the VM: like a system log, it is its owner's only.
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise AuditError(path, exc.strerror or str(exc)) from exc
+        self._path = path
+        self._sync = sync
+
+    def write(self, record: AuditRecord) -> None:
+        """Write one record. Raises AuditError if it is not all there."""
+        line = to_json(record).encode("ascii") + b"\n"
+        try:
+            written = os.write(self._fd, line)
+            if self._sync:
+                os.fsync(self._fd)
+        except OSError as exc:
+            raise AuditError(self._path, exc.strerror or str(exc)) from exc
+        if written < len(line):
+            raise AuditError(self._path, f"only {written} of {len(line)} bytes were written; is the disk full?")
+
+    def close(self) -> None:
+        os.close(self._fd)

@@ -1,0 +1,221 @@
+"""Where the commands of a QMP client end, and what QEMU would say to what is none.
+
+The rules are those of QEMU 7.2's qobject/json-streamer.c: one JSON value follows the other, with no need of line ends; a
+byte that fits no token is answered at once and forgets the value it stands in, so that what is left of that value is
+often answered once more.
+
+A read that holds whole commands is given to Python's json. All else goes through the lexer, which looks at each byte
+once however the stream is cut; a value it found whole is decoded once.
+"""
+
+import re
+from dataclasses import dataclass
+
+from proxy.dialect import DialectError, decode, measure, plain_text, scan, stray
+from proxy.lexer import SKIPPED, STRAY, Lexer
+from shim.qmp import JSON
+
+__all__ = ["MAX_BLANK_BYTES", "QEMU_LIMITS", "Command", "CommandFramer", "Limits", "Malformed"]
+
+# Blanks between commands may be kept for the next one; h11 keeps none. A client that only sends blanks costs no memory.
+MAX_BLANK_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A JSON object a client sent.
+
+    `raw` is it as it came, with the blanks before it, and with those behind it if they end the same read.
+    """
+
+    raw: bytes
+    message: dict[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What QEMU answers with a GenericError that has no id; `desc` is its text."""
+
+    desc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one value may be made of (qobject/json-streamer.c)."""
+
+    token_bytes: int  # of all tokens; blanks do not count
+    tokens: int
+    nesting: int
+
+
+QEMU_LIMITS = Limits(token_bytes=64 << 20, tokens=2 << 20, nesting=1 << 10)
+
+_BLANKS = re.compile(rb"[ \t\r\n]*+")
+_TEXT_BLANKS = re.compile(r"[ \t\r\n]*+")
+_LINE_ENDS = frozenset(("", "\n", "\r\n"))
+
+_BRACES = {b"{": 1, b"}": -1}
+_BRACKETS = {b"[": 1, b"]": -1}
+
+
+class CommandFramer:
+    """Cuts what a client sends into commands, and words QEMU's errors for the rest.
+
+    At the end of the stream drop the framer: QEMU does not answer half a value.
+    """
+
+    def __init__(self, limits: Limits = QEMU_LIMITS) -> None:
+        self._limits = limits
+        # A value of no more bytes cannot exceed the limits, nesting apart.
+        self._harmless_bytes = min(limits.token_bytes - 1, limits.tokens)
+        self._shallow_chars = 2 * limits.nesting
+        self._lexer = Lexer(limits.token_bytes)
+        self._blanks = b""  # since the last command
+        self._held = bytearray()  # of the value at hand, from earlier pieces
+        self._is_harmless = True  # what is held and the piece at hand together
+        self._forget_value()
+
+    def receive_data(self, data: bytes) -> list[Command | Malformed]:
+        """Take what the client sent next; give what it completes, in order, each as early as QEMU answers it."""
+        found: list[Command | Malformed] = []
+        at = 0
+        if not self._held and self._lexer.state == "start" and len(data) <= self._harmless_bytes:
+            at = self._receive_whole(data, found)
+        if at < len(data):
+            self._receive_piece(data, at, found)
+        return found
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes held of a value that is not complete; QEMU limits its tokens, but not the blanks between them."""
+        return len(self._held)
+
+    def _receive_whole(self, data: bytes, found: list[Command | Malformed]) -> int:
+        text = plain_text(data)
+        if text is None:
+            return 0
+        size = len(text)
+        at = chars = 0
+        begin = _blanks_end(text, 0)
+        while begin < size and text[begin] == "{":
+            try:
+                message, end = scan(text, begin)
+            except DialectError:
+                break
+            if end - begin > self._shallow_chars and self._may_nest_too_deep(text, begin, end):
+                break
+            begin = _blanks_end(text, end)
+            if begin == size:
+                found.append(self._command(data[at:], message))
+                return len(data)
+            raw = data[at : at + (end - chars if size == len(data) else len(text[chars:end].encode()))]
+            found.append(self._command(raw, message))
+            at, chars = at + len(raw), end
+        return at
+
+    def _may_nest_too_deep(self, text: str, begin: int, end: int) -> bool:
+        return text.count("{", begin, end) + text.count("[", begin, end) > self._limits.nesting
+
+    def _receive_piece(self, data: bytes, at: int, found: list[Command | Malformed]) -> None:
+        self._watch_limits(len(data) - at)
+        mark = at  # behind what is done with
+        for kind, end, length in self._lexer.tokens(data, at):
+            if kind is SKIPPED:
+                mark = end
+                continue
+            mark = self._pass_blanks(data, mark, end - length)
+            desc = None if kind is STRAY else self._count(kind, length)
+            if kind is not STRAY and desc is None and self._is_open():
+                continue
+            source = b"".join((self._held, data[mark:end]))
+            mark = end
+            self._forget_value()
+            if kind is STRAY:
+                found.append(_malformed(stray(source[-length:])))
+            elif desc is not None:
+                found.append(_malformed(desc))
+            else:
+                mark = self._conclude(source, data, end, found)
+        self._hold(data, mark)
+
+    def _conclude(self, source: bytes, data: bytes, end: int, found: list[Command | Malformed]) -> int:
+        try:
+            message = decode(source)
+        except DialectError as exc:
+            found.append(_malformed(str(exc)))
+            return end
+        if not isinstance(message, dict):
+            found.append(_malformed("QMP input must be a JSON object"))
+            return end
+        behind = _BLANKS.match(data, end)
+        if behind and behind.end() == len(data):
+            source += data[end:]
+            end = len(data)
+        found.append(self._command(source, message))
+        return end
+
+    def _command(self, raw: bytes, message: dict[str, JSON]) -> Command:
+        if self._blanks:
+            raw, self._blanks = self._blanks + raw, b""
+        return Command(raw, message)
+
+    def _pass_blanks(self, data: bytes, mark: int, begin: int) -> int:
+        if self._tokens or self._held:
+            return mark
+        if begin > mark and len(self._blanks) < MAX_BLANK_BYTES:
+            self._blanks += data[mark : min(begin, mark + MAX_BLANK_BYTES - len(self._blanks))]
+        return begin
+
+    def _hold(self, data: bytes, mark: int) -> None:
+        if self._lexer.state == "recovery":
+            return
+        mark = self._pass_blanks(data, mark, len(data) - self._lexer.length)
+        if mark < len(data):
+            self._held += data[mark:]
+
+    # -- Counting
+
+    def _forget_value(self) -> None:
+        self._held.clear()
+        self._braces = self._brackets = 0
+        self._tokens = self._token_bytes = 0
+        self._lexer.sees_all = True
+
+    def _watch_limits(self, new_bytes: int) -> None:
+        self._is_harmless = len(self._held) + new_bytes <= self._harmless_bytes
+        if not self._is_harmless and not self._lexer.sees_all:
+            self._lexer.sees_all = True
+            whole = len(self._held) - self._lexer.length
+            self._tokens, self._token_bytes = measure(bytes(self._held[:whole]))
+
+    def _count(self, kind: bytes, length: int) -> str | None:
+        self._braces += _BRACES.get(kind, 0)
+        self._brackets += _BRACKETS.get(kind, 0)
+        self._tokens += 1
+        self._token_bytes += length
+        # QEMU has a NUL behind each token when it looks.
+        if self._token_bytes + 1 > self._limits.token_bytes:
+            return "JSON token size limit exceeded"
+        if self._tokens > self._limits.tokens:
+            return "JSON token count limit exceeded"
+        if self._braces + self._brackets > self._limits.nesting:
+            return "JSON nesting depth limit exceeded"
+        self._lexer.sees_all = not self._is_harmless
+        return None
+
+    def _is_open(self) -> bool:
+        return (self._braces > 0 or self._brackets > 0) and self._braces >= 0 and self._brackets >= 0
+
+
+def _blanks_end(text: str, at: int) -> int:
+    if text.startswith("{", at):  # nearly always, as below: spares the regular expression
+        return at
+    if len(text) - at <= 2 and text[at:] in _LINE_ENDS:
+        return len(text)
+    blanks = _TEXT_BLANKS.match(text, at)
+    return blanks.end() if blanks else at
+
+
+def _malformed(desc: str) -> Malformed:
+    # QEMU 11.1 puts "LINE:COL: " before "JSON parse error", counted from the connection's start; not done, it would be here.
+    return Malformed(desc)

@@ -1,0 +1,165 @@
+"""One connection to QEMU with its clients: the sockets around one router. Feed, take, write; no protocol.
+
+A link ends with its connection to QEMU, and its clients with it, as they would with QEMU's own socket.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from proxy.addresses import peer
+from proxy.audit_log import AuditLog
+from proxy.errors import AuditError
+from proxy.monitor import Clock
+from proxy.router import Router
+from proxy.session import Session
+from proxy.stream import Stream
+from proxy.upstream import Connected
+from shim.policy import Policy
+
+__all__ = ["Link"]
+
+_log = logging.getLogger(__name__)
+
+# How often a job is looked at that did not conclude at once. QEMU's event normally comes first.
+_POLL_INTERVAL_S = 0.1
+# QEMU reads its monitor at about 240 KB/s; beyond a second of work the clients wait in the kernel.
+_UPSTREAM_HIGH_BYTES = 256 * 1024
+# Commands that one client may have waiting behind its rewritten one before it is read no further.
+_BACKLOG_COMMANDS = 1000
+
+
+class Link:
+    """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end."""
+
+    def __init__(
+        self,
+        connected: Connected,
+        policy: Policy,
+        *,
+        new_job_id: Callable[[], str],
+        clock: Clock,
+        audit_log: AuditLog | None,
+        client_buffer_bytes: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._router = Router(connected.monitor, policy, new_job_id, clock)
+        self._rest = connected.rest
+        self._audit_log = audit_log
+        self._client_buffer_bytes = client_buffer_bytes
+        self._streams: dict[Session, Stream] = {}
+        self._poll_timer: asyncio.TimerHandle | None = None
+        self._upstream = Stream(
+            self._loop,
+            connected.sock,
+            on_data=self._receive_from_qemu,
+            on_eof=self._lose_qemu,
+            on_drained=self._resume_clients,
+        )
+        # Set when QEMU has gone.
+        self.lost = asyncio.Event()
+        # Set while no rewritten command runs.
+        self.idle = asyncio.Event()
+
+    def start(self) -> None:
+        self._router.start()
+        self._router.receive_from_qemu(self._rest)
+        self._flush()
+        self._upstream.start()
+
+    def add_client(self, sock: socket.socket) -> None:
+        client = peer(sock)
+        session = self._router.add_session(client)
+        stream = Stream(
+            self._loop,
+            sock,
+            on_data=lambda data: self._receive_from_client(session, data),
+            on_eof=lambda: self._receive_client_eof(session),
+            on_drained=lambda: self._flush_client(session),
+        )
+        self._streams[session] = stream
+        _log.info("client connected: %s (pid %s, uid %s)", client.exe, client.pid, client.uid)
+        self._flush()
+        stream.start()
+
+    def close(self) -> None:
+        """Close all sockets. Calling it again does nothing."""
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+        self._upstream.close()
+        for stream in self._streams.values():
+            stream.close()
+
+    # Feed.
+
+    def _receive_from_qemu(self, data: bytes) -> None:
+        self._router.receive_from_qemu(data)
+        self._flush()
+
+    def _receive_from_client(self, session: Session, data: bytes) -> None:
+        self._router.receive_from_client(session, data)
+        self._flush()
+        if self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or session.backlog > _BACKLOG_COMMANDS:
+            self._streams[session].pause()
+
+    def _receive_client_eof(self, session: Session) -> None:
+        self._router.receive_client_eof(session)
+        self._flush()
+
+    def _lose_qemu(self) -> None:
+        self._router.receive_qemu_eof()
+        self._flush()
+        for session in list(self._streams):
+            self._drop(session)
+        self.close()
+        self.lost.set()
+
+    def _poll(self) -> None:
+        self._poll_timer = None
+        self._router.poll()
+        self._flush()
+
+    # Take and write, in the order that the router asks for: no answer goes out before its record is written.
+
+    def _flush(self) -> None:
+        for record in self._router.records_to_write():
+            if self._audit_log is not None:
+                try:
+                    self._audit_log.write(record)
+                except AuditError as exc:
+                    _log.error("%s", exc)
+        self._upstream.write(self._router.data_to_qemu())
+        for session in self._router.sessions_to_flush():
+            self._flush_client(session)
+        if self._router.wants_poll and self._poll_timer is None:
+            self._poll_timer = self._loop.call_later(_POLL_INTERVAL_S, self._poll)
+        if self._router.is_idle:
+            self.idle.set()
+        else:
+            self.idle.clear()
+
+    def _flush_client(self, session: Session) -> None:
+        stream = self._streams.get(session)
+        if stream is None:
+            return
+        stream.write(session.data_to_send())
+        if stream.unsent_bytes > self._client_buffer_bytes:
+            _log.warning("cut off a client that does not read: %s (pid %s)", session.client.exe, session.client.pid)
+            stream.close()
+            self._drop(session)
+        elif session.is_finished:
+            self._drop(session)
+        elif not session.is_busy and self._upstream.unsent_bytes <= _UPSTREAM_HIGH_BYTES:
+            stream.start()
+
+    def _drop(self, session: Session) -> None:
+        """Forget a client; its socket closes when it has been sent what is due."""
+        self._streams.pop(session).finish()
+        self._router.remove_session(session)
+        _log.info("client gone: %s (pid %s)", session.client.exe, session.client.pid)
+
+    def _resume_clients(self) -> None:
+        for session, stream in self._streams.items():
+            if session.backlog <= _BACKLOG_COMMANDS:
+                stream.start()

@@ -1,0 +1,36 @@
+"""What the proxy takes as given while it is connected: facts about QEMU's monitor, and the time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shim.qmp import QEMUVersion
+
+__all__ = ["Clock", "Monitor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, as functions, so that a test can be its master.
+
+    monotonic_ns: for durations. utc: aware, for records. local: QEMU's wall clock, for names. local_time: seconds since the
+    epoch as QEMU's local time.
+    """
+
+    monotonic_ns: Callable[[], int]
+    utc: Callable[[], datetime]
+    local: Callable[[], datetime]
+    local_time: Callable[[int], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """What was learnt when the connection to QEMU was negotiated.
+
+    greeting: its bytes as they came, for the clients. vm: the name in the audit.
+    """
+
+    greeting: bytes
+    version: QEMUVersion
+    commands: frozenset[str]
+    vm: str

@@ -1,0 +1,180 @@
+"""The rewritten commands of all clients, one after the other, without I/O.
+
+They do not overlap, as HMP's commands do not on QEMU's main loop: a plan's survey must hold until its job has run. Each
+method gives the effects that the router has to bring about.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from proxy.answers import parse
+from proxy.monitor import Clock, Monitor
+from proxy.rewrite import Rewrite, Trace
+from proxy.session import HMPRequest, Session, reply_line
+from shim import jobs, snapshots
+from shim.audit import Action, AuditRecord, Client
+from shim.plan import Answer, Context, PassThrough, Refusal
+from shim.policy import Policy
+from shim.qmp import JSON, Execute
+
+__all__ = ["Done", "Effect", "HandBack", "Rewriter", "Write"]
+
+LOST = "the connection to QEMU was lost, so the outcome is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """QEMU is to get these commands in one go; their replies are the rewriter's."""
+
+    commands: tuple[Execute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The record is to be written, then the client is to get its answer (no client: a job that was left behind)."""
+
+    record: AuditRecord
+    session: Session | None
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """QEMU is to get the client's own bytes after all."""
+
+    session: Session
+    raw: bytes
+    trace: Trace
+    reason: str
+
+
+Effect: TypeAlias = Write | Done | HandBack
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A plan, and the client's request that it carries out (None: the recovery)."""
+
+    rewrite: Rewrite
+    session: Session | None
+    request: HMPRequest | None
+
+
+class Rewriter:
+    """Run plans in the order in which they came."""
+
+    def __init__(self, monitor: Monitor, policy: Policy, new_job_id: Callable[[], str], clock: Clock) -> None:
+        self._monitor = monitor
+        self._policy = policy
+        self._new_job_id = new_job_id
+        self._clock = clock
+        # The first one is running.
+        self._work: deque[_Work] = deque()
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._work)
+
+    @property
+    def awaited_job(self) -> str | None:
+        """Give the job whose end is waited for, because it did not conclude at once."""
+        return self._work[0].rewrite.awaited_job if self._work else None
+
+    def recover(self) -> Iterator[Effect]:
+        """Look for jobs of ours that an earlier connection left behind, and see them to their end."""
+        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None)
+        yield from self._add(_Work(Rewrite(jobs.recover(), trace), None, None))
+
+    def add(self, session: Session, request: HMPRequest, trace: Trace) -> Iterator[Effect]:
+        """Carry out a command that the shim can do (`request.command` is not None)."""
+        if request.command is None:
+            raise ValueError("nothing to rewrite")
+        context = Context(
+            version=self._monitor.version,
+            commands=self._monitor.commands,
+            new_job_id=self._new_job_id,
+            now=self._clock.local(),
+            local_time=self._clock.local_time,
+            policy=self._policy,
+            cpu_index=request.cpu_index,
+        )
+        yield from self._add(_Work(Rewrite(snapshots.plan(request.command, context), trace), session, request))
+
+    def receive_reply(self, line: bytes) -> Iterator[Effect]:
+        """Take QEMU's reply to the oldest of the commands that a Write asked for."""
+        work = self._work[0]
+        commands = work.rewrite.receive_reply(parse(line), len(line), self._clock.monotonic_ns())
+        yield from self._go_on(work, commands)
+
+    def receive_event(self, name: str) -> None:
+        """Note a STOP or RESUME while a command runs."""
+        if self._work:
+            self._work[0].rewrite.trace.saw_event(name, self._clock.monotonic_ns())
+
+    def resume(self) -> Iterator[Effect]:
+        """Look again at the job whose end is waited for."""
+        work = self._work[0]
+        yield from self._go_on(work, work.rewrite.resume(self._clock.monotonic_ns()))
+
+    def lose(self) -> Iterator[AuditRecord]:
+        """Give up all work: QEMU has gone."""
+        for work in self._work:
+            work.rewrite.lose(self._clock.monotonic_ns())
+            if work.session is not None:
+                yield self._record(work, Action.REWRITTEN, LOST, None)
+        self._work.clear()
+
+    def _add(self, work: _Work) -> Iterator[Effect]:
+        self._work.append(work)
+        if len(self._work) == 1:
+            yield from self._start(work)
+
+    def _start(self, work: _Work) -> Iterator[Effect]:
+        yield from self._go_on(work, work.rewrite.start(self._clock.monotonic_ns()))
+
+    def _go_on(self, work: _Work, commands: tuple[Execute, ...]) -> Iterator[Effect]:
+        if commands:
+            yield Write(commands)
+        elif work.rewrite.is_done:
+            yield from self._finish(work)
+            self._work.popleft()
+            if self._work:
+                yield from self._start(self._work[0])
+
+    def _finish(self, work: _Work) -> Iterator[Effect]:
+        outcome = work.rewrite.outcome
+        if work.session is None or work.request is None:
+            yield from self._recovered(work, outcome)
+            return
+        match outcome:
+            case PassThrough(reason):
+                yield HandBack(work.session, work.request.raw, work.rewrite.trace, reason)
+            case Answer(text, reason):
+                yield self._answer(work, Action.REWRITTEN, text, reason)
+            case Refusal(text, reason):
+                yield self._answer(work, Action.REFUSED, text, reason)
+            case _:
+                raise AssertionError(f"a plan returned {outcome!r}")
+
+    def _answer(self, work: _Work, action: Action, text: str, reason: str) -> Done:
+        reply: dict[str, JSON] = {"return": text}
+        if work.request is not None and work.request.has_id:
+            reply["id"] = work.request.id
+        return Done(self._record(work, action, reason, reply), work.session, reply_line(reply))
+
+    def _recovered(self, work: _Work, results: dict[str, jobs.JobResult]) -> Iterator[Effect]:
+        for job_id, result in results.items():
+            reason = f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}"
+            yield Done(self._record(work, Action.RECOVERED, reason, None), None, b"")
+
+    def _record(self, work: _Work, action: Action, reason: str, reply: JSON | None) -> AuditRecord:
+        return work.rewrite.trace.record(
+            self._monitor.vm,
+            action,
+            reason,
+            reply=reply,
+            client_gone=work.session is not None and work.session.has_left,
+            now_ns=self._clock.monotonic_ns(),
+        )

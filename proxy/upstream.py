@@ -1,0 +1,137 @@
+"""The one connection to QEMU: connect, negotiate, and learn what the sessions and plans need to know."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from proxy.addresses import UnixAddress
+from proxy.answers import layout_of, parse
+from proxy.errors import NotQMPError, UpstreamError
+from proxy.monitor import Monitor
+from shim.qmp import JSON, QEMUVersion
+
+__all__ = ["Connected", "connect"]
+
+# QEMU sends its greeting at once. What else answers slowly is a socket whose one client is somebody else.
+_GREETING_TIMEOUT_S = 5.0
+# A monitor of a busy VM answers when its main loop is free, after a savevm of many gigabytes at the latest.
+_NEGOTIATION_TIMEOUT_S = 600.0
+# A greeting has 150 bytes; what sends more without a line's end is no QMP server.
+_GREETING_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A negotiated connection. rest: bytes that came behind the negotiation, to be routed first."""
+
+    sock: socket.socket
+    monitor: Monitor
+    rest: bytes
+
+
+async def connect(address: UnixAddress, *, name: str | None, new_id: Callable[[], str]) -> Connected:
+    """Connect to QEMU's monitor and negotiate.
+
+    name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address.
+    Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await _open(sock, address)
+        return await _Handshake(sock, address).run(name, new_id)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _open(sock: socket.socket, address: UnixAddress) -> None:
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, address.path)
+    except OSError as exc:
+        hint = " (is the VM running, with -qmp unix:PATH,server=on,wait=off?)"
+        raise UpstreamError(str(address), (exc.strerror or os.strerror(exc.errno or 0)) + hint) from exc
+
+
+class _Handshake:
+    """Read messages one by one until the monitor is negotiated; the router takes over from there."""
+
+    def __init__(self, sock: socket.socket, address: UnixAddress) -> None:
+        self._sock = sock
+        self._address = address
+        self._buffer = b""
+
+    async def run(self, name: str | None, new_id: Callable[[], str]) -> Connected:
+        greeting = await self._greeting()
+        version = self._version(greeting)
+        ids = [new_id() for _ in range(3)]
+        commands = ("qmp_capabilities", "query-commands", "query-name")
+        request = b"".join(
+            json.dumps({"execute": command, "id": own}).encode() + b"\n" for command, own in zip(commands, ids, strict=True)
+        )
+        try:
+            async with asyncio.timeout(_NEGOTIATION_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_sendall(self._sock, request)
+                _, known, own_name = [await self._reply(own, greeting) for own in ids]
+        except (TimeoutError, OSError) as exc:
+            raise NotQMPError(str(self._address), "the negotiation was not answered") from exc
+        names = frozenset(command["name"] for command in known.get("return", ()))
+        vm = name or own_name.get("return", {}).get("name") or str(self._address)
+        return Connected(self._sock, Monitor(greeting, version, names, vm), self._buffer)
+
+    async def _greeting(self) -> bytes:
+        try:
+            async with asyncio.timeout(_GREETING_TIMEOUT_S):
+                return await self._message(b"", limit=_GREETING_BYTES)
+        except TimeoutError as exc:
+            reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
+            raise NotQMPError(str(self._address), reason) from exc
+
+    def _version(self, greeting: bytes) -> QEMUVersion:
+        try:
+            version = parse(greeting)["QMP"]["version"]["qemu"]
+            return QEMUVersion(version["major"], version["minor"], version["micro"])
+        except (ValueError, KeyError, TypeError) as exc:
+            raise NotQMPError(str(self._address), f"its greeting is {greeting[:60]!r}") from exc
+
+    async def _reply(self, own_id: str, greeting: bytes) -> JSON:
+        """Wait for the reply with this id.
+
+        QEMU gives a reply that it still owed to an earlier connection to this one (seen in 5.2 to 11.1): nobody gets it.
+        """
+        while True:
+            message = parse(await self._message(greeting))
+            if message.get("id") == own_id:
+                return message
+
+    async def _message(self, greeting: bytes, *, limit: int | None = None) -> bytes:
+        while True:
+            layout = layout_of(greeting or self._buffer)
+            end = layout.find_end(self._buffer, 0)
+            if end:
+                message, self._buffer = self._buffer[:end], self._buffer[end:]
+                return message
+            if limit is not None and len(self._buffer) > limit:
+                raise NotQMPError(str(self._address), f"it sent {self._buffer[:60]!r}…")
+            await self._read_more()
+
+    async def _read_more(self) -> None:
+        try:
+            data = await asyncio.get_running_loop().sock_recv(self._sock, _READ_BYTES)
+        except OSError as exc:
+            raise NotQMPError(str(self._address), exc.strerror or str(exc)) from exc
+        if not data:
+            raise NotQMPError(str(self._address), "it closed the connection before the negotiation was done")
+        self._buffer += data
+
+
+def backoff_s() -> Iterator[float]:
+    """Give how long to wait before each new attempt to connect: a restarted QEMU is found soon, a gone one costs little."""
+    delay = 0.05
+    while True:
+        yield delay
+        delay = min(delay * 2, 2.0)

@@ -1,0 +1,54 @@
+"""What is known to crash QEMU, by version: seen on QEMU 5.2.0, 7.2.22, 10.0.13 and 11.1.3.
+
+Each function gives the cause in words, or None where there is no danger. A version between two that were tried counts as the
+more dangerous one.
+"""
+
+from collections.abc import Sequence
+
+from shim.blockgraph import BlockGraph, BlockNode
+from shim.qmp import QEMUVersion
+
+__all__ = ["against_loadvm", "against_savevm", "below_throttle", "in_old_qemu"]
+
+_INACTIVE_STATES = frozenset({"inmigrate", "postmigrate"})
+
+
+def in_old_qemu(run_state: str, version: QEMUVersion) -> str | None:
+    """QEMU 5.2 aborts (`bdrv_co_write_req_prepare: Assertion`) when it writes to a disk that a migration has in its hands."""
+    if version < (6, 0) and run_state in _INACTIVE_STATES:
+        return f"QEMU {version} would crash: the VM is in state {run_state}, and its disks belong to the migration"
+    return None
+
+
+def against_savevm(graph: BlockGraph, vmstate: BlockNode, version: QEMUVersion) -> str | None:
+    """QEMU 7.2 to 11.1 abort (`qcow2_co_encdec: Assertion`) when they write the VM state into an encrypted qcow2."""
+    holder = graph.snapshot_holder(vmstate)
+    if holder is not None and holder.is_encrypted:
+        return (
+            f"QEMU {version} would crash: it cannot store the VM state on '{vmstate.label}', which is encrypted. "
+            f"Choose another disk for it with the vmstate setting"
+        )
+    return None
+
+
+def against_loadvm(devices: Sequence[BlockNode], tag: str, version: QEMUVersion) -> str | None:
+    """QEMU 7.2 crashes when it reverts a disk below a running mirror or a commit that is ready; 10.0 reports an error."""
+    mirrored = [node for node in devices if node.driver == "mirror_top"]
+    if mirrored and version < (10, 0):
+        label = mirrored[0].label
+        return (
+            f"QEMU {version} would crash: a mirror or commit job runs on '{label}'. "
+            f"Finish or cancel it (query-block-jobs shows it), then load '{tag}'"
+        )
+    return None
+
+
+def below_throttle(graph: BlockGraph, node: BlockNode, version: QEMUVersion) -> BlockNode:
+    """QEMU 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) on a load through a throttle filter; below it they do not."""
+    while node.driver == "throttle" and version >= (8, 0):
+        below = graph.nodes.get(node.children.get("file", ""))
+        if below is None:
+            break
+        node = below
+    return node

@@ -1,0 +1,100 @@
+"""What a plan is: a generator that yields steps, is sent what they gave, and returns an outcome.
+
+A plan is how one legacy command becomes QMP. It does no I/O; whoever drives it writes the commands, reads the replies, and
+shows the outcome to the client. Every step and every outcome is a plain value, so a plan can be played in a test.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from shim.policy import NodeChoice, Policy
+from shim.qmp import Execute, QEMUVersion, Reply
+
+__all__ = [
+    "Answer",
+    "AwaitJob",
+    "Context",
+    "Decided",
+    "Outcome",
+    "PassThrough",
+    "Plan",
+    "Refusal",
+    "Run",
+    "Step",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Write these commands in one go. The plan is sent their replies, in the same order."""
+
+    commands: tuple[Execute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitJob:
+    """Wait until a JOB_STATUS_CHANGE says that the job concluded, or for one poll interval. The plan is sent ()."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Not to be waited for: what was chosen, for the audit. The plan is sent ()."""
+
+    choices: tuple[NodeChoice, ...]
+    vmstate: str | None
+    vmstate_reason: str
+
+
+Step: TypeAlias = Run | AwaitJob | Decided
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The command was done by jobs. text: what HMP would have printed, "" for success."""
+
+    text: str
+    reason: str = "done by snapshot jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The command was not run, because it would do harm. text: HMP's form, `Error: …`."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassThrough:
+    """QEMU is to get the client's own bytes."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Answer | Refusal | PassThrough
+Replies: TypeAlias = tuple[Reply, ...]
+Plan: TypeAlias = Generator[Step, Replies, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a plan has to know that no query of its own tells.
+
+    commands: what the connected QEMU answers to `query-commands`.
+    new_job_id: gives an id that no job has.
+    now: QEMU's local time, for a snapshot without a name.
+    local_time: seconds since the epoch as QEMU's local time.
+    cpu_index: the client's `cpu-index`, if it gave one.
+    """
+
+    version: QEMUVersion
+    commands: frozenset[str]
+    new_job_id: Callable[[], str]
+    now: datetime
+    local_time: Callable[[int], datetime]
+    policy: Policy = field(default_factory=Policy)
+    cpu_index: int | None = None

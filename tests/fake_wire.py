@@ -1,0 +1,116 @@
+"""QEMU's JSON on the wire: how it cuts its input into values, and how it spells its output.
+
+Input follows docs/interop/qmp-spec.rst and qobject/json-lexer.c as far as tests need it: values end at their closing
+bracket, strings may be in single quotes. Of QEMU's parse errors there is one text.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from shim.qmp import encode
+
+__all__ = ["BadInput", "Framer", "in_qdict_order", "spell"]
+
+QDICT_BUCKETS: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class BadInput:
+    """Input that is no JSON value."""
+
+    desc: str = "JSON parse error, expecting value"
+
+
+class Framer:
+    """Cut QMP input into values (json-streamer.c): `feed` gives each complete one with its raw bytes."""
+
+    def __init__(self) -> None:
+        self._raw = bytearray()
+        self._json = bytearray()
+        self._depth = 0
+        self._quote = 0
+        self._is_escaped = False
+
+    def feed(self, received: bytes) -> Iterator[tuple[bytes, Any]]:
+        for byte in received:
+            if not self._raw and byte in b" \t\r\n":
+                continue
+            self._raw.append(byte)
+            if self._quote:
+                self._take_in_string(byte)
+            else:
+                self._take_outside(byte)
+            if self._is_complete(byte):
+                yield self._take_value()
+
+    def _take_in_string(self, byte: int) -> None:
+        if self._is_escaped:
+            self._is_escaped = False
+            self._json += b"'" if byte == ord("'") else bytes((ord("\\"), byte))
+        elif byte == ord("\\"):
+            self._is_escaped = True
+        elif byte == self._quote:
+            self._quote = 0
+            self._json += b'"'
+        else:
+            self._json += b'\\"' if byte == ord('"') else bytes((byte,))
+
+    def _take_outside(self, byte: int) -> None:
+        if byte in b"\"'":
+            self._quote = byte
+            self._json += b'"'
+            return
+        self._depth += (byte in b"{[") - (byte in b"}]")
+        self._json.append(byte)
+
+    def _is_complete(self, byte: int) -> bool:
+        return not self._quote and self._depth <= 0 and byte in b"}]\"'\n"
+
+    def _take_value(self) -> tuple[bytes, Any]:
+        raw, text = bytes(self._raw), bytes(self._json)
+        self.__init__()  # type: ignore[misc]
+        try:
+            return raw, json.loads(text)
+        except ValueError:
+            return raw, BadInput()
+
+
+@cache
+def _bucket(key: str) -> int:
+    """qobject/qdict.c, tdb_hash: QEMU lists a dict by this hash, which explains the order of its members."""
+    name = key.encode()
+    value = 0x238F13AF * len(name)
+    for position, byte in enumerate(name):
+        value += byte << (position * 5 % 24)
+    return (1103515243 * (value & 0xFFFFFFFF) + 12345) % 2**32 % QDICT_BUCKETS
+
+
+def in_qdict_order(value: Any) -> Any:
+    """Give the value with the members of each object in QEMU's order (within a bucket the newest is first)."""
+    if isinstance(value, dict):
+        rank = {key: (_bucket(key), -position) for position, key in enumerate(value)}
+        return {key: in_qdict_order(value[key]) for key in sorted(value, key=rank.__getitem__)}
+    if isinstance(value, list):
+        return [in_qdict_order(item) for item in value]
+    return value
+
+
+def spell(message: dict[str, Any], *, pretty: bool = False) -> bytes:
+    """Spell a message as QEMU writes it, with its line end (monitor/qmp.c, qmp_send_response)."""
+    ordered = in_qdict_order(message)
+    text = _indented(ordered, 0).replace("\n", "\r\n") if pretty else encode(ordered)
+    return text.encode("ascii") + b"\r\n"
+
+
+def _indented(value: Any, depth: int) -> str:
+    """qobject/json-writer.c with pretty=true: four blanks a level, empty brackets on two lines."""
+    inner, outer = "\n" + "    " * (depth + 1), "\n" + "    " * depth
+    if isinstance(value, dict):
+        members = [f"{encode(key)}: {_indented(item, depth + 1)}" for key, item in value.items()]
+        return "{" + ",".join(inner + member for member in members) + outer + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(inner + _indented(item, depth + 1) for item in value) + outer + "]"
+    return encode(value)

@@ -1,0 +1,241 @@
+"""HMP's command line. integration/test_hmp_against_qemu.py runs these rows on a real QEMU; goldens are QEMU 7.2.22's."""
+
+import pytest
+
+from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM, command_name, parse
+
+BLANKS = [" ", "\t", "\n", "\v", "\f", "\r"]
+
+# Python calls these blank, C's isspace() does not.
+NOT_BLANKS = ["\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\xa0", "\u2003", "\u2028", "\u3000", "\ufeff", "\x7f", "\x00"]
+
+ARGUMENTS = {
+    "t": "t",
+    "1": "1",
+    "-x": "-x",
+    "--": "--",
+    "$x": "$x",
+    "%s": "%s",
+    "#x": "#x",
+    "a;b": "a;b",
+    "a/b": "a/b",
+    "a\\nb": "a\\nb",
+    "a\\": "a\\",
+    'un"ter': 'un"ter',
+    'q"x"y': 'q"x"y',
+    "'s'": "'s'",
+    "é": "é",
+    "日本": "日本",
+    "😀": "😀",
+    "a\x01b": "a\x01b",
+    "t\x00x": "t\x00x",
+    '""': "",
+    '"a b"': "a b",
+    '"  "': "  ",
+    '"a\nb"': "a\nb",
+    '"/"': "/",
+    '"#"': "#",
+    r'"a\nb"': "a\nb",
+    r'"a\rb"': "a\rb",
+    r'"a\\b"': "a\\b",
+    r'"a\\nb"': "a\\nb",
+    r'"a\'b"': "a'b",
+    r'"a\"b"': 'a"b',
+    r'"\""': '"',
+    r'"\\"': "\\",
+}
+
+MALFORMED_ARGUMENTS = [
+    "a b",
+    "t1 # c",
+    "a;loadvm b c",
+    "a\nsavevm b",
+    "a\x0bb",
+    "'s q'",
+    '"',
+    '"unterminated',
+    '"unterminated ',
+    r'"unterminated\"',
+    '"a"b',
+    '"a" b',
+    '"a""b"',
+    '"a"/',
+    r'"a\t"',
+    r'"a\0"',
+    r'"a\x41"',
+    r'"a\/"',
+    '"a\\\nb"',
+    '"a\\',
+]
+
+NOT_OURS = [
+    "",
+    " ",
+    "   ",
+    "\n",
+    "SAVEVM x",
+    "Savevm x",
+    "savev x",
+    "savevmx x",
+    "savevm\\ x",
+    'savevm"x"',
+    '"savevm" t',
+    "#savevm x",
+    "# c",
+    "/savevm x",
+    "\ufeffsavevm",
+    "\u00a0savevm",
+    "savevm\u00a0t",
+    "help savevm",
+    "? savevm",
+    "stop",
+    "info",
+    "info snapshot",
+    "info Snapshots",
+    'info "snapshots"',
+    "info snapshots x",
+    "info snapshots/x",
+    "info snapshots/",
+    "info /snapshots",
+    "info/snapshots",
+    "Info snapshots",
+    "infosnapshots",
+    "info block",
+]
+
+
+@pytest.mark.parametrize("line", ["savevm", "savevm ", " savevm", "savevm\n", "savevm\r\n", "\t savevm \v\f"])
+def test_savevm_alone_leaves_the_name_to_hmp(line: str) -> None:
+    assert parse(line) == SaveVM(None)
+
+
+@pytest.mark.parametrize("line", ["loadvm", "loadvm ", "delvm", "\tdelvm\n"])
+def test_loadvm_and_delvm_need_a_tag(line: str) -> None:
+    assert parse(line) is None
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS)
+@pytest.mark.parametrize(("name", "command"), [("savevm", SaveVM), ("loadvm", LoadVM), ("delvm", DelVM)])
+def test_tag_of_argument(name: str, command: type[SaveVM] | type[LoadVM] | type[DelVM], argument: str) -> None:
+    assert parse(f"{name} {argument}") == command(ARGUMENTS[argument])
+    assert parse(f" \t{name}\n {argument}\r\n") == command(ARGUMENTS[argument])
+
+
+@pytest.mark.parametrize("argument", MALFORMED_ARGUMENTS)
+@pytest.mark.parametrize("name", ["savevm", "loadvm", "delvm"])
+def test_malformed_argument_is_left_to_qemu(name: str, argument: str) -> None:
+    assert parse(f"{name} {argument}") is None
+
+
+@pytest.mark.parametrize("line", NOT_OURS)
+def test_line_that_is_not_ours_is_left_to_qemu(line: str) -> None:
+    assert parse(line) is None
+
+
+@pytest.mark.parametrize("line", ["info snapshots", " info  snapshots ", "info\tsnapshots\r\n", "\vinfo\fsnapshots"])
+def test_info_snapshots(line: str) -> None:
+    assert parse(line) == InfoSnapshots()
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("savevm/", SaveVM("/")),
+        ("savevm /", SaveVM("/")),
+        ("savevm/x", SaveVM("/x")),
+        ("savevm /x", SaveVM("/x")),
+        ("savevm//x", SaveVM("//x")),
+        ('savevm/"x"', SaveVM('/"x"')),
+        ("loadvm/x", LoadVM("/x")),
+        ("delvm/x", DelVM("/x")),
+        ("savevm/x y", None),
+    ],
+)
+def test_slash_ends_the_name_and_begins_the_tag(line: str, command: HMPCommand | None) -> None:
+    assert parse(line) == command
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_blanks_separate(blank: str) -> None:
+    assert parse(f"{blank}savevm{blank}{blank}t{blank}") == SaveVM("t")
+    assert parse(f"savevm a{blank}b") is None
+
+
+@pytest.mark.parametrize("char", NOT_BLANKS)
+def test_other_whitespace_is_part_of_the_word(char: str) -> None:
+    assert parse(f"savevm a{char}b") == SaveVM(f"a{char}b")
+    assert parse(f"savevm {char}") == SaveVM(char)
+    assert parse(f"savevm{char}t") is None
+    assert parse(f"{char}savevm t") is None
+
+
+@pytest.mark.parametrize("code", [0xD800, 0xDFFF, 0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF, 0x1FFFE, 0x10FFFF], ids=hex)
+def test_character_that_qemu_refuses_in_json_is_left_to_qemu(code: int) -> None:
+    """QEMU says "JSON parse error, … is not a valid Unicode character", and would to a snapshot-save with it."""
+    char = chr(code)
+    assert parse(f"savevm a{char}") is None
+    assert parse(f'delvm "{char}"') is None
+
+
+@pytest.mark.parametrize("char", ["\ud7ff", "\ue000", "\ufdcf", "\ufdf0", "\ufffd", "\U00010000", "\U0010fffd"])
+def test_neighbours_of_refused_characters_are_taken(char: str) -> None:
+    assert parse(f"savevm a{char}") == SaveVM(f"a{char}")
+
+
+@pytest.mark.parametrize(
+    ("argument", "tag"),
+    [
+        ("a" * 1023, "a" * 1023),
+        ("a" * 1024, "a" * 1023),
+        ("a" * 100_000, "a" * 1023),
+        ('"' + "a" * 2000 + '"', "a" * 1023),
+        ('"' + r"\n" * 1024 + '"', "\n" * 1023),
+        ('"' + " " * 2000 + '"', " " * 1023),
+        ("a" * 1021 + "é", "a" * 1021 + "é"),
+        ("a" * 1021 + "éa", "a" * 1021 + "é"),
+        ("a" * 1022 + "é", None),
+        ("a" * 1021 + "日", None),
+        ("a" * 1020 + "😀", None),
+        ("a" * 1021 + "\0", "a" * 1021 + "\0"),
+        ("a" * 1022 + "\0", None),
+        ("\0" * 511 + "aa", "\0" * 511 + "a"),
+        ("a" * 2000 + " b", None),
+        ('"' + "a" * 2000 + '" b', None),
+        ('"' + "a" * 2000 + r'\t"', None),
+        ('"' + "a" * 2000, None),
+    ],
+    ids=range(18),
+)
+def test_argument_is_cut_to_1023_bytes(argument: str, tag: str | None) -> None:
+    """The cut comes last: quotes, escapes and what follows are checked in the whole line (QEMU 7.2.22)."""
+    assert parse(f"delvm {argument}") == (None if tag is None else DelVM(tag))
+
+
+def test_blanks_before_the_command_are_unlimited() -> None:
+    assert parse(" " * 1_000_000 + "savevm t") == SaveVM("t")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("", ""),
+        (" \n", ""),
+        ("/x", ""),
+        ("savevm", "savevm"),
+        ("\tsavevm t", "savevm"),
+        ("savevm/t", "savevm"),
+        ("info snapshots", "info"),
+        ("info/snapshots", "info"),
+        ("SAVEVM x", "SAVEVM"),
+        ("savevm\\ x", "savevm\\"),
+        ('"savevm" t', '"savevm"'),
+        ("# c", "#"),
+        ("\ufeffsavevm t", "\ufeffsavevm"),
+        ("x/10i 0", "x"),
+        ("s" * 300 + " x", "s" * 255),
+        ("s" * 254 + "é", "s" * 254),
+        ("a\ud800b c", "a?b"),
+    ],
+)
+def test_command_name(line: str, name: str) -> None:
+    assert command_name(line) == name
