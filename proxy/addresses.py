@@ -7,17 +7,34 @@ import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from proxy.errors import AddressError, ListenError
 from shim.audit import Client
 
-__all__ = ["UnixAddress", "listen", "parse_address", "peer", "unlink_socket"]
+__all__ = [
+    "AcceptAddress",
+    "Address",
+    "DescriptorAddress",
+    "StdioAddress",
+    "SystemdAddress",
+    "TCPAddress",
+    "UnixAddress",
+    "inherited_sockets",
+    "listen",
+    "parse_listen_address",
+    "parse_upstream_address",
+    "peer",
+    "unlink_socket",
+]
 
 # As many as a busy host may bring at once; QEMU's own monitors take 1.
 _BACKLOG = 64
 # struct sockaddr_un, sun_path, with its NUL (unix(7)).
 _UNIX_PATH_BYTES = 107
 _UCRED = struct.Struct("3i")
+# sd_listen_fds(3), SD_LISTEN_FDS_START.
+_SYSTEMD_FIRST_FD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +47,134 @@ class UnixAddress:
         return f"unix:{self.path}"
 
 
-def parse_address(text: str) -> UnixAddress:
-    """Read `unix:PATH`. Raises AddressError with what would be right."""
-    kind, colon, path = text.partition(":")
-    if kind != "unix" or not colon or not path:
-        raise AddressError(text, "write unix:PATH")
-    if len(os.fsencode(path)) > _UNIX_PATH_BYTES:
-        raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
-    return UnixAddress(path)
+@dataclass(frozen=True, slots=True)
+class TCPAddress:
+    """`tcp:HOST:PORT`; an IPv6 host stands in brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp:{host}:{self.port}"
 
 
-def listen(address: UnixAddress) -> socket.socket:
-    """Make the listening socket. The file of a socket that nobody listens on any more is replaced.
+@dataclass(frozen=True, slots=True)
+class DescriptorAddress:
+    """`fd:N`: an inherited socket, listening or connected."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"fd:{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemdAddress:
+    """`systemd`: the sockets of a .socket unit (sd_listen_fds(3))."""
+
+    def __str__(self) -> str:
+        return "systemd"
+
+
+@dataclass(frozen=True, slots=True)
+class StdioAddress:
+    """`stdio`: the one client is at standard input and output."""
+
+    def __str__(self) -> str:
+        return "stdio"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptAddress:
+    """`accept:unix:PATH`: QEMU connects to us (`-qmp unix:PATH`, without server=on)."""
+
+    listening: UnixAddress | TCPAddress
+
+    def __str__(self) -> str:
+        return f"accept:{self.listening}"
+
+
+Address: TypeAlias = UnixAddress | TCPAddress | DescriptorAddress | SystemdAddress | StdioAddress | AcceptAddress
+
+
+def parse_listen_address(text: str) -> Address:
+    """Read where clients come in. Raises AddressError with what would be right."""
+    match text:
+        case "stdio":
+            return StdioAddress()
+        case "systemd":
+            return SystemdAddress()
+    address = _parse_socket(text)
+    if address is None:
+        raise AddressError(text, "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd")
+    return address
+
+
+def parse_upstream_address(text: str) -> Address:
+    """Read where QEMU is. Raises AddressError with what would be right."""
+    accepts = text.removeprefix("accept:")
+    address = _parse_socket(accepts)
+    if accepts != text:
+        if isinstance(address, UnixAddress | TCPAddress):
+            return AcceptAddress(address)
+        raise AddressError(text, "write accept:unix:PATH or accept:tcp:HOST:PORT")
+    if address is None:
+        raise AddressError(text, "write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH")
+    return address
+
+
+def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | None:
+    kind, _, rest = text.partition(":")
+    match kind:
+        case "unix" if rest:
+            if len(os.fsencode(rest)) > _UNIX_PATH_BYTES:
+                raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
+            return UnixAddress(rest)
+        case "tcp":
+            host, _, port = rest.rpartition(":")
+            if host and port.isascii() and port.isdigit() and int(port) <= 0xFFFF:
+                return TCPAddress(host.removeprefix("[").removesuffix("]"), int(port))
+        case "fd" if rest.isascii() and rest.isdigit():
+            return DescriptorAddress(int(rest))
+    return None
+
+
+def listen(address: UnixAddress | TCPAddress) -> socket.socket:
+    """Make a listening socket. The file of a unix socket that nobody listens on any more is replaced.
 
     Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made.
     """
+    try:
+        if isinstance(address, TCPAddress):
+            return _listen_tcp(address)
+        _remove_stale(address)
+        return _listen_unix(address)
+    except OSError as exc:
+        raise ListenError(str(address), exc.strerror or str(exc)) from exc
+
+
+def _listen_tcp(address: TCPAddress) -> socket.socket:
+    family, kind, protocol, _, target = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(target)
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _listen_unix(address: UnixAddress) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _remove_stale(address)
         sock.bind(address.path)
         sock.listen(_BACKLOG)
-    except OSError as exc:
-        sock.close()
-        raise ListenError(str(address), exc.strerror or str(exc)) from exc
-    except ListenError:
+    except BaseException:
         sock.close()
         raise
     return sock
@@ -78,20 +199,50 @@ def _remove_stale(address: UnixAddress) -> None:
     raise ListenError(str(address), "another program listens there; stop it or choose another path")
 
 
-def unlink_socket(sock: socket.socket, address: UnixAddress) -> None:
-    """Close a listening socket and remove its file."""
-    sock.close()
+def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socket.socket]:
+    """Take over the sockets that the parent process left open. Raises ListenError if there is none."""
+    numbers = [address.number] if isinstance(address, DescriptorAddress) else _systemd_descriptors()
+    try:
+        return [socket.socket(fileno=number) for number in numbers]
+    except OSError as exc:
+        raise ListenError(str(address), f"no socket was inherited there: {exc.strerror}") from exc
+
+
+def _systemd_descriptors() -> list[int]:
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise ListenError("systemd", "no sockets were passed (LISTEN_PID); start it by a .socket unit")
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    return list(range(_SYSTEMD_FIRST_FD, _SYSTEMD_FIRST_FD + count))
+
+
+def is_listening(sock: socket.socket) -> bool:
+    return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def unlink_socket(path: str) -> None:
+    """Remove the file of a listening socket that has been closed."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(address.path)
+        os.unlink(path)
 
 
 def peer(sock: socket.socket) -> Client:
-    """Ask the kernel who is at the other end of a unix socket (unix(7), SO_PEERCRED)."""
+    """Tell who is at the other end: for a unix socket the kernel knows (unix(7), SO_PEERCRED)."""
+    if sock.family != socket.AF_UNIX:
+        try:
+            host, port, *_ = sock.getpeername()
+        except OSError:
+            return Client()
+        return Client(address=str(TCPAddress(host, port)))
     try:
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     except OSError:
         return Client()
     pid, uid, _ = _UCRED.unpack(credentials)
+    return process(pid, uid)
+
+
+def process(pid: int, uid: int) -> Client:
+    """Describe a process of this machine."""
     # A client of another user, or in another PID namespace, keeps its executable to itself.
     try:
         exe = str(Path(f"/proc/{pid}/exe").readlink()) if pid else None

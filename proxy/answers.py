@@ -8,9 +8,9 @@ import json
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from shim.qmp import JSON
+from shim.qmp import JSON, encode, encode_pretty
 
-__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of"]
+__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of", "parse"]
 
 
 class Kind(Enum):
@@ -28,6 +28,7 @@ class Layout:
     end: bytes
     event: bytes
     replies: tuple[bytes, ...]
+    is_pretty: bool
 
     def find_end(self, data: bytes, start: int) -> int:
         """Give the position behind the message that begins at `start`, or 0 if it is not whole."""
@@ -46,10 +47,24 @@ class Layout:
         return data.startswith(self.replies)
 
 
+    def spell(self, value: JSON) -> bytes:
+        """Write a message as this monitor does."""
+        return ((encode_pretty if self.is_pretty else encode)(value) + "\r\n").encode("ascii")
+
+    def spell_reply(self, reply: dict[str, JSON], message: dict[str, JSON]) -> bytes:
+        """Write a reply with the id of the command's message: QEMU puts it last in a success, first in an error."""
+        if "id" in message:
+            own = {"id": message["id"]}
+            reply = own | reply if "error" in reply else reply | own
+        return self.spell(reply)
+
+
 _REPLY_KEYS = ("return", "error", "id")
-LINES = Layout(b"\n", b'{"timestamp"', tuple(f'{{"{key}"'.encode() for key in _REPLY_KEYS))
+LINES = Layout(b"\n", b'{"timestamp"', tuple(f'{{"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=False)
 _OPEN = b"{\r\n    "
-PRETTY = Layout(b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS))
+PRETTY = Layout(
+    b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=True
+)
 
 
 def layout_of(greeting: bytes) -> Layout:

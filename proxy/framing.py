@@ -4,20 +4,21 @@ The rules are those of QEMU 7.2's qobject/json-streamer.c: one JSON value follow
 byte that fits no token is answered at once and forgets the value it stands in, so that what is left of that value is
 often answered once more.
 
-A read that holds whole commands is given to Python's json. All else goes through the lexer, which looks at each byte
-once however the stream is cut; a value it found whole is decoded once.
+A read that holds whole commands is given to Python's json. All else goes through the lexer, which never goes back to
+an earlier piece; a value it found whole is decoded once.
 """
 
 import re
 from dataclasses import dataclass
 
-from proxy.dialect import DialectError, decode, measure, plain_text, scan, stray
+from proxy.dialect import NOT_SURE, DialectError, decode, measure, plain_text, scan, stray
 from proxy.lexer import SKIPPED, STRAY, Lexer
 from shim.qmp import JSON
 
 __all__ = ["MAX_BLANK_BYTES", "QEMU_LIMITS", "Command", "CommandFramer", "Limits", "Malformed"]
 
-# Blanks between commands may be kept for the next one; h11 keeps none. A client that only sends blanks costs no memory.
+# Of blanks between commands so many are kept for the next one: no client sends more than a line end or two, and one that
+# sends nothing else costs no memory.
 MAX_BLANK_BYTES = 64
 
 
@@ -79,7 +80,7 @@ class CommandFramer:
         """Take what the client sent next; give what it completes, in order, each as early as QEMU answers it."""
         found: list[Command | Malformed] = []
         at = 0
-        if not self._held and self._lexer.state == "start" and len(data) <= self._harmless_bytes:
+        if data and not self._held and self._lexer.state == "start" and len(data) <= self._harmless_bytes:
             at = self._receive_whole(data, found)
         if at < len(data):
             self._receive_piece(data, at, found)
@@ -96,11 +97,11 @@ class CommandFramer:
             return 0
         size = len(text)
         at = chars = 0
-        begin = _blanks_end(text, 0)
+        begin = 0 if text[0] == "{" else _blanks_end(text, 0)
         while begin < size and text[begin] == "{":
             try:
                 message, end = scan(text, begin)
-            except DialectError:
+            except NOT_SURE:
                 break
             if end - begin > self._shallow_chars and self._may_nest_too_deep(text, begin, end):
                 break
@@ -123,36 +124,38 @@ class CommandFramer:
             if kind is SKIPPED:
                 mark = end
                 continue
-            mark = self._pass_blanks(data, mark, end - length)
+            if not self._tokens:
+                mark = self._pass_blanks(data, mark, end - length)
             desc = None if kind is STRAY else self._count(kind, length)
             if kind is not STRAY and desc is None and self._is_open():
                 continue
-            source = b"".join((self._held, data[mark:end]))
+            behind = self._end_of_read(data, end) if kind == b"}" else end
+            source = b"".join((self._held, data[mark:behind]))
             mark = end
             self._forget_value()
             if kind is STRAY:
                 found.append(_malformed(stray(source[-length:])))
             elif desc is not None:
                 found.append(_malformed(desc))
-            else:
-                mark = self._conclude(source, data, end, found)
+            elif self._conclude(source, found):
+                mark = behind
         self._hold(data, mark)
 
-    def _conclude(self, source: bytes, data: bytes, end: int, found: list[Command | Malformed]) -> int:
+    def _end_of_read(self, data: bytes, end: int) -> int:
+        blanks = _BLANKS.match(data, end)
+        return len(data) if blanks and blanks.end() == len(data) else end
+
+    def _conclude(self, source: bytes, found: list[Command | Malformed]) -> bool:
         try:
             message = decode(source)
         except DialectError as exc:
             found.append(_malformed(str(exc)))
-            return end
+            return False
         if not isinstance(message, dict):
             found.append(_malformed("QMP input must be a JSON object"))
-            return end
-        behind = _BLANKS.match(data, end)
-        if behind and behind.end() == len(data):
-            source += data[end:]
-            end = len(data)
+            return False
         found.append(self._command(source, message))
-        return end
+        return True
 
     def _command(self, raw: bytes, message: dict[str, JSON]) -> Command:
         if self._blanks:
@@ -208,9 +211,7 @@ class CommandFramer:
 
 
 def _blanks_end(text: str, at: int) -> int:
-    if text.startswith("{", at):  # nearly always, as below: spares the regular expression
-        return at
-    if len(text) - at <= 2 and text[at:] in _LINE_ENDS:
+    if len(text) - at <= 2 and text[at:] in _LINE_ENDS:  # nearly always: spares the regular expression
         return len(text)
     blanks = _TEXT_BLANKS.match(text, at)
     return blanks.end() if blanks else at

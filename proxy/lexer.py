@@ -23,13 +23,13 @@ _SHORT_STRING = rb"\"[ !#-\[\]-\xfd]{0,64}+\""
 _AT_ONCE = rb"%b(?=[ \t\r\n,\]}])|[a-z]++(?=[^a-z])|%b" % (NUMBER, _SHORT_STRING)
 # A whole token of a usual kind; the unusual ones, and those cut by the end of a piece, are left to _NEXT.
 _WHOLE = re.compile(rb"[ \t\r\n]*+([]{}[,:]|%b)" % _AT_ONCE)
-# Any number of them, without brackets.
-_PLAIN = re.compile(rb"(?:[ \t\r\n,:]++|%b)*+" % _AT_ONCE)
+# Many of them at once, none a bracket; not any number, because a repeated group costs memory for each repetition.
+_PLAIN = re.compile(rb"(?:[ \t\r\n,:]++|%b){0,1000}" % _AT_ONCE)
 
 # What may come in each state; the group's name is the state behind it. "whole" and "stray" end the token; so does a byte
 # that no group takes, without being part of it.
 _ANY = rb"|(?P<stray>[\x00-\xff])"
-_IN_STRING = rb"(?P<%b>(?:\\[ -\xfd][ -!#-&(-\[\]-\xfd]{0,64}+)++)|(?P<%b_escape>\\)|(?P<whole>%b)" + _ANY
+_IN_STRING = rb"(?P<%b>(?:\\[ -\xfd][ -!#-&(-\[\]-\xfd]{0,200}+){1,1000})|(?P<%b_escape>\\)|(?P<whole>%b)" + _ANY
 _NEXT = {
     "start": rb"(?P<start>[ \t\r\n]+)|(?P<whole>[]{}[,:])|(?P<double>\")|(?P<single>')|(?P<keyword>[a-z]+)"
     rb"|(?P<sign>-)|(?P<zero>0)|(?P<integer>[1-9][0-9]*)" + _ANY,
@@ -57,7 +57,7 @@ _NOT_IN_STRING = re.compile(rb"[\x00-\x1f\xfe\xff]")
 
 
 class Lexer:
-    """Cuts a stream into tokens, whatever pieces it comes in, and looks at each byte once.
+    """Cuts a stream into tokens, whatever pieces it comes in; of earlier pieces it keeps a state and no bytes.
 
     `token_bytes` is the length above which QEMU takes a token as it is and starts afresh behind it.
     """

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from proxy.answers import parse
+from proxy.answers import Layout, parse
 from proxy.monitor import Clock, Monitor
 from proxy.rewrite import Rewrite, Trace
-from proxy.session import HMPRequest, Session, reply_line
+from proxy.session import HMPRequest, Session
 from shim import jobs, snapshots
 from shim.audit import Action, AuditRecord, Client
 from shim.plan import Answer, Context, PassThrough, Refusal
@@ -45,7 +45,7 @@ class HandBack:
     """QEMU is to get the client's own bytes after all."""
 
     session: Session
-    raw: bytes
+    request: HMPRequest
     trace: Trace
     reason: str
 
@@ -65,8 +65,11 @@ class _Work:
 class Rewriter:
     """Run plans in the order in which they came."""
 
-    def __init__(self, monitor: Monitor, policy: Policy, new_job_id: Callable[[], str], clock: Clock) -> None:
+    def __init__(
+        self, monitor: Monitor, layout: Layout, policy: Policy, new_job_id: Callable[[], str], clock: Clock
+    ) -> None:
         self._monitor = monitor
+        self._layout = layout
         self._policy = policy
         self._new_job_id = new_job_id
         self._clock = clock
@@ -150,7 +153,7 @@ class Rewriter:
             return
         match outcome:
             case PassThrough(reason):
-                yield HandBack(work.session, work.request.raw, work.rewrite.trace, reason)
+                yield HandBack(work.session, work.request, work.rewrite.trace, reason)
             case Answer(text, reason):
                 yield self._answer(work, Action.REWRITTEN, text, reason)
             case Refusal(text, reason):
@@ -159,10 +162,8 @@ class Rewriter:
                 raise AssertionError(f"a plan returned {outcome!r}")
 
     def _answer(self, work: _Work, action: Action, text: str, reason: str) -> Done:
-        reply: dict[str, JSON] = {"return": text}
-        if work.request is not None and work.request.has_id:
-            reply["id"] = work.request.id
-        return Done(self._record(work, action, reason, reply), work.session, reply_line(reply))
+        line = self._layout.spell_reply({"return": text}, {} if work.request is None else work.request.message)
+        return Done(self._record(work, action, reason, parse(line)), work.session, line)
 
     def _recovered(self, work: _Work, results: dict[str, jobs.JobResult]) -> Iterator[Effect]:
         for job_id, result in results.items():

@@ -1,7 +1,8 @@
 """Many clients on one QEMU, without I/O: who gets which reply, and who sees which event.
 
-QEMU answers the commands of one monitor in the order in which it got them. So a FIFO of who is owed the next reply routes
-them, and no id is touched. One router lives as long as one connection to QEMU.
+QEMU answers the in-band commands of one monitor in the order in which it got them. So a FIFO of who is owed the next reply
+routes them, and no id is touched; only an out-of-band command gets an id of the proxy's, because its reply overtakes. One
+router lives as long as one connection to QEMU.
 """
 
 from collections import deque
@@ -10,49 +11,35 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias, assert_never
 
-from proxy.answers import LINES, Kind, layout_of, parse
+from proxy.answers import Kind, layout_of, parse
+from proxy.courier import Courier, Delivery
 from proxy.monitor import Clock, Monitor
+from proxy.negotiation import offers_oob
+from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed
 from proxy.rewrite import Trace
 from proxy.rewriter import LOST, Done, Effect, HandBack, Rewriter, Write
-from proxy.session import Forward, HMPRequest, JobsRequest, LocalReply, Session
+from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, OutOfBand, Session
 from shim import jobs
 from shim.audit import Action, AuditRecord, Client
 from shim.policy import Policy
-from shim.qmp import encode
+from shim.qmp import JSON, Execute
 
-__all__ = ["Router"]
+__all__ = ["Router", "Segment"]
 
 _JOB_EVENT = b'"JOB_STATUS_CHANGE"'
 _OWN_JOB = f'"{jobs.JOB_PREFIX}'.encode("ascii")
 _RUN_STATE_EVENTS = {b'"event": "STOP"': "STOP", b'"event": "RESUME"': "RESUME"}
 
-
-@dataclass(frozen=True, slots=True)
-class _LocalLine:
-    """A reply that the proxy gives itself, due when all earlier ones have gone out."""
-
-    session: Session
-    line: bytes
+# Who is owed a reply: a session alone that of a forwarded command, the rewriter and the courier those of their own.
+_Owed: TypeAlias = Session | Rewriter | Courier | LocalLine | JobsReply | Passed | CarrierReply
 
 
 @dataclass(frozen=True, slots=True)
-class _JobsReply:
-    """QEMU's reply to a client's `query-jobs`."""
+class Segment:
+    """Bytes for QEMU; those with descriptors go out in a write of their own."""
 
-    session: Session
-
-
-@dataclass(frozen=True, slots=True)
-class _Passed:
-    """QEMU's reply to a client's `human-monitor-command`."""
-
-    session: Session
-    trace: Trace
-    reason: str
-
-
-# Who is owed a reply: a session alone that of a forwarded command, the rewriter that of one of its own.
-_Owed: TypeAlias = Session | Rewriter | _LocalLine | _JobsReply | _Passed
+    data: bytes
+    descriptors: Descriptors = ()
 
 
 class _Receiver(Enum):
@@ -66,18 +53,25 @@ class _Receiver(Enum):
 class Router:
     """Route between sessions and QEMU.
 
-    After any call that takes bytes, take what is due, in this order: `records_to_write`, then `data_to_qemu`, then each of
-    `sessions_to_flush`. While `wants_poll`, call `poll` from time to time.
+    After any call that takes bytes, take what is due, in this order: `records_to_write`, then `segments_to_qemu`, then each
+    of `sessions_to_flush`, and `descriptors_to_close`. While `wants_poll`, call `poll` from time to time.
     """
 
-    def __init__(self, monitor: Monitor, policy: Policy, new_job_id: Callable[[], str], clock: Clock) -> None:
+    def __init__(self, monitor: Monitor, policy: Policy, new_id: Callable[[], str], clock: Clock) -> None:
         self._monitor = monitor
         self._clock = clock
+        self._new_id = new_id
         self._layout = layout_of(monitor.greeting)
-        self._rewriter = Rewriter(monitor, policy, new_job_id, clock)
+        self._offers_oob = offers_oob(parse(monitor.greeting))
+        self._rewriter = Rewriter(monitor, self._layout, policy, new_id, clock)
+        self._courier = Courier()
         self._sessions: list[Session] = []
         self._owed: deque[_Owed] = deque()
+        # Out-of-band commands under way, by the id that QEMU was given.
+        self._out_of_band: dict[str, tuple[Session, dict[str, JSON]]] = {}
         self._to_qemu: list[bytes] = []
+        self._segments: list[Segment] = []
+        self._to_close: list[int] = []
         self._records: list[AuditRecord] = []
         self._to_flush: dict[Session, None] = {}
         # A message that has not come whole is kept in pieces, or passed on piece by piece to this session.
@@ -88,12 +82,12 @@ class Router:
     # What the driver takes
     # --------------------------------------------------------------------------------------------------------------
 
-    def data_to_qemu(self) -> bytes:
-        if len(self._to_qemu) == 1:
-            return self._to_qemu.pop()
-        data = b"".join(self._to_qemu)
-        self._to_qemu.clear()
-        return data
+    def segments_to_qemu(self) -> list[Segment]:
+        """Take what is to be written to QEMU."""
+        if self._to_qemu:
+            self._end_segment()
+        segments, self._segments = self._segments, []
+        return segments
 
     def records_to_write(self) -> list[AuditRecord]:
         """Take the audit records that must be written before the clients get their answers."""
@@ -105,6 +99,11 @@ class Router:
         sessions = list(self._to_flush)
         self._to_flush.clear()
         return sessions
+
+    def descriptors_to_close(self) -> list[int]:
+        """Take the descriptors that nobody will get."""
+        numbers, self._to_close = self._to_close, []
+        return numbers
 
     @property
     def wants_poll(self) -> bool:
@@ -125,13 +124,15 @@ class Router:
         self._apply(self._rewriter.recover())
 
     def add_session(self, client: Client) -> Session:
-        session = Session(client, self._monitor.greeting)
+        session = Session(client, self._monitor.greeting, self._layout, offers_oob=self._offers_oob)
         self._sessions.append(session)
         self._to_flush[session] = None
         return session
 
-    def receive_from_client(self, session: Session, data: bytes) -> None:
-        session.receive_data(data)
+    def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> None:
+        dropped = session.receive_data(data, descriptors)
+        if dropped:
+            self._to_close.extend(dropped)
         self._serve(session)
 
     def receive_client_eof(self, session: Session) -> None:
@@ -141,18 +142,23 @@ class Router:
 
     def remove_session(self, session: Session) -> None:
         """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
-        session.cut()
+        self._to_close.extend(session.cut())
         self._sessions.remove(session)
 
     def _serve(self, session: Session) -> None:
+        for command in session.out_of_band():
+            self._forward_out_of_band(session, command)
         while (request := session.next_request()) is not None:
             match request:
-                case Forward(raw):
+                case Forward(raw, ()):
                     self._owe(session, session, raw)
                 case LocalReply(line):
                     self._answer_locally(session, line)
                 case JobsRequest(raw):
-                    self._owe(session, _JobsReply(session), raw)
+                    self._owe(session, JobsReply(session), raw)
+                case Forward() | HMPRequest(descriptors=[_, *_]):
+                    session.is_busy = True
+                    self._deliver_descriptors(self._courier.add(Delivery(session, request)))
                 case HMPRequest():
                     self._take_hmp(session, request)
                 case _:
@@ -166,17 +172,48 @@ class Router:
     def _answer_locally(self, session: Session, line: bytes) -> None:
         if session.unanswered:
             session.unanswered += 1
-            self._owed.append(_LocalLine(session, line))
+            self._owed.append(LocalLine(session, line))
         else:
             self._send(session, line)
 
     def _take_hmp(self, session: Session, request: HMPRequest) -> None:
-        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, request.command_line)
+        trace = self._trace(session, request)
         if request.command is None:
-            self._owe(session, _Passed(session, trace, request.why_passed), request.raw)
+            self._owe(session, Passed(session, trace, request.why_passed), request.raw)
         else:
             session.is_busy = True
             self._apply(self._rewriter.add(session, request, trace))
+
+    def _trace(self, session: Session, request: HMPRequest) -> Trace:
+        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, request.command_line)
+
+    def _forward_out_of_band(self, session: Session, command: OutOfBand) -> None:
+        own_id = self._new_id()
+        session.unanswered += 1
+        self._out_of_band[own_id] = (session, command.message)
+        self._to_qemu.append(self._layout.spell(command.message | {"id": own_id}))
+
+    def _deliver_descriptors(self, due: Delivery | Execute | None) -> None:
+        if due is None:
+            return
+        self._end_segment()
+        if isinstance(due, Execute):
+            self._owed.append(self._courier)
+            self._to_qemu.append(due.to_wire())
+            return
+        session, request = due.session, due.request
+        passed = None
+        if isinstance(request, HMPRequest):
+            passed = Passed(session, self._trace(session, request), request.why_passed)
+        session.unanswered += 1
+        self._owed.append(CarrierReply(session, passed))
+        self._segments.append(Segment(request.raw, request.descriptors))
+
+    def _end_segment(self) -> None:
+        data = self._to_qemu[0] if len(self._to_qemu) == 1 else b"".join(self._to_qemu)
+        self._to_qemu.clear()
+        if data:
+            self._segments.append(Segment(data))
 
     def _apply(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -189,14 +226,14 @@ class Router:
                     if session is not None:
                         self._send(session, line)
                         self._release(session)
-                case HandBack(session, raw, trace, reason):
-                    self._owe(session, _Passed(session, trace, reason), raw)
+                case HandBack(session, request, trace, reason):
+                    self._owe(session, Passed(session, trace, reason), request.raw)
                     self._release(session)
                 case _:
                     assert_never(effect)
 
     def _release(self, session: Session) -> None:
-        """Go on with what the client sent behind a rewritten command."""
+        """Go on with what the client sent behind a command that it had to wait for."""
         session.is_busy = False
         self._serve(session)
         self._to_flush[session] = None
@@ -234,16 +271,20 @@ class Router:
     def receive_qemu_eof(self) -> None:
         """Note that QEMU has gone, and record each command under way: its outcome is not known."""
         for owed in self._owed:
-            if isinstance(owed, _Passed):
-                self._record_passed(owed, LOST, None)
+            passed = owed.passed if isinstance(owed, CarrierReply) else owed
+            if isinstance(passed, Passed):
+                self._record_passed(passed, LOST, None)
         self._owed.clear()
         self._records.extend(self._rewriter.lose())
+        self._to_close.extend(self._courier.abandon())
+        for session in self._sessions:
+            self._to_close.extend(session.abandon())
 
     def _receiver(self, data: bytes, start: int, end: int) -> Session | _Receiver:
         if self._layout.kind(data, start, end) is Kind.EVENT:
             return self._event_receiver(data, start, end)
         owed = self._owed[0] if self._owed else None
-        if type(owed) is Session:
+        if type(owed) is Session and not self._out_of_band:
             self._owed.popleft()
             owed.unanswered -= 1
             return owed
@@ -263,7 +304,7 @@ class Router:
     def _note_event(self, name: str) -> None:
         """Tell the command that runs at the moment: the one whose reply is next."""
         owed = self._owed[0] if self._owed else None
-        if isinstance(owed, _Passed):
+        if isinstance(owed, Passed):
             owed.trace.saw_event(name, self._clock.monotonic_ns())
         elif owed is None or isinstance(owed, Rewriter):
             self._rewriter.receive_event(name)
@@ -279,7 +320,7 @@ class Router:
     def _settle(self, line: bytes) -> None:
         """Deal with a reply that is not for a session as it is."""
         self._settle_local_lines()
-        if not self._owed:
+        if self._settle_out_of_band(line) or not self._owed:
             return
         owed = self._owed.popleft()
         match owed:
@@ -288,25 +329,55 @@ class Router:
                 self._send(owed, line)
             case Rewriter():
                 self._apply(owed.receive_reply(line))
-            case _JobsReply(session):
+            case Courier():
+                self._deliver_descriptors(owed.settle(parse(line)))
+            case JobsReply(session):
                 session.unanswered -= 1
-                self._send(session, _without_own_jobs(line))
-            case _Passed(session):
-                session.unanswered -= 1
-                self._record_passed(owed, owed.reason, line)
-                self._send(session, line)
-            case _LocalLine():
+                self._send(session, self._without_own_jobs(line))
+            case Passed():
+                self._settle_passed(owed, line)
+            case CarrierReply(session, passed):
+                self._settle_carrier(session, passed, line)
+            case LocalLine():
                 raise AssertionError("local lines were settled before")
             case _:
                 assert_never(owed)
 
+    def _settle_passed(self, passed: Passed, line: bytes) -> None:
+        passed.session.unanswered -= 1
+        self._record_passed(passed, passed.reason, line)
+        self._send(passed.session, line)
+
+    def _settle_carrier(self, session: Session, passed: Passed | None, line: bytes) -> None:
+        if passed is not None:
+            self._settle_passed(passed, line)
+        else:
+            session.unanswered -= 1
+            self._send(session, line)
+        self._deliver_descriptors(self._courier.settle(parse(line)))
+        self._release(session)
+
     def _settle_local_lines(self) -> None:
-        while self._owed and isinstance(owed := self._owed[0], _LocalLine):
+        while self._owed and isinstance(owed := self._owed[0], LocalLine):
             self._owed.popleft()
             owed.session.unanswered -= 1
             self._send(owed.session, owed.line)
 
-    def _record_passed(self, passed: _Passed, reason: str, line: bytes | None) -> None:
+    def _settle_out_of_band(self, line: bytes) -> bool:
+        """Give an out-of-band reply to its client, with the client's id. Tells whether it was one."""
+        if not self._out_of_band:
+            return False
+        reply = parse(line)
+        own_id = reply.get("id")
+        if not isinstance(own_id, str) or own_id not in self._out_of_band:
+            return False
+        session, message = self._out_of_band.pop(own_id)
+        del reply["id"]
+        session.unanswered -= 1
+        self._send(session, self._layout.spell_reply(reply, message))
+        return True
+
+    def _record_passed(self, passed: Passed, reason: str, line: bytes | None) -> None:
         record = passed.trace.record(
             self._monitor.vm,
             Action.PASSED,
@@ -317,6 +388,14 @@ class Router:
         )
         self._records.append(record)
 
+    def _without_own_jobs(self, line: bytes) -> bytes:
+        """Take the shim's jobs out of a reply to `query-jobs`. A reply without any stays as QEMU wrote it."""
+        if _OWN_JOB not in line:
+            return line
+        message = parse(line)
+        message["return"] = [job for job in message["return"] if not jobs.is_own_job(job["id"])]
+        return self._layout.spell(message)
+
     def _send(self, session: Session, data: bytes) -> None:
         session.send(data)
         self._to_flush[session] = None
@@ -325,7 +404,8 @@ class Router:
 
     def _begin(self, data: bytes) -> None:
         owed = self._owed[0] if self._owed else None
-        if type(owed) is Session and self._layout is LINES and self._layout.is_reply_begun(data):
+        is_plain = type(owed) is Session and not self._out_of_band and not self._layout.is_pretty
+        if is_plain and isinstance(owed, Session) and self._layout.is_reply_begun(data):
             self._streaming_to = owed
             self._send(owed, data)
         else:
@@ -355,12 +435,3 @@ class Router:
         session.unanswered -= 1
         self._to_flush[session] = None
         return data[end:]
-
-
-def _without_own_jobs(line: bytes) -> bytes:
-    """Take the shim's jobs out of a reply to `query-jobs`. A reply without any stays as QEMU wrote it."""
-    if _OWN_JOB not in line:
-        return line
-    message = parse(line)
-    message["return"] = [job for job in message["return"] if not jobs.is_own_job(job["id"])]
-    return encode(message).encode("ascii") + b"\r\n"

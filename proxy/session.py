@@ -1,30 +1,37 @@
 """One client of the proxy, without I/O: its negotiation, the order of its commands, and which of them are for the shim.
 
 QEMU's answers to a client that has not negotiated are given here (qmp-spec.rst, "Capabilities Negotiation"); after that only
-`human-monitor-command` and `query-jobs` are looked into. Nothing here knows of other clients.
+what the shim does, out-of-band commands, and commands that take a file descriptor are told from the rest. Nothing here knows
+of other clients.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from proxy.answers import Layout
 from proxy.framing import Command, CommandFramer, Malformed
+from proxy.negotiation import capabilities_error, envelope_error, is_out_of_band
 from shim import hmp
 from shim.audit import Client
-from shim.qmp import JSON, encode
+from shim.qmp import JSON
 
-__all__ = ["Forward", "HMPRequest", "JobsRequest", "LocalReply", "Request", "Session", "reply_line"]
+__all__ = ["Descriptors", "Forward", "HMPRequest", "JobsRequest", "LocalReply", "OutOfBand", "Request", "Session"]
 
-_CAPABILITIES = frozenset({"oob"})
+# File descriptors that came with a message (unix(7), SCM_RIGHTS).
+Descriptors: TypeAlias = tuple[int, ...]
+
 _HMP_ARGUMENTS = frozenset({"command-line", "cpu-index"})
 _ENVELOPE = frozenset({"execute", "arguments", "id"})
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """QEMU is to get these bytes, and the client its answer as it comes."""
+    """QEMU is to get these bytes, and the client its answer as it comes. descriptors: for `getfd` and `add-fd`."""
 
     raw: bytes
+    descriptors: Descriptors = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,13 @@ class JobsRequest:
     """A `query-jobs`: forwarded, but the shim's own jobs are left out of the answer."""
 
     raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfBand:
+    """An `exec-oob` (qmp-spec.rst, "Out-of-band execution"). message: the command, with the client's id if it has one."""
+
+    message: dict[str, JSON]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +61,14 @@ class HMPRequest:
 
     command_line: None if the arguments are not those of the schema; QEMU will say so.
     command: what the shim can do itself, else None.
-    has_id, id: the client's id, to be given back.
     """
 
     raw: bytes
-    command_line: str | None
-    command: hmp.HMPCommand | None
-    cpu_index: int | None
-    has_id: bool
-    id: JSON
+    message: dict[str, JSON]
+    command_line: str | None = None
+    command: hmp.HMPCommand | None = None
+    cpu_index: int | None = None
+    descriptors: Descriptors = ()
 
     @property
     def why_passed(self) -> str:
@@ -68,39 +81,43 @@ class HMPRequest:
 Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest
 
 
-def reply_line(members: dict[str, JSON], message: JSON = None) -> bytes:
-    """Spell a reply as QEMU does, with the id of the client's message: last in a success, first in an error."""
-    if isinstance(message, dict) and "id" in message:
-        client_id = {"id": message["id"]}
-        members = client_id | members if "error" in members else members | client_id
-    return encode(members).encode("ascii") + b"\r\n"
+@dataclass(frozen=True, slots=True)
+class _Carrier:
+    """A command that takes the file descriptors that came with it."""
+
+    command: Command
+    descriptors: Descriptors
 
 
-def _error(desc: str, message: JSON = None, *, error_class: str = "GenericError") -> LocalReply:
-    return LocalReply(reply_line({"error": {"class": error_class, "desc": desc}}, message))
+_Item: TypeAlias = Command | Malformed | _Carrier
 
 
 class Session:
     """What the proxy knows of one client.
 
-    After `receive_data` or `receive_eof`, take requests with `next_request` until it gives None; it does so too while a
-    rewritten command runs (`is_busy`), because what a client sends behind it waits for it. What is to be written to the client
-    collects until `data_to_send` is called.
+    After `receive_data`, take `out_of_band` and `next_request` until they give nothing. `next_request` gives nothing while a
+    command of this client runs that the others wait for (`is_busy`). What is to be written to the client collects until
+    `data_to_send` is called.
     """
 
-    def __init__(self, client: Client, greeting: bytes) -> None:
+    def __init__(self, client: Client, greeting: bytes, layout: Layout, *, offers_oob: bool) -> None:
         self.client = client
         self.is_negotiated = False
-        # A rewritten command of this client is running.
+        # A command of this client runs that what it sent behind must wait for.
         self.is_busy = False
-        # Forwarded commands that QEMU has not answered yet.
+        # Commands of this client that QEMU has not answered yet, and answers of ours that wait for theirs.
         self.unanswered = 0
-        # The client closed its end, or both: it may still read, so what it asked for goes on.
+        # The client sends no more. It may still read, so what it asked for goes on.
         self.has_left = False
-        # Nothing can be written any more.
+        # Nothing can be written to the client any more.
         self.is_cut = False
+        self._layout = layout
+        self._offers_oob = offers_oob
+        self._is_oob_enabled = False
         self._framer = CommandFramer()
-        self._inbox: deque[Command | Malformed] = deque()
+        self._inbox: deque[_Item] = deque()
+        self._out_of_band: list[OutOfBand] = []
+        self._descriptors: Descriptors = ()
         self._outgoing: list[bytes] = [greeting]
 
     @property
@@ -110,20 +127,36 @@ class Session:
 
     @property
     def backlog(self) -> int:
-        """Count the commands that wait behind a rewritten one."""
+        """Count the commands that wait behind a busy one."""
         return len(self._inbox)
 
-    def receive_data(self, data: bytes) -> None:
-        self._inbox.extend(self._framer.receive_data(data))
+    def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> Descriptors:
+        """Take what the client sent. Gives the descriptors that are to be closed, because nothing will take them."""
+        items: Sequence[_Item] = self._framer.receive_data(data)
+        dropped: Descriptors = ()
+        if descriptors or self._descriptors:
+            dropped = self._descriptors if descriptors else ()
+            items = self._attach(items, descriptors or self._descriptors)
+        if self._is_oob_enabled:
+            items = self._divert_out_of_band(items)
+        self._inbox.extend(items)
+        return dropped
 
     def receive_eof(self) -> None:
         """Note that the client sends no more. Half an object is dropped, as QEMU does."""
         self.has_left = True
 
-    def cut(self) -> None:
-        """Note that the client is gone for good: what is written to it from now on is thrown away."""
+    def cut(self) -> Descriptors:
+        """Note that the client is gone for good: what is written to it is thrown away. Gives descriptors to close."""
         self.has_left = self.is_cut = True
         self._outgoing.clear()
+        dropped, self._descriptors = self._descriptors, ()
+        return dropped
+
+    def abandon(self) -> list[int]:
+        """Drop what still waits, because QEMU has gone. Gives the descriptors to close."""
+        waiting, self._inbox = self._inbox, deque()
+        return [number for item in waiting if isinstance(item, _Carrier) for number in item.descriptors]
 
     def send(self, data: bytes) -> None:
         if not self.is_cut:
@@ -137,70 +170,93 @@ class Session:
         self._outgoing.clear()
         return data
 
+    def out_of_band(self) -> list[OutOfBand]:
+        """Take the out-of-band commands: they overtake everything, also while the session is busy."""
+        taken, self._out_of_band = self._out_of_band, []
+        return taken
+
     def next_request(self) -> Request | None:
         """Take the next thing to do for this client, or None."""
         if self.is_busy or not self._inbox:
             return None
         item = self._inbox.popleft()
         if isinstance(item, Malformed):
-            return _error(item.desc)
+            return self._error(item.desc, {})
+        if isinstance(item, _Carrier):
+            return self._command(item.command, item.descriptors)
+        return self._command(item, ())
+
+    def _command(self, item: Command, descriptors: Descriptors) -> Request:
         if not self.is_negotiated:
+            self._descriptors = descriptors or self._descriptors
             return self._negotiate(item.message)
         command = item.message.get("execute")
         if command == "human-monitor-command" and item.message.keys() <= _ENVELOPE:
-            return _hmp_request(item)
-        return JobsRequest(item.raw) if command == "query-jobs" else Forward(item.raw)
+            return replace(_hmp_request(item), descriptors=descriptors)
+        if "exec-oob" in item.message and not self._is_oob_enabled:
+            return self._error("QMP input member 'exec-oob' is unexpected", item.message)
+        return JobsRequest(item.raw) if command == "query-jobs" else Forward(item.raw, descriptors)
+
+    def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
+        """Hand descriptors to the first command that takes some; until one comes, the session keeps them.
+
+        So does QEMU's character device. The kernel ends a read behind the bytes that descriptors came with.
+        """
+        self._descriptors = descriptors
+        attached: list[_Item] = []
+        for item in items:
+            if self._descriptors and isinstance(item, Command) and _takes_descriptors(item.message):
+                item, self._descriptors = _Carrier(item, self._descriptors), ()
+            attached.append(item)
+        return attached
+
+    def _divert_out_of_band(self, items: Sequence[_Item]) -> list[_Item]:
+        in_band: list[_Item] = []
+        for item in items:
+            if isinstance(item, Command) and is_out_of_band(item.message):
+                self._out_of_band.append(OutOfBand(item.message))
+            else:
+                in_band.append(item)
+        return in_band
 
     def _negotiate(self, message: dict[str, JSON]) -> LocalReply:
-        desc = _envelope_error(message)
+        desc = envelope_error(message)
         if desc is not None:
-            return _error(desc, message)
+            return self._error(desc, message)
         if message["execute"] != "qmp_capabilities":
             text = "Expecting capabilities negotiation with 'qmp_capabilities'"
-            return _error(text, message, error_class="CommandNotFound")
-        desc = _capabilities_error(message.get("arguments", {}))
+            return self._error(text, message, error_class="CommandNotFound")
+        arguments = message.get("arguments", {})
+        desc = capabilities_error(arguments, offers_oob=self._offers_oob)
         if desc is not None:
-            return _error(desc, message)
+            return self._error(desc, message)
         self.is_negotiated = True
-        return LocalReply(reply_line({"return": {}}, message))
+        self._is_oob_enabled = "oob" in arguments.get("enable", ())
+        self._inbox = deque(self._divert_out_of_band(self._inbox)) if self._is_oob_enabled else self._inbox
+        return LocalReply(self._layout.spell_reply({"return": {}}, message))
+
+    def _error(self, desc: str, message: dict[str, JSON], *, error_class: str = "GenericError") -> LocalReply:
+        return LocalReply(self._layout.spell_reply({"error": {"class": error_class, "desc": desc}}, message))
 
 
-def _envelope_error(message: dict[str, JSON]) -> str | None:
-    """Say what qmp_dispatch_check_obj() of QEMU's qapi/qmp-dispatch.c finds wrong with a command, or None."""
-    for key, value in message.items():
-        if key == "execute":
-            if not isinstance(value, str):
-                return "QMP input member 'execute' must be a string"
-        elif key == "arguments":
-            if not isinstance(value, dict):
-                return "QMP input member 'arguments' must be an object"
-        elif key != "id":
-            return f"QMP input member '{key}' is unexpected"
-    return None if "execute" in message else "QMP input lacks member 'execute'"
-
-
-def _capabilities_error(arguments: dict[str, JSON]) -> str | None:
-    """Check the arguments of `qmp_capabilities` (qapi/control.json)."""
-    enable = arguments.get("enable", [])
-    if not isinstance(enable, list):
-        return "Invalid parameter type for 'enable', expected: array"
-    for number, capability in enumerate(enable):
-        if not isinstance(capability, str):
-            return f"Invalid parameter type for 'enable[{number}]', expected: string"
-        if capability not in _CAPABILITIES:
-            return f"Parameter 'enable[{number}]' does not accept value '{capability}'"
-    unexpected = next((key for key in arguments if key != "enable"), None)
-    return None if unexpected is None else f"Parameter '{unexpected}' is unexpected"
+def _takes_descriptors(message: dict[str, JSON]) -> bool:
+    """Tell whether QEMU would take a descriptor for this command (monitor/fds.c)."""
+    match message.get("execute"):
+        case "getfd" | "add-fd":
+            return True
+        case "human-monitor-command":
+            line = _hmp_request(Command(b"", message)).command_line
+            return line is not None and hmp.command_name(line) == "getfd"
+    return False
 
 
 def _hmp_request(item: Command) -> HMPRequest:
     given = item.message.get("arguments")
     arguments: dict[str, JSON] = given if isinstance(given, dict) else {}
-    has_id, client_id = "id" in item.message, item.message.get("id")
     command_line = arguments.get("command-line")
     if not isinstance(command_line, str):
-        return HMPRequest(item.raw, None, None, None, has_id, client_id)
+        return HMPRequest(item.raw, item.message)
     cpu_index = arguments.get("cpu-index")
     is_well_formed = arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments)
     command = hmp.parse(command_line) if is_well_formed else None
-    return HMPRequest(item.raw, command_line, command, cpu_index, has_id, client_id)
+    return HMPRequest(item.raw, item.message, command_line, command, cpu_index if is_well_formed else None)

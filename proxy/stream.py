@@ -1,44 +1,131 @@
-"""A connected stream socket on the event loop: reads without waste, writes without waiting, and a bound on what waits.
+"""A connected byte stream on the event loop: reads without waste, writes without waiting, and a count of what waits.
 
-It knows bytes only. asyncio's own transports read into a fresh 256 KiB buffer each time, which costs a round trip through
-mmap and doubles the latency of a small message; here all streams of a process share one buffer.
+It knows bytes and file descriptors only. asyncio's own transports read into a fresh 256 KiB buffer each time, which costs a
+round trip through mmap and doubles the latency of a small message; here all streams of a process share one buffer.
 """
 
+import array
 import asyncio
+import os
 import socket
-from collections.abc import Callable
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
-__all__ = ["Stream"]
+__all__ = ["Ancillary", "End", "PipeEnd", "SocketEnd", "Stream", "close_descriptors"]
 
 # One read takes a whole reply to query-qmp-schema (about 200 KiB), so that it goes out in one piece.
 _READ_BYTES = 256 * 1024
-_read_buffer = bytearray(_READ_BYTES)
-_read_view = memoryview(_read_buffer)
+_buffer = bytearray(_READ_BYTES)
+_view = memoryview(_buffer)
+# The kernel's own limit for one message (SCM_MAX_FD, unix(7)).
+_MAX_DESCRIPTORS = 253
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
+
+# What recvmsg() gives beside the bytes: level, type, data.
+Ancillary: TypeAlias = Sequence[tuple[int, int, bytes]]
+
+
+def close_descriptors(numbers: Sequence[int]) -> None:
+    for number in numbers:
+        os.close(number)
+
+
+class End(Protocol):
+    """Our end of a connection, never blocking: read into the shared buffer, and send."""
+
+    def read_fd(self) -> int: ...
+    def write_fd(self) -> int: ...
+    def receive(self) -> tuple[int, tuple[int, ...]]: ...
+    def send(self, data: bytes, descriptors: Sequence[int]) -> int: ...
+    def close(self) -> None: ...
+
+
+class SocketEnd:
+    """A connected socket. On a unix socket it receives and sends file descriptors too."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._takes_descriptors = sock.family == socket.AF_UNIX
+
+    def read_fd(self) -> int:
+        return self._sock.fileno()
+
+    write_fd = read_fd
+
+    def receive(self) -> tuple[int, tuple[int, ...]]:
+        if not self._takes_descriptors:
+            return self._sock.recv_into(_buffer), ()
+        count, ancillary, _, _ = self._sock.recvmsg_into((_view,), _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+        return count, _descriptors(ancillary) if ancillary else ()
+
+    def send(self, data: bytes, descriptors: Sequence[int]) -> int:
+        if descriptors:
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+            return self._sock.sendmsg([data], [rights])
+        return self._sock.send(data)
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class PipeEnd:
+    """Two pipes, or a terminal: standard input and output."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        os.set_blocking(read_fd, False)
+        os.set_blocking(write_fd, False)
+
+    def read_fd(self) -> int:
+        return self._read_fd
+
+    def write_fd(self) -> int:
+        return self._write_fd
+
+    def receive(self) -> tuple[int, tuple[int, ...]]:
+        return os.readv(self._read_fd, [_view]), ()
+
+    def send(self, data: bytes, descriptors: Sequence[int]) -> int:
+        return os.write(self._write_fd, data)
+
+    def close(self) -> None:
+        os.close(self._read_fd)
+        os.close(self._write_fd)
+
+
+def _descriptors(ancillary: Ancillary) -> tuple[int, ...]:
+    numbers: list[int] = []
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers += [number for (number,) in struct.iter_unpack("i", data[: len(data) // 4 * 4])]
+    return tuple(numbers)
 
 
 class Stream:
-    """Call `start` to begin to read. `on_data` gets what came; `on_eof` is called once, at the end or on an error.
+    """Call `start` to begin to read.
 
-    unsent_bytes: how much `write` could not hand to the kernel yet. After `close` nothing is called any more.
+    `on_data` gets what came and the descriptors with it; `on_eof` is called once, at the end or on an error; `on_drained` when
+    nothing is unsent any more. unsent_bytes: what `write` could not hand to the kernel yet. After `close` nothing is called.
     """
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
+        end: End,
         *,
-        on_data: Callable[[bytes], None],
+        on_data: Callable[[bytes, tuple[int, ...]], None],
         on_eof: Callable[[], None],
         on_drained: Callable[[], None],
     ) -> None:
-        sock.setblocking(False)
-        self._loop = loop
-        self._sock = sock
-        self._fd = sock.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._end = end
         self._on_data = on_data
         self._on_eof = on_eof
         self._on_drained = on_drained
-        self._unsent: list[bytes] = []
+        self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self.unsent_bytes = 0
         self._is_reading = False
         self._is_at_eof = False
@@ -47,27 +134,31 @@ class Stream:
 
     def start(self) -> None:
         """Read, or go on reading after `pause`."""
-        if not (self._is_reading or self._is_at_eof or self.is_closed):
+        if not (self._is_reading or self._is_at_eof or self._is_finishing or self.is_closed):
             self._is_reading = True
-            self._loop.add_reader(self._fd, self._read)
+            self._loop.add_reader(self._end.read_fd(), self._read)
 
     def pause(self) -> None:
         """Read no more until `start`: the peer's writes wait in the kernel."""
         if self._is_reading:
             self._is_reading = False
-            self._loop.remove_reader(self._fd)
+            self._loop.remove_reader(self._end.read_fd())
 
-    def write(self, data: bytes) -> None:
-        """Send as much as the kernel takes at once and keep the rest. A peer that has gone shows at the next read."""
+    def write(self, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
+        """Send as much as the kernel takes at once and keep the rest; descriptors are closed here when they are sent.
+
+        A peer that has gone shows at the next read.
+        """
         if self.is_closed or not data:
+            close_descriptors(descriptors)
             return
         if not self._unsent:
-            sent = self._send(data)
+            sent = self._send(data, descriptors)
             if sent == len(data):
                 return
-            data = data[sent:]
-            self._loop.add_writer(self._fd, self._write_more)
-        self._unsent.append(data)
+            data, descriptors = data[sent:], descriptors if not sent else ()
+            self._loop.add_writer(self._end.write_fd(), self._write_more)
+        self._unsent.append((data, descriptors))
         self.unsent_bytes += len(data)
 
     def finish(self) -> None:
@@ -82,47 +173,52 @@ class Stream:
         if self.is_closed:
             return
         self.pause()
-        self._forget_unsent()
+        if self._unsent:
+            self._loop.remove_writer(self._end.write_fd())
+            for _, descriptors in self._unsent:
+                close_descriptors(descriptors)
+            self._unsent.clear()
+            self.unsent_bytes = 0
         self.is_closed = True
-        self._sock.close()
+        self._end.close()
 
     def _read(self) -> None:
         try:
-            count = self._sock.recv_into(_read_buffer)
+            count, descriptors = self._end.receive()
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            count = 0
+            count, descriptors = 0, ()
         if count:
-            self._on_data(bytes(_read_view[:count]))
+            self._on_data(bytes(_view[:count]), descriptors)
             return
+        close_descriptors(descriptors)
         self.pause()
         self._is_at_eof = True
         self._on_eof()
 
-    def _send(self, data: bytes) -> int:
+    def _send(self, data: bytes, descriptors: tuple[int, ...]) -> int:
+        """Give how many bytes went out. Descriptors go with the first of them."""
         try:
-            return self._sock.send(data)
+            sent = self._end.send(data, descriptors)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
-            return len(data)
+            sent = len(data)
+        close_descriptors(descriptors)
+        return sent
 
     def _write_more(self) -> None:
-        data = b"".join(self._unsent)
-        sent = self._send(data)
-        if sent < len(data):
-            self._unsent = [data[sent:]]
-            self.unsent_bytes = len(data) - sent
-            return
-        self._forget_unsent()
+        while self._unsent:
+            data, descriptors = self._unsent[0]
+            sent = self._send(data, descriptors)
+            self.unsent_bytes -= sent
+            if sent < len(data):
+                self._unsent[0] = (data[sent:], descriptors if not sent else ())
+                return
+            self._unsent.popleft()
+        self._loop.remove_writer(self._end.write_fd())
         if self._is_finishing:
             self.close()
         else:
             self._on_drained()
-
-    def _forget_unsent(self) -> None:
-        if self._unsent:
-            self._loop.remove_writer(self._fd)
-            self._unsent.clear()
-            self.unsent_bytes = 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["JSON", "ErrorReply", "Event", "Execute", "QEMUVersion", "Reply", "ReturnReply", "encode"]
+__all__ = ["JSON", "ErrorReply", "Execute", "QEMUVersion", "Reply", "ReturnReply", "encode", "encode_pretty"]
 
 # A decoded JSON value. The edge where Any is allowed: whoever receives one makes a dataclass of it at once.
 JSON: TypeAlias = Any
@@ -58,14 +58,6 @@ class ErrorReply:
 Reply: TypeAlias = ReturnReply | ErrorReply
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An asynchronous message (qmp-spec.rst, "Asynchronous events")."""
-
-    name: str
-    data: Mapping[str, JSON] = field(default_factory=dict)
-
-
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPED = re.compile(r'[^ !#-\[\]-~]')
 
@@ -104,3 +96,18 @@ def encode(value: JSON, *, compact: bool = False) -> str:
             members = (f"{encode(key)}{colon}{encode(item, compact=compact)}" for key, item in value.items())
             return "{" + comma.join(members) + "}"
     raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+def encode_pretty(value: JSON, depth: int = 0) -> str:
+    """Spell a JSON value as a monitor with `pretty=on` does: an item a line, 4 blanks a level, CR LF, nothing in one line."""
+    outer, inner = "\r\n" + 4 * depth * " ", "\r\n" + 4 * (depth + 1) * " "
+    match value:
+        case Mapping():
+            items = [f"{encode(key)}: {encode_pretty(item, depth + 1)}" for key, item in value.items()]
+            opening, closing = "{}"
+        case list() | tuple():
+            items = [encode_pretty(item, depth + 1) for item in value]
+            opening, closing = "[]"
+        case _:
+            return encode(value)
+    return opening + ",".join(inner + item for item in items) + outer + closing

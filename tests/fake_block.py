@@ -133,6 +133,9 @@ class BlockGraph:
         made = [node for node in self.nodes if node.device is not None or node.qdev is not None]
         derived = [Backend(node.name, node.device or "", node.qdev, node.removable) for node in made]
         self.backends = derived if backends is None else list(backends)
+        conflicts = {backend.device for backend in self.backends} & {node.name for node in self.nodes}
+        if conflicts:
+            raise ValueError(f"Device name {conflicts} conflicts with an existing node name, says QEMU")
 
     def find(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)
@@ -224,7 +227,9 @@ class BlockGraph:
     def _node_info(self, node: Node, *, flat: bool) -> dict[str, Any]:
         limits = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
         cache = {"no-flush": False, "direct": False, "writeback": True}
-        row = {
+        below = self[node.children["backing"]] if "backing" in node.children else None
+        row: dict[str, Any] = {} if below is None else {"backing_file": below.filename}
+        row |= {
             "node-name": node.name,
             "drv": node.driver,
             "ro": node.ro,
@@ -237,8 +242,6 @@ class BlockGraph:
             "cache": cache,
             **limits,
         }
-        if "backing" in node.children:
-            row["backing_file"] = self[node.children["backing"]].filename
         return row
 
     def _image_info(self, node: Node, *, flat: bool) -> dict[str, Any]:
@@ -250,12 +253,8 @@ class BlockGraph:
             image["format-specific"] = QCOW2_SPECIFIC
         if rows := self.snapshots_of(node):
             image["snapshots"] = [snapshot.info() for snapshot in rows]
-        if "backing" in node.children:
-            below = self[node.children["backing"]]
-            image |= {"backing-filename": below.filename, "full-backing-filename": below.filename}
-            image["backing-filename-format"] = below.driver
-            if not flat:
-                image["backing-image"] = self._image_info(below, flat=False)
+        if "backing" in node.children and not flat:
+            image["backing-image"] = self._image_info(self[node.children["backing"]], flat=False)
         return image
 
     def _backing_depth(self, node: Node) -> int:

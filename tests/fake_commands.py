@@ -82,7 +82,7 @@ def _quit(vm: VM, arguments: Arguments) -> dict[str, Any]:
 
 
 def _query_status(vm: VM, arguments: Arguments) -> dict[str, Any]:
-    return {"status": vm.run_state, "singlestep": False, "running": vm.run_state == "running"}
+    return {"running": vm.run_state == "running", "singlestep": False, "status": vm.run_state}
 
 
 def _query_version(vm: VM, arguments: Arguments) -> dict[str, Any]:

@@ -71,8 +71,8 @@ _EOF: Final = object()
 class FakeQEMU:
     """A modelled QEMU on the unix socket `path`, from entering the context to leaving it.
 
-    `received` holds every command in order, decoded; `received_bytes` every byte. `vm` is the machine: a test may look
-    at it and change it, as another monitor would.
+    `received` holds every command in order, decoded, `received_raw` the bytes of each, `received_bytes` all bytes that
+    came. `vm` is the machine: a test may look at it and change it, as another monitor would.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class FakeQEMU:
         self.capabilities = list(capabilities)
         self.pretty = pretty
         self.received: list[dict[str, Any]] = []
+        self.received_raw: list[bytes] = []
         self.received_bytes = bytearray()
         self.client_count = 0
         self._folder = None if path is not None else tempfile.mkdtemp(prefix="f", dir="/tmp")
@@ -161,6 +162,12 @@ class FakeQEMU:
         """Wait until so many commands of that name have come; TimeoutError after the deadline."""
         async with asyncio.timeout(DEADLINE_S), self._changed:
             await self._changed.wait_for(lambda: self.commands.count(command) >= count)
+
+    async def wait_gone(self) -> None:
+        """Wait until the client has closed or half-closed; TimeoutError after the deadline."""
+        async with asyncio.timeout(DEADLINE_S):
+            if self._connection is not None:
+                await self._connection.ended.wait()
 
     async def send_event(self, name: str, data: Mapping[str, Any] | None = None) -> None:
         """Send an event now, to a negotiated client only, as QEMU does."""
@@ -230,8 +237,8 @@ class FakeQEMU:
         framer = Framer()
         while received := await self._receive(connection.sock):
             self.received_bytes += received
-            for value in framer.feed(received):
-                await self._take(connection, value)
+            for raw, value in framer.feed(received):
+                await self._take(connection, raw, value)
         connection.ended.set()
         await connection.queue.put(_EOF)
 
@@ -241,10 +248,11 @@ class FakeQEMU:
         except ConnectionError:
             return b""
 
-    async def _take(self, connection: _Connection, value: Any) -> None:
+    async def _take(self, connection: _Connection, raw: bytes, value: Any) -> None:
         if isinstance(value, dict):
             async with self._changed:
                 self.received.append(value)
+                self.received_raw.append(raw)
                 self._changed.notify_all()
         if connection.monitor.has_oob and is_oob(value):
             connection.output += connection.monitor.reply(value)

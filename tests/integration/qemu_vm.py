@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from shim.qmp import QEMUVersion
-from tests.raw_client import DEADLINE_S, RawClient
+from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient
 
 __all__ = ["DIRTYING_ROM", "IDLE_ROM", "QEMUVM", "QEMUError", "make_qcow2", "make_raw", "snapshots_of", "version"]
 
@@ -108,12 +108,18 @@ class QEMUVM:
         return self.folder / name
 
     def start(self) -> None:
-        """Start QEMU and wait until it listens; QEMUError with its stderr when it ends instead."""
+        """Start QEMU and wait until it runs; QEMUError with its stderr when it ends instead."""
         with self.stderr_path.open("ab") as stderr:
             self.process = subprocess.Popen(
                 self._command_line(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
             )
-        self.connect().close()
+        # The socket is there before QEMU has read all its arguments; the greeting comes when it runs.
+        with self.connect() as client:
+            try:
+                client.receive_message()
+            except ConnectionLostError as exc:
+                self.wait_gone()
+                raise QEMUError(f"QEMU ended at once: {self.stderr}") from exc
 
     def connect(self, *, observer: bool = False) -> RawClient:
         """Connect to the QMP socket (or the observer's), waiting until QEMU listens; not negotiated."""
@@ -126,7 +132,8 @@ class QEMUVM:
         while True:
             try:
                 return RawClient.connect(path, pretty=self.pretty and not observer)
-            except (FileNotFoundError, ConnectionRefusedError):
+            # BlockingIOError: QEMU listens with a backlog of 1, and it is full.
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
                 if not self.is_alive:
                     raise QEMUError(f"QEMU ended at once: {self.stderr}") from None
                 if time.monotonic() > deadline:

@@ -1,0 +1,45 @@
+"""`python -m demo`: the exit status and the one line that says what went wrong.
+
+Exit status: 0 all was as told, 1 it was not, 128 + number after a signal (130: Ctrl-C). Whatever happens, no process and no
+file stays behind, SIGKILL excepted.
+"""
+
+import os
+import sys
+
+from demo.interrupt import Interrupted, Waiter
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Show the story and give the exit status."""
+    # From here on a signal cuts nothing short; so it comes before the longer imports.
+    waiter = Waiter()
+    from demo.errors import DemoError
+    from demo.screen import Screen
+    from demo.story import tell
+
+    try:
+        tell(Screen(sys.stdout, os.environ), waiter)
+    except Interrupted as exc:
+        return _give_up("interrupted; all is cleaned up", exc.exit_status)
+    except BrokenPipeError:
+        return _give_up("nobody reads the output", 1)
+    except (DemoError, OSError) as exc:
+        return _give_up(str(exc), 1)
+    return 0
+
+
+def _give_up(reason: str, exit_status: int) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # The interpreter flushes at its end once more, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stderr.write(f"demo: {' '.join(reason.split())}\n")
+    return exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""The demo's one error."""
+
+__all__ = ["DemoError"]
+
+
+class DemoError(Exception):
+    """Something is missing or was not as the demo tells it. The text is one line for the reader."""

@@ -1,0 +1,64 @@
+"""How the demo looks: headings, sentences, and what goes over the wire. Colours only where somebody sees them."""
+
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import TextIO
+
+__all__ = ["Screen"]
+
+_BOLD, _DIM, _GREEN, _CYAN = "1", "2", "32", "36"
+_WIDTH = 100
+_INDENT = "   "
+
+
+class Screen:
+    """Print line by line, so that a reader of a pipe sees each step when it happens."""
+
+    def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
+        """Colours need a terminal, and NO_COLOR unset or empty (no-color.org)."""
+        self._stream = stream
+        self._is_coloured = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        self._steps = 0
+
+    def step(self, title: str) -> None:
+        self._steps += 1
+        self._put(f"\n{self._steps}. {title}", _BOLD)
+
+    def say(self, text: str) -> None:
+        """Print a sentence or two."""
+        for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+            self._put(_INDENT + line)
+
+    def show(self, text: str) -> None:
+        """Print lines as they are."""
+        for line in text.splitlines():
+            self._put(f"{_INDENT}  {line}".rstrip())
+
+    def shell(self, command: str) -> None:
+        """Print a command for a shell; if it is long, on several lines, each but the first beginning with an option."""
+        lines = ["$"]
+        for part in command.replace(" -", "\n-").split("\n"):
+            if len(lines[-1]) + len(part) > _WIDTH:
+                lines.append("   ")
+            lines[-1] += f" {part}"
+        for line in lines[:-1]:
+            self._put(f"{_INDENT}{line} \\", _CYAN)
+        self._put(f"{_INDENT}{lines[-1]}", _CYAN)
+
+    def sent(self, line: bytes) -> None:
+        """Print what the legacy tool sends."""
+        self._put(f"{_INDENT}--> {line.decode().rstrip()}", _CYAN)
+
+    def received(self, line: bytes) -> None:
+        """Print what the legacy tool gets: replies as they are, events without their time."""
+        message = json.loads(line)
+        if "event" in message:
+            self._put(f"{_INDENT}<-- event {message['event']}", _DIM)
+        else:
+            self._put(f"{_INDENT}<-- {line.decode().rstrip()}", _GREEN)
+
+    def _put(self, text: str, style: str = "") -> None:
+        if style and self._is_coloured:
+            text = f"\x1b[{style}m{text}\x1b[0m"
+        print(text, file=self._stream, flush=True)

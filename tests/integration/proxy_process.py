@@ -1,0 +1,104 @@
+"""The real `hmp-proxy` in a process of its own, in front of a VM or of anything else, for integration tests."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tests.raw_client import DEADLINE_S, RawClient
+
+__all__ = ["ProxyError", "ProxyProcess"]
+
+_ROOT: Final = Path(__file__).parents[2]
+_RETRY_S: Final = 0.005
+
+
+class ProxyError(Exception):
+    """The proxy did not start, or did not end in time."""
+
+
+class ProxyProcess:
+    """`hmp-proxy` with its socket at `<folder>/legacy.sock` and its audit log at `<folder>/audit.jsonl`.
+
+    Leaving the context ends it by SIGTERM and raises ProxyError if it does not end well.
+    """
+
+    def __init__(self, folder: Path, upstream: str, options: Sequence[str] = (), *, pretty: bool = False) -> None:
+        self.path = str(folder / "legacy.sock")
+        self.audit_path = folder / "audit.jsonl"
+        self.stderr_path = folder / "proxy.stderr"
+        self.pretty = pretty
+        self._command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy"]
+        self._command += ["--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
+        self._command += ["--audit", str(self.audit_path), "--verbose", *options]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self.stderr_path.open("ab") as stderr:
+            self.process = subprocess.Popen(self._command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        try:
+            self.connect().close()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        status = self.wait_gone()
+        if error is None and (status or "Traceback" in self.stderr):
+            raise ProxyError(f"hmp-proxy ended with status {status}: {self.stderr}")
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_path.read_text(errors="replace")
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The audit records so far."""
+        return [json.loads(line) for line in self.audit_path.read_text().splitlines()]
+
+    def connect(self) -> RawClient:
+        """Connect to the proxy's socket, waiting until it listens; not negotiated."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                return RawClient.connect(self.path, pretty=self.pretty)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.process is None or self.process.poll() is not None:
+                    raise ProxyError(f"hmp-proxy ended at once: {self.stderr}") from None
+                if time.monotonic() > deadline:
+                    raise ProxyError(f"hmp-proxy does not listen: {self.stderr}") from None
+            time.sleep(_RETRY_S)
+
+    def negotiated(self) -> RawClient:
+        """Give a client in command mode."""
+        client = self.connect()
+        try:
+            client.negotiate()
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    def wait_gone(self) -> int:
+        """Wait for the proxy's end and give its exit status."""
+        if self.process is None:
+            raise ProxyError("hmp-proxy was not started")
+        try:
+            return self.process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired as exc:
+            self.kill()
+            raise ProxyError(f"hmp-proxy does not end: {self.stderr}") from exc
+
+    def kill(self) -> None:
+        """End it at once, as an out-of-memory killer would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()

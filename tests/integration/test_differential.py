@@ -1,0 +1,285 @@
+"""The proxy against QEMU's own HMP: the same machine twice, the same commands, and a client sees no difference.
+
+Compared are the whole transcripts byte for byte (tests.integration.twins says what is made equal beforehand), so replies,
+ids and the order of events; the run state after every command; the snapshots on every image and which of them has the VM
+state; and how QEMU ends. Not here is where the proxy deviates on purpose: it refuses to load a duplicated tag, and what
+would crash QEMU (loadvm below a running mirror kills QEMU 7.2).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+
+from shim import hmp
+from tests.integration.twins import Boot, Case, Step, Until, play
+from tests.raw_client import command_bytes
+
+ONE: Final = {"d0.qcow2": ""}
+TWO: Final = {"d0.qcow2": "", "d1.qcow2": ""}
+
+
+def drive(name: str, *options: str, format: str = "qcow2") -> str:
+    return ",".join((f"-drive if=none,id={name},format={format},file={name}.{format}", *options))
+
+
+def disk(name: str, *options: str, format: str = "qcow2") -> str:
+    return f"{drive(name, *options, format=format)} -device virtio-blk-pci,drive={name}"
+
+
+def blockdev(name: str, *options: str, format: str = "qcow2") -> str:
+    file = f"file.driver=file,file.filename={name}.{format}"
+    return ",".join((f"-blockdev driver={format},node-name={name},{file}", *options))
+
+
+def partial(device: str, name: str) -> Step:
+    """Make a snapshot of one disk, without a VM state."""
+    return "blockdev-snapshot-internal-sync", {"device": device, "name": name}
+
+
+def hmc(**arguments: Any) -> Step:
+    return "human-monitor-command", {name.replace("_", "-"): value for name, value in arguments.items()}
+
+
+def every(tag: str) -> list[Step]:
+    """Each command with the tag, the table in between, and the guest going on after a load that failed."""
+    return [f"{name} {tag}".strip() for name in ("savevm", "loadvm", "savevm", "delvm")] + ["info snapshots", "cont"]
+
+
+# Every command where it succeeds and where the tag is missing.
+LIFE: Final[Sequence[Step]] = (
+    *("info snapshots", "savevm t", "info snapshots", "savevm t", "savevm u", "info snapshots", "loadvm t", "loadvm t"),
+    *("delvm t", "delvm t", "info snapshots", "loadvm t", "savevm v", "loadvm u", "cont", "loadvm u", "delvm u", "stop"),
+    *("savevm t", "loadvm t", "delvm v", "delvm t", "info snapshots"),
+)
+# The same in short.
+BRIEF: Final[Sequence[Step]] = (
+    *("info snapshots", "savevm t", "savevm t", "info snapshots", "loadvm t", "delvm t", "loadvm t", "info snapshots"),
+)
+TAGS: Final = {
+    "quoted": '"a b"',
+    "empty": '""',
+    "escapes": r'"a\nb\r\\\'\""',
+    "non-ascii": "é日本😀",
+    "nul": "a\0b",
+    "number": "1",
+    "slash": "/x",
+    "option": "-x",
+    "percent": "%s%n",
+    "255-bytes": "a" * 255,
+    "64-characters-of-4-bytes": "😀" * 63 + "abc",
+}
+
+LINES: Final[Sequence[Step]] = (
+    *("savevm a b", 'savevm "a"b', 'savevm "a', r'savevm "a\t"', "loadvm", "loadvm ", "delvm", "delvm a b", "SAVEVM t"),
+    *("savevmx", "info snapshots x", "info snapshot", "info/snapshots", "help savevm", "? loadvm", "", "  \n", "# savevm t"),
+    *("savevm t\nsavevm u", "savevm t;savevm u", "info", "nosuch", " savevm\tt\n", "info\t snapshots ", "delvm/t", "info version"),
+)
+ARGUMENTS: Final[Sequence[Step]] = (
+    *(hmc(command_line="savevm t", cpu_index=index) for index in (0, 1, 2, -1, "0", None, 0.5, True, 2**63, 2**64, [0], {})),
+    *(hmc(command_line="info snapshots", cpu_index=1), hmc(command_line="loadvm t", cpu_index=7), hmc(cpu_index=0), hmc()),
+    *(hmc(command_line=line) for line in (5, None, ["savevm t"], {}, True)),
+    *(hmc(command_line="savevm t", bogus=1), hmc(command_lin="savevm t")),
+    *(b'{"execute": "human-monitor-command", "arguments": %s, "id": 1}' % text for text in (b"[]", b'"x"', b"5", b"null")),
+    b'{"execute": "human-monitor-command", "id": "none"}',
+    b'{"execute": "human-monitor-command", "arguments": {"command-line": "savevm t"}, "bogus": 1}',
+    b'{"exec-oob": "human-monitor-command", "arguments": {"command-line": "savevm t"}, "id": 1}',
+    *("info snapshots", "delvm t"),
+)
+# Ids as text that QEMU spells anew.
+SPELLINGS: Final = (
+    *("1e3", "1.0", "-0", "0.1", "1e100", "12345678901234567890", "123456789012345678901234567890", "-9223372036854775808"),
+    *("-9223372036854775809", "'a'", r'"\u00e9\/"', r'"\ud83d\ude00"', r'"\u0000"', "{'a':[1,2.50]}", "[ ]", "1E-7", "5e-324"),
+)
+
+
+def spelled(spelling: str, line: str) -> Step:
+    text = "{'id': %s, 'execute': 'human-monitor-command', 'arguments': {'command-line': '%s'}}\n"
+    return (text % (spelling, line)).encode()
+
+
+def foreign(name: str, tag: str, job: str, *devices: str) -> Step:
+    return name, {"job-id": job, "tag": tag, "devices": list(devices)} | ({} if "delete" in name else {"vmstate": devices[0]})
+
+
+OWN_JOBS: Final[Sequence[Step]] = (
+    *(foreign("snapshot-save", "t", "a", "d0", "d1"), "savevm u", ("query-jobs", {}), "info snapshots"),
+    *(foreign("snapshot-save", "t", "b", "d0", "d1"), "savevm t", foreign("snapshot-load", "t", "c", "d0", "d1"), "loadvm t"),
+    *(foreign("snapshot-delete", "t", "d", "d0", "d1"), ("query-jobs", {}), "delvm u", ("job-dismiss", {"id": "a"})),
+    *(("job-dismiss", {"id": "a"}), ("query-jobs", {}), "loadvm t"),
+)
+BITMAP: Final = ("block-dirty-bitmap-add", {"node": "d1", "name": "b"})
+KEPT_BITMAP: Final = ("block-dirty-bitmap-add", {"node": "d1", "name": "b", "persistent": True})
+BACKUP: Final[Sequence[Step]] = (
+    'qemu-io d0 "write -q -P 0xaa 0 4M"',
+    ("blockdev-backup", {"job-id": "b", "device": "d0", "target": "target", "sync": "full", "speed": 1}),
+)
+MIRROR: Final[Sequence[Step | Until]] = (
+    ("blockdev-mirror", {"job-id": "m", "device": "d0", "target": "target", "sync": "full"}),
+    Until("BLOCK_JOB_READY"),
+)
+EXPORT: Final[Sequence[Step]] = (
+    ("nbd-server-start", {"addr": {"type": "unix", "data": {"path": "nbd.sock"}}}),
+    ("block-export-add", {"type": "nbd", "id": "e", "node-name": "d1", "writable": True}),
+)
+SHUT_DOWN: Final[Sequence[Step | Until]] = (("cont", {}), ("system_reset", {}), Until("STOP"))
+THROTTLED: Final = (
+    f"-object throttle-group,id=g,x-iops-total=100000 {blockdev('d0')} "
+    "-blockdev driver=throttle,node-name=top,throttle-group=g,file=d0 -device virtio-blk-pci,drive=top"
+)
+# Writing beyond 512 KiB of the image fails; that is within the VM state.
+FULL: Final = (
+    "-drive if=none,id=d0,driver=qcow2,file.driver=blkdebug,file.image.driver=file,file.image.filename=d0.qcow2,"
+    "file.inject-error.0.event=none,file.inject-error.0.iotype=write,file.inject-error.0.errno=28,"
+    "file.inject-error.0.sector=1024,file.inject-error.0.once=off"
+)
+SIZE_MISMATCH: Final = (
+    "Size mismatch: pc.ram: 0x3000000 != 0x2000000: Invalid argument\r\n"
+    "error while loading state for instance 0x0 of device 'ram'\r\n"
+)
+NO_DEVICE: Final = (
+    "Unknown savevm section or instance '0000:00:03.0/virtio-rng' 0. Make sure that your current VM setup matches your "
+    "saved VM setup, including any hotplugged devices\r\n"
+)
+
+CASES: Final = (
+    Case("one-drive", disk("d0"), LIFE),
+    Case("two-drives", f"{disk('d0')} {disk('d1')}", LIFE, TWO),
+    Case("drives-without-devices", f"{drive('d0')} {drive('d1')}", BRIEF, TWO),
+    Case("blockdevs-without-devices", f"{blockdev('d0')} {blockdev('d1')}", BRIEF, TWO),
+    Case("blockdev-and-drive", f"{blockdev('d0')} {disk('d1')} -device virtio-blk-pci,drive=d0", BRIEF, TWO),
+    Case("unused-blockdev-and-drive", f"{blockdev('d0')} {disk('d1')}", BRIEF, TWO),
+    Case(
+        "devices-in-other-order",
+        f"{blockdev('d0')} {blockdev('d1')} -device virtio-blk-pci,drive=d1 -device virtio-blk-pci,drive=d0",
+        BRIEF,
+        TWO,
+    ),
+    Case("no-tag", disk("d0"), ("savevm", "info snapshots", "loadvm", "delvm")),
+    *(Case(f"tag-{name}", f"{disk('d0')} {disk('d1')}", every(tag), TWO) for name, tag in TAGS.items()),
+    Case("tag-256-bytes", disk("d0"), [*every("a" * 256), "delvm " + "a" * 255, "info snapshots"]),
+    Case(
+        "partial-tables",
+        f"{disk('d0')} {disk('d1')}",
+        ("info snapshots", "savevm both", "info snapshots", "delvm on0", "info snapshots"),
+        TWO,
+        setup=(partial("d0", "on0"), partial("d1", "on1"), partial("d1", "a b")),
+    ),
+    *(
+        Case(f"tag-on-{name}-only-{step.split()[0]}", f"{disk('d0')} {disk('d1')}", (step, "info snapshots"), TWO, [(image, "t")])
+        for name, image in (("first", "d0.qcow2"), ("second", "d1.qcow2"))
+        for step in ("savevm t", "loadvm t", "delvm t")
+    ),
+    Case(
+        "disk-only-snapshot",
+        f"{disk('d0')} {disk('d1')}",
+        ("info snapshots", "loadvm t", "cont", "savevm t", "loadvm t", "loadvm u", "delvm u", "info snapshots"),
+        TWO,
+        [(image, tag) for image in TWO for tag in "tu"],
+    ),
+    Case("raw-data-disk", f"{disk('d0')} {disk('d1', format='raw')}", BRIEF, {"d0.qcow2": "", "d1.raw": ""}, [("d0.qcow2", "t")]),
+    Case("raw-disk-first", f"{disk('d1', format='raw')} {disk('d0')}", BRIEF, {"d0.qcow2": "", "d1.raw": ""}),
+    Case("raw-disk-alone", disk("d0", format="raw"), BRIEF, {"d0.raw": ""}),
+    Case(
+        "raw-blockdev",
+        f"{blockdev('d0')} {blockdev('d1', format='raw')}",
+        BRIEF,
+        {"d0.qcow2": "", "d1.raw": ""},
+    ),
+    *(
+        Case(
+            f"migration-blocked-by-{format}{name}",
+            f"{disk('d0')} {disk('d1')} {blockdev('b', 'read-only=on', format=format)}",
+            ("savevm t", "info snapshots", "delvm t", "savevm t", "loadvm t"),
+            {**TWO, f"b.{format}": ""},
+            tagged,
+        )
+        for format, name, tagged in (
+            ("vmdk", "", ()),
+            ("vmdk", "-tag-on-all", [("d0.qcow2", "t"), ("d1.qcow2", "t")]),
+            ("vmdk", "-tag-on-some", [("d1.qcow2", "t")]),
+            ("vdi", "", ()),
+        )
+    ),
+    *(
+        Case(f"dirty-bitmap{name}", f"{disk('d0')} {disk('d1', 'node-name=n1')}", BRIEF, TWO, setup=[(command, {**arguments, "node": "d1"})])
+        for name, (command, arguments) in (("", BITMAP), ("-kept", KEPT_BITMAP))
+    ),
+    Case("external-data-file", disk("d0"), BRIEF, {"d0.qcow2": "data_file={folder}/d0.data"}),
+    Case("external-data-file-second", f"{disk('d0')} {disk('d1')}", BRIEF, {**ONE, "d1.qcow2": "data_file={folder}/d1.data"}),
+    Case("refcount-bits-1", disk("d0"), BRIEF, {"d0.qcow2": "refcount_bits=1"}),
+    Case("refcount-bits-1-second", f"{disk('d0')} {disk('d1')}", BRIEF, {**ONE, "d1.qcow2": "refcount_bits=1"}),
+    Case("backup-runs", f"{disk('d0')} {blockdev('target')}", BRIEF, {**ONE, "target.qcow2": ""}, setup=BACKUP),
+    Case(
+        "mirror-is-ready",
+        f"{disk('d0')} {blockdev('target')}",
+        ("savevm t", "info snapshots", "savevm t", "delvm t", "info snapshots"),
+        {**ONE, "target.qcow2": ""},
+        setup=MIRROR,
+    ),
+    Case("incoming-migration", f"{disk('d0')} -incoming defer", BRIEF),
+    Case("shut-down", f"{disk('d0')} -no-reboot -no-shutdown", BRIEF, setup=SHUT_DOWN),
+    Case("memory-of-other-size", disk("d0"), ("loadvm t",), before=Boot(["savevm t"], disk("d0"), "48"), native_only=SIZE_MISMATCH),
+    Case(
+        "device-missing",
+        disk("d0"),
+        ("loadvm t",),
+        before=Boot(["savevm t"], f"{disk('d0')} -device virtio-rng-pci"),
+        native_only=NO_DEVICE,
+    ),
+    Case("disk-full-at-once", FULL, ("savevm t",)),
+    Case("disk-full", FULL, ("savevm t",), memory="256", native_only="failed to save SaveStateEntry with id(name): 2(ram): -28\r\n"),
+    Case("no-disk", "", BRIEF, {}, is_passed=True),
+    Case("read-only-disk", disk("d0", "read-only=on"), BRIEF, is_passed=True),
+    Case("read-only-beside", f"{drive('d1', 'read-only=on')} {disk('d0')}", BRIEF, TWO),
+    Case("empty-drives", f"-drive if=ide,media=cdrom -drive if=floppy {disk('d0')} -device usb-ehci", BRIEF),
+    Case("empty-drives-alone", "-drive if=ide,media=cdrom -drive if=floppy", BRIEF, {}, is_passed=True),
+    Case("throttled", THROTTLED, BRIEF),
+    Case("copy-on-read", disk("d0", "copy-on-read=on"), BRIEF),
+    Case("raw-on-qcow2", f"{blockdev('d0')} -blockdev driver=raw,node-name=top,file=d0", BRIEF),
+    Case("backing-file", disk("d0"), BRIEF, {"d1.qcow2": "", "d0.qcow2": "backing_file=d1.qcow2,backing_fmt=qcow2"}),
+    Case("export", f"{disk('d0')} {blockdev('d1')}", BRIEF, TWO, setup=EXPORT),
+    Case("two-processors", f"{disk('d0')} -smp 2", ARGUMENTS),
+    Case("lines-for-qemu", disk("d0"), LINES),
+    Case("spelled-ids", disk("d0"), [spelled(id, line) for id in SPELLINGS for line in ("delvm x", "info snapshots")]),
+    Case("jobs-of-the-client", f"{blockdev('d0')} {blockdev('d1')}", OWN_JOBS, TWO),
+    Case(
+        "preconfig",
+        f"{disk('d0')} -preconfig",
+        ("savevm t", "loadvm t", "delvm t", "info snapshots", ("x-exit-preconfig", {}), *BRIEF),
+        is_passed=True,
+    ),
+)
+
+
+def assert_same(case: Case, *, paused: bool) -> None:
+    native, proxied = play(case, paused=paused)
+    said = native.said
+    if case.native_only:
+        lost = native_escaped(case.native_only)
+        assert sum(message.count(lost) for messages in said for message in messages) == 1
+        said = [[message.replace(lost, "") for message in messages] for messages in said]
+    assert proxied.said == said
+    assert proxied.snapshots == native.snapshots
+    assert (proxied.exit_status, native.exit_status) == (0, 0)
+    assert_rewritten(case, proxied.records)
+
+
+def native_escaped(text: str) -> str:
+    return text.replace("\r\n", "\\r\\n")
+
+
+def assert_rewritten(case: Case, records: Sequence[dict[str, Any]]) -> None:
+    """What is a savevm, loadvm or delvm was done by jobs: a proxy that passes everything on would be no different either."""
+    for record in records:
+        command = hmp.parse(record["command_line"] or "")
+        if command is None or isinstance(command, hmp.InfoSnapshots):
+            assert record["action"] == "passed"
+        elif not case.is_passed and "error" not in record["reply"]:
+            assert record["action"] == "rewritten"
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_client_sees_what_it_sees_natively(case: Case, paused: bool) -> None:
+    assert_same(case, paused=paused)

@@ -1,0 +1,197 @@
+"""Twins: one machine twice, each on images of its own, one asked natively and one through `hmp-proxy`.
+
+Both get the same steps in lock-step, each step to the other one first, so that neither is always the earlier. What a
+client can see must then be the same, in the same order. Made equal beforehand is only what differs between any two runs
+of QEMU: the times of events, and size, date and clock of a snapshot in the table of `info snapshots`; the random node
+names `#block123`; and the name that savevm makes of the time.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from tests.integration.proxy_process import ProxyProcess
+from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_qcow2, make_raw, snapshots_of
+from tests.raw_client import NO_ID, RawClient, command_bytes
+
+__all__ = ["IDS", "Boot", "Case", "Course", "Step", "Until", "make_images", "play", "run_setup", "started"]
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Wait for an event, if it has not come yet in this set-up."""
+
+    event: str
+
+
+# An HMP line, raw bytes, or a command with its arguments.
+Step: TypeAlias = str | bytes | tuple[str, Mapping[str, Any]]
+
+# Any JSON value is an id (qmp-spec.rst, "Issuing Commands"). QEMU 7.2 may reorder the members of an object.
+IDS: Final[tuple[object, ...]] = (
+    *(NO_ID, 0, "a", None, -7, 1.5, True, False, [1, {"b": []}, [None]], {"k": {"l": "v"}}, "", 2**63, 'é\n😀"\\\x7f', {}),
+)
+
+_TIMESTAMP: Final = re.compile(r'"timestamp": \{"seconds": \d+, "microseconds": \d+\}')
+_NODE_NAME: Final = re.compile(r"#block\d+")
+_TIMELY_TAG: Final = re.compile(r"\bvm-\d{14}\b")
+_TABLE_ROW: Final = re.compile(r" *(\d[\d.e+]* [KM]?i?B) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d +\d+:\d\d:\d\d\.\d{3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """An earlier life of the machine on the same images."""
+
+    steps: Sequence[Step]
+    args: str = ""
+    memory: str = "32"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A machine and what is asked of it.
+
+    images: file name to options of `qemu-img create`; the suffix is the format.
+    tagged: image and tag of snapshots made by `qemu-img snapshot -c`.
+    setup: done on another monitor before the client connects.
+    native_only: what only HMP's reply to the last step has, before the rest: QEMU prints it to the monitor of the command,
+    and a job has none.
+    is_passed: the proxy leaves all of it to QEMU, because there is nothing for a job to do.
+    """
+
+    name: str
+    args: str
+    steps: Sequence[Step]
+    images: Mapping[str, str] = field(default_factory=lambda: {"d0.qcow2": ""})
+    tagged: Sequence[tuple[str, str]] = ()
+    before: Boot | None = None
+    setup: Sequence[Step | Until] = ()
+    memory: str = "32"
+    native_only: str = ""
+    is_passed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What one twin let see: the messages up to each reply, then the snapshots on each image and QEMU's exit status.
+
+    records: the proxy's audit; empty for the native twin.
+    """
+
+    said: list[list[str]]
+    snapshots: dict[str, list[tuple[str, bool]]]
+    exit_status: int
+    records: list[dict[str, Any]]
+
+
+def normal(message: bytes) -> str:
+    """Give a raw message without what differs from run to run; all other bytes stay."""
+    text = _TIMESTAMP.sub('"timestamp": <time>', message.decode("ascii"))
+    text = _TIMELY_TAG.sub("vm-<time>", _NODE_NAME.sub("#block<number>", text))
+    return _TABLE_ROW.sub(lambda row: " 0 B <date, clock>" if row[1] == "0 B" else " <size, date, clock>", text)
+
+
+def make_images(folder: Path, images: Mapping[str, str], tagged: Sequence[tuple[str, str]] = ()) -> None:
+    """Make the images; `{folder}` in their options is their folder."""
+    for name, options in images.items():
+        path = folder / name
+        match path.suffix:
+            case ".qcow2":
+                make_qcow2(path, options=options.format(folder=folder))
+            case ".raw":
+                make_raw(path, 1024 * KIB)
+            case suffix:
+                subprocess.run(["qemu-img", "create", "-q", "-f", suffix[1:], path, "8M"], check=True)
+    for name, tag in tagged:
+        subprocess.run(["qemu-img", "snapshot", "-c", tag, folder / name], check=True)
+
+
+def wire(step: Step, id: object = NO_ID) -> bytes:
+    """Spell a step; raw bytes are sent as they are."""
+    match step:
+        case bytes():
+            return step
+        case str():
+            return command_bytes("human-monitor-command", {"command-line": step}, id)
+        case name, arguments:
+            return command_bytes(name, dict(arguments), id)
+
+
+def run_setup(client: RawClient, setup: Sequence[Step | Until]) -> None:
+    """Do each step, which must succeed: no QMP error, and no HMP text."""
+    for step in setup:
+        if isinstance(step, Until):
+            if not any(json.loads(message).get("event") == step.event for message in client.transcript):
+                client.read_until_event(step.event)
+            continue
+        client.send(wire(step))
+        reply = json.loads(client.read_until_reply()[-1])
+        if reply.get("return") not in ({}, ""):
+            raise AssertionError(f"{step}: {reply}")
+
+
+def _machine(args: str, *, paused: bool) -> list[str]:
+    return ["-bios", "idle.rom", *(["-S"] if paused else []), *args.split()]
+
+
+@contextmanager
+def started(case: Case, *, paused: bool) -> Iterator[QEMUVM]:
+    """Make the images, let the machine live its earlier life, start it and do the set-up."""
+    vm = QEMUVM(_machine(case.args, paused=paused), observed=True, memory=case.memory)
+    try:
+        make_raw(vm.path("idle.rom"), len(IDLE_ROM), content=IDLE_ROM)
+        make_images(vm.folder, case.images, case.tagged)
+        if case.before is not None:
+            _live(vm.folder, case.before)
+        with vm:
+            if case.setup:
+                with vm.negotiated(observer=True) as observer:
+                    run_setup(observer, case.setup)
+            yield vm
+    finally:
+        vm.close()
+
+
+def _live(folder: Path, boot: Boot) -> None:
+    with QEMUVM(_machine(boot.args, paused=True), folder=folder, memory=boot.memory) as vm:
+        with vm.negotiated() as client:
+            run_setup(client, boot.steps)
+        vm.quit()
+
+
+def _ask(client: RawClient, raw: bytes) -> list[str]:
+    client.send(raw)
+    return [normal(message) for message in client.read_until_reply()]
+
+
+def _finish(case: Case, vm: QEMUVM, said: list[list[str]], records: list[dict[str, Any]]) -> Course:
+    exit_status = vm.quit()
+    images = [vm.path(name) for name in case.images if name.endswith(".qcow2")]
+    snapshots = {path.name: [(tag, size > 0) for tag, size in snapshots_of(path)] for path in images}
+    return Course(said, snapshots, exit_status, records)
+
+
+def play(case: Case, *, paused: bool) -> tuple[Course, Course]:
+    """Run the case on both twins; give the native course and the proxied one."""
+    with started(case, paused=paused) as native, started(case, paused=paused) as behind:
+        with ProxyProcess(behind.folder, behind.qmp_path) as proxy, ExitStack() as clients:
+            pair = [clients.enter_context(native.connect()), clients.enter_context(proxy.connect())]
+            said: tuple[list[list[str]], ...] = tuple([[normal(client.receive_message())]] for client in pair)
+            # The state after every step, and what came behind its reply; at the end, that no job of ours is in view.
+            steps: list[Step] = [("qmp_capabilities", {})]
+            steps += [one for step in case.steps for one in (step, ("query-status", {}))]
+            steps += [("query-jobs", {}), ("query-block-jobs", {})]
+            for number, step in enumerate(steps, start=len(case.name)):
+                raw = wire(step, IDS[number % len(IDS)])
+                for twin in (0, 1) if number % 2 else (1, 0):
+                    said[twin].append(_ask(pair[twin], raw))
+            records = proxy.records
+            with behind.negotiated(observer=True) as observer:
+                left = [job for job in observer.returned("query-jobs") if job["id"].startswith("hmpshim-")]
+            assert left == []
+        return _finish(case, native, said[0], []), _finish(case, behind, said[1], records)

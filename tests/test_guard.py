@@ -1,0 +1,98 @@
+"""What is known to crash QEMU. Seen: 5.2.0, 7.2.22, 10.0.13, 11.1.3; a version between two counts as the worse one."""
+
+import pytest
+
+from shim import guard
+from shim.qmp import QEMUVersion
+from tests.graphs import V5_2, V7_2, V10_0, V11_1, VIRTIO, Machine, Node, disk, names
+
+MIRROR = Machine(
+    [*disk("low"), Node("top", "mirror_top", device="d0", qdev=VIRTIO[0], children={"backing": "low"}), *disk("other")]
+)
+THROTTLE = Machine([*disk("low"), Node("top", "throttle", device="", qdev=VIRTIO[0], children={"file": "low"})])
+
+
+@pytest.mark.parametrize("state", ["inmigrate", "postmigrate"])
+def test_disks_in_a_migrations_hands_crash_5_2(state: str) -> None:
+    assert guard.in_old_qemu(state, V5_2) == (
+        f"QEMU 5.2.0 would crash: the VM is in state {state}, and its disks belong to the migration"
+    )
+
+
+@pytest.mark.parametrize("state", ["running", "paused", "prelaunch", "shutdown", "preconfig", "finish-migrate"])
+def test_other_states_of_5_2_are_no_danger(state: str) -> None:
+    assert guard.in_old_qemu(state, V5_2) is None
+
+
+@pytest.mark.parametrize("version", [V7_2, V10_0, V11_1], ids=str)
+def test_from_7_2_qemu_reports_a_migrations_disks_itself(version: QEMUVersion) -> None:
+    assert guard.in_old_qemu("inmigrate", version) is None
+
+
+@pytest.mark.parametrize("version", [V7_2, V10_0, V11_1], ids=str)
+def test_vmstate_on_an_encrypted_disk_is_a_danger(version: QEMUVersion) -> None:
+    graph = Machine(disk("d0", device="disk0", qdev=VIRTIO[0]), encrypted=frozenset({"d0"})).graph(version)
+    assert guard.against_savevm(graph, graph.nodes["d0"], version) == (
+        f"QEMU {version} would crash: it cannot store the VM state on 'disk0', which is encrypted. "
+        "Choose another disk for it with the vmstate setting"
+    )
+
+
+def test_vmstate_through_a_filter_on_an_encrypted_disk_is_a_danger() -> None:
+    graph = Machine(THROTTLE.nodes, encrypted=frozenset({"low"})).graph()
+    assert "on 'top', which is encrypted" in (guard.against_savevm(graph, graph.nodes["top"], V7_2) or "")
+
+
+def test_encryption_elsewhere_is_no_danger() -> None:
+    machine = Machine([*disk("d0"), *disk("d1", "raw")], encrypted=frozenset({"d0", "d1"}))
+    graph = machine.graph()
+    assert guard.against_savevm(Machine([*disk("d0")]).graph(), graph.nodes["d0"], V7_2)
+    assert guard.against_savevm(graph, graph.nodes["d1"], V7_2) is None
+    plain = Machine([*disk("d0"), *disk("d1")], encrypted=frozenset({"d1"})).graph()
+    assert guard.against_savevm(plain, plain.nodes["d0"], V7_2) is None
+
+
+@pytest.mark.parametrize("version", [QEMUVersion(6, 0), V7_2, QEMUVersion(9, 2, 9)], ids=str)
+def test_loading_below_a_mirror_is_a_danger_before_10_0(version: QEMUVersion) -> None:
+    graph = MIRROR.graph(version)
+    assert guard.against_loadvm(graph.hmp_set(), "t", version) == (
+        f"QEMU {version} would crash: a mirror or commit job runs on 'd0'. "
+        "Finish or cancel it (query-block-jobs shows it), then load 't'"
+    )
+
+
+@pytest.mark.parametrize("version", [V10_0, V11_1], ids=str)
+def test_from_10_0_qemu_reports_a_mirror_itself(version: QEMUVersion) -> None:
+    assert guard.against_loadvm(MIRROR.graph(version).hmp_set(), "t", version) is None
+
+
+def test_loading_beside_a_mirror_is_no_danger() -> None:
+    graph = MIRROR.graph()
+    assert guard.against_loadvm([graph.nodes["other"], graph.nodes["low"]], "t", V7_2) is None
+
+
+@pytest.mark.parametrize("version", [QEMUVersion(8, 0), V10_0, V11_1], ids=str)
+def test_throttle_is_taken_round_since_8_0(version: QEMUVersion) -> None:
+    graph = THROTTLE.graph(version)
+    assert guard.below_throttle(graph, graph.nodes["top"], version).name == "low"
+
+
+def test_throttle_is_harmless_in_7_2() -> None:
+    graph = THROTTLE.graph()
+    assert guard.below_throttle(graph, graph.nodes["top"], V7_2).name == "top"
+
+
+def test_all_throttles_of_a_stack_are_taken_round() -> None:
+    upper = Node("upper", "throttle", device="d0", children={"file": "top"})
+    graph = Machine([*disk("low"), Node("top", "throttle", children={"file": "low"}), upper]).graph(V11_1)
+    assert guard.below_throttle(graph, graph.nodes["upper"], V11_1).name == "low"
+
+
+def test_other_nodes_are_not_taken_round() -> None:
+    graph = Machine([*disk("low"), Node("top", "copy-on-read", children={"file": "low"})]).graph(V11_1)
+    assert [guard.below_throttle(graph, graph.nodes[name], V11_1).name for name in ("top", "low")] == ["top", "low"]
+
+
+def test_throttle_without_a_known_node_below_stays() -> None:
+    graph = Machine(THROTTLE.nodes, unlisted=frozenset({"low"})).graph(V11_1)
+    assert names([guard.below_throttle(graph, graph.nodes["top"], V11_1)]) == ["top"]
