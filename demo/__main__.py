@@ -28,6 +28,8 @@ def main() -> int:
         return _give_up("nobody reads the output", 1)
     except (DemoError, OSError) as exc:
         return _give_up(str(exc), 1)
+    finally:
+        waiter.ignore()
     return 0
 
 

@@ -45,6 +45,11 @@ class Waiter:
         if self._number is None:
             self._number = number
 
+    def ignore(self) -> None:
+        """Ignore the signals from now on. The interpreter's end gives them back to the system, which would kill it."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def check(self) -> None:
         """Raise Interrupted if a signal came."""
         if self._number is not None:

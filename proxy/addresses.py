@@ -21,6 +21,8 @@ __all__ = [
     "TCPAddress",
     "UnixAddress",
     "inherited_sockets",
+    "is_answered",
+    "is_listening",
     "listen",
     "parse_listen_address",
     "parse_upstream_address",
@@ -187,16 +189,22 @@ def _remove_stale(address: UnixAddress) -> None:
         return
     if not stat.S_ISSOCK(mode):
         raise ListenError(str(address), "the path exists and is no socket; remove it or choose another")
+    if is_answered(address.path):
+        raise ListenError(str(address), "another program listens there; stop it or choose another path")
+    os.unlink(address.path)
+
+
+def is_answered(path: str) -> bool:
+    """Tell whether somebody listens on a unix socket, by a connection that is closed at once."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            probe.connect(address.path)
-        except ConnectionRefusedError:
-            os.unlink(address.path)
-            return
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
         except OSError:
-            pass
-    raise ListenError(str(address), "another program listens there; stop it or choose another path")
+            return True  # a full queue, or not for us: there is somebody
+    return True
 
 
 def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socket.socket]:

@@ -5,17 +5,16 @@ A link ends with its connection to QEMU, and its clients with it, as they would 
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 
-from proxy.addresses import peer
 from proxy.audit_log import AuditLog
 from proxy.errors import AuditError
 from proxy.monitor import Clock
 from proxy.router import Router
-from proxy.session import Session
-from proxy.stream import Stream
+from proxy.session import Descriptors, Session
+from proxy.stream import End, SocketEnd, Stream, close_descriptors
 from proxy.upstream import Connected
+from shim.audit import Client
 from shim.policy import Policy
 
 __all__ = ["Link"]
@@ -31,28 +30,31 @@ _BACKLOG_COMMANDS = 1000
 
 
 class Link:
-    """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end."""
+    """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
+
+    client_buffer_bytes: a client that leaves more unread is cut off.
+    """
 
     def __init__(
         self,
         connected: Connected,
         policy: Policy,
         *,
-        new_job_id: Callable[[], str],
+        new_id: Callable[[], str],
         clock: Clock,
         audit_log: AuditLog | None,
         client_buffer_bytes: int,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._router = Router(connected.monitor, policy, new_job_id, clock)
+        self._router = Router(connected.monitor, policy, new_id, clock)
         self._rest = connected.rest
         self._audit_log = audit_log
         self._client_buffer_bytes = client_buffer_bytes
         self._streams: dict[Session, Stream] = {}
+        # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
+        self._leaving: set[Stream] = set()
         self._poll_timer: asyncio.TimerHandle | None = None
         self._upstream = Stream(
-            self._loop,
-            connected.sock,
+            SocketEnd(connected.sock),
             on_data=self._receive_from_qemu,
             on_eof=self._lose_qemu,
             on_drained=self._resume_clients,
@@ -61,6 +63,8 @@ class Link:
         self.lost = asyncio.Event()
         # Set while no rewritten command runs.
         self.idle = asyncio.Event()
+        # Set when a client has left, and none is there.
+        self.deserted = asyncio.Event()
 
     def start(self) -> None:
         self._router.start()
@@ -68,18 +72,16 @@ class Link:
         self._flush()
         self._upstream.start()
 
-    def add_client(self, sock: socket.socket) -> None:
-        client = peer(sock)
+    def add_client(self, end: End, client: Client) -> None:
         session = self._router.add_session(client)
         stream = Stream(
-            self._loop,
-            sock,
-            on_data=lambda data: self._receive_from_client(session, data),
+            end,
+            on_data=lambda data, descriptors: self._receive_from_client(session, data, descriptors),
             on_eof=lambda: self._receive_client_eof(session),
             on_drained=lambda: self._flush_client(session),
         )
         self._streams[session] = stream
-        _log.info("client connected: %s (pid %s, uid %s)", client.exe, client.pid, client.uid)
+        _log.info("client connected: %s", client)
         self._flush()
         stream.start()
 
@@ -88,20 +90,23 @@ class Link:
         if self._poll_timer is not None:
             self._poll_timer.cancel()
         self._upstream.close()
-        for stream in self._streams.values():
+        for stream in (*self._streams.values(), *self._leaving):
             stream.close()
 
     # Feed.
 
-    def _receive_from_qemu(self, data: bytes) -> None:
+    def _receive_from_qemu(self, data: bytes, descriptors: Descriptors) -> None:
+        close_descriptors(descriptors)  # QEMU sends none
         self._router.receive_from_qemu(data)
         self._flush()
 
-    def _receive_from_client(self, session: Session, data: bytes) -> None:
-        self._router.receive_from_client(session, data)
+    def _receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors) -> None:
+        self._router.receive_from_client(session, data, descriptors)
         self._flush()
-        if self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or session.backlog > _BACKLOG_COMMANDS:
-            self._streams[session].pause()
+        if self._is_congested(session):
+            stream = self._streams.get(session)
+            if stream is not None:
+                stream.pause()
 
     def _receive_client_eof(self, session: Session) -> None:
         self._router.receive_client_eof(session)
@@ -112,7 +117,8 @@ class Link:
         self._flush()
         for session in list(self._streams):
             self._drop(session)
-        self.close()
+        self._upstream.close()
+        self.idle.set()
         self.lost.set()
 
     def _poll(self) -> None:
@@ -129,15 +135,15 @@ class Link:
                     self._audit_log.write(record)
                 except AuditError as exc:
                     _log.error("%s", exc)
-        self._upstream.write(self._router.data_to_qemu())
+        for segment in self._router.segments_to_qemu():
+            self._upstream.write(segment.data, segment.descriptors)
         for session in self._router.sessions_to_flush():
             self._flush_client(session)
+        close_descriptors(self._router.descriptors_to_close())
         if self._router.wants_poll and self._poll_timer is None:
-            self._poll_timer = self._loop.call_later(_POLL_INTERVAL_S, self._poll)
-        if self._router.is_idle:
-            self.idle.set()
-        else:
-            self.idle.clear()
+            self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
+        if self._router.is_idle != self.idle.is_set():
+            (self.idle.set if self._router.is_idle else self.idle.clear)()
 
     def _flush_client(self, session: Session) -> None:
         stream = self._streams.get(session)
@@ -145,21 +151,29 @@ class Link:
             return
         stream.write(session.data_to_send())
         if stream.unsent_bytes > self._client_buffer_bytes:
-            _log.warning("cut off a client that does not read: %s (pid %s)", session.client.exe, session.client.pid)
+            _log.warning("cut off a client that does not read: %s", session.client)
             stream.close()
             self._drop(session)
         elif session.is_finished:
             self._drop(session)
-        elif not session.is_busy and self._upstream.unsent_bytes <= _UPSTREAM_HIGH_BYTES:
+        elif not self._is_congested(session):
             stream.start()
+
+    def _is_congested(self, session: Session) -> bool:
+        return self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or session.backlog > _BACKLOG_COMMANDS
 
     def _drop(self, session: Session) -> None:
         """Forget a client; its socket closes when it has been sent what is due."""
-        self._streams.pop(session).finish()
+        stream = self._streams.pop(session)
+        stream.finish()
+        self._leaving = {leaving for leaving in (*self._leaving, stream) if not leaving.is_closed}
         self._router.remove_session(session)
-        _log.info("client gone: %s (pid %s)", session.client.exe, session.client.pid)
+        close_descriptors(self._router.descriptors_to_close())
+        _log.info("client gone: %s", session.client)
+        if not self._streams:
+            self.deserted.set()
 
     def _resume_clients(self) -> None:
         for session, stream in self._streams.items():
-            if session.backlog <= _BACKLOG_COMMANDS:
+            if not self._is_congested(session):
                 stream.start()

@@ -1,22 +1,34 @@
 """The one connection to QEMU: connect, negotiate, and learn what the sessions and plans need to know."""
 
 import asyncio
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from proxy.addresses import UnixAddress
+from proxy.addresses import (
+    AcceptAddress,
+    Address,
+    DescriptorAddress,
+    TCPAddress,
+    UnixAddress,
+    inherited_sockets,
+    listen,
+    unlink_socket,
+)
 from proxy.answers import layout_of, parse
 from proxy.errors import NotQMPError, UpstreamError
 from proxy.monitor import Monitor
-from shim.qmp import JSON, QEMUVersion
+from proxy.negotiation import offers_oob
+from shim.qmp import JSON, Execute, QEMUVersion
 
-__all__ = ["Connected", "connect"]
+__all__ = ["Connected", "Upstream", "backoff_s"]
 
 # QEMU sends its greeting at once. What else answers slowly is a socket whose one client is somebody else.
 _GREETING_TIMEOUT_S = 5.0
+_BUSY = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
+# How long to wait for a place in the queue of a socket.
+_QUEUE_FULL_S = 0.05
 # A monitor of a busy VM answers when its main loop is free, after a savevm of many gigabytes at the latest.
 _NEGOTIATION_TIMEOUT_S = 600.0
 # A greeting has 150 bytes; what sends more without a line's end is no QMP server.
@@ -33,34 +45,99 @@ class Connected:
     rest: bytes
 
 
-async def connect(address: UnixAddress, *, name: str | None, new_id: Callable[[], str]) -> Connected:
-    """Connect to QEMU's monitor and negotiate.
+class Upstream:
+    """Where QEMU is: connect to it as often as it is there.
 
     name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address.
-    Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def __init__(self, address: Address, *, name: str | None, new_id: Callable[[], str]) -> None:
+        """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
+        self.address = address
+        self._name = name
+        self._new_id = new_id
+        self._listening = listen(address.listening) if isinstance(address, AcceptAddress) else None
+
+    async def connect(self) -> Connected:
+        """Connect to QEMU's monitor and negotiate.
+
+        Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
+        """
+        try:
+            async with asyncio.timeout(None if self._listening else _GREETING_TIMEOUT_S):
+                sock = await self._open()
+        except TimeoutError as exc:
+            raise NotQMPError(str(self.address), _BUSY) from exc
+        except OSError as exc:
+            reason = exc.strerror or os.strerror(exc.errno or 0)
+            raise UpstreamError(str(self.address), f"{reason} (is the VM running, with this QMP socket?)") from exc
+        try:
+            return await _Handshake(sock, str(self.address)).run(self._name, self._new_id)
+        except BaseException:
+            sock.close()
+            raise
+
+    def close(self) -> None:
+        """Wait for QEMU no more."""
+        if self._listening is not None:
+            self._listening.close()
+            if isinstance(self.address, AcceptAddress) and isinstance(self.address.listening, UnixAddress):
+                unlink_socket(self.address.listening.path)
+
+    async def _open(self) -> socket.socket:
+        match self.address:
+            case UnixAddress(path):
+                return await _connect_unix(path)
+            case TCPAddress(host, port):
+                sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+                return await _connected(sock, (host, port))
+            case DescriptorAddress():
+                (sock,) = inherited_sockets(self.address)
+                sock.setblocking(False)
+                return sock
+            case AcceptAddress() if self._listening is not None:
+                self._listening.setblocking(False)
+                sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
+                return sock
+        raise UpstreamError(str(self.address), "QEMU cannot be there")
+
+
+async def _connected(sock: socket.socket, target: tuple[str, int]) -> socket.socket:
     try:
         sock.setblocking(False)
-        await _open(sock, address)
-        return await _Handshake(sock, address).run(name, new_id)
+        await asyncio.get_running_loop().sock_connect(sock, target)
     except BaseException:
         sock.close()
         raise
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
-async def _open(sock: socket.socket, address: UnixAddress) -> None:
-    try:
-        await asyncio.get_running_loop().sock_connect(sock, address.path)
-    except OSError as exc:
-        hint = " (is the VM running, with -qmp unix:PATH,server=on,wait=off?)"
-        raise UpstreamError(str(address), (exc.strerror or os.strerror(exc.errno or 0)) + hint) from exc
+async def _connect_unix(path: str) -> socket.socket:
+    """Connect to a unix socket, waiting for a place in its queue.
+
+    A monitor has a queue of one. Where it is full, connect() gives EAGAIN, which asyncio's sock_connect() takes for a
+    connection under way.
+    """
+    while True:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(path)
+        except BlockingIOError:
+            sock.close()
+            await asyncio.sleep(_QUEUE_FULL_S)
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
 
 
 class _Handshake:
     """Read messages one by one until the monitor is negotiated; the router takes over from there."""
 
-    def __init__(self, sock: socket.socket, address: UnixAddress) -> None:
+    def __init__(self, sock: socket.socket, address: str) -> None:
         self._sock = sock
         self._address = address
         self._buffer = b""
@@ -69,18 +146,17 @@ class _Handshake:
         greeting = await self._greeting()
         version = self._version(greeting)
         ids = [new_id() for _ in range(3)]
-        commands = ("qmp_capabilities", "query-commands", "query-name")
-        request = b"".join(
-            json.dumps({"execute": command, "id": own}).encode() + b"\n" for command, own in zip(commands, ids, strict=True)
-        )
+        enable = {"enable": ["oob"]} if offers_oob(parse(greeting)) else {}
+        commands = [Execute("qmp_capabilities", enable), Execute("query-commands"), Execute("query-name")]
+        request = b"".join(command.to_wire(own) for command, own in zip(commands, ids, strict=True))
         try:
             async with asyncio.timeout(_NEGOTIATION_TIMEOUT_S):
                 await asyncio.get_running_loop().sock_sendall(self._sock, request)
                 _, known, own_name = [await self._reply(own, greeting) for own in ids]
         except (TimeoutError, OSError) as exc:
-            raise NotQMPError(str(self._address), "the negotiation was not answered") from exc
+            raise NotQMPError(self._address, "the negotiation was not answered") from exc
         names = frozenset(command["name"] for command in known.get("return", ()))
-        vm = name or own_name.get("return", {}).get("name") or str(self._address)
+        vm = name or own_name.get("return", {}).get("name") or self._address
         return Connected(self._sock, Monitor(greeting, version, names, vm), self._buffer)
 
     async def _greeting(self) -> bytes:
@@ -88,15 +164,14 @@ class _Handshake:
             async with asyncio.timeout(_GREETING_TIMEOUT_S):
                 return await self._message(b"", limit=_GREETING_BYTES)
         except TimeoutError as exc:
-            reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
-            raise NotQMPError(str(self._address), reason) from exc
+            raise NotQMPError(self._address, _BUSY) from exc
 
     def _version(self, greeting: bytes) -> QEMUVersion:
         try:
             version = parse(greeting)["QMP"]["version"]["qemu"]
             return QEMUVersion(version["major"], version["minor"], version["micro"])
         except (ValueError, KeyError, TypeError) as exc:
-            raise NotQMPError(str(self._address), f"its greeting is {greeting[:60]!r}") from exc
+            raise NotQMPError(self._address, f"its greeting is {greeting[:60]!r}") from exc
 
     async def _reply(self, own_id: str, greeting: bytes) -> JSON:
         """Wait for the reply with this id.
@@ -116,16 +191,16 @@ class _Handshake:
                 message, self._buffer = self._buffer[:end], self._buffer[end:]
                 return message
             if limit is not None and len(self._buffer) > limit:
-                raise NotQMPError(str(self._address), f"it sent {self._buffer[:60]!r}…")
+                raise NotQMPError(self._address, f"it sent {self._buffer[:60]!r}…")
             await self._read_more()
 
     async def _read_more(self) -> None:
         try:
             data = await asyncio.get_running_loop().sock_recv(self._sock, _READ_BYTES)
         except OSError as exc:
-            raise NotQMPError(str(self._address), exc.strerror or str(exc)) from exc
+            raise NotQMPError(self._address, exc.strerror or str(exc)) from exc
         if not data:
-            raise NotQMPError(str(self._address), "it closed the connection before the negotiation was done")
+            raise NotQMPError(self._address, "it closed the connection before the negotiation was done")
         self._buffer += data
 
 

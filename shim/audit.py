@@ -5,7 +5,7 @@ README.md, "The audit log", documents the form member by member. A record is bui
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -36,11 +36,20 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is at the other end of the socket, as the kernel knows it; None where it does not."""
+    """Who is at the other end of the socket, as the kernel knows it; None where it does not.
+
+    address: where a client on the network comes from.
+    """
 
     pid: int | None = None
     uid: int | None = None
     exe: str | None = None
+    address: str | None = None
+
+    def __str__(self) -> str:
+        if self.address is not None:
+            return self.address
+        return f"{self.exe or 'an unknown program'} (pid {self.pid}, uid {self.uid})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,7 @@ def _members(record: AuditRecord) -> dict[str, JSON]:
         "schema": SCHEMA_VERSION,
         "time": record.time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "vm": record.vm,
-        "client": {"pid": record.client.pid, "uid": record.client.uid, "exe": record.client.exe},
+        "client": asdict(record.client),
         "command_line": record.command_line,
         "action": record.action.value,
         "reason": record.reason,
@@ -155,11 +164,10 @@ def _ms(duration_ns: int) -> float:
 
 def summarize(members: JSON) -> str:
     """Tell one record (as decoded JSON) to a person: a line with the outcome, then who asked, which disks, which commands."""
-    who = members["client"]
-    exe = who["exe"] or "an unknown program"
+    who = Client(**members["client"])
     lines = [
         f"{members['time']}  {members['vm']}  {members['command_line']!r}  {members['action']}: {members['reason']}",
-        f"    asked by {exe} (pid {who['pid']}, uid {who['uid']}){', gone since' if members['client_gone'] else ''}",
+        f"    asked by {who}{', gone since' if members['client_gone'] else ''}",
     ]
     for node in members["nodes"]:
         mark = "takes" if node["included"] else "skips"

@@ -32,11 +32,13 @@ class Execute:
     command: str
     arguments: Mapping[str, JSON] = field(default_factory=dict)
 
-    def to_wire(self) -> bytes:
+    def to_wire(self, own_id: str | None = None) -> bytes:
         """Give the command as the shortest QMP line: QEMU reads its monitor one byte at a time."""
         body = '{"execute":' + encode(self.command, compact=True)
         if self.arguments:
             body += ',"arguments":' + encode(dict(self.arguments), compact=True)
+        if own_id is not None:
+            body += ',"id":' + encode(own_id)
         return (body + "}\n").encode("ascii")
 
 

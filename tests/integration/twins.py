@@ -1,7 +1,7 @@
 """Twins: one machine twice, each on images of its own, one asked natively and one through `hmp-proxy`.
 
-Both get the same steps in lock-step, each step to the other one first, so that neither is always the earlier. What a
-client can see must then be the same, in the same order. Made equal beforehand is only what differs between any two runs
+Both live at the same time, so that neither finds a warmer cache, and get the same steps. What a client can see must then be
+the same, in the same order. Made equal beforehand is only what differs between any two runs
 of QEMU: the times of events, and size, date and clock of a snapshot in the table of `info snapshots`; the random node
 names `#block123`; and the name that savevm makes of the time.
 """
@@ -10,11 +10,13 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from shim.jobs import JOB_PREFIX
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_qcow2, make_raw, snapshots_of
 from tests.raw_client import NO_ID, RawClient, command_bytes
@@ -164,9 +166,21 @@ def _live(folder: Path, boot: Boot) -> None:
         vm.quit()
 
 
-def _ask(client: RawClient, raw: bytes) -> list[str]:
-    client.send(raw)
-    return [normal(message) for message in client.read_until_reply()]
+def steps_of(case: Case) -> Iterator[bytes]:
+    """Spell all that a client sends: after every step it asks for the state, and at the end for jobs."""
+    steps: list[Step] = [("qmp_capabilities", {})]
+    steps += [one for step in case.steps for one in (step, ("query-status", {}))]
+    steps += [("query-jobs", {}), ("query-block-jobs", {})]
+    return (wire(step, IDS[number % len(IDS)]) for number, step in enumerate(steps, start=len(case.name)))
+
+
+def converse(client: RawClient, case: Case) -> list[list[str]]:
+    """Send the steps one by one; give what came up to each reply. What comes behind one is seen before the next."""
+    said = [[normal(client.receive_message())]]
+    for raw in steps_of(case):
+        client.send(raw)
+        said.append([normal(message) for message in client.read_until_reply()])
+    return said
 
 
 def _finish(case: Case, vm: QEMUVM, said: list[list[str]], records: list[dict[str, Any]]) -> Course:
@@ -176,22 +190,24 @@ def _finish(case: Case, vm: QEMUVM, said: list[list[str]], records: list[dict[st
     return Course(said, snapshots, exit_status, records)
 
 
+def live_natively(case: Case, *, paused: bool) -> Course:
+    """Run the case on QEMU itself."""
+    with started(case, paused=paused) as vm, vm.connect() as client:
+        return _finish(case, vm, converse(client, case), [])
+
+
+def live_proxied(case: Case, *, paused: bool) -> Course:
+    """Run the case through the proxy; no job of its own is left."""
+    with started(case, paused=paused) as vm:
+        with ProxyProcess(vm.folder, vm.qmp_path) as proxy, proxy.connect() as client:
+            said = converse(client, case)
+        with vm.negotiated(observer=True) as observer:
+            assert [job for job in observer.returned("query-jobs") if job["id"].startswith(JOB_PREFIX)] == []
+        return _finish(case, vm, said, proxy.records)
+
+
 def play(case: Case, *, paused: bool) -> tuple[Course, Course]:
     """Run the case on both twins; give the native course and the proxied one."""
-    with started(case, paused=paused) as native, started(case, paused=paused) as behind:
-        with ProxyProcess(behind.folder, behind.qmp_path) as proxy, ExitStack() as clients:
-            pair = [clients.enter_context(native.connect()), clients.enter_context(proxy.connect())]
-            said: tuple[list[list[str]], ...] = tuple([[normal(client.receive_message())]] for client in pair)
-            # The state after every step, and what came behind its reply; at the end, that no job of ours is in view.
-            steps: list[Step] = [("qmp_capabilities", {})]
-            steps += [one for step in case.steps for one in (step, ("query-status", {}))]
-            steps += [("query-jobs", {}), ("query-block-jobs", {})]
-            for number, step in enumerate(steps, start=len(case.name)):
-                raw = wire(step, IDS[number % len(IDS)])
-                for twin in (0, 1) if number % 2 else (1, 0):
-                    said[twin].append(_ask(pair[twin], raw))
-            records = proxy.records
-            with behind.negotiated(observer=True) as observer:
-                left = [job for job in observer.returned("query-jobs") if job["id"].startswith("hmpshim-")]
-            assert left == []
-        return _finish(case, native, said[0], []), _finish(case, behind, said[1], records)
+    with ThreadPoolExecutor(2) as pool:
+        native, proxied = (pool.submit(live, case, paused=paused) for live in (live_natively, live_proxied))
+        return native.result(), proxied.result()
