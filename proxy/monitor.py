@@ -27,10 +27,12 @@ class Clock:
 class Monitor:
     """What was learnt when the connection to QEMU was negotiated.
 
-    greeting: its bytes as they came, for the clients. vm: the name in the audit.
+    greeting: its bytes as they came, for the clients. offers_oob: out-of-band execution is among its capabilities.
+    vm: the name in the audit.
     """
 
     greeting: bytes
+    offers_oob: bool
     version: QEMUVersion
     commands: frozenset[str]
     vm: str

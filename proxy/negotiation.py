@@ -1,18 +1,14 @@
 """QEMU's checks of a command's envelope and of `qmp_capabilities`, with its texts (qapi/qmp-dispatch.c, qapi/control.json)."""
 
+from proxy.monitor import Monitor
 from shim.qmp import JSON
 
-__all__ = ["capabilities_error", "envelope_error", "is_out_of_band", "offers_oob"]
+__all__ = ["capabilities_error", "envelope_error", "is_out_of_band"]
 
 
 def is_out_of_band(message: dict[str, JSON]) -> bool:
     """Tell whether a client that enabled OOB means this to overtake. With both keys it is an in-band error."""
     return "exec-oob" in message and "execute" not in message
-
-
-def offers_oob(greeting: JSON) -> bool:
-    """Tell whether a decoded greeting offers out-of-band execution."""
-    return "oob" in greeting["QMP"]["capabilities"]
 
 
 def envelope_error(message: dict[str, JSON]) -> str | None:
@@ -29,7 +25,7 @@ def envelope_error(message: dict[str, JSON]) -> str | None:
     return None if "execute" in message else "QMP input lacks member 'execute'"
 
 
-def capabilities_error(arguments: dict[str, JSON], *, offers_oob: bool) -> str | None:
+def capabilities_error(arguments: dict[str, JSON], monitor: Monitor) -> str | None:
     """Say what QEMU finds wrong with the arguments of `qmp_capabilities`, or None."""
     enable = arguments.get("enable", [])
     if not isinstance(enable, list):
@@ -38,9 +34,11 @@ def capabilities_error(arguments: dict[str, JSON], *, offers_oob: bool) -> str |
         if not isinstance(capability, str):
             return f"Invalid parameter type for 'enable[{number}]', expected: string"
         if capability != "oob":
-            # QEMU 7.2 names the list's element "null" here.
+            if monitor.version < (6, 0):
+                return f"Invalid parameter '{capability}'"
+            # QEMU 7.2 to 11.1 name the list's element "null" here.
             return f"Parameter 'null' does not accept value '{capability}'"
     unexpected = next((key for key in arguments if key != "enable"), None)
     if unexpected is not None:
         return f"Parameter '{unexpected}' is unexpected"
-    return "This monitor does not support Out-of-Band (OOB)" if enable and not offers_oob else None
+    return "This monitor does not support Out-of-Band (OOB)" if enable and not monitor.offers_oob else None

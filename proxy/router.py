@@ -14,7 +14,6 @@ from typing import TypeAlias, assert_never
 from proxy.answers import Kind, layout_of, parse
 from proxy.courier import Courier, Delivery
 from proxy.monitor import Clock, Monitor
-from proxy.negotiation import offers_oob
 from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed
 from proxy.rewrite import Trace
 from proxy.rewriter import LOST, Done, Effect, HandBack, Rewriter, Write
@@ -62,7 +61,6 @@ class Router:
         self._clock = clock
         self._new_id = new_id
         self._layout = layout_of(monitor.greeting)
-        self._offers_oob = offers_oob(parse(monitor.greeting))
         self._rewriter = Rewriter(monitor, self._layout, policy, new_id, clock)
         self._courier = Courier()
         self._sessions: list[Session] = []
@@ -124,7 +122,7 @@ class Router:
         self._apply(self._rewriter.recover())
 
     def add_session(self, client: Client) -> Session:
-        session = Session(client, self._monitor.greeting, self._layout, offers_oob=self._offers_oob)
+        session = Session(client, self._monitor, self._layout)
         self._sessions.append(session)
         self._to_flush[session] = None
         return session

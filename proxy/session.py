@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from proxy.answers import Layout
 from proxy.framing import Command, CommandFramer, Malformed
+from proxy.monitor import Monitor
 from proxy.negotiation import capabilities_error, envelope_error, is_out_of_band
 from shim import hmp
 from shim.audit import Client
@@ -100,7 +101,7 @@ class Session:
     `data_to_send` is called.
     """
 
-    def __init__(self, client: Client, greeting: bytes, layout: Layout, *, offers_oob: bool) -> None:
+    def __init__(self, client: Client, monitor: Monitor, layout: Layout) -> None:
         self.client = client
         self.is_negotiated = False
         # A command of this client runs that what it sent behind must wait for.
@@ -111,14 +112,14 @@ class Session:
         self.has_left = False
         # Nothing can be written to the client any more.
         self.is_cut = False
+        self._monitor = monitor
         self._layout = layout
-        self._offers_oob = offers_oob
         self._is_oob_enabled = False
         self._framer = CommandFramer()
         self._inbox: deque[_Item] = deque()
         self._out_of_band: list[OutOfBand] = []
         self._descriptors: Descriptors = ()
-        self._outgoing: list[bytes] = [greeting]
+        self._outgoing: list[bytes] = [monitor.greeting]
 
     @property
     def is_finished(self) -> bool:
@@ -227,7 +228,7 @@ class Session:
             text = "Expecting capabilities negotiation with 'qmp_capabilities'"
             return self._error(text, message, error_class="CommandNotFound")
         arguments = message.get("arguments", {})
-        desc = capabilities_error(arguments, offers_oob=self._offers_oob)
+        desc = capabilities_error(arguments, self._monitor)
         if desc is not None:
             return self._error(desc, message)
         self.is_negotiated = True

@@ -19,7 +19,6 @@ from proxy.addresses import (
 from proxy.answers import layout_of, parse
 from proxy.errors import NotQMPError, UpstreamError
 from proxy.monitor import Monitor
-from proxy.negotiation import offers_oob
 from shim.qmp import JSON, Execute, QEMUVersion
 
 __all__ = ["Connected", "Upstream", "backoff_s"]
@@ -144,9 +143,9 @@ class _Handshake:
 
     async def run(self, name: str | None, new_id: Callable[[], str]) -> Connected:
         greeting = await self._greeting()
-        version = self._version(greeting)
+        version, offers_oob = self._read_greeting(greeting)
         ids = [new_id() for _ in range(3)]
-        enable = {"enable": ["oob"]} if offers_oob(parse(greeting)) else {}
+        enable = {"enable": ["oob"]} if offers_oob else {}
         commands = [Execute("qmp_capabilities", enable), Execute("query-commands"), Execute("query-name")]
         request = b"".join(command.to_wire(own) for command, own in zip(commands, ids, strict=True))
         try:
@@ -157,7 +156,7 @@ class _Handshake:
             raise NotQMPError(self._address, "the negotiation was not answered") from exc
         names = frozenset(command["name"] for command in known.get("return", ()))
         vm = name or own_name.get("return", {}).get("name") or self._address
-        return Connected(self._sock, Monitor(greeting, version, names, vm), self._buffer)
+        return Connected(self._sock, Monitor(greeting, offers_oob, version, names, vm), self._buffer)
 
     async def _greeting(self) -> bytes:
         try:
@@ -166,10 +165,11 @@ class _Handshake:
         except TimeoutError as exc:
             raise NotQMPError(self._address, _BUSY) from exc
 
-    def _version(self, greeting: bytes) -> QEMUVersion:
+    def _read_greeting(self, greeting: bytes) -> tuple[QEMUVersion, bool]:
         try:
-            version = parse(greeting)["QMP"]["version"]["qemu"]
-            return QEMUVersion(version["major"], version["minor"], version["micro"])
+            content = parse(greeting)["QMP"]
+            version = content["version"]["qemu"]
+            return QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
         except (ValueError, KeyError, TypeError) as exc:
             raise NotQMPError(self._address, f"its greeting is {greeting[:60]!r}") from exc
 
