@@ -12,9 +12,13 @@ from proxy.server import Server
 
 __all__ = ["main"]
 
+# An id may be nested as deep as QEMU allows, 1024 (qobject/json-streamer.c); to spell it takes two frames a level.
+_RECURSION_LIMIT = 5000
+
 
 def main() -> int:
     """Run the proxy and give the exit status that `hmp-proxy --help` lists."""
+    sys.setrecursionlimit(_RECURSION_LIMIT)
     config = parse_command_line(sys.argv[1:])
     logging.basicConfig(format="hmp-proxy: %(message)s", level=logging.INFO if config.verbose else logging.WARNING)
     try:

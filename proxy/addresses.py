@@ -35,6 +35,8 @@ _BACKLOG = 64
 # struct sockaddr_un, sun_path, with its NUL (unix(7)).
 _UNIX_PATH_BYTES = 107
 _UCRED = struct.Struct("3i")
+# As many as surely fit a C int.
+_DESCRIPTOR_DIGITS = 9
 # sd_listen_fds(3), SD_LISTEN_FDS_START.
 _SYSTEMD_FIRST_FD = 3
 
@@ -137,7 +139,7 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
             host, _, port = rest.rpartition(":")
             if host and port.isascii() and port.isdigit() and int(port) <= 0xFFFF:
                 return TCPAddress(host.removeprefix("[").removesuffix("]"), int(port))
-        case "fd" if rest.isascii() and rest.isdigit():
+        case "fd" if rest.isascii() and rest.isdigit() and len(rest) <= _DESCRIPTOR_DIGITS:
             return DescriptorAddress(int(rest))
     return None
 

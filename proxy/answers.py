@@ -5,6 +5,7 @@ string. The order of keys is that of QEMU 5.2 to 11.1; what begins otherwise is 
 """
 
 import json
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -66,6 +67,9 @@ PRETTY = Layout(
     b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=True
 )
 
+# A client's id of 1e400 comes back as `inf` (7.2), which is no JSON.
+_STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')
+
 
 def layout_of(greeting: bytes) -> Layout:
     """Tell the layout from a whole or begun greeting: only a pretty one has a line of one brace."""
@@ -74,4 +78,11 @@ def layout_of(greeting: bytes) -> Layout:
 
 def parse(message: bytes) -> JSON:
     """Decode one message. Raises ValueError for what is no JSON."""
-    return json.loads(message)
+    try:
+        return json.loads(message)
+    except ValueError:
+        return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
+
+
+def _for_python(match: re.Match[bytes]) -> bytes:
+    return b"Infinity" if match[0] == b"inf" else match[0]

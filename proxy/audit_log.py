@@ -23,16 +23,19 @@ class AuditLog:
             raise AuditError(path, exc.strerror or str(exc)) from exc
         self._path = path
         self._sync = sync
+        # The last record is not whole: the next one must not continue its line.
+        self._is_torn = False
 
     def write(self, record: AuditRecord) -> None:
         """Write one record. Raises AuditError if it is not all there."""
-        line = to_json(record).encode("ascii") + b"\n"
+        line = b"\n" * self._is_torn + to_json(record).encode("ascii") + b"\n"
         try:
             written = os.write(self._fd, line)
             if self._sync:
                 os.fsync(self._fd)
         except OSError as exc:
             raise AuditError(self._path, exc.strerror or str(exc)) from exc
+        self._is_torn = 0 < written < len(line)
         if written < len(line):
             raise AuditError(self._path, f"only {written} of {len(line)} bytes were written; is the disk full?")
 

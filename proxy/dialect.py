@@ -1,23 +1,32 @@
-"""QEMU's dialect of JSON: its values, and its words for what is none.
+"""QEMU's dialect of JSON: its numbers, keywords and strings, and its words for what is none.
 
-The facts are those of QEMU 7.2's qobject/json-parser.c and util/unicode.c; qmp-spec.rst only says "JSON". Beyond
-RFC 8259 QEMU takes 'single quotes', the escape \\' and C0 80 for U+0000; short of it, it refuses duplicate keys, lone
-surrogates, noncharacters and `0e1`.
+The facts are those of qobject/json-parser.c and util/unicode.c, the same in QEMU 5.2 to 11.1; qmp-spec.rst only says
+"JSON". Beyond RFC 8259 QEMU takes 'single quotes', the escape \\' and C0 80 for U+0000; short of it, it refuses
+duplicate keys, lone surrogates, noncharacters and `0e1`.
 
-Nothing here knows where one value of a stream ends and the next begins: that is proxy.framing.
+Nothing here knows how tokens make a value, which is for proxy.grammar, nor where one value of a stream ends and the next
+begins, which is for proxy.framing.
 """
 
-import contextlib
-import enum
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NoReturn
 
 from shim.qmp import JSON
 
-__all__ = ["NOT_SURE", "NUMBER", "DialectError", "decode", "measure", "parse", "plain_text", "scan", "stray"]
+__all__ = [
+    "NOT_SURE",
+    "NUMBER",
+    "DialectError",
+    "measure",
+    "plain_text",
+    "scalar",
+    "scan",
+    "stray",
+    "syntax_error",
+    "tokens",
+]
 
 
 class DialectError(ValueError):
@@ -36,65 +45,25 @@ _TOWARDS_QUOTE = {
     ord("'"): re.compile(rb"(?:[^'\\]++|\\[\x00-\xff]){0,1000}"),
 }
 _KEYWORDS = {b"true": True, b"false": False, b"null": None}
-_CLOSERS = {b"{": b"}", b"[": b"]"}
 _INT64_MIN, _UINT64_MAX = -(1 << 63), (1 << 64) - 1
 _ALWAYS_INT64_CHARS = 18
 _SYNTAX_ERROR_CHARS = 1023  # QEMU formats it into 1024 bytes with a NUL; only a keyword, ASCII letters, gets that long
 
 
-class _Wants(enum.Enum):
-    FIRST = enum.auto()  # an item or the end
-    ITEM = enum.auto()
-    COLON = enum.auto()
-    SEPARATOR = enum.auto()
-
-
-@dataclass(slots=True)
-class _Open:
-    """An object or array that is not closed yet."""
-
-    container: JSON
-    closer: bytes
-    wants: _Wants = _Wants.FIRST
-    key: str | None = None  # of an object, if its value comes next
-
-
-def parse(source: bytes) -> JSON:
-    """Give the value of a sequence of whole tokens, with brackets that balance or close too much.
-
-    Raises DialectError with QEMU's text for the first thing that is wrong.
-    """
-    opened: list[_Open] = []
-    value: JSON = None
-    for token in _tokens(source):
-        top = opened[-1] if opened else None
-        if top and _is_punctuation(top, token):
-            if token != top.closer:
-                continue
-            value = opened.pop().container
-        elif closer := _CLOSERS.get(token):
-            opened.append(_Open({} if token == b"{" else [], closer))
-            continue
-        else:
-            value = _scalar(token)
-        if opened:
-            _put(opened[-1], value)
-    return value
-
-
 def measure(source: bytes) -> tuple[int, int]:
     """Count the tokens of `source`, and their bytes."""
-    lengths = [len(token) for token in _tokens(source)]
+    lengths = [len(token) for _, token in tokens(source)]
     return len(lengths), sum(lengths)
 
 
-def _tokens(source: bytes) -> Iterator[bytes]:
+def tokens(source: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give the tokens of a sequence of whole ones, each with its place in `source`."""
     at = 0
     while match := _TOKEN.match(source, at):
         begin, at = match.span(1)
         if source[begin] in _TOWARDS_QUOTE:
             at = _string_end(source, begin)
-        yield source[begin:at]
+        yield begin, source[begin:at]
 
 
 def _string_end(source: bytes, begin: int) -> int:
@@ -105,37 +74,8 @@ def _string_end(source: bytes, begin: int) -> int:
     return at + 1
 
 
-def _is_punctuation(top: _Open, token: bytes) -> bool:
-    match top.wants:
-        case _Wants.FIRST:
-            return token == top.closer
-        case _Wants.ITEM:
-            return False
-        case _Wants.COLON if token != b":":
-            raise _syntax_error("missing : in object pair")
-        case _Wants.SEPARATOR if token not in (b",", top.closer):
-            raise _syntax_error(f"expected separator in {'dict' if top.closer == b'}' else 'list'}")
-    top.wants = _Wants.ITEM
-    return True
-
-
-def _put(top: _Open, value: JSON) -> None:
-    top.wants = _Wants.SEPARATOR
-    if top.closer == b"]":
-        top.container.append(value)
-    elif top.key is not None:
-        if top.key in top.container:
-            raise _syntax_error("duplicate key")
-        top.container[top.key] = value
-        top.key = None
-    elif isinstance(value, str):
-        top.key = value
-        top.wants = _Wants.COLON
-    else:
-        raise _syntax_error("key is not a string in object")
-
-
-def _scalar(token: bytes) -> JSON:
+def scalar(token: bytes) -> JSON:
+    """Give the value of one token. Raises DialectError if it begins no value, or is a bracket."""
     first = token[:1]
     if first in b"\"'":
         return _string(token)
@@ -144,9 +84,9 @@ def _scalar(token: bytes) -> JSON:
         return _integer(text) if text.lstrip("-").isdigit() else float(text)
     if first.isalpha():
         if token not in _KEYWORDS:
-            raise _syntax_error(f"invalid keyword '{token.decode()}'")
+            raise syntax_error(f"invalid keyword '{token.decode()}'")
         return _KEYWORDS[token]
-    raise _syntax_error("expecting value")
+    raise syntax_error("expecting value")
 
 
 def _integer(text: str) -> int | float:
@@ -183,7 +123,8 @@ def stray(token: bytes) -> str:
     return f"JSON parse error, stray '{_lenient(spoilt)}'"
 
 
-def _syntax_error(message: str) -> DialectError:
+def syntax_error(message: str) -> DialectError:
+    """Word what is wrong with a value, or with a part of it."""
     return DialectError("JSON parse error, " + message[:_SYNTAX_ERROR_CHARS])
 
 
@@ -202,7 +143,7 @@ def _escaped(token: bytes, match: re.Match[bytes]) -> str:
     if escape in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[escape]
     if not escape.startswith(b"\\u"):
-        raise _syntax_error("invalid escape sequence in string")
+        raise syntax_error("invalid escape sequence in string")
     code = 0xD800
     if len(escape) == 12:
         code = 0x10000 + ((int(escape[2:6], 16) - 0xD800) << 10) + int(escape[8:], 16) - 0xDC00
@@ -211,7 +152,7 @@ def _escaped(token: bytes, match: re.Match[bytes]) -> str:
     if _NO_CHARACTER.match(chr(code)):
         # QEMU shows what it took for the escape, were it the closing quote.
         shown = token[match.start() :][: max(6, len(escape))]
-        raise _syntax_error(f"{_lenient(shown)} is not a valid Unicode character")
+        raise syntax_error(f"{_lenient(shown)} is not a valid Unicode character")
     return chr(code)
 
 
@@ -219,9 +160,9 @@ def _characters(plain: bytes) -> str:
     try:
         text = plain.replace(b"\xc0\x80", b"\0").decode()
     except UnicodeDecodeError as exc:
-        raise _syntax_error("invalid UTF-8 sequence in string") from exc
+        raise syntax_error("invalid UTF-8 sequence in string") from exc
     if not text.isascii() and _NO_CHARACTER.search(text):
-        raise _syntax_error("invalid UTF-8 sequence in string")
+        raise syntax_error("invalid UTF-8 sequence in string")
     return text
 
 
@@ -244,7 +185,7 @@ _NEAR_NONCHARACTERS = (b"\xbf\xbe", b"\xbf\xbf", b"\xef\xb7")
 
 
 def plain_text(source: bytes) -> str | None:
-    """Decode what scan() may be asked about; None means: parse() it."""
+    """Decode what scan() may be asked about; None means: grammar.parse() it."""
     if b"\\" in source and _NEAR_BAD_ESCAPE.search(source):
         return None
     if source.isascii():
@@ -275,20 +216,6 @@ _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_refuse
 )
 # scan(text, at) gives the value that begins at a character of `text`, and the index behind it. It raises one of NOT_SURE if
-# there is none, or one that parse() must judge. It does not limit nesting as QEMU does.
+# there is none, or one that grammar.parse() must judge. It does not limit nesting as QEMU does.
 scan: Callable[[str, int], tuple[JSON, int]] = vars(_DECODER)["scan_once"]
 NOT_SURE = (ValueError, StopIteration, RecursionError)
-
-
-def decode(source: bytes) -> JSON:
-    """Give the value of a sequence of whole tokens, as parse() does, but quicker where that is safe.
-
-    Raises DialectError as parse() does.
-    """
-    text = plain_text(source)
-    if text is not None:
-        with contextlib.suppress(*NOT_SURE):
-            value, end = scan(text, 0)
-            if not text[end:].strip(" \t\r\n"):
-                return value
-    return parse(source)

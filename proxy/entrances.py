@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import socket
 from collections.abc import Callable, Sequence
 
@@ -102,6 +103,7 @@ class Entrances:
                     else:
                         self._connected.append((SocketEnd(sock), peer(sock)))
             case StdioAddress():
+                _check_standard_input()
                 client = process(os.getppid(), os.getuid())
                 self._connected.append((PipeEnd(0, 1), client))
             case _:
@@ -125,3 +127,11 @@ class Entrances:
     def _accept_again(self, listening: socket.socket) -> None:
         if listening in self._listening:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+
+def _check_standard_input() -> None:
+    try:
+        with select.epoll() as poll:
+            poll.register(0)
+    except OSError as exc:
+        raise ListenError("stdio", "standard input must be a pipe, a socket or a terminal") from exc

@@ -41,4 +41,4 @@ def capabilities_error(arguments: dict[str, JSON], monitor: Monitor) -> str | No
     unexpected = next((key for key in arguments if key != "enable"), None)
     if unexpected is not None:
         return f"Parameter '{unexpected}' is unexpected"
-    return "This monitor does not support Out-of-Band (OOB)" if enable and not monitor.offers_oob else None
+    return f"Capability {', '.join(enable)} not available" if enable and not monitor.offers_oob else None

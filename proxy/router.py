@@ -21,7 +21,7 @@ from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalRe
 from shim import jobs
 from shim.audit import Action, AuditRecord, Client
 from shim.policy import Policy
-from shim.qmp import JSON, Execute
+from shim.qmp import JSON, Execute, encode
 
 __all__ = ["Router", "Segment"]
 
@@ -144,14 +144,15 @@ class Router:
         self._sessions.remove(session)
 
     def _serve(self, session: Session) -> None:
-        for command in session.out_of_band():
-            self._forward_out_of_band(session, command)
+        self._serve_out_of_band(session)
         while (request := session.next_request()) is not None:
             match request:
-                case Forward(raw, ()):
+                case Forward(raw, takes_descriptors=False):
                     self._owe(session, session, raw)
                 case LocalReply(line):
                     self._answer_locally(session, line)
+                    # It may have enabled out-of-band execution, also for what came in the same read.
+                    self._serve_out_of_band(session)
                 case JobsRequest(raw):
                     self._owe(session, JobsReply(session), raw)
                 case Forward() | HMPRequest(descriptors=[_, *_]):
@@ -162,13 +163,17 @@ class Router:
                 case _:
                     assert_never(request)
 
+    def _serve_out_of_band(self, session: Session) -> None:
+        for command in session.out_of_band():
+            self._forward_out_of_band(session, command)
+
     def _owe(self, session: Session, owed: _Owed, raw: bytes) -> None:
         session.unanswered += 1
         self._owed.append(owed)
         self._to_qemu.append(raw)
 
     def _answer_locally(self, session: Session, line: bytes) -> None:
-        if session.unanswered:
+        if session.unanswered and self._owed:
             session.unanswered += 1
             self._owed.append(LocalLine(session, line))
         else:
@@ -189,7 +194,7 @@ class Router:
         own_id = self._new_id()
         session.unanswered += 1
         self._out_of_band[own_id] = (session, command.message)
-        self._to_qemu.append(self._layout.spell(command.message | {"id": own_id}))
+        self._to_qemu.append(encode(command.message | {"id": own_id}, compact=True).encode("ascii") + b"\n")
 
     def _deliver_descriptors(self, due: Delivery | Execute | None) -> None:
         if due is None:
@@ -256,8 +261,11 @@ class Router:
             if receiver is _Receiver.PROXY:
                 self._settle(data[position:end])
             position = end
+            if self._owed and isinstance(self._owed[0], LocalLine):
+                self._deliver(run_receiver, data[run_start:position])
+                run_receiver, run_start = _Receiver.NOBODY, position
+                self._settle_local_lines()
         self._deliver(run_receiver, data[run_start:position])
-        self._settle_local_lines()
         if position < len(data):
             self._begin(data[position:])
 
@@ -391,6 +399,8 @@ class Router:
         if _OWN_JOB not in line:
             return line
         message = parse(line)
+        if "return" not in message:
+            return line
         message["return"] = [job for job in message["return"] if not jobs.is_own_job(job["id"])]
         return self._layout.spell(message)
 
@@ -432,4 +442,5 @@ class Router:
         self._owed.popleft()
         session.unanswered -= 1
         self._to_flush[session] = None
+        self._settle_local_lines()
         return data[end:]

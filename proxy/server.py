@@ -122,6 +122,10 @@ class Server:
                 return
             await self._link.lost.wait()
             self._link = None
+            if not self._upstream.can_return:
+                _log.warning("QEMU at %s has gone", self._upstream.address)
+                self._stop.set()
+                return
             _log.warning("QEMU at %s has gone; waiting for it to come back", self._upstream.address)
             await self._reconnect()
             _log.warning("QEMU at %s is back", self._upstream.address)
@@ -157,7 +161,7 @@ class Server:
             await link.idle.wait()
 
     def _admit(self, end: End, client: Client) -> None:
-        if self._link is None:
+        if self._link is None or self._link.lost.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
         else:
             self._link.add_client(end, client)

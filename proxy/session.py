@@ -29,10 +29,15 @@ _ENVELOPE = frozenset({"execute", "arguments", "id"})
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """QEMU is to get these bytes, and the client its answer as it comes. descriptors: for `getfd` and `add-fd`."""
+    """QEMU is to get these bytes, and the client its answer as it comes.
+
+    takes_descriptors: it is `getfd` or `add-fd`. Those wait for each other also where no descriptor came with one, because
+    QEMU would give it what it has read for the next.
+    """
 
     raw: bytes
     descriptors: Descriptors = ()
+    takes_descriptors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class HMPRequest:
         """Say why QEMU gets it, where there is no `command`."""
         if self.command_line is None:
             return "the arguments are not those of human-monitor-command"
+        if not hmp.is_about_snapshots(self.command_line):
+            return "not a snapshot command"
         return "not exactly one well-formed savevm, loadvm, delvm or info snapshots"
 
 
@@ -115,7 +122,7 @@ class Session:
         self._monitor = monitor
         self._layout = layout
         self._is_oob_enabled = False
-        self._framer = CommandFramer()
+        self._framer = CommandFramer(monitor.version)
         self._inbox: deque[_Item] = deque()
         self._out_of_band: list[OutOfBand] = []
         self._descriptors: Descriptors = ()
@@ -196,7 +203,9 @@ class Session:
             return replace(_hmp_request(item), descriptors=descriptors)
         if "exec-oob" in item.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", item.message)
-        return JobsRequest(item.raw) if command == "query-jobs" else Forward(item.raw, descriptors)
+        if command == "query-jobs":
+            return JobsRequest(item.raw)
+        return Forward(item.raw, descriptors, _takes_descriptors(item.message))
 
     def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
         """Hand descriptors to the first command that takes some; until one comes, the session keeps them.
@@ -241,14 +250,12 @@ class Session:
 
 
 def _takes_descriptors(message: dict[str, JSON]) -> bool:
-    """Tell whether QEMU would take a descriptor for this command (monitor/fds.c)."""
-    match message.get("execute"):
-        case "getfd" | "add-fd":
-            return True
-        case "human-monitor-command":
-            line = _hmp_request(Command(b"", message)).command_line
-            return line is not None and hmp.command_name(line) == "getfd"
-    return False
+    """Tell whether QEMU would take a descriptor for this command (monitor/fds.c).
+
+    HMP's `getfd` finds none: a human-monitor-command has no character device (seen in 5.2 to 11.1). Nor does what is refused
+    for having both keys.
+    """
+    return message.get("execute") in ("getfd", "add-fd") and "exec-oob" not in message
 
 
 def _hmp_request(item: Command) -> HMPRequest:

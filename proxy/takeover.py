@@ -66,16 +66,22 @@ def restore(address: UnixAddress) -> None:
 def take_over(address: UnixAddress) -> TakenOver:
     """Move QEMU's socket aside and listen in its place, with its owner and mode. Raises ListenError if that fails."""
     aside = aside_address(address)
-    status = os.stat(address.path)
-    os.rename(address.path, aside.path)
     try:
-        listening = listen(address)
-        os.chown(address.path, status.st_uid, status.st_gid)
-        os.chmod(address.path, status.st_mode & 0o7777)
-    except BaseException:
-        os.rename(aside.path, address.path)
-        raise
-    return TakenOver(address, listening, os.stat(address.path).st_ino)
+        status = os.stat(address.path)
+        os.rename(address.path, aside.path)
+        listening = None
+        try:
+            listening = listen(address)
+            os.chown(address.path, status.st_uid, status.st_gid)
+            os.chmod(address.path, status.st_mode & 0o7777)
+            return TakenOver(address, listening, os.stat(address.path).st_ino)
+        except BaseException:
+            if listening is not None:
+                listening.close()
+            os.rename(aside.path, address.path)
+            raise
+    except OSError as exc:
+        raise ListenError(str(address), f"it cannot be taken over: {exc.strerror}") from exc
 
 
 def has_returned(taken: TakenOver) -> bool:

@@ -17,7 +17,7 @@ from proxy.addresses import (
     unlink_socket,
 )
 from proxy.answers import layout_of, parse
-from proxy.errors import NotQMPError, UpstreamError
+from proxy.errors import ListenError, NotQMPError, UpstreamError
 from proxy.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion
 
@@ -54,8 +54,15 @@ class Upstream:
         """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
         self.address = address
         self._name = name
+        self._default_name = str(address)
+        self._has_inherited = False
         self._new_id = new_id
         self._listening = listen(address.listening) if isinstance(address, AcceptAddress) else None
+
+    @property
+    def can_return(self) -> bool:
+        """Tell whether QEMU can be connected to again: an inherited connection is there once."""
+        return not isinstance(self.address, DescriptorAddress)
 
     async def connect(self) -> Connected:
         """Connect to QEMU's monitor and negotiate.
@@ -71,7 +78,7 @@ class Upstream:
             reason = exc.strerror or os.strerror(exc.errno or 0)
             raise UpstreamError(str(self.address), f"{reason} (is the VM running, with this QMP socket?)") from exc
         try:
-            return await _Handshake(sock, str(self.address)).run(self._name, self._new_id)
+            return await _Handshake(sock, str(self.address)).run(self._name, self._default_name, self._new_id)
         except BaseException:
             sock.close()
             raise
@@ -91,14 +98,24 @@ class Upstream:
                 sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
                 return await _connected(sock, (host, port))
             case DescriptorAddress():
-                (sock,) = inherited_sockets(self.address)
-                sock.setblocking(False)
-                return sock
+                return self._inherit(self.address)
             case AcceptAddress() if self._listening is not None:
                 self._listening.setblocking(False)
                 sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
                 return sock
         raise UpstreamError(str(self.address), "QEMU cannot be there")
+
+    def _inherit(self, address: DescriptorAddress) -> socket.socket:
+        # Once: when the connection has ended, its number is soon another file's.
+        if self._has_inherited:
+            raise UpstreamError(str(address), "the inherited connection has ended")
+        self._has_inherited = True
+        try:
+            (sock,) = inherited_sockets(address)
+        except ListenError as exc:
+            raise UpstreamError(str(address), exc.reason) from exc
+        sock.setblocking(False)
+        return sock
 
 
 async def _connected(sock: socket.socket, target: tuple[str, int]) -> socket.socket:
@@ -141,7 +158,7 @@ class _Handshake:
         self._address = address
         self._buffer = b""
 
-    async def run(self, name: str | None, new_id: Callable[[], str]) -> Connected:
+    async def run(self, name: str | None, default_name: str, new_id: Callable[[], str]) -> Connected:
         greeting = await self._greeting()
         version, offers_oob = self._read_greeting(greeting)
         ids = [new_id() for _ in range(3)]
@@ -155,7 +172,7 @@ class _Handshake:
         except (TimeoutError, OSError) as exc:
             raise NotQMPError(self._address, "the negotiation was not answered") from exc
         names = frozenset(command["name"] for command in known.get("return", ()))
-        vm = name or own_name.get("return", {}).get("name") or self._address
+        vm = name or own_name.get("return", {}).get("name") or default_name
         return Connected(self._sock, Monitor(greeting, offers_oob, version, names, vm), self._buffer)
 
     async def _greeting(self) -> bytes:
@@ -170,7 +187,7 @@ class _Handshake:
             content = parse(greeting)["QMP"]
             version = content["version"]["qemu"]
             return QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, RecursionError, KeyError, TypeError) as exc:
             raise NotQMPError(self._address, f"its greeting is {greeting[:60]!r}") from exc
 
     async def _reply(self, own_id: str, greeting: bytes) -> JSON:
@@ -179,9 +196,13 @@ class _Handshake:
         QEMU gives a reply that it still owed to an earlier connection to this one (seen in 5.2 to 11.1): nobody gets it.
         """
         while True:
-            message = parse(await self._message(greeting))
-            if message.get("id") == own_id:
-                return message
+            raw = await self._message(greeting)
+            try:
+                message = parse(raw)
+                if message.get("id") == own_id:
+                    return message
+            except (ValueError, RecursionError, AttributeError) as exc:
+                raise NotQMPError(self._address, f"it sent {raw[:60]!r}") from exc
 
     async def _message(self, greeting: bytes, *, limit: int | None = None) -> bytes:
         while True:

@@ -13,7 +13,7 @@ from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply
 
-__all__ = ["SCHEMA_VERSION", "Action", "AuditRecord", "Client", "SeenEvent", "SentCommand", "summarize", "to_json"]
+__all__ = ["SCHEMA_VERSION", "Action", "AuditRecord", "Client", "SeenEvent", "SentCommand", "describe_choice", "summarize", "to_json"]
 
 SCHEMA_VERSION = 1
 # A reply up to this length is kept whole; the graph queries' replies are longer and only counted.
@@ -118,7 +118,7 @@ def _members(record: AuditRecord) -> dict[str, JSON]:
         "command_line": record.command_line,
         "action": record.action.value,
         "reason": record.reason,
-        "nodes": [] if decided is None else [_node(choice) for choice in decided.choices],
+        "nodes": [] if decided is None else [describe_choice(choice) for choice in decided.choices],
         "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
         "qmp": [_sent(sent) for sent in record.sent],
         "events": [{"event": event.name, "after_ms": _ms(event.after_ns)} for event in record.events],
@@ -129,7 +129,8 @@ def _members(record: AuditRecord) -> dict[str, JSON]:
     }
 
 
-def _node(choice: NodeChoice) -> dict[str, JSON]:
+def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
+    """Give a node of the walk with what was decided about it."""
     node = choice.node
     return {
         "node": node.name,
@@ -172,8 +173,10 @@ def summarize(members: JSON) -> str:
     for node in members["nodes"]:
         mark = "takes" if node["included"] else "skips"
         lines.append(f"    {mark} {node['device'] or node['node']} ({node['format']}): {node['reason']}")
-    if members["vmstate"] and members["vmstate"]["node"]:
-        lines.append(f"    VM state on {members['vmstate']['node']}: {members['vmstate']['reason']}")
+    vmstate = members["vmstate"]
+    if vmstate and vmstate["node"]:
+        devices = {node["node"]: node["device"] for node in members["nodes"]}
+        lines.append(f"    VM state on {devices.get(vmstate['node']) or vmstate['node']}: {vmstate['reason']}")
     for sent in members["qmp"]:
         lines.append(f"    {sent['duration_ms']:9.3f} ms  {sent['execute']} {_outcome(sent)}")
     lines.append(

@@ -1,14 +1,27 @@
 """The errors of the shim. Each carries its facts as fields and makes its text in `__str__`.
 
 ShimError
+├── PatternError        an operator's pattern for block nodes has no meaning
 └── UnreadableReply     QEMU's answer has not the shape that its schema promises
 """
 
-__all__ = ["ShimError", "UnreadableReply"]
+__all__ = ["PatternError", "ShimError", "UnreadableReply"]
 
 
 class ShimError(Exception):
     """The root of the shim's errors."""
+
+
+class PatternError(ShimError):
+    """A pattern cannot be read."""
+
+    def __init__(self, pattern: str, reason: str) -> None:
+        super().__init__(pattern, reason)
+        self.pattern = pattern
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"'{self.pattern}' is no pattern for block nodes: {self.reason}"
 
 
 class UnreadableReply(ShimError):

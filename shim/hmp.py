@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["DelVM", "HMPCommand", "InfoSnapshots", "LoadVM", "SaveVM", "command_name", "parse"]
+__all__ = ["DelVM", "HMPCommand", "InfoSnapshots", "LoadVM", "SaveVM", "command_name",
+    "info_topic",
+    "is_about_snapshots", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,17 @@ def command_name(command_line: str) -> str:
     """
     name, _ = _split_name(command_line)
     return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
+
+
+def info_topic(command_line: str) -> str:
+    """Give what `info` is asked about; "" for another command."""
+    name, rest = _split_name(command_line)
+    return _split_name(rest)[0] if name == "info" else ""
+
+
+def is_about_snapshots(command_line: str) -> bool:
+    """Tell whether the line begins as one of the commands that `parse` knows, well-formed or not."""
+    return command_name(command_line) in _TAGGED or info_topic(command_line) == "snapshots"
 
 
 _TAGGED: dict[str, type[SaveVM] | type[LoadVM] | type[DelVM]] = {"savevm": SaveVM, "loadvm": LoadVM, "delvm": DelVM}

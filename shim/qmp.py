@@ -3,6 +3,7 @@
 The words are those of QEMU's docs/interop/qmp-spec.rst. Nothing here reads or writes a socket.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,8 @@ def encode(value: JSON, *, compact: bool = False) -> str:
             return "true" if value else "false"
         case int():
             return str(value)
+        case float() if compact and math.isinf(value):
+            return "1e999" if value > 0 else "-1e999"  # what QEMU reads, but does not write
         case float():
             return f"{value:.17g}"
         case str():

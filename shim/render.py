@@ -18,6 +18,7 @@ __all__ = [
     "Snapshot",
     "error",
     "no_vmstate_candidate",
+    "size_text",
     "snapshot_table",
 ]
 
@@ -144,14 +145,14 @@ def _cells(snapshot: Snapshot, layout: _Layout, local_time: Callable[[int], date
     return (
         snapshot.snapshot_id,
         snapshot.name,
-        _size(snapshot.vm_state_size),
+        size_text(snapshot.vm_state_size),
         local_time(snapshot.date_sec).strftime("%Y-%m-%d %H:%M:%S"),
         _clock(snapshot.vm_clock_ns, layout),
         layout.no_icount if snapshot.icount is None else str(snapshot.icount),
     )
 
 
-def _size(size_bytes: int) -> str:
+def size_text(size_bytes: int) -> str:
     """Give three digits and the unit, as util/cutils.c, size_to_str does: 1000 of a unit are 0.977 of the next."""
     exponent = 0
     while size_bytes >= 1000 * 1024**exponent:

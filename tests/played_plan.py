@@ -106,7 +106,9 @@ def _difference(exchanges: Sequence[Exchange], played: Played[Any]) -> str:
 def _lines(step: Step) -> Iterator[str]:
     match step:
         case Run(commands):
-            yield from (f"> {command.command} {encode(command.arguments)}"[:SHOWN_CHARS] for command in commands)
+            yield from (
+                f"> {command.command} {encode(dict(sorted(command.arguments.items())))}"[:SHOWN_CHARS] for command in commands
+            )
         case AwaitJob(job_id):
             yield f"  wait for {job_id}"
         case Decided():

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.dialect import NOT_SURE, DialectError, decode, measure, parse, plain_text, scan, stray
+from proxy.dialect import NOT_SURE, DialectError, measure, plain_text, scan, stray, tokens
+from proxy.grammar import decode, parse
 
 
 def _quick(source: bytes) -> Any:
@@ -64,31 +65,6 @@ def test_integers_beyond_64_bits_are_doubles(text: str, value: float) -> None:
         assert repr(read(text.encode())) == repr(value)
 
 
-@pytest.mark.parametrize(("source", "text"), [
-    (b"}", "expecting value"),
-    (b"{]", "expecting value"),
-    (b'{"a":1,}', "expecting value"),
-    (b"[1,]", "expecting value"),
-    (b'{"a"}', "missing : in object pair"),
-    (b'{"a":1 2}', "expected separator in dict"),
-    (b"[1 2]", "expected separator in list"),
-    (b"[1:2]", "expected separator in list"),
-    (b"{1:2}", "key is not a string in object"),
-    (b"{[]:2}", "key is not a string in object"),
-    (b'{"a":1,"a":2}', "duplicate key"),
-    (b'{"a":1,"a":tru}', "invalid keyword 'tru'"),
-    (b"[nul]", "invalid keyword 'nul'"),
-    (b'"\\q"', "invalid escape sequence in string"),
-    (b'"\xc3("', "invalid UTF-8 sequence in string"),
-    (b'"\\ud800"', "\\ud800 is not a valid Unicode character"),
-    (b'"\\u1"', '\\u1" is not a valid Unicode character'),
-])  # fmt: skip
-def test_errors_have_qemus_words(source: bytes, text: str) -> None:
-    with pytest.raises(DialectError) as caught:
-        decode(source)
-    assert str(caught.value) == f"JSON parse error, {text}"
-
-
 def test_text_of_a_syntax_error_ends_where_qemus_buffer_does() -> None:
     with pytest.raises(DialectError) as caught:
         decode(b"q" * 2000)
@@ -112,21 +88,15 @@ def test_stray_token_is_shown_with_replacements(token: bytes, shown: str) -> Non
     assert stray(token) == f"JSON parse error, stray '{shown}'"
 
 
-@pytest.mark.parametrize("depth", [1023, 100_000])
-def test_nesting_costs_no_recursion(depth: int) -> None:
-    value, seen = decode(b"[" * depth + b"]" * depth), 1
-    while value:
-        (value,) = value
-        seen += 1
-    assert seen == depth
-    with pytest.raises(DialectError):
-        parse(b"[" * depth + b"}")
-
-
 def test_measure_counts_tokens_and_their_bytes() -> None:
     assert measure(b' { "a b" : [ 1.5e1 , true, \'x\' ] } ') == (11, 24)
     assert measure(b'"' + b"\\n" * 5000 + b'"') == (1, 10002)
     assert measure(b"") == (0, 0)
+
+
+def test_tokens_have_their_places() -> None:
+    source = b' {"a b":\n[-1.5e1,true , \'x\']} '
+    assert [source[begin : begin + len(token)] == token for begin, token in tokens(source)] == [True] * 11
 
 
 def _random_value(rng: random.Random, depth: int) -> Any:

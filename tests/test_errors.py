@@ -1,6 +1,8 @@
 """The shim's errors: each one's text and fields."""
 
-from shim.errors import ShimError, UnreadableReply
+import pytest
+
+from shim.errors import PatternError, ShimError, UnreadableReply
 
 
 def test_unreadable_reply_says_what_and_why() -> None:
@@ -10,5 +12,12 @@ def test_unreadable_reply_says_what_and_why() -> None:
     assert error.args == ("the block graph", "KeyError('nodes')")
 
 
-def test_every_error_is_a_shim_error() -> None:
-    assert issubclass(UnreadableReply, ShimError)
+def test_pattern_error_says_which_pattern_and_why() -> None:
+    error = PatternError("d[", "an open bracket")
+    assert str(error) == "'d[' is no pattern for block nodes: an open bracket"
+    assert (error.pattern, error.reason, error.args) == ("d[", "an open bracket", ("d[", "an open bracket"))
+
+
+@pytest.mark.parametrize("kind", [PatternError, UnreadableReply])
+def test_every_error_is_a_shim_error(kind: type[Exception]) -> None:
+    assert issubclass(kind, ShimError)

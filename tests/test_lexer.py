@@ -7,6 +7,8 @@ import pytest
 
 from proxy.framing import CommandFramer
 from proxy.lexer import SKIPPED, STRAY, Lexer, Token
+from shim.qmp import QEMUVersion
+from tests.streams import FAMILIES
 
 LIMIT = 64 << 20
 
@@ -69,9 +71,9 @@ SHAPES = {
 }
 
 
-def _calls(stream: bytes, piece_bytes: int) -> int:
+def _calls(stream: bytes, piece_bytes: int, version: QEMUVersion) -> int:
     """Count the calls, of Python and of C, that framing `stream` takes."""
-    framer = CommandFramer()
+    framer = CommandFramer(version)
     calls = 0
 
     def count(_frame: FrameType, event: str, _arg: object) -> None:
@@ -89,9 +91,13 @@ def _calls(stream: bytes, piece_bytes: int) -> int:
     return calls
 
 
+@pytest.mark.parametrize("version", FAMILIES, ids=str)
 @pytest.mark.parametrize("piece_bytes", [64, 4096, 1 << 30])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_twice_the_command_takes_twice_the_work(shape: str, piece_bytes: int) -> None:
-    """No call looks at more than the piece it is given, except those made once a value is whole."""
-    once, twice = (_calls(b'{"a":["' + SHAPES[shape] * times + b'"]}', piece_bytes) for times in (8, 16))
-    assert twice <= 2 * once + 10
+def test_twice_the_command_takes_twice_the_work(shape: str, piece_bytes: int, version: QEMUVersion) -> None:
+    """No call looks at more than the piece it is given, except those made once a value is whole.
+
+    QEMU 11.1's errors come early, so there each piece but the last is looked at: 15 of 16 instead of 7 of 8.
+    """
+    once, twice = (_calls(b'{"a":["' + SHAPES[shape] * times + b'"]}', piece_bytes, version) for times in (8, 16))
+    assert twice <= 2 * once * 15 / 14 + 10

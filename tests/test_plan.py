@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from shim.plan import Answer, AwaitJob, Context, Decided, PassThrough, Refusal, Run
+from shim.plan import Answer, AwaitJob, Context, Decided, Outcome, PassThrough, Refusal, Run
 from shim.policy import Policy, PolicyKind
 from shim.qmp import Execute
 from tests.graphs import V7_2
@@ -18,7 +18,8 @@ def test_steps_are_equal_by_value() -> None:
 
 
 def test_outcomes_of_one_text_differ_by_kind() -> None:
-    assert Answer("Error: x\r\n", "r") != Refusal("Error: x\r\n", "r")
+    outcomes: list[Outcome] = [Answer("Error: x\r\n", "r"), Refusal("Error: x\r\n", "r")]
+    assert outcomes[0] != outcomes[1]
     assert Answer("").reason == "done by snapshot jobs"
 
 

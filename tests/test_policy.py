@@ -54,7 +54,8 @@ def test_qcow2_varstore_is_taken_but_gets_no_vm_state() -> None:
     assert names(selection.included) == ["vars", "disk0"]
     assert vmstate(selection) == "disk0"
     assert selection.vmstate_reason == (
-        "the first fixed disk; HMP would take the varstore 'pflash1', so loading by QEMU itself (-loadvm) finds no VM state there"
+        "the first fixed disk; HMP would take the varstore 'pflash1', "
+        "so loading by QEMU itself (-loadvm) finds no VM state there"
     )
     assert not selection.is_hmps_choice
 

@@ -1,107 +1,86 @@
-"""What CommandFramer makes of a stream, against what a real QEMU answers to the same bytes (seen with 7.2.22)."""
+"""What CommandFramer makes of a stream, against what a real QEMU answers to the same bytes (seen with 5.2 to 11.1)."""
 
 import json
 import random
-import shutil
-import socket
-import subprocess
-import time
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from proxy.framing import Command, CommandFramer, Malformed
-from tests.test_framing import NESTED_1024, SNIPPETS, STREAMS
+from shim.qmp import QEMUVersion
+from tests.integration.qemu_vm import QEMUVM, version
+from tests.raw_client import DEADLINE_S, RawClient
+from tests.streams import NESTED_1024, SNIPPETS, STREAMS, STREAMS_FROM_11_1
 
-DEADLINE_S: Final = 60
-RETRY_S: Final = 0.01
-MAX_UNIX_PATH_BYTES: Final = 107
+NEGOTIATION: Final = b'{"execute":"qmp_capabilities"}'
 
 
 class Monitor:
-    """A negotiated QMP connection that sends bytes as they are."""
+    """A negotiated connection with a framer that gets the same bytes: QEMU 11.1 counts them from the first one."""
 
-    def __init__(self, path: Path) -> None:
-        self._socket = _connect(path)
-        self._lines = self._socket.makefile("rb")
-        self._last_id = 0
-        self._read()
-        self.ask(b"", b'{"execute":"qmp_capabilities","id":"negotiated"}', "negotiated")
+    def __init__(self, client: RawClient, version: QEMUVersion) -> None:
+        self.version = version
+        self._client = client
+        self._framer = CommandFramer(version)
+        client.receive_message()
+        self.frame(NEGOTIATION)
+        self.ask(NEGOTIATION)
 
-    def ask(self, stream: bytes, last: bytes, last_id: str) -> list[Any]:
-        """Give the replies to `stream` and `last`, up to the one with `last_id`."""
-        self._socket.sendall(stream + last)
-        replies = [self._read()]
+    def frame(self, stream: bytes) -> list[Command | Malformed]:
+        return self._framer.receive_data(stream)
+
+    def ask(self, stream: bytes, last_id: str | None = None) -> list[Any]:
+        """Give the replies to `stream`, up to the one with `last_id`."""
+        self._client.send(stream)
+        replies = [self._client.receive()]
         while replies[-1].get("id") != last_id:
-            replies.append(self._read())
+            replies.append(self._client.receive())
         return replies
-
-    def _read(self) -> Any:
-        line = self._lines.readline()
-        assert line, "QEMU closed the connection"
-        return json.loads(line)
-
-    def close(self) -> None:
-        self._lines.close()
-        self._socket.close()
-
-
-def _connect(path: Path) -> socket.socket:
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.settimeout(DEADLINE_S)
-            sock.connect(str(path))
-        except OSError:
-            sock.close()
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(RETRY_S)
-        else:
-            return sock
 
 
 @pytest.fixture(scope="module")
-def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitor]:
-    binary = shutil.which("qemu-system-x86_64")
-    assert binary is not None, "qemu-system-x86_64 is not installed"
-    path = tmp_path_factory.mktemp("q") / "qmp"
-    assert len(bytes(path)) <= MAX_UNIX_PATH_BYTES
-    args = ["-accel", "tcg", "-m", "32", "-display", "none", "-nodefaults", "-S", "-qmp", f"unix:{path},server=on,wait=off"]
-    process = subprocess.Popen([binary, *args])
-    try:
-        opened = Monitor(path)
-        try:
-            yield opened
-        finally:
-            opened.close()
-    finally:
-        process.kill()
-        process.wait()
+def vm() -> Iterator[QEMUVM]:
+    with QEMUVM(["-S"]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def qemu(vm: QEMUVM) -> QEMUVersion:
+    return version(vm)
+
+
+@pytest.fixture(scope="module")
+def monitor(vm: QEMUVM, qemu: QEMUVersion) -> Iterator[Monitor]:
+    """One connection for all streams, so that what one leaves behind shows in the next."""
+    with vm.connect() as client:
+        client.deadline_s = 3 * DEADLINE_S
+        yield Monitor(client, qemu)
 
 
 def _check(monitor: Monitor, stream: bytes) -> None:
     """Compare what QEMU and the framer say, with a resynchronisation and a known command behind `stream`."""
-    last = b'\xff\n{"execute":"query-name","id":"last"}'
-    expected = CommandFramer().receive_data(stream + last)
+    stream += b'\xff\n{"execute":"query-name","id":"last"}'
+    expected = monitor.frame(stream)
     assert isinstance(expected[-1], Command)
-    answers = [_seen(reply) for reply in monitor.ask(stream, last, "last")]
+    answers = [_seen(reply) for reply in monitor.ask(stream, "last")]
     assert answers == [item.desc if isinstance(item, Malformed) else None for item in expected]
+
+
+ABOUT_BYTES: Final = re.compile("([1-9][0-9]*:[1-9][0-9]*: )?JSON |QMP input must be a JSON object")
 
 
 def _seen(reply: dict[str, Any]) -> str | None:
     """Give the text of an error about the bytes; None for any reply to a command."""
     error = reply.get("error", {"desc": ""})
-    if error["desc"].startswith(("JSON ", "QMP input must be a JSON object")):
+    if ABOUT_BYTES.match(error["desc"]):
         assert reply == {"error": {"class": "GenericError", "desc": error["desc"]}}
         return str(error["desc"])
     return None
 
 
-@pytest.mark.parametrize("stream", [stream for stream, _ in STREAMS], ids=lambda part: repr(part)[:60])
+@pytest.mark.parametrize("stream", [stream for stream, _ in STREAMS + STREAMS_FROM_11_1], ids=lambda part: repr(part)[:60])
 def test_qemu_says_the_same_to_a_known_stream(monitor: Monitor, stream: bytes) -> None:
     _check(monitor, stream)
 
@@ -120,9 +99,11 @@ def test_qemu_says_the_same_to_every_byte_in_every_place(monitor: Monitor, byte:
 ])  # fmt: skip
 def test_qemu_reads_the_same_value(monitor: Monitor, value: str) -> None:
     stream = b'{"execute":"query-name","id":["%s",%s]}' % (b"x", value.encode())
-    (command,) = CommandFramer().receive_data(stream)
+    (command,) = monitor.frame(stream)
     assert isinstance(command, Command)
-    reply = monitor.ask(stream, b'{"execute":"query-name","id":"last"}', "last")[0]
+    last = b'{"execute":"query-name","id":"last"}'
+    monitor.frame(last)
+    reply = monitor.ask(stream + last, "last")[0]
     assert _as_double(reply["id"]) == _as_double(command.message["id"])
 
 
@@ -133,7 +114,18 @@ def _as_double(value: Any) -> str:
 
 def test_qemu_nests_as_deep(monitor: Monitor) -> None:
     _check(monitor, NESTED_1024)
-    _check(monitor, b'{"a":' + b"[" * 1030 + b"]" * 1030 + b"}")
+    for left_over in (b"]" * 1024 + b"}", b"]" * 1030 + b"}#", b"#", b"1,]#\n{}", b'\n\n{"a"', b"tru\n"):
+        _check(monitor, b'{"a":' + b"[" * 1024 + left_over)
+        _check(monitor, b"{,[" + b"[" * 1024 + left_over)
+
+
+@pytest.mark.parametrize("stream", [b'{"a" 1,', b'{"a":1 "b"', b"{,", b'["\\q"', b"{1:", b"[tru ", b'{"a":1,"a":2 '])
+def test_qemu_says_it_as_early(monitor: Monitor, stream: bytes) -> None:
+    """Of an unfinished value QEMU 11.1 says at once what is wrong, and older ones nothing."""
+    expected = [item.desc for item in monitor.frame(stream) if isinstance(item, Malformed)]
+    assert len(expected) == (monitor.version >= (11, 1))
+    assert [monitor.ask(stream)[0]["error"]["desc"] for _ in expected] == expected
+    _check(monitor, b"")
 
 
 VALID: Final = [

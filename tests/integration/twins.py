@@ -39,7 +39,7 @@ IDS: Final[tuple[object, ...]] = (
     *(NO_ID, 0, "a", None, -7, 1.5, True, False, [1, {"b": []}, [None]], {"k": {"l": "v"}}, "", 2**63, 'é\n😀"\\\x7f', {}),
 )
 
-_TIMESTAMP: Final = re.compile(r'"timestamp": \{"seconds": \d+, "microseconds": \d+\}')
+_TIMESTAMP: Final = re.compile(r'"timestamp": \{\s*"seconds": \d+,\s*"microseconds": \d+\s*\}')
 _NODE_NAME: Final = re.compile(r"#block\d+")
 _TIMELY_TAG: Final = re.compile(r"\bvm-\d{14}\b")
 _TABLE_ROW: Final = re.compile(r" *(\d[\d.e+]* [KM]?i?B) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d +\d+:\d\d:\d\d\.\d{3}")
@@ -64,6 +64,7 @@ class Case:
     native_only: what only HMP's reply to the last step has, before the rest: QEMU prints it to the monitor of the command,
     and a job has none.
     is_passed: the proxy leaves all of it to QEMU, because there is nothing for a job to do.
+    is_pretty: QEMU's monitor writes its messages over many lines.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Case:
     memory: str = "32"
     native_only: str = ""
     is_passed: bool = False
+    is_pretty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,13 @@ class Course:
 def normal(message: bytes) -> str:
     """Give a raw message without what differs from run to run; all other bytes stay."""
     text = _TIMESTAMP.sub('"timestamp": <time>', message.decode("ascii"))
-    text = _TIMELY_TAG.sub("vm-<time>", _NODE_NAME.sub("#block<number>", text))
+    text = normal_tag(_NODE_NAME.sub("#block<number>", text))
     return _TABLE_ROW.sub(lambda row: " 0 B <date, clock>" if row[1] == "0 B" else " <size, date, clock>", text)
+
+
+def normal_tag(text: str) -> str:
+    """Take the time out of the name that savevm makes of it."""
+    return _TIMELY_TAG.sub("vm-<time>", text)
 
 
 def make_images(folder: Path, images: Mapping[str, str], tagged: Sequence[tuple[str, str]] = ()) -> None:
@@ -134,7 +141,7 @@ def run_setup(client: RawClient, setup: Sequence[Step | Until]) -> None:
         client.send(wire(step))
         reply = json.loads(client.read_until_reply()[-1])
         if reply.get("return") not in ({}, ""):
-            raise AssertionError(f"{step}: {reply}")
+            raise AssertionError(f"{step!r}: {reply}")
 
 
 def _machine(args: str, *, paused: bool) -> list[str]:
@@ -144,7 +151,7 @@ def _machine(args: str, *, paused: bool) -> list[str]:
 @contextmanager
 def started(case: Case, *, paused: bool) -> Iterator[QEMUVM]:
     """Make the images, let the machine live its earlier life, start it and do the set-up."""
-    vm = QEMUVM(_machine(case.args, paused=paused), observed=True, memory=case.memory)
+    vm = QEMUVM(_machine(case.args, paused=paused), observed=True, pretty=case.is_pretty, memory=case.memory)
     try:
         make_raw(vm.path("idle.rom"), len(IDLE_ROM), content=IDLE_ROM)
         make_images(vm.folder, case.images, case.tagged)
@@ -183,27 +190,27 @@ def converse(client: RawClient, case: Case) -> list[list[str]]:
     return said
 
 
-def _finish(case: Case, vm: QEMUVM, said: list[list[str]], records: list[dict[str, Any]]) -> Course:
+def _finish(vm: QEMUVM, said: list[list[str]], records: list[dict[str, Any]]) -> Course:
     exit_status = vm.quit()
-    images = [vm.path(name) for name in case.images if name.endswith(".qcow2")]
-    snapshots = {path.name: [(tag, size > 0) for tag, size in snapshots_of(path)] for path in images}
+    images = {path.name: snapshots_of(path) for path in vm.folder.glob("*.qcow2")}
+    snapshots = {name: [(normal_tag(tag), size > 0) for tag, size in found] for name, found in images.items()}
     return Course(said, snapshots, exit_status, records)
 
 
 def live_natively(case: Case, *, paused: bool) -> Course:
     """Run the case on QEMU itself."""
     with started(case, paused=paused) as vm, vm.connect() as client:
-        return _finish(case, vm, converse(client, case), [])
+        return _finish(vm, converse(client, case), [])
 
 
 def live_proxied(case: Case, *, paused: bool) -> Course:
     """Run the case through the proxy; no job of its own is left."""
     with started(case, paused=paused) as vm:
-        with ProxyProcess(vm.folder, vm.qmp_path) as proxy, proxy.connect() as client:
+        with ProxyProcess(vm.folder, vm.qmp_path, pretty=case.is_pretty) as proxy, proxy.connect() as client:
             said = converse(client, case)
         with vm.negotiated(observer=True) as observer:
             assert [job for job in observer.returned("query-jobs") if job["id"].startswith(JOB_PREFIX)] == []
-        return _finish(case, vm, said, proxy.records)
+        return _finish(vm, said, proxy.records)
 
 
 def play(case: Case, *, paused: bool) -> tuple[Course, Course]:

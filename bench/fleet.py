@@ -1,0 +1,124 @@
+"""All processes and files of a run: started here, and gone when `close` returns."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from bench.errors import BenchError
+from bench.interrupt import Interrupts
+from tests.integration.qemu_vm import QEMUVM
+
+__all__ = ["ROOT", "Fleet"]
+
+ROOT: Final = Path(__file__).parents[1]
+_TMPFS: Final = Path("/dev/shm")
+# Generous: the slowest single measurement takes seconds.
+_DEADLINE_S: Final = 120.0
+_START_DEADLINE_S: Final = 20.0
+_RETRY_S: Final = 0.001
+_STDERR_BYTES: Final = 64 * 1024
+
+
+class Fleet:
+    """Start processes in process groups of their own, and keep files in `folder`, on tmpfs if there is one.
+
+    Call `close` at the end; a second call does nothing.
+    """
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+        # With the file that has its standard error.
+        self._children: dict[subprocess.Popen[str], int] = {}
+        self._vms: list[QEMUVM] = []
+        with interrupts.deferred():
+            place = _TMPFS if os.access(_TMPFS, os.W_OK) else None
+            self.folder = Path(tempfile.mkdtemp(prefix=f"hmpshim-bench-{os.getpid()}-", dir=place))
+
+    def start(self, command: Sequence[str]) -> subprocess.Popen[str]:
+        """Start a process that runs until `stop` or `close`. Its standard output can be read."""
+        with self._interrupts.deferred(), tempfile.TemporaryFile(dir=self.folder) as stderr:
+            child = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True, process_group=0
+            )
+            self._children[child] = os.dup(stderr.fileno())
+        return child
+
+    def output(self, command: Sequence[str]) -> str:
+        """Run a process to its end and give its standard output. Raises BenchError if it fails or takes too long."""
+        child = self.start(command)
+        try:
+            text, _ = child.communicate(timeout=_DEADLINE_S)
+        except subprocess.TimeoutExpired as exc:
+            raise BenchError(f"no end after {_DEADLINE_S:g} s: {' '.join(command)}") from exc
+        if child.returncode:
+            raise BenchError(f"status {child.returncode} from: {' '.join(command)}{self._last_words(child)}")
+        with self._interrupts.deferred():
+            self._end(child)
+        return text
+
+    def stop(self, child: subprocess.Popen[str]) -> None:
+        """End a process with all that it started."""
+        with self._interrupts.deferred():
+            self._end(child)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """End with the context what was started in it."""
+        before = set(self._children)
+        yield
+        for child in set(self._children) - before:
+            self.stop(child)
+
+    @contextmanager
+    def running(self, vm: QEMUVM) -> Iterator[QEMUVM]:
+        """Start a VM; it ends with the context."""
+        with self._interrupts.deferred():
+            self._vms.append(vm)
+            vm.start()
+        yield vm
+        with self._interrupts.deferred():
+            vm.close()
+
+    def wait_listening(self, path: str, child: subprocess.Popen[str]) -> None:
+        """Wait until a process listens at `path`, without connecting: a first connection changes what a second one costs.
+
+        Raises BenchError if the process ends instead, or takes too long.
+        """
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while not _is_listening(path):
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise BenchError(f"nobody listens at {path}{self._last_words(child)}")
+            time.sleep(_RETRY_S)
+
+    def close(self) -> None:
+        """End all processes and remove all files."""
+        for child in list(self._children):
+            self._end(child)
+        for vm in self._vms:
+            vm.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self, child: subprocess.Popen[str]) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+        os.close(self._children.pop(child))
+
+    def _last_words(self, child: subprocess.Popen[str]) -> str:
+        said = os.pread(self._children[child], _STDERR_BYTES, 0).decode(errors="replace").splitlines()
+        return f": {said[-1]}" if said else ""
+
+
+def _is_listening(path: str) -> bool:
+    """Look it up in the kernel's table of unix sockets: Flags has __SO_ACCEPTCON (linux/net.h), and Path comes last."""
+    with open("/proc/net/unix") as table:
+        return any(line.endswith(f" {path}\n") and int(line.split()[3], 16) & 0x10000 for line in table)

@@ -1,0 +1,220 @@
+"""The configuration file: TOML, checked to the last key, with errors that say where and what would be right.
+
+    [defaults]                      what holds for every VM that does not say otherwise
+    [[vm]]                          one table a VM
+
+`example.toml` beside the README has every key with its meaning.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from proxy.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from proxy.config import VMConfig, contradiction
+from proxy.errors import AddressError, ConfigError
+from shim.errors import PatternError
+from shim.patterns import Pattern
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
+
+__all__ = ["load_config_file"]
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
+_SYNTAX_ERROR_LINE = re.compile(r"\(at line (\d+)")
+
+
+class _Bad(Exception):
+    """A value is wrong: why, and what would be right."""
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _Bad("write true or false")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise _Bad('write a text in quotes, such as "vm1"')
+
+
+def _mebibytes(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value * 1024 * 1024
+    raise _Bad("write a whole number of MiB from 1")
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    if all(isinstance(item, str) and item for item in values):
+        return values
+    raise _Bad('write a text in quotes, or a list of such: ["a", "b"]')
+
+
+def _patterns(value: Any) -> tuple[Pattern, ...]:
+    try:
+        return tuple(Pattern.parse(text) for text in _texts(value))
+    except PatternError as exc:
+        raise _Bad(str(exc)) from exc
+
+
+def _choice(kind: type[_Choice]) -> Callable[[Any], _Choice]:
+    def read(value: Any) -> _Choice:
+        try:
+            return kind(value)
+        except ValueError as exc:
+            raise _Bad(f"write one of {', '.join(repr(choice.value) for choice in kind)}") from exc
+
+    return read
+
+
+def _addresses(value: Any) -> tuple[Address, ...]:
+    return tuple(_address(parse_listen_address, text) for text in _texts(value))
+
+
+def _upstream(value: Any) -> Address:
+    return _address(parse_upstream_address, _text(value))
+
+
+def _take_over(value: Any) -> UnixAddress:
+    address = _address(parse_listen_address, f"unix:{_text(value).removeprefix('unix:')}")
+    if isinstance(address, UnixAddress):
+        return address
+    raise _Bad("write the path of QEMU's socket")
+
+
+def _address(parse: Callable[[str], Address], text: str) -> Address:
+    try:
+        return parse(text)
+    except AddressError as exc:
+        raise _Bad(str(exc)) from exc
+
+
+# key -> how to read its value. Those of a policy go into the VM's policy, the others into the VM.
+_POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
+    "policy": _choice(PolicyKind),
+    "vmstate": _patterns,
+    "include": _patterns,
+    "exclude": _patterns,
+    "overwrite": _choice(Overwrite),
+    "guard": _boolean,
+    "mode": _choice(Mode),
+    "allow": lambda value: frozenset(_texts(value)),
+}
+_SHARED_KEYS: dict[str, Callable[[Any], Any]] = {
+    "audit": _text,
+    "audit_sync": _boolean,
+    "client_buffer_mib": _mebibytes,
+    "wait": _boolean,
+}
+_OWN_KEYS: dict[str, Callable[[Any], Any]] = {
+    "name": _text,
+    "upstream": _upstream,
+    "listen": _addresses,
+    "take_over": _take_over,
+}
+_FIELDS = {"policy": "kind", "client_buffer_mib": "client_buffer_bytes"}
+
+
+class _File:
+    """A parsed file that knows where its keys stand. tomllib tells values only."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self._lines = text.splitlines()
+
+    def error(self, table: str, number: int, key: str | None, reason: str) -> ConfigError:
+        return ConfigError(self.path, self._line(table, number, key), key or f"[{table}]", reason)
+
+    def _line(self, table: str, number: int, key: str | None) -> int:
+        """Find a key in the nth table of this name; the table itself if the key is written in an unusual way."""
+        seen, inside, found = -1, table == "", 1
+        for line_number, line in enumerate(self._lines, 1):
+            header = _HEADER.match(line)
+            if header:
+                seen += header[2] == table
+                inside = header[2] == table and seen == number
+                found = line_number if inside else found
+            elif inside and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+                return line_number
+        return found
+
+
+def load_config_file(path: str) -> tuple[VMConfig, ...]:
+    """Read a configuration. Raises ConfigError with file, line, key, and what would be right."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except OSError as exc:
+        raise ConfigError(path, 0, "", exc.strerror or str(exc)) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        at = _SYNTAX_ERROR_LINE.search(str(exc))
+        raise ConfigError(path, int(at[1]) if at else 1, "", f"this is no TOML: {exc}") from exc
+    file = _File(path, text)
+    vms = _read(file, content)
+    _check_uniqueness(file, vms)
+    return vms
+
+
+def _read(file: _File, content: Mapping[str, Any]) -> tuple[VMConfig, ...]:
+    for key in content:
+        if key not in ("defaults", "vm"):
+            raise file.error("", 0, key, "unknown; there are [defaults] and [[vm]]")
+    defaults, tables = content.get("defaults", {}), content.get("vm", [])
+    if not isinstance(defaults, dict):
+        raise file.error("", 0, "defaults", "write it as a table: [defaults]")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise file.error("vm", 0, None, "write each VM as a table of its own: [[vm]]")
+    if not tables:
+        raise file.error("", 0, "vm", "there is no VM; write at least one [[vm]] table")
+    shared = _values(file, "defaults", 0, defaults, _POLICY_KEYS | _SHARED_KEYS)
+    return tuple(_read_vm(file, number, table, shared) for number, table in enumerate(tables))
+
+
+def _values(
+    file: _File, table: str, number: int, content: Mapping[str, Any], keys: Mapping[str, Callable[[Any], Any]]
+) -> dict[str, Any]:
+    values = {}
+    for key, value in content.items():
+        if key not in keys:
+            raise file.error(table, number, key, f"unknown here; the keys are {', '.join(sorted(keys))}")
+        try:
+            values[key] = keys[key](value)
+        except _Bad as exc:
+            raise file.error(table, number, key, str(exc)) from exc
+    return values
+
+
+def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mapping[str, Any]) -> VMConfig:
+    own = _values(file, "vm", number, content, _POLICY_KEYS | _SHARED_KEYS | _OWN_KEYS)
+    values = {**shared, **own}
+    policy = replace(Policy(), **{_FIELDS.get(key, key): values[key] for key in _POLICY_KEYS if key in values})
+    others = {_FIELDS.get(key, key): values[key] for key in (*_SHARED_KEYS, *_OWN_KEYS) if key in values}
+    if "take_over" in others:
+        others.setdefault("upstream", others["take_over"])
+    if "upstream" not in others:
+        raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
+    vm = VMConfig(**others, policy=policy)
+    problem = contradiction(vm)
+    if problem is not None:
+        key, reason = problem
+        raise file.error("vm", number, key if key in content else None, reason)
+    return vm
+
+
+def _check_uniqueness(file: _File, vms: tuple[VMConfig, ...]) -> None:
+    seen: dict[tuple[str, str], int] = {}
+    for number, vm in enumerate(vms):
+        marks = [("upstream", str(vm.upstream)), *(("listen", str(address)) for address in vm.listen)]
+        marks += [("name", vm.name)] if vm.name else []
+        for mark in marks:
+            if mark in seen:
+                raise file.error("vm", number, mark[0], f"the VM before has {mark[1]!r} too; each needs one of its own")
+            seen[mark] = number

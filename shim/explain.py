@@ -1,0 +1,117 @@
+"""A rehearsed plan told to a person, or to a program: the nodes, the choice and its reasons, the commands."""
+
+from collections.abc import Sequence
+
+from shim.audit import describe_choice
+from shim.blockgraph import BlockNode
+from shim.plan import PassThrough, Refusal
+from shim.qmp import JSON, encode
+from shim.rehearsal import Rehearsal
+from shim.render import size_text
+
+__all__ = ["to_json", "to_text"]
+
+_TITLES = ("", "NODE", "DEVICE", "FORMAT", "SIZE", "WRITABLE", "SNAPSHOTS", "WHY")
+_QUERIES_ASKED = "Nothing was changed; only queries were sent."
+
+
+def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
+    """Give the plan as a JSON object.
+
+    Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
+    vmstate (node, reason) or null, qmp (the commands that would change something), outcome (kind, reason, text or null).
+    """
+    decided = rehearsal.decided
+    choices = {} if decided is None else {choice.node.name: describe_choice(choice) for choice in decided.choices}
+    return {
+        "command_line": command_line,
+        "nodes": [_node(node) | choices.get(node.name, _unseen(node)) for node in _nodes(rehearsal)],
+        "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
+        "qmp": [{"execute": command.command, "arguments": dict(command.arguments)} for command in rehearsal.would_send],
+        "outcome": _outcome(rehearsal),
+    }
+
+
+def to_text(command_line: str, rehearsal: Rehearsal) -> str:
+    """Give the plan as lines for a terminal."""
+    plan = to_json(command_line, rehearsal)
+    lines = [f"plan of: {command_line}", ""]
+    lines += _table([_row(node) for node in plan["nodes"]])
+    vmstate = plan["vmstate"]
+    if vmstate is not None:
+        lines += ["", f"VM state: {vmstate['node'] or 'on no node'} ({vmstate['reason']})"]
+    if plan["qmp"]:
+        lines += ["", "QMP commands that would run:", *(f"    {encode(command)}" for command in plan["qmp"])]
+    return "\n".join([*lines, "", _verdict(plan["outcome"]), _QUERIES_ASKED])
+
+
+def _nodes(rehearsal: Rehearsal) -> list[BlockNode]:
+    """Give all nodes: first those that HMP looks at, in its order."""
+    if rehearsal.graph is None:
+        return []
+    walked = list(rehearsal.graph.walked())
+    names = {node.name for node in walked}
+    return walked + [node for node in rehearsal.graph.nodes.values() if node.name not in names]
+
+
+def _node(node: BlockNode) -> dict[str, JSON]:
+    return {
+        "size_bytes": node.size_bytes,
+        "writable": not node.is_read_only,
+        "file": node.filename,
+        "snapshots": [
+            {"id": snapshot.snapshot_id, "name": snapshot.name, "vm_state_size": snapshot.vm_state_size}
+            for snapshot in node.snapshots
+        ],
+    }
+
+
+def _unseen(node: BlockNode) -> dict[str, JSON]:
+    return {
+        "node": node.name,
+        "device": node.device or None,
+        "format": node.driver,
+        "included": False,
+        "reason": "part of another node; HMP does not look at it",
+    }
+
+
+def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
+    outcome = rehearsal.outcome
+    if isinstance(outcome, PassThrough):
+        return {"kind": "passed", "reason": outcome.reason, "text": None}
+    kind = "refused" if isinstance(outcome, Refusal) else "rewritten"
+    return {"kind": kind, "reason": outcome.reason, "text": outcome.text}
+
+
+def _row(node: JSON) -> tuple[str, ...]:
+    tags = ", ".join(
+        snapshot["name"] + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
+    )
+    return (
+        "takes" if node["included"] else "-",
+        node["node"],
+        node["device"] or "-",
+        node["format"],
+        size_text(node["size_bytes"]),
+        "yes" if node["writable"] else "no",
+        tags or "-",
+        node["reason"],
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return ["QEMU was not asked for its block nodes."]
+    widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (_TITLES, *rows)]
+
+
+def _verdict(outcome: JSON) -> str:
+    match outcome["kind"]:
+        case "passed":
+            return f"QEMU would get the command as it is: {outcome['reason']}."
+        case "refused":
+            return f"It would be refused: {outcome['text'].strip()}"
+    text = outcome["text"].strip()
+    return f"The client would get: {text}" if text else 'The client would get "" (success).'

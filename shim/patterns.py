@@ -1,0 +1,89 @@
+"""How an operator names block nodes: by name, by what they are, with the shell's wildcards.
+
+A pattern is `NAME`, which means a node name or a device, or `KEY:GLOB` with one of the keys below. Nothing here knows what a
+match leads to.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Self
+
+from shim.blockgraph import BlockGraph, BlockNode
+from shim.errors import PatternError
+
+__all__ = ["KEYS", "KINDS", "Pattern", "is_removable", "is_varstore"]
+
+# QEMU's machines own their flash devices, so the QOM path tells: pc and q35 "system.flash1", arm and riscv "virt.flash1".
+_FLASH_PATH = "/machine/*flash[0-9]"
+
+
+def is_varstore(node: BlockNode) -> bool:
+    """Tell whether the node backs a machine's flash, where UEFI firmware keeps its variables."""
+    return any(fnmatchcase(backend.qdev, _FLASH_PATH) for backend in node.backends)
+
+
+def is_removable(node: BlockNode) -> bool:
+    return any(backend.is_removable for backend in node.backends)
+
+
+def _names(node: BlockNode) -> Iterator[str]:
+    yield node.name
+    yield from _devices(node)
+
+
+def _devices(node: BlockNode) -> Iterator[str]:
+    for backend in node.backends:
+        yield from (name for name in (backend.device, backend.name) if name)
+
+
+_VALUES: dict[str, Callable[[BlockNode], Iterator[str]]] = {
+    "node": lambda node: iter((node.name,)),
+    "device": _devices,
+    "qdev": lambda node: (backend.qdev for backend in node.backends if backend.qdev),
+    "driver": lambda node: iter((node.driver,)),
+    "file": lambda node: iter((node.filename,)),
+}
+KEYS = (*_VALUES, "kind")
+
+# kind -> whether a node is of it. The graph tells what no node tells alone.
+_KINDS: dict[str, Callable[[BlockGraph, BlockNode], bool]] = {
+    "pflash": lambda _, node: is_varstore(node),
+    "removable": lambda _, node: is_removable(node),
+    "raw": lambda _, node: node.driver == "raw",
+    "unattached": lambda _, node: not any(backend.qdev for backend in node.backends),
+    "unable": lambda graph, node: not graph.can_snapshot(node),
+}
+KINDS = tuple(_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One pattern. key: None for a bare name."""
+
+    key: str | None
+    glob: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a pattern. Raises PatternError with what would be right."""
+        key, colon, glob = text.partition(":")
+        if not text:
+            raise PatternError(text, "it is empty")
+        if not colon or key not in KEYS:
+            return cls(None, text)
+        if not glob:
+            raise PatternError(text, f"there is nothing behind '{key}:'")
+        if key == "kind" and glob not in KINDS:
+            raise PatternError(text, f"the kinds are {', '.join(KINDS)}")
+        return cls(key, glob)
+
+    def __str__(self) -> str:
+        return self.glob if self.key is None else f"{self.key}:{self.glob}"
+
+    def matches(self, graph: BlockGraph, node: BlockNode) -> bool:
+        if self.key == "kind":
+            return _KINDS[self.glob](graph, node)
+        values = _names(node) if self.key is None else _VALUES[self.key](node)
+        # A node's own name may have brackets in it: QEMU calls drives "virtio[0]" nowhere, but people do.
+        return any(value == self.glob or fnmatchcase(value, self.glob) for value in values)

@@ -1,0 +1,156 @@
+"""Which QMP command does what an HMP command does.
+
+Made from `help`, `help info` and `query-commands` of QEMU 7.2, 10.0 and 11.1. A command without an entry is not HMP's, or
+newer than this table.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["REPLACEMENTS", "Replacement", "replacement"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What to use instead. commands: QMP's commands, none where there is no equivalent. note: what is different."""
+
+    commands: tuple[str, ...] = ()
+    note: str = ""
+
+    def __str__(self) -> str:
+        if not self.commands:
+            return f"no QMP equivalent{f' ({self.note})' if self.note else ''}"
+        return " and ".join(self.commands) + (f" ({self.note})" if self.note else "")
+
+
+def _same(*names: str) -> dict[str, Replacement]:
+    """Commands that QMP has under the same name."""
+    return {name: Replacement((name,)) for name in names}
+
+
+def _hyphenated(*names: str) -> dict[str, Replacement]:
+    """Commands that QMP has with hyphens in place of underscores."""
+    return {name: Replacement((name.replace("_", "-"),)) for name in names}
+
+
+def _none(*names: str) -> dict[str, Replacement]:
+    return {name: Replacement() for name in names}
+
+
+def _info(topic: str, *commands: str, note: str = "") -> tuple[str, Replacement]:
+    return f"info {topic}", Replacement(commands, note)
+
+
+_SNAPSHOTS = {
+    "savevm": Replacement(("snapshot-save",), "a job; delete the tag first to replace it"),
+    "loadvm": Replacement(("snapshot-load",), "a job; the VM stays stopped if it fails"),
+    "delvm": Replacement(("snapshot-delete",), "a job"),
+}
+
+_ACTIONS = (
+    _same("balloon", "block_resize", "block_set_io_throttle", "chardev-add", "chardev-change", "chardev-remove")
+    | _same("chardev-send-break", "client_migrate_info", "closefd", "cont", "device_add", "device_del", "dump-guest-memory")
+    | _same("dumpdtb", "eject", "expire_password", "getfd", "memsave", "migrate", "migrate_cancel", "netdev_add", "netdev_del")
+    | _same("pmemsave", "qom-get", "qom-list", "qom-set", "quit", "screendump", "set_link", "set_password", "stop")
+    | _same("system_powerdown", "system_reset", "system_wakeup", "xen-event-inject", "xen-event-list")
+    | _hyphenated("announce_self", "block_job_cancel", "block_job_complete", "block_job_pause", "block_job_resume")
+    | _hyphenated("block_job_set_speed", "block_stream", "calc_dirty_rate", "cancel_vcpu_dirty_limit", "drive_backup")
+    | _hyphenated("drive_mirror", "migrate_continue", "migrate_incoming", "migrate_pause", "migrate_recover")
+    | _hyphenated("migrate_start_postcopy", "nbd_server_add", "nbd_server_remove", "nbd_server_start", "nbd_server_stop")
+    | _hyphenated("object_add", "object_del", "replay_break", "replay_delete_break", "replay_seek", "ringbuf_read")
+    | _hyphenated("ringbuf_write", "set_vcpu_dirty_limit", "x_colo_lost_heartbeat")
+    | {
+        "change": Replacement(("blockdev-change-medium", "display-update"), "display-update for VNC addresses"),
+        "commit": Replacement(("block-commit",)),
+        "c": Replacement(("cont",)),
+        "drive_add": Replacement(("blockdev-add",)),
+        "drive_del": Replacement(("blockdev-del",), "after device_del"),
+        "exit_preconfig": Replacement(("x-exit-preconfig",)),
+        "help": Replacement(("query-commands", "query-qmp-schema")),
+        "?": Replacement(("query-commands", "query-qmp-schema")),
+        "migrate_set_capability": Replacement(("migrate-set-capabilities",)),
+        "migrate_set_parameter": Replacement(("migrate-set-parameters",)),
+        "mouse_button": Replacement(("input-send-event",)),
+        "mouse_move": Replacement(("input-send-event",)),
+        "nmi": Replacement(("inject-nmi",)),
+        "q": Replacement(("quit",)),
+        "s": Replacement(("stop",)),
+        "sendkey": Replacement(("send-key",)),
+        "snapshot_blkdev": Replacement(("blockdev-snapshot-sync",)),
+        "snapshot_blkdev_internal": Replacement(("blockdev-snapshot-internal-sync",)),
+        "snapshot_delete_blkdev_internal": Replacement(("blockdev-snapshot-delete-internal-sync",)),
+        "trace-event": Replacement(("trace-event-set-state",)),
+        "watchdog_action": Replacement(("watchdog-set-action",)),
+    }
+    | _none("boot_set", "clear", "cpu", "gdbserver", "gpa2hpa", "gpa2hva", "gva2gpa", "hostfwd_add", "hostfwd_remove", "i")
+    | _none("log", "logfile", "mce", "mouse_set", "o", "one-insn-per-tb", "singlestep", "p", "pcie_aer_inject_error", "print")
+    | _none("qemu-io", "stopcapture", "sum", "sync-profile", "wavcapture", "x", "xp")
+)
+
+_INFO = dict(
+    (
+        _info("accel", "x-accel-stats", note="unstable"),
+        _info("accelerators", "query-accelerators"),
+        _info("balloon", "query-balloon"),
+        _info("block", "query-block", "query-named-block-nodes"),
+        _info("block-jobs", "query-block-jobs"),
+        _info("blockstats", "query-blockstats"),
+        _info("chardev", "query-chardev"),
+        _info("cpus", "query-cpus-fast"),
+        _info("cryptodev", "query-cryptodev"),
+        _info("dirty_rate", "query-dirty-rate"),
+        _info("dump", "query-dump"),
+        _info("firmware-log", "query-firmware-log"),
+        _info("hotpluggable-cpus", "query-hotpluggable-cpus"),
+        _info("iothreads", "query-iothreads"),
+        _info("irq", "x-query-irq", note="unstable"),
+        _info("jit", "x-query-jit", note="unstable"),
+        _info("kvm", "query-kvm"),
+        _info("memdev", "query-memdev"),
+        _info("memory-devices", "query-memory-devices"),
+        _info("memory_size_summary", "query-memory-size-summary"),
+        _info("mice", "query-mice"),
+        _info("migrate", "query-migrate"),
+        _info("migrate_capabilities", "query-migrate-capabilities"),
+        _info("migrate_parameters", "query-migrate-parameters"),
+        _info("name", "query-name"),
+        _info("numa", "x-query-numa", note="unstable"),
+        _info("pci", "query-pci"),
+        _info("qom-tree", "qom-list"),
+        _info("ramblock", "x-query-ramblock", note="unstable"),
+        _info("replay", "query-replay"),
+        _info("rocker", "query-rocker"),
+        _info("rocker-of-dpa-flows", "query-rocker-of-dpa-flows"),
+        _info("rocker-of-dpa-groups", "query-rocker-of-dpa-groups"),
+        _info("rocker-ports", "query-rocker-ports"),
+        _info("roms", "x-query-roms", note="unstable"),
+        _info("sev", "query-sev"),
+        _info("sgx", "query-sgx"),
+        _info("snapshots", "query-named-block-nodes", note="image.snapshots of each node"),
+        _info("spice", "query-spice"),
+        _info("stats", "query-stats"),
+        _info("status", "query-status"),
+        _info("tpm", "query-tpm"),
+        _info("trace-events", "trace-event-get-state"),
+        _info("usb", "x-query-usb", note="unstable"),
+        _info("uuid", "query-uuid"),
+        _info("vcpu_dirty_limit", "query-vcpu-dirty-limit"),
+        _info("version", "query-version"),
+        _info("virtio", "x-query-virtio", note="unstable"),
+        _info("virtio-queue-element", "x-query-virtio-queue-element", note="unstable"),
+        _info("virtio-queue-status", "x-query-virtio-queue-status", note="unstable"),
+        _info("virtio-status", "x-query-virtio-status", note="unstable"),
+        _info("virtio-vhost-queue-status", "x-query-virtio-vhost-queue-status", note="unstable"),
+        _info("vm-generation-id", "query-vm-generation-id"),
+        _info("vnc", "query-vnc-servers"),
+    )
+) | _none(
+    *(f"info {topic}" for topic in ("capture", "history", "lapic", "mem", "mtree", "network", "pic", "qdm", "qtree")),
+    *(f"info {topic}" for topic in ("registers", "sync-profile", "tlb", "usbhost", "usernet", "via", "profile", "opcount")),
+)
+
+REPLACEMENTS = _SNAPSHOTS | _ACTIONS | _INFO
+
+
+def replacement(name: str, topic: str = "") -> Replacement | None:
+    """Look up an HMP command by its name, `info` by its topic too. None for what is not in the table."""
+    return REPLACEMENTS.get(f"info {topic}" if name == "info" else name)

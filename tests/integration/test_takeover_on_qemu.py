@@ -1,0 +1,166 @@
+"""A real QEMU's socket is taken over, put back, and put right after SIGKILL; and a QEMU that connects to us."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Final, Self
+
+import pytest
+
+from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
+from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient
+
+ROOT: Final = Path(__file__).parents[2]
+RETRY_S: Final = 0.005
+
+
+@pytest.fixture
+def vm() -> Iterator[QEMUVM]:
+    machine = QEMUVM(["-bios", "rom", "-drive", "if=none,id=d0,file=d0.qcow2,format=qcow2"])
+    machine.path("rom").write_bytes(IDLE_ROM)
+    make_qcow2(machine.path("d0.qcow2"))
+    with machine:
+        yield machine
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(RETRY_S)
+
+
+class Proxy:
+    """`hmp-proxy` with any options, its standard error in a file of the VM's folder."""
+
+    def __init__(self, folder: Path, arguments: Sequence[str]) -> None:
+        self._stderr_path = folder / "proxy.stderr"
+        self._command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy", *arguments]
+
+    def __enter__(self) -> Self:
+        with self._stderr_path.open("wb") as stderr:
+            self.process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=stderr)
+        until(lambda: "listening on" in self.stderr or self.process.poll() is not None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            assert self.end(signal.SIGTERM) == 0, self.stderr
+        assert "Traceback" not in self.stderr
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr_path.read_text(errors="replace")
+
+    def close(self) -> None:
+        self.__exit__(None, None, None)
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_S)
+
+
+def inode(path: str) -> int:
+    return os.stat(path).st_ino
+
+
+def saves(path: str, tag: str) -> bool:
+    """Save through the path; False if whoever is there hangs up."""
+    try:
+        with RawClient.connect(path) as client:
+            client.negotiate()
+            assert client.hmp(f"savevm {tag}") == ""
+            return tag in client.hmp("info snapshots")
+    except (ConnectionLostError, ConnectionError, FileNotFoundError):
+        return False
+
+
+def test_tools_keep_their_path_and_qemu_gets_it_back(vm: QEMUVM) -> None:
+    own = inode(vm.qmp_path)
+    os.chmod(vm.qmp_path, 0o660)
+    os.chown(vm.qmp_path, 4321, 8765)
+    with Proxy(vm.folder, ["--take-over", vm.qmp_path, "--audit", f"{vm.folder}/log"]):
+        status = os.stat(vm.qmp_path)
+        assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o660, 4321, 8765)
+        assert status.st_ino != own
+        assert inode(vm.qmp_path + ".hmpshim") == own
+        assert saves(vm.qmp_path, "t")
+    assert inode(vm.qmp_path) == own
+    assert not os.path.exists(vm.qmp_path + ".hmpshim")
+    assert '"command_line":"savevm t"' in vm.path("log").read_text()
+    assert saves(vm.qmp_path, "native")
+
+
+def test_a_killed_proxys_remains_are_put_right_by_the_next(vm: QEMUVM) -> None:
+    own = inode(vm.qmp_path)
+    with Proxy(vm.folder, ["--take-over", vm.qmp_path]) as killed:
+        assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+    assert inode(vm.qmp_path + ".hmpshim") == own
+    with Proxy(vm.folder, ["--take-over", vm.qmp_path]):
+        assert saves(vm.qmp_path, "t")
+        assert inode(vm.qmp_path + ".hmpshim") == own
+    assert inode(vm.qmp_path) == own
+
+
+def test_qemu_started_anew_while_taken_over(vm: QEMUVM) -> None:
+    with Proxy(vm.folder, ["--take-over", vm.qmp_path, "--audit", f"{vm.folder}/log", "--verbose"]) as proxy:
+        assert saves(vm.qmp_path, "before")
+        with RawClient.connect(vm.qmp_path) as client:
+            client.negotiate()
+            vm.kill()
+            client.expect_eof()
+        # QEMU makes its socket in place of the proxy's.
+        drive = f"if=none,id=d0,file={vm.folder}/d0.qcow2,format=qcow2"
+        vm.path("again").mkdir()
+        again = QEMUVM(["-qmp", f"unix:{vm.qmp_path},server=on,wait=off", "-drive", drive], folder=vm.path("again"))
+        with again:
+            until(lambda: "is back" in proxy.stderr)
+            own = inode(vm.qmp_path + ".hmpshim")
+            assert own != inode(vm.qmp_path)
+            assert saves(vm.qmp_path, "after")
+            assert proxy.end(signal.SIGTERM) == 0
+            assert inode(vm.qmp_path) == own
+            assert saves(vm.qmp_path, "native")
+    records = vm.path("log").read_text().splitlines()
+    assert len({record.partition('"vm":"')[2].partition('"')[0] for record in records}) == 1
+
+
+def test_qemu_killed_while_taken_over_leaves_its_own_socket(vm: QEMUVM) -> None:
+    own = inode(vm.qmp_path)
+    with Proxy(vm.folder, ["--take-over", vm.qmp_path]) as proxy:
+        vm.kill()
+        until(lambda: "has gone" in proxy.stderr)
+        assert proxy.end(signal.SIGTERM) == 0
+    assert inode(vm.qmp_path) == own
+    assert not os.path.exists(vm.qmp_path + ".hmpshim")
+
+
+def test_qemu_connects_to_us_and_comes_back(vm: QEMUVM) -> None:
+    accept, legacy = str(vm.path("accept.sock")), str(vm.path("legacy.sock"))
+    calling = ["-chardev", f"socket,id=call,path={accept},server=off,reconnect=1", "-mon", "chardev=call,mode=control"]
+    proxy = Proxy(vm.folder, ["--upstream", f"accept:unix:{accept}", "--listen", f"unix:{legacy}"])
+    vm.kill()
+    vm.args = (*vm.args, *calling)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(proxy.__enter__)
+        try:
+            until(lambda: os.path.exists(accept))
+            vm.start()
+        finally:
+            starting.result(DEADLINE_S)
+    with closing(proxy):
+        assert saves(legacy, "t")
+        with RawClient.connect(legacy) as client:
+            client.negotiate()
+            vm.kill()
+            client.expect_eof()
+        vm.start()
+        until(lambda: saves(legacy, "u"))
+    assert not os.path.exists(accept)

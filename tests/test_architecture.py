@@ -1,0 +1,158 @@
+"""What a linter cannot see: which package may import what, and that each source file has its tests."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+PACKAGES: Final = ("shim", "proxy", "repl")
+SOURCES: Final = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS: Final = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+
+MAX_FILE_LINES: Final = 400
+MAX_FUNCTION_LINES: Final = 60
+
+INPUT_OUTPUT: Final = frozenset({"asyncio", "io", "logging", "os", "pathlib", "select", "selectors", "signal", "socket", "ssl"})
+PROCESSES: Final = frozenset({"multiprocessing", "subprocess", "tempfile", "threading"})
+CHANCE_AND_TIME: Final = frozenset({"random", "secrets", "time", "uuid"})
+# The knowledge does no I/O and reads no clock; time, ids and randomness are arguments.
+FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | {"prompt_toolkit", "qemu", "proxy", "repl"}
+FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
+# The transport's part that only decides: bytes and events in, bytes and effects out.
+SANS_IO: Final = (
+    *("answers", "dialect", "errors", "framing", "lexer", "monitor", "negotiation"),
+    *("rewrite", "rewriter", "router", "session"),
+)
+FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
+RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
+WITHOUT_TESTS: Final = frozenset({"__init__", "__main__"})
+# It tries moments at which to interrupt a process; that is not a wait for something.
+MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
+
+
+def imported(path: Path) -> set[str]:
+    """Give the top-level names of the modules that a file imports, also inside functions."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Import(names):
+                found |= {alias.name.partition(".")[0] for alias in names}
+            case ast.ImportFrom(module, level=0) if module:
+                found.add(module.partition(".")[0])
+            case ast.ImportFrom():
+                found.add(".")
+    return found
+
+
+def modules(path: Path) -> set[str]:
+    """Give the full names of the modules that a file imports, and of the names that it imports from them."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Import(names):
+                found |= {alias.name for alias in names}
+            case ast.ImportFrom(module, names) if module:
+                found |= {module} | {f"{module}.{alias.name}" for alias in names}
+    return found
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
+
+
+def called(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Call(ast.Name(name)) | ast.Call(ast.Attribute(attr=name)):
+                yield name
+
+
+def in_package(*names: str) -> list[Path]:
+    return [path for path in SOURCES if path.parts[0] in names]
+
+
+@pytest.mark.parametrize("path", in_package("shim"), ids=str)
+def test_shim_does_no_io(path: Path) -> None:
+    assert imported(path) & FORBIDDEN_IN_SHIM == set()
+    assert set(called(path)) & FORBIDDEN_CALLS_IN_SHIM == set()
+
+
+@pytest.mark.parametrize("path", in_package("proxy"), ids=str)
+def test_proxy_does_not_know_the_repl(path: Path) -> None:
+    assert "repl" not in imported(path)
+    assert "qemu" not in imported(path), "its re-serialising, unbounded client is not for the hot path"
+
+
+@pytest.mark.parametrize("path", in_package("repl"), ids=str)
+def test_repl_does_not_know_the_proxy(path: Path) -> None:
+    assert "proxy" not in imported(path)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_imports_are_absolute_and_of_known_packages(path: Path) -> None:
+    assert imported(path) <= sys.stdlib_module_names | RUN_TIME_LIBRARIES | set(PACKAGES)
+
+
+@pytest.mark.parametrize("name", SANS_IO)
+def test_deciding_part_of_the_proxy_does_no_io(name: str) -> None:
+    """Nor does anything of ours that it imports."""
+    seen: set[Path] = set()
+    waiting = [Path("proxy", f"{name}.py")]
+    while waiting:
+        path = waiting.pop()
+        assert imported(path) & FORBIDDEN_IN_SANS_IO == set(), path
+        seen.add(path)
+        waiting += [source for source in SOURCES if module_of(source) in modules(path) and source not in seen]
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.stem not in WITHOUT_TESTS], ids=str)
+def test_source_file_has_a_test_file_of_its_name(path: Path) -> None:
+    """Two packages may have a module of one name; then the other one's tests are test_<name>_<package>.py."""
+    candidates = {f"test_{path.stem}.py", f"test_{path.stem}_{path.parts[0]}.py"}
+    assert any(module_of(path) in modules(test) for test in TESTS if test.name in candidates)
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def test_file_is_short(path: Path) -> None:
+    assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def test_functions_are_short(path: Path) -> None:
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+
+
+@pytest.mark.parametrize("path", [path for path in TESTS if path.as_posix() not in MAY_SLEEP], ids=str)
+def test_tests_wait_for_conditions_and_not_for_time(path: Path) -> None:
+    """A sleep is between two looks of a `while`, at what nothing announces. asyncio's sleep(0) waits for no time."""
+    everywhere = list(_sleeps(tree(path)))
+    in_loops = [call for loop in ast.walk(tree(path)) if isinstance(loop, ast.While) for call in _sleeps(loop)]
+    assert [call.lineno for call in everywhere if call not in in_loops] == []
+
+
+def _sleeps(below: ast.AST) -> Iterator[ast.Call]:
+    for node in ast.walk(below):
+        match node:
+            case ast.Call(ast.Attribute(attr="sleep") | ast.Name("sleep"), args=[ast.Constant(0)]):
+                pass
+            case ast.Call(ast.Attribute(attr="sleep") | ast.Name("sleep")):
+                yield node
+
+
+def test_the_walk_found_the_sources() -> None:
+    assert {path.parts[0] for path in SOURCES} == set(PACKAGES)
+    assert Path("shim/snapshots.py") in SOURCES
+    assert imported(Path("shim/jobs.py")) == {"re", "collections", "dataclasses", "typing", "shim"}
+    assert "fullmatch" in set(called(Path("shim/jobs.py")))

@@ -1,0 +1,28 @@
+"""Each error of the transport has its text and its exit status."""
+
+import pytest
+
+from proxy.errors import AddressError, AuditError, ListenError, NotQMPError, ProxyError, UpstreamError
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "exit_status"),
+    [
+        (ProxyError("a", "b"), "a: b", 1),
+        (AddressError("foo", "write x"), "'foo' is no address: write x", 2),
+        (UpstreamError("unix:/q", "No such file"), "cannot connect to QEMU at unix:/q: No such file", 3),
+        (NotQMPError("unix:/q", "it sent b'x'"), "unix:/q does not answer as a QMP server: it sent b'x'", 4),
+        (ListenError("unix:/l", "in use"), "cannot listen on unix:/l: in use", 5),
+        (AuditError("/log", "Permission denied"), "cannot write the audit log /log: Permission denied", 6),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_text_and_exit_status(error: ProxyError, text: str, exit_status: int) -> None:
+    assert str(error) == text
+    assert error.exit_status == exit_status
+
+
+def test_error_keeps_its_facts() -> None:
+    error = UpstreamError("unix:/q", "why")
+    assert (error.subject, error.reason) == ("unix:/q", "why")
+    assert isinstance(error, ProxyError)

@@ -1,0 +1,406 @@
+"""One connection to a modelled QEMU with its clients on real sockets: whoever misbehaves harms nobody else."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import pytest
+
+from proxy.rewriter import LOST
+from tests.fake_qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
+from tests.raw_client import RawClient, command_bytes
+from tests.running_server import RunningServer, connected, in_thread, talk, until
+
+MIB: Final = 1024 * 1024
+Scene = Callable[[FakeQEMU, RunningServer], Awaitable[None]]
+
+
+def played(scene: Scene, fake: FakeQEMU | None = None, *options: str, audit: str | None = None) -> None:
+    """Run a scene with a server in front of the fake, and see that nothing was written to the log that should not be."""
+
+    async def run() -> None:
+        async with fake or FakeQEMU(two_disks()) as qemu, RunningServer(f"unix:{qemu.path}", *options, audit=audit) as server:
+            await scene(qemu, server)
+
+    asyncio.run(run())
+
+
+def answer(line: str) -> Callable[[RawClient], str]:
+    return lambda client: client.hmp(line)
+
+
+def null() -> TextIO:
+    return open("/dev/null")
+
+
+def count_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+# --- Clients ----------------------------------------------------------------------------------------------------------
+
+
+def test_clients_are_served_side_by_side() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        lines = [f"savevm t{number}" for number in range(8)]
+        assert await asyncio.gather(*(talk(server.path, answer(line)) for line in lines)) == [""] * 8
+        assert qemu.vm.graph["d0"].count("t3") == 1
+        assert sorted(server.actions()) == [(line, "rewritten") for line in lines]
+        assert {record["client"]["pid"] for record in server.records} == {os.getpid()}
+        assert qemu.client_count == 1
+
+    played(scene)
+
+
+def test_client_that_never_reads_is_cut_and_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        stuck, reader = await connected(server.path), await connected(server.path)
+        with stuck, reader:
+            for number in range(3 * 64):
+                await qemu.send_event("BIG", {"number": number, "text": "x" * 32 * 1024})
+                messages = await in_thread(reader.read_until_event, "BIG")
+                assert len(messages) == 1
+            assert await in_thread(reader.hmp, "savevm t") == ""
+            # What the kernel had taken comes, and then the end.
+            left = await in_thread(stuck.expect_eof)
+            assert 0 < len(left) < MIB
+        assert "cut off a client that does not read" in caplog.text
+
+    played(scene, None, "--client-buffer", "1")
+
+
+def test_client_within_its_bound_gets_all() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as slow:
+            for _ in range(100):
+                await qemu.send_event("BIG", {"text": "x" * 32 * 1024})
+            await qemu.send_event("LAST")
+            assert len(await in_thread(slow.read_until_event, "LAST")) == 101
+
+    played(scene)
+
+
+@pytest.mark.parametrize("manner", ["closes", "resets", "half-closes"])
+def test_client_that_vanishes_in_mid_savevm_gets_it_done(manner: str) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("snapshot-save")
+        client = await connected(server.path)
+        client.send(command_bytes("human-monitor-command", {"command-line": "savevm t"}, id="late"))
+        client.send(command_bytes("human-monitor-command", {"command-line": "delvm old"}))
+        await qemu.reached("snapshot-save")
+        if manner == "half-closes":
+            client.half_close()
+        else:
+            client.close()
+        qemu.release()
+        await until(lambda: len(server.records) == 2)
+        assert [job.id for job in qemu.vm.jobs.rows] == []
+        assert [(record["command_line"], record["client_gone"]) for record in server.records] == [
+            ("savevm t", True), ("delvm old", True),
+        ]  # fmt: skip
+        if manner == "half-closes":
+            heard = [json.loads(line) for line in (await in_thread(client.expect_eof)).splitlines()]
+            assert [value for value in heard if "event" not in value] == [{"return": "", "id": "late"}, {"return": ""}]
+            client.close()
+
+    played(scene)
+
+
+def test_client_that_stops_half_way_through_an_object_harms_nobody() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            client.send(b'{"execute": "quit", "arguments": {"a": [')
+            assert await talk(server.path, answer("savevm t")) == ""
+        assert await talk(server.path, answer("delvm t")) == ""
+        assert "quit" not in qemu.commands
+
+    played(scene)
+
+
+def test_flood_of_commands_waits_in_the_kernel_and_is_answered_in_order() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("query-name")
+        with await connected(server.path) as client:
+            total = 1000
+            flood = b"".join(command_bytes("query-name", id=[number, "x" * 400]) for number in range(total))
+            writing = asyncio.create_task(asyncio.to_thread(client.send, flood))
+            await qemu.reached("query-name")
+            qemu.release()
+            ids = await in_thread(lambda: [client.receive()["id"][0] for _ in range(total)])
+            await writing
+        assert ids == list(range(total))
+
+    played(scene)
+
+
+def test_commands_behind_a_running_save_are_held_back_and_then_answered() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("snapshot-save")
+        with await connected(server.path) as client:
+            client.send(command_bytes("human-monitor-command", {"command-line": "savevm t"}, id="save"))
+            await qemu.reached("snapshot-save")
+            total = 1500
+            flood = b"".join(command_bytes("query-name", id=number) for number in range(total))
+            writing = asyncio.create_task(asyncio.to_thread(client.send, flood))
+            assert await talk(server.path, lambda other: other.transcript[-1])
+            qemu.release()
+
+            def read() -> list[Any]:
+                replies = [json.loads(client.read_until_reply()[-1]) for _ in range(total + 1)]
+                return [reply["id"] for reply in replies]
+
+            ids = await in_thread(read)
+            await writing
+        assert ids == ["save", *range(total)]
+
+    played(scene)
+
+
+def test_stalled_client_does_not_stop_anybody_else() -> None:
+    """Its commands wait behind its own save; another client's go on."""
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client, await connected(server.path) as other:
+            save = command_bytes("human-monitor-command", {"command-line": "savevm t"})
+            await in_thread(client.send, save + b"{" + b" " * MIB)
+            assert await in_thread(other.read_until_event, "RESUME")
+            assert await in_thread(other.hmp, "delvm t") == ""
+
+    played(scene)
+
+
+# --- QEMU's output ----------------------------------------------------------------------------------------------------
+
+
+PIECES: Final = [Faults(piece_bytes=1), Faults(piece_bytes=7), Faults(coalesces=True)]
+
+
+@pytest.mark.parametrize("faults", PIECES, ids=["1", "7", "all"])
+@pytest.mark.parametrize("pretty", [False, True])
+def test_output_in_any_pieces(faults: Faults, pretty: bool) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path, pretty=pretty) as client:
+            lines = [("savevm t", 1), ("savevm t", 2), ("loadvm t", 3), ("delvm t", 4)]
+            for line, number in lines[: 1 if faults.piece_bytes == 1 else None]:
+                reply = await in_thread(client.execute, "human-monitor-command", {"command-line": line}, number)
+                assert reply == {"return": "", "id": number}
+            assert await in_thread(client.returned, "query-jobs") == []
+            assert not any(b"hmpshim" in message for message in client.transcript)
+
+    played(scene, FakeQEMU(two_disks(), faults=faults, pretty=pretty))
+
+
+@pytest.mark.parametrize("announces_late", [True, False], ids=["event", "poll"])
+def test_job_that_has_not_concluded_at_the_first_look(announces_late: bool) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            saving = asyncio.create_task(asyncio.to_thread(client.hmp, "savevm t"))
+            if announces_late:
+                await until(lambda: any(job.queries_left < queries for job in qemu.vm.jobs.rows))
+                await qemu.finish_jobs()
+            assert await saving == ""
+        assert qemu.vm.jobs.rows == []
+        (record,) = server.records
+        assert record["qmp"][-1]["execute"] == "job-dismiss"
+
+    queries = 10**6 if announces_late else 2
+    faults = VMFaults(running_queries=queries, announces_late=announces_late)
+    played(scene, FakeQEMU(two_disks(), vm_faults=faults))
+
+
+def test_leftover_jobs_are_finished_dismissed_and_audited() -> None:
+    jobs = [Job("hmpshim-old-1"), Job("hmpshim-old-2", status="running"), Job("theirs")]
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            assert [row["id"] for row in await in_thread(client.returned, "query-jobs")] == ["theirs"]
+            saving = asyncio.create_task(asyncio.to_thread(client.hmp, "savevm t"))
+            await qemu.wait_received("job-dismiss")
+            assert "snapshot-save" not in qemu.commands
+            await qemu.finish_jobs()
+            assert await saving == ""
+        assert [job.id for job in qemu.vm.jobs.rows] == ["theirs"]
+        assert server.actions() == [(None, "recovered"), (None, "recovered"), ("savevm t", "rewritten")]
+
+    played(scene, FakeQEMU(two_disks(), jobs=jobs))
+
+
+# --- Losing QEMU ------------------------------------------------------------------------------------------------------
+
+STEPS: Final = [
+    ("savevm t", "query-status", 1),
+    ("savevm t", "x-debug-query-block-graph", 1),
+    ("savevm t", "snapshot-save", 1),
+    ("savevm t", "query-jobs", 2),
+    ("savevm t", "job-dismiss", 1),
+    ("savevm old", "snapshot-save", 2),
+    ("savevm old", "snapshot-delete", 1),
+    ("loadvm old", "snapshot-load", 1),
+    ("loadvm old", "job-dismiss", 1),
+    ("delvm old", "snapshot-delete", 1),
+    ("delvm old", "query-jobs", 2),
+    ("stop", "human-monitor-command", 1),
+]
+
+
+@pytest.mark.parametrize("when", list(When), ids=lambda when: when.name)
+@pytest.mark.parametrize(("line", "command", "nth"), STEPS, ids=[f"{line}-{command}-{nth}" for line, command, nth in STEPS])
+def test_qemu_lost_at_a_command(line: str, command: str, nth: int, when: When) -> None:
+    """The client gets EOF and nothing invented, and the record says so; what is left behind is put right afterwards."""
+    qemu = FakeQEMU(two_disks(), faults=Faults(drops=[Drop(command, when, nth)]))
+    qemu.vm.save_snapshot("old", overwrite=False)
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        client = await connected(server.path)
+        with client, await connected(server.path) as other:
+            client.send(command_bytes("human-monitor-command", {"command-line": line}, id=1))
+            replies = [raw for raw in (await in_thread(client.expect_eof)).splitlines() if b'"return"' in raw]
+            await in_thread(other.expect_eof)
+            record = server.records[-1]
+            last = when is When.REPLIED and command in ("job-dismiss", "human-monitor-command")
+            if last:
+                assert [json.loads(raw)["id"] for raw in replies] == [1]
+                assert record["reply"] == json.loads(replies[0])
+            else:
+                assert replies == []
+                assert (record["reason"], record["reply"], record["command_line"]) == (LOST, None, line)
+        await until(lambda: qemu.client_count == 2)
+        assert await _talk_when_back(server, answer("info snapshots"))
+        await until(lambda: not qemu.vm.jobs.rows)
+
+    played(scene, qemu)
+
+
+async def _talk_when_back(server: RunningServer, conversation: Callable[[RawClient], str]) -> str:
+    """Talk as soon as clients are let in again: until then they get EOF at once."""
+    while True:
+        try:
+            return await talk(server.path, conversation)
+        except Exception as exc:
+            if "connection closed by the peer" not in str(exc):
+                raise
+            await asyncio.sleep(0.002)
+
+
+def test_half_a_reply_is_given_and_then_eof() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("query-name", When.RECEIVED)
+        with await connected(server.path) as client:
+            client.send(command_bytes("query-name"))
+            await qemu.reached("query-name")
+            await qemu.send_raw(b'{"return": {"na')
+            qemu.disconnect()
+            qemu.release()
+            assert await in_thread(client.expect_eof) == b'{"return": {"na'
+
+    played(scene)
+
+
+def test_client_that_comes_as_qemu_goes_gets_eof() -> None:
+    """Both are seen in one turn of the event loop."""
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        client = await connected(server.path)
+        qemu.hold("query-name")
+        qemu.disconnect()
+        others = [RawClient.connect(server.path) for _ in range(5)]
+        for one in (client, *others):
+            await in_thread(one.expect_eof)
+            one.close()
+
+    played(scene)
+
+
+def test_stale_reply_of_the_earlier_connection_is_delivered_to_nobody() -> None:
+    qemu = FakeQEMU(two_disks(), faults=Faults(drops=[Drop("snapshot-save", When.DONE), Drop("query-version", When.DONE)]))
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        for command in (command_bytes("human-monitor-command", {"command-line": "savevm t"}), command_bytes("query-version")):
+            client = await _connected_when_back(server)
+            with client:
+                client.send(command)
+                await in_thread(client.expect_eof)
+        with await _connected_when_back(server) as client:
+            assert await in_thread(client.execute, "query-status", None, 7) == {
+                "return": {"running": True, "singlestep": False, "status": "running"}, "id": 7,
+            }  # fmt: skip
+            assert len(client.transcript) == 3
+        assert server.actions()[-1] == (None, "recovered")
+
+    played(scene, qemu)
+
+
+async def _connected_when_back(server: RunningServer) -> RawClient:
+    while True:
+        try:
+            return await connected(server.path)
+        except Exception as exc:
+            if "connection closed by the peer" not in str(exc):
+                raise
+            await asyncio.sleep(0.002)
+
+
+# --- The audit --------------------------------------------------------------------------------------------------------
+
+
+def test_full_disk_is_reported_and_the_command_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            assert await in_thread(client.hmp, "savevm t") == ""
+            assert await in_thread(client.hmp, "info x") != ""
+        assert caplog.text.count("cannot write the audit log /dev/full: No space left on device") == 2
+
+    played(scene, audit="/dev/full")
+
+
+def test_record_is_written_before_the_answer() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            for number in range(20):
+
+                def ask(number: int = number) -> int:
+                    client.hmp(f"savevm t{number}")
+                    return len(Path(server.audit_path).read_text().splitlines())
+
+                assert await in_thread(ask) == number + 1
+
+    played(scene)
+
+
+# --- Descriptors ------------------------------------------------------------------------------------------------------
+
+
+def test_descriptors_of_a_client_that_leaves_are_not_kept() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        before = count_descriptors()
+        with null() as file:
+            for raw in (b'{"execute":"getfd"', b'{"execute":"query-name"}', b"  ", b'{"execute":"getfd"'):
+                with await connected(server.path) as client:
+                    socket.send_fds(client.socket, [raw], [file.fileno()] * 3)
+        await until(lambda: count_descriptors() == before)
+
+    played(scene)
+
+
+def test_descriptors_that_wait_are_closed_when_qemu_goes() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        before = count_descriptors()
+        qemu.hold("getfd", When.RECEIVED)
+        with null() as file:
+            clients = [await connected(server.path) for _ in range(3)]
+            for client in clients:
+                socket.send_fds(client.socket, [b'{"execute":"getfd","arguments":{}}'], [file.fileno()] * 2)
+            await qemu.reached("getfd")
+            qemu.disconnect()
+            qemu.release()
+            for client in clients:
+                await in_thread(client.expect_eof)
+                client.close()
+        await until(lambda: qemu.client_count == 2)
+        await until(lambda: count_descriptors() == before)
+
+    played(scene)

@@ -1,0 +1,172 @@
+"""QEMU's socket moves aside while the proxy runs, and comes back; tests/integration has a real QEMU."""
+
+import asyncio
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.addresses import UnixAddress, is_answered
+from proxy.errors import ListenError
+from proxy.takeover import SUFFIX, aside_address, has_returned, restore, take_over
+from tests.fake_qemu import FakeQEMU
+from tests.running_server import bound, in_thread, proxy_ends
+
+
+@pytest.fixture
+def address() -> Iterator[UnixAddress]:
+    """An address in a folder with a short path (unix(7): 107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as name:
+        yield UnixAddress(f"{name}/q")
+
+
+def qemu_at(address: UnixAddress) -> socket.socket:
+    """Listen as QEMU does: what was at the path is removed first."""
+    Path(address.path).unlink(missing_ok=True)
+    sock = bound(Path(address.path))
+    sock.listen()
+    return sock
+
+
+def is_connected_to(path: str, server: socket.socket) -> bool:
+    """Tell whether who connects to the path comes to that server."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        server.settimeout(0)
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+
+def test_path_is_ours_and_qemu_is_aside(address: UnixAddress) -> None:
+    with qemu_at(address) as qemu:
+        taken = take_over(address)
+        assert aside_address(address).path == address.path + SUFFIX
+        assert is_connected_to(address.path, taken.listening)
+        assert is_connected_to(aside_address(address).path, qemu)
+        assert not has_returned(taken)
+        taken.give_back()
+        assert is_connected_to(address.path, qemu)
+        assert not os.path.exists(aside_address(address).path)
+
+
+def test_owner_and_mode_are_kept(address: UnixAddress) -> None:
+    with qemu_at(address):
+        os.chmod(address.path, 0o620)
+        os.chown(address.path, 1234, 5678)
+        taken = take_over(address)
+        status = os.stat(address.path)
+        assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o620, 1234, 5678)
+        taken.give_back()
+        status = os.stat(address.path)
+        assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o620, 1234, 5678)
+
+
+def test_qemu_that_was_started_anew_is_noticed_and_keeps_its_path(address: UnixAddress) -> None:
+    with qemu_at(address) as first:
+        taken = take_over(address)
+        first.close()
+        with qemu_at(address) as second:
+            assert has_returned(taken)
+            taken.give_back()
+            assert is_connected_to(address.path, second)
+            assert not os.path.exists(aside_address(address).path)
+
+
+def test_qemu_that_has_gone_leaves_nothing_behind(address: UnixAddress) -> None:
+    with qemu_at(address):
+        taken = take_over(address)
+        os.unlink(aside_address(address).path)
+    assert not has_returned(taken)
+    taken.give_back()
+    assert not os.path.exists(address.path)
+
+
+def test_path_that_somebody_removed(address: UnixAddress) -> None:
+    with qemu_at(address):
+        taken = take_over(address)
+        os.unlink(address.path)
+        assert not has_returned(taken)
+        taken.give_back()
+
+
+@pytest.mark.parametrize("obstacle", ["no socket", "folder aside"])
+def test_failure_is_told_and_changes_nothing(address: UnixAddress, obstacle: str) -> None:
+    aside = Path(aside_address(address).path)
+    if obstacle == "no socket":
+        with pytest.raises(ListenError, match="it cannot be taken over: No such file or directory"):
+            take_over(address)
+        return
+    aside.mkdir()
+    with qemu_at(address) as qemu:
+        with pytest.raises(ListenError, match=f"cannot listen on {address}: it cannot be taken over: Is a directory"):
+            take_over(address)
+        assert is_connected_to(address.path, qemu)
+
+
+def test_failure_half_way_puts_qemus_socket_back(address: UnixAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with qemu_at(address) as qemu:
+        monkeypatch.setattr(os, "chown", refuse)
+        with pytest.raises(ListenError, match="it cannot be taken over: Operation not permitted"):
+            take_over(address)
+        assert is_connected_to(address.path, qemu)
+        assert not os.path.exists(aside_address(address).path)
+
+
+class TestRestore:
+    """What a proxy that was killed left behind."""
+
+    def test_nothing_to_do(self, address: UnixAddress) -> None:
+        restore(address)
+        with qemu_at(address) as qemu:
+            restore(address)
+            assert is_connected_to(address.path, qemu)
+
+    def test_qemus_socket_is_put_back(self, address: UnixAddress) -> None:
+        with qemu_at(address) as qemu:
+            take_over(address).listening.close()
+            restore(address)
+            assert is_connected_to(address.path, qemu)
+            assert not os.path.exists(aside_address(address).path)
+
+    def test_socket_of_a_qemu_that_has_gone_is_removed(self, address: UnixAddress) -> None:
+        with qemu_at(address) as first:
+            take_over(address).listening.close()
+            first.close()
+            with qemu_at(address) as second:
+                restore(address)
+                assert is_connected_to(address.path, second)
+                assert not os.path.exists(aside_address(address).path)
+
+    def test_running_proxy_is_left_alone(self, address: UnixAddress) -> None:
+        with qemu_at(address) as qemu:
+            taken = take_over(address)
+            with pytest.raises(ListenError, match="another proxy has taken it over; stop it first"):
+                restore(address)
+            assert is_connected_to(address.path, taken.listening)
+            assert is_connected_to(aside_address(address).path, qemu)
+            taken.give_back()
+
+
+def test_second_proxy_ends_with_status_5() -> None:
+    async def run() -> tuple[int, str, bool]:
+        async with FakeQEMU() as qemu:
+            taken = take_over(UnixAddress(qemu.path))
+            status, said = await in_thread(lambda: proxy_ends("--take-over", qemu.path))
+            taken.give_back()
+            return status, said, is_answered(qemu.path)
+
+    status, said, is_back = asyncio.run(run())
+    assert status == 5
+    assert said.endswith(": another proxy has taken it over; stop it first\n")
+    assert said.count("\n") == 1
+    assert is_back
