@@ -56,6 +56,7 @@ class Upstream:
         self._name = name
         self._default_name = str(address)
         self._has_inherited = False
+        self._default_name = str(address)
         self._new_id = new_id
         self._listening = listen(address.listening) if isinstance(address, AcceptAddress) else None
 

@@ -27,18 +27,27 @@ from tests.fake_wire import Framer, spell
 __all__ = [
     "CAPABILITIES",
     "EVENT",
+    "GETFD",
+    "NAME",
     "NOW",
     "Desk",
     "ManualClock",
     "ModelQEMU",
     "a_monitor",
     "a_session",
+    "failure",
     "greeting",
     "hmp",
+    "job_event",
+    "line",
     "names",
-]  # fmt: skip
+    "reply",
+    "run_state",
+]
 
 CAPABILITIES: Final = b'{"execute":"qmp_capabilities"}\n'
+NAME: Final = b'{"execute":"query-name"}\n'
+GETFD: Final = b'{"execute":"getfd","arguments":{"fdname":"x"}}'
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
 EVENT: Final = b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "POWERDOWN"}\r\n'
 _NS_PER_LOOK: Final = 1_000_000
@@ -242,3 +251,26 @@ def hmp(line: str, id: object = None, **arguments: object) -> bytes:
 def names(values: Iterable[dict[str, Any]]) -> list[str]:
     """Name what was said: an event by its name, a reply by "return" or "error"."""
     return [value.get("event") or ("return" if "return" in value else "error") for value in values]
+
+
+# --- QEMU's lines by hand -----------------------------------------------------------------------------------------------
+
+
+def line(value: dict[str, Any]) -> bytes:
+    return spell(value)
+
+
+def reply(own: object) -> bytes:
+    return json.dumps({"return": {}, "id": own}).encode() + b"\r\n"
+
+
+def failure(desc: str = "no") -> bytes:
+    return b'{"error": {"class": "GenericError", "desc": "%s"}}\r\n' % desc.encode()
+
+
+def job_event(job_id: str, status: str = "running") -> bytes:
+    return line({"timestamp": {}, "event": "JOB_STATUS_CHANGE", "data": {"status": status, "id": job_id}})
+
+
+def run_state(name: str) -> bytes:
+    return line({"timestamp": {"seconds": 1, "microseconds": 2}, "event": name})

@@ -199,7 +199,9 @@ def test_pause_of_a_socket_that_is_closed_meanwhile(
                 await until(lambda: caplog.text)
                 entrances.close()
             await in_thread(client.expect_eof)
-            await asyncio.sleep(0.02)
+            over = asyncio.Event()
+            asyncio.get_running_loop().call_later(0.02, over.set)
+            await over.wait()
         assert not admitted.ends
 
     play(conversation)

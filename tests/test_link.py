@@ -5,13 +5,18 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import pytest
 
+from proxy.link import Link
 from proxy.rewriter import LOST
+from proxy.stream import SocketEnd
+from proxy.upstream import Connected
+from shim.audit import Client
+from shim.policy import Policy
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
+from tests.pure_router import ManualClock, a_monitor
 from tests.raw_client import RawClient, command_bytes
 from tests.running_server import RunningServer, connected, in_thread, talk, until
 
@@ -31,14 +36,6 @@ def played(scene: Scene, fake: FakeQEMU | None = None, *options: str, audit: str
 
 def answer(line: str) -> Callable[[RawClient], str]:
     return lambda client: client.hmp(line)
-
-
-def null() -> TextIO:
-    return open("/dev/null")
-
-
-def count_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 # --- Clients ----------------------------------------------------------------------------------------------------------
@@ -344,63 +341,27 @@ async def _connected_when_back(server: RunningServer) -> RawClient:
             await asyncio.sleep(0.002)
 
 
-# --- The audit --------------------------------------------------------------------------------------------------------
+def test_close_twice_and_after_the_loss() -> None:
+    async def run() -> None:
+        for is_lost in (False, True):
+            (ours, qemu), (end, client) = socket.socketpair(), socket.socketpair()
+            with qemu, client:
+                link = Link(
+                    Connected(ours, a_monitor(), b""),
+                    Policy(),
+                    new_id=lambda: "hmpshim-1",
+                    clock=ManualClock().clock(),
+                    audit_log=None,
+                    client_buffer_bytes=MIB,
+                )
+                link.start()
+                link.add_client(SocketEnd(end), Client())
+                if is_lost:
+                    qemu.close()
+                    await link.lost.wait()
+                link.close()
+                link.close()
+                assert client.recv(1000).endswith(b"\r\n")
+                assert client.recv(1) == b""
 
-
-def test_full_disk_is_reported_and_the_command_is_answered(caplog: pytest.LogCaptureFixture) -> None:
-    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
-        with await connected(server.path) as client:
-            assert await in_thread(client.hmp, "savevm t") == ""
-            assert await in_thread(client.hmp, "info x") != ""
-        assert caplog.text.count("cannot write the audit log /dev/full: No space left on device") == 2
-
-    played(scene, audit="/dev/full")
-
-
-def test_record_is_written_before_the_answer() -> None:
-    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
-        with await connected(server.path) as client:
-            for number in range(20):
-
-                def ask(number: int = number) -> int:
-                    client.hmp(f"savevm t{number}")
-                    return len(Path(server.audit_path).read_text().splitlines())
-
-                assert await in_thread(ask) == number + 1
-
-    played(scene)
-
-
-# --- Descriptors ------------------------------------------------------------------------------------------------------
-
-
-def test_descriptors_of_a_client_that_leaves_are_not_kept() -> None:
-    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
-        before = count_descriptors()
-        with null() as file:
-            for raw in (b'{"execute":"getfd"', b'{"execute":"query-name"}', b"  ", b'{"execute":"getfd"'):
-                with await connected(server.path) as client:
-                    socket.send_fds(client.socket, [raw], [file.fileno()] * 3)
-        await until(lambda: count_descriptors() == before)
-
-    played(scene)
-
-
-def test_descriptors_that_wait_are_closed_when_qemu_goes() -> None:
-    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
-        before = count_descriptors()
-        qemu.hold("getfd", When.RECEIVED)
-        with null() as file:
-            clients = [await connected(server.path) for _ in range(3)]
-            for client in clients:
-                socket.send_fds(client.socket, [b'{"execute":"getfd","arguments":{}}'], [file.fileno()] * 2)
-            await qemu.reached("getfd")
-            qemu.disconnect()
-            qemu.release()
-            for client in clients:
-                await in_thread(client.expect_eof)
-                client.close()
-        await until(lambda: qemu.client_count == 2)
-        await until(lambda: count_descriptors() == before)
-
-    played(scene)
+    asyncio.run(run())

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config import parse_command_line
+from proxy.errors import ListenError, ProxyError, UpstreamError
+from proxy.server import Server
 from tests.fake_qemu import Drop, FakeQEMU, Faults, When, two_disks
 from tests.integration.proxy_process import ProxyProcess
 from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient, command_bytes
@@ -300,3 +303,19 @@ def test_stale_socket_is_replaced(folder: Path) -> None:
         (await in_thread(proxy.negotiated)).close()
 
     with_process(folder, scene)
+
+
+@pytest.mark.parametrize(("listen", "error"), [("unix:/none/l", ListenError), ("fd:9999", ListenError), ("stdio", None)])
+def test_server_that_cannot_begin_leaves_nothing_open(listen: str, error: type[ProxyError] | None) -> None:
+    async def run() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            upstream = qemu.path if error else "/none/q"
+            before = len(os.listdir("/proc/self/fd"))
+            config = parse_command_line(["--upstream", f"unix:{upstream}", "--listen", listen])
+            with pytest.raises(error or UpstreamError):
+                await Server(config, None).run()
+            if error:
+                await qemu.wait_gone()
+            await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+    asyncio.run(run())

@@ -149,11 +149,6 @@ def test_nobody_listening(folder: Path) -> None:
     assert "Connection refused (is the VM running" in refused(f"unix:{folder}/q")
 
 
-def test_host_that_does_not_exist() -> None:
-    address = "tcp:no.such.host.invalid:1"
-    assert refused(address).startswith(f"UpstreamError: cannot connect to QEMU at {address}: ")
-
-
 VERSION: Final = b'{"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 1}}'
 
 
@@ -193,11 +188,8 @@ def test_peer_that_hangs_up(folder: Path, said: bytes) -> None:
                 await an_upstream(f"unix:{folder}/q").connect()
             return error.value.reason
 
-    assert play(run()) in {
-        "it closed the connection before the negotiation was done",
-        "the negotiation was not answered",
-        "Connection reset by peer",
-    }
+    done = "the negotiation was not answered"
+    assert play(run()) in {"it closed the connection before the negotiation was done", done, "Connection reset by peer"}
 
 
 def test_peer_that_says_nothing_is_busy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +204,7 @@ def test_peer_that_says_nothing_is_busy(folder: Path, monkeypatch: pytest.Monkey
     assert play(run()) == "no greeting within 5 s; QEMU serves one client a socket, is another one connected?"
 
 
-def test_full_queue_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_queue_is_waited_for(folder: Path) -> None:
     async def run() -> None:
         path = f"{folder}/q"
         with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:

@@ -1,0 +1,239 @@
+"""Rewritten commands among all others, without sockets: QEMU is a model, and can be lost at every step."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Final
+
+import pytest
+
+from proxy.rewriter import LOST
+from shim.audit import Action
+from shim.qmp import QEMUVersion
+from tests.fake_faults import When
+from tests.fake_jobs import Job, VMFaults
+from tests.fake_vm import VM
+from tests.pure_router import GETFD, NAME, Desk, ModelQEMU, hmp, line, names, reply, run_state
+
+
+def test_records_come_before_the_answers() -> None:
+    for command in ("savevm t", "loadvm none", "info x"):
+        desk = Desk()
+        client = desk.client()
+        desk.order.clear()
+        desk.send(client, hmp(command))
+        desk.run()
+        assert desk.order.index("record") < len(desk.order) - 1 - desk.order[::-1].index("answer")
+        answered = [value for value in desk.heard(client) if "return" in value]
+        assert [record.reply for record in desk.records] == answered
+
+
+def test_events_of_a_save_come_before_its_reply() -> None:
+    desk = Desk()
+    client, other = desk.client(number=1), desk.client(number=2)
+    desk.send(client, hmp("savevm t", id="s"))
+    desk.run()
+    assert names(desk.heard(client)) == ["STOP", "RESUME", "return"]
+    assert names(desk.heard(other)) == ["STOP", "RESUME"]
+
+
+def test_commands_behind_a_rewritten_one_wait_and_other_clients_go_on() -> None:
+    desk = Desk()
+    client, other = desk.client(number=1), desk.client(number=2)
+    desk.send(client, hmp("savevm t", id=1) + b'{"execute":"query-status","id":2}' + b"[]")
+    desk.send(other, b'{"execute":"query-name","id":3}')
+    first = desk.written()
+    assert b'"id":2' not in first
+    assert b'"id":3' in first
+    desk.receive(desk.qemu.receive(first))
+    assert desk.heard(other) == [{"return": {}, "id": 3}]
+    desk.run()
+    assert [value.get("id") for value in desk.heard(client) if "event" not in value] == [1, 2, None]
+
+
+def test_events_are_noted_on_the_command_that_runs() -> None:
+    desk = Desk()
+    rewriting, passing, plain = desk.client(number=1), desk.client(number=2), desk.client(number=3)
+    desk.send(plain, b'{"execute":"stop"}')
+    desk.send(passing, hmp("stop"))
+    desk.written()
+    desk.receive(run_state("STOP") + reply(0) + run_state("RESUME") + line({"return": ""}))
+    desk.send(rewriting, hmp("savevm t"))
+    desk.run()
+    events = [(record.command_line, [event.name for event in record.events]) for record in desk.records]
+    assert events == [("stop", ["RESUME"]), ("savevm t", ["STOP", "RESUME"])]
+
+
+def test_events_are_noted_behind_a_local_answer_that_is_still_due() -> None:
+    desk = Desk()
+    first, second = desk.client(number=1), desk.client(number=2)
+    desk.send(first, NAME + b"[]")
+    desk.send(second, hmp("stop"))
+    desk.receive(reply(1) + run_state("STOP") + line({"return": ""}))
+    assert [[event.name for event in record.events] for record in desk.records] == [["STOP"]]
+
+
+def test_client_that_left_before_the_answer_is_on_record() -> None:
+    desk = Desk()
+    client = desk.client()
+    desk.send(client, hmp("savevm t") + hmp("delvm t"))
+    desk.router.receive_client_eof(client)
+    desk.router.remove_session(client)
+    desk.run()
+    assert [(record.command_line, record.client_gone) for record in desk.records] == [("savevm t", True), ("delvm t", True)]
+    assert desk.said[client] == b""
+
+
+def test_plan_that_hands_back_forwards_the_clients_bytes() -> None:
+    desk = Desk(ModelQEMU(faults=VMFaults(is_graph_refused=True)))
+    client = desk.client()
+    raw = b" {'execute':'human-monitor-command', 'arguments': {'command-line':'savevm t'}, 'id': 1.0}\n"
+    desk.send(client, raw + NAME)
+    desk.receive(desk.qemu.receive(desk.written()))
+    assert desk.written() == raw + NAME
+    desk.qemu.vm.faults.is_graph_refused = False
+    desk.receive(line({"return": "", "id": 1}) + reply(2))
+    assert [value["id"] for value in desk.heard(client)] == [1, 2]
+    (record,) = desk.records
+    assert record.action is Action.PASSED
+    assert record.reason == "QEMU refuses to tell: Unstable command x-debug-query-block-graph disabled by policy"
+    assert desk.router.is_idle
+
+
+def test_old_qemu_gets_the_clients_bytes() -> None:
+    desk = Desk(version=QEMUVersion(5, 2))
+    desk.router = Desk(version=QEMUVersion(5, 2)).router
+    client = desk.client()
+    desk.send(client, hmp("info snapshots"))
+    desk.run()
+    assert names(desk.heard(client))[-1] == "return"
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+def test_leftovers_are_finished_dismissed_and_recorded(pretty: bool) -> None:
+    jobs = [Job("hmpshim-a"), Job("theirs"), Job("hmpshim-b", error="no room")]
+    desk = Desk(ModelQEMU(pretty=pretty, jobs=jobs))
+    desk.start()
+    client = desk.client()
+    desk.send(client, hmp("savevm t", id=1))
+    desk.run()
+    assert [job.id for job in desk.qemu.vm.jobs.rows] == ["theirs"]
+    recovered = [record.reason for record in desk.records if record.action is Action.RECOVERED]
+    assert recovered == [
+        "job 'hmpshim-b' of an earlier connection ended: no room",
+        "job 'hmpshim-a' of an earlier connection ended: success",
+    ]
+    assert [value["id"] for value in desk.heard(client) if "return" in value] == [1]
+
+
+def test_running_leftover_is_waited_for() -> None:
+    desk = Desk(ModelQEMU(jobs=[Job("hmpshim-a", status="running")]))
+    desk.start()
+    desk.run()
+    assert desk.router.wants_poll
+    assert not desk.router.is_idle
+    client = desk.client()
+    desk.send(client, hmp("savevm t"))
+    assert desk.written() == b""
+    desk.qemu.vm.jobs.finish()
+    desk.receive(desk.qemu.take_output())
+    desk.run()
+    assert [record.action for record in desk.records] == [Action.RECOVERED, Action.REWRITTEN]
+    assert desk.said[client].endswith(b'{"return": ""}\r\n')
+
+
+@pytest.mark.parametrize("by", ["event", "poll"])
+def test_job_that_does_not_conclude_at_once(by: str) -> None:
+    """R13: by the event, and by polling where no event comes."""
+    desk = Desk(ModelQEMU(faults=VMFaults(running_queries=3, announces_late=by == "event")))
+    client = desk.client()
+    desk.send(client, hmp("savevm t", id=1))
+    desk.run()
+    assert desk.router.wants_poll
+    assert names(desk.heard(client)) == []
+    if by == "event":
+        desk.qemu.vm.jobs.finish()
+        desk.receive(desk.qemu.take_output())
+        desk.run()
+    while by == "poll" and desk.router.wants_poll:
+        desk.router.poll()
+        desk.take()
+        desk.run()
+    assert names(desk.heard(client))[-1] == "return"
+    assert desk.qemu.vm.jobs.rows == []
+    assert desk.qemu.vm.graph["d0"].count("t") == 1
+    desk.router.poll()
+    assert desk.written() == b""
+
+
+# --- Losing QEMU ------------------------------------------------------------------------------------------------------
+
+Prepare = Callable[[VM], None]
+
+
+def _on_all(vm: VM) -> None:
+    vm.save_snapshot("t", overwrite=False)
+
+
+def _on_some(vm: VM) -> None:
+    _on_all(vm)
+    vm.graph["d1"].snapshots.clear()
+
+
+PLANS: Final[list[tuple[str, Prepare]]] = [
+    ("savevm t", lambda vm: None),
+    ("savevm t", _on_all),
+    ("savevm t", _on_some),
+    ("savevm", lambda vm: None),
+    ("loadvm t", _on_all),
+    ("loadvm t", lambda vm: None),
+    ("delvm t", _on_all),
+    ("info snapshots", _on_all),
+    ("stop", lambda vm: None),
+]
+
+
+@pytest.mark.parametrize(("command", "prepare"), PLANS, ids=[f"{line} {number}" for number, (line, _) in enumerate(PLANS)])
+def test_qemu_lost_at_every_step_of_every_plan(command: str, prepare: Prepare) -> None:
+    """Nothing is invented for the client, and the record says that the outcome is not known."""
+    for lost_at in count():
+        desk = Desk()
+        prepare(desk.qemu.vm)
+        client = desk.client()
+        desk.send(client, hmp(command, id=1) + NAME)
+        assert not desk.records
+        for number, output in enumerate(_outputs(desk)):
+            if number == lost_at:
+                break
+            desk.receive(output)
+            if desk.records:
+                return
+        answered = bytes(desk.said[client])
+        desk.lose()
+        assert desk.said[client] == answered
+        assert b'"return"' not in answered
+        (record,) = desk.records
+        assert (record.command_line, record.reason, record.reply) == (command, LOST, None)
+        assert desk.router.is_idle
+        assert not desk.router.wants_poll
+        desk.lose()
+        assert len(desk.records) == 1
+
+
+def _outputs(desk: Desk) -> Iterator[bytes]:
+    """Give QEMU's output piece by piece: before each command, behind its effect, and with its reply."""
+    while data := desk.written():
+        for _, when, output in desk.qemu.steps(data):
+            assert when in When
+            yield output
+
+
+def test_all_waiting_commands_are_on_record_when_qemu_is_lost() -> None:
+    desk = Desk()
+    first, second = desk.client(number=1), desk.client(number=2)
+    desk.send(first, hmp("savevm a") + hmp("savevm never"))
+    desk.send(second, hmp("info x") + hmp("savevm b"))
+    desk.send(second, GETFD, (5,))
+    desk.lose()
+    assert sorted(record.command_line or "" for record in desk.records) == ["info x", "savevm a", "savevm b"]
+    assert all(record.reason == LOST and record.reply is None for record in desk.records)
+    assert desk.closed == [5]
