@@ -1,43 +1,50 @@
 """`hmp-proxy`: the command."""
 
+import proxy.lean_asyncio  # noqa: F401  (before asyncio)
+
+# isort: split
 import asyncio
-import contextlib
 import logging
 import sys
 
-from proxy.audit_log import AuditLog
-from proxy.config import Config, parse_command_line
+from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
+from proxy.daemon import Daemon
 from proxy.errors import ProxyError
-from proxy.server import Server
 
 __all__ = ["main"]
 
-# An id may be nested as deep as QEMU allows, 1024 (qobject/json-streamer.c); to spell it takes two frames a level.
-_RECURSION_LIMIT = 5000
+# Values may be nested as deep as QEMU takes them (1024), and each level costs a few of Python's frames.
+_RECURSION_LIMIT = 10_000
+_INTERRUPTED = 130
 
 
 def main() -> int:
     """Run the proxy and give the exit status that `hmp-proxy --help` lists."""
     sys.setrecursionlimit(_RECURSION_LIMIT)
-    config = parse_command_line(sys.argv[1:])
-    logging.basicConfig(format="hmp-proxy: %(message)s", level=logging.INFO if config.verbose else logging.WARNING)
+    logging.basicConfig(format="hmp-proxy: %(message)s")
     try:
-        _run(config)
+        invocation = parse_command_line(sys.argv[1:])
+        if isinstance(invocation, PlanInvocation):
+            from proxy.planning import explain_plan  # the proxy itself starts without it
+
+            sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
+        else:
+            _serve(invocation)
     except ProxyError as exc:
         logging.getLogger(__name__).error("%s", exc)
         return exc.exit_status
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     return 0
 
 
-def _run(config: Config) -> None:
-    with contextlib.ExitStack() as stack:
-        audit_log = None
-        if config.audit is not None:
-            audit_log = AuditLog(config.audit, sync=config.audit_sync)
-            stack.callback(audit_log.close)
-        asyncio.run(Server(config, audit_log).run())
+def _serve(invocation: ServeInvocation) -> None:
+    logging.getLogger().setLevel(logging.INFO if invocation.verbose else logging.WARNING)
+
+    async def serve() -> None:
+        await Daemon(invocation).run()
+
+    asyncio.run(serve())
 
 
 if __name__ == "__main__":

@@ -221,7 +221,10 @@ def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socke
 def _systemd_descriptors() -> list[int]:
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         raise ListenError("systemd", "no sockets were passed (LISTEN_PID); start it by a .socket unit")
-    count = int(os.environ.get("LISTEN_FDS", "0"))
+    passed = os.environ.get("LISTEN_FDS", "0")
+    if not (passed.isascii() and passed.isdigit()):
+        raise ListenError("systemd", f"LISTEN_FDS is no number: {passed!r}")
+    count = int(passed)
     return list(range(_SYSTEMD_FIRST_FD, _SYSTEMD_FIRST_FD + count))
 
 

@@ -16,13 +16,9 @@ class AuditLog:
 
     def __init__(self, path: str, *, sync: bool = False) -> None:
         """Raises AuditError if the file cannot be opened."""
-        try:
-            # The log tells tags and programs of all users of the VM: like a system log, it is its owner's only.
-            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise AuditError(path, exc.strerror or str(exc)) from exc
         self._path = path
         self._sync = sync
+        self._fd = self._open()
         # The last record is not whole: the next one must not continue its line.
         self._is_torn = False
 
@@ -39,5 +35,18 @@ class AuditLog:
         if written < len(line):
             raise AuditError(self._path, f"only {written} of {len(line)} bytes were written; is the disk full?")
 
+    def reopen(self) -> None:
+        """Go on in a new file if this one was moved away. Raises AuditError, and goes on in the old one, if that fails."""
+        fd = self._open()
+        os.close(self._fd)
+        self._fd = fd
+
     def close(self) -> None:
         os.close(self._fd)
+
+    def _open(self) -> int:
+        try:
+            # The log tells tags and programs of all users of the VM: like a system log, it is its owner's only.
+            return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise AuditError(self._path, exc.strerror or str(exc)) from exc

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from proxy.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
-from proxy.config import VMConfig, contradiction
+from proxy.config import Origin, VMConfig, contradiction
 from proxy.errors import AddressError, ConfigError
 from shim.errors import PatternError
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 
-__all__ = ["load_config_file"]
+__all__ = ["error_at", "load_config_file"]
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
+_HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]")
+_BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
 _SYNTAX_ERROR_LINE = re.compile(r"\(at line (\d+)")
 
 
@@ -128,23 +129,33 @@ class _File:
 
     def __init__(self, path: str, text: str) -> None:
         self.path = path
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")
 
     def error(self, table: str, number: int, key: str | None, reason: str) -> ConfigError:
         return ConfigError(self.path, self._line(table, number, key), key or f"[{table}]", reason)
 
     def _line(self, table: str, number: int, key: str | None) -> int:
-        """Find a key in the nth table of this name; the table itself if the key is written in an unusual way."""
-        seen, inside, found = -1, table == "", 1
+        """Find a key in the nth table of this name ("": at the top); the table itself if the key is not written there."""
+        path = f"{table}.{key}".strip(".")
+        seen, found, inside, at_top = -1, 1, table == "", True
         for line_number, line in enumerate(self._lines, 1):
             header = _HEADER.match(line)
             if header:
-                seen += header[2] == table
-                inside = header[2] == table and seen == number
+                name = _BLANKS_AND_QUOTES.sub("", header[1])
+                if key and f"{name}.".startswith(f"{path}.") and max(seen, 0) == number:
+                    return line_number
+                seen += name == table
+                inside, at_top = name == table and seen == number, False
                 found = line_number if inside else found
-            elif inside and key and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+            elif key and ((inside and _is_written(line, key)) or (at_top and _is_written(line, path))):
                 return line_number
         return found
+
+
+def _is_written(line: str, key: str) -> bool:
+    """Tell whether a line begins with the key, or one below it, in whatever spelling."""
+    names = (rf"[\"']?{re.escape(name)}[\"']?" for name in key.split("."))
+    return re.match(r"\s*" + r"\s*\.\s*".join(names) + r"\s*[=.]", line) is not None
 
 
 def load_config_file(path: str) -> tuple[VMConfig, ...]:
@@ -154,13 +165,26 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
         content = tomllib.loads(text)
     except OSError as exc:
         raise ConfigError(path, 0, "", exc.strerror or str(exc)) from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except UnicodeDecodeError as exc:
+        raise ConfigError(path, exc.object.count(b"\n", 0, exc.start) + 1, "", f"this is no TOML: {exc}") from exc
+    except tomllib.TOMLDecodeError as exc:
         at = _SYNTAX_ERROR_LINE.search(str(exc))
-        raise ConfigError(path, int(at[1]) if at else 1, "", f"this is no TOML: {exc}") from exc
+        raise ConfigError(path, int(at[1]) if at else len(text.splitlines()), "", f"this is no TOML: {exc}") from exc
     file = _File(path, text)
     vms = _read(file, content)
     _check_uniqueness(file, vms)
     return vms
+
+
+def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
+    """Make the error for a value of a VM that only the running VM shows to be wrong. It may stand in [defaults]."""
+    try:
+        file = _File(origin.path, Path(origin.path).read_text(encoding="utf-8"))
+    except OSError:
+        return ConfigError(origin.path, 0, key, reason)
+    own, shared = file.error("vm", origin.number, key, reason), file.error("defaults", 0, key, reason)
+    header = file.error("vm", origin.number, None, reason)
+    return shared if own.line == header.line else own
 
 
 def _read(file: _File, content: Mapping[str, Any]) -> tuple[VMConfig, ...]:
@@ -171,7 +195,7 @@ def _read(file: _File, content: Mapping[str, Any]) -> tuple[VMConfig, ...]:
     if not isinstance(defaults, dict):
         raise file.error("", 0, "defaults", "write it as a table: [defaults]")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise file.error("vm", 0, None, "write each VM as a table of its own: [[vm]]")
+        raise file.error("", 0, "vm", "write each VM as a table of its own: [[vm]]")
     if not tables:
         raise file.error("", 0, "vm", "there is no VM; write at least one [[vm]] table")
     shared = _values(file, "defaults", 0, defaults, _POLICY_KEYS | _SHARED_KEYS)
@@ -201,11 +225,14 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
         others.setdefault("upstream", others["take_over"])
     if "upstream" not in others:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
-    vm = VMConfig(**others, policy=policy)
+    vm = VMConfig(**others, policy=policy, origin=Origin(file.path, number))
     problem = contradiction(vm)
     if problem is not None:
         key, reason = problem
-        raise file.error("vm", number, key if key in content else None, reason)
+        own_error = file.error("vm", number, key, reason)
+        if key in shared and key not in content:
+            raise file.error("defaults", 0, key, f"{reason} (for the [[vm]] of line {own_error.line})")
+        raise own_error
     return vm
 
 
@@ -216,5 +243,6 @@ def _check_uniqueness(file: _File, vms: tuple[VMConfig, ...]) -> None:
         marks += [("name", vm.name)] if vm.name else []
         for mark in marks:
             if mark in seen:
-                raise file.error("vm", number, mark[0], f"the VM before has {mark[1]!r} too; each needs one of its own")
+                whose = "it stands here twice" if seen[mark] == number else f"an earlier VM has {mark[1]!r} too"
+                raise file.error("vm", number, mark[0], f"{whose}; each needs one of its own")
             seen[mark] = number

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from proxy.session import Forward, HMPRequest, Session
+from proxy.session import Forward, Session
 from shim.qmp import JSON, Execute
 
 __all__ = ["Courier", "Delivery"]
@@ -20,10 +20,10 @@ _LEFTOVER = "hmpshim-leftover"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A client's command that carries descriptors."""
+    """A client's command that takes descriptors."""
 
     session: Session
-    request: Forward | HMPRequest
+    request: Forward
 
 
 class _State(Enum):
@@ -36,7 +36,7 @@ class _State(Enum):
 class Courier:
     """Decide which delivery is next.
 
-    `add` and `settle` give the delivery to send now, or None; `cleaning` gives the command that has to go first.
+    `add` gives the delivery to send now, `settle` that or the command that has to go first; None where there is nothing.
     """
 
     def __init__(self) -> None:

@@ -72,7 +72,9 @@ class Entrances:
         self._connected.clear()
 
     def remove(self, listening: socket.socket) -> None:
-        """Let nobody in there any more; the socket stays open."""
+        """Let nobody in there any more; the socket stays open. Calling it again does nothing."""
+        if listening not in self._listening:
+            return
         self._listening.remove(listening)
         asyncio.get_running_loop().remove_reader(listening)
 

@@ -2,6 +2,7 @@
 
 ProxyError
 ├── AddressError      an address that cannot be read                                 2
+├── ConfigError       the configuration is wrong                                     2
 ├── UpstreamError     QEMU's socket cannot be reached                                3
 ├── NotQMPError       something answers there, but it does not speak QMP             4
 ├── ListenError       the proxy's own socket cannot be made                          5
@@ -10,7 +11,7 @@ ProxyError
 
 from typing import ClassVar
 
-__all__ = ["AddressError", "AuditError", "ListenError", "NotQMPError", "ProxyError", "UpstreamError"]
+__all__ = ["AddressError", "AuditError", "ConfigError", "ListenError", "NotQMPError", "ProxyError", "UpstreamError"]
 
 
 class ProxyError(Exception):
@@ -33,6 +34,21 @@ class AddressError(ProxyError):
 
     exit_status = 2
     template = "'{subject}' is no address: {reason}"
+
+
+class ConfigError(ProxyError):
+    """The configuration file has a mistake. line: 0 where it is about the whole file; key: "" likewise."""
+
+    exit_status = 2
+
+    def __init__(self, path: str, line: int, key: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.line = line
+        self.key = key
+
+    def __str__(self) -> str:
+        where = f"{self.subject}:{self.line}" if self.line else self.subject
+        return f"{where}: {self.key}: {self.reason}" if self.key else f"{where}: {self.reason}"
 
 
 class UpstreamError(ProxyError):

@@ -8,12 +8,12 @@ import logging
 from collections.abc import Callable
 
 from proxy.audit_log import AuditLog
+from proxy.conversation import Connected
 from proxy.errors import AuditError
 from proxy.monitor import Clock
 from proxy.router import Router
 from proxy.session import Descriptors, Session
 from proxy.stream import End, SocketEnd, Stream, close_descriptors
-from proxy.upstream import Connected
 from shim.audit import Client
 from shim.policy import Policy
 
@@ -63,6 +63,7 @@ class Link:
         self.lost = asyncio.Event()
         # Set while no rewritten command runs.
         self.idle = asyncio.Event()
+        self._is_idle = False  # the same, quicker to ask
         # Set when a client has left, and none is there.
         self.deserted = asyncio.Event()
 
@@ -73,7 +74,7 @@ class Link:
         self._upstream.start()
 
     def add_client(self, end: End, client: Client) -> None:
-        session = self._router.add_session(client)
+        session = self._router.add_session(client, end.is_peer_gone)
         stream = Stream(
             end,
             on_data=lambda data, descriptors: self._receive_from_client(session, data, descriptors),
@@ -84,6 +85,10 @@ class Link:
         _log.info("client connected: %s", client)
         self._flush()
         stream.start()
+
+    def set_policy(self, policy: Policy) -> None:
+        """Use another policy for the commands that come from now on."""
+        self._router.set_policy(policy)
 
     def close(self) -> None:
         """Close all sockets. Calling it again does nothing."""
@@ -129,21 +134,27 @@ class Link:
     # Take and write, in the order that the router asks for: no answer goes out before its record is written.
 
     def _flush(self) -> None:
-        for record in self._router.records_to_write():
+        router, outbox = self._router, self._router.outbox
+        for record in outbox.records_to_write():
             if self._audit_log is not None:
                 try:
                     self._audit_log.write(record)
                 except AuditError as exc:
                     _log.error("%s", exc)
-        for segment in self._router.segments_to_qemu():
+        for segment in outbox.segments_to_qemu():
             self._upstream.write(segment.data, segment.descriptors)
-        for session in self._router.sessions_to_flush():
+        for session in outbox.sessions_to_flush():
             self._flush_client(session)
-        close_descriptors(self._router.descriptors_to_close())
+        if numbers := outbox.descriptors_to_close():
+            close_descriptors(numbers)
+        if not (router.is_idle and self._is_idle):
+            self._follow_rewriter()
+
+    def _follow_rewriter(self) -> None:
+        self._is_idle = self._router.is_idle
+        (self.idle.set if self._is_idle else self.idle.clear)()
         if self._router.wants_poll and self._poll_timer is None:
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
-        if self._router.is_idle != self.idle.is_set():
-            (self.idle.set if self._router.is_idle else self.idle.clear)()
 
     def _flush_client(self, session: Session) -> None:
         stream = self._streams.get(session)
@@ -154,9 +165,9 @@ class Link:
             _log.warning("cut off a client that does not read: %s", session.client)
             stream.close()
             self._drop(session)
-        elif session.is_finished:
+        elif session.has_left and session.is_finished:
             self._drop(session)
-        elif not self._is_congested(session):
+        elif not stream.is_reading and not self._is_congested(session):
             stream.start()
 
     def _is_congested(self, session: Session) -> bool:
@@ -168,7 +179,7 @@ class Link:
         stream.finish()
         self._leaving = {leaving for leaving in (*self._leaving, stream) if not leaving.is_closed}
         self._router.remove_session(session)
-        close_descriptors(self._router.descriptors_to_close())
+        close_descriptors(self._router.outbox.descriptors_to_close())
         _log.info("client gone: %s", session.client)
         if not self._streams:
             self.deserted.set()

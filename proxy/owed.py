@@ -1,11 +1,17 @@
-"""Whose the next reply of QEMU is, where it is more than a forwarded command's. The router keeps these in a FIFO."""
+"""Whose a message of QEMU's is. What a reply is owed to, beside a forwarded command's session, stands in the router's FIFO."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
+from proxy.answers import Layout, parse
 from proxy.rewrite import Trace
 from proxy.session import Session
+from shim import jobs
+from shim.audit import Rehearsed
 
-__all__ = ["CarrierReply", "JobsReply", "LocalLine", "Passed"]
+__all__ = ["CarrierReply", "JobsReply", "LocalLine", "Passed", "Receiver", "without_own_jobs"]
+
+_OWN_JOB = f'"{jobs.JOB_PREFIX}'.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +31,35 @@ class JobsReply:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The reply to a client's `human-monitor-command` that QEMU runs itself."""
+    """The reply to a client's `human-monitor-command` that QEMU runs itself. rehearsed: what rewriting would have done."""
 
     session: Session
     trace: Trace
     reason: str
+    rehearsed: Rehearsed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CarrierReply:
-    """The reply to a client's command that carried descriptors. passed: set for a `human-monitor-command`."""
+    """The reply to a client's command that takes descriptors."""
 
     session: Session
-    passed: Passed | None
+
+
+class Receiver(Enum):
+    """Who gets a message that is not for one session alone."""
+
+    EVERYBODY = auto()
+    NOBODY = auto()
+    PROXY = auto()
+
+
+def without_own_jobs(line: bytes, layout: Layout) -> bytes:
+    """Take the shim's jobs out of a reply to `query-jobs`. A reply without any stays as QEMU wrote it."""
+    if _OWN_JOB not in line:
+        return line
+    message = parse(line)
+    if "return" not in message:
+        return line
+    message["return"] = [job for job in message["return"] if not jobs.is_own_job(job["id"])]
+    return layout.spell(message)

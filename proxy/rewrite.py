@@ -8,19 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from proxy.answers import read_reply
 from shim.audit import Action, AuditRecord, Client, SeenEvent, SentCommand
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
-from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.qmp import JSON, Execute, Reply
 
-__all__ = ["Rewrite", "Trace", "read_reply"]
-
-
-def read_reply(message: JSON) -> Reply:
-    """Make a Reply of a decoded answer of QEMU (qmp-spec.rst, "Commands Responses")."""
-    if "return" in message:
-        return ReturnReply(message["return"])
-    error = message["error"]
-    return ErrorReply(error["class"], error["desc"])
+__all__ = ["Rewrite", "Trace"]
 
 
 @dataclass(slots=True)

@@ -5,19 +5,20 @@ method gives the effects that the router has to bring about.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from proxy.answers import Layout, parse
 from proxy.monitor import Clock, Monitor
 from proxy.rewrite import Rewrite, Trace
 from proxy.session import HMPRequest, Session
 from shim import jobs, snapshots
-from shim.audit import Action, AuditRecord, Client
-from shim.plan import Answer, Context, PassThrough, Refusal
-from shim.policy import Policy
+from shim.audit import Action, AuditRecord, Client, Rehearsed
+from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
+from shim.policy import Mode, Policy
 from shim.qmp import JSON, Execute
+from shim.rehearsal import Rehearsal, rehearse
 
 __all__ = ["Done", "Effect", "HandBack", "Rewriter", "Write"]
 
@@ -42,12 +43,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class HandBack:
-    """QEMU is to get the client's own bytes after all."""
+    """QEMU is to get the client's own bytes after all. rehearsed: what would have been done instead, if only observed."""
 
     session: Session
     request: HMPRequest
     trace: Trace
     reason: str
+    rehearsed: Rehearsed | None = None
 
 
 Effect: TypeAlias = Write | Done | HandBack
@@ -76,6 +78,10 @@ class Rewriter:
         # The first one is running.
         self._work: deque[_Work] = deque()
 
+    def set_policy(self, policy: Policy) -> None:
+        """Use another policy for the commands that come from now on."""
+        self._policy = policy
+
     @property
     def is_running(self) -> bool:
         return bool(self._work)
@@ -103,7 +109,10 @@ class Rewriter:
             policy=self._policy,
             cpu_index=request.cpu_index,
         )
-        yield from self._add(_Work(Rewrite(snapshots.plan(request.command, context), trace), session, request))
+        plan: Generator[Step, Replies, Any] = snapshots.plan(request.command, context)
+        if self._policy.mode is Mode.OBSERVE:
+            plan = rehearse(plan, context)
+        yield from self._add(_Work(Rewrite(plan, trace), session, request))
 
     def receive_reply(self, line: bytes) -> Iterator[Effect]:
         """Take QEMU's reply to the oldest of the commands that a Write asked for."""
@@ -152,6 +161,9 @@ class Rewriter:
             yield from self._recovered(work, outcome)
             return
         match outcome:
+            case Rehearsal(decided=decided):
+                work.rewrite.trace.decided = decided
+                yield HandBack(work.session, work.request, work.rewrite.trace, "only observed", Rehearsed.of(outcome))
             case PassThrough(reason):
                 yield HandBack(work.session, work.request, work.rewrite.trace, reason)
             case Answer(text, reason):
@@ -176,6 +188,6 @@ class Rewriter:
             action,
             reason,
             reply=reply,
-            client_gone=work.session is not None and work.session.has_left,
+            client_gone=work.session is not None and work.session.is_gone(),
             now_ns=self._clock.monotonic_ns(),
         )

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import secrets
-import signal
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,16 +10,19 @@ from itertools import count
 
 from proxy import takeover
 from proxy.audit_log import AuditLog
-from proxy.config import Config
+from proxy.config import VMConfig
+from proxy.conversation import Conversation
 from proxy.entrances import Entrances
-from proxy.errors import NotQMPError, UpstreamError
+from proxy.errors import ListenError, NotQMPError, UpstreamError
 from proxy.link import Link
 from proxy.monitor import Clock
+from proxy.pattern_check import check_patterns
 from proxy.stream import End
 from proxy.takeover import TakenOver
 from proxy.upstream import Upstream, backoff_s
 from shim.audit import Client
 from shim.jobs import JOB_PREFIX
+from shim.policy import Policy
 
 __all__ = ["Server"]
 
@@ -36,29 +38,28 @@ _CLOCK = Clock(
 
 def _own_ids() -> Iterator[str]:
     """Give ids for jobs and commands that no other run of the proxy uses."""
-    run = secrets.token_hex(4)
+    run = os.urandom(4).hex()
     return (f"{JOB_PREFIX}{run}-{number}" for number in count(1))
 
 
 class Server:
-    """Serve one VM until SIGINT or SIGTERM. A second signal ends it at once."""
+    """Serve one VM. `run` goes on until `stop` is called, or the only client that can come has left."""
 
-    def __init__(self, config: Config, audit_log: AuditLog | None) -> None:
-        self._config = config
+    def __init__(self, config: VMConfig, audit_log: AuditLog | None) -> None:
+        self.config = config
+        self._policy = config.policy
         self._audit_log = audit_log
         self._ids = _own_ids()
         self._link: Link | None = None
         self._taken_over: TakenOver | None = None
+        self._entrances = Entrances(self._admit)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve. Raises UpstreamError, NotQMPError or ListenError if it cannot begin."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._receive_signal)
-        if self._config.take_over is not None:
-            takeover.restore(self._config.take_over)
-        self._upstream = Upstream(self._config.upstream, name=self._config.name, new_id=self._new_id)
-        self._entrances = Entrances(self._admit)
+        """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin."""
+        if self.config.take_over is not None:
+            takeover.restore(self.config.take_over)
+        self._upstream = Upstream(self.config.upstream, name=self.config.name, new_id=self._new_id)
         try:
             await self._connect_or_stop()
             if not self._stop.is_set():
@@ -66,46 +67,67 @@ class Server:
         finally:
             self._close()
 
-    def _receive_signal(self) -> None:
-        if self._stop.is_set():
-            raise KeyboardInterrupt
+    def stop(self) -> None:
+        """End, when the rewritten command that runs is done."""
         self._stop.set()
+
+    def set_policy(self, policy: Policy) -> None:
+        """Use another policy for the commands that come from now on."""
+        self._policy = policy
+        if self._link is not None:
+            self._link.set_policy(policy)
 
     def _new_id(self) -> str:
         return next(self._ids)
 
     async def _connect_or_stop(self) -> None:
-        """Connect for the first time; where QEMU connects to us, that may take as long as the operator likes."""
-        connecting = asyncio.ensure_future(self._connect())
+        """Connect for the first time, which may take as long as the operator likes."""
+        connecting = asyncio.ensure_future(self._connect_first())
         stopping = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if self._stop.is_set():
-            connecting.cancel()
-            await asyncio.wait((connecting,))
-        else:
-            await connecting
+        try:
+            await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                await connecting
+        finally:
+            for task in (connecting, stopping):
+                task.cancel()
+            await asyncio.wait((connecting, stopping))
 
-    async def _connect(self) -> None:
-        connected = await self._upstream.connect()
+    async def _connect_first(self) -> None:
+        try:
+            conversation = await self._upstream.connect()
+        except (UpstreamError, NotQMPError) as exc:
+            if not self.config.wait:
+                raise
+            _log.warning("%s; waiting for it", exc)
+            await self._reconnect()
+            return
+        try:
+            await check_patterns(conversation, self.config)
+        except BaseException:
+            conversation.close()
+            raise
+        self._begin(conversation)
+
+    def _begin(self, conversation: Conversation) -> None:
         link = Link(
-            connected,
-            self._config.policy,
+            conversation.hand_over(),
+            self._policy,
             new_id=self._new_id,
             clock=_CLOCK,
             audit_log=self._audit_log,
-            client_buffer_bytes=self._config.client_buffer_bytes,
+            client_buffer_bytes=self.config.client_buffer_bytes,
         )
         link.start()
         self._link = link
-        monitor = connected.monitor
-        _log.info("connected to QEMU %s at %s, VM %s", monitor.version, self._config.upstream, monitor.vm)
+        monitor = conversation.monitor
+        _log.info("connected to QEMU %s at %s, VM %s", monitor.version, self.config.upstream, monitor.vm)
 
     async def _serve(self) -> None:
-        self._entrances.open(self._config.listen)
+        self._entrances.open(self.config.listen)
         self._take_over()
         self._entrances.start()
-        for address in (*self._config.listen, *([self._config.take_over] if self._config.take_over else ())):
+        for address in self.config.entrances:
             _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
         async with asyncio.TaskGroup() as group:
             tending = group.create_task(self._tend())
@@ -135,14 +157,16 @@ class Server:
             await asyncio.sleep(delay)
             try:
                 self._take_over_anew()
-                return await self._connect()
-            except (UpstreamError, NotQMPError) as exc:
+                self._begin(await self._upstream.connect())
+            except (UpstreamError, NotQMPError, ListenError) as exc:
                 _log.info("%s", exc)
+            else:
+                return
 
     def _take_over(self) -> None:
-        if self._config.take_over is not None:
-            self._taken_over = takeover.take_over(self._config.take_over)
-            self._upstream.address = takeover.aside_address(self._config.take_over)
+        if self.config.take_over is not None:
+            self._taken_over = takeover.take_over(self.config.take_over)
+            self._upstream.address = takeover.aside_address(self.config.take_over)
             self._entrances.add(self._taken_over.listening)
 
     def _take_over_anew(self) -> None:
@@ -161,7 +185,7 @@ class Server:
             await link.idle.wait()
 
     def _admit(self, end: End, client: Client) -> None:
-        if self._link is None or self._link.lost.is_set():
+        if self._link is None or self._link.lost.is_set() or self._stop.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
         else:
             self._link.add_client(end, client)

@@ -6,8 +6,8 @@ of other clients.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from proxy.answers import Layout
@@ -74,7 +74,6 @@ class HMPRequest:
     command_line: str | None = None
     command: hmp.HMPCommand | None = None
     cpu_index: int | None = None
-    descriptors: Descriptors = ()
 
     @property
     def why_passed(self) -> str:
@@ -108,8 +107,9 @@ class Session:
     `data_to_send` is called.
     """
 
-    def __init__(self, client: Client, monitor: Monitor, layout: Layout) -> None:
+    def __init__(self, client: Client, monitor: Monitor, layout: Layout, is_gone: Callable[[], bool] | None = None) -> None:
         self.client = client
+        self._is_gone = is_gone
         self.is_negotiated = False
         # A command of this client runs that what it sent behind must wait for.
         self.is_busy = False
@@ -127,6 +127,10 @@ class Session:
         self._out_of_band: list[OutOfBand] = []
         self._descriptors: Descriptors = ()
         self._outgoing: list[bytes] = [monitor.greeting]
+
+    def is_gone(self) -> bool:
+        """Tell whether the client will not read what is sent to it."""
+        return self.is_cut or (self.has_left if self._is_gone is None else self._is_gone())
 
     @property
     def is_finished(self) -> bool:
@@ -149,6 +153,12 @@ class Session:
             items = self._divert_out_of_band(items)
         self._inbox.extend(items)
         return dropped
+
+    def count_plain(self, data: bytes) -> int:
+        """Count the commands of `data` if all can go to QEMU as they are, at once; else give 0."""
+        if not self.is_negotiated or self.is_busy or self._inbox or self._descriptors:
+            return 0
+        return self._framer.count_plain(data)
 
     def receive_eof(self) -> None:
         """Note that the client sends no more. Half an object is dropped, as QEMU does."""
@@ -200,7 +210,7 @@ class Session:
             return self._negotiate(item.message)
         command = item.message.get("execute")
         if command == "human-monitor-command" and item.message.keys() <= _ENVELOPE:
-            return replace(_hmp_request(item), descriptors=descriptors)
+            return _hmp_request(item)
         if "exec-oob" in item.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", item.message)
         if command == "query-jobs":

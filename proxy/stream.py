@@ -6,7 +6,9 @@ round trip through mmap and doubles the latency of a small message; here all str
 
 import array
 import asyncio
+import logging
 import os
+import select
 import socket
 import struct
 from collections import deque
@@ -15,10 +17,13 @@ from typing import Protocol, TypeAlias
 
 __all__ = ["Ancillary", "End", "PipeEnd", "SocketEnd", "Stream", "close_descriptors"]
 
+_log = logging.getLogger(__name__)
+
 # One read takes a whole reply to query-qmp-schema (about 200 KiB), so that it goes out in one piece.
 _READ_BYTES = 256 * 1024
 _buffer = bytearray(_READ_BYTES)
 _view = memoryview(_buffer)
+_VIEWS = (_view,)
 # The kernel's own limit for one message (SCM_MAX_FD, unix(7)).
 _MAX_DESCRIPTORS = 253
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
@@ -33,12 +38,13 @@ def close_descriptors(numbers: Sequence[int]) -> None:
 
 
 class End(Protocol):
-    """Our end of a connection, never blocking: read into the shared buffer, and send."""
+    """Our end of a connection, never blocking: read into the shared buffer, send, and see whether anybody is there."""
 
     def read_fd(self) -> int: ...
     def write_fd(self) -> int: ...
     def receive(self) -> tuple[int, tuple[int, ...]]: ...
     def send(self, data: bytes, descriptors: Sequence[int]) -> int: ...
+    def is_peer_gone(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -48,6 +54,7 @@ class SocketEnd:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._recvmsg_into = sock.recvmsg_into
         self._takes_descriptors = sock.family == socket.AF_UNIX
 
     def read_fd(self) -> int:
@@ -58,7 +65,7 @@ class SocketEnd:
     def receive(self) -> tuple[int, tuple[int, ...]]:
         if not self._takes_descriptors:
             return self._sock.recv_into(_buffer), ()
-        count, ancillary, _, _ = self._sock.recvmsg_into((_view,), _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+        count, ancillary, _, _ = self._recvmsg_into(_VIEWS, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
         return count, _descriptors(ancillary) if ancillary else ()
 
     def send(self, data: bytes, descriptors: Sequence[int]) -> int:
@@ -66,6 +73,9 @@ class SocketEnd:
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
             return self._sock.sendmsg([data], [rights])
         return self._sock.send(data)
+
+    def is_peer_gone(self) -> bool:
+        return _is_hung_up(self._sock.fileno())
 
     def close(self) -> None:
         self._sock.close()
@@ -92,6 +102,9 @@ class PipeEnd:
     def send(self, data: bytes, descriptors: Sequence[int]) -> int:
         return os.write(self._write_fd, data)
 
+    def is_peer_gone(self) -> bool:
+        return _is_hung_up(self._write_fd)
+
     def close(self) -> None:
         os.close(self._read_fd)
         os.close(self._write_fd)
@@ -103,6 +116,15 @@ def _descriptors(ancillary: Ancillary) -> tuple[int, ...]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             numbers += [number for (number,) in struct.iter_unpack("i", data[: len(data) // 4 * 4])]
     return tuple(numbers)
+
+
+def _is_hung_up(number: int) -> bool:
+    """Tell a peer that has closed from one that has only shut down its sending side and may still read (poll(2))."""
+    if number < 0:
+        return True
+    poller = select.poll()
+    poller.register(number, 0)
+    return bool(poller.poll(0))
 
 
 class Stream:
@@ -122,26 +144,27 @@ class Stream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = end
+        self._receive = end.receive
         self._on_data = on_data
         self._on_eof = on_eof
         self._on_drained = on_drained
         self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self.unsent_bytes = 0
-        self._is_reading = False
+        self.is_reading = False
         self._is_at_eof = False
         self._is_finishing = False
         self.is_closed = False
 
     def start(self) -> None:
         """Read, or go on reading after `pause`."""
-        if not (self._is_reading or self._is_at_eof or self._is_finishing or self.is_closed):
-            self._is_reading = True
+        if not (self.is_reading or self._is_at_eof or self._is_finishing or self.is_closed):
+            self.is_reading = True
             self._loop.add_reader(self._end.read_fd(), self._read)
 
     def pause(self) -> None:
         """Read no more until `start`: the peer's writes wait in the kernel."""
-        if self._is_reading:
-            self._is_reading = False
+        if self.is_reading:
+            self.is_reading = False
             self._loop.remove_reader(self._end.read_fd())
 
     def write(self, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
@@ -184,15 +207,23 @@ class Stream:
 
     def _read(self) -> None:
         try:
-            count, descriptors = self._end.receive()
+            count, descriptors = self._receive()
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             count, descriptors = 0, ()
         if count:
-            self._on_data(bytes(_view[:count]), descriptors)
+            try:
+                self._on_data(bytes(_view[:count]), descriptors)
+            except Exception:
+                # What is behind this connection is not to be trusted any more, and the others shall go on.
+                _log.exception("a connection is given up")
+                self._end_reading()
             return
         close_descriptors(descriptors)
+        self._end_reading()
+
+    def _end_reading(self) -> None:
         self.pause()
         self._is_at_eof = True
         self._on_eof()
@@ -205,7 +236,8 @@ class Stream:
             return 0
         except OSError:
             sent = len(data)
-        close_descriptors(descriptors)
+        if descriptors:
+            close_descriptors(descriptors)
         return sent
 
     def _write_more(self) -> None:

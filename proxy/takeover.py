@@ -5,6 +5,7 @@ A unix socket stays connectable when its file is renamed. What a proxy that was 
 
 import os
 import socket
+import stat
 from dataclasses import dataclass
 
 from proxy.addresses import UnixAddress, is_answered, listen, unlink_socket
@@ -55,6 +56,8 @@ def restore(address: UnixAddress) -> None:
     aside = aside_address(address).path
     if not os.path.exists(aside):
         return
+    if not stat.S_ISSOCK(os.stat(aside).st_mode):
+        raise ListenError(str(address), f"{aside} is in the way and is no socket; remove it")
     if is_answered(aside):
         if is_answered(address.path):
             raise ListenError(str(address), "another proxy has taken it over; stop it first")

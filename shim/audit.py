@@ -5,15 +5,28 @@ README.md, "The audit log", documents the form member by member. A record is bui
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Self
 
-from shim.plan import Decided
+from shim.plan import Decided, PassThrough
 from shim.policy import NodeChoice
-from shim.qmp import JSON, ErrorReply, Execute, Reply
+from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.rehearsal import Rehearsal
 
-__all__ = ["SCHEMA_VERSION", "Action", "AuditRecord", "Client", "SeenEvent", "SentCommand", "describe_choice", "summarize", "to_json"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Action",
+    "AuditRecord",
+    "Client",
+    "Rehearsed",
+    "SeenEvent",
+    "SentCommand",
+    "describe_choice",
+    "summarize",
+    "to_json",
+]
 
 SCHEMA_VERSION = 1
 # A reply up to this length is kept whole; the graph queries' replies are longer and only counted.
@@ -25,12 +38,14 @@ class Action(StrEnum):
     """What became of the command line.
 
     REWRITTEN: done by snapshot jobs. PASSED: QEMU got the client's own bytes. REFUSED: nothing was run.
-    RECOVERED: no client's command, but a job found after a lost connection, seen to its end.
+    OBSERVED: passed, and noted what would have been done. RECOVERED: no client's command, but a job found after a lost
+    connection, seen to its end.
     """
 
     REWRITTEN = "rewritten"
     PASSED = "passed"
     REFUSED = "refused"
+    OBSERVED = "observed"
     RECOVERED = "recovered"
 
 
@@ -71,6 +86,27 @@ class SeenEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What rewriting would have done. text: the answer, None if QEMU would have got the command. agreed: with QEMU's own."""
+
+    would_send: tuple[Execute, ...]
+    outcome: str
+    text: str | None
+    agreed: bool | None = None
+
+    @classmethod
+    def of(cls, rehearsal: Rehearsal) -> Self:
+        outcome = rehearsal.outcome
+        text = None if isinstance(outcome, PassThrough) else outcome.text
+        return cls(tuple(rehearsal.would_send), outcome.reason, text)
+
+    def compare(self, reply: Reply) -> Self:
+        """Hold it against QEMU's own answer; what QEMU would have answered anyway agrees."""
+        agreed = self.text is None or (isinstance(reply, ReturnReply) and reply.value == self.text)
+        return replace(self, agreed=agreed)
+
+
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
     """One command of a client from its arrival to its answer.
 
@@ -89,6 +125,7 @@ class AuditRecord:
     decided: Decided | None = None
     sent: Sequence[SentCommand] = ()
     events: Sequence[SeenEvent] = ()
+    rehearsed: Rehearsed | None = None
 
     @property
     def stopped_ns(self) -> int:
@@ -121,6 +158,7 @@ def _members(record: AuditRecord) -> dict[str, JSON]:
         "nodes": [] if decided is None else [describe_choice(choice) for choice in decided.choices],
         "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
         "qmp": [_sent(sent) for sent in record.sent],
+        "rehearsed": None if record.rehearsed is None else _rehearsed(record.rehearsed),
         "events": [{"event": event.name, "after_ms": _ms(event.after_ns)} for event in record.events],
         "stopped_ms": _ms(record.stopped_ns),
         "reply": record.reply,
@@ -159,13 +197,22 @@ def _sent(sent: SentCommand) -> dict[str, JSON]:
     return members
 
 
+def _rehearsed(rehearsed: Rehearsed) -> dict[str, JSON]:
+    return {
+        "qmp": [{"execute": command.command, "arguments": dict(command.arguments)} for command in rehearsed.would_send],
+        "outcome": rehearsed.outcome,
+        "text": rehearsed.text,
+        "agreed": rehearsed.agreed,
+    }
+
+
 def _ms(duration_ns: int) -> float:
     return round(duration_ns / _NS_PER_MS, 3)
 
 
 def summarize(members: JSON) -> str:
     """Tell one record (as decoded JSON) to a person: a line with the outcome, then who asked, which disks, which commands."""
-    who = Client(**members["client"])
+    who = Client(**{field.name: members["client"].get(field.name) for field in fields(Client)})
     lines = [
         f"{members['time']}  {members['vm']}  {members['command_line']!r}  {members['action']}: {members['reason']}",
         f"    asked by {who}{', gone since' if members['client_gone'] else ''}",
@@ -177,6 +224,10 @@ def summarize(members: JSON) -> str:
     if vmstate and vmstate["node"]:
         devices = {node["node"]: node["device"] for node in members["nodes"]}
         lines.append(f"    VM state on {devices.get(vmstate['node']) or vmstate['node']}: {vmstate['reason']}")
+    rehearsed = members["rehearsed"]
+    if rehearsed:
+        agreement = "as QEMU did" if rehearsed["agreed"] else "unlike QEMU"
+        lines.append(f"    would have answered {json.dumps(rehearsed['text'])}, {agreement}: {rehearsed['outcome']}")
     for sent in members["qmp"]:
         lines.append(f"    {sent['duration_ms']:9.3f} ms  {sent['execute']} {_outcome(sent)}")
     lines.append(

@@ -84,25 +84,36 @@ class BlockGraph:
     def walked(self) -> Iterator[BlockNode]:
         return (self.nodes[name] for name in self.walk)
 
+    def unvisited(self) -> list[BlockNode]:
+        """Give the writable nodes that stand alone or at the top and that HMP does not look at (QEMU 10.0 leaves some out)."""
+        below = {child for node in self.nodes.values() for child in node.children.values()}
+        walked = set(self.walk)
+        return [
+            node for node in self.nodes.values() if node.name not in below | walked and not node.is_read_only
+        ]
+
     def can_snapshot(self, node: BlockNode) -> bool:
         """Tell whether QEMU could store a snapshot here (block/snapshot.c, bdrv_can_snapshot)."""
         return self.snapshot_holder(node) is not None
 
     def snapshot_holder(self, node: BlockNode) -> BlockNode | None:
-        """Follow filters down to the node whose driver stores snapshots; None where there is none.
+        """Give the node whose driver stores the snapshots of this one; None where there is none."""
+        path = self.snapshot_path(node)
+        return path[-1] if path else None
+
+    def snapshot_path(self, node: BlockNode) -> tuple[BlockNode, ...]:
+        """Give the node, the filters below it, and at the end the node whose driver stores snapshots; () where there is none.
 
         A filter passes a snapshot on only if it has a single data child.
         """
-        seen: set[str] = set()
+        path: list[BlockNode] = []
         current: BlockNode | None = node
-        while current is not None and current.name not in seen:
-            if current.is_read_only:
-                return None
+        while current is not None and current not in path and not current.is_read_only:
+            path.append(current)
             if current.driver in _SNAPSHOT_DRIVERS:
-                return current
-            seen.add(current.name)
+                return tuple(path)
             current = self._only_data_child(current)
-        return None
+        return ()
 
     def _only_data_child(self, node: BlockNode) -> BlockNode | None:
         edge = _PRIMARY_CHILD.get(node.driver, "file")
@@ -164,13 +175,13 @@ def _walk(debug: _Debug, version: QEMUVersion, backends: Mapping[int, Backend]) 
     newest = {debug.roots[backend]: backend for backend in inserted}
     roots = [debug.roots[backend] for backend in inserted if newest[debug.roots[backend]] == backend]
     nodes = list(debug.driver_names)
-    start = _first_unattached(nodes, roots, newest, backends) if version[:2] == (10, 0) else 0
+    start = _first_unattached(debug, nodes, roots, backends) if version[:2] == (10, 0) else 0
     used = debug.has_parent | newest.keys()
     return roots + [node for node in nodes[start:] if node not in used]
 
 
 def _first_unattached(
-    nodes: Sequence[int], roots: Sequence[int], newest: Mapping[int, int], backends: Mapping[int, Backend]
+    debug: _Debug, nodes: Sequence[int], roots: Sequence[int], backends: Mapping[int, Backend]
 ) -> int:
     """Reproduce QEMU 10.0: the walk over monitor-owned nodes goes on behind the last root instead of from the start.
 
@@ -180,11 +191,22 @@ def _first_unattached(
     if not roots:
         return 0
     last = roots[-1]
-    return len(nodes) if backends[newest[last]].device else nodes.index(last) + 1
+    is_drive = any(backends[number].device for number, root in debug.roots.items() if root == last)
+    return len(nodes) if is_drive else nodes.index(last) + 1
+
+
+def _check_types(entry: JSON, types: Mapping[str, type]) -> None:
+    for key, kind in types.items():
+        if not isinstance(entry[key], kind):
+            raise TypeError(f"{key} is {entry[key]!r}")
 
 
 def _read_node(entry: JSON, children: Mapping[str, str], backends: tuple[Backend, ...]) -> BlockNode:
     image = entry["image"]
+    _check_types(entry, {"node-name": str, "drv": str, "file": str, "ro": bool, "encrypted": bool})
+    _check_types(image, {"virtual-size": int})
+    for snapshot in image.get("snapshots", ()):
+        _check_types(snapshot, {"id": str, "name": str, "vm-state-size": int, "date-sec": int})
     return BlockNode(
         name=entry["node-name"],
         driver=entry["drv"],

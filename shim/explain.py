@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shim.audit import describe_choice
-from shim.blockgraph import BlockNode
+from shim.blockgraph import BlockGraph, BlockNode
 from shim.plan import PassThrough, Refusal
 from shim.qmp import JSON, encode
 from shim.rehearsal import Rehearsal
@@ -12,6 +12,7 @@ from shim.render import size_text
 __all__ = ["to_json", "to_text"]
 
 _TITLES = ("", "NODE", "DEVICE", "FORMAT", "SIZE", "WRITABLE", "SNAPSHOTS", "WHY")
+_NOT_ASKED = "QEMU was not asked for its block nodes."
 _QUERIES_ASKED = "Nothing was changed; only queries were sent."
 
 
@@ -25,7 +26,7 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
     choices = {} if decided is None else {choice.node.name: describe_choice(choice) for choice in decided.choices}
     return {
         "command_line": command_line,
-        "nodes": [_node(node) | choices.get(node.name, _unseen(node)) for node in _nodes(rehearsal)],
+        "nodes": [_node(node) | choices.get(node.name, _unseen(node, rehearsal.graph)) for node in _nodes(rehearsal)],
         "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
         "qmp": [{"execute": command.command, "arguments": dict(command.arguments)} for command in rehearsal.would_send],
         "outcome": _outcome(rehearsal),
@@ -36,7 +37,7 @@ def to_text(command_line: str, rehearsal: Rehearsal) -> str:
     """Give the plan as lines for a terminal."""
     plan = to_json(command_line, rehearsal)
     lines = [f"plan of: {command_line}", ""]
-    lines += _table([_row(node) for node in plan["nodes"]])
+    lines += [_NOT_ASKED] if rehearsal.graph is None else _table([_row(node) for node in plan["nodes"]])
     vmstate = plan["vmstate"]
     if vmstate is not None:
         lines += ["", f"VM state: {vmstate['node'] or 'on no node'} ({vmstate['reason']})"]
@@ -66,13 +67,18 @@ def _node(node: BlockNode) -> dict[str, JSON]:
     }
 
 
-def _unseen(node: BlockNode) -> dict[str, JSON]:
+def _unseen(node: BlockNode, graph: BlockGraph | None) -> dict[str, JSON]:
+    reason = "part of another node; HMP does not look at it"
+    if graph is not None and node.name in graph.walk:
+        reason = "nothing was decided about it"
+    elif graph is not None and node in graph.unvisited():
+        reason = "HMP does not look at it"
     return {
         "node": node.name,
         "device": node.device or None,
         "format": node.driver,
         "included": False,
-        "reason": "part of another node; HMP does not look at it",
+        "reason": reason,
     }
 
 
@@ -102,7 +108,7 @@ def _row(node: JSON) -> tuple[str, ...]:
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
-        return ["QEMU was not asked for its block nodes."]
+        return ["There are no block nodes."]
     widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (_TITLES, *rows)]
 
@@ -113,5 +119,8 @@ def _verdict(outcome: JSON) -> str:
             return f"QEMU would get the command as it is: {outcome['reason']}."
         case "refused":
             return f"It would be refused: {outcome['text'].strip()}"
-    text = outcome["text"].strip()
-    return f"The client would get: {text}" if text else 'The client would get "" (success).'
+    text = outcome["text"].replace("\r\n", "\n").strip()
+    if not text:
+        return 'The client would get "" (success).'
+    gap = "\n" if "\n" in text else " "
+    return f"The client would get:{gap}{text}"

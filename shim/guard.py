@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from shim.blockgraph import BlockGraph, BlockNode
 from shim.qmp import QEMUVersion
 
-__all__ = ["against_loadvm", "against_savevm", "below_throttle", "in_old_qemu"]
+__all__ = ["against_loadvm", "against_savevm", "below_throttle", "during_migration"]
 
 _INACTIVE_STATES = frozenset({"inmigrate", "postmigrate"})
 
 
-def in_old_qemu(run_state: str, version: QEMUVersion) -> str | None:
-    """QEMU 5.2 aborts (`bdrv_co_write_req_prepare: Assertion`) when it writes to a disk that a migration has in its hands."""
-    if version < (6, 0) and run_state in _INACTIVE_STATES:
+def during_migration(run_state: str, version: QEMUVersion) -> str | None:
+    """QEMU 5.2 aborts (`bdrv_co_write_req_prepare: Assertion`) when it writes to a disk that a migration has in its hands.
+
+    7.2 reports an error.
+    """
+    if version < (7, 2) and run_state in _INACTIVE_STATES:
         return f"QEMU {version} would crash: the VM is in state {run_state}, and its disks belong to the migration"
     return None
 
@@ -45,10 +48,11 @@ def against_loadvm(devices: Sequence[BlockNode], tag: str, version: QEMUVersion)
 
 
 def below_throttle(graph: BlockGraph, node: BlockNode, version: QEMUVersion) -> BlockNode:
-    """QEMU 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) on a load through a throttle filter; below it they do not."""
-    while node.driver == "throttle" and version >= (8, 0):
-        below = graph.nodes.get(node.children.get("file", ""))
-        if below is None:
-            break
-        node = below
-    return node
+    """Give the node below the lowest throttle filter on the way to the image.
+
+    QEMU 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) on a load through a throttle filter, also below another
+    filter; below all of them they do not.
+    """
+    path = graph.snapshot_path(node) if version >= (8, 0) else ()
+    throttles = [place for place, step in enumerate(path) if step.driver == "throttle"]
+    return path[throttles[-1] + 1] if throttles else node

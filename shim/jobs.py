@@ -24,9 +24,13 @@ class JobResult:
 
 JobPlan: TypeAlias = Generator[Step, Replies, JobResult]
 
-# Wordings that only jobs have. HMP, which picks the devices itself, cannot come to them.
+# Wordings that only jobs have. HMP, which picks devices and ids itself, cannot come to them.
 _NO_DEVICES = "At least one device is required for snapshot"
-_GONE = re.compile(r"(?:No block device node|vmstate block device) '(.*?)'(?: does not exist)?", re.DOTALL)
+_INTERFERENCE = re.compile(
+    r"(No block device node '.*')|(vmstate block device '.*' does not (exist|support snapshots))"
+    r"|(Job ID '.*' already in use)|(Snapshot '.*' already exists in one or more devices)",
+    re.DOTALL,
+)
 
 
 def already_exists(tag: str) -> str:
@@ -40,9 +44,8 @@ def hmp_text(result: JobResult) -> str:
         return ""
     if result.error == _NO_DEVICES:
         return render.error(render.NO_VMSTATE_CANDIDATE)
-    gone = _GONE.fullmatch(result.error)
-    if gone is not None:
-        return render.error(f"block device '{gone[1]}' went away while the snapshot was under way; repeat the command")
+    if _INTERFERENCE.fullmatch(result.error):
+        return render.error("another monitor changed the VM's disks or snapshots meanwhile; repeat the command")
     return render.error(result.error)
 
 

@@ -4,6 +4,7 @@ A pattern is `NAME`, which means a node name or a device, or `KEY:GLOB` with one
 match leads to.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,12 +16,12 @@ from shim.errors import PatternError
 __all__ = ["KEYS", "KINDS", "Pattern", "is_removable", "is_varstore"]
 
 # QEMU's machines own their flash devices, so the QOM path tells: pc and q35 "system.flash1", arm and riscv "virt.flash1".
-_FLASH_PATH = "/machine/*flash[0-9]"
+_FLASH_PATH = re.compile(r"/machine/[^/]*flash\d+")
 
 
 def is_varstore(node: BlockNode) -> bool:
     """Tell whether the node backs a machine's flash, where UEFI firmware keeps its variables."""
-    return any(fnmatchcase(backend.qdev, _FLASH_PATH) for backend in node.backends)
+    return any(_FLASH_PATH.fullmatch(backend.qdev) for backend in node.backends)
 
 
 def is_removable(node: BlockNode) -> bool:
@@ -34,7 +35,7 @@ def _names(node: BlockNode) -> Iterator[str]:
 
 def _devices(node: BlockNode) -> Iterator[str]:
     for backend in node.backends:
-        yield from (name for name in (backend.device, backend.name) if name)
+        yield from (name for name in (backend.device, backend.name, backend.qdev) if name)
 
 
 _VALUES: dict[str, Callable[[BlockNode], Iterator[str]]] = {

@@ -1,19 +1,16 @@
-"""Which nodes of HMP's set a command takes, which of them gets the VM state, and why.
+"""Which nodes a command takes, which of them gets the VM state, and why.
 
-The policy decides about nodes; it neither knows QMP commands nor what a plan does with its choice.
+It starts from HMP's set. The policy decides about nodes; it neither knows QMP commands nor what a plan does with its choice.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from shim.blockgraph import BlockGraph, BlockNode
+from shim.patterns import Pattern, is_removable, is_varstore
 
-__all__ = ["NodeChoice", "Policy", "PolicyKind", "Selection", "is_varstore", "select"]
-
-# QEMU's machines own their flash devices, so the QOM path tells: pc and q35 "system.flash1", arm and riscv "virt.flash1".
-_FLASH_PATH = re.compile(r"/machine/[^/]*flash\d+")
+__all__ = ["Mode", "NodeChoice", "Overwrite", "Policy", "PolicyKind", "Selection", "select", "unmatched"]
 
 
 class PolicyKind(StrEnum):
@@ -21,25 +18,45 @@ class PolicyKind(StrEnum):
     HMP = "hmp"
 
 
+class Overwrite(StrEnum):
+    """What a savevm does whose tag exists: as HMP does, or not."""
+
+    REPLACE = "replace"
+    REFUSE = "refuse"
+
+
+class Mode(StrEnum):
+    """REWRITE snapshot commands; OBSERVE only what rewriting would do; ENFORCE that nothing else of HMP is used."""
+
+    REWRITE = "rewrite"
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the operator wants.
 
     kind: AUTO leaves a UEFI varstore out of the way; HMP takes exactly what QEMU's HMP commands take.
-    vmstate: the node or device that gets the VM state; None lets the kind decide.
-    exclude: nodes or devices, by name, that no snapshot takes.
+    vmstate: the first pattern that a fitting node matches says which one gets the VM state; () lets the kind decide.
+    include, exclude: nodes that are taken, or not, whatever the kind says; exclude wins.
     guard: refuse what is known to crash the connected QEMU.
+    allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
     """
 
     kind: PolicyKind = PolicyKind.AUTO
-    vmstate: str | None = None
-    exclude: frozenset[str] = frozenset()
+    vmstate: tuple[Pattern, ...] = ()
+    include: tuple[Pattern, ...] = ()
+    exclude: tuple[Pattern, ...] = ()
+    overwrite: Overwrite = Overwrite.REPLACE
     guard: bool = True
+    mode: Mode = Mode.REWRITE
+    allow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class NodeChoice:
-    """One node of the walk: taken or not, and why, in words for the audit."""
+    """One node: taken or not, and why, in words for the audit."""
 
     node: BlockNode
     included: bool
@@ -50,8 +67,8 @@ class NodeChoice:
 class Selection:
     """What the policy chose on one block graph.
 
-    vmstate: None where no node that the policy takes can hold the VM state.
-    missing_vmstate: the configured name, where no such node is taken or it cannot hold the state.
+    choices: all nodes of HMP's walk, and those that the policy adds. vmstate: None where no taken node is to hold the VM state.
+    missing_vmstate: the configured patterns, where they match no taken node that can hold it.
     is_hmps_choice: HMP itself would take the same nodes and the same vmstate.
     """
 
@@ -66,52 +83,67 @@ class Selection:
         return tuple(choice.node for choice in self.choices if choice.included)
 
 
-def is_varstore(node: BlockNode) -> bool:
-    """Tell whether the node backs a machine's flash, where UEFI firmware keeps its variables."""
-    return any(_FLASH_PATH.fullmatch(backend.qdev) for backend in node.backends)
+def unmatched(policy: Policy, graph: BlockGraph) -> list[Pattern]:
+    """Give the patterns that no node matches: at start, most likely a slip of the pen."""
+    patterns = (*policy.vmstate, *policy.include, *policy.exclude)
+    return [pattern for pattern in patterns if not _matching([pattern], graph, graph.nodes.values())]
 
 
-def is_removable(node: BlockNode) -> bool:
-    return any(backend.is_removable for backend in node.backends)
+def select(graph: BlockGraph, policy: Policy) -> Selection:
+    """Apply the policy to the graph as it is now."""
+    choices = tuple(_choose(graph, policy))
+    included = [choice.node for choice in choices if choice.included]
+    able = [node for node in included if graph.can_snapshot(node)]
+    vmstate, reason = _vmstate(graph, policy, able)
+    hmps_set = graph.hmp_set()
+    hmps_vmstate = next(filter(graph.can_snapshot, hmps_set), None)
+    wanted = ", ".join(map(str, policy.vmstate))
+    return Selection(
+        choices,
+        vmstate,
+        reason,
+        missing_vmstate=wanted if wanted and vmstate is None and able else None,
+        is_hmps_choice=tuple(included) == hmps_set and vmstate is hmps_vmstate,
+    )
 
 
-def answers_to(node: BlockNode, name: str) -> bool:
-    """Tell whether an operator who writes this name means the node: its node name or one of its devices'."""
-    return name == node.name or any(name in (backend.device, backend.name) for backend in node.backends if name)
+def _matching(patterns: Sequence[Pattern], graph: BlockGraph, nodes: Iterable[BlockNode]) -> list[BlockNode]:
+    return [node for node in nodes if any(pattern.matches(graph, node) for pattern in patterns)]
 
 
 def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
     for node in graph.walked():
-        if node.is_read_only:
-            yield NodeChoice(node, False, "read-only")
-        elif policy.kind is PolicyKind.HMP:
-            yield NodeChoice(node, True, "HMP takes every writable disk")
-        elif any(answers_to(node, name) for name in policy.exclude):
-            yield NodeChoice(node, False, "excluded by the configuration")
-        elif not is_varstore(node):
-            yield NodeChoice(node, True, "writable disk")
-        elif graph.can_snapshot(node):
-            yield NodeChoice(node, True, "varstore that can hold a snapshot")
-        else:
-            yield NodeChoice(node, False, f"varstore of format {node.driver}, which cannot hold a snapshot")
+        yield _judge(graph, policy, node)
+    for node in _matching(policy.include, graph, graph.unvisited()):
+        yield NodeChoice(node, True, "included by the configuration, although HMP does not look at it")
 
 
-def _first(nodes: list[BlockNode], wanted: Callable[[BlockNode], bool]) -> BlockNode | None:
-    return next((node for node in nodes if wanted(node)), None)
+def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
+    if node.is_read_only:
+        return NodeChoice(node, False, "read-only")
+    if policy.kind is PolicyKind.HMP:
+        return NodeChoice(node, True, "HMP takes every writable disk")
+    if _matching(policy.exclude, graph, [node]):
+        return NodeChoice(node, False, "excluded by the configuration")
+    if _matching(policy.include, graph, [node]):
+        return NodeChoice(node, True, "included by the configuration")
+    if not is_varstore(node):
+        return NodeChoice(node, True, "writable disk")
+    if graph.can_snapshot(node):
+        return NodeChoice(node, True, "varstore that can hold a snapshot")
+    return NodeChoice(node, False, f"varstore of format {node.driver}, which cannot hold a snapshot")
 
 
-def _vmstate(policy: Policy, able: list[BlockNode]) -> tuple[BlockNode | None, str]:
+def _vmstate(graph: BlockGraph, policy: Policy, able: list[BlockNode]) -> tuple[BlockNode | None, str]:
     """Choose among the nodes that can hold the VM state, given in HMP's order."""
     if not able:
         return None, "no disk can hold the VM state"
-    if policy.vmstate is not None:
-        name = policy.vmstate
-        node = _first(able, lambda node: answers_to(node, name))
-        return node, "named by the configuration" if node else f"the configuration names '{name}', which cannot hold it"
+    if policy.vmstate:
+        return _configured(graph, policy, able)
     if policy.kind is PolicyKind.HMP:
         return able[0], "HMP's choice: the first disk that can hold a snapshot"
     disks = [node for node in able if not is_varstore(node)]
-    fixed = _first(disks, lambda node: not is_removable(node))
+    fixed = next((node for node in disks if not is_removable(node)), None)
     if fixed is able[0]:
         return fixed, "HMP's choice: the first disk that can hold a snapshot"
     if fixed is not None:
@@ -121,23 +153,15 @@ def _vmstate(policy: Policy, able: list[BlockNode]) -> tuple[BlockNode | None, s
     return None, "only a varstore could hold the VM state, and it never does"
 
 
+def _configured(graph: BlockGraph, policy: Policy, able: list[BlockNode]) -> tuple[BlockNode | None, str]:
+    for pattern in policy.vmstate:
+        found = _matching([pattern], graph, able)
+        if found:
+            return found[0], "named by the configuration"
+    names = ", ".join(f"'{pattern}'" for pattern in policy.vmstate)
+    return None, f"the configuration names {names}, which no disk that can hold it matches"
+
+
 def _shunned(node: BlockNode) -> str:
     kind = "varstore" if is_varstore(node) else "removable disk"
     return f"the {kind} '{node.label}', so loading by QEMU itself (-loadvm) finds no VM state there"
-
-
-def select(graph: BlockGraph, policy: Policy) -> Selection:
-    """Apply the policy to the graph as it is now."""
-    choices = tuple(_choose(graph, policy))
-    included = [choice.node for choice in choices if choice.included]
-    able = [node for node in included if graph.can_snapshot(node)]
-    vmstate, reason = _vmstate(policy, able)
-    hmps_set = graph.hmp_set()
-    hmps_vmstate = _first(list(hmps_set), graph.can_snapshot)
-    return Selection(
-        choices,
-        vmstate,
-        reason,
-        missing_vmstate=policy.vmstate if vmstate is None and able else None,
-        is_hmps_choice=tuple(included) == hmps_set and vmstate is hmps_vmstate,
-    )

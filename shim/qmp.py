@@ -76,6 +76,12 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{code:04X}"
 
 
+def _key(key: JSON) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"not a JSON object's key: {key!r}")
+    return encode(key)
+
+
 def encode(value: JSON, *, compact: bool = False) -> str:
     """Spell a JSON value as QEMU's json-writer does: ASCII, upper-case hex, `%.17g`, a blank behind `:` and `,`.
 
@@ -98,7 +104,7 @@ def encode(value: JSON, *, compact: bool = False) -> str:
         case list() | tuple():
             return "[" + comma.join(encode(item, compact=compact) for item in value) + "]"
         case Mapping():
-            members = (f"{encode(key)}{colon}{encode(item, compact=compact)}" for key, item in value.items())
+            members = (f"{_key(key)}{colon}{encode(item, compact=compact)}" for key, item in value.items())
             return "{" + comma.join(members) + "}"
     raise TypeError(f"not a JSON value: {type(value).__name__}")
 
@@ -108,7 +114,7 @@ def encode_pretty(value: JSON, depth: int = 0) -> str:
     outer, inner = "\r\n" + 4 * depth * " ", "\r\n" + 4 * (depth + 1) * " "
     match value:
         case Mapping():
-            items = [f"{encode(key)}: {encode_pretty(item, depth + 1)}" for key, item in value.items()]
+            items = [f"{_key(key)}: {encode_pretty(item, depth + 1)}" for key, item in value.items()]
             opening, closing = "{}"
         case list() | tuple():
             items = [encode_pretty(item, depth + 1) for item in value]

@@ -114,9 +114,12 @@ _INFO = dict(
         _info("migrate_parameters", "query-migrate-parameters"),
         _info("name", "query-name"),
         _info("numa", "x-query-numa", note="unstable"),
+        _info("opcount", "x-query-opcount", note="unstable"),
         _info("pci", "query-pci"),
+        _info("profile", "x-query-profile", note="unstable"),
         _info("qom-tree", "qom-list"),
         _info("ramblock", "x-query-ramblock", note="unstable"),
+        _info("rdma", "x-query-rdma", note="unstable"),
         _info("replay", "query-replay"),
         _info("rocker", "query-rocker"),
         _info("rocker-of-dpa-flows", "query-rocker-of-dpa-flows"),
@@ -145,7 +148,7 @@ _INFO = dict(
     )
 ) | _none(
     *(f"info {topic}" for topic in ("capture", "history", "lapic", "mem", "mtree", "network", "pic", "qdm", "qtree")),
-    *(f"info {topic}" for topic in ("registers", "sync-profile", "tlb", "usbhost", "usernet", "via", "profile", "opcount")),
+    *(f"info {topic}" for topic in ("registers", "sync-profile", "tlb", "usbhost", "usernet", "via")),
 )
 
 REPLACEMENTS = _SNAPSHOTS | _ACTIONS | _INFO

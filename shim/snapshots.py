@@ -15,7 +15,7 @@ from shim.blockgraph import BlockGraph, BlockNode, read_graph
 from shim.errors import UnreadableReply
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
 from shim.plan import Answer, Context, Decided, PassThrough, Plan, Refusal, Replies, Run, Step
-from shim.policy import NodeChoice, PolicyKind, Selection, select
+from shim.policy import NodeChoice, Overwrite, PolicyKind, Selection, select
 from shim.qmp import JSON, Execute, Reply, ReturnReply
 
 __all__ = ["plan"]
@@ -29,6 +29,10 @@ def plan(command: HMPCommand, context: Context) -> Plan:
         if not context.commands >= _JOB_COMMANDS:
             return (yield from _leave_to_old_qemu(command, context))
         survey = yield from _look_around(context, asks_migration=isinstance(command, SaveVM))
+        if context.policy.guard and isinstance(command, SaveVM | LoadVM):
+            danger = guard.during_migration(survey.run_state, context.version)
+            if danger:
+                return _refuse(danger)
         match command:
             case SaveVM(tag):
                 return (yield from _savevm(tag, survey, context))
@@ -56,13 +60,20 @@ class _GiveWay(Exception):
 class _Survey:
     graph: BlockGraph
     selection: Selection
+    run_state: str
     migration_is_blocked: bool
+
+    @property
+    def scope(self) -> tuple[BlockNode, ...]:
+        """HMP's set, and what the policy adds to it."""
+        hmp_set = self.graph.hmp_set()
+        return (*hmp_set, *(node for node in self.selection.included if node not in hmp_set))
 
 
 def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
     if context.policy.guard and isinstance(command, SaveVM | LoadVM):
         (status,) = yield Run((Execute("query-status"),))
-        danger = guard.in_old_qemu(_value(status)["status"], context.version)
+        danger = guard.during_migration(_value(status)["status"], context.version)
         if danger:
             return _refuse(danger)
     raise _GiveWay(f"QEMU {context.version} has no snapshot jobs")
@@ -75,7 +86,8 @@ def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
 
 def _look_around(context: Context, *, asks_migration: bool) -> Generator[Step, Replies, _Survey]:
     """Ask all at once, so that it costs one round trip."""
-    names = ["query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"]
+    # query-jobs is asked for because it is refused in preconfig, as the jobs are; query-status then says "prelaunch".
+    names = ["query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"]
     names += ["query-cpus-fast"] if context.cpu_index is not None else []
     names += ["query-migrate"] if asks_migration else []
     arguments = {"query-named-block-nodes": {"flat": True}}
@@ -84,8 +96,6 @@ def _look_around(context: Context, *, asks_migration: bool) -> Generator[Step, R
 
 
 def _read_survey(values: dict[str, JSON], context: Context) -> _Survey:
-    if values["query-status"]["status"] == "preconfig":
-        raise _GiveWay("QEMU is not configured yet")
     cpus = values.get("query-cpus-fast")
     if cpus is not None and context.cpu_index not in [cpu["cpu-index"] for cpu in cpus]:
         raise _GiveWay("there is no such cpu-index")
@@ -97,7 +107,7 @@ def _read_survey(values: dict[str, JSON], context: Context) -> _Survey:
     if not graph.hmp_set():
         raise _GiveWay("there is no writable disk")
     blocked = bool(values.get("query-migrate", {}).get("blocked-reasons"))
-    return _Survey(graph, select(graph, context.policy), blocked)
+    return _Survey(graph, select(graph, context.policy), values["query-status"]["status"], blocked)
 
 
 def _value(reply: Reply) -> JSON:
@@ -121,15 +131,19 @@ def _savevm(wanted: str | None, survey: _Survey, context: Context) -> Plan:
         return Answer(render.error(render.NO_VMSTATE_CANDIDATE), selection.vmstate_reason)
     # Where a disk cannot snapshot, any node serves as vmstate: QEMU looks at the disks first and gives HMP's own error.
     vmstate = selection.vmstate or included[0]
-    danger = context.policy.guard and guard.against_savevm(graph, vmstate, context.version)
-    if danger:
-        return _refuse(danger)
-    tag = wanted if wanted is not None else _free_name(graph, context)
+    # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is written.
+    if context.policy.guard and not survey.migration_is_blocked and all(map(graph.can_snapshot, included)):
+        danger = guard.against_savevm(graph, vmstate, context.version)
+        if danger:
+            return _refuse(danger)
+    tag = wanted if wanted is not None else _free_name(survey, context)
 
     def save() -> jobs.JobPlan:
         return jobs.save(context.new_job_id(), tag, vmstate.name, _names(included))
 
-    replaced = _holders(graph, tag)
+    replaced = _holders(survey, tag)
+    if replaced and context.policy.overwrite is Overwrite.REFUSE:
+        return _refuse(f"snapshot '{tag}' exists on '{replaced[0].label}' and may not be replaced; delvm it first")
     if replaced:
         # Deleting is safe only when nothing but the old snapshot is in the way of the new one. snapshot-save tells, if all
         # disks have the tag; if some have it, it would add a second one, and a blocked migration is all it would find.
@@ -143,14 +157,14 @@ def _savevm(wanted: str | None, survey: _Survey, context: Context) -> Plan:
     return _answer((yield from save()))
 
 
-def _free_name(graph: BlockGraph, context: Context) -> str:
+def _free_name(survey: _Survey, context: Context) -> str:
     """Name the snapshot as HMP does, by the local time; if that second is taken, by the next one that is free.
 
     HMP would make a second snapshot of the same name, which neither can be loaded safely.
     """
     for seconds in count():
         name = f"vm-{context.now + timedelta(seconds=seconds):%Y%m%d%H%M%S}"
-        if not _holders(graph, name):
+        if not _holders(survey, name):
             return name
     raise AssertionError("count() does not end")
 
@@ -160,7 +174,7 @@ def _delete_all(
 ) -> jobs.JobPlan:
     """Delete every snapshot of the tag, one of each node a round."""
     # The first round names the whole set: snapshot-delete looks first whether all of it can snapshot, as savevm does.
-    targets = _union(included, replaced)
+    targets = list({node.name: node for node in (*included, *replaced)}.values())
     result = jobs.JobResult(None)
     for left in range(max(node.count(tag) for node in replaced)):
         names = _names(node for node in targets if node.count(tag) > left or left == 0)
@@ -177,12 +191,12 @@ def _delete_all(
 
 def _loadvm(tag: str, survey: _Survey, context: Context) -> Plan:
     graph, selection = survey.graph, survey.selection
-    devices = _tagged_or_included(graph, selection, tag)
+    devices = _tagged_or_included(survey, tag)
     vmstate, reason = _vmstate_to_load(graph, selection, devices, tag)
     yield Decided(_explain(selection, devices), _name(vmstate), reason)
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
-        danger = _duplicate(devices, tag) or (
+        danger = _duplicate(graph, devices, tag) or (
             context.policy.guard and guard.against_loadvm(devices, tag, context.version)
         )
         if danger:
@@ -207,17 +221,20 @@ def _vmstate_to_load(
     return fallback, f"no disk holds a VM state of '{tag}'"
 
 
-def _duplicate(devices: Sequence[BlockNode], tag: str) -> str | None:
-    """Say why a tag that a disk has twice is not loaded: QEMU would revert that disk to the older one and report success."""
-    twice = [node for node in devices if node.count(tag) > 1]
-    if not twice:
-        return None
-    node = twice[0]
-    return (
-        f"'{node.label}' has {node.count(tag)} snapshots named '{tag}', and loading would silently take the oldest. "
-        f"Remove the older ones (QMP snapshot-delete with tag '{tag}' and devices ['{node.name}'] removes the oldest), "
-        f"or replace them all with savevm"
-    )
+def _duplicate(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
+    """Say why a tag that a disk has twice is not loaded: QEMU would revert that disk to the older one and report success.
+
+    Nodes that lead to the same image get a snapshot each from one savevm; those are alike.
+    """
+    images = [_name(graph.snapshot_holder(node)) for node in devices]
+    for node, image in zip(devices, images, strict=True):
+        if node.count(tag) > images.count(image):
+            return (
+                f"'{node.label}' has {node.count(tag)} snapshots named '{tag}', and loading would silently take the oldest. "
+                f"Remove the older ones (QMP snapshot-delete with tag '{tag}' and devices ['{node.name}'] removes the "
+                f"oldest), or replace them all with savevm"
+            )
+    return None
 
 
 def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Context) -> list[str]:
@@ -233,7 +250,7 @@ def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Co
 
 
 def _delvm(tag: str, survey: _Survey, context: Context) -> Plan:
-    devices = _tagged_or_included(survey.graph, survey.selection, tag)
+    devices = _tagged_or_included(survey, tag)
     yield Decided(_explain(survey.selection, devices), None, "delvm needs none")
     if not devices:
         return Answer("", "no disk can have the snapshot")
@@ -241,18 +258,20 @@ def _delvm(tag: str, survey: _Survey, context: Context) -> Plan:
 
 
 def _info_snapshots(survey: _Survey, context: Context) -> Plan:
-    graph, selection = survey.graph, survey.selection
+    selection = survey.selection
     yield Decided(selection.choices, _name(selection.vmstate), selection.vmstate_reason)
     if selection.is_hmps_choice or context.policy.kind is PolicyKind.HMP:
         return PassThrough("the policy chooses what HMP chooses")
-    if selection.vmstate is None:
+    # A configured vmstate that is not there today must not hide what was saved before.
+    listed = selection.vmstate or next(filter(survey.graph.can_snapshot, selection.included), None)
+    if listed is None:
         return Answer(render.no_vmstate_candidate(context.version), selection.vmstate_reason)
-    shown = [_row(snapshot.name, snapshot, selection) for snapshot in selection.vmstate.snapshots]
+    shown = [_row(snapshot.name, snapshot, selection) for snapshot in listed.snapshots]
     shown = [row for row in shown if all(node.count(row.name) for node in selection.included)]
     names = {row.name for row in shown}
     partial = [
         (node.device, rest)
-        for node in graph.hmp_set()
+        for node in survey.scope
         if (rest := [snapshot for snapshot in node.snapshots if snapshot.name not in names])
     ]
     text = render.snapshot_table(
@@ -282,20 +301,14 @@ def _refuse(danger: str) -> Refusal:
     return Refusal(render.error(danger), danger)
 
 
-def _holders(graph: BlockGraph, tag: str) -> list[BlockNode]:
+def _holders(survey: _Survey, tag: str) -> list[BlockNode]:
     """Find the tag wherever HMP would: also on a disk that the policy leaves out, so that none is left behind there."""
-    return [node for node in graph.hmp_set() if node.count(tag) and graph.can_snapshot(node)]
+    return [node for node in survey.scope if node.count(tag) and survey.graph.can_snapshot(node)]
 
 
-def _tagged_or_included(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNode]:
-    return _union(selection.included, _holders(graph, tag), order=graph.hmp_set())
-
-
-def _union(
-    first: Iterable[BlockNode], second: Iterable[BlockNode], *, order: Sequence[BlockNode] | None = None
-) -> list[BlockNode]:
-    members = {node.name: node for node in (*first, *second)}
-    return list(members.values()) if order is None else [node for node in order if node.name in members]
+def _tagged_or_included(survey: _Survey, tag: str) -> list[BlockNode]:
+    wanted = set(_names((*survey.selection.included, *_holders(survey, tag))))
+    return [node for node in survey.scope if node.name in wanted]
 
 
 def _explain(selection: Selection, devices: Sequence[BlockNode]) -> tuple[NodeChoice, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shim.blockgraph import BlockGraph, BlockNode, read_graph
+from shim.patterns import Pattern
 from shim.qmp import QEMUVersion
 from tests import fake_block
 from tests.fake_block import Backend, Node, Snapshot, disk, two_disks, uefi_vm
@@ -28,6 +29,7 @@ __all__ = [
     "disk",
     "drive",
     "names",
+    "patterns",
     "rows",
     "two_disks",
     "uefi_vm",
@@ -95,3 +97,8 @@ def rows(*tags: str, vm_state: bool = False, first_id: int = 1) -> list[Snapshot
 
 def names(nodes: Sequence[BlockNode]) -> list[str]:
     return [node.name for node in nodes]
+
+
+def patterns(*texts: str) -> tuple[Pattern, ...]:
+    """Read patterns as a configuration does."""
+    return tuple(map(Pattern.parse, texts))

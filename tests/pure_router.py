@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from proxy.answers import layout_of
 from proxy.monitor import Clock, Monitor
-from proxy.router import Router, Segment
+from proxy.outbox import Segment
+from proxy.router import Router
 from proxy.session import Session
 from shim.audit import AuditRecord, Client
 from shim.jobs import JOB_PREFIX
@@ -203,16 +204,16 @@ class Desk:
 
     def take(self) -> None:
         """Do what a driver does after each call."""
-        for record in self.router.records_to_write():
+        for record in self.router.outbox.records_to_write():
             self.order.append("record")
             self.records.append(record)
-        self.to_qemu += self.router.segments_to_qemu()
-        for session in self.router.sessions_to_flush():
+        self.to_qemu += self.router.outbox.segments_to_qemu()
+        for session in self.router.outbox.sessions_to_flush():
             data = session.data_to_send()
             if data:
                 self.order.append("answer")
             self.said[session] += data
-        self.closed += self.router.descriptors_to_close()
+        self.closed += self.router.outbox.descriptors_to_close()
 
     def written(self) -> bytes:
         """Take what was written to QEMU."""

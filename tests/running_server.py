@@ -19,9 +19,8 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from proxy.addresses import is_answered
-from proxy.audit_log import AuditLog
-from proxy.config import parse_command_line
-from proxy.server import Server
+from proxy.command_line import ServeInvocation, parse_command_line
+from proxy.daemon import Daemon
 from tests.raw_client import DEADLINE_S, Address, RawClient
 
 __all__ = ["RunningServer", "answering", "bound", "connected", "exists", "in_thread", "proxy_ends", "serving", "talk", "until"]
@@ -71,14 +70,13 @@ class RunningServer:
         self.path = str(self.folder / "legacy.sock")
         self.audit_path = str(self.folder / "audit.jsonl") if audit is None else audit
         arguments = ["--upstream", upstream, "--listen", f"unix:{self.path}", "--audit", self.audit_path, *options]
-        self._config = parse_command_line(arguments)
-        self._audit_log: AuditLog | None = None
+        invocation = parse_command_line(arguments)
+        assert isinstance(invocation, ServeInvocation)
+        self._invocation = invocation
         self.task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._audit_log = AuditLog(self.audit_path)
-        self.server = Server(self._config, self._audit_log)
-        self.task = asyncio.create_task(self.server.run(), name="Server")
+        self.task = asyncio.create_task(Daemon(self._invocation).run(), name="Daemon")
         try:
             await until(lambda: self.has_ended or is_answered(self.path))
             if self.has_ended:
@@ -118,9 +116,6 @@ class RunningServer:
                 await self.task
 
     def _clean_up(self) -> None:
-        if self._audit_log is not None:
-            self._audit_log.close()
-            self._audit_log = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -83,6 +83,7 @@ def survey(
 ) -> Exchange:
     """Expect the survey of a machine: one round trip. saves: it is savevm's. fail: this query is refused."""
     commands: list[tuple[str, dict[str, Any], Any]] = [
+        ("query-jobs", {}, []),
         ("query-status", {}, {"running": status == "running", "status": status}),
         ("query-block", {}, machine.query_block()),
         ("query-named-block-nodes", {"flat": True}, machine.query_named_block_nodes()),

@@ -88,6 +88,7 @@ def test_every_member_of_a_record() -> None:
             {"execute": "query-jobs", "arguments": {}, "duration_ms": 1.235, "error": {"class": "GenericError", "desc": "no"}},
             {"execute": "job-dismiss", "arguments": {"id": "hmpshim-1"}, "duration_ms": 0.0, "lost": True},
         ],
+        "rehearsed": None,
         "events": [{"event": "STOP", "after_ms": 5.0}, {"event": "RESUME", "after_ms": 30.0}],
         "stopped_ms": 25.0,
         "reply": {"return": "", "id": "x"},
@@ -117,6 +118,7 @@ def test_types_are_the_same_for_every_action(action: Action) -> None:
         "nodes": list,
         "vmstate": type(None),
         "qmp": list,
+        "rehearsed": type(None),
         "events": list,
         "stopped_ms": float,
         "reply": dict,
@@ -127,7 +129,7 @@ def test_types_are_the_same_for_every_action(action: Action) -> None:
 
 
 def test_actions_have_these_words() -> None:
-    assert [action.value for action in Action] == ["rewritten", "passed", "refused", "recovered"]
+    assert [action.value for action in Action] == ["rewritten", "passed", "refused", "observed", "recovered"]
 
 
 def test_recovered_job_has_neither_client_nor_command_nor_reply() -> None:

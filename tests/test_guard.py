@@ -14,19 +14,19 @@ THROTTLE = Machine([*disk("low"), Node("top", "throttle", device="", qdev=VIRTIO
 
 @pytest.mark.parametrize("state", ["inmigrate", "postmigrate"])
 def test_disks_in_a_migrations_hands_crash_5_2(state: str) -> None:
-    assert guard.in_old_qemu(state, V5_2) == (
+    assert guard.during_migration(state, V5_2) == (
         f"QEMU 5.2.0 would crash: the VM is in state {state}, and its disks belong to the migration"
     )
 
 
 @pytest.mark.parametrize("state", ["running", "paused", "prelaunch", "shutdown", "preconfig", "finish-migrate"])
 def test_other_states_of_5_2_are_no_danger(state: str) -> None:
-    assert guard.in_old_qemu(state, V5_2) is None
+    assert guard.during_migration(state, V5_2) is None
 
 
 @pytest.mark.parametrize("version", [V7_2, V10_0, V11_1], ids=str)
 def test_from_7_2_qemu_reports_a_migrations_disks_itself(version: QEMUVersion) -> None:
-    assert guard.in_old_qemu("inmigrate", version) is None
+    assert guard.during_migration("inmigrate", version) is None
 
 
 @pytest.mark.parametrize("version", [V7_2, V10_0, V11_1], ids=str)

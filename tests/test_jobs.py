@@ -99,11 +99,11 @@ def test_jobs_that_cannot_be_listed_leave_the_result_unknown() -> None:
         ("At least one device is required for snapshot", "Error: no block device can store vmstate for snapshot\r\n"),
         (
             "No block device node 'd1'",
-            "Error: block device 'd1' went away while the snapshot was under way; repeat the command\r\n",
+            "Error: another monitor changed the VM's disks or snapshots meanwhile; repeat the command\r\n",
         ),
         (
             "vmstate block device 'it's\n' does not exist",
-            "Error: block device 'it's\r\n' went away while the snapshot was under way; repeat the command\r\n",
+            "Error: another monitor changed the VM's disks or snapshots meanwhile; repeat the command\r\n",
         ),
     ],
 )

@@ -35,4 +35,4 @@ def test_steps_and_outcomes_cannot_be_changed(value: object) -> None:
 def test_context_has_the_default_policy_and_no_cpu() -> None:
     context = Context(V7_2, frozenset(), lambda: "job", datetime(2026, 1, 1), datetime.fromtimestamp)
     assert context.cpu_index is None
-    assert context.policy == Policy(PolicyKind.AUTO, vmstate=None, exclude=frozenset(), guard=True)
+    assert context.policy == Policy(PolicyKind.AUTO, vmstate=(), exclude=(), guard=True)

@@ -3,8 +3,9 @@
 import pytest
 
 from shim.blockgraph import BlockGraph
-from shim.policy import NodeChoice, Policy, PolicyKind, Selection, answers_to, is_removable, is_varstore, select
-from tests.graphs import VIRTIO, Backend, Machine, Node, disk, drive, names, uefi_vm
+from shim.patterns import is_removable, is_varstore
+from shim.policy import NodeChoice, Policy, PolicyKind, Selection, select, unmatched
+from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, drive, names, patterns, uefi_vm
 
 HMP = PolicyKind.HMP
 FLASH_1 = "/machine/system.flash1"
@@ -81,31 +82,31 @@ def test_raw_data_disk_stays_in() -> None:
 
 def test_read_only_disk_is_skipped_by_every_policy() -> None:
     nodes = [*disk("iso", "raw", device="cd0", ro=True), *drive("sys", "d0", VIRTIO[0])]
-    for policy in (Policy(), Policy(HMP), Policy(exclude=frozenset({"iso"}))):
+    for policy in (Policy(), Policy(HMP), Policy(exclude=patterns("iso"))):
         assert reasons(choose(Machine(nodes), policy))["iso"] == (False, "read-only")
 
 
 @pytest.mark.parametrize("name", ["data", "d1"])
 def test_excluded_disk_is_skipped(name: str) -> None:
-    selection = choose(RAW_DATA, Policy(exclude=frozenset({name})))
+    selection = choose(RAW_DATA, Policy(exclude=patterns(name)))
     assert reasons(selection)["data"] == (False, "excluded by the configuration")
     assert names(selection.included) == ["sys"]
     assert not selection.is_hmps_choice
 
 
-@pytest.mark.parametrize("name", ["dat", "DATA", "", "d1-file", "data-file", "other"])
+@pytest.mark.parametrize("name", ["dat", "DATA", "d1-file", "data-file", "other"])
 def test_exclusion_of_another_name_excludes_nothing(name: str) -> None:
-    assert names(choose(RAW_DATA, Policy(exclude=frozenset({name}))).included) == ["sys", "data"]
+    assert names(choose(RAW_DATA, Policy(exclude=patterns(name))).included) == ["sys", "data"]
 
 
 def test_exclusion_goes_before_the_varstores_own_rule() -> None:
-    selection = choose(Machine(uefi_vm(varstore="qcow2")), Policy(exclude=frozenset({"pflash1"})))
+    selection = choose(Machine(uefi_vm(varstore="qcow2")), Policy(exclude=patterns("pflash1")))
     assert reasons(selection)["vars"] == (False, "excluded by the configuration")
     assert (vmstate(selection), selection.vmstate_reason) == ("disk0", HMPS_CHOICE)
 
 
 def test_all_excluded_leaves_no_disk() -> None:
-    selection = choose(TWO, Policy(exclude=frozenset({"d0", "d1"})))
+    selection = choose(TWO, Policy(exclude=patterns("d0", "d1")))
     assert (selection.included, selection.vmstate, selection.missing_vmstate) == ((), None, None)
     assert selection.vmstate_reason == "no disk can hold the VM state"
 
@@ -129,7 +130,7 @@ def test_policy_hmp_takes_hmps_set(varstore: str) -> None:
 
 
 def test_policy_hmp_excludes_nothing_and_shuns_nothing() -> None:
-    selection = choose(machine(USB, FLASH, SYS), Policy(HMP, exclude=frozenset({"usb", "vars"})))
+    selection = choose(machine(USB, FLASH, SYS), Policy(HMP, exclude=patterns("usb", "vars")))
     assert names(selection.included) == ["usb", "vars", "sys"]
     assert vmstate(selection) == "usb"
     assert selection.is_hmps_choice
@@ -192,7 +193,7 @@ def test_drive_without_device_is_not_removable() -> None:
 @pytest.mark.parametrize("kind", list(PolicyKind))
 @pytest.mark.parametrize("name", ["data", "d1"])
 def test_configured_vmstate_is_taken(name: str, kind: PolicyKind) -> None:
-    selection = choose(TWO, Policy(kind, vmstate=name))
+    selection = choose(TWO, Policy(kind, vmstate=patterns(name)))
     assert (vmstate(selection), selection.vmstate_reason) == ("data", "named by the configuration")
     assert selection.missing_vmstate is None
     assert not selection.is_hmps_choice
@@ -200,40 +201,39 @@ def test_configured_vmstate_is_taken(name: str, kind: PolicyKind) -> None:
 
 def test_configured_vmstate_may_name_the_device_of_a_blockdev() -> None:
     two = machine(Backend("a", "", VIRTIO[0]), Backend("b", "", "cd0"))
-    assert vmstate(choose(two, Policy(vmstate="cd0"))) == "b"
-    assert vmstate(choose(machine(SYS, Backend("b", "", VIRTIO[1])), Policy(vmstate=VIRTIO[1]))) == "b"
+    assert vmstate(choose(two, Policy(vmstate=patterns("cd0")))) == "b"
+    assert vmstate(choose(machine(SYS, Backend("b", "", VIRTIO[1])), Policy(vmstate=patterns(VIRTIO[1])))) == "b"
 
 
 @pytest.mark.parametrize(("backends", "name"), [((FLASH, SYS), "vars"), ((USB, SYS), "u0"), ((SYS, USB), "usb")])
 def test_configured_vmstate_may_be_what_the_default_shuns(backends: tuple[Backend, ...], name: str) -> None:
-    selection = choose(machine(*backends), Policy(vmstate=name))
+    selection = choose(machine(*backends), Policy(vmstate=patterns(name)))
     assert vmstate(selection) in {"vars", "usb"}
     assert selection.is_hmps_choice is (vmstate(selection) == backends[0].root)
 
 
 @pytest.mark.parametrize(
-    ("machine", "name", "exclude"),
+    ("machine", "name", "excluded"),
     [
-        (RAW_DATA, "data", ""),
-        (RAW_DATA, "nope", ""),
-        (RAW_DATA, "", ""),
-        (RAW_DATA, "data-file", ""),
-        (TWO, "data", "d1"),
-        (Machine(uefi_vm()), "pflash1", ""),
-        (Machine(uefi_vm()), "pflash0", ""),
+        (RAW_DATA, "data", ()),
+        (RAW_DATA, "nope", ()),
+        (RAW_DATA, "data-file", ()),
+        (TWO, "data", ("d1",)),
+        (Machine(uefi_vm()), "pflash1", ()),
+        (Machine(uefi_vm()), "pflash0", ()),
     ],
-    ids=range(7),
+    ids=range(6),
 )
-def test_configured_vmstate_that_cannot_be_is_missing(machine: Machine, name: str, exclude: str) -> None:
-    selection = choose(machine, Policy(vmstate=name, exclude=frozenset({exclude})))
+def test_configured_vmstate_that_cannot_be_is_missing(machine: Machine, name: str, excluded: tuple[str, ...]) -> None:
+    selection = choose(machine, Policy(vmstate=patterns(name), exclude=patterns(*excluded)))
     assert (selection.vmstate, selection.missing_vmstate) == (None, name)
-    assert selection.vmstate_reason == f"the configuration names '{name}', which cannot hold it"
+    assert selection.vmstate_reason == f"the configuration names '{name}', which no disk that can hold it matches"
     assert not selection.is_hmps_choice
 
 
 def test_configured_vmstate_is_not_missed_where_no_disk_can_hold_it() -> None:
     """QEMU's own error is to come."""
-    selection = choose(Machine(drive("a", "d0", VIRTIO[0], driver="raw")), Policy(vmstate="nope"))
+    selection = choose(Machine(drive("a", "d0", VIRTIO[0], driver="raw")), Policy(vmstate=patterns("nope")))
     assert (selection.vmstate, selection.missing_vmstate) == (None, None)
 
 
@@ -242,16 +242,16 @@ def test_configured_vmstate_is_not_missed_where_no_disk_can_hold_it() -> None:
     [
         (TWO, Policy(), True),
         (TWO, Policy(HMP), True),
-        (TWO, Policy(vmstate="sys"), True),
-        (TWO, Policy(vmstate="data"), False),
-        (TWO, Policy(HMP, vmstate="data"), False),
-        (TWO, Policy(exclude=frozenset({"data"})), False),
-        (TWO, Policy(exclude=frozenset({"other"})), True),
+        (TWO, Policy(vmstate=patterns("sys")), True),
+        (TWO, Policy(vmstate=patterns("data")), False),
+        (TWO, Policy(HMP, vmstate=patterns("data")), False),
+        (TWO, Policy(exclude=patterns("data")), False),
+        (TWO, Policy(exclude=patterns("other")), True),
         (TWO, Policy(guard=False), True),
         (Machine(uefi_vm()), Policy(), False),
         (Machine(uefi_vm()), Policy(HMP), True),
         (Machine(uefi_vm(varstore="qcow2")), Policy(), False),
-        (Machine(uefi_vm(varstore="qcow2")), Policy(vmstate="vars"), True),
+        (Machine(uefi_vm(varstore="qcow2")), Policy(vmstate=patterns("vars")), True),
         (Machine(drive("a", "d0", driver="raw")), Policy(), True),
         (Machine([]), Policy(), True),
     ],
@@ -296,7 +296,34 @@ def test_one_backend_is_enough_for_a_varstore_or_a_removable_disk() -> None:
     assert is_removable(_graph("u", removable=True).nodes["n"])
 
 
-def test_anonymous_backend_answers_to_no_name() -> None:
-    node = Machine(disk("n"), [Backend("n")]).graph().nodes["n"]
-    assert answers_to(node, "n")
-    assert not answers_to(node, "")
+def test_vmstate_patterns_are_tried_in_their_order() -> None:
+    assert vmstate(choose(TWO, Policy(vmstate=patterns("nope", "d1", "d0")))) == "data"
+
+
+def test_included_varstore_is_taken_although_it_cannot_snapshot() -> None:
+    selection = choose(Machine(uefi_vm()), Policy(include=patterns("kind:pflash")))
+    assert reasons(selection)["vars"] == (True, "included by the configuration")
+
+
+def test_exclusion_wins_over_inclusion() -> None:
+    selection = choose(TWO, Policy(include=patterns("data"), exclude=patterns("d1")))
+    assert names(selection.included) == ["sys"]
+
+
+def test_include_adds_a_node_that_qemu_10_0_leaves_out() -> None:
+    machine = Machine([*drive("sys", "d0", VIRTIO[0]), *disk("alone")], [Backend("sys", "d0", VIRTIO[0])])
+    graph = machine.graph(version=V10_0)
+    assert names(select(graph, Policy()).included) == ["sys"]
+    added = select(graph, Policy(include=patterns("alone")))
+    assert names(added.included) == ["sys", "alone"]
+    assert added.choices[-1].reason == "included by the configuration, although HMP does not look at it"
+    assert not added.is_hmps_choice
+
+
+def test_include_never_adds_what_stands_below_another_node() -> None:
+    assert names(choose(TWO, Policy(include=patterns("driver:*"))).included) == ["sys", "data"]
+
+
+def test_pattern_that_matches_nothing_is_found() -> None:
+    policy = Policy(vmstate=patterns("sys", "typo"), include=patterns("file:/nowhere/*"), exclude=patterns("kind:pflash", "d1"))
+    assert list(map(str, unmatched(policy, TWO.graph()))) == ["typo", "file:/nowhere/*", "kind:pflash"]

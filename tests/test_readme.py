@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Client, SeenEvent, SentCommand, summarize, to_json
+from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Client, Rehearsed, SeenEvent, SentCommand, summarize, to_json
 from shim.blockgraph import BlockNode
 from shim.plan import Decided
 from shim.policy import NodeChoice
@@ -31,15 +31,17 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 # Members that only some of the commands have.
 _ALTERNATIVES: Final = {"qmp[].return", "qmp[].return_bytes", "qmp[].error", "qmp[].lost"}
+_REHEARSED: Final = {f"rehearsed.{name}" for name in ("qmp", "outcome", "text", "agreed")}
 
 
 @pytest.fixture(scope="module")
 def help_text() -> str:
-    """What `hmp-proxy --help` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", "--help"], cwd=_ROOT, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    """What `hmp-proxy --help` prints, and `hmp-proxy plan --help` behind it."""
+    helps = [
+        subprocess.run([sys.executable, "-m", "proxy", *words], cwd=_ROOT, capture_output=True, text=True, check=True)
+        for words in (["--help"], ["plan", "--help"])
+    ]
+    return "\n".join(done.stdout for done in helps)
 
 
 def _rows(header: str) -> list[list[str]]:
@@ -83,6 +85,7 @@ def _full_record() -> dict[str, Any]:
         decided=Decided((NodeChoice(BlockNode("n", "raw"), True, "why"),), "n", "why"),
         sent=[_sent(reply, size) for reply, size in replies],
         events=[SeenEvent("STOP", 1)],
+        rehearsed=Rehearsed((Execute("snapshot-save"),), "done", "", agreed=True),
     )
     members: dict[str, Any] = json.loads(to_json(record))
     return members
@@ -96,6 +99,8 @@ def _walk(value: JSON, prefix: str = "") -> Iterator[tuple[str, JSON]]:
             yield from _walk(member, f"{path}.")
             continue
         yield path, member
+        if path == "rehearsed" and member is not None:
+            yield from _walk(member, f"{path}.")
         if path == "vmstate" and member is not None:
             yield from _walk(member, f"{path}.")
         elif path in ("nodes", "qmp", "events"):
@@ -150,7 +155,8 @@ def test_example_record_has_exactly_the_members_of_a_record() -> None:
     example = _example()
     assert list(example) == list(_full_record())
     assert example["schema"] == SCHEMA_VERSION
-    assert {path for path, _ in _walk(example)} - _ALTERNATIVES == {path for path, _ in _walk(_full_record())} - _ALTERNATIVES
+    optional = _ALTERNATIVES | _REHEARSED
+    assert {path for path, _ in _walk(example)} - optional == {path for path, _ in _walk(_full_record())} - optional
 
 
 def test_each_command_of_the_example_has_one_outcome() -> None:

@@ -124,13 +124,13 @@ def test_plans_run_one_after_the_other() -> None:
     bench = Bench()
     sessions = [bench.add("savevm a"), bench.add("savevm b"), bench.add("delvm a")]
     assert len(bench.written) == 1
-    bench.answer(count=5)
+    bench.answer(count=6)
     assert bench.written[1:] == [SAVE_STEPS]
     bench.answer()
     assert [done.session for done in bench.done] == sessions
     assert bench.outcomes() == [(line, Action.REWRITTEN) for line in ("savevm a", "savevm b", "delvm a")]
     assert [names[0] for names in bench.written] == [
-        "query-status", "snapshot-save", "query-status", "snapshot-save", "query-status", "snapshot-delete",
+        "query-jobs", "snapshot-save", "query-jobs", "snapshot-save", "query-jobs", "snapshot-delete",
     ]  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_plan_that_hands_back_leaves_the_next_to_run() -> None:
     bench = Bench(ModelQEMU(disk("d0", ro=True)))
     session = bench.add("savevm t")
     bench.add("savevm u")
-    bench.answer(count=5)
+    bench.answer(count=6)
     (handed_back,) = bench.handed_back
     assert handed_back.session is session
     assert handed_back.request.raw == hmp("savevm t", id=1)

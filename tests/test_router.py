@@ -311,6 +311,6 @@ def test_nothing_is_due_before_anything_happened() -> None:
     router: Router = Desk().router
     router.poll()
     router.receive_from_qemu(b"")
-    due = [router.segments_to_qemu(), router.records_to_write(), router.sessions_to_flush(), router.descriptors_to_close()]
+    due = [router.outbox.segments_to_qemu(), router.outbox.records_to_write(), router.outbox.sessions_to_flush(), router.outbox.descriptors_to_close()]
     assert due == [[]] * 4
     assert (router.is_idle, router.wants_poll) == (True, False)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.router import Segment
+from proxy.outbox import Segment
 from proxy.session import Session
 from tests.pure_router import GETFD, NAME, Desk, failure, hmp, names, reply
 from tests.test_session import IDS
@@ -126,7 +126,7 @@ def test_descriptors_have_a_segment_of_their_own() -> None:
     desk.router.receive_from_client(other, NAME)
     desk.router.receive_from_client(client, GETFD + NAME, (5,))
     desk.router.receive_from_client(other, NAME)
-    assert desk.router.segments_to_qemu() == [Segment(NAME), Segment(GETFD, (5,)), Segment(NAME)]
+    assert desk.router.outbox.segments_to_qemu() == [Segment(NAME), Segment(GETFD, (5,)), Segment(NAME)]
 
 
 def test_second_delivery_waits_for_the_first() -> None:

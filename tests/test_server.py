@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import parse_command_line
+from proxy.addresses import parse_listen_address, parse_upstream_address
+from proxy.config import VMConfig
 from proxy.errors import ListenError, ProxyError, UpstreamError
 from proxy.server import Server
 from tests.fake_qemu import Drop, FakeQEMU, Faults, When, two_disks
@@ -311,7 +312,7 @@ def test_server_that_cannot_begin_leaves_nothing_open(listen: str, error: type[P
         async with FakeQEMU(two_disks()) as qemu:
             upstream = qemu.path if error else "/none/q"
             before = len(os.listdir("/proc/self/fd"))
-            config = parse_command_line(["--upstream", f"unix:{upstream}", "--listen", listen])
+            config = VMConfig(parse_upstream_address(f"unix:{upstream}"), (parse_listen_address(listen),))
             with pytest.raises(error or UpstreamError):
                 await Server(config, None).run()
             if error:

@@ -20,6 +20,7 @@ from tests.graphs import (
     Snapshot,
     disk,
     drive,
+    patterns,
     rows,
 )
 from tests.played_plan import awaits, job, job_row, look, started
@@ -31,7 +32,7 @@ HMP = Policy(PolicyKind.HMP)
 ABSENT = "Snapshot 't' does not exist in one or more devices"
 DISK_ONLY = "This is a disk-only snapshot. Revert to it  offline using qemu-img"
 NO_VMSTATE = "no block device can store vmstate for snapshot"
-WITHOUT_D1 = Policy(exclude=frozenset({"d1"}))
+WITHOUT_D1 = Policy(exclude=patterns("d1"))
 
 
 # -- loadvm: the set and the vmstate (R6, R7) -----------------------------------------------------------------------------
@@ -45,7 +46,7 @@ def test_loadvm_loads_the_set(version: QEMUVersion) -> None:
     assert (played.decided.vmstate, played.decided.vmstate_reason) == ("a", "it holds the VM state of 't'")
 
 
-@pytest.mark.parametrize("policy", [Policy(), HMP, Policy(vmstate="d0"), Policy(exclude=frozenset({"d0"}))], ids=range(4))
+@pytest.mark.parametrize("policy", [Policy(), HMP, Policy(vmstate=patterns("d0")), Policy(exclude=patterns("d0"))], ids=range(4))
 def test_loadvm_takes_the_vm_state_from_where_it_is(policy: Policy) -> None:
     """Whatever the policy says today: it may have been another when the snapshot was made."""
     played = play_command(LoadVM("t"), two(T, STATE), job("load", 1, "t", "a b", "b"), using=context(policy))
@@ -65,7 +66,7 @@ def test_loadvm_takes_the_vm_state_from_the_varstore_where_hmp_put_it() -> None:
 
 def test_loadvm_prefers_the_vm_state_where_the_policy_puts_it_today() -> None:
     """QEMU stores one VM state a save, but a disk may be a copy of another."""
-    using = context(Policy(vmstate="d1"))
+    using = context(Policy(vmstate=patterns("d1")))
     assert play_command(LoadVM("t"), two(STATE, STATE), job("load", 1, "t", "a b", "b"), using=using).outcome == DONE
     assert play_command(LoadVM("t"), two(STATE, STATE), job("load", 1, "t", "a b", "a")).outcome == DONE
 
@@ -118,13 +119,13 @@ def test_loadvm_without_any_able_disk_names_one_for_qemu_to_refuse() -> None:
 
 
 def test_loadvm_of_no_disk_at_all_stops_the_vm_as_hmp_does() -> None:
-    using = context(Policy(exclude=frozenset({"a", "b"})))
+    using = context(Policy(exclude=patterns("a", "b")))
     failed = job("load", 1, "t", "", "", error="At least one device is required for snapshot")
     assert play_command(LoadVM("t"), two(), failed, using=using).outcome == error(NO_VMSTATE)
 
 
 def test_loadvm_works_where_the_configured_vmstate_is_missing() -> None:
-    using = context(Policy(vmstate="nope"))
+    using = context(Policy(vmstate=patterns("nope")))
     assert play_command(LoadVM("t"), two(STATE, T), job("load", 1, "t", "a b", "a"), using=using).outcome == DONE
 
 
@@ -228,7 +229,7 @@ def test_guard_off_lets_qemu_try_through_the_throttle() -> None:
 
 
 @pytest.mark.parametrize(("on_d0", "on_d1"), [([], []), (T, []), ([], T), (T, T)], ids=range(4))
-@pytest.mark.parametrize("policy", [Policy(), HMP, Policy(vmstate="nope")], ids=range(3))
+@pytest.mark.parametrize("policy", [Policy(), HMP, Policy(vmstate=patterns("nope"))], ids=range(3))
 def test_delvm_deletes_once_on_the_whole_set(on_d0: list[Snapshot], on_d1: list[Snapshot], policy: Policy) -> None:
     played = play_command(DelVM("t"), two(on_d0, on_d1), job("delete", 1, "t", "a b"), using=context(policy))
     assert played.outcome == DONE
@@ -257,7 +258,7 @@ def test_delvm_beside_a_raw_data_disk_fails_as_hmp_does() -> None:
 
 
 def test_delvm_of_no_disk_at_all_is_a_success() -> None:
-    using = context(Policy(exclude=frozenset({"a", "b"})))
+    using = context(Policy(exclude=patterns("a", "b")))
     assert play_command(DelVM("t"), two(rows("u"), []), using=using).outcome == Answer("", "no disk can have the snapshot")
     assert play_command(DelVM("t"), two([], T), job("delete", 1, "t", "b"), using=using).outcome == DONE
 
@@ -290,7 +291,7 @@ def listed(machine: Machine, policy: Policy | None = None, *, version: QEMUVersi
         (raw_data(STATE), Policy()),
         (uefi("qcow2"), HMP),
         (uefi("raw"), HMP),
-        (two(STATE, T), replace(HMP, vmstate="d1")),
+        (two(STATE, T), replace(HMP, vmstate=patterns("d1"))),
         (Machine(drive("a", "d0", driver="raw")), Policy()),
     ],
     ids=range(7),
@@ -346,7 +347,7 @@ def test_partial_list_of_a_blockdev_has_no_name() -> None:
 
 @pytest.mark.parametrize(("version", "prefix"), [(V7_2, ""), (V10_0, ""), (V11_1, "Error: ")], ids=str)
 def test_no_disk_for_the_vm_state_is_said_as_this_qemu_says_it(version: QEMUVersion, prefix: str) -> None:
-    only_varstore = Machine(disk("vars", device="pflash1", qdev="/machine/system.flash1", snapshots=T))
+    only_varstore = Machine(disk("vars", "raw", device="pflash1", qdev="/machine/system.flash1"))
     assert listed(only_varstore, version=version) == f"{prefix}{NO_VMSTATE}\r\n"
 
 

@@ -19,7 +19,7 @@ from tests.fake_block import BlockGraph, Node, Snapshot, disk
 from tests.fake_commands import command_names, run_command
 from tests.fake_jobs import QMPError, VMFaults
 from tests.fake_vm import VM
-from tests.graphs import VIRTIO
+from tests.graphs import VIRTIO, patterns
 from tests.played_plan import Played, drive
 from tests.snapshot_plans import context
 
@@ -116,11 +116,11 @@ def make_rows(rng: random.Random) -> list[Snapshot]:
 def make_world(seed: int, line: str) -> World:
     rng = random.Random(seed)
     nodes = [node for number in range(rng.randint(1, 3)) for node in make_disk(rng, number)]
-    named = [None, *(node.name for node in nodes if not node.name.endswith("-file"))]
+    named = [node.name for node in nodes if not node.name.endswith("-file")]
     policy = Policy(
         rng.choice(list(PolicyKind)),
-        vmstate=rng.choice(named) if rng.random() < 0.2 else None,
-        exclude=frozenset({rng.choice(named) or ""}) if rng.random() < 0.2 else frozenset(),
+        vmstate=patterns(rng.choice(named)) if rng.random() < 0.2 else (),
+        exclude=patterns(rng.choice(named)) if rng.random() < 0.2 else (),
     )
     faults = VMFaults(migration_blocker="blocked" if rng.random() < 0.2 else None)
     faults.running_queries = rng.choice([0, 0, 0, 1, 2])

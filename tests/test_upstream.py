@@ -13,10 +13,11 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from proxy import upstream as module
+from proxy import conversation, upstream
 from proxy.addresses import parse_upstream_address
+from proxy.conversation import Connected
 from proxy.errors import ListenError, NotQMPError, UpstreamError
-from proxy.upstream import Connected, Upstream, backoff_s
+from proxy.upstream import Upstream, backoff_s
 from shim.qmp import QEMUVersion
 from tests.fake_qemu import Drop, FakeQEMU, Faults, When
 from tests.pure_router import EVENT, greeting
@@ -41,7 +42,7 @@ def an_upstream(address: str, name: str | None = None) -> Upstream:
 async def connected(address: str, name: str | None = None) -> AsyncIterator[Connected]:
     upstream = an_upstream(address, name)
     try:
-        found = await upstream.connect()
+        found = (await upstream.connect()).hand_over()
         with found.sock:
             yield found
     finally:
@@ -188,12 +189,13 @@ def test_peer_that_hangs_up(folder: Path, said: bytes) -> None:
                 await an_upstream(f"unix:{folder}/q").connect()
             return error.value.reason
 
-    done = "the negotiation was not answered"
-    assert play(run()) in {"it closed the connection before the negotiation was done", done, "Connection reset by peer"}
+    done = "its commands are not answered"
+    assert play(run()) in {"it closed the connection before its answers were complete", done, "Connection reset by peer"}
 
 
 def test_peer_that_says_nothing_is_busy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GREETING_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(conversation, "GREETING_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(upstream, "GREETING_TIMEOUT_S", 0.05)
 
     async def run() -> str:
         async with answering(folder / "q", b""):
@@ -228,7 +230,8 @@ def test_full_queue_is_waited_for(folder: Path) -> None:
 
 
 def test_queue_that_stays_full_is_busy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GREETING_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(conversation, "GREETING_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(upstream, "GREETING_TIMEOUT_S", 0.05)
     path = f"{folder}/q"
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
         server.bind(path)
@@ -238,7 +241,7 @@ def test_queue_that_stays_full_is_busy(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_negotiation_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_NEGOTIATION_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(conversation, "_ANSWER_TIMEOUT_S", 0.05)
 
     async def run() -> str:
         async with FakeQEMU(faults=Faults(mute=frozenset({"query-name"}))) as fake:
@@ -246,7 +249,7 @@ def test_negotiation_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> No
                 await an_upstream(f"unix:{fake.path}").connect()
             return error.value.reason
 
-    assert play(run()) == "the negotiation was not answered"
+    assert play(run()) == "its commands are not answered"
 
 
 @pytest.mark.parametrize("when", list(When), ids=lambda when: when.name)
@@ -256,12 +259,12 @@ def test_loss_at_every_step_of_the_negotiation(command: str, when: When) -> None
         async with FakeQEMU(faults=Faults(drops=[Drop(command, when)])) as fake:
             upstream = an_upstream(f"unix:{fake.path}")
             if (command, when) == ("query-name", When.REPLIED):
-                (await upstream.connect()).sock.close()
+                (await upstream.connect()).close()
             else:
                 with pytest.raises(NotQMPError):
                     await upstream.connect()
             # What was owed to that connection comes to the next, and is nobody's.
-            found = await upstream.connect()
+            found = (await upstream.connect()).hand_over()
             assert found.rest == b""
             found.sock.close()
 
@@ -305,7 +308,7 @@ def test_inherited_connection_is_there_once() -> None:
             number = sock.detach()
             upstream = an_upstream(f"fd:{number}")
             assert not upstream.can_return
-            found = await upstream.connect()
+            found = (await upstream.connect()).hand_over()
             found.sock.close()
             ours, theirs = socket.socketpair()
             with ours, theirs:
@@ -345,7 +348,7 @@ def test_qemu_connects_to_us_as_often_as_it_likes(folder: Path, kind: str) -> No
             serving_task = asyncio.create_task(TextServer().serve(sock))
             found = await connecting
             assert found.monitor.vm == "from -name"
-            found.sock.close()
+            found.close()
             await serving_task
             sock.close()
         assert upstream.can_return
@@ -361,7 +364,8 @@ def test_socket_to_wait_at_cannot_be_made(folder: Path) -> None:
 
 
 def test_waiting_for_qemu_has_no_timeout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_GREETING_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(conversation, "GREETING_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(upstream, "GREETING_TIMEOUT_S", 0.01)
 
     async def run() -> None:
         upstream = an_upstream(f"accept:unix:{folder}/a")
@@ -381,11 +385,11 @@ def test_name_of_the_vm_does_not_change_with_the_address() -> None:
     async def run() -> None:
         async with FakeQEMU() as fake:
             upstream = an_upstream(f"unix:{fake.path}")
-            (await upstream.connect()).sock.close()
+            (await upstream.connect()).close()
             os.rename(fake.path, fake.path + ".aside")
             upstream.address = parse_upstream_address(f"unix:{fake.path}.aside")
             await until(lambda: fake.client_count == 1)
-            found = await upstream.connect()
+            found = (await upstream.connect()).hand_over()
             assert found.monitor.vm == f"unix:{fake.path}"
             found.sock.close()
 

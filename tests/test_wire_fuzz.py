@@ -148,11 +148,11 @@ class Stage:
         assert self._router.is_idle
 
     def _take(self) -> None:
-        self._router.records_to_write()
-        for segment in self._router.segments_to_qemu():
+        self._router.outbox.records_to_write()
+        for segment in self._router.outbox.segments_to_qemu():
             self.qemu.receive(segment.data)
-        assert not self._router.descriptors_to_close()
-        for session in self._router.sessions_to_flush():
+        assert not self._router.outbox.descriptors_to_close()
+        for session in self._router.outbox.sessions_to_flush():
             player = next(player for player in self.players if player.session is session)
             player.heard += session.data_to_send()
             if session.is_finished and not player.is_removed:

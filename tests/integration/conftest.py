@@ -1,9 +1,12 @@
 """Fixtures for tests against a real QEMU."""
 
+import re
+import subprocess
+
 import pytest
 
 from shim.qmp import QEMUVersion
-from tests.integration.qemu_vm import QEMUVM, version
+from tests.integration.qemu_vm import QEMUVM, qemu_binary, version
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +14,22 @@ def qemu_version() -> QEMUVersion:
     """The version of the QEMU under test."""
     with QEMUVM() as vm:
         return version(vm)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs_snapshot_jobs: about what no proxy can do before QEMU 6.0")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take only the tests that are about the QEMU under test; test_qemu_without_jobs.py is about the others."""
+    needing = {id(item) for item in items if item.get_closest_marker("needs_snapshot_jobs")}
+    if needing and not _has_snapshot_jobs():
+        config.hook.pytest_deselected(items=[item for item in items if id(item) in needing])
+        items[:] = [item for item in items if id(item) not in needing]
+
+
+def _has_snapshot_jobs() -> bool:
+    said = subprocess.run([qemu_binary(), "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"version (\d+)\.", said)
+    assert found is not None, said
+    return int(found[1]) >= 6

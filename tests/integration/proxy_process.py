@@ -61,8 +61,9 @@ class ProxyProcess:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The audit records so far."""
-        return [json.loads(line) for line in self.audit_path.read_text().splitlines()]
+        """The audit records so far. One that is being written is not looked at."""
+        whole, _, _ = self.audit_path.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def connect(self) -> RawClient:
         """Connect to the proxy's socket, waiting until it listens; not negotiated."""

@@ -7,11 +7,13 @@ would crash QEMU (loadvm below a running mirror kills QEMU 7.2).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from shim import hmp
+from shim.qmp import QEMUVersion
 from tests.integration.twins import IDS, Boot, Case, Step, Until, play
 
 ONE: Final = {"d0.qcow2": ""}
@@ -285,34 +287,63 @@ CASES: Final = (
 )
 
 
-def assert_same(case: Case, *, paused: bool) -> None:
-    native, proxied = play(case, paused=paused)
-    said = native.said
-    if case.native_only:
-        lost = native_escaped(case.native_only)
+def native_only(case: Case, version: QEMUVersion) -> str:
+    """Give the case's text as this version has it: QEMU 11.1 makes some of it part of the error, and jobs give that too."""
+    if version < (6, 0) or (version >= (11, 0) and case.native_only == NO_DEVICE):
+        return ""
+    if version >= (11, 0) and case.native_only == SIZE_MISMATCH:
+        return SIZE_MISMATCH.splitlines(keepends=True)[0]
+    return case.native_only.replace("2(ram)", "1(ram)") if version >= (10, 0) else case.native_only
+
+
+def survivable(case: Case, version: QEMUVersion) -> Case:
+    """Leave out the load that kills QEMU from 10.0 on; test_guard_against_crashes.py has it."""
+    if case.args != THROTTLED or version < (10, 0):
+        return case
+    return replace(case, steps=[step for step in case.steps if step != "loadvm t"])
+
+
+def without_pauses(said: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Drop what a block job of the client says when QEMU holds it for a moment.
+
+    QEMU 11.1 does so, and says it, as often as it drains the disks: a savevm that deletes first, as HMP's does, drains more.
+    """
+    pauses = ('"status": "standby"', '"status": "ready"')
+    return [[message for message in messages if not any(pause in message for pause in pauses)] for messages in said]
+
+
+def assert_same(case: Case, version: QEMUVersion, *, paused: bool) -> None:
+    native, proxied = play(survivable(case, version), paused=paused)
+    said, proxied_said = native.said, proxied.said
+    if lost := native_escaped(native_only(case, version)):
         assert sum(message.count(lost) for messages in said for message in messages) == 1
         said = [[message.replace(lost, "") for message in messages] for messages in said]
-    assert proxied.said == said
+    if version >= (11, 0):
+        said, proxied_said = without_pauses(said), without_pauses(proxied_said)
+    assert proxied_said == said
     assert proxied.snapshots == native.snapshots
     assert (proxied.exit_status, native.exit_status) == (0, 0)
-    assert_rewritten(case, proxied.records)
+    assert_rewritten(case, proxied.records, version)
 
 
 def native_escaped(text: str) -> str:
     return text.replace("\r\n", "\\r\\n")
 
 
-def assert_rewritten(case: Case, records: Sequence[dict[str, Any]]) -> None:
+def assert_rewritten(case: Case, records: Sequence[dict[str, Any]], version: QEMUVersion) -> None:
     """What is a savevm, loadvm or delvm was done by jobs: a proxy that passes everything on would be no different either."""
     for record in records:
         command = hmp.parse(record["command_line"] or "")
         if command is None or isinstance(command, hmp.InfoSnapshots):
             assert record["action"] == "passed"
+        elif version < (6, 0):
+            assert record["action"] == "passed"
+            assert record["reason"] == f"QEMU {version} has no snapshot jobs"
         elif not case.is_passed and "error" not in record["reply"]:
             assert record["action"] == "rewritten"
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_client_sees_what_it_sees_natively(case: Case, paused: bool) -> None:
-    assert_same(case, paused=paused)
+def test_client_sees_what_it_sees_natively(case: Case, paused: bool, qemu_version: QEMUVersion) -> None:
+    assert_same(case, qemu_version, paused=paused)

@@ -6,12 +6,13 @@ Read with qemu-img from the closed files, so nothing that a running QEMU says is
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
+from shim.qmp import QEMUVersion
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, QEMUError, make_qcow2, make_raw, snapshots_of
 from tests.integration.twins import make_images
@@ -44,6 +45,7 @@ class Layout:
 
     vmstate: the image with the VM state. disks: those that have the tag without it. All others stay without the tag.
     native_error: what QEMU itself says to `-loadvm`, "" where it loads.
+    has_unvisited: the other disks are unattached nodes, which QEMU 10.0 does not visit behind a `-drive`.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Layout:
     disks: Sequence[str] = ()
     options: Sequence[str] = ()
     native_error: str = ""
+    has_unvisited: bool = False
 
 
 DISK_ONLY: Final = "This is a disk-only snapshot. Revert to it  offline using qemu-img"
@@ -67,8 +70,8 @@ LAYOUTS: Final = (
         B,
         [A],
     ),
-    Layout("drive-before-blockdev", f"{BIOS} {blockdev('a')} {disk('b')}", B, [A]),
-    Layout("unused", f"{BIOS} {blockdev('a')} {drive('b')}", B, [A]),
+    Layout("drive-before-blockdev", f"{BIOS} {blockdev('a')} {disk('b')}", B, [A], has_unvisited=True),
+    Layout("unused", f"{BIOS} {blockdev('a')} {drive('b')}", B, [A], has_unvisited=True),
     Layout("read-only", f"{BIOS} {disk('a', 'readonly=on')} {disk('b')}", B),
     Layout("backing", f"{BIOS} {disk('over')}", "over.qcow2"),
     Layout("cdrom", f"{BIOS} -drive if=ide,media=cdrom,format=qcow2,file=b.qcow2 {disk('a')}", A),
@@ -109,6 +112,12 @@ def found(folder: Path) -> Mapping[str, list[tuple[str, bool]]]:
     return {name: [(tag, size > 0) for tag, size in snapshots] for name, snapshots in all_images.items() if snapshots}
 
 
+def needing_jobs(*layouts: Layout) -> list[Any]:
+    """Make parameters of the layouts; where the proxy does not do what HMP does, QEMU must have the jobs for it."""
+    marks = {layout.name: [pytest.mark.needs_snapshot_jobs] if layout.options or layout.native_error else [] for layout in layouts}
+    return [pytest.param(layout, marks=marks[layout.name], id=layout.name) for layout in layouts]
+
+
 def intended(layout: Layout, *tags: str) -> Mapping[str, list[tuple[str, bool]]]:
     on_disks = {name: [(tag, False) for tag in tags] for name in layout.disks}
     return {**on_disks, layout.vmstate: [(tag, True) for tag in tags]}
@@ -135,9 +144,11 @@ def loading_error(folder: Path, args: str, tag: str) -> str:
         return vm.stderr
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_snapshot_is_on_the_intended_images(folder: Path, layout: Layout) -> None:
+@pytest.mark.parametrize("layout", needing_jobs(*LAYOUTS))
+def test_snapshot_is_on_the_intended_images(folder: Path, layout: Layout, qemu_version: QEMUVersion) -> None:
     """QEMU's own `-loadvm` finds it, unless the policy had a reason to deviate from HMP."""
+    if layout.has_unvisited and qemu_version[:2] == (10, 0):
+        layout = replace(layout, disks=[])
     live(folder, layout, "savevm t", "savevm u", "savevm t")
     assert found(folder) == intended(layout, "u", "t")
     error = loading_error(folder, layout.args, "t")
@@ -145,13 +156,14 @@ def test_snapshot_is_on_the_intended_images(folder: Path, layout: Layout) -> Non
     assert bool(error) == bool(layout.native_error)
 
 
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if "varstore" in layout.name], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("layout", needing_jobs(*(layout for layout in LAYOUTS if "varstore" in layout.name)))
 def test_snapshot_outlives_qemu(folder: Path, layout: Layout) -> None:
     live(folder, layout, "savevm t", "savevm u")
     live(folder, layout, "loadvm t", "loadvm u", "delvm t")
     assert found(folder) == intended(layout, "u")
 
 
+@pytest.mark.needs_snapshot_jobs
 def test_snapshot_beside_a_raw_varstore_loads_natively_with_the_varstore_read_only(folder: Path) -> None:
     """The raw varstore stands in QEMU's way as in HMP's; the snapshot itself is as HMP would have made it."""
     layout = Layout("", f"{UEFI} {varstore('raw')} {disk('a')}", A)

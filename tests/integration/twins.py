@@ -106,12 +106,12 @@ def normal_tag(text: str) -> str:
 
 
 def make_images(folder: Path, images: Mapping[str, str], tagged: Sequence[tuple[str, str]] = ()) -> None:
-    """Make the images; `{folder}` in their options is their folder."""
+    """Make the images; `{folder}` in their options is their folder. `vars` is as small as a flash device needs it."""
     for name, options in images.items():
         path = folder / name
         match path.suffix:
             case ".qcow2":
-                make_qcow2(path, options=options.format(folder=folder))
+                make_qcow2(path, "64K" if path.stem == "vars" else "8M", options=options.format(folder=folder))
             case ".raw":
                 make_raw(path, 1024 * KIB)
             case suffix:

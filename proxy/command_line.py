@@ -1,0 +1,329 @@
+"""The command line of `hmp-proxy`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NoReturn, TypeAlias, TypeVar
+
+from proxy.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from proxy.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
+from proxy.config_file import load_config_file
+from proxy.errors import AddressError
+from proxy.takeover import SUFFIX
+from shim.errors import PatternError
+from shim.patterns import KEYS, KINDS, Pattern
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
+
+__all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
+
+_DESCRIPTION = """\
+Stand between legacy tools and QEMU's QMP socket. savevm, loadvm, delvm and "info snapshots", sent by
+human-monitor-command, are done by QEMU's snapshot jobs with the disks that the policy chooses, and answered
+as HMP would have answered. Everything else goes through byte for byte."""
+
+_EXAMPLES = """\
+examples:
+  put the proxy in front of a VM, and point the tools at /run/vm1/legacy.sock:
+    qemu-system-x86_64 ... -qmp unix:/run/vm1/qmp.sock,server=on,wait=off
+    hmp-proxy --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
+  or slip it under the tools, which keep their socket; QEMU's comes back when the proxy ends:
+    hmp-proxy --take-over /run/vm1/qmp.sock --audit /var/log/hmp.jsonl
+  see what a command would do, without doing it (the VM's socket must be free; the proxy's own will do):
+    hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
+  try it by hand:
+    socat READLINE UNIX-CONNECT:/run/vm1/legacy.sock
+    {"execute": "qmp_capabilities"}
+    {"execute": "human-monitor-command", "arguments": {"command-line": "savevm t1"}}
+"""
+
+_ADDRESSES = """\
+addresses:
+  unix:PATH             a unix socket
+  tcp:HOST:PORT         a TCP socket; [::1] for IPv6
+  fd:N                  an inherited socket, listening or connected
+  accept:unix:PATH      for --upstream: QEMU connects to us (-qmp unix:PATH,server=off,reconnect=1)
+"""
+
+_LISTEN_ADDRESSES = """\
+  stdio                 for --listen: the one client is at standard input and output; its end is the proxy's
+  systemd               for --listen: the sockets of a systemd .socket unit
+"""
+
+_PATTERNS = f"""
+patterns for block nodes:
+  NAME                  a node name or a device, with the shell's wildcards
+  KEY:GLOB              where KEY is {", ".join(KEYS)}
+  kind:KIND             where KIND is {", ".join(KINDS)}
+"""
+
+_EXIT_STATUS = """
+exit status:
+  0  stopped by SIGINT or SIGTERM        5  the listening socket cannot be made, or is in use
+  2  wrong use, or wrong configuration   6  the audit log cannot be opened
+  3  QEMU's socket cannot be reached     130  stopped at once by a second signal
+  4  what answers there is no QMP server, or serves another client
+
+When QEMU goes away the clients are disconnected, and the proxy waits for it to come back on the same socket.
+SIGHUP reads the configuration file and opens the audit logs again."""
+
+_PLAN_DESCRIPTION = """\
+Show what the proxy would do with a command: all block nodes, which of them it would take and why, where the VM state
+would go, the exact QMP commands, and the answer. Only queries are sent to QEMU; nothing is changed."""
+
+_PLAN_EXIT_STATUS = """
+exit status:
+  0  the plan was shown, whatever it says
+  2  wrong use, or wrong configuration
+  3  QEMU's socket cannot be reached
+  4  what answers there is no QMP server, or serves another client
+  5  the socket on which QEMU is accepted cannot be made"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeInvocation:
+    """`hmp-proxy`. config_path: None if the VM was described by options."""
+
+    vms: tuple[VMConfig, ...]
+    config_path: str | None
+    verbose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInvocation:
+    """`hmp-proxy plan`."""
+
+    vm: VMConfig
+    command_line: str
+    as_json: bool
+
+
+Invocation: TypeAlias = ServeInvocation | PlanInvocation
+_T = TypeVar("_T")
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line, as every error here is said."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    def parse_argument(text: str) -> _T:
+        try:
+            return parse(text)
+        except (AddressError, PatternError) as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from exc
+
+    return parse_argument
+
+
+def _choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
+    def parse_choice(text: str) -> _Choice:
+        try:
+            return kind(text)
+        except ValueError as exc:
+            raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(kind)}") from exc
+
+    return parse_choice
+
+
+def _add_source(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("the VM")
+    group.add_argument(
+        "--upstream", type=_argument(parse_upstream_address), metavar="ADDRESS", help="QEMU's QMP socket (addresses: see below)"
+    )
+    group.add_argument("--config", metavar="FILE", help="take everything from a TOML file, for any number of VMs")
+    return group
+
+
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which disks a snapshot takes")
+    pattern = _argument(Pattern.parse)
+    group.add_argument(
+        "--policy",
+        type=_choice(PolicyKind),
+        choices=list(PolicyKind),
+        default=PolicyKind.AUTO,
+        help="auto: a UEFI varstore is left out if it cannot hold a snapshot, and never gets the VM state; "
+        "hmp: exactly the disks that QEMU's own HMP commands take (default %(default)s)",
+    )
+    for option, meaning in (
+        ("--vmstate", "what gets the VM state (patterns: see below); repeat it to name the second choice"),
+        ("--include", "a node that snapshots take in any case (repeatable)"),
+        ("--exclude", "a node that no snapshot takes (repeatable)"),
+    ):
+        group.add_argument(option, action="append", default=[], type=pattern, metavar="PATTERN", help=meaning)
+    group.add_argument(
+        "--overwrite",
+        type=_choice(Overwrite),
+        choices=list(Overwrite),
+        default=Overwrite.REPLACE,
+        help="what savevm does whose tag exists: replace it, as HMP does, or refuse (default %(default)s)",
+    )
+    group.add_argument(
+        "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"
+    )
+
+
+def _serve_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hmp-proxy",
+        description=_DESCRIPTION,
+        epilog=f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_PATTERNS}{_EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    wire = _add_source(parser)
+    wire.add_argument(
+        "--listen",
+        action="append",
+        default=[],
+        type=_argument(parse_listen_address),
+        metavar="ADDRESS",
+        help="a socket for the legacy tools (repeatable)",
+    )
+    wire.add_argument("--take-over", metavar="PATH", help="move QEMU's own socket aside and listen on its path")
+    wire.add_argument("--wait", action="store_true", help="if QEMU is not there yet, wait for it")
+    wire.add_argument(
+        "--client-buffer",
+        type=int,
+        default=CLIENT_BUFFER_MIB,
+        metavar="MIB",
+        help="cut off a client that leaves more than this unread (default %(default)s)",
+    )
+    _add_policy(parser)
+    mode = parser.add_argument_group("how much is done")
+    mode.add_argument(
+        "--mode",
+        type=_choice(Mode),
+        choices=list(Mode),
+        default=Mode.REWRITE,
+        help="rewrite: as described above; observe: QEMU gets every command as it is, and the audit log says what rewriting "
+        "would have done; enforce: rewrite, and refuse all other HMP commands (default %(default)s)",
+    )
+    mode.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help='in mode enforce, an HMP command that passes, such as "info block" (repeatable)',
+    )
+    log = parser.add_argument_group("what is logged")
+    log.add_argument("--name", help="the VM's name in the audit log (default: QEMU's -name, else its socket)")
+    log.add_argument("--audit", metavar="FILE", help="append a JSON record of every human-monitor-command to FILE")
+    log.add_argument("--audit-sync", action="store_true", help="have each record on the disk before its command is answered")
+    log.add_argument("--verbose", action="store_true", help="log connections too, not only what needs attention")
+    return parser
+
+
+def _plan_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hmp-proxy plan",
+        description=_PLAN_DESCRIPTION,
+        epilog=f"{_ADDRESSES}{_PATTERNS}{_PLAN_EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    group = _add_source(parser)
+    group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
+    _add_policy(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("command", nargs="+", metavar="COMMAND", help="an HMP command, such as: savevm t1")
+    return parser
+
+
+def parse_command_line(arguments: Sequence[str]) -> Invocation:
+    """Read the command line. Exits with status 2 and one line on standard error if it is wrong.
+
+    Raises ConfigError for a wrong configuration file.
+    """
+    if arguments and arguments[0] == "plan":
+        return _plan(_plan_parser(), arguments[1:])
+    return _serve(_serve_parser(), arguments)
+
+
+def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeInvocation:
+    given = parser.parse_args(arguments)
+    if given.config is not None:
+        _refuse_mixture(parser, given, ("config", "verbose"))
+        return ServeInvocation(load_config_file(given.config), given.config, given.verbose)
+    if given.client_buffer < 1:
+        parser.error("--client-buffer takes a whole number of MiB from 1")
+    upstream, take_over = _upstream(parser, given)
+    vm = VMConfig(
+        upstream=upstream,
+        listen=tuple(given.listen),
+        take_over=take_over,
+        name=given.name,
+        policy=_policy(given, mode=given.mode, allow=given.allow),
+        audit=given.audit,
+        audit_sync=given.audit_sync,
+        client_buffer_bytes=given.client_buffer * 1024 * 1024,
+        wait=given.wait,
+    )
+    _refuse_contradiction(parser, vm)
+    return ServeInvocation((vm,), None, given.verbose)
+
+
+def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvocation:
+    given = parser.parse_args(arguments)
+    command_line = " ".join(given.command)
+    if given.config is None:
+        if given.upstream is None:
+            parser.error("say where QEMU is: --upstream, or --config FILE")
+        if given.vm is not None:
+            parser.error("--vm goes with --config")
+        vm = VMConfig(given.upstream, take_over=None, policy=_policy(given))
+        return PlanInvocation(vm, command_line, given.json)
+    _refuse_mixture(parser, given, ("config", "vm", "json", "command", "upstream"))
+    vms = load_config_file(given.config)
+    names = [str(vm.name or vm.upstream) for vm in vms]
+    chosen = [vm for vm, name in zip(vms, names, strict=True) if given.vm in (None, name)]
+    if len(chosen) != 1:
+        parser.error(f"say which VM: --vm with one of {', '.join(names)}")
+    vm = chosen[0] if given.upstream is None else VMConfig(given.upstream, policy=chosen[0].policy)
+    return PlanInvocation(vm, command_line, given.json)
+
+
+def _policy(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Sequence[str] = ()) -> Policy:
+    return Policy(
+        given.policy,
+        vmstate=tuple(given.vmstate),
+        include=tuple(given.include),
+        exclude=tuple(given.exclude),
+        overwrite=given.overwrite,
+        guard=not given.no_guard,
+        mode=mode,
+        allow=frozenset(allow),
+    )
+
+
+def _refuse_mixture(parser: argparse.ArgumentParser, given: argparse.Namespace, fitting: Sequence[str]) -> None:
+    """With a file, an option beside it would be forgotten at the next reload."""
+    for name, value in vars(given).items():
+        if name not in fitting and value != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')} does not go with --config; write it into the file")
+
+
+def _refuse_contradiction(parser: argparse.ArgumentParser, vm: VMConfig) -> None:
+    problem = contradiction(vm)
+    if problem is not None:
+        key, reason = problem
+        parser.error(f"--{key.replace('_', '-')}: {reason}")
+
+
+def _upstream(parser: argparse.ArgumentParser, given: argparse.Namespace) -> tuple[Address, UnixAddress | None]:
+    if given.take_over is None:
+        if given.upstream is None or not given.listen:
+            parser.error("say where QEMU is and where the tools come in: --upstream and --listen, --take-over, or --config")
+        return given.upstream, None
+    if given.upstream is not None:
+        parser.error("--take-over PATH says where QEMU is; drop --upstream")
+    path = given.take_over.removeprefix("unix:")
+    if not path:
+        parser.error("--take-over takes the path of QEMU's socket")
+    try:
+        parse_listen_address(f"unix:{path}{SUFFIX}")
+    except AddressError as exc:
+        parser.error(str(exc))
+    return UnixAddress(path), UnixAddress(path)

@@ -1,0 +1,99 @@
+"""All VMs of one process: signals, the configuration read again, and the audit logs that VMs may share."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+
+from proxy.addresses import Address
+from proxy.audit_log import AuditLog
+from proxy.command_line import ServeInvocation
+from proxy.config import VMConfig
+from proxy.config_file import load_config_file
+from proxy.errors import AuditError, ConfigError, ProxyError
+from proxy.server import Server
+
+__all__ = ["Daemon"]
+
+_log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """Serve until SIGINT or SIGTERM; a second one ends it at once. SIGHUP reads the configuration and opens the logs again."""
+
+    def __init__(self, invocation: ServeInvocation) -> None:
+        """Raises AuditError if a log cannot be opened."""
+        self._config_path = invocation.config_path
+        self._audit_logs = _open_audit_logs(invocation.vms)
+        self._servers = [Server(vm, self._audit_logs.get(vm.audit or "")) for vm in invocation.vms]
+        self._is_stopping = False
+
+    async def run(self) -> None:
+        """Serve. Raises what the first VM that cannot begin raises."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for server in self._servers:
+                    group.create_task(server.run())
+        except* ProxyError as group_of_errors:
+            raise _first(group_of_errors) from None
+        finally:
+            for audit_log in self._audit_logs.values():
+                audit_log.close()
+
+    def _stop(self) -> None:
+        if self._is_stopping:
+            raise KeyboardInterrupt
+        self._is_stopping = True
+        for server in self._servers:
+            server.stop()
+
+    def _reload(self) -> None:
+        for audit_log in self._audit_logs.values():
+            try:
+                audit_log.reopen()
+            except AuditError as exc:
+                _log.error("%s; going on with the old file", exc)
+        if self._config_path is None:
+            return
+        try:
+            vms = load_config_file(self._config_path)
+        except ConfigError as exc:
+            _log.error("%s; the running configuration stays", exc)
+            return
+        self._apply({vm.upstream: vm for vm in vms})
+
+    def _apply(self, vms: dict[Address, VMConfig]) -> None:
+        for server in self._servers:
+            running = server.config
+            name = running.name or running.upstream
+            vm = vms.pop(running.upstream, None)
+            if vm is None:
+                _log.warning("%s: it is not in the file any more; that needs a restart", name)
+                continue
+            server.set_policy(vm.policy)
+            _log.warning("%s: the policy was read again", name)
+            if _identity(vm) != _identity(running):
+                _log.warning("%s: changes beside its policy need a restart", name)
+        for vm in vms.values():
+            _log.warning("%s: a new VM needs a restart", vm.name or vm.upstream)
+
+
+def _open_audit_logs(vms: Sequence[VMConfig]) -> dict[str, AuditLog]:
+    """Open each file once; if one of its VMs wants it synchronous, it is so for all of them."""
+    paths = dict.fromkeys(vm.audit for vm in vms if vm.audit)
+    return {path: AuditLog(path, sync=any(vm.audit_sync for vm in vms if vm.audit == path)) for path in paths}
+
+
+def _identity(vm: VMConfig) -> VMConfig:
+    """Give what a running VM cannot change."""
+    return replace(vm, policy=type(vm.policy)(), origin=None)
+
+
+def _first(errors: BaseExceptionGroup[ProxyError]) -> ProxyError:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,270 @@
+"""Signals to the daemon: SIGHUP has the configuration and the audit logs read again, SIGTERM and SIGINT end it.
+
+Where a second signal ends it, it is in a process of its own.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from proxy.addresses import is_answered
+from proxy.command_line import ServeInvocation, parse_command_line
+from proxy.daemon import Daemon
+from tests.fake_qemu import FakeQEMU, When, two_disks
+from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient
+from tests.running_daemon import RunningDaemon, hmp, records, run, table, until
+
+ROOT: Final = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Unix socket paths end at 107 bytes (unix(7)), so not pytest's tmp_path."""
+    path = Path(tempfile.mkdtemp(prefix="d", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+# -- SIGHUP: the policy ---------------------------------------------------------------------------------------------------
+
+
+def test_new_policy_holds_for_commands_that_come_afterwards(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The one that runs goes on with what it has begun with, to its last job."""
+    log = f'audit = "{folder}/log"'
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a", log)) as running:
+            await hmp(folder / "a", "savevm t")
+            qemu.hold("snapshot-save", When.RECEIVED)
+            held = asyncio.create_task(hmp(folder / "a", "savevm t"))
+            await qemu.reached("snapshot-save")
+            new = table(qemu, folder / "a", log, 'vmstate = "d1"', 'overwrite = "refuse"')
+            assert await running.read_again(caplog, new) == ["a: the policy was read again"]
+            qemu.release()
+            assert await held == [""]
+            assert (await hmp(folder / "a", "savevm t"))[0].startswith("Error: snapshot 't' exists")
+            assert await hmp(folder / "a", "savevm u") == [""]
+
+    run(main)
+    first, second, refused, last = records(folder / "log")
+    assert [sent["execute"] for sent in second["qmp"] if sent["execute"].startswith("snapshot-")] == [
+        *("snapshot-save", "snapshot-delete", "snapshot-save")
+    ]
+    assert {sent["arguments"].get("vmstate", "d0") for sent in second["qmp"]} == {"d0"}
+    assert [record["action"] for record in (first, second, refused, last)] == ["rewritten", "rewritten", "refused", "rewritten"]
+    assert last["vmstate"]["node"] == "d1"
+
+
+def test_new_mode(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            assert await hmp(folder / "a", "nosuch") == ["unknown command: 'nosuch'\r\n"]
+            await running.read_again(caplog, '[defaults]\nmode = "enforce"\n', table(qemu, folder / "a"))
+            refusal = "Error: HMP command 'nosuch' is not allowed here; it is not known to QMP either\r\n"
+            assert await hmp(folder / "a", "nosuch") == [refusal]
+
+    run(main)
+
+
+def test_new_policy_outlives_qemu(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is not forgotten when QEMU comes back."""
+    path = str(folder / "q")
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks(), path=path) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            await running.read_again(caplog, table(qemu, folder / "a", 'mode = "enforce"'))
+            await qemu.close()
+            async with FakeQEMU(two_disks(), path=path):
+                await until(lambda: "is back" in caplog.text)
+                assert (await hmp(folder / "a", "nosuch"))[0].startswith("Error: HMP command 'nosuch' is not allowed")
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("nonsense", "F:1: this is no TOML: "),
+        ("[[vm]]\nupstream = 'unix:/q'\nmode = 'none'\n", "F:3: mode: write one of 'rewrite', 'observe', 'enforce'"),
+        ("", "F:1: vm: there is no VM; write at least one [[vm]] table"),
+    ],
+)
+def test_wrong_file_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixture, text: str, error: str) -> None:
+    async def main() -> None:
+        enforcing = 'mode = "enforce"'
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a", enforcing)) as running:
+            (message,) = await running.read_again(caplog, text)
+            assert message.replace(str(running.path), "F").startswith(error)
+            assert message.endswith("; the running configuration stays")
+            assert (await hmp(folder / "a", "nosuch"))[0].startswith("Error: HMP command")
+            assert await running.read_again(caplog, table(qemu, folder / "a")) == ["a: the policy was read again"]
+            assert await hmp(folder / "a", "nosuch") == ["unknown command: 'nosuch'\r\n"]
+
+    run(main)
+
+
+def test_file_that_has_gone_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            running.path.unlink()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: "No such file" in caplog.text)
+            assert await hmp(folder / "a", "savevm t") == [""]
+
+    run(main)
+
+
+def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A policy is taken over also where something else has changed."""
+
+    async def main() -> None:
+        async with (
+            FakeQEMU(two_disks()) as first,
+            FakeQEMU(two_disks()) as second,
+            RunningDaemon(folder, table(first, folder / "a"), table(second, folder / "b")) as running,
+        ):
+            changed = table(first, folder / "a", "client_buffer_mib = 1", 'mode = "enforce"')
+            assert await running.read_again(caplog, changed, table("/q", folder / "c")) == [
+                "a: the policy was read again",
+                "a: changes beside its policy need a restart",
+                "b: it is not in the file any more; that needs a restart",
+                "c: a new VM needs a restart",
+            ]
+            assert (await hmp(folder / "a", "nosuch"))[0].startswith("Error: HMP command")
+            assert await hmp(folder / "b", "nosuch") == ["unknown command: 'nosuch'\r\n"]
+            moved = table(first, folder / "other"), table(second, folder / "b", 'name = "x"').replace('name = "b"\n', "")
+            assert await running.read_again(caplog, *moved) == [
+                "a: the policy was read again",
+                "a: changes beside its policy need a restart",
+                "b: the policy was read again",
+                "b: changes beside its policy need a restart",
+            ]
+
+    run(main)
+
+
+# -- SIGHUP: the audit log ------------------------------------------------------------------------------------------------
+
+
+def test_moved_log_is_left_and_a_new_one_begun(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As logrotate does it, while commands come: no record is lost or torn."""
+    log = folder / "log"
+    clients, commands, rotations = 3, 60, 8
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as first, FakeQEMU(two_disks()) as second:
+            tables = (table(qemu, folder / name, f'audit = "{log}"') for qemu, name in ((first, "a"), (second, "b")))
+            async with RunningDaemon(folder, *tables):
+                lines = [[f"nosuch-{client}-{number}" for number in range(commands)] for client in range(clients)]
+                talks = [asyncio.create_task(hmp(folder / "ab"[client % 2], *lines[client])) for client in range(clients)]
+                for number in range(rotations):
+                    await until(lambda: log.exists() and log.stat().st_size)
+                    log.rename(folder / f"log.{number}")
+                    caplog.clear()
+                    os.kill(os.getpid(), signal.SIGHUP)
+                    await until(lambda: "b: the policy was read again" in caplog.text)
+                    await hmp(folder / "a", f"rotated-{number}")
+                await asyncio.gather(*talks)
+
+    run(main)
+    found = [record["command_line"] for path in sorted(folder.glob("log*")) for record in records(path)]
+    expected = [f"nosuch-{client}-{number}" for client in range(clients) for number in range(commands)]
+    assert sorted(found) == sorted([*expected, *(f"rotated-{number}" for number in range(rotations))])
+    assert "rotated-7" in [record["command_line"] for record in records(log)]
+
+
+def test_log_that_cannot_be_opened_again_is_kept(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = folder / "log"
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a", f'audit = "{log}"')):
+            log.rename(folder / "log.1")
+            log.mkdir()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: "the policy was read again" in caplog.text)
+            assert f"cannot write the audit log {log}: Is a directory; going on with the old file" in caplog.messages
+            await hmp(folder / "a", "nosuch")
+
+    run(main)
+    assert [record["command_line"] for record in records(folder / "log.1")] == ["nosuch"]
+
+
+def test_without_a_file_only_the_log_is_opened_again(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = folder / "log"
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            arguments = ["--upstream", f"unix:{qemu.path}", "--listen", f"unix:{folder / 'a'}", "--audit", str(log)]
+            invocation = parse_command_line(arguments)
+            assert isinstance(invocation, ServeInvocation)
+            task = asyncio.create_task(Daemon(invocation).run())
+            await until(lambda: is_answered(str(folder / "a")))
+            caplog.clear()
+            log.rename(folder / "log.1")
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(log.exists)
+            await hmp(folder / "a", "nosuch")
+            assert caplog.messages == []
+            os.kill(os.getpid(), signal.SIGINT)
+            await task
+
+    run(main)
+    assert (len(records(log)), len(records(folder / "log.1"))) == (1, 0)
+
+
+# -- the end --------------------------------------------------------------------------------------------------------------
+
+
+def start_process(qemu: FakeQEMU, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy"]
+    command += ["--upstream", f"unix:{qemu.path}", "--listen", f"unix:{folder / 'a'}"]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("is_impatient", [False, True], ids=["once", "twice"])
+def test_signals(folder: Path, number: signal.Signals, is_impatient: bool) -> None:
+    """The first one waits for the command that runs; the second one does not."""
+    stopping = "hmp-proxy: stopping when the running snapshot command is done; a second signal stops at once\n"
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            process = start_process(qemu, folder)
+            assert process.stderr is not None
+            with process, RawClient.connect(await listening(process, folder / "a")) as client:
+                await asyncio.to_thread(client.negotiate)
+                qemu.hold("snapshot-save")
+                talk = asyncio.create_task(asyncio.to_thread(client.hmp, "savevm"))
+                await qemu.reached("snapshot-save")
+                await asyncio.to_thread(process.stderr.readline)
+                process.send_signal(number)
+                assert await asyncio.to_thread(process.stderr.readline) == stopping
+                if is_impatient:
+                    process.send_signal(number)
+                    assert await asyncio.to_thread(process.wait, DEADLINE_S) == 130
+                    with pytest.raises(ConnectionLostError):
+                        await talk
+                    qemu.release()
+                else:
+                    assert process.poll() is None
+                    qemu.release()
+                    assert await talk == ""
+                    assert await asyncio.to_thread(process.wait, DEADLINE_S) == 0
+                assert await asyncio.to_thread(process.stderr.read) == ""
+            assert not (folder / "a").exists()
+
+    run(main)
+
+
+async def listening(process: subprocess.Popen[str], path: Path) -> Path:
+    await until(lambda: process.poll() is not None or is_answered(str(path)))
+    return path

@@ -1,0 +1,105 @@
+"""At start, a pattern that matches no block node is an error that says where it stands and what there is."""
+
+import asyncio
+import socket
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from proxy.addresses import UnixAddress
+from proxy.config import Origin, VMConfig
+from proxy.conversation import Conversation
+from proxy.errors import ConfigError
+from proxy.pattern_check import check_patterns
+from shim.policy import Policy
+from tests.fake_qemu import FakeQEMU, Node, VMFaults, uefi_vm
+from tests.graphs import patterns
+
+QEMU = UnixAddress("/q")
+THERE = "code-file, d0, disk0-file, pflash0, pflash1, vars-file"
+
+
+def check(config: VMConfig, nodes: list[Node] | None = None, faults: VMFaults | None = None) -> list[str]:
+    """Check against a modelled QEMU, and give the commands that it was asked behind the negotiation."""
+
+    async def main() -> list[str]:
+        numbers = count(1)
+        async with FakeQEMU(uefi_vm() if nodes is None else nodes, vm_faults=faults) as qemu:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, qemu.path)
+            conversation = Conversation(sock, "unix:/q", lambda: f"id-{next(numbers)}")
+            try:
+                await conversation.negotiate(None, "unix:/q")
+                await check_patterns(conversation, config)
+                return qemu.commands[3:]
+            finally:
+                conversation.close()
+
+    return asyncio.run(main())
+
+
+def complaint(config: VMConfig, nodes: list[Node] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check(config, nodes)
+    assert caught.value.exit_status == 2
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(vmstate=patterns("d0")),
+        Policy(vmstate=patterns("node:disk0", "device:d*")),
+        Policy(include=patterns("kind:pflash"), exclude=patterns("driver:qcow2")),
+        Policy(exclude=patterns("pflash1", "*-file")),
+    ],
+)
+def test_patterns_that_match(policy: Policy) -> None:
+    assert check(VMConfig(QEMU, policy=policy)) == ["query-block", "query-named-block-nodes", "x-debug-query-block-graph"]
+
+
+def test_nothing_is_asked_without_patterns() -> None:
+    assert check(VMConfig(QEMU)) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "key", "pattern"),
+    [
+        (Policy(vmstate=patterns("d1")), "vmstate", "d1"),
+        (Policy(vmstate=patterns("d0", "node:d0")), "vmstate", "node:d0"),
+        (Policy(include=patterns("d0", "kind:removable")), "include", "kind:removable"),
+        (Policy(exclude=patterns("*x")), "exclude", "*x"),
+        (Policy(include=patterns("d0"), exclude=patterns("data")), "exclude", "data"),
+        (Policy(vmstate=patterns("b"), include=patterns("a")), "vmstate", "b"),
+    ],
+)
+def test_pattern_of_an_option_that_matches_nothing(policy: Policy, key: str, pattern: str) -> None:
+    reason = f"'{pattern}' matches no block node of the VM, which has {THERE}"
+    assert complaint(VMConfig(QEMU, policy=policy)) == f"command line: --{key}: {reason}"
+
+
+def test_vm_without_nodes() -> None:
+    policy = Policy(vmstate=patterns("d0"))
+    error = "command line: --vmstate: 'd0' matches no block node of the VM, which has none"
+    assert complaint(VMConfig(QEMU, policy=policy), []) == error
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("[[vm]]\nwait = true\nvmstate = 'd1'\n", 3), ("[defaults]\nvmstate = 'd1'\n[[vm]]\n", 2)],
+    ids=["own", "inherited"],
+)
+def test_pattern_of_a_file_that_matches_nothing(tmp_path: Path, text: str, line: int) -> None:
+    path = tmp_path / "hmpshim.toml"
+    path.write_text(text)
+    config = VMConfig(QEMU, policy=Policy(vmstate=patterns("d1")), origin=Origin(str(path), 0))
+    reason = f"'d1' matches no block node of the VM, which has {THERE}"
+    assert complaint(config) == f"{path}:{line}: vmstate: {reason}"
+
+
+def test_qemu_that_does_not_tell() -> None:
+    """It is not the time to complain: a command will say so."""
+    faults = VMFaults(is_graph_refused=True)
+    assert len(check(VMConfig(QEMU, policy=Policy(vmstate=patterns("d1"))), faults=faults)) == 3
