@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from proxy.answers import layout_of, parse, read_reply
-from proxy.errors import NotQMPError
+from proxy.errors import HungUpError, NotQMPError
 from proxy.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply
 
@@ -130,7 +130,7 @@ class Conversation:
         except OSError as exc:
             raise NotQMPError(self._address, exc.strerror or str(exc)) from exc
         if not data:
-            raise NotQMPError(self._address, "it closed the connection before its answers were complete")
+            raise HungUpError(self._address, "it closed the connection before its answers were complete")
         self._buffer += data
 
 

@@ -5,13 +5,23 @@ ProxyError
 ├── ConfigError       the configuration is wrong                                     2
 ├── UpstreamError     QEMU's socket cannot be reached                                3
 ├── NotQMPError       something answers there, but it does not speak QMP             4
+│   └── HungUpError   it closed the connection                                       4
 ├── ListenError       the proxy's own socket cannot be made                          5
 └── AuditError        the audit file cannot be opened                                6
 """
 
 from typing import ClassVar
 
-__all__ = ["AddressError", "AuditError", "ConfigError", "ListenError", "NotQMPError", "ProxyError", "UpstreamError"]
+__all__ = [
+    "AddressError",
+    "AuditError",
+    "ConfigError",
+    "HungUpError",
+    "ListenError",
+    "NotQMPError",
+    "ProxyError",
+    "UpstreamError",
+]
 
 
 class ProxyError(Exception):
@@ -63,6 +73,10 @@ class NotQMPError(ProxyError):
 
     exit_status = 4
     template = "{subject} does not answer as a QMP server: {reason}"
+
+
+class HungUpError(NotQMPError):
+    """The other end closed the connection in the middle of the negotiation."""
 
 
 class ListenError(ProxyError):

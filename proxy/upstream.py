@@ -16,12 +16,15 @@ from proxy.addresses import (
     unlink_socket,
 )
 from proxy.conversation import BUSY, GREETING_TIMEOUT_S, Conversation
-from proxy.errors import ListenError, NotQMPError, UpstreamError
+from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 
 __all__ = ["Upstream", "backoff_s"]
 
 # How long to wait for a place in the queue of a socket.
 _QUEUE_FULL_S = 0.05
+# QEMU may hang up on a client that comes while it is parting from the one before, or while it starts: try again so often.
+_HANG_UPS = 3
+_HANG_UP_PAUSE_S = 0.1
 
 
 class Upstream:
@@ -50,6 +53,14 @@ class Upstream:
 
         Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
         """
+        for _ in range(_HANG_UPS if self.can_return else 0):
+            try:
+                return await self._connect()
+            except HungUpError:
+                await asyncio.sleep(_HANG_UP_PAUSE_S)
+        return await self._connect()
+
+    async def _connect(self) -> Conversation:
         try:
             async with asyncio.timeout(None if self._listening else GREETING_TIMEOUT_S):
                 sock = await self._open()

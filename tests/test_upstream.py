@@ -255,15 +255,12 @@ def test_negotiation_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("when", list(When), ids=lambda when: when.name)
 @pytest.mark.parametrize("command", ["qmp_capabilities", "query-commands", "query-name"])
 def test_loss_at_every_step_of_the_negotiation(command: str, when: When) -> None:
+    """QEMU may hang up on one that comes while it parts from another: the next attempt is let in."""
+
     async def run() -> None:
         async with FakeQEMU(faults=Faults(drops=[Drop(command, when)])) as fake:
             upstream = an_upstream(f"unix:{fake.path}")
-            if (command, when) == ("query-name", When.REPLIED):
-                (await upstream.connect()).close()
-            else:
-                with pytest.raises(NotQMPError):
-                    await upstream.connect()
-            # What was owed to that connection comes to the next, and is nobody's.
+            # What was owed to the lost connection comes to the next, and is nobody's.
             found = (await upstream.connect()).hand_over()
             assert found.rest == b""
             found.sock.close()
