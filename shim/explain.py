@@ -92,7 +92,7 @@ def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
 
 def _row(node: JSON) -> tuple[str, ...]:
     tags = ", ".join(
-        snapshot["name"] + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
+        _printable(snapshot["name"]) + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
     )
     return (
         "takes" if node["included"] else "-",
@@ -104,6 +104,11 @@ def _row(node: JSON) -> tuple[str, ...]:
         tags or "-",
         node["reason"],
     )
+
+
+def _printable(tag: str) -> str:
+    """Spell a tag so that a terminal shows it, and does not obey it."""
+    return tag if tag.isprintable() and tag else repr(tag)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

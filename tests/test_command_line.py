@@ -83,7 +83,10 @@ def test_modes(options: Sequence[str], policy: Policy) -> None:
     [
         ("--listen stdio --upstream tcp:h:1", VMConfig(TCPAddress("h", 1), (StdioAddress(),))),
         ("--listen systemd --upstream fd:3", VMConfig(DescriptorAddress(3), (SystemdAddress(),))),
-        ("--listen fd:4 --listen unix:/l --upstream accept:unix:/q", VMConfig(AcceptAddress(QEMU), (DescriptorAddress(4), TOOLS))),
+        (
+            "--listen fd:4 --listen unix:/l --upstream accept:unix:/q",
+            VMConfig(AcceptAddress(QEMU), (DescriptorAddress(4), TOOLS)),
+        ),
         ("--take-over /q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over unix:/q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over /q --listen unix:/l", VMConfig(QEMU, (TOOLS,), take_over=QEMU)),

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.conversation import Connected
 from proxy.link import Link
 from proxy.rewriter import LOST
 from proxy.stream import SocketEnd
-from proxy.conversation import Connected
 from shim.audit import Client
 from shim.policy import Policy
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks

@@ -97,7 +97,9 @@ def test_varstores_of_all_machines(qdev: str) -> None:
     assert not is_varstore(graph.nodes["vars-file"])
 
 
-@pytest.mark.parametrize("qdev", ["/machine/peripheral/flash1", "/machine/system.flash1/child", "/machine/system.flash", VIRTIO[0]])
+@pytest.mark.parametrize(
+    "qdev", ["/machine/peripheral/flash1", "/machine/system.flash1/child", "/machine/system.flash", VIRTIO[0]]
+)
 def test_what_is_no_varstore(qdev: str) -> None:
     graph = Machine(disk("a", "raw", device="", qdev=qdev)).graph()
     assert not is_varstore(graph.nodes["a"])

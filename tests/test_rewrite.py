@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.rewrite import Rewrite, Trace, read_reply
+from proxy.answers import read_reply
+from proxy.rewrite import Rewrite, Trace
 from shim.audit import Action, Client, SeenEvent, SentCommand
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
 from shim.qmp import ErrorReply, Execute, ReturnReply

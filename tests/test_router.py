@@ -311,6 +311,7 @@ def test_nothing_is_due_before_anything_happened() -> None:
     router: Router = Desk().router
     router.poll()
     router.receive_from_qemu(b"")
-    due = [router.outbox.segments_to_qemu(), router.outbox.records_to_write(), router.outbox.sessions_to_flush(), router.outbox.descriptors_to_close()]
+    out = router.outbox
+    due = [out.segments_to_qemu(), out.records_to_write(), out.sessions_to_flush(), out.descriptors_to_close()]
     assert due == [[]] * 4
     assert (router.is_idle, router.wants_poll) == (True, False)

@@ -292,7 +292,8 @@ def test_savevm_puts_the_vm_state_on_the_configured_disk(name: str) -> None:
 def test_savevm_is_refused_where_the_configured_disk_cannot_hold_the_vm_state() -> None:
     reason = refusal_reason(play_command(SaveVM("t"), raw_data(T), using=context(Policy(vmstate=patterns("d1")))))
     assert reason == (
-        "the configuration names 'd1', which no disk that can hold it matches; name a disk of 'info block' that is writable and qcow2"
+        "the configuration names 'd1', which no disk that can hold it matches; "
+        "name a disk of 'info block' that is writable and qcow2"
     )
 
 

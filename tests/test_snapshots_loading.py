@@ -46,7 +46,9 @@ def test_loadvm_loads_the_set(version: QEMUVersion) -> None:
     assert (played.decided.vmstate, played.decided.vmstate_reason) == ("a", "it holds the VM state of 't'")
 
 
-@pytest.mark.parametrize("policy", [Policy(), HMP, Policy(vmstate=patterns("d0")), Policy(exclude=patterns("d0"))], ids=range(4))
+@pytest.mark.parametrize(
+    "policy", [Policy(), HMP, Policy(vmstate=patterns("d0")), Policy(exclude=patterns("d0"))], ids=range(4)
+)
 def test_loadvm_takes_the_vm_state_from_where_it_is(policy: Policy) -> None:
     """Whatever the policy says today: it may have been another when the snapshot was made."""
     played = play_command(LoadVM("t"), two(T, STATE), job("load", 1, "t", "a b", "b"), using=context(policy))

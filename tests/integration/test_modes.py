@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, snapshots_of
 from tests.integration.test_uefi import DATA_DISK, DISK, FLASH, QCOW2_VARS, RAW_VARS, SECOND_DISK, UEFIVM, machine, proxied
 from tests.proxy_command import run_proxy
-from tests.raw_client import RawClient, command_bytes
+from tests.raw_client import DEADLINE_S, RawClient, command_bytes
 
 OBSERVE: Final = ("--mode", "observe")
 ENFORCE: Final = ("--mode", "enforce")
@@ -246,9 +247,12 @@ def test_overwrite_refuse() -> None:
 
 @pytest.fixture(scope="module")
 def encrypted_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """To make one takes seconds, which are what its encryption is about."""
+    """To make one takes long, which is what its encryption is about, and may fail: "Unable to get accurate CPU usage"."""
     path = tmp_path_factory.mktemp("encrypted") / "e.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "--object", SECRET, "-o", LUKS, str(path), "8M"], check=True)
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "--object", SECRET, "-o", LUKS, str(path), "8M"]
+    deadline = time.monotonic() + DEADLINE_S
+    while (made := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
+        assert time.monotonic() < deadline, made.stderr
     return path
 
 
