@@ -14,6 +14,8 @@ from tests.integration.qemu_vm import QEMUVM, version
 from tests.raw_client import DEADLINE_S, RawClient
 from tests.streams import NESTED_1024, SNIPPETS, STREAMS, STREAMS_FROM_11_1
 
+pytestmark = pytest.mark.versions
+
 NEGOTIATION: Final = b'{"execute":"qmp_capabilities"}'
 
 

@@ -16,6 +16,8 @@ from shim import hmp
 from shim.qmp import QEMUVersion
 from tests.integration.twins import IDS, Boot, Case, Step, Until, play
 
+pytestmark = pytest.mark.versions
+
 ONE: Final = {"d0.qcow2": ""}
 TWO: Final = {"d0.qcow2": "", "d1.qcow2": ""}
 

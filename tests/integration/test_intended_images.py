@@ -18,6 +18,8 @@ from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, QEMUError, make_qcow2, m
 from tests.integration.twins import make_images
 from tests.raw_client import ConnectionLostError
 
+pytestmark = pytest.mark.versions
+
 BIOS: Final = "-bios idle.rom"
 UEFI: Final = "-drive if=pflash,unit=0,format=raw,readonly=on,file=idle.rom"
 

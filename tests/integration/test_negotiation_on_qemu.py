@@ -11,6 +11,8 @@ from tests.integration.qemu_vm import QEMUVM
 from tests.raw_client import RawClient
 from tests.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
 
+pytestmark = pytest.mark.versions
+
 NOT_NEGOTIATED = "Expecting capabilities negotiation with 'qmp_capabilities'"
 
 

@@ -24,6 +24,8 @@ from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2, make_raw
 from tests.integration.shapes import CONVERSATIONS, Conversation, command, hmp
 from tests.raw_client import RawClient
 
+pytestmark = pytest.mark.versions
+
 _TIMESTAMP: Final = re.compile(rb'("timestamp": \{\s*"seconds": )\d+(,\s*"microseconds": )\d+')
 _NODE_NAME: Final = re.compile(rb"#block\d+")
 NEGOTIATE: Final = command("qmp_capabilities")

@@ -5,6 +5,7 @@ HMP's `qemu-io`, which goes through the proxy as it is, and read from the image 
 `qemu-io` read failed (QEMU 7.2).
 """
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_raw, snapshots_of
 from tests.integration.twins import make_images
 from tests.raw_client import RawClient
+
+pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
 FLASH: Final = "-drive if=pflash,unit=0,format=raw,readonly=on,file=code.rom"
 RAW_VARS: Final = "-drive if=pflash,unit=1,format=raw,file=vars.raw"
@@ -135,7 +138,7 @@ def test_raw_varstore_is_left_out(varstore: str, paused: bool) -> None:
         assert uefi.last_vmstate()[0] == "d0"
         uefi.write(0xBB, "d0", "d1")
         assert uefi.patterns("d0", "d1") == [0xBB, 0xBB]
-        assert "\r\n--        t    " in uefi.client.hmp("info snapshots")
+        assert re.search(r"\r\n-- +t ", uefi.client.hmp("info snapshots"))
         assert (uefi.snapshots("d0.qcow2"), uefi.snapshots("d1.qcow2")) == ([("t", True)], [("t", False)])
         assert uefi.client.hmp("loadvm t") == ""
         assert uefi.run_state() == state
@@ -179,7 +182,9 @@ def test_raw_varstore_with_no_other_disk() -> None:
     """The proxy finds nothing to save on, and says what HMP says then."""
     with proxied(FLASH, RAW_VARS) as uefi:
         assert uefi.client.hmp("savevm t") == "Error: no block device can store vmstate for snapshot\r\n"
-        assert uefi.client.hmp("info snapshots") == "no block device can store vmstate for snapshot\r\n"
+        # QEMU 11.1 has the prefix here too.
+        told = uefi.client.hmp("info snapshots").removeprefix("Error: ")
+        assert told == "no block device can store vmstate for snapshot\r\n"
         assert uefi.client.hmp("delvm t") == ""
         assert uefi.client.hmp("loadvm t") == "Error: no block device can store vmstate for snapshot\r\n"
         assert uefi.run_state() == "restore-vm"
@@ -194,7 +199,8 @@ def test_qcow2_varstore_is_in_the_snapshot_without_the_vm_state() -> None:
         assert device == "d0"
         assert "-loadvm" in reason
         uefi.write(0xBB, "pflash1", "d0")
-        assert "\r\n--        t    " in (table := uefi.client.hmp("info snapshots"))
+        table = uefi.client.hmp("info snapshots")
+        assert re.search(r"\r\n-- +t ", table)
         assert " 0 B " not in table
         assert uefi.client.hmp("loadvm t") == ""
         assert uefi.patterns("pflash1", "d0") == [0xAA, 0xAA]
