@@ -8,7 +8,6 @@ from typing import NoReturn, TypeAlias, TypeVar
 
 from proxy.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
 from proxy.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
-from proxy.config_file import load_config_file
 from proxy.errors import AddressError
 from proxy.takeover import SUFFIX
 from shim.errors import PatternError
@@ -246,7 +245,7 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
     given = parser.parse_args(arguments)
     if given.config is not None:
         _refuse_mixture(parser, given, ("config", "verbose"))
-        return ServeInvocation(load_config_file(given.config), given.config, given.verbose)
+        return ServeInvocation(_load(given.config), given.config, given.verbose)
     if given.client_buffer < 1:
         parser.error("--client-buffer takes a whole number of MiB from 1")
     upstream, take_over = _upstream(parser, given)
@@ -276,13 +275,19 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
         vm = VMConfig(given.upstream, take_over=None, policy=_policy(given))
         return PlanInvocation(vm, command_line, given.json)
     _refuse_mixture(parser, given, ("config", "vm", "json", "command", "upstream"))
-    vms = load_config_file(given.config)
+    vms = _load(given.config)
     names = [str(vm.name or vm.upstream) for vm in vms]
     chosen = [vm for vm, name in zip(vms, names, strict=True) if given.vm in (None, name)]
     if len(chosen) != 1:
         parser.error(f"say which VM: --vm with one of {', '.join(names)}")
     vm = chosen[0] if given.upstream is None else VMConfig(given.upstream, policy=chosen[0].policy)
     return PlanInvocation(vm, command_line, given.json)
+
+
+def _load(path: str) -> tuple[VMConfig, ...]:
+    from proxy.config_file import load_config_file  # here, because without a file nothing of TOML is needed
+
+    return load_config_file(path)
 
 
 def _policy(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Sequence[str] = ()) -> Policy:

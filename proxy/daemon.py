@@ -10,7 +10,6 @@ from proxy.addresses import Address
 from proxy.audit_log import AuditLog
 from proxy.command_line import ServeInvocation
 from proxy.config import VMConfig
-from proxy.config_file import load_config_file
 from proxy.errors import AuditError, ConfigError, ProxyError
 from proxy.server import Server
 
@@ -61,6 +60,8 @@ class Daemon:
         if self._config_path is None:
             return
         try:
+            from proxy.config_file import load_config_file  # here, because without a file nothing of TOML is needed
+
             vms = load_config_file(self._config_path)
         except ConfigError as exc:
             _log.error("%s; the running configuration stays", exc)

@@ -6,6 +6,7 @@ A link ends with its connection to QEMU, and its clients with it, as they would 
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from proxy.audit_log import AuditLog
 from proxy.conversation import Connected
@@ -77,7 +78,7 @@ class Link:
         session = self._router.add_session(client, end.is_peer_gone)
         stream = Stream(
             end,
-            on_data=lambda data, descriptors: self._receive_from_client(session, data, descriptors),
+            on_data=partial(self._receive_from_client, session),
             on_eof=lambda: self._receive_client_eof(session),
             on_drained=lambda: self._flush_client(session),
         )
@@ -102,12 +103,19 @@ class Link:
 
     def _receive_from_qemu(self, data: bytes, descriptors: Descriptors) -> None:
         close_descriptors(descriptors)  # QEMU sends none
-        self._router.receive_from_qemu(data)
-        self._flush()
+        session = self._router.sole_receiver(data)
+        if session is not None:
+            session.send(data)
+            self._flush_client(session)
+        else:
+            self._router.receive_from_qemu(data)
+            self._flush()
 
     def _receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors) -> None:
-        self._router.receive_from_client(session, data, descriptors)
-        self._flush()
+        if self._router.receive_from_client(session, data, descriptors):
+            self._flush_upstream()
+        else:
+            self._flush()
         if self._is_congested(session):
             stream = self._streams.get(session)
             if stream is not None:
@@ -141,14 +149,17 @@ class Link:
                     self._audit_log.write(record)
                 except AuditError as exc:
                     _log.error("%s", exc)
-        for segment in outbox.segments_to_qemu():
-            self._upstream.write(segment.data, segment.descriptors)
+        self._flush_upstream()
         for session in outbox.sessions_to_flush():
             self._flush_client(session)
         if numbers := outbox.descriptors_to_close():
             close_descriptors(numbers)
         if not (router.is_idle and self._is_idle):
             self._follow_rewriter()
+
+    def _flush_upstream(self) -> None:
+        for segment in self._router.outbox.segments_to_qemu():
+            self._upstream.write(segment.data, segment.descriptors)
 
     def _follow_rewriter(self) -> None:
         self._is_idle = self._router.is_idle

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 
 from proxy.answers import Layout, parse
 from proxy.monitor import Clock, Monitor
+from proxy.recorder import Recorder
 from proxy.rewrite import Rewrite, Trace
 from proxy.session import HMPRequest, Session
-from shim import jobs, snapshots
-from shim.audit import Action, AuditRecord, Client, Rehearsed
+from shim import jobs
+from shim.audit import Action, AuditRecord, Rehearsed
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
-from shim.qmp import JSON, Execute
+from shim.qmp import Execute
 from shim.rehearsal import Rehearsal, rehearse
 
 __all__ = ["Done", "Effect", "HandBack", "Rewriter", "Write"]
@@ -75,6 +76,7 @@ class Rewriter:
         self._policy = policy
         self._new_job_id = new_job_id
         self._clock = clock
+        self._recorder = Recorder(monitor, clock)
         # The first one is running.
         self._work: deque[_Work] = deque()
 
@@ -93,7 +95,7 @@ class Rewriter:
 
     def recover(self) -> Iterator[Effect]:
         """Look for jobs of ours that an earlier connection left behind, and see them to their end."""
-        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None)
+        trace = self._recorder.trace_of_nobody()
         yield from self._add(_Work(Rewrite(jobs.recover(), trace), None, None))
 
     def add(self, session: Session, request: HMPRequest, trace: Trace) -> Iterator[Effect]:
@@ -109,6 +111,8 @@ class Rewriter:
             policy=self._policy,
             cpu_index=request.cpu_index,
         )
+        from shim import snapshots  # here, because a proxy that only forwards starts quicker without it
+
         plan: Generator[Step, Replies, Any] = snapshots.plan(request.command, context)
         if self._policy.mode is Mode.OBSERVE:
             plan = rehearse(plan, context)
@@ -135,7 +139,7 @@ class Rewriter:
         for work in self._work:
             work.rewrite.lose(self._clock.monotonic_ns())
             if work.session is not None:
-                yield self._record(work, Action.REWRITTEN, LOST, None)
+                yield self._recorder.record(work.rewrite.trace, work.session, Action.REWRITTEN, LOST, None)
         self._work.clear()
 
     def _add(self, work: _Work) -> Iterator[Effect]:
@@ -175,19 +179,9 @@ class Rewriter:
 
     def _answer(self, work: _Work, action: Action, text: str, reason: str) -> Done:
         line = self._layout.spell_reply({"return": text}, {} if work.request is None else work.request.message)
-        return Done(self._record(work, action, reason, parse(line)), work.session, line)
+        return Done(self._recorder.record(work.rewrite.trace, work.session, action, reason, parse(line)), work.session, line)
 
     def _recovered(self, work: _Work, results: dict[str, jobs.JobResult]) -> Iterator[Effect]:
         for job_id, result in results.items():
             reason = f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}"
-            yield Done(self._record(work, Action.RECOVERED, reason, None), None, b"")
-
-    def _record(self, work: _Work, action: Action, reason: str, reply: JSON | None) -> AuditRecord:
-        return work.rewrite.trace.record(
-            self._monitor.vm,
-            action,
-            reason,
-            reply=reply,
-            client_gone=work.session is not None and work.session.is_gone(),
-            now_ns=self._clock.monotonic_ns(),
-        )
+            yield Done(self._recorder.record(work.rewrite.trace, None, Action.RECOVERED, reason, None), None, b"")

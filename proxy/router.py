@@ -7,21 +7,19 @@ router lives as long as one connection to QEMU.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TypeAlias, assert_never
 
-from proxy.answers import Kind, layout_of, parse, read_reply
+from proxy.answers import Kind, layout_of, parse
 from proxy.courier import Courier, Delivery
 from proxy.monitor import Clock, Monitor
 from proxy.out_of_band import OutOfBandTraffic
 from proxy.outbox import Outbox, Segment
 from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed, Receiver, without_own_jobs
-from proxy.rewrite import Trace
+from proxy.recorder import Recorder
 from proxy.rewriter import LOST, Done, Effect, HandBack, Rewriter, Write
 from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, Session
 from shim import jobs, render
-from shim.allowance import refusal
-from shim.audit import Action, Client, Rehearsed
+from shim.audit import Action, Client
 from shim.policy import Mode, Policy
 from shim.qmp import Execute
 
@@ -47,6 +45,7 @@ class Router:
         self._policy = policy
         self._clock = clock
         self._layout = layout_of(monitor.greeting)
+        self._recorder = Recorder(monitor, clock)
         self._rewriter = Rewriter(monitor, self._layout, policy, new_id, clock)
         self._courier = Courier()
         self._sessions: list[Session] = []
@@ -86,16 +85,18 @@ class Router:
         self.outbox.to_flush[session] = None
         return session
 
-    def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> None:
+    def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> bool:
+        """Take what a client sent. Tells whether bytes for QEMU are all that is due."""
         if not descriptors and (count := session.count_plain(data)):
             session.unanswered += count
             self._owed.extend((session,) * count)
             self.outbox.to_qemu.append(data)
-            return
+            return True
         dropped = session.receive_data(data, descriptors)
         if dropped:
             self.outbox.to_close.extend(dropped)
         self._serve(session)
+        return False
 
     def receive_client_eof(self, session: Session) -> None:
         """Note that a client sends no more. What it asked for goes on."""
@@ -146,7 +147,7 @@ class Router:
             self._send(session, line)
 
     def _take_hmp(self, session: Session, request: HMPRequest) -> None:
-        trace = self._trace(session, request)
+        trace = self._recorder.trace(session, request)
         if request.command is None:
             self._owe(session, Passed(session, trace, request.why_passed), request.raw)
         else:
@@ -154,15 +155,17 @@ class Router:
             self._apply(self._rewriter.add(session, request, trace))
 
     def _refusal(self, request: HMPRequest) -> str | None:
-        return refusal(request.command_line or "", self._policy.allow) if self._policy.mode is Mode.ENFORCE else None
+        if self._policy.mode is not Mode.ENFORCE:
+            return None
+        from shim.allowance import refusal  # here, because only this mode needs its table
+
+        return refusal(request.command_line or "", self._policy.allow)
 
     def _refuse(self, session: Session, request: HMPRequest, reason: str) -> None:
         line = self._layout.spell_reply({"return": render.error(reason)}, request.message)
-        self._record(self._trace(session, request), session, Action.REFUSED, reason, line)
+        trace = self._recorder.trace(session, request)
+        self.outbox.records.append(self._recorder.record(trace, session, Action.REFUSED, reason, parse(line)))
         self._answer_locally(session, line)
-
-    def _trace(self, session: Session, request: HMPRequest) -> Trace:
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, request.command_line)
 
     def _deliver_descriptors(self, due: Delivery | Execute | None) -> None:
         if due is None:
@@ -200,6 +203,19 @@ class Router:
 
     # From QEMU.
 
+    def sole_receiver(self, data: bytes) -> Session | None:
+        """Take in one whole reply that is for one session as it is, with nothing else to do; None if it is more or less."""
+        session = self._owed[0] if self._owed else None
+        if type(session) is not Session or session.has_left or self._held or self._streaming_to is not None:
+            return None
+        if self._out_of_band.is_under_way or not data.startswith(self._layout.replies):
+            return None
+        if self._layout.find_end(data, 0) != len(data) or (len(self._owed) > 1 and type(self._owed[1]) is LocalLine):
+            return None
+        self._owed.popleft()
+        session.unanswered -= 1
+        return session
+
     def receive_from_qemu(self, data: bytes) -> None:
         """Route what QEMU sent, cut anywhere.
 
@@ -233,7 +249,7 @@ class Router:
         """Note that QEMU has gone, and record each command under way: its outcome is not known."""
         for owed in self._owed:
             if isinstance(owed, Passed):
-                self._record_passed(owed, LOST, None)
+                self.outbox.records.append(self._recorder.record_passed(owed, LOST, None))
         self._owed.clear()
         self.outbox.records.extend(self._rewriter.lose())
         self.outbox.to_close.extend(self._courier.abandon())
@@ -301,7 +317,7 @@ class Router:
                 self._send(session, without_own_jobs(line, self._layout))
             case Passed(session):
                 session.unanswered -= 1
-                self._record_passed(owed, owed.reason, line)
+                self.outbox.records.append(self._recorder.record_passed(owed, owed.reason, line))
                 self._send(session, line)
             case CarrierReply(session):
                 self._settle_carrier(session, line)
@@ -331,32 +347,6 @@ class Router:
         session.unanswered -= 1
         self._send(session, own_line)
         return True
-
-    def _record_passed(self, passed: Passed, reason: str, line: bytes | None) -> None:
-        rehearsed = passed.rehearsed
-        if rehearsed is not None and line is not None:
-            rehearsed = rehearsed.compare(read_reply(parse(line)))
-        action = Action.PASSED if rehearsed is None else Action.OBSERVED
-        self._record(passed.trace, passed.session, action, reason, line, rehearsed)
-
-    def _record(
-        self,
-        trace: Trace,
-        session: Session,
-        action: Action,
-        reason: str,
-        line: bytes | None,
-        rehearsed: Rehearsed | None = None,
-    ) -> None:
-        record = trace.record(
-            self._monitor.vm,
-            action,
-            reason,
-            reply=None if line is None else parse(line),
-            client_gone=session.is_gone(),
-            now_ns=self._clock.monotonic_ns(),
-        )
-        self.outbox.records.append(replace(record, rehearsed=rehearsed))
 
     def _send(self, session: Session, data: bytes) -> None:
         session.send(data)

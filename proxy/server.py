@@ -16,7 +16,6 @@ from proxy.entrances import Entrances
 from proxy.errors import ListenError, NotQMPError, UpstreamError
 from proxy.link import Link
 from proxy.monitor import Clock
-from proxy.pattern_check import check_patterns
 from proxy.stream import End
 from proxy.takeover import TakenOver
 from proxy.upstream import Upstream, backoff_s
@@ -103,11 +102,18 @@ class Server:
             await self._reconnect()
             return
         try:
-            await check_patterns(conversation, self.config)
+            await self._check_patterns(conversation)
         except BaseException:
             conversation.close()
             raise
         self._begin(conversation)
+
+    async def _check_patterns(self, conversation: Conversation) -> None:
+        policy = self.config.policy
+        if policy.vmstate or policy.include or policy.exclude:
+            from proxy.pattern_check import check_patterns  # here, because it brings TOML with it
+
+            await check_patterns(conversation, self.config)
 
     def _begin(self, conversation: Conversation) -> None:
         link = Link(

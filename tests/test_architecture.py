@@ -27,13 +27,13 @@ FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | {"prompt
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
 SANS_IO: Final = (
-    *("answers", "courier", "dialect", "errors", "framing", "grammar", "lexer", "monitor", "negotiation"),
+    *("answers", "courier", "dialect", "errors", "framing", "grammar", "lexer", "monitor", "negotiation", "recorder"),
     *("out_of_band", "outbox", "owed", "place", "rewrite", "rewriter", "router", "session"),
 )
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
-WITHOUT_TESTS: Final = frozenset({"__init__", "__main__", "lean_asyncio", "monitor", "outbox", "owed"})
+WITHOUT_TESTS: Final = frozenset({"__init__", "__main__", "lean_asyncio", "monitor", "outbox", "owed", "recorder"})
 # It tries moments at which to interrupt a process; that is not a wait for something.
 MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
 

@@ -105,7 +105,7 @@ def test_nobody_there(tmp_path: Path) -> None:
         asyncio.run(explain_plan(invocation))
 
 
-@pytest.mark.parametrize("command", [*NEGOTIATION, "query-block", "x-debug-query-block-graph"])
+@pytest.mark.parametrize("command", ["query-block", "x-debug-query-block-graph"])
 def test_qemu_goes_meanwhile(command: str) -> None:
     with pytest.raises(NotQMPError):
         explain("delvm t", faults=Faults(drops=[Drop(command, When.RECEIVED)]))
