@@ -55,7 +55,7 @@ class Link:
         self._leaving: set[Stream] = set()
         self._poll_timer: asyncio.TimerHandle | None = None
         self._upstream = Stream(
-            SocketEnd(connected.sock),
+            SocketEnd(connected.sock, takes_descriptors=False),
             on_data=self._receive_from_qemu,
             on_eof=self._lose_qemu,
             on_drained=self._resume_clients,
@@ -105,15 +105,19 @@ class Link:
         close_descriptors(descriptors)  # QEMU sends none
         session = self._router.sole_receiver(data)
         if session is not None:
-            session.send(data)
-            self._flush_client(session)
+            stream = self._streams[session]
+            stream.write(data)
+            if stream.unsent_bytes > self._client_buffer_bytes:
+                self._flush_client(session)
         else:
             self._router.receive_from_qemu(data)
             self._flush()
 
     def _receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors) -> None:
         if self._router.receive_from_client(session, data, descriptors):
-            self._flush_upstream()
+            self._upstream.write(data)
+            if self._upstream.unsent_bytes <= _UPSTREAM_HIGH_BYTES:
+                return
         else:
             self._flush()
         if self._is_congested(session):
@@ -149,17 +153,14 @@ class Link:
                     self._audit_log.write(record)
                 except AuditError as exc:
                     _log.error("%s", exc)
-        self._flush_upstream()
+        for segment in outbox.segments_to_qemu():
+            self._upstream.write(segment.data, segment.descriptors)
         for session in outbox.sessions_to_flush():
             self._flush_client(session)
         if numbers := outbox.descriptors_to_close():
             close_descriptors(numbers)
         if not (router.is_idle and self._is_idle):
             self._follow_rewriter()
-
-    def _flush_upstream(self) -> None:
-        for segment in self._router.outbox.segments_to_qemu():
-            self._upstream.write(segment.data, segment.descriptors)
 
     def _follow_rewriter(self) -> None:
         self._is_idle = self._router.is_idle

@@ -37,7 +37,7 @@ _Owed: TypeAlias = Session | Rewriter | Courier | LocalLine | JobsReply | Passed
 class Router:
     """Route between sessions and QEMU.
 
-    After any call, empty the `outbox`. While `wants_poll`, call `poll` from time to time.
+    After each call, empty the `outbox`. While `wants_poll`, call `poll` from time to time.
     """
 
     def __init__(self, monitor: Monitor, policy: Policy, new_id: Callable[[], str], clock: Clock) -> None:
@@ -86,11 +86,10 @@ class Router:
         return session
 
     def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> bool:
-        """Take what a client sent. Tells whether bytes for QEMU are all that is due."""
+        """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
         if not descriptors and (count := session.count_plain(data)):
             session.unanswered += count
             self._owed.extend((session,) * count)
-            self.outbox.to_qemu.append(data)
             return True
         dropped = session.receive_data(data, descriptors)
         if dropped:

@@ -49,13 +49,13 @@ class End(Protocol):
 
 
 class SocketEnd:
-    """A connected socket. On a unix socket it receives and sends file descriptors too."""
+    """A connected socket. On a unix socket it sends file descriptors too, and receives them if it `takes_descriptors`."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._recvmsg_into = sock.recvmsg_into
-        self._takes_descriptors = sock.family == socket.AF_UNIX
+        self._takes_descriptors = takes_descriptors and sock.family == socket.AF_UNIX
 
     def read_fd(self) -> int:
         return self._sock.fileno()

@@ -123,10 +123,10 @@ def test_infinite_id_harms_nobody(number: str) -> None:
 def test_descriptors_have_a_segment_of_their_own() -> None:
     desk = Desk()
     client, other = desk.client(number=1), desk.client(number=2)
-    desk.router.receive_from_client(other, NAME)
-    desk.router.receive_from_client(client, GETFD + NAME, (5,))
-    desk.router.receive_from_client(other, NAME)
-    assert desk.router.outbox.segments_to_qemu() == [Segment(NAME), Segment(GETFD, (5,)), Segment(NAME)]
+    named = NAME.replace(b"{", b'{"arguments":{},')
+    for session, data, descriptors in ((other, named, ()), (client, GETFD + named, (5,)), (other, named, ())):
+        assert not desk.router.receive_from_client(session, data, descriptors)
+    assert desk.router.outbox.segments_to_qemu() == [Segment(named), Segment(GETFD, (5,)), Segment(named)]
 
 
 def test_second_delivery_waits_for_the_first() -> None:

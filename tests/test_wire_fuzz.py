@@ -117,7 +117,9 @@ class Stage:
         piece = stream[player.sent : player.sent + self._rng.choice((1, 10, 1000))]
         player.sent += len(piece)
         for read in map(_ONE_BYTE.__getitem__, piece) if self._is_bytewise else (piece,):
-            self._router.receive_from_client(player.session, read)
+            if self._router.receive_from_client(player.session, read):
+                self.qemu.receive(read)
+            self._take()
 
     def _leave(self, player: Player) -> None:
         player.has_left = True
@@ -136,7 +138,15 @@ class Stage:
         # The answers to a survey are long.
         size = 1 if self._is_bytewise and len(piece) <= 100 else len(piece)
         for at in range(0, len(piece), size):
-            self._router.receive_from_qemu(piece[at : at + size])
+            self._hear(piece[at : at + size])
+
+    def _hear(self, data: bytes) -> None:
+        session = self._router.sole_receiver(data)
+        if session is None:
+            self._router.receive_from_qemu(data)
+        else:
+            next(player for player in self.players if player.session is session).heard += data
+        self._take()
 
     def _lose_qemu(self) -> None:
         self.is_lost = True
