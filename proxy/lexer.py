@@ -6,6 +6,7 @@ value for proxy.framing.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TypeAlias
 
 from proxy.dialect import NUMBER
@@ -50,10 +51,15 @@ _NEXT = {
     # (qmp-spec.rst, "QGA Synchronization", relies on FF).
     "recovery": rb"(?P<recovery>[^\x00-\x08\x0a-\x1f\xfe\xff{}[\],:]+)",
 }
-_NEXT_OF = {state: re.compile(pattern) for state, pattern in _NEXT.items()}
 _QUOTES = {"double": b'"', "single": b"'"}
 _NOT_IN_STRINGS = bytes([*range(0x20), 0xFE, 0xFF])
 _NOT_IN_STRING = re.compile(rb"[\x00-\x1f\xfe\xff]")
+
+
+@cache
+def _next_of(state: str) -> re.Pattern[bytes]:
+    """Compile when first needed: most connections never see a token that is not whole."""
+    return re.compile(_NEXT[state])
 
 
 class Lexer:
@@ -92,7 +98,7 @@ class Lexer:
             at = self._pass_plain(piece, at)
             if at == len(piece) or self.length > self._limit:
                 return self._conclude(piece, at)
-        match = _NEXT_OF[self.state].match(piece, at)
+        match = _next_of(self.state).match(piece, at)
         if match is None:
             ended, self.state = self.state, "start"
             return SKIPPED if ended == "recovery" else _OTHER, at
