@@ -100,7 +100,10 @@ def _save(stage: _Stage, tool: LegacyTool, command: str) -> None:
     screen.shell(command)
     _expect(tool, "savevm t1", _SUCCESS)
     screen.say('"" is how HMP says that all went well.')
-    screen.say("QEMU's job snapshot-save took d0 and not pflash1. So a loadvm does not bring UEFI's variables back.")
+    screen.say(
+        "QEMU's job snapshot-save took d0 and not pflash1. The varstore's content comes back at loadvm all the same: "
+        "it is part of the VM state."
+    )
 
     screen.step("The snapshot is there")
     table = _expect_with(tool, "info snapshots", "List of snapshots present on all disks:", " t1 ")
