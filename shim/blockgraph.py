@@ -16,7 +16,7 @@ __all__ = ["Backend", "BlockGraph", "BlockNode", "read_graph"]
 # Drivers that store internal snapshots themselves. QEMU's rbd does so too, on the cluster.
 _SNAPSHOT_DRIVERS = frozenset({"qcow2", "rbd"})
 # The one child through which a filter reaches the image, where it is not called "file".
-_PRIMARY_CHILD = {"mirror_top": "backing", "commit_top": "backing", "blkreplay": "image"}
+_PRIMARY_CHILD = {"mirror_top": "backing", "commit_top": "backing", "blkdebug": "image", "blkreplay": "image"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,7 @@ def _loadvm(tag: str, survey: _Survey, context: Context) -> Plan:
     yield Decided(_explain(selection, devices), _name(vmstate), reason)
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
-        danger = _duplicate(graph, devices, tag) or (
+        danger = _duplicate(graph, devices, tag) or _id_of_another(devices, tag) or (
             context.policy.guard and guard.against_loadvm(devices, tag, context.version)
         )
         if danger:
@@ -237,10 +237,22 @@ def _duplicate(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str
     return None
 
 
+def _id_of_another(devices: Sequence[BlockNode], tag: str) -> str | None:
+    """Say why a tag is not loaded that is another snapshot's id: QEMU (5.2 to 11.1) takes that one and reports success."""
+    for node in devices:
+        for other in node.snapshots:
+            if other.snapshot_id == tag != other.name:
+                return (
+                    f"on '{node.label}' {tag} is also the id of the snapshot '{other.name}', and loading would silently take "
+                    f"that one. Remove it (delvm '{other.name}'), then load '{tag}'; tags that are not numbers avoid this"
+                )
+    return None
+
+
 def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Context) -> list[str]:
-    """Name the nodes to load; where QEMU dies of loading under a filter, the node below it, which has the same snapshots."""
+    """Name the nodes to load; where a load through a filter ends badly, the node below it, which has the same snapshots."""
     if context.policy.guard:
-        devices = [guard.below_throttle(graph, node, context.version) for node in devices]
+        devices = [guard.below_filters(graph, node, context.version) for node in devices]
     return list(dict.fromkeys(_names(devices)))
 
 

@@ -14,7 +14,7 @@ __all__ = ["Backend", "BlockGraph", "Node", "Snapshot", "disk", "two_disks", "ue
 SNAPSHOT_DRIVERS: Final = frozenset({"qcow2", "rbd"})
 PROTOCOL_DRIVERS: Final = frozenset({"file", "host_device", "null-co", "nbd"})
 # The one child a filter's snapshot falls through to (block/snapshot.c, bdrv_snapshot_fallback).
-PRIMARY_CHILD: Final = {"mirror_top": "backing", "commit_top": "backing", "blkreplay": "image"}
+PRIMARY_CHILD: Final = {"mirror_top": "backing", "commit_top": "backing", "blkdebug": "image", "blkreplay": "image"}
 PERMISSIONS: Final = ["resize", "write-unchanged", "write", "consistent-read"]
 QCOW2_SPECIFIC: Final = {
     "type": "qcow2",

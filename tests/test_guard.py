@@ -3,8 +3,9 @@
 import pytest
 
 from shim import guard
+from shim.blockgraph import BlockGraph
 from shim.qmp import QEMUVersion
-from tests.graphs import V5_2, V7_2, V10_0, V11_1, VIRTIO, Machine, Node, disk, names
+from tests.graphs import V5_2, V7_2, V10_0, V11_1, VIRTIO, Machine, Node, disk
 
 MIRROR = Machine(
     [*disk("low"), Node("top", "mirror_top", device="d0", qdev=VIRTIO[0], children={"backing": "low"}), *disk("other")]
@@ -71,28 +72,40 @@ def test_loading_beside_a_mirror_is_no_danger() -> None:
     assert guard.against_loadvm([graph.nodes["other"], graph.nodes["low"]], "t", V7_2) is None
 
 
-@pytest.mark.parametrize("version", [QEMUVersion(8, 0), V10_0, V11_1], ids=str)
-def test_throttle_is_taken_round_since_8_0(version: QEMUVersion) -> None:
-    graph = THROTTLE.graph(version)
-    assert guard.below_throttle(graph, graph.nodes["top"], version).name == "low"
+def stack(*drivers: str, version: QEMUVersion = V7_2) -> BlockGraph:
+    """Give a qcow2 node called 0 with filters 1, 2, … on it, the lowest first."""
+    filters = [Node(str(place), driver, children={"file": str(place - 1)}) for place, driver in enumerate(drivers, 1)]
+    return Machine([*disk("0"), *filters]).graph(version)
 
 
-def test_throttle_is_harmless_in_7_2() -> None:
-    graph = THROTTLE.graph()
-    assert guard.below_throttle(graph, graph.nodes["top"], V7_2).name == "top"
+@pytest.mark.parametrize("version", [V10_0, V11_1], ids=str)
+@pytest.mark.parametrize(
+    ("drivers", "loaded"),
+    [
+        ((), "0"),
+        (("throttle",), "0"),
+        (("throttle", "throttle"), "0"),
+        (("throttle", "copy-on-read"), "0"),
+        (("throttle", "raw", "copy-on-read"), "0"),
+        (("copy-on-read", "throttle"), "1"),
+        (("throttle", "raw", "throttle", "raw"), "0"),
+        (("copy-on-read", "raw"), "2"),
+        (("throttle", "mirror_top"), "2"),
+    ],
+    ids=str,
+)
+def test_loading_goes_round_the_lowest_throttle(drivers: tuple[str, ...], loaded: str, version: QEMUVersion) -> None:
+    graph = stack(*drivers, version=version)
+    assert guard.below_filters(graph, graph.nodes[str(len(drivers))], version).name == loaded
 
 
-def test_all_throttles_of_a_stack_are_taken_round() -> None:
-    upper = Node("upper", "throttle", device="d0", children={"file": "top"})
-    graph = Machine([*disk("low"), Node("top", "throttle", children={"file": "low"}), upper]).graph(V11_1)
-    assert guard.below_throttle(graph, graph.nodes["upper"], V11_1).name == "low"
+@pytest.mark.parametrize("version", [QEMUVersion(6, 0), V7_2, QEMUVersion(9, 2, 9)], ids=str)
+@pytest.mark.parametrize("drivers", [(), ("throttle",), ("raw",), ("copy-on-read",), ("raw", "throttle")], ids=str)
+def test_loading_goes_round_every_filter_before_10_0(drivers: tuple[str, ...], version: QEMUVersion) -> None:
+    graph = stack(*drivers, version=version)
+    assert guard.below_filters(graph, graph.nodes[str(len(drivers))], version).name == "0"
 
 
-def test_other_nodes_are_not_taken_round() -> None:
-    graph = Machine([*disk("low"), Node("top", "copy-on-read", children={"file": "low"})]).graph(V11_1)
-    assert [guard.below_throttle(graph, graph.nodes[name], V11_1).name for name in ("top", "low")] == ["top", "low"]
-
-
-def test_throttle_without_a_known_node_below_stays() -> None:
+def test_filter_without_a_known_node_below_stays() -> None:
     graph = Machine(THROTTLE.nodes, unlisted=frozenset({"low"})).graph(V11_1)
-    assert names([guard.below_throttle(graph, graph.nodes["top"], V11_1)]) == ["top"]
+    assert guard.below_filters(graph, graph.nodes["top"], V11_1).name == "top"

@@ -15,12 +15,12 @@ from typing import Final
 
 import pytest
 
+from shim.qmp import QEMUVersion
+from shim.render import no_vmstate_candidate
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_raw, snapshots_of
 from tests.integration.twins import make_images
 from tests.raw_client import RawClient
-
-pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
 FLASH: Final = "-drive if=pflash,unit=0,format=raw,readonly=on,file=code.rom"
 RAW_VARS: Final = "-drive if=pflash,unit=1,format=raw,file=vars.raw"
@@ -36,8 +36,12 @@ DATA_DISK: Final = "-drive if=none,id=data,format=raw,file=data.raw -device virt
 BLOCKED_BY_VARSTORE: Final = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
 BLOCKED_BY_DATA: Final = "Error: Device 'data' is writable but does not support snapshots\r\n"
 DISK_ONLY: Final = "Error: This is a disk-only snapshot. Revert to it  offline using qemu-img\r\n"
+# The row of "t" in a table of snapshots on all disks; QEMU 10.0 has a narrower first column.
+LISTED: Final = r"\n-- +t    "
 SNAPSHOT_COMMANDS: Final = ("savevm t", "loadvm t", "delvm t")
 IMAGES: Final[Mapping[str, str]] = dict.fromkeys(("d0.qcow2", "d1.qcow2", "data.raw"), "")
+
+pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
 # Where it is not the device's own name.
 IMAGE_OF: Final = {"pflash1": "vars.qcow2"}
@@ -138,7 +142,7 @@ def test_raw_varstore_is_left_out(varstore: str, paused: bool) -> None:
         assert uefi.last_vmstate()[0] == "d0"
         uefi.write(0xBB, "d0", "d1")
         assert uefi.patterns("d0", "d1") == [0xBB, 0xBB]
-        assert re.search(r"\r\n-- +t ", uefi.client.hmp("info snapshots"))
+        assert re.search(LISTED, uefi.client.hmp("info snapshots"))
         assert (uefi.snapshots("d0.qcow2"), uefi.snapshots("d1.qcow2")) == ([("t", True)], [("t", False)])
         assert uefi.client.hmp("loadvm t") == ""
         assert uefi.run_state() == state
@@ -178,13 +182,11 @@ def test_errors_are_hmps_also_beside_a_raw_varstore() -> None:
         assert uefi.client.hmp("savevm a b").startswith("savevm: extraneous characters at the end of line\r\n")
 
 
-def test_raw_varstore_with_no_other_disk() -> None:
+def test_raw_varstore_with_no_other_disk(qemu_version: QEMUVersion) -> None:
     """The proxy finds nothing to save on, and says what HMP says then."""
     with proxied(FLASH, RAW_VARS) as uefi:
         assert uefi.client.hmp("savevm t") == "Error: no block device can store vmstate for snapshot\r\n"
-        # QEMU 11.1 has the prefix here too.
-        told = uefi.client.hmp("info snapshots").removeprefix("Error: ")
-        assert told == "no block device can store vmstate for snapshot\r\n"
+        assert uefi.client.hmp("info snapshots") == no_vmstate_candidate(qemu_version)
         assert uefi.client.hmp("delvm t") == ""
         assert uefi.client.hmp("loadvm t") == "Error: no block device can store vmstate for snapshot\r\n"
         assert uefi.run_state() == "restore-vm"
@@ -199,8 +201,7 @@ def test_qcow2_varstore_is_in_the_snapshot_without_the_vm_state() -> None:
         assert device == "d0"
         assert "-loadvm" in reason
         uefi.write(0xBB, "pflash1", "d0")
-        table = uefi.client.hmp("info snapshots")
-        assert re.search(r"\r\n-- +t ", table)
+        assert re.search(LISTED, table := uefi.client.hmp("info snapshots"))
         assert " 0 B " not in table
         assert uefi.client.hmp("loadvm t") == ""
         assert uefi.patterns("pflash1", "d0") == [0xAA, 0xAA]
