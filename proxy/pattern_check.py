@@ -21,7 +21,7 @@ _QUERIES = (
 async def check_patterns(conversation: Conversation, config: VMConfig) -> None:
     """Raise ConfigError for a pattern that matches nothing, with where it stands and what there is."""
     policy = config.policy
-    if not (policy.vmstate or policy.include or policy.exclude):
+    if not policy.patterns:
         return
     graph = await _graph(conversation)
     if graph is None:

@@ -109,8 +109,7 @@ class Server:
         self._begin(conversation)
 
     async def _check_patterns(self, conversation: Conversation) -> None:
-        policy = self.config.policy
-        if policy.vmstate or policy.include or policy.exclude:
+        if self.config.policy.patterns:
             from proxy.pattern_check import check_patterns  # here, because it brings TOML with it
 
             await check_patterns(conversation, self.config)

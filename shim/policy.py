@@ -53,6 +53,11 @@ class Policy:
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
 
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """All patterns that name block nodes."""
+        return (*self.vmstate, *self.include, *self.exclude)
+
 
 @dataclass(frozen=True, slots=True)
 class NodeChoice:
@@ -85,8 +90,7 @@ class Selection:
 
 def unmatched(policy: Policy, graph: BlockGraph) -> list[Pattern]:
     """Give the patterns that no node matches: at start, most likely a slip of the pen."""
-    patterns = (*policy.vmstate, *policy.include, *policy.exclude)
-    return [pattern for pattern in patterns if not _matching([pattern], graph, graph.nodes.values())]
+    return [pattern for pattern in policy.patterns if not _matching([pattern], graph, graph.nodes.values())]
 
 
 def select(graph: BlockGraph, policy: Policy) -> Selection:

@@ -24,6 +24,7 @@ __all__ = [
     "RawClient",
     "command_bytes",
     "is_reply",
+    "negotiated",
 ]
 
 # Slow machines set this to 2, 5, …; it scales every deadline of the tests.
@@ -73,6 +74,16 @@ def command_bytes(name: str, arguments: dict[str, Any] | None = None, id: object
     if id is not NO_ID:
         command["id"] = id
     return encode(command).encode("ascii") + b"\n"
+
+
+def negotiated(client: "RawClient") -> "RawClient":
+    """Bring a client that has just connected into command mode; it is closed if that fails."""
+    try:
+        client.negotiate()
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 class RawClient:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.raw_client import DEADLINE_S, RawClient
+from tests.raw_client import DEADLINE_S, RawClient, negotiated
 
 __all__ = ["ProxyError", "ProxyProcess"]
 
@@ -80,13 +80,7 @@ class ProxyProcess:
 
     def negotiated(self) -> RawClient:
         """Give a client in command mode."""
-        client = self.connect()
-        try:
-            client.negotiate()
-        except BaseException:
-            client.close()
-            raise
-        return client
+        return negotiated(self.connect())
 
     def wait_gone(self) -> int:
         """Wait for the proxy's end and give its exit status."""

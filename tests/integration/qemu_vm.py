@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from shim.qmp import QEMUVersion
-from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient
+from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient, negotiated
 
 __all__ = ["DIRTYING_ROM", "IDLE_ROM", "QEMUVM", "QEMUError", "make_qcow2", "make_raw", "snapshots_of", "version"]
 
@@ -142,13 +142,7 @@ class QEMUVM:
 
     def negotiated(self, *, observer: bool = False) -> RawClient:
         """Give a client in command mode."""
-        client = self.connect(observer=observer)
-        try:
-            client.negotiate()
-        except BaseException:
-            client.close()
-            raise
-        return client
+        return negotiated(self.connect(observer=observer))
 
     def wait_gone(self) -> int:
         """Wait for QEMU's end and give its exit status, negative for a signal; QEMUError after the deadline."""
