@@ -1,13 +1,12 @@
 """`hmp-proxy plan`: what would be done with a command, on the VM as it is, without doing it."""
 
 import json
-import os
 from datetime import datetime
 from itertools import count
 
 from proxy.command_line import PlanInvocation
 from proxy.conversation import Conversation
-from proxy.upstream import Upstream
+from proxy.upstream import Upstream, own_ids
 from shim import explain, hmp, snapshots
 from shim.jobs import JOB_PREFIX
 from shim.plan import Context, PassThrough, Replies
@@ -18,9 +17,7 @@ __all__ = ["explain_plan"]
 
 async def explain_plan(invocation: PlanInvocation) -> str:
     """Connect, ask, and give the plan as text or JSON. Raises UpstreamError or NotQMPError."""
-    numbers = count(1)
-    run = os.urandom(4).hex()
-    upstream = Upstream(invocation.vm.upstream, name=invocation.vm.name, new_id=lambda: f"plan-{run}-{next(numbers)}")
+    upstream = Upstream(invocation.vm.upstream, name=invocation.vm.name, new_id=own_ids("plan-"))
     try:
         conversation = await upstream.connect()
         try:

@@ -2,11 +2,8 @@
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import count
 
 from proxy import takeover
 from proxy.audit_log import AuditLog
@@ -18,7 +15,7 @@ from proxy.link import Link
 from proxy.monitor import Clock
 from proxy.stream import End
 from proxy.takeover import TakenOver
-from proxy.upstream import Upstream, backoff_s
+from proxy.upstream import Upstream, backoff_s, own_ids
 from shim.audit import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy
@@ -35,12 +32,6 @@ _CLOCK = Clock(
 )
 
 
-def _own_ids() -> Iterator[str]:
-    """Give ids for jobs and commands that no other run of the proxy uses."""
-    run = os.urandom(4).hex()
-    return (f"{JOB_PREFIX}{run}-{number}" for number in count(1))
-
-
 class Server:
     """Serve one VM. `run` goes on until `stop` is called, or the only client that can come has left."""
 
@@ -48,7 +39,7 @@ class Server:
         self.config = config
         self._policy = config.policy
         self._audit_log = audit_log
-        self._ids = _own_ids()
+        self._new_id = own_ids(JOB_PREFIX)
         self._link: Link | None = None
         self._taken_over: TakenOver | None = None
         self._entrances = Entrances(self._admit)
@@ -75,9 +66,6 @@ class Server:
         self._policy = policy
         if self._link is not None:
             self._link.set_policy(policy)
-
-    def _new_id(self) -> str:
-        return next(self._ids)
 
     async def _connect_or_stop(self) -> None:
         """Connect for the first time, which may take as long as the operator likes."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterator
+from itertools import count
 
 from proxy.addresses import (
     AcceptAddress,
@@ -18,7 +19,7 @@ from proxy.addresses import (
 from proxy.conversation import BUSY, GREETING_TIMEOUT_S, Conversation
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 
-__all__ = ["Upstream", "backoff_s"]
+__all__ = ["Upstream", "backoff_s", "own_ids"]
 
 # How long to wait for a place in the queue of a socket.
 _QUEUE_FULL_S = 0.05
@@ -142,6 +143,12 @@ async def _connect_unix(path: str) -> socket.socket:
             raise
         else:
             return sock
+
+
+def own_ids(prefix: str) -> Callable[[], str]:
+    """Give a source of ids for jobs and commands that no other run of a program here uses."""
+    run, numbers = os.urandom(4).hex(), count(1)
+    return lambda: f"{prefix}{run}-{next(numbers)}"
 
 
 def backoff_s() -> Iterator[float]:
