@@ -7,9 +7,9 @@ import asyncio
 import logging
 import sys
 
+from host.errors import ProgramError
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
-from proxy.errors import ProxyError
 
 __all__ = ["main"]
 
@@ -30,7 +30,7 @@ def main() -> int:
             sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
         else:
             _serve(invocation)
-    except ProxyError as exc:
+    except ProgramError as exc:
         logging.getLogger(__name__).error("%s", exc)
         return exc.exit_status
     except KeyboardInterrupt:

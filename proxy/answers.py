@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from shim.qmp import JSON, ErrorReply, Reply, ReturnReply, encode, encode_pretty
+from shim.qmp import JSON, encode, encode_pretty
 
-__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of", "parse", "read_reply"]
+__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of", "parse"]
 
 
 class Kind(Enum):
@@ -82,14 +82,6 @@ def parse(message: bytes) -> JSON:
         return json.loads(message)
     except ValueError:
         return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
-
-
-def read_reply(message: JSON) -> Reply:
-    """Make a Reply of a decoded answer of QEMU (qmp-spec.rst, "Commands Responses")."""
-    if "return" in message:
-        return ReturnReply(message["return"])
-    error = message["error"]
-    return ErrorReply(error["class"], error["desc"])
 
 
 def _for_python(match: re.Match[bytes]) -> bytes:

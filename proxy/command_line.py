@@ -1,18 +1,16 @@
 """The command line of `hmp-proxy`."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import TypeAlias
 
-from proxy.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
-from proxy.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
-from proxy.errors import AddressError
+from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from host.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
+from host.errors import AddressError
+from host.options import PATTERNS, Parser, add_policy, argument, choice, choose_vm, policy_of, refuse_mixture
 from proxy.takeover import SUFFIX
-from shim.errors import PatternError
-from shim.patterns import KEYS, KINDS, Pattern
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import Mode
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
 
@@ -47,13 +45,6 @@ addresses:
 _LISTEN_ADDRESSES = """\
   stdio                 for --listen: the one client is at standard input and output; its end is the proxy's
   systemd               for --listen: the sockets of a systemd .socket unit
-"""
-
-_PATTERNS = f"""
-patterns for block nodes:
-  NAME                  a node name or a device, with the shell's wildcards
-  KEY:GLOB              where KEY is {", ".join(KEYS)}
-  kind:KIND             where KIND is {", ".join(KINDS)}
 """
 
 _EXIT_STATUS = """
@@ -98,79 +89,22 @@ class PlanInvocation:
 
 
 Invocation: TypeAlias = ServeInvocation | PlanInvocation
-_T = TypeVar("_T")
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say it in one line, as every error here is said."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def _argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    def parse_argument(text: str) -> _T:
-        try:
-            return parse(text)
-        except (AddressError, PatternError) as exc:
-            raise argparse.ArgumentTypeError(str(exc)) from exc
-
-    return parse_argument
-
-
-def _choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
-    def parse_choice(text: str) -> _Choice:
-        try:
-            return kind(text)
-        except ValueError as exc:
-            raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(kind)}") from exc
-
-    return parse_choice
 
 
 def _add_source(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("the VM")
     group.add_argument(
-        "--upstream", type=_argument(parse_upstream_address), metavar="ADDRESS", help="QEMU's QMP socket (addresses: see below)"
+        "--upstream", type=argument(parse_upstream_address), metavar="ADDRESS", help="QEMU's QMP socket (addresses: see below)"
     )
     group.add_argument("--config", metavar="FILE", help="take everything from a TOML file, for any number of VMs")
     return group
 
 
-def _add_policy(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("which disks a snapshot takes")
-    pattern = _argument(Pattern.parse)
-    group.add_argument(
-        "--policy",
-        type=_choice(PolicyKind),
-        choices=list(PolicyKind),
-        default=PolicyKind.AUTO,
-        help="auto: a UEFI varstore is left out if it cannot hold a snapshot, and never gets the VM state; "
-        "hmp: exactly the disks that QEMU's own HMP commands take (default %(default)s)",
-    )
-    for option, meaning in (
-        ("--vmstate", "what gets the VM state (patterns: see below); repeat it to name the second choice"),
-        ("--include", "a node that snapshots take in any case (repeatable)"),
-        ("--exclude", "a node that no snapshot takes (repeatable)"),
-    ):
-        group.add_argument(option, action="append", default=[], type=pattern, metavar="PATTERN", help=meaning)
-    group.add_argument(
-        "--overwrite",
-        type=_choice(Overwrite),
-        choices=list(Overwrite),
-        default=Overwrite.REPLACE,
-        help="what savevm does whose tag exists: replace it, as HMP does, or refuse (default %(default)s)",
-    )
-    group.add_argument(
-        "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"
-    )
-
-
 def _serve_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="hmp-proxy",
         description=_DESCRIPTION,
-        epilog=f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_PATTERNS}{_EXIT_STATUS}",
+        epilog=f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{PATTERNS}{_EXIT_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     wire = _add_source(parser)
@@ -178,7 +112,7 @@ def _serve_parser() -> argparse.ArgumentParser:
         "--listen",
         action="append",
         default=[],
-        type=_argument(parse_listen_address),
+        type=argument(parse_listen_address),
         metavar="ADDRESS",
         help="a socket for the legacy tools (repeatable)",
     )
@@ -191,11 +125,11 @@ def _serve_parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="cut off a client that leaves more than this unread (default %(default)s)",
     )
-    _add_policy(parser)
+    add_policy(parser)
     mode = parser.add_argument_group("how much is done")
     mode.add_argument(
         "--mode",
-        type=_choice(Mode),
+        type=choice(Mode),
         choices=list(Mode),
         default=Mode.REWRITE,
         help="rewrite: as described above; observe: QEMU gets every command as it is, and the audit log says what rewriting "
@@ -217,15 +151,15 @@ def _serve_parser() -> argparse.ArgumentParser:
 
 
 def _plan_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="hmp-proxy plan",
         description=_PLAN_DESCRIPTION,
-        epilog=f"{_ADDRESSES}{_PATTERNS}{_PLAN_EXIT_STATUS}",
+        epilog=f"{_ADDRESSES}{PATTERNS}{_PLAN_EXIT_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = _add_source(parser)
     group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
-    _add_policy(parser)
+    add_policy(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="an HMP command, such as: savevm t1")
     return parser
@@ -244,8 +178,10 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
 def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeInvocation:
     given = parser.parse_args(arguments)
     if given.config is not None:
-        _refuse_mixture(parser, given, ("config", "verbose"))
-        return ServeInvocation(_load(given.config), given.config, given.verbose)
+        refuse_mixture(parser, given, ("config", "verbose"))
+        from host.config_file import load_config_file  # here, because without a file nothing of TOML is needed
+
+        return ServeInvocation(load_config_file(given.config), given.config, given.verbose)
     if given.client_buffer < 1:
         parser.error("--client-buffer takes a whole number of MiB from 1")
     upstream, take_over = _upstream(parser, given)
@@ -254,7 +190,7 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
         listen=tuple(given.listen),
         take_over=take_over,
         name=given.name,
-        policy=_policy(given, mode=given.mode, allow=given.allow),
+        policy=policy_of(given, mode=given.mode, allow=given.allow),
         audit=given.audit,
         audit_sync=given.audit_sync,
         client_buffer_bytes=given.client_buffer * 1024 * 1024,
@@ -272,42 +208,12 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
             parser.error("say where QEMU is: --upstream, or --config FILE")
         if given.vm is not None:
             parser.error("--vm goes with --config")
-        vm = VMConfig(given.upstream, take_over=None, policy=_policy(given))
+        vm = VMConfig(given.upstream, take_over=None, policy=policy_of(given))
         return PlanInvocation(vm, command_line, given.json)
-    _refuse_mixture(parser, given, ("config", "vm", "json", "command", "upstream"))
-    vms = _load(given.config)
-    names = [str(vm.name or vm.upstream) for vm in vms]
-    chosen = [vm for vm, name in zip(vms, names, strict=True) if given.vm in (None, name)]
-    if len(chosen) != 1:
-        parser.error(f"say which VM: --vm with one of {', '.join(names)}")
-    vm = chosen[0] if given.upstream is None else VMConfig(given.upstream, policy=chosen[0].policy)
+    refuse_mixture(parser, given, ("config", "vm", "json", "command", "upstream"))
+    chosen = choose_vm(parser, given.config, given.vm)
+    vm = chosen if given.upstream is None else VMConfig(given.upstream, policy=chosen.policy)
     return PlanInvocation(vm, command_line, given.json)
-
-
-def _load(path: str) -> tuple[VMConfig, ...]:
-    from proxy.config_file import load_config_file  # here, because without a file nothing of TOML is needed
-
-    return load_config_file(path)
-
-
-def _policy(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Sequence[str] = ()) -> Policy:
-    return Policy(
-        given.policy,
-        vmstate=tuple(given.vmstate),
-        include=tuple(given.include),
-        exclude=tuple(given.exclude),
-        overwrite=given.overwrite,
-        guard=not given.no_guard,
-        mode=mode,
-        allow=frozenset(allow),
-    )
-
-
-def _refuse_mixture(parser: argparse.ArgumentParser, given: argparse.Namespace, fitting: Sequence[str]) -> None:
-    """With a file, an option beside it would be forgotten at the next reload."""
-    for name, value in vars(given).items():
-        if name not in fitting and value != parser.get_default(name):
-            parser.error(f"--{name.replace('_', '-')} does not go with --config; write it into the file")
 
 
 def _refuse_contradiction(parser: argparse.ArgumentParser, vm: VMConfig) -> None:

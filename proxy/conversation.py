@@ -8,10 +8,10 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from proxy.answers import layout_of, parse, read_reply
+from proxy.answers import layout_of, parse
 from proxy.errors import HungUpError, NotQMPError
 from proxy.monitor import Monitor
-from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply
+from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, read_reply
 
 __all__ = ["BUSY", "GREETING_TIMEOUT_S", "Connected", "Conversation"]
 

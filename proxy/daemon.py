@@ -6,11 +6,11 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxy.addresses import Address
-from proxy.audit_log import AuditLog
+from host.addresses import Address
+from host.audit_log import AuditLog
+from host.config import VMConfig
+from host.errors import AuditError, ConfigError, ProgramError
 from proxy.command_line import ServeInvocation
-from proxy.config import VMConfig
-from proxy.errors import AuditError, ConfigError, ProxyError
 from proxy.server import Server
 
 __all__ = ["Daemon"]
@@ -38,7 +38,7 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 for server in self._servers:
                     group.create_task(server.run())
-        except* ProxyError as group_of_errors:
+        except* ProgramError as group_of_errors:
             raise _first(group_of_errors) from None
         finally:
             for audit_log in self._audit_logs.values():
@@ -60,7 +60,7 @@ class Daemon:
         if self._config_path is None:
             return
         try:
-            from proxy.config_file import load_config_file  # here, because without a file nothing of TOML is needed
+            from host.config_file import load_config_file  # here, because without a file nothing of TOML is needed
 
             vms = load_config_file(self._config_path)
         except ConfigError as exc:
@@ -95,6 +95,6 @@ def _identity(vm: VMConfig) -> VMConfig:
     return replace(vm, policy=type(vm.policy)(), origin=None)
 
 
-def _first(errors: BaseExceptionGroup[ProxyError]) -> ProxyError:
+def _first(errors: BaseExceptionGroup[ProgramError]) -> ProgramError:
     error = errors.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

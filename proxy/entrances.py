@@ -8,21 +8,9 @@ import select
 import socket
 from collections.abc import Callable, Sequence
 
-from proxy.addresses import (
-    Address,
-    DescriptorAddress,
-    StdioAddress,
-    SystemdAddress,
-    TCPAddress,
-    UnixAddress,
-    inherited_sockets,
-    is_listening,
-    listen,
-    peer,
-    process,
-    unlink_socket,
-)
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, process
 from proxy.errors import ListenError
+from proxy.sockets import inherited_sockets, is_listening, listen, peer, unlink_socket
 from proxy.stream import End, PipeEnd, SocketEnd
 from shim.audit import Client
 

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from proxy.audit_log import AuditLog
+from host.audit_log import AuditLog
+from host.errors import AuditError
 from proxy.conversation import Connected
-from proxy.errors import AuditError
 from proxy.monitor import Clock
 from proxy.router import Router
 from proxy.session import Descriptors, Session

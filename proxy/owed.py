@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from proxy.answers import Layout, parse
-from proxy.rewrite import Trace
 from proxy.session import Session
 from shim import jobs
 from shim.audit import Rehearsed
+from shim.rewrite import Trace
 
 __all__ = ["CarrierReply", "JobsReply", "LocalLine", "Passed", "Receiver", "without_own_jobs"]
 

@@ -1,9 +1,9 @@
 """At start: does every pattern of the policy name a block node that the VM has?"""
 
-from proxy.config import VMConfig
-from proxy.config_file import error_at
+from host.config import VMConfig
+from host.config_file import error_at
+from host.errors import ConfigError
 from proxy.conversation import Conversation
-from proxy.errors import ConfigError
 from shim.blockgraph import BlockGraph, read_graph
 from shim.errors import UnreadableReply
 from shim.policy import unmatched

@@ -4,9 +4,10 @@ import json
 from datetime import datetime
 from itertools import count
 
+from host.ids import own_ids
 from proxy.command_line import PlanInvocation
 from proxy.conversation import Conversation
-from proxy.upstream import Upstream, own_ids
+from proxy.upstream import Upstream
 from shim import explain, hmp, snapshots
 from shim.jobs import JOB_PREFIX
 from shim.plan import Context, PassThrough, Replies

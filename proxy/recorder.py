@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from proxy.answers import parse, read_reply
+from proxy.answers import parse
 from proxy.monitor import Clock, Monitor
 from proxy.owed import Passed
-from proxy.rewrite import Trace
 from proxy.session import HMPRequest, Session
 from shim.audit import Action, AuditRecord, Client
-from shim.qmp import JSON
+from shim.qmp import JSON, read_reply
+from shim.rewrite import Trace
 
 __all__ = ["Recorder"]
 

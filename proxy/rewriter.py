@@ -12,14 +12,14 @@ from typing import Any, TypeAlias
 from proxy.answers import Layout, parse
 from proxy.monitor import Clock, Monitor
 from proxy.recorder import Recorder
-from proxy.rewrite import Rewrite, Trace
 from proxy.session import HMPRequest, Session
 from shim import jobs
 from shim.audit import Action, AuditRecord, Rehearsed
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
-from shim.qmp import Execute
+from shim.qmp import Execute, read_reply
 from shim.rehearsal import Rehearsal, rehearse
+from shim.rewrite import Rewrite, Trace
 
 __all__ = ["Done", "Effect", "HandBack", "Rewriter", "Write"]
 
@@ -121,7 +121,7 @@ class Rewriter:
     def receive_reply(self, line: bytes) -> Iterator[Effect]:
         """Take QEMU's reply to the oldest of the commands that a Write asked for."""
         work = self._work[0]
-        commands = work.rewrite.receive_reply(parse(line), len(line), self._clock.monotonic_ns())
+        commands = work.rewrite.receive_reply(read_reply(parse(line)), len(line), self._clock.monotonic_ns())
         yield from self._go_on(work, commands)
 
     def receive_event(self, name: str) -> None:

@@ -5,9 +5,11 @@ import logging
 import time
 from datetime import UTC, datetime
 
+from host.audit_log import AuditLog
+from host.backoff import backoff_s
+from host.config import VMConfig
+from host.ids import own_ids
 from proxy import takeover
-from proxy.audit_log import AuditLog
-from proxy.config import VMConfig
 from proxy.conversation import Conversation
 from proxy.entrances import Entrances
 from proxy.errors import ListenError, NotQMPError, UpstreamError
@@ -15,7 +17,7 @@ from proxy.link import Link
 from proxy.monitor import Clock
 from proxy.stream import End
 from proxy.takeover import TakenOver
-from proxy.upstream import Upstream, backoff_s, own_ids
+from proxy.upstream import Upstream
 from shim.audit import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy

@@ -8,8 +8,9 @@ import socket
 import stat
 from dataclasses import dataclass
 
-from proxy.addresses import UnixAddress, is_answered, listen, unlink_socket
+from host.addresses import UnixAddress
 from proxy.errors import ListenError
+from proxy.sockets import is_answered, listen, unlink_socket
 
 __all__ = ["SUFFIX", "TakenOver", "aside_address", "has_returned", "restore", "take_over"]
 

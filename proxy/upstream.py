@@ -3,23 +3,14 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 
-from proxy.addresses import (
-    AcceptAddress,
-    Address,
-    DescriptorAddress,
-    TCPAddress,
-    UnixAddress,
-    inherited_sockets,
-    listen,
-    unlink_socket,
-)
+from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
 from proxy.conversation import BUSY, GREETING_TIMEOUT_S, Conversation
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.sockets import inherited_sockets, listen, unlink_socket
 
-__all__ = ["Upstream", "backoff_s", "own_ids"]
+__all__ = ["Upstream"]
 
 # How long to wait for a place in the queue of a socket.
 _QUEUE_FULL_S = 0.05
@@ -144,16 +135,3 @@ async def _connect_unix(path: str) -> socket.socket:
         else:
             return sock
 
-
-def own_ids(prefix: str) -> Callable[[], str]:
-    """Give a source of ids for jobs and commands that no other run of a program here uses."""
-    run, numbers = os.urandom(4).hex(), count(1)
-    return lambda: f"{prefix}{run}-{next(numbers)}"
-
-
-def backoff_s() -> Iterator[float]:
-    """Give how long to wait before each new attempt to connect: a restarted QEMU is found soon, a gone one costs little."""
-    delay = 0.05
-    while True:
-        yield delay
-        delay = min(delay * 2, 2.0)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["JSON", "ErrorReply", "Execute", "QEMUVersion", "Reply", "ReturnReply", "encode", "encode_pretty"]
+__all__ = ["JSON", "ErrorReply", "Execute", "QEMUVersion", "Reply", "ReturnReply", "encode", "encode_pretty", "read_reply"]
 
 # A decoded JSON value. The edge where Any is allowed: whoever receives one makes a dataclass of it at once.
 JSON: TypeAlias = Any
@@ -59,6 +59,14 @@ class ErrorReply:
 
 
 Reply: TypeAlias = ReturnReply | ErrorReply
+
+
+def read_reply(message: JSON) -> Reply:
+    """Make a Reply of a decoded answer of QEMU (qmp-spec.rst, "Commands Responses")."""
+    if "return" in message:
+        return ReturnReply(message["return"])
+    error = message["error"]
+    return ErrorReply(error["class"], error["desc"])
 
 
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}

@@ -11,9 +11,9 @@ from typing import Any, Final, Self
 
 import pytest
 
-from proxy.addresses import is_answered
 from proxy.command_line import ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
+from proxy.sockets import is_answered
 from tests.fake_qemu import FakeQEMU
 from tests.raw_client import DEADLINE_S, RawClient
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from proxy.addresses import is_answered
 from proxy.command_line import ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
+from proxy.sockets import is_answered
 from tests.raw_client import DEADLINE_S, Address, RawClient
 
 __all__ = ["RunningServer", "answering", "bound", "connected", "exists", "in_thread", "proxy_ends", "serving", "talk", "until"]

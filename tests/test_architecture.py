@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parent.parent
-PACKAGES: Final = ("shim", "proxy", "repl")
+PACKAGES: Final = ("shim", "host", "proxy", "repl")
 SOURCES: Final = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS: Final = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 
@@ -23,12 +23,12 @@ INPUT_OUTPUT: Final = frozenset({"asyncio", "io", "logging", "os", "pathlib", "s
 PROCESSES: Final = frozenset({"multiprocessing", "subprocess", "tempfile", "threading"})
 CHANCE_AND_TIME: Final = frozenset({"random", "secrets", "time", "uuid"})
 # The knowledge does no I/O and reads no clock; time, ids and randomness are arguments.
-FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | {"prompt_toolkit", "qemu", "proxy", "repl"}
+FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | {"prompt_toolkit", "qemu", "host", "proxy", "repl"}
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
 SANS_IO: Final = (
     *("answers", "courier", "dialect", "errors", "framing", "grammar", "lexer", "monitor", "negotiation", "recorder"),
-    *("out_of_band", "outbox", "owed", "place", "rewrite", "rewriter", "router", "session"),
+    *("out_of_band", "outbox", "owed", "place", "rewriter", "router", "session"),
 )
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
@@ -94,6 +94,11 @@ def test_shim_does_no_io(path: Path) -> None:
 def test_proxy_does_not_know_the_repl(path: Path) -> None:
     assert "repl" not in imported(path)
     assert "qemu" not in imported(path), "its re-serialising, unbounded client is not for the hot path"
+
+
+@pytest.mark.parametrize("path", in_package("host"), ids=str)
+def test_what_the_programs_share_knows_neither_of_them(path: Path) -> None:
+    assert imported(path) & {"proxy", "repl", "qemu", "prompt_toolkit", "asyncio"} == set()
 
 
 @pytest.mark.parametrize("path", in_package("repl"), ids=str)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.audit_log import AuditLog
-from proxy.errors import AuditError
+from host.audit_log import AuditLog
+from host.errors import AuditError
 from shim.audit import Action, AuditRecord, Client
 from tests.pure_router import NOW
 

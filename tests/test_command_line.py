@@ -7,10 +7,10 @@ from typing import Final
 
 import pytest
 
-from proxy.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.config import Origin, VMConfig
+from host.errors import ConfigError
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
-from proxy.config import Origin, VMConfig
-from proxy.errors import ConfigError
 from shim.patterns import KEYS, KINDS
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns

@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
-from proxy.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns
 

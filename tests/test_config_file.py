@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
-from proxy.config import Origin, VMConfig
-from proxy.config_file import error_at, load_config_file
-from proxy.errors import ConfigError
+from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.config import Origin, VMConfig
+from host.config_file import error_at, load_config_file
+from host.errors import ConfigError
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns
 

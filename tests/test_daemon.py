@@ -11,11 +11,13 @@ from typing import Final
 
 import pytest
 
-from proxy.addresses import UnixAddress, is_answered
+from host.addresses import UnixAddress
+from host.config import VMConfig
+from host.errors import AuditError, ConfigError, ProgramError
 from proxy.command_line import ServeInvocation
-from proxy.config import VMConfig
 from proxy.daemon import Daemon
-from proxy.errors import AuditError, ConfigError, ListenError, NotQMPError, ProxyError, UpstreamError
+from proxy.errors import ListenError, NotQMPError, UpstreamError
+from proxy.sockets import is_answered
 from tests.fake_qemu import FakeQEMU, Faults, two_disks
 from tests.running_daemon import RunningDaemon, hmp, records, run, table, until
 
@@ -80,7 +82,7 @@ def test_qemu_that_goes_takes_its_own_clients_only(folder: Path) -> None:
     run(main)
 
 
-ERRORS: Final[dict[str, type[ProxyError]]] = {
+ERRORS: Final[dict[str, type[ProgramError]]] = {
     "nobody there": UpstreamError,
     "no QMP server": NotQMPError,
     "no node": ConfigError,

@@ -16,9 +16,9 @@ from typing import Final
 
 import pytest
 
-from proxy.addresses import is_answered
 from proxy.command_line import ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
+from proxy.sockets import is_answered
 from tests.fake_qemu import FakeQEMU, When, two_disks
 from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient
 from tests.running_daemon import RunningDaemon, hmp, records, run, table, until

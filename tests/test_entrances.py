@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
 from proxy import entrances as module
-from proxy.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress, is_answered
 from proxy.entrances import Entrances
 from proxy.errors import ListenError
+from proxy.sockets import is_answered
 from proxy.stream import End
 from shim.audit import Client
 from tests.fake_qemu import FakeQEMU, two_disks

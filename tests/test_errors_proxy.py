@@ -2,18 +2,16 @@
 
 import pytest
 
-from proxy.errors import AddressError, AuditError, ListenError, NotQMPError, ProxyError, UpstreamError
+from proxy.errors import ListenError, NotQMPError, ProxyError, UpstreamError
 
 
 @pytest.mark.parametrize(
     ("error", "text", "exit_status"),
     [
         (ProxyError("a", "b"), "a: b", 1),
-        (AddressError("foo", "write x"), "'foo' is no address: write x", 2),
         (UpstreamError("unix:/q", "No such file"), "cannot connect to QEMU at unix:/q: No such file", 3),
         (NotQMPError("unix:/q", "it sent b'x'"), "unix:/q does not answer as a QMP server: it sent b'x'", 4),
         (ListenError("unix:/l", "in use"), "cannot listen on unix:/l: in use", 5),
-        (AuditError("/log", "Permission denied"), "cannot write the audit log /log: Permission denied", 6),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.addresses import UnixAddress
-from proxy.config import Origin, VMConfig
+from host.addresses import UnixAddress
+from host.config import Origin, VMConfig
+from host.errors import ConfigError
 from proxy.conversation import Conversation
-from proxy.errors import ConfigError
 from proxy.pattern_check import check_patterns
 from shim.policy import Policy
 from tests.fake_qemu import FakeQEMU, Node, VMFaults, uefi_vm

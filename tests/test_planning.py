@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from proxy.addresses import UnixAddress
+from host.addresses import UnixAddress
+from host.config import VMConfig
 from proxy.command_line import PlanInvocation
-from proxy.config import VMConfig
 from proxy.errors import NotQMPError, UpstreamError
 from proxy.planning import explain_plan
 from shim.policy import Policy, PolicyKind

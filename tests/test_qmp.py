@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shim.qmp import JSON, Execute, QEMUVersion, encode, encode_pretty
+from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, ReturnReply, encode, encode_pretty, read_reply
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,9 @@ def test_pretty_spelling_is_that_of_a_pretty_monitor() -> None:
 def test_pretty_spelling_of_a_string_is_the_plain_one() -> None:
     assert encode_pretty({"é": "\x7f"}) == '{\r\n    "\\u00E9": "\\u007F"\r\n}'
     assert encode_pretty("a, b") == '"a, b"'
+
+
+def test_replies_are_read() -> None:
+    assert read_reply({"return": [1], "id": 1}) == ReturnReply([1])
+    assert read_reply({"error": {"class": "c", "desc": "d"}}) == ErrorReply("c", "d")
+    assert read_reply({"id": 1, "error": {"class": "c", "desc": "d", "more": 1}}) == ErrorReply("c", "d")

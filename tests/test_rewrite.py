@@ -5,16 +5,15 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.answers import read_reply
-from proxy.rewrite import Rewrite, Trace
 from shim.audit import Action, Client, SeenEvent, SentCommand
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
 from shim.qmp import ErrorReply, Execute, ReturnReply
+from shim.rewrite import Rewrite, Trace
 from tests.pure_router import NOW
 
 Plan = Generator[Step, Replies, Any]
 A, B, C = Execute("a"), Execute("b"), Execute("c")
-OK: Final[dict[str, Any]] = {"return": {}}
+OK: Final = ReturnReply({})
 DECIDED: Final = Decided((), "d0", "why")
 
 
@@ -32,19 +31,13 @@ def two_rounds() -> Plan:
     return first, second
 
 
-def test_replies_are_read() -> None:
-    assert read_reply({"return": [1], "id": 1}) == ReturnReply([1])
-    assert read_reply({"error": {"class": "c", "desc": "d"}}) == ErrorReply("c", "d")
-    assert read_reply({"id": 1, "error": {"class": "c", "desc": "d", "more": 1}}) == ErrorReply("c", "d")
-
-
 def test_commands_of_a_run_are_written_in_one_go_and_their_replies_given_together() -> None:
     work = rewrite(two_rounds)
     assert work.start(0) == (A, B)
-    assert work.receive_reply({"return": 1}, 10, 1) == ()
-    assert work.receive_reply({"return": 2}, 10, 2) == (C,)
+    assert work.receive_reply(ReturnReply(1), 10, 1) == ()
+    assert work.receive_reply(ReturnReply(2), 10, 2) == (C,)
     assert not work.is_done
-    assert work.receive_reply({"error": {"class": "c", "desc": "d"}}, 10, 3) == ()
+    assert work.receive_reply(ErrorReply("c", "d"), 10, 3) == ()
     assert work.is_done
     assert work.outcome == ((ReturnReply(1), ReturnReply(2)), (ErrorReply("c", "d"),))
 

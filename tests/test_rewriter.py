@@ -9,11 +9,11 @@ from typing import Any, Final
 import pytest
 
 from proxy.answers import LINES, PRETTY
-from proxy.rewrite import Trace
 from proxy.rewriter import LOST, Done, Effect, HandBack, Rewriter, Write
 from proxy.session import HMPRequest, Session
 from shim.audit import Action, AuditRecord
 from shim.policy import Policy
+from shim.rewrite import Trace
 from tests.fake_block import Snapshot, disk
 from tests.fake_jobs import Job, VMFaults
 from tests.pure_router import NOW, ManualClock, ModelQEMU, a_monitor, a_session, hmp

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.addresses import parse_listen_address, parse_upstream_address
-from proxy.config import VMConfig
+from host.addresses import parse_listen_address, parse_upstream_address
+from host.config import VMConfig
 from proxy.errors import ListenError, ProxyError, UpstreamError
 from proxy.server import Server
 from tests.fake_qemu import Drop, FakeQEMU, Faults, When, two_disks

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.addresses import UnixAddress, is_answered
+from host.addresses import UnixAddress
 from proxy.errors import ListenError
+from proxy.sockets import is_answered
 from proxy.takeover import SUFFIX, aside_address, has_returned, restore, take_over
 from tests.fake_qemu import FakeQEMU
 from tests.running_server import bound, in_thread, proxy_ends

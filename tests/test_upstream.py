@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
+from host.addresses import parse_upstream_address
 from proxy import conversation, upstream
-from proxy.addresses import parse_upstream_address
 from proxy.conversation import Connected
 from proxy.errors import ListenError, NotQMPError, UpstreamError
-from proxy.upstream import Upstream, backoff_s
+from proxy.upstream import Upstream
 from shim.qmp import QEMUVersion
 from tests.fake_qemu import Drop, FakeQEMU, Faults, When
 from tests.pure_router import EVENT, greeting
@@ -391,10 +391,3 @@ def test_name_of_the_vm_does_not_change_with_the_address() -> None:
             found.sock.close()
 
     play(run())
-
-
-def test_backoff_begins_small_and_ends_at_two_seconds() -> None:
-    delays = list(itertools.islice(backoff_s(), 10))
-    assert delays[0] == 0.05
-    assert delays == sorted(delays)
-    assert delays[-1] == 2.0

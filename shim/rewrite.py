@@ -1,6 +1,6 @@
 """One plan in progress, without I/O: the commands it wants written, their replies, and the trace for the audit.
 
-A Rewrite neither knows clients' sockets nor the order of QEMU's replies; the router hands it its own.
+A Rewrite neither knows sockets nor the order of QEMU's replies; whoever drives it hands it its own.
 """
 
 from collections.abc import Generator
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from proxy.answers import read_reply
 from shim.audit import Action, AuditRecord, Client, SeenEvent, SentCommand
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
 from shim.qmp import JSON, Execute, Reply
@@ -80,9 +79,8 @@ class Rewrite:
         self.awaited_job = None
         return self._advance((), now_ns)
 
-    def receive_reply(self, message: JSON, size_bytes: int, now_ns: int) -> tuple[Execute, ...]:
+    def receive_reply(self, reply: Reply, size_bytes: int, now_ns: int) -> tuple[Execute, ...]:
         """Take the reply to the oldest command that has none yet."""
-        reply = read_reply(message)
         command = self._run[len(self._replies)]
         self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, reply, size_bytes))
         self._since_ns = now_ns

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from proxy.addresses import Address, StdioAddress, UnixAddress
+from host.addresses import Address, StdioAddress, UnixAddress
 from shim.policy import Mode, Policy, PolicyKind
 
 __all__ = ["CLIENT_BUFFER_MIB", "Origin", "VMConfig", "contradiction"]

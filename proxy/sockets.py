@@ -1,147 +1,22 @@
-"""Socket addresses as an operator writes them, and the sockets they stand for."""
+"""The sockets that addresses stand for: made, inherited, tried, and asked who is at the other end."""
 
 import contextlib
 import os
 import socket
 import stat
 import struct
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeAlias
 
-from proxy.errors import AddressError, ListenError
+from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from proxy.errors import ListenError
 from shim.audit import Client
 
-__all__ = [
-    "AcceptAddress",
-    "Address",
-    "DescriptorAddress",
-    "StdioAddress",
-    "SystemdAddress",
-    "TCPAddress",
-    "UnixAddress",
-    "inherited_sockets",
-    "is_answered",
-    "is_listening",
-    "listen",
-    "parse_listen_address",
-    "parse_upstream_address",
-    "peer",
-    "unlink_socket",
-]
+__all__ = ["inherited_sockets", "is_answered", "is_listening", "listen", "peer", "unlink_socket"]
 
 # As many as a busy host may bring at once; QEMU's own monitors take 1.
 _BACKLOG = 64
-# struct sockaddr_un, sun_path, with its NUL (unix(7)).
-_UNIX_PATH_BYTES = 107
 _UCRED = struct.Struct("3i")
-# As many as surely fit a C int.
-_DESCRIPTOR_DIGITS = 9
 # sd_listen_fds(3), SD_LISTEN_FDS_START.
 _SYSTEMD_FIRST_FD = 3
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """`unix:PATH`."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return f"unix:{self.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class TCPAddress:
-    """`tcp:HOST:PORT`; an IPv6 host stands in brackets."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp:{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class DescriptorAddress:
-    """`fd:N`: an inherited socket, listening or connected."""
-
-    number: int
-
-    def __str__(self) -> str:
-        return f"fd:{self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class SystemdAddress:
-    """`systemd`: the sockets of a .socket unit (sd_listen_fds(3))."""
-
-    def __str__(self) -> str:
-        return "systemd"
-
-
-@dataclass(frozen=True, slots=True)
-class StdioAddress:
-    """`stdio`: the one client is at standard input and output."""
-
-    def __str__(self) -> str:
-        return "stdio"
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptAddress:
-    """`accept:unix:PATH`: QEMU connects to us (`-qmp unix:PATH`, without server=on)."""
-
-    listening: UnixAddress | TCPAddress
-
-    def __str__(self) -> str:
-        return f"accept:{self.listening}"
-
-
-Address: TypeAlias = UnixAddress | TCPAddress | DescriptorAddress | SystemdAddress | StdioAddress | AcceptAddress
-
-
-def parse_listen_address(text: str) -> Address:
-    """Read where clients come in. Raises AddressError with what would be right."""
-    match text:
-        case "stdio":
-            return StdioAddress()
-        case "systemd":
-            return SystemdAddress()
-    address = _parse_socket(text)
-    if address is None:
-        raise AddressError(text, "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd")
-    return address
-
-
-def parse_upstream_address(text: str) -> Address:
-    """Read where QEMU is. Raises AddressError with what would be right."""
-    accepts = text.removeprefix("accept:")
-    address = _parse_socket(accepts)
-    if accepts != text:
-        if isinstance(address, UnixAddress | TCPAddress):
-            return AcceptAddress(address)
-        raise AddressError(text, "write accept:unix:PATH or accept:tcp:HOST:PORT")
-    if address is None:
-        raise AddressError(text, "write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH")
-    return address
-
-
-def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | None:
-    kind, _, rest = text.partition(":")
-    match kind:
-        case "unix" if rest:
-            if len(os.fsencode(rest)) > _UNIX_PATH_BYTES:
-                raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
-            return UnixAddress(rest)
-        case "tcp":
-            host, _, port = rest.rpartition(":")
-            if host and port.isascii() and port.isdigit() and int(port) <= 0xFFFF:
-                return TCPAddress(host.removeprefix("[").removesuffix("]"), int(port))
-        case "fd" if rest.isascii() and rest.isdigit() and len(rest) <= _DESCRIPTOR_DIGITS:
-            return DescriptorAddress(int(rest))
-    return None
 
 
 def listen(address: UnixAddress | TCPAddress) -> socket.socket:
@@ -252,13 +127,3 @@ def peer(sock: socket.socket) -> Client:
         return Client()
     pid, uid, _ = _UCRED.unpack(credentials)
     return process(pid, uid)
-
-
-def process(pid: int, uid: int) -> Client:
-    """Describe a process of this machine."""
-    # A client of another user, or in another PID namespace, keeps its executable to itself.
-    try:
-        exe = str(Path(f"/proc/{pid}/exe").readlink()) if pid else None
-    except OSError:
-        exe = None
-    return Client(pid or None, uid, exe)

@@ -14,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from proxy.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
-from proxy.config import Origin, VMConfig, contradiction
-from proxy.errors import AddressError, ConfigError
+from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from host.config import Origin, VMConfig, contradiction
+from host.errors import AddressError, ConfigError
 from shim.errors import PatternError
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind

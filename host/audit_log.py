@@ -2,7 +2,7 @@
 
 import os
 
-from proxy.errors import AuditError
+from host.errors import AuditError
 from shim.audit import AuditRecord, to_json
 
 __all__ = ["AuditLog"]

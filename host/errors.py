@@ -1,0 +1,55 @@
+"""What an operator can get wrong, whichever program is told.
+
+ProgramError
+├── AddressError      an address that cannot be read                                 2
+├── ConfigError       the configuration is wrong                                     2
+└── AuditError        the audit file cannot be opened or written                     6
+"""
+
+from typing import ClassVar
+
+__all__ = ["AddressError", "AuditError", "ConfigError", "ProgramError"]
+
+
+class ProgramError(Exception):
+    """The root of what a program says in one line: about what, and why. It carries its facts and has an exit status."""
+
+    exit_status: ClassVar[int] = 1
+    template: ClassVar[str] = "{subject}: {reason}"
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(subject, reason)
+        self.subject = subject
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.template.format(subject=self.subject, reason=self.reason)
+
+
+class AddressError(ProgramError):
+    """The operator wrote an address that has no meaning here."""
+
+    exit_status = 2
+    template = "'{subject}' is no address: {reason}"
+
+
+class ConfigError(ProgramError):
+    """The configuration file has a mistake. line: 0 where it is about the whole file; key: "" likewise."""
+
+    exit_status = 2
+
+    def __init__(self, path: str, line: int, key: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.line = line
+        self.key = key
+
+    def __str__(self) -> str:
+        where = f"{self.subject}:{self.line}" if self.line else self.subject
+        return f"{where}: {self.key}: {self.reason}" if self.key else f"{where}: {self.reason}"
+
+
+class AuditError(ProgramError):
+    """The audit file cannot be written."""
+
+    exit_status = 6
+    template = "cannot write the audit log {subject}: {reason}"

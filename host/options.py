@@ -1,0 +1,121 @@
+"""Options that more than one program has: the policy, and which VM of a configuration file is meant."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import NoReturn, TypeVar
+
+from host.config import VMConfig
+from host.errors import AddressError
+from shim.errors import PatternError
+from shim.patterns import KEYS, KINDS, Pattern
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
+
+__all__ = ["PATTERNS", "Parser", "add_policy", "argument", "choice", "choose_vm", "policy_of", "refuse_mixture"]
+
+PATTERNS = f"""
+patterns for block nodes:
+  NAME                  a node name or a device, with the shell's wildcards
+  KEY:GLOB              where KEY is {", ".join(KEYS)}
+  kind:KIND             where KIND is {", ".join(KINDS)}
+"""
+
+_T = TypeVar("_T")
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that says an error in one line, as every error here is said, and exits with status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Make a function for add_argument's `type` of one that raises AddressError or PatternError."""
+
+    def parse_argument(text: str) -> _T:
+        try:
+            return parse(text)
+        except (AddressError, PatternError) as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from exc
+
+    return parse_argument
+
+
+def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
+    """Make a function for add_argument's `type` that takes the values of an enum."""
+
+    def parse_choice(text: str) -> _Choice:
+        try:
+            return kind(text)
+        except ValueError as exc:
+            raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(kind)}") from exc
+
+    return parse_choice
+
+
+def add_policy(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `policy_of` reads."""
+    group = parser.add_argument_group("which disks a snapshot takes")
+    pattern = argument(Pattern.parse)
+    group.add_argument(
+        "--policy",
+        type=choice(PolicyKind),
+        choices=list(PolicyKind),
+        default=PolicyKind.AUTO,
+        help="auto: a UEFI varstore is left out if it cannot hold a snapshot, and never gets the VM state; "
+        "hmp: exactly the disks that QEMU's own HMP commands take (default %(default)s)",
+    )
+    for option, meaning in (
+        ("--vmstate", "what gets the VM state (patterns: see below); repeat it to name the second choice"),
+        ("--include", "a node that snapshots take in any case (repeatable)"),
+        ("--exclude", "a node that no snapshot takes (repeatable)"),
+    ):
+        group.add_argument(option, action="append", default=[], type=pattern, metavar="PATTERN", help=meaning)
+    group.add_argument(
+        "--overwrite",
+        type=choice(Overwrite),
+        choices=list(Overwrite),
+        default=Overwrite.REPLACE,
+        help="what savevm does whose tag exists: replace it, as HMP does, or refuse (default %(default)s)",
+    )
+    group.add_argument(
+        "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"
+    )
+
+
+def policy_of(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Sequence[str] = ()) -> Policy:
+    """Give the policy that the options of `add_policy` describe."""
+    return Policy(
+        given.policy,
+        vmstate=tuple(given.vmstate),
+        include=tuple(given.include),
+        exclude=tuple(given.exclude),
+        overwrite=given.overwrite,
+        guard=not given.no_guard,
+        mode=mode,
+        allow=frozenset(allow),
+    )
+
+
+def refuse_mixture(parser: argparse.ArgumentParser, given: argparse.Namespace, fitting: Sequence[str]) -> None:
+    """Exit with an error for an option that is not among those that go with --config: the file is to say it."""
+    for name, value in vars(given).items():
+        if name not in fitting and value != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')} does not go with --config; write it into the file")
+
+
+def choose_vm(parser: argparse.ArgumentParser, path: str, name: str | None) -> VMConfig:
+    """Give the VM of a configuration file that is meant, or exit with an error. name: None where the file has only one.
+
+    Raises ConfigError for a mistake in the file.
+    """
+    from host.config_file import load_config_file  # here, because without a file nothing of TOML is needed
+
+    vms = load_config_file(path)
+    names = [str(vm.name or vm.upstream) for vm in vms]
+    chosen = [vm for vm, its_name in zip(vms, names, strict=True) if name in (None, its_name)]
+    if len(chosen) != 1:
+        parser.error(f"say which VM: --vm with one of {', '.join(names)}")
+    return chosen[0]

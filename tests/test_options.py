@@ -1,0 +1,85 @@
+"""Options that the programs share: what they become, and how a mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from host.config import VMConfig
+from host.options import Parser, add_policy, choose_vm, policy_of, refuse_mixture
+from shim.patterns import Pattern
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
+
+VMS = """
+[[vm]]
+name = "a"
+upstream = "unix:/a"
+listen = "unix:/a.legacy"
+[[vm]]
+upstream = "unix:/b"
+listen = "unix:/b.legacy"
+"""
+
+
+@pytest.fixture
+def parser() -> Parser:
+    parser = Parser(prog="tool")
+    parser.add_argument("--config")
+    add_policy(parser)
+    return parser
+
+
+def test_no_option_is_the_default_policy(parser: Parser) -> None:
+    assert policy_of(parser.parse_args([])) == Policy()
+
+
+def test_all_options_reach_the_policy(parser: Parser) -> None:
+    words = "--policy hmp --vmstate a --vmstate b --include node:c --exclude kind:raw --overwrite refuse --no-guard"
+    given = parser.parse_args(words.split())
+    assert policy_of(given, mode=Mode.ENFORCE, allow=["info"]) == Policy(
+        PolicyKind.HMP,
+        vmstate=(Pattern(None, "a"), Pattern(None, "b")),
+        include=(Pattern("node", "c"),),
+        exclude=(Pattern("kind", "raw"),),
+        overwrite=Overwrite.REFUSE,
+        guard=False,
+        mode=Mode.ENFORCE,
+        allow=frozenset({"info"}),
+    )
+
+
+@pytest.mark.parametrize("words", ["--policy none", "--vmstate kind:x", "--overwrite maybe", "--nonsense"])
+def test_mistake_is_told_in_one_line(parser: Parser, capsys: pytest.CaptureFixture[str], words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(words.split())
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith("tool: ")
+    assert told.endswith("(see tool --help)\n")
+    assert told.count("\n") == 1
+
+
+def test_option_beside_a_file_is_refused(parser: Parser, capsys: pytest.CaptureFixture[str]) -> None:
+    refuse_mixture(parser, parser.parse_args(["--config", "f"]), ["config"])
+    with pytest.raises(SystemExit):
+        refuse_mixture(parser, parser.parse_args(["--config", "f", "--no-guard"]), ["config"])
+    assert "--no-guard does not go with --config; write it into the file" in capsys.readouterr().err
+
+
+def vm_of(tmp_path: Path, parser: Parser, name: str | None) -> VMConfig:
+    path = tmp_path / "hmpshim.toml"
+    path.write_text(VMS)
+    return choose_vm(parser, str(path), name)
+
+
+@pytest.mark.parametrize(("name", "upstream"), [("a", "unix:/a"), ("unix:/b", "unix:/b")])
+def test_vm_is_chosen_by_its_name_or_its_socket(tmp_path: Path, parser: Parser, name: str, upstream: str) -> None:
+    assert str(vm_of(tmp_path, parser, name).upstream) == upstream
+
+
+@pytest.mark.parametrize("name", [None, "c"])
+def test_unclear_vm_is_an_error_that_names_the_choices(
+    tmp_path: Path, parser: Parser, capsys: pytest.CaptureFixture[str], name: str | None
+) -> None:
+    with pytest.raises(SystemExit):
+        vm_of(tmp_path, parser, name)
+    assert "say which VM: --vm with one of a, unix:/b" in capsys.readouterr().err
