@@ -11,9 +11,18 @@ import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["DelVM", "HMPCommand", "InfoSnapshots", "LoadVM", "SaveVM", "command_name",
+__all__ = [
+    "DelVM",
+    "HMPCommand",
+    "InfoSnapshots",
+    "LoadVM",
+    "SaveVM",
+    "command_name",
+    "first_refused",
     "info_topic",
-    "is_about_snapshots", "parse"]
+    "is_about_snapshots",
+    "parse",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ def parse(command_line: str) -> HMPCommand | None:
     `command_line` is human-monitor-command's (qapi/misc.json) after JSON decoding. A tag may be empty and may hold any
     character. It has at most 1023 bytes, since QEMU drops the rest; if that would split a character, None.
     """
-    if _REFUSED.search(command_line):
+    if first_refused(command_line) is not None:
         return None
     name, rest = _split_name(command_line)
     match name:
@@ -84,6 +93,12 @@ def parse(command_line: str) -> HMPCommand | None:
         case "info" if _split_name(rest) == ("snapshots", ""):
             return InfoSnapshots()
     return None
+
+
+def first_refused(text: str) -> int | None:
+    """Give the index of the first character that QEMU takes in no JSON string; None if there is none."""
+    found = _REFUSED.search(text)
+    return None if found is None else found.start()
 
 
 def command_name(command_line: str) -> str:
