@@ -14,6 +14,7 @@ from shim import guard, jobs, render
 from shim.blockgraph import BlockGraph, BlockNode, read_graph
 from shim.errors import UnreadableReply
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
+from shim.inventory import duplicated, holders, ids_of_others, scope, tagged_or_included, vmstate_to_load
 from shim.plan import Answer, Context, Decided, PassThrough, Plan, Refusal, Replies, Run, Step
 from shim.policy import NodeChoice, Overwrite, PolicyKind, Selection, select
 from shim.qmp import JSON, Execute, Reply, ReturnReply
@@ -62,12 +63,6 @@ class _Survey:
     selection: Selection
     run_state: str
     migration_is_blocked: bool
-
-    @property
-    def scope(self) -> tuple[BlockNode, ...]:
-        """HMP's set, and what the policy adds to it."""
-        hmp_set = self.graph.hmp_set()
-        return (*hmp_set, *(node for node in self.selection.included if node not in hmp_set))
 
 
 def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
@@ -141,7 +136,7 @@ def _savevm(wanted: str | None, survey: _Survey, context: Context) -> Plan:
     def save() -> jobs.JobPlan:
         return jobs.save(context.new_job_id(), tag, vmstate.name, _names(included))
 
-    replaced = _holders(survey, tag)
+    replaced = holders(graph, selection, tag)
     if replaced and context.policy.overwrite is Overwrite.REFUSE:
         return _refuse(f"snapshot '{tag}' exists on '{replaced[0].label}' and may not be replaced; delvm it first")
     if replaced:
@@ -164,7 +159,7 @@ def _free_name(survey: _Survey, context: Context) -> str:
     """
     for seconds in count():
         name = f"vm-{context.now + timedelta(seconds=seconds):%Y%m%d%H%M%S}"
-        if not _holders(survey, name):
+        if not holders(survey.graph, survey.selection, name):
             return name
     raise AssertionError("count() does not end")
 
@@ -191,8 +186,8 @@ def _delete_all(
 
 def _loadvm(tag: str, survey: _Survey, context: Context) -> Plan:
     graph, selection = survey.graph, survey.selection
-    devices = _tagged_or_included(survey, tag)
-    vmstate, reason = _vmstate_to_load(graph, selection, devices, tag)
+    devices = tagged_or_included(graph, selection, tag)
+    vmstate, reason = vmstate_to_load(graph, selection, devices, tag)
     yield Decided(_explain(selection, devices), _name(vmstate), reason)
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
@@ -207,46 +202,29 @@ def _loadvm(tag: str, survey: _Survey, context: Context) -> Plan:
     return _answer(result)
 
 
-def _vmstate_to_load(
-    graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str
-) -> tuple[BlockNode | None, str]:
-    """Find the VM state where it was saved, whatever the policy would choose today."""
-    holders = [node for node in devices if node.vm_state_bytes(tag) > 0]
-    if selection.vmstate in holders:
-        return selection.vmstate, f"it holds the VM state of '{tag}'"
-    if holders:
-        return holders[0], f"it holds the VM state of '{tag}'; the policy of today: {selection.vmstate_reason}"
-    able = [node for node in devices if graph.can_snapshot(node)]
-    fallback = selection.vmstate if selection.vmstate in devices else next(iter(able or devices), None)
-    return fallback, f"no disk holds a VM state of '{tag}'"
-
-
 def _duplicate(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
-    """Say why a tag that a disk has twice is not loaded: QEMU would revert that disk to the older one and report success.
-
-    Nodes that lead to the same image get a snapshot each from one savevm; those are alike.
-    """
-    images = [_name(graph.snapshot_holder(node)) for node in devices]
-    for node, image in zip(devices, images, strict=True):
-        if node.count(tag) > images.count(image):
-            return (
-                f"'{node.label}' has {node.count(tag)} snapshots named '{tag}', and loading would silently take the oldest. "
-                f"Remove the older ones (QMP snapshot-delete with tag '{tag}' and devices ['{node.name}'] removes the "
-                f"oldest), or replace them all with savevm"
-            )
-    return None
+    """Say why a tag that a disk has twice is not loaded: QEMU would revert that disk to the older one and report success."""
+    found = next(duplicated(graph, devices, tag), None)
+    if found is None:
+        return None
+    node, _ = found
+    return (
+        f"'{node.label}' has {node.count(tag)} snapshots named '{tag}', and loading would silently take the oldest. "
+        f"Remove the older ones (QMP snapshot-delete with tag '{tag}' and devices ['{node.name}'] removes the "
+        f"oldest), or replace them all with savevm"
+    )
 
 
 def _id_of_another(devices: Sequence[BlockNode], tag: str) -> str | None:
     """Say why a tag is not loaded that is another snapshot's id: QEMU (5.2 to 11.1) takes that one and reports success."""
-    for node in devices:
-        for other in node.snapshots:
-            if other.snapshot_id == tag != other.name:
-                return (
-                    f"on '{node.label}' {tag} is also the id of the snapshot '{other.name}', and loading would silently take "
-                    f"that one. Remove it (delvm '{other.name}'), then load '{tag}'; tags that are not numbers avoid this"
-                )
-    return None
+    found = next(ids_of_others(devices, tag), None)
+    if found is None:
+        return None
+    node, other = found
+    return (
+        f"on '{node.label}' {tag} is also the id of the snapshot '{other.name}', and loading would silently take "
+        f"that one. Remove it (delvm '{other.name}'), then load '{tag}'; tags that are not numbers avoid this"
+    )
 
 
 def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Context) -> list[str]:
@@ -262,7 +240,7 @@ def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Co
 
 
 def _delvm(tag: str, survey: _Survey, context: Context) -> Plan:
-    devices = _tagged_or_included(survey, tag)
+    devices = tagged_or_included(survey.graph, survey.selection, tag)
     yield Decided(_explain(survey.selection, devices), None, "delvm needs none")
     if not devices:
         return Answer("", "no disk can have the snapshot")
@@ -283,7 +261,7 @@ def _info_snapshots(survey: _Survey, context: Context) -> Plan:
     names = {row.name for row in shown}
     partial = [
         (node.device, rest)
-        for node in survey.scope
+        for node in scope(survey.graph, selection)
         if (rest := [snapshot for snapshot in node.snapshots if snapshot.name not in names])
     ]
     text = render.snapshot_table(
@@ -311,16 +289,6 @@ def _answer(result: jobs.JobResult) -> Answer:
 
 def _refuse(danger: str) -> Refusal:
     return Refusal(render.error(danger), danger)
-
-
-def _holders(survey: _Survey, tag: str) -> list[BlockNode]:
-    """Find the tag wherever HMP would: also on a disk that the policy leaves out, so that none is left behind there."""
-    return [node for node in survey.scope if node.count(tag) and survey.graph.can_snapshot(node)]
-
-
-def _tagged_or_included(survey: _Survey, tag: str) -> list[BlockNode]:
-    wanted = set(_names((*survey.selection.included, *_holders(survey, tag))))
-    return [node for node in survey.scope if node.name in wanted]
 
 
 def _explain(selection: Selection, devices: Sequence[BlockNode]) -> tuple[NodeChoice, ...]:

@@ -1,0 +1,158 @@
+"""A rehearsed plan in a few lines for a person, before it is carried out: what it takes, what is lost, how it would end.
+
+shim/explain.py tells the same with all nodes and commands. This is for a terminal of a given width, as prompt_toolkit's
+formatted text (repl/snapshot_table.py); nothing here sends a command or reads a clock.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from repl.snapshot_table import Fragment, ago_text, date_text, joined, printable, words, wrapped
+from shim import hmp
+from shim.blockgraph import BlockNode
+from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
+from shim.plan import Answer, PassThrough, Refusal
+from shim.policy import NodeChoice
+from shim.qmp import Execute
+from shim.rehearsal import Rehearsal
+from shim.render import Snapshot, size_text
+
+__all__ = ["plan_summary", "replaces_snapshot"]
+
+_DIM, _ERROR, _HEADING, _LOST, _SUCCESS = "class:dim", "class:error", "class:heading", "class:notice", "class:success"
+_STAYS_STOPPED = "QEMU stops a running VM for that and leaves it stopped; 'cont' lets it go on."
+
+
+def plan_summary(
+    command_line: str, rehearsal: Rehearsal, *, width: int, now: datetime, local_time: Callable[[int], datetime]
+) -> list[Fragment]:
+    """Tell what the command would do, wrapped to the width.
+
+    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show.
+    """
+    command = hmp.parse(command_line)
+
+    def moment(snapshot: Snapshot) -> str:
+        date = date_text(snapshot.date_sec, local_time)
+        return f"{date} ({ago_text(now.timestamp() - snapshot.date_sec)})" if snapshot.date_sec else "an unknown date"
+
+    told = [*_nodes(rehearsal), *_vm_state(command, rehearsal), *_effects(command, rehearsal, moment)]
+    told += _verdict(command, rehearsal)
+    lines = wrapped([(_HEADING, printable(command_line))], width=width)
+    for style, text in told:
+        lines += wrapped(words(printable(text), style), width=width, indent=2, hanging=4)
+    return joined(lines)
+
+
+def replaces_snapshot(rehearsal: Rehearsal) -> bool:
+    """Tell whether a savevm would remove an older snapshot. What QEMU gets as it is, is not known."""
+    return bool(_sent(rehearsal, "snapshot-save") and _sent(rehearsal, "snapshot-delete"))
+
+
+def _sent(rehearsal: Rehearsal, name: str) -> list[Execute]:
+    return [command for command in rehearsal.would_send if command.command == name]
+
+
+# -- what it takes --------------------------------------------------------------------------------------------------------
+
+
+def _nodes(rehearsal: Rehearsal) -> Iterator[Fragment]:
+    """Give the nodes, those of one reason together."""
+    choices = () if rehearsal.decided is None else rehearsal.decided.choices
+    groups: dict[tuple[bool, str], list[NodeChoice]] = {}
+    for choice in choices:
+        groups.setdefault((choice.included, choice.reason), []).append(choice)
+    for (included, reason), members in groups.items():
+        verb, style = ("takes", "") if included else ("leaves out", _DIM)
+        yield style, f"{verb} {_labels([choice.node for choice in members])}: {reason}"
+
+
+def _labels(nodes: Sequence[BlockNode]) -> str:
+    return ", ".join(node.label for node in nodes)
+
+
+def _vm_state(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Fragment]:
+    decided, graph = rehearsal.decided, rehearsal.graph
+    if decided is None or graph is None or not isinstance(command, SaveVM | LoadVM):
+        return
+    node = None if decided.vmstate is None else graph.nodes[decided.vmstate]
+    if node is None or (isinstance(command, LoadVM) and not node.vm_state_bytes(command.tag)):
+        yield "", f"VM state: none ({decided.vmstate_reason})"
+    else:
+        way = "goes to" if isinstance(command, SaveVM) else "comes from"
+        yield "", f"VM state {way} {node.label}: {decided.vmstate_reason}"
+
+
+# -- what becomes of snapshots --------------------------------------------------------------------------------------------
+
+
+def _effects(
+    command: HMPCommand | None, rehearsal: Rehearsal, moment: Callable[[Snapshot], str]
+) -> Iterator[Fragment]:
+    match command:
+        case SaveVM() if replaces_snapshot(rehearsal):
+            (tag, *_) = (save.arguments["tag"] for save in _sent(rehearsal, "snapshot-save"))
+            nodes = _targets(rehearsal, tag)
+            yield _LOST, f"replaces '{tag}' of {_description(nodes, tag, moment)} on {_labels(nodes)}; the old one is lost"
+        case LoadVM(tag) if _succeeds(rehearsal):
+            found = _found_vm_state(rehearsal, tag)
+            date = "the moment of the snapshot" if found is None else moment(found)
+            yield _LOST, f"the VM goes back to {date}; what happened since then is lost"
+        case DelVM(tag) if _succeeds(rehearsal):
+            yield from _removal(rehearsal, tag, moment)
+
+
+def _removal(rehearsal: Rehearsal, tag: str, moment: Callable[[Snapshot], str]) -> Iterator[Fragment]:
+    nodes = _targets(rehearsal, tag)
+    if not nodes:
+        yield "", f"no disk has '{tag}', so nothing is removed"
+        return
+    yield _LOST, f"removes '{tag}' of {_description(nodes, tag, moment)} from {_labels(nodes)}"
+    several = [node for node in nodes if node.count(tag) > 1]
+    if several:
+        yield "", f"{_labels(several)} has it more than once; a delvm removes the oldest on each disk"
+
+
+def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
+    """Give the nodes from which it would be deleted."""
+    graph = rehearsal.graph
+    names = dict.fromkeys(name for delete in _sent(rehearsal, "snapshot-delete") for name in delete.arguments["devices"])
+    return [] if graph is None else [graph.nodes[name] for name in names if graph.nodes[name].count(tag)]
+
+
+def _description(nodes: Sequence[BlockNode], tag: str, moment: Callable[[Snapshot], str]) -> str:
+    """Give the newest one's date, and the size of the VM state that goes with it."""
+    snapshots = [snapshot for node in nodes for snapshot in node.snapshots if snapshot.name == tag]
+    size = max(snapshot.vm_state_size for snapshot in snapshots)
+    state = f"with a VM state of {size_text(size)}" if size else "without a VM state"
+    return f"{moment(max(snapshots, key=lambda snapshot: snapshot.date_sec))} {state}"
+
+
+def _found_vm_state(rehearsal: Rehearsal, tag: str) -> Snapshot | None:
+    decided, graph = rehearsal.decided, rehearsal.graph
+    if decided is None or decided.vmstate is None or graph is None:
+        return None
+    return next((snapshot for snapshot in graph.nodes[decided.vmstate].snapshots if snapshot.name == tag), None)
+
+
+# -- how it ends ----------------------------------------------------------------------------------------------------------
+
+
+def _succeeds(rehearsal: Rehearsal) -> bool:
+    return isinstance(rehearsal.outcome, Answer) and not rehearsal.outcome.text
+
+
+def _verdict(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Fragment]:
+    match rehearsal.outcome:
+        case PassThrough(reason):
+            yield "", f"QEMU would get the command as it is: {reason}."
+        case Refusal(text):
+            yield _ERROR, f"It would be refused, and nothing changed: {text.strip()}"
+        case Answer(""):
+            yield _SUCCESS, "It would succeed."
+        case Answer(text) if text.startswith("List of "):
+            yield "", "It would show a table of these disks' snapshots."
+        case Answer(text):
+            yield _ERROR, f"QEMU would answer: {text.strip()}"
+            if isinstance(command, LoadVM):
+                yield _ERROR, _STAYS_STOPPED

@@ -1,0 +1,270 @@
+"""The VM's snapshots as a table for a terminal, with what is wrong with them and what to type.
+
+It makes prompt_toolkit's "formatted text", pairs of a style and a text, for a terminal of a given width; it knows no terminal
+and no clock. What comes from QEMU is escaped, so that a terminal shows it and does not obey it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain, zip_longest
+from typing import TypeAlias
+
+from prompt_toolkit.utils import get_cwidth
+
+from shim.inventory import Fault, FaultKind, PromptLine, Repair, TagEntry
+from shim.render import size_text
+
+__all__ = [
+    "Fragment",
+    "Line",
+    "Quote",
+    "age_text",
+    "ago_text",
+    "date_text",
+    "joined",
+    "printable",
+    "shown_tag",
+    "snapshot_table",
+    "words",
+    "wrapped",
+]
+
+# A style and a text, as prompt_toolkit takes them.
+Fragment: TypeAlias = tuple[str, str]
+Line: TypeAlias = list[Fragment]
+LocalTime: TypeAlias = Callable[[int], datetime]
+# Spells a tag as HMP's command line takes it.
+Quote: TypeAlias = Callable[[str], str]
+
+_COMMAND, _DIM, _FAULT, _HEADER, _TAG = "class:repair", "class:dim", "class:fault", "class:table.header", "class:tag"
+_GAP = "  "
+_NARROW_COLUMNS = 50
+_COLUMNS = ("TAG", "VM STATE", "AGE", "DATE", "VM CLOCK", "DISKS", "STATE ON")
+# What a table without enough room goes without, the first first.
+_DISPENSABLE = ("VM CLOCK", "DATE", "STATE ON", "VM STATE")
+# These may take more than one line of a row.
+_LISTS = ("DISKS", "STATE ON")
+_UNTYPABLE = "(complete the name with the Tab key: it has characters that no key types)"
+_STYLES = {"TAG": _TAG, "DATE": _DIM, "VM CLOCK": _DIM}
+# From so many seconds on an age is told in this unit, which has so many; months and years are mean ones.
+_UNITS = ((63_072_000, 31_556_952, "years"), (5_184_000, 2_629_746, "months"), (86_400, 86_400, "days"), (3_600, 3_600, "h"))
+
+
+def snapshot_table(
+    entries: Sequence[TagEntry], *, width: int, now: datetime, local_time: LocalTime, quote: Quote
+) -> list[Fragment]:
+    """Show the entries in the order given, each with its faults below it.
+
+    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show. No line is wider
+    than `width`, except for a word of a command, which is never cut.
+    """
+    if not entries:
+        said = [*words("There is no snapshot. To make one:"), (_COMMAND, "savevm NAME")]
+        return joined(wrapped(said, width=width))
+    rows = [_cells(entry, now, local_time) for entry in entries]
+    widths = _layout(rows, width)
+    lines: list[Line] = [] if widths is None else _row({title: title for title in widths}, widths, {})
+    for entry, cells in zip(entries, rows, strict=True):
+        lines += _stacked(entry, cells, now, width) if widths is None else _row(cells, widths, _STYLES)
+        lines += _faults([fault for fault in entry.faults if fault.kind is not FaultKind.UNABLE], width, quote)
+    # It is the same for all tags.
+    unable = dict.fromkeys(fault for entry in entries for fault in entry.faults if fault.kind is FaultKind.UNABLE)
+    return joined([*lines, *_faults(list(unable), width, quote)])
+
+
+# -- what an entry says ---------------------------------------------------------------------------------------------------
+
+
+def _cells(entry: TagEntry, now: datetime, local_time: LocalTime) -> dict[str, str]:
+    return {
+        "TAG": shown_tag(entry.tag),
+        "VM STATE": size_text(entry.vm_state_bytes) if entry.vm_state_bytes else "-",
+        "AGE": age_text(now.timestamp() - entry.date_sec) if entry.date_sec else "-",
+        "DATE": date_text(entry.date_sec, local_time),
+        "VM CLOCK": _clock_text(entry.vm_clock_ns),
+        "DISKS": ", ".join(f"{held.label} ({held.count}x)" if held.count > 1 else held.label for held in entry.nodes),
+        "STATE ON": ", ".join(entry.vmstate_nodes) or "-",
+    }
+
+
+def age_text(seconds: float) -> str:
+    """Give an age in one unit, cut down: "42 s", "3 min", "2 h", "5 days", "4 months"; of a date in the future it says so."""
+    if seconds < 0:
+        return f"{age_text(-seconds)} in the future"
+    for least, unit, name in _UNITS:
+        if seconds >= least:
+            count = int(seconds // unit)
+            return f"{count} {'day' if name == 'days' and count == 1 else name}"
+    return f"{int(seconds // 60)} min" if seconds >= 60 else f"{int(seconds)} s"
+
+
+def ago_text(seconds: float) -> str:
+    """Give an age as part of a sentence."""
+    return age_text(seconds) if seconds < 0 else f"{age_text(seconds)} ago"
+
+
+def date_text(date_sec: int, local_time: LocalTime) -> str:
+    """Give a snapshot's date, "-" where none was kept."""
+    return local_time(date_sec).strftime("%Y-%m-%d %H:%M:%S") if date_sec else "-"
+
+
+def _clock_text(clock_ns: int) -> str:
+    seconds, ns = divmod(clock_ns, 1_000_000_000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ns // 1_000_000:03}"
+
+
+def printable(text: str) -> str:
+    """Spell what a terminal would obey by escapes."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def shown_tag(tag: str) -> str:
+    """Spell a tag so that a terminal shows all of it, also an empty one and blanks at its ends."""
+    return tag if tag and tag.isprintable() and tag == tag.strip() else repr(tag)
+
+
+# -- the table ------------------------------------------------------------------------------------------------------------
+
+
+def _layout(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int] | None:
+    """Give the columns that there is room for, and their widths; None where a table does not fit."""
+    if width < _NARROW_COLUMNS:
+        return None
+    natural = {title: _column_width(title, [row[title] for row in rows], width) for title in _COLUMNS}
+    for left_out in range(1 + len(_DISPENSABLE)):
+        widths = {title: size for title, size in natural.items() if title not in _DISPENSABLE[:left_out]}
+        if sum(widths.values()) + len(_GAP) * (len(widths) - 1) <= width:
+            return widths
+    return None
+
+
+def _column_width(title: str, cells: Sequence[str], width: int) -> int:
+    widest = max(map(get_cwidth, (title, *cells)))
+    if title == "TAG":
+        return min(widest, max(16, width // 3))
+    if title in _LISTS:
+        return max(min(widest, width // 4), *(get_cwidth(word) for cell in (title, *cells) for word in cell.split()))
+    return widest
+
+
+def _row(cells: Mapping[str, str], widths: Mapping[str, int], styles: Mapping[str, str]) -> list[Line]:
+    """Give the lines of a row. Without styles it is the header."""
+    columns = [_cell_lines(title, cells[title], size) for title, size in widths.items()]
+    lines: list[Line] = []
+    for texts in zip_longest(*columns, fillvalue=""):
+        line: Line = []
+        for (title, size), text in zip(widths.items(), texts, strict=True):
+            style = styles.get(title, "") if styles else _HEADER
+            line += [(style, text), ("", " " * (size - get_cwidth(text)) + _GAP)]
+        lines.append(_without_blanks_at_the_end(line))
+    return lines
+
+
+def _cell_lines(title: str, text: str, size: int) -> list[str]:
+    if title in _LISTS:
+        return ["".join(part for _, part in line) for line in wrapped(words(text), width=size)]
+    return [_cut(text, size)]
+
+
+def _without_blanks_at_the_end(line: Line) -> Line:
+    while line and not line[-1][1].strip():
+        line = line[:-1]
+    return line
+
+
+def _stacked(entry: TagEntry, cells: Mapping[str, str], now: datetime, width: int) -> list[Line]:
+    """Give the tag on a line, and what is known about it below."""
+    date = f"{ago_text(now.timestamp() - entry.date_sec)} ({cells['DATE']})" if entry.date_sec else "at an unknown time"
+    state = f"VM state: {cells['VM STATE']} on {cells['STATE ON']}" if entry.vm_state_bytes else "no VM state"
+    facts = (f"disks: {cells['DISKS']}", state, f"saved {date}", f"VM clock {cells['VM CLOCK']}")
+    below = (wrapped(words(fact, _DIM), width=width, indent=2, hanging=4) for fact in facts)
+    return [[(_TAG, _cut(cells["TAG"], width))], *chain.from_iterable(below)]
+
+
+# -- faults ---------------------------------------------------------------------------------------------------------------
+
+
+def _faults(faults: Sequence[Fault], width: int, quote: Quote) -> Iterator[Line]:
+    """Give the faults of one entry; a way out of several is told once."""
+    told: list[Repair] = []
+    for fault in faults:
+        said = [(_FAULT, "!"), *words(printable(f"{fault.kind}: {fault.text}"), _FAULT)]
+        yield from wrapped(said, width=width, indent=2, hanging=4)
+        new = [repair for repair in fault.repairs if repair not in told]
+        for number, repair in enumerate(new):
+            yield from _repair(repair, "or:" if number else "repair:", width, quote)
+        told += new
+
+
+def _repair(repair: Repair, label: str, width: int, quote: Quote) -> Iterator[Line]:
+    """Give each command a line of its own, and below them what they do."""
+    effect = words(printable(repair.effect))
+    if not all(quote(line.tag).isprintable() for line in repair.lines if line.tag is not None):
+        effect += words(_UNTYPABLE)
+    if not repair.lines:
+        yield from wrapped([("", label), *effect], width=width, indent=4, hanging=6)
+        return
+    for number, line in enumerate(repair.lines):
+        typed = [("", "then:" if number else label), *_command(line, quote)]
+        yield from wrapped(typed, width=width, indent=4, hanging=6)
+    yield from wrapped([(_DIM, word) for _, word in effect], width=width, indent=6, hanging=6)
+
+
+def _command(line: PromptLine, quote: Quote) -> list[Fragment]:
+    typed = line.words if line.tag is None else (*line.words, quote(line.tag))
+    return [(_COMMAND, printable(word)) for word in typed]
+
+
+# -- lines ----------------------------------------------------------------------------------------------------------------
+
+
+def words(text: str, style: str = "") -> Line:
+    """Take a text apart where a line may end."""
+    return [(style, word) for word in text.split()]
+
+
+def wrapped(said: Sequence[Fragment], *, width: int, indent: int = 0, hanging: int = 0) -> list[Line]:
+    """Put words on lines: the first line indented by `indent`, the others by `hanging`.
+
+    A word that is wider than a line goes on in the next one, except for a command's, which is left whole.
+    """
+    # A terminal so narrow that the words had no room gets smaller indents.
+    first, rest = (" " * min(blanks, width // 4) for blanks in (indent, hanging))
+    lines: list[Line] = [[("", first)]]
+    used = len(first)
+    pending = list(reversed(said))
+    while pending:
+        style, word = pending.pop()
+        is_new = len(lines[-1]) == 1
+        room = width - used - (0 if is_new else 1)
+        if get_cwidth(word) > room and not is_new:
+            lines.append([("", rest)])
+            used = len(rest)
+            pending.append((style, word))
+            continue
+        if get_cwidth(word) > room and style != _COMMAND:
+            word, tail = _split(word, room)
+            pending.append((style, tail))
+        lines[-1].append((style, word if is_new else f" {word}"))
+        used += get_cwidth(word) + (0 if is_new else 1)
+    return [[fragment for fragment in line if fragment[1]] for line in lines]
+
+
+def _split(text: str, room: int) -> tuple[str, str]:
+    """Split where the room ends, but behind the first character at the earliest."""
+    end, used = 0, 0
+    for char in text:
+        used += get_cwidth(char)
+        if used > room and end:
+            break
+        end += 1
+    return text[:end], text[end:]
+
+
+def _cut(text: str, room: int) -> str:
+    return text if get_cwidth(text) <= room else _split(text, room - 1)[0] + "…"
+
+
+def joined(lines: Sequence[Line]) -> list[Fragment]:
+    """Make one text of the lines, and end each."""
+    return [fragment for line in lines for fragment in (*line, ("", "\n"))]

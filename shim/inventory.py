@@ -1,0 +1,305 @@
+"""What snapshots a VM has, by tag, which of them cannot be loaded, and what would help.
+
+The questions by which loadvm decides about a tag are asked here once, for the plans of shim/snapshots.py and for a person
+who looks at all tags. Nothing here sends a command.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shim.blockgraph import BlockGraph, BlockNode
+from shim.policy import Selection
+from shim.qmp import encode
+from shim.render import Snapshot
+
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "Held",
+    "PromptLine",
+    "Repair",
+    "TagEntry",
+    "duplicated",
+    "holders",
+    "ids_of_others",
+    "scope",
+    "tagged_or_included",
+    "take_inventory",
+    "vmstate_to_load",
+]
+
+# The job that the text of a repair proposes; whoever types it dismisses it too.
+_REPAIR_JOB = "repair"
+
+
+class FaultKind(StrEnum):
+    """What is wrong with a tag, in the order in which loadvm comes to it.
+
+    UNABLE: a disk that the policy takes cannot hold snapshots, so no tag can be loaded. PARTIAL: such a disk lacks the tag.
+    DUPLICATED: a disk has it more often than one savevm makes it. SHADOWED_BY_ID: it is another snapshot's id on a disk.
+    NO_VM_STATE: it holds disks only. MIXED: its snapshots were made at different moments; loadvm does not look at that.
+    """
+
+    UNABLE = "unable"
+    PARTIAL = "partial"
+    DUPLICATED = "duplicated"
+    SHADOWED_BY_ID = "shadowed"
+    NO_VM_STATE = "disks only"
+    MIXED = "mixed"
+
+    @property
+    def prevents_loading(self) -> bool:
+        return self is not FaultKind.MIXED
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLine:
+    """A line for the `hmp>` prompt: these words, and behind them the tag, which HMP's quoting spells. tag: None for no tag."""
+
+    words: tuple[str, ...]
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One way out. lines: to be typed in this order; () where there is nothing to type at the prompt."""
+
+    lines: tuple[PromptLine, ...]
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and the ways out, of which one is enough."""
+
+    kind: FaultKind
+    text: str
+    repairs: tuple[Repair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A node's label, and how many snapshots of the tag it has."""
+
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagEntry:
+    """One tag on all disks.
+
+    date_sec, vm_clock_ns: of the newest snapshot. vm_state_bytes: the largest, 0 for none. vmstate_nodes: the labels of
+    the nodes with a VM state. nodes: those that have the tag, in HMP's order. missing: the labels of nodes that the policy
+    takes, that could have the tag and that lack it.
+    """
+
+    tag: str
+    date_sec: int
+    vm_clock_ns: int
+    vm_state_bytes: int
+    vmstate_nodes: tuple[str, ...]
+    nodes: tuple[Held, ...]
+    missing: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def is_loadable(self) -> bool:
+        return not any(fault.kind.prevents_loading for fault in self.faults)
+
+
+def take_inventory(graph: BlockGraph, selection: Selection) -> tuple[TagEntry, ...]:
+    """Give an entry for each tag, the newest first."""
+    able = [node for node in scope(graph, selection) if graph.can_snapshot(node)]
+    tags = dict.fromkeys(snapshot.name for node in able for snapshot in node.snapshots)
+    entries = [_entry(graph, selection, tag) for tag in reversed(tags)]
+    return tuple(sorted(entries, key=lambda entry: entry.date_sec, reverse=True))
+
+
+def _entry(graph: BlockGraph, selection: Selection, tag: str) -> TagEntry:
+    nodes = holders(graph, selection, tag)
+    snapshots = [snapshot for node in nodes for snapshot in _tagged(node, tag)]
+    newest = max(snapshots, key=lambda snapshot: snapshot.date_sec)
+    return TagEntry(
+        tag,
+        newest.date_sec,
+        newest.vm_clock_ns,
+        vm_state_bytes=max(snapshot.vm_state_size for snapshot in snapshots),
+        vmstate_nodes=tuple(node.label for node in nodes if _has_vm_state(node, tag)),
+        nodes=tuple(Held(node.label, node.count(tag)) for node in nodes),
+        missing=tuple(node.label for node in _missing(graph, selection, tag)),
+        faults=tuple(_faults(graph, selection, tag)),
+    )
+
+
+def _tagged(node: BlockNode, tag: str) -> list[Snapshot]:
+    return [snapshot for snapshot in node.snapshots if snapshot.name == tag]
+
+
+def _has_vm_state(node: BlockNode, tag: str) -> bool:
+    return any(snapshot.vm_state_size for snapshot in _tagged(node, tag))
+
+
+def _missing(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNode]:
+    return [node for node in selection.included if graph.can_snapshot(node) and not node.count(tag)]
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# What decides about a tag
+# ------------------------------------------------------------------------------------------------------------------
+
+
+def scope(graph: BlockGraph, selection: Selection) -> tuple[BlockNode, ...]:
+    """Give HMP's set, and what the policy adds to it."""
+    hmp_set = graph.hmp_set()
+    return (*hmp_set, *(node for node in selection.included if node not in hmp_set))
+
+
+def holders(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNode]:
+    """Find the tag wherever HMP would: also on a disk that the policy leaves out, so that none is left behind there."""
+    return [node for node in scope(graph, selection) if node.count(tag) and graph.can_snapshot(node)]
+
+
+def tagged_or_included(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNode]:
+    """Give the nodes that loadvm and delvm act on."""
+    wanted = {node.name for node in (*selection.included, *holders(graph, selection, tag))}
+    return [node for node in scope(graph, selection) if node.name in wanted]
+
+
+def vmstate_to_load(
+    graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str
+) -> tuple[BlockNode | None, str]:
+    """Find the VM state where it was saved, whatever the policy would choose today. The text says why it is this node."""
+    found = [node for node in devices if node.vm_state_bytes(tag) > 0]
+    if selection.vmstate in found:
+        return selection.vmstate, f"it holds the VM state of '{tag}'"
+    if found:
+        return found[0], f"it holds the VM state of '{tag}'; the policy of today: {selection.vmstate_reason}"
+    able = [node for node in devices if graph.can_snapshot(node)]
+    fallback = selection.vmstate if selection.vmstate in devices else next(iter(able or devices), None)
+    return fallback, f"no disk holds a VM state of '{tag}'"
+
+
+def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, int]]:
+    """Give the nodes that have the tag more often than one savevm makes it, and how many are too many.
+
+    Nodes that lead to the same image get a snapshot each from one savevm; those are alike.
+    """
+    images = [_image(graph, node) for node in devices]
+    for node, image in zip(devices, images, strict=True):
+        if node.count(tag) > images.count(image):
+            yield node, node.count(tag) - images.count(image)
+
+
+def ids_of_others(devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, Snapshot]]:
+    """Give the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead."""
+    for node in devices:
+        for other in node.snapshots:
+            if other.snapshot_id == tag != other.name:
+                yield node, other
+
+
+def _image(graph: BlockGraph, node: BlockNode) -> str | None:
+    holder = graph.snapshot_holder(node)
+    return None if holder is None else holder.name
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Faults and repairs
+# ------------------------------------------------------------------------------------------------------------------
+
+
+def _faults(graph: BlockGraph, selection: Selection, tag: str) -> Iterator[Fault]:
+    """Give them in the order of FaultKind, so that the first is the one that loadvm answers with."""
+    unable = [node for node in selection.included if not graph.can_snapshot(node)]
+    missing = _missing(graph, selection, tag)
+    devices = holders(graph, selection, tag)
+    spare = {node.name: count for node, count in duplicated(graph, devices, tag)}
+    anew = _start_anew(selection, tag, times=1 + max(spare.values(), default=0))
+    if unable:
+        yield _unable(unable)
+    if missing:
+        text = f"missing on {_labels(missing)}; loadvm says that it does not exist in one or more devices"
+        yield Fault(FaultKind.PARTIAL, text, anew)
+    if spare:
+        ways = () if missing else _remove_oldest(graph, devices, spare, tag)
+        counts = ", ".join(f"{node.label} has it {node.count(tag)} times" for node in devices if node.name in spare)
+        yield Fault(FaultKind.DUPLICATED, f"{counts}, and loading would silently take the oldest", (*ways, *anew))
+    shadows = list(ids_of_others(devices, tag))
+    if shadows:
+        yield _shadowed(shadows)
+    has_vm_state = any(node.vm_state_bytes(tag) for node in devices)
+    # Of a tag that a disk has twice, a VM state may come to light with the removal of the older one.
+    if not has_vm_state and not (spare and any(_has_vm_state(node, tag) for node in devices)):
+        offline = Repair((), "with the VM off, 'qemu-img snapshot -a' on each image that has it reverts the disks")
+        yield Fault(FaultKind.NO_VM_STATE, "no disk has a VM state of it, so loadvm refuses it", (offline, *anew))
+    mixed = [] if spare else _other_moments(graph, selection, devices, tag)
+    if has_vm_state and mixed:
+        text = f"the one on {_labels(mixed)} is of another moment than the VM state; loadvm would mix them"
+        yield Fault(FaultKind.MIXED, text, anew)
+
+
+def _labels(nodes: Sequence[BlockNode]) -> str:
+    return ", ".join(dict.fromkeys(node.label for node in nodes))
+
+
+def _start_anew(selection: Selection, tag: str, *, times: int) -> tuple[Repair, ...]:
+    """Give the ways that are always there, except that nothing can be saved without a disk for the VM state."""
+    remove = Repair((PromptLine(("delvm",), tag),) * times, "removes it from all disks")
+    if selection.vmstate is None:
+        return (remove,)
+    return Repair((PromptLine(("savevm",), tag),), "saves the present state under this name on all disks instead"), remove
+
+
+def _remove_oldest(
+    graph: BlockGraph, devices: Sequence[BlockNode], spare: Mapping[str, int], tag: str
+) -> tuple[Repair, ...]:
+    """Keep the newest of each disk, where the VM state is among them."""
+    left = [_tagged(node, tag)[spare.get(node.name, 0)] for node in devices]
+    if not any(snapshot.vm_state_size for snapshot in left):
+        return ()
+    by_image = {_image(graph, node): node for node in devices if node.name in spare}
+    lines: list[PromptLine] = []
+    for done in range(max(spare.values())):
+        names = [node.name for node in by_image.values() if spare[node.name] > done]
+        # JSON's spelling, because a tag may look like a number or have blanks.
+        arguments = (f"job-id={_REPAIR_JOB}", f"tag={encode(tag)}", f"devices={encode(names, compact=True)}")
+        lines.append(PromptLine(("qmp", "snapshot-delete", *arguments)))
+        lines.append(PromptLine(("qmp", "job-dismiss", f"id={_REPAIR_JOB}")))
+    return (Repair(tuple(lines), "removes the oldest and leaves the newest, which can be loaded then"),)
+
+
+def _unable(unable: Sequence[BlockNode]) -> Fault:
+    disks = ", ".join(f"{node.label} (format {node.driver})" for node in unable)
+    text = f"{disks} cannot hold a snapshot, so loadvm and savevm fail"
+    way = f"leave {_labels(unable)} out with the setting 'exclude' (then it is not rolled back), or make a qcow2 image of it"
+    return Fault(FaultKind.UNABLE, text, (Repair((), way),))
+
+
+def _shadowed(shadows: Sequence[tuple[BlockNode, Snapshot]]) -> Fault:
+    where = _labels([node for node, _ in shadows])
+    text = f"it is also the id of another snapshot on {where}, and loading would silently take that one"
+    # delvm takes the first of a name on each disk, which may be an older one.
+    times = [(other.name, 1 + _tagged(node, other.name).index(other)) for node, other in shadows]
+    lines = tuple(PromptLine(("delvm",), name) for name, count in _largest(times).items() for _ in range(count))
+    effect = "removes the other one; then this one can be loaded. Tags that are not numbers avoid this"
+    return Fault(FaultKind.SHADOWED_BY_ID, text, (Repair(lines, effect),))
+
+
+def _largest(counts: Sequence[tuple[str, int]]) -> dict[str, int]:
+    return {name: max(count for other, count in counts if other == name) for name, _ in counts}
+
+
+def _other_moments(
+    graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str
+) -> list[BlockNode]:
+    """Give the nodes whose snapshot was not made with the VM state: savevm gives all disks one date and clock.
+
+    Ceph's rbd keeps no dates.
+    """
+    vmstate, _ = vmstate_to_load(graph, selection, devices, tag)
+    moments = {node.name: (first.date_sec, first.vm_clock_ns) for node in devices for first in _tagged(node, tag)[:1]}
+    return [
+        node for node in devices if vmstate and moments[node.name] != moments[vmstate.name] and moments[node.name][0]
+    ]
