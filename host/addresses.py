@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from host.errors import AddressError
-from shim.audit import Client
+from shim.client import Client
 
 __all__ = [
     "AcceptAddress",

@@ -1,15 +1,19 @@
 """Options that more than one program has: the policy, and which VM of a configuration file is meant."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from host.config import VMConfig
 from host.errors import AddressError
 from shim.errors import PatternError
 from shim.patterns import KEYS, KINDS, Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+
+if TYPE_CHECKING:  # it is a file's matter
+    from host.config import VMConfig
 
 __all__ = ["PATTERNS", "Parser", "add_policy", "argument", "choice", "choose_vm", "policy_of", "refuse_mixture"]
 

@@ -12,7 +12,7 @@ from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddr
 from proxy.errors import ListenError
 from proxy.sockets import inherited_sockets, is_listening, listen, peer, unlink_socket
 from proxy.stream import End, PipeEnd, SocketEnd
-from shim.audit import Client
+from shim.client import Client
 
 __all__ = ["Entrances"]
 

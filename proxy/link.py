@@ -15,7 +15,7 @@ from proxy.monitor import Clock
 from proxy.router import Router
 from proxy.session import Descriptors, Session
 from proxy.stream import End, SocketEnd, Stream, close_descriptors
-from shim.audit import Client
+from shim.client import Client
 from shim.policy import Policy
 
 __all__ = ["Link"]

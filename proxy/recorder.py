@@ -6,7 +6,8 @@ from proxy.answers import parse
 from proxy.monitor import Clock, Monitor
 from proxy.owed import Passed
 from proxy.session import HMPRequest, Session
-from shim.audit import Action, AuditRecord, Client
+from shim.audit import Action, AuditRecord
+from shim.client import Client
 from shim.qmp import JSON, read_reply
 from shim.rewrite import Trace
 

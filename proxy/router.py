@@ -19,7 +19,8 @@ from proxy.recorder import Recorder
 from proxy.rewriter import LOST, Done, Effect, HandBack, Rewriter, Write
 from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, Session
 from shim import jobs, render
-from shim.audit import Action, Client
+from shim.audit import Action
+from shim.client import Client
 from shim.policy import Mode, Policy
 from shim.qmp import Execute
 

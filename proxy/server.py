@@ -18,7 +18,7 @@ from proxy.monitor import Clock
 from proxy.stream import End
 from proxy.takeover import TakenOver
 from proxy.upstream import Upstream
-from shim.audit import Client
+from shim.client import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy
 

@@ -15,7 +15,7 @@ from proxy.framing import Command, CommandFramer, Malformed
 from proxy.monitor import Monitor
 from proxy.negotiation import capabilities_error, envelope_error, is_out_of_band
 from shim import hmp
-from shim.audit import Client
+from shim.client import Client
 from shim.qmp import JSON
 
 __all__ = ["Descriptors", "Forward", "HMPRequest", "JobsRequest", "LocalReply", "OutOfBand", "Request", "Session"]

@@ -8,7 +8,7 @@ import struct
 
 from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, process
 from proxy.errors import ListenError
-from shim.audit import Client
+from shim.client import Client
 
 __all__ = ["inherited_sockets", "is_answered", "is_listening", "listen", "peer", "unlink_socket"]
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
+from shim.client import Client
 from shim.plan import Decided, PassThrough
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
@@ -19,11 +20,11 @@ __all__ = [
     "SCHEMA_VERSION",
     "Action",
     "AuditRecord",
-    "Client",
     "Rehearsed",
     "SeenEvent",
     "SentCommand",
     "describe_choice",
+    "stopped_ns",
     "summarize",
     "to_json",
 ]
@@ -47,24 +48,6 @@ class Action(StrEnum):
     REFUSED = "refused"
     OBSERVED = "observed"
     RECOVERED = "recovered"
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who is at the other end of the socket, as the kernel knows it; None where it does not.
-
-    address: where a client on the network comes from.
-    """
-
-    pid: int | None = None
-    uid: int | None = None
-    exe: str | None = None
-    address: str | None = None
-
-    def __str__(self) -> str:
-        if self.address is not None:
-            return self.address
-        return f"{self.exe or 'an unknown program'} (pid {self.pid}, uid {self.uid})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +112,20 @@ class AuditRecord:
 
     @property
     def stopped_ns(self) -> int:
-        """Give how long the VM stood still: from each STOP to its RESUME, or to the end of the command."""
-        total, stopped_at = 0, None
-        for event in self.events:
-            if event.name == "STOP" and stopped_at is None:
-                stopped_at = event.after_ns
-            elif event.name == "RESUME" and stopped_at is not None:
-                total += event.after_ns - stopped_at
-                stopped_at = None
-        return total if stopped_at is None else total + self.duration_ns - stopped_at
+        """Give how long the VM stood still."""
+        return stopped_ns(self.events, self.duration_ns)
+
+
+def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:
+    """Give how long the VM stood still: from each STOP to its RESUME, or to the end of the command, so long after its begin."""
+    total, stopped_at = 0, None
+    for event in events:
+        if event.name == "STOP" and stopped_at is None:
+            stopped_at = event.after_ns
+        elif event.name == "RESUME" and stopped_at is not None:
+            total += event.after_ns - stopped_at
+            stopped_at = None
+    return total if stopped_at is None else total + end_ns - stopped_at
 
 
 def to_json(record: AuditRecord) -> str:

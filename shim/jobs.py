@@ -9,10 +9,23 @@ from shim import render
 from shim.plan import AwaitJob, Replies, Run, Step
 from shim.qmp import JSON, Execute, Reply, ReturnReply
 
-__all__ = ["JOB_PREFIX", "JobResult", "already_exists", "delete", "hmp_text", "is_own_job", "load", "recover", "save"]
+__all__ = [
+    "JOB_PREFIX",
+    "REPL_JOB_PREFIX",
+    "JobResult",
+    "already_exists",
+    "delete",
+    "hmp_text",
+    "is_own_job",
+    "load",
+    "recover",
+    "save",
+]
 
-# Every job of ours has it: clients are not shown such jobs, and leftovers of an earlier connection are known by it.
+# Every job of the proxy has it: clients are not shown such jobs, and leftovers of an earlier connection are known by it.
+# The prompt's jobs have another, so that a proxy shows them to the prompt and leaves them alone.
 JOB_PREFIX = "hmpshim-"
+REPL_JOB_PREFIX = "hmprepl-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +91,15 @@ def _run(job_id: str, start: Execute) -> JobPlan:
     return (yield from _conclude(job_id, jobs))
 
 
-def recover() -> Generator[Step, Replies, dict[str, JobResult]]:
-    """See the jobs to their end that a lost connection left behind, and give each one's result by its id."""
+def recover(prefix: str = JOB_PREFIX) -> Generator[Step, Replies, dict[str, JobResult]]:
+    """See the jobs to their end that a lost connection left behind, and give each one's result by its id.
+
+    prefix: what the ids of those jobs begin with.
+    """
     (jobs,) = yield Run((Execute("query-jobs"),))
     results = {}
     for job in jobs.value if isinstance(jobs, ReturnReply) else ():
-        if is_own_job(job["id"]):
+        if job["id"].startswith(prefix):
             listed, _ = yield Run(_look(job["id"]))
             results[job["id"]] = yield from _conclude(job["id"], listed)
     return results

@@ -4,14 +4,18 @@ A pattern is `NAME`, which means a node name or a device, or `KEY:GLOB` with one
 match leads to.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from shim.blockgraph import BlockGraph, BlockNode
 from shim.errors import PatternError
+
+if TYPE_CHECKING:  # an operator's options are read, and a prompt is there, sooner without it
+    from shim.blockgraph import BlockGraph, BlockNode
 
 __all__ = ["KEYS", "KINDS", "Pattern", "is_removable", "is_varstore"]
 

@@ -3,12 +3,17 @@
 It starts from HMP's set. The policy decides about nodes; it neither knows QMP commands nor what a plan does with its choice.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from shim.blockgraph import BlockGraph, BlockNode
 from shim.patterns import Pattern, is_removable, is_varstore
+
+if TYPE_CHECKING:  # see shim.patterns
+    from shim.blockgraph import BlockGraph, BlockNode
 
 __all__ = ["Mode", "NodeChoice", "Overwrite", "Policy", "PolicyKind", "Selection", "select", "unmatched"]
 

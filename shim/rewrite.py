@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from shim.audit import Action, AuditRecord, Client, SeenEvent, SentCommand
+from shim.audit import Action, AuditRecord, SeenEvent, SentCommand
+from shim.client import Client
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
 from shim.qmp import JSON, Execute, Reply
 

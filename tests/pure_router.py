@@ -12,7 +12,8 @@ from proxy.monitor import Clock, Monitor
 from proxy.outbox import Segment
 from proxy.router import Router
 from proxy.session import Session
-from shim.audit import AuditRecord, Client
+from shim.audit import AuditRecord
+from shim.client import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy
 from shim.qmp import QEMUVersion

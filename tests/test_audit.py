@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Client, SeenEvent, SentCommand, summarize, to_json
+from shim.audit import SCHEMA_VERSION, Action, AuditRecord, SeenEvent, SentCommand, summarize, to_json
+from shim.client import Client
 from shim.plan import Decided
 from shim.policy import Policy, select
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply

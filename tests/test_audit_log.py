@@ -12,7 +12,8 @@ import pytest
 
 from host.audit_log import AuditLog
 from host.errors import AuditError
-from shim.audit import Action, AuditRecord, Client
+from shim.audit import Action, AuditRecord
+from shim.client import Client
 from tests.pure_router import NOW
 
 

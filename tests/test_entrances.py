@@ -19,7 +19,7 @@ from proxy.entrances import Entrances
 from proxy.errors import ListenError
 from proxy.sockets import is_answered
 from proxy.stream import End
-from shim.audit import Client
+from shim.client import Client
 from tests.fake_qemu import FakeQEMU, two_disks
 from tests.raw_client import DEADLINE_S, RawClient, command_bytes
 from tests.raw_client import Address as ClientAddress

@@ -13,7 +13,7 @@ from proxy.conversation import Connected
 from proxy.link import Link
 from proxy.rewriter import LOST
 from proxy.stream import SocketEnd
-from shim.audit import Client
+from shim.client import Client
 from shim.policy import Policy
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
 from tests.pure_router import ManualClock, a_monitor

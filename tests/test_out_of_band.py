@@ -10,7 +10,7 @@ from proxy.answers import LINES
 from proxy.monitor import Monitor
 from proxy.out_of_band import OutOfBandTraffic
 from proxy.session import OutOfBand, Session
-from shim.audit import Client
+from shim.client import Client
 from shim.qmp import QEMUVersion
 
 MONITOR = Monitor(b"", True, QEMUVersion(7, 2, 22), frozenset(), "vm")

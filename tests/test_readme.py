@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import pytest
 
-from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Client, Rehearsed, SeenEvent, SentCommand, summarize, to_json
+from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Rehearsed, SeenEvent, SentCommand, summarize, to_json
 from shim.blockgraph import BlockNode
+from shim.client import Client
 from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from shim.audit import Action, Client, SeenEvent, SentCommand
+from shim.audit import Action, SeenEvent, SentCommand
+from shim.client import Client
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
 from shim.qmp import ErrorReply, Execute, ReturnReply
 from shim.rewrite import Rewrite, Trace

@@ -24,7 +24,7 @@ import pytest
 from proxy.monitor import Clock
 from proxy.router import Router
 from proxy.session import Session
-from shim.audit import Client
+from shim.client import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy
 from tests.fake_qemu import FakeQEMU, two_disks

@@ -1,0 +1,69 @@
+"""`hmp-repl`: the command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from host.addresses import process
+from host.errors import ProgramError
+from repl.command_line import Invocation, parse_command_line
+from repl.errors import ExitStatus, LinkError
+
+if TYPE_CHECKING:
+    from host.audit_log import AuditLog
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the prompt or a script, and give the exit status that `hmp-repl --help` lists."""
+    try:
+        invocation = parse_command_line(sys.argv[1:])
+        return asyncio.run(_run(invocation))
+    except LinkError as exc:
+        return _give_up(exc, ExitStatus.NO_CONNECTION)
+    except ProgramError as exc:
+        return _give_up(exc, ExitStatus.WRONG_USE)
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads the output any more; the interpreter would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.COMMAND_FAILED
+
+
+async def _run(invocation: Invocation) -> int:
+    client = process(os.getpid(), os.getuid())
+    audit_log = _open_audit_log(invocation)
+    try:
+        if invocation.commands is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            from repl.script import Script  # a person waits for the prompt, and only one of the two is needed
+
+            return await Script(invocation, client, audit_log).run()
+        from repl.app import Prompt
+
+        await Prompt(invocation, client, audit_log).run()
+    finally:
+        if audit_log is not None:
+            audit_log.close()
+    return ExitStatus.OK
+
+
+def _open_audit_log(invocation: Invocation) -> AuditLog | None:
+    if invocation.audit is None:
+        return None
+    from host.audit_log import AuditLog
+
+    return AuditLog(invocation.audit, sync=invocation.audit_sync)
+
+
+def _give_up(error: ProgramError, status: ExitStatus) -> int:
+    sys.stderr.write(f"hmp-repl: {error}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

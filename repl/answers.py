@@ -1,0 +1,68 @@
+"""What the prompt answers beyond QEMU's own text: the table of snapshots, a plan, and help."""
+
+from datetime import datetime
+
+from repl.executor import Executor
+from repl.lines import OWN_COMMANDS
+from repl.plan_summary import plan_summary
+from repl.show import Fragments, harmless, hmp_text
+from repl.snapshot_table import snapshot_table
+from repl.suggest import quote_tag
+from shim import explain, hmp
+from shim.inventory import take_inventory
+from shim.policy import select
+
+__all__ = ["help_text", "plan_text", "snapshots_text"]
+
+_OWN_HELP = """\
+savevm, loadvm, delvm and info snapshots are done by QEMU's snapshot jobs with the disks that the policy chooses.
+Keys: Tab completes, Right takes the suggestion, Ctrl-R searches the history, Ctrl-C gives up the line, Ctrl-D leaves,
+F4 changes between emacs and vi.
+"""
+
+
+async def snapshots_text(executor: Executor, *, width: int) -> Fragments | None:
+    """Give the snapshots as a table for a person; None where QEMU does not tell its nodes. Raises LostError."""
+    graph = await executor.block_graph()
+    if graph is None:
+        return None
+    entries = take_inventory(graph, select(graph, executor.policy))
+    return snapshot_table(
+        entries, width=width, now=datetime.now().astimezone(), local_time=datetime.fromtimestamp, quote=_quoted
+    )
+
+
+def _quoted(tag: str) -> str:
+    return quote_tag(tag) or repr(tag)
+
+
+async def plan_text(executor: Executor, command_line: str, *, width: int) -> Fragments:
+    """Give the plan of a snapshot command: all of it, or where that is too wide, what matters. Raises LostError."""
+    command = hmp.parse(command_line)
+    if command is None:
+        raise ValueError(f"no snapshot command: {command_line}")
+    rehearsal = await executor.rehearse(command)
+    text = explain.to_text(command_line, rehearsal)
+    if all(len(line) <= width for line in text.splitlines()):
+        return [("", text + "\n")]
+    now = datetime.now().astimezone()
+    return plan_summary(command_line, rehearsal, width=width, now=now, local_time=datetime.fromtimestamp)
+
+
+async def help_text(executor: Executor, topic: str) -> Fragments:
+    """Give the help of a command, ours or QEMU's, or of all. Raises LostError."""
+    own = [command for command in OWN_COMMANDS if topic in ("", *command.names)]
+    fragments: Fragments = []
+    if not topic:
+        fragments = [("class:heading", "At this prompt\n"), ("", _OWN_HELP)]
+    for command in own:
+        call = f"{'|'.join(command.names)} {command.arguments}".rstrip()
+        fragments += [("class:tag", call), ("", f" -- {command.text}\n")]
+    if own and topic not in ("", "help", "?"):
+        return fragments
+    result = await executor.hmp(f"help {topic}".strip())
+    if not topic:
+        fragments.append(("class:heading", "QEMU's monitor\n"))
+    if not result.text:
+        return [*fragments, ("class:error", f"there is no help for '{harmless(topic)}'\n")]
+    return [*fragments, *hmp_text(result.text, is_failure=result.is_failure)]

@@ -1,0 +1,113 @@
+"""`hmp>`: the line editor of a person, in front of a console that does what the lines ask for.
+
+The prompt is there before the console is: its modules are loaded, and the VM is asked, while the person reads and types.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.formatted_text import FormattedText
+
+from repl.editing import FaultMark, editing_mode_name, history_in, keys
+from repl.link import Event, Link
+from repl.style import STYLE
+from repl.terminal import Terminal
+
+if TYPE_CHECKING:
+    from host.audit_log import AuditLog
+    from repl.command_line import Invocation
+    from repl.console import Console
+    from repl.errors import LostError
+    from shim.client import Client
+
+__all__ = ["Prompt"]
+
+
+class Prompt:
+    """One person at one terminal. `run` goes on until the person leaves."""
+
+    def __init__(self, invocation: Invocation, client: Client, audit_log: AuditLog | None) -> None:
+        self._invocation = invocation
+        self._client = client
+        self._audit_log = audit_log
+        self._terminal = Terminal()
+        self._link = Link(invocation.address, on_event=self._take_event, on_lost=self._take_loss)
+        self._is_shown = asyncio.Event()
+        self._console: Console | None = None
+        # What came before the console was there.
+        self._early: list[Event | LostError] = []
+
+    async def run(self) -> None:
+        """Connect and read lines until the person leaves. Raises LinkError if there is no connection at the start."""
+        await self._link.connect()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                session = self._session()
+                furnishing = tasks.create_task(self._furnish(session, tasks))
+                await self._read_lines(session, furnishing)
+                await (await furnishing).finish()
+        finally:
+            await self._link.close()
+            await self._terminal.drain()
+
+    def _session(self) -> PromptSession[str]:
+        history, trouble = history_in(self._invocation.history)
+        if trouble is not None:
+            self._terminal.notice(trouble)
+        return PromptSession(
+            [("class:prompt", "hmp> ")],
+            style=STYLE,
+            history=history,
+            auto_suggest=AutoSuggestFromHistory(),
+            complete_while_typing=True,
+            validate_while_typing=False,
+            input_processors=[FaultMark()],
+            key_bindings=keys(),
+            vi_mode=self._invocation.is_vi,
+            include_default_pygments_style=False,
+        )
+
+    async def _furnish(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> Console:
+        """Give the editor what it needs the console for, when the prompt is there."""
+        await self._is_shown.wait()
+        from repl.console import Console
+        from repl.suggesting import LineCompleter, LineValidator
+
+        console = Console(self._invocation, self._client, self._audit_log, self._link, self._terminal, tasks)
+        session.completer = LineCompleter(console.knowledge)
+        session.validator = LineValidator(console.knowledge)
+        session.bottom_toolbar = lambda: FormattedText(console.toolbar(editing_mode_name()))
+        self._console = console
+        early, self._early = self._early, []
+        for one in early:
+            self._take_event(one) if isinstance(one, Event) else self._take_loss(one)
+        console.start()
+        return console
+
+    async def _read_lines(self, session: PromptSession[str], furnishing: asyncio.Task[Console]) -> None:
+        while True:
+            await self._terminal.drain()
+            try:
+                text = await session.prompt_async(pre_run=self._is_shown.set)
+            except KeyboardInterrupt:
+                continue  # the line is given up, as in a shell
+            except EOFError:
+                return
+            if not await (await furnishing).obey(text):
+                return
+
+    def _take_event(self, event: Event) -> None:
+        if self._console is None:
+            self._early.append(event)
+        else:
+            self._console.take_event(event)
+
+    def _take_loss(self, error: LostError) -> None:
+        if self._console is None:
+            self._early.append(error)
+        else:
+            self._console.take_loss(error)

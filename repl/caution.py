@@ -1,0 +1,62 @@
+"""What a person is told and asked before something is lost: a replaced tag, a load, a deletion, the VM itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from repl.executor import Executor
+from repl.lines import HMPLine
+from repl.plan_summary import plan_summary, replaces_snapshot
+from repl.show import Fragments
+from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM, command_name
+from shim.plan import PassThrough, Refusal
+from shim.rehearsal import Rehearsal
+
+__all__ = ["Caution", "caution", "ends_vm"]
+
+_END_OF_VM = "This ends QEMU, and the VM with it. To leave the prompt only, type 'exit' or press Ctrl-D.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What to show, and what to ask then."""
+
+    explanation: Fragments
+    question: str
+
+
+def ends_vm(command_line: str) -> bool:
+    """Tell whether QEMU ends by it, and the connection with it."""
+    return command_name(command_line) in ("quit", "q")
+
+
+async def caution(executor: Executor, line: HMPLine, *, width: int) -> Caution | None:
+    """Look what a command would take; None where nothing is lost. Raises LostError."""
+    command = line.command
+    if ends_vm(line.command_line):
+        return Caution([("class:notice", _END_OF_VM)], "End the VM?")
+    if command is None or isinstance(command, InfoSnapshots):
+        return None
+    rehearsal = await executor.rehearse(command)
+    if isinstance(rehearsal.outcome, Refusal):
+        return None  # nothing will be done, and the answer says why
+    match command:
+        case SaveVM(tag) if not replaces_snapshot(rehearsal) and not await _may_replace(executor, rehearsal, tag):
+            return None
+        case SaveVM():
+            question = "Replace it?"
+        case LoadVM():
+            question = "Load it?"
+        case DelVM():
+            question = "Delete it?"
+    explanation = plan_summary(
+        line.command_line, rehearsal, width=width, now=datetime.now().astimezone(), local_time=datetime.fromtimestamp
+    )
+    return Caution(explanation, question)
+
+
+async def _may_replace(executor: Executor, rehearsal: Rehearsal, tag: str | None) -> bool:
+    """Tell whether HMP's own savevm, which QEMU would get as it is, finds the tag."""
+    if not isinstance(rehearsal.outcome, PassThrough) or tag is None:
+        return False
+    graph = rehearsal.graph or await executor.block_graph()
+    return graph is not None and any(node.count(tag) for node in graph.nodes.values())

@@ -1,0 +1,182 @@
+"""The command line of `hmp-repl`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
+from host.errors import AddressError
+from host.options import PATTERNS, Parser, add_policy, argument, choose_vm, policy_of, refuse_mixture
+from shim.policy import Policy
+
+if TYPE_CHECKING:  # it is a file's matter
+    from host.config import VMConfig
+
+__all__ = ["Invocation", "parse_command_line"]
+
+_DESCRIPTION = """\
+A prompt for QEMU's monitor. savevm, loadvm, delvm and "info snapshots" are done by QEMU's snapshot jobs with the disks that
+the policy chooses; all other HMP commands are QEMU's own. Tab completes, and "help" tells what else there is."""
+
+_REST = """\
+address:
+  unix:PATH, or PATH    QEMU's QMP socket, or a hmp-proxy's (QEMU serves one client a socket, the proxy many)
+  tcp:HOST:PORT         the same on TCP; [::1] for IPv6
+
+examples:
+  hmp-repl /run/vm1/qmp.sock
+  hmp-repl --config /etc/hmpshim.toml --vm vm1
+  hmp-repl /run/vm1/qmp.sock -c "savevm t1" -c "info snapshots"
+  echo "info status" | hmp-repl /run/vm1/qmp.sock
+"""
+
+_EXIT_STATUS = """
+exit status:
+  0  all went well                       2  wrong use, or wrong configuration
+  1  a command failed                    3  no connection to QEMU, or it was lost
+  130  interrupted; a snapshot command that had begun went on to its end"""
+
+# Beside these, a file says everything about a VM.
+_FITTING_A_FILE = (
+    *("config", "vm", "address", "audit", "command", "json", "keep_going", "raw"),
+    *("yes", "reconnect", "vi", "history"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What was asked for.
+
+    name: the VM's in the audit; None takes QEMU's own. commands: those of -c; None reads them from standard input.
+    history: None keeps none.
+    """
+
+    address: UnixAddress | TCPAddress
+    policy: Policy
+    name: str | None = None
+    audit: str | None = None
+    audit_sync: bool = False
+    commands: tuple[str, ...] | None = None
+    as_json: bool = False
+    asks: bool = True
+    is_raw: bool = False
+    keeps_going: bool = False
+    reconnects: bool = False
+    is_vi: bool = False
+    history: Path | None = None
+
+
+def _parse_address(text: str) -> UnixAddress | TCPAddress:
+    is_path = not text.startswith(("unix:", "tcp:", "fd:", "accept:"))
+    address = parse_upstream_address(f"unix:{text}" if is_path else text)
+    if isinstance(address, UnixAddress | TCPAddress):
+        return address
+    raise AddressError(text, "write PATH, unix:PATH or tcp:HOST:PORT")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="hmp-repl",
+        description=_DESCRIPTION,
+        epilog=f"{_REST}{PATTERNS}{_EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_vm(parser)
+    add_policy(parser)
+    _add_script(parser)
+    _add_person(parser)
+    return parser
+
+
+def _add_vm(parser: Parser) -> None:
+    group = parser.add_argument_group("the VM")
+    group.add_argument(
+        "address", nargs="?", type=argument(_parse_address), metavar="ADDRESS", help="where its monitor is (see below)"
+    )
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="take the policy, the VM's name, the audit log and, without ADDRESS, the socket from hmp-proxy's file",
+    )
+    group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
+    group.add_argument("--name", help="the VM's name in the audit log (default: QEMU's -name, else the address)")
+    group.add_argument("--audit", metavar="FILE", help="append a JSON record of every HMP command to FILE")
+
+
+def _add_script(parser: Parser) -> None:
+    group = parser.add_argument_group("for scripts")
+    group.add_argument("-c", dest="command", action="append", metavar="COMMAND", help="run this and leave (repeatable)")
+    group.add_argument("--json", action="store_true", help="print one JSON object a command")
+    group.add_argument("--keep-going", action="store_true", help="run the commands behind one that failed, too")
+    group.add_argument("--raw", action="store_true", help='print what HMP prints byte for byte, "info snapshots" too')
+
+
+def _add_person(parser: Parser) -> None:
+    group = parser.add_argument_group("at a terminal")
+    group.add_argument(
+        "--yes", action="store_true", help="do not ask before something is lost (without a terminal nothing is asked)"
+    )
+    group.add_argument("--reconnect", action="store_true", help="when QEMU has gone, connect again as soon as it is back")
+    group.add_argument("--vi", action="store_true", help="begin with vi's keys instead of emacs's; F4 changes it")
+    group.add_argument(
+        "--history",
+        metavar="FILE",
+        help='keep typed lines in FILE, in none if it is "" (default: hmpshim/history in $XDG_STATE_HOME or ~/.local/state); '
+        "a line that begins with a blank is not kept",
+    )
+
+
+def parse_command_line(arguments: Sequence[str]) -> Invocation:
+    """Read the command line. Exits with status 2 and one line on standard error if it is wrong.
+
+    Raises ConfigError for a wrong configuration file.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    vm = _vm(parser, given)
+    return Invocation(
+        address=given.address or _address_of(parser, vm),
+        policy=policy_of(given) if vm is None else vm.policy,
+        name=given.name if vm is None else vm.name,
+        audit=given.audit or (None if vm is None else vm.audit),
+        audit_sync=vm is not None and vm.audit_sync,
+        commands=None if given.command is None else tuple(given.command),
+        as_json=given.json,
+        asks=not given.yes,
+        is_raw=given.raw,
+        keeps_going=given.keep_going,
+        reconnects=given.reconnect,
+        is_vi=given.vi,
+        history=_history(given.history),
+    )
+
+
+def _vm(parser: Parser, given: argparse.Namespace) -> VMConfig | None:
+    if given.config is not None:
+        refuse_mixture(parser, given, _FITTING_A_FILE)
+        return choose_vm(parser, given.config, given.vm)
+    if given.address is None:
+        parser.error("say where QEMU is: ADDRESS, or --config FILE")
+    if given.vm is not None:
+        parser.error("--vm goes with --config")
+    return None
+
+
+def _address_of(parser: Parser, vm: VMConfig | None) -> UnixAddress | TCPAddress:
+    """Take the proxy's socket, where there is one that can be connected to: QEMU's own is the proxy's."""
+    for address in () if vm is None else (*vm.entrances, vm.upstream):
+        if isinstance(address, UnixAddress | TCPAddress):
+            return address
+    parser.error("the file names no socket that can be connected to; give ADDRESS")
+
+
+def _history(given: str | None) -> Path | None:
+    if given is not None:
+        return Path(given) if given else None
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "hmpshim" / "history"

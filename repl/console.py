@@ -1,0 +1,354 @@
+"""What happens behind the prompt: lines are obeyed, with questions before harm, and what comes by itself is told.
+
+It knows the executor, the terminal's lines and questions, and nothing of how a line is edited.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar, assert_never
+
+from prompt_toolkit.application import get_app
+
+from host.audit_log import AuditLog
+from host.backoff import backoff_s
+from repl.answers import help_text, plan_text, snapshots_text
+from repl.caution import caution, ends_vm
+from repl.command_line import Invocation
+from repl.errors import LinkError, LostError
+from repl.event_filter import EventFilter
+from repl.executor import Executor, HMPResult
+from repl.knowledge import Knowledge
+from repl.lines import (
+    EmptyLine,
+    EventsLine,
+    ExitLine,
+    HelpLine,
+    HMPLine,
+    Line,
+    LineError,
+    PlanLine,
+    QMPLine,
+    ReconnectLine,
+    read_line,
+)
+from repl.link import Event, Link
+from repl.show import Fragments, duration_text, end_of_command, event_line, harmless, hmp_text, qmp_reply
+from repl.terminal import Terminal
+from repl.vm_status import VMStatus, policy_text, run_state_after, toolbar
+from shim.client import Client
+from shim.hmp import InfoSnapshots, parse
+from shim.jobs import REPL_JOB_PREFIX
+from shim.qmp import ErrorReply
+
+__all__ = ["Console"]
+
+# A command that is done sooner shows no progress: it would only flicker.
+_PROGRESS_AFTER_NS = 200_000_000
+# After these the VM's disks or snapshots may be others than they were.
+_TELLING_EVENTS = frozenset({"RESUME", "STOP", "SHUTDOWN", "RESET", "DEVICE_DELETED", "BLOCK_JOB_COMPLETED"})
+# So long a job of a prompt that lives is concluded at most before it is dismissed.
+_ALIVE_S = 1.0
+_T = TypeVar("_T")
+
+
+class _GivenUpError(Exception):
+    """The person thought better of it; nothing was done."""
+
+
+class Console:
+    """Call `start` once, `obey` for each text that the person enters, and `finish` at the end.
+
+    tasks: where what goes on behind the prompt is kept; its owner waits for it.
+    """
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        client: Client,
+        audit_log: AuditLog | None,
+        link: Link,
+        terminal: Terminal,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._invocation = invocation
+        self._link = link
+        self._terminal = terminal
+        self._tasks = tasks
+        self._executor = Executor(
+            link,
+            invocation.policy,
+            client,
+            name=invocation.name,
+            audit_log=audit_log,
+            complain=lambda exc: terminal.error(f"{exc}; the command went on"),
+        )
+        self.knowledge = Knowledge(self._executor, on_change=_redraw)
+        self._events = EventFilter()
+        self._getting_to_know: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
+        self._reconnecting: asyncio.Task[None] | None = None
+        # Commands that go on although nobody waits for them.
+        self._left: set[asyncio.Task[bool]] = set()
+
+    def start(self) -> None:
+        """Get to know the VM, behind the prompt."""
+        self._getting_to_know = self._tasks.create_task(self._get_to_know())
+        self._tidying = self._tasks.create_task(self._tidy_up())
+
+    async def obey(self, text: str) -> bool:
+        """Do what a line asks for, or each line of a paste up to the first that fails. False to leave the prompt."""
+        lines = text.split("\n")
+        for number, line in enumerate(lines, 1):
+            try:
+                asked = read_line(line, self.knowledge.facts)
+            except LineError as exc:  # entered before there was anybody to refuse it
+                self._terminal.error(f"{line}\n{' ' * exc.position}^ {exc.message}")
+                break
+            if isinstance(asked, ExitLine):
+                return False
+            if not await self._obey(asked, line.strip()) and number < len(lines):
+                self._terminal.notice(f"{len(lines) - number} more of the pasted lines were not run")
+                break
+        return True
+
+    async def finish(self) -> None:
+        """See to their end the commands that still run: a snapshot job that nobody dismisses would stay in QEMU."""
+        while self._left and self._link.is_connected:
+            running = self._executor.running
+            name = "a command" if running is None else harmless(running.command_line.strip())
+            self._terminal.notice(f"leaving when {name} is done")
+            await self._terminal.drain()
+            if not await self._terminal.watch(next(iter(self._left)), self._progress_of(name), self.toolbar):
+                self._terminal.notice(f"left; {name} goes on in QEMU")
+                break
+        for task in (*self._left, self._getting_to_know, self._tidying, self._reconnecting):
+            if task is not None:
+                task.cancel()
+        await self.knowledge.close()
+
+    def toolbar(self, mode: str = "") -> Fragments:
+        """Give the toolbar. mode: the editing mode, if it is worth a word."""
+        status = VMStatus(
+            self._executor.vm_name,
+            str(self._link.version),
+            self.knowledge.run_state,
+            policy_text(self._executor.policy),
+            self.knowledge.snapshot_count,
+            is_connected=self._link.is_connected,
+        )
+        return toolbar(status, mode=mode, width=self._terminal.columns)
+
+    # -- lines --------------------------------------------------------------------------------------------------------
+
+    async def _obey(self, asked: Line, line: str) -> bool:
+        """Do what a line asks for; False if it failed, or was given up."""
+        try:
+            match asked:
+                case EmptyLine() | ExitLine():
+                    return True
+                case HMPLine():
+                    await self._let_confirm(asked, line)
+                    return await self._watched(self._hmp(asked), line)
+                case PlanLine(command_line):
+                    look = plan_text(self._executor, command_line, width=self._terminal.columns)
+                    self._terminal.show(await self._look(look, line))
+                    return True
+                case QMPLine(name, arguments):
+                    return await self._watched(self._qmp(name, arguments), line)
+                case EventsLine(names, on):
+                    return self._set_events(names, on)
+                case HelpLine(topic):
+                    self._terminal.show(await self._look(help_text(self._executor, topic), line))
+                    return True
+                case ReconnectLine():
+                    return await self._reconnect_once()
+                case _:
+                    assert_never(asked)
+        except LostError as exc:
+            self._terminal.error(f"{exc}; 'reconnect' tries again")
+        except _GivenUpError:
+            self._terminal.notice("not done")
+        return False
+
+    async def _let_confirm(self, line: HMPLine, name: str) -> None:
+        """Show what would be lost, and ask. Raises _GivenUpError on a no."""
+        if not self._invocation.asks:
+            return
+        asked = await self._look(caution(self._executor, line, width=self._terminal.columns), name)
+        if asked is None:
+            return
+        self._terminal.show(asked.explanation)
+        await self._terminal.drain()
+        if not await self._terminal.ask(asked.question):
+            raise _GivenUpError
+
+    async def _hmp(self, line: HMPLine) -> bool:
+        result = await self._executor.hmp(line.command_line)
+        self._terminal.show(await self._shown(line, result))
+        if line.command is not None and not isinstance(line.command, InfoSnapshots):
+            ended = end_of_command(
+                line.command_line.strip(),
+                is_failure=result.is_failure,
+                duration_ns=result.duration_ns,
+                stopped_ns=result.stopped_ns,
+            )
+            self._terminal.show(ended)
+        self.knowledge.refresh()
+        return not result.is_failure
+
+    async def _shown(self, line: HMPLine, result: HMPResult) -> Fragments:
+        if isinstance(line.command, InfoSnapshots) and not result.is_failure and not self._invocation.is_raw:
+            table = await snapshots_text(self._executor, width=self._terminal.columns)
+            if table is not None:
+                return table
+        return hmp_text(result.text, is_failure=result.is_failure)
+
+    async def _qmp(self, name: str, arguments: dict[str, Any]) -> bool:
+        reply = await self._executor.qmp(name, arguments)
+        self._terminal.show(qmp_reply(reply))
+        self.knowledge.refresh()
+        return not isinstance(reply, ErrorReply)
+
+    def _set_events(self, names: tuple[str, ...] | None, on: bool | None) -> bool:
+        if names is not None:
+            self._events = EventFilter(names=names)
+        elif on is not None:
+            self._events = EventFilter(is_on=on)
+        self._terminal.notice(str(self._events))
+        return True
+
+    # -- while something runs -----------------------------------------------------------------------------------------
+
+    async def _look(self, looking: Coroutine[Any, Any, _T], line: str) -> _T:
+        """Wait for what changes nothing. Raises _GivenUpError on Ctrl-C, and LostError."""
+        task = asyncio.ensure_future(self._when_known(looking))
+        try:
+            if await self._terminal.watch(task, self._progress_of(line), self.toolbar):
+                return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        raise _GivenUpError
+
+    async def _watched(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
+        """Run a command while its progress is shown. Ctrl-C leaves it to itself, and its end is told above the prompt."""
+        task = self._tasks.create_task(self._told(command, line))
+        if await self._terminal.watch(task, self._progress_of(line), self.toolbar):
+            return task.result()
+        self._terminal.notice(f"{harmless(line)} goes on in QEMU; its end will be told here")
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
+        return False
+
+    async def _told(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
+        try:
+            return await self._when_known(command)
+        except LostError as exc:
+            if ends_vm(line):
+                return True
+            self._terminal.error(f"{exc}; what became of '{harmless(line)}' is not known")
+            return False
+
+    async def _when_known(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do something when it is known which QEMU this is."""
+        try:
+            if self._getting_to_know is not None:
+                await asyncio.wait([self._getting_to_know])
+            return await work
+        finally:
+            work.close()
+
+    def _progress_of(self, line: str) -> Callable[[], Fragments]:
+        started_ns = time.monotonic_ns()
+
+        def progress() -> Fragments:
+            elapsed_ns = time.monotonic_ns() - started_ns
+            return self._progress(line, elapsed_ns) if elapsed_ns >= _PROGRESS_AFTER_NS else []
+
+        return progress
+
+    def _progress(self, line: str, elapsed_ns: int) -> Fragments:
+        fragments = [("class:progress", harmless(line)), ("", f"  {duration_text(elapsed_ns)}")]
+        running = self._executor.running
+        if running is not None and not line.startswith(running.command_line.strip()):
+            fragments.append(("", f"  behind {harmless(running.command_line.strip())}"))
+        if self.knowledge.run_state is not None:
+            fragments.append(("", f"  {self.knowledge.run_state}"))
+        stopped_ns = self._executor.stopped_ns
+        if stopped_ns:
+            fragments.append(("class:notice", f"  the VM stands still for {duration_text(stopped_ns)}"))
+        return [*fragments, ("", "  (Ctrl-C: do not wait)")]
+
+    # -- what comes by itself -----------------------------------------------------------------------------------------
+
+    def take_event(self, event: Event) -> None:
+        """Tell an event, if the person wants to see it, and what it means for the VM."""
+        self._executor.take_event(event)
+        running = self._executor.running
+        during = None if running is None else parse(running.command_line)
+        self.knowledge.run_state = run_state_after(self.knowledge.run_state, event.name, during)
+        is_job = event.name == "JOB_STATUS_CHANGE"
+        is_own = is_job and str(event.data.get("id", "")).startswith(REPL_JOB_PREFIX)
+        if event.name in _TELLING_EVENTS or (is_job and not is_own and event.data.get("status") == "concluded"):
+            self.knowledge.refresh()
+        if self._events.lets_pass(event.name) and not is_own:
+            self._terminal.show(event_line(event.name, event.data, event.time_s, local_time=datetime.fromtimestamp))
+        _redraw()
+
+    def take_loss(self, error: LostError) -> None:
+        """Tell that the connection has ended, and see that it comes back, if the person wants that."""
+        hint = "connecting again as soon as it is back" if self._invocation.reconnects else "'reconnect' connects again"
+        self._terminal.error(f"{error}; {hint}")
+        if self._invocation.reconnects and (self._reconnecting is None or self._reconnecting.done()):
+            self._reconnecting = self._tasks.create_task(self._reconnect())
+        _redraw()
+
+    async def _get_to_know(self) -> None:
+        with contextlib.suppress(LostError):
+            await self._executor.learn()
+            self.knowledge.load_soon(self._tasks)
+
+    async def _tidy_up(self) -> None:
+        """Dismiss what a prompt that was killed has left: another one that is alive dismisses its own jobs at once."""
+        with contextlib.suppress(LostError):
+            left = await self._executor.concluded_jobs()
+            if left:
+                await asyncio.sleep(_ALIVE_S)
+            if left & await self._executor.concluded_jobs():
+                await self._recover(REPL_JOB_PREFIX)
+
+    async def _recover(self, prefix: str | None = None) -> None:
+        for job_id, result in (await self._executor.recover(prefix)).items():
+            self._terminal.notice(f"the job {job_id} that a lost connection left ended: {result.error or 'success'}")
+
+    async def _reconnect(self) -> None:
+        for delay in backoff_s():
+            await asyncio.sleep(delay)
+            with contextlib.suppress(LinkError):
+                await self._connect_again()
+                return
+
+    async def _reconnect_once(self) -> bool:
+        if self._link.is_connected:
+            self._terminal.notice("the connection is there")
+            return True
+        try:
+            await self._connect_again()
+        except LinkError as exc:
+            self._terminal.error(str(exc))
+            return False
+        return True
+
+    async def _connect_again(self) -> None:
+        await self._link.connect()
+        self._getting_to_know = self._tasks.create_task(self._get_to_know())
+        await asyncio.wait([self._getting_to_know])
+        await self._recover()
+        self._terminal.notice(f"connected to QEMU {self._link.version}, VM {harmless(self._executor.vm_name)}")
+
+
+def _redraw() -> None:
+    get_app().invalidate()

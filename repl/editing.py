@@ -1,0 +1,70 @@
+"""The line editor's parts that know nothing of the VM: the mark at a fault, history, keys."""
+
+import os
+from pathlib import Path
+
+from prompt_toolkit.application import get_app
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import fragment_list_to_text
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+
+__all__ = ["FaultMark", "editing_mode_name", "history_in", "keys"]
+
+
+class FaultMark(Processor):
+    """Underline where a refused line goes wrong, as long as it is refused."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        fragments = transformation_input.fragments
+        error = transformation_input.buffer_control.buffer.validation_error
+        if error is None:
+            return Transformation(fragments)
+        row, column = transformation_input.document.translate_index_to_position(error.cursor_position)
+        if row != transformation_input.lineno:
+            return Transformation(fragments)
+        text = fragment_list_to_text(fragments).ljust(column + 1)  # a fault can be that the line ends
+        end = column + max(1, len(text[column:].split(" ", 1)[0]))
+        marked = [("", text[:column]), ("class:fault.mark", text[column:end]), ("", text[end:])]
+        return Transformation([part for part in marked if part[1]])
+
+
+class _DiscreetHistory(FileHistory):
+    """A history that forgets lines that begin with a blank: they may hold a password (`set_password`, `object_add secret`)."""
+
+    def store_string(self, string: str) -> None:
+        if not string[:1].isspace():
+            super().store_string(string)
+
+
+def history_in(path: Path | None) -> tuple[History, str | None]:
+    """Give the history kept in a file, readable for its owner only, and why it cannot be kept, if so. None keeps none."""
+    if path is None:
+        return InMemoryHistory(), None
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as exc:
+        return InMemoryHistory(), f"the history is not kept: {path}: {exc.strerror}"
+    return _DiscreetHistory(path), None
+
+
+def keys() -> KeyBindings:
+    """Give the keys beside prompt_toolkit's own: F4 changes between emacs and vi."""
+    bindings = KeyBindings()
+
+    @bindings.add("f4")
+    def _(event: KeyPressEvent) -> None:
+        is_vi = event.app.editing_mode is EditingMode.VI
+        event.app.editing_mode = EditingMode.EMACS if is_vi else EditingMode.VI
+
+    return bindings
+
+
+def editing_mode_name() -> str:
+    """Name the mode where it has to be known: vi, and which of its modes."""
+    app = get_app()
+    if app.editing_mode is not EditingMode.VI:
+        return ""
+    return f"vi {app.vi_state.input_mode.value.removeprefix('vi-')}"

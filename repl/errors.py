@@ -1,0 +1,35 @@
+"""How hmp-repl ends: its exit statuses, and the errors of its connection to QEMU.
+
+ProgramError (host.errors)
+└── LinkError         no connection, or not to a QMP server            3
+    └── LostError     it was there, and has gone                       3
+"""
+
+from enum import IntEnum
+
+from host.errors import ProgramError
+
+__all__ = ["ExitStatus", "LinkError", "LostError"]
+
+
+class ExitStatus(IntEnum):
+    """`hmp-repl --help` lists them."""
+
+    OK = 0
+    COMMAND_FAILED = 1
+    WRONG_USE = 2
+    NO_CONNECTION = 3
+    INTERRUPTED = 130
+
+
+class LinkError(ProgramError):
+    """QEMU cannot be reached."""
+
+    exit_status = ExitStatus.NO_CONNECTION
+    template = "cannot connect to QEMU at {subject}: {reason}"
+
+
+class LostError(LinkError):
+    """The connection ended. What QEMU did of a command that was under way is not known."""
+
+    template = "the connection to QEMU at {subject} is lost: {reason}"

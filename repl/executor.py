@@ -1,0 +1,293 @@
+"""Carry out one command at a time: HMP by the shim's plans or by QEMU itself, QMP as it is. Each HMP command is on record.
+
+It knows the connection, the policy and the audit log, and nothing of who typed the command or how it is shown.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from host.audit_log import AuditLog
+from host.errors import AuditError
+from host.ids import own_ids
+from repl.errors import LostError
+from repl.link import Event, Link, TimedReply
+from shim import hmp, jobs, render, snapshots
+from shim.allowance import refusal
+from shim.audit import Action, AuditRecord, Rehearsed, stopped_ns
+from shim.blockgraph import BlockGraph, read_graph
+from shim.client import Client
+from shim.errors import UnreadableReply
+from shim.hmp import HMPCommand
+from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
+from shim.policy import Mode, Policy
+from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.rehearsal import Rehearsal, rehearse
+from shim.rewrite import Rewrite, Trace
+from shim.verdict import has_failed
+
+__all__ = ["Executor", "HMPResult", "Running"]
+
+# A job concludes before its command is answered (seen in QEMU 7.2 to 11.1); should one not, it is asked for so often.
+_POLL_S = 0.5
+_GRAPH_QUERIES = (
+    Execute("query-block"),
+    Execute("query-named-block-nodes", {"flat": True}),
+    Execute("x-debug-query-block-graph"),
+)
+_LOST = "the connection to QEMU was lost, so the outcome is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class HMPResult:
+    """What became of an HMP command. text: as HMP would have printed it. stopped_ns: how long the VM stood still."""
+
+    text: str
+    is_failure: bool
+    duration_ns: int
+    stopped_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The command under way, as it was typed."""
+
+    command_line: str
+    trace: Trace
+
+
+class Executor:
+    """Call `learn` when the link is connected, and `take_event` for each of its events, as it comes.
+
+    name: the VM's in the audit; None takes QEMU's own. complain: told when a record cannot be written; the command goes on.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        policy: Policy,
+        client: Client,
+        *,
+        name: str | None,
+        audit_log: AuditLog | None,
+        complain: Callable[[AuditError], None],
+    ) -> None:
+        self.policy = policy
+        self.vm_name = name or ""
+        self.running: Running | None = None
+        self._name = name
+        self.link = link
+        self._client = client
+        self._audit_log = audit_log
+        self._complain = complain
+        self._commands: frozenset[str] = frozenset()
+        self._new_job_id = own_ids(jobs.REPL_JOB_PREFIX)
+        self._job_prefix = self._new_job_id().rpartition("-")[0] + "-"
+        self._job_concluded = asyncio.Event()
+        self._turn = asyncio.Lock()
+        # HMP's `cpu N` lasts for one human-monitor-command; the prompt keeps it for the commands behind it.
+        self._cpu_index: int | None = None
+
+    async def learn(self) -> None:
+        """Ask the QEMU that is now connected what it is. Raises LostError."""
+        self._cpu_index = None
+        answers = await self.link.execute([Execute("query-commands"), Execute("query-name")])
+        known, own_name = [answer.reply for answer in answers]
+        if isinstance(known, ReturnReply):
+            self._commands = frozenset(entry["name"] for entry in known.value)
+        asked = own_name.value.get("name") if isinstance(own_name, ReturnReply) else None
+        self.vm_name = self._name or asked or str(self.link.address)
+
+    def take_event(self, event: Event) -> None:
+        """Note what an event tells about the command under way."""
+        if event.name == "JOB_STATUS_CHANGE" and event.data.get("status") == "concluded":
+            self._job_concluded.set()
+        elif event.name in ("STOP", "RESUME") and self.running is not None:
+            self.running.trace.saw_event(event.name, time.monotonic_ns())
+
+    @property
+    def stopped_ns(self) -> int:
+        """Give how long the VM has stood still since the command under way began."""
+        running = self.running
+        return 0 if running is None else stopped_ns(running.trace.events, time.monotonic_ns() - running.trace.started_ns)
+
+    async def hmp(self, command_line: str) -> HMPResult:
+        """Carry out an HMP command, behind those that are under way. Raises LostError."""
+        async with self._turn:
+            trace = self._trace(command_line)
+            self.running = Running(command_line, trace)
+            try:
+                return await self._hmp(command_line, trace)
+            except LostError:
+                self._record(trace, Action.REWRITTEN if trace.decided else Action.PASSED, _LOST, None)
+                raise
+            finally:
+                self.running = None
+
+    async def qmp(self, name: str, arguments: dict[str, JSON]) -> Reply:
+        """Carry out a QMP command, behind those that are under way. Raises LostError."""
+        async with self._turn:
+            self.running = Running(f"qmp {name}", self._trace(None))
+            try:
+                (timed,) = await self.link.execute([Execute(name, arguments)])
+            finally:
+                self.running = None
+        return timed.reply
+
+    async def rehearse(self, command: HMPCommand) -> Rehearsal:
+        """Tell what a command would do; only queries are sent. Raises LostError."""
+        async with self._turn:
+            work = Rewrite(self._rehearsing(command), self._trace(""))
+            await self._drive(work)
+        rehearsal: Rehearsal = work.outcome
+        return rehearsal
+
+    async def recover(self, prefix: str | None = None) -> dict[str, jobs.JobResult]:
+        """See the jobs to their end that a lost connection left behind. Raises LostError.
+
+        prefix: what their ids begin with; None takes those of this run.
+        """
+        async with self._turn:
+            work = Rewrite(jobs.recover(prefix or self._job_prefix), self._trace(None))
+            await self._drive(work)
+            for job_id, result in work.outcome.items():
+                reason = f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}"
+                self._record(work.trace, Action.RECOVERED, reason, None)
+        results: dict[str, jobs.JobResult] = work.outcome
+        return results
+
+    async def concluded_jobs(self) -> set[str]:
+        """Give the ids of jobs of this program, of whatever run, that wait to be dismissed. Raises LostError."""
+        (listed,) = [timed.reply for timed in await self.link.execute([Execute("query-jobs")])]
+        found = listed.value if isinstance(listed, ReturnReply) else []
+        return {job["id"] for job in found if job["status"] == "concluded" and job["id"].startswith(jobs.REPL_JOB_PREFIX)}
+
+    async def block_graph(self) -> BlockGraph | None:
+        """Look at the block nodes; None where QEMU does not tell. Raises LostError."""
+        replies = [timed.reply for timed in await self.link.execute(_GRAPH_QUERIES)]
+        values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
+        if len(values) < len(_GRAPH_QUERIES):
+            return None
+        try:
+            return read_graph(*values, version=self.link.version)
+        except UnreadableReply:
+            return None
+
+    async def _hmp(self, command_line: str, trace: Trace) -> HMPResult:
+        refused = refusal(command_line, self.policy.allow) if self.policy.mode is Mode.ENFORCE else None
+        if refused is not None:
+            return self._finish(trace, Action.REFUSED, refused, ReturnReply(render.error(refused)))
+        command = hmp.parse(command_line)
+        if command is None:
+            return await self._pass(trace, "no snapshot command")
+        if self.policy.mode is Mode.OBSERVE:
+            rehearsal = await self._drive(Rewrite(self._rehearsing(command), trace))
+            trace.decided = rehearsal.decided
+            return await self._pass(trace, "only observed", Rehearsed.of(rehearsal))
+        outcome = await self._drive(Rewrite(snapshots.plan(command, self._context()), trace))
+        match outcome:
+            case PassThrough(reason):
+                return await self._pass(trace, reason)
+            case Answer(text, reason):
+                return self._finish(trace, Action.REWRITTEN, reason, ReturnReply(text))
+            case Refusal(text, reason):
+                return self._finish(trace, Action.REFUSED, reason, ReturnReply(text))
+        raise AssertionError(f"a plan returned {outcome!r}")
+
+    async def _pass(self, trace: Trace, reason: str, rehearsed: Rehearsed | None = None) -> HMPResult:
+        """Have QEMU do it."""
+        command_line = trace.command_line or ""
+        arguments: dict[str, JSON] = {"command-line": command_line}
+        if self._cpu_index is not None:
+            arguments["cpu-index"] = self._cpu_index
+        (timed,) = await self.link.execute([Execute("human-monitor-command", arguments)])
+        if timed.reply == ReturnReply(""):
+            self._keep_cpu(command_line)
+        if rehearsed is None:
+            return self._finish(trace, Action.PASSED, reason, timed.reply)
+        return self._finish(trace, Action.OBSERVED, reason, timed.reply, rehearsed.compare(timed.reply))
+
+    def _keep_cpu(self, command_line: str) -> None:
+        name, _, number = command_line.strip().partition(" ")
+        if name == "cpu" and number.strip().isdecimal():
+            self._cpu_index = int(number)
+
+    def _finish(
+        self, trace: Trace, action: Action, reason: str, reply: Reply, rehearsed: Rehearsed | None = None
+    ) -> HMPResult:
+        is_error = isinstance(reply, ErrorReply)
+        text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
+        record = self._record(trace, action, reason, _reply_json(reply), rehearsed)
+        return HMPResult(text, is_error or has_failed(trace.command_line or "", text), record.duration_ns, record.stopped_ns)
+
+    async def _drive(self, work: Rewrite) -> Any:
+        """Play a plan to its end and give its outcome."""
+        commands = work.start(time.monotonic_ns())
+        while not work.is_done:
+            if work.awaited_job is not None:
+                await self._wait_for_job()
+                commands = work.resume(time.monotonic_ns())
+            else:
+                commands = await self._ask(work, commands)
+        return work.outcome
+
+    async def _ask(self, work: Rewrite, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
+        self._job_concluded.clear()
+        try:
+            answers: list[TimedReply] = await self.link.execute(commands)
+        except LostError:
+            work.lose(time.monotonic_ns())
+            raise
+        further: tuple[Execute, ...] = ()
+        for answer in answers:
+            further = work.receive_reply(answer.reply, answer.size_bytes, answer.received_ns)
+        return further
+
+    async def _wait_for_job(self) -> None:
+        try:
+            async with asyncio.timeout(_POLL_S):
+                await self._job_concluded.wait()
+        except TimeoutError:
+            return
+
+    def _rehearsing(self, command: HMPCommand) -> Generator[Step, Replies, Any]:
+        context = self._context()
+        return rehearse(snapshots.plan(command, context), context)
+
+    def _context(self) -> Context:
+        return Context(
+            version=self.link.version,
+            commands=self._commands,
+            new_job_id=self._new_job_id,
+            now=datetime.now(),
+            local_time=datetime.fromtimestamp,
+            policy=self.policy,
+        )
+
+    def _trace(self, command_line: str | None) -> Trace:
+        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, command_line)
+
+    def _record(
+        self, trace: Trace, action: Action, reason: str, reply: JSON | None, rehearsed: Rehearsed | None = None
+    ) -> AuditRecord:
+        now_ns = time.monotonic_ns()
+        record = trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns)
+        if rehearsed is not None:
+            record = replace(record, rehearsed=rehearsed)
+        if self._audit_log is not None:
+            try:
+                self._audit_log.write(record)
+            except AuditError as exc:
+                self._complain(exc)
+        return record
+
+
+def _reply_json(reply: Reply) -> JSON:
+    match reply:
+        case ReturnReply(value):
+            return {"return": value}
+        case ErrorReply(error_class, desc):
+            return {"error": {"class": error_class, "desc": desc}}

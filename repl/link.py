@@ -1,0 +1,198 @@
+"""The connection to a QMP monitor, by qemu.qmp: batches of commands, events as they come, and the end of it all.
+
+It knows QMP and nothing of HMP, policies or a terminal.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
+
+from host.addresses import TCPAddress, UnixAddress
+from repl.errors import LinkError, LostError
+from shim.hmp import first_refused
+from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
+
+__all__ = ["Event", "Link", "TimedReply"]
+
+# QEMU sends its greeting at once. What else answers slowly is a socket whose one client is somebody else.
+_GREETING_TIMEOUT_S = 5.0
+# The longest line that qemu.qmp takes. `query-qmp-schema` has 200 KB; a block graph with many snapshots may have more.
+_LONGEST_LINE_BYTES = 64 * 1024 * 1024
+_NOT_SENT = ErrorReply("GenericError", "not sent: QMP cannot carry one of its characters or numbers")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event (qmp-spec.rst, "Asynchronous events"). time_s: seconds since the epoch, None where QEMU cannot tell."""
+
+    name: str
+    data: Mapping[str, JSON] = field(default_factory=dict)
+    time_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedReply:
+    """A reply with when it came (time.monotonic_ns), and about how long it was on the wire."""
+
+    reply: Reply
+    received_ns: int
+    size_bytes: int
+
+
+class Link:
+    """One connection after the other to the same address. Call `connect`, then `execute`; `close` at the end.
+
+    on_event: called for each event, before the reply of a command that came behind it is given.
+    on_lost: called once when a connection ends that `close` did not end.
+    """
+
+    def __init__(
+        self,
+        address: UnixAddress | TCPAddress,
+        *,
+        on_event: Callable[[Event], None],
+        on_lost: Callable[[LostError], None],
+    ) -> None:
+        self.address = address
+        self.version = QEMUVersion(0, 0)
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._client: QMPClient | None = None
+        self._watch_task: asyncio.Task[None] | None = None
+        # What goes wrong is told by the errors here; the library would also write it to standard error.
+        logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
+
+    @property
+    def is_connected(self) -> bool:
+        return self._client is not None and self._client.runstate is Runstate.RUNNING
+
+    async def connect(self) -> None:
+        """Connect and negotiate. Raises LinkError with what to do about it."""
+        await self.close()
+        client = QMPClient(readbuflen=_LONGEST_LINE_BYTES)
+        # Taken here and refused to the library, which would keep every event for ever.
+        client.events.event_filter = self._take_event
+        try:
+            async with asyncio.timeout(_GREETING_TIMEOUT_S):
+                await client.connect(self._target())
+        except TimeoutError as exc:
+            reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
+            raise LinkError(str(self.address), reason) from exc
+        except (QMPError, OSError) as exc:
+            raise LinkError(str(self.address), _reason(exc)) from exc
+        self._client = client
+        self.version = _version(client)
+        self._watch_task = asyncio.create_task(self._watch(client))
+
+    async def execute(self, commands: Sequence[Execute]) -> list[TimedReply]:
+        """Write the commands in one go and give their replies in order. Raises LostError where one does not come."""
+        client = self._client
+        if client is None or not self.is_connected:
+            raise LostError(str(self.address), "it has ended")
+        tasks = [asyncio.ensure_future(self._execute(client, command)) for command in commands]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            # After the first that is lost, or where nobody waits any more: the library drops a reply that comes later.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """End the connection; a second call does nothing."""
+        task, self._watch_task = self._watch_task, None
+        client, self._client = self._client, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if client is not None:
+            await _disconnect(client)
+
+    def _target(self) -> str | tuple[str, int]:
+        match self.address:
+            case UnixAddress(path):
+                return path
+            case TCPAddress(host, port):
+                return host, port
+
+    async def _execute(self, client: QMPClient, command: Execute) -> TimedReply:
+        if not _can_be_sent(command):
+            return TimedReply(_NOT_SENT, time.monotonic_ns(), 0)
+        reply: Reply
+        try:
+            value = await client.execute(command.command, dict(command.arguments) or None)
+            received_ns = time.monotonic_ns()
+            reply, size_bytes = ReturnReply(value), len(json.dumps(value))
+        except ExecuteError as exc:
+            received_ns = time.monotonic_ns()
+            reply, size_bytes = ErrorReply(exc.error_class, str(exc)), len(str(exc))
+        except (ExecInterruptedError, QMPError, OSError) as exc:
+            raise LostError(str(self.address), "QEMU did not answer any more") from exc
+        return TimedReply(reply, received_ns, size_bytes)
+
+    def _take_event(self, message: Mapping[str, JSON]) -> bool:
+        stamp = message.get("timestamp", {})
+        seconds = stamp.get("seconds", -1)  # -1 where the host's clock cannot be read (qmp-spec.rst)
+        time_s = None if seconds < 0 else seconds + stamp.get("microseconds", 0) / 1_000_000
+        self._on_event(Event(message["event"], message.get("data", {}), time_s))
+        return False
+
+    async def _watch(self, client: QMPClient) -> None:
+        """Wait for the end of a connection, tidy up behind it, and tell."""
+        while client.runstate is Runstate.RUNNING:
+            await client.runstate_changed()
+        reason = await _disconnect(client)
+        self._client = self._watch_task = None
+        self._on_lost(LostError(str(self.address), reason))
+
+
+async def _disconnect(client: QMPClient) -> str:
+    """End a client, and give why it ended by itself."""
+    try:
+        await client.disconnect()
+    except EOFError:
+        return "QEMU closed it"
+    except Exception as exc:  # whatever the library's tasks ended with comes out here
+        return _reason(exc)
+    return "it was closed"
+
+
+def _version(client: QMPClient) -> QEMUVersion:
+    told: JSON = {} if client.greeting is None else client.greeting.QMP.version.get("qemu")
+    triple = told if isinstance(told, dict) else {}
+    return QEMUVersion(triple.get("major", 0), triple.get("minor", 0), triple.get("micro", 0))
+
+
+def _can_be_sent(command: Execute) -> bool:
+    """Tell whether QEMU could read it. Its error about JSON has no id, and would end the connection here."""
+    try:
+        text = json.dumps([command.command, dict(command.arguments)], ensure_ascii=False, allow_nan=False)
+        return first_refused(text) is None
+    except (ValueError, RecursionError):
+        return False
+
+
+def _reason(exc: BaseException) -> str:
+    """Find what really happened: the library wraps it once or twice."""
+    while (inner := getattr(exc, "exc", None) or exc.__cause__) is not None:
+        exc = inner
+    match exc:
+        case FileNotFoundError() | ConnectionRefusedError():
+            return f"{exc.strerror} (is the VM running, with this QMP socket?)"
+        case BlockingIOError():
+            return "its queue is full; QEMU serves one client a socket, is another one connected?"
+        case socket.gaierror() | OSError():
+            return exc.strerror or str(exc)
+        case EOFError():
+            return "it closed the connection before it was negotiated"
+        case ValueError():
+            return "it does not answer as a QMP server (a monitor in pretty mode is none for this program)"
+    return str(exc).partition("\n")[0] or type(exc).__name__

@@ -1,0 +1,91 @@
+"""Replies, events and ends of commands as text for a person: (style, text) fragments as prompt_toolkit takes them.
+
+It formats what it is given, and prints nothing. What comes from QEMU is made harmless first: a terminal must not obey a tag.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TypeAlias
+
+from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
+
+__all__ = ["Fragments", "duration_text", "end_of_command", "event_line", "harmless", "hmp_text", "json_text", "qmp_reply"]
+
+Fragments: TypeAlias = list[tuple[str, str]]
+
+_NS_PER_S = 1_000_000_000
+_UNPRINTABLE_NAMES = {"\x1b": "\\e"}
+_JSON_TOKEN = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*"(?=:))|(?P<string>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)|(?P<constant>true|false|null)'
+)
+# What an event says beside its name, as far as it fits a line.
+_EVENT_DATA_CHARS = 160
+
+
+def harmless(text: str) -> str:
+    """Spell out all that a terminal could obey, or that would hide: everything unprintable but line breaks and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else _spell(char) for char in text.replace("\r\n", "\n"))
+
+
+def _spell(char: str) -> str:
+    return _UNPRINTABLE_NAMES.get(char) or char.encode("unicode_escape").decode("ascii")
+
+
+def hmp_text(text: str, *, is_failure: bool) -> Fragments:
+    """Give what HMP printed, errors in their colour. Nothing for ""."""
+    if not text:
+        return []
+    shown = harmless(text)
+    return [("class:error" if is_failure else "", shown if shown.endswith("\n") else shown + "\n")]
+
+
+def json_text(value: JSON) -> Fragments:
+    """Give a JSON value over as many lines as are good to read, in colours."""
+    text = harmless(json.dumps(value, indent=2, ensure_ascii=False))
+    fragments: Fragments = []
+    at = 0
+    for token in _JSON_TOKEN.finditer(text):
+        fragments.append(("", text[at : token.start()]))
+        fragments.append((f"class:json.{token.lastgroup}", token[0]))
+        at = token.end()
+    return [*((style, part) for style, part in fragments if part), ("", text[at:] + "\n")]
+
+
+def qmp_reply(reply: Reply) -> Fragments:
+    match reply:
+        case ReturnReply(value):
+            return json_text(value)
+        case ErrorReply(error_class, desc):
+            return [("class:error", f"{error_class}: {harmless(desc)}\n")]
+
+
+def event_line(
+    name: str, data: Mapping[str, JSON], time_s: float | None, *, local_time: Callable[[float], datetime]
+) -> Fragments:
+    """Give an event in one line: when, which, and its data."""
+    when = "" if time_s is None else f"{local_time(time_s):%H:%M:%S.%f}"[:-3] + " "
+    told = harmless(json.dumps(data, ensure_ascii=False)) if data else ""
+    if len(told) > _EVENT_DATA_CHARS:
+        told = told[: _EVENT_DATA_CHARS - 1] + "…"
+    return [("class:event.time", when), ("class:event", name), ("", f" {told}\n" if told else "\n")]
+
+
+def duration_text(duration_ns: int) -> str:
+    """Give a duration as a person says it: milliseconds, seconds with a tenth, or minutes and seconds."""
+    seconds = duration_ns / _NS_PER_S
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def end_of_command(command_line: str, *, is_failure: bool, duration_ns: int, stopped_ns: int) -> Fragments:
+    """Say how a command ended that prints nothing when all is well, or that went on behind the prompt."""
+    pause = f"; the VM stood still for {duration_text(stopped_ns)}" if stopped_ns else ""
+    style, how = ("class:error", "failed") if is_failure else ("class:success", "done")
+    return [(style, how), ("", f": {harmless(command_line)} ({duration_text(duration_ns)}{pause})\n")]

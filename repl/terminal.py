@@ -1,0 +1,160 @@
+"""The terminal's part that outlasts a line: text above whatever is at the bottom, questions, and the progress of a command."""
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from prompt_toolkit.application import Application, get_app_session
+from prompt_toolkit.application.run_in_terminal import run_in_terminal
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.renderer import print_formatted_text
+
+from repl.show import Fragments
+from repl.style import STYLE
+
+__all__ = ["Terminal"]
+
+# What waits to be shown while a storm of events goes on; older lines are dropped then, and counted.
+_MOST_WAITING = 1000
+_PROGRESS_REFRESH_S = 0.1
+
+
+class Terminal:
+    """Show things in their order. `show` never waits; call `drain` before something must stand below them."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Fragments] = deque()
+        self._dropped = 0
+        self._show_task: asyncio.Task[None] | None = None
+
+    @property
+    def columns(self) -> int:
+        return get_app_session().output.get_size().columns
+
+    def show(self, fragments: Fragments) -> None:
+        """Show lines above the prompt, question or progress that is at the bottom."""
+        if not fragments:
+            return
+        if not fragments[-1][1].endswith("\n"):
+            fragments = [*fragments, ("", "\n")]
+        if len(self._waiting) >= _MOST_WAITING:
+            self._waiting.popleft()
+            self._dropped += 1
+        self._waiting.append(fragments)
+        if self._show_task is None or self._show_task.done():
+            self._show_task = asyncio.create_task(self._show_waiting())
+
+    def notice(self, text: str) -> None:
+        """Show a line of ours."""
+        self.show([("class:notice", text)])
+
+    def error(self, text: str) -> None:
+        """Show a line about something that went wrong."""
+        self.show([("class:error", text)])
+
+    async def drain(self) -> None:
+        """Wait until all is shown."""
+        while self._show_task is not None and not self._show_task.done():
+            await asyncio.wait([self._show_task])
+
+    async def ask(self, question: str) -> bool:
+        """Ask a yes-or-no question; everything but `y` is a no."""
+        bindings = KeyBindings()
+        answer = ""
+
+        def text() -> Fragments:
+            return [("class:prompt", f"{question} [y/N] "), ("", answer)]
+
+        def decide(event: KeyPressEvent, decision: str) -> None:
+            nonlocal answer
+            if not answer:
+                answer = decision
+                event.app.exit()
+
+        for key in ("y", "Y"):
+            bindings.add(key)(lambda event: decide(event, "yes"))
+        for key in ("n", "N", "enter", "escape", "c-c", "c-d", "<sigint>"):
+            bindings.add(key)(lambda event: decide(event, "no"))
+        app = self._application(text, bindings, always=True)
+        # What was typed before the question was seen is no answer to it.
+        typed_before = get_typeahead(app.input)
+        await app.run_async()
+        store_typeahead(app.input, typed_before)
+        return answer == "yes"
+
+    async def watch(self, task: asyncio.Task[Any], progress: Callable[[], Fragments], toolbar: Callable[[], Fragments]) -> bool:
+        """Show how a command goes on until it ends (True), or until Ctrl-C says that nobody waits for it (False).
+
+        What is typed meanwhile is the next line's.
+        """
+        bindings = KeyBindings()
+        typed: list[KeyPress] = []
+
+        @bindings.add("c-c")
+        @bindings.add("<sigint>")
+        def _(event: KeyPressEvent) -> None:
+            event.app.exit()
+
+        @bindings.add(Keys.Any)
+        @bindings.add(Keys.BracketedPaste)
+        def _(event: KeyPressEvent) -> None:
+            typed.extend(event.key_sequence)
+
+        app = self._application(progress, bindings, toolbar=toolbar)
+
+        def end(_: asyncio.Task[Any]) -> None:
+            if app.is_running and not app.is_done:
+                app.exit()
+
+        task.add_done_callback(end)
+        try:
+            if not task.done():
+                await app.run_async(pre_run=lambda: end(task) if task.done() else None)
+        finally:
+            task.remove_done_callback(end)
+            store_typeahead(app.input, typed)
+        return task.done()
+
+    def _application(
+        self,
+        text: Callable[[], Fragments],
+        bindings: KeyBindings,
+        *,
+        toolbar: Callable[[], Fragments] | None = None,
+        always: bool = False,
+    ) -> Application[None]:
+        has_text = Condition(lambda: bool(text()))
+        said = FormattedTextControl(lambda: FormattedText(text()))
+        rows = [ConditionalContainer(Window(said, dont_extend_height=True, wrap_lines=True), has_text)]
+        if toolbar is not None:
+            bar = FormattedTextControl(lambda: FormattedText(toolbar()))
+            rows.append(ConditionalContainer(Window(bar, style="class:bottom-toolbar", height=1), has_text))
+        return Application(
+            layout=Layout(HSplit(rows)),
+            key_bindings=bindings,
+            style=STYLE,
+            refresh_interval=None if always else _PROGRESS_REFRESH_S,
+            erase_when_done=not always,
+        )
+
+    async def _show_waiting(self) -> None:
+        while self._waiting:
+            batch: Fragments = [part for fragments in self._waiting for part in fragments]
+            self._waiting.clear()
+            if self._dropped:
+                batch.insert(0, ("class:error", f"({self._dropped} older lines were dropped)\n"))
+                self._dropped = 0
+            await run_in_terminal(functools.partial(_print, batch))
+
+
+def _print(fragments: Fragments) -> None:
+    output = get_app_session().output
+    print_formatted_text(output, FormattedText(fragments), STYLE, color_depth=output.get_default_color_depth())
+    output.flush()
