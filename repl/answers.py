@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from repl.executor import Executor
+from repl.layout import Fragments, harmless
 from repl.lines import OWN_COMMANDS
 from repl.plan_summary import plan_summary
-from repl.show import Fragments, harmless, hmp_text
+from repl.show import hmp_text
 from repl.snapshot_table import snapshot_table
 from repl.suggest import quote_tag
 from shim import explain, hmp

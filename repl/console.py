@@ -21,21 +21,11 @@ from repl.errors import LinkError, LostError
 from repl.event_filter import EventFilter
 from repl.executor import Executor, HMPResult
 from repl.knowledge import Knowledge
-from repl.lines import (
-    EmptyLine,
-    EventsLine,
-    ExitLine,
-    HelpLine,
-    HMPLine,
-    Line,
-    LineError,
-    PlanLine,
-    QMPLine,
-    ReconnectLine,
-    read_line,
-)
+from repl.layout import Fragments, harmless
+from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
-from repl.show import Fragments, duration_text, end_of_command, event_line, harmless, hmp_text, qmp_reply
+from repl.scanning import LineError
+from repl.show import duration_text, end_of_command, event_line, hmp_text, qmp_reply
 from repl.terminal import Terminal
 from repl.vm_status import VMStatus, policy_text, run_state_after, toolbar
 from shim.client import Client

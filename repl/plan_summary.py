@@ -7,7 +7,8 @@ formatted text (repl/snapshot_table.py); nothing here sends a command or reads a
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from repl.snapshot_table import Fragment, ago_text, date_text, joined, printable, words, wrapped
+from repl.layout import Fragment, joined, printable, words, wrapped
+from repl.snapshot_table import ago_text, date_text
 from shim import hmp
 from shim.blockgraph import BlockNode
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM

@@ -15,8 +15,9 @@ from repl.command_line import Invocation
 from repl.errors import ExitStatus, LostError
 from repl.executor import Executor
 from repl.facts import Facts
-from repl.lines import EventsLine, HMPLine, LineError, PlanLine, QMPLine, ReconnectLine, read_line
+from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
+from repl.scanning import LineError
 from shim import explain, hmp
 from shim.client import Client
 from shim.qmp import JSON, ErrorReply, ReturnReply

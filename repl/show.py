@@ -7,32 +7,18 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TypeAlias
 
+from repl.layout import Fragments, harmless
 from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 
-__all__ = ["Fragments", "duration_text", "end_of_command", "event_line", "harmless", "hmp_text", "json_text", "qmp_reply"]
-
-Fragments: TypeAlias = list[tuple[str, str]]
+__all__ = ["duration_text", "end_of_command", "event_line", "hmp_text", "json_text", "qmp_reply"]
 
 _NS_PER_S = 1_000_000_000
-_UNPRINTABLE_NAMES = {"\x1b": "\\e"}
 _JSON_TOKEN = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*"(?=:))|(?P<string>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)|(?P<constant>true|false|null)'
 )
 # What an event says beside its name, as far as it fits a line.
 _EVENT_DATA_CHARS = 160
-
-
-def harmless(text: str) -> str:
-    """Spell out all that a terminal could obey, or that would hide: everything unprintable but line breaks and tabs."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in "\n\t" else _spell(char) for char in text.replace("\r\n", "\n"))
-
-
-def _spell(char: str) -> str:
-    return _UNPRINTABLE_NAMES.get(char) or char.encode("unicode_escape").decode("ascii")
 
 
 def hmp_text(text: str, *, is_failure: bool) -> Fragments:

@@ -11,32 +11,24 @@ from typing import TypeAlias
 
 from prompt_toolkit.utils import get_cwidth
 
+from repl.layout import COMMAND, Fragment, Line, cut, joined, printable, words, wrapped
 from shim.inventory import Fault, FaultKind, PromptLine, Repair, TagEntry
 from shim.render import size_text
 
 __all__ = [
-    "Fragment",
-    "Line",
     "Quote",
     "age_text",
     "ago_text",
     "date_text",
-    "joined",
-    "printable",
     "shown_tag",
     "snapshot_table",
-    "words",
-    "wrapped",
 ]
 
-# A style and a text, as prompt_toolkit takes them.
-Fragment: TypeAlias = tuple[str, str]
-Line: TypeAlias = list[Fragment]
 LocalTime: TypeAlias = Callable[[int], datetime]
 # Spells a tag as HMP's command line takes it.
 Quote: TypeAlias = Callable[[str], str]
 
-_COMMAND, _DIM, _FAULT, _HEADER, _TAG = "class:repair", "class:dim", "class:fault", "class:table.header", "class:tag"
+_DIM, _FAULT, _HEADER, _TAG = "class:dim", "class:fault", "class:table.header", "class:tag"
 _GAP = "  "
 _NARROW_COLUMNS = 50
 _COLUMNS = ("TAG", "VM STATE", "AGE", "DATE", "VM CLOCK", "DISKS", "STATE ON")
@@ -59,7 +51,7 @@ def snapshot_table(
     than `width`, except for a word of a command, which is never cut.
     """
     if not entries:
-        said = [*words("There is no snapshot. To make one:"), (_COMMAND, "savevm NAME")]
+        said = [*words("There is no snapshot. To make one:"), (COMMAND, "savevm NAME")]
         return joined(wrapped(said, width=width))
     rows = [_cells(entry, now, local_time) for entry in entries]
     widths = _layout(rows, width)
@@ -113,11 +105,6 @@ def _clock_text(clock_ns: int) -> str:
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ns // 1_000_000:03}"
 
 
-def printable(text: str) -> str:
-    """Spell what a terminal would obey by escapes."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def shown_tag(tag: str) -> str:
     """Spell a tag so that a terminal shows all of it, also an empty one and blanks at its ends."""
     return tag if tag and tag.isprintable() and tag == tag.strip() else repr(tag)
@@ -163,7 +150,7 @@ def _row(cells: Mapping[str, str], widths: Mapping[str, int], styles: Mapping[st
 def _cell_lines(title: str, text: str, size: int) -> list[str]:
     if title in _LISTS:
         return ["".join(part for _, part in line) for line in wrapped(words(text), width=size)]
-    return [_cut(text, size)]
+    return [cut(text, size)]
 
 
 def _without_blanks_at_the_end(line: Line) -> Line:
@@ -178,7 +165,7 @@ def _stacked(entry: TagEntry, cells: Mapping[str, str], now: datetime, width: in
     state = f"VM state: {cells['VM STATE']} on {cells['STATE ON']}" if entry.vm_state_bytes else "no VM state"
     facts = (f"disks: {cells['DISKS']}", state, f"saved {date}", f"VM clock {cells['VM CLOCK']}")
     below = (wrapped(words(fact, _DIM), width=width, indent=2, hanging=4) for fact in facts)
-    return [[(_TAG, _cut(cells["TAG"], width))], *chain.from_iterable(below)]
+    return [[(_TAG, cut(cells["TAG"], width))], *chain.from_iterable(below)]
 
 
 # -- faults ---------------------------------------------------------------------------------------------------------------
@@ -212,59 +199,4 @@ def _repair(repair: Repair, label: str, width: int, quote: Quote) -> Iterator[Li
 
 def _command(line: PromptLine, quote: Quote) -> list[Fragment]:
     typed = line.words if line.tag is None else (*line.words, quote(line.tag))
-    return [(_COMMAND, printable(word)) for word in typed]
-
-
-# -- lines ----------------------------------------------------------------------------------------------------------------
-
-
-def words(text: str, style: str = "") -> Line:
-    """Take a text apart where a line may end."""
-    return [(style, word) for word in text.split()]
-
-
-def wrapped(said: Sequence[Fragment], *, width: int, indent: int = 0, hanging: int = 0) -> list[Line]:
-    """Put words on lines: the first line indented by `indent`, the others by `hanging`.
-
-    A word that is wider than a line goes on in the next one, except for a command's, which is left whole.
-    """
-    # A terminal so narrow that the words had no room gets smaller indents.
-    first, rest = (" " * min(blanks, width // 4) for blanks in (indent, hanging))
-    lines: list[Line] = [[("", first)]]
-    used = len(first)
-    pending = list(reversed(said))
-    while pending:
-        style, word = pending.pop()
-        is_new = len(lines[-1]) == 1
-        room = width - used - (0 if is_new else 1)
-        if get_cwidth(word) > room and not is_new:
-            lines.append([("", rest)])
-            used = len(rest)
-            pending.append((style, word))
-            continue
-        if get_cwidth(word) > room and style != _COMMAND:
-            word, tail = _split(word, room)
-            pending.append((style, tail))
-        lines[-1].append((style, word if is_new else f" {word}"))
-        used += get_cwidth(word) + (0 if is_new else 1)
-    return [[fragment for fragment in line if fragment[1]] for line in lines]
-
-
-def _split(text: str, room: int) -> tuple[str, str]:
-    """Split where the room ends, but behind the first character at the earliest."""
-    end, used = 0, 0
-    for char in text:
-        used += get_cwidth(char)
-        if used > room and end:
-            break
-        end += 1
-    return text[:end], text[end:]
-
-
-def _cut(text: str, room: int) -> str:
-    return text if get_cwidth(text) <= room else _split(text, room - 1)[0] + "…"
-
-
-def joined(lines: Sequence[Line]) -> list[Fragment]:
-    """Make one text of the lines, and end each."""
-    return [fragment for line in lines for fragment in (*line, ("", "\n"))]
+    return [(COMMAND, printable(word)) for word in typed]

@@ -8,18 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from repl.arguments import JSON_BEGINNINGS, TypedArgument, split_arguments
 from repl.facts import CommandHelp, Facts, Named, QMPCommand
-from repl.lines import (
-    BLANKS,
-    JSON_BEGINNINGS,
-    OWN_COMMANDS,
-    LineError,
-    TypedArgument,
-    name_end,
-    skip_blanks,
-    split_arguments,
-    word_end,
-)
+from repl.lines import OWN_COMMANDS
+from repl.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
 from shim.hmp import LoadVM, parse
 
 __all__ = ["Suggestion", "quote_tag", "suggest"]

@@ -8,7 +8,8 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.validation import ValidationError, Validator
 
 from repl.knowledge import Knowledge
-from repl.lines import LineError, read_line
+from repl.lines import read_line
+from repl.scanning import LineError
 from repl.suggest import suggest
 
 __all__ = ["LineCompleter", "LineValidator"]

@@ -16,7 +16,7 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.renderer import print_formatted_text
 
-from repl.show import Fragments
+from repl.layout import Fragments
 from repl.style import STYLE
 
 __all__ = ["Terminal"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.show import Fragments, harmless
+from repl.layout import Fragments, harmless
 from shim.hmp import HMPCommand, LoadVM, SaveVM
 from shim.policy import Mode, Policy
 

@@ -9,17 +9,8 @@ from typing import Final
 import pytest
 from prompt_toolkit.utils import get_cwidth
 
-from repl.snapshot_table import (
-    Fragment,
-    age_text,
-    ago_text,
-    joined,
-    printable,
-    shown_tag,
-    snapshot_table,
-    words,
-    wrapped,
-)
+from repl.layout import Fragment
+from repl.snapshot_table import age_text, ago_text, shown_tag, snapshot_table
 from shim.inventory import Fault, FaultKind, Held, PromptLine, Repair, TagEntry, take_inventory
 from shim.policy import Policy, select
 from tests.graphs import VM_STATE_BYTES, Machine, Snapshot, rows
@@ -258,10 +249,6 @@ def test_tag_is_shown_and_not_obeyed(tag: str, shown: str) -> None:
     assert shown_tag(tag) == shown
 
 
-def test_text_is_not_obeyed() -> None:
-    assert printable("a\x1b[2J\r\nb'é") == r"a\x1b[2J\r\nb'é"
-
-
 PARTIAL: Final = Fault(FaultKind.PARTIAL, "missing", (Repair((PromptLine(("savevm",), "t\x01"),), "saves"),))
 
 
@@ -326,13 +313,3 @@ def test_no_line_is_too_wide(seed: int, width: int) -> None:
     if rng.random() < 0.5:
         entries = [replace(entry, nodes=(Held("d0", 1),), vmstate_nodes=("d0",)) for entry in entries]
     assert_fits(table(entries, width), width)
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_wrapping_loses_nothing(seed: int) -> None:
-    rng = random.Random(seed)
-    text = " ".join("".join(rng.choices("ab日😀", k=rng.randint(1, 50))) for _ in range(30))
-    for width in (4, *WIDTHS):
-        lines = wrapped(words(text), width=width, indent=2, hanging=4)
-        assert plain(joined(lines)).replace("\n", "").replace(" ", "") == text.replace(" ", "")
-        assert max(get_cwidth(plain(line)) for line in lines) <= width

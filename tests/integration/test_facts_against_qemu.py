@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from repl.facts import CommandHelp, Facts, parse_help, read_block_names, read_peripherals, read_schema, read_tags
-from repl.lines import OWN_COMMANDS, HMPLine, LineError, read_line
+from repl.lines import OWN_COMMANDS, HMPLine, read_line
+from repl.scanning import LineError
 from repl.suggest import quote_tag, suggest
 from shim.blockgraph import BlockGraph, read_graph
 from shim.qmp import QEMUVersion

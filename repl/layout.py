@@ -1,0 +1,79 @@
+"""Text laid out for a terminal of a given width, and made harmless: (style, text) fragments as prompt_toolkit takes them."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from prompt_toolkit.utils import get_cwidth
+
+__all__ = ["COMMAND", "Fragment", "Fragments", "Line", "cut", "harmless", "joined", "printable", "words", "wrapped"]
+
+Fragment: TypeAlias = tuple[str, str]
+Fragments: TypeAlias = list[Fragment]
+Line: TypeAlias = list[Fragment]
+
+# The style of a command to type, which no line break may spoil.
+COMMAND = "class:repair"
+
+
+def printable(text: str) -> str:
+    """Spell by escapes what a terminal would obey, or would not show."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def harmless(text: str) -> str:
+    """Spell by escapes what a terminal would obey, all but line breaks and tabs."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+
+
+def words(text: str, style: str = "") -> Line:
+    """Take a text apart where a line may end."""
+    return [(style, word) for word in text.split()]
+
+
+def wrapped(said: Sequence[Fragment], *, width: int, indent: int = 0, hanging: int = 0) -> list[Line]:
+    """Put words on lines: the first line indented by `indent`, the others by `hanging`.
+
+    A word that is wider than a line goes on in the next one, except for a command's, which is left whole.
+    """
+    # A terminal so narrow that the words had no room gets smaller indents.
+    first, rest = (" " * min(blanks, width // 4) for blanks in (indent, hanging))
+    lines: list[Line] = [[("", first)]]
+    used = len(first)
+    pending = list(reversed(said))
+    while pending:
+        style, word = pending.pop()
+        is_new = len(lines[-1]) == 1
+        room = width - used - (0 if is_new else 1)
+        if get_cwidth(word) > room and not is_new:
+            lines.append([("", rest)])
+            used = len(rest)
+            pending.append((style, word))
+            continue
+        if get_cwidth(word) > room and style != COMMAND:
+            word, tail = _split(word, room)
+            pending.append((style, tail))
+        lines[-1].append((style, word if is_new else f" {word}"))
+        used += get_cwidth(word) + (0 if is_new else 1)
+    return [[fragment for fragment in line if fragment[1]] for line in lines]
+
+
+def _split(text: str, room: int) -> tuple[str, str]:
+    """Split where the room ends, but behind the first character at the earliest."""
+    end, used = 0, 0
+    for char in text:
+        used += get_cwidth(char)
+        if used > room and end:
+            break
+        end += 1
+    return text[:end], text[end:]
+
+
+def cut(text: str, room: int) -> str:
+    """Shorten a text to the room that there is, with an ellipsis."""
+    return text if get_cwidth(text) <= room else _split(text, room - 1)[0] + "…"
+
+
+def joined(lines: Sequence[Line]) -> list[Fragment]:
+    """Make one text of the lines, and end each."""
+    return [fragment for line in lines for fragment in (*line, ("", "\n"))]

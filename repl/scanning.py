@@ -1,0 +1,54 @@
+"""Where words of a typed line begin and end, as HMP has it, and how a fault in it is told."""
+
+import re
+from collections.abc import Collection
+from difflib import get_close_matches
+
+__all__ = ["BLANKS", "LineError", "expect_end", "expect_known", "name_end", "skip_blanks", "word_end"]
+
+# C's isspace() in the C locale, as HMP has it.
+BLANKS = " \t\n\v\f\r"
+_BLANK = re.compile(r"[ \t\n\v\f\r]")
+_NAME_END = re.compile(r"[ \t\n\v\f\r/]")
+
+
+class LineError(Exception):
+    """A line that can have no meaning. `position` is the index of the character where the fault is, or the line's length."""
+
+    def __init__(self, position: int, message: str) -> None:
+        super().__init__(position, message)
+        self.position = position
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def skip_blanks(line: str, at: int) -> int:
+    """Give the index of the first character from `at` that is no blank."""
+    return len(line) - len(line[at:].lstrip(BLANKS))
+
+
+def word_end(line: str, at: int) -> int:
+    return at + len(_BLANK.split(line[at:], maxsplit=1)[0])
+
+
+def name_end(line: str, at: int) -> int:
+    """Give the index behind the command's name that begins at `at`: a `/` ends it too."""
+    return at + len(_NAME_END.split(line[at:], maxsplit=1)[0])
+
+
+def expect_end(line: str, at: int, hint: str = "") -> None:
+    """Raise LineError if anything but blanks is left of the line."""
+    if skip_blanks(line, at) < len(line):
+        raise LineError(skip_blanks(line, at), "extraneous characters at the end of the line" + hint)
+
+
+def expect_known(position: int, what: str, name: str, known: Collection[str], also: Collection[str] = ()) -> None:
+    """Raise LineError, with the nearest name that there is, unless the name is known."""
+    if name in known:
+        return
+    by_lower = {candidate.lower(): candidate for candidate in (*known, *also)}
+    nearest = get_close_matches(name.lower(), by_lower, n=1)
+    hint = f"; did you mean '{by_lower[nearest[0]]}'?" if nearest else ""
+    raise LineError(position, f"unknown {what} '{name}'{hint}")
