@@ -11,6 +11,7 @@ from bench.fleet import Fleet
 from bench.interrupt import Interrupted, Interrupts
 from bench.options import Options, parse_command_line
 from bench.programs import Programs, make_programs
+from bench.prompt import measure_prompt
 from bench.real import measure_pings, measure_snapshots
 from bench.report import as_json, as_table
 from bench.results import Measurement
@@ -62,6 +63,8 @@ def _measurements(fleet: Fleet, programs: Programs, options: Options) -> Iterato
         return
     if options.only & {workload.name for workload in QEMU_WORKLOADS}:
         yield from measure_pings(fleet, programs, set(options.only), is_quick=options.is_quick)
+    if "prompt" in options.only:
+        yield measure_prompt(fleet, is_quick=options.is_quick)
     if "snapshots" in options.only:
         yield measure_snapshots(fleet, is_quick=options.is_quick)
 

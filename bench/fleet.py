@@ -41,11 +41,15 @@ class Fleet:
             place = _TMPFS if os.access(_TMPFS, os.W_OK) else None
             self.folder = Path(tempfile.mkdtemp(prefix=f"hmpshim-bench-{os.getpid()}-", dir=place))
 
-    def start(self, command: Sequence[str]) -> subprocess.Popen[str]:
-        """Start a process that runs until `stop` or `close`. Its standard output can be read."""
+    def start(self, command: Sequence[str], *, terminal: int | None = None) -> subprocess.Popen[str]:
+        """Start a process that runs until `stop` or `close`.
+
+        Its standard output can be read, unless a terminal is given to be its standard input and output.
+        """
+        ends = (subprocess.DEVNULL, subprocess.PIPE) if terminal is None else (terminal, terminal)
         with self._interrupts.deferred(), tempfile.TemporaryFile(dir=self.folder) as stderr:
             child = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True, process_group=0
+                command, cwd=ROOT, stdin=ends[0], stdout=ends[1], stderr=stderr, text=True, process_group=0
             )
             self._children[child] = os.dup(stderr.fileno())
         return child

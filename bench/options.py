@@ -13,6 +13,7 @@ COSTS: Final = {
     "process": "start to listening, resident memory, page faults a message: hmp-proxy alone",
     "bytes": "what QEMU's side receives for a command that is forwarded",
     "growth": "resident memory after the workloads that ran (none without them)",
+    "prompt": "real QEMU: start to prompt of hmp-repl, beside the import of its libraries alone",
     "snapshots": "real QEMU: savevm, loadvm and delvm natively and through the proxy",
 }
 
