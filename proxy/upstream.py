@@ -6,17 +6,12 @@ import socket
 from collections.abc import Callable
 
 from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
+from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket
 from proxy.conversation import BUSY, GREETING_TIMEOUT_S, Conversation
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.sockets import inherited_sockets, listen, unlink_socket
 
 __all__ = ["Upstream"]
-
-# How long to wait for a place in the queue of a socket.
-_QUEUE_FULL_S = 0.05
-# QEMU may hang up on a client that comes while it is parting from the one before, or while it starts: try again so often.
-_HANG_UPS = 3
-_HANG_UP_PAUSE_S = 0.1
 
 
 class Upstream:
@@ -45,11 +40,11 @@ class Upstream:
 
         Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
         """
-        for _ in range(_HANG_UPS if self.can_return else 0):
+        for _ in range(HANG_UPS if self.can_return else 0):
             try:
                 return await self._connect()
             except HungUpError:
-                await asyncio.sleep(_HANG_UP_PAUSE_S)
+                await asyncio.sleep(HANG_UP_PAUSE_S)
         return await self._connect()
 
     async def _connect(self) -> Conversation:
@@ -78,11 +73,8 @@ class Upstream:
 
     async def _open(self) -> socket.socket:
         match self.address:
-            case UnixAddress(path):
-                return await _connect_unix(path)
-            case TCPAddress(host, port):
-                sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-                return await _connected(sock, (host, port))
+            case UnixAddress() | TCPAddress():
+                return await connect_socket(self.address)
             case DescriptorAddress():
                 return self._inherit(self.address)
             case AcceptAddress() if self._listening is not None:
@@ -102,36 +94,3 @@ class Upstream:
             raise UpstreamError(str(address), exc.reason) from exc
         sock.setblocking(False)
         return sock
-
-
-async def _connected(sock: socket.socket, target: tuple[str, int]) -> socket.socket:
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, target)
-    except BaseException:
-        sock.close()
-        raise
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-async def _connect_unix(path: str) -> socket.socket:
-    """Connect to a unix socket, waiting for a place in its queue.
-
-    A monitor has a queue of one. Where it is full, connect() gives EAGAIN, which asyncio's sock_connect() takes for a
-    connection under way.
-    """
-    while True:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.connect(path)
-        except BlockingIOError:
-            sock.close()
-            await asyncio.sleep(_QUEUE_FULL_S)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-

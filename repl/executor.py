@@ -87,6 +87,8 @@ class Executor:
         self._new_job_id = own_ids(jobs.REPL_JOB_PREFIX)
         self._job_prefix = self._new_job_id().rpartition("-")[0] + "-"
         self._job_concluded = asyncio.Event()
+        # When the VM stopped: on QEMU's clock, and on ours.
+        self._last_stop: tuple[float | None, int] | None = None
         self._turn = asyncio.Lock()
         # HMP's `cpu N` lasts for one human-monitor-command; the prompt keeps it for the commands behind it.
         self._cpu_index: int | None = None
@@ -106,7 +108,15 @@ class Executor:
         if event.name == "JOB_STATUS_CHANGE" and event.data.get("status") == "concluded":
             self._job_concluded.set()
         elif event.name in ("STOP", "RESUME") and self.running is not None:
-            self.running.trace.saw_event(event.name, time.monotonic_ns())
+            self.running.trace.saw_event(event.name, self._moment(event))
+
+    def _moment(self, event: Event) -> int:
+        """Tell when an event happened: QEMU's own clock knows how long behind the STOP a RESUME came."""
+        now_ns = time.monotonic_ns()
+        stop, self._last_stop = self._last_stop, (event.time_s, now_ns) if event.name == "STOP" else None
+        if stop is None or stop[0] is None or event.time_s is None:
+            return now_ns
+        return stop[1] + max(0, round((event.time_s - stop[0]) * 1_000_000_000))
 
     @property
     def stopped_ns(self) -> int:

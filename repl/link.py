@@ -7,14 +7,18 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
+from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
+from qemu.qmp.error import ProtocolError
+from qemu.qmp.qmp_client import NegotiationError
 
 from host.addresses import TCPAddress, UnixAddress
+from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket
 from repl.errors import LinkError, LostError
 from shim.hmp import first_refused
 from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
@@ -76,12 +80,9 @@ class Link:
     async def connect(self) -> None:
         """Connect and negotiate. Raises LinkError with what to do about it."""
         await self.close()
-        client = QMPClient(readbuflen=_LONGEST_LINE_BYTES)
-        # Taken here and refused to the library, which would keep every event for ever.
-        client.events.event_filter = self._take_event
         try:
             async with asyncio.timeout(_GREETING_TIMEOUT_S):
-                await client.connect(self._target())
+                client = await self._new_client()
         except TimeoutError as exc:
             reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
             raise LinkError(str(self.address), reason) from exc
@@ -116,12 +117,27 @@ class Link:
         if client is not None:
             await _disconnect(client)
 
-    def _target(self) -> str | tuple[str, int]:
-        match self.address:
-            case UnixAddress(path):
-                return path
-            case TCPAddress(host, port):
-                return host, port
+    async def _new_client(self) -> QMPClient:
+        for _ in range(HANG_UPS):
+            try:
+                return await self._try_new_client()
+            except ConnectError as exc:
+                # Or the first answer was an error that QEMU owed to an earlier client, which is told only once.
+                if not isinstance(exc.exc, EOFError | NegotiationError):
+                    raise
+                await asyncio.sleep(HANG_UP_PAUSE_S)
+        return await self._try_new_client()
+
+    async def _try_new_client(self) -> QMPClient:
+        client = QMPClient(readbuflen=_LONGEST_LINE_BYTES)
+        # Taken here and refused to the library, which would keep every event for ever.
+        client.events.event_filter = self._take_event
+        sock = await connect_socket(self.address)
+        try:
+            await client.connect(sock)
+        except AssertionError as exc:  # what qemu.qmp 0.0.6 raises if the connection ends as soon as it is there
+            raise LinkError(str(self.address), await _disconnect(client)) from exc
+        return client
 
     async def _execute(self, client: QMPClient, command: Execute) -> TimedReply:
         if not _can_be_sent(command):
@@ -185,14 +201,12 @@ def _reason(exc: BaseException) -> str:
     while (inner := getattr(exc, "exc", None) or exc.__cause__) is not None:
         exc = inner
     match exc:
-        case FileNotFoundError() | ConnectionRefusedError():
-            return f"{exc.strerror} (is the VM running, with this QMP socket?)"
-        case BlockingIOError():
-            return "its queue is full; QEMU serves one client a socket, is another one connected?"
+        case FileNotFoundError() | ConnectionRefusedError() if exc.errno:
+            return f"{os.strerror(exc.errno or 0)} (is the VM running, with this QMP socket?)"
         case socket.gaierror() | OSError():
             return exc.strerror or str(exc)
         case EOFError():
             return "it closed the connection before it was negotiated"
-        case ValueError():
+        case ValueError() | KeyError() | TypeError() | AttributeError() | AssertionError() | ProtocolError():
             return "it does not answer as a QMP server (a monitor in pretty mode is none for this program)"
     return str(exc).partition("\n")[0] or type(exc).__name__

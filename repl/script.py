@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import stat
 import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -221,11 +220,12 @@ async def _standard_input(*ends: asyncio.Event) -> AsyncIterator[str]:
 
 async def _read_some(descriptor: int, ends: Sequence[asyncio.Event]) -> bytes:
     """Read what there is; b"" at the end, or when one of the events is set first."""
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return b"" if any(end.is_set() for end in ends) else os.read(descriptor, _READ_BYTES)
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
-    loop.add_reader(descriptor, readable.set)
+    try:
+        loop.add_reader(descriptor, readable.set)
+    except PermissionError:  # a file, or /dev/null: it is there at once (epoll_ctl(2), EPERM)
+        readable.set()
     waits = [asyncio.ensure_future(event.wait()) for event in (readable, *ends)]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

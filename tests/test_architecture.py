@@ -98,7 +98,7 @@ def test_proxy_does_not_know_the_repl(path: Path) -> None:
 
 @pytest.mark.parametrize("path", in_package("host"), ids=str)
 def test_what_the_programs_share_knows_neither_of_them(path: Path) -> None:
-    assert imported(path) & {"proxy", "repl", "qemu", "prompt_toolkit", "asyncio"} == set()
+    assert imported(path) & {"proxy", "repl", "qemu", "prompt_toolkit"} == set()
 
 
 @pytest.mark.parametrize("path", in_package("repl"), ids=str)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from repl.lines import OWN_COMMANDS
 from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Rehearsed, SeenEvent, SentCommand, summarize, to_json
 from shim.blockgraph import BlockNode
 from shim.client import Client
@@ -38,11 +39,24 @@ _REHEARSED: Final = {f"rehearsed.{name}" for name in ("qmp", "outcome", "text", 
 @pytest.fixture(scope="module")
 def help_text() -> str:
     """What `hmp-proxy --help` prints, and `hmp-proxy plan --help` behind it."""
-    helps = [
-        subprocess.run([sys.executable, "-m", "proxy", *words], cwd=_ROOT, capture_output=True, text=True, check=True)
-        for words in (["--help"], ["plan", "--help"])
-    ]
-    return "\n".join(done.stdout for done in helps)
+    return "\n".join(_help("proxy", *words) for words in (["--help"], ["plan", "--help"]))
+
+
+@pytest.fixture(scope="module")
+def prompt_help_text() -> str:
+    """What `hmp-repl --help` prints."""
+    return _help("repl", "--help")
+
+
+def _help(*command: str) -> str:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=_ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def _exit_statuses(help_text: str) -> dict[str, str]:
+    lines = help_text.partition("exit status:\n")[2].partition("\n\n")[0].splitlines()
+    cells = [cell for line in lines for cell in re.split(r" {3,}", line.strip())]
+    return dict(re.split(r"\s+", cell, maxsplit=1) for cell in cells)
 
 
 def _rows(header: str) -> list[list[str]]:
@@ -117,19 +131,23 @@ def _schema() -> dict[str, tuple[type, ...]]:
     }
 
 
-def test_options_that_readme_names_exist(help_text: str) -> None:
+def test_options_that_readme_names_exist(help_text: str, prompt_help_text: str) -> None:
     # The other options are those of pip, QEMU and apt, and in none of their code spans.
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", _README)) - {"--help"}
-    known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text))
+    known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text + prompt_help_text))
     assert named
     assert sorted(named - known) == []
 
 
-def test_exit_statuses_agree_with_help(help_text: str) -> None:
-    lines = help_text.partition("exit status:\n")[2].partition("\n\n")[0].splitlines()
-    cells = [cell for line in lines for cell in re.split(r" {3,}", line.strip())]
-    told = dict(re.split(r"\s+", cell, maxsplit=1) for cell in cells)
-    assert dict(_rows("| exit status | |")) == told
+def test_exit_statuses_agree_with_help(help_text: str, prompt_help_text: str) -> None:
+    assert dict(_rows("| exit status | |")) == _exit_statuses(help_text)
+    assert dict(_rows("| exit status of `hmp-repl` | |")) == _exit_statuses(prompt_help_text)
+
+
+def test_commands_of_the_prompt_are_all_told() -> None:
+    told = " ".join(cell for cell, *_ in _rows("| command | |"))
+    for command in OWN_COMMANDS:
+        assert f"`{command.names[0]}" in told
 
 
 def test_addresses_agree_with_help(help_text: str) -> None:

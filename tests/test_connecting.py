@@ -1,0 +1,51 @@
+"""Connecting as QEMU's sockets need it: where the queue is full, there is a wait for a place."""
+
+import asyncio
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host.addresses import TCPAddress, UnixAddress
+from host.connecting import connect_socket
+
+
+@pytest.fixture
+def path() -> Iterator[str]:
+    """A path that is short enough for a socket (unix(7): 107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix="c", dir="/tmp") as name:
+        yield str(Path(name) / "s")
+
+
+def test_place_in_a_full_queue_is_waited_for(path: str) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+            server.bind(path)
+            server.listen(0)
+            first.connect(path)
+            connecting = asyncio.create_task(connect_socket(UnixAddress(path)))
+            done, _ = await asyncio.wait([connecting], timeout=0.2)
+            assert not done
+            server.accept()[0].close()
+            (await connecting).close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_tcp_does_not_wait_to_fill_packets(host: str, family: socket.AddressFamily) -> None:
+    async def main() -> None:
+        with socket.create_server((host, 0), family=family) as server:
+            sock = await connect_socket(TCPAddress(host, server.getsockname()[1]))
+            assert sock.family == family
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            sock.close()
+
+    asyncio.run(main())
+
+
+def test_nobody_there_is_an_error(path: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(connect_socket(UnixAddress(path)))
