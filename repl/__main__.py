@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ def main() -> int:
         return _give_up(exc, ExitStatus.WRONG_USE)
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
+    except asyncio.CancelledError:
+        return ExitStatus.TERMINATED
     except BrokenPipeError:
         # Nobody reads the output any more; the interpreter would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -36,6 +39,7 @@ def main() -> int:
 
 
 async def _run(invocation: Invocation) -> int:
+    _end_in_order()
     client = process(os.getpid(), os.getuid())
     audit_log = _open_audit_log(invocation)
     try:
@@ -50,6 +54,14 @@ async def _run(invocation: Invocation) -> int:
         if audit_log is not None:
             audit_log.close()
     return ExitStatus.OK
+
+
+def _end_in_order() -> None:
+    """Have a signal end the program as an exception does: a terminal must not stay in the line editor's mode."""
+    running = asyncio.current_task()
+    if running is not None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
 
 
 def _open_audit_log(invocation: Invocation) -> AuditLog | None:

@@ -12,7 +12,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 
-from repl.editing import FaultMark, editing_mode_name, history_in, keys
+from repl.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
 from repl.link import Event, Link
 from repl.style import STYLE
 from repl.terminal import Terminal
@@ -35,7 +35,12 @@ class Prompt:
         self._client = client
         self._audit_log = audit_log
         self._terminal = Terminal()
-        self._link = Link(invocation.address, on_event=self._take_event, on_lost=self._take_loss)
+        self._link = Link(
+            invocation.address,
+            on_event=self._take_event,
+            on_lost=self._take_loss,
+            on_busy=lambda: self._terminal.notice("QEMU is busy with a save or load; waiting for its answer"),
+        )
         self._is_shown = asyncio.Event()
         self._console: Console | None = None
         # What came before the console was there.
@@ -58,7 +63,7 @@ class Prompt:
         history, trouble = history_in(self._invocation.history)
         if trouble is not None:
             self._terminal.notice(trouble)
-        return PromptSession(
+        session: PromptSession[str] = PromptSession(
             [("class:prompt", "hmp> ")],
             style=STYLE,
             history=history,
@@ -70,6 +75,12 @@ class Prompt:
             vi_mode=self._invocation.is_vi,
             include_default_pygments_style=False,
         )
+
+        def fit_menu(_: object) -> None:
+            session.reserve_space_for_menu = menu_rows(session.output.get_size().rows)
+
+        session.app.before_render += fit_menu
+        return session
 
     async def _furnish(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> Console:
         """Give the editor what it needs the console for, when the prompt is there."""

@@ -4,13 +4,20 @@ import os
 from pathlib import Path
 
 from prompt_toolkit.application import get_app
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import fragment_list_to_text
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 
-__all__ = ["FaultMark", "editing_mode_name", "history_in", "keys"]
+__all__ = ["FaultMark", "editing_mode_name", "history_in", "keys", "menu_rows"]
+
+# As many completions are in sight, where the terminal has rows for them (as prompt_toolkit's reserve_space_for_menu has it).
+_MENU_ROWS = 8
+# The line, what is wrong with it, and the toolbar.
+_OTHER_ROWS = 3
 
 
 class FaultMark(Processor):
@@ -51,8 +58,12 @@ def history_in(path: Path | None) -> tuple[History, str | None]:
 
 
 def keys() -> KeyBindings:
-    """Give the keys beside prompt_toolkit's own: F4 changes between emacs and vi."""
+    """Give the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost."""
     bindings = KeyBindings()
+
+    @bindings.add("tab", filter=Condition(_is_looking_for_completions))
+    def _(event: KeyPressEvent) -> None:
+        _complete_when_found(event.current_buffer)
 
     @bindings.add("f4")
     def _(event: KeyPressEvent) -> None:
@@ -60,6 +71,31 @@ def keys() -> KeyBindings:
         event.app.editing_mode = EditingMode.EMACS if is_vi else EditingMode.VI
 
     return bindings
+
+
+def _is_looking_for_completions() -> bool:
+    state = get_app().current_buffer.complete_state
+    return state is not None and not state.completions
+
+
+def _complete_when_found(buffer: Buffer) -> None:
+    """Complete when completions are found: a Tab before that, while typing has QEMU asked for them, would do nothing."""
+    looking = buffer.complete_state
+
+    def complete(_: Buffer) -> None:
+        found = buffer.complete_state
+        if found is looking and (found is None or not found.completions):
+            return
+        buffer.on_completions_changed -= complete
+        if found is looking:
+            buffer.complete_next()
+
+    buffer.on_completions_changed += complete
+
+
+def menu_rows(rows: int) -> int:
+    """Give how many rows of a terminal the completions may take; with too many, prompt_toolkit shows nothing at all."""
+    return max(0, min(_MENU_ROWS, rows - _OTHER_ROWS))
 
 
 def editing_mode_name() -> str:

@@ -20,6 +20,7 @@ class ExitStatus(IntEnum):
     WRONG_USE = 2
     NO_CONNECTION = 3
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class LinkError(ProgramError):

@@ -39,6 +39,7 @@ _GRAPH_QUERIES = (
     Execute("x-debug-query-block-graph"),
 )
 _LOST = "the connection to QEMU was lost, so the outcome is not known"
+_LEFT = "nobody waited for its end, so the outcome is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,9 @@ class Executor:
             self.running = Running(command_line, trace)
             try:
                 return await self._hmp(command_line, trace)
-            except LostError:
-                self._record(trace, Action.REWRITTEN if trace.decided else Action.PASSED, _LOST, None)
+            except (LostError, asyncio.CancelledError) as exc:
+                reason = _LOST if isinstance(exc, LostError) else _LEFT
+                self._record(trace, Action.REWRITTEN if trace.decided else Action.PASSED, reason, None)
                 raise
             finally:
                 self.running = None
@@ -248,7 +250,7 @@ class Executor:
         self._job_concluded.clear()
         try:
             answers: list[TimedReply] = await self.link.execute(commands)
-        except LostError:
+        except (LostError, asyncio.CancelledError):
             work.lose(time.monotonic_ns())
             raise
         further: tuple[Execute, ...] = ()

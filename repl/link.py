@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
 from qemu.qmp.error import ProtocolError
-from qemu.qmp.qmp_client import NegotiationError
 
 from host.addresses import TCPAddress, UnixAddress
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket
@@ -27,6 +26,8 @@ __all__ = ["Event", "Link", "TimedReply"]
 
 # QEMU sends its greeting at once. What else answers slowly is a socket whose one client is somebody else.
 _GREETING_TIMEOUT_S = 5.0
+# A QEMU that has greeted and not answered for so long is in the middle of a save or load.
+_BUSY_S = 1.0
 # The longest line that qemu.qmp takes. `query-qmp-schema` has 200 KB; a block graph with many snapshots may have more.
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 _NOT_SENT = ErrorReply("GenericError", "not sent: QMP cannot carry one of its characters or numbers")
@@ -50,11 +51,16 @@ class TimedReply:
     size_bytes: int
 
 
+class _HungUpError(LinkError):
+    """The other end closed a new connection: QEMU was parting from the client before, or has ended it for what that left."""
+
+
 class Link:
     """One connection after the other to the same address. Call `connect`, then `execute`; `close` at the end.
 
     on_event: called for each event, before the reply of a command that came behind it is given.
     on_lost: called once when a connection ends that `close` did not end.
+    on_busy: called if `connect` has to wait until QEMU has time for an answer.
     """
 
     def __init__(
@@ -63,11 +69,13 @@ class Link:
         *,
         on_event: Callable[[Event], None],
         on_lost: Callable[[LostError], None],
+        on_busy: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = address
         self.version = QEMUVersion(0, 0)
         self._on_event = on_event
         self._on_lost = on_lost
+        self._on_busy = on_busy
         self._client: QMPClient | None = None
         self._watch_task: asyncio.Task[None] | None = None
         # What goes wrong is told by the errors here; the library would also write it to standard error.
@@ -78,14 +86,13 @@ class Link:
         return self._client is not None and self._client.runstate is Runstate.RUNNING
 
     async def connect(self) -> None:
-        """Connect and negotiate. Raises LinkError with what to do about it."""
+        """Connect and negotiate. Raises LinkError with what to do about it.
+
+        A QEMU that has greeted is waited for: it answers when the save or load is done that it is busy with.
+        """
         await self.close()
         try:
-            async with asyncio.timeout(_GREETING_TIMEOUT_S):
-                client = await self._new_client()
-        except TimeoutError as exc:
-            reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
-            raise LinkError(str(self.address), reason) from exc
+            client = await self._new_client()
         except (QMPError, OSError) as exc:
             raise LinkError(str(self.address), _reason(exc)) from exc
         self._client = client
@@ -119,25 +126,50 @@ class Link:
 
     async def _new_client(self) -> QMPClient:
         for _ in range(HANG_UPS):
-            try:
+            with contextlib.suppress(_HungUpError):
                 return await self._try_new_client()
-            except ConnectError as exc:
-                # Or the first answer was an error that QEMU owed to an earlier client, which is told only once.
-                if not isinstance(exc.exc, EOFError | NegotiationError):
-                    raise
-                await asyncio.sleep(HANG_UP_PAUSE_S)
+            await asyncio.sleep(HANG_UP_PAUSE_S)
         return await self._try_new_client()
 
     async def _try_new_client(self) -> QMPClient:
         client = QMPClient(readbuflen=_LONGEST_LINE_BYTES)
         # Taken here and refused to the library, which would keep every event for ever.
         client.events.event_filter = self._take_event
-        sock = await connect_socket(self.address)
+        # Left to a command of ours, because the library takes for its answer what QEMU still owes to an earlier client.
+        client.negotiate = False
         try:
-            await client.connect(sock)
-        except AssertionError as exc:  # what qemu.qmp 0.0.6 raises if the connection ends as soon as it is there
-            raise LinkError(str(self.address), await _disconnect(client)) from exc
+            await self._connect_up_to_greeting(client)
+            await self._negotiate(client)
+        # The library asserts that a connection does not end as soon as it is there.
+        except (AssertionError, ExecInterruptedError) as exc:
+            raise _HungUpError(str(self.address), await _disconnect(client)) from exc
+        except BaseException:
+            if client.runstate is not Runstate.IDLE:
+                await _disconnect(client)
+            raise
         return client
+
+    async def _negotiate(self, client: QMPClient) -> None:
+        answering = asyncio.ensure_future(client.execute("qmp_capabilities"))
+        try:
+            await asyncio.wait([answering], timeout=_BUSY_S)
+            if not answering.done():
+                self._on_busy()
+            await answering
+        finally:
+            answering.cancel()
+
+    async def _connect_up_to_greeting(self, client: QMPClient) -> None:
+        try:
+            async with asyncio.timeout(_GREETING_TIMEOUT_S):
+                await client.connect(await connect_socket(self.address))
+        except TimeoutError as exc:
+            reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
+            raise LinkError(str(self.address), reason) from exc
+        except ConnectError as exc:
+            if isinstance(exc.exc, EOFError):
+                raise _HungUpError(str(self.address), _reason(exc)) from exc
+            raise
 
     async def _execute(self, client: QMPClient, command: Execute) -> TimedReply:
         if not _can_be_sent(command):
