@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from repl.executor import Executor
-from repl.layout import Fragments, harmless
+from repl.layout import Fragments, harmless, joined, words, wrapped
 from repl.lines import OWN_COMMANDS
 from repl.plan_summary import plan_summary
 from repl.show import hmp_text
@@ -12,6 +12,8 @@ from repl.suggest import quote_tag
 from shim import explain, hmp
 from shim.inventory import take_inventory
 from shim.policy import select
+from shim.qmp import encode
+from shim.rehearsal import Rehearsal
 
 __all__ = ["help_text", "plan_text", "snapshots_text"]
 
@@ -38,7 +40,7 @@ def _quoted(tag: str) -> str:
 
 
 async def plan_text(executor: Executor, command_line: str, *, width: int) -> Fragments:
-    """Give the plan of a snapshot command: all of it, or where that is too wide, what matters. Raises LostError."""
+    """Give the plan of a snapshot command: with all nodes as a table, or where that is too wide, in words. Raises LostError."""
     command = hmp.parse(command_line)
     if command is None:
         raise ValueError(f"no snapshot command: {command_line}")
@@ -47,7 +49,16 @@ async def plan_text(executor: Executor, command_line: str, *, width: int) -> Fra
     if all(len(line) <= width for line in text.splitlines()):
         return [("", text + "\n")]
     now = datetime.now().astimezone()
-    return plan_summary(command_line, rehearsal, width=width, now=now, local_time=datetime.fromtimestamp)
+    summary = plan_summary(command_line, rehearsal, width=width, now=now, local_time=datetime.fromtimestamp)
+    return [*summary, *_commands(rehearsal, width)]
+
+
+def _commands(rehearsal: Rehearsal, width: int) -> Fragments:
+    lines = [wrapped(words("QMP commands that would run:"), width=width, indent=2)] if rehearsal.would_send else []
+    for command in rehearsal.would_send:
+        sent = encode({"execute": command.command, "arguments": dict(command.arguments)})
+        lines.append(wrapped(words(sent), width=width, indent=4, hanging=6))
+    return joined([line for wrapped_lines in lines for line in wrapped_lines])
 
 
 async def help_text(executor: Executor, topic: str) -> Fragments:

@@ -117,12 +117,14 @@ class Link:
         """End the connection; a second call does nothing."""
         task, self._watch_task = self._watch_task, None
         client, self._client = self._client, None
-        if task is not None:
+        if task is None or client is None:
+            return
+        if client.runstate is Runstate.RUNNING:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        if client is not None:
+            await asyncio.wait([task])
             await _disconnect(client)
+        else:
+            await task  # it has ended by itself just now, and is being tidied up
 
     async def _new_client(self) -> QMPClient:
         for _ in range(HANG_UPS):
