@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from prompt_toolkit.application import get_app
-from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.buffer import Buffer, CompletionState
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import emacs_insert_mode, vi_insert_mode
 from prompt_toolkit.formatted_text import fragment_list_to_text
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -61,9 +61,10 @@ def keys() -> KeyBindings:
     """Give the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost."""
     bindings = KeyBindings()
 
-    @bindings.add("tab", filter=Condition(_is_looking_for_completions))
-    def _(event: KeyPressEvent) -> None:
-        _complete_when_found(event.current_buffer)
+    # A coroutine, so that it comes behind the completing that was begun by what was typed just before.
+    @bindings.add("tab", filter=vi_insert_mode | emacs_insert_mode)
+    async def _(event: KeyPressEvent) -> None:
+        _complete(event.current_buffer)
 
     @bindings.add("f4")
     def _(event: KeyPressEvent) -> None:
@@ -73,21 +74,23 @@ def keys() -> KeyBindings:
     return bindings
 
 
-def _is_looking_for_completions() -> bool:
-    state = get_app().current_buffer.complete_state
-    return state is not None and not state.completions
+def _complete(buffer: Buffer) -> None:
+    """Complete, or do it when the completions come that are looked for: prompt_toolkit would drop the key meanwhile."""
+    begun = buffer.complete_state
+    if begun is None:
+        buffer.start_completion(insert_common_part=True)
+    elif begun.completions:
+        buffer.complete_next()
+    else:
+        _complete_when_found(buffer, begun)
 
 
-def _complete_when_found(buffer: Buffer) -> None:
-    """Complete when completions are found: a Tab before that, while typing has QEMU asked for them, would do nothing."""
-    looking = buffer.complete_state
-
+def _complete_when_found(buffer: Buffer, begun: CompletionState) -> None:
     def complete(_: Buffer) -> None:
-        found = buffer.complete_state
-        if found is looking and (found is None or not found.completions):
+        if buffer.complete_state is begun and not begun.completions:
             return
         buffer.on_completions_changed -= complete
-        if found is looking:
+        if buffer.complete_state is begun:
             buffer.complete_next()
 
     buffer.on_completions_changed += complete

@@ -38,6 +38,10 @@ class Terminal:
     def columns(self) -> int:
         return get_app_session().output.get_size().columns
 
+    @property
+    def rows(self) -> int:
+        return get_app_session().output.get_size().rows
+
     def show(self, fragments: Fragments) -> None:
         """Show lines above the prompt, question or progress that is at the bottom."""
         if not fragments:

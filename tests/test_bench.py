@@ -90,6 +90,17 @@ def test_forwarded_command_reaches_qemu_byte_for_byte() -> None:
     assert figures["bytes added or changed"] == 0
 
 
+def test_prompt_is_measured_beside_the_import_of_its_libraries() -> None:
+    bench = Bench("--quick", "--only", "prompt", "--json")
+    status, output, errors = bench.wait()
+    assert (status, errors) == (0, "")
+    figures = {figure["name"]: figure for figure in json.loads(output)["measurements"][0]["figures"]}
+    assert figures["÷ import"]["median"] > 0
+    assert len(figures["start to prompt"]["rounds"]) == 3
+    assert bench.processes() == []
+    assert bench.files() == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_leaves_nothing(number: signal.Signals) -> None:
     bench = Bench("--only", "ping")
