@@ -107,8 +107,10 @@ class Prompt:
     async def _read_lines(self, session: PromptSession[str], furnishing: asyncio.Task[Console]) -> None:
         while True:
             await self._terminal.drain()
+            # Its turn comes when the prompt has been drawn and waits for keys.
+            asyncio.get_running_loop().call_soon(self._is_shown.set)
             try:
-                text = await session.prompt_async(pre_run=self._is_shown.set)
+                text = await session.prompt_async()
             except KeyboardInterrupt:
                 continue  # the line is given up, as in a shell
             except EOFError:

@@ -1,9 +1,11 @@
 """The line editor's parts that know nothing of the VM: the mark at a fault, history, keys."""
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
-from prompt_toolkit.application import get_app
+from prompt_toolkit.application import Application, get_app
 from prompt_toolkit.buffer import Buffer, CompletionState
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import emacs_insert_mode, vi_insert_mode
@@ -61,10 +63,10 @@ def keys() -> KeyBindings:
     """Give the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost."""
     bindings = KeyBindings()
 
-    # A coroutine, so that it comes behind the completing that was begun by what was typed just before.
     @bindings.add("tab", filter=vi_insert_mode | emacs_insert_mode)
-    async def _(event: KeyPressEvent) -> None:
-        _complete(event.current_buffer)
+    def _(event: KeyPressEvent) -> None:
+        # Behind the completing that what was typed just before has begun.
+        asyncio.get_running_loop().call_soon(_complete, event.app, event.current_buffer)
 
     @bindings.add("f4")
     def _(event: KeyPressEvent) -> None:
@@ -74,9 +76,11 @@ def keys() -> KeyBindings:
     return bindings
 
 
-def _complete(buffer: Buffer) -> None:
+def _complete(app: Application[Any], buffer: Buffer) -> None:
     """Complete, or do it when the completions come that are looked for: prompt_toolkit would drop the key meanwhile."""
     begun = buffer.complete_state
+    if app.is_done:
+        return  # the line was entered or given up at once
     if begun is None:
         buffer.start_completion(insert_common_part=True)
     elif begun.completions:

@@ -4,8 +4,9 @@ It knows the connection, the policy and the audit log, and nothing of who typed 
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from host.audit_log import AuditLog
 from host.errors import AuditError
 from host.ids import own_ids
 from repl.errors import LostError
-from repl.link import Event, Link, TimedReply
+from repl.link import Event, Link
 from shim import hmp, jobs, render, snapshots
 from shim.allowance import refusal
 from shim.audit import Action, AuditRecord, Rehearsed, stopped_ns
@@ -132,10 +133,6 @@ class Executor:
             self.running = Running(command_line, trace)
             try:
                 return await self._hmp(command_line, trace)
-            except (LostError, asyncio.CancelledError) as exc:
-                reason = _LOST if isinstance(exc, LostError) else _LEFT
-                self._record(trace, Action.REWRITTEN if trace.decided else Action.PASSED, reason, None)
-                raise
             finally:
                 self.running = None
 
@@ -194,12 +191,14 @@ class Executor:
             return self._finish(trace, Action.REFUSED, refused, ReturnReply(render.error(refused)))
         command = hmp.parse(command_line)
         if command is None:
-            return await self._pass(trace, "no snapshot command")
+            return await self._pass(trace, hmp.why_not_parsed(command_line))
         if self.policy.mode is Mode.OBSERVE:
-            rehearsal = await self._drive(Rewrite(self._rehearsing(command), trace))
+            with self._on_record(trace, Action.REWRITTEN):
+                rehearsal = await self._drive(Rewrite(self._rehearsing(command), trace))
             trace.decided = rehearsal.decided
             return await self._pass(trace, "only observed", Rehearsed.of(rehearsal))
-        outcome = await self._drive(Rewrite(snapshots.plan(command, self._context()), trace))
+        with self._on_record(trace, Action.REWRITTEN):
+            outcome = await self._drive(Rewrite(snapshots.plan(command, self._context()), trace))
         match outcome:
             case PassThrough(reason):
                 return await self._pass(trace, reason)
@@ -215,21 +214,28 @@ class Executor:
         arguments: dict[str, JSON] = {"command-line": command_line}
         if self._cpu_index is not None:
             arguments["cpu-index"] = self._cpu_index
-        (timed,) = await self.link.execute([Execute("human-monitor-command", arguments)])
+        action = Action.PASSED if rehearsed is None else Action.OBSERVED
+        with self._on_record(trace, action, rehearsed):
+            (timed,) = await self.link.execute([Execute("human-monitor-command", arguments)])
         if timed.reply == ReturnReply(""):
             self._keep_cpu(command_line)
-        if rehearsed is None:
-            return self._finish(trace, Action.PASSED, reason, timed.reply)
-        return self._finish(trace, Action.OBSERVED, reason, timed.reply, rehearsed.compare(timed.reply))
+        return self._finish(trace, action, reason, timed.reply, rehearsed and rehearsed.compare(timed.reply))
+
+    @contextlib.contextmanager
+    def _on_record(self, trace: Trace, action: Action, rehearsed: Rehearsed | None = None) -> Iterator[None]:
+        """Put on record that an outcome is not known."""
+        try:
+            yield
+        except (LostError, asyncio.CancelledError) as exc:
+            self._record(trace, action, _LOST if isinstance(exc, LostError) else _LEFT, None, rehearsed)
+            raise
 
     def _keep_cpu(self, command_line: str) -> None:
         name, _, number = command_line.strip().partition(" ")
         if name == "cpu" and number.strip().isdecimal():
             self._cpu_index = int(number)
 
-    def _finish(
-        self, trace: Trace, action: Action, reason: str, reply: Reply, rehearsed: Rehearsed | None = None
-    ) -> HMPResult:
+    def _finish(self, trace: Trace, action: Action, reason: str, reply: Reply, rehearsed: Rehearsed | None = None) -> HMPResult:
         is_error = isinstance(reply, ErrorReply)
         text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
         record = self._record(trace, action, reason, _reply_json(reply), rehearsed)
@@ -249,13 +255,16 @@ class Executor:
     async def _ask(self, work: Rewrite, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
         self._job_concluded.clear()
         try:
-            answers: list[TimedReply] = await self.link.execute(commands)
-        except (LostError, asyncio.CancelledError):
+            answers, loss = await self.link.attempt(commands)
+        except asyncio.CancelledError:
             work.lose(time.monotonic_ns())
             raise
         further: tuple[Execute, ...] = ()
         for answer in answers:
             further = work.receive_reply(answer.reply, answer.size_bytes, answer.received_ns)
+        if loss is not None:
+            work.lose(time.monotonic_ns())
+            raise loss
         return further
 
     async def _wait_for_job(self) -> None:

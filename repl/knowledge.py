@@ -36,8 +36,9 @@ class Knowledge:
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether the last look was a moment ago."""
-        return asyncio.get_running_loop().time() - self._looked_at_s < _FRESH_S
+        """Tell whether the last look was a moment ago, and nothing has happened since that needs another."""
+        is_looking = self._refresh_task is not None and not self._refresh_task.done()
+        return not is_looking and asyncio.get_running_loop().time() - self._looked_at_s < _FRESH_S
 
     def load_soon(self, tasks: asyncio.TaskGroup) -> None:
         """Ask for everything in the background, what is seen first at first."""

@@ -101,17 +101,29 @@ class Link:
 
     async def execute(self, commands: Sequence[Execute]) -> list[TimedReply]:
         """Write the commands in one go and give their replies in order. Raises LostError where one does not come."""
+        replies, loss = await self.attempt(commands)
+        if loss is not None:
+            raise loss
+        return replies
+
+    async def attempt(self, commands: Sequence[Execute]) -> tuple[list[TimedReply], LostError | None]:
+        """Write the commands in one go; give the replies that came, and the loss if these are not all."""
         client = self._client
         if client is None or not self.is_connected:
-            raise LostError(str(self.address), "it has ended")
+            return [], LostError(str(self.address), "it has ended")
         tasks = [asyncio.ensure_future(self._execute(client, command)) for command in commands]
+        replies: list[TimedReply] = []
         try:
-            return list(await asyncio.gather(*tasks))
+            for task in tasks:
+                replies.append(await task)
+        except LostError as exc:
+            return replies, exc
         finally:
             # After the first that is lost, or where nobody waits any more: the library drops a reply that comes later.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        return replies, None
 
     async def close(self) -> None:
         """End the connection; a second call does nothing."""

@@ -14,7 +14,9 @@ from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.utils import is_dumb_terminal
 
 from repl.layout import Fragments
 from repl.style import STYLE
@@ -71,10 +73,8 @@ class Terminal:
     async def ask(self, question: str) -> bool:
         """Ask a yes-or-no question; everything but `y` is a no."""
         bindings = KeyBindings()
+        asked: Fragments = [("class:prompt", f"{question} [y/N] ")]
         answer = ""
-
-        def text() -> Fragments:
-            return [("class:prompt", f"{question} [y/N] "), ("", answer)]
 
         def decide(event: KeyPressEvent, decision: str) -> None:
             nonlocal answer
@@ -86,10 +86,13 @@ class Terminal:
             bindings.add(key)(lambda event: decide(event, "yes"))
         for key in ("n", "N", "enter", "escape", "c-c", "c-d", "<sigint>"):
             bindings.add(key)(lambda event: decide(event, "no"))
-        app = self._application(text, bindings, always=True)
+        app = self._application(lambda: asked, bindings)
         # What was typed before the question was seen is no answer to it.
         typed_before = get_typeahead(app.input)
+        if is_dumb_terminal():
+            _print(asked)
         await app.run_async()
+        _print([*([] if is_dumb_terminal() else asked), ("", f"{answer}\n")])
         store_typeahead(app.input, typed_before)
         return answer == "yes"
 
@@ -132,7 +135,6 @@ class Terminal:
         bindings: KeyBindings,
         *,
         toolbar: Callable[[], Fragments] | None = None,
-        always: bool = False,
     ) -> Application[None]:
         has_text = Condition(lambda: bool(text()))
         said = FormattedTextControl(lambda: FormattedText(text()))
@@ -144,8 +146,10 @@ class Terminal:
             layout=Layout(HSplit(rows)),
             key_bindings=bindings,
             style=STYLE,
-            refresh_interval=None if always else _PROGRESS_REFRESH_S,
-            erase_when_done=not always,
+            # A terminal that cannot move its cursor is only listened to.
+            output=DummyOutput() if is_dumb_terminal() else None,
+            refresh_interval=_PROGRESS_REFRESH_S,
+            erase_when_done=True,
         )
 
     async def _show_waiting(self) -> None:
@@ -160,5 +164,8 @@ class Terminal:
 
 def _print(fragments: Fragments) -> None:
     output = get_app_session().output
-    print_formatted_text(output, FormattedText(fragments), STYLE, color_depth=output.get_default_color_depth())
+    if is_dumb_terminal():
+        output.write("".join(text for _, text in fragments))
+    else:
+        print_formatted_text(output, FormattedText(fragments), STYLE, color_depth=output.get_default_color_depth())
     output.flush()
