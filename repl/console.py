@@ -5,17 +5,15 @@ It knows the executor, the terminal's lines and questions, and nothing of how a 
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any, TypeVar, assert_never
+from typing import Any, assert_never
 
 from prompt_toolkit.application import get_app
 
 from host.audit_log import AuditLog
 from host.backoff import backoff_s
 from repl.answers import help_text, plan_text, snapshots_text
-from repl.caution import caution, ends_vm
+from repl.caution import caution
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError
 from repl.event_filter import EventFilter
@@ -25,9 +23,10 @@ from repl.layout import Fragments, harmless
 from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.scanning import LineError
-from repl.show import duration_text, end_of_command, event_line, hmp_text, qmp_reply
+from repl.show import end_of_command, event_line, hmp_text, qmp_reply
 from repl.terminal import Terminal
 from repl.vm_status import VMStatus, policy_text, run_state_after, toolbar
+from repl.watch import GivenUpError, Watch
 from shim.client import Client
 from shim.hmp import InfoSnapshots, parse
 from shim.jobs import REPL_JOB_PREFIX
@@ -35,17 +34,10 @@ from shim.qmp import ErrorReply
 
 __all__ = ["Console"]
 
-# A command that is done sooner shows no progress: it would only flicker.
-_PROGRESS_AFTER_NS = 200_000_000
 # After these the VM's disks or snapshots may be others than they were.
 _TELLING_EVENTS = frozenset({"RESUME", "STOP", "SHUTDOWN", "RESET", "DEVICE_DELETED", "BLOCK_JOB_COMPLETED"})
 # So long a job of a prompt that lives is concluded at most before it is dismissed.
 _ALIVE_S = 1.0
-_T = TypeVar("_T")
-
-
-class _GivenUpError(Exception):
-    """The person thought better of it; nothing was done."""
 
 
 class Console:
@@ -80,8 +72,7 @@ class Console:
         self._getting_to_know: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
-        # Commands that go on although nobody waits for them.
-        self._left: set[asyncio.Task[bool]] = set()
+        self._watch = Watch(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
 
     def start(self) -> None:
         """Get to know the VM, behind the prompt."""
@@ -106,15 +97,8 @@ class Console:
 
     async def finish(self) -> None:
         """See to their end the commands that still run: a snapshot job that nobody dismisses would stay in QEMU."""
-        while self._left and self._link.is_connected:
-            running = self._executor.running
-            name = "a command" if running is None else harmless(running.command_line.strip())
-            self._terminal.notice(f"leaving when {name} is done")
-            await self._terminal.drain()
-            if not await self._terminal.watch(next(iter(self._left)), self._progress_of(name), self.toolbar):
-                self._terminal.notice(f"left; {name} goes on in QEMU")
-                break
-        for task in (*self._left, self._getting_to_know, self._tidying, self._reconnecting):
+        await self._watch.finish()
+        for task in (self._getting_to_know, self._tidying, self._reconnecting):
             if task is not None:
                 task.cancel()
         await self.knowledge.close()
@@ -141,17 +125,17 @@ class Console:
                     return True
                 case HMPLine():
                     await self._let_confirm(asked, line)
-                    return await self._watched(self._hmp(asked), line)
+                    return await self._watch.run(self._hmp(asked), line)
                 case PlanLine(command_line):
                     look = plan_text(self._executor, command_line, width=self._terminal.columns)
-                    self._terminal.show(await self._look(look, line))
+                    self._terminal.show(await self._watch.look(look, line))
                     return True
                 case QMPLine(name, arguments):
-                    return await self._watched(self._qmp(name, arguments), line)
+                    return await self._watch.run(self._qmp(name, arguments), line)
                 case EventsLine(names, on):
                     return self._set_events(names, on)
                 case HelpLine(topic):
-                    self._terminal.show(await self._look(help_text(self._executor, topic), line))
+                    self._terminal.show(await self._watch.look(help_text(self._executor, topic), line))
                     return True
                 case ReconnectLine():
                     return await self._reconnect_once()
@@ -159,26 +143,27 @@ class Console:
                     assert_never(asked)
         except LostError as exc:
             self._terminal.error(f"{exc}; 'reconnect' tries again")
-        except _GivenUpError:
+        except GivenUpError:
             self._terminal.notice("not done")
         return False
 
     async def _let_confirm(self, line: HMPLine, name: str) -> None:
-        """Show what would be lost, and ask. Raises _GivenUpError on a no."""
+        """Show what would be lost, and ask. Raises GivenUpError on a no."""
         if not self._invocation.asks:
             return
-        asked = await self._look(caution(self._executor, line, width=self._terminal.columns), name)
+        asked = await self._watch.look(caution(self._executor, line, width=self._terminal.columns), name)
         if asked is None:
             return
         self._terminal.show(asked.explanation)
         await self._terminal.drain()
         if not await self._terminal.ask(asked.question):
-            raise _GivenUpError
+            raise GivenUpError
 
     async def _hmp(self, line: HMPLine) -> bool:
         result = await self._executor.hmp(line.command_line)
         self._terminal.show(await self._shown(line, result))
-        if line.command is not None and not isinstance(line.command, InfoSnapshots):
+        prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
+        if prints_nothing or self._watch.is_left(asyncio.current_task()):
             ended = end_of_command(
                 line.command_line.strip(),
                 is_failure=result.is_failure,
@@ -210,68 +195,6 @@ class Console:
         self._terminal.notice(str(self._events))
         return True
 
-    # -- while something runs -----------------------------------------------------------------------------------------
-
-    async def _look(self, looking: Coroutine[Any, Any, _T], line: str) -> _T:
-        """Wait for what changes nothing. Raises _GivenUpError on Ctrl-C, and LostError."""
-        task = asyncio.ensure_future(self._when_known(looking))
-        try:
-            if await self._terminal.watch(task, self._progress_of(line), self.toolbar):
-                return task.result()
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-        raise _GivenUpError
-
-    async def _watched(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
-        """Run a command while its progress is shown. Ctrl-C leaves it to itself, and its end is told above the prompt."""
-        task = self._tasks.create_task(self._told(command, line))
-        if await self._terminal.watch(task, self._progress_of(line), self.toolbar):
-            return task.result()
-        self._terminal.notice(f"{harmless(line)} goes on in QEMU; its end will be told here")
-        self._left.add(task)
-        task.add_done_callback(self._left.discard)
-        return False
-
-    async def _told(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
-        try:
-            return await self._when_known(command)
-        except LostError as exc:
-            if ends_vm(line):
-                return True
-            self._terminal.error(f"{exc}; what became of '{harmless(line)}' is not known")
-            return False
-
-    async def _when_known(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do something when it is known which QEMU this is."""
-        try:
-            if self._getting_to_know is not None:
-                await asyncio.wait([self._getting_to_know])
-            return await work
-        finally:
-            work.close()
-
-    def _progress_of(self, line: str) -> Callable[[], Fragments]:
-        started_ns = time.monotonic_ns()
-
-        def progress() -> Fragments:
-            elapsed_ns = time.monotonic_ns() - started_ns
-            return self._progress(line, elapsed_ns) if elapsed_ns >= _PROGRESS_AFTER_NS else []
-
-        return progress
-
-    def _progress(self, line: str, elapsed_ns: int) -> Fragments:
-        fragments = [("class:progress", harmless(line)), ("", f"  {duration_text(elapsed_ns)}")]
-        running = self._executor.running
-        if running is not None and not line.startswith(running.command_line.strip()):
-            fragments.append(("", f"  behind {harmless(running.command_line.strip())}"))
-        if self.knowledge.run_state is not None:
-            fragments.append(("", f"  {self.knowledge.run_state}"))
-        stopped_ns = self._executor.stopped_ns
-        if stopped_ns:
-            fragments.append(("class:notice", f"  the VM stands still for {duration_text(stopped_ns)}"))
-        return [*fragments, ("", "  (Ctrl-C: do not wait)")]
-
     # -- what comes by itself -----------------------------------------------------------------------------------------
 
     def take_event(self, event: Event) -> None:
@@ -300,6 +223,11 @@ class Console:
         with contextlib.suppress(LostError):
             await self._executor.learn()
             self.knowledge.load_soon(self._tasks)
+
+    async def _know(self) -> None:
+        """Wait until it is known which QEMU this is."""
+        if self._getting_to_know is not None:
+            await asyncio.wait([self._getting_to_know])
 
     async def _tidy_up(self) -> None:
         """Dismiss what a prompt that was killed has left: another one that is alive dismisses its own jobs at once."""

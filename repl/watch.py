@@ -1,0 +1,129 @@
+"""A command under the eyes of a person: its progress, Ctrl-C, and what becomes of it when nobody waits any more."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from repl.caution import ends_vm
+from repl.errors import LostError
+from repl.executor import Executor
+from repl.knowledge import Knowledge
+from repl.layout import Fragments, harmless
+from repl.show import duration_text
+from repl.terminal import Terminal
+
+__all__ = ["GivenUpError", "Watch"]
+
+# A command that is done sooner shows no progress: it would only flicker.
+_PROGRESS_AFTER_NS = 200_000_000
+_T = TypeVar("_T")
+
+
+class GivenUpError(Exception):
+    """The person thought better of it; nothing was done."""
+
+
+class Watch:
+    """Run commands one after the other while they are watched. Call `finish` at the end.
+
+    tasks: where commands are kept, also those that are left to themselves.
+    ready: waited for before a command begins. toolbar: what is shown below the progress.
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        executor: Executor,
+        knowledge: Knowledge,
+        tasks: asyncio.TaskGroup,
+        *,
+        ready: Callable[[], Awaitable[None]],
+        toolbar: Callable[[], Fragments],
+    ) -> None:
+        self._terminal = terminal
+        self._executor = executor
+        self._knowledge = knowledge
+        self._tasks = tasks
+        self._ready = ready
+        self._toolbar = toolbar
+        # Commands that go on although nobody waits for them.
+        self._left: set[asyncio.Task[Any]] = set()
+
+    def is_left(self, task: asyncio.Task[Any] | None) -> bool:
+        """Tell whether nobody waits for this command any more."""
+        return task in self._left
+
+    async def look(self, looking: Coroutine[Any, Any, _T], line: str) -> _T:
+        """Wait for what changes nothing. Raises GivenUpError on Ctrl-C, and LostError."""
+        task = asyncio.ensure_future(self._when_ready(looking))
+        try:
+            if await self._terminal.watch(task, self._progress_of(line), self._toolbar):
+                return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        raise GivenUpError
+
+    async def run(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
+        """Run a command while its progress is shown. Ctrl-C leaves it to itself, and its end is told above the prompt.
+
+        False if it failed, or was left.
+        """
+        task = self._tasks.create_task(self._told(command, line))
+        if await self._terminal.watch(task, self._progress_of(line), self._toolbar):
+            return task.result()
+        self._terminal.notice(f"{harmless(line)} goes on in QEMU; its end will be told here")
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
+        return False
+
+    async def finish(self) -> None:
+        """See to their end the commands that were left: a snapshot job that nobody dismisses would stay in QEMU."""
+        while self._left and self._executor.link.is_connected:
+            running = self._executor.running
+            name = "a command" if running is None else harmless(running.command_line.strip())
+            self._terminal.notice(f"leaving when {name} is done")
+            await self._terminal.drain()
+            if not await self._terminal.watch(next(iter(self._left)), self._progress_of(name), self._toolbar):
+                self._terminal.notice(f"left; {name} goes on in QEMU")
+                break
+        for task in self._left:
+            task.cancel()
+
+    async def _told(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
+        try:
+            return await self._when_ready(command)
+        except LostError as exc:
+            if ends_vm(line):
+                return True
+            self._terminal.error(f"{exc}; what became of '{harmless(line)}' is not known")
+            return False
+
+    async def _when_ready(self, work: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            await self._ready()
+            return await work
+        finally:
+            work.close()
+
+    def _progress_of(self, line: str) -> Callable[[], Fragments]:
+        started_ns = time.monotonic_ns()
+
+        def progress() -> Fragments:
+            elapsed_ns = time.monotonic_ns() - started_ns
+            return self._progress(line, elapsed_ns) if elapsed_ns >= _PROGRESS_AFTER_NS else []
+
+        return progress
+
+    def _progress(self, line: str, elapsed_ns: int) -> Fragments:
+        fragments = [("class:progress", harmless(line)), ("", f"  {duration_text(elapsed_ns)}")]
+        running = self._executor.running
+        if running is not None and not line.startswith(running.command_line.strip()):
+            fragments.append(("", f"  behind {harmless(running.command_line.strip())}"))
+        if self._knowledge.run_state is not None:
+            fragments.append(("", f"  {self._knowledge.run_state}"))
+        stopped_ns = self._executor.stopped_ns
+        if stopped_ns:
+            fragments.append(("class:notice", f"  the VM stands still for {duration_text(stopped_ns)}"))
+        return [*fragments, ("", "  (Ctrl-C: do not wait)")]
