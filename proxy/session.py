@@ -80,9 +80,7 @@ class HMPRequest:
         """Say why QEMU gets it, where there is no `command`."""
         if self.command_line is None:
             return "the arguments are not those of human-monitor-command"
-        if not hmp.is_about_snapshots(self.command_line):
-            return "not a snapshot command"
-        return "not exactly one well-formed savevm, loadvm, delvm or info snapshots"
+        return hmp.why_not_parsed(self.command_line)
 
 
 Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Prompt"]
 
 
-# The rows that are kept free for the menu below the prompt; on a low terminal they would hide what was answered.
-_MOST_MENU_ROWS = 8
-
-
 class Prompt:
     """One person at one terminal. `run` goes on until the person leaves."""
 
@@ -73,7 +69,6 @@ class Prompt:
             history=history,
             auto_suggest=AutoSuggestFromHistory(),
             complete_while_typing=True,
-            reserve_space_for_menu=min(_MOST_MENU_ROWS, self._terminal.rows // 3),
             validate_while_typing=False,
             input_processors=[FaultMark()],
             key_bindings=keys(),
@@ -82,7 +77,7 @@ class Prompt:
         )
 
         def fit_menu(_: object) -> None:
-            session.reserve_space_for_menu = menu_rows(session.output.get_size().rows)
+            session.reserve_space_for_menu = menu_rows(self._terminal.rows)
 
         session.app.before_render += fit_menu
         return session

@@ -7,6 +7,7 @@ from repl.executor import Executor
 from repl.layout import Fragments
 from repl.lines import HMPLine
 from repl.plan_summary import plan_summary, replaces_snapshot
+from shim.blockgraph import BlockGraph
 from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM, command_name
 from shim.plan import PassThrough, Refusal
 from shim.rehearsal import Rehearsal
@@ -40,6 +41,8 @@ async def caution(executor: Executor, line: HMPLine, *, width: int) -> Caution |
     if isinstance(rehearsal.outcome, Refusal):
         return None  # nothing will be done, and the answer says why
     match command:
+        case DelVM(tag) if rehearsal.graph is not None and not _has(rehearsal.graph, tag):
+            return None
         case SaveVM(tag) if not replaces_snapshot(rehearsal) and not await _may_replace(executor, rehearsal, tag):
             return None
         case SaveVM():
@@ -59,4 +62,8 @@ async def _may_replace(executor: Executor, rehearsal: Rehearsal, tag: str | None
     if not isinstance(rehearsal.outcome, PassThrough) or tag is None:
         return False
     graph = rehearsal.graph or await executor.block_graph()
-    return graph is not None and any(node.count(tag) for node in graph.nodes.values())
+    return graph is not None and _has(graph, tag)
+
+
+def _has(graph: BlockGraph, tag: str) -> bool:
+    return any(node.count(tag) for node in graph.nodes.values())

@@ -16,10 +16,8 @@ from prompt_toolkit.layout.processors import Processor, Transformation, Transfor
 
 __all__ = ["FaultMark", "editing_mode_name", "history_in", "keys", "menu_rows"]
 
-# As many completions are in sight, where the terminal has rows for them (as prompt_toolkit's reserve_space_for_menu has it).
-_MENU_ROWS = 8
-# The line, what is wrong with it, and the toolbar.
-_OTHER_ROWS = 3
+# The rows that are kept free for the menu below the prompt.
+_MOST_MENU_ROWS = 8
 
 
 class FaultMark(Processor):
@@ -101,8 +99,8 @@ def _complete_when_found(buffer: Buffer, begun: CompletionState) -> None:
 
 
 def menu_rows(rows: int) -> int:
-    """Give how many rows of a terminal the completions may take; with too many, prompt_toolkit shows nothing at all."""
-    return max(0, min(_MENU_ROWS, rows - _OTHER_ROWS))
+    """Give how many rows to keep free for the menu: on a low terminal they would hide what was answered, or all."""
+    return min(_MOST_MENU_ROWS, rows // 3)
 
 
 def editing_mode_name() -> str:

@@ -3,13 +3,14 @@
 ProgramError (host.errors)
 └── LinkError         no connection, or not to a QMP server            3
     └── LostError     it was there, and has gone                       3
+        └── NotConnectedError   nothing was sent                       3
 """
 
 from enum import IntEnum
 
 from host.errors import ProgramError
 
-__all__ = ["ExitStatus", "LinkError", "LostError"]
+__all__ = ["ExitStatus", "LinkError", "LostError", "NotConnectedError"]
 
 
 class ExitStatus(IntEnum):
@@ -34,3 +35,9 @@ class LostError(LinkError):
     """The connection ended. What QEMU did of a command that was under way is not known."""
 
     template = "the connection to QEMU at {subject} is lost: {reason}"
+
+
+class NotConnectedError(LostError):
+    """There was no connection when something was to be sent; so nothing was."""
+
+    template = "there is no connection to QEMU at {subject}: {reason}"

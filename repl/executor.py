@@ -129,6 +129,7 @@ class Executor:
     async def hmp(self, command_line: str) -> HMPResult:
         """Carry out an HMP command, behind those that are under way. Raises LostError."""
         async with self._turn:
+            self.link.check()
             trace = self._trace(command_line)
             self.running = Running(command_line, trace)
             try:
@@ -139,6 +140,7 @@ class Executor:
     async def qmp(self, name: str, arguments: dict[str, JSON]) -> Reply:
         """Carry out a QMP command, behind those that are under way. Raises LostError."""
         async with self._turn:
+            self.link.check()
             self.running = Running(f"qmp {name}", self._trace(None))
             try:
                 (timed,) = await self.link.execute([Execute(name, arguments)])

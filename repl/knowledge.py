@@ -11,6 +11,7 @@ from repl.errors import LostError
 from repl.executor import Executor
 from repl.facts import Facts, parse_help, read_block_names, read_peripherals, read_schema, read_tags
 from shim.blockgraph import BlockGraph
+from shim.errors import UnreadableReply
 from shim.qmp import Execute, Reply, ReturnReply
 
 __all__ = ["Knowledge"]
@@ -21,7 +22,7 @@ _FRESH_S = 1.0
 class Knowledge:
     """Facts for completion, and the numbers of the toolbar.
 
-    on_change: called after each change. A connection that is lost leaves everything as it was.
+    on_change: called after each change. A connection that is lost, and an answer that cannot be read, leave all as it was.
     """
 
     def __init__(self, executor: Executor, *, on_change: Callable[[], None]) -> None:
@@ -45,7 +46,7 @@ class Knowledge:
         tasks.create_task(self._load())
 
     async def _load(self) -> None:
-        with contextlib.suppress(LostError):
+        with contextlib.suppress(LostError, UnreadableReply):
             await self._look()
             await self._load_commands()
             await self._load_schema()
@@ -65,7 +66,7 @@ class Knowledge:
             await asyncio.wait([self._refresh_task])
 
     async def _refresh(self) -> None:
-        with contextlib.suppress(LostError):
+        with contextlib.suppress(LostError, UnreadableReply):
             await self._look()
             while self._is_stale:
                 self._is_stale = False

@@ -18,7 +18,7 @@ from qemu.qmp.error import ProtocolError
 
 from host.addresses import TCPAddress, UnixAddress
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket
-from repl.errors import LinkError, LostError
+from repl.errors import LinkError, LostError, NotConnectedError
 from shim.hmp import first_refused
 from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 
@@ -110,7 +110,7 @@ class Link:
         """Write the commands in one go; give the replies that came, and the loss if these are not all."""
         client = self._client
         if client is None or not self.is_connected:
-            return [], LostError(str(self.address), "it has ended")
+            return [], self._not_connected()
         tasks = [asyncio.ensure_future(self._execute(client, command)) for command in commands]
         replies: list[TimedReply] = []
         try:
@@ -124,6 +124,14 @@ class Link:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return replies, None
+
+    def check(self) -> None:
+        """Raise NotConnectedError if nothing can be sent."""
+        if not self.is_connected:
+            raise self._not_connected()
+
+    def _not_connected(self) -> NotConnectedError:
+        return NotConnectedError(str(self.address), "it has ended")
 
     async def close(self) -> None:
         """End the connection; a second call does nothing."""

@@ -87,9 +87,7 @@ def _vm_state(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Frag
 # -- what becomes of snapshots --------------------------------------------------------------------------------------------
 
 
-def _effects(
-    command: HMPCommand | None, rehearsal: Rehearsal, moment: Callable[[Snapshot], str]
-) -> Iterator[Fragment]:
+def _effects(command: HMPCommand | None, rehearsal: Rehearsal, moment: Callable[[Snapshot], str]) -> Iterator[Fragment]:
     match command:
         case SaveVM() if replaces_snapshot(rehearsal):
             (tag, *_) = (save.arguments["tag"] for save in _sent(rehearsal, "snapshot-save"))

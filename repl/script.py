@@ -11,7 +11,7 @@ from typing import Any
 from host.audit_log import AuditLog
 from repl.caution import caution, ends_vm
 from repl.command_line import Invocation
-from repl.errors import ExitStatus, LostError
+from repl.errors import ExitStatus, LostError, NotConnectedError
 from repl.executor import Executor
 from repl.facts import Facts
 from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
@@ -44,6 +44,7 @@ class Script:
             complain=lambda exc: _complain(f"{exc}; the command went on"),
         )
         self._lost = asyncio.Event()
+        self._has_quit = False
         self._interrupted = asyncio.Event()
 
     async def run(self) -> ExitStatus:
@@ -81,7 +82,7 @@ class Script:
         async for line in _standard_input(self._lost, self._interrupted):
             if line.strip():
                 yield line
-        if self._lost.is_set():
+        if self._lost.is_set() and not self._has_quit:
             raise LostError(str(self._invocation.address), "QEMU closed it")
 
     async def _obey(self, line: str) -> bool:
@@ -106,12 +107,16 @@ class Script:
         if self._is_at_terminal and not await self._is_wanted(line):
             self._put(line.command_line, {"ok": False, "error": "not confirmed"}, "")
             return False
+        has_quit = ends_vm(line.command_line)
         try:
             result = await self._executor.hmp(line.command_line)
+        except NotConnectedError as exc:
+            raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.command_line.strip()}' was not sent") from exc
         except LostError as exc:
-            if ends_vm(line.command_line):
-                return True  # QEMU ended, as it was told to
+            if has_quit:
+                return self._note_end(line.command_line)
             raise LostError(exc.subject, f"{exc.reason}; what became of '{line.command_line.strip()}' is not known") from exc
+        self._has_quit = has_quit and not result.is_failure
         members = {
             "ok": not result.is_failure,
             "text": result.text,
@@ -124,10 +129,13 @@ class Script:
     async def _qmp(self, line: str, name: str, arguments: dict[str, JSON]) -> bool:
         try:
             reply = await self._executor.qmp(name, arguments)
+        except NotConnectedError as exc:
+            raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.strip()}' was not sent") from exc
         except LostError:
             if name == "quit":
-                return True
+                return self._note_end(line)
             raise
+        self._has_quit = name == "quit" and isinstance(reply, ReturnReply)
         match reply:
             case ReturnReply(value):
                 self._put(line, {"ok": True, "return": value}, json.dumps(value, indent=2) + "\n")
@@ -135,6 +143,12 @@ class Script:
             case ErrorReply(error_class, desc):
                 self._put(line, {"ok": False, "error": {"class": error_class, "desc": desc}}, f"{error_class}: {desc}\n")
                 return False
+
+    def _note_end(self, line: str) -> bool:
+        """QEMU ended, as it was told to, and before it could answer."""
+        self._has_quit = True
+        self._put(line, {"ok": True}, "")
+        return True
 
     async def _plan(self, line: str, command_line: str) -> bool:
         command = hmp.parse(command_line)
@@ -157,7 +171,11 @@ class Script:
             return True
         sys.stderr.write("".join(text for _, text in asked.explanation) + f"{asked.question} [y/N] ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        # A terminal gives a line at a time. A blocking read would keep Ctrl-C waiting for it.
+        answer = await _read_some(sys.stdin.fileno(), (self._lost,))
+        if self._lost.is_set():
+            raise LostError(str(self._invocation.address), "QEMU closed it")
+        return answer.decode(errors="replace").strip().lower() in ("y", "yes")
 
     # -- what comes by itself -----------------------------------------------------------------------------------------
 

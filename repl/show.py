@@ -63,9 +63,9 @@ def event_line(
 def duration_text(duration_ns: int) -> str:
     """Give a duration as a person says it: milliseconds, seconds with a tenth, or minutes and seconds."""
     seconds = duration_ns / _NS_PER_S
-    if seconds < 1:
-        return f"{round(seconds * 1000)} ms"
-    if seconds < 60:
+    if round(seconds, 3) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
 

@@ -21,7 +21,6 @@ STYLE = Style.from_dict(
         "table.header": "bold",
         "tag": "bold",
         "dim": "",
-        "taken": "ansigreen",
         "event": "ansicyan",
         "event.time": "",
         "json.key": "ansicyan",

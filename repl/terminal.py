@@ -3,13 +3,14 @@
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prompt_toolkit.application import Application, get_app_session
 from prompt_toolkit.application.run_in_terminal import run_in_terminal
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.input import Input
 from prompt_toolkit.input.typeahead import get_typeahead, store_typeahead
 from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
 from prompt_toolkit.keys import Keys
@@ -88,12 +89,13 @@ class Terminal:
             bindings.add(key)(lambda event: decide(event, "no"))
         app = self._application(lambda: asked, bindings)
         # What was typed before the question was seen is no answer to it.
-        typed_before = get_typeahead(app.input)
+        with app.input.raw_mode():
+            typed_before = [*get_typeahead(app.input), *app.input.read_keys()]
         if is_dumb_terminal():
             _print(asked)
         await app.run_async()
         _print([*([] if is_dumb_terminal() else asked), ("", f"{answer}\n")])
-        store_typeahead(app.input, typed_before)
+        _put_back(app.input, typed_before)
         return answer == "yes"
 
     async def watch(self, task: asyncio.Task[Any], progress: Callable[[], Fragments], toolbar: Callable[[], Fragments]) -> bool:
@@ -126,7 +128,7 @@ class Terminal:
                 await app.run_async(pre_run=lambda: end(task) if task.done() else None)
         finally:
             task.remove_done_callback(end)
-            store_typeahead(app.input, typed)
+            _put_back(app.input, typed)
         return task.done()
 
     def _application(
@@ -160,6 +162,11 @@ class Terminal:
                 batch.insert(0, ("class:error", f"({self._dropped} older lines were dropped)\n"))
                 self._dropped = 0
             await run_in_terminal(functools.partial(_print, batch))
+
+
+def _put_back(keyboard: Input, typed: Sequence[KeyPress]) -> None:
+    """Have the next line begin with these keys, before those that came behind them."""
+    store_typeahead(keyboard, [*typed, *get_typeahead(keyboard)])
 
 
 def _print(fragments: Fragments) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import Fragments, harmless
+from repl.layout import Fragments, cut, printable
 from shim.hmp import HMPCommand, LoadVM, SaveVM
 from shim.policy import Mode, Policy
 
@@ -58,7 +58,7 @@ def toolbar(status: VMStatus, *, mode: str, width: int) -> Fragments:
     count = status.snapshot_count
     state = (status.run_state or "…") if status.is_connected else "not connected"
     pieces = [
-        ("class:toolbar.name", harmless(status.name) or "…"),
+        ("class:toolbar.name", cut(printable(status.name), max(1, width - 1)) or "…"),
         (_state_style(state), state),
         ("", "… snapshots" if count is None else f"{count} snapshot{'s' * (count != 1)}"),
         ("", f"QEMU {status.version}"),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from repl.caution import ends_vm
-from repl.errors import LostError
+from repl.errors import LostError, NotConnectedError
 from repl.executor import Executor
 from repl.knowledge import Knowledge
 from repl.layout import Fragments, harmless
@@ -94,6 +94,9 @@ class Watch:
     async def _told(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
         try:
             return await self._when_ready(command)
+        except NotConnectedError as exc:
+            self._terminal.error(f"{exc}; 'reconnect' connects again")
+            return False
         except LostError as exc:
             if ends_vm(line):
                 return True

@@ -22,6 +22,7 @@ __all__ = [
     "info_topic",
     "is_about_snapshots",
     "parse",
+    "why_not_parsed",
 ]
 
 
@@ -119,6 +120,13 @@ def info_topic(command_line: str) -> str:
 def is_about_snapshots(command_line: str) -> bool:
     """Tell whether the line begins as one of the commands that `parse` knows, well-formed or not."""
     return command_name(command_line) in _TAGGED or info_topic(command_line) == "snapshots"
+
+
+def why_not_parsed(command_line: str) -> str:
+    """Say why `parse` gives None, for the audit."""
+    if not is_about_snapshots(command_line):
+        return "not a snapshot command"
+    return "not exactly one well-formed savevm, loadvm, delvm or info snapshots"
 
 
 _TAGGED: dict[str, type[SaveVM] | type[LoadVM] | type[DelVM]] = {"savevm": SaveVM, "loadvm": LoadVM, "delvm": DelVM}

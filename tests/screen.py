@@ -10,20 +10,36 @@ from dataclasses import dataclass
 from typing import Any, Final, TextIO, cast
 
 import pyte
-from prompt_toolkit.application import create_app_session
+from prompt_toolkit.application import create_app_session, get_app
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from host.audit_log import AuditLog
 from repl.app import Prompt
 from repl.command_line import Invocation
+from repl.console import Console
 from shim.client import Client
 from tests.raw_client import DEADLINE_S
 
-__all__ = ["CTRL_C", "CTRL_D", "CTRL_R", "ENTER", "ESCAPE", "F4", "RIGHT", "TAB", "Person", "Screen", "at_prompt"]
+__all__ = [
+    "CTRL_C",
+    "CTRL_D",
+    "CTRL_R",
+    "ENTER",
+    "ESCAPE",
+    "F4",
+    "RIGHT",
+    "TAB",
+    "UP",
+    "Person",
+    "Screen",
+    "at_prompt",
+    "pasted",
+]
 
-TAB, ENTER, ESCAPE, RIGHT = "\t", "\r", "\x1b", "\x1b[C"
+TAB, ENTER, ESCAPE, RIGHT, UP = "\t", "\r", "\x1b", "\x1b[C", "\x1b[A"
 CTRL_C, CTRL_D, CTRL_R, F4 = "\x03", "\x04", "\x12", "\x1bOS"
 
 _LOOK_S: Final = 0.005
@@ -38,6 +54,7 @@ class Screen:
         self.size = Size(rows=rows, columns=columns)
         self._screen: Any = pyte.HistoryScreen(columns, rows, history=10_000, ratio=0.5)
         self._stream: Any = pyte.Stream(self._screen)
+        self._above: list[str] = []
         # All that was ever written, for what a later redraw has taken away.
         self.written = ""
 
@@ -59,6 +76,10 @@ class Screen:
     def fileno(self) -> int:
         return -1
 
+    def resize(self, columns: int, rows: int) -> None:
+        self.size = Size(rows=rows, columns=columns)
+        self._screen.resize(rows, columns)
+
     @property
     def lines(self) -> list[str]:
         """The lines in sight, without blanks at their ends."""
@@ -67,8 +88,30 @@ class Screen:
     @property
     def text(self) -> str:
         """All lines, those that scrolled away too."""
-        above = ["".join(row[column].data for column in range(self.size.columns)).rstrip() for row in self._screen.history.top]
-        return "\n".join([*above, *self.lines]).rstrip()
+        above = self._screen.history.top
+        for number in range(len(self._above), len(above)):
+            row = above[number]
+            self._above.append("".join(row[column].data for column in range(self.size.columns)).rstrip())
+        return "\n".join([*self._above, *self.lines]).rstrip()
+
+    @property
+    def last_line(self) -> str:
+        """The lowest line with anything in it."""
+        return next((line for line in reversed(self.lines) if line), "")
+
+    def last_of(self, beginning: str) -> str:
+        """The lowest line that begins so."""
+        return next((line for line in reversed(self.lines) if line.startswith(beginning)), "")
+
+    @property
+    def has_been_coloured(self) -> bool:
+        """Tell whether a foreground or background colour was ever asked for (ECMA-48, SGR)."""
+        asked = [code for codes in re.findall(r"\x1b\[([\d;]*)m", self.written) for code in codes.split(";") if code]
+        return any((30 <= int(code) <= 48 and code != "39") or 90 <= int(code) <= 107 for code in asked)
+
+    def styled(self, is_so: Callable[[Any], bool]) -> str:
+        """Give the characters in sight whose look (pyte's Char) is so."""
+        return "".join(text for text, look in self.styles if is_so(look))
 
     @property
     def styles(self) -> Iterator[tuple[str, Any]]:
@@ -95,9 +138,25 @@ class Person:
     def type(self, text: str) -> None:
         self._keys.send_text(text)
 
-    async def enter(self, line: str) -> None:
-        """Type a line and see it accepted: the prompt is below it."""
+    async def runs(self, line: str) -> str:
+        """Type a line, see it done, and give what came of it: all that is between the line and the next prompt."""
+        shown = f"hmp> {line}".rstrip()
+        before = self.screen.text.count(shown)
         self.type(line + ENTER)
+        await self.until(lambda: self.screen.text.count(shown) > before and self.is_at_prompt, f"the end of {line!r}")
+        return self.screen.text.rpartition("\nhmp>")[0].rpartition(shown)[2].strip("\n")
+
+    async def sees_line(self, line: str) -> None:
+        """Wait until this is what the prompt holds, up to the cursor."""
+        await self.until(lambda: self.typed == line, f"the line {line!r}")
+
+    async def sees_toolbar(self, text: str) -> None:
+        """Wait until the lowest line has this."""
+        await self.until(lambda: text in self.screen.last_line, f"{text!r} in the toolbar")
+
+    async def knows_all(self) -> None:
+        """Wait until the prompt has heard from QEMU all that it completes from."""
+        await self.until(lambda: self.console is not None and bool(self.console.knowledge.facts.events), "QEMU's words known")
 
     async def sees(self, text: str, *, times: int = 1) -> str:
         """Wait until a text stands on the screen, and give all of it."""
@@ -113,7 +172,7 @@ class Person:
 
     async def sees_prompt(self) -> None:
         """Wait until the cursor is behind an empty prompt."""
-        await self.until(lambda: self._current_line == "hmp>", "an empty prompt")
+        await self.until(lambda: self.is_at_prompt, "an empty prompt")
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + DEADLINE_S
@@ -126,6 +185,11 @@ class Person:
             assert time.monotonic() < deadline, f"not seen: {what}\n{self.screen.text}"
             await asyncio.sleep(_LOOK_S)
 
+    async def gives_up(self) -> None:
+        """Press Ctrl-C and see an empty prompt."""
+        self.type(CTRL_C)
+        await self.sees_prompt()
+
     async def leaves(self) -> None:
         """Press Ctrl-D at the empty prompt, and see the program end."""
         self.type(CTRL_D)
@@ -136,9 +200,36 @@ class Person:
             await self._running
 
     @property
-    def _current_line(self) -> str:
+    def console(self) -> Console | None:
+        """What is behind the prompt, as soon as it is there."""
+        return self.prompt._console
+
+    @property
+    def typed(self) -> str | None:
+        """What stands between the prompt and the cursor; None where there is no prompt."""
         row, column = self.screen.cursor
-        return self.screen.lines[row] if column == len("hmp> ") else ""
+        line = self.screen.lines[row].ljust(column)[:column]
+        return line.removeprefix("hmp> ") if line.startswith("hmp> ") else None
+
+    @property
+    def is_at_prompt(self) -> bool:
+        row, _ = self.screen.cursor
+        return self.typed == "" and self.screen.lines[row] == "hmp>"
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether the program still runs."""
+        return not self._running.done()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Make the terminal another size, and tell the program."""
+        self.screen.resize(columns, rows)
+        get_app()._on_resize()
+
+
+def pasted(text: str) -> str:
+    """Give the keys by which a terminal announces a paste."""
+    return f"\x1b[200~{text}\x1b[201~"
 
 
 @asynccontextmanager
@@ -147,7 +238,8 @@ async def at_prompt(
 ) -> AsyncIterator[Person]:
     """Put somebody at a prompt that shows itself; it is gone when the context ends."""
     screen = Screen(columns, rows)
-    output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
+    depth = ColorDepth.from_env()
+    output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color", default_color_depth=depth)
     with create_pipe_input() as keys, create_app_session(input=keys, output=output):
         screen.answer_with(keys.send_text)
         prompt = Prompt(invocation, Client(pid=1, uid=2, exe="/usr/bin/hmp-repl"), audit_log)

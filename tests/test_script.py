@@ -1,0 +1,104 @@
+"""A script's run on a modelled QEMU: its exit status, also where the connection ends, and what is printed where.
+
+tests/integration/test_scripts.py runs the program itself, on a real QEMU.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+
+from host.addresses import UnixAddress
+from repl.command_line import Invocation
+from repl.errors import ExitStatus, LinkError
+from repl.script import Script
+from shim.client import Client
+from shim.policy import Policy
+from tests.fake_qemu import Drop, FakeQEMU, Faults, When, two_disks
+from tests.raw_client import DEADLINE_S
+
+ASKER: Final = Client(pid=11, uid=22)
+UNKNOWN: Final = b"unknown command: 'info status'\n"
+
+
+def run(fake: FakeQEMU, commands: Sequence[str], **options: Any) -> ExitStatus:
+    """Run commands on the fake."""
+
+    async def scene() -> ExitStatus:
+        async with fake as qemu, asyncio.timeout(DEADLINE_S):
+            invocation = Invocation(UnixAddress(qemu.path), Policy(), commands=tuple(commands), **options)
+            return await Script(invocation, ASKER, None).run()
+
+    return asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("commands", "status", "out"),
+    [
+        ([], 0, b""),
+        (["savevm t", "loadvm t", "delvm t"], 0, b""),
+        (["loadvm t", "savevm t"], 1, b"Error: Snapshot 't' does not exist in one or more devices\n"),
+        (["info status", "savevm t"], 1, UNKNOWN),
+        (["exit", "info status"], 0, b""),
+        ([""], 0, b""),
+        (["qmp query-jobs"], 0, b"[]\n"),
+        (["qmp nosuch"], 1, b"CommandNotFound: The command nosuch has not been found\n"),
+        (["qmp stop", "qmp query-status"], 0, None),
+    ],
+)
+def test_status_and_output(
+    capsysbinary: pytest.CaptureFixture[bytes], commands: list[str], status: int, out: bytes | None
+) -> None:
+    assert run(FakeQEMU(two_disks()), commands) == status
+    told = capsysbinary.readouterr()
+    assert told.err == b""
+    assert out is None or told.out == out
+
+
+@pytest.mark.parametrize(("is_raw", "end"), [(True, b"\r\n"), (False, b"\n")])
+def test_raw_keeps_hmps_line_ends(capsysbinary: pytest.CaptureFixture[bytes], is_raw: bool, end: bytes) -> None:
+    run(FakeQEMU(two_disks()), ["info snapshots"], is_raw=is_raw)
+    assert capsysbinary.readouterr().out == b"There is no snapshot available." + end
+
+
+def test_failure_in_the_middle_is_remembered(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert run(FakeQEMU(two_disks()), ["loadvm t", "savevm t"], keeps_going=True, as_json=True) == ExitStatus.COMMAND_FAILED
+    assert [json.loads(line)["ok"] for line in capsysbinary.readouterr().out.splitlines()] == [False, True]
+
+
+def test_there_must_be_a_connection_at_the_start() -> None:
+    with pytest.raises(LinkError):
+        run(FakeQEMU(pretty=True), ["savevm t"])
+
+
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize(
+    "command", ["query-commands", "query-name", "query-block", "snapshot-save", "query-jobs", "job-dismiss"]
+)
+def test_loss_is_told_with_what_is_not_known(capsysbinary: pytest.CaptureFixture[bytes], command: str, when: When) -> None:
+    drops = [Drop(command, when, dies=True)]
+    assert run(FakeQEMU(two_disks(), faults=Faults(drops=drops)), ["savevm t", "info status"]) == ExitStatus.NO_CONNECTION
+    told = capsysbinary.readouterr()
+    assert told.out == b""
+    assert told.err.count(b"\n") == 1
+    if when is When.REPLIED and command in ("query-name", "job-dismiss"):
+        unsent = b"savevm t" if command == "query-name" else b"info status"
+        assert told.err.startswith(b"hmp-repl: there is no connection to QEMU at unix:/")
+        assert told.err.endswith(b"; '" + unsent + b"' was not sent\n")
+        return
+    assert told.err.startswith(b"hmp-repl: the connection to QEMU at unix:/")
+    if not command.startswith(("query-n", "query-commands")):
+        assert told.err.endswith(b"; what became of 'savevm t' is not known\n")
+
+
+@pytest.mark.parametrize("line", ["quit", "qmp quit"])
+@pytest.mark.parametrize("when", [When.DONE, When.REPLIED])
+def test_loss_that_was_asked_for_is_none(capsysbinary: pytest.CaptureFixture[bytes], line: str, when: When) -> None:
+    name = "quit" if line.startswith("qmp") else "human-monitor-command"
+    drops = [Drop(name, when, dies=True)]
+    # The model has no HMP command of this name; what counts is that the connection ends.
+    expected = 1 if (line, when) == ("quit", When.REPLIED) else 0
+    assert run(FakeQEMU(faults=Faults(drops=drops)), [line]) == expected
+    assert capsysbinary.readouterr().err == b""
