@@ -175,8 +175,7 @@ def _show_audit(screen: Screen, audit: Path) -> None:
 
 
 def _explain_use(screen: Screen) -> None:
-    script = Path(sys.executable).with_name("hmp-proxy")
-    program = str(script) if script.exists() else f"cd {ROOT} && {sys.executable} -m proxy"
+    program = _program("hmp-proxy", "proxy")
     screen.step("For a VM of your own (all processes and files of this demo are gone)")
     screen.say("Give QEMU a QMP socket, put the proxy in front of it, and point the legacy tools at the proxy's socket:")
     screen.shell("qemu-system-x86_64 ... -qmp unix:/run/vm1/qmp.sock,server=on,wait=off")
@@ -184,3 +183,11 @@ def _explain_use(screen: Screen) -> None:
         f"{program} --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /run/vm1/audit.jsonl"
     )
     screen.say("The tools connect to /run/vm1/legacy.sock. QEMU serves one client a socket, so nobody else uses qmp.sock.")
+    screen.say("There is a prompt for yourself, too ('./run prompt' has a VM to try it on):")
+    screen.shell(f"{_program('hmp-repl', 'repl')} /run/vm1/legacy.sock")
+
+
+def _program(name: str, module: str) -> str:
+    """Spell how to start a program of ours here: installed, or from the checkout."""
+    script = Path(sys.executable).with_name(name)
+    return str(script) if script.exists() else f"cd {ROOT} && {sys.executable} -m {module}"
