@@ -6,9 +6,13 @@ The prompt is there before the console is: its modules are loaded, and the VM is
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 
@@ -50,11 +54,12 @@ class Prompt:
         """Connect and read lines until the person leaves. Raises LinkError if there is no connection at the start."""
         await self._link.connect()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                session = self._session()
-                furnishing = tasks.create_task(self._furnish(session, tasks))
-                await self._read_lines(session, furnishing)
-                await (await furnishing).finish()
+            with _ctrl_c_is_a_key():
+                async with asyncio.TaskGroup() as tasks:
+                    session = self._session()
+                    furnishing = tasks.create_task(self._furnish(session, tasks))
+                    await self._read_lines(session, furnishing)
+                    await (await furnishing).finish()
         finally:
             await self._link.close()
             await self._terminal.drain()
@@ -105,7 +110,7 @@ class Prompt:
             # Its turn comes when the prompt has been drawn and waits for keys.
             asyncio.get_running_loop().call_soon(self._is_shown.set)
             try:
-                text = await session.prompt_async()
+                text = await session.prompt_async(handle_sigint=False)
             except KeyboardInterrupt:
                 continue  # the line is given up, as in a shell
             except EOFError:
@@ -124,3 +129,17 @@ class Prompt:
             self._early.append(error)
         else:
             self._console.take_loss(error)
+
+
+@contextlib.contextmanager
+def _ctrl_c_is_a_key() -> Iterator[None]:
+    """Take SIGINT for the key: between two lines the terminal makes a signal of Ctrl-C, which would end the program.
+
+    prompt_toolkit does so only while something can be typed.
+    """
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, lambda: get_app().key_processor.send_sigint())
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

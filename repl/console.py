@@ -138,7 +138,7 @@ class Console:
                     self._terminal.show(await self._watch.look(help_text(self._executor, topic), line))
                     return True
                 case ReconnectLine():
-                    return await self._reconnect_once()
+                    return await self._watch.look(self._reconnect_once(), line)
                 case _:
                     assert_never(asked)
         except LostError as exc:

@@ -93,7 +93,7 @@ class Terminal:
             typed_before = [*get_typeahead(app.input), *app.input.read_keys()]
         if is_dumb_terminal():
             _print(asked)
-        await app.run_async()
+        await app.run_async(handle_sigint=False)
         _print([*([] if is_dumb_terminal() else asked), ("", f"{answer}\n")])
         _put_back(app.input, typed_before)
         return answer == "yes"
@@ -125,7 +125,7 @@ class Terminal:
         task.add_done_callback(end)
         try:
             if not task.done():
-                await app.run_async(pre_run=lambda: end(task) if task.done() else None)
+                await app.run_async(pre_run=lambda: end(task) if task.done() else None, handle_sigint=False)
         finally:
             task.remove_done_callback(end)
             _put_back(app.input, typed)
