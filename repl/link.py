@@ -228,7 +228,7 @@ async def _disconnect(client: QMPClient) -> str:
     """End a client, and give why it ended by itself."""
     try:
         await client.disconnect()
-    except EOFError:
+    except (EOFError, ConnectionResetError, BrokenPipeError):  # by how much was under way then
         return "QEMU closed it"
     except Exception as exc:  # whatever the library's tasks ended with comes out here
         return _reason(exc)

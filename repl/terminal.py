@@ -159,7 +159,7 @@ class Terminal:
             batch: Fragments = [part for fragments in self._waiting for part in fragments]
             self._waiting.clear()
             if self._dropped:
-                batch.insert(0, ("class:error", f"({self._dropped} older lines were dropped)\n"))
+                batch.insert(0, ("class:error", f"(older lines were dropped: {self._dropped})\n"))
                 self._dropped = 0
             await run_in_terminal(functools.partial(_print, batch))
 

@@ -81,11 +81,12 @@ class Watch:
     async def finish(self) -> None:
         """See to their end the commands that were left: a snapshot job that nobody dismisses would stay in QEMU."""
         while self._left and self._executor.link.is_connected:
+            left = next(iter(self._left))  # it may be gone from there before its turn to be watched
             running = self._executor.running
             name = "a command" if running is None else harmless(running.command_line.strip())
             self._terminal.notice(f"leaving when {name} is done")
             await self._terminal.drain()
-            if not await self._terminal.watch(next(iter(self._left)), self._progress_of(name), self._toolbar):
+            if not await self._terminal.watch(left, self._progress_of(name), self._toolbar):
                 self._terminal.notice(f"left; {name} goes on in QEMU")
                 break
         for task in self._left:

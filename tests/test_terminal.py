@@ -93,7 +93,7 @@ def test_storm_is_bounded_and_counted() -> None:
             desk.terminal.show([("", f"event {number}")])
 
     lines = played(scene).splitlines()
-    assert lines[0] == "(4000 older lines were dropped)"
+    assert lines[0] == "(older lines were dropped: 4000)"
     assert lines[1:] == [f"event {number}" for number in range(4000, 5000)]
 
 
@@ -105,7 +105,7 @@ def test_what_is_shown_after_a_storm_is_not_counted_to_it() -> None:
         desk.terminal.notice("later")
 
     lines = played(scene).splitlines()
-    assert lines[0] == "(1 older lines were dropped)"
+    assert lines[0] == "(older lines were dropped: 1)"
     assert lines[-2:] == ["event 1000", "later"]
 
 

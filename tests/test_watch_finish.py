@@ -9,6 +9,7 @@ import pytest
 
 from repl.knowledge import Knowledge
 from repl.layout import Fragments
+from repl.terminal import Terminal
 from repl.watch import Watch
 from tests.executing import Bench, executing
 from tests.fake_qemu import FakeQEMU, two_disks
@@ -45,9 +46,6 @@ class Post:
 def played(scene: Callable[[Post], Awaitable[None]]) -> str:
     """Play a scene, and give what is on the screen at its end."""
 
-    async def ready() -> None:
-        pass
-
     async def run() -> str:
         async with FakeQEMU(two_disks()) as qemu, executing(qemu.path) as bench, at_desk() as desk:
             knowledge = Knowledge(bench.executor, on_change=lambda: None)
@@ -59,6 +57,10 @@ def played(scene: Callable[[Post], Awaitable[None]]) -> str:
             return desk.screen.text
 
     return asyncio.run(run())
+
+
+async def ready() -> None:
+    """Nothing is waited for."""
 
 
 def toolbar() -> Fragments:
@@ -124,6 +126,36 @@ def test_finish_does_not_wait_for_what_is_left_again() -> None:
         await finishing
         await post.desk.sees("left; savevm t goes on in QEMU")
         post.qemu.release()
+
+    played(scene)
+
+
+def test_command_that_ends_while_leaving_is_told_is_no_fault() -> None:
+    class SlowTerminal(Terminal):
+        """What it shows is there only when the command has ended."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.end = asyncio.Event()
+
+        async def drain(self) -> None:
+            self.end.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await super().drain()
+
+        async def work(self) -> bool:
+            return await self.end.wait()
+
+    async def scene(post: Post) -> None:
+        terminal = SlowTerminal()
+        async with asyncio.TaskGroup() as tasks:
+            watch = Watch(terminal, post.bench.executor, post.knowledge, tasks, ready=ready, toolbar=toolbar)
+            running = asyncio.create_task(watch.run(terminal.work(), "savevm t"))
+            await post.desk.sees("savevm t  ")
+            post.desk.keyboard.send_text(CTRL_C)
+            assert await running is False
+            await watch.finish()
 
     played(scene)
 

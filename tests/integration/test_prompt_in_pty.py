@@ -72,11 +72,11 @@ class Seat:
     def type(self, text: str) -> None:
         os.write(self._ours, text.encode())
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
+    def until(self, condition: Callable[[], bool], what: str, *, look_s: float = LOOK_S) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline, f"not seen: {what}\n{self.screen.text}"
-            self.look()
+            self.look(look_s)
 
     def look(self, wait_s: float = LOOK_S) -> None:
         """Show what is written meanwhile."""
@@ -194,18 +194,23 @@ def test_signal_ends_it_and_leaves_the_terminal_as_it_was(vm: Machine, number: s
 def test_ctrl_c_between_two_lines_is_no_end_of_the_program(vm: Machine) -> None:
     """There the terminal makes a signal of it."""
     with Seat(vm.vm.qmp_path, "--history", "") as seat:
-        seat.sees(r"running")
+        seat.sees("hmp>")
+        seat.until(lambda: seat.terminal_modes != seat.modes, "the line editor's mode")
+        seat.type("info name" + ENTER)
+        # The line was taken, and there is nothing yet that waits for keys.
+        seat.until(lambda: seat.terminal_modes == seat.modes, "the time between two lines", look_s=0)
         for _ in range(20):
-            seat.type("info name" + ENTER)
-            for _ in range(20):
-                seat.process.send_signal(signal.SIGINT)
-                seat.look(0.001)
-        assert seat.process.poll() is None, seat.screen.text
+            seat.process.send_signal(signal.SIGINT)
+            seat.look(0.001)
+        # Whatever they came in time for, there is a prompt again.
+        seat.sees(r"\n(vm1|not done|info name goes on.*)\n")
+        seat.sees(r"\nhmp>")
         seat.type("info version" + ENTER)
         seat.sees(r"\n\d+\.\d+\.\d+")
         seat.sees_line("")
         seat.type(CTRL_D)
         assert seat.ends() == ExitStatus.OK
+        assert seat.terminal_modes == seat.modes
 
 
 def test_terminal_that_changes_its_size(vm: Machine) -> None:

@@ -185,7 +185,7 @@ def test_lost_connection_is_told_at_once_and_the_line_is_kept(vm: Machine) -> No
         person.type("info sta")
         await person.sees_line("info sta")
         vm.vm.kill()
-        await person.sees_match(r"is lost: (QEMU closed it|Connection reset by peer); 'reconnect' connects again")
+        await person.sees_match(r"is lost: (QEMU closed it|Connection reset by peer|Broken pipe); 'reconnect' connects again")
         await person.sees_line("info sta")
         await person.sees_toolbar("not connected")
         person.type("tus" + ENTER)
