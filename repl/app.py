@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app
+from prompt_toolkit.application import get_app, get_app_session
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 
@@ -54,7 +54,7 @@ class Prompt:
         """Connect and read lines until the person leaves. Raises LinkError if there is no connection at the start."""
         await self._link.connect()
         try:
-            with _ctrl_c_is_a_key():
+            with _keys_are_ours():
                 async with asyncio.TaskGroup() as tasks:
                     session = self._session()
                     furnishing = tasks.create_task(self._furnish(session, tasks))
@@ -132,14 +132,16 @@ class Prompt:
 
 
 @contextlib.contextmanager
-def _ctrl_c_is_a_key() -> Iterator[None]:
-    """Take SIGINT for the key: between two lines the terminal makes a signal of Ctrl-C, which would end the program.
+def _keys_are_ours() -> Iterator[None]:
+    """Keep the terminal from echoing what is typed between two lines, and from ending the program at Ctrl-C there.
 
-    prompt_toolkit does so only while something can be typed.
+    prompt_toolkit does so only while something can be typed. Even so, while something is printed Ctrl-C is a signal for a
+    moment; it is taken for the key.
     """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: get_app().key_processor.send_sigint())
     try:
-        yield
+        with get_app_session().input.raw_mode():
+            yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)

@@ -197,14 +197,13 @@ def test_ctrl_c_between_two_lines_is_no_end_of_the_program(vm: Machine) -> None:
         seat.sees("hmp>")
         seat.until(lambda: seat.terminal_modes != seat.modes, "the line editor's mode")
         seat.type("info name" + ENTER)
-        # The line was taken, and there is nothing yet that waits for keys.
-        seat.until(lambda: seat.terminal_modes == seat.modes, "the time between two lines", look_s=0)
+        # That time is too short to be seen, so they come all the while that the line is taken and obeyed.
         for _ in range(20):
             seat.process.send_signal(signal.SIGINT)
             seat.look(0.001)
         # Whatever they came in time for, there is a prompt again.
-        seat.sees(r"\n(vm1|not done|info name goes on.*)\n")
-        seat.sees(r"\nhmp>")
+        seat.sees_line("")
+        assert seat.process.poll() is None
         seat.type("info version" + ENTER)
         seat.sees(r"\n\d+\.\d+\.\d+")
         seat.sees_line("")
