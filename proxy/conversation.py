@@ -82,6 +82,8 @@ class Conversation:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 await asyncio.get_running_loop().sock_sendall(self._sock, request)
                 return [await self._reply(own_id) for own_id in own_ids]
+        except ConnectionError as exc:
+            raise HungUpError(self._address, "its commands are not answered") from exc
         except (TimeoutError, OSError) as exc:
             raise NotQMPError(self._address, "its commands are not answered") from exc
 
@@ -127,6 +129,8 @@ class Conversation:
     async def _read_more(self) -> None:
         try:
             data = await asyncio.get_running_loop().sock_recv(self._sock, _READ_BYTES)
+        except ConnectionError as exc:  # a close is told so where something was on its way to the one that closed
+            raise HungUpError(self._address, exc.strerror or str(exc)) from exc
         except OSError as exc:
             raise NotQMPError(self._address, exc.strerror or str(exc)) from exc
         if not data:

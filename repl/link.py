@@ -189,7 +189,7 @@ class Link:
             reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
             raise LinkError(str(self.address), reason) from exc
         except ConnectError as exc:
-            if isinstance(exc.exc, EOFError):
+            if isinstance(exc.exc, EOFError | ConnectionError):
                 raise _HungUpError(str(self.address), _reason(exc)) from exc
             raise
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import pytest
 
 from proxy.conversation import Conversation
-from proxy.errors import NotQMPError
+from proxy.errors import HungUpError, NotQMPError
 from proxy.monitor import Monitor
 from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 from tests.fake_qemu import Drop, FakeQEMU, Faults, When, two_disks
@@ -171,6 +171,23 @@ def test_socket_is_handed_over_with_what_was_not_read() -> None:
         theirs.recv(4096)
         connected.sock.send(b"x")
         assert theirs.recv(4096) == b"x"
+
+
+def test_close_of_a_peer_that_has_read_nothing_is_a_hang_up() -> None:
+    """The kernel tells it by a reset then (QEMU 7.2 in preconfig, under load): the next attempt may be let in."""
+    with conversation(GREETING) as (talk, theirs):
+
+        async def main() -> None:
+            negotiating = asyncio.create_task(talk.negotiate(None, "unix:/q"))
+            asked = asyncio.Event()
+            asyncio.get_running_loop().add_reader(theirs, asked.set)
+            await asked.wait()
+            asyncio.get_running_loop().remove_reader(theirs)
+            theirs.close()
+            with pytest.raises(HungUpError, match="Connection reset by peer"):
+                await negotiating
+
+        asyncio.run(main())
 
 
 def test_closing_twice_does_nothing() -> None:
