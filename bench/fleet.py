@@ -13,6 +13,7 @@ from typing import Final
 
 from bench.errors import BenchError
 from bench.interrupt import Interrupts
+from demo.vm import is_listening
 from tests.integration.qemu_vm import QEMUVM
 
 __all__ = ["ROOT", "Fleet"]
@@ -96,7 +97,7 @@ class Fleet:
         Raises BenchError if the process ends instead, or takes too long.
         """
         deadline = time.monotonic() + _START_DEADLINE_S
-        while not _is_listening(path):
+        while not is_listening(Path(path)):
             if child.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"nobody listens at {path}{self._last_words(child)}")
             time.sleep(_RETRY_S)
@@ -120,9 +121,3 @@ class Fleet:
     def _last_words(self, child: subprocess.Popen[str]) -> str:
         said = os.pread(self._children[child], _STDERR_BYTES, 0).decode(errors="replace").splitlines()
         return f": {said[-1]}" if said else ""
-
-
-def _is_listening(path: str) -> bool:
-    """Look it up in the kernel's table of unix sockets: Flags has __SO_ACCEPTCON (linux/net.h), and Path comes last."""
-    with open("/proc/net/unix") as table:
-        return any(line.endswith(f" {path}\n") and int(line.split()[3], 16) & 0x10000 for line in table)

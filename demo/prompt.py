@@ -6,11 +6,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from demo.errors import DemoError
-from demo.vm import ROOT, VM, running, temporary_folder
+from demo.vm import ROOT, VM, is_listening, running, temporary_folder
 
 __all__ = ["main", "playground"]
 
@@ -48,18 +47,12 @@ def playground() -> Iterator[VM]:
         vm.make_images()
         with running("QEMU", vm.command(), vm.log) as qemu:
             deadline = time.monotonic() + _START_DEADLINE_S
-            while not _is_listening(vm.qmp_path):
+            while not is_listening(vm.qmp_path):
                 qemu.check_alive()
                 if time.monotonic() > deadline:
                     raise DemoError("QEMU does not open its monitor")
                 time.sleep(_RETRY_S)
             yield vm
-
-
-def _is_listening(path: Path) -> bool:
-    """Look it up in the kernel's table of unix sockets: the flag is __SO_ACCEPTCON (linux/net.h), and the path comes last."""
-    with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
-        return any(line.endswith(f" {path}\n") and int(line.split()[3], 16) & 0x10000 for line in table)
 
 
 if __name__ == "__main__":

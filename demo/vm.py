@@ -13,7 +13,7 @@ from typing import Final
 
 from demo.errors import DemoError
 
-__all__ = ["ROOT", "VM", "Program", "proxy_command", "running", "shown", "temporary_folder"]
+__all__ = ["ROOT", "VM", "Program", "is_listening", "proxy_command", "running", "shown", "temporary_folder"]
 
 ROOT: Final = Path(__file__).parents[1]
 _END_DEADLINE_S: Final = 10.0
@@ -112,6 +112,15 @@ class VM:
             *("-drive", f"if=virtio,id=d0,format=qcow2,file={self._disk}"),
             *("-name", "demo", "-qmp", f"unix:{self.qmp_path},server=on,wait=off"),
         ]
+
+
+def is_listening(path: Path) -> bool:
+    """Tell whether somebody listens on a unix socket, without a connection to it.
+
+    The kernel's table has it: Flags with __SO_ACCEPTCON (linux/net.h), and the path comes last.
+    """
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
+        return any(line.endswith(f" {path}\n") and int(line.split()[3], 16) & 0x10000 for line in table)
 
 
 def _find(program: str) -> str:

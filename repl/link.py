@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -257,7 +256,7 @@ def _reason(exc: BaseException) -> str:
     match exc:
         case FileNotFoundError() | ConnectionRefusedError() if exc.errno:
             return f"{os.strerror(exc.errno or 0)} (is the VM running, with this QMP socket?)"
-        case socket.gaierror() | OSError():
+        case OSError():
             return exc.strerror or str(exc)
         case EOFError():
             return "it closed the connection before it was negotiated"

@@ -2,11 +2,14 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from shim.qmp import QEMUVersion
+from tests.integration.machines import Machine
 from tests.integration.qemu_vm import QEMUVM, qemu_binary, version
+from tests.integration.sitting import restore, two_disks
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +17,20 @@ def qemu_version() -> QEMUVersion:
     """The version of the QEMU under test."""
     with QEMUVM() as vm:
         return version(vm)
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Machine]:
+    """A VM with two disks that all tests of a file share."""
+    with two_disks() as running:
+        yield running
+
+
+@pytest.fixture
+def vm(started: Machine) -> Machine:
+    """The VM of the file, running and without snapshots."""
+    restore(started)
+    return started
 
 
 def pytest_configure(config: pytest.Config) -> None:

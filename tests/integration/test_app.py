@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,10 @@ from repl.errors import LinkError
 from shim.client import Client
 from shim.policy import Mode, Policy, PolicyKind
 from tests.integration.machines import Machine
-from tests.integration.sitting import restore, sit, two_disks
+from tests.integration.sitting import sit
 from tests.screen import CTRL_C, CTRL_R, ENTER, ESCAPE, F4, RIGHT, TAB, UP, Person, pasted
 
 pytestmark = pytest.mark.needs_snapshot_jobs
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Machine]:
-    with two_disks() as running:
-        yield running
-
-
-@pytest.fixture
-def vm(started: Machine) -> Machine:
-    restore(started)
-    return started
 
 
 def test_without_a_connection_there_is_no_prompt(tmp_path: Path) -> None:

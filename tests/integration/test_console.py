@@ -3,7 +3,6 @@
 import asyncio
 import re
 import time
-from collections.abc import Iterator
 from typing import TextIO, cast
 
 import pytest
@@ -19,7 +18,7 @@ from shim.policy import Mode, Policy
 from tests.integration.command_lines import BIOS, disk
 from tests.integration.machines import Machine, machine
 from tests.integration.qemu_vm import RETRY_S
-from tests.integration.sitting import invocation, restore, sit, two_disks
+from tests.integration.sitting import invocation, sit, two_disks
 from tests.raw_client import DEADLINE_S
 from tests.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, TAB, Person, Screen
 
@@ -27,18 +26,6 @@ pytestmark = pytest.mark.needs_snapshot_jobs
 
 # An OSC that sets a terminal's title, and a CSI that clears its screen.
 HOSTILE = "\x1b]0;gone\x07\x1b[2J"
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Machine]:
-    with two_disks() as running:
-        yield running
-
-
-@pytest.fixture
-def vm(started: Machine) -> Machine:
-    restore(started)
-    return started
 
 
 def save_on(vm: Machine, tag: str, *devices: str) -> None:

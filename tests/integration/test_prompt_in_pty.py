@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ import pytest
 
 from repl.errors import ExitStatus
 from tests.integration.machines import Machine
-from tests.integration.sitting import freeze, restore, slow_machine, thaw, two_disks
+from tests.integration.sitting import freeze, slow_machine, thaw
 from tests.raw_client import DEADLINE_S
 from tests.screen import CTRL_C, CTRL_D, ENTER, TAB, Screen
 
@@ -105,18 +105,6 @@ class Seat:
         while select.select([self._ours], [], [], 0)[0]:
             self.look()
         return self.process.returncode
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Machine]:
-    with two_disks() as running:
-        yield running
-
-
-@pytest.fixture
-def vm(started: Machine) -> Machine:
-    restore(started)
-    return started
 
 
 @SIZES
