@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from bench.audit import measure_report
 from bench.costs import measure_bytes, measure_growth, measure_process, resident_mib
 from bench.errors import BenchError
 from bench.facts import is_pgo, machine_facts, qemu_version
@@ -63,6 +64,8 @@ def _measurements(fleet: Fleet, programs: Programs, options: Options) -> Iterato
         return
     if options.only & {workload.name for workload in QEMU_WORKLOADS}:
         yield from measure_pings(fleet, programs, set(options.only), is_quick=options.is_quick)
+    if "report" in options.only:
+        yield measure_report(fleet, is_quick=options.is_quick)
     if "prompt" in options.only:
         yield measure_prompt(fleet, is_quick=options.is_quick)
     if "snapshots" in options.only:

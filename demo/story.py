@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from audit.filters import Filters
+from audit.lines import details
+from audit.report_table import as_table
+from audit.reporting import make_report
 from demo.errors import DemoError
 from demo.interrupt import Waiter
 from demo.screen import Screen
 from demo.vm import ROOT, VM, Program, proxy_command, running, shown, temporary_folder
 from demo.wire import LegacyTool, connect
-from shim.audit import summarize
 
 __all__ = ["tell"]
 
@@ -23,6 +26,7 @@ _SUCCESS: Final = ""
 _OLDEST_QEMU: Final = (6, 0)
 _OUTPUT_DEADLINE_S: Final = 5.0
 _RETRY_S: Final = 0.01
+_REPORT_WIDTH: Final = 95
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,10 @@ def _show_audit(screen: Screen, audit: Path) -> None:
     )
     for record in rewritten:
         if record["command_line"] != "info snapshots":
-            screen.show("\n" + summarize(record))
+            screen.show("\n" + details(record))
+    screen.say("And what a team that wants to leave HMP asks, who still depends on it:")
+    screen.shell(f"{_program('hmp-audit', 'audit')} report audit.jsonl")
+    screen.show(as_table(make_report([str(audit)], Filters()), width=_REPORT_WIDTH))
 
 
 def _explain_use(screen: Screen) -> None:

@@ -1,52 +1,140 @@
-"""The audit log as a file of JSON Lines: one record, one write."""
+"""The audit log: records become lines, confidential values are masked, and what could not be written is counted.
 
+Where the lines go is a sink's matter: a file, standard output or a syslog daemon.
+"""
+
+import logging
 import os
+from collections.abc import Set
+from pathlib import Path
+from typing import Protocol
 
+from host.audit_file import FileSink
+from host.config import STANDARD_OUTPUT, SYSLOG, AuditFailure, AuditSettings
 from host.errors import AuditError
-from shim.audit import AuditRecord, to_json
+from shim.audit import AuditRecord, spell, to_members
+from shim.redaction import Confidential, redact
 
-__all__ = ["AuditLog"]
+__all__ = ["AuditLog", "Sink", "open_audit_log"]
+
+_log = logging.getLogger(__name__)
+
+_MACHINE_ID = Path("/etc/machine-id")
+_KEY_BYTES = 32
+
+
+class Sink(Protocol):
+    """Takes lines. `write` raises AuditError if a line, given without its end, is not all there."""
+
+    def write(self, line: bytes) -> None: ...
+    def reopen(self) -> None: ...
+    def close(self) -> None: ...
 
 
 class AuditLog:
-    """Append records to a file. Several processes can share it: a record is one write to a file opened for appending.
+    """Write records to a sink.
 
-    sync: each record is on the disk before `write` returns.
+    name: what the sink is, for a complaint. refuses: whether a command shall not be run whose record cannot be written.
+    redacts: what is masked. key: that of the pseudonyms; needed if anything is masked.
     """
 
-    def __init__(self, path: str, *, sync: bool = False) -> None:
-        """Raises AuditError if the file cannot be opened."""
-        self._path = path
-        self._sync = sync
-        self._fd = self._open()
-        # The last record is not whole: the next one must not continue its line.
-        self._is_torn = False
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        name: str,
+        refuses: bool = False,
+        redacts: Set[Confidential] = frozenset(),
+        key: bytes = b"",
+    ) -> None:
+        self._sink = sink
+        self._name = name
+        self._refuses = refuses
+        self._redacts = redacts
+        self._key = key
+        self._host = os.uname().nodename
+        self._lost = 0
+        # Lost since the last record that was written; the next one tells.
+        self._unreported = 0
+
+    @property
+    def refuses(self) -> bool:
+        return self._refuses
+
+    @property
+    def lost(self) -> int:
+        """Tell how many records could not be written."""
+        return self._lost
 
     def write(self, record: AuditRecord) -> None:
         """Write one record. Raises AuditError if it is not all there."""
-        line = b"\n" * self._is_torn + to_json(record).encode("ascii") + b"\n"
+        members = to_members(record, host=self._host, lost_before=self._unreported)
+        if self._redacts:
+            members = redact(members, self._redacts, self._key)
         try:
-            written = os.write(self._fd, line)
-            if self._sync:
-                os.fsync(self._fd)
-        except OSError as exc:
-            raise AuditError(self._path, exc.strerror or str(exc)) from exc
-        self._is_torn = 0 < written < len(line)
-        if written < len(line):
-            raise AuditError(self._path, f"only {written} of {len(line)} bytes were written; is the disk full?")
+            self._sink.write(spell(members).encode("ascii"))
+        except AuditError:
+            self._lost += 1
+            self._unreported += 1
+            raise
+        self._unreported = 0
 
     def reopen(self) -> None:
         """Go on in a new file if this one was moved away. Raises AuditError, and goes on in the old one, if that fails."""
-        fd = self._open()
-        os.close(self._fd)
-        self._fd = fd
+        self._sink.reopen()
 
     def close(self) -> None:
-        os.close(self._fd)
+        """Close the sink, and complain of lost records that no record tells of."""
+        self._sink.close()
+        if self._unreported:
+            _log.warning(
+                "audit log %s: %d records could not be written, and nothing in it tells of the last %d",
+                self._name,
+                self._lost,
+                self._unreported,
+            )
 
-    def _open(self) -> int:
-        try:
-            # The log tells tags and programs of all users of the VM: like a system log, it is its owner's only.
-            return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise AuditError(self._path, exc.strerror or str(exc)) from exc
+
+def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> AuditLog:
+    """Open what the settings name. program: as a syslog daemon shall know it. Raises AuditError if that cannot be opened."""
+    return AuditLog(
+        _open_sink(settings, program),
+        name=settings.destination,
+        refuses=settings.failure is AuditFailure.REFUSE,
+        redacts=settings.redact,
+        key=_pseudonym_key() if settings.redact else b"",
+    )
+
+
+def _open_sink(settings: AuditSettings, program: str) -> Sink:
+    if settings.destination == STANDARD_OUTPUT:
+        from host.audit_stream import StreamSink  # here, as the next one, because most logs are files
+
+        return StreamSink()
+    if settings.destination.startswith(SYSLOG):
+        from host.audit_syslog import SyslogSink
+
+        return SyslogSink(settings.destination.removeprefix(SYSLOG), program=program)
+    return FileSink(
+        settings.destination,
+        sync=settings.sync,
+        rotate_bytes=settings.rotate_bytes,
+        rotate_age_s=settings.rotate_age_s,
+        keep=settings.keep,
+    )
+
+
+def _pseudonym_key() -> bytes:
+    """Give a key that is the same for all programs of this machine, else one of this process.
+
+    machine-id(5): the id is confidential, and an application shall use a keyed hash of it.
+    """
+    from hashlib import blake2b  # here, because most logs mask nothing
+
+    try:
+        machine_id = _MACHINE_ID.read_bytes().strip()
+    except OSError:
+        machine_id = b""
+    if not machine_id:
+        return os.urandom(_KEY_BYTES)
+    return blake2b(machine_id, person=b"hmpshim.audit", digest_size=_KEY_BYTES).digest()

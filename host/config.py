@@ -1,14 +1,111 @@
 """What the proxy is told about one VM, from the command line or a file, and which wishes contradict each other."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Self
 
 from host.addresses import Address, StdioAddress, UnixAddress
 from shim.policy import Mode, Policy, PolicyKind
+from shim.redaction import Confidential
 
-__all__ = ["CLIENT_BUFFER_MIB", "Origin", "VMConfig", "contradiction"]
+__all__ = [
+    "AUDIT_FIELDS",
+    "AUDIT_KEEP",
+    "CLIENT_BUFFER_MIB",
+    "STANDARD_OUTPUT",
+    "SYSLOG",
+    "AuditFailure",
+    "AuditSettings",
+    "Origin",
+    "VMConfig",
+    "audit_disagreement",
+    "audit_settings",
+    "confidential",
+    "contradiction",
+    "parse_audit_destination",
+]
 
 # A client that lets this much wait is stuck: it is 80 replies to query-qmp-schema, or 160,000 events.
 CLIENT_BUFFER_MIB = 16
+# How many rotated audit logs are kept where nothing else is said.
+AUDIT_KEEP = 10
+
+# Destinations of an audit log that are no files. Behind SYSLOG the path of a socket may stand.
+STANDARD_OUTPUT = "-"
+SYSLOG = "syslog:"
+
+
+class AuditFailure(StrEnum):
+    """What becomes of a command whose record cannot be written: it is not run, or it is run all the same."""
+
+    REFUSE = "refuse"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where an audit log is, and how it is kept.
+
+    destination: a file, STANDARD_OUTPUT, or SYSLOG with or without a path; "" only where that was forgotten, which
+    `contradiction` tells. sync: each record is on the disk before its command is answered.
+    redact: what is masked. rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never
+    does. keep: so many of those stay.
+    """
+
+    destination: str = ""
+    sync: bool = False
+    failure: AuditFailure = AuditFailure.CONTINUE
+    redact: frozenset[Confidential] = frozenset()
+    rotate_bytes: int | None = None
+    rotate_age_s: int | None = None
+    keep: int = AUDIT_KEEP
+
+    @property
+    def is_file(self) -> bool:
+        return self.destination != STANDARD_OUTPUT and not self.destination.startswith(SYSLOG)
+
+    def at(self, destination: str) -> Self:
+        """Give the settings for another destination; what only a file can have is dropped where it is none."""
+        other = replace(self, destination=destination)
+        if other.is_file:
+            return other
+        return replace(other, sync=False, rotate_bytes=None, rotate_age_s=None, keep=AUDIT_KEEP)
+
+
+# key -> its member of AuditSettings.
+AUDIT_FIELDS = {
+    "audit": "destination",
+    "audit_sync": "sync",
+    "audit_failure": "failure",
+    "audit_redact": "redact",
+    "audit_rotate_mib": "rotate_bytes",
+    "audit_rotate_hours": "rotate_age_s",
+    "audit_keep": "keep",
+}
+_STDIO_IS_SERVED = "the client that is served on stdio has the standard output; write a file, or syslog:"
+_OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit_keep")
+
+
+def parse_audit_destination(text: str) -> str:
+    """Check where a log shall be. Raises ValueError, with a text that says what is right."""
+    is_syslog = text.startswith(SYSLOG)
+    if not text or (is_syslog and text != SYSLOG and not text.startswith(f"{SYSLOG}/")):
+        places = f"a file, {STANDARD_OUTPUT} for standard output, {SYSLOG} or {SYSLOG}/path/of/socket"
+        raise ValueError(f"'{text}' is no place for a log: write {places}")
+    return text
+
+
+def confidential(words: Iterable[str]) -> frozenset[Confidential]:
+    """Read kinds of what is to be masked, where "all" stands for all. Raises ValueError."""
+    kinds: frozenset[Confidential] = frozenset()
+    return kinds.union(*(Confidential if word == "all" else (Confidential(word),) for word in words))
+
+
+def audit_settings(**members: Any) -> AuditSettings | None:
+    """Make settings of the members that were given; None if nothing but defaults was."""
+    settings = AuditSettings(**members)
+    return None if settings == AuditSettings() else settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +122,7 @@ class VMConfig:
 
     take_over: `upstream` is this socket, and clients come in by its path too.
     name: in the audit; None takes QEMU's own (`-name`), else the address.
-    audit: a file; None writes no log. audit_sync: each record is on the disk before its command is answered.
+    audit: None writes no log.
     client_buffer_bytes: a client that leaves more unread is cut off.
     wait: if QEMU is not there at start, wait for it.
     origin: None for the command line.
@@ -36,8 +133,7 @@ class VMConfig:
     take_over: UnixAddress | None = None
     name: str | None = None
     policy: Policy = field(default_factory=Policy)
-    audit: str | None = None
-    audit_sync: bool = False
+    audit: AuditSettings | None = None
     client_buffer_bytes: int = CLIENT_BUFFER_MIB * 1024 * 1024
     wait: bool = False
     origin: Origin | None = None
@@ -60,9 +156,37 @@ def contradiction(vm: VMConfig) -> tuple[str, str] | None:
         return "include", f"'{both[0]}' is excluded too; name it in one of them"
     if policy.allow and policy.mode is not Mode.ENFORCE:
         return "allow", 'it has a meaning in mode "enforce" only'
-    if vm.audit_sync and vm.audit is None:
-        return "audit_sync", "it goes with audit, the file to write"
-    return _contradiction_of_sockets(vm)
+    return (vm.audit and _contradiction_of_audit(vm.audit, vm)) or _contradiction_of_sockets(vm)
+
+
+def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
+    """Find a VM that cannot log as an earlier one does, or as another is served: its number, a key, and why."""
+    seen: dict[str, AuditSettings] = {}
+    serves_stdio = any(StdioAddress() in vm.listen for vm in vms)
+    for number, audit in ((number, vm.audit) for number, vm in enumerate(vms) if vm.audit is not None):
+        earlier = seen.setdefault(audit.destination, audit)
+        for key, name in AUDIT_FIELDS.items():
+            # One that wants it synchronous is enough for all.
+            if name != "sync" and getattr(earlier, name) != getattr(audit, name):
+                return number, key, f"an earlier VM logs to '{audit.destination}' too, and has another value"
+        if audit.destination == STANDARD_OUTPUT and serves_stdio:
+            return number, "audit", _STDIO_IS_SERVED
+    return None
+
+
+def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, str] | None:
+    defaults = {field.name: field.default for field in fields(AuditSettings)}
+    wishes = [key for key, name in AUDIT_FIELDS.items() if getattr(audit, name) != defaults[name]]
+    if not audit.destination:
+        return wishes[0], "it goes with audit, which says where the log is"
+    for key in _OF_FILES_ONLY if not audit.is_file else ():
+        if key in wishes:
+            return key, f"it is for a file, and the audit log goes to '{audit.destination}'"
+    if "audit_keep" in wishes and audit.rotate_bytes is None and audit.rotate_age_s is None:
+        return "audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours"
+    if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listen:
+        return "audit", _STDIO_IS_SERVED
+    return None
 
 
 def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:

@@ -15,11 +15,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
-from host.config import Origin, VMConfig, contradiction
+from host.config import (
+    AUDIT_FIELDS,
+    AuditFailure,
+    Origin,
+    VMConfig,
+    audit_disagreement,
+    audit_settings,
+    confidential,
+    contradiction,
+    parse_audit_destination,
+)
 from host.errors import AddressError, ConfigError
 from shim.errors import PatternError
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.redaction import Confidential
 
 __all__ = ["error_at", "load_config_file"]
 
@@ -46,10 +57,16 @@ def _text(value: Any) -> str:
     raise _Bad('write a text in quotes, such as "vm1"')
 
 
-def _mebibytes(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value * 1024 * 1024
-    raise _Bad("write a whole number of MiB from 1")
+def _count(unit: str = "", factor: int = 1) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value * factor
+        raise _Bad(f"write a whole number{unit} from 1")
+
+    return read
+
+
+_mebibytes = _count(" of MiB", 1024 * 1024)
 
 
 def _texts(value: Any) -> list[str]:
@@ -76,6 +93,20 @@ def _choice(kind: type[_Choice]) -> Callable[[Any], _Choice]:
     return read
 
 
+def _confidential(value: Any) -> frozenset[Confidential]:
+    try:
+        return confidential(_texts(value))
+    except ValueError as exc:
+        raise _Bad(f"write {', '.join(repr(kind.value) for kind in Confidential)} or 'all', or a list of such") from exc
+
+
+def _destination(value: Any) -> str:
+    try:
+        return parse_audit_destination(_text(value))
+    except ValueError as exc:
+        raise _Bad(str(exc)) from exc
+
+
 def _addresses(value: Any) -> tuple[Address, ...]:
     return tuple(_address(parse_listen_address, text) for text in _texts(value))
 
@@ -98,7 +129,7 @@ def _address(parse: Callable[[str], Address], text: str) -> Address:
         raise _Bad(str(exc)) from exc
 
 
-# key -> how to read its value. Those of a policy go into the VM's policy, the others into the VM.
+# key -> how to read its value. Those of a policy and of the audit log go into the VM's, the others into the VM.
 _POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
     "policy": _choice(PolicyKind),
     "vmstate": _patterns,
@@ -110,10 +141,17 @@ _POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
     "allow": lambda value: frozenset(_texts(value)),
 }
 _SHARED_KEYS: dict[str, Callable[[Any], Any]] = {
-    "audit": _text,
-    "audit_sync": _boolean,
     "client_buffer_mib": _mebibytes,
     "wait": _boolean,
+}
+_AUDIT_KEYS: dict[str, Callable[[Any], Any]] = {
+    "audit": _destination,
+    "audit_sync": _boolean,
+    "audit_failure": _choice(AuditFailure),
+    "audit_redact": _confidential,
+    "audit_rotate_mib": _mebibytes,
+    "audit_rotate_hours": _count(" of hours", 3600),
+    "audit_keep": _count(),
 }
 _OWN_KEYS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
@@ -173,6 +211,9 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
     file = _File(path, text)
     vms = _read(file, content)
     _check_uniqueness(file, vms)
+    if (disagreement := audit_disagreement(vms)) is not None:
+        number, key, reason = disagreement
+        raise file.error("vm", number, key, reason)
     return vms
 
 
@@ -198,7 +239,7 @@ def _read(file: _File, content: Mapping[str, Any]) -> tuple[VMConfig, ...]:
         raise file.error("", 0, "vm", "write each VM as a table of its own: [[vm]]")
     if not tables:
         raise file.error("", 0, "vm", "there is no VM; write at least one [[vm]] table")
-    shared = _values(file, "defaults", 0, defaults, _POLICY_KEYS | _SHARED_KEYS)
+    shared = _values(file, "defaults", 0, defaults, _POLICY_KEYS | _AUDIT_KEYS | _SHARED_KEYS)
     return tuple(_read_vm(file, number, table, shared) for number, table in enumerate(tables))
 
 
@@ -217,7 +258,7 @@ def _values(
 
 
 def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mapping[str, Any]) -> VMConfig:
-    own = _values(file, "vm", number, content, _POLICY_KEYS | _SHARED_KEYS | _OWN_KEYS)
+    own = _values(file, "vm", number, content, _POLICY_KEYS | _AUDIT_KEYS | _SHARED_KEYS | _OWN_KEYS)
     values = {**shared, **own}
     policy = replace(Policy(), **{_FIELDS.get(key, key): values[key] for key in _POLICY_KEYS if key in values})
     others = {_FIELDS.get(key, key): values[key] for key in (*_SHARED_KEYS, *_OWN_KEYS) if key in values}
@@ -225,7 +266,8 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
         others.setdefault("upstream", others["take_over"])
     if "upstream" not in others:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
-    vm = VMConfig(**others, policy=policy, origin=Origin(file.path, number))
+    audit = audit_settings(**{AUDIT_FIELDS[key]: values[key] for key in _AUDIT_KEYS if key in values})
+    vm = VMConfig(**others, policy=policy, audit=audit, origin=Origin(file.path, number))
     problem = contradiction(vm)
     if problem is not None:
         key, reason = problem

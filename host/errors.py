@@ -3,7 +3,7 @@
 ProgramError
 ├── AddressError      an address that cannot be read                                 2
 ├── ConfigError       the configuration is wrong                                     2
-└── AuditError        the audit file cannot be opened or written                     6
+└── AuditError        the audit log cannot be opened or written                      6
 """
 
 from typing import ClassVar
@@ -49,7 +49,7 @@ class ConfigError(ProgramError):
 
 
 class AuditError(ProgramError):
-    """The audit file cannot be written."""
+    """The audit log cannot be opened or written, wherever it is."""
 
     exit_status = 6
     template = "cannot write the audit log {subject}: {reason}"

@@ -15,7 +15,7 @@ from shim.policy import Mode, Overwrite, Policy, PolicyKind
 if TYPE_CHECKING:  # it is a file's matter
     from host.config import VMConfig
 
-__all__ = ["PATTERNS", "Parser", "add_policy", "argument", "choice", "choose_vm", "policy_of", "refuse_mixture"]
+__all__ = ["PATTERNS", "Parser", "add_policy", "argument", "choice", "choose_vm", "policy_of", "refuse_mixture", "whole_number"]
 
 PATTERNS = f"""
 patterns for block nodes:
@@ -57,6 +57,13 @@ def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
             raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(kind)}") from exc
 
     return parse_choice
+
+
+def whole_number(text: str) -> int:
+    """Read a number from 1, for add_argument's `type`."""
+    if text.isascii() and text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:

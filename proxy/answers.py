@@ -11,7 +11,11 @@ from enum import Enum, auto
 
 from shim.qmp import JSON, encode, encode_pretty
 
-__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of", "parse"]
+__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of", "may_be_noted", "parse"]
+
+# What stands before an event's name. Events with other names than these are passed on without a closer look.
+_EVENT_NAME = b'"event": "'
+_NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"')
 
 
 class Kind(Enum):
@@ -74,6 +78,12 @@ _STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')
 def layout_of(greeting: bytes) -> Layout:
     """Tell the layout from a whole or begun greeting: only a pretty one has a line of one brace."""
     return PRETTY if greeting.startswith(b"{\r\n") else LINES
+
+
+def may_be_noted(data: bytes, start: int, end: int) -> bool:
+    """Tell whether an event may be one that the proxy has to look into: those of jobs, STOP and RESUME."""
+    found = data.find(_EVENT_NAME, start, end)
+    return found < 0 or data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME))
 
 
 def parse(message: bytes) -> JSON:

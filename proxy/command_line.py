@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from host.audit_options import add_audit, audit_of
 from host.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
 from host.errors import AddressError
 from host.options import PATTERNS, Parser, add_policy, argument, choice, choose_vm, policy_of, refuse_mixture
@@ -144,8 +145,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     )
     log = parser.add_argument_group("what is logged")
     log.add_argument("--name", help="the VM's name in the audit log (default: QEMU's -name, else its socket)")
-    log.add_argument("--audit", metavar="FILE", help="append a JSON record of every human-monitor-command to FILE")
-    log.add_argument("--audit-sync", action="store_true", help="have each record on the disk before its command is answered")
+    add_audit(log)
     log.add_argument("--verbose", action="store_true", help="log connections too, not only what needs attention")
     return parser
 
@@ -191,8 +191,7 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
         take_over=take_over,
         name=given.name,
         policy=policy_of(given, mode=given.mode, allow=given.allow),
-        audit=given.audit,
-        audit_sync=given.audit_sync,
+        audit=audit_of(given),
         client_buffer_bytes=given.client_buffer * 1024 * 1024,
         wait=given.wait,
     )

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from host.addresses import Address
-from host.audit_log import AuditLog
-from host.config import VMConfig
+from host.audit_log import AuditLog, open_audit_log
+from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError, ProgramError
 from proxy.command_line import ServeInvocation
 from proxy.server import Server
@@ -25,8 +25,11 @@ class Daemon:
         """Raises AuditError if a log cannot be opened."""
         self._config_path = invocation.config_path
         self._audit_logs = _open_audit_logs(invocation.vms)
-        self._servers = [Server(vm, self._audit_logs.get(vm.audit or "")) for vm in invocation.vms]
+        self._servers = [Server(vm, self._audit_log_of(vm)) for vm in invocation.vms]
         self._is_stopping = False
+
+    def _audit_log_of(self, vm: VMConfig) -> AuditLog | None:
+        return None if vm.audit is None else self._audit_logs[vm.audit.destination]
 
     async def run(self) -> None:
         """Serve. Raises what the first VM that cannot begin raises."""
@@ -85,9 +88,12 @@ class Daemon:
 
 
 def _open_audit_logs(vms: Sequence[VMConfig]) -> dict[str, AuditLog]:
-    """Open each file once; if one of its VMs wants it synchronous, it is so for all of them."""
-    paths = dict.fromkeys(vm.audit for vm in vms if vm.audit)
-    return {path: AuditLog(path, sync=any(vm.audit_sync for vm in vms if vm.audit == path)) for path in paths}
+    """Open each log once; if one of its VMs wants it synchronous, it is so for all of them."""
+    wanted: dict[str, AuditSettings] = {}
+    for audit in (vm.audit for vm in vms if vm.audit is not None):
+        known = wanted.get(audit.destination, audit)
+        wanted[audit.destination] = replace(known, sync=known.sync or audit.sync)
+    return {destination: open_audit_log(settings) for destination, settings in wanted.items()}
 
 
 def _identity(vm: VMConfig) -> VMConfig:

@@ -15,6 +15,7 @@ from proxy.monitor import Clock
 from proxy.router import Router
 from proxy.session import Descriptors, Session
 from proxy.stream import End, SocketEnd, Stream, close_descriptors
+from shim.audit import AuditRecord
 from shim.client import Client
 from shim.policy import Policy
 
@@ -46,7 +47,8 @@ class Link:
         audit_log: AuditLog | None,
         client_buffer_bytes: int,
     ) -> None:
-        self._router = Router(connected.monitor, policy, new_id, clock)
+        announce = self._put_on_record if audit_log is not None and audit_log.refuses else None
+        self._router = Router(connected.monitor, policy, new_id, clock, announce)
         self._rest = connected.rest
         self._audit_log = audit_log
         self._client_buffer_bytes = client_buffer_bytes
@@ -148,11 +150,7 @@ class Link:
     def _flush(self) -> None:
         router, outbox = self._router, self._router.outbox
         for record in outbox.records_to_write():
-            if self._audit_log is not None:
-                try:
-                    self._audit_log.write(record)
-                except AuditError as exc:
-                    _log.error("%s", exc)
+            self._put_on_record(record)
         for segment in outbox.segments_to_qemu():
             self._upstream.write(segment.data, segment.descriptors)
         for session in outbox.sessions_to_flush():
@@ -161,6 +159,17 @@ class Link:
             close_descriptors(numbers)
         if not (router.is_idle and self._is_idle):
             self._follow_rewriter()
+
+    def _put_on_record(self, record: AuditRecord) -> str | None:
+        """Write a record. Tells why that cannot be done, beside logging it."""
+        if self._audit_log is None:
+            return None
+        try:
+            self._audit_log.write(record)
+        except AuditError as exc:
+            _log.error("%s", exc)
+            return f"{exc}; the command was not run"
+        return None
 
     def _follow_rewriter(self) -> None:
         self._is_idle = self._router.is_idle

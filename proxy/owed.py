@@ -6,7 +6,7 @@ from enum import Enum, auto
 from proxy.answers import Layout, parse
 from proxy.session import Session
 from shim import jobs
-from shim.audit import Rehearsed
+from shim.audit import Action, Rehearsed
 from shim.rewrite import Trace
 
 __all__ = ["CarrierReply", "JobsReply", "LocalLine", "Passed", "Receiver", "without_own_jobs"]
@@ -31,12 +31,16 @@ class JobsReply:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The reply to a client's `human-monitor-command` that QEMU runs itself. rehearsed: what rewriting would have done."""
+    """The reply to a client's command that QEMU runs itself and that is put on record.
+
+    rehearsed: what rewriting would have done.
+    """
 
     session: Session
     trace: Trace
     reason: str
     rehearsed: Rehearsed | None = None
+    action: Action = Action.PASSED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""Traces of HMP commands while they run, and the audit records that they become."""
+"""Traces of commands while they run, and the audit records that they become."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.answers import parse
 from proxy.monitor import Clock, Monitor
 from proxy.owed import Passed
-from proxy.session import HMPRequest, Session
+from proxy.session import HMPRequest, ModernRequest, Session
 from shim.audit import Action, AuditRecord
 from shim.client import Client
 from shim.qmp import JSON, read_reply
@@ -17,37 +18,68 @@ __all__ = ["Recorder"]
 class Recorder:
     """Open traces and close them."""
 
-    def __init__(self, monitor: Monitor, clock: Clock) -> None:
+    def __init__(
+        self, monitor: Monitor, clock: Clock, announce: Callable[[AuditRecord], str | None] | None = None
+    ) -> None:
         self._vm = monitor.vm
         self._clock = clock
+        self._announce = announce
 
-    def trace(self, session: Session, request: HMPRequest) -> Trace:
+    def trace(self, session: Session, request: HMPRequest | ModernRequest) -> Trace:
         """Begin to note what becomes of a command."""
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, request.command_line)
+        command_line = request.command_line if isinstance(request, HMPRequest) else None
+        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, command_line, execute=request.execute)
 
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None)
+        return Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None, execute=None)
+
+    def announce(self, trace: Trace) -> str | None:
+        """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done."""
+        if self._announce is None:
+            return None
+        reason = "about to be run"
+        begun = trace.record(self._vm, Action.BEGUN, reason, reply=None, client_gone=False, now_ns=trace.started_ns)
+        return self._announce(begun)
+
+    def went_on(self, session: Session, execute: str) -> AuditRecord:
+        """Tell what a client sent next whose HMP command had failed, where that has no record of its own."""
+        failed, session.failed_command = session.failed_command, None
+        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, None, execute=execute)
+        reason = "sent next by a client whose HMP command had failed"
+        return trace.record(
+            self._vm,
+            Action.WENT_ON,
+            reason,
+            reply=None,
+            client_gone=False,
+            now_ns=trace.started_ns,
+            after_failure=failed,
+        )
 
     def record(
         self, trace: Trace, session: Session | None, action: Action, reason: str, reply: JSON | None
     ) -> AuditRecord:
         """Close a trace. reply: as the client gets it, None if it gets none."""
-        return trace.record(
+        record = trace.record(
             self._vm,
             action,
             reason,
             reply=reply,
             client_gone=session is not None and session.is_gone(),
             now_ns=self._clock.monotonic_ns(),
+            after_failure=None if session is None else session.failed_command,
         )
+        if session is not None:
+            session.failed_command = trace.command_line if record.is_failure_in_text else None
+        return record
 
     def record_passed(self, passed: Passed, reason: str, line: bytes | None) -> AuditRecord:
         """Close the trace of a command that QEMU ran itself. line: its reply, None if none came."""
         reply = None if line is None else parse(line)
         rehearsed = passed.rehearsed
         if rehearsed is None:
-            return self.record(passed.trace, passed.session, Action.PASSED, reason, reply)
+            return self.record(passed.trace, passed.session, passed.action, reason, reply)
         compared = rehearsed if reply is None else rehearsed.compare(read_reply(reply))
         record = self.record(passed.trace, passed.session, Action.OBSERVED, reason, reply)
         return replace(record, rehearsed=compared)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, assert_never
 
-from proxy.answers import Kind, layout_of, parse
+from proxy.answers import Kind, layout_of, may_be_noted, parse
 from proxy.courier import Courier, Delivery
 from proxy.monitor import Clock, Monitor
 from proxy.out_of_band import OutOfBandTraffic
@@ -17,19 +17,14 @@ from proxy.outbox import Outbox, Segment
 from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed, Receiver, without_own_jobs
 from proxy.recorder import Recorder
 from proxy.rewriter import LOST, Done, Effect, HandBack, Rewriter, Write
-from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, Session
+from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Session
 from shim import jobs, render
-from shim.audit import Action
+from shim.audit import Action, AuditRecord
 from shim.client import Client
 from shim.policy import Mode, Policy
 from shim.qmp import Execute
 
 __all__ = ["Router"]
-
-_OWN_JOB = f'"{jobs.JOB_PREFIX}'.encode("ascii")
-# What stands before an event's name. Events with other names than these are passed on without a closer look.
-_EVENT_NAME = b'"event": "'
-_NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"')
 
 # Who is owed a reply: a session alone that of a forwarded command, the rewriter and the courier those of their own.
 _Owed: TypeAlias = Session | Rewriter | Courier | LocalLine | JobsReply | Passed | CarrierReply
@@ -39,14 +34,22 @@ class Router:
     """Route between sessions and QEMU.
 
     After each call, empty the `outbox`. While `wants_poll`, call `poll` from time to time.
+    announce: puts on record that a command is about to be run, and tells why that cannot be done; the command is not run then.
     """
 
-    def __init__(self, monitor: Monitor, policy: Policy, new_id: Callable[[], str], clock: Clock) -> None:
+    def __init__(
+        self,
+        monitor: Monitor,
+        policy: Policy,
+        new_id: Callable[[], str],
+        clock: Clock,
+        announce: Callable[[AuditRecord], str | None] | None = None,
+    ) -> None:
         self._monitor = monitor
         self._policy = policy
         self._clock = clock
         self._layout = layout_of(monitor.greeting)
-        self._recorder = Recorder(monitor, clock)
+        self._recorder = Recorder(monitor, clock, announce)
         self._rewriter = Rewriter(monitor, self._layout, policy, new_id, clock)
         self._courier = Courier()
         self._sessions: list[Session] = []
@@ -111,6 +114,8 @@ class Router:
     def _serve(self, session: Session) -> None:
         self._serve_out_of_band(session)
         while (request := session.next_request()) is not None:
+            if session.failed_command is not None and isinstance(request, Forward | JobsRequest):
+                self.outbox.records.append(self._recorder.went_on(session, request.execute))
             match request:
                 case Forward(raw, takes_descriptors=False):
                     self._owe(session, session, raw)
@@ -124,8 +129,8 @@ class Router:
                 case Forward():
                     session.is_busy = True
                     self._deliver_descriptors(self._courier.add(Delivery(session, request)))
-                case HMPRequest():
-                    self._take_hmp(session, request)
+                case HMPRequest() | ModernRequest():
+                    self._take_recorded(session, request)
                 case _:
                     assert_never(request)
 
@@ -146,9 +151,13 @@ class Router:
         else:
             self._send(session, line)
 
-    def _take_hmp(self, session: Session, request: HMPRequest) -> None:
+    def _take_recorded(self, session: Session, request: HMPRequest | ModernRequest) -> None:
         trace = self._recorder.trace(session, request)
-        if request.command is None:
+        if (unrecorded := self._recorder.announce(trace)) is not None:
+            self._refuse(session, request, unrecorded)
+        elif isinstance(request, ModernRequest):
+            self._owe(session, Passed(session, trace, "QMP's own command", action=Action.MODERN), request.raw)
+        elif request.command is None:
             self._owe(session, Passed(session, trace, request.why_passed), request.raw)
         else:
             session.is_busy = True
@@ -161,8 +170,10 @@ class Router:
 
         return refusal(request.command_line or "", self._policy.allow)
 
-    def _refuse(self, session: Session, request: HMPRequest, reason: str) -> None:
-        line = self._layout.spell_reply({"return": render.error(reason)}, request.message)
+    def _refuse(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> None:
+        error = {"error": {"class": "GenericError", "desc": reason}}
+        reply = {"return": render.error(reason)} if isinstance(request, HMPRequest) else error
+        line = self._layout.spell_reply(reply, request.message)
         trace = self._recorder.trace(session, request)
         self.outbox.records.append(self._recorder.record(trace, session, Action.REFUSED, reason, parse(line)))
         self._answer_locally(session, line)
@@ -268,8 +279,7 @@ class Router:
         return Receiver.PROXY
 
     def _event_receiver(self, data: bytes, start: int, end: int) -> Receiver:
-        found = data.find(_EVENT_NAME, start, end)
-        if found >= 0 and not data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME)):
+        if not may_be_noted(data, start, end):
             return Receiver.EVERYBODY
         event = parse(data[start:end])
         if event["event"] != "JOB_STATUS_CHANGE":

@@ -7,8 +7,8 @@ of other clients.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
 
 from proxy.answers import Layout
 from proxy.framing import Command, CommandFramer, Malformed
@@ -16,9 +16,20 @@ from proxy.monitor import Monitor
 from proxy.negotiation import capabilities_error, envelope_error, is_out_of_band
 from shim import hmp
 from shim.client import Client
+from shim.modern import is_modern
 from shim.qmp import JSON
 
-__all__ = ["Descriptors", "Forward", "HMPRequest", "JobsRequest", "LocalReply", "OutOfBand", "Request", "Session"]
+__all__ = [
+    "Descriptors",
+    "Forward",
+    "HMPRequest",
+    "JobsRequest",
+    "LocalReply",
+    "ModernRequest",
+    "OutOfBand",
+    "Request",
+    "Session",
+]
 
 # File descriptors that came with a message (unix(7), SCM_RIGHTS).
 Descriptors: TypeAlias = tuple[int, ...]
@@ -31,6 +42,7 @@ _ENVELOPE = frozenset({"execute", "arguments", "id"})
 class Forward:
     """QEMU is to get these bytes, and the client its answer as it comes.
 
+    execute: the command's name, "" where it has none that is a string.
     takes_descriptors: it is `getfd` or `add-fd`. Those wait for each other also where no descriptor came with one, because
     QEMU would give it what it has read for the next.
     """
@@ -38,6 +50,7 @@ class Forward:
     raw: bytes
     descriptors: Descriptors = ()
     takes_descriptors: bool = False
+    execute: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,16 @@ class JobsRequest:
     """A `query-jobs`: forwarded, but the shim's own jobs are left out of the answer."""
 
     raw: bytes
+    execute: ClassVar[str] = "query-jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class ModernRequest:
+    """One of QMP's own snapshot commands: forwarded, and put on record."""
+
+    raw: bytes
+    message: dict[str, JSON]
+    execute: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,7 @@ class HMPRequest:
     command_line: str | None = None
     command: hmp.HMPCommand | None = None
     cpu_index: int | None = None
+    execute: ClassVar[str] = "human-monitor-command"
 
     @property
     def why_passed(self) -> str:
@@ -83,7 +107,7 @@ class HMPRequest:
         return hmp.why_not_parsed(self.command_line)
 
 
-Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest
+Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest | ModernRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +137,8 @@ class Session:
         self.is_busy = False
         # Commands of this client that QEMU has not answered yet, and answers of ours that wait for theirs.
         self.unanswered = 0
+        # The client's last HMP command, if it failed, only the text of the reply said so, and nothing came behind it yet.
+        self.failed_command: str | None = None
         # The client sends no more. It may still read, so what it asked for goes on.
         self.has_left = False
         # Nothing can be written to the client any more.
@@ -154,7 +180,7 @@ class Session:
 
     def count_plain(self, data: bytes) -> int:
         """Count the commands of `data` if all can go to QEMU as they are, at once; else give 0."""
-        if not self.is_negotiated or self.is_busy or self._inbox or self._descriptors:
+        if not self.is_negotiated or self.is_busy or self._inbox or self._descriptors or self.failed_command is not None:
             return 0
         return self._framer.count_plain(data)
 
@@ -213,7 +239,10 @@ class Session:
             return self._error("QMP input member 'exec-oob' is unexpected", item.message)
         if command == "query-jobs":
             return JobsRequest(item.raw)
-        return Forward(item.raw, descriptors, _takes_descriptors(item.message))
+        name = command if isinstance(command, str) else ""
+        if is_modern(item.message):
+            return ModernRequest(item.raw, item.message, name)
+        return Forward(item.raw, descriptors, _takes_descriptors(item.message), name)
 
     def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
         """Hand descriptors to the first command that takes some; until one comes, the session keeps them.

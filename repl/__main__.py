@@ -67,9 +67,9 @@ def _end_in_order() -> None:
 def _open_audit_log(invocation: Invocation) -> AuditLog | None:
     if invocation.audit is None:
         return None
-    from host.audit_log import AuditLog
+    from host.audit_log import open_audit_log
 
-    return AuditLog(invocation.audit, sync=invocation.audit_sync)
+    return open_audit_log(invocation.audit, program="hmp-repl")
 
 
 def _give_up(error: ProgramError, status: ExitStatus) -> int:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from repl.executor import Executor
-from repl.layout import Fragments, harmless, joined, words, wrapped
+from repl.layout import Fragments, joined, words, wrapped
 from repl.lines import OWN_COMMANDS
 from repl.plan_summary import plan_summary
 from repl.show import hmp_text
@@ -12,6 +12,7 @@ from repl.suggest import quote_tag
 from shim import explain, hmp
 from shim.inventory import take_inventory
 from shim.policy import select
+from shim.printable import harmless
 from shim.qmp import encode
 from shim.rehearsal import Rehearsal
 

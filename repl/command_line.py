@@ -15,7 +15,7 @@ from host.options import PATTERNS, Parser, add_policy, argument, choose_vm, poli
 from shim.policy import Policy
 
 if TYPE_CHECKING:  # it is a file's matter
-    from host.config import VMConfig
+    from host.config import AuditSettings, VMConfig
 
 __all__ = ["Invocation", "parse_command_line"]
 
@@ -59,8 +59,7 @@ class Invocation:
     address: UnixAddress | TCPAddress
     policy: Policy
     name: str | None = None
-    audit: str | None = None
-    audit_sync: bool = False
+    audit: AuditSettings | None = None
     commands: tuple[str, ...] | None = None
     as_json: bool = False
     asks: bool = True
@@ -105,7 +104,11 @@ def _add_vm(parser: Parser) -> None:
     )
     group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
     group.add_argument("--name", help="the VM's name in the audit log (default: QEMU's -name, else the address)")
-    group.add_argument("--audit", metavar="FILE", help="append a JSON record of every HMP command to FILE")
+    group.add_argument(
+        "--audit",
+        metavar="FILE",
+        help="append a JSON record of every HMP command to FILE; syslog: or syslog:PATH sends it to a syslog daemon",
+    )
 
 
 def _add_script(parser: Parser) -> None:
@@ -143,8 +146,7 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
         address=given.address or _address_of(parser, vm),
         policy=policy_of(given) if vm is None else vm.policy,
         name=given.name if vm is None else vm.name,
-        audit=given.audit or (None if vm is None else vm.audit),
-        audit_sync=vm is not None and vm.audit_sync,
+        audit=_audit(parser, given.audit, None if vm is None else vm.audit),
         commands=None if given.command is None else tuple(given.command),
         as_json=given.json,
         asks=not given.yes,
@@ -154,6 +156,21 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
         is_vi=given.vi,
         history=_history(given.history),
     )
+
+
+def _audit(parser: Parser, given: str | None, of_file: AuditSettings | None) -> AuditSettings | None:
+    if given is None and of_file is None:
+        return None
+    from host.config import STANDARD_OUTPUT, AuditSettings, parse_audit_destination  # here, because few have a log
+
+    try:
+        audit = of_file if given is None else (of_file or AuditSettings()).at(parse_audit_destination(given))
+    except ValueError as exc:
+        parser.error(f"argument --audit: {exc}")
+    if audit is not None and audit.destination == STANDARD_OUTPUT:
+        whose = "the file's audit log" if given is None else "--audit -"
+        parser.error(f"{whose} is the standard output, which is the prompt's; give --audit FILE, or --audit syslog:")
+    return audit
 
 
 def _vm(parser: Parser, given: argparse.Namespace) -> VMConfig | None:

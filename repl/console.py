@@ -19,7 +19,7 @@ from repl.errors import LinkError, LostError
 from repl.event_filter import EventFilter
 from repl.executor import Executor, HMPResult
 from repl.knowledge import Knowledge
-from repl.layout import Fragments, harmless
+from repl.layout import Fragments
 from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.scanning import LineError
@@ -30,6 +30,7 @@ from repl.watch import GivenUpError, Watch
 from shim.client import Client
 from shim.hmp import InfoSnapshots, parse
 from shim.jobs import REPL_JOB_PREFIX
+from shim.printable import harmless
 from shim.qmp import ErrorReply
 
 __all__ = ["Console"]

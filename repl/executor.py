@@ -23,6 +23,7 @@ from shim.blockgraph import BlockGraph, read_graph
 from shim.client import Client
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand
+from shim.modern import is_modern
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
@@ -141,12 +142,12 @@ class Executor:
         """Carry out a QMP command, behind those that are under way. Raises LostError."""
         async with self._turn:
             self.link.check()
-            self.running = Running(f"qmp {name}", self._trace(None))
+            trace = self._trace(None, execute=name)
+            self.running = Running(f"qmp {name}", trace)
             try:
-                (timed,) = await self.link.execute([Execute(name, arguments)])
+                return await self._qmp(name, arguments, trace)
             finally:
                 self.running = None
-        return timed.reply
 
     async def rehearse(self, command: HMPCommand) -> Rehearsal:
         """Tell what a command would do; only queries are sent. Raises LostError."""
@@ -162,7 +163,7 @@ class Executor:
         prefix: what their ids begin with; None takes those of this run.
         """
         async with self._turn:
-            work = Rewrite(jobs.recover(prefix or self._job_prefix), self._trace(None))
+            work = Rewrite(jobs.recover(prefix or self._job_prefix), self._trace(None, execute=None))
             await self._drive(work)
             for job_id, result in work.outcome.items():
                 reason = f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}"
@@ -191,6 +192,8 @@ class Executor:
         refused = refusal(command_line, self.policy.allow) if self.policy.mode is Mode.ENFORCE else None
         if refused is not None:
             return self._finish(trace, Action.REFUSED, refused, ReturnReply(render.error(refused)))
+        if (unrecorded := self._announce(trace)) is not None:
+            return self._finish(trace, Action.REFUSED, unrecorded, ReturnReply(render.error(unrecorded)))
         command = hmp.parse(command_line)
         if command is None:
             return await self._pass(trace, hmp.why_not_parsed(command_line))
@@ -209,6 +212,17 @@ class Executor:
             case Refusal(text, reason):
                 return self._finish(trace, Action.REFUSED, reason, ReturnReply(text))
         raise AssertionError(f"a plan returned {outcome!r}")
+
+    async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
+        if not is_modern({"execute": name, "arguments": arguments}):
+            (timed,) = await self.link.execute([Execute(name, arguments)])
+            return timed.reply
+        if (unrecorded := self._announce(trace)) is not None:
+            return ErrorReply("GenericError", unrecorded)
+        with self._on_record(trace, Action.MODERN):
+            (timed,) = await self.link.execute([Execute(name, arguments)])
+        self._record(trace, Action.MODERN, "QMP's own command", _reply_json(timed.reply))
+        return timed.reply
 
     async def _pass(self, trace: Trace, reason: str, rehearsed: Rehearsed | None = None) -> HMPResult:
         """Have QEMU do it."""
@@ -290,14 +304,28 @@ class Executor:
             policy=self.policy,
         )
 
-    def _trace(self, command_line: str | None) -> Trace:
-        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, command_line)
+    def _trace(self, command_line: str | None, *, execute: str | None = "human-monitor-command") -> Trace:
+        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, command_line, execute=execute)
+
+    def _announce(self, trace: Trace) -> str | None:
+        """Put on record that a command is about to be run, if the log wants that. Tells why that cannot be done."""
+        if self._audit_log is None or not self._audit_log.refuses:
+            return None
+        begun = self._record_of(trace, Action.BEGUN, "about to be run", None)
+        try:
+            self._audit_log.write(begun)
+        except AuditError as exc:
+            return f"{exc}; the command was not run"
+        return None
+
+    def _record_of(self, trace: Trace, action: Action, reason: str, reply: JSON | None) -> AuditRecord:
+        now_ns = time.monotonic_ns()
+        return trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns)
 
     def _record(
         self, trace: Trace, action: Action, reason: str, reply: JSON | None, rehearsed: Rehearsed | None = None
     ) -> AuditRecord:
-        now_ns = time.monotonic_ns()
-        record = trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns)
+        record = self._record_of(trace, action, reason, reply)
         if rehearsed is not None:
             record = replace(record, rehearsed=rehearsed)
         if self._audit_log is not None:

@@ -1,11 +1,11 @@
-"""Text laid out for a terminal of a given width, and made harmless: (style, text) fragments as prompt_toolkit takes them."""
+"""Text laid out for a terminal of a given width: (style, text) fragments as prompt_toolkit takes them."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from prompt_toolkit.utils import get_cwidth
 
-__all__ = ["COMMAND", "Fragment", "Fragments", "Line", "cut", "harmless", "joined", "printable", "words", "wrapped"]
+__all__ = ["COMMAND", "Fragment", "Fragments", "Line", "cut", "joined", "words", "wrapped"]
 
 Fragment: TypeAlias = tuple[str, str]
 Fragments: TypeAlias = list[Fragment]
@@ -13,17 +13,6 @@ Line: TypeAlias = list[Fragment]
 
 # The style of a command to type, which no line break may spoil.
 COMMAND = "class:repair"
-
-
-def printable(text: str) -> str:
-    """Spell by escapes what a terminal would obey, or would not show."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def harmless(text: str) -> str:
-    """Spell by escapes what a terminal would obey, all but line breaks and tabs."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
 
 
 def words(text: str, style: str = "") -> Line:

@@ -7,13 +7,14 @@ formatted text (repl/snapshot_table.py); nothing here sends a command or reads a
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from repl.layout import Fragment, joined, printable, words, wrapped
+from repl.layout import Fragment, joined, words, wrapped
 from repl.snapshot_table import ago_text, date_text
 from shim import hmp
 from shim.blockgraph import BlockNode
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
 from shim.plan import Answer, PassThrough, Refusal
 from shim.policy import NodeChoice
+from shim.printable import printable
 from shim.qmp import Execute
 from shim.rehearsal import Rehearsal
 from shim.render import Snapshot, size_text

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from repl.layout import Fragments, harmless
+from repl.layout import Fragments
+from shim.printable import harmless
 from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 
 __all__ = ["duration_text", "end_of_command", "event_line", "hmp_text", "json_text", "qmp_reply"]

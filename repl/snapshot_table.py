@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import COMMAND, Fragment, Line, cut, joined, printable, words, wrapped
+from repl.layout import COMMAND, Fragment, Line, cut, joined, words, wrapped
 from shim.inventory import Fault, FaultKind, PromptLine, Repair, TagEntry
+from shim.printable import printable
 from shim.render import size_text
 
 __all__ = [

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import Fragments, cut, printable
+from repl.layout import Fragments, cut
 from shim.hmp import HMPCommand, LoadVM, SaveVM
 from shim.policy import Mode, Policy
+from shim.printable import printable
 
 __all__ = ["VMStatus", "policy_text", "run_state_after", "toolbar"]
 

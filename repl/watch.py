@@ -9,9 +9,10 @@ from repl.caution import ends_vm
 from repl.errors import LostError, NotConnectedError
 from repl.executor import Executor
 from repl.knowledge import Knowledge
-from repl.layout import Fragments, harmless
+from repl.layout import Fragments
 from repl.show import duration_text
 from repl.terminal import Terminal
+from shim.printable import harmless
 
 __all__ = ["GivenUpError", "Watch"]
 

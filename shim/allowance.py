@@ -14,7 +14,7 @@ def refusal(command_line: str, allow: Set[str]) -> str | None:
     allow: names of commands; "info" allows all its topics, "info block" one.
     """
     name, topic = hmp.command_name(command_line), hmp.info_topic(command_line)
-    full_name = f"{name} {topic}".strip()
+    full_name = hmp.full_name(command_line)
     if not name or name in allow or full_name in allow or hmp.is_about_snapshots(command_line):
         return None
     return f"HMP command '{full_name}' is not allowed here; {_hint(replacement(name, topic))}"

@@ -1,20 +1,22 @@
-"""The audit record: what a legacy client asked, what was decided, done and answered, and its JSON form.
+"""The audit record: what a client asked, what was decided, done and answered, and its JSON form.
 
-README.md, "The audit log", documents the form member by member. A record is built from values; writing it is the transport's.
+docs/audit-log.md documents the form member by member. A record is built from values; writing it is the transport's.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
+from shim import hmp
 from shim.client import Client
 from shim.plan import Decided, PassThrough
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
 from shim.rehearsal import Rehearsal
+from shim.verdict import has_failed
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -24,23 +26,26 @@ __all__ = [
     "SeenEvent",
     "SentCommand",
     "describe_choice",
+    "spell",
+    "spell_time",
     "stopped_ns",
-    "summarize",
     "to_json",
+    "to_members",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # A reply up to this length is kept whole; the graph queries' replies are longer and only counted.
 _KEPT_REPLY_BYTES = 1024
 _NS_PER_MS = 1_000_000
 
 
 class Action(StrEnum):
-    """What became of the command line.
+    """What became of a command.
 
     REWRITTEN: done by snapshot jobs. PASSED: QEMU got the client's own bytes. REFUSED: nothing was run.
     OBSERVED: passed, and noted what would have been done. RECOVERED: no client's command, but a job found after a lost
-    connection, seen to its end.
+    connection, seen to its end. MODERN: no HMP, but one of QMP's own snapshot commands. BEGUN: about to be run; what becomes of
+    it has a record of its own. WENT_ON: no HMP, but what a client did next whose HMP command had failed.
     """
 
     REWRITTEN = "rewritten"
@@ -48,6 +53,9 @@ class Action(StrEnum):
     REFUSED = "refused"
     OBSERVED = "observed"
     RECOVERED = "recovered"
+    MODERN = "modern"
+    BEGUN = "begun"
+    WENT_ON = "went_on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,9 @@ class Rehearsed:
 class AuditRecord:
     """One command of a client from its arrival to its answer.
 
-    time: when it came in, aware. reply: the exact reply as the client gets it, None if it gets none.
+    time: when it came in, aware. execute: the QMP command that it came as; None for what no client sent.
+    command_line: None for what is no HMP. reply: the exact reply as the client gets it, None if it gets none.
+    after_failure: the command line that the client sent before, if that had failed and only its text said so.
     """
 
     time: datetime
@@ -109,6 +119,30 @@ class AuditRecord:
     sent: Sequence[SentCommand] = ()
     events: Sequence[SeenEvent] = ()
     rehearsed: Rehearsed | None = None
+    execute: str | None = "human-monitor-command"
+    after_failure: str | None = None
+
+    @property
+    def hmp_command(self) -> str | None:
+        """Give the name of the HMP command, for `info` with its topic."""
+        return None if self.command_line is None else hmp.full_name(self.command_line)
+
+    @property
+    def has_failed(self) -> bool | None:
+        """Tell whether the reply tells of a failure; None where there is no reply."""
+        match self.reply:
+            case {"return": str(text)} if self.command_line is not None:
+                return has_failed(self.command_line, text)
+            case {"error": _}:
+                return True
+            case {"return": _}:
+                return False
+        return None
+
+    @property
+    def is_failure_in_text(self) -> bool:
+        """Tell whether QMP calls it a success, and only HMP's text tells of the failure."""
+        return self.command_line is not None and "return" in (self.reply or ()) and self.has_failed is True
 
     @property
     def stopped_ns(self) -> int:
@@ -128,19 +162,31 @@ def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:
     return total if stopped_at is None else total + end_ns - stopped_at
 
 
-def to_json(record: AuditRecord) -> str:
-    """Give the record as one line of JSON, without the newline."""
-    return json.dumps(_members(record), ensure_ascii=True, separators=(",", ":"))
+def to_json(record: AuditRecord, *, host: str, lost_before: int = 0) -> str:
+    """Give the record as one line of JSON, without the newline. The arguments are those of `to_members`."""
+    return spell(to_members(record, host=host, lost_before=lost_before))
 
 
-def _members(record: AuditRecord) -> dict[str, JSON]:
+def spell(members: Mapping[str, JSON]) -> str:
+    """Give a record's members as one line of JSON, without the newline."""
+    return json.dumps(members, ensure_ascii=True, separators=(",", ":"))
+
+
+def to_members(record: AuditRecord, *, host: str, lost_before: int = 0) -> dict[str, JSON]:
+    """Give the record as its JSON form has it.
+
+    host: the machine's name. lost_before: how many records of this log could not be written since the last one that was.
+    """
     decided = record.decided
     return {
         "schema": SCHEMA_VERSION,
-        "time": record.time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "time": spell_time(record.time),
+        "host": host,
         "vm": record.vm,
         "client": asdict(record.client),
+        "execute": record.execute,
         "command_line": record.command_line,
+        "hmp_command": record.hmp_command,
         "action": record.action.value,
         "reason": record.reason,
         "nodes": [] if decided is None else [describe_choice(choice) for choice in decided.choices],
@@ -150,9 +196,17 @@ def _members(record: AuditRecord) -> dict[str, JSON]:
         "events": [{"event": event.name, "after_ms": _ms(event.after_ns)} for event in record.events],
         "stopped_ms": _ms(record.stopped_ns),
         "reply": record.reply,
+        "failed": record.has_failed,
+        "after_failure": record.after_failure,
         "duration_ms": _ms(record.duration_ns),
         "client_gone": record.client_gone,
+        "lost_before": lost_before,
     }
+
+
+def spell_time(time: datetime) -> str:
+    """Give an aware time as records have it: UTC with microseconds, so that texts sort as times do."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
@@ -196,36 +250,3 @@ def _rehearsed(rehearsed: Rehearsed) -> dict[str, JSON]:
 
 def _ms(duration_ns: int) -> float:
     return round(duration_ns / _NS_PER_MS, 3)
-
-
-def summarize(members: JSON) -> str:
-    """Tell one record (as decoded JSON) to a person: a line with the outcome, then who asked, which disks, which commands."""
-    who = Client(**{field.name: members["client"].get(field.name) for field in fields(Client)})
-    lines = [
-        f"{members['time']}  {members['vm']}  {members['command_line']!r}  {members['action']}: {members['reason']}",
-        f"    asked by {who}{', gone since' if members['client_gone'] else ''}",
-    ]
-    for node in members["nodes"]:
-        mark = "takes" if node["included"] else "skips"
-        lines.append(f"    {mark} {node['device'] or node['node']} ({node['format']}): {node['reason']}")
-    vmstate = members["vmstate"]
-    if vmstate and vmstate["node"]:
-        devices = {node["node"]: node["device"] for node in members["nodes"]}
-        lines.append(f"    VM state on {devices.get(vmstate['node']) or vmstate['node']}: {vmstate['reason']}")
-    rehearsed = members["rehearsed"]
-    if rehearsed:
-        agreement = "as QEMU did" if rehearsed["agreed"] else "unlike QEMU"
-        lines.append(f"    would have answered {json.dumps(rehearsed['text'])}, {agreement}: {rehearsed['outcome']}")
-    for sent in members["qmp"]:
-        lines.append(f"    {sent['duration_ms']:9.3f} ms  {sent['execute']} {_outcome(sent)}")
-    lines.append(
-        f"    answered {json.dumps(members['reply'])} after {members['duration_ms']} ms;"
-        f" the VM stood still for {members['stopped_ms']} ms"
-    )
-    return "\n".join(lines)
-
-
-def _outcome(sent: JSON) -> str:
-    if "error" in sent:
-        return f"failed: {sent['error']['desc']}"
-    return "lost" if "lost" in sent else "ok"

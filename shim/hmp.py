@@ -19,6 +19,7 @@ __all__ = [
     "SaveVM",
     "command_name",
     "first_refused",
+    "full_name",
     "info_topic",
     "is_about_snapshots",
     "parse",
@@ -115,6 +116,11 @@ def info_topic(command_line: str) -> str:
     """Give what `info` is asked about; "" for another command."""
     name, rest = _split_name(command_line)
     return _split_name(rest)[0] if name == "info" else ""
+
+
+def full_name(command_line: str) -> str:
+    """Give the name of the command, for `info` with its topic: "info block -v" gives `info block`."""
+    return f"{command_name(command_line)} {info_topic(command_line)}".rstrip()
 
 
 def is_about_snapshots(command_line: str) -> bool:

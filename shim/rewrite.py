@@ -20,7 +20,7 @@ __all__ = ["Rewrite", "Trace"]
 class Trace:
     """What the audit wants to know of a command while it is under way.
 
-    started_ns: the monotonic clock when it came in.
+    started_ns: the monotonic clock when it came in. command_line: None for what is no HMP. execute: as in AuditRecord.
     """
 
     time: datetime
@@ -30,14 +30,23 @@ class Trace:
     sent: list[SentCommand] = field(default_factory=list)
     events: list[SeenEvent] = field(default_factory=list)
     decided: Decided | None = None
+    execute: str | None = "human-monitor-command"
 
     def saw_event(self, name: str, now_ns: int) -> None:
         self.events.append(SeenEvent(name, now_ns - self.started_ns))
 
     def record(
-        self, vm: str, action: Action, reason: str, *, reply: JSON | None, client_gone: bool, now_ns: int
+        self,
+        vm: str,
+        action: Action,
+        reason: str,
+        *,
+        reply: JSON | None,
+        client_gone: bool,
+        now_ns: int,
+        after_failure: str | None = None,
     ) -> AuditRecord:
-        """Close the trace."""
+        """Give what is known by now. The arguments are members of the record."""
         return AuditRecord(
             time=self.time,
             vm=vm,
@@ -51,6 +60,8 @@ class Trace:
             decided=self.decided,
             sent=tuple(self.sent),
             events=tuple(self.events),
+            execute=self.execute,
+            after_failure=after_failure,
         )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from host.addresses import UnixAddress
-from host.audit_log import AuditLog
+from host.audit_log import open_audit_log
+from host.config import AuditSettings
 from host.errors import AuditError
 from repl.errors import LostError
 from repl.executor import Executor
@@ -65,7 +66,7 @@ async def executing(
     bench: Bench
     with tempfile.TemporaryDirectory(prefix="x", dir="/tmp") as folder:
         audit_path = f"{folder}/audit" if audit is None else audit
-        log = AuditLog(audit_path) if audit_path else None
+        log = open_audit_log(AuditSettings(audit_path)) if audit_path else None
         link = Link(
             UnixAddress(path),
             on_event=lambda event: bench.executor.take_event(event),

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -166,12 +166,14 @@ class Desk:
     said: dict[Session, bytearray] = field(default_factory=dict)
     closed: list[int] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+    # Puts on record what is about to be run; it may say why it cannot.
+    announce: Callable[[AuditRecord], str | None] | None = None
 
     def __post_init__(self) -> None:
         numbers = itertools.count(1)
         monitor = a_monitor(self.qemu.greeting, version=self.version)
         new_id = (f"{JOB_PREFIX}{number}" for number in numbers).__next__
-        self.router = Router(monitor, self.policy, new_id, ManualClock().clock())
+        self.router = Router(monitor, self.policy, new_id, ManualClock().clock(), self.announce)
 
     # -- what happens ------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parent.parent
-PACKAGES: Final = ("shim", "host", "proxy", "repl")
+PACKAGES: Final = ("shim", "host", "proxy", "repl", "audit")
 SOURCES: Final = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS: Final = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 
@@ -23,7 +23,8 @@ INPUT_OUTPUT: Final = frozenset({"asyncio", "io", "logging", "os", "pathlib", "s
 PROCESSES: Final = frozenset({"multiprocessing", "subprocess", "tempfile", "threading"})
 CHANCE_AND_TIME: Final = frozenset({"random", "secrets", "time", "uuid"})
 # The knowledge does no I/O and reads no clock; time, ids and randomness are arguments.
-FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | {"prompt_toolkit", "qemu", "host", "proxy", "repl"}
+OTHERS_THAN_SHIM: Final = frozenset({"prompt_toolkit", "qemu", "host", "proxy", "repl", "audit"})
+FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | OTHERS_THAN_SHIM
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
 SANS_IO: Final = (
@@ -33,7 +34,7 @@ SANS_IO: Final = (
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
-WITHOUT_TESTS: Final = frozenset({"__init__", "__main__", "lean_asyncio", "monitor", "outbox", "owed", "recorder"})
+WITHOUT_TESTS: Final = frozenset({"__init__", "__main__", "lean_asyncio", "monitor", "outbox", "owed"})
 # It tries moments at which to interrupt a process; that is not a wait for something.
 MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
 
@@ -92,18 +93,23 @@ def test_shim_does_no_io(path: Path) -> None:
 
 @pytest.mark.parametrize("path", in_package("proxy"), ids=str)
 def test_proxy_does_not_know_the_repl(path: Path) -> None:
-    assert "repl" not in imported(path)
+    assert imported(path) & {"repl", "audit"} == set()
     assert "qemu" not in imported(path), "its re-serialising, unbounded client is not for the hot path"
 
 
 @pytest.mark.parametrize("path", in_package("host"), ids=str)
-def test_what_the_programs_share_knows_neither_of_them(path: Path) -> None:
-    assert imported(path) & {"proxy", "repl", "qemu", "prompt_toolkit"} == set()
+def test_what_the_programs_share_knows_none_of_them(path: Path) -> None:
+    assert imported(path) & {"proxy", "repl", "audit", "qemu", "prompt_toolkit"} == set()
 
 
 @pytest.mark.parametrize("path", in_package("repl"), ids=str)
 def test_repl_does_not_know_the_proxy(path: Path) -> None:
-    assert "proxy" not in imported(path)
+    assert imported(path) & {"proxy", "audit"} == set()
+
+
+@pytest.mark.parametrize("path", in_package("audit"), ids=str)
+def test_audit_knows_only_what_was_written(path: Path) -> None:
+    assert imported(path) & {"proxy", "repl", "qemu", "asyncio", "socket"} == set()
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)

@@ -1,4 +1,4 @@
-"""The audit record's JSON form and its summary for a person."""
+"""The audit record's JSON form."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shim.audit import SCHEMA_VERSION, Action, AuditRecord, SeenEvent, SentCommand, summarize, to_json
+from shim.audit import SCHEMA_VERSION, Action, AuditRecord, SeenEvent, SentCommand, to_json, to_members
 from shim.client import Client
 from shim.plan import Decided
 from shim.policy import Policy, select
@@ -40,7 +40,7 @@ def record(**members: Any) -> AuditRecord:
 
 
 def members(**changes: Any) -> dict[str, Any]:
-    decoded = json.loads(to_json(record(**changes)))
+    decoded = json.loads(to_json(record(**changes), host="node7"))
     assert isinstance(decoded, dict)
     return decoded
 
@@ -58,12 +58,15 @@ def whole_record() -> AuditRecord:
 
 
 def test_every_member_of_a_record() -> None:
-    assert json.loads(to_json(whole_record())) == {
+    assert json.loads(to_json(whole_record(), host="node7", lost_before=3)) == {
         "schema": SCHEMA_VERSION,
         "time": "2026-11-23T17:18:06.436083Z",
+        "host": "node7",
         "vm": "vm1",
         "client": {"pid": 4242, "uid": 1000, "exe": "/usr/bin/tool", "address": None},
+        "execute": "human-monitor-command",
         "command_line": "savevm t1",
+        "hmp_command": "savevm",
         "action": "rewritten",
         "reason": "done by snapshot jobs",
         "nodes": [
@@ -93,13 +96,16 @@ def test_every_member_of_a_record() -> None:
         "events": [{"event": "STOP", "after_ms": 5.0}, {"event": "RESUME", "after_ms": 30.0}],
         "stopped_ms": 25.0,
         "reply": {"return": "", "id": "x"},
+        "failed": False,
+        "after_failure": None,
         "duration_ms": 40.0,
         "client_gone": False,
+        "lost_before": 3,
     }
 
 
 def test_record_is_one_line_of_ascii() -> None:
-    line = to_json(record(command_line='savevm "é\n\x7f😀"'))
+    line = to_json(record(command_line='savevm "é\n\x7f😀"'), host="é")
     assert line.isascii()
     assert "\n" not in line
     assert json.loads(line)["command_line"] == 'savevm "é\n\x7f😀"'
@@ -111,9 +117,12 @@ def test_types_are_the_same_for_every_action(action: Action) -> None:
     assert found == {
         "schema": int,
         "time": str,
+        "host": str,
         "vm": str,
         "client": dict,
+        "execute": str,
         "command_line": str,
+        "hmp_command": str,
         "action": str,
         "reason": str,
         "nodes": list,
@@ -123,14 +132,20 @@ def test_types_are_the_same_for_every_action(action: Action) -> None:
         "events": list,
         "stopped_ms": float,
         "reply": dict,
+        "failed": bool,
+        "after_failure": type(None),
         "duration_ms": float,
         "client_gone": bool,
+        "lost_before": int,
     }
     assert members(action=action)["action"] == action.value
 
 
 def test_actions_have_these_words() -> None:
-    assert [action.value for action in Action] == ["rewritten", "passed", "refused", "observed", "recovered"]
+    assert [action.value for action in Action] == [
+        *("rewritten", "passed", "refused", "observed", "recovered"),
+        *("modern", "begun", "went_on"),
+    ]
 
 
 def test_recovered_job_has_neither_client_nor_command_nor_reply() -> None:
@@ -180,7 +195,7 @@ def test_time_the_vm_stood_still(events: Sequence[tuple[str, int]], stopped_ms: 
     """A STOP without its RESUME lasts to the end of the command, at 40 ms."""
     found = record(events=[SeenEvent(name, ms * MS) for name, ms in events])
     assert found.stopped_ns == stopped_ms * MS
-    assert json.loads(to_json(found))["stopped_ms"] == stopped_ms
+    assert json.loads(to_json(found, host="node7"))["stopped_ms"] == stopped_ms
 
 
 @pytest.mark.parametrize(
@@ -204,65 +219,51 @@ def test_durations_are_rounded_to_microseconds() -> None:
     assert members(duration_ns=499)["duration_ms"] == 0.0
 
 
-SUMMARY = """\
-2026-11-23T17:18:06.436083Z  vm1  'savevm t1'  rewritten: done by snapshot jobs
-    asked by /usr/bin/tool (pid 4242, uid 1000)
-    skips pflash0 (raw): read-only
-    skips pflash1 (raw): varstore of format raw, which cannot hold a snapshot
-    takes d0 (qcow2): writable disk
-    VM state on d0: HMP's choice: the first disk that can hold a snapshot
-        2.000 ms  query-block ok
-       30.000 ms  snapshot-save ok
-        1.235 ms  query-jobs failed: no
-        0.000 ms  job-dismiss lost
-    answered {"return": "", "id": "x"} after 40.0 ms; the VM stood still for 25.0 ms"""
-
-SHORT_SUMMARY = """\
-2026-11-23T17:18:06.436083Z  vm1  None  recovered: job 'hmpshim-1' ended
-    asked by an unknown program (pid None, uid None), gone since
-    answered null after 40.0 ms; the VM stood still for 0.0 ms"""
+@pytest.mark.parametrize(
+    ("command_line", "name"),
+    [
+        ("savevm t1", "savevm"),
+        ("  info  block -v", "info block"),
+        ("info", "info"),
+        ("x/4xw 0", "x"),
+        ("", ""),
+        (None, None),
+    ],
+)
+def test_name_of_the_hmp_command(command_line: str | None, name: str | None) -> None:
+    assert members(command_line=command_line)["hmp_command"] == name
 
 
-def test_summary() -> None:
-    assert summarize(json.loads(to_json(whole_record()))) == SUMMARY
-
-
-def test_summary_names_a_blockdev_by_its_node() -> None:
-    record_of_blockdev = json.loads(to_json(whole_record()))
-    record_of_blockdev["nodes"][2]["device"] = None
-    summary = summarize(record_of_blockdev)
-    assert "    takes disk0 (qcow2): writable disk\n" in summary
-    assert "    VM state on disk0: HMP's choice" in summary
-
-
-def test_summary_without_client_decision_and_commands() -> None:
-    short = members(
-        action=Action.RECOVERED,
-        reason="job 'hmpshim-1' ended",
-        client=Client(),
-        command_line=None,
-        reply=None,
-        client_gone=True,
-        decided=Decided((), None, "delvm needs none"),
-    )
-    assert summarize(short) == SHORT_SUMMARY
+NO_SNAPSHOT = "Error: Snapshot 't1' does not exist in one or more devices\r\n"
 
 
 @pytest.mark.parametrize(
-    ("client", "text"),
+    ("command_line", "reply", "failed", "only_in_text"),
     [
-        (Client(1, 0, "/sbin/x"), "/sbin/x (pid 1, uid 0)"),
-        (Client(1, 0), "an unknown program (pid 1, uid 0)"),
-        (Client(), "an unknown program (pid None, uid None)"),
-        (Client(address="192.0.2.1:5000"), "192.0.2.1:5000"),
+        ("savevm t1", {"return": ""}, False, False),
+        ("savevm t1", {"return": NO_SNAPSHOT}, True, True),
+        ("savevm t1", {"error": {"class": "GenericError", "desc": "no"}}, True, False),
+        ("info status", {"return": "VM status: running\r\n"}, False, False),
+        ("info nothere", {"return": "unknown command: 'info nothere'\r\n"}, True, True),
+        ("savevm t1", None, None, False),
+        (None, {"return": {}}, False, False),
+        (None, {"return": NO_SNAPSHOT}, False, False),
+        (None, {"error": {"class": "GenericError", "desc": "no"}}, True, False),
+        (None, None, None, False),
     ],
 )
-def test_client_in_words(client: Client, text: str) -> None:
-    assert str(client) == text
-    assert f"asked by {text}\n" in summarize(members(client=client))
+def test_whether_it_failed(command_line: str | None, reply: JSON, failed: bool | None, only_in_text: bool) -> None:
+    """What is no HMP has no text that could tell."""
+    found = record(command_line=command_line, reply=reply)
+    assert members(command_line=command_line, reply=reply)["failed"] is failed
+    assert found.is_failure_in_text is only_in_text
 
 
-def test_summary_reads_a_record_without_an_address() -> None:
-    old = members()
-    del old["client"]["address"]
-    assert "asked by /usr/bin/tool (pid 4242, uid 1000)" in summarize(old)
+def test_what_a_client_sent_after_a_failure() -> None:
+    found = members(action=Action.WENT_ON, execute="cont", command_line=None, reply=None, after_failure="loadvm t1")
+    assert (found["execute"], found["command_line"], found["hmp_command"]) == ("cont", None, None)
+    assert (found["action"], found["after_failure"], found["failed"]) == ("went_on", "loadvm t1", None)
+
+
+def test_nothing_was_lost_unless_it_is_said() -> None:
+    assert to_members(record(), host="node7")["lost_before"] == 0

@@ -1,94 +1,224 @@
-"""A record is one line and one write, and a failing disk is an error, not a lost record in silence."""
+"""Records become lines, what is confidential is masked, and what is lost is counted and told by the next record."""
 
 import json
+import logging
 import os
-import resource
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from host.audit_log import AuditLog
+from host import audit_log
+from host.audit_log import AuditLog, open_audit_log
+from host.config import AuditFailure, AuditSettings
 from host.errors import AuditError
 from shim.audit import Action, AuditRecord
 from shim.client import Client
+from shim.redaction import Confidential
 from tests.pure_router import NOW
+
+ROOT: Final = Path(__file__).parent.parent
+
+
+@dataclass
+class ListSink:
+    """Keeps lines, or fails."""
+
+    lines: list[bytes] = field(default_factory=list)
+    is_broken: bool = False
+    is_closed: bool = False
+
+    def write(self, line: bytes) -> None:
+        if self.is_broken:
+            raise AuditError("sink", "broken")
+        self.lines.append(line)
+
+    def reopen(self) -> None:
+        self.is_broken = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+@pytest.fixture
+def sink() -> ListSink:
+    return ListSink()
 
 
 def a_record(line: str = "savevm t") -> AuditRecord:
-    return AuditRecord(NOW, "vm1", Client(), line, Action.PASSED, "because", {"return": ""}, 1, False)
+    client = Client(1, 2, "/usr/bin/tool")
+    return AuditRecord(NOW, "vm1", client, line, Action.PASSED, "because", {"return": ""}, 1, client_gone=False)
 
 
-def lines(path: Path) -> list[str]:
+def lose(log: AuditLog, sink: ListSink, count: int) -> None:
+    sink.is_broken = True
+    for _ in range(count):
+        with pytest.raises(AuditError):
+            log.write(a_record())
+    sink.is_broken = False
+
+
+def test_record_is_one_line_with_the_name_of_the_machine(sink: ListSink) -> None:
+    AuditLog(sink, name="log").write(a_record("savevm 'é\n'"))
+    (record,) = sink.records
+    assert (record["command_line"], record["host"], record["lost_before"]) == ("savevm 'é\n'", os.uname().nodename, 0)
+    assert b"\n" not in sink.lines[0]
+
+
+def test_next_record_tells_how_many_were_lost(sink: ListSink) -> None:
+    log = AuditLog(sink, name="log")
+    log.write(a_record())
+    lose(log, sink, 2)
+    log.write(a_record())
+    lose(log, sink, 1)
+    log.write(a_record())
+    log.write(a_record())
+    assert [record["lost_before"] for record in sink.records] == [0, 2, 1, 0]
+    assert log.lost == 3
+
+
+def test_loss_that_no_record_tells_of_is_complained_about_at_the_end(
+    sink: ListSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = AuditLog(sink, name="/log")
+    lose(log, sink, 1)
+    log.write(a_record())
+    lose(log, sink, 2)
+    log.close()
+    assert sink.is_closed
+    assert [(record.levelno, record.message) for record in caplog.records] == [
+        (logging.WARNING, "audit log /log: 3 records could not be written, and nothing in it tells of the last 2")
+    ]
+
+
+def test_nothing_is_complained_about_where_the_log_tells_all(sink: ListSink, caplog: pytest.LogCaptureFixture) -> None:
+    log = AuditLog(sink, name="log")
+    lose(log, sink, 1)
+    log.write(a_record())
+    log.close()
+    assert caplog.messages == []
+
+
+def test_reopen_is_the_sinks(sink: ListSink) -> None:
+    sink.is_broken = True
+    AuditLog(sink, name="log").reopen()
+    assert not sink.is_broken
+
+
+def test_what_is_confidential_is_masked(sink: ListSink) -> None:
+    kinds = frozenset({Confidential.TAGS, Confidential.EXECUTABLES})
+    AuditLog(sink, name="log", redacts=kinds, key=b"k").write(a_record("savevm secret"))
+    (record,) = sink.records
+    assert record["command_line"].startswith("savevm tag-")
+    assert record["client"]["exe"].startswith("exe-")
+
+
+# -- opening --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+def commands(path: Path) -> list[str]:
     return [json.loads(line)["command_line"] for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_records_are_appended_as_lines(tmp_path: Path, sync: bool) -> None:
-    path = tmp_path / "log"
-    path.write_text(json.dumps({"command_line": "earlier"}) + "\n")
-    log = AuditLog(str(path), sync=sync)
-    log.write(a_record("savevm 'é\n'"))
-    log.write(a_record("delvm"))
+def write_one(settings: AuditSettings, line: str) -> None:
+    log = open_audit_log(settings)
+    log.write(a_record(line))
     log.close()
-    assert lines(path) == ["earlier", "savevm 'é\n'", "delvm"]
-
-
-def test_new_file_is_its_owners_only(tmp_path: Path) -> None:
-    AuditLog(str(tmp_path / "log")).close()
-    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
-
-
-def test_two_logs_share_a_file(tmp_path: Path) -> None:
-    first, second = AuditLog(str(tmp_path / "log")), AuditLog(str(tmp_path / "log"))
-    for number in range(10):
-        (first, second)[number % 2].write(a_record(str(number)))
-    first.close()
-    second.close()
-    assert lines(tmp_path / "log") == [str(number) for number in range(10)]
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"), [("none/log", "No such file or directory"), (".", "Is a directory"), ("", "No such file or directory")]
-)
-def test_file_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, reason: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(AuditError, match=f"cannot write the audit log {path}: {reason}"):
-        AuditLog(path)
 
 
 @pytest.mark.parametrize("sync", [False, True])
-def test_full_disk_is_an_error(sync: bool) -> None:
-    log = AuditLog("/dev/full", sync=sync)
-    with pytest.raises(AuditError, match="cannot write the audit log /dev/full: No space left on device"):
+def test_file(file: Path, sync: bool) -> None:
+    file.write_text(json.dumps({"command_line": "earlier"}) + "\n")
+    write_one(AuditSettings(str(file), sync=sync), "later")
+    assert commands(file) == ["earlier", "later"]
+
+
+def test_file_with_rotation(file: Path) -> None:
+    for number in range(5):
+        write_one(AuditSettings(str(file), rotate_bytes=10, keep=2), str(number))
+    assert [commands(Path(f"{file}{end}")) for end in ("", ".1", ".2")] == [["4"], ["3"], ["2"]]
+    assert len(list(file.parent.iterdir())) == 3
+
+
+def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(AuditError, match=f"cannot write the audit log {tmp_path}: Is a directory"):
+        open_audit_log(AuditSettings(str(tmp_path)))
+
+
+@pytest.mark.parametrize("failure", list(AuditFailure))
+def test_whether_commands_are_refused(file: Path, failure: AuditFailure) -> None:
+    log = open_audit_log(AuditSettings(str(file), failure=failure))
+    assert log.refuses is (failure is AuditFailure.REFUSE)
+    log.close()
+
+
+def test_syslog(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(str(tmp_path / "s"))
+        log = open_audit_log(AuditSettings(f"syslog:{tmp_path / 's'}"), program="hmp-repl")
         log.write(a_record())
-    log.close()
+        head, _, record = daemon.recv(65536).partition(b": ")
+        log.close()
+    assert head.endswith(f" hmp-repl[{os.getpid()}]".encode())
+    assert json.loads(record)["command_line"] == "savevm t"
 
 
-def test_record_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
-    log = AuditLog(str(tmp_path / "log"))
-    with _file_size_limit(100), pytest.raises(AuditError, match=r"only 100 of \d+ bytes were written; is the disk full\?"):
-        log.write(a_record())
-    log.close()
+def test_standard_output() -> None:
+    script = (
+        "from host.audit_log import open_audit_log; from host.config import AuditSettings; "
+        "from tests.test_audit_log import a_record; open_audit_log(AuditSettings('-')).write(a_record())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    assert json.loads(done.stdout)["command_line"] == "savevm t"
 
 
-@contextmanager
-def _file_size_limit(size_bytes: int) -> Iterator[None]:
-    """Let files grow so far only; Python ignores SIGXFSZ, so a write gets what fits."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def test_sinks_that_are_not_used_are_not_loaded() -> None:
+    script = "import sys, proxy.daemon; print([name for name in sys.modules if name.startswith('host.audit_')])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, text=True)
+    assert sorted(eval(done.stdout)) == ["host.audit_file", "host.audit_log", "host.audit_options"]
 
 
-def test_descriptor_is_not_inherited(tmp_path: Path) -> None:
-    path = tmp_path / "log"
-    log = AuditLog(str(path))
-    links = {link.name: link.resolve() for link in Path("/proc/self/fd").iterdir()}
-    (number,) = [int(name) for name, target in links.items() if target == path.resolve()]
-    assert not os.get_inheritable(number)
-    log.close()
+# -- the key of the pseudonyms --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "machine-id"
+    monkeypatch.setattr(audit_log, "_MACHINE_ID", path)
+    return path
+
+
+def pseudonym(folder: Path, name: str) -> str:
+    write_one(AuditSettings(str(folder / name), redact=frozenset(Confidential)), "savevm secret")
+    (line,) = commands(folder / name)
+    return line
+
+
+def test_pseudonyms_of_a_machine_stay_the_same(tmp_path: Path, machine_id: Path) -> None:
+    machine_id.write_text("0123456789abcdef0123456789abcdef\n")
+    first = pseudonym(tmp_path, "a")
+    assert pseudonym(tmp_path, "b") == first
+    machine_id.write_text("f123456789abcdef0123456789abcdef\n")
+    assert pseudonym(tmp_path, "c") != first
+
+
+@pytest.mark.parametrize("content", [None, ""], ids=["no file", "empty"])
+def test_without_an_id_of_the_machine_they_are_a_processs_own(
+    tmp_path: Path, machine_id: Path, content: str | None
+) -> None:
+    if content is not None:
+        machine_id.write_text(content)
+    assert pseudonym(tmp_path, "a") != pseudonym(tmp_path, "b")

@@ -8,11 +8,12 @@ from typing import Final
 import pytest
 
 from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
-from host.config import Origin, VMConfig
+from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.errors import ConfigError
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from shim.patterns import KEYS, KINDS
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.redaction import Confidential
 from tests.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
@@ -102,12 +103,32 @@ def test_addresses(options: str, vm: VMConfig) -> None:
         ("--wait", VMConfig(QEMU, (TOOLS,), wait=True)),
         ("--client-buffer 1", VMConfig(QEMU, (TOOLS,), client_buffer_bytes=MIB)),
         ("--name vm1", VMConfig(QEMU, (TOOLS,), name="vm1")),
-        ("--audit /log", VMConfig(QEMU, (TOOLS,), audit="/log")),
-        ("--audit /log --audit-sync", VMConfig(QEMU, (TOOLS,), audit="/log", audit_sync=True)),
     ],
 )
 def test_other_options(options: str, vm: VMConfig) -> None:
     assert only_vm(*WIRE, *options.split()) == vm
+
+
+@pytest.mark.parametrize(
+    ("options", "audit"),
+    [
+        ("/log", AuditSettings("/log")),
+        ("-", AuditSettings("-")),
+        ("syslog:", AuditSettings("syslog:")),
+        ("syslog:/run/log", AuditSettings("syslog:/run/log")),
+        ("/log --audit-sync", AuditSettings("/log", sync=True)),
+        ("- --audit-failure refuse", AuditSettings("-", failure=AuditFailure.REFUSE)),
+        ("/log --audit-rotate-mib 3", AuditSettings("/log", rotate_bytes=3 * MIB)),
+        ("/log --audit-rotate-hours 2 --audit-keep 1", AuditSettings("/log", rotate_age_s=7200, keep=1)),
+        ("/log --audit-redact all", AuditSettings("/log", redact=frozenset(Confidential))),
+        (
+            "/log --audit-redact tags,files --audit-redact tags",
+            AuditSettings("/log", redact=frozenset({Confidential.TAGS, Confidential.FILES})),
+        ),
+    ],
+)
+def test_audit_options(options: str, audit: AuditSettings) -> None:
+    assert only_vm(*WIRE, "--audit", *options.split()) == VMConfig(QEMU, (TOOLS,), audit=audit)
 
 
 def test_verbose() -> None:
@@ -185,6 +206,12 @@ LISTEN: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio
 UPSTREAM: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
 WHERE: Final = "say where QEMU is and where the tools come in: --upstream and --listen, --take-over, or --config"
 LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
+NOWHERE: Final = "it goes with audit, which says where the log is"
+NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
+AUDIT_OPTIONS: Final = (
+    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-rotate-mib 1", "--audit-rotate-hours 1"),
+    "--audit-keep 1",
+)
 INTO_THE_FILE: Final = "does not go with --config; write it into the file"
 
 
@@ -238,7 +265,19 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         (f"{' '.join(WIRE)} --policy hmp --exclude a", f"--exclude: {LEFT_TO_HMP}"),
         (f"{' '.join(WIRE)} --include a --exclude a", "--include: 'a' is excluded too; name it in one of them"),
         (f"{' '.join(WIRE)} --allow help", '--allow: it has a meaning in mode "enforce" only'),
-        (f"{' '.join(WIRE)} --audit-sync", "--audit-sync: it goes with audit, the file to write"),
+        *((f"{' '.join(WIRE)} {option}", f"{option.split()[0]}: {NOWHERE}") for option in AUDIT_OPTIONS),
+        (f"{' '.join(WIRE)} --audit=", f"argument --audit: '' {NO_PLACE}"),
+        (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: 'syslog:run' {NO_PLACE}"),
+        (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it is for a file, and the audit log goes to '-'"),
+        (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it goes with audit_rotate_mib or audit_rotate_hours"),
+        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1"),
+        (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not of tags, files, executables, all"),
+        (f"{' '.join(WIRE)} --audit-redact all,x", "argument --audit-redact: 'all,x' is not of tags, files, executables, all"),
+        (f"{' '.join(WIRE)} --audit-failure x", "argument --audit-failure: 'x' is not one of refuse, continue"),
+        (
+            "--upstream unix:/q --listen stdio --audit -",
+            "--audit: the client that is served on stdio has the standard output; write a file, or syslog:",
+        ),
         (f"{' '.join(WIRE)} savevm", "unrecognized arguments: savevm"),
         (f"{' '.join(WIRE)} --nosuch", "unrecognized arguments: --nosuch"),
         ("--json", "unrecognized arguments: --json"),
@@ -266,7 +305,7 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str], options: str, error: str)
         ("--allow help", "allow"),
         ("--name a", "name"),
         ("--audit /log", "audit"),
-        ("--audit-sync", "audit-sync"),
+        *((option, option.split()[0].removeprefix("--")) for option in AUDIT_OPTIONS),
     ],
 )
 def test_options_beside_a_file(capsys: pytest.CaptureFixture[str], path: str, options: str, name: str) -> None:
@@ -301,7 +340,7 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--no-guard")
 SERVE_OPTIONS: Final = (
     *("--upstream", "--config", "--listen", "--take-over", "--wait", "--client-buffer", *POLICY_OPTIONS, "--mode"),
-    *("--allow", "--name", "--audit", "--audit-sync", "--verbose", "--help"),
+    *("--allow", "--name", "--audit", *(option.split()[0] for option in AUDIT_OPTIONS), "--verbose", "--help"),
 )
 PLAN_OPTIONS: Final = ("--upstream", "--config", "--vm", *POLICY_OPTIONS, "--json", "--help")
 UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:PATH")

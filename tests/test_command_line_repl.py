@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from host.addresses import Address, TCPAddress, UnixAddress
+from host.config import AuditFailure, AuditSettings
 from host.errors import ConfigError
 from repl.command_line import Invocation, parse_command_line
 from shim.patterns import KEYS, KINDS
@@ -35,7 +37,8 @@ def test_smallest_use() -> None:
     ("options", "members"),
     [
         (["--name", "vm1"], {"name": "vm1"}),
-        (["--audit", "/log"], {"audit": "/log"}),
+        (["--audit", "/log"], {"audit": AuditSettings("/log")}),
+        (["--audit", "syslog:"], {"audit": AuditSettings("syslog:")}),
         (["-c", "savevm t"], {"commands": ("savevm t",)}),
         (["-c", "savevm t", "-c", "info snapshots", "-c", ""], {"commands": ("savevm t", "info snapshots", "")}),
         (["-cquit"], {"commands": ("quit",)}),
@@ -118,6 +121,7 @@ upstream = "unix:/a"
 listen = ["unix:/a.legacy", "tcp:h:1"]
 audit = "/a.log"
 audit_sync = true
+audit_failure = "refuse"
 [[vm]]
 upstream = "tcp:h:2"
 listen = ["fd:3"]
@@ -131,6 +135,7 @@ name = "far"
 upstream = "fd:4"
 listen = "systemd"
 """
+LOG_OF_A: Final = AuditSettings("/a.log", sync=True, failure=AuditFailure.REFUSE)
 
 
 @pytest.fixture
@@ -143,11 +148,19 @@ def file(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("options", "members"),
     [
-        (["--vm", "a"], {"address": UnixAddress("/a.legacy"), "name": "a", "audit": "/a.log", "audit_sync": True}),
-        (["--vm", "a", "/x"], {"address": UnixAddress("/x"), "name": "a", "audit": "/a.log", "audit_sync": True}),
+        (["--vm", "a"], {"address": UnixAddress("/a.legacy"), "name": "a", "audit": LOG_OF_A}),
+        (["--vm", "a", "/x"], {"address": UnixAddress("/x"), "name": "a", "audit": LOG_OF_A}),
         (
             ["--vm", "a", "--audit", "/own"],
-            {"address": UnixAddress("/a.legacy"), "name": "a", "audit": "/own", "audit_sync": True},
+            {"address": UnixAddress("/a.legacy"), "name": "a", "audit": replace(LOG_OF_A, destination="/own")},
+        ),
+        (
+            ["--vm", "a", "--audit", "syslog:/own"],
+            {
+                "address": UnixAddress("/a.legacy"),
+                "name": "a",
+                "audit": AuditSettings("syslog:/own", failure=AuditFailure.REFUSE),
+            },
         ),
         (
             ["--vm", "tcp:h:2"],
@@ -184,11 +197,29 @@ def test_options_that_are_not_about_the_vm_go_with_a_file(file: str) -> None:
     assert found == invocation(address=UnixAddress("/t"), name="taken", policy=policy, **members)
 
 
+def test_own_audit_log_replaces_one_that_the_prompt_cannot_have(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text('[[vm]]\nupstream = "unix:/a"\nlisten = "unix:/b"\naudit = "-"\n')
+    found = parse_command_line(["--config", str(path), "--audit", "/log"])
+    assert found == invocation(address=UnixAddress("/b"), audit=AuditSettings("/log"))
+
+
+def test_file_whose_audit_log_is_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "f"
+    path.write_text('[[vm]]\nupstream = "unix:/a"\nlisten = "unix:/b"\naudit = "-"\n')
+    with pytest.raises(SystemExit):
+        parse_command_line(["--config", str(path)])
+    assert f"the file's audit log {NOT_OURS}" in capsys.readouterr().err
+
+
 def test_wrong_file_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text('[[vm]]\nupstream = "unix:/a"\nlisten = "nonsense"\n')
     with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}:3: listen: "):
         parse_command_line(["--config", str(path)])
+
+
+NOT_OURS: Final = "is the standard output, which is the prompt's; give --audit FILE, or --audit syslog:"
 
 
 # -- wrong use ------------------------------------------------------------------------------------------------------------
@@ -202,6 +233,9 @@ def test_wrong_file_is_told_with_its_line(tmp_path: Path) -> None:
         ("/q --vm a", "--vm goes with --config"),
         ("/q /q", "unrecognized arguments: /q"),
         ("/q --nonsense", "unrecognized arguments: --nonsense"),
+        ("/q --audit -", f"--audit - {NOT_OURS}"),
+        ("/q --audit=", "argument --audit: '' is no place for a log: write a file, "),
+        ("/q --audit syslog:x", "argument --audit: 'syslog:x' is no place for a log: write a file, "),
         ("/q -c", "argument -c: expected one argument"),
         ("/q --mode observe", "unrecognized arguments: --mode observe"),
         ("/q --policy none", "'none' is not one of auto, hmp"),

@@ -8,10 +8,11 @@ from typing import Any, Final
 import pytest
 
 from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
-from host.config import Origin, VMConfig
+from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.config_file import error_at, load_config_file
 from host.errors import ConfigError
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.redaction import Confidential
 from tests.graphs import patterns
 
 ROOT: Final = Path(__file__).parent.parent
@@ -73,8 +74,16 @@ def test_policy_keys(path: Path, place: str, line: str, field: str, value: objec
 @pytest.mark.parametrize(
     ("line", "field", "value"),
     [
-        ('audit = "/log"', "audit", "/log"),
-        ('audit = "/log"\naudit_sync = true', "audit_sync", True),
+        ('audit = "/log"', "audit", AuditSettings("/log")),
+        ('audit = "-"', "audit", AuditSettings("-")),
+        ('audit = "syslog:/run/log"', "audit", AuditSettings("syslog:/run/log")),
+        ('audit = "/log"\naudit_sync = true', "audit", AuditSettings("/log", sync=True)),
+        ('audit = "/log"\naudit_failure = "refuse"', "audit", AuditSettings("/log", failure=AuditFailure.REFUSE)),
+        ('audit = "/log"\naudit_redact = "tags"', "audit", AuditSettings("/log", redact=frozenset({Confidential.TAGS}))),
+        ('audit = "/log"\naudit_redact = ["all"]', "audit", AuditSettings("/log", redact=frozenset(Confidential))),
+        ('audit = "/log"\naudit_rotate_mib = 2\naudit_keep = 1', "audit", AuditSettings("/log", rotate_bytes=2 * MIB, keep=1)),
+        ('audit = "/log"\naudit_rotate_hours = 2', "audit", AuditSettings("/log", rotate_age_s=7200)),
+        ("audit_sync = false", "audit", None),
         ("client_buffer_mib = 1", "client_buffer_bytes", MIB),
         ("client_buffer_mib = 1_000", "client_buffer_bytes", 1000 * MIB),
         ("wait = true", "wait", True),
@@ -119,14 +128,15 @@ def test_vms_inherit_what_they_do_not_say(path: Path) -> None:
     own = 'vmstate = "b"\nexclude = []\nguard = true\nwait = false\naudit = "/log2"\nclient_buffer_mib = 2\n'
     first, second = load(path, f"{defaults}{VM1}{own}{VM2}")
     assert first.policy == Policy(vmstate=patterns("b"))
-    assert (first.wait, first.audit, first.client_buffer_bytes) == (False, "/log2", 2 * MIB)
+    assert (first.wait, first.audit, first.client_buffer_bytes) == (False, AuditSettings("/log2"), 2 * MIB)
     assert second.policy == Policy(vmstate=patterns("a"), exclude=patterns("x", "y"), guard=False)
-    assert (second.wait, second.audit, second.client_buffer_bytes) == (True, "/log", 16 * MIB)
+    assert (second.wait, second.audit, second.client_buffer_bytes) == (True, AuditSettings("/log"), 16 * MIB)
     assert (first.origin, second.origin) == (Origin(str(path), 0), Origin(str(path), 1))
 
 
 def test_vms_may_share_an_audit_log(path: Path) -> None:
-    assert [vm.audit for vm in load(path, f'{VM1}audit = "/log"\n{VM2}audit = "/log"\n')] == ["/log", "/log"]
+    first, second = load(path, f'{VM1}audit = "/log"\naudit_sync = true\n{VM2}audit = "/log"\n')
+    assert (first.audit, second.audit) == (AuditSettings("/log", sync=True), AuditSettings("/log"))
 
 
 def test_unnamed_vms_are_no_namesakes(path: Path) -> None:
@@ -135,16 +145,22 @@ def test_unnamed_vms_are_no_namesakes(path: Path) -> None:
 
 # -- what is wrong: the whole text ----------------------------------------------------------------------------------------
 
+AUDIT_KEYS: Final = (
+    "audit, audit_failure, audit_keep, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
+)
 POLICY_AND_SHARED: Final = (
-    "allow, audit, audit_sync, client_buffer_mib, exclude, guard, include, mode, overwrite, policy, vmstate, wait"
+    f"allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, mode, overwrite, policy, vmstate, wait"
 )
 ALL_KEYS: Final = (
-    "allow, audit, audit_sync, client_buffer_mib, exclude, guard, include, listen, mode, name, overwrite, policy, take_over, "
+    f"allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, listen, mode, name, overwrite, policy, take_over, "
     "upstream, vmstate, wait"
 )
 TEXT: Final = 'write a text in quotes, such as "vm1"'
 TEXTS: Final = 'write a text in quotes, or a list of such: ["a", "b"]'
 BOOLEAN: Final = "write true or false"
+CONFIDENTIAL: Final = "write 'tags', 'files', 'executables' or 'all', or a list of such"
+NOWHERE: Final = "it goes with audit, which says where the log is"
+NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
 MEBIBYTES: Final = "write a whole number of MiB from 1"
 LISTEN: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
 UPSTREAM: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
@@ -182,6 +198,13 @@ LONG: Final = "/" + 107 * "x"
         ("audit = true", f"audit: {TEXT}"),
         ('audit = ""', f"audit: {TEXT}"),
         ('audit = ["/log"]', f"audit: {TEXT}"),
+        ('audit = "syslog:log"', f"audit: 'syslog:log' {NO_PLACE}"),
+        ('audit_failure = "stop"', "audit_failure: write one of 'refuse', 'continue'"),
+        ('audit_redact = ["tags", "x"]', f"audit_redact: {CONFIDENTIAL}"),
+        ("audit_redact = 1", f"audit_redact: {TEXTS}"),
+        ("audit_rotate_mib = 0", f"audit_rotate_mib: {MEBIBYTES}"),
+        ("audit_rotate_hours = 0.5", "audit_rotate_hours: write a whole number of hours from 1"),
+        ("audit_keep = 0", "audit_keep: write a whole number from 1"),
         ("client_buffer_mib = 0", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = -1", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = 1.0", f"client_buffer_mib: {MEBIBYTES}"),
@@ -252,7 +275,24 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
         (f"[defaults]\nexclude = 'a'\n{VM1}{VM2}policy = 'hmp'\n", f"F:2: exclude: {LEFT_TO_HMP} (for the [[vm]] of line 6)"),
         (f"{VM1}include = ['a', 'b']\nexclude = 'b'\n", "F:4: include: 'b' is excluded too; name it in one of them"),
         (f"{VM1}allow = 'info'\n", 'F:4: allow: it has a meaning in mode "enforce" only'),
-        (f"{VM1}audit_sync = true\n", "F:4: audit_sync: it goes with audit, the file to write"),
+        (f"{VM1}audit_sync = true\n", f"F:4: audit_sync: {NOWHERE}"),
+        (f"[defaults]\naudit_keep = 1\n{VM1}", f"F:2: audit_keep: {NOWHERE} (for the [[vm]] of line 3)"),
+        (
+            f"[defaults]\naudit = '/log'\naudit_sync = true\n{VM1}audit = '-'\n",
+            "F:3: audit_sync: it is for a file, and the audit log goes to '-' (for the [[vm]] of line 4)",
+        ),
+        (
+            f"{VM1}audit = '/log'\n{VM2}audit_failure = 'refuse'\naudit = '/log'\n",
+            "F:8: audit_failure: an earlier VM logs to '/log' too, and has another value",
+        ),
+        (
+            f"{VM1}audit = '/log'\naudit_redact = 'all'\n{VM2}audit = '/log'\n",
+            "F:6: audit_redact: an earlier VM logs to '/log' too, and has another value",
+        ),
+        (
+            f"{VM1}audit = '-'\n{VM2.replace('unix:/l2', 'stdio')}",
+            "F:4: audit: the client that is served on stdio has the standard output; write a file, or syslog:",
+        ),
         (
             "[[vm]]\ntake_over = '/q'\nupstream = 'unix:/other'\n",
             "F:3: upstream: take_over says where QEMU is; drop one of them",
@@ -366,8 +406,8 @@ def test_example_uncommented_is_valid_and_changes_no_default(path: Path) -> None
     assert second.take_over == UnixAddress("/run/vm2/qmp.sock")
     for vm in (first, second):
         assert vm.policy == Policy()
-        assert vm.audit == "/var/log/hmpshim.jsonl"
-        assert (vm.audit_sync, vm.client_buffer_bytes, vm.wait) == (False, 16 * MIB, False)
+        assert vm.audit == AuditSettings("/var/log/hmpshim.jsonl", rotate_bytes=100 * MIB, rotate_age_s=7 * 24 * 3600)
+        assert (vm.client_buffer_bytes, vm.wait) == (16 * MIB, False)
 
 
 def test_example_has_every_key_once() -> None:
@@ -377,7 +417,9 @@ def test_example_has_every_key_once() -> None:
 
 @pytest.mark.parametrize("key", POLICY_AND_SHARED.split(", "))
 def test_example_shows_values_that_each_stand_alone(path: Path, key: str) -> None:
-    (vm,) = load(path, re.sub(rf"(?m)^#(?={key} = )", "", EXAMPLE))
+    """Those of the audit log need one."""
+    needed = "audit" if key.startswith("audit_") else key
+    (vm,) = load(path, re.sub(rf"(?m)^#(?=({key}|{needed}) = )", "", EXAMPLE))
     assert vm.policy == Policy()
 
 
@@ -387,6 +429,6 @@ def test_example_explains_every_key() -> None:
     for number, line in enumerate(lines):
         if re.match(r"#?[a-z_]+ = ", line):
             assert lines[number - 1].startswith("# ") or lines[number - 1] == "#[[vm]]", line
-    choices: list[Any] = [*PolicyKind, *Overwrite, *Mode]
+    choices: list[Any] = [*PolicyKind, *Overwrite, *Mode, *AuditFailure, *Confidential]
     assert [choice.value for choice in choices if f'"{choice.value}"' not in EXAMPLE] == []
     assert os.fspath(ROOT) not in EXAMPLE

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from host.addresses import UnixAddress
-from host.config import VMConfig
+from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError, ProgramError
 from proxy.command_line import ServeInvocation
 from proxy.daemon import Daemon
@@ -114,7 +114,7 @@ def test_vm_that_cannot_begin_ends_all(folder: Path, trouble: str, position: int
 
 
 def test_log_that_cannot_be_opened(folder: Path) -> None:
-    vm = VMConfig(UnixAddress("/q"), (UnixAddress("/l"),), audit=str(folder))
+    vm = VMConfig(UnixAddress("/q"), (UnixAddress("/l"),), audit=AuditSettings(str(folder)))
     with pytest.raises(AuditError) as caught:
         Daemon(ServeInvocation((vm,), None, False))
     assert str(caught.value) == f"cannot write the audit log {folder}: Is a directory"

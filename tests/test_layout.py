@@ -1,30 +1,12 @@
-"""Text fits its width, nothing of it is lost, and a terminal does not obey it."""
+"""Text fits its width, and nothing of it is lost."""
 
 import random
 
 import pytest
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import COMMAND, cut, harmless, joined, printable, words, wrapped
+from repl.layout import COMMAND, cut, joined, words, wrapped
 from tests.test_snapshot_table import plain
-
-
-def test_text_is_not_obeyed() -> None:
-    assert printable("a\x1b[2J\r\nb'é") == r"a\x1b[2J\r\nb'é"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\r\nb\tc\n", "a\nb\tc\n"),
-        ("a\x1b[2Jb", r"a\x1b[2Jb"),
-        ("\x9b1m\x07\r", r"\x9b1m\x07\r"),
-        ("\u202ea", r"\u202ea"),
-        ("日本 é", "日本 é"),
-    ],
-)
-def test_lines_are_kept_and_nothing_else_is_obeyed(text: str, shown: str) -> None:
-    assert harmless(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.session import Forward, HMPRequest, JobsRequest, LocalReply, Request, Session
+from proxy.session import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request, Session
 from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM
 from tests.pure_router import a_session, hmp
 from tests.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
@@ -103,11 +103,22 @@ class TestRequests:
             b'{"execute":5}',
             b'{"execute":"query-name","bogus":1}',
             b'{"execute":"human-monitor-command","bogus":1,"arguments":{"command-line":"savevm t"}}',
-            b'{"execute":"snapshot-save"}',
+            b'{"execute":"job-dismiss"}',
         ],
     )
     def test_all_else_is_forwarded_byte_for_byte(self, raw: bytes) -> None:
         assert requests(a_session(negotiated=True), raw) == [Forward(raw)]
+
+    def test_qmps_own_snapshot_commands_are_told_apart(self) -> None:
+        raw = b'{"execute":"snapshot-delete","arguments":{}}'
+        message = {"execute": "snapshot-delete", "arguments": {}}
+        assert requests(a_session(negotiated=True), raw) == [ModernRequest(raw, message, "snapshot-delete")]
+
+    def test_nothing_is_plain_behind_a_failure_that_only_a_text_told(self) -> None:
+        session = a_session(negotiated=True)
+        assert session.count_plain(NAME) == 1
+        session.failed_command = "loadvm t"
+        assert session.count_plain(NAME) == 0
 
     @pytest.mark.parametrize(
         ("line", "command"),

@@ -1,0 +1,1 @@
+"""`hmp-audit`: reads audit logs, and tells who still depends on HMP."""

@@ -1,0 +1,188 @@
+"""The command line of `hmp-audit`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from audit.conditions import CONDITIONS
+from audit.filters import Filters, parse_time
+from host.options import Parser
+
+__all__ = ["CheckInvocation", "FollowInvocation", "Invocation", "ReportInvocation", "parse_command_line"]
+
+_DESCRIPTION = """\
+Read the audit logs of hmp-proxy and hmp-repl, and tell who still depends on HMP."""
+
+_COMMANDS = """\
+commands (each has a --help of its own):
+  report FILE...   who uses which HMP commands, what replaces them, what failed, and how that goes on from day to day
+  follow FILE      show records as they are written, a line each
+  check FILE...    see whether each line is a whole record, and say where one is not
+
+examples:
+  hmp-audit report /var/log/hmp.jsonl*                          a table; rotated and compressed logs too
+  hmp-audit report --since 7d --html report.html hmp.jsonl      a page to send to others
+  hmp-audit report --fail-on hmp --allow "info status" hmp.jsonl   for a CI job: was any other HMP used?
+  ssh host2 cat /var/log/hmp.jsonl | hmp-audit report - hmp.jsonl  several hosts
+  journalctl -o cat -f -u hmp-proxy | hmp-audit follow -
+
+exit status:
+  0    done
+  1    report: what --fail-on names was found; check: a line is broken
+  2    wrong use
+  3    a log cannot be read, or the page not written
+  130  interrupted
+"""
+
+_REPORT_DESCRIPTION = """\
+Tell from audit logs which tools use which HMP commands, how far they are on the way to QMP, what failed, and how long VMs
+stood still. Times are UTC. FILE may be compressed with gzip; - is standard input."""
+
+_FOLLOW_DESCRIPTION = """\
+Show the records of a log as they are written, one line each, until interrupted. A rotated log is followed."""
+
+_CHECK_DESCRIPTION = """\
+See whether each line of a log is a whole record of a known schema, and say where one is not and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportInvocation:
+    """`hmp-audit report`. form: "table", "json", "csv" or "html". html: the file to write; None for the other forms."""
+
+    paths: tuple[str, ...]
+    filters: Filters
+    form: str
+    html: str | None
+    fail_on: frozenset[str]
+    allow: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FollowInvocation:
+    """`hmp-audit follow`. lines: of what is there already, show so many."""
+
+    path: str
+    lines: int
+    has_details: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInvocation:
+    """`hmp-audit check`."""
+
+    paths: tuple[str, ...]
+
+
+Invocation: TypeAlias = ReportInvocation | FollowInvocation | CheckInvocation
+
+
+def parse_command_line(arguments: Sequence[str], now: datetime) -> Invocation:
+    """Read the command line. Exits with status 2 and one line on standard error if it is wrong. now: aware."""
+    parser = Parser(
+        prog="hmp-audit", description=_DESCRIPTION, epilog=_COMMANDS, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=list(_READERS), help="see below")
+    given = parser.parse_args(arguments[:1])
+    return _READERS[given.command](arguments[1:], now)
+
+
+def _report(arguments: Sequence[str], now: datetime) -> ReportInvocation:
+    parser = Parser(prog="hmp-audit report", description=_REPORT_DESCRIPTION)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="an audit log, or - for standard input")
+    _add_filters(parser, now)
+    form = parser.add_argument_group("how it is told (default: a table)").add_mutually_exclusive_group()
+    form.add_argument("--json", dest="form", action="store_const", const="json", default="table", help="one JSON object")
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="a line for each command of each tool")
+    form.add_argument("--html", metavar="FILE", help="write a page for a browser, which needs nothing but itself")
+    _add_conditions(parser)
+    given = parser.parse_args(arguments)
+    fail_on = frozenset(name for names in given.fail_on for name in names)
+    if given.allow and not fail_on & {"hmp", "blocked"}:
+        parser.error("--allow goes with --fail-on hmp or blocked")
+    return ReportInvocation(
+        paths=tuple(given.files),
+        filters=Filters(given.since or "", given.until or "", tuple(given.vm), tuple(given.tool)),
+        form=given.form if given.html is None else "html",
+        html=given.html,
+        fail_on=fail_on,
+        allow=frozenset(given.allow),
+    )
+
+
+def _add_filters(parser: argparse.ArgumentParser, now: datetime) -> None:
+    group = parser.add_argument_group("which records")
+    ends = (
+        ("--since", _time(now), "from then on: 2026-11-24, 2026-11-24T15:30 (UTC), or 7d for so long ago"),
+        ("--until", _time(now, is_end=True), "until then; a day is taken whole"),
+    )
+    for option, read, meaning in ends:
+        group.add_argument(option, type=read, metavar="TIME", help=meaning)
+    for option, meaning in (
+        ("--vm", "of these VMs (repeatable; the shell's wildcards)"),
+        ("--tool", "of these tools, by executable or its file name (repeatable; the shell's wildcards)"),
+    ):
+        group.add_argument(option, action="append", default=[], metavar="PATTERN", help=meaning)
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("for CI jobs")
+    meanings = "; ".join(f"{name}: {meaning}" for name, (meaning, _) in CONDITIONS.items())
+    group.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        type=_conditions,
+        metavar="WHAT",
+        help=f"exit with status 1 on WHAT, a list with commas. {meanings}",
+    )
+    group.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="COMMAND",
+        help='HMP that counts neither for "hmp" nor for "blocked", such as "info block" (repeatable)',
+    )
+
+
+def _follow(arguments: Sequence[str], _: datetime) -> FollowInvocation:
+    parser = Parser(prog="hmp-audit follow", description=_FOLLOW_DESCRIPTION)
+    parser.add_argument("file", metavar="FILE", help="an audit log, or - for standard input")
+    parser.add_argument("--lines", type=int, default=10, metavar="N", help="first the last N records (default %(default)s)")
+    parser.add_argument("--details", action="store_true", help="several lines a record: its disks and QMP commands too")
+    given = parser.parse_args(arguments)
+    if given.lines < 0:
+        parser.error("--lines takes a whole number from 0")
+    return FollowInvocation(given.file, given.lines, given.details)
+
+
+def _check(arguments: Sequence[str], _: datetime) -> CheckInvocation:
+    parser = Parser(prog="hmp-audit check", description=_CHECK_DESCRIPTION)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="an audit log, or - for standard input")
+    return CheckInvocation(tuple(parser.parse_args(arguments).files))
+
+
+def _time(now: datetime, *, is_end: bool = False) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        try:
+            return parse_time(text, now, is_end=is_end)
+        except (ValueError, OverflowError) as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from exc
+
+    return read
+
+
+def _conditions(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in CONDITIONS:
+            raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(CONDITIONS)}")
+    return names
+
+
+_READERS: Final[dict[str, Callable[[Sequence[str], datetime], Invocation]]] = {
+    "report": _report,
+    "follow": _follow,
+    "check": _check,
+}

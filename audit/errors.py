@@ -1,0 +1,36 @@
+"""What can go wrong with a log.
+
+host.ProgramError
+├── SourceError       a log cannot be read                                           3
+└── PageError         the page cannot be written                                     3
+DamagedLine           a line of a log is no record: it is counted, and the others are used
+"""
+
+from host.errors import ProgramError
+
+__all__ = ["DamagedLine", "PageError", "SourceError"]
+
+
+class SourceError(ProgramError):
+    """A log cannot be opened or read."""
+
+    exit_status = 3
+    template = "cannot read {subject}: {reason}"
+
+
+class PageError(ProgramError):
+    """The HTML page cannot be written."""
+
+    exit_status = 3
+    template = "cannot write {subject}: {reason}"
+
+
+class DamagedLine(Exception):
+    """A line is no record that can be used. reason: why not."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason

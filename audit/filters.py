@@ -1,0 +1,65 @@
+"""Which records a report is about: a time, VMs, tools."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+
+from audit.report import Tool
+from shim.audit import spell_time
+
+__all__ = ["Filters", "parse_time"]
+
+_AGO = re.compile(r"(\d{1,5})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """since: the first moment that counts, until: the first that does not, as records spell times; "" for no bound.
+
+    vms, tools: shell patterns, of which one must fit; none takes all. A tool's is for its path or its name in its folder.
+    """
+
+    since: str = ""
+    until: str = ""
+    vms: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    _known_vms: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    def takes_time(self, time: str) -> bool:
+        return self.since <= time and (not self.until or time < self.until)
+
+    def takes_vm(self, name: str) -> bool:
+        if not self.vms:
+            return True
+        known = self._known_vms.get(name)
+        if known is None:
+            known = self._known_vms[name] = any(fnmatchcase(name, pattern) for pattern in self.vms)
+        return known
+
+    def takes_tool(self, tool: Tool) -> bool:
+        return not self.tools or _fits(self.tools, (tool.name, tool.name.rpartition("/")[2]))
+
+
+def _fits(patterns: Sequence[str], names: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def parse_time(text: str, now: datetime, *, is_end: bool = False) -> str:
+    """Read a time as a person writes it: 2026-11-24, 2026-11-24T15:30, with +01:00 or Z behind it, or 30m, 12h, 7d, 2w ago.
+
+    Without a zone it is UTC, as in the records. is_end: a day means its end. Raises ValueError with what would be right.
+    """
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return spell_time(now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        right = "write 2026-11-24, 2026-11-24T15:30 (UTC), or 7d, 12h, 30m for so long ago"
+        raise ValueError(f"'{text}' is no time; {right}") from exc
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return spell_time(moment + timedelta(days=1) if is_end and len(text) <= len("2026-11-24") else moment)

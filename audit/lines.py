@@ -1,0 +1,242 @@
+"""A record as a line, or as several, for a person at a terminal. Every text of a record is somebody else's.
+
+The colours are the terminal's own sixteen, and nothing here sets a background.
+"""
+
+import json
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, Protocol
+
+from shim.audit import Action
+from shim.client import Client
+from shim.printable import printable
+from shim.qmp import JSON
+
+__all__ = ["Lines", "details", "is_colourful", "one_line", "paint"]
+
+# As wide as these at least, so that the first lines stand as the others do, and shortened beyond the others.
+_MIN_WIDTHS: Final = (3, 12, 12, 9)
+_MAX_WIDTHS: Final = (24, 28, 40, 9)
+_MAX_PROGRAM: Final = 20
+_MAX_TEXT: Final = 100
+_MS_PER_S: Final = 1000
+# Their records are not of an end, but of a beginning.
+_UNTIMED: Final = (Action.BEGUN, Action.WENT_ON)
+
+# ECMA-48, "Select graphic rendition".
+_COLOURS: Final[Mapping[str, str]] = {
+    "failure": "31",
+    "date": "1",
+    Action.REWRITTEN: "36",
+    Action.PASSED: "33",
+    Action.OBSERVED: "33",
+    Action.REFUSED: "31",
+    Action.RECOVERED: "35",
+    Action.MODERN: "32",
+}
+
+
+class _Stream(Protocol):
+    def isatty(self) -> bool: ...
+
+
+def is_colourful(stream: _Stream, environ: Mapping[str, str]) -> bool:
+    """Tell whether colours are wanted: on a terminal that has them, and without NO_COLOR (https://no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def paint(text: str, role: str, *, is_coloured: bool) -> str:
+    """Give a text the colour of its role: `failure`, `date` or an action. One without a colour stays as it is."""
+    colour = _COLOURS.get(role)
+    return f"\x1b[{colour}m{text}\x1b[0m" if is_coloured and colour else text
+
+
+@dataclass(slots=True)
+class Lines:
+    """Lines of records that follow each other: a column stays as wide as it ever was, and a new day has a line of its own.
+
+    has_dates: each line has its date, and no day has a line.
+    """
+
+    is_coloured: bool = False
+    has_dates: bool = False
+    _widths: tuple[int, ...] = _MIN_WIDTHS
+    _day: str = ""
+
+    def give(self, record: JSON) -> str:
+        """Give the next record's line, with that of its day before it where that is another one; without a line end."""
+        self._widths = tuple(map(max, self._widths, map(_width, _cells(record))))
+        line = one_line(record, widths=self._widths, has_date=self.has_dates, is_coloured=self.is_coloured)
+        day = printable(record["time"][:10])
+        if self.has_dates or day == self._day:
+            return line
+        self._day = day
+        return f"{paint(day, 'date', is_coloured=self.is_coloured)}\n{line}"
+
+
+def one_line(record: JSON, *, widths: tuple[int, ...] = _MIN_WIDTHS, has_date: bool = False, is_coloured: bool = False) -> str:
+    """Tell one record (of today's schema, without problems) in a line: when, where, who, what, and what became of it.
+
+    widths: of the columns between the time and the outcome.
+    """
+    vm, tool, command, action = map(_padded, _cells(record), widths)
+    time = printable(record["time"].removesuffix("Z"))
+    shown_time = f"{time[:10]} {time[11:19]}" if has_date else time[11:19]
+    outcome = _outcome(record)
+    if outcome and _is_failure(record):
+        outcome = paint(outcome, "failure", is_coloured=is_coloured)
+    painted = paint(action, record["action"], is_coloured=is_coloured)
+    return "  ".join([shown_time, vm, tool, command, painted, *([outcome] if outcome else [])]).rstrip()
+
+
+def _cells(record: JSON) -> tuple[str, ...]:
+    what = record["command_line"] if record["command_line"] is not None else record["execute"]
+    cells = record["vm"], _tool(record["client"]), (what or "-").strip(), record["action"]
+    return tuple(_shortened(cell, most) for cell, most in zip(cells, _MAX_WIDTHS, strict=True))
+
+
+def _tool(client: JSON) -> str:
+    if client.get("address") is not None:
+        return str(client["address"])
+    if client["exe"] is None and client["uid"] is None:
+        return "-"
+    uid = "?" if client["uid"] is None else client["uid"]
+    return f"{_shortened(os.path.basename(client['exe'] or '') or '?', _MAX_PROGRAM)}({uid})"
+
+
+def _is_failure(record: JSON) -> bool:
+    return record["failed"] is True or record["action"] == Action.REFUSED
+
+
+def _outcome(record: JSON) -> str:
+    """Give how long it took, and what else is to be known of this one."""
+    action = record["action"]
+    facts = []
+    if action not in _UNTIMED:
+        facts.append(_duration(record["duration_ms"]))
+    if record["stopped_ms"]:
+        facts.append(f"VM stood {_duration(record['stopped_ms'])}")
+    facts += _further_facts(record)
+    told = ", ".join(facts)
+    if action in (Action.REFUSED, Action.RECOVERED):
+        return f"{told}: {_shortened(record['reason'], _MAX_TEXT)}"
+    return f"{told}  FAILED: {_failure(record['reply'])}" if record["failed"] is True else told
+
+
+def _further_facts(record: JSON) -> Iterator[str]:
+    if record["failed"] is None and record["action"] in (Action.REWRITTEN, Action.PASSED, Action.OBSERVED, Action.MODERN):
+        yield "no reply"
+    if record["rehearsed"] is not None and record["rehearsed"]["agreed"] is False:
+        yield "rewriting would have answered otherwise"
+    if record["client_gone"] and record["action"] != Action.RECOVERED:
+        yield "client gone"
+    if record["after_failure"] is not None:
+        yield f"after a failed {_shortened(record['after_failure'].strip(), _MAX_WIDTHS[2])}"
+    if record["lost_before"]:
+        yield f"{record['lost_before']} before it not on record"
+
+
+def _failure(reply: JSON) -> str:
+    match reply:
+        case {"error": {"desc": str(desc)}}:
+            text = desc
+        case {"return": str(text)}:
+            text = " ".join(text.split()).removeprefix("Error: ")
+        case _:
+            text = _as_json(reply)
+    return _shortened(text, _MAX_TEXT)
+
+
+def _duration(ms: float) -> str:
+    return f"{ms:.1f} ms" if ms < _MS_PER_S else f"{ms / _MS_PER_S:.1f} s"
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _shortened(text: str, most: int) -> str:
+    """Make a text harmless and no wider than that. What is far beyond it is not looked at."""
+    shown = printable(text[: 2 * most])
+    if len(text) <= 2 * most and _width(shown) <= most:
+        return shown
+    while _width(shown) >= most:
+        shown = shown[:-1]
+    return f"{shown}…"
+
+
+def _width(text: str) -> int:
+    """Give how many columns a terminal needs for it (https://www.unicode.org/reports/tr11)."""
+    return len(text) if text.isascii() else sum(map(_width_of, text))
+
+
+def _width_of(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def details(record: JSON) -> str:
+    """Tell one record (of any schema, without problems) in several lines.
+
+    The first has the outcome; then come who asked, which disks, and which commands.
+    """
+    return "\n".join([_title(record), *map(_indented, _details(record))])
+
+
+def _title(record: JSON) -> str:
+    host = f" on {printable(record['host'])}" if record.get("host") else ""
+    line = record["command_line"] if record["command_line"] is not None else record.get("execute")
+    shown = "no command" if line is None else repr(line)
+    parts = record["time"], f"{record['vm']}{host}", shown, f"{record['action']}: {record['reason']}"
+    return "  ".join(map(printable, parts))
+
+
+def _indented(line: str) -> str:
+    return f"    {printable(line)}"
+
+
+def _details(record: JSON) -> Iterator[str]:
+    who = Client(**{field.name: record["client"].get(field.name) for field in fields(Client)})
+    asker = "nobody" if record["action"] == Action.RECOVERED else str(who)
+    yield f"asked by {asker}{', gone since' if record['client_gone'] else ''}"
+    if record.get("after_failure") is not None:
+        yield f"after {record['after_failure']!r}, which had failed"
+    for node in record["nodes"]:
+        mark = "takes" if node["included"] else "skips"
+        yield f"{mark} {node['device'] or node['node']} ({node['format']}): {node['reason']}"
+    vmstate = record["vmstate"]
+    if vmstate and vmstate["node"]:
+        devices = {node["node"]: node["device"] for node in record["nodes"]}
+        yield f"VM state on {devices.get(vmstate['node']) or vmstate['node']}: {vmstate['reason']}"
+    if rehearsed := record["rehearsed"]:
+        yield f"would have answered {_as_json(rehearsed['text'])}, {_agreement(rehearsed)}: {rehearsed['outcome']}"
+    for sent in record["qmp"]:
+        yield f"{sent['duration_ms']:9.3f} ms  {sent['execute']} {_outcome_of_sent(sent)}"
+    if record["action"] not in _UNTIMED:
+        yield (
+            f"answered {_as_json(record['reply'])} after {record['duration_ms']} ms;"
+            f" the VM stood still for {record['stopped_ms']} ms"
+        )
+    if lost := record.get("lost_before"):
+        yield f"{lost} of the records before it could not be written"
+
+
+def _agreement(rehearsed: Mapping[str, Any]) -> str:
+    return {True: "as QEMU did", False: "unlike QEMU", None: "and QEMU's answer is not known"}[rehearsed["agreed"]]
+
+
+def _outcome_of_sent(sent: Mapping[str, Any]) -> str:
+    if "error" in sent:
+        return f"failed: {sent['error']['desc']}"
+    return "lost" if "lost" in sent else "ok"
+
+
+def _as_json(value: JSON) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "what is nested too deeply to be shown"

@@ -1,0 +1,45 @@
+"""How far a tool is on its way from HMP to QMP, told from the commands that it used."""
+
+from collections.abc import Sequence
+
+from audit.report import Blocker, CommandUse, State
+from shim.replacements import Replacement, replacement
+
+__all__ = ["COVERED_COMMANDS", "blockers", "hmp_replacement", "state"]
+
+# What the shim does with QMP's commands, by the names that `hmp_command` of a record has.
+COVERED_COMMANDS = frozenset({"savevm", "loadvm", "delvm", "info snapshots"})
+
+
+def hmp_replacement(hmp_command: str) -> Replacement | None:
+    """Look up a command by the name that a record has for it. None for what is not in the table."""
+    name, _, topic = hmp_command.partition(" ")
+    return replacement(name, topic)
+
+
+def blockers(commands: Sequence[CommandUse], reasons: dict[str, str]) -> tuple[Blocker, ...]:
+    """Find what the shim does not do for a tool. reasons: why a command was passed to QEMU, for those that were."""
+    return tuple(
+        Blocker(use.name, _advice(use, reasons))
+        for use in commands
+        if use.is_hmp and (use.name not in COVERED_COMMANDS or _is_never_done(use))
+    )
+
+
+def state(commands: Sequence[CommandUse], found: Sequence[Blocker]) -> State:
+    if found:
+        return State.BLOCKED
+    return State.COVERED if any(use.is_hmp for use in commands) else State.MODERN
+
+
+def _is_never_done(use: CommandUse) -> bool:
+    """Tell whether QEMU had to do it every time. `info snapshots` it does itself where the answer would be the same."""
+    return use.name != "info snapshots" and use.passed == use.count
+
+
+def _advice(use: CommandUse, reasons: dict[str, str]) -> str:
+    if use.name in COVERED_COMMANDS:
+        return f"QEMU got it as it was: {reasons.get(use.name, '')}"
+    if use.replacement is None:
+        return "not a command of HMP's that is known here"
+    return f"use QMP: {use.replacement}" if use.replacement.commands else str(use.replacement)

@@ -1,0 +1,67 @@
+"""One line of a log as a record of today's schema, whatever version wrote it."""
+
+import json
+from typing import Final
+
+from audit.errors import DamagedLine
+from shim import hmp
+from shim.audit import SCHEMA_VERSION
+from shim.printable import printable
+from shim.qmp import JSON
+from shim.verdict import has_failed
+
+__all__ = ["decode", "modernize", "read_record"]
+
+# What stands before a record where a syslog daemon wrote the line: time, host and program.
+_BEGIN: Final = b'{"schema":'
+
+
+def read_record(line: bytes) -> dict[str, JSON]:
+    """Give the record of a line, which may have a syslog header, as today's schema has it. Raises DamagedLine.
+
+    Only what makes it a record is looked at: that it is JSON, an object, and of a known version.
+    """
+    return modernize(decode(line))
+
+
+def decode(line: bytes) -> dict[str, JSON]:
+    """Give the record of a line as it was written, of a version that is known. Raises DamagedLine as `read_record` does."""
+    begin = 0 if line.startswith(b"{") else line.find(_BEGIN)
+    if begin < 0:
+        raise DamagedLine("it is not JSON" if line.strip() else "it is blank")
+    try:
+        record = json.loads(line[begin:] if begin else line)
+    except (ValueError, RecursionError) as exc:
+        raise DamagedLine(f"it is not JSON: {exc}") from exc
+    if not isinstance(record, dict):
+        raise DamagedLine("it is no JSON object")
+    if "schema" not in record:
+        raise DamagedLine("it has no schema")
+    version = record["schema"]
+    # To Python, true is 1 and so is 1.0.
+    if type(version) is not int or version not in (1, SCHEMA_VERSION):
+        shown = "no number" if isinstance(version, dict | list) else printable(f"{version!r:.40}")
+        raise DamagedLine(f"its schema is {shown}, and the newest that is known here is {SCHEMA_VERSION}")
+    return record
+
+
+def modernize(record: dict[str, JSON]) -> dict[str, JSON]:
+    """Give a record as today's schema has it."""
+    return record if record["schema"] == SCHEMA_VERSION else _of_version_1(record)
+
+
+def _of_version_1(record: dict[str, JSON]) -> dict[str, JSON]:
+    """Add what version 2 knows of a command and version 1 did not say."""
+    line, reply = record.get("command_line"), record.get("reply")
+    text = reply.get("return") if isinstance(reply, dict) else None
+    failed = None if not isinstance(reply, dict) else "error" in reply
+    if isinstance(line, str) and isinstance(text, str):
+        failed = has_failed(line, text)
+    return record | {
+        "host": None,
+        "execute": None if record.get("action") == "recovered" else "human-monitor-command",
+        "hmp_command": hmp.full_name(line) if isinstance(line, str) else None,
+        "failed": failed,
+        "after_failure": None,
+        "lost_before": 0,
+    }

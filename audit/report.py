@@ -1,0 +1,239 @@
+"""What a report says, as values: no reading, no rendering.
+
+Counts are of records. Times are texts as records have them (UTC, so that they sort), days are their first ten characters.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shim.replacements import Replacement
+
+__all__ = [
+    "VM",
+    "Blocker",
+    "CommandUse",
+    "Failure",
+    "LogSummary",
+    "Overwriting",
+    "Report",
+    "SilentFailure",
+    "Standstill",
+    "State",
+    "TimelineEntry",
+    "Tool",
+    "ToolUse",
+]
+
+
+class State(StrEnum):
+    """How far a tool is on its way from HMP to QMP.
+
+    MODERN: it uses QMP's own snapshot commands, and no HMP. COVERED: all the HMP that it uses is done by the shim, so it works
+    on; without a proxy it would still need HMP. BLOCKED: it uses HMP that must first be replaced.
+    """
+
+    MODERN = "modern"
+    COVERED = "covered by the shim"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tool:
+    """Who sends commands: one program of one user of one machine.
+
+    host: the machine of the proxy, "" where the log does not say. exe: the executable, "" where the kernel did not tell.
+    uid: -1 likewise. address: where it came from on the network, without the port; exe and uid are unknown then.
+    """
+
+    host: str
+    exe: str
+    uid: int
+    address: str
+
+    @property
+    def name(self) -> str:
+        return self.exe or self.address or "unknown program"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VM:
+    """One VM. host: as in Tool."""
+
+    host: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """What keeps a tool from being covered: an HMP command, and what is to be done about it."""
+
+    command: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandUse:
+    """One command as one tool used it.
+
+    name: HMP's, for `info` with its topic; QMP's where is_hmp is False. replacement: None where it is no HMP, or not in the
+    table. failed: the reply told of a failure. unknown: no reply came. silent: the tool went on all the same, though only the
+    text of the reply had told it.
+    """
+
+    name: str
+    is_hmp: bool
+    replacement: Replacement | None
+    count: int
+    rewritten: int
+    passed: int
+    observed: int
+    refused: int
+    failed: int
+    unknown: int
+    silent: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """What one tool did. commands: by count, the greatest first. blockers: not empty where the state is BLOCKED."""
+
+    tool: Tool
+    state: State
+    blockers: tuple[Blocker, ...]
+    commands: tuple[CommandUse, ...]
+    first: str
+    last: str
+    # The last time that it used HMP; "" if it did not.
+    last_hmp: str
+
+    @property
+    def hmp_count(self) -> int:
+        return sum(use.count for use in self.commands if use.is_hmp)
+
+    @property
+    def modern_count(self) -> int:
+        return sum(use.count for use in self.commands if not use.is_hmp)
+
+    def total(self, member: str) -> int:
+        """Add up one of CommandUse's counts over all commands."""
+        return sum(getattr(use, member) for use in self.commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """All failures with one text. The tag stands as TAG in it, so that tags do not tell texts apart.
+
+    nodes: those the snapshot would have taken, or that the text names. reasons: what was decided, and why.
+    """
+
+    text: str
+    count: int
+    commands: tuple[str, ...]
+    tools: tuple[Tool, ...]
+    vms: tuple[VM, ...]
+    nodes: tuple[str, ...]
+    reasons: tuple[str, ...]
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class SilentFailure:
+    """A tool went on after a failure that only the reply's text told. command: which failed. next_commands: what followed."""
+
+    tool: Tool
+    command: str
+    count: int
+    next_commands: tuple[str, ...]
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overwriting:
+    """A tool saved over snapshots that had the tag already, and they are gone."""
+
+    tool: Tool
+    vm: VM
+    count: int
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """How long a VM stood still in a command, over all the times that it did."""
+
+    vm: VM
+    command: str
+    count: int
+    p50_ms: float
+    p95_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TimelineEntry:
+    """One savevm or loadvm, by whatever way. tag: "" where it is not known."""
+
+    time: str
+    vm: VM
+    tool: Tool
+    command: str
+    tag: str
+    duration_ms: float
+    stopped_ms: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogSummary:
+    """What was read. records: those that counted. left_out: by the filters.
+
+    damaged: lines that are no records. torn: logs whose last line is not whole, which are counted in `damaged` too.
+    lost: records that could not be written, as later ones tell. unfinished: commands that were begun and whose outcome is not
+    on record. unreadable: what stopped the reading of a log, one text each.
+    """
+
+    names: tuple[str, ...]
+    records: int
+    left_out: int
+    damaged: int
+    torn: int
+    lost: int
+    unfinished: int
+    unreadable: tuple[str, ...]
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole report.
+
+    tools: the blocked ones first, then by count. days: for each day with records, in order, the HMP commands of each tool.
+    modern_days: the same for QMP's own snapshot commands. timeline: the latest savevm and loadvm, in order of time;
+    timeline_total: how many there were.
+    """
+
+    log: LogSummary
+    tools: tuple[ToolUse, ...]
+    failures: tuple[Failure, ...]
+    silent_failures: tuple[SilentFailure, ...]
+    overwritings: tuple[Overwriting, ...]
+    standstills: tuple[Standstill, ...]
+    days: Mapping[str, Mapping[Tool, int]]
+    modern_days: Mapping[str, Mapping[Tool, int]]
+    failed_days: Mapping[str, int]
+    timeline: tuple[TimelineEntry, ...]
+    timeline_total: int
+    recovered: int
+
+    @property
+    def hmp_count(self) -> int:
+        return sum(use.hmp_count for use in self.tools)
+
+    @property
+    def modern_count(self) -> int:
+        return sum(use.modern_count for use in self.tools)

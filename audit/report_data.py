@@ -1,0 +1,97 @@
+"""A report as JSON, for programs, and as CSV, for spreadsheets."""
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import Final
+
+from audit.report import CommandUse, Report, ToolUse
+from shim.qmp import JSON
+from shim.replacements import Replacement
+
+__all__ = ["REPORT_VERSION", "as_csv", "as_json", "to_members"]
+
+# Goes up if a member changes its meaning; new ones may come without.
+REPORT_VERSION: Final = 1
+_COLUMNS: Final = (
+    *("host", "executable", "uid", "address", "state", "command", "kind", "replacement", "count", "rewritten", "passed"),
+    *("observed", "refused", "failed", "unknown", "silent", "first", "last"),
+)
+# A spreadsheet takes a cell that begins so for a formula, and an HMP command's name is whatever a client sent.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_json(report: Report) -> str:
+    """Give one JSON object, indented."""
+    return json.dumps(to_members(report), indent=2)
+
+
+def to_members(report: Report) -> dict[str, JSON]:
+    """Give the report as its JSON form has it; the names are those of audit.report."""
+    return {
+        "report": REPORT_VERSION,
+        "log": asdict(report.log),
+        "hmp_count": report.hmp_count,
+        "modern_count": report.modern_count,
+        "recovered": report.recovered,
+        "tools": [_tool_use(use) for use in report.tools],
+        "failures": [asdict(failure) for failure in report.failures],
+        "silent_failures": [asdict(silent) for silent in report.silent_failures],
+        "overwritings": [asdict(overwriting) for overwriting in report.overwritings],
+        "standstills": [asdict(standstill) for standstill in report.standstills],
+        "days": [
+            {
+                "day": day,
+                "failed": report.failed_days.get(day, 0),
+                "hmp": [{"tool": asdict(tool), "count": count} for tool, count in report.days.get(day, {}).items()],
+                "modern": [{"tool": asdict(tool), "count": count} for tool, count in report.modern_days.get(day, {}).items()],
+            }
+            for day in sorted({*report.days, *report.modern_days})
+        ],
+        "timeline": [asdict(entry) for entry in report.timeline],
+        "timeline_total": report.timeline_total,
+    }
+
+
+def _tool_use(use: ToolUse) -> dict[str, JSON]:
+    return {
+        "tool": asdict(use.tool),
+        "state": use.state.value,
+        "blockers": [asdict(blocker) for blocker in use.blockers],
+        "hmp_count": use.hmp_count,
+        "modern_count": use.modern_count,
+        "first": use.first,
+        "last": use.last,
+        "last_hmp": use.last_hmp,
+        "commands": [asdict(command) | {"replacement": _replacement(command.replacement)} for command in use.commands],
+    }
+
+
+def _replacement(replacement: Replacement | None) -> JSON:
+    """Null for what is not known; no commands where QMP has none."""
+    return None if replacement is None else {"commands": list(replacement.commands), "note": replacement.note}
+
+
+def as_csv(report: Report) -> str:
+    """Give a line for each command of each tool, and a first one with the columns' names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for use in report.tools:
+        writer.writerows(map(_harmless, _row(use, command)) for command in use.commands)
+    return text.getvalue()
+
+
+def _row(use: ToolUse, command: CommandUse) -> tuple[str | int, ...]:
+    tool = use.tool
+    return (
+        *(tool.host, tool.exe, "" if tool.uid < 0 else tool.uid, tool.address, use.state.value),
+        *(command.name, "HMP" if command.is_hmp else "QMP", "" if command.replacement is None else str(command.replacement)),
+        *(command.count, command.rewritten, command.passed, command.observed, command.refused),
+        *(command.failed, command.unknown, command.silent, command.first, command.last),
+    )
+
+
+def _harmless(cell: str | int) -> str | int:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

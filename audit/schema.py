@@ -1,0 +1,236 @@
+"""The schema of audit records as data, and what a record breaks of it. docs/audit-log.md has the same table for people.
+
+Members that are not in the table are allowed: new ones may come without a new version.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Final, TypeAlias
+
+from shim.audit import Action
+from shim.printable import printable
+from shim.qmp import JSON
+
+__all__ = ["ACTIONS", "MEMBERS", "OUTCOMES", "VERSIONS", "Member", "problems"]
+
+VERSIONS: Final = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member. path: `[]` stands for each item of an array. types: words of the table. since: a version of the schema.
+
+    What is in an object or an array is there only if that is, and an array may be empty.
+    """
+
+    path: str
+    types: tuple[str, ...]
+    since: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    @property
+    def parent(self) -> str:
+        return self.path.rpartition(".")[0]
+
+    def allows(self, value: JSON) -> bool:
+        """Tell whether a value has one of the types."""
+        return any(_CHECKS[word](value) for word in self.types)
+
+
+def _is_integer(value: JSON) -> bool:
+    # To Python a bool is an int.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: JSON) -> bool:
+    # json.loads takes NaN and Infinity, which are no JSON.
+    return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_CHECKS: Final[Mapping[str, Callable[[JSON], bool]]] = {
+    "integer": _is_integer,
+    "number": _is_number,
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+    "null": lambda value: value is None,
+    "any": lambda value: True,
+}
+
+
+def _row(path: str, types: str, since: int = 1) -> Member:
+    return Member(path, tuple(types.split(" or ")), since)
+
+
+MEMBERS: Final = (
+    _row("schema", "integer"),
+    _row("time", "string"),
+    _row("host", "string", 2),
+    _row("vm", "string"),
+    _row("client", "object"),
+    _row("client.pid", "integer or null"),
+    _row("client.uid", "integer or null"),
+    _row("client.exe", "string or null"),
+    _row("client.address", "string or null"),
+    _row("execute", "string or null", 2),
+    _row("command_line", "string or null"),
+    _row("hmp_command", "string or null", 2),
+    _row("action", "string"),
+    _row("reason", "string"),
+    _row("nodes", "array"),
+    _row("nodes[].node", "string"),
+    _row("nodes[].device", "string or null"),
+    _row("nodes[].format", "string"),
+    _row("nodes[].included", "boolean"),
+    _row("nodes[].reason", "string"),
+    _row("vmstate", "object or null"),
+    _row("vmstate.node", "string or null"),
+    _row("vmstate.reason", "string"),
+    _row("qmp", "array"),
+    _row("qmp[].execute", "string"),
+    _row("qmp[].arguments", "object"),
+    _row("qmp[].duration_ms", "number"),
+    _row("qmp[].return", "any"),
+    _row("qmp[].return_bytes", "integer"),
+    _row("qmp[].error", "object"),
+    _row("qmp[].error.class", "string"),
+    _row("qmp[].error.desc", "string"),
+    _row("qmp[].lost", "boolean"),
+    _row("rehearsed", "object or null"),
+    _row("rehearsed.qmp", "array"),
+    _row("rehearsed.qmp[].execute", "string"),
+    _row("rehearsed.qmp[].arguments", "object"),
+    _row("rehearsed.outcome", "string"),
+    _row("rehearsed.text", "string or null"),
+    _row("rehearsed.agreed", "boolean or null"),
+    _row("events", "array"),
+    _row("events[].event", "string"),
+    _row("events[].after_ms", "number"),
+    _row("stopped_ms", "number"),
+    _row("reply", "object or null"),
+    _row("failed", "boolean or null", 2),
+    _row("after_failure", "string or null", 2),
+    _row("duration_ms", "number"),
+    _row("client_gone", "boolean"),
+    _row("lost_before", "integer", 2),
+)
+# What became of a command that was sent: exactly one of these is there.
+OUTCOMES: Final = ("return", "return_bytes", "error", "lost")
+ACTIONS: Final[Mapping[str, int]] = {
+    **dict.fromkeys((Action.REWRITTEN, Action.PASSED, Action.REFUSED, Action.OBSERVED, Action.RECOVERED), 1),
+    **dict.fromkeys((Action.MODERN, Action.BEGUN, Action.WENT_ON), 2),
+}
+"""Each value of `action`, and the version that it is of."""
+
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_SENT: Final = "qmp[]"
+_SHOWN_CHARACTERS: Final = 40
+_ARTICLES: Final = {"integer": "an integer", "array": "an array", "object": "an object", "null": "null", "any": "anything"}
+
+
+_Children: TypeAlias = Mapping[str, tuple[tuple[str, Member], ...]]
+
+
+def _children(version: int) -> _Children:
+    """Give the members, with their names, that each object has."""
+    known = sorted((member for member in MEMBERS if member.since <= version), key=lambda member: member.parent)
+    grouped = groupby(known, key=lambda member: member.parent)
+    return {parent: tuple((member.name, member) for member in members) for parent, members in grouped}
+
+
+_CHILDREN: Final = {version: _children(version) for version in VERSIONS}
+
+
+def problems(record: JSON) -> list[str]:
+    """Tell what a decoded record breaks of the schema of its own version; nothing if it is right.
+
+    Each text names the member: `nodes[2].included: it is "yes", and a boolean is due`. No text has what a terminal would obey.
+    """
+    if not isinstance(record, dict):
+        return [f"it is {_shown(record)}, and an object is due"]
+    version = record.get("schema")
+    if not _is_integer(version) or version not in VERSIONS:
+        if "schema" not in record:
+            return ["schema: it is missing"]
+        return [f"schema: it is {_shown(version)}, and {' or '.join(map(str, VERSIONS))} is due"]
+    return [*_in_object(record, "", "", _CHILDREN[version]), *_in_values(record, version)]
+
+
+def _in_object(value: dict[str, JSON], shown: str, pattern: str, children: _Children) -> Iterator[str]:
+    """Look at an object's members. shown: its place in this record. pattern: its place in the table."""
+    prefix = f"{shown}." if shown else ""
+    if pattern == _SENT and (found := _outcome_problem(value)):
+        yield f"{shown}: {found}"
+    for name, member in children[pattern]:
+        if name in value:
+            yield from _in_member(value[name], f"{prefix}{name}", member, children)
+        elif pattern != _SENT or name not in OUTCOMES:
+            yield f"{prefix}{name}: it is missing"
+
+
+def _in_member(value: JSON, shown: str, member: Member, children: _Children) -> Iterator[str]:
+    items = f"{member.path}[]"
+    if not member.allows(value):
+        yield f"{shown}: it is {_shown(value)}, and {_due(member.types)} is due"
+    elif isinstance(value, dict) and member.path in children:
+        yield from _in_object(value, shown, member.path, children)
+    elif isinstance(value, list) and items in children:
+        for number, item in enumerate(value):
+            if isinstance(item, dict):
+                yield from _in_object(item, f"{shown}[{number}]", items, children)
+            else:
+                yield f"{shown}[{number}]: it is {_shown(item)}, and an object is due"
+
+
+def _outcome_problem(sent: Mapping[str, JSON]) -> str | None:
+    found = [name for name in OUTCOMES if name in sent]
+    if len(found) == 1:
+        return None
+    return f"it has {_listed(found, 'and') or 'none'}, and exactly one of {_listed(OUTCOMES, 'and')} is due"
+
+
+def _in_values(record: Mapping[str, JSON], version: int) -> Iterator[str]:
+    """Look at what has a form of its own, where its type is right."""
+    time, action = record.get("time"), record.get("action")
+    if isinstance(time, str) and not _is_time(time):
+        yield f"time: it is {_shown(time)}, and a time like 2026-11-23T17:39:52.451176Z is due"
+    if isinstance(action, str) and ACTIONS.get(action, version + 1) > version:
+        known = [str(name) for name, since in ACTIONS.items() if since <= version]
+        yield f"action: it is {_shown(action)}, and {_listed(known, 'or')} is due"
+
+
+def _is_time(text: str) -> bool:
+    if _TIME.fullmatch(text) is None:
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _due(types: tuple[str, ...]) -> str:
+    return " or ".join(_ARTICLES.get(word, f"a {word}") for word in types)
+
+
+def _listed(words: tuple[str, ...] | list[str], conjunction: str) -> str:
+    *first, last = words or [""]
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+
+def _shown(value: JSON) -> str:
+    """Spell a value, shortened."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
+    whole = json.dumps(value[: 2 * _SHOWN_CHARACTERS] if isinstance(value, str) else value)
+    text = printable(whole)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -1,0 +1,66 @@
+"""Whether a record can be counted: quick, because it is asked of each. `hmp-audit check` looks at everything."""
+
+import re
+from typing import Final, TypeAlias
+
+from audit.errors import DamagedLine
+from shim.audit import Action
+from shim.qmp import JSON
+
+__all__ = ["check_soundness"]
+
+_Kinds: TypeAlias = tuple[tuple[str, tuple[type, ...]], ...]
+
+_NONE: Final = type(None)
+_TEXT: Final = (str,)
+_TEXT_OR_NONE: Final = (str, _NONE)
+_NUMBER: Final = (int, float)
+_KINDS: Final[_Kinds] = (
+    *((name, _TEXT) for name in ("time", "vm", "action", "reason")),
+    *((name, _TEXT_OR_NONE) for name in ("host", "execute", "command_line", "hmp_command", "after_failure")),
+    *((name, (list,)) for name in ("nodes", "qmp")),
+    *((name, _NUMBER) for name in ("stopped_ms", "duration_ms")),
+    ("client", (dict,)),
+    ("reply", (dict, _NONE)),
+    ("failed", (bool, _NONE)),
+    ("lost_before", (int,)),
+)
+_CLIENT_KINDS: Final[_Kinds] = (("exe", _TEXT_OR_NONE), ("uid", (int, _NONE)), ("address", _TEXT_OR_NONE))
+_NODE_KINDS: Final[_Kinds] = (("node", _TEXT), ("device", _TEXT_OR_NONE), ("included", (bool,)), ("reason", _TEXT))
+_SENT_KINDS: Final[_Kinds] = (("execute", _TEXT),)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_ACTIONS: Final = frozenset(action.value for action in Action)
+
+
+def check_soundness(record: dict[str, JSON]) -> None:
+    """See that what is counted of a record is there, and of its type. Raises DamagedLine."""
+    _check(record, _KINDS)
+    _check(record["client"], _CLIENT_KINDS)
+    if record["action"] not in _ACTIONS:
+        raise DamagedLine(f"its action {record['action']!r} is not known")
+    if not _TIME.fullmatch(record["time"]):
+        raise DamagedLine(f"its time {record['time']!r} is none")
+    if record["execute"] is None and record["action"] != Action.RECOVERED:
+        raise DamagedLine("it says of no command that it is about")
+    for sent in record["qmp"]:
+        _check(sent, _SENT_KINDS)
+    if record["failed"]:
+        _check_failure(record)
+
+
+def _check(members: JSON, kinds: _Kinds) -> None:
+    try:
+        for name, kind in kinds:
+            if type(members[name]) not in kind:
+                raise DamagedLine(f"its {name} is not of the right type")
+    except (KeyError, TypeError, IndexError) as exc:
+        raise DamagedLine(f"it lacks {name}") from exc
+
+
+def _check_failure(record: dict[str, JSON]) -> None:
+    for node in record["nodes"]:
+        _check(node, _NODE_KINDS)
+    match record["reply"]:
+        case {"return": str()} | {"error": {"desc": str()}}:
+            return
+    raise DamagedLine("it failed, and no text says why")

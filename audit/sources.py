@@ -1,0 +1,84 @@
+"""The logs that are read: files, plain or gzip, and standard input. They are streamed, line by line."""
+
+import errno
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Self
+
+from audit.errors import SourceError
+
+__all__ = ["MAX_LINE_BYTES", "STANDARD_INPUT", "Source"]
+
+STANDARD_INPUT = "-"
+# A record is some KiB. What goes on for longer without a line end is none, and must not fill the memory.
+MAX_LINE_BYTES = 64 * 1024 * 1024
+_GZIP_MAGIC = b"\x1f\x8b"
+_SKIPPED_BYTES = 1024 * 1024
+
+
+class Source:
+    """One log. Iterate over it once: it gives each line with its line end, the last one perhaps without.
+
+    A line that is too long to be a record is given once, cut, and with its line end.
+    name: as it was given. size_bytes: None where nobody knows it.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Raises SourceError if it cannot be opened."""
+        self.name = "standard input" if path == STANDARD_INPUT else path
+        try:
+            self._raw: io.BufferedReader = _open(path)
+        except OSError as exc:
+            raise SourceError(self.name, exc.strerror or str(exc)) from exc
+        try:
+            self.size_bytes = self._size()
+            begin = self._raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]
+        except OSError as exc:
+            self._raw.close()
+            raise SourceError(self.name, exc.strerror or str(exc)) from exc
+        # A pipe may have given its first byte only, which no record begins with.
+        is_gzip = begin != b"" and _GZIP_MAGIC.startswith(begin)
+        self._file: io.BufferedIOBase = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._raw.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises SourceError where the log cannot be read on."""
+        try:
+            while line := self._file.readline(MAX_LINE_BYTES):
+                yield line if line.endswith(b"\n") or len(line) < MAX_LINE_BYTES else line + self._skip_line()
+        except (OSError, EOFError, zlib.error) as exc:
+            raise SourceError(self.name, f"{exc}; what stands before was read") from exc
+
+    def _skip_line(self) -> bytes:
+        """Read to the end of the line, and give the line end if there is one."""
+        while rest := self._file.readline(_SKIPPED_BYTES):
+            if rest.endswith(b"\n"):
+                return b"\n"
+        return b""
+
+    @property
+    def position_bytes(self) -> int:
+        """Tell how far it was read, on the scale of `size_bytes`."""
+        return self._raw.tell()
+
+    def _size(self) -> int | None:
+        size = os.fstat(self._raw.fileno()).st_size
+        return size if self._raw.seekable() and size else None
+
+
+def _open(path: str) -> io.BufferedReader:
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
+    return io.BufferedReader(io.FileIO(path))

@@ -1,0 +1,74 @@
+"""Counts, times and names as the pages say them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from audit.report import Tool
+
+__all__ = ["counted", "listed", "milliseconds", "minute", "number", "parse_moment", "tool_labels", "within"]
+
+_MS_PER_S: Final = 1000
+_S_PER_MIN: Final = 60
+# No command takes 30 years. A record that says so must not stop the page.
+_MOST_MS: Final = 1e12
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Say how many there are: `1 record`, `1,204 records`."""
+    return f"{number(count)} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Sequence[str], *, most: int = 0) -> str:
+    """List names in a sentence: `a, b and c`. most: so many are named, and the rest counted; 0 for all."""
+    if most and len(names) > most:
+        names = [*names[:most], f"{number(len(names) - most)} more"]
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def milliseconds(value: float) -> str:
+    """Say a duration with three digits at most, in the unit that suits it."""
+    ms = within(value, _MOST_MS)
+    if ms < _MS_PER_S - 0.5:
+        return f"{ms:.3g} ms" if ms < 100 else f"{ms:.0f} ms"
+    seconds = ms / _MS_PER_S
+    if seconds < _S_PER_MIN - 0.5:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _S_PER_MIN)
+    return f"{minutes:,} min {rest} s"
+
+
+def within(value: float, most: float) -> float:
+    """Bound a number of the log from 0 to `most`: it may be anything that JSON can spell, NaN too."""
+    return value if 0 <= value <= most else most if value > 0 else 0.0
+
+
+def minute(time: str) -> str:
+    """Give a record's time to the minute, as people read it; "" stays."""
+    return time[:16].replace("T", " ")
+
+
+def parse_moment(time: str) -> datetime | None:
+    """Read a record's time, or a day. None for what looks like one and is none, as February the 30th."""
+    try:
+        moment = datetime.fromisoformat(time)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def tool_labels(tools: Iterable[Tool]) -> dict[Tool, str]:
+    """Name each tool so that no two have the same name: by user and machine too where the program alone does not do."""
+    known = list(dict.fromkeys(tools))
+    names = Counter(tool.name for tool in known)
+    return {tool: tool.name if names[tool.name] == 1 else f"{tool.name} ({_owner(tool)})" for tool in known}
+
+
+def _owner(tool: Tool) -> str:
+    user = "unknown user" if tool.uid < 0 else f"uid {tool.uid}"
+    return f"{user} on {tool.host}" if tool.host else user

@@ -1,0 +1,239 @@
+"""The audit log as a file of JSON Lines that several processes may write: one record, one write, and no lock around it.
+
+It follows its path: where the file was moved or removed, the next record goes into a new one. It is put aside by itself, as
+FILE.1, FILE.2 and so on, when it is too big or too old.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import re
+import stat
+import time
+from datetime import datetime
+
+from host.errors import AuditError
+
+__all__ = ["FileSink"]
+
+_log = logging.getLogger(__name__)
+
+# A writer without a reader must not wait for one. For a file of a disk the flag means nothing.
+_FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+# The log tells of all users of the VM: like a system log, it is its owner's only.
+_PERMISSIONS = 0o600
+# A record's time is among its first members.
+_HEAD_BYTES = 4096
+_TIME = re.compile(rb'"time": ?"([0-9T:.+-]+Z)"')
+
+
+class FileSink:
+    """Append lines to a file.
+
+    sync: each is on the disk before `write` returns. rotate_bytes, rotate_age_s, keep: as in AuditSettings.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        sync: bool = False,
+        rotate_bytes: int | None = None,
+        rotate_age_s: int | None = None,
+        keep: int = 10,
+    ) -> None:
+        """Raises AuditError if the file cannot be opened."""
+        self._path = path
+        self._sync = sync
+        self._rotate_bytes = rotate_bytes
+        self._rotate_age_s = rotate_age_s
+        self._keep = keep
+        # What failed before; it is complained about once.
+        self._complaints: set[str] = set()
+        # Our last line is not whole. It is known without looking only where nobody else writes, and where nothing can be read.
+        self._is_torn = False
+        self._take(self._open())
+
+    def write(self, line: bytes) -> None:
+        """Write a line. Raises AuditError if it is not all there."""
+        self._follow()
+        if self._is_due(len(line) + 1):
+            self._rotate(len(line) + 1)
+        self._append(line)
+        if self._is_regular and os.fstat(self._fd).st_nlink == 0 and self._follow():
+            # The file was removed since we looked, and the line with it.
+            self._append(line)
+
+    def reopen(self) -> None:
+        """Open the file anew. Raises AuditError, and goes on in the old one, if that fails."""
+        try:
+            self._open_anew()
+        except AuditError:
+            self._complaints.add("open")
+            raise
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    # Opening.
+
+    def _open(self) -> int:
+        """Open it for reading too, to see whether its last line is whole; where that is not permitted, for writing."""
+        try:
+            if not _is_readable_file(self._path):
+                return os.open(self._path, os.O_WRONLY | _FLAGS, _PERMISSIONS)
+            try:
+                return os.open(self._path, os.O_RDWR | _FLAGS, _PERMISSIONS)
+            except PermissionError:
+                return os.open(self._path, os.O_WRONLY | _FLAGS, _PERMISSIONS)
+        except OSError as exc:
+            reason = "nobody reads it" if exc.errno == errno.ENXIO else exc.strerror or str(exc)
+            raise AuditError(self._path, reason) from exc
+
+    def _take(self, fd: int) -> None:
+        self._fd = fd
+        found = os.fstat(fd)
+        self._identity = found.st_dev, found.st_ino
+        self._is_regular = stat.S_ISREG(found.st_mode)
+        self._can_read = self._is_regular and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+        self._is_torn = False
+        # When its first record is of; not known yet.
+        self._begun_s: float | None = None
+
+    def _open_anew(self) -> None:
+        fd = self._open()
+        os.close(self._fd)
+        self._take(fd)
+        self._complaints.discard("open")
+
+    def _follow(self) -> bool:
+        """Go on in a new file if this one is not at its path any more. Tells whether it does."""
+        if self._is_current():
+            return False
+        try:
+            self._open_anew()
+        except AuditError as exc:
+            self._complain("open", f"{exc}; going on with the old file")
+            return False
+        return True
+
+    def _is_current(self) -> bool:
+        """Tell whether the path still leads to the open file."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
+    # Writing.
+
+    def _append(self, line: bytes) -> None:
+        begin = b"\n" if self._ends_torn() else b""
+        data = begin + line + b"\n"
+        try:
+            written = os.write(self._fd, data)
+            if self._sync:
+                os.fsync(self._fd)
+        except BlockingIOError as exc:
+            raise AuditError(self._path, "its reader does not keep up") from exc
+        except OSError as exc:
+            raise AuditError(self._path, exc.strerror or str(exc)) from exc
+        if written:
+            self._is_torn = len(begin) < written < len(data)
+        if written < len(data):
+            raise AuditError(self._path, f"only {written} of {len(data)} bytes were written; is the disk full?")
+
+    def _ends_torn(self) -> bool:
+        """Tell whether the last record is not whole, whoever wrote it: the next one must not continue its line."""
+        if not self._can_read:
+            return self._is_torn
+        try:
+            if not self._has_torn_end():
+                return False
+            # Another process may be at it just now. A write of nothing waits for its end (Linux, on the usual file systems);
+            # where it does not, an empty line may come of it.
+            os.write(self._fd, b"")
+            return self._has_torn_end()
+        except OSError:
+            return self._is_torn
+
+    def _has_torn_end(self) -> bool:
+        size = os.fstat(self._fd).st_size
+        return size > 0 and os.pread(self._fd, 1, size - 1) not in (b"\n", b"")
+
+    # Rotating.
+
+    def _is_due(self, more_bytes: int) -> bool:
+        if not self._is_regular or (self._rotate_bytes is None and self._rotate_age_s is None):
+            return False
+        size = os.fstat(self._fd).st_size
+        if size == 0:
+            return False
+        if self._rotate_bytes is not None and size + more_bytes > self._rotate_bytes:
+            return True
+        return self._rotate_age_s is not None and time.time() - self._begun() > self._rotate_age_s
+
+    def _begun(self) -> float:
+        if self._begun_s is None:
+            self._begun_s = self._first_time() or os.fstat(self._fd).st_mtime
+        return self._begun_s
+
+    def _first_time(self) -> float | None:
+        try:
+            first_line = os.pread(self._fd, _HEAD_BYTES, 0).partition(b"\n")[0] if self._can_read else b""
+            found = _TIME.search(first_line)
+            return None if found is None else datetime.fromisoformat(found[1].decode("ascii")).timestamp()
+        except (OSError, ValueError):
+            return None
+
+    def _rotate(self, more_bytes: int) -> None:
+        """Put the file aside, unless another process does. A failure is complained about, and writing goes on.
+
+        The lock is on the file that is put aside, and ends with its holder. No writer waits for it.
+        """
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._complain_of_rotation(exc)
+            return
+        try:
+            if self._is_current() and self._is_due(more_bytes):
+                _shift(os.path.realpath(self._path), self._keep)
+        except OSError as exc:
+            self._complain_of_rotation(exc)
+        else:
+            self._complaints.discard("rotate")
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._follow()
+
+    def _complain_of_rotation(self, exc: OSError) -> None:
+        reason = exc.strerror or str(exc)
+        self._complain("rotate", f"cannot put the audit log {self._path} aside: {reason}; it goes on growing")
+
+    def _complain(self, what: str, text: str) -> None:
+        if what not in self._complaints:
+            self._complaints.add(what)
+            _log.error("%s", text)
+
+
+def _is_readable_file(path: str) -> bool:
+    """Tell whether it is a file of a disk, or will be: a FIFO that were opened for reading would never lose its reader."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True
+
+
+def _shift(path: str, keep: int) -> None:
+    """Rename FILE to FILE.1, FILE.1 to FILE.2 and so on, the last one first.
+
+    Where a number is free, those behind it stay. So wherever this ends halfway, nothing is lost and the next one goes on.
+    """
+    free = next((number for number in range(1, keep) if not os.path.lexists(f"{path}.{number}")), keep)
+    for number in range(free, 1, -1):
+        os.rename(f"{path}.{number - 1}", f"{path}.{number}")
+    os.rename(path, f"{path}.1")

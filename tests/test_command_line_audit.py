@@ -1,0 +1,81 @@
+"""`hmp-audit`'s command line."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, parse_command_line
+from audit.filters import Filters
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def parsed(*arguments: str) -> Any:
+    return parse_command_line(arguments, NOW)
+
+
+def test_report_with_nothing_but_logs() -> None:
+    assert parsed("report", "a", "-", "b.gz") == ReportInvocation(
+        paths=("a", "-", "b.gz"), filters=Filters(), form="table", html=None, fail_on=frozenset(), allow=frozenset()
+    )
+
+
+def test_report_with_everything() -> None:
+    options = ["--since", "7d", "--until", "2026-11-20", "--vm", "v*", "--vm", "w", "--tool", "t", "--json"]
+    found = parsed("report", *options, "--fail-on", "hmp,error", "--fail-on", "empty", "--allow", "info block", "log")
+    assert found.filters == Filters("2026-11-17T12:00:00.000000Z", "2026-11-21T00:00:00.000000Z", ("v*", "w"), ("t",))
+    assert (found.form, found.fail_on, found.allow) == ("json", {"hmp", "error", "empty"}, {"info block"})
+
+
+@pytest.mark.parametrize(
+    ("options", "form", "html"),
+    [(["--csv"], "csv", None), (["--html", "p.html"], "html", "p.html"), (["--html", "-"], "html", "-")],
+)
+def test_forms(options: list[str], form: str, html: str | None) -> None:
+    found = parsed("report", *options, "log")
+    assert (found.form, found.html) == (form, html)
+
+
+def test_follow() -> None:
+    assert parsed("follow", "log") == FollowInvocation("log", 10, False)
+    assert parsed("follow", "-", "--lines", "0", "--details") == FollowInvocation("-", 0, True)
+
+
+def test_check() -> None:
+    assert parsed("check", "a", "b") == CheckInvocation(("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "hmp-audit: the following arguments are required: command"),
+        (["rapport"], "invalid choice: 'rapport'"),
+        (["report"], "hmp-audit report: the following arguments are required: FILE"),
+        (["report", "log", "--since", "yesterday"], "argument --since: 'yesterday' is no time; write 2026-11-24"),
+        (["report", "log", "--until", "9999-12-31"], "argument --until: "),
+        (["report", "log", "--json", "--csv"], "not allowed with argument --json"),
+        (["report", "log", "--html", "p", "--csv"], "not allowed with argument"),
+        (["report", "log", "--fail-on", "hmp,hpm"], "'hpm' is not one of hmp, blocked, error, silent"),
+        (["report", "log", "--allow", "stop"], "--allow goes with --fail-on hmp or blocked"),
+        (["report", "log", "--allow", "stop", "--fail-on", "error"], "--allow goes with --fail-on hmp or blocked"),
+        (["follow"], "the following arguments are required: FILE"),
+        (["follow", "log", "--lines", "-1"], "--lines takes a whole number from 0"),
+        (["check"], "the following arguments are required: FILE"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        parsed(*arguments)
+    told = capsys.readouterr().err
+    assert exited.value.code == 2
+    assert error in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["report", "--help"], ["follow", "--help"], ["check", "--help"]])
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        parsed(*arguments)
+    assert exited.value.code == 0
+    assert "usage: hmp-audit" in capsys.readouterr().out
