@@ -29,10 +29,10 @@ examples:
   journalctl -o cat -f -u hmp-proxy | hmp-audit follow -
 
 exit status:
-  0    done
-  1    report: what --fail-on names was found; check: a line is broken
-  2    wrong use
-  3    a log cannot be read, or the page not written
+  0  done
+  1  report: what --fail-on names was found; check: a line is broken
+  2  wrong use
+  3  a log cannot be read, or the page not written
   130  interrupted
 """
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from host.addresses import UnixAddress
 from host.audit_log import open_audit_log
-from host.config import AuditSettings
+from host.config import AuditFailure, AuditSettings
 from host.errors import AuditError
 from repl.errors import LostError
 from repl.executor import Executor
@@ -60,13 +60,18 @@ class Bench:
 
 @asynccontextmanager
 async def executing(
-    path: str, *, policy: Policy | None = None, name: str | None = None, audit: str | None = None
+    path: str,
+    *,
+    policy: Policy | None = None,
+    name: str | None = None,
+    audit: str | None = None,
+    failure: AuditFailure = AuditFailure.CONTINUE,
 ) -> AsyncIterator[Bench]:
     """Connect to this socket. audit: a file that is there; None makes one, "" writes none."""
     bench: Bench
     with tempfile.TemporaryDirectory(prefix="x", dir="/tmp") as folder:
         audit_path = f"{folder}/audit" if audit is None else audit
-        log = open_audit_log(AuditSettings(audit_path)) if audit_path else None
+        log = open_audit_log(AuditSettings(audit_path, failure=failure)) if audit_path else None
         link = Link(
             UnixAddress(path),
             on_event=lambda event: bench.executor.take_event(event),

@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from audit.conditions import CONDITIONS
+from audit.report import State
 from repl.lines import OWN_COMMANDS
 
 _ROOT: Final = Path(__file__).parents[1]
@@ -24,6 +26,12 @@ def help_text() -> str:
 def prompt_help_text() -> str:
     """What `hmp-repl --help` prints."""
     return _help("repl", "--help")
+
+
+@pytest.fixture(scope="module")
+def audit_help_text() -> str:
+    """What `hmp-audit --help` prints, and the help of its commands behind it."""
+    return "\n".join(_help("audit", *words, "--help") for words in ([], ["report"], ["follow"], ["check"]))
 
 
 def _help(*command: str) -> str:
@@ -46,17 +54,24 @@ def _rows(header: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
 
-def test_options_that_readme_names_exist(help_text: str, prompt_help_text: str) -> None:
+def test_options_that_readme_names_exist(help_text: str, prompt_help_text: str, audit_help_text: str) -> None:
     # The other options are those of pip, QEMU and apt, and in none of their code spans.
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", _README)) - {"--help"}
-    known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text + prompt_help_text))
+    known = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_text + prompt_help_text + audit_help_text))
     assert named
     assert sorted(named - known) == []
 
 
-def test_exit_statuses_agree_with_help(help_text: str, prompt_help_text: str) -> None:
+def test_exit_statuses_agree_with_help(help_text: str, prompt_help_text: str, audit_help_text: str) -> None:
     assert dict(_rows("| exit status | |")) == _exit_statuses(help_text)
     assert dict(_rows("| exit status of `hmp-repl` | |")) == _exit_statuses(prompt_help_text)
+    assert dict(_rows("| exit status of `hmp-audit` | |")) == _exit_statuses(audit_help_text)
+
+
+def test_states_and_conditions_of_the_report_are_all_told() -> None:
+    assert [name.strip("`") for name, _ in _rows("| state | |")] == [State.MODERN, State.COVERED, State.BLOCKED]
+    (told,) = re.findall(r"`--fail-on` takes (.*?)\n\n", _README, re.DOTALL)
+    assert re.findall(r"`(\w+)`", told) == list(CONDITIONS)
 
 
 def test_commands_of_the_prompt_are_all_told() -> None:
