@@ -61,9 +61,12 @@ class ProxyProcess:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The audit records so far. One that is being written is not looked at."""
+        """The audit records of commands so far, without what only tells that a client went on after a failure.
+
+        One that is being written is not looked at.
+        """
         whole, _, _ = self.audit_path.read_text().rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
+        return [record for record in map(json.loads, whole.splitlines()) if record["action"] != "went_on"]
 
     def connect(self) -> RawClient:
         """Connect to the proxy's socket, waiting until it listens; not negotiated."""

@@ -316,5 +316,8 @@ def test_proxys_socket_does_as_qemus(own: Machine) -> None:
         assert snapshots(own) == [["t"], ["t"]]
         assert repl(proxy.path, "-c", "loadvm none") == Ended(1, MISSING.encode(), "")
         assert other.returned("query-jobs") == []
-    # They are no commands of HMP to the proxy.
-    assert [record["command_line"] for record in proxy.records] == ["info snapshots", "info snapshots"]
+    # To the proxy its snapshot commands are no HMP, but QMP's own.
+    modern = [record["execute"] for record in proxy.records if record["action"] == "modern"]
+    assert modern == [f"snapshot-{name}" for name in ("save", "load", "save", "delete", "save", "load")]
+    hmp = [record["command_line"] for record in proxy.records if record["action"] != "modern"]
+    assert hmp == ["info snapshots", "info snapshots"]
