@@ -85,6 +85,8 @@ def _check_log(path: str, write: Callable[[str], object]) -> int:
 def _check_lines(source: Source, found: _Found, tell: Callable[[str], object]) -> None:
     torn = False
     for number, line in enumerate(source, 1):
+        if not line.strip():
+            continue
         try:
             record = decode(line)
             wrong = problems(record)

@@ -266,7 +266,7 @@ def _show(
     if tail.is_missing:
         complain(f"{printable(path)} is not there yet; waiting for it")
     while not tail.is_over:
-        if lines := tail.read():
+        if lines := [line for line in tail.read() if line.strip()]:
             output.write("".join(f"{view.text(line)}\n" for line in lines))
             output.flush()
         elif not tail.is_over:

@@ -3,7 +3,6 @@
 Where the lines go is a sink's matter: a file, standard output or a syslog daemon.
 """
 
-import logging
 import os
 from collections.abc import Set
 from pathlib import Path
@@ -16,8 +15,6 @@ from shim.audit import AuditRecord, spell, to_members
 from shim.redaction import Confidential, redact
 
 __all__ = ["AuditLog", "Sink", "open_audit_log"]
-
-_log = logging.getLogger(__name__)
 
 _MACHINE_ID = Path("/etc/machine-id")
 _KEY_BYTES = 32
@@ -34,7 +31,7 @@ class Sink(Protocol):
 class AuditLog:
     """Write records to a sink.
 
-    name: what the sink is, for a complaint. refuses: whether a command shall not be run whose record cannot be written.
+    refuses: whether a command shall not be run whose record cannot be written.
     redacts: what is masked. key: that of the pseudonyms; needed if anything is masked.
     """
 
@@ -42,64 +39,46 @@ class AuditLog:
         self,
         sink: Sink,
         *,
-        name: str,
         refuses: bool = False,
         redacts: Set[Confidential] = frozenset(),
         key: bytes = b"",
     ) -> None:
         self._sink = sink
-        self._name = name
         self._refuses = refuses
         self._redacts = redacts
         self._key = key
         self._host = os.uname().nodename
-        self._lost = 0
-        # Lost since the last record that was written; the next one tells.
-        self._unreported = 0
+        # Records that could not be written since the last one that was; the next one tells.
+        self.untold = 0
 
     @property
     def refuses(self) -> bool:
         return self._refuses
 
-    @property
-    def lost(self) -> int:
-        """Tell how many records could not be written."""
-        return self._lost
-
     def write(self, record: AuditRecord) -> None:
         """Write one record. Raises AuditError if it is not all there."""
-        members = to_members(record, host=self._host, lost_before=self._unreported)
+        members = to_members(record, host=self._host, lost_before=self.untold)
         if self._redacts:
             members = redact(members, self._redacts, self._key)
         try:
             self._sink.write(spell(members).encode("ascii"))
         except AuditError:
-            self._lost += 1
-            self._unreported += 1
+            self.untold += 1
             raise
-        self._unreported = 0
+        self.untold = 0
 
     def reopen(self) -> None:
         """Go on in a new file if this one was moved away. Raises AuditError, and goes on in the old one, if that fails."""
         self._sink.reopen()
 
     def close(self) -> None:
-        """Close the sink, and complain of lost records that no record tells of."""
         self._sink.close()
-        if self._unreported:
-            _log.warning(
-                "audit log %s: %d records could not be written, and nothing in it tells of the last %d",
-                self._name,
-                self._lost,
-                self._unreported,
-            )
 
 
 def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> AuditLog:
     """Open what the settings name. program: as a syslog daemon shall know it. Raises AuditError if that cannot be opened."""
     return AuditLog(
         _open_sink(settings, program),
-        name=settings.destination,
         refuses=settings.failure is AuditFailure.REFUSE,
         redacts=settings.redact,
         key=_pseudonym_key() if settings.redact else b"",

@@ -44,8 +44,14 @@ class Daemon:
         except* ProgramError as group_of_errors:
             raise _first(group_of_errors) from None
         finally:
-            for audit_log in self._audit_logs.values():
-                audit_log.close()
+            self._close_audit_logs()
+
+    def _close_audit_logs(self) -> None:
+        for destination, audit_log in self._audit_logs.items():
+            audit_log.close()
+            if audit_log.untold:
+                told = "audit log %s: records lost at its end, of which no record tells: %d"
+                _log.warning(told, destination, audit_log.untold)
 
     def _stop(self) -> None:
         if self._is_stopping:

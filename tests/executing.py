@@ -32,6 +32,8 @@ TIMELY: Final = frozenset(
         *("time", "duration_ms", "after_ms", "stopped_ms", "return_bytes", "client", "vm"),
         # query-migrate's statistics of the save before (qapi/migration.json, MigrationInfo)
         *("ram", "downtime", "expected-downtime", "setup-time", "total-time"),
+        # The prompt shows a failure to whoever typed, so nothing behind one is silent there.
+        "after_failure",
     }
 )
 JOB_ID: Final = re.compile(r"hmp(?:shim|repl)-[0-9a-f]{8}-\d+")

@@ -339,6 +339,8 @@ def native_escaped(text: str) -> str:
 def assert_rewritten(case: Case, records: Sequence[dict[str, Any]], version: QEMUVersion) -> None:
     """What is a savevm, loadvm or delvm was done by jobs: a proxy that passes everything on would be no different either."""
     for record in records:
+        if record["action"] == "modern":  # jobs of the client's own
+            continue
         command = hmp.parse(record["command_line"] or "")
         if command is None or isinstance(command, hmp.InfoSnapshots):
             assert record["action"] == "passed"
