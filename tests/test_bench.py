@@ -119,3 +119,15 @@ def test_unknown_name_is_refused() -> None:
     status, _, errors = Bench("--only", "pong").wait()
     assert status == 2
     assert "pong" in errors
+
+
+def test_report_is_measured_beside_a_loop_that_decodes() -> None:
+    bench = Bench("--quick", "--only", "report", "--json")
+    status, output, errors = bench.wait()
+    assert (status, errors) == (0, "")
+    figures = {figure["name"]: figure for figure in json.loads(output)["measurements"][0]["figures"]}
+    assert figures["÷ json.loads"]["target"] == 3
+    assert figures["resident at most"]["target"] == 150
+    assert len(figures["report"]["rounds"]) == 2
+    assert bench.processes() == []
+    assert bench.files() == []
