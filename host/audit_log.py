@@ -8,11 +8,10 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Protocol
 
-from host.audit_file import FileSink
 from host.config import STANDARD_OUTPUT, SYSLOG, AuditFailure, AuditSettings
 from host.errors import AuditError
 from shim.audit import AuditRecord, spell, to_members
-from shim.redaction import Confidential, redact
+from shim.confidential import Confidential
 
 __all__ = ["AuditLog", "Sink", "open_audit_log"]
 
@@ -59,6 +58,8 @@ class AuditLog:
         """Write one record. Raises AuditError if it is not all there."""
         members = to_members(record, host=self._host, lost_before=self.untold)
         if self._redacts:
+            from shim.redaction import redact  # here, because most logs mask nothing
+
             members = redact(members, self._redacts, self._key)
         try:
             self._sink.write(spell(members).encode("ascii"))
@@ -87,13 +88,15 @@ def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> Au
 
 def _open_sink(settings: AuditSettings, program: str) -> Sink:
     if settings.destination == STANDARD_OUTPUT:
-        from host.audit_stream import StreamSink  # here, as the next one, because most logs are files
+        from host.audit_stream import StreamSink  # here, as the other ones, because only one of them is needed
 
         return StreamSink()
     if settings.destination.startswith(SYSLOG):
         from host.audit_syslog import SyslogSink
 
         return SyslogSink(settings.destination.removeprefix(SYSLOG), program=program)
+    from host.audit_file import FileSink
+
     return FileSink(
         settings.destination,
         sync=settings.sync,

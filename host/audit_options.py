@@ -4,7 +4,7 @@ import argparse
 
 from host.config import AUDIT_KEEP, AuditFailure, AuditSettings, audit_settings, confidential, parse_audit_destination
 from host.options import choice, whole_number
-from shim.redaction import Confidential
+from shim.confidential import Confidential
 
 __all__ = ["add_audit", "audit_of"]
 

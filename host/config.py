@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any, Self
 
 from host.addresses import Address, StdioAddress, UnixAddress
+from shim.confidential import Confidential
 from shim.policy import Mode, Policy, PolicyKind
-from shim.redaction import Confidential
 
 __all__ = [
     "AUDIT_FIELDS",

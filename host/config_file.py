@@ -27,10 +27,10 @@ from host.config import (
     parse_audit_destination,
 )
 from host.errors import AddressError, ConfigError
+from shim.confidential import Confidential
 from shim.errors import PatternError
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
-from shim.redaction import Confidential
 
 __all__ = ["error_at", "load_config_file"]
 

@@ -18,7 +18,6 @@ from shim.audit import Action, AuditRecord, Rehearsed
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
 from shim.qmp import Execute, read_reply
-from shim.rehearsal import Rehearsal, rehearse
 from shim.rewrite import Rewrite, Trace
 
 __all__ = ["Done", "Effect", "HandBack", "Rewriter", "Write"]
@@ -58,11 +57,12 @@ Effect: TypeAlias = Write | Done | HandBack
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A plan, and the client's request that it carries out (None: the recovery)."""
+    """A plan, and the client's request that it carries out (None: the recovery). is_rehearsal: its outcome is a Rehearsal."""
 
     rewrite: Rewrite
     session: Session | None
     request: HMPRequest | None
+    is_rehearsal: bool = False
 
 
 class Rewriter:
@@ -114,9 +114,12 @@ class Rewriter:
         from shim import snapshots  # here, because a proxy that only forwards starts quicker without it
 
         plan: Generator[Step, Replies, Any] = snapshots.plan(request.command, context)
-        if self._policy.mode is Mode.OBSERVE:
+        is_rehearsal = self._policy.mode is Mode.OBSERVE
+        if is_rehearsal:
+            from shim.rehearsal import rehearse
+
             plan = rehearse(plan, context)
-        yield from self._add(_Work(Rewrite(plan, trace), session, request))
+        yield from self._add(_Work(Rewrite(plan, trace), session, request, is_rehearsal))
 
     def receive_reply(self, line: bytes) -> Iterator[Effect]:
         """Take QEMU's reply to the oldest of the commands that a Write asked for."""
@@ -164,10 +167,11 @@ class Rewriter:
         if work.session is None or work.request is None:
             yield from self._recovered(work, outcome)
             return
+        if work.is_rehearsal:
+            work.rewrite.trace.decided = outcome.decided
+            yield HandBack(work.session, work.request, work.rewrite.trace, "only observed", Rehearsed.of(outcome))
+            return
         match outcome:
-            case Rehearsal(decided=decided):
-                work.rewrite.trace.decided = decided
-                yield HandBack(work.session, work.request, work.rewrite.trace, "only observed", Rehearsed.of(outcome))
             case PassThrough(reason):
                 yield HandBack(work.session, work.request, work.rewrite.trace, reason)
             case Answer(text, reason):

@@ -10,24 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from enum import StrEnum
 
 from shim import hmp
+from shim.confidential import Confidential
 from shim.qmp import JSON
 
-__all__ = ["Confidential", "redact"]
-
-
-class Confidential(StrEnum):
-    """What can be masked.
-
-    TAGS: names of snapshots. FILES: paths, and every text in which QEMU tells of its files. EXECUTABLES: the clients' programs.
-    """
-
-    TAGS = "tags"
-    FILES = "files"
-    EXECUTABLES = "executables"
-
+__all__ = ["redact"]
 
 _BLANKS = " \t\n\v\f\r"
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")

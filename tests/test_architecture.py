@@ -34,7 +34,7 @@ SANS_IO: Final = (
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
-WITHOUT_TESTS: Final = frozenset({"__init__", "__main__", "lean_asyncio", "monitor", "outbox", "owed"})
+WITHOUT_TESTS: Final = frozenset({"__init__", "__main__", "confidential", "lean_asyncio", "monitor", "outbox", "owed"})
 # It tries moments at which to interrupt a process; that is not a wait for something.
 MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
 

@@ -5,7 +5,7 @@ import pytest
 from host.audit_options import add_audit, audit_of
 from host.config import AuditFailure, AuditSettings
 from host.options import Parser
-from shim.redaction import Confidential
+from shim.confidential import Confidential
 
 ALL_OPTIONS = (
     *("--audit", "/log", "--audit-sync", "--audit-failure", "refuse", "--audit-redact", "tags,executables"),

@@ -11,9 +11,9 @@ from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, Syste
 from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.errors import ConfigError
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
+from shim.confidential import Confidential
 from shim.patterns import KEYS, KINDS
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
-from shim.redaction import Confidential
 from tests.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")

@@ -16,8 +16,8 @@ from host.config import (
     contradiction,
     parse_audit_destination,
 )
+from shim.confidential import Confidential
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
-from shim.redaction import Confidential
 from tests.graphs import patterns
 
 QEMU = UnixAddress("/run/qmp")

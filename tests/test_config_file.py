@@ -11,8 +11,8 @@ from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, Syste
 from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.config_file import error_at, load_config_file
 from host.errors import ConfigError
+from shim.confidential import Confidential
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
-from shim.redaction import Confidential
 from tests.graphs import patterns
 
 ROOT: Final = Path(__file__).parent.parent

@@ -11,10 +11,11 @@ import pytest
 from shim.audit import Action, AuditRecord, Rehearsed, SentCommand, spell, to_members
 from shim.blockgraph import BlockNode
 from shim.client import Client
+from shim.confidential import Confidential
 from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
-from shim.redaction import Confidential, redact
+from shim.redaction import redact
 from tests.pure_router import NOW
 
 KEY: Final = b"key"
