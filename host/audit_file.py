@@ -51,8 +51,6 @@ class FileSink:
         self._keep = keep
         # What failed before; it is complained about once.
         self._complaints: set[str] = set()
-        # Our last line is not whole. It is known without looking only where nobody else writes, and where nothing can be read.
-        self._is_torn = False
         self._take(self._open())
 
     def write(self, line: bytes) -> None:
@@ -97,6 +95,7 @@ class FileSink:
         self._identity = found.st_dev, found.st_ino
         self._is_regular = stat.S_ISREG(found.st_mode)
         self._can_read = self._is_regular and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+        # Our last line is not whole.
         self._is_torn = False
         # When its first record is of; not known yet.
         self._begun_s: float | None = None
@@ -129,36 +128,42 @@ class FileSink:
     # Writing.
 
     def _append(self, line: bytes) -> None:
-        begin = b"\n" if self._ends_torn() else b""
-        data = begin + line + b"\n"
         try:
-            written = os.write(self._fd, data)
-            if self._sync:
-                os.fsync(self._fd)
+            self._write(line)
+            if self._can_read and not self._stands_alone(line):
+                # Just before, another process wrote half a record: its disk was full, or it was killed. Ours has joined that.
+                self._write(line)
         except BlockingIOError as exc:
             raise AuditError(self._path, "its reader does not keep up") from exc
         except OSError as exc:
             raise AuditError(self._path, exc.strerror or str(exc)) from exc
+
+    def _write(self, line: bytes) -> None:
+        begin = b"\n" if self._ends_torn() else b""
+        data = begin + line + b"\n"
+        written = os.write(self._fd, data)
+        if self._sync:
+            os.fsync(self._fd)
         if written:
             self._is_torn = len(begin) < written < len(data)
         if written < len(data):
             raise AuditError(self._path, f"only {written} of {len(data)} bytes were written; is the disk full?")
 
+    def _stands_alone(self, line: bytes) -> bool:
+        """Tell whether the line that was just written begins a line of the file.
+
+        An append leaves the descriptor's offset at its own end (write(2), O_APPEND).
+        """
+        begin = os.lseek(self._fd, 0, os.SEEK_CUR) - len(line) - 1
+        return begin <= 0 or os.pread(self._fd, 1, begin - 1) in (b"\n", b"")
+
     def _ends_torn(self) -> bool:
-        """Tell whether the last record is not whole, whoever wrote it: the next one must not continue its line."""
+        """Tell whether the last record is not whole, whoever wrote it: the next one must not continue its line.
+
+        Another process may be at it just now; then an empty line comes of it, which means nothing.
+        """
         if not self._can_read:
             return self._is_torn
-        try:
-            if not self._has_torn_end():
-                return False
-            # Another process may be at it just now. A write of nothing waits for its end (Linux, on the usual file systems);
-            # where it does not, an empty line may come of it.
-            os.write(self._fd, b"")
-            return self._has_torn_end()
-        except OSError:
-            return self._is_torn
-
-    def _has_torn_end(self) -> bool:
         size = os.fstat(self._fd).st_size
         return size > 0 and os.pread(self._fd, 1, size - 1) not in (b"\n", b"")
 

@@ -143,6 +143,24 @@ def test_line_that_another_process_left_torn_is_not_continued(path: Path) -> Non
     assert path.read_text() == "a\ntorn\nb\nc\n"
 
 
+def test_line_that_another_process_leaves_torn_at_the_last_moment_costs_only_itself(path: Path) -> None:
+    """Behind our look at the end and before our write: then the line is written once more, by itself."""
+
+    class Late(FileSink):
+        def _ends_torn(self) -> bool:
+            found = super()._ends_torn()
+            if (path.read_bytes() or b"x")[-2:] == b"a\n":
+                with path.open("ab") as other:
+                    other.write(b"torn")
+            return found
+
+    sink = Late(str(path))
+    for line in (b"a", b"b", b"c"):
+        sink.write(line)
+    sink.close()
+    assert texts(path) == ["a", "tornb", "b", "c"]
+
+
 def test_line_that_a_crash_left_torn_is_not_continued(path: Path) -> None:
     path.write_text("torn")
     with sink_of(path) as sink:
