@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from audit.report import Report
-from audit.report_data import REPORT_VERSION, as_csv, as_json
+from audit.report_data import REPORT_VERSION, as_csv, as_json, to_members
 from tests.audit_records import a_record, report_of, sent
 
 
@@ -48,6 +49,12 @@ def test_json_has_the_whole_report(report: Report) -> None:
 def test_json_of_an_empty_report(tmp_path: Path) -> None:
     found = json.loads(as_json(report_of(tmp_path)))
     assert (found["tools"], found["days"], found["log"]["records"]) == ([], [], 0)
+
+
+def test_members_are_those_that_the_docs_list(report: Report) -> None:
+    document = (Path(__file__).parents[1] / "docs" / "audit-log.md").read_text(encoding="utf-8")
+    table = document.partition("| member of the report | |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert re.findall(r"(?m)^\| `(\w+)`", table) == list(to_members(report))
 
 
 def test_csv_has_a_line_for_each_command_of_each_tool(report: Report) -> None:
