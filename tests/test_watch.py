@@ -90,6 +90,18 @@ def test_command_that_is_done_soon_shows_no_progress(outcome: bool) -> None:
     played(scene)
 
 
+def test_command_that_is_done_shows_no_progress_however_late_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the machine is busy with something else."""
+
+    async def scene(one: Seat) -> None:
+        monkeypatch.setattr("repl.watch._PROGRESS_AFTER_NS", 0)
+        one.end.set()
+        assert await one.watch.run(one.command(), "savevm t")
+        assert "savevm" not in one.screen.written
+
+    played(scene)
+
+
 def test_progress_is_shown_above_the_toolbar_and_goes_with_the_command() -> None:
     async def scene(one: Seat) -> None:
         running = asyncio.create_task(one.watch.run(one.command(), "savevm t"))
