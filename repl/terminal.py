@@ -116,7 +116,6 @@ class Terminal:
         def _(event: KeyPressEvent) -> None:
             typed.extend(event.key_sequence)
 
-        # On a busy machine the first look may come late, when the command is done: then it had no progress to show.
         app = self._application(lambda: [] if task.done() else progress(), bindings, toolbar=toolbar)
 
         def end(_: asyncio.Task[Any]) -> None:

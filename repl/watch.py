@@ -114,10 +114,14 @@ class Watch:
 
     def _progress_of(self, line: str) -> Callable[[], Fragments]:
         started_ns = time.monotonic_ns()
+        first_look_ns: int | None = None
 
         def progress() -> Fragments:
-            elapsed_ns = time.monotonic_ns() - started_ns
-            return self._progress(line, elapsed_ns) if elapsed_ns >= _PROGRESS_AFTER_NS else []
+            nonlocal first_look_ns
+            now_ns = time.monotonic_ns()
+            # On a busy machine the first look may come late, and the command be done with the next turn of the loop.
+            first_look_ns = now_ns if first_look_ns is None else first_look_ns
+            return self._progress(line, now_ns - started_ns) if now_ns - first_look_ns >= _PROGRESS_AFTER_NS else []
 
         return progress
 

@@ -90,13 +90,23 @@ def test_command_that_is_done_soon_shows_no_progress(outcome: bool) -> None:
     played(scene)
 
 
-def test_command_that_is_done_shows_no_progress_however_late_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the machine is busy with something else."""
+def test_command_that_is_soon_done_shows_no_progress_however_late_the_first_look_comes() -> None:
+    """As where the machine is busy with something else until the patience has run out."""
 
     async def scene(one: Seat) -> None:
-        monkeypatch.setattr("repl.watch._PROGRESS_AFTER_NS", 0)
-        one.end.set()
-        assert await one.watch.run(one.command(), "savevm t")
+        async def soon() -> bool:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            return True
+
+        def late() -> list[tuple[str, str]]:
+            until_s = begun_s + 0.3
+            while time.monotonic() < until_s:
+                pass
+            return progress()
+
+        progress, begun_s = one.watch._progress_of("savevm t"), time.monotonic()
+        assert await one.terminal.watch(asyncio.create_task(soon()), late, list)
         assert "savevm" not in one.screen.written
 
     played(scene)
