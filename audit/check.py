@@ -9,6 +9,7 @@ from audit.errors import DamagedLine, SourceError
 from audit.reading import decode
 from audit.schema import problems
 from audit.sources import Source
+from audit.wording import counted
 from shim.printable import printable
 from shim.qmp import JSON
 
@@ -76,7 +77,7 @@ def _check_log(path: str, write: Callable[[str], object]) -> int:
         found.unread = exc
         write(f"{printable(str(exc))}\n")
     if found.broken > found.told:
-        write(f"{printable(name)}: {_count(found.broken - found.told, 'more broken line')} not shown\n")
+        write(f"{printable(name)}: {counted(found.broken - found.told, 'more broken line')} not shown\n")
     if found.unread is None or found.records or found.broken:
         write(f"{printable(name)}: {_summary(found)}\n")
     return found.exit_status
@@ -102,7 +103,7 @@ def _check_lines(source: Source, found: _Found, tell: Callable[[str], object]) -
             tell(f":{number}: {_joined(wrong)}")
     if torn:
         found.told += 1
-        usable = "no record can be used" if not found.records else f"the other {_count(found.records, 'record')} can be used"
+        usable = "no record can be used" if not found.records else f"the other {counted(found.records, 'record')} can be used"
         tell(f":{number}: the last line is not whole, as after a crash or on a full disk; {usable}")
 
 
@@ -116,11 +117,7 @@ def _summary(found: _Found) -> str:
     if not found.records:
         what = "no records"
     else:
-        what = f"{_count(found.records, 'record')} ({versions}) from {found.first} to {found.last}"
-    lost = f"; {_count(found.lost, 'record')} could not be written" if found.lost else ""
-    broken = _count(found.broken, "broken line") if found.broken else "nothing is broken"
+        what = f"{counted(found.records, 'record')} ({versions}) from {found.first} to {found.last}"
+    lost = f"; {counted(found.lost, 'record')} could not be written" if found.lost else ""
+    broken = counted(found.broken, "broken line") if found.broken else "nothing is broken"
     return f"{what}{lost}; {broken}{' up to there' if found.unread is not None else ''}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 from audit.migration import COVERED_COMMANDS
 from audit.report import CommandUse, Report, ToolUse
+from audit.wording import times
 
 __all__ = ["CONDITIONS", "violations"]
 
@@ -19,28 +20,28 @@ def violations(report: Report, conditions: Set[str], allow: _Allowed) -> list[st
 
 def _hmp(report: Report, allow: _Allowed) -> Iterator[str]:
     for use, command in _hmp_uses(report, allow):
-        yield f"{use.tool.name} used HMP's {command.name} ({_times(command.count)})"
+        yield f"{use.tool.name} used HMP's {command.name} ({times(command.count)})"
 
 
 def _blocked(report: Report, allow: _Allowed) -> Iterator[str]:
     for use, command in _hmp_uses(report, allow):
         if command.name not in COVERED_COMMANDS:
-            yield f"{use.tool.name} used HMP's {command.name}, which is not done by the shim ({_times(command.count)})"
+            yield f"{use.tool.name} used HMP's {command.name}, which is not done by the shim ({times(command.count)})"
 
 
 def _error(report: Report, _: _Allowed) -> Iterator[str]:
     for failure in report.failures:
-        yield f"{', '.join(failure.commands)} failed: {failure.text} ({_times(failure.count)})"
+        yield f"{', '.join(failure.commands)} failed: {failure.text} ({times(failure.count)})"
 
 
 def _silent(report: Report, _: _Allowed) -> Iterator[str]:
     for silent in report.silent_failures:
-        yield f"{silent.tool.name} went on after a failed {silent.command} ({_times(silent.count)})"
+        yield f"{silent.tool.name} went on after a failed {silent.command} ({times(silent.count)})"
 
 
 def _overwritten(report: Report, _: _Allowed) -> Iterator[str]:
     for one in report.overwritings:
-        yield f"{one.tool.name} saved over a snapshot of {one.vm.name} ({_times(one.count)})"
+        yield f"{one.tool.name} saved over a snapshot of {one.vm.name} ({times(one.count)})"
 
 
 def _incomplete(report: Report, _: _Allowed) -> Iterator[str]:
@@ -62,10 +63,6 @@ def _hmp_uses(report: Report, allow: _Allowed) -> Iterator[tuple[ToolUse, Comman
         for command in use.commands:
             if command.is_hmp and not {command.name, command.name.partition(" ")[0]} & allow:
                 yield use, command
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 # name -> what it means, and how it is found.

@@ -6,7 +6,7 @@ from typing import Final
 
 from audit.report import CommandUse, Failure, Report, State, Tool, ToolUse
 from audit.verdict_line import verdict
-from audit.wording import counted, listed, minute
+from audit.wording import counted, listed, minute, times
 from shim.printable import printable
 
 __all__ = ["as_table"]
@@ -89,10 +89,10 @@ def _outcomes(report: Report) -> list[str]:
     if not report.failures:
         lines.append("  no command failed")
     for silent in report.silent_failures:
-        went_on = f"went on {_times(silent.count)} after a failed {silent.command}"
+        went_on = f"went on {times(silent.count)} after a failed {silent.command}"
         lines.append(f"  silent: {silent.tool.name} {went_on}, with {listed(silent.next_commands, most=3)}")
     for one in report.overwritings:
-        replaced = f"replaced a snapshot of {one.vm.name} {_times(one.count)}"
+        replaced = f"replaced a snapshot of {one.vm.name} {times(one.count)}"
         lines.append(f"  saved over: {one.tool.name} {replaced}, last {minute(one.last)}")
     if report.recovered:
         lines.append(f"  jobs found after a lost connection, and seen to their end: {report.recovered}")
@@ -180,10 +180,6 @@ def _wrapped(lines: Sequence[str], width: int) -> list[str]:
 def _tail(text: str, room: int) -> str:
     """Shorten a path at its begin, where it tells least."""
     return text if len(text) <= room else f"…{text[len(text) - room + 1 :]}"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _uid(tool: Tool) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final, TypeAlias
 
+from audit.wording import listed
 from shim.audit import Action
 from shim.printable import printable
 from shim.qmp import JSON
@@ -195,7 +196,7 @@ def _outcome_problem(sent: Mapping[str, JSON]) -> str | None:
     found = [name for name in OUTCOMES if name in sent]
     if len(found) == 1:
         return None
-    return f"it has {_listed(found, 'and') or 'none'}, and exactly one of {_listed(OUTCOMES, 'and')} is due"
+    return f"it has {listed(found) or 'none'}, and exactly one of {listed(OUTCOMES)} is due"
 
 
 def _in_values(record: Mapping[str, JSON], version: int) -> Iterator[str]:
@@ -205,7 +206,7 @@ def _in_values(record: Mapping[str, JSON], version: int) -> Iterator[str]:
         yield f"time: it is {_shown(time)}, and a time like 2026-11-23T17:39:52.451176Z is due"
     if isinstance(action, str) and ACTIONS.get(action, version + 1) > version:
         known = [str(name) for name, since in ACTIONS.items() if since <= version]
-        yield f"action: it is {_shown(action)}, and {_listed(known, 'or')} is due"
+        yield f"action: it is {_shown(action)}, and {listed(known, conjunction='or')} is due"
 
 
 def _is_time(text: str) -> bool:
@@ -220,11 +221,6 @@ def _is_time(text: str) -> bool:
 
 def _due(types: tuple[str, ...]) -> str:
     return " or ".join(_ARTICLES.get(word, f"a {word}") for word in types)
-
-
-def _listed(words: tuple[str, ...] | list[str], conjunction: str) -> str:
-    *first, last = words or [""]
-    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 def _shown(value: JSON) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from audit.report import Tool
 
-__all__ = ["counted", "listed", "milliseconds", "minute", "number", "parse_moment", "tool_labels", "within"]
+__all__ = ["counted", "listed", "milliseconds", "minute", "number", "parse_moment", "times", "tool_labels", "within"]
 
 _MS_PER_S: Final = 1000
 _S_PER_MIN: Final = 60
@@ -24,11 +24,15 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{number(count)} {noun if count == 1 else plural or f'{noun}s'}"
 
 
-def listed(names: Sequence[str], *, most: int = 0) -> str:
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{number(count)} times"
+
+
+def listed(names: Sequence[str], *, most: int = 0, conjunction: str = "and") -> str:
     """List names in a sentence: `a, b and c`. most: so many are named, and the rest counted; 0 for all."""
     if most and len(names) > most:
         names = [*names[:most], f"{number(len(names) - most)} more"]
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+    return f"{', '.join(names[:-1])} {conjunction} {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def milliseconds(value: float) -> str:

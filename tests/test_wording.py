@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from audit.wording import counted, listed, milliseconds, minute, parse_moment, tool_labels
+from audit.wording import counted, listed, milliseconds, minute, parse_moment, times, tool_labels
 from tests.sample_report import LIBVIRT, OVER_TCP, SOCAT
 
 
@@ -26,6 +26,15 @@ def test_count(count: int, said: str) -> None:
 )
 def test_list(names: list[str], most: int, said: str) -> None:
     assert listed(names, most=most) == said
+
+
+def test_alternatives() -> None:
+    assert listed(["a", "b", "c"], conjunction="or") == "a, b or c"
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "once"), (2, "2 times"), (12345, "12,345 times")])
+def test_how_often(count: int, said: str) -> None:
+    assert times(count) == said
 
 
 @pytest.mark.parametrize(
