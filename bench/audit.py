@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -60,9 +59,7 @@ def measure_report(fleet: Fleet, *, is_quick: bool) -> Measurement:
 
 
 def _make_log(fleet: Fleet, count: int) -> Path:
-    if shutil.disk_usage(fleet.folder).free < count * _BYTES_A_RECORD:
-        raise BenchError(f"there is no room for {count * _BYTES_A_RECORD >> 20} MiB in {fleet.folder}")
-    log = fleet.folder / "generated.jsonl"
+    log = fleet.folder_with_room(count * _BYTES_A_RECORD) / "generated.jsonl"
     with log.open("w", encoding="ascii") as file:
         file.writelines(generate(_real_records(fleet), count, seed=1))
     return log

@@ -38,9 +38,15 @@ class Fleet:
         # With the file that has its standard error.
         self._children: dict[subprocess.Popen[str], int] = {}
         self._vms: list[QEMUVM] = []
-        with interrupts.deferred():
-            place = _TMPFS if os.access(_TMPFS, os.W_OK) else None
-            self.folder = Path(tempfile.mkdtemp(prefix=f"hmpshim-bench-{os.getpid()}-", dir=place))
+        self._folders: list[Path] = []
+        self.folder = self._make_folder(_TMPFS if os.access(_TMPFS, os.W_OK) else None)
+
+    def folder_with_room(self, size_bytes: int) -> Path:
+        """Give a folder for a file of this size: `folder`, or one on a disk. Raises BenchError if there is no room."""
+        for choose in (lambda: self.folder, lambda: self._make_folder(None)):
+            if shutil.disk_usage(folder := choose()).free > size_bytes:
+                return folder
+        raise BenchError(f"there is no room for {size_bytes >> 20} MiB in {tempfile.gettempdir()}; TMPDIR names another place")
 
     def start(self, command: Sequence[str], *, terminal: int | None = None) -> subprocess.Popen[str]:
         """Start a process that runs until `stop` or `close`.
@@ -108,7 +114,13 @@ class Fleet:
             self._end(child)
         for vm in self._vms:
             vm.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_folder(self, place: Path | None) -> Path:
+        with self._interrupts.deferred():
+            self._folders.append(Path(tempfile.mkdtemp(prefix=f"hmpshim-bench-{os.getpid()}-", dir=place)))
+        return self._folders[-1]
 
     def _end(self, child: subprocess.Popen[str]) -> None:
         with suppress(ProcessLookupError):
