@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, parse_command_line
-from audit.errors import PageError
+from audit.errors import PageError, SourceError
 from host.errors import ProgramError
 from shim.printable import printable
 
@@ -22,7 +22,6 @@ __all__ = ["main"]
 
 _INTERRUPTED = 130
 _FOUND = 1
-_UNREADABLE = 3
 
 
 def main() -> int:
@@ -82,7 +81,7 @@ def _report(invocation: ReportInvocation) -> int:
         _complain(text)
     for text in report.log.unreadable:
         _complain(text)
-    return _FOUND if found else _UNREADABLE if report.log.unreadable else 0
+    return _FOUND if found else SourceError.exit_status if report.log.unreadable else 0
 
 
 def _follow(invocation: FollowInvocation) -> int:

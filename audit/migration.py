@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from audit.report import Blocker, CommandUse, State
-from shim.replacements import Replacement, replacement
+from shim.replacements import REPLACEMENTS, Replacement
 
 __all__ = ["COVERED_COMMANDS", "blockers", "hmp_replacement", "state"]
 
@@ -13,8 +13,7 @@ COVERED_COMMANDS = frozenset({"savevm", "loadvm", "delvm", "info snapshots"})
 
 def hmp_replacement(hmp_command: str) -> Replacement | None:
     """Look up a command by the name that a record has for it. None for what is not in the table."""
-    name, _, topic = hmp_command.partition(" ")
-    return replacement(name, topic)
+    return REPLACEMENTS.get(hmp_command)
 
 
 def blockers(commands: Sequence[CommandUse], reasons: dict[str, str]) -> tuple[Blocker, ...]:

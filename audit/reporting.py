@@ -12,6 +12,7 @@ from audit.reading import read_record
 from audit.report import CommandUse, LogSummary, Overwriting, Report, SilentFailure, Standstill, State, ToolUse
 from audit.sources import STANDARD_INPUT, Source
 from audit.tally import CommandTally, Tally, ToolTally
+from shim.audit import Action
 from shim.qmp import JSON
 
 __all__ = ["make_report"]
@@ -133,10 +134,10 @@ def _command_use(name: str, counted: CommandTally, *, is_hmp: bool) -> CommandUs
         is_hmp=is_hmp,
         replacement=hmp_replacement(name) if is_hmp else None,
         count=counted.count,
-        rewritten=counted.actions["rewritten"],
-        passed=counted.actions["passed"],
-        observed=counted.actions["observed"],
-        refused=counted.actions["refused"],
+        rewritten=counted.actions[Action.REWRITTEN],
+        passed=counted.actions[Action.PASSED],
+        observed=counted.actions[Action.OBSERVED],
+        refused=counted.actions[Action.REFUSED],
         failed=counted.failed,
         unknown=counted.unknown,
         silent=counted.silent,

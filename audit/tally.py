@@ -16,6 +16,7 @@ from audit.quantiles import Quantiles
 from audit.report import VM, TimelineEntry, Tool
 from audit.soundness import check_soundness
 from shim import hmp
+from shim.audit import Action
 from shim.qmp import JSON
 
 __all__ = ["OTHERS", "CommandTally", "Tally", "ToolTally"]
@@ -113,10 +114,10 @@ class Tally:
             self.first = time
         if time > self.last:
             self.last = time
-        if action == "recovered":
+        if action == Action.RECOVERED:
             self.recovered += 1
             return
-        if action == "begun":
+        if action == Action.BEGUN:
             self._begun[host, vm_name, time, record["command_line"]] += 1
             return
         if self._begun:
@@ -155,12 +156,12 @@ class Tally:
         name = (record["hmp_command"] or _NO_COMMAND) if is_hmp else record["execute"]
         if after_failure is not None:
             tool.went_on(after_failure, name, time)
-        if action == "went_on":
+        if action == Action.WENT_ON:
             return
         command = tool.command(name, is_hmp=is_hmp)
         command.count += 1
         command.actions[action] += 1
-        if action == "passed":
+        if action == Action.PASSED:
             command.why_passed = record["reason"]
         if time < command.first:
             command.first = time

@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import TextIO
 
+from audit.lines import is_colourful
+
 __all__ = ["Screen"]
 
 _BOLD, _DIM, _GREEN, _CYAN = "1", "2", "32", "36"
@@ -16,9 +18,8 @@ class Screen:
     """Print line by line, so that a reader of a pipe sees each step when it happens."""
 
     def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
-        """Colours need a terminal, and NO_COLOR unset or empty (no-color.org)."""
         self._stream = stream
-        self._is_coloured = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        self._is_coloured = is_colourful(stream, environment)
         self._steps = 0
 
     def step(self, title: str) -> None:

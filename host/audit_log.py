@@ -43,16 +43,12 @@ class AuditLog:
         key: bytes = b"",
     ) -> None:
         self._sink = sink
-        self._refuses = refuses
+        self.refuses = refuses
         self._redacts = redacts
         self._key = key
         self._host = os.uname().nodename
         # Records that could not be written since the last one that was; the next one tells.
         self.untold = 0
-
-    @property
-    def refuses(self) -> bool:
-        return self._refuses
 
     def write(self, record: AuditRecord) -> None:
         """Write one record. Raises AuditError if it is not all there."""
@@ -67,6 +63,14 @@ class AuditLog:
             self.untold += 1
             raise
         self.untold = 0
+
+    def write_ahead(self, begun: AuditRecord) -> str | None:
+        """Write that a command is about to be run. Tells why it shall not be run, if that is not on record."""
+        try:
+            self.write(begun)
+        except AuditError as exc:
+            return f"{exc}; the command was not run"
+        return None
 
     def reopen(self) -> None:
         """Go on in a new file if this one was moved away. Raises AuditError, and goes on in the old one, if that fails."""

@@ -47,7 +47,7 @@ class Link:
         audit_log: AuditLog | None,
         client_buffer_bytes: int,
     ) -> None:
-        announce = self._put_on_record if audit_log is not None and audit_log.refuses else None
+        announce = self._announce if audit_log is not None and audit_log.refuses else None
         self._router = Router(connected.monitor, policy, new_id, clock, announce)
         self._rest = connected.rest
         self._audit_log = audit_log
@@ -150,7 +150,11 @@ class Link:
     def _flush(self) -> None:
         router, outbox = self._router, self._router.outbox
         for record in outbox.records_to_write():
-            self._put_on_record(record)
+            if self._audit_log is not None:
+                try:
+                    self._audit_log.write(record)
+                except AuditError as exc:
+                    _log.error("%s", exc)
         for segment in outbox.segments_to_qemu():
             self._upstream.write(segment.data, segment.descriptors)
         for session in outbox.sessions_to_flush():
@@ -160,16 +164,11 @@ class Link:
         if not (router.is_idle and self._is_idle):
             self._follow_rewriter()
 
-    def _put_on_record(self, record: AuditRecord) -> str | None:
-        """Write a record. Tells why that cannot be done, beside logging it."""
-        if self._audit_log is None:
-            return None
-        try:
-            self._audit_log.write(record)
-        except AuditError as exc:
-            _log.error("%s", exc)
-            return f"{exc}; the command was not run"
-        return None
+    def _announce(self, begun: AuditRecord) -> str | None:
+        unrecorded = None if self._audit_log is None else self._audit_log.write_ahead(begun)
+        if unrecorded is not None:
+            _log.error("%s", unrecorded)
+        return unrecorded
 
     def _follow_rewriter(self) -> None:
         self._is_idle = self._router.is_idle

@@ -36,11 +36,7 @@ class Recorder:
 
     def announce(self, trace: Trace) -> str | None:
         """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done."""
-        if self._announce is None:
-            return None
-        reason = "about to be run"
-        begun = trace.record(self._vm, Action.BEGUN, reason, reply=None, client_gone=False, now_ns=trace.started_ns)
-        return self._announce(begun)
+        return None if self._announce is None else self._announce(trace.begun(self._vm))
 
     def went_on(self, session: Session, execute: str) -> AuditRecord:
         """Tell what a client sent next whose HMP command had failed, where that has no record of its own."""

@@ -311,21 +311,13 @@ class Executor:
         """Put on record that a command is about to be run, if the log wants that. Tells why that cannot be done."""
         if self._audit_log is None or not self._audit_log.refuses:
             return None
-        begun = self._record_of(trace, Action.BEGUN, "about to be run", None)
-        try:
-            self._audit_log.write(begun)
-        except AuditError as exc:
-            return f"{exc}; the command was not run"
-        return None
-
-    def _record_of(self, trace: Trace, action: Action, reason: str, reply: JSON | None) -> AuditRecord:
-        now_ns = time.monotonic_ns()
-        return trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns)
+        return self._audit_log.write_ahead(trace.begun(self.vm_name))
 
     def _record(
         self, trace: Trace, action: Action, reason: str, reply: JSON | None, rehearsed: Rehearsed | None = None
     ) -> AuditRecord:
-        record = self._record_of(trace, action, reason, reply)
+        now_ns = time.monotonic_ns()
+        record = trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns)
         if rehearsed is not None:
             record = replace(record, rehearsed=rehearsed)
         if self._audit_log is not None:

@@ -35,6 +35,10 @@ class Trace:
     def saw_event(self, name: str, now_ns: int) -> None:
         self.events.append(SeenEvent(name, now_ns - self.started_ns))
 
+    def begun(self, vm: str) -> AuditRecord:
+        """Tell that the command is about to be run."""
+        return self.record(vm, Action.BEGUN, "about to be run", reply=None, client_gone=False, now_ns=self.started_ns)
+
     def record(
         self,
         vm: str,
