@@ -28,6 +28,8 @@ _KINDS: Final[_Kinds] = (
 _CLIENT_KINDS: Final[_Kinds] = (("exe", _TEXT_OR_NONE), ("uid", (int, _NONE)), ("address", _TEXT_OR_NONE))
 _NODE_KINDS: Final[_Kinds] = (("node", _TEXT), ("device", _TEXT_OR_NONE), ("included", (bool,)), ("reason", _TEXT))
 _SENT_KINDS: Final[_Kinds] = (("execute", _TEXT),)
+# No command takes 30 years.
+_MOST_MS: Final = 1e12
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _ACTIONS: Final = frozenset(action.value for action in Action)
 
@@ -42,6 +44,9 @@ def check_soundness(record: dict[str, JSON]) -> None:
         raise DamagedLine(f"its time {record['time']!r} is none")
     if record["execute"] is None and record["action"] != Action.RECOVERED:
         raise DamagedLine("it says of no command that it is about")
+    # json.loads takes NaN and Infinity, which are no JSON, and numbers of any length.
+    if not (0 <= record["stopped_ms"] <= _MOST_MS and 0 <= record["duration_ms"] <= _MOST_MS):
+        raise DamagedLine("a duration of it is none")
     for sent in record["qmp"]:
         _check(sent, _SENT_KINDS)
     if record["failed"]:

@@ -49,6 +49,13 @@ def test_member_of_a_wrong_type_is_damaged_and_leaves_no_trace(member: str, valu
     assert (tally.records, tally.tools, tally.timeline_total) == (0, {}, 0)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), -1, -0.001, 1e13, 10**400], ids=repr)
+@pytest.mark.parametrize("member", ["stopped_ms", "duration_ms"])
+def test_number_that_is_no_duration_is_damaged(member: str, value: float) -> None:
+    with pytest.raises(DamagedLine, match="a duration of it is none"):
+        Tally(Filters()).add(a_record() | {member: value})
+
+
 @pytest.mark.parametrize("reply", [None, {}, {"return": {}}, {"error": "x"}, {"error": {}}, "x"])
 def test_failure_without_a_text_is_damaged(reply: object) -> None:
     with pytest.raises(DamagedLine):
