@@ -41,8 +41,9 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 for server in self._servers:
                     group.create_task(server.run())
-        except* ProgramError as group_of_errors:
-            raise _first(group_of_errors) from None
+        except BaseExceptionGroup as errors:
+            # Not `except*`: what that raises is wrapped in a group again before Python 3.11.4.
+            raise _first(errors) from None
         finally:
             self._close_audit_logs()
 
@@ -107,6 +108,8 @@ def _identity(vm: VMConfig) -> VMConfig:
     return replace(vm, policy=type(vm.policy)(), origin=None)
 
 
-def _first(errors: BaseExceptionGroup[ProgramError]) -> ProgramError:
-    error = errors.exceptions[0]
+def _first(errors: BaseExceptionGroup) -> BaseException:
+    """Give the error that a person is to see: one that has a text of its own, if there is one."""
+    told, others = errors.split(ProgramError)
+    error = (told or others or errors).exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -4,14 +4,14 @@ Sources: qapi/block-core.json (`query-block`, `query-named-block-nodes`, `x-debu
 observation of QEMU 5.2 to 11.1 for the order in which HMP visits the nodes. Nothing here knows of policies or tags' meaning.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shim.errors import UnreadableReply
 from shim.qmp import JSON, QEMUVersion
 from shim.render import Snapshot
 
-__all__ = ["Backend", "BlockGraph", "BlockNode", "read_graph"]
+__all__ = ["Backend", "BlockGraph", "BlockNode", "name_of", "names_of", "read_graph"]
 
 # Drivers that store internal snapshots themselves. QEMU's rbd does so too, on the cluster.
 _SNAPSHOT_DRIVERS = frozenset({"qcow2", "rbd"})
@@ -68,6 +68,14 @@ class BlockNode:
     def vm_state_bytes(self, tag: str) -> int:
         """Give the size of the VM state that a load of this tag would find here: the first match counts."""
         return next((snapshot.vm_state_size for snapshot in self.snapshots if snapshot.name == tag), 0)
+
+
+def name_of(node: BlockNode | None) -> str | None:
+    return None if node is None else node.name
+
+
+def names_of(nodes: Iterable[BlockNode]) -> list[str]:
+    return [node.name for node in nodes]
 
 
 @dataclass(frozen=True, slots=True)

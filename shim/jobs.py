@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from shim import render
-from shim.plan import AwaitJob, Replies, Run, Step
+from shim.plan import Answer, AwaitJob, Replies, Run, Step
 from shim.qmp import JSON, Execute, Reply, ReturnReply
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "REPL_JOB_PREFIX",
     "JobResult",
     "already_exists",
+    "answer",
     "delete",
     "hmp_text",
     "is_own_job",
@@ -60,6 +61,11 @@ def hmp_text(result: JobResult) -> str:
     if _INTERFERENCE.fullmatch(result.error):
         return render.error("another monitor changed the VM's disks or snapshots meanwhile; repeat the command")
     return render.error(result.error)
+
+
+def answer(result: JobResult) -> Answer:
+    """Give the outcome of a plan that ends with this job."""
+    return Answer(hmp_text(result), "done by snapshot jobs" if result.error is None else "the snapshot job failed")
 
 
 def is_own_job(job_id: str) -> bool:

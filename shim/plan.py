@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
+from shim import render
 from shim.policy import NodeChoice, Policy
 from shim.qmp import Execute, QEMUVersion, Reply
 
@@ -23,6 +24,7 @@ __all__ = [
     "Refusal",
     "Run",
     "Step",
+    "refuse",
 ]
 
 
@@ -73,6 +75,11 @@ class PassThrough:
     """QEMU is to get the client's own bytes."""
 
     reason: str
+
+
+def refuse(danger: str) -> Refusal:
+    """Refuse a command for this reason."""
+    return Refusal(render.error(danger), danger)
 
 
 Outcome: TypeAlias = Answer | Refusal | PassThrough
