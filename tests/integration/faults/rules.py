@@ -82,12 +82,13 @@ def _is_copied(disks: Disks) -> bool:
 
 
 def _is_answered(outcome: Outcome) -> bool:
+    """Tell whether the client was told that all went well, and it did."""
     if outcome.answer is None:
         return False
     text = outcome.answer.get("return")
     if outcome.step.scenario is Scenario.INFO:
         return isinstance(text, str) and " t " in text and "Error" not in text
-    return text == ""
+    return text == "" and _done(outcome)
 
 
 def _is_cut(outcome: Outcome) -> bool:
@@ -111,6 +112,8 @@ def _on_record(outcome: Outcome) -> bool:
 
 
 def _told(outcome: Outcome) -> bool:
+    if "t" in outcome.found and not any(map(is_internal, outcome.found)):
+        return True
     return any("'t'" in record["reason"] for record in outcome.told if record["action"] == "recovered")
 
 
@@ -118,7 +121,6 @@ CHECKS: Final[Mapping[str, Callable[[Outcome], bool]]] = {
     "done": _done,
     "as before": _as_before,
     "done or as before": lambda outcome: _done(outcome) or _as_before(outcome),
-    "done or told": lambda outcome: _done(outcome) or _told(outcome),
     "a copy": _has_copy,
     # look_at has read all of them.
     "undamaged": lambda outcome: bool(outcome.disks),

@@ -104,10 +104,11 @@ def run_job(client: RawClient, name: str, tag: str) -> None:
 
 @dataclass(slots=True)
 class Stage:
-    """The VM, the relay, and the proxies of it so far, the last one of which runs."""
+    """The VM, the relay, and the proxies of it so far, the last one of which runs. upstream: what a proxy connects to."""
 
     vm: QEMUVM
     relay: Relay
+    upstream: str
     options: Sequence[str]
     proxies: list[ProxyProcess] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)
@@ -122,7 +123,7 @@ class Stage:
 
     def start_proxy(self) -> ProxyProcess:
         """Start a proxy; the log of an earlier one goes on."""
-        self.proxies.append(ProxyProcess(self.folder, self.relay.path, self.options))
+        self.proxies.append(ProxyProcess(self.folder, self.upstream, self.options))
         return self.stack.enter_context(self.proxies[-1])
 
     def stop_proxy(self) -> None:
@@ -169,8 +170,10 @@ class Stage:
 
 
 @contextmanager
-def staged(firmware: Firmware, options: Sequence[str] = (), *, starts_proxy: bool = True) -> Iterator[Stage]:
-    """Copy the images, and start the VM, the relay and a proxy with these options."""
+def staged(
+    firmware: Firmware, options: Sequence[str] = (), *, starts_proxy: bool = True, is_relayed: bool = True
+) -> Iterator[Stage]:
+    """Copy the images, and start the VM, the relay and a proxy with these options. is_relayed: the proxy is behind the relay."""
     folder = _new_folder()
     try:
         for name in ("idle.rom", "full"):
@@ -178,7 +181,7 @@ def staged(firmware: Firmware, options: Sequence[str] = (), *, starts_proxy: boo
         for name in ("vars.raw", *IMAGES):
             shutil.copy(template(firmware) / name, folder)
         with vm_of(firmware, folder) as vm, Relay(folder, vm.qmp_path) as relay:
-            stage = Stage(vm, relay, options)
+            stage = Stage(vm, relay, relay.path if is_relayed else vm.qmp_path, options)
             with stage.stack:
                 if starts_proxy:
                     stage.start_proxy()

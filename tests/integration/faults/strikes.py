@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "Strike",
     "comes_true",
+    "connect_tcp",
     "final_records",
     "free_port",
     "leave_a_job",
@@ -71,7 +72,8 @@ class Outcome:
     answer: the reply to the command; None if the connection ended before it, or nobody was there to read it.
     other_answer: the same of the other client.
     before: the disks at first; left: when QEMU had died; disks: at the end, after the next start if there was one.
-    told: the records that the next start wrote. is_tidy: it left no job and no internal tag, but for an only copy.
+    found: the tags that the next start found; told: the records that it wrote. is_tidy: it left no job and no internal tag, but
+    for an only copy.
     """
 
     step: Step
@@ -81,6 +83,7 @@ class Outcome:
     left: Disks | None = None
     disks: Disks = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
+    found: set[str] = field(default_factory=set)
     told: list[dict[str, Any]] = field(default_factory=list)
     is_tidy: bool = False
     arrived: list[Message] = field(default_factory=list)
@@ -121,6 +124,17 @@ def free_port() -> int:
         return port
 
 
+def connect_tcp(port: int) -> RawClient:
+    """Connect to a proxy that begins to listen."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return RawClient.connect(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, f"nobody listens on port {port}"
+            time.sleep(RETRY_S)
+
+
 def reset(client: RawClient) -> None:
     """End a TCP connection by a reset."""
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -131,14 +145,14 @@ def play(step: Step, strike: Strike) -> Outcome:
     """Bring a command to a step, let the fault strike, and see what becomes of it."""
     scenario = step.scenario
     port = free_port() if strike is Strike.RESET else None
-    options = [*scenario.options, *(["--listen", f"tcp:127.0.0.1:{port}"] if port else [])]
+    options = [*scenario.options, *(["--listen", f"tcp:127.0.0.1:{port}"] if port is not None else [])]
     recovers = scenario is Scenario.RECOVERY
     with staged(scenario.firmware, options, starts_proxy=not recovers) as stage:
         if recovers:
             leave_a_job(stage)
             gate = stage.gate(step.condition())
             stage.start_proxy()
-        client = stage.stack.enter_context(negotiated(RawClient.connect(("127.0.0.1", port)))) if port else stage.client()
+        client = stage.client() if port is None else stage.stack.enter_context(negotiated(connect_tcp(port)))
         other = stage.client()
         if not recovers:
             gate = stage.gate(step.condition(), freezes=step.freezes)
@@ -237,9 +251,6 @@ class _Play:
         self.stage.thaw()
         self.gate.open()
         self.outcome.answer = reply_of(self.client)
-        with self.stage.vm.negotiated(observer=True) as observer:
-            # QEMU has done what it had read of the dead proxy's commands.
-            observer.returned("query-status")
         self._start_again()
 
     def _end_qemu(self, number: signal.Signals) -> None:
@@ -257,13 +268,18 @@ class _Play:
     def _start_again(self) -> None:
         """Start the next proxy, and see it clear up."""
         known = len(self.stage.proxy.records)
-        self.stage.start_proxy()
         with self.stage.vm.negotiated(observer=True) as observer:
+            self.outcome.found = _tags(images_of(observer))
+            self.stage.start_proxy()
             self.outcome.is_tidy = comes_true(lambda: not self.stage.own_jobs(observer) and _is_tidy(images_of(observer)))
         self.outcome.told = self.stage.proxy.records[known:]
 
 
 def _is_tidy(images: Images) -> bool:
     """Tell whether no internal tag is there that is not the only copy of what it stands for."""
-    tags = {tag for kept in images.values() for tag, _ in kept}
+    tags = _tags(images)
     return "t" not in tags or not any(map(is_internal, tags))
+
+
+def _tags(images: Images) -> set[str]:
+    return {tag for kept in images.values() for tag, _ in kept}

@@ -38,7 +38,8 @@ CHOSEN: Final = CELLS if os.environ.get("HMPSHIM_FAULTS") == "all" else part_of(
     ("step", "strike"), [pytest.param(*cell, id=f"{cell[0].name}-{cell[1].name}-seed{SEED}") for cell in CHOSEN]
 )
 def test_cell_holds(step: Step, strike: Strike) -> None:
-    assert judge(play(step, strike), strike) == []
+    broken = judge(play(step, strike), strike)
+    assert not broken, "\n".join(broken)
 
 
 def test_three_days_run_every_cell() -> None:
