@@ -173,7 +173,7 @@ class Stage:
 def staged(
     firmware: Firmware, options: Sequence[str] = (), *, starts_proxy: bool = True, is_relayed: bool = True
 ) -> Iterator[Stage]:
-    """Copy the images, and start the VM, the relay and a proxy with these options. is_relayed: the proxy is behind the relay."""
+    """Copy the images, and start the VM, the relay and a proxy. is_relayed: the proxy is behind the relay."""
     folder = _new_folder()
     try:
         for name in ("idle.rom", "full"):
