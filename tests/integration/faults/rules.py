@@ -10,7 +10,7 @@ from tests.integration.faults.relay import Kind
 from tests.integration.faults.steps import Phase, Scenario, is_done
 from tests.integration.faults.strikes import SENT_BY_ANOTHER, Outcome, Strike, final_records
 
-__all__ = ["CHECKS", "columns", "judge", "rules", "words"]
+__all__ = ["CHECKS", "columns", "is_copied", "judge", "rules", "words"]
 
 _PAGE: Final = (Path(__file__).parents[3] / "docs" / "fault-matrix.md").read_text(encoding="utf-8")
 
@@ -71,10 +71,10 @@ def _as_before(outcome: Outcome) -> bool:
 
 
 def _has_copy(outcome: Outcome) -> bool:
-    return all(map(_is_copied, filter(None, (outcome.left, outcome.disks))))
+    return all(map(is_copied, filter(None, (outcome.left, outcome.disks))))
 
 
-def _is_copied(disks: Disks) -> bool:
+def is_copied(disks: Disks) -> bool:
     """Tell whether one tag is whole: on both disks with the same content, and on one of them with the VM state."""
     d0, d1 = disks.values()
     copies = [kept for kept in d0.kept if kept.has_vm_state and (kept.tag == "t" or is_internal(kept.tag))]
