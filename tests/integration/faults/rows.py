@@ -19,7 +19,7 @@ from shim.jobs import JOB_PREFIX
 from tests.integration.faults.disks import Disks, is_internal
 from tests.integration.faults.rules import is_copied
 from tests.integration.faults.stage import Firmware, Stage, hmp_bytes, staged
-from tests.integration.faults.strikes import SENT_BY_ANOTHER, Strike, comes_true, reply_of
+from tests.integration.faults.strikes import SENT_BY_ANOTHER, Strike, comes_true, reply_of, tells_of_t
 from tests.integration.machines import run_state_of
 from tests.integration.outcomes import images_of
 from tests.raw_client import ConnectionLostError, RawClient
@@ -211,17 +211,18 @@ def _after_kill(stage: Stage, client: RawClient, observer: RawClient) -> tuple[V
     observer.returned("query-status")
     left = images_of(observer)
     known = len(stage.proxy.records)
+    was_lost = not any(tag == "t" for tag, _ in left["d0.qcow2"])
     stage.start_proxy()
-    is_tidy = comes_true(lambda: _is_tidy(observer), within_s=5)
+    is_tidy = comes_true(lambda: _is_tidy(observer))
+    is_told = was_lost and comes_true(lambda: tells_of_t(stage.proxy.records[known:]))
     told = [record["reason"] for record in stage.proxy.records[known:]]
     disks = stage.end()
     what = f"left {left}, then {disks}, told {told}"
     if not is_tidy:
         return Verdict.WRONG, f"not tidy: {what}"
-    was_lost = not any(tag == "t" for tag, _ in left["d0.qcow2"])
     if is_copied(disks):
         return (Verdict.COMPLETED if was_lost else Verdict.DONE), what
-    return (Verdict.REPORTED if any("'t'" in reason for reason in told) else Verdict.LOST), what
+    return (Verdict.REPORTED if is_told else Verdict.LOST), what
 
 
 def _is_tidy(observer: RawClient) -> bool:

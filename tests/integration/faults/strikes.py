@@ -33,6 +33,7 @@ __all__ = [
     "play",
     "reply_of",
     "reset",
+    "tells_of_t",
     "wait_until",
 ]
 
@@ -72,8 +73,8 @@ class Outcome:
     answer: the reply to the command; None if the connection ended before it, or nobody was there to read it.
     other_answer: the same of the other client.
     before: the disks at first; left: when QEMU had died; disks: at the end, after the next start if there was one.
-    found: the tags that the next start found; told: the records that it wrote. is_tidy: it left no job and no internal tag, but
-    for an only copy.
+    needs_telling: the next start found an internal tag, or no `t`; is_told: it put that on record. is_tidy: it left no job
+    and no internal tag, but for an only copy.
     """
 
     step: Step
@@ -83,9 +84,9 @@ class Outcome:
     left: Disks | None = None
     disks: Disks = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
-    found: set[str] = field(default_factory=set)
-    told: list[dict[str, Any]] = field(default_factory=list)
     is_tidy: bool = False
+    needs_telling: bool = False
+    is_told: bool = False
     arrived: list[Message] = field(default_factory=list)
     stderr: str = ""
 
@@ -266,13 +267,20 @@ class _Play:
             self._start_again()
 
     def _start_again(self) -> None:
-        """Start the next proxy, and see it clear up."""
-        known = len(self.stage.proxy.records)
-        with self.stage.vm.negotiated(observer=True) as observer:
-            self.outcome.found = _tags(images_of(observer))
-            self.stage.start_proxy()
-            self.outcome.is_tidy = comes_true(lambda: not self.stage.own_jobs(observer) and _is_tidy(images_of(observer)))
-        self.outcome.told = self.stage.proxy.records[known:]
+        """Start the next proxy, and see it clear up and tell."""
+        outcome, stage = self.outcome, self.stage
+        known = len(stage.proxy.records)
+        with stage.vm.negotiated(observer=True) as observer:
+            found = _tags(images_of(observer))
+            outcome.needs_telling = "t" not in found or any(map(is_internal, found))
+            stage.start_proxy()
+            outcome.is_tidy = comes_true(lambda: not stage.own_jobs(observer) and _is_tidy(images_of(observer)))
+            outcome.is_told = outcome.needs_telling and comes_true(lambda: tells_of_t(stage.proxy.records[known:]))
+
+
+def tells_of_t(records: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether a proxy has put on record what it found of the tag `t`."""
+    return any("'t'" in record["reason"] for record in records if record["action"] == "recovered")
 
 
 def _is_tidy(images: Images) -> bool:
