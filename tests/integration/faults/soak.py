@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -74,4 +75,7 @@ def _spelled(counts: Counter[Verdict]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # What the programs keep for their next run goes with this one.
+    with tempfile.TemporaryDirectory(prefix="hmpshim-state-") as state:
+        os.environ["STATE_DIRECTORY"] = state
+        sys.exit(main())
