@@ -14,6 +14,7 @@ __all__ = [
     "AUDIT_KEEP",
     "CLIENT_BUFFER_MIB",
     "STANDARD_OUTPUT",
+    "STOP_TIMEOUT_S",
     "SYSLOG",
     "AuditFailure",
     "AuditSettings",
@@ -28,6 +29,8 @@ __all__ = [
 
 # A client that lets this much wait is stuck: it is 80 replies to query-qmp-schema, or 160,000 events.
 CLIENT_BUFFER_MIB = 16
+# Less than the 90 s after which systemd kills (systemd-system.conf(5), DefaultTimeoutStopSec=).
+STOP_TIMEOUT_S = 80.0
 # How many rotated audit logs are kept where nothing else is said.
 AUDIT_KEEP = 10
 
@@ -125,6 +128,7 @@ class VMConfig:
     audit: None writes no log.
     client_buffer_bytes: a client that leaves more unread is cut off.
     wait: if QEMU is not there at start, wait for it.
+    stop_timeout_s: so long the proxy waits at its end for what was begun.
     origin: None for the command line.
     """
 
@@ -136,6 +140,7 @@ class VMConfig:
     audit: AuditSettings | None = None
     client_buffer_bytes: int = CLIENT_BUFFER_MIB * 1024 * 1024
     wait: bool = False
+    stop_timeout_s: float = STOP_TIMEOUT_S
     origin: Origin | None = None
 
     @property

@@ -5,25 +5,14 @@ QEMU keeps one set of received descriptors a monitor, takes from it when a comma
 what a failed command left must not fall to another client's.
 """
 
-from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 
-from proxy.session import Forward, Session
 from shim.qmp import JSON, Execute
 
-__all__ = ["Courier", "Delivery"]
+__all__ = ["Courier"]
 
 # A name for what is only taken to be closed. It does not begin with a digit, as QEMU asks.
 _LEFTOVER = "hmpshim-leftover"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A client's command that takes descriptors."""
-
-    session: Session
-    request: Forward
 
 
 class _State(Enum):
@@ -34,21 +23,24 @@ class _State(Enum):
 
 
 class Courier:
-    """Decide which delivery is next.
+    """Clear away what a command with descriptors may have left.
 
-    `add` gives the delivery to send now, `settle` that or the command that has to go first; None where there is nothing.
+    While `is_free`, a command may be sent, after `begin`. `settle` returns the command that has to follow, or None.
     """
 
     def __init__(self) -> None:
         self._state = _State.FREE
-        self._waiting: deque[Delivery] = deque()
 
-    def add(self, delivery: Delivery) -> Delivery | None:
-        self._waiting.append(delivery)
-        return self._next()
+    @property
+    def is_free(self) -> bool:
+        return self._state is _State.FREE
 
-    def settle(self, message: JSON) -> Delivery | Execute | None:
-        """Take the reply to the last thing that was sent; give what to send next."""
+    def begin(self) -> None:
+        """Note that a client's command with descriptors goes out."""
+        self._state = _State.DELIVERING
+
+    def settle(self, message: JSON) -> Execute | None:
+        """Take the reply to the last thing that was sent."""
         failed = "error" in message
         if self._state is _State.DELIVERING and failed:
             self._state = _State.CLEARING
@@ -57,16 +49,4 @@ class Courier:
             self._state = _State.CLOSING
             return Execute("closefd", {"fdname": _LEFTOVER})
         self._state = _State.FREE
-        return self._next()
-
-    def abandon(self) -> list[int]:
-        """Give the descriptors that will not be delivered any more: the connection is lost."""
-        left = [number for delivery in self._waiting for number in delivery.request.descriptors]
-        self._waiting.clear()
-        return left
-
-    def _next(self) -> Delivery | None:
-        if self._state is not _State.FREE or not self._waiting:
-            return None
-        self._state = _State.DELIVERING
-        return self._waiting.popleft()
+        return None

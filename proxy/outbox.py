@@ -1,5 +1,6 @@
 """What the router wants done outside: bytes for QEMU, audit records, sessions to flush, descriptors to close."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.session import Descriptors, Session
@@ -17,19 +18,45 @@ class Segment:
 
 
 class Outbox:
-    """The router fills it; the driver empties it, in this order: records, segments, sessions, descriptors."""
+    """The router fills it; the driver empties it, in this order: notices, records, segments, sessions, descriptors."""
 
     def __init__(self) -> None:
+        # All clients.
+        self.sessions: list[Session] = []
         self.to_qemu: list[bytes] = []
         self.records: list[AuditRecord] = []
         self.to_flush: dict[Session, None] = {}
         self.to_close: list[int] = []
+        self.notices: list[str | Exception] = []
         self._segments: list[Segment] = []
+
+    def send(self, session: Session, data: bytes) -> None:
+        session.send(data)
+        self.to_flush[session] = None
+
+    def tell_everybody(self, data: bytes) -> None:
+        for session in self.sessions:
+            if session.is_negotiated:
+                self.send(session, data)
+
+    def record(self, make: Callable[[], AuditRecord]) -> None:
+        """Put a record among those to write. One that cannot be made costs nobody an answer."""
+        try:
+            self.records.append(make())
+        except Exception as exc:
+            self.notices.append(exc)
 
     def carry(self, segment: Segment) -> None:
         """Have these bytes written behind all others so far, with their descriptors."""
         self._end_segment()
         self._segments.append(segment)
+
+    def notices_to_log(self) -> list[str | Exception]:
+        """Take what the operator shall read, and failures of our own."""
+        if not self.notices:
+            return []
+        notices, self.notices = self.notices, []
+        return notices
 
     def records_to_write(self) -> list[AuditRecord]:
         """Take the audit records that must be written before the clients get their answers."""

@@ -5,13 +5,10 @@ from enum import Enum, auto
 
 from proxy.answers import Layout, parse
 from proxy.session import Session
-from shim import jobs
 from shim.audit import Action, Rehearsed
 from shim.rewrite import Trace
 
 __all__ = ["CarrierReply", "JobsReply", "LocalLine", "Passed", "Receiver", "without_own_jobs"]
-
-_OWN_JOB = f'"{jobs.JOB_PREFIX}'.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +55,12 @@ class Receiver(Enum):
     PROXY = auto()
 
 
-def without_own_jobs(line: bytes, layout: Layout) -> bytes:
+def without_own_jobs(line: bytes, layout: Layout, own_prefix: str) -> bytes:
     """Take the shim's jobs out of a reply to `query-jobs`. A reply without any stays as QEMU wrote it."""
-    if _OWN_JOB not in line:
+    if own_prefix.encode("ascii") not in line:
         return line
     message = parse(line)
     if "return" not in message:
         return line
-    message["return"] = [job for job in message["return"] if not jobs.is_own_job(job["id"])]
+    message["return"] = [job for job in message["return"] if not job["id"].startswith(own_prefix)]
     return layout.spell(message)

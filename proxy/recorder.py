@@ -34,6 +34,10 @@ class Recorder:
         """Begin to note what is done without a client."""
         return Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None, execute=None)
 
+    def abandoned(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> AuditRecord:
+        """Tell of a command that was never begun."""
+        return self.record(self.trace(session, request), session, Action.ABANDONED, reason, None)
+
     def announce(self, trace: Trace) -> str | None:
         """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done."""
         return None if self._announce is None else self._announce(trace.begun(self._vm))

@@ -1,11 +1,9 @@
-"""The rewritten commands of all clients, one after the other, without I/O.
+"""The plans of rewritten commands and of the recovery, as effects that the router has to bring about. Without I/O.
 
-They do not overlap, as HMP's commands do not on QEMU's main loop: a plan's survey must hold until its job has run. Each
-method gives the effects that the router has to bring about.
+Which of them may run when is the router's to say. Each method returns effects; a plan that raises is contained in its Rewrite.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,28 +11,46 @@ from proxy.answers import Layout, parse
 from proxy.monitor import Clock, Monitor
 from proxy.recorder import Recorder
 from proxy.session import HMPRequest, Session
-from shim import jobs
 from shim.audit import Action, AuditRecord, Rehearsed
-from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
+from shim.hmp import LoadVM
+from shim.plan import Answer, Context, Intend, PassThrough, Refusal, Replies, Settle, Step
 from shim.policy import Mode, Policy
 from shim.qmp import Execute, read_reply
-from shim.rewrite import Rewrite, Trace
+from shim.recovery import Found, Written, recover
+from shim.rehearsal import rehearse
+from shim.rewrite import GivenUp, Rewrite, Trace
+from shim.snapshots import plan
 
-__all__ = ["Done", "Effect", "HandBack", "Rewriter", "Write"]
+__all__ = ["LOST", "Done", "Effect", "HandBack", "Notice", "Rewriter", "Work", "Write"]
 
 LOST = "the connection to QEMU was lost, so the outcome is not known"
+GIVEN_UP = "the client had hung up before anything was changed, and it had come too long ago"
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(slots=True)
+class Work:
+    """A plan under way, and the client's request that it carries out (None: the recovery).
+
+    is_rehearsal: its outcome is a Rehearsal. The router's FIFO has it once for each reply that is due to it.
+    """
+
+    rewrite: Rewrite
+    session: Session | None = None
+    request: HMPRequest | None = None
+    is_rehearsal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """QEMU is to get these commands in one go; their replies are the rewriter's."""
+    """QEMU is to get these commands in one go; their replies are the work's."""
 
     commands: tuple[Execute, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The record is to be written, then the client is to get its answer (no client: a job that was left behind)."""
+    """The record is to be written, then the client is to get its answer. line: b"" for none."""
 
     record: AuditRecord
     session: Session | None
@@ -49,143 +65,148 @@ class HandBack:
     request: HMPRequest
     trace: Trace
     reason: str
+    action: Action = Action.PASSED
     rehearsed: Rehearsed | None = None
 
 
-Effect: TypeAlias = Write | Done | HandBack
-
-
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """A plan, and the client's request that it carries out (None: the recovery). is_rehearsal: its outcome is a Rehearsal."""
+class Notice:
+    """The operator is to read this, or the traceback of a failure of our own."""
 
-    rewrite: Rewrite
-    session: Session | None
-    request: HMPRequest | None
-    is_rehearsal: bool = False
+    content: str | Exception
+
+
+Effect: TypeAlias = Write | Done | HandBack | Notice
 
 
 class Rewriter:
-    """Run plans in the order in which they came."""
+    """Make plans and play them.
+
+    new_job_id: makes ids that begin with own_prefix, and that no client knows. note: has an intent written down, or forgotten.
+    """
 
     def __init__(
-        self, monitor: Monitor, layout: Layout, policy: Policy, new_job_id: Callable[[], str], clock: Clock
+        self,
+        monitor: Monitor,
+        layout: Layout,
+        policy: Policy,
+        clock: Clock,
+        *,
+        new_job_id: Callable[[], str],
+        own_prefix: str,
+        note: Callable[[Intend | Settle], None] | None = None,
     ) -> None:
         self._monitor = monitor
         self._layout = layout
         self._policy = policy
-        self._new_job_id = new_job_id
         self._clock = clock
+        self._new_job_id = new_job_id
+        self._own_prefix = own_prefix
+        self._note = note
         self._recorder = Recorder(monitor, clock)
-        # The first one is running.
-        self._work: deque[_Work] = deque()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
         self._policy = policy
 
-    @property
-    def is_running(self) -> bool:
-        return bool(self._work)
+    def recovery(self, written: Sequence[Written] = ()) -> Work:
+        """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off."""
+        playing = recover(self._own_prefix, written, self._context(None))
+        return Work(Rewrite(playing, self._recorder.trace_of_nobody(), note=self._note))
 
-    @property
-    def awaited_job(self) -> str | None:
-        """Give the job whose end is waited for, because it did not conclude at once."""
-        return self._work[0].rewrite.awaited_job if self._work else None
-
-    def recover(self) -> Iterator[Effect]:
-        """Look for jobs of ours that an earlier connection left behind, and see them to their end."""
-        trace = self._recorder.trace_of_nobody()
-        yield from self._add(_Work(Rewrite(jobs.recover(), trace), None, None))
-
-    def add(self, session: Session, request: HMPRequest, trace: Trace) -> Iterator[Effect]:
+    def work(self, session: Session, request: HMPRequest, trace: Trace) -> Work:
         """Carry out a command that the shim can do (`request.command` is not None)."""
         if request.command is None:
             raise ValueError("nothing to rewrite")
-        context = Context(
+        context = self._context(request.cpu_index)
+        playing: Generator[Step, Replies, Any] = plan(request.command, context)
+        is_rehearsal = self._policy.mode is Mode.OBSERVE
+        if is_rehearsal:
+            playing = rehearse(playing, context)
+        limit_s = self._policy.abandon_load_after_s if isinstance(request.command, LoadVM) else self._policy.abandon_after_s
+
+        def may_begin() -> bool:
+            age_ns = self._clock.monotonic_ns() - trace.started_ns
+            return age_ns <= limit_s * _NS_PER_S or not session.is_gone()
+
+        return Work(Rewrite(playing, trace, note=self._note, may_begin=may_begin), session, request, is_rehearsal)
+
+    def start(self, work: Work) -> Iterator[Effect]:
+        yield from self._go_on(work, work.rewrite.start(self._clock.monotonic_ns()))
+
+    def receive_reply(self, work: Work, line: bytes) -> Iterator[Effect]:
+        """Take QEMU's reply to the oldest of the commands that a Write of this work asked for."""
+        reply = read_reply(parse(line))
+        yield from self._go_on(work, work.rewrite.receive_reply(reply, len(line), self._clock.monotonic_ns()))
+
+    def resume(self, work: Work) -> Iterator[Effect]:
+        """Look again at the job whose end the work waits for."""
+        yield from self._go_on(work, work.rewrite.resume(self._clock.monotonic_ns()))
+
+    def lose(self, work: Work, reason: str) -> Iterator[AuditRecord]:
+        """Give up: QEMU has gone, or the proxy ends."""
+        work.rewrite.lose(self._clock.monotonic_ns())
+        if work.session is not None:
+            yield self._recorder.record(work.rewrite.trace, work.session, Action.REWRITTEN, reason, None)
+
+    def _context(self, cpu_index: int | None) -> Context:
+        return Context(
             version=self._monitor.version,
             commands=self._monitor.commands,
             new_job_id=self._new_job_id,
             now=self._clock.local(),
             local_time=self._clock.local_time,
             policy=self._policy,
-            cpu_index=request.cpu_index,
+            cpu_index=cpu_index,
         )
-        from shim import snapshots  # here, because a proxy that only forwards starts quicker without it
 
-        plan: Generator[Step, Replies, Any] = snapshots.plan(request.command, context)
-        is_rehearsal = self._policy.mode is Mode.OBSERVE
-        if is_rehearsal:
-            from shim.rehearsal import rehearse
-
-            plan = rehearse(plan, context)
-        yield from self._add(_Work(Rewrite(plan, trace), session, request, is_rehearsal))
-
-    def receive_reply(self, line: bytes) -> Iterator[Effect]:
-        """Take QEMU's reply to the oldest of the commands that a Write asked for."""
-        work = self._work[0]
-        commands = work.rewrite.receive_reply(read_reply(parse(line)), len(line), self._clock.monotonic_ns())
-        yield from self._go_on(work, commands)
-
-    def receive_event(self, name: str) -> None:
-        """Note a STOP or RESUME while a command runs."""
-        if self._work:
-            self._work[0].rewrite.trace.saw_event(name, self._clock.monotonic_ns())
-
-    def resume(self) -> Iterator[Effect]:
-        """Look again at the job whose end is waited for."""
-        work = self._work[0]
-        yield from self._go_on(work, work.rewrite.resume(self._clock.monotonic_ns()))
-
-    def lose(self) -> Iterator[AuditRecord]:
-        """Give up all work: QEMU has gone."""
-        for work in self._work:
-            work.rewrite.lose(self._clock.monotonic_ns())
-            if work.session is not None:
-                yield self._recorder.record(work.rewrite.trace, work.session, Action.REWRITTEN, LOST, None)
-        self._work.clear()
-
-    def _add(self, work: _Work) -> Iterator[Effect]:
-        self._work.append(work)
-        if len(self._work) == 1:
-            yield from self._start(work)
-
-    def _start(self, work: _Work) -> Iterator[Effect]:
-        yield from self._go_on(work, work.rewrite.start(self._clock.monotonic_ns()))
-
-    def _go_on(self, work: _Work, commands: tuple[Execute, ...]) -> Iterator[Effect]:
+    def _go_on(self, work: Work, commands: tuple[Execute, ...]) -> Iterator[Effect]:
         if commands:
             yield Write(commands)
         elif work.rewrite.is_done:
+            if work.rewrite.failure is not None:
+                yield Notice(work.rewrite.failure)
             yield from self._finish(work)
-            self._work.popleft()
-            if self._work:
-                yield from self._start(self._work[0])
 
-    def _finish(self, work: _Work) -> Iterator[Effect]:
+    def _finish(self, work: Work) -> Iterator[Effect]:
         outcome = work.rewrite.outcome
         if work.session is None or work.request is None:
-            yield from self._recovered(work, outcome)
+            yield from self._recovered(work, outcome if work.rewrite.failure is None else ())
             return
-        if work.is_rehearsal:
-            work.rewrite.trace.decided = outcome.decided
-            yield HandBack(work.session, work.request, work.rewrite.trace, "only observed", Rehearsed.of(outcome))
+        trace = work.rewrite.trace
+        if work.is_rehearsal and work.rewrite.failure is None:
+            trace.decided = outcome.decided
+            observed = Rehearsed.of(outcome)
+            yield HandBack(work.session, work.request, trace, "only observed", Action.OBSERVED, observed)
             return
         match outcome:
-            case PassThrough(reason):
-                yield HandBack(work.session, work.request, work.rewrite.trace, reason)
+            case PassThrough() if not self._may_still_pass(work):
+                yield self._given_up(work)
+            case PassThrough(reason, is_delegated):
+                action = Action.DELEGATED if is_delegated else Action.PASSED
+                yield HandBack(work.session, work.request, trace, reason, action)
             case Answer(text, reason):
                 yield self._answer(work, Action.REWRITTEN, text, reason)
             case Refusal(text, reason):
                 yield self._answer(work, Action.REFUSED, text, reason)
+            case GivenUp():
+                yield self._given_up(work)
             case _:
                 raise AssertionError(f"a plan returned {outcome!r}")
 
-    def _answer(self, work: _Work, action: Action, text: str, reason: str) -> Done:
+    def _may_still_pass(self, work: Work) -> bool:
+        return work.rewrite.has_begun or work.rewrite.may_begin()
+
+    def _given_up(self, work: Work) -> Done:
+        record = self._recorder.record(work.rewrite.trace, work.session, Action.ABANDONED, GIVEN_UP, None)
+        return Done(record, work.session, b"")
+
+    def _answer(self, work: Work, action: Action, text: str, reason: str) -> Done:
         line = self._layout.spell_reply({"return": text}, {} if work.request is None else work.request.message)
         return Done(self._recorder.record(work.rewrite.trace, work.session, action, reason, parse(line)), work.session, line)
 
-    def _recovered(self, work: _Work, results: dict[str, jobs.JobResult]) -> Iterator[Effect]:
-        for job_id, result in results.items():
-            reason = f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}"
-            yield Done(self._recorder.record(work.rewrite.trace, None, Action.RECOVERED, reason, None), None, b"")
+    def _recovered(self, work: Work, found: Sequence[Found]) -> Iterator[Effect]:
+        for one in found:
+            if one.is_trouble:
+                yield Notice(one.text)
+            yield Done(self._recorder.record(work.rewrite.trace, None, Action.RECOVERED, one.text, None), None, b"")

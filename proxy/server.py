@@ -5,10 +5,12 @@ import logging
 import time
 from datetime import UTC, datetime
 
+from host.addresses import DescriptorAddress
 from host.audit_log import AuditLog
 from host.backoff import backoff_s
 from host.config import VMConfig
 from host.ids import own_ids
+from host.intents import IntentStore, state_folder
 from proxy import takeover
 from proxy.conversation import Conversation
 from proxy.entrances import Entrances
@@ -41,7 +43,9 @@ class Server:
         self.config = config
         self._policy = config.policy
         self._audit_log = audit_log
-        self._new_id = own_ids(JOB_PREFIX)
+        self._intents = _intents(config)
+        self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
+        self._new_id = own_ids(self._own_prefix)
         self._link: Link | None = None
         self._taken_over: TakenOver | None = None
         self._entrances = Entrances(self._admit)
@@ -109,6 +113,8 @@ class Server:
             conversation.hand_over(),
             self._policy,
             new_id=self._new_id,
+            own_prefix=self._own_prefix,
+            intents=self._intents,
             clock=_CLOCK,
             audit_log=self._audit_log,
             client_buffer_bytes=self.config.client_buffer_bytes,
@@ -173,11 +179,19 @@ class Server:
             self._entrances.start()
 
     async def _finish_work(self) -> None:
-        """See the rewritten commands to their end: between deleting and saving, a snapshot exists nowhere."""
+        """Let all that was begun come to its answer; what takes longer than the operator wants to wait is put on record."""
         link = self._link
-        if link is not None and not link.idle.is_set():
-            _log.warning("stopping when the running snapshot command is done; a second signal stops at once")
-            await link.idle.wait()
+        if link is None:
+            return
+        link.stop()
+        if link.finished.is_set():
+            return
+        _log.warning("stopping when what was begun is answered; a second signal stops at once")
+        try:
+            async with asyncio.timeout(self.config.stop_timeout_s):
+                await link.finished.wait()
+        except TimeoutError:
+            _log.error("stop_timeout is over: what runs in QEMU goes on there without the proxy")
 
     def _admit(self, end: End, client: Client) -> None:
         if self._link is None or self._link.lost.is_set() or self._stop.is_set():
@@ -193,3 +207,9 @@ class Server:
             self._taken_over.give_back()
         self._entrances.close()
         self._upstream.close()
+
+
+def _intents(config: VMConfig) -> IntentStore:
+    """Keep them in a file, except where the address does not tell one VM from another: an inherited connection's number."""
+    has_lasting_address = not isinstance(config.upstream, DescriptorAddress)
+    return IntentStore(str(config.upstream), state_folder() if has_lasting_address else None)

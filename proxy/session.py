@@ -124,9 +124,9 @@ _Item: TypeAlias = Command | Malformed | _Carrier
 class Session:
     """What the proxy knows of one client.
 
-    After `receive_data`, take `out_of_band` and `next_request` until they give nothing. `next_request` gives nothing while a
-    command of this client runs that the others wait for (`is_busy`). What is to be written to the client collects until
-    `data_to_send` is called.
+    After `receive_data`, take `out_of_band` and `next_request` until they return nothing. `next_request` returns nothing while
+    a command of this client runs that the others wait for (`is_busy`). A request that cannot be begun yet is put back. What is
+    to be written to the client collects until `data_to_send` is called.
     """
 
     def __init__(self, client: Client, monitor: Monitor, layout: Layout, is_gone: Callable[[], bool] | None = None) -> None:
@@ -148,23 +148,34 @@ class Session:
         self._is_oob_enabled = False
         self._framer = CommandFramer(monitor.version)
         self._inbox: deque[_Item] = deque()
+        self._put_back: Request | None = None
         self._out_of_band: list[OutOfBand] = []
         self._descriptors: Descriptors = ()
         self._outgoing: list[bytes] = [monitor.greeting]
 
     def is_gone(self) -> bool:
         """Tell whether the client will not read what is sent to it."""
-        return self.is_cut or (self.has_left if self._is_gone is None else self._is_gone())
+        return self.is_cut or (self._is_gone is not None and self._is_gone())
 
     @property
     def is_finished(self) -> bool:
         """Tell whether the client left and all that it asked for is done."""
-        return self.has_left and not self.is_busy and not self.unanswered and not self._inbox
+        return self.has_left and not self.is_busy and not self.unanswered and not self.is_waiting
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether a command has not been begun yet."""
+        return bool(self._inbox) or self._put_back is not None
 
     @property
     def backlog(self) -> int:
-        """Count the commands that wait behind a busy one."""
-        return len(self._inbox)
+        """Count the commands that have not been begun yet."""
+        return len(self._inbox) + (self._put_back is not None)
+
+    @property
+    def hears_end_of_file(self) -> bool:
+        """Tell whether the end of what the client sends is its leaving: with OOB enabled QEMU sees it at once, and hangs up."""
+        return self._is_oob_enabled
 
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> Descriptors:
         """Take what the client sent. Gives the descriptors that are to be closed, because nothing will take them."""
@@ -180,7 +191,7 @@ class Session:
 
     def count_plain(self, data: bytes) -> int:
         """Count the commands of `data` if all can go to QEMU as they are, at once; else give 0."""
-        if not self.is_negotiated or self.is_busy or self._inbox or self._descriptors or self.failed_command is not None:
+        if not self.is_negotiated or self.is_busy or self._descriptors or self.failed_command is not None or self.is_waiting:
             return 0
         return self._framer.count_plain(data)
 
@@ -195,10 +206,14 @@ class Session:
         dropped, self._descriptors = self._descriptors, ()
         return dropped
 
-    def abandon(self) -> list[int]:
-        """Drop what still waits, because QEMU has gone. Gives the descriptors to close."""
-        waiting, self._inbox = self._inbox, deque()
-        return [number for item in waiting if isinstance(item, _Carrier) for number in item.descriptors]
+    def drop_requests(self) -> list[Request]:
+        """Take all that has not been begun and never will be."""
+        self.is_busy, was_busy = False, self.is_busy
+        requests = []
+        while (request := self.next_request()) is not None:
+            requests.append(request)
+        self.is_busy = was_busy
+        return requests
 
     def send(self, data: bytes) -> None:
         if not self.is_cut:
@@ -219,7 +234,12 @@ class Session:
 
     def next_request(self) -> Request | None:
         """Take the next thing to do for this client, or None."""
-        if self.is_busy or not self._inbox:
+        if self.is_busy:
+            return None
+        if self._put_back is not None:
+            request, self._put_back = self._put_back, None
+            return request
+        if not self._inbox:
             return None
         item = self._inbox.popleft()
         if isinstance(item, Malformed):
@@ -227,6 +247,10 @@ class Session:
         if isinstance(item, _Carrier):
             return self._command(item.command, item.descriptors)
         return self._command(item, ())
+
+    def put_back(self, request: Request) -> None:
+        """Have `next_request` return this one again: it cannot be begun yet."""
+        self._put_back = request
 
     def _command(self, item: Command, descriptors: Descriptors) -> Request:
         if not self.is_negotiated:

@@ -131,7 +131,8 @@ class Stream:
     """Call `start` to begin to read.
 
     `on_data` gets what came and the descriptors with it; `on_eof` is called once, at the end or on an error; `on_drained` when
-    nothing is unsent any more. unsent_bytes: what `write` could not hand to the kernel yet. After `close` nothing is called.
+    nothing is unsent any more; `on_failure` instead of `on_eof` where one of these raised. unsent_bytes: what `write` could not
+    hand to the kernel yet. After `close` nothing is called.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class Stream:
         on_data: Callable[[bytes, tuple[int, ...]], None],
         on_eof: Callable[[], None],
         on_drained: Callable[[], None],
+        on_failure: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = end
@@ -148,6 +150,7 @@ class Stream:
         self._on_data = on_data
         self._on_eof = on_eof
         self._on_drained = on_drained
+        self._on_failure = on_failure
         self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self.unsent_bytes = 0
         self.is_reading = False
@@ -216,17 +219,22 @@ class Stream:
             try:
                 self._on_data(bytes(_view[:count]), descriptors)
             except Exception:
-                # What is behind this connection is not to be trusted any more, and the others shall go on.
-                _log.exception("a connection is given up")
-                self._end_reading()
+                self._fail()
             return
         close_descriptors(descriptors)
-        self._end_reading()
-
-    def _end_reading(self) -> None:
         self.pause()
         self._is_at_eof = True
-        self._on_eof()
+        try:
+            self._on_eof()
+        except Exception:
+            self._fail()
+
+    def _fail(self) -> None:
+        """Read no more, and leave the rest to `on_failure`: what we know of this connection cannot be trusted any more."""
+        _log.exception("a connection is given up")
+        self.pause()
+        self._is_at_eof = True
+        self._on_failure()
 
     def _send(self, data: bytes, descriptors: tuple[int, ...]) -> int:
         """Give how many bytes went out. Descriptors go with the first of them."""
@@ -252,5 +260,8 @@ class Stream:
         self._loop.remove_writer(self._end.write_fd())
         if self._is_finishing:
             self.close()
-        else:
+            return
+        try:
             self._on_drained()
+        except Exception:
+            self._fail()

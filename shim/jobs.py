@@ -1,8 +1,9 @@
 """One snapshot-* job from start to dismissed, as a sub-plan (qapi/migration.json and qapi/job.json)."""
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
+from itertools import count
 from typing import TypeAlias
 
 from shim import render
@@ -16,17 +17,22 @@ __all__ = [
     "already_exists",
     "answer",
     "delete",
+    "dismiss",
     "hmp_text",
-    "is_own_job",
     "load",
     "recover",
     "save",
 ]
 
-# Every job of the proxy has it: clients are not shown such jobs, and leftovers of an earlier connection are known by it.
-# The prompt's jobs have another, so that a proxy shows them to the prompt and leaves them alone.
+# The ids of our jobs begin with it, and go on with a token that no client knows (host/ids.py). By both together a proxy knows
+# its own jobs: clients are not shown them, and leftovers of an earlier connection are seen to their end. The prompt's jobs have
+# another one, so that a proxy shows them to the prompt and leaves them alone.
 JOB_PREFIX = "hmpshim-"
 REPL_JOB_PREFIX = "hmprepl-"
+
+# After so many looks at a job of an earlier connection it is left alone. While one runs, QEMU answers nothing (seen in 7.2,
+# 10.0 and 11.1), so a job that is shown as running time and again is none that will end.
+_MOST_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +74,13 @@ def answer(result: JobResult) -> Answer:
     return Answer(hmp_text(result), "done by snapshot jobs" if result.error is None else "the snapshot job failed")
 
 
-def is_own_job(job_id: str) -> bool:
-    return job_id.startswith(JOB_PREFIX)
+def save(job_id: str, tag: str, vmstate: str, devices: Sequence[str], *, comes_again: bool = False) -> JobPlan:
+    """Run `snapshot-save`. It never replaces: it fails if the tag is on all devices, and adds a second where it is on some.
 
-
-def save(job_id: str, tag: str, vmstate: str, devices: Sequence[str]) -> JobPlan:
-    """Run `snapshot-save`. It never replaces: it fails if the tag is on all devices, and adds a second where it is on some."""
+    comes_again: it is the first of two saves that are one command to the clients; the job stays in QEMU until `dismiss`.
+    """
     arguments = {"job-id": job_id, "tag": tag, "vmstate": vmstate, "devices": list(devices)}
-    return _run(job_id, Execute("snapshot-save", arguments))
+    return _run(job_id, Execute("snapshot-save", arguments), stays=comes_again, hides_resume=comes_again)
 
 
 def load(job_id: str, tag: str, vmstate: str, devices: Sequence[str]) -> JobPlan:
@@ -84,46 +89,63 @@ def load(job_id: str, tag: str, vmstate: str, devices: Sequence[str]) -> JobPlan
     return _run(job_id, Execute("snapshot-load", arguments))
 
 
-def delete(job_id: str, tag: str, devices: Sequence[str]) -> JobPlan:
-    """Run `snapshot-delete`. It removes one snapshot of the tag from each device, and an absent tag is no error."""
-    return _run(job_id, Execute("snapshot-delete", {"job-id": job_id, "tag": tag, "devices": list(devices)}))
+def delete(job_id: str, tag: str, devices: Sequence[str], *, stays: bool = False) -> JobPlan:
+    """Run `snapshot-delete`. It removes one snapshot of the tag from each device, and an absent tag is no error.
+
+    stays: the job stays in QEMU until `dismiss`.
+    """
+    start = Execute("snapshot-delete", {"job-id": job_id, "tag": tag, "devices": list(devices)})
+    return _run(job_id, start, stays=stays)
 
 
-def _run(job_id: str, start: Execute) -> JobPlan:
+def dismiss(job_id: str) -> Generator[Step, Replies, None]:
+    """Remove a job that has concluded, if it is still there."""
+    yield Run((Execute("job-dismiss", {"id": job_id}),))
+
+
+def _run(job_id: str, start: Execute, *, stays: bool = False, hides_resume: bool = False) -> JobPlan:
     """Start, query and dismiss in one go: QEMU answers the start when the work is done (seen in 7.2, 10.0 and 11.1)."""
-    started, jobs, _ = yield Run((start, *_look(job_id)))
+    look = _look(job_id, stays=stays)
+    started, jobs, *_ = yield Run((start, *look), hides_resume)
     if not isinstance(started, ReturnReply):
         return JobResult(started.desc)
-    return (yield from _conclude(job_id, jobs))
+    return (yield from _conclude(job_id, jobs, stays=stays))
 
 
-def recover(prefix: str = JOB_PREFIX) -> Generator[Step, Replies, dict[str, JobResult]]:
-    """See the jobs to their end that a lost connection left behind, and give each one's result by its id.
+def recover(prefix: str, *, kept: Set[str] = frozenset()) -> Generator[Step, Replies, dict[str, JobResult]]:
+    """See the jobs to their end that a lost connection left behind, and return each one's result by its id.
 
-    prefix: what the ids of those jobs begin with.
+    prefix: what the ids of those jobs begin with. kept: the ids of those that are not dismissed.
     """
-    (jobs,) = yield Run((Execute("query-jobs"),))
+    (listed,) = yield Run((Execute("query-jobs"),))
     results = {}
-    for job in jobs.value if isinstance(jobs, ReturnReply) else ():
-        if job["id"].startswith(prefix):
-            listed, _ = yield Run(_look(job["id"]))
-            results[job["id"]] = yield from _conclude(job["id"], listed)
+    for row in listed.value if isinstance(listed, ReturnReply) else ():
+        if row["id"].startswith(prefix) and row["type"].startswith("snapshot-"):
+            stays = row["id"] in kept
+            looked, *_ = yield Run(_look(row["id"], stays=stays))
+            results[row["id"]] = yield from _conclude(row["id"], looked, stays=stays, most_looks=_MOST_LOOKS)
     return results
 
 
-def _conclude(job_id: str, jobs: Reply) -> JobPlan:
-    """Go on looking until the job has concluded; the last look has dismissed it."""
-    while (job := _find(job_id, jobs)) is not None and job["status"] != "concluded":
+def _conclude(job_id: str, jobs: Reply, *, stays: bool = False, most_looks: int | None = None) -> JobPlan:
+    """Go on looking until the job has concluded; the last look has dismissed it, unless it `stays`."""
+    for looks in count(1):
+        job = _find(job_id, jobs)
+        if job is None:
+            return JobResult(f"the result of job '{job_id}' is not known: somebody else dismissed it")
+        if job["status"] == "concluded":
+            return JobResult(job.get("error"))
+        if looks == most_looks:
+            break
         yield AwaitJob(job_id)
-        jobs, _ = yield Run(_look(job_id))
-    if job is None:
-        return JobResult(f"the result of job '{job_id}' is not known: somebody else dismissed it")
-    return JobResult(job.get("error"))
+        jobs, *_ = yield Run(_look(job_id, stays=stays))
+    return JobResult(f"job '{job_id}' has not concluded, and is left alone")
 
 
-def _look(job_id: str) -> tuple[Execute, Execute]:
+def _look(job_id: str, *, stays: bool = False) -> tuple[Execute, ...]:
     # Dismissing a job that has not concluded is an error without effect, so both can be written at once.
-    return Execute("query-jobs"), Execute("job-dismiss", {"id": job_id})
+    look = Execute("query-jobs")
+    return (look,) if stays else (look, Execute("job-dismiss", {"id": job_id}))
 
 
 def _find(job_id: str, jobs: Reply) -> JSON | None:

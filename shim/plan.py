@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from shim import render
+from shim.intent import Intent
 from shim.policy import NodeChoice, Policy
 from shim.qmp import Execute, QEMUVersion, Reply
 
@@ -18,11 +19,13 @@ __all__ = [
     "AwaitJob",
     "Context",
     "Decided",
+    "Intend",
     "Outcome",
     "PassThrough",
     "Plan",
     "Refusal",
     "Run",
+    "Settle",
     "Step",
     "refuse",
 ]
@@ -30,9 +33,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Write these commands in one go. The plan is sent their replies, in the same order."""
+    """Write these commands in one go. The plan is sent their replies, in the same order.
+
+    hides_resume: the plan stops the VM once more after these, so that clients are not shown that it ran in between.
+    """
 
     commands: tuple[Execute, ...]
+    hides_resume: bool = False
+
+    @property
+    def changes_nothing(self) -> bool:
+        return all(command.command.startswith(("query-", "x-debug-query-")) for command in self.commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,21 @@ class Decided:
     vmstate_reason: str
 
 
-Step: TypeAlias = Run | AwaitJob | Decided
+@dataclass(frozen=True, slots=True)
+class Intend:
+    """Have this written down before anything else is sent. The plan is sent ()."""
+
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """What was written down is done, and can be forgotten. The plan is sent ()."""
+
+    intent: Intent
+
+
+Step: TypeAlias = Run | AwaitJob | Decided | Intend | Settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +97,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class PassThrough:
-    """QEMU is to get the client's own bytes."""
+    """QEMU is to get the client's own bytes.
+
+    is_delegated: the plan could do it by jobs, but QEMU's own command does it better.
+    """
 
     reason: str
+    is_delegated: bool = False
 
 
 def refuse(danger: str) -> Refusal:

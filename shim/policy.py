@@ -24,8 +24,12 @@ class PolicyKind(StrEnum):
 
 
 class Overwrite(StrEnum):
-    """What a savevm does whose tag exists: as HMP does, or not."""
+    """What a savevm does whose tag exists, where QEMU's own savevm cannot replace it (shim/saving.py).
 
+    SAFE: a snapshot exists at every moment. REPLACE: quicker, with a moment at which there is none. REFUSE: not at all.
+    """
+
+    SAFE = "safe"
     REPLACE = "replace"
     REFUSE = "refuse"
 
@@ -46,6 +50,8 @@ class Policy:
     vmstate: the first pattern that a fitting node matches says which one gets the VM state; () lets the kind decide.
     include, exclude: nodes that are taken, or not, whatever the kind says; exclude wins.
     guard: refuse what is known to crash the connected QEMU.
+    abandon_after_s, abandon_load_after_s: the command of a client that has hung up is not begun so long after it came: savevm
+    and delvm, and loadvm, which throws the present away.
     allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
     """
 
@@ -53,8 +59,10 @@ class Policy:
     vmstate: tuple[Pattern, ...] = ()
     include: tuple[Pattern, ...] = ()
     exclude: tuple[Pattern, ...] = ()
-    overwrite: Overwrite = Overwrite.REPLACE
+    overwrite: Overwrite = Overwrite.SAFE
     guard: bool = True
+    abandon_after_s: float = 5.0
+    abandon_load_after_s: float = 1.0
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
 

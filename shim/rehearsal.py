@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from shim import jobs
 from shim.blockgraph import BlockGraph, BlockNode, read_graph
-from shim.plan import AwaitJob, Context, Decided, Outcome, Plan, Replies, Run
+from shim.plan import AwaitJob, Context, Decided, Intend, Outcome, Plan, Replies, Run, Settle
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
 
 __all__ = ["Rehearsal", "rehearse"]
@@ -46,9 +46,9 @@ def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]
             match step:
                 case Decided():
                     decided = step
-                case AwaitJob():
-                    pass  # a rehearsed job has always concluded
-                case Run(commands) if any(command.command.startswith("snapshot-") for command in commands):
+                case AwaitJob() | Intend() | Settle():
+                    pass  # a rehearsed job has always concluded, and nothing is intended
+                case Run(commands) if not step.changes_nothing:
                     would_send += commands
                     answer = tuple(_act(stage, command) for command in commands)
                 case Run(commands):

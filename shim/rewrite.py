@@ -3,17 +3,18 @@
 A Rewrite neither knows sockets nor the order of QEMU's replies; whoever drives it hands it its own.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from shim import render
 from shim.audit import Action, AuditRecord, SeenEvent, SentCommand
 from shim.client import Client
-from shim.plan import AwaitJob, Decided, Replies, Run, Step
+from shim.plan import Answer, AwaitJob, Decided, Intend, PassThrough, Replies, Run, Settle, Step
 from shim.qmp import JSON, Execute, Reply
 
-__all__ = ["Rewrite", "Trace"]
+__all__ = ["GivenUp", "Rewrite", "Trace"]
 
 
 @dataclass(slots=True)
@@ -69,20 +70,46 @@ class Trace:
         )
 
 
-class Rewrite:
-    """A plan between two of its steps.
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """The outcome of a plan that was not let change anything, because its client had gone."""
 
-    Call `start`, then `receive_reply` for each command it wanted written, or `resume` when the job it waits for may have
-    ended. Each gives the commands to write next. When `is_done`, `outcome` is what the plan returned.
+
+class Rewrite:
+    """Play one plan.
+
+    Call `start`, then `receive_reply` for each reply in the order of the commands, and `resume` when the job it waits for may
+    have ended. Each returns the commands to write next. When `is_done`, `outcome` is what the plan returned.
+
+    A plan that raises does no harm beyond itself: where it had changed nothing, its outcome is that QEMU gets the command, else
+    a text that says that the outcome is not known. `failure` has the exception.
+
+    note: has an intent written down, or forgotten. may_begin: asked once, before the first command that changes anything; where
+    it says no, the outcome is GivenUp.
     """
 
-    def __init__(self, plan: Generator[Step, Replies, Any], trace: Trace) -> None:
+    def __init__(
+        self,
+        plan: Generator[Step, Replies, Any],
+        trace: Trace,
+        *,
+        note: Callable[[Intend | Settle], None] | None = None,
+        may_begin: Callable[[], bool] | None = None,
+    ) -> None:
         self.trace = trace
         self.outcome: Any = None
         self.is_done = False
+        self.failure: Exception | None = None
+        # A command was sent that changes something.
+        self.has_begun = False
         # The job whose end the plan waits for.
         self.awaited_job: str | None = None
+        # The VM will stop once more: see plan.Run.
+        self.hides_resume = False
         self._plan = plan
+        self._note = note
+        self._may_begin = may_begin
+        self._is_let = False
         self._run: tuple[Execute, ...] = ()
         self._replies: list[Reply] = []
         self._since_ns = 0
@@ -109,21 +136,55 @@ class Rewrite:
         """Give up: the connection to QEMU is lost, and what it did of the commands under way is not known."""
         for command in self._run[len(self._replies) :]:
             self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, None, 0))
+        self._run, self._replies, self.awaited_job = (), [], None
         self._plan.close()
 
     def _advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
-        self._run, self._replies, self._since_ns = (), [], now_ns
+        self._run, self._replies, self._since_ns, self.hides_resume = (), [], now_ns, False
         try:
-            step = next(self._plan) if answer is None else self._plan.send(answer)
-            while isinstance(step, Decided):
-                self.trace.decided = step
-                step = self._plan.send(())
+            self._play(answer)
         except StopIteration as stop:
             self.outcome, self.is_done = stop.value, True
-            return ()
-        match step:
-            case AwaitJob(job_id):
-                self.awaited_job = job_id
-            case Run(commands):
-                self._run = commands
+        except Exception as exc:
+            self.failure, self.is_done = exc, True
+            self.outcome = _UNKNOWN if self.has_begun else PassThrough(_OWN_FAILURE)
         return self._run
+
+    def _play(self, answer: Replies | None) -> None:
+        """Go on to the next step that is to be waited for. Raises StopIteration at the plan's end, and what the plan raises."""
+        step = next(self._plan) if answer is None else self._plan.send(answer)
+        while True:
+            match step:
+                case Run(changes_nothing=True):
+                    self._run = step.commands
+                    return
+                case Run() | Intend() if not (self._is_let or self._let()):
+                    self._plan.close()
+                    raise StopIteration(GivenUp())
+                case Run(commands):
+                    self._run, self.hides_resume, self.has_begun = commands, step.hides_resume, True
+                    return
+                case AwaitJob(job_id):
+                    self.awaited_job = job_id
+                    return
+                case Decided():
+                    self.trace.decided = step
+                case Intend() | Settle():
+                    if self._note is not None:
+                        self._note(step)
+            step = self._plan.send(())
+
+    def may_begin(self) -> bool:
+        """Ask whether something may be changed."""
+        return self._may_begin is None or self._may_begin()
+
+    def _let(self) -> bool:
+        self._is_let = self.may_begin()
+        return self._is_let
+
+
+_OWN_FAILURE = "hmpshim failed before it had changed anything"
+_UNKNOWN = Answer(
+    render.error("hmpshim has failed while it did this, so the outcome is not known; see info snapshots, and hmpshim's log"),
+    "hmpshim failed, so the outcome is not known",
+)

@@ -1,17 +1,32 @@
-"""The plan of savevm."""
+"""The plan of savevm.
 
-from collections.abc import Sequence
+A tag that exists is replaced. QMP has no command for that, and none that renames a snapshot, so there are three ways (counts:
+docs/replacing.md):
+
+* QEMU's own `savevm` does it in one command that nothing gets between. It is used where the policy chooses what HMP would.
+* overwrite = "safe": save under an internal tag, delete the old snapshot, save, delete the internal one. At no moment is
+  there no snapshot, whoever dies; it takes twice the time.
+* overwrite = "replace": delete the old snapshot, then save. If QEMU or the proxy dies in between, there is none.
+
+Both of ours write down first what they intend, for the proxy that comes after one that was killed.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 
 from shim import guard, jobs, render
 from shim.blockgraph import BlockNode, name_of, names_of
+from shim.intent import Intent, internal_tag
 from shim.inventory import holders
-from shim.plan import Answer, Context, Decided, Plan, refuse
+from shim.plan import Answer, Context, Decided, Intend, PassThrough, Plan, Replies, Settle, Step, refuse
 from shim.policy import Overwrite
 from shim.survey import Survey
 
-__all__ = ["savevm"]
+__all__ = ["HMP_REPLACES", "savevm"]
+
+HMP_REPLACES = "QEMU's own savevm replaces the snapshot in one step"
 
 
 def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
@@ -29,28 +44,20 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
         danger = guard.against_savevm(graph, vmstate, context.version)
         if danger:
             return refuse(danger)
-    tag = wanted if wanted is not None else _freename_of(survey, context)
-
-    def save() -> jobs.JobPlan:
-        return jobs.save(context.new_job_id(), tag, vmstate.name, names_of(included))
-
-    replaced = holders(graph, selection, tag)
-    if replaced and context.policy.overwrite is Overwrite.REFUSE:
-        return refuse(f"snapshot '{tag}' exists on '{replaced[0].label}' and may not be replaced; delvm it first")
-    if replaced:
-        # Deleting is safe only when nothing but the old snapshot is in the way of the new one. snapshot-save tells, if all
-        # disks have the tag; if some have it, it would add a second one, and a blocked migration is all it would find.
-        if survey.migration_is_blocked or all(node.count(tag) for node in included):
-            result = yield from save()
-            if result.error != jobs.already_exists(tag):
-                return jobs.answer(result)
-        result = yield from _delete_all(tag, included, replaced, context)
-        if result.error is not None:
-            return jobs.answer(result)
-    return jobs.answer((yield from save()))
+    tag = wanted if wanted is not None else _free_name(survey, context)
+    saving = _Saving(tag, vmstate, included, holders(graph, selection, tag), survey, context)
+    if not saving.replaced:
+        return jobs.answer((yield from saving.save()))
+    if context.policy.overwrite is Overwrite.REFUSE:
+        return refuse(f"snapshot '{tag}' exists on '{saving.replaced[0].label}' and may not be replaced; delvm it first")
+    if saving.hmp_replaces:
+        return PassThrough(HMP_REPLACES, is_delegated=True)
+    if context.policy.overwrite is Overwrite.SAFE:
+        return (yield from _replace_safely(saving))
+    return (yield from _replace_fast(saving))
 
 
-def _freename_of(survey: Survey, context: Context) -> str:
+def _free_name(survey: Survey, context: Context) -> str:
     """Name the snapshot as HMP does, by the local time; if that second is taken, by the next one that is free.
 
     HMP would make a second snapshot of the same name, which neither can be loaded safely.
@@ -62,16 +69,108 @@ def _freename_of(survey: Survey, context: Context) -> str:
     raise AssertionError("count() does not end")
 
 
-def _delete_all(
-    tag: str, included: Sequence[BlockNode], replaced: Sequence[BlockNode], context: Context
-) -> jobs.JobPlan:
-    """Delete every snapshot of the tag, one of each node a round."""
-    # The first round names the whole set: snapshot-delete looks first whether all of it can snapshot, as savevm does.
-    targets = list({node.name: node for node in (*included, *replaced)}.values())
-    result = jobs.JobResult(None)
-    for left in range(max(node.count(tag) for node in replaced)):
-        names = names_of(node for node in targets if node.count(tag) > left or left == 0)
-        result = yield from jobs.delete(context.new_job_id(), tag, names)
-        if result.error is not None:
-            break
-    return result
+@dataclass(frozen=True, slots=True)
+class _Saving:
+    """What is to be saved where. replaced: the nodes that have the tag."""
+
+    tag: str
+    vmstate: BlockNode
+    included: Sequence[BlockNode]
+    replaced: Sequence[BlockNode]
+    survey: Survey
+    context: Context
+
+    @property
+    def is_on_all(self) -> bool:
+        return all(node.count(self.tag) for node in self.included)
+
+    @property
+    def hmp_replaces(self) -> bool:
+        """Tell whether QEMU's own savevm does the same: it takes one snapshot from each disk, then adds one."""
+        is_single = all(node.count(self.tag) == 1 for node in self.replaced)
+        return is_single and self.survey.selection.is_hmps_choice and "human-monitor-command" in self.context.commands
+
+    def save(self) -> jobs.JobPlan:
+        return jobs.save(self.context.new_job_id(), self.tag, self.vmstate.name, names_of(self.included))
+
+    def intent(self, marker: str, internal: str | None) -> Intent:
+        return Intent(self.tag, internal, self.vmstate.name, tuple(names_of(self.included)), marker)
+
+    def delete_old(self, first_job: str, *, stays: bool) -> jobs.JobPlan:
+        """Delete every snapshot of the tag, one of each node a round. stays: the first job stays in QEMU."""
+        # The first round names the whole set: snapshot-delete looks first whether all of it can snapshot, as savevm does.
+        targets = list({node.name: node for node in (*self.included, *self.replaced)}.values())
+        result = jobs.JobResult(None)
+        for left in range(max(node.count(self.tag) for node in self.replaced)):
+            names = names_of(node for node in targets if node.count(self.tag) > left or left == 0)
+            job_id = first_job if left == 0 else self.context.new_job_id()
+            result = yield from jobs.delete(job_id, self.tag, names, stays=stays and left == 0)
+            if result.error is not None:
+                break
+        return result
+
+
+def _replace_safely(saving: _Saving) -> Plan:
+    """Save under an internal tag, delete the old snapshot, save, delete the internal one.
+
+    The first save goes through all of QEMU's checks, so what QEMU can refuse, it refuses before anything is deleted.
+    """
+    context, tag = saving.context, saving.tag
+    marker, internal = context.new_job_id(), internal_tag(context.new_job_id(), tag)
+    devices = names_of(saving.included)
+    intent = saving.intent(marker, internal)
+    yield Intend(intent)
+    result = yield from jobs.save(marker, internal, saving.vmstate.name, devices, comes_again=True)
+    if result.error is not None:
+        yield from _finish(intent)
+        return jobs.answer(jobs.JobResult(result.error.replace(internal, tag)))
+    result = yield from saving.delete_old(context.new_job_id(), stays=False)
+    if result.error is None:
+        result = yield from saving.save()
+    if result.error is not None:
+        # The intent stays: the internal snapshot may be the only one, and the next start looks after it.
+        yield from jobs.dismiss(marker)
+        return _kept(result, tag, internal)
+    cleaned = yield from jobs.delete(context.new_job_id(), internal, devices)
+    if cleaned.error is not None:
+        yield from jobs.dismiss(marker)
+        return Answer("", f"done by snapshot jobs, but '{internal}' could not be deleted: {cleaned.error}")
+    yield from _finish(intent)
+    return jobs.answer(result)
+
+
+def _kept(result: jobs.JobResult, tag: str, internal: str) -> Answer:
+    """Answer what HMP would, and before it where the state is that was saved first."""
+    told = f"The old snapshot '{tag}' is gone or not whole; the state of just now is kept as '{internal}'"
+    return Answer(f"{told}; load that one.\r\n{jobs.hmp_text(result)}", f"the snapshot job failed; {told}")
+
+
+def _replace_fast(saving: _Saving) -> Plan:
+    """Delete the old snapshot, then save.
+
+    Deleting is right only when nothing but the old snapshot is in the way of the new one. snapshot-save tells, if all disks
+    have the tag; if some have it, it would add a second one, and a blocked migration is all it would find.
+    """
+    if saving.survey.migration_is_blocked or saving.is_on_all:
+        result = yield from saving.save()
+        if result.error != jobs.already_exists(saving.tag):
+            return jobs.answer(result)
+    marker = saving.context.new_job_id()
+    intent = saving.intent(marker, None)
+    yield Intend(intent)
+    result = yield from saving.delete_old(marker, stays=True)
+    if result.error is not None:
+        yield from _finish(intent)
+        return jobs.answer(result)
+    result = yield from saving.save()
+    yield from _finish(intent)
+    if result.error is None:
+        return jobs.answer(result)
+    told = f"The old snapshot '{saving.tag}' is gone, and there is no new one"
+    return Answer(f"{told}.\r\n{jobs.hmp_text(result)}", f"the snapshot job failed; {told}")
+
+
+def _finish(intent: Intent) -> Generator[Step, Replies, None]:
+    """Remove the job that stayed, then what was written down: in this order, so that the job is never left without it."""
+    yield from jobs.dismiss(intent.marker)
+    yield Settle(intent)

@@ -31,7 +31,7 @@ class Survey:
     migration_is_blocked: bool
 
 
-def look_around(context: Context, *, asks_migration: bool) -> Generator[Step, Replies, Survey]:
+def look_around(context: Context, *, asks_migration: bool = False) -> Generator[Step, Replies, Survey]:
     """Ask all at once, so that it costs one round trip."""
     # query-jobs is asked for because it is refused in preconfig, as the jobs are; query-status then says "prelaunch".
     names = ["query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"]

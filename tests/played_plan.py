@@ -5,10 +5,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from shim.plan import AwaitJob, Decided, Replies, Run, Step
+from shim.intent import Intent
+from shim.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, encode
 
-__all__ = ["DONE", "Exchange", "Played", "awaits", "drive", "job", "job_row", "look", "play", "runs", "started"]
+__all__ = ["DONE", "Exchange", "Played", "awaits", "dismissed", "drive", "job", "job_row", "look", "play", "runs", "started"]
 
 Result = TypeVar("Result")
 SHOWN_CHARS: Final = 160
@@ -24,9 +25,11 @@ class Exchange:
 
 @dataclass(slots=True)
 class Played(Generic[Result]):
-    """What a plan did. outcome: None where it was stopped before its end."""
+    """What a plan did. outcome: None where it was stopped before its end. intents: what was written down and not settled."""
 
     outcome: Result | None = None
+    intents: list[Intent] = field(default_factory=list)
+    settled: list[Intent] = field(default_factory=list)
     decided: Decided | None = None
     steps: list[Step] = field(default_factory=list)
 
@@ -42,7 +45,7 @@ class _Stop(Exception):
 def play(plan: Generator[Step, Replies, Result], exchanges: Sequence[Exchange]) -> Played[Result]:
     """Play the plan to its end; AssertionError with both conversations where it leaves the table.
 
-    `Decided` is not part of the table: nothing is sent for it. The last one is in the result.
+    What nothing is sent for is not part of the table, but in the result.
     """
     expected = iter(exchanges)
     position = 0
@@ -82,12 +85,19 @@ def _advance(plan: Generator[Step, Replies, Result], answer: Callable[[Step], Re
     try:
         step = next(plan)
         while True:
-            if isinstance(step, Decided):
-                played.decided = step
-                step = plan.send(())
-                continue
-            played.steps.append(step)
-            step = plan.send(answer(step))
+            match step:
+                case Decided():
+                    played.decided = step
+                case Intend(intent):
+                    played.intents.append(intent)
+                case Settle(intent):
+                    played.settled.append(intent)
+                    played.intents = [one for one in played.intents if one != intent]
+                case _:
+                    played.steps.append(step)
+                    step = plan.send(answer(step))
+                    continue
+            step = plan.send(())
     except StopIteration as stop:
         played.outcome = stop.value
     except _Stop:
@@ -111,7 +121,7 @@ def _lines(step: Step) -> Iterator[str]:
             )
         case AwaitJob(job_id):
             yield f"  wait for {job_id}"
-        case Decided():
+        case _:
             yield f"  {step}"[:SHOWN_CHARS]
 
 
@@ -141,24 +151,53 @@ def look(job_id: str, *jobs: dict[str, JSON], dismissed: Reply = DONE) -> Exchan
     return runs(("query-jobs", {}, ReturnReply(list(jobs))), ("job-dismiss", {"id": job_id}, dismissed))
 
 
-def started(command: str, arguments: dict[str, JSON], *jobs: dict[str, JSON], reply: Reply = DONE) -> Exchange:
-    """Expect a job's start, with the look at it in one go; `jobs` is what query-jobs shows."""
+def dismissed(number: int) -> Exchange:
+    """Expect the dismissal of a job that stayed."""
+    return runs(("job-dismiss", {"id": f"job-{number}"}, DONE))
+
+
+def started(
+    command: str,
+    arguments: dict[str, JSON],
+    *jobs: dict[str, JSON],
+    reply: Reply = DONE,
+    stays: bool = False,
+    hides_resume: bool = False,
+) -> Exchange:
+    """Expect a job's start, with the look at it in one go; `jobs` is what query-jobs shows. stays: it is not dismissed."""
     job_id = arguments["job-id"]
-    dismissed = DONE if any(row["id"] == job_id and row["status"] == "concluded" for row in jobs) else _NOT_DISMISSED
-    return runs(
+    outcome = DONE if any(row["id"] == job_id and row["status"] == "concluded" for row in jobs) else _NOT_DISMISSED
+    whole = runs(
         (command, arguments, reply),
         ("query-jobs", {}, ReturnReply(list(jobs))),
-        ("job-dismiss", {"id": job_id}, dismissed),
+        ("job-dismiss", {"id": job_id}, outcome),
     )
+    assert isinstance(whole.step, Run)
+    count = 2 if stays else 3
+    return Exchange(Run(whole.step.commands[:count], hides_resume), whole.replies[:count])
 
 
-def job(kind: str, number: int, tag: str, devices: str, vmstate: str | None = None, *, error: str | None = None) -> Exchange:
-    """Expect the whole job `job-<number>` of the kind ("save", "load", "delete") on these nodes, and let it end so."""
+def job(
+    kind: str,
+    number: int,
+    tag: str,
+    devices: str,
+    vmstate: str | None = None,
+    *,
+    error: str | None = None,
+    stays: bool = False,
+    comes_again: bool = False,
+) -> Exchange:
+    """Expect the whole job `job-<number>` of the kind ("save", "load", "delete") on these nodes, and let it end so.
+
+    stays: it is not dismissed yet. comes_again: nor is a second save to be seen by the clients.
+    """
     job_id = f"job-{number}"
     arguments: dict[str, JSON] = {"job-id": job_id, "tag": tag, "devices": devices.split()}
     if vmstate is not None:
         arguments["vmstate"] = vmstate
-    return started(f"snapshot-{kind}", arguments, job_row(job_id, error))
+    row = job_row(job_id, error)
+    return started(f"snapshot-{kind}", arguments, row, stays=stays or comes_again, hides_resume=comes_again)
 
 
 _NOT_DISMISSED: Final = ErrorReply("GenericError", "Job not found")

@@ -2,12 +2,13 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from proxy.answers import layout_of
+from proxy.dispatcher import Dispatcher
 from proxy.monitor import Clock, Monitor
 from proxy.outbox import Segment
 from proxy.router import Router
@@ -15,8 +16,10 @@ from proxy.session import Session
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
+from shim.plan import Intend, Settle
 from shim.policy import Policy
 from shim.qmp import QEMUVersion
+from shim.recovery import Written
 from tests.fake_block import BlockGraph, Node, two_disks
 from tests.fake_commands import command_names
 from tests.fake_faults import When
@@ -69,6 +72,9 @@ class ManualClock:
     def monotonic_ns(self) -> int:
         self._now_ns += _NS_PER_LOOK
         return self._now_ns
+
+    def pass_ns(self, duration_ns: int) -> None:
+        self._now_ns += duration_ns
 
     def clock(self) -> Clock:
         return Clock(
@@ -161,6 +167,7 @@ class Desk:
     policy: Policy = field(default_factory=Policy)
     version: QEMUVersion = DEBIAN_12
     router: Router = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
     records: list[AuditRecord] = field(default_factory=list)
     to_qemu: list[Segment] = field(default_factory=list)
     said: dict[Session, bytearray] = field(default_factory=dict)
@@ -168,22 +175,35 @@ class Desk:
     order: list[str] = field(default_factory=list)
     # Puts on record what is about to be run; it may say why it cannot.
     announce: Callable[[AuditRecord], str | None] | None = None
+    # What was written down for the next start, in order.
+    notes: list[Intend | Settle] = field(default_factory=list)
+    notices: list[str | Exception] = field(default_factory=list)
+    clock: ManualClock = field(default_factory=lambda: ManualClock())
 
     def __post_init__(self) -> None:
         numbers = itertools.count(1)
         monitor = a_monitor(self.qemu.greeting, version=self.version)
         new_id = (f"{JOB_PREFIX}{number}" for number in numbers).__next__
-        self.router = Router(monitor, self.policy, new_id, ManualClock().clock(), self.announce)
+        self.dispatcher = Dispatcher(
+            monitor,
+            self.policy,
+            self.clock.clock(),
+            new_id=new_id,
+            own_prefix=JOB_PREFIX,
+            announce=self.announce,
+            note=self.notes.append,
+        )
+        self.router = Router(self.dispatcher, layout_of(self.qemu.greeting))
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        self.router.start()
+    def start(self, written: Sequence[Written] = ()) -> None:
+        self.dispatcher.start(written)
         self.take()
 
     def client(self, *, negotiated: bool = True, oob: bool = False, number: int = 1) -> Session:
         """Let a client in; what it was told up to then is dropped from `said`."""
-        session = self.router.add_session(Client(number, 0, f"/bin/tool{number}"))
+        session = self.dispatcher.add_session(Client(number, 0, f"/bin/tool{number}"))
         self.said[session] = bytearray()
         self.take()
         if negotiated:
@@ -193,7 +213,7 @@ class Desk:
         return session
 
     def send(self, session: Session, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
-        if self.router.receive_from_client(session, data, descriptors):
+        if self.dispatcher.receive_from_client(session, data, descriptors):
             self.to_qemu.append(Segment(data))
         self.take()
 
@@ -208,21 +228,22 @@ class Desk:
         self.take()
 
     def lose(self) -> None:
-        self.router.receive_qemu_eof()
+        self.dispatcher.receive_qemu_eof()
         self.take()
 
     def take(self) -> None:
         """Do what a driver does after each call."""
-        for record in self.router.outbox.records_to_write():
+        self.notices += self.dispatcher.outbox.notices_to_log()
+        for record in self.dispatcher.outbox.records_to_write():
             self.order.append("record")
             self.records.append(record)
-        self.to_qemu += self.router.outbox.segments_to_qemu()
-        for session in self.router.outbox.sessions_to_flush():
+        self.to_qemu += self.dispatcher.outbox.segments_to_qemu()
+        for session in self.dispatcher.outbox.sessions_to_flush():
             data = session.data_to_send()
             if data:
                 self.order.append("answer")
             self.said[session] += data
-        self.closed += self.router.outbox.descriptors_to_close()
+        self.closed += self.dispatcher.outbox.descriptors_to_close()
 
     def written(self) -> bytes:
         """Take what was written to QEMU."""

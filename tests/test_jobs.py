@@ -127,14 +127,6 @@ def test_already_exists_is_qemus_own_error() -> None:
     assert jobs.already_exists("p") == "Snapshot 'p' already exists in one or more devices"
 
 
-@pytest.mark.parametrize(
-    ("job_id", "is_own"),
-    [("hmpshim-1", True), (JOB_PREFIX, True), ("hmpshim", False), ("Hmpshim-1", False), ("x-hmpshim-1", False), ("", False)],
-)
-def test_own_jobs_are_known_by_their_prefix(job_id: str, is_own: bool) -> None:
-    assert jobs.is_own_job(job_id) is is_own
-
-
 def test_prefix_makes_a_valid_job_id() -> None:
     assert JOB_PREFIX[0].isalpha()
     assert set(JOB_PREFIX) <= set("abcdefghijklmnopqrstuvwxyz-")
@@ -148,8 +140,8 @@ def _listing(*jobs: dict[str, JSON]) -> Exchange:
 
 
 def test_nothing_to_recover() -> None:
-    assert play(jobs.recover(), [_listing()]).outcome == {}
-    assert play(jobs.recover(), [_listing(job_row("mirror0"), job_row("mine"))]).outcome == {}
+    assert play(jobs.recover("hmpshim-"), [_listing()]).outcome == {}
+    assert play(jobs.recover("hmpshim-"), [_listing(job_row("mirror0"), job_row("mine"))]).outcome == {}
 
 
 def test_leftovers_are_seen_to_their_end_one_after_the_other() -> None:
@@ -161,13 +153,13 @@ def test_leftovers_are_seen_to_their_end_one_after_the_other() -> None:
         awaits("hmpshim-2"),
         look("hmpshim-2", second),
     ]
-    assert play(jobs.recover(), exchanges).outcome == {"hmpshim-1": JobResult("bad"), "hmpshim-2": JobResult(None)}
+    assert play(jobs.recover("hmpshim-"), exchanges).outcome == {"hmpshim-1": JobResult("bad"), "hmpshim-2": JobResult(None)}
 
 
 def test_jobs_that_cannot_be_listed_are_not_recovered() -> None:
     """In preconfig query-jobs is refused, and there can be no job."""
     refusal = ErrorReply("GenericError", "The command 'query-jobs' is permitted only after machine initialization")
-    assert play(jobs.recover(), [runs(("query-jobs", {}, refusal))]).outcome == {}
+    assert play(jobs.recover("hmpshim-"), [runs(("query-jobs", {}, refusal))]).outcome == {}
 
 
 # -- the player itself ----------------------------------------------------------------------------------------------------

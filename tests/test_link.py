@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import pytest
 
+from host.intents import IntentStore, state_folder
 from proxy.conversation import Connected
 from proxy.link import Link
 from proxy.rewriter import LOST
 from proxy.stream import SocketEnd
 from shim.client import Client
+from shim.jobs import JOB_PREFIX
 from shim.policy import Policy
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
 from tests.pure_router import ManualClock, a_monitor
@@ -96,11 +98,12 @@ def test_client_that_vanishes_in_mid_savevm_gets_it_done(manner: str) -> None:
         qemu.release()
         await until(lambda: len(server.records) == 2)
         assert [job.id for job in qemu.vm.jobs.rows] == []
-        # A client that only sends no more is still there to read.
+        # A client that only sends no more is still there to read. What one that has gone had not begun is dropped.
         gone = manner != "half-closes"
-        assert [(record["command_line"], record["client_gone"]) for record in server.records] == [
-            ("savevm t", gone), ("delvm old", gone),
-        ]  # fmt: skip
+        assert {record["command_line"]: (record["action"], record["client_gone"]) for record in server.records} == {
+            "savevm t": ("rewritten", gone),
+            "delvm old": ("abandoned" if gone else "rewritten", gone),
+        }
         if manner == "half-closes":
             heard = [json.loads(line) for line in (await in_thread(client.expect_eof)).splitlines()]
             assert [value for value in heard if "event" not in value] == [{"return": "", "id": "late"}, {"return": ""}]
@@ -212,20 +215,24 @@ def test_job_that_has_not_concluded_at_the_first_look(announces_late: bool) -> N
 
 
 def test_leftover_jobs_are_finished_dismissed_and_audited() -> None:
-    jobs = [Job("hmpshim-old-1"), Job("hmpshim-old-2", status="running"), Job("theirs")]
+    """They hold nobody up, and are not shown. A job that looks like one of ours is theirs who made it."""
+    fake = FakeQEMU(two_disks())
+    prefix = f"{JOB_PREFIX}{IntentStore(f'unix:{fake.path}', state_folder()).token}-"
+    fake.vm.jobs.rows += [Job(f"{prefix}1"), Job(f"{prefix}2", status="running"), Job("theirs"), Job("hmpshim-old-3")]
 
     async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
         with await connected(server.path) as client:
-            assert [row["id"] for row in await in_thread(client.returned, "query-jobs")] == ["theirs"]
-            saving = asyncio.create_task(asyncio.to_thread(client.hmp, "savevm t"))
-            await qemu.wait_received("job-dismiss")
-            assert "snapshot-save" not in qemu.commands
+            rows = await in_thread(client.returned, "query-jobs")
+            assert [row["id"] for row in rows] == ["hmpshim-old-3", "theirs"]
+            assert await in_thread(client.hmp, "savevm t") == ""
             await qemu.finish_jobs()
-            assert await saving == ""
-        assert [job.id for job in qemu.vm.jobs.rows] == ["theirs"]
-        assert server.actions() == [(None, "recovered"), (None, "recovered"), ("savevm t", "rewritten")]
+            await until(lambda: len(server.records) == 3)
+        assert [job.id for job in qemu.vm.jobs.rows] == ["theirs", "hmpshim-old-3"]
+        assert sorted(server.actions(), key=repr) == [
+            ("savevm t", "rewritten"), (None, "recovered"), (None, "recovered"),
+        ]  # fmt: skip
 
-    played(scene, FakeQEMU(two_disks(), jobs=jobs))
+    played(scene, fake)
 
 
 # --- Losing QEMU ------------------------------------------------------------------------------------------------------
@@ -236,8 +243,7 @@ STEPS: Final = [
     ("savevm t", "snapshot-save", 1),
     ("savevm t", "query-jobs", 2),
     ("savevm t", "job-dismiss", 1),
-    ("savevm old", "snapshot-save", 2),
-    ("savevm old", "snapshot-delete", 1),
+    ("savevm old", "human-monitor-command", 1),
     ("loadvm old", "snapshot-load", 1),
     ("loadvm old", "job-dismiss", 1),
     ("delvm old", "snapshot-delete", 1),
@@ -259,7 +265,7 @@ def test_qemu_lost_at_a_command(line: str, command: str, nth: int, when: When) -
             client.send(command_bytes("human-monitor-command", {"command-line": line}, id=1))
             replies = [raw for raw in (await in_thread(client.expect_eof)).splitlines() if b'"return"' in raw]
             await in_thread(other.expect_eof)
-            record = server.records[-1]
+            record = next(record for record in server.records if record["command_line"] == line)
             last = when is When.REPLIED and command in ("job-dismiss", "human-monitor-command")
             if last:
                 assert [json.loads(raw)["id"] for raw in replies] == [1]
@@ -272,6 +278,41 @@ def test_qemu_lost_at_a_command(line: str, command: str, nth: int, when: When) -
         await until(lambda: not qemu.vm.jobs.rows)
 
     played(scene, qemu)
+
+
+# Where the state does not go where HMP would put it, QEMU's own savevm cannot replace.
+REPLACING: Final = [
+    *(("safe", command, nth) for command, nth in [("snapshot-save", 1), ("snapshot-delete", 1), ("snapshot-save", 2)]),
+    *(("safe", command, nth) for command, nth in [("snapshot-delete", 2), ("query-jobs", 3), ("job-dismiss", 4)]),
+    *(("replace", command, nth) for command, nth in [("snapshot-save", 1), ("snapshot-delete", 1), ("snapshot-save", 2)]),
+    *(("replace", command, nth) for command, nth in [("query-jobs", 4), ("job-dismiss", 2), ("job-dismiss", 3)]),
+]
+
+
+@pytest.mark.parametrize("when", list(When), ids=lambda when: when.name)
+@pytest.mark.parametrize(("overwrite", "command", "nth"), REPLACING)
+def test_connection_lost_while_a_tag_is_replaced(overwrite: str, command: str, nth: int, when: When) -> None:
+    """After it is back, the tag is there whole and once, and nothing internal is left; the record says what was done."""
+    qemu = FakeQEMU(two_disks(), faults=Faults(drops=[Drop(command, when, nth)]))
+    qemu.vm.save_snapshot("old", overwrite=False)
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            client.send(command_bytes("human-monitor-command", {"command-line": "savevm old"}, id=1))
+            heard = await in_thread(client.expect_eof)
+        await until(lambda: qemu.client_count == 2)
+        assert await _talk_when_back(server, lambda client: client.hmp("delvm unknown")) == ""
+        tags = {node.name: [row.name for row in node.snapshots] for node in qemu.vm.graph.nodes if node.driver == "qcow2"}
+        assert tags == {"d0": ["old"], "d1": ["old"]}
+        assert qemu.vm.jobs.rows == []
+        assert IntentStore(f"unix:{qemu.path}", state_folder()).written() == []
+        actions = [record["action"] for record in server.records]
+        assert actions[0] == "rewritten"
+        if b'"return"' not in heard and (overwrite, command, nth) != ("replace", "snapshot-save", 1):
+            recovered = [record["reason"] for record in server.records if record["action"] == "recovered"]
+            assert "savevm 'old', which was to replace a snapshot, was cut off" in "".join(recovered)
+
+    played(scene, qemu, "--vmstate", "d1", "--overwrite", overwrite)
 
 
 async def _talk_when_back(server: RunningServer, conversation: Callable[[RawClient], str]) -> str:
@@ -352,6 +393,8 @@ def test_close_twice_and_after_the_loss() -> None:
                     Connected(ours, a_monitor(), b""),
                     Policy(),
                     new_id=lambda: "hmpshim-1",
+                    own_prefix="hmpshim-",
+                    intents=IntentStore("unix:/qmp", None),
                     clock=ManualClock().clock(),
                     audit_log=None,
                     client_buffer_bytes=MIB,

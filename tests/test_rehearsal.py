@@ -183,13 +183,24 @@ def test_qemu_without_jobs_is_asked_for_nothing() -> None:
 
 def test_replacing_sends_all_its_steps() -> None:
     """Save to see whether it could be, delete, save."""
-    rehearsal = rehearsed(Stage.of(MACHINES["tag on all"]()), "savevm t", context())
+    rehearsal = rehearsed(Stage.of(MACHINES["tag on all"]()), "savevm t", context(Policy(overwrite=Overwrite.REPLACE)))
     start = {"tag": "t", "vmstate": "a", "devices": ["a", "b"]}
     assert [(sent.command, sent.arguments) for sent in rehearsal.would_send if sent.command.startswith("snapshot-")] == [
         ("snapshot-save", {"job-id": "job-1", **start}),
         ("snapshot-delete", {"job-id": "job-2", "tag": "t", "devices": ["a", "b"]}),
         ("snapshot-save", {"job-id": "job-3", **start}),
     ]
+
+
+def test_replacing_safely_sends_all_its_steps() -> None:
+    rehearsal = rehearsed(Stage.of(MACHINES["tag on all"]()), "savevm t", context())
+    assert [(sent.command, sent.arguments["tag"]) for sent in rehearsal.would_send if "tag" in sent.arguments] == [
+        ("snapshot-save", "job-2-t"),
+        ("snapshot-delete", "t"),
+        ("snapshot-save", "t"),
+        ("snapshot-delete", "job-2-t"),
+    ]
+    assert rehearsal.would_send[-1] == Execute("job-dismiss", {"id": "job-1"})
 
 
 def test_graph_is_given_as_the_queries_showed_it() -> None:

@@ -6,7 +6,6 @@ from typing import Final
 
 import pytest
 
-from proxy.router import Router
 from proxy.session import Session
 from tests.fake_wire import Framer
 from tests.pure_router import EVENT, NAME, Desk, ModelQEMU, failure, hmp, job_event, line, names, reply, run_state
@@ -97,8 +96,8 @@ def test_reply_for_a_client_that_has_gone_is_dropped() -> None:
     gone, other = desk.client(number=1), desk.client(number=2)
     desk.send(gone, NAME)
     desk.send(other, NAME)
-    desk.router.receive_client_eof(gone)
-    desk.router.remove_session(gone)
+    desk.dispatcher.receive_client_eof(gone)
+    desk.dispatcher.remove_session(gone)
     desk.receive(reply(1) + reply(2))
     assert desk.said[gone] == b""
     assert desk.heard(other) == [{"return": {}, "id": 2}]
@@ -109,7 +108,7 @@ def test_client_that_half_closed_still_gets_its_reply() -> None:
     desk = Desk()
     client = desk.client()
     desk.send(client, NAME)
-    desk.router.receive_client_eof(client)
+    desk.dispatcher.receive_client_eof(client)
     assert not client.is_finished
     desk.receive(reply(1))
     assert desk.heard(client) == [{"return": {}, "id": 1}]
@@ -219,7 +218,7 @@ def test_client_gone_in_the_middle_of_a_streamed_reply() -> None:
     desk.send(gone, NAME)
     desk.send(other, NAME)
     desk.receive(LONG[:100])
-    desk.router.remove_session(gone)
+    desk.dispatcher.remove_session(gone)
     desk.receive(LONG[100:4000])
     desk.receive(LONG[4000:] + EVENT + reply(2))
     assert desk.said[gone] == LONG[:100]
@@ -308,10 +307,11 @@ def test_error_of_query_jobs_with_the_prefix_in_its_id_is_passed_on() -> None:
 
 
 def test_nothing_is_due_before_anything_happened() -> None:
-    router: Router = Desk().router
-    router.poll()
-    router.receive_from_qemu(b"")
-    out = router.outbox
+    desk = Desk()
+    dispatcher = desk.dispatcher
+    dispatcher.poll()
+    desk.router.receive_from_qemu(b"")
+    out = dispatcher.outbox
     due = [out.segments_to_qemu(), out.records_to_write(), out.sessions_to_flush(), out.descriptors_to_close()]
     assert due == [[]] * 4
-    assert (router.is_idle, router.wants_poll) == (True, False)
+    assert (dispatcher.plans.is_idle, dispatcher.plans.wants_poll) == (True, False)

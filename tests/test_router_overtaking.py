@@ -93,7 +93,7 @@ def test_out_of_band_reply_for_a_client_that_has_gone_is_dropped() -> None:
     desk = Desk()
     client, other = desk.client(number=1, oob=True), desk.client(number=2)
     own_id = out_of_band(desk, client, {"id": 1})
-    desk.router.remove_session(client)
+    desk.dispatcher.remove_session(client)
     desk.send(other, NAME)
     desk.receive(reply(own_id) + reply(5))
     assert desk.said[client] == b""
@@ -125,8 +125,8 @@ def test_descriptors_have_a_segment_of_their_own() -> None:
     client, other = desk.client(number=1), desk.client(number=2)
     named = NAME.replace(b"{", b'{"arguments":{},')
     for session, data, descriptors in ((other, named, ()), (client, GETFD + named, (5,)), (other, named, ())):
-        assert not desk.router.receive_from_client(session, data, descriptors)
-    assert desk.router.outbox.segments_to_qemu() == [Segment(named), Segment(GETFD, (5,)), Segment(named)]
+        assert not desk.dispatcher.receive_from_client(session, data, descriptors)
+    assert desk.dispatcher.outbox.segments_to_qemu() == [Segment(named), Segment(GETFD, (5,)), Segment(named)]
 
 
 def test_second_delivery_waits_for_the_first() -> None:
@@ -178,7 +178,7 @@ def test_descriptors_of_a_client_that_leaves_are_closed() -> None:
     desk = Desk()
     client = desk.client()
     desk.send(client, GETFD[:9], (5, 6))
-    desk.router.receive_client_eof(client)
-    desk.router.remove_session(client)
+    desk.dispatcher.receive_client_eof(client)
+    desk.dispatcher.remove_session(client)
     desk.take()
     assert desk.closed == [5, 6]

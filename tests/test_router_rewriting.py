@@ -1,17 +1,21 @@
 """Rewritten commands among all others, without sockets: QEMU is a model, and can be lost at every step."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Final
 
 import pytest
 
+from proxy.dispatcher import HUNG_UP, QEMU_WENT
 from proxy.rewriter import LOST
 from shim.audit import Action
+from shim.policy import Policy
 from shim.qmp import QEMUVersion
 from tests.fake_faults import When
 from tests.fake_jobs import Job, VMFaults
 from tests.fake_vm import VM
+from tests.graphs import patterns
 from tests.pure_router import GETFD, NAME, Desk, ModelQEMU, hmp, line, names, reply, run_state
 
 
@@ -36,18 +40,79 @@ def test_events_of_a_save_come_before_its_reply() -> None:
     assert names(desk.heard(other)) == ["STOP", "RESUME"]
 
 
-def test_commands_behind_a_rewritten_one_wait_and_other_clients_go_on() -> None:
+def test_commands_of_all_clients_wait_for_a_plan() -> None:
+    """R14: in-band ones. Out-of-band ones and events go on."""
     desk = Desk()
-    client, other = desk.client(number=1), desk.client(number=2)
+    client, other, oob = desk.client(number=1), desk.client(number=2), desk.client(number=3, oob=True)
     desk.send(client, hmp("savevm t", id=1) + b'{"execute":"query-status","id":2}' + b"[]")
     desk.send(other, b'{"execute":"query-name","id":3}')
-    first = desk.written()
-    assert b'"id":2' not in first
-    assert b'"id":3' in first
-    desk.receive(desk.qemu.receive(first))
-    assert desk.heard(other) == [{"return": {}, "id": 3}]
-    desk.run()
+    desk.send(oob, b'{"exec-oob":"query-yank","id":4}{"execute":"query-name","id":5}')
+    survey = desk.written()
+    assert not any(b'"id":%d' % number in survey for number in (2, 3, 4, 5))
+    assert b"query-yank" in survey
+    desk.receive(desk.qemu.receive(survey))
+    assert [value["id"] for value in desk.heard(oob) if "id" in value] == [4]
+    job = desk.written()
+    assert b"snapshot-save" in job
+    assert b"query-name" not in job
+    desk.receive(desk.qemu.receive(job))
+    after = desk.written()
+    assert re.findall(rb'"id":([0-9])', after) == [b"3", b"5", b"2"]
+    desk.receive(desk.qemu.receive(after))
     assert [value.get("id") for value in desk.heard(client) if "event" not in value] == [1, 2, None]
+    assert [value["id"] for value in desk.heard(other) if "id" in value] == [3]
+
+
+@pytest.mark.parametrize("command", ["savevm new", "savevm t", "loadvm t", "delvm t", "info snapshots"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"execute":"quit"}',
+        b'{"execute":"system_reset"}',
+        b'{"execute":"cont"}',
+        b'{"execute":"device_del","arguments":{"id":"x"}}',
+        b'{"execute":"snapshot-delete","arguments":{"job-id":"j","tag":"t","devices":["d0"]}}',
+        b'{"execute":"query-jobs","id":1}',
+        hmp("quit").strip(),
+        hmp("savevm other").strip(),
+        b'{"execute":"getfd","arguments":{"fdname":"x"}}',
+    ],
+    ids=lambda raw: raw.decode()[:40],
+)
+def test_nothing_gets_between_the_steps_of_a_plan(command: str, raw: bytes) -> None:
+    """Sent at each step, it goes to QEMU after the plan's last one."""
+    for step in count():
+        desk = Desk(policy=Policy(vmstate=patterns("d1")))
+        _on_all(desk.qemu.vm)
+        client, other = desk.client(number=1), desk.client(number=2)
+        desk.send(client, hmp(command))
+        for _ in range(step):
+            desk.receive(desk.qemu.receive(desk.written()))
+        if desk.dispatcher.plans.is_free:
+            break
+        own = len(desk.to_qemu)
+        desk.send(other, raw)
+        assert len(desk.to_qemu) == own
+        while not desk.records and b'"return"' not in desk.said[client]:
+            sent = desk.written()
+            assert raw not in sent
+            desk.receive(desk.qemu.receive(sent))
+            if desk.dispatcher.plans.is_free:
+                break
+        first = desk.written()
+        assert first.startswith(raw) or (b"savevm other" in raw and first.startswith(b'{"execute":"query-'))
+    assert step >= (1 if command == "info snapshots" else 2)
+
+
+def test_waiting_clients_take_turns() -> None:
+    desk = Desk()
+    client, first, second = (desk.client(number=number) for number in (1, 2, 3))
+    desk.send(client, hmp("delvm t"))
+    for number, other in ((2, first), (3, second)):
+        desk.send(other, b"".join(b'{"execute":"query-name","id":%d%d}' % (number, nth) for nth in (1, 2)))
+    for _ in range(2):
+        desk.receive(desk.qemu.receive(desk.written()))
+    assert re.findall(rb'"id":([0-9]+)', desk.written()) == [b"21", b"31", b"22", b"32"]
 
 
 def test_events_are_noted_on_the_command_that_runs() -> None:
@@ -73,13 +138,18 @@ def test_events_are_noted_behind_a_local_answer_that_is_still_due() -> None:
 
 
 def test_client_that_left_before_the_answer_is_on_record() -> None:
+    """R15: what has begun goes on, what has not never will."""
     desk = Desk()
     client = desk.client()
     desk.send(client, hmp("savevm t") + hmp("delvm t"))
-    desk.router.receive_client_eof(client)
-    desk.router.remove_session(client)
+    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.remove_session(client)
     desk.run()
-    assert [(record.command_line, record.client_gone) for record in desk.records] == [("savevm t", True), ("delvm t", True)]
+    records = {record.command_line: (record.action, record.client_gone, record.reason) for record in desk.records}
+    assert records == {
+        "savevm t": (Action.REWRITTEN, True, "done by snapshot jobs"),
+        "delvm t": (Action.ABANDONED, False, HUNG_UP),
+    }
     assert desk.said[client] == b""
 
 
@@ -96,12 +166,11 @@ def test_plan_that_hands_back_forwards_the_clients_bytes() -> None:
     (record,) = desk.records
     assert record.action is Action.PASSED
     assert record.reason == "QEMU refuses to tell: Unstable command x-debug-query-block-graph disabled by policy"
-    assert desk.router.is_idle
+    assert desk.dispatcher.plans.is_idle
 
 
 def test_old_qemu_gets_the_clients_bytes() -> None:
     desk = Desk(version=QEMUVersion(5, 2))
-    desk.router = Desk(version=QEMUVersion(5, 2)).router
     client = desk.client()
     desk.send(client, hmp("info snapshots"))
     desk.run()
@@ -125,20 +194,20 @@ def test_leftovers_are_finished_dismissed_and_recorded(pretty: bool) -> None:
     assert [value["id"] for value in desk.heard(client) if "return" in value] == [1]
 
 
-def test_running_leftover_is_waited_for() -> None:
+def test_running_leftover_holds_nobody_up() -> None:
     desk = Desk(ModelQEMU(jobs=[Job("hmpshim-a", status="running")]))
     desk.start()
     desk.run()
-    assert desk.router.wants_poll
-    assert not desk.router.is_idle
+    assert desk.dispatcher.plans.wants_poll
     client = desk.client()
     desk.send(client, hmp("savevm t"))
-    assert desk.written() == b""
+    desk.run()
+    assert desk.said[client].endswith(b'{"return": ""}\r\n')
     desk.qemu.vm.jobs.finish()
     desk.receive(desk.qemu.take_output())
     desk.run()
-    assert [record.action for record in desk.records] == [Action.RECOVERED, Action.REWRITTEN]
-    assert desk.said[client].endswith(b'{"return": ""}\r\n')
+    assert [record.action for record in desk.records] == [Action.REWRITTEN, Action.RECOVERED]
+    assert desk.dispatcher.plans.is_idle
 
 
 @pytest.mark.parametrize("by", ["event", "poll"])
@@ -148,20 +217,20 @@ def test_job_that_does_not_conclude_at_once(by: str) -> None:
     client = desk.client()
     desk.send(client, hmp("savevm t", id=1))
     desk.run()
-    assert desk.router.wants_poll
+    assert desk.dispatcher.plans.wants_poll
     assert names(desk.heard(client)) == []
     if by == "event":
         desk.qemu.vm.jobs.finish()
         desk.receive(desk.qemu.take_output())
         desk.run()
-    while by == "poll" and desk.router.wants_poll:
-        desk.router.poll()
+    while by == "poll" and desk.dispatcher.plans.wants_poll:
+        desk.dispatcher.poll()
         desk.take()
         desk.run()
     assert names(desk.heard(client))[-1] == "return"
     assert desk.qemu.vm.jobs.rows == []
     assert desk.qemu.vm.graph["d0"].count("t") == 1
-    desk.router.poll()
+    desk.dispatcher.poll()
     assert desk.written() == b""
 
 
@@ -213,8 +282,8 @@ def test_qemu_lost_at_every_step_of_every_plan(command: str, prepare: Prepare) -
         assert b'"return"' not in answered
         (record,) = desk.records
         assert (record.command_line, record.reason, record.reply) == (command, LOST, None)
-        assert desk.router.is_idle
-        assert not desk.router.wants_poll
+        assert desk.dispatcher.plans.is_idle
+        assert not desk.dispatcher.plans.wants_poll
         desk.lose()
         assert len(desk.records) == 1
 
@@ -230,10 +299,16 @@ def _outputs(desk: Desk) -> Iterator[bytes]:
 def test_all_waiting_commands_are_on_record_when_qemu_is_lost() -> None:
     desk = Desk()
     first, second = desk.client(number=1), desk.client(number=2)
+    desk.send(second, hmp("info x"))
     desk.send(first, hmp("savevm a") + hmp("savevm never"))
-    desk.send(second, hmp("info x") + hmp("savevm b"))
+    desk.send(second, hmp("savevm b"))
     desk.send(second, GETFD, (5,))
     desk.lose()
-    assert sorted(record.command_line or "" for record in desk.records) == ["info x", "savevm a", "savevm b"]
-    assert all(record.reason == LOST and record.reply is None for record in desk.records)
+    assert {record.command_line: (record.action, record.reason) for record in desk.records} == {
+        "info x": (Action.PASSED, LOST),
+        "savevm a": (Action.REWRITTEN, LOST),
+        "savevm never": (Action.ABANDONED, QEMU_WENT),
+        "savevm b": (Action.ABANDONED, QEMU_WENT),
+    }
+    assert all(record.reply is None for record in desk.records)
     assert desk.closed == [5]

@@ -4,14 +4,16 @@ import pytest
 
 from shim import snapshots
 from shim.hmp import SaveVM
-from shim.plan import Answer
-from shim.policy import Policy, PolicyKind, select
+from shim.intent import Intent
+from shim.plan import Answer, Context, Decided, Intend, Outcome, PassThrough, Refusal, Run, Settle
+from shim.policy import Overwrite, Policy, PolicyKind, select
 from shim.qmp import QEMUVersion
-from shim.saving import savevm
+from shim.saving import HMP_REPLACES, savevm
 from shim.survey import Survey
 from tests.graphs import V10_0, VERSIONS, VIRTIO, Backend, Machine, Node, Snapshot, disk, drive, names, patterns, rows
-from tests.played_plan import awaits, job, job_row, look, play, started
+from tests.played_plan import Exchange, awaits, dismissed, job, job_row, look, play, started
 from tests.snapshot_plans import (
+    COMMANDS,
     DONE,
     RAW_DATA_ERROR,
     context,
@@ -75,37 +77,193 @@ def test_savevm_answers_the_jobs_own_failure(text: str) -> None:
     assert play_command(SaveVM("t"), two(), failed).outcome == error(text.replace("\n", "\r\n"))
 
 
-# -- savevm: the tag is there (R8) ----------------------------------------------------------------------------------------
+# -- the tag is there: QEMU's own savevm (R8) -----------------------------------------------------------------------------
+
+WITH_HMP = (*COMMANDS, "human-monitor-command")
+
+
+def by_hmp(machine: Machine, policy: Policy | None = None) -> Outcome | None:
+    return play_command(SaveVM("t"), machine, using=context(policy, commands=WITH_HMP)).outcome
+
+
+@pytest.mark.parametrize(("on_d0", "on_d1"), [(T, []), ([], T), (T, T)], ids=["first", "second", "both"])
+@pytest.mark.parametrize("overwrite", [Overwrite.SAFE, Overwrite.REPLACE])
+@pytest.mark.parametrize("kind", PolicyKind)
+def test_qemu_replaces_where_the_choice_is_hmps(
+    on_d0: list[Snapshot], on_d1: list[Snapshot], overwrite: Overwrite, kind: PolicyKind
+) -> None:
+    assert by_hmp(two(on_d0, on_d1), Policy(kind, overwrite=overwrite)) == PassThrough(HMP_REPLACES, is_delegated=True)
+
+
+def test_qemu_does_not_replace_what_may_not_be_replaced() -> None:
+    assert isinstance(by_hmp(two(T, T), Policy(overwrite=Overwrite.REFUSE)), Refusal)
+
+
+def test_qemu_does_not_replace_what_a_disk_has_twice() -> None:
+    """It would delete one, and load the other."""
+    played = play(
+        snapshots.plan(SaveVM("t"), context(commands=WITH_HMP)),
+        [
+            survey(two(T, rows("t", "t")), saves=True),
+            job("save", 1, "job-2-t", "a b", "a", comes_again=True),
+            job("delete", 3, "t", "a b"),
+            job("delete", 4, "t", "b"),
+            job("save", 5, "t", "a b", "a"),
+            job("delete", 6, "job-2-t", "a b"),
+            dismissed(1),
+        ],
+    )
+    assert played.outcome == DONE
+
+
+def test_qemu_does_not_replace_where_the_policy_chooses_other_disks() -> None:
+    for policy, machine in ((Policy(exclude=patterns("d1")), two(T, T)), (Policy(), uefi("raw", on_disk=T))):
+        steps = play_until_job(machine, context(policy, commands=WITH_HMP))
+        assert steps == ["snapshot-save"]
+
+
+def play_until_job(machine: Machine, using: Context) -> list[str]:
+    """Name what the plan sends first after its survey."""
+    playing = snapshots.plan(SaveVM("t"), using)
+    step = next(playing)
+    assert isinstance(step, Run)
+    step = playing.send(survey(machine, saves=True).replies)
+    while isinstance(step, Decided | Intend):
+        step = playing.send(())
+    assert isinstance(step, Run)
+    return [step.commands[0].command]
+
+
+# -- the tag is there: safely ---------------------------------------------------------------------------------------------
+
+INTERNAL = "job-2-t"
+
+
+def test_savevm_saves_under_an_internal_tag_first() -> None:
+    exchanges = [
+        job("save", 1, INTERNAL, "a b", "a", comes_again=True),
+        job("delete", 3, "t", "a b"),
+        job("save", 4, "t", "a b", "a"),
+        job("delete", 5, INTERNAL, "a b"),
+        dismissed(1),
+    ]
+    played = play_command(SaveVM("t"), two(T, T), *exchanges)
+    assert (played.outcome, played.intents) == (DONE, [])
+
+
+@pytest.mark.parametrize("done", range(1, 5))
+def test_what_is_intended_is_known_at_every_step(done: int) -> None:
+    exchanges = [
+        job("save", 1, INTERNAL, "a b", "a", comes_again=True),
+        job("delete", 3, "t", "a b"),
+        job("save", 4, "t", "a b", "a"),
+        job("delete", 5, INTERNAL, "a b"),
+    ]
+    answers = iter([survey(two(T, T), saves=True), *exchanges])
+    playing = snapshots.plan(SaveVM("t"), context())
+    step, intents = next(playing), []
+    for _ in range(done + 1):
+        replies = next(answers).replies
+        step = playing.send(replies)
+        while isinstance(step, Decided | Intend | Settle):
+            intents += [step.intent] if isinstance(step, Intend) else []
+            step = playing.send(())
+    assert intents == [Intent("t", INTERNAL, "a", ("a", "b"), "job-1")]
+
+
+@pytest.mark.parametrize("text", [BLOCKER, RAW_DATA_ERROR, f"Could not create snapshot '{INTERNAL}' on 'd0'"])
+def test_what_qemu_refuses_costs_nothing(text: str) -> None:
+    exchanges = [job("save", 1, INTERNAL, "a b", "a", comes_again=True, error=text), dismissed(1)]
+    played = play_command(SaveVM("t"), two(T, T), *exchanges)
+    assert (played.outcome, played.intents) == (error(text.replace(INTERNAL, "t")), [])
+
+
+@pytest.mark.parametrize("fails", ["delete", "save"])
+def test_state_is_kept_if_what_follows_fails(fails: str) -> None:
+    exchanges = [job("save", 1, INTERNAL, "a b", "a", comes_again=True)]
+    exchanges += [job("delete", 3, "t", "a b", error="no" if fails == "delete" else None)]
+    exchanges += [job("save", 4, "t", "a b", "a", error="no")] if fails == "save" else []
+    played = play_command(SaveVM("t"), two(T, T), *exchanges, dismissed(1))
+    assert isinstance(played.outcome, Answer)
+    told = f"The old snapshot 't' is gone or not whole; the state of just now is kept as '{INTERNAL}'; load that one."
+    assert played.outcome.text == f"{told}\r\nError: no\r\n"
+    assert [intent.internal_tag for intent in played.intents] == [INTERNAL]
+
+
+def test_internal_snapshot_that_cannot_be_deleted_is_left_to_the_next_start() -> None:
+    exchanges = [
+        job("save", 1, INTERNAL, "a b", "a", comes_again=True),
+        job("delete", 3, "t", "a b"),
+        job("save", 4, "t", "a b", "a"),
+        job("delete", 5, INTERNAL, "a b", error="no"),
+        dismissed(1),
+    ]
+    played = play_command(SaveVM("t"), two(T, T), *exchanges)
+    assert played.outcome == Answer("", f"done by snapshot jobs, but '{INTERNAL}' could not be deleted: no")
+    assert len(played.intents) == 1
+
+
+# -- the tag is there: fast -----------------------------------------------------------------------------------------------
 
 EXISTS = "Snapshot 't' already exists in one or more devices"
+GONE = "The old snapshot 't' is gone, and there is no new one"
+FAST = Policy(overwrite=Overwrite.REPLACE)
+
+
+def play_fast(machine: Machine, *jobs: Exchange, policy: Policy = FAST) -> Outcome | None:
+    """Play a savevm of t; nothing that was intended may be left."""
+    played = play_command(SaveVM("t"), machine, *jobs, using=context(policy))
+    assert played.intents == []
+    return played.outcome
 
 
 def test_savevm_replaces_a_tag_that_all_disks_have() -> None:
     exchanges = [
         job("save", 1, "t", "a b", "a", error=EXISTS),
-        job("delete", 2, "t", "a b"),
+        job("delete", 2, "t", "a b", stays=True),
         job("save", 3, "t", "a b", "a"),
+        dismissed(2),
     ]
-    assert play_command(SaveVM("t"), two(T, T), *exchanges).outcome == DONE
+    assert play_fast(two(T, T), *exchanges) == DONE
 
 
 def test_savevm_keeps_the_old_snapshot_if_the_new_one_cannot_be() -> None:
     """ "already exists" is the last of the checks, so any other error came before anything was changed."""
-    failed = job("save", 1, "t", "a b", "a", error=BLOCKER)
-    assert play_command(SaveVM("t"), two(T, T), failed).outcome == error(BLOCKER)
+    assert play_fast(two(T, T), job("save", 1, "t", "a b", "a", error=BLOCKER)) == error(BLOCKER)
 
 
 @pytest.mark.parametrize(("on_d0", "on_d1"), [(T, []), ([], T)], ids=["first", "second"])
 def test_savevm_replaces_a_tag_that_one_disk_has(on_d0: list[Snapshot], on_d1: list[Snapshot]) -> None:
-    exchanges = [job("delete", 1, "t", "a b"), job("save", 2, "t", "a b", "a")]
-    assert play_command(SaveVM("t"), two(on_d0, on_d1), *exchanges).outcome == DONE
+    exchanges = [job("delete", 1, "t", "a b", stays=True), job("save", 2, "t", "a b", "a"), dismissed(1)]
+    assert play_fast(two(on_d0, on_d1), *exchanges) == DONE
+
+
+def test_savevm_that_fails_after_the_deletion_says_that_the_old_snapshot_is_gone() -> None:
+    exchanges = [job("delete", 1, "t", "a b", stays=True), job("save", 2, "t", "a b", "a", error="disk full"), dismissed(1)]
+    assert play_fast(two(T), *exchanges) == Answer(f"{GONE}.\r\nError: disk full\r\n", f"the snapshot job failed; {GONE}")
+
+
+def test_repeating_is_never_advised_without_saying_that_the_old_snapshot_is_gone() -> None:
+    text = "No block device node 'b'"
+    exchanges = [job("delete", 1, "t", "a b", stays=True), job("save", 2, "t", "a b", "a", error=text), dismissed(1)]
+    outcome = play_fast(two(T), *exchanges)
+    assert isinstance(outcome, Answer)
+    assert outcome.text.startswith(GONE)
+    assert "repeat the command" in outcome.text
 
 
 @pytest.mark.parametrize(("on_d0", "on_d1"), [(T, []), ([], T), (T, T)], ids=["first", "second", "both"])
-def test_savevm_deletes_nothing_while_migration_is_blocked(on_d0: list[Snapshot], on_d1: list[Snapshot]) -> None:
+@pytest.mark.parametrize("policy", [FAST, Policy()], ids=["fast", "safe"])
+def test_savevm_deletes_nothing_while_migration_is_blocked(
+    on_d0: list[Snapshot], on_d1: list[Snapshot], policy: Policy
+) -> None:
     machine = two(on_d0, on_d1)
-    exchanges = [survey(machine, saves=True, blocked=[BLOCKER]), job("save", 1, "t", "a b", "a", error=BLOCKER)]
-    assert play(snapshots.plan(SaveVM("t"), context()), exchanges).outcome == error(BLOCKER)
+    exchanges = [survey(machine, saves=True, blocked=[BLOCKER])]
+    if policy is FAST:
+        exchanges += [job("save", 1, "t", "a b", "a", error=BLOCKER)]
+    else:
+        exchanges += [job("save", 1, INTERNAL, "a b", "a", error=BLOCKER, comes_again=True), dismissed(1)]
+    assert play(snapshots.plan(SaveVM("t"), context(policy)), exchanges).outcome == error(BLOCKER)
 
 
 def test_savevm_of_a_new_tag_lets_qemu_say_that_migration_is_blocked() -> None:
@@ -114,49 +272,56 @@ def test_savevm_of_a_new_tag_lets_qemu_say_that_migration_is_blocked() -> None:
 
 
 def test_no_reasons_do_not_block() -> None:
-    exchanges = [survey(two(T), saves=True, blocked=[]), job("delete", 1, "t", "a b"), job("save", 2, "t", "a b", "a")]
-    assert play(snapshots.plan(SaveVM("t"), context()), exchanges).outcome == DONE
+    exchanges = [
+        survey(two(T), saves=True, blocked=[]),
+        job("delete", 1, "t", "a b", stays=True),
+        job("save", 2, "t", "a b", "a"),
+        dismissed(1),
+    ]
+    assert play(snapshots.plan(SaveVM("t"), context(FAST)), exchanges).outcome == DONE
 
 
 def test_savevm_deletes_duplicates_as_often_as_the_highest_count() -> None:
     exchanges = [
         job("save", 1, "t", "a b", "a", error=EXISTS),
-        job("delete", 2, "t", "a b"),
+        job("delete", 2, "t", "a b", stays=True),
         job("delete", 3, "t", "b"),
         job("delete", 4, "t", "b"),
         job("save", 5, "t", "a b", "a"),
+        dismissed(2),
     ]
-    assert play_command(SaveVM("t"), two(rows("t", "u"), rows("t", "t", "u", "t")), *exchanges).outcome == DONE
+    assert play_fast(two(rows("t", "u"), rows("t", "t", "u", "t")), *exchanges) == DONE
 
 
 def test_savevm_ends_with_the_first_deletion_that_fails() -> None:
-    first = job("delete", 1, "t", "a b", error="no")
-    assert play_command(SaveVM("t"), two([], rows("t", "t")), first).outcome == error("no")
-    exchanges = [job("delete", 1, "t", "a b"), job("delete", 2, "t", "b", error="no")]
-    assert play_command(SaveVM("t"), two([], rows("t", "t")), *exchanges).outcome == error("no")
+    first = job("delete", 1, "t", "a b", error="no", stays=True)
+    assert play_fast(two([], rows("t", "t")), first, dismissed(1)) == error("no")
+    exchanges = [job("delete", 1, "t", "a b", stays=True), job("delete", 2, "t", "b", error="no"), dismissed(1)]
+    assert play_fast(two([], rows("t", "t")), *exchanges) == error("no")
 
 
 def test_savevm_replaces_the_tag_on_a_disk_that_the_policy_leaves_out() -> None:
     """HMP would have left none of the old ones behind."""
-    using = context(Policy(exclude=patterns("d1")))
     exchanges = [
         job("save", 1, "t", "a", "a", error=EXISTS),
-        job("delete", 2, "t", "a b"),
+        job("delete", 2, "t", "a b", stays=True),
         job("save", 3, "t", "a", "a"),
+        dismissed(2),
     ]
-    assert play_command(SaveVM("t"), two(T, T), *exchanges, using=using).outcome == DONE
+    policy = Policy(exclude=patterns("d1"), overwrite=Overwrite.REPLACE)
+    assert play_fast(two(T, T), *exchanges, policy=policy) == DONE
 
 
 def test_savevm_replaces_the_tag_that_only_a_left_out_disk_has() -> None:
-    using = context(Policy(exclude=patterns("d1")))
-    exchanges = [job("delete", 1, "t", "a b"), job("save", 2, "t", "a", "a")]
-    assert play_command(SaveVM("t"), two([], T), *exchanges, using=using).outcome == DONE
+    exchanges = [job("delete", 1, "t", "a b", stays=True), job("save", 2, "t", "a", "a"), dismissed(1)]
+    policy = Policy(exclude=patterns("d1"), overwrite=Overwrite.REPLACE)
+    assert play_fast(two([], T), *exchanges, policy=policy) == DONE
 
 
 def test_savevm_loses_nothing_where_a_disk_cannot_snapshot() -> None:
     """The first deletion names the whole set, and QEMU looks at all of it before it deletes."""
-    exchanges = [job("delete", 1, "t", "a b", error=RAW_DATA_ERROR)]
-    assert play_command(SaveVM("t"), raw_data(T), *exchanges).outcome == error(RAW_DATA_ERROR)
+    exchanges = [job("delete", 1, "t", "a b", error=RAW_DATA_ERROR, stays=True), dismissed(1)]
+    assert play_fast(raw_data(T), *exchanges) == error(RAW_DATA_ERROR)
 
 
 def test_savevm_answers_qemus_error_for_a_raw_data_disk() -> None:
@@ -247,7 +412,7 @@ def test_savevm_waits_for_a_job_that_has_not_concluded() -> None:
 def test_savevm_says_so_if_somebody_else_dismissed_its_job() -> None:
     gone = "the result of job 'job-1' is not known: somebody else dismissed it"
     assert play_command(SaveVM("t"), two(), started("snapshot-save", SAVE)).outcome == error(gone)
-    assert play_command(SaveVM("t"), two(T, T), started("snapshot-save", SAVE)).outcome == error(gone)
+    assert play_fast(two(T, T), started("snapshot-save", SAVE)) == error(gone)
 
 
 @pytest.mark.parametrize(
@@ -275,10 +440,11 @@ def test_savevm_goes_through_a_filter() -> None:
     top = Node("top", "throttle", device="", qdev=VIRTIO[0], children={"file": "low"})
     exchanges = [
         job("save", 1, "t", "top", "top", error=EXISTS),
-        job("delete", 2, "t", "top"),
+        job("delete", 2, "t", "top", stays=True),
         job("save", 3, "t", "top", "top"),
+        dismissed(2),
     ]
-    assert play_command(SaveVM("t"), Machine([*disk("low", snapshots=T), top]), *exchanges).outcome == DONE
+    assert play_fast(Machine([*disk("low", snapshots=T), top]), *exchanges) == DONE
 
 
 def test_outcome_is_told_after_the_decision() -> None:

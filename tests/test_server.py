@@ -143,7 +143,7 @@ def test_signal_during_a_save_finishes_it(folder: Path, number: signal.Signals) 
             client.send(command_bytes("human-monitor-command", {"command-line": "savevm t"}, id=1))
             await qemu.reached("snapshot-save")
             proxy.process.send_signal(number)
-            await until(lambda: "stopping when the running snapshot command is done" in proxy.stderr)
+            await until(lambda: "stopping when what was begun is answered" in proxy.stderr)
             assert proxy.process.poll() is None
             qemu.release()
             assert b'{"return": "", "id": 1}\r\n' in await in_thread(client.expect_eof)

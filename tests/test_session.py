@@ -321,8 +321,9 @@ class TestDescriptors:
         session = a_session(negotiated=True)
         session.is_busy = True
         requests(session, GETFD + NAME, (5,))
-        assert session.abandon() == [5]
+        assert session.drop_requests() == [Forward(GETFD, (5,), True), Forward(NAME)]
         assert session.backlog == 0
+        assert session.is_busy
 
     def test_hmp_getfd_takes_none(self) -> None:
         """QEMU runs it on a monitor without a character device, so that it finds none (7.2); they stay for the next one."""

@@ -37,9 +37,10 @@ class Heard:
     pieces: list[tuple[bytes, tuple[int, ...]]] = field(default_factory=list)
     eofs: int = 0
     drains: int = 0
+    failures: int = 0
 
     def stream(self, end: End) -> Stream:
-        return Stream(end, on_data=self._take, on_eof=self._end, on_drained=self._drain)
+        return Stream(end, on_data=self._take, on_eof=self._end, on_drained=self._drain, on_failure=self._fail)
 
     def _take(self, data: bytes, descriptors: tuple[int, ...]) -> None:
         self.data += data
@@ -50,6 +51,9 @@ class Heard:
 
     def _drain(self) -> None:
         self.drains += 1
+
+    def _fail(self) -> None:
+        self.failures += 1
 
 
 Play = Callable[[Stream, socket.socket, Heard], Awaitable[None]]

@@ -21,6 +21,8 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.answers import layout_of
+from proxy.dispatcher import Dispatcher
 from proxy.monitor import Clock
 from proxy.router import Router
 from proxy.session import Session
@@ -76,12 +78,14 @@ class Stage:
         self._rng = random.Random(f"{case.seed} {is_bytewise}")
         self._is_bytewise = is_bytewise
         self._case = case
-        numbers = count(1)
-        self._router = Router(monitor_of(case.version), Policy(), lambda: f"{JOB_PREFIX}{next(numbers)}", _CLOCK)
+        monitor = monitor_of(case.version)
+        new_id = (f"{JOB_PREFIX}{number}" for number in count(1)).__next__
+        self._dispatcher = Dispatcher(monitor, Policy(), _CLOCK, new_id=new_id, own_prefix=JOB_PREFIX)
+        self._router = Router(self._dispatcher, layout_of(monitor.greeting))
         self.qemu = TinyQEMU(self._rng)
         self.is_lost = False
-        self._router.start()
-        self.players = [Player(plan, self._router.add_session(Client())) for plan in case.plans]
+        self._dispatcher.start()
+        self.players = [Player(plan, self._dispatcher.add_session(Client())) for plan in case.plans]
         self._take()
 
     def play(self) -> None:
@@ -90,7 +94,7 @@ class Stage:
             self._take()
             if self._case.loses_qemu and self._rng.random() < 0.02:
                 return self._lose_qemu()
-        assert self._router.is_idle
+        assert self._dispatcher.plans.is_idle
         assert not self.qemu.has_running_job
         for player in self.players:
             assert player.is_removed, f"a client waits: {player.session.unanswered=} {player.session.backlog=}"
@@ -105,8 +109,8 @@ class Stage:
             actions = [partial(self.qemu.emit, "POWERDOWN")]
         if not actions and self.qemu.has_running_job:
             actions.append(self.qemu.finish_jobs)
-        if not actions and self._router.wants_poll and self.qemu.is_silent:
-            actions.append(self._router.poll)
+        if not actions and self._dispatcher.plans.wants_poll and self.qemu.is_silent:
+            actions.append(self._dispatcher.poll)
         return actions
 
     def _act(self, player: Player) -> None:
@@ -117,20 +121,20 @@ class Stage:
         piece = stream[player.sent : player.sent + self._rng.choice((1, 10, 1000))]
         player.sent += len(piece)
         for read in map(_ONE_BYTE.__getitem__, piece) if self._is_bytewise else (piece,):
-            if self._router.receive_from_client(player.session, read):
+            if self._dispatcher.receive_from_client(player.session, read):
                 self.qemu.receive(read)
             self._take()
 
     def _leave(self, player: Player) -> None:
         player.has_left = True
         if not player.plan.leaves.is_cut:
-            self._router.receive_client_eof(player.session)
+            self._dispatcher.receive_client_eof(player.session)
         elif not player.is_removed:
             self._remove(player)
 
     def _remove(self, player: Player) -> None:
         player.is_removed = True
-        self._router.remove_session(player.session)
+        self._dispatcher.remove_session(player.session)
 
     def _deliver(self) -> None:
         piece = bytes(self.qemu.output[: self._rng.choice((1, 100, 4096))])
@@ -150,19 +154,19 @@ class Stage:
 
     def _lose_qemu(self) -> None:
         self.is_lost = True
-        self._router.receive_qemu_eof()
+        self._dispatcher.receive_qemu_eof()
         self._take()
         for player in self.players:
             if not player.is_removed:
                 self._remove(player)
-        assert self._router.is_idle
+        assert self._dispatcher.plans.is_idle
 
     def _take(self) -> None:
-        self._router.outbox.records_to_write()
-        for segment in self._router.outbox.segments_to_qemu():
+        self._dispatcher.outbox.records_to_write()
+        for segment in self._dispatcher.outbox.segments_to_qemu():
             self.qemu.receive(segment.data)
-        assert not self._router.outbox.descriptors_to_close()
-        for session in self._router.outbox.sessions_to_flush():
+        assert not self._dispatcher.outbox.descriptors_to_close()
+        for session in self._dispatcher.outbox.sessions_to_flush():
             player = next(player for player in self.players if player.session is session)
             player.heard += session.data_to_send()
             if session.is_finished and not player.is_removed:
@@ -194,8 +198,9 @@ def _check(case: Case, stage: Stage) -> None:
     for_the_shim: set[bytes] = set()
     for player in stage.players:
         told = expected(monitor, player.plan.sent)
-        raws.update(told.raws)
         for_the_shim.update(told.for_the_shim)
+        # What a client that left had not begun is dropped.
+        (for_the_shim if player.plan.leaves.is_cut or told.has_oob else raws).update(told.raws)
         _check_player(player, told, stage, monitor.greeting)
     received = Counter(stage.qemu.received)
     if not stage.is_lost:
@@ -207,7 +212,7 @@ def _check(case: Case, stage: Stage) -> None:
 def _check_player(player: Player, told: Expected, stage: Stage, greeting: bytes) -> None:
     assert player.heard.startswith(greeting)
     lines = bytes(player.heard).removeprefix(greeting).split(b"\r\n")
-    is_whole = not stage.is_lost and not player.plan.leaves.is_cut
+    is_whole = not (stage.is_lost or player.plan.leaves.is_cut or told.has_oob)
     unfinished = lines.pop()
     assert not unfinished or not is_whole
     messages = [json.loads(line) for line in lines]
@@ -271,6 +276,8 @@ async def _converse(path: str, plan: Plan, rng: random.Random) -> list[bytes]:
 def _check_heard(heard: list[bytes], told: Expected) -> None:
     messages = [json.loads(line) for line in heard]
     assert "QMP" in messages.pop(0)
+    if told.has_oob:
+        return
     replies = [message for message in messages if "event" not in message]
     # What QEMU says is not known here, but what the proxy does is, and whose each reply is.
     out_of_band = Counter(repr(reply.get("id")) for reply in told.out_of_band)

@@ -141,12 +141,13 @@ class Expected:
     out_of_band: list[dict[str, Any]]
     raws: list[bytes]
     for_the_shim: list[bytes]
+    has_oob: bool = False
 
 
 def expected(monitor: Monitor, stream: bytes) -> Expected:
     """Tell it from the whole stream; what the shim says is not known here."""
     told = Expected([], [], [], [])
-    is_negotiated = has_oob = False
+    is_negotiated = False
     for item in CommandFramer(monitor.version).receive_data(stream):
         if isinstance(item, Malformed):
             told.in_band.append(error_reply(item.desc))
@@ -156,9 +157,9 @@ def expected(monitor: Monitor, stream: bytes) -> Expected:
         if not is_negotiated:
             reply = _negotiated(message, monitor)
             is_negotiated = reply == {"return": {}}
-            has_oob = is_negotiated and bool(message.get("arguments", {}).get("enable"))
+            told.has_oob = is_negotiated and bool(message.get("arguments", {}).get("enable"))
             told.in_band.append(reply | own)
-        elif "exec-oob" in message and not has_oob:
+        elif "exec-oob" in message and not told.has_oob:
             told.in_band.append(error_reply("QMP input member 'exec-oob' is unexpected") | own)
         elif is_out_of_band(message):
             told.out_of_band.append(answer(message))

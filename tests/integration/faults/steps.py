@@ -28,7 +28,7 @@ class Scenario(Enum):
 
     NEW = ("savevm u", Firmware.PLAIN, ())
     AT_ONCE = ("savevm t", Firmware.PLAIN, ())
-    SAFELY = ("savevm t", Firmware.VARSTORE, ("--overwrite", "safe"))
+    SAFELY = ("savevm t", Firmware.VARSTORE, ())
     IN_STEPS = ("savevm t", Firmware.VARSTORE, ("--overwrite", "replace"))
     LOAD = ("loadvm t", Firmware.PLAIN, ())
     DELETE = ("delvm t", Firmware.PLAIN, ())

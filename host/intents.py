@@ -1,0 +1,112 @@
+"""What savevms intend, written down in one small file a VM, for the proxy that comes after one that was killed.
+
+The file also keeps the token by which a VM's proxies know their own jobs, one after the other.
+"""
+
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+from shim.intent import Intent
+from shim.plan import Intend, Settle
+from shim.recovery import Written
+
+__all__ = ["IntentStore", "state_folder"]
+
+_log = logging.getLogger(__name__)
+
+_TOKEN_BYTES = 8
+_TOKEN = re.compile(r"[0-9a-f]{16}")
+_NAME_CHARS = 100
+
+
+def state_folder() -> Path:
+    """Return where programs here keep what outlives them: systemd.exec(5), StateDirectory=, else the XDG base directories."""
+    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hmpshim"
+
+
+class IntentStore:
+    """Keep the intents of one VM.
+
+    address: QEMU's. folder: None keeps all in memory only. A file that cannot be written is complained about once; what it
+    would have said is still known to this process.
+    """
+
+    def __init__(self, address: str, folder: Path | None, *, now_s: Callable[[], float] = time.time) -> None:
+        self._address = address
+        self._path = None if folder is None else folder / _file_name(address)
+        self._now_s = now_s
+        self._has_complained = False
+        self._intents: list[tuple[float, Intent]] = []
+        self.token = self._read() or os.urandom(_TOKEN_BYTES).hex()
+        self._write()
+
+    def written(self) -> list[Written]:
+        """Return what is not settled, the oldest first."""
+        now_s = self._now_s()
+        return [Written(intent, max(0.0, now_s - at_s)) for at_s, intent in self._intents]
+
+    def note(self, step: Intend | Settle) -> None:
+        """Write an intent down, or forget it. When this returns, it is on the disk."""
+        if isinstance(step, Intend):
+            self._intents.append((self._now_s(), step.intent))
+        else:
+            self._intents = [(at_s, intent) for at_s, intent in self._intents if intent != step.intent]
+        self._write()
+
+    def _read(self) -> str | None:
+        """Read what an earlier process left. A file that is not ours, or damaged, counts as none."""
+        if self._path is None:
+            return None
+        try:
+            content = json.loads(self._path.read_bytes())
+            if content["address"] != self._address or not _TOKEN.fullmatch(content["token"]):
+                return None
+            self._intents = [(float(one["time"]), Intent.from_members(one)) for one in content["intents"]]
+            token: str = content["token"]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
+            _log.warning("%s cannot be read, so jobs and savevms of an earlier proxy are not known: %s", self._path, exc)
+            return None
+        return token
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        intents = [{"time": at_s, **intent.to_members()} for at_s, intent in self._intents]
+        content = json.dumps({"address": self._address, "token": self.token, "intents": intents})
+        try:
+            _replace(self._path, content.encode("ascii"))
+        except OSError as exc:
+            if not self._has_complained:
+                self._has_complained = True
+                told = "%s cannot be written (%s): if this proxy is killed during a savevm, the next one cannot complete it"
+                _log.warning(told, self._path, exc.strerror or exc)
+
+
+def _file_name(address: str) -> str:
+    """Name a file for an address: readable, and not the same for two."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", address)[-_NAME_CHARS:]
+    return f"{readable}-{crc32(address.encode(errors='surrogateescape')):08x}.json"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all, on the disk when this returns; its owner's only, since it tells of tags."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(draft, path)

@@ -1,0 +1,184 @@
+"""The plans under way, without I/O: their commands and replies, and what is over when they end.
+
+One of them may be exclusive: while it runs, no client's in-band command may be begun. A failure of ours in a plan ends that
+plan and nothing else: its client gets an answer, and the others go on.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TypeAlias, assert_never
+
+from proxy.answers import Layout
+from proxy.courier import Courier
+from proxy.monitor import Clock
+from proxy.outbox import Outbox
+from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed
+from proxy.rewriter import Done, Effect, HandBack, Notice, Rewriter, Work, Write
+from proxy.session import Session
+from shim import render
+
+__all__ = ["Owed", "PlanRunner"]
+
+_BROKEN = "hmpshim has failed while it did this, so the outcome is not known; see its log"
+
+# Who is owed a reply: a session alone that of a forwarded command, a plan and the courier those of their own.
+Owed: TypeAlias = Session | Work | Courier | LocalLine | JobsReply | Passed | CarrierReply
+
+
+class PlanRunner:
+    """Run plans.
+
+    owed, outbox: the dispatcher's. After a call that may have ended a plan, call `take_ended`.
+    """
+
+    def __init__(
+        self, rewriter: Rewriter, layout: Layout, clock: Clock, own_prefix: str, owed: deque[Owed], outbox: Outbox
+    ) -> None:
+        self._rewriter = rewriter
+        self._layout = layout
+        self._clock = clock
+        self._own_prefix = own_prefix
+        self._owed = owed
+        self._outbox = outbox
+        self._works: list[Work] = []
+        self._exclusive: Work | None = None
+        # The RESUME between two saves of one plan: clients see one pause.
+        self._hidden_resume = b""
+        self._has_ended = False
+        self._freed: list[Session] = []
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether a client's command may be begun."""
+        return self._exclusive is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no plan is under way."""
+        return not self._works
+
+    @property
+    def wants_poll(self) -> bool:
+        """Tell whether a job did not conclude at once. An event will tell its end, but nothing promises one."""
+        return any(work.rewrite.awaited_job is not None for work in self._works)
+
+    @property
+    def client_count(self) -> int:
+        """Count the clients that wait for a plan's answer."""
+        return sum(work.session is not None for work in self._works)
+
+    def begin(self, work: Work, *, is_exclusive: bool) -> None:
+        self._works.append(work)
+        if is_exclusive:
+            self._exclusive = work
+        if work.session is not None:
+            work.session.is_busy = True
+        self._carry_on(work, self._rewriter.start(work))
+
+    def receive_reply(self, work: Work, line: bytes) -> None:
+        """Take the reply to the oldest of a plan's commands. Those of a plan that was broken off mean nothing any more."""
+        if work in self._works:
+            self._carry_on(work, self._rewriter.receive_reply(work, line))
+
+    def poll(self) -> None:
+        """Look again at a job whose end was not seen."""
+        for work in list(self._works):
+            if work.rewrite.awaited_job is not None:
+                self._carry_on(work, self._rewriter.resume(work))
+
+    def take_job_status(self, job_id: str, status: str) -> bool:
+        """Note what an event tells of a job. Tells whether the clients are to see it."""
+        if status == "concluded":
+            for work in list(self._works):
+                if work.rewrite.awaited_job == job_id:
+                    self._carry_on(work, self._rewriter.resume(work))
+        return not job_id.startswith(self._own_prefix)
+
+    def take_run_state(self, name: str, message: bytes) -> bool:
+        """Note a STOP or RESUME at the command that runs, whose reply is next. Tells whether the clients are to see it."""
+        owed = self._owed[0] if self._owed else self._exclusive
+        if isinstance(owed, Passed):
+            owed.trace.saw_event(name, self._clock.monotonic_ns())
+        elif isinstance(owed, Work):
+            owed.rewrite.trace.saw_event(name, self._clock.monotonic_ns())
+        if name == "RESUME" and isinstance(owed, Work) and owed.rewrite.hides_resume:
+            self._hidden_resume = message
+            return False
+        if name == "STOP" and self._hidden_resume:
+            self._hidden_resume = b""
+            return False
+        return True
+
+    def take_ended(self) -> list[Session] | None:
+        """Take the clients whose plans have ended since the last call; None if no plan has."""
+        if not self._has_ended:
+            return None
+        self._has_ended = False
+        freed, self._freed = self._freed, []
+        return freed
+
+    def give_up(self, reason: str) -> None:
+        """Put on record that the outcomes are not known: QEMU has gone, or the proxy ends."""
+        for work in self._works:
+            self._outbox.records.extend(self._rewriter.lose(work, reason))
+        self._works.clear()
+        self._exclusive = None
+
+    def _carry_on(self, work: Work, effects: Iterable[Effect]) -> None:
+        """Bring the effects of a plan's step about. A failure of ours ends this plan, and nothing else."""
+        try:
+            for effect in effects:
+                self._apply(work, effect)
+        except Exception as exc:
+            self._outbox.notices.append(exc)
+            self._break_off(work)
+        if work.rewrite.is_done and work in self._works:
+            self._end(work)
+
+    def _apply(self, work: Work, effect: Effect) -> None:
+        match effect:
+            case Write(commands):
+                lines = [command.to_wire() for command in commands]
+                self._owed.extend([work] * len(lines))
+                self._outbox.to_qemu.extend(lines)
+            case Done(record, session, line):
+                self._show_resume()
+                self._outbox.records.append(record)
+                if session is not None:
+                    self._outbox.send(session, line)
+            case HandBack(session, request, trace, reason, action, rehearsed):
+                self._show_resume()
+                session.unanswered += 1
+                self._owed.append(Passed(session, trace, reason, rehearsed, action))
+                self._outbox.to_qemu.append(request.raw)
+            case Notice(content):
+                self._outbox.notices.append(content)
+            case _:
+                assert_never(effect)
+
+    def _break_off(self, work: Work) -> None:
+        """Answer the client of a plan that cannot go on."""
+        work.rewrite.is_done = True
+        self._show_resume()
+        if work.session is not None and work.request is not None:
+            line = self._layout.spell_reply({"return": render.error(_BROKEN)}, work.request.message)
+            self._outbox.record(lambda: next(iter(self._rewriter.lose(work, _BROKEN))))
+            self._outbox.send(work.session, line)
+
+    def _end(self, work: Work) -> None:
+        """Let the clients go on that had to wait for a plan."""
+        self._works.remove(work)
+        self._has_ended = True
+        if work is self._exclusive:
+            self._exclusive = None
+        if work.session is not None:
+            work.session.is_busy = False
+            self._freed.append(work.session)
+        if work.rewrite.failure is not None and work.rewrite.has_begun:
+            self.begin(self._rewriter.recovery(), is_exclusive=False)
+
+    def _show_resume(self) -> None:
+        """Let the clients see that the VM runs: it does not stop again, as the plan had meant it to."""
+        event, self._hidden_resume = self._hidden_resume, b""
+        if event:
+            self._outbox.tell_everybody(event)

@@ -1,0 +1,156 @@
+"""What an earlier connection left behind: jobs of ours, and a savevm that was cut off between its steps.
+
+A proxy that starts, or that connects again, plays this before everything else. A savevm is completed if QEMU is still the same
+process and the command young; what cannot be completed is told in words, and a snapshot that may be the only one is kept.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shim import jobs
+from shim.blockgraph import BlockNode, names_of
+from shim.intent import Intent
+from shim.inventory import holders
+from shim.jobs import JobResult
+from shim.plan import Context, Replies, Settle, Step
+from shim.survey import GiveWay, Survey, look_around
+
+__all__ = ["Found", "Written", "recover"]
+
+# Whoever asked for a savevm longer ago has gone on without it, and does not expect the present to be saved.
+_YOUNG_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An intent as it was found, and how long ago it was written."""
+
+    intent: Intent
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found and done, in words. is_trouble: somebody should read it."""
+
+    text: str
+    is_trouble: bool
+
+
+_Finding: TypeAlias = Generator[Step, Replies, Found]
+
+
+def recover(prefix: str, written: Sequence[Written], context: Context) -> Generator[Step, Replies, list[Found]]:
+    """Look after the jobs whose ids begin with the prefix, and after each intent."""
+    found = []
+    ended: dict[str, JobResult] = {}
+    kept = frozenset(one.intent.marker for one in written)
+    ended = yield from jobs.recover(prefix, kept=kept)
+    for job_id, result in ended.items():
+        if job_id not in kept:
+            found.append(Found(f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}", False))
+    for one in written:
+        found.append((yield from _look_after(one, one.intent.marker in ended, context)))
+    return found
+
+
+def _look_after(written: Written, is_same_qemu: bool, context: Context) -> _Finding:
+    """Complete or report one savevm. is_same_qemu: the job that marks it is still there."""
+    intent = written.intent
+    try:
+        survey = yield from look_around(context)
+    except GiveWay as exc:
+        return Found(f"{_cut_off(intent)}; the disks cannot be looked at: {exc.reason}", True)
+    case = _Case(intent, survey, context, is_same_qemu and written.age_s < _YOUNG_S)
+    found = yield from (case.look() if intent.internal_tag is None else case.look_internally(intent.internal_tag))
+    if is_same_qemu:
+        yield from jobs.dismiss(intent.marker)
+    if intent.internal_tag is None or not found.is_trouble:
+        yield Settle(intent)
+    return found
+
+
+def _cut_off(intent: Intent) -> str:
+    return f"savevm '{intent.tag}', which was to replace a snapshot, was cut off"
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A cut-off savevm, and the disks as they are. can_complete: it may still be carried out."""
+
+    intent: Intent
+    survey: Survey
+    context: Context
+    can_complete: bool
+
+    def look(self) -> _Finding:
+        """The old snapshot was to be deleted first."""
+        intent = self.intent
+        if self._is_whole(intent.tag):
+            return Found(f"{_cut_off(intent)}; '{intent.tag}' is there", False)
+        if self.can_complete:
+            return (yield from self._complete())
+        return Found(f"{_cut_off(intent)}: the old '{intent.tag}' is gone, and there is no new one", True)
+
+    def look_internally(self, internal: str) -> _Finding:
+        """The state was to be saved under an internal tag first."""
+        intent, tag = self.intent, self.intent.tag
+        is_there = self._is_whole(tag)
+        if not self._holding(internal):
+            state = f"'{tag}' is there" if is_there else f"'{tag}' is not on all disks"
+            return Found(f"{_cut_off(intent)}; {state}", not is_there)
+        if is_there and self._is_newer(tag, internal):
+            return (yield from self._remove(internal, f"{_cut_off(intent)}; '{tag}' had been saved"))
+        if self.can_complete:
+            return (yield from self._complete(internal))
+        if is_there:
+            return (yield from self._remove(internal, f"{_cut_off(intent)}; '{tag}' is the old snapshot, as before"))
+        if self._is_whole(internal):
+            told = f"the old '{tag}' is gone, and the state that was to replace it is kept as '{internal}'"
+            return Found(f"{_cut_off(intent)}: {told}; load that one, then savevm '{tag}' and delvm it", True)
+        return Found(f"{_cut_off(intent)}: neither '{tag}' nor '{internal}', which was to replace it, is on all disks", True)
+
+    def _complete(self, internal: str | None = None) -> _Finding:
+        """Save as it was asked for; what is still there under the tag goes first."""
+        intent = self.intent
+        result = yield from self._delete(intent.tag)
+        if result.error is None:
+            result = yield from jobs.save(self.context.new_job_id(), intent.tag, intent.vmstate, intent.devices)
+        if result.error is not None:
+            kept = "" if internal is None else f"; what was saved first is kept as '{internal}': load that one"
+            return Found(f"{_cut_off(intent)}, and cannot be completed: {result.error}{kept}", True)
+        told = f"{_cut_off(intent)}, and is completed now"
+        return Found(told, False) if internal is None else (yield from self._remove(internal, told))
+
+    def _remove(self, internal: str, told: str) -> _Finding:
+        result = yield from self._delete(internal)
+        if result.error is not None:
+            return Found(f"{told}; the internal '{internal}' cannot be deleted: {result.error}", True)
+        return Found(told, False)
+
+    def _delete(self, tag: str) -> jobs.JobPlan:
+        result = JobResult(None)
+        nodes = self._holding(tag)
+        for left in range(max((node.count(tag) for node in nodes), default=0)):
+            names = names_of(node for node in nodes if node.count(tag) > left)
+            result = yield from jobs.delete(self.context.new_job_id(), tag, names)
+            if result.error is not None:
+                break
+        return result
+
+    def _holding(self, tag: str) -> list[BlockNode]:
+        return holders(self.survey.graph, self.survey.selection, tag)
+
+    def _is_whole(self, tag: str) -> bool:
+        """Tell whether the tag can be loaded: every disk that the policy takes has it, and one the VM state."""
+        nodes = self.survey.selection.included
+        return all(node.count(tag) for node in nodes) and any(node.vm_state_bytes(tag) for node in self._holding(tag))
+
+    def _is_newer(self, tag: str, other: str) -> bool:
+        """Tell whether the tag was saved after the other one: an image's list of snapshots has the newest last."""
+        for node in self._holding(other):
+            tags = [snapshot.name for snapshot in node.snapshots]
+            if tag in tags and tags.index(tag) > tags.index(other):
+                return True
+        return False
