@@ -143,7 +143,10 @@ class Stage:
         return self.relay.gate(condition, self.freeze if freezes else lambda: None)
 
     def freeze(self) -> None:
+        """Stop QEMU, and see that all its threads stand still, or that it has gone."""
+        assert self.vm.process is not None
         self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.vm.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
