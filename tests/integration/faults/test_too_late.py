@@ -98,6 +98,28 @@ def test_loadvm_of_a_client_that_gave_up_does_nothing_later(way: str) -> None:
         assert seen.stage.end()["d0.qcow2"].content == NEW
 
 
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [("savevm u", "--abandon-after"), ("delvm t", "--abandon-after"), ("loadvm t", "--abandon-load-after")],
+)
+@pytest.mark.parametrize(("limit_s", "action"), [("0", "abandoned"), ("60", "rewritten")])
+def test_command_of_a_client_that_left_in_its_survey_has_a_time_limit(
+    limit_s: str, action: str, line: str, option: str
+) -> None:
+    with asked("proxied", option, limit_s) as seen:
+        with seen.client() as client:
+            client.negotiate()
+            with seen.stalled():
+                client.send(hmp_bytes(line))
+                client.close()
+                seen.stage.see_loop()
+        seen.wait_for_rest()
+        assert seen.actions(line) == [action]
+        disks = seen.stage.end()["d0.qcow2"]
+        if action == "abandoned":
+            assert (disks.content, [kept.tag for kept in disks.kept]) == (NEW, ["t"])
+
+
 def test_loadvm_of_a_client_that_waits_longer_is_done() -> None:
     with asked("proxied") as seen:
         with seen.client() as client:
