@@ -227,7 +227,13 @@ def test_half_closed_client_is_answered_on_everything(way: str) -> None:
         assert seen.tags == ["a", "b", "c"]
 
 
-@both_ways
+@pytest.mark.parametrize(
+    "way",
+    [
+        "native",
+        pytest.param("proxied", marks=pytest.mark.xfail(strict=True, reason="the command that has begun is answered")),
+    ],
+)
 def test_half_closed_client_that_enabled_oob_has_left(way: str) -> None:
     """QEMU reads on, sees the end of file at once, and drops what waits."""
     with asked(way) as seen, seen.client() as client:
