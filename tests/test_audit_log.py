@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -143,6 +144,23 @@ def test_file_with_rotation(file: Path) -> None:
 def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match=f"cannot write the audit log {tmp_path}: Is a directory"):
         open_audit_log(AuditSettings(str(tmp_path)))
+
+
+def test_command_is_not_run_once_the_logs_folder_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    log = open_audit_log(AuditSettings(str(folder / "log"), failure=AuditFailure.REFUSE))
+    assert log.write_ahead(a_record("first")) is None
+    shutil.rmtree(folder)
+    unrecorded = log.write_ahead(a_record("second"))
+    assert unrecorded is not None
+    assert unrecorded.startswith(f"cannot write the audit log {folder}/log: the file was removed")
+    assert unrecorded.endswith("; the command was not run")
+    folder.mkdir()
+    log.write(a_record("third"))
+    log.close()
+    (record,) = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    assert (record["command_line"], record["lost_before"]) == ("third", 1)
 
 
 @pytest.mark.parametrize("failure", list(AuditFailure))
