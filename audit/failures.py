@@ -29,7 +29,7 @@ class FailureTally:
         if text not in self._groups and len(self._groups) >= _TEXTS:
             text = _OTHER_TEXTS
         group = self._groups.setdefault(text, _Group())
-        group.count += 1
+        group.count += 1 + record["repeated"]
         group.first = min(group.first or record["time"], record["time"])
         group.last = max(group.last, record["time"])
         _note(group.commands, command)

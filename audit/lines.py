@@ -135,6 +135,8 @@ def _further_facts(record: JSON) -> Iterator[str]:
         yield "client gone"
     if record["after_failure"] is not None:
         yield f"after a failed {_shortened(record['after_failure'].strip(), _MAX_WIDTHS[2])}"
+    if record["repeated"]:
+        yield f"and {record['repeated']} more like it"
     if record["lost_before"]:
         yield f"{record['lost_before']} before it not on record"
 
@@ -221,6 +223,10 @@ def _details(record: JSON) -> Iterator[str]:
             f"answered {_as_json(record['reply'])} after {record['duration_ms']} ms;"
             f" the VM stood still for {record['stopped_ms']} ms"
         )
+    if repeated := record.get("repeated"):
+        yield f"it stands for {repeated} more like it"
+    for cut in record.get("cut", ()):
+        yield f"{cut['member']} has {cut['characters']} characters, SHA-256 {cut['sha256']}"
     if lost := record.get("lost_before"):
         yield f"{lost} of the records before it could not be written"
 

@@ -1,8 +1,7 @@
 """Socket addresses as an operator writes them, and processes as the kernel describes them."""
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from host.errors import AddressError
@@ -16,6 +15,7 @@ __all__ = [
     "SystemdAddress",
     "TCPAddress",
     "UnixAddress",
+    "look_again",
     "parse_listen_address",
     "parse_upstream_address",
     "process",
@@ -132,9 +132,43 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
 
 def process(pid: int, uid: int) -> Client:
     """Describe a process of this machine."""
-    # A client of another user, or in another PID namespace, keeps its executable to itself.
+    if not pid:  # it is in another PID namespace
+        return Client(None, uid)
+    # A client of another user keeps its executable to itself.
     try:
-        exe = str(Path(f"/proc/{pid}/exe").readlink()) if pid else None
+        exe = os.readlink(f"/proc/{pid}/exe")
     except OSError:
         exe = None
-    return Client(pid or None, uid, exe)
+    return Client(pid, uid, exe, started=_started(pid))
+
+
+def look_again(client: Client) -> Client:
+    """Describe a client of this machine as it is now: its process may run another program than when it connected.
+
+    A process that has ended is described as it was, and one that has taken over its pid is another. It takes one look in /proc
+    where nothing has changed.
+    """
+    if client.pid is None or client.started is None:
+        return client
+    try:
+        exe = os.readlink(f"/proc/{client.pid}/exe")
+    except PermissionError:
+        exe = None  # a program that runs as another user, as one with set-user-ID
+    except OSError:
+        return client
+    # Its begin is looked at after its executable: if it is the same process now, it was then.
+    if exe == client.exe or _started(client.pid) != client.started:
+        return client
+    return replace(client, exe=exe, connected_as=client.exe)
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot (proc_pid_stat(5), field 22); None if it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            status = file.read()
+    except OSError:
+        return None
+    # The name of the program stands in parentheses, and may have any character.
+    fields = status.rpartition(b")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else None

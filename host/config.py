@@ -49,14 +49,16 @@ class AuditSettings:
 
     destination: a file, STANDARD_OUTPUT, or SYSLOG with or without a path; "" only where that was forgotten, which
     `contradiction` tells. sync: each record is on the disk before its command is answered.
-    redact: what is masked. rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never
-    does. keep: so many of those stay.
+    redact: what is masked. key: the file with the key of the pseudonyms; "" makes one for each process.
+    rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never does. keep: so many of
+    those stay.
     """
 
     destination: str = ""
     sync: bool = False
     failure: AuditFailure = AuditFailure.CONTINUE
     redact: frozenset[Confidential] = frozenset()
+    key: str = ""
     rotate_bytes: int | None = None
     rotate_age_s: int | None = None
     keep: int = AUDIT_KEEP
@@ -79,6 +81,7 @@ AUDIT_FIELDS = {
     "audit_sync": "sync",
     "audit_failure": "failure",
     "audit_redact": "redact",
+    "audit_key": "key",
     "audit_rotate_mib": "rotate_bytes",
     "audit_rotate_hours": "rotate_age_s",
     "audit_keep": "keep",

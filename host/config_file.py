@@ -149,6 +149,7 @@ _AUDIT_KEYS: dict[str, Callable[[Any], Any]] = {
     "audit_sync": _boolean,
     "audit_failure": _choice(AuditFailure),
     "audit_redact": _confidential,
+    "audit_key": _text,
     "audit_rotate_mib": _mebibytes,
     "audit_rotate_hours": _count(" of hours", 3600),
     "audit_keep": _count(),

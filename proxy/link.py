@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from host.addresses import look_again
 from host.audit_log import AuditLog
 from host.errors import AuditError
 from proxy.conversation import Connected
@@ -78,6 +79,7 @@ class Link:
 
     def add_client(self, end: End, client: Client) -> None:
         session = self._router.add_session(client, end.is_peer_gone)
+        session.look_again = look_again
         stream = Stream(
             end,
             on_data=partial(self._receive_from_client, session),

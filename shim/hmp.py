@@ -109,18 +109,22 @@ def command_name(command_line: str) -> str:
     "info snapshots" gives `info`; a blank line, or one that begins with `/`, gives "".
     """
     name, _ = _split_name(command_line)
-    return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
+    return _cut_name(name)
 
 
 def info_topic(command_line: str) -> str:
-    """Give what `info` is asked about; "" for another command."""
+    """Return what `info` is asked about, cut as a name is; "" for another command."""
     name, rest = _split_name(command_line)
-    return _split_name(rest)[0] if name == "info" else ""
+    return _cut_name(_split_name(rest)[0]) if name == "info" else ""
 
 
 def full_name(command_line: str) -> str:
-    """Give the name of the command, for `info` with its topic: "info block -v" gives `info block`."""
-    return f"{command_name(command_line)} {info_topic(command_line)}".rstrip()
+    """Return the name of the command, for `info` with its topic: "info block -v" gives `info block`.
+
+    What is no blank to C belongs to the name: `info version` with U+00A0 behind it, or between, is another command.
+    """
+    topic = info_topic(command_line)
+    return f"info {topic}" if topic else command_name(command_line)
 
 
 def is_about_snapshots(command_line: str) -> bool:
@@ -136,6 +140,10 @@ def why_not_parsed(command_line: str) -> str:
 
 
 _TAGGED: dict[str, type[SaveVM] | type[LoadVM] | type[DelVM]] = {"savevm": SaveVM, "loadvm": LoadVM, "delvm": DelVM}
+
+
+def _cut_name(name: str) -> str:
+    return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
 
 
 def _split_name(line: str) -> tuple[str, str]:

@@ -209,8 +209,8 @@ LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, 
 NOWHERE: Final = "it goes with audit, which says where the log is"
 NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
 AUDIT_OPTIONS: Final = (
-    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-rotate-mib 1", "--audit-rotate-hours 1"),
-    "--audit-keep 1",
+    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-key /key", "--audit-rotate-mib 1"),
+    *("--audit-rotate-hours 1", "--audit-keep 1"),
 )
 INTO_THE_FILE: Final = "does not go with --config; write it into the file"
 
