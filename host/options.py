@@ -11,6 +11,7 @@ from host.errors import AddressError
 from shim.errors import PatternError
 from shim.patterns import KEYS, KINDS, Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.printable import printable
 
 if TYPE_CHECKING:  # it is a file's matter
     from host.config import VMConfig
@@ -32,7 +33,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that says an error in one line, as every error here is said, and exits with status 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
