@@ -8,6 +8,7 @@ from host.errors import AddressError
 from shim.client import Client
 
 __all__ = [
+    "TAKE_OVER_SUFFIX",
     "AcceptAddress",
     "Address",
     "DescriptorAddress",
@@ -21,8 +22,14 @@ __all__ = [
     "process",
 ]
 
+# What QEMU's own socket gets behind its name while the proxy has its path.
+TAKE_OVER_SUFFIX = ".hmpshim"
 # struct sockaddr_un, sun_path, with its NUL (unix(7)).
 _UNIX_PATH_BYTES = 107
+# RFC 1035, "Size limits": of a host's name as text, and of one part of it.
+_HOST_CHARS = 253
+_LABEL_CHARS = 63
+_PORT_DIGITS = 5
 # As many as surely fit a C int.
 _DESCRIPTOR_DIGITS = 9
 
@@ -118,16 +125,32 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
     kind, _, rest = text.partition(":")
     match kind:
         case "unix" if rest:
+            if "\0" in rest:
+                raise AddressError(text, "a path has no NUL character; write the path of a socket")
             if len(os.fsencode(rest)) > _UNIX_PATH_BYTES:
                 raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
             return UnixAddress(rest)
         case "tcp":
             host, _, port = rest.rpartition(":")
-            if host and port.isascii() and port.isdigit() and int(port) <= 0xFFFF:
-                return TCPAddress(host.removeprefix("[").removesuffix("]"), int(port))
+            if host and port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and int(port) <= 0xFFFF:
+                host = host.removeprefix("[").removesuffix("]")
+                if not _can_be_host(host):
+                    raise AddressError(text, "the host is neither a name nor an IP address; write tcp:HOST:PORT")
+                return TCPAddress(host, int(port))
         case "fd" if rest.isascii() and rest.isdigit() and len(rest) <= _DESCRIPTOR_DIGITS:
             return DescriptorAddress(int(rest))
     return None
+
+
+def _can_be_host(host: str) -> bool:
+    """Tell whether the resolver takes it. What it does not take makes Python's socket module raise a UnicodeError."""
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return "\0" not in host and len(host) <= _HOST_CHARS and all(0 < len(label) <= _LABEL_CHARS for label in labels)
 
 
 def process(pid: int, uid: int) -> Client:

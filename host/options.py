@@ -25,6 +25,9 @@ patterns for block nodes:
   kind:KIND             where KIND is {", ".join(KINDS)}
 """
 
+# More of anything is a slip of the finger.
+_NUMBER_DIGITS = 9
+
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -62,9 +65,9 @@ def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
 
 def whole_number(text: str) -> int:
     """Read a number from 1, for add_argument's `type`."""
-    if text.isascii() and text.isdecimal() and int(text) >= 1:
+    if text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS and int(text) >= 1:
         return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
+    raise argparse.ArgumentTypeError(f"'{text:.40}' is no whole number from 1 to {10**_NUMBER_DIGITS - 1}")
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:

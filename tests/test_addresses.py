@@ -156,3 +156,26 @@ def test_begin_of_a_process_whatever_its_name_is() -> None:
         told = child.stdout.readline().decode()
         assert process(child.pid, 7).started == int(told[told.rindex(")") + 1 :].split()[19])
         child.kill()
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a." * 130, "a..b", ".", "a\0b", "ü" * 60], ids=lambda host: ascii(host[:10]))
+def test_host_that_no_resolver_takes_is_refused(host: str) -> None:
+    for parse in (parse_listen_address, parse_upstream_address):
+        with pytest.raises(AddressError, match="the host is neither a name nor an IP address"):
+            parse(f"tcp:{host}:5")
+
+
+@pytest.mark.parametrize("host", ["a", "a.", "a" * 63, "münchen.example", "fe80::1%eth0", "192.0.2.1", "a_b"])
+def test_host_that_may_be_there(host: str) -> None:
+    assert parse_upstream_address(f"tcp:{host}:5") == TCPAddress(host, 5)
+
+
+def test_path_with_a_nul_is_refused() -> None:
+    with pytest.raises(AddressError, match="a path has no NUL character"):
+        parse_listen_address("unix:/a\0b")
+
+
+def test_long_address_is_not_repeated_as_a_whole() -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_listen_address("unix:/" + "a" * 5000)
+    assert len(str(caught.value)) < 300
