@@ -3,6 +3,7 @@
 from typing import Final, TypeVar
 
 from audit.report import VM, Failure, Tool
+from audit.wording import in_one_line
 from shim import hmp
 from shim.qmp import JSON
 
@@ -89,4 +90,4 @@ def _text(record: dict[str, JSON]) -> str:
     match command:
         case hmp.SaveVM(str(tag)) | hmp.LoadVM(tag) | hmp.DelVM(tag):
             text = text.replace(f"'{tag}'", "'TAG'")
-    return " ".join(text.split())[:_TEXT_CHARS]
+    return in_one_line(text)[:_TEXT_CHARS]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 __all__ = [
+    "BLANKS",
     "DelVM",
     "HMPCommand",
     "InfoSnapshots",
@@ -56,7 +57,7 @@ class InfoSnapshots:
 HMPCommand: TypeAlias = SaveVM | LoadVM | DelVM | InfoSnapshots
 
 # C's isspace() in the C locale. str.isspace() would also take U+00A0, U+001C and others.
-_BLANKS = " \t\n\v\f\r"
+BLANKS = " \t\n\v\f\r"
 _NAME_END = re.compile(r"[ \t\n\v\f\r/]")
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\[nr\\\'"][^"\\]*)*)"')
@@ -148,9 +149,9 @@ def _cut_name(name: str) -> str:
 
 def _split_name(line: str) -> tuple[str, str]:
     """Split behind the name, and drop the blanks round both parts. A `/` ends the name but stays in the rest."""
-    line = line.strip(_BLANKS)
+    line = line.strip(BLANKS)
     name = _NAME_END.split(line, maxsplit=1)[0]
-    return name, line[len(name) :].lstrip(_BLANKS)
+    return name, line[len(name) :].lstrip(BLANKS)
 
 
 def _sole_argument(rest: str) -> str | None:

@@ -18,7 +18,6 @@ from shim.qmp import JSON
 
 __all__ = ["redact"]
 
-_BLANKS = " \t\n\v\f\r"
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 # Of `file=/a,if=none`, `"a` and `/x` QEMU's errors name the parts.
 _BETWEEN_PARTS = re.compile(r"[=,\"']+|^/")
@@ -80,7 +79,7 @@ class _Line:
 
     @classmethod
     def of(cls, text: str) -> "_Line":
-        line = text.strip(_BLANKS)
+        line = text.strip(hmp.BLANKS)
         head = hmp.command_name(line)
         if topic := hmp.info_topic(line):
             head = line[: line.index(topic, len(head)) + len(topic)]

@@ -338,3 +338,10 @@ def test_details_of_a_rehearsal(agreed: bool | None, words: str) -> None:
     found = members(action=Action.OBSERVED)
     found["rehearsed"] = {"qmp": [], "outcome": "done by snapshot jobs", "text": "", "agreed": agreed}
     assert f'    would have answered "", {words}: done by snapshot jobs\n' in details(found)
+
+
+def test_what_only_looks_like_a_blank_is_shown() -> None:
+    """`info version` with U+00A0 behind it is another command, and QEMU's text repeats it."""
+    reply = {"return": "unknown command: 'info version\u00a0'\r\n"}
+    line = one_line(members(command_line="\tinfo version\u00a0 ", reply=reply))
+    assert line.count(r"info version\xa0") == 2
