@@ -207,6 +207,8 @@ def _details(record: JSON) -> Iterator[str]:
     who = Client(**{field.name: record["client"].get(field.name) for field in fields(Client)})
     asker = "nobody" if record["action"] == Action.RECOVERED else str(who)
     yield f"asked by {asker}{', gone since' if record['client_gone'] else ''}"
+    if who.connected_as is not None:
+        yield f"which was {who.connected_as} when it connected"
     if record.get("after_failure") is not None:
         yield f"after {record['after_failure']!r}, which had failed"
     for node in record["nodes"]:
