@@ -12,6 +12,7 @@ from host.config import STANDARD_OUTPUT, SYSLOG, AuditFailure, AuditSettings
 from host.errors import AuditError
 from shim.audit import AuditRecord, spell, to_members
 from shim.confidential import Confidential
+from shim.qmp import JSON
 
 __all__ = ["AuditLog", "Sink", "open_audit_log"]
 
@@ -62,32 +63,32 @@ class AuditLog:
 
     def write(self, record: AuditRecord) -> None:
         """Write one record, or count it, if it is one refusal of very many. Raises AuditError if it is not all there."""
-        due, is_due = self._refusals.take(record, self._now_s())
+        members = self._excerpt(to_members(record, host=self._host))
+        if self._redact is not None:
+            members = self._redact(members, self._redacts, self._key)
+        due, is_due = self._refusals.take(record, members, self._now_s())
         failure = self._write_due(due)
         if is_due:
-            self._write(record)
+            self._write(members)
         elif failure is not None:
             raise failure
 
-    def _write_due(self, due: Sequence[tuple[AuditRecord, int]]) -> AuditError | None:
+    def _write_due(self, due: Sequence[tuple[dict[str, JSON], int]]) -> AuditError | None:
         """Write refusals that were kept back. Returns the last error; what is lost is counted."""
         failure = None
-        for record, repeated in due:
+        for members, repeated in due:
             try:
-                self._write(record, repeated)
+                self._write(members | {"repeated": repeated})
             except AuditError as exc:
                 failure = exc
         return failure
 
-    def _write(self, record: AuditRecord, repeated: int = 0) -> None:
-        members = to_members(record, host=self._host, lost_before=self.untold, repeated=repeated)
-        members = self._excerpt(members)
-        if self._redact is not None:
-            members = self._redact(members, self._redacts, self._key)
+    def _write(self, members: dict[str, JSON]) -> None:
+        members["lost_before"] = self.untold
         try:
             self._sink.write(spell(members).encode("ascii"))
         except AuditError:
-            self.untold += 1 + repeated
+            self.untold += 1 + members["repeated"]
             raise
         self.untold = 0
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from shim.audit import Action, AuditRecord
+from shim.qmp import JSON
 
 __all__ = ["Refusals"]
 
@@ -24,16 +25,22 @@ _COUNTED = (Action.REFUSED, Action.WENT_ON)
 # Which VM, which tool (as reports tell them apart), which command.
 _Key: TypeAlias = tuple[object, ...]
 _OTHERS: _Key = ()
-Due: TypeAlias = tuple[AuditRecord, int]
+# A record's members, and for how many others it stands.
+Due: TypeAlias = tuple[dict[str, JSON], int]
+# A client can name a QMP command as it likes.
+_NAME_CHARS = 255
 
 
 @dataclass(slots=True)
 class _Series:
-    """Refusals of one kind since begun_s. kept: the last that does not stand alone, and kept_count how many do not."""
+    """Refusals of one kind since begun_s. kept: the last that does not stand alone, and kept_count how many do not.
+
+    What is kept are members that were cut: a record itself may have a command line of any length.
+    """
 
     begun_s: float
     alone: int = 0
-    kept: AuditRecord | None = None
+    kept: dict[str, JSON] | None = None
     kept_count: int = 0
 
     def due(self) -> Iterator[Due]:
@@ -47,11 +54,8 @@ class Refusals:
     def __init__(self) -> None:
         self._series: dict[_Key, _Series] = {}
 
-    def take(self, record: AuditRecord, now_s: float) -> tuple[list[Due], bool]:
-        """Take a record in. Returns which earlier ones are to be written now, and whether this one is, after them.
-
-        Each comes with the number of others that it stands for.
-        """
+    def take(self, record: AuditRecord, members: dict[str, JSON], now_s: float) -> tuple[list[Due], bool]:
+        """Take a record in, with its members. Returns which earlier ones are to be written now, and whether this one is."""
         due = list(self._over(now_s))
         # What was sent to QEMU before it was refused was announced, too, and its outcome must not be missing.
         if record.action not in _COUNTED or record.sent:
@@ -63,7 +67,7 @@ class Refusals:
         if series.alone < _ALONE:
             series.alone += 1
             return due, True
-        series.kept = record
+        series.kept = members
         series.kept_count += 1
         return due, False
 
@@ -84,4 +88,5 @@ class Refusals:
 def _key(record: AuditRecord) -> _Key:
     client = record.client
     address = None if client.address is None else client.address.rpartition(":")[0]
-    return record.vm, client.uid, client.exe, address, record.action, record.execute, record.hmp_command
+    execute = (record.execute or "")[:_NAME_CHARS]
+    return record.vm, client.uid, client.exe, address, record.action, execute, record.hmp_command
