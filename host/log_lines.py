@@ -12,9 +12,7 @@ from shim.printable import printable
 
 __all__ = ["LogLines", "write_log"]
 
-_ExceptionInfo: TypeAlias = (
-    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
-)
+_ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 # Before each line of a traceback, so that none looks like a message.
 _MARGIN = "    | "
 

@@ -14,9 +14,7 @@ from tests.pure_router import NOW
 
 
 def a_record(line: str | None = "stop", action: Action = Action.REFUSED, **members: Any) -> AuditRecord:
-    client = Client(
-        members.pop("pid", 1), members.pop("uid", 2), members.pop("exe", "/bin/tool"), members.pop("address", None)
-    )
+    client = Client(members.pop("pid", 1), members.pop("uid", 2), members.pop("exe", "/bin/tool"), members.pop("address", None))
     return AuditRecord(NOW, members.pop("vm", "vm1"), client, line, action, "no", None, 1, client_gone=False, **members)
 
 

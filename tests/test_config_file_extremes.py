@@ -28,7 +28,7 @@ TOO_DEEP: Final = "it is nested more than 100 deep; write a text, or a list of t
         (f"exclude = [\n{'9' * 5000}]", "exclude: the number is too long; write at most 999999999"),
         (f"exclude = {'[' * 5000}{']' * 5000}", f"exclude: {TOO_DEEP}"),
         (f"exclude = {'{a=' * 5000}1{'}' * 5000}", f"exclude: {TOO_DEEP}"),
-        (f"allow = ['[[[', \"]\\\"\", # {{\n{'[' * 5000}{']' * 5000}]", f"allow: {TOO_DEEP}"),
+        (f'allow = [\'[[[\', "]\\"", # {{\n{"[" * 5000}{"]" * 5000}]', f"allow: {TOO_DEEP}"),
         ('name = "a\\u0000"', f"name: {NUL}"),
         ('exclude = ["a\\u0000"]', f"exclude: {NUL}"),
         ('audit = "/a\\u0000"', f"audit: {NUL}"),
