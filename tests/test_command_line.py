@@ -210,8 +210,8 @@ LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, 
 NOWHERE: Final = "it goes with audit, which says where the log is"
 NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
 AUDIT_OPTIONS: Final = (
-    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-rotate-mib 1", "--audit-rotate-hours 1"),
-    "--audit-keep 1",
+    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-key /key", "--audit-rotate-mib 1"),
+    *("--audit-rotate-hours 1", "--audit-keep 1"),
 )
 INTO_THE_FILE: Final = "does not go with --config; write it into the file"
 
@@ -271,7 +271,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: 'syslog:run' {NO_PLACE}"),
         (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it is for a file, and the audit log goes to '-'"),
         (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it goes with audit_rotate_mib or audit_rotate_hours"),
-        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1"),
+        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1 to 999999999"),
         (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-redact all,x", "argument --audit-redact: 'all,x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-failure x", "argument --audit-failure: 'x' is not one of refuse, continue"),

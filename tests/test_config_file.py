@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,6 +82,7 @@ def test_policy_keys(path: Path, place: str, line: str, field: str, value: objec
         ('audit = "/log"\naudit_failure = "refuse"', "audit", AuditSettings("/log", failure=AuditFailure.REFUSE)),
         ('audit = "/log"\naudit_redact = "tags"', "audit", AuditSettings("/log", redact=frozenset({Confidential.TAGS}))),
         ('audit = "/log"\naudit_redact = ["all"]', "audit", AuditSettings("/log", redact=frozenset(Confidential))),
+        ('audit = "/log"\naudit_key = "/key"', "audit", AuditSettings("/log", key="/key")),
         ('audit = "/log"\naudit_rotate_mib = 2\naudit_keep = 1', "audit", AuditSettings("/log", rotate_bytes=2 * MIB, keep=1)),
         ('audit = "/log"\naudit_rotate_hours = 2', "audit", AuditSettings("/log", rotate_age_s=7200)),
         ("audit_sync = false", "audit", None),
@@ -149,7 +151,7 @@ def test_unnamed_vms_are_no_namesakes(path: Path) -> None:
 
 ABANDON_KEYS: Final = "abandon_after, abandon_load_after"
 AUDIT_KEYS: Final = (
-    "audit, audit_failure, audit_keep, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
+    "audit, audit_failure, audit_keep, audit_key, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
 )
 POLICY_AND_SHARED: Final = (
     f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, mode, overwrite, policy, "
@@ -416,7 +418,8 @@ def test_example_uncommented_is_valid_and_changes_no_default(path: Path) -> None
     assert second.take_over == UnixAddress("/run/vm2/qmp.sock")
     for vm in (first, second):
         assert vm.policy == Policy()
-        assert vm.audit == AuditSettings("/var/log/hmpshim.jsonl", rotate_bytes=100 * MIB, rotate_age_s=7 * 24 * 3600)
+        audit = AuditSettings("/var/log/hmpshim.jsonl", rotate_bytes=100 * MIB, rotate_age_s=7 * 24 * 3600)
+        assert vm.audit == replace(audit, key="/etc/hmpshim.key")
         assert (vm.client_buffer_bytes, vm.wait) == (16 * MIB, False)
 
 
