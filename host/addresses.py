@@ -1,14 +1,14 @@
 """Socket addresses as an operator writes them, and processes as the kernel describes them."""
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from host.errors import AddressError
 from shim.client import Client
 
 __all__ = [
+    "TAKE_OVER_SUFFIX",
     "AcceptAddress",
     "Address",
     "DescriptorAddress",
@@ -16,13 +16,20 @@ __all__ = [
     "SystemdAddress",
     "TCPAddress",
     "UnixAddress",
+    "look_again",
     "parse_listen_address",
     "parse_upstream_address",
     "process",
 ]
 
+# What QEMU's own socket gets behind its name while the proxy has its path.
+TAKE_OVER_SUFFIX = ".hmpshim"
 # struct sockaddr_un, sun_path, with its NUL (unix(7)).
 _UNIX_PATH_BYTES = 107
+# RFC 1035, "Size limits": of a host's name as text, and of one part of it.
+_HOST_CHARS = 253
+_LABEL_CHARS = 63
+_PORT_DIGITS = 5
 # As many as surely fit a C int.
 _DESCRIPTOR_DIGITS = 9
 
@@ -118,23 +125,73 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
     kind, _, rest = text.partition(":")
     match kind:
         case "unix" if rest:
+            if "\0" in rest:
+                raise AddressError(text, "a path has no NUL character; write the path of a socket")
             if len(os.fsencode(rest)) > _UNIX_PATH_BYTES:
                 raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
             return UnixAddress(rest)
         case "tcp":
             host, _, port = rest.rpartition(":")
-            if host and port.isascii() and port.isdigit() and int(port) <= 0xFFFF:
-                return TCPAddress(host.removeprefix("[").removesuffix("]"), int(port))
+            if host and port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and int(port) <= 0xFFFF:
+                host = host.removeprefix("[").removesuffix("]")
+                if not _can_be_host(host):
+                    raise AddressError(text, "the host is neither a name nor an IP address; write tcp:HOST:PORT")
+                return TCPAddress(host, int(port))
         case "fd" if rest.isascii() and rest.isdigit() and len(rest) <= _DESCRIPTOR_DIGITS:
             return DescriptorAddress(int(rest))
     return None
 
 
+def _can_be_host(host: str) -> bool:
+    """Tell whether the resolver takes it. What it does not take makes Python's socket module raise a UnicodeError."""
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return "\0" not in host and len(host) <= _HOST_CHARS and all(0 < len(label) <= _LABEL_CHARS for label in labels)
+
+
 def process(pid: int, uid: int) -> Client:
     """Describe a process of this machine."""
-    # A client of another user, or in another PID namespace, keeps its executable to itself.
+    if not pid:  # it is in another PID namespace
+        return Client(None, uid)
+    # A client of another user keeps its executable to itself.
     try:
-        exe = str(Path(f"/proc/{pid}/exe").readlink()) if pid else None
+        exe = os.readlink(f"/proc/{pid}/exe")
     except OSError:
         exe = None
-    return Client(pid or None, uid, exe)
+    return Client(pid, uid, exe, started=_started(pid))
+
+
+def look_again(client: Client) -> Client:
+    """Describe a client of this machine as it is now: its process may run another program than when it connected.
+
+    A process that has ended is described as it was, and one that has taken over its pid is another. It takes one look in /proc
+    where nothing has changed.
+    """
+    if client.pid is None or client.started is None:
+        return client
+    try:
+        exe = os.readlink(f"/proc/{client.pid}/exe")
+    except PermissionError:
+        exe = None  # a program that runs as another user, as one with set-user-ID
+    except OSError:
+        return client
+    # Its begin is looked at after its executable: if it is the same process now, it was then.
+    if exe == client.exe or _started(client.pid) != client.started:
+        return client
+    return replace(client, exe=exe, connected_as=client.exe)
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot (proc_pid_stat(5), field 22); None if it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            status = file.read()
+    except OSError:
+        return None
+    # The name of the program stands in parentheses, and may have any character.
+    fields = status.rpartition(b")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else None

@@ -1,5 +1,6 @@
 """What the proxy is told about one VM, from the command line or a file, and which wishes contradict each other."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -34,6 +35,12 @@ STOP_TIMEOUT_S = 80.0
 # How many rotated audit logs are kept where nothing else is said.
 AUDIT_KEEP = 10
 
+# limits.h(0p), PATH_MAX and NAME_MAX; unix(7), sun_path. Each less its NUL where it has one.
+_PATH_BYTES = 4095
+_NAME_BYTES = 255
+_SOCKET_PATH_BYTES = 107
+_SHOWN_CHARS = 200
+
 # Destinations of an audit log that are no files. Behind SYSLOG the path of a socket may stand.
 STANDARD_OUTPUT = "-"
 SYSLOG = "syslog:"
@@ -52,14 +59,16 @@ class AuditSettings:
 
     destination: a file, STANDARD_OUTPUT, or SYSLOG with or without a path; "" only where that was forgotten, which
     `contradiction` tells. sync: each record is on the disk before its command is answered.
-    redact: what is masked. rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never
-    does. keep: so many of those stay.
+    redact: what is masked. key: the file with the key of the pseudonyms; "" makes one for each process.
+    rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never does. keep: so many of
+    those stay.
     """
 
     destination: str = ""
     sync: bool = False
     failure: AuditFailure = AuditFailure.CONTINUE
     redact: frozenset[Confidential] = frozenset()
+    key: str = ""
     rotate_bytes: int | None = None
     rotate_age_s: int | None = None
     keep: int = AUDIT_KEEP
@@ -82,6 +91,7 @@ AUDIT_FIELDS = {
     "audit_sync": "sync",
     "audit_failure": "failure",
     "audit_redact": "redact",
+    "audit_key": "key",
     "audit_rotate_mib": "rotate_bytes",
     "audit_rotate_hours": "rotate_age_s",
     "audit_keep": "keep",
@@ -92,11 +102,25 @@ _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit
 
 def parse_audit_destination(text: str) -> str:
     """Check where a log shall be. Raises ValueError, with a text that says what is right."""
+    if (reason := _why_no_path(text)) is not None:
+        raise ValueError(f"'{text[:_SHOWN_CHARS]}' is no place for a log: {reason}")
     is_syslog = text.startswith(SYSLOG)
     if not text or (is_syslog and text != SYSLOG and not text.startswith(f"{SYSLOG}/")):
         places = f"a file, {STANDARD_OUTPUT} for standard output, {SYSLOG} or {SYSLOG}/path/of/socket"
         raise ValueError(f"'{text}' is no place for a log: write {places}")
     return text
+
+
+def _why_no_path(text: str) -> str | None:
+    """Say why the kernel would take no such path, without asking it. None if it may."""
+    path = os.fsencode(text.removeprefix(SYSLOG))
+    if b"\0" in path:
+        return "a path has no NUL character"
+    if text.startswith(SYSLOG) and len(path) > _SOCKET_PATH_BYTES:
+        return f"a socket's path has at most {_SOCKET_PATH_BYTES} bytes"
+    if len(path) > _PATH_BYTES or any(len(name) > _NAME_BYTES for name in path.split(b"/")):
+        return f"a path has at most {_PATH_BYTES} bytes, and each name in it {_NAME_BYTES}"
+    return None
 
 
 def confidential(words: Iterable[str]) -> frozenset[Confidential]:

@@ -12,6 +12,7 @@ from host.errors import AddressError
 from shim.errors import PatternError
 from shim.patterns import KEYS, KINDS, Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.printable import printable
 
 if TYPE_CHECKING:  # it is a file's matter
     from host.config import VMConfig
@@ -36,6 +37,9 @@ patterns for block nodes:
   kind:KIND             where KIND is {", ".join(KINDS)}
 """
 
+# More of anything is a slip of the finger.
+_NUMBER_DIGITS = 9
+
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -44,7 +48,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that says an error in one line, as every error here is said, and exits with status 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
@@ -84,9 +88,9 @@ def seconds(text: str) -> float:
 
 def whole_number(text: str) -> int:
     """Read a number from 1, for add_argument's `type`."""
-    if text.isascii() and text.isdecimal() and int(text) >= 1:
+    if text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS and int(text) >= 1:
         return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
+    raise argparse.ArgumentTypeError(f"'{text:.40}' is no whole number from 1 to {10**_NUMBER_DIGITS - 1}")
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:

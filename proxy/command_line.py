@@ -134,21 +134,7 @@ def _serve_parser() -> argparse.ArgumentParser:
         help="at SIGTERM, how many seconds to wait for what was begun (default %(default)g)",
     )
     add_policy(parser)
-    gone = parser.add_argument_group("the commands of clients that have hung up")
-    gone.add_argument(
-        "--abandon-after",
-        type=seconds,
-        default=ABANDON_AFTER_S,
-        metavar="S",
-        help="a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
-    )
-    gone.add_argument(
-        "--abandon-load-after",
-        type=seconds,
-        default=ABANDON_LOAD_AFTER_S,
-        metavar="S",
-        help="nor a loadvm, which throws the present away (default %(default)g)",
-    )
+    _add_abandoning(parser)
     mode = parser.add_argument_group("how much is done")
     mode.add_argument(
         "--mode",
@@ -170,6 +156,24 @@ def _serve_parser() -> argparse.ArgumentParser:
     add_audit(log)
     log.add_argument("--verbose", action="store_true", help="log connections too, not only what needs attention")
     return parser
+
+
+def _add_abandoning(parser: argparse.ArgumentParser) -> None:
+    gone = parser.add_argument_group("the commands of clients that have hung up")
+    gone.add_argument(
+        "--abandon-after",
+        type=seconds,
+        default=ABANDON_AFTER_S,
+        metavar="S",
+        help="a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
+    )
+    gone.add_argument(
+        "--abandon-load-after",
+        type=seconds,
+        default=ABANDON_LOAD_AFTER_S,
+        metavar="S",
+        help="nor a loadvm, which throws the present away (default %(default)g)",
+    )
 
 
 def _plan_parser() -> argparse.ArgumentParser:

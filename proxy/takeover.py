@@ -8,13 +8,13 @@ import socket
 import stat
 from dataclasses import dataclass
 
-from host.addresses import UnixAddress
+from host.addresses import TAKE_OVER_SUFFIX, UnixAddress
 from proxy.errors import ListenError
 from proxy.sockets import is_answered, listen, unlink_socket
 
 __all__ = ["SUFFIX", "TakenOver", "aside_address", "has_returned", "restore", "take_over"]
 
-SUFFIX = ".hmpshim"
+SUFFIX = TAKE_OVER_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from shim.audit import describe_choice
 from shim.blockgraph import BlockGraph, BlockNode
 from shim.plan import PassThrough, Refusal
+from shim.printable import harmless, printable
 from shim.qmp import JSON, encode
 from shim.rehearsal import Rehearsal
 from shim.render import size_text
@@ -36,11 +37,11 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
 def to_text(command_line: str, rehearsal: Rehearsal) -> str:
     """Give the plan as lines for a terminal."""
     plan = to_json(command_line, rehearsal)
-    lines = [f"plan of: {command_line}", ""]
+    lines = [f"plan of: {printable(command_line)}", ""]
     lines += [_NOT_ASKED] if rehearsal.graph is None else _table([_row(node) for node in plan["nodes"]])
     vmstate = plan["vmstate"]
     if vmstate is not None:
-        lines += ["", f"VM state: {vmstate['node'] or 'on no node'} ({vmstate['reason']})"]
+        lines += ["", printable(f"VM state: {vmstate['node'] or 'on no node'} ({vmstate['reason']})")]
     if plan["qmp"]:
         lines += ["", "QMP commands that would run:", *(f"    {encode(command)}" for command in plan["qmp"])]
     return "\n".join([*lines, "", _verdict(plan["outcome"]), _QUERIES_ASKED])
@@ -92,9 +93,9 @@ def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
 
 def _row(node: JSON) -> tuple[str, ...]:
     tags = ", ".join(
-        _printable(snapshot["name"]) + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
+        _shown_tag(snapshot["name"]) + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
     )
-    return (
+    cells = (
         "takes" if node["included"] else "-",
         node["node"],
         node["device"] or "-",
@@ -104,10 +105,11 @@ def _row(node: JSON) -> tuple[str, ...]:
         tags or "-",
         node["reason"],
     )
+    return tuple(map(printable, cells))
 
 
-def _printable(tag: str) -> str:
-    """Spell a tag so that a terminal shows it, and does not obey it."""
+def _shown_tag(tag: str) -> str:
+    """Spell a tag so that a terminal shows it, also an empty one."""
     return tag if tag.isprintable() and tag else repr(tag)
 
 
@@ -121,10 +123,10 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _verdict(outcome: JSON) -> str:
     match outcome["kind"]:
         case "passed":
-            return f"QEMU would get the command as it is: {outcome['reason']}."
+            return printable(f"QEMU would get the command as it is: {outcome['reason']}.")
         case "refused":
-            return f"It would be refused: {outcome['text'].strip()}"
-    text = outcome["text"].replace("\r\n", "\n").strip()
+            return f"It would be refused: {harmless(outcome['text'].strip())}"
+    text = harmless(outcome["text"]).strip()
     if not text:
         return 'The client would get "" (success).'
     gap = "\n" if "\n" in text else " "

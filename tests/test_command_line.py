@@ -53,7 +53,8 @@ def test_smallest_use() -> None:
         ("--include kind:pflash --include a", Policy(include=patterns("kind:pflash", "a"))),
         ("--exclude data --exclude qdev:*/cd0", Policy(exclude=patterns("data", "qdev:*/cd0"))),
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
-        ("--overwrite replace", Policy()),
+        ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
+        ("--overwrite safe", Policy()),
         ("--no-guard", Policy(guard=False)),
     ],
 )
@@ -209,8 +210,8 @@ LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, 
 NOWHERE: Final = "it goes with audit, which says where the log is"
 NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
 AUDIT_OPTIONS: Final = (
-    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-rotate-mib 1", "--audit-rotate-hours 1"),
-    "--audit-keep 1",
+    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-key /key", "--audit-rotate-mib 1"),
+    *("--audit-rotate-hours 1", "--audit-keep 1"),
 )
 INTO_THE_FILE: Final = "does not go with --config; write it into the file"
 
@@ -247,7 +248,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
             f"'unix:/{99 * 'x'}.hmpshim' is no address: a socket's path has at most 107 bytes; choose a shorter one",
         ),
         ("--policy none", "argument --policy: 'none' is not one of auto, hmp"),
-        ("--overwrite none", "argument --overwrite: 'none' is not one of replace, refuse"),
+        ("--overwrite none", "argument --overwrite: 'none' is not one of safe, replace, refuse"),
         ("--mode none", "argument --mode: 'none' is not one of rewrite, observe, enforce"),
         (
             "--vmstate node:",
@@ -270,7 +271,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: 'syslog:run' {NO_PLACE}"),
         (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it is for a file, and the audit log goes to '-'"),
         (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it goes with audit_rotate_mib or audit_rotate_hours"),
-        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1"),
+        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1 to 999999999"),
         (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-redact all,x", "argument --audit-redact: 'all,x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-failure x", "argument --audit-failure: 'x' is not one of refuse, continue"),
@@ -340,10 +341,25 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--no-guard")
 SERVE_OPTIONS: Final = (
     *("--upstream", "--config", "--listen", "--take-over", "--wait", "--client-buffer", *POLICY_OPTIONS, "--mode"),
+    *("--stop-timeout", "--abandon-after", "--abandon-load-after"),
     *("--allow", "--name", "--audit", *(option.split()[0] for option in AUDIT_OPTIONS), "--verbose", "--help"),
 )
 PLAN_OPTIONS: Final = ("--upstream", "--config", "--vm", *POLICY_OPTIONS, "--json", "--help")
 UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:PATH")
+
+
+def test_times_are_seconds() -> None:
+    vm = only_vm(*WIRE, *["--stop-timeout", "1.5", "--abandon-after", "0", "--abandon-load-after", "60"])
+    assert (vm.stop_timeout_s, vm.policy.abandon_after_s, vm.policy.abandon_load_after_s) == (1.5, 0, 60)
+
+
+@pytest.mark.parametrize("option", ["--stop-timeout", "--abandon-after", "--abandon-load-after"])
+@pytest.mark.parametrize("wrong", ["-1", "inf", "nan", "soon", ""])
+def test_wrong_times(option: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line([*WIRE, f"{option}={wrong}"])
+    assert caught.value.code == 2
+    assert f"argument {option}: '{wrong}' is not a number of seconds from 0" in capsys.readouterr().err
 
 
 def help_text(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:

@@ -56,6 +56,7 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
         (logging(rotate_bytes=1), ("audit_rotate_mib", NOWHERE)),
         (logging(rotate_age_s=1), ("audit_rotate_hours", NOWHERE)),
         (logging(keep=1), ("audit_keep", NOWHERE)),
+        (logging(key="/key"), ("audit_key", NOWHERE)),
         (logging("/log", keep=1), ("audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours")),
         (logging("-", sync=True), ("audit_sync", "it is for a file, and the audit log goes to '-'")),
         (logging("syslog:", rotate_bytes=1), ("audit_rotate_mib", "it is for a file, and the audit log goes to 'syslog:'")),
@@ -136,6 +137,7 @@ def test_defaults() -> None:
         ({"rotate_bytes": 2}, "audit_rotate_mib"),
         ({"rotate_age_s": 2}, "audit_rotate_hours"),
         ({"keep": 2}, "audit_keep"),
+        ({"key": "/other"}, "audit_key"),
     ],
 )
 def test_vms_that_share_a_log_agree_about_it(members: dict[str, Any], key: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,10 +82,13 @@ def test_policy_keys(path: Path, place: str, line: str, field: str, value: objec
         ('audit = "/log"\naudit_failure = "refuse"', "audit", AuditSettings("/log", failure=AuditFailure.REFUSE)),
         ('audit = "/log"\naudit_redact = "tags"', "audit", AuditSettings("/log", redact=frozenset({Confidential.TAGS}))),
         ('audit = "/log"\naudit_redact = ["all"]', "audit", AuditSettings("/log", redact=frozenset(Confidential))),
+        ('audit = "/log"\naudit_key = "/key"', "audit", AuditSettings("/log", key="/key")),
         ('audit = "/log"\naudit_rotate_mib = 2\naudit_keep = 1', "audit", AuditSettings("/log", rotate_bytes=2 * MIB, keep=1)),
         ('audit = "/log"\naudit_rotate_hours = 2', "audit", AuditSettings("/log", rotate_age_s=7200)),
         ("audit_sync = false", "audit", None),
         ("client_buffer_mib = 1", "client_buffer_bytes", MIB),
+        ("stop_timeout = 1.5", "stop_timeout_s", 1.5),
+        ("stop_timeout = 0", "stop_timeout_s", 0),
         ("client_buffer_mib = 1_000", "client_buffer_bytes", 1000 * MIB),
         ("wait = true", "wait", True),
     ],
@@ -145,14 +149,17 @@ def test_unnamed_vms_are_no_namesakes(path: Path) -> None:
 
 # -- what is wrong: the whole text ----------------------------------------------------------------------------------------
 
+ABANDON_KEYS: Final = "abandon_after, abandon_load_after"
 AUDIT_KEYS: Final = (
-    "audit, audit_failure, audit_keep, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
+    "audit, audit_failure, audit_keep, audit_key, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
 )
 POLICY_AND_SHARED: Final = (
-    f"allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, mode, overwrite, policy, vmstate, wait"
+    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, mode, overwrite, policy, "
+    "stop_timeout, vmstate, wait"
 )
 ALL_KEYS: Final = (
-    f"allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, listen, mode, name, overwrite, policy, take_over, "
+    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, listen, mode, name, overwrite, policy, "
+    "stop_timeout, take_over, "
     "upstream, vmstate, wait"
 )
 TEXT: Final = 'write a text in quotes, such as "vm1"'
@@ -176,8 +183,8 @@ LONG: Final = "/" + 107 * "x"
         ('policy = "none"', "policy: write one of 'auto', 'hmp'"),
         ("policy = true", "policy: write one of 'auto', 'hmp'"),
         ('policy = ["hmp"]', "policy: write one of 'auto', 'hmp'"),
-        ('overwrite = "Refuse"', "overwrite: write one of 'replace', 'refuse'"),
-        ("overwrite = {}", "overwrite: write one of 'replace', 'refuse'"),
+        ('overwrite = "Refuse"', "overwrite: write one of 'safe', 'replace', 'refuse'"),
+        ("overwrite = {}", "overwrite: write one of 'safe', 'replace', 'refuse'"),
         ('mode = "force"', "mode: write one of 'rewrite', 'observe', 'enforce'"),
         ("mode = 1979-05-27", "mode: write one of 'rewrite', 'observe', 'enforce'"),
         ("vmstate = 1", f"vmstate: {TEXTS}"),
@@ -206,6 +213,11 @@ LONG: Final = "/" + 107 * "x"
         ("audit_rotate_hours = 0.5", "audit_rotate_hours: write a whole number of hours from 1"),
         ("audit_keep = 0", "audit_keep: write a whole number from 1"),
         ("client_buffer_mib = 0", f"client_buffer_mib: {MEBIBYTES}"),
+        ("stop_timeout = -1", "stop_timeout: write a number of seconds from 0"),
+        ("stop_timeout = inf", "stop_timeout: write a number of seconds from 0"),
+        ("stop_timeout = nan", "stop_timeout: write a number of seconds from 0"),
+        ("abandon_after = true", "abandon_after: write a number of seconds from 0"),
+        ('abandon_load_after = "1"', "abandon_load_after: write a number of seconds from 0"),
         ("client_buffer_mib = -1", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = 1.0", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = true", f"client_buffer_mib: {MEBIBYTES}"),
@@ -406,7 +418,8 @@ def test_example_uncommented_is_valid_and_changes_no_default(path: Path) -> None
     assert second.take_over == UnixAddress("/run/vm2/qmp.sock")
     for vm in (first, second):
         assert vm.policy == Policy()
-        assert vm.audit == AuditSettings("/var/log/hmpshim.jsonl", rotate_bytes=100 * MIB, rotate_age_s=7 * 24 * 3600)
+        audit = AuditSettings("/var/log/hmpshim.jsonl", rotate_bytes=100 * MIB, rotate_age_s=7 * 24 * 3600)
+        assert vm.audit == replace(audit, key="/etc/hmpshim.key")
         assert (vm.client_buffer_bytes, vm.wait) == (16 * MIB, False)
 
 
@@ -428,7 +441,8 @@ def test_example_explains_every_key() -> None:
     lines = EXAMPLE.splitlines()
     for number, line in enumerate(lines):
         if re.match(r"#?[a-z_]+ = ", line):
-            assert lines[number - 1].startswith("# ") or lines[number - 1] == "#[[vm]]", line
+            above = next(other for other in reversed(lines[:number]) if not re.match(r"#abandon_", other))
+            assert above.startswith("# ") or above == "#[[vm]]", line
     choices: list[Any] = [*PolicyKind, *Overwrite, *Mode, *AuditFailure, *Confidential]
     assert [choice.value for choice in choices if f'"{choice.value}"' not in EXAMPLE] == []
     assert os.fspath(ROOT) not in EXAMPLE

@@ -362,7 +362,7 @@ def test_record_says_who_asked_and_what_was_decided() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         await bench.executor.hmp("savevm t")
         (record,) = bench.records
-        assert record["client"] == {"pid": 11, "uid": 22, "exe": "/usr/bin/hmp-repl", "address": None}
+        assert record["client"] == {"pid": 11, "uid": 22, "exe": "/usr/bin/hmp-repl", "address": None, "connected_as": None}
         assert [(node["device"], node["included"]) for node in record["nodes"]] == [
             ("pflash0", False),
             ("pflash1", False),

@@ -11,7 +11,7 @@ from shim.plan import Context, PassThrough
 from shim.policy import Policy, PolicyKind
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshots import plan
-from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, patterns, rows
+from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, drive, patterns, rows
 from tests.played_plan import Played
 from tests.played_plan import drive as drive_plan
 from tests.snapshot_plans import context, raw_data, two, uefi
@@ -236,3 +236,15 @@ def test_refusal_in_json() -> None:
 def test_large_nodes_are_shown_in_units() -> None:
     machine = Machine([Node("a", device="d0", qdev=VIRTIO[0], size_bytes=40 * 1024**3)])
     assert "  40 GiB  " in text(machine, "savevm t")
+
+
+HOSTILE: Final = "\x1b[2J\nhmp-proxy: \x9b1m\u202e"
+
+
+@pytest.mark.parametrize("line", ['savevm "\x1b[2J\x9b"', "savevm t", "info snapshots", 'loadvm "x"'], ids=ascii)
+def test_no_text_of_others_reaches_a_terminal(line: str) -> None:
+    """A node's name, a device's, a tag's."""
+    nodes = [*drive("a", HOSTILE, VIRTIO[0], tags=rows(HOSTILE, "t", "x")), *drive(f"b{HOSTILE}", "d1", VIRTIO[1])]
+    found = text(Machine(nodes), line)
+    assert r"\x1b[2J" in found
+    assert found.replace("\n", "").isprintable()

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -51,6 +53,36 @@ def test_clients_are_served_side_by_side() -> None:
         assert sorted(server.actions()) == [(line, "rewritten") for line in lines]
         assert {record["client"]["pid"] for record in server.records} == {os.getpid()}
         assert qemu.client_count == 1
+
+    played(scene)
+
+
+BECOMES_A_SHELL: Final = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(sys.argv[1])
+os.dup2(sock.fileno(), 7)
+os.execv("/bin/sh", ["sh", "-c", sys.argv[2]])
+"""
+SHELL_SCRIPT: Final = """
+ask() { printf '{"execute": "%s", "arguments": {%s}}' "$1" "$2" >&7; read -r reply <&7; echo "$reply"; }
+read -r greeting <&7
+ask qmp_capabilities
+ask human-monitor-command '"command-line": "info version"'
+"""
+
+
+def test_program_is_the_one_that_sends_the_command() -> None:
+    """Not the one that made the connection: a process keeps its sockets when it becomes another program."""
+
+    programs = os.path.realpath("/bin/sh"), os.path.realpath(sys.executable)
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        command = [sys.executable, "-c", BECOMES_A_SHELL, server.path, SHELL_SCRIPT]
+        done = await in_thread(lambda: subprocess.run(command, capture_output=True, check=True))
+        assert b"'info version'" in done.stdout
+        (record,) = server.records
+        assert (record["client"]["exe"], record["client"]["connected_as"]) == programs
 
     played(scene)
 
@@ -269,7 +301,8 @@ def test_qemu_lost_at_a_command(line: str, command: str, nth: int, when: When) -
             last = when is When.REPLIED and command in ("job-dismiss", "human-monitor-command")
             if last:
                 assert [json.loads(raw)["id"] for raw in replies] == [1]
-                assert record["reply"] == json.loads(replies[0])
+                told = json.loads(replies[0])
+                assert record["reply"] == told | {"id": str(told["id"])}
             else:
                 assert replies == []
                 assert (record["reason"], record["reply"], record["command_line"]) == (LOST, None, line)

@@ -4,7 +4,9 @@ tests/integration/test_scripts.py runs the program itself, on a real QEMU.
 """
 
 import asyncio
+import io
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -102,3 +104,34 @@ def test_loss_that_was_asked_for_is_none(capsysbinary: pytest.CaptureFixture[byt
     expected = 1 if (line, when) == ("quit", When.REPLIED) else 0
     assert run(FakeQEMU(faults=Faults(drops=drops)), [line]) == expected
     assert capsysbinary.readouterr().err == b""
+
+
+class Terminal(io.TextIOWrapper):
+    """Standard output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("command", [b"x\x1b[2J".decode(), "qmp x\x9b"], ids=["hmp", "qmp"])
+def test_terminal_does_not_obey_what_qemu_says(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """QEMU repeats what it does not know."""
+    shown = io.BytesIO()
+    terminal = Terminal(shown, write_through=True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    run(FakeQEMU(two_disks()), [command])
+    told = shown.getvalue().decode()
+    assert r"x\x" in told
+    assert told.replace("\n", "").isprintable()
+
+
+def test_what_is_no_terminal_gets_what_qemu_says(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    run(FakeQEMU(two_disks()), ["x\x1b[2J"])
+    assert b"x\x1b[2J" in capsysbinary.readouterr().out
+
+
+def test_complaint_is_one_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    run(FakeQEMU(two_disks()), ["events \x1b[2J\x9b"])
+    lines = capsysbinary.readouterr().err.decode().splitlines()
+    assert lines
+    assert all(line.startswith("hmp-repl: ") and line.isprintable() for line in lines)

@@ -150,7 +150,7 @@ def test_signal_during_a_save_finishes_it(folder: Path, number: signal.Signals) 
         assert await in_thread(proxy.wait_gone) == 0
         assert qemu.vm.graph["d0"].count("t") == 1
         assert qemu.vm.jobs.rows == []
-        assert [record["reply"] for record in proxy.records] == [{"return": "", "id": 1}]
+        assert [record["reply"] for record in proxy.records] == [{"return": "", "id": "1"}]
 
     with_process(folder, scene)
 

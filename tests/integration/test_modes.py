@@ -74,7 +74,7 @@ def test_observed_client_gets_qemus_own_answers(varstore: Sequence[str]) -> None
         assert uefi.client.returned("query-jobs") == []
     assert list(map(without_time, answers)) == list(map(without_time, expected))
     assert [raw for raw in answers if b"TAG" not in raw] == [raw for raw in expected if b"TAG" not in raw]
-    assert [record["reply"] for record in found] == list(map(json.loads, answers))
+    assert [record["reply"] for record in found] == [json.loads(raw) | {"id": "1"} for raw in answers]
     assert [jobs_sent(record) for record in found] == [[]] * len(LINES)
     assert [record["action"] for record in found] == ["observed"] * 7 + ["passed"] * 2
 
