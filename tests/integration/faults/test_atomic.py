@@ -19,7 +19,7 @@ from tests.integration.faults.steps import STEPS, Phase, Scenario, Step, is_done
 from tests.integration.outcomes import images_of
 from tests.raw_client import RawClient, command_bytes, is_reply
 
-pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
+pytestmark = pytest.mark.needs_snapshot_jobs
 
 FOREIGN: Final = "foreign"
 INTRUDERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {

@@ -11,7 +11,6 @@ from tests.integration.faults.soak import main
 SEED: Final = os.environ["HMPSHIM_FAULT_SEED"]
 
 
-@pytest.mark.versions
 @pytest.mark.needs_snapshot_jobs
 @pytest.mark.parametrize("row", [pytest.param(row, id=f"{row.name}-seed{SEED}") for row in ROWS])
 def test_nothing_is_lost_at_a_random_moment(row: Row) -> None:
