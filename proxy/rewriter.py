@@ -15,6 +15,7 @@ from proxy.recorder import Recorder
 from proxy.session import HMPRequest, Session
 from shim import jobs
 from shim.audit import Action, AuditRecord, Rehearsed
+from shim.known import Known
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
 from shim.qmp import Execute, read_reply
@@ -77,6 +78,7 @@ class Rewriter:
         self._new_job_id = new_job_id
         self._clock = clock
         self._recorder = Recorder(monitor, clock)
+        self._known = Known()
         # The first one is running.
         self._work: deque[_Work] = deque()
 
@@ -110,6 +112,7 @@ class Rewriter:
             local_time=self._clock.local_time,
             policy=self._policy,
             cpu_index=request.cpu_index,
+            known=self._known,
         )
         from shim import snapshots  # here, because a proxy that only forwards starts quicker without it
 
@@ -128,8 +131,9 @@ class Rewriter:
         yield from self._go_on(work, commands)
 
     def receive_event(self, name: str) -> None:
-        """Note a STOP or RESUME while a command runs."""
-        if self._work:
+        """Note a STOP or RESUME while a command runs, and each DEVICE_DELETED."""
+        self._known.receive_event(name)
+        if self._work and name in ("STOP", "RESUME"):
             self._work[0].rewrite.trace.saw_event(name, self._clock.monotonic_ns())
 
     def resume(self) -> Iterator[Effect]:

@@ -292,13 +292,11 @@ class Router:
 
     def _note_event(self, name: str) -> None:
         """Tell a STOP or RESUME to the command that runs at the moment: the one whose reply is next."""
-        if name not in ("STOP", "RESUME"):
-            return
         owed = self._owed[0] if self._owed else None
-        if isinstance(owed, Passed):
-            owed.trace.saw_event(name, self._clock.monotonic_ns())
-        elif owed is None or isinstance(owed, Rewriter):
+        if name == "DEVICE_DELETED" or owed is None or isinstance(owed, Rewriter):
             self._rewriter.receive_event(name)
+        elif isinstance(owed, Passed) and name in ("STOP", "RESUME"):
+            owed.trace.saw_event(name, self._clock.monotonic_ns())
 
     def _deliver(self, receiver: Session | Receiver, data: bytes) -> None:
         if isinstance(receiver, Session):

@@ -112,7 +112,7 @@ class TagEntry:
 def take_inventory(graph: BlockGraph, selection: Selection) -> tuple[TagEntry, ...]:
     """Give an entry for each tag, the newest first."""
     able = [node for node in scope(graph, selection) if graph.can_snapshot(node)]
-    tags = dict.fromkeys(snapshot.name for node in able for snapshot in node.snapshots)
+    tags = dict.fromkeys(name for node in able for name in node.snapshots.names)
     entries = [_entry(graph, selection, tag) for tag in reversed(tags)]
     return tuple(sorted(entries, key=lambda entry: entry.date_sec, reverse=True))
 
@@ -134,7 +134,7 @@ def _entry(graph: BlockGraph, selection: Selection, tag: str) -> TagEntry:
 
 
 def _tagged(node: BlockNode, tag: str) -> list[Snapshot]:
-    return [snapshot for snapshot in node.snapshots if snapshot.name == tag]
+    return node.snapshots.named(tag)
 
 
 def _has_vm_state(node: BlockNode, tag: str) -> bool:
@@ -195,9 +195,9 @@ def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Ite
 def ids_of_others(devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, Snapshot]]:
     """Give the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead."""
     for node in devices:
-        for other in node.snapshots:
-            if other.snapshot_id == tag != other.name:
-                yield node, other
+        other = node.snapshots.of_id(tag)
+        if other is not None and other.name != tag:
+            yield node, other
 
 
 def _image(graph: BlockGraph, node: BlockNode) -> str | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from shim import render
+from shim.known import Known
 from shim.policy import NodeChoice, Policy
 from shim.qmp import Execute, QEMUVersion, Reply
 
@@ -96,6 +97,7 @@ class Context:
     now: QEMU's local time, for a snapshot without a name.
     local_time: seconds since the epoch as QEMU's local time.
     cpu_index: the client's `cpu-index`, if it gave one.
+    known: what this connection to QEMU has learned; None where it is not kept, and all is asked for.
     """
 
     version: QEMUVersion
@@ -105,3 +107,4 @@ class Context:
     local_time: Callable[[int], datetime]
     policy: Policy = field(default_factory=Policy)
     cpu_index: int | None = None
+    known: Known | None = None

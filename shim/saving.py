@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import count
 
-from shim import guard, jobs, render
+from shim import foretelling, guard, jobs, render
 from shim.blockgraph import BlockNode, name_of, names_of
 from shim.inventory import holders
 from shim.plan import Answer, Context, Decided, Plan, refuse
@@ -38,6 +38,8 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     if replaced and context.policy.overwrite is Overwrite.REFUSE:
         return refuse(f"snapshot '{tag}' exists on '{replaced[0].label}' and may not be replaced; delvm it first")
     if replaced:
+        if (answer := _spare_the_old_one(tag, survey, context)) is not None:
+            return answer
         # Deleting is safe only when nothing but the old snapshot is in the way of the new one. snapshot-save tells, if all
         # disks have the tag; if some have it, it would add a second one, and a blocked migration is all it would find.
         if survey.migration_is_blocked or all(node.count(tag) for node in included):
@@ -48,6 +50,17 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
         if result.error is not None:
             return jobs.answer(result)
     return jobs.answer((yield from save()))
+
+
+def _spare_the_old_one(tag: str, survey: Survey, context: Context) -> Answer | None:
+    """Answer a savevm that would fail only after it has deleted the snapshot that it is to replace."""
+    included = survey.selection.included
+    if survey.migration_is_blocked or not all(map(survey.graph.can_snapshot, included)):
+        return None  # which QEMU finds out before
+    error = foretelling.doomed(survey.graph, included, tag, survey.hazards, context.version)
+    if error is None:
+        return None
+    return Answer(render.error(error), f"not tried, because QEMU would delete the snapshot '{tag}' and then fail")
 
 
 def _freename_of(survey: Survey, context: Context) -> str:

@@ -10,7 +10,7 @@ from typing import assert_never
 from shim import guard, jobs, render
 from shim.blockgraph import BlockGraph, BlockNode, name_of, names_of
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
-from shim.inventory import duplicated, ids_of_others, scope, tagged_or_included, vmstate_to_load
+from shim.inventory import duplicated, holders, ids_of_others, scope, tagged_or_included, vmstate_to_load
 from shim.plan import Answer, Context, Decided, PassThrough, Plan, Run, refuse
 from shim.policy import NodeChoice, PolicyKind, Selection
 from shim.qmp import Execute
@@ -27,11 +27,11 @@ def plan(command: HMPCommand, context: Context) -> Plan:
     try:
         if not context.commands >= _JOB_COMMANDS:
             return (yield from _leave_to_old_qemu(command, context))
-        survey = yield from look_around(context, asks_migration=isinstance(command, SaveVM))
-        if context.policy.guard and isinstance(command, SaveVM | LoadVM):
-            danger = guard.during_migration(survey.run_state, context.version)
-            if danger:
-                return refuse(danger)
+        survey = yield from look_around(command, context)
+        if context.policy.guard and (danger := _danger(command, survey, context)):
+            return refuse(danger)
+        if isinstance(command, SaveVM | DelVM) and guard.jobs_hang(survey.graph):
+            raise GiveWay("a snapshot job through a blkreplay filter never ends, and HMP's own command does")
         match command:
             case SaveVM(tag):
                 return (yield from savevm(tag, survey, context))
@@ -47,10 +47,19 @@ def plan(command: HMPCommand, context: Context) -> Plan:
         return PassThrough(exc.reason)
 
 
+def _danger(command: HMPCommand, survey: Survey, context: Context) -> str | None:
+    """Say what speaks against the command in the state that the VM is in, whatever its disks are."""
+    if isinstance(command, SaveVM | LoadVM) and (danger := guard.during_migration(survey.hazards, context.version)):
+        return danger
+    if isinstance(command, SaveVM | DelVM) and command.tag is not None and holders(survey.graph, survey.selection, command.tag):
+        return guard.against_deleting(survey.hazards, context.version)
+    return None
+
+
 def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
     if context.policy.guard and isinstance(command, SaveVM | LoadVM):
         (status,) = yield Run((Execute("query-status"),))
-        danger = guard.during_migration(value_of(status)["status"], context.version)
+        danger = guard.during_migration(guard.Hazards(value_of(status)["status"]), context.version)
         if danger:
             return refuse(danger)
     raise GiveWay(f"QEMU {context.version} has no snapshot jobs")
@@ -69,7 +78,7 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
         danger = _duplicate(graph, devices, tag) or _id_of_another(devices, tag) or (
-            context.policy.guard and guard.against_loadvm(devices, tag, context.version)
+            context.policy.guard and guard.against_loadvm(devices, tag, survey.hazards, context.version)
         )
         if danger:
             return refuse(danger)

@@ -17,7 +17,10 @@ from shim.policy import Policy, PolicyKind
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
 from tests.graphs import patterns
 
-QUERIES = {"query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"}
+QUERIES = {
+    *("query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"),
+    *("query-migrate-capabilities", "query-replay"),
+}
 NEGOTIATION = ["qmp_capabilities", "query-commands", "query-name"]
 
 

@@ -25,7 +25,7 @@ STATE: Final = {"vm_state": True}
 HMP: Final = Policy(PolicyKind.HMP)
 QUERIES: Final = frozenset(
     {"query-status", "query-jobs", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"}
-    | {"query-cpus-fast"}
+    | {"query-cpus-fast", "query-migrate-capabilities", "query-replay"}
 )
 
 
@@ -123,7 +123,7 @@ def really_played(stage: Stage, line: str, using: Context) -> Played[Outcome]:
 def job_commands(played: Played[Outcome]) -> list[Execute]:
     """Give what was sent behind the survey."""
     runs = [step.commands for step in played.steps if isinstance(step, Run)]
-    return [command for commands in runs[1:] for command in commands]
+    return [command for commands in runs if not commands[0].command.startswith(("query-", "x-debug-")) for command in commands]
 
 
 def assert_comes_true(stage: Stage, line: str, policy: Policy, version: QEMUVersion = V7_2) -> Rehearsal:

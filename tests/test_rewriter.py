@@ -130,7 +130,8 @@ def test_plans_run_one_after_the_other() -> None:
     assert [done.session for done in bench.done] == sessions
     assert bench.outcomes() == [(line, Action.REWRITTEN) for line in ("savevm a", "savevm b", "delvm a")]
     assert [names[0] for names in bench.written] == [
-        "query-jobs", "snapshot-save", "query-jobs", "snapshot-save", "query-jobs", "snapshot-delete",
+        "query-named-block-nodes", "snapshot-save", "query-named-block-nodes", "snapshot-save",
+        "query-named-block-nodes", "snapshot-delete",
     ]  # fmt: skip
 
 

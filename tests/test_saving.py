@@ -3,6 +3,7 @@
 import pytest
 
 from shim import snapshots
+from shim.guard import Hazards
 from shim.hmp import SaveVM
 from shim.plan import Answer
 from shim.policy import Policy, PolicyKind, select
@@ -20,6 +21,7 @@ from tests.snapshot_plans import (
     raw_data,
     refusal_reason,
     survey,
+    survey_of_blockers,
     two,
     uefi,
 )
@@ -104,17 +106,18 @@ def test_savevm_replaces_a_tag_that_one_disk_has(on_d0: list[Snapshot], on_d1: l
 @pytest.mark.parametrize(("on_d0", "on_d1"), [(T, []), ([], T), (T, T)], ids=["first", "second", "both"])
 def test_savevm_deletes_nothing_while_migration_is_blocked(on_d0: list[Snapshot], on_d1: list[Snapshot]) -> None:
     machine = two(on_d0, on_d1)
-    exchanges = [survey(machine, saves=True, blocked=[BLOCKER]), job("save", 1, "t", "a b", "a", error=BLOCKER)]
+    exchanges = [survey(machine, SaveVM("t")), survey_of_blockers([BLOCKER]), job("save", 1, "t", "a b", "a", error=BLOCKER)]
     assert play(snapshots.plan(SaveVM("t"), context()), exchanges).outcome == error(BLOCKER)
 
 
 def test_savevm_of_a_new_tag_lets_qemu_say_that_migration_is_blocked() -> None:
-    exchanges = [survey(two(), saves=True, blocked=[BLOCKER]), job("save", 1, "t", "a b", "a", error=BLOCKER)]
+    exchanges = [survey(two(), SaveVM("t")), job("save", 1, "t", "a b", "a", error=BLOCKER)]
     assert play(snapshots.plan(SaveVM("t"), context()), exchanges).outcome == error(BLOCKER)
 
 
 def test_no_reasons_do_not_block() -> None:
-    exchanges = [survey(two(T), saves=True, blocked=[]), job("delete", 1, "t", "a b"), job("save", 2, "t", "a b", "a")]
+    replacing = [job("delete", 1, "t", "a b"), job("save", 2, "t", "a b", "a")]
+    exchanges = [survey(two(T), SaveVM("t")), survey_of_blockers([]), *replacing]
     assert play(snapshots.plan(SaveVM("t"), context()), exchanges).outcome == DONE
 
 
@@ -285,5 +288,5 @@ def test_outcome_is_told_after_the_decision() -> None:
     """A survey can be given: nothing is asked again."""
     machine = two()
     graph = machine.graph()
-    survey = Survey(graph, select(graph, Policy()), "running", migration_is_blocked=False)
+    survey = Survey(graph, select(graph, Policy()), Hazards(), migration_is_blocked=False)
     assert play(savevm("t", survey, context()), [job("save", 1, "t", "a b", "a")]).outcome == DONE
