@@ -1,8 +1,8 @@
 """How QEMU's own checks will end, as far as the survey shows it, in their order and words.
 
 A plan asks where it matters beforehand: because QEMU would find out only after the old snapshot is deleted, or after the VM is
-stopped. A rehearsal answers with it. The texts are those of the jobs; HMP's are the same behind `Error: `. See migration/savevm.c
-and block/snapshot.c.
+stopped. A rehearsal answers with it. The texts are those of the jobs; HMP's are the same after `Error: `. See
+migration/savevm.c and block/snapshot.c.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ def unable_error(graph: BlockGraph, devices: Sequence[BlockNode]) -> str | None:
 def creation_error(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
     """Foretell bdrv_all_create_snapshot, where the snapshots of this tag were deleted before.
 
-    Seen on QEMU 7.2 to 11.1: an image whose content is in an external data file takes none, nor does one of refcount_bits=1, and
-    one of refcount_bits=2 takes two. (An image that nothing was ever written to would take more, but no query tells of that.)
+    Seen on QEMU 7.2 to 11.1: an image whose content is in an external data file takes none, nor does one of refcount_bits=1,
+    and one of refcount_bits=2 takes two. (One that was never written to would take more, but no query tells of that.)
     """
     for node in devices:
         if not _takes_one_more(graph, node, devices, tag):
