@@ -15,7 +15,7 @@ from shim.patterns import Pattern, is_removable, is_varstore
 if TYPE_CHECKING:  # see shim.patterns
     from shim.blockgraph import BlockGraph, BlockNode
 
-__all__ = ["Mode", "NodeChoice", "Overwrite", "Policy", "PolicyKind", "Selection", "select", "unmatched"]
+__all__ = ["FailedLoad", "Mode", "NodeChoice", "Overwrite", "Policy", "PolicyKind", "Selection", "select", "unmatched"]
 
 
 class PolicyKind(StrEnum):
@@ -27,6 +27,13 @@ class Overwrite(StrEnum):
     """What a savevm does whose tag exists: as HMP does, or not."""
 
     REPLACE = "replace"
+    REFUSE = "refuse"
+
+
+class FailedLoad(StrEnum):
+    """What a loadvm does that is known to fail: stop the VM first and leave it stopped, as HMP does, or leave it alone."""
+
+    HMP = "hmp"
     REFUSE = "refuse"
 
 
@@ -46,6 +53,7 @@ class Policy:
     vmstate: the first pattern that a fitting node matches says which one gets the VM state; () lets the kind decide.
     include, exclude: nodes that are taken, or not, whatever the kind says; exclude wins.
     guard: refuse what is known to crash the connected QEMU.
+    failed_load: None where the operator does not say; a proxy then does as HMP does, and a prompt refuses.
     allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
     """
 
@@ -55,6 +63,7 @@ class Policy:
     exclude: tuple[Pattern, ...] = ()
     overwrite: Overwrite = Overwrite.REPLACE
     guard: bool = True
+    failed_load: FailedLoad | None = None
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
 

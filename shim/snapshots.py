@@ -7,12 +7,12 @@ from its first job on it sees the work to its end.
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from shim import guard, jobs, render
+from shim import foretelling, guard, jobs, render
 from shim.blockgraph import BlockGraph, BlockNode, name_of, names_of
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
 from shim.inventory import duplicated, holders, ids_of_others, scope, tagged_or_included, vmstate_to_load
-from shim.plan import Answer, Context, Decided, PassThrough, Plan, Run, refuse
-from shim.policy import NodeChoice, PolicyKind, Selection
+from shim.plan import Answer, Context, Decided, PassThrough, Plan, Refusal, Run, refuse
+from shim.policy import FailedLoad, NodeChoice, PolicyKind, Selection
 from shim.qmp import Execute
 from shim.saving import savevm
 from shim.survey import GiveWay, Survey, look_around, value_of
@@ -75,6 +75,9 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     devices = tagged_or_included(graph, selection, tag)
     vmstate, reason = vmstate_to_load(graph, selection, devices, tag)
     yield Decided(_explain(selection, devices), name_of(vmstate), reason)
+    if context.policy.failed_load is FailedLoad.REFUSE and (error := foretelling.load_error(graph, devices, vmstate, tag)):
+        text = jobs.hmp_text(jobs.JobResult(error))
+        return Refusal(text, "the load would fail, and QEMU would stop the VM for it and leave it stopped")
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
         danger = _duplicate(graph, devices, tag) or _id_of_another(devices, tag) or (

@@ -8,7 +8,7 @@ import pytest
 
 from shim import hmp
 from shim.plan import Answer, AwaitJob, Context, Outcome, PassThrough, Plan, Refusal, Run
-from shim.policy import Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshots import plan
@@ -69,6 +69,7 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "exclude": Policy(exclude=patterns("b", "disk0")),
     "include": Policy(include=patterns("kind:pflash")),
     "no guard": Policy(guard=False),
+    "leave alone": Policy(failed_load=FailedLoad.REFUSE),
 }
 
 
