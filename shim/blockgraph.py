@@ -25,7 +25,7 @@ class BlockNode:
     """A block node (qapi/block-core.json, BlockDeviceInfo) with its edges.
 
     children: edge name ("file", "backing", …) to node name.
-    backends: the backends whose root it is, oldest first. jobs: the ids of the block jobs that hold it.
+    backends: the backends whose root it is, oldest first. jobs: the ids of the block jobs that run on it.
     refcount_bits: what an image has for counting the users of a cluster; None where it does not count. has_data_file: its
     content is in another file, of which no snapshot can be made. has_dirty_bitmaps: QEMU loads no snapshot under those.
     """
@@ -115,6 +115,13 @@ class BlockGraph:
                 return tuple(path)
             current = self._only_data_child(current)
         return ()
+
+    def backup_job(self, node: BlockNode) -> str | None:
+        """Give the job that keeps this node from holding a snapshot: it has put its filter on the disk, which has two children.
+
+        QEMU sees through filters with one, such as those of mirror and commit.
+        """
+        return next(iter(node.jobs), None) if node.driver == "copy-before-write" else None
 
     def _only_data_child(self, node: BlockNode) -> BlockNode | None:
         edge = _PRIMARY_CHILD.get(node.driver, "file")

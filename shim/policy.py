@@ -6,7 +6,7 @@ It starts from HMP's set. The policy decides about nodes; it neither knows QMP c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -137,6 +137,13 @@ def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
 
 
 def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
+    choice, job = _judge_alone(graph, policy, node), graph.backup_job(node)
+    if job is None or not choice.included:
+        return choice
+    return replace(choice, reason=f"{choice.reason}; it cannot hold a snapshot until the backup job '{job}' on it has ended")
+
+
+def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     if node.is_read_only:
         return NodeChoice(node, False, "read-only")
     if policy.kind is PolicyKind.HMP:

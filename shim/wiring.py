@@ -31,7 +31,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class WiredNode:
-    """A node's place. children: edge name to node name. backends: oldest first. jobs: ids of the block jobs that hold it."""
+    """A node's place. children: edge name to node name. backends: oldest first. jobs: ids of the block jobs that run on it."""
 
     children: Mapping[str, str] = field(default_factory=dict)
     backends: tuple[Backend, ...] = ()
@@ -88,10 +88,10 @@ def _read_debug(reply: JSON) -> _Debug:
             debug.roots[parent] = child
             continue
         debug.has_parent.add(child)
-        if parent in debug.job_names:
-            debug.jobs.setdefault(child, []).append(debug.job_names[parent])
-        else:
+        if parent not in debug.job_names:
             debug.children.setdefault(parent, {})[edge["name"]] = child
+        elif edge["name"] == "main node":  # the others are its source, its target, and the like
+            debug.jobs.setdefault(child, []).append(debug.job_names[parent])
     return debug
 
 
@@ -105,7 +105,7 @@ def _read_wiring(debug: _Debug, backends: Mapping[int, Backend], version: QEMUVe
         name: WiredNode(
             {edge: names[child] for edge, child in debug.children.get(number, {}).items()},
             tuple(users.get(number, ())),
-            tuple(dict.fromkeys(debug.jobs.get(number, ()))),
+            tuple(debug.jobs.get(number, ())),
         )
         for number, name in names.items()
     }

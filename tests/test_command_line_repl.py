@@ -284,8 +284,8 @@ def test_help_has_every_option_pattern_and_exit_status(capsys: pytest.CaptureFix
     told = capsys.readouterr().out
     assert ended.value.code == 0
     options = ("--config", "--vm", "--name", "--audit", "-c", "--json", "--keep-going", "--raw", "--yes", "--reconnect")
-    options = (*options, "--vi", "--history", "--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load")
-    for option in options:
+    of_the_policy = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load")
+    for option in (*options, "--vi", "--history", *of_the_policy):
         assert re.search(rf"^  {option}\b", told, re.MULTILINE), option
     assert all(word in told for word in (*KEYS, *KINDS, "--no-guard", "unix:PATH", "tcp:HOST:PORT"))
     exit_status = told[told.index("exit status:") :]
