@@ -18,7 +18,6 @@ __all__ = [
     "against_savevm",
     "below_filters",
     "during_migration",
-    "jobs_hang",
     "questions",
     "read_hazards",
 ]
@@ -88,8 +87,16 @@ def _turn_off(capability: str) -> str:
 
 
 def against_savevm(graph: BlockGraph, vmstate: BlockNode, version: QEMUVersion) -> str | None:
-    """QEMU 7.2 to 11.1 abort (`qcow2_co_encdec: Assertion`) when they write the VM state into an encrypted qcow2."""
+    """QEMU 7.2 to 11.1 abort (`qcow2_co_encdec: Assertion`) when they write the VM state into an encrypted qcow2.
+
+    They wait for ever when they write it through blkreplay: for a turn that comes only while the guest runs.
+    """
     holder = graph.snapshot_holder(vmstate)
+    if any(step.driver == "blkreplay" for step in graph.snapshot_path(vmstate)):
+        return (
+            f"QEMU {version} would hang for good: it cannot store the VM state on '{vmstate.label}', through the "
+            f"filter blkreplay. Choose another disk for it with the vmstate setting"
+        )
     if holder is not None and holder.is_encrypted:
         return (
             f"QEMU {version} would crash: it cannot store the VM state on '{vmstate.label}', which is encrypted. "
@@ -121,20 +128,12 @@ def against_deleting(hazards: Hazards, version: QEMUVersion) -> str | None:
     return None
 
 
-def jobs_hang(graph: BlockGraph) -> bool:
-    """Tell whether a snapshot job would wait for ever: for an event of the replay that comes only when the guest runs.
-
-    Seen on QEMU 7.2 to 11.1 with snapshot-save. HMP's savevm and delvm do not wait, and a job on the node below does not.
-    """
-    return any(step.driver == "blkreplay" for node in graph.hmp_set() for step in graph.snapshot_path(node))
-
-
 def below_filters(graph: BlockGraph, node: BlockNode, version: QEMUVersion) -> BlockNode:
     """Give the node to load instead, below the filters that a load must not go through; it has the same snapshots.
 
     5.2 and 7.2 report success, but then no request through the filter ever ends (seen with raw, copy-on-read and throttle);
-    with blkdebug they crash. 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) where one of the filters is throttle. Of
-    blkreplay see jobs_hang.
+    with blkdebug they crash. 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) where one of the filters is throttle. A
+    load through blkreplay never ends (7.2 to 11.1).
     """
     path = graph.snapshot_path(node)
     if any(step.driver in _JOB_FILTERS for step in path):

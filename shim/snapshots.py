@@ -31,8 +31,6 @@ def plan(command: HMPCommand, context: Context) -> Plan:
         survey = yield from look_around(command, context)
         if context.policy.guard and (danger := _danger(command, survey, context)):
             return refuse(danger)
-        if isinstance(command, SaveVM | DelVM) and guard.jobs_hang(survey.graph):
-            raise GiveWay("a snapshot job through a blkreplay filter never ends, and HMP's own command does")
         return _with_cause((yield from _carry_out(command, survey, context)), survey)
     except GiveWay as exc:
         return PassThrough(exc.reason)

@@ -18,7 +18,7 @@ import pytest
 from shim import guard
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
-from tests.integration.machines import machine, pattern_of, run_state_of, wait_for
+from tests.integration.machines import Machine, machine, pattern_of, run_state_of, wait_for
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 from tests.integration.twins import Boot, Case, Step, Until, started
@@ -125,6 +125,7 @@ ENCRYPTED_VMSTATE: Final = r"Error: QEMU .* would crash: it cannot store the VM 
 
 MULTIFD: Final = r"Error: QEMU .* would crash: the migration capability multifd is on\. Turn it off .*\r\n"
 COMPRESS: Final = r"Error: QEMU .* would crash: the migration capability compress is on\. Turn it off .*\r\n"
+THROUGH_BLKREPLAY: Final = r"Error: QEMU .* would hang for good: .* on 'top', through the filter blkreplay\..*\r\n"
 IN_REPLAY: Final = r"Error: QEMU .* would crash: it cannot delete a snapshot while it records or replays\..*\r\n"
 REFUSES_MULTIFD: Final = r"Error: Snapshots are not compatible with multifd\r\n"
 
@@ -378,14 +379,25 @@ def test_multifd_does_not_cost_the_old_snapshot(line: str) -> None:
         assert client.hmp(line) == ""
 
 
+BLKREPLAY: Final = f"-blockdev driver=blkreplay,node-name=top,image=d0 {virtio('top')}"
+REPLAYED: Final = f"{BIOS} -icount shift=3,rr=record,rrfile=rr.bin {blockdev('d0')} {BLKREPLAY}"
+
+
 @pytest.mark.needs_snapshot_jobs
-def test_recording_with_blkreplay_is_saved_and_loaded() -> None:
-    """A snapshot job through the filter would wait for ever (7.2 to 11.1); HMP's savevm does not, nor a job below it."""
-    blkreplay = f"-blockdev driver=blkreplay,node-name=top,image=d0 {virtio('top')}"
-    args = f"{BIOS} -icount shift=3,rr=record,rrfile=rr.bin {blockdev('d0')} {blkreplay} -S"
-    with machine(args, TWO) as vm, vm.proxied() as (client, proxy):
-        assert client.hmp("savevm t") == ""
-        assert proxy.records[-1]["reason"] == "a snapshot job through a blkreplay filter never ends, and HMP's own command does"
-        assert client.hmp("loadvm t") == ""
-        assert proxy.records[-1]["action"] == "rewritten"
-        assert vm.images == {"d0.qcow2": [("t", True)]}
+def test_vm_state_does_not_go_through_blkreplay() -> None:
+    """Natively, and by a job, neither saving nor loading it ever ends (7.2 to 11.1)."""
+    with machine(f"{REPLAYED} {disk('d1')}", TWO) as vm:
+        with vm.proxied("--vmstate", "top") as (client, _):
+            assert re.fullmatch(THROUGH_BLKREPLAY, client.hmp("savevm t"))
+            assert vm.run_state == "running"
+            arguments = {"job-id": "j", "tag": "t", "vmstate": "d0", "devices": ["d0", *nodes_of(vm, "d1")]}
+            assert client.returned("snapshot-save", arguments) == {}
+            assert client.hmp("loadvm t") == ""
+        with vm.proxied("--vmstate", "d1") as (client, _):
+            assert client.hmp("savevm u") == ""
+            assert client.hmp("loadvm u") == ""
+            assert run_state_of(client) == "running"
+
+
+def nodes_of(vm: Machine, device: str) -> list[str]:
+    return [row["inserted"]["node-name"] for row in vm.observer.returned("query-block") if row["device"] == device]
