@@ -45,11 +45,15 @@ class AwaitJob:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Not to be waited for: what was chosen, for the audit. The plan is sent ()."""
+    """Not to be waited for: what was chosen, for the audit. The plan is sent ().
+
+    native_load: of a savevm, why QEMU itself could not load what it makes; None where it could.
+    """
 
     choices: tuple[NodeChoice, ...]
     vmstate: str | None
     vmstate_reason: str
+    native_load: str | None = None
 
 
 Step: TypeAlias = Run | AwaitJob | Decided

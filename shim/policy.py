@@ -89,6 +89,7 @@ class Selection:
     choices: all nodes of HMP's walk, and those that the policy adds. vmstate: None where no taken node is to hold the VM state.
     missing_vmstate: the configured patterns, where they match no taken node that can hold it.
     is_hmps_choice: HMP itself would take the same nodes and the same vmstate.
+    native_load: why QEMU itself could not load what a savevm makes of this, in words; None where it could.
     """
 
     choices: tuple[NodeChoice, ...]
@@ -96,6 +97,7 @@ class Selection:
     vmstate_reason: str
     missing_vmstate: str | None
     is_hmps_choice: bool
+    native_load: str | None = None
 
     @property
     def included(self) -> tuple[BlockNode, ...]:
@@ -122,7 +124,24 @@ def select(graph: BlockGraph, policy: Policy) -> Selection:
         reason,
         missing_vmstate=wanted if wanted and vmstate is None and able else None,
         is_hmps_choice=tuple(included) == hmps_set and vmstate is hmps_vmstate,
+        native_load=None if vmstate is None else _native_load(graph, included, vmstate),
     )
+
+
+def _native_load(graph: BlockGraph, included: Sequence[BlockNode], vmstate: BlockNode) -> str | None:
+    """Foretell what QEMU's own load says, with which `-loadvm` and a revert by libvirt begin: it takes HMP's set."""
+    hmps_set = graph.hmp_set()
+    unable = next((node for node in hmps_set if not graph.can_snapshot(node)), None)
+    left_out = next((node for node in hmps_set if node not in included), None)
+    if unable is not None and unable not in included:
+        cause = f"'{unable.label}' is writable and cannot hold a snapshot"
+    elif left_out is not None:
+        cause = f"'{left_out.label}' will lack it"
+    elif vmstate is not next(filter(graph.can_snapshot, hmps_set), None):
+        cause = "it looks for the VM state on another disk"
+    else:
+        return None
+    return f"QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: {cause}"
 
 
 def _matching(patterns: Sequence[Pattern], graph: BlockGraph, nodes: Iterable[BlockNode]) -> list[BlockNode]:

@@ -16,7 +16,7 @@ __all__ = ["savevm"]
 
 def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     graph, selection = survey.graph, survey.selection
-    yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason)
+    yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason, selection.native_load)
     if selection.missing_vmstate is not None:
         return refuse(f"{selection.vmstate_reason}; name a disk of 'info block' that is writable and qcow2")
     included = selection.included

@@ -45,6 +45,9 @@ takes  disk0       d0       qcow2   8 MiB  yes       t (VM state), old  writable
 -      disk0-file  -        file    8 MiB  yes       -                  part of another node; HMP does not look at it
 
 VM state: disk0 (HMP's choice: the first disk that can hold a snapshot)
+QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: 'pflash1' is writable and cannot hold a snapshot.
+
+It replaces the snapshot of this name on disk0.
 
 QMP commands that would run:
     {"execute": "snapshot-save", "arguments": {"job-id": "job-1", "tag": "t", "vmstate": "disk0", "devices": ["disk0"]}}
@@ -189,6 +192,9 @@ SAVEVM_JSON: Final = {
         },
     ],
     "vmstate": {"node": "a", "reason": "HMP's choice: the first disk that can hold a snapshot"},
+    "native_load": None,
+    "replaces": [],
+    "unmatched": [],
     "qmp": [
         {"execute": "snapshot-save", "arguments": {"job-id": "job-1", "tag": "t", "vmstate": "a", "devices": ["a"]}},
         {"execute": "query-jobs", "arguments": {}},
@@ -236,3 +242,50 @@ def test_refusal_in_json() -> None:
 def test_large_nodes_are_shown_in_units() -> None:
     machine = Machine([Node("a", device="d0", qdev=VIRTIO[0], size_bytes=40 * 1024**3)])
     assert "  40 GiB  " in text(machine, "savevm t")
+
+
+# -- what a person wants to know beside the nodes -------------------------------------------------------------------------
+
+
+def test_replaced_snapshot_is_told_wherever_it_is() -> None:
+    machine = two(rows("t", vm_state=True), rows("t"))
+    assert "It replaces the snapshot of this name on a, b." in text(machine, "savevm t")
+    assert to_json("savevm t", rehearsed(machine, "savevm t"))["replaces"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("line", ["savevm new", "savevm", "loadvm t", "delvm t"])
+def test_nothing_is_replaced_by_another_command(line: str) -> None:
+    assert "replaces" not in text(two(rows("t", vm_state=True), rows("t")), line)
+
+
+def test_nothing_is_replaced_by_a_savevm_that_fails() -> None:
+    assert "It replaces" not in text(raw_data(rows("t", vm_state=True)), "savevm t")
+
+
+def test_patterns_that_fit_nothing_are_told() -> None:
+    using = context(Policy(vmstate=patterns("d1", "d9"), exclude=patterns("usbstick", "kind:removable")))
+    told = "\nPatterns of the policy that fit no node of the VM now: d9, usbstick, kind:removable\n"
+    assert told in text(two(), "savevm t", using)
+    assert to_json("savevm t", rehearsed(two(), "savevm t", using))["unmatched"] == ["d9", "usbstick", "kind:removable"]
+    assert "Patterns" not in text(two(), "savevm t", context(Policy(vmstate=patterns("d1"))))
+
+
+@pytest.mark.parametrize(
+    ("machine", "policy", "cause"),
+    [
+        (uefi("qcow2"), Policy(), "it looks for the VM state on another disk"),
+        (uefi("raw"), Policy(), "'pflash1' is writable and cannot hold a snapshot"),
+        (two(), Policy(exclude=patterns("d1")), "'d1' will lack it"),
+        (two(), Policy(vmstate=patterns("d1")), "it looks for the VM state on another disk"),
+    ],
+)
+def test_what_qemu_itself_could_not_load_is_told(machine: Machine, policy: Policy, cause: str) -> None:
+    told = f"QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: {cause}"
+    assert f"\n{told}.\n" in text(machine, "savevm t", context(policy))
+    assert to_json("savevm t", rehearsed(machine, "savevm t", context(policy)))["native_load"] == told
+
+
+@pytest.mark.parametrize("machine", [two(), raw_data()], ids=["two disks", "one of them unable"])
+def test_what_qemu_itself_could_load_is_not_talked_about(machine: Machine) -> None:
+    """With a disk that cannot hold a snapshot there will be none to load."""
+    assert "QEMU itself" not in text(machine, "savevm t")

@@ -189,7 +189,8 @@ CRASHES: Final = (
 
 def switched_on(capability: str) -> Case:
     """Give a case with a snapshot, after which the migration capability is turned on where there is one of that name."""
-    return Case(capability, disk("d0"), (), TWO, setup=["savevm t", f"migrate_set_capability {capability} on"])
+    change: Step = ("migrate-set-capabilities", {"capabilities": [{"capability": capability, "state": True}]})
+    return Case(capability, disk("d0"), (), TWO, setup=["savevm t", change])
 
 
 RECORDING: Final = Case("", f"-icount shift=3,rr=record,rrfile=rr.bin {disk('d0')}", (), TWO, setup=["savevm t"])
