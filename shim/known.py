@@ -9,8 +9,8 @@ answer, so they need no argument. `query-block` adds which device a backend belo
 
 * Media may come and go, nodes be reopened, inserted or renamed by QEMU: none of it changes a backend's device. A node's own
   facts (read-only, driver, file, tags) are not in the wiring at all.
-* A backend that comes or goes changes the list of backends in the answer. The ids in the answer are counted anew each time,
-  and so is their meaning: equal answers describe equal graphs, also after another process took the id.
+* A backend that comes or goes changes the list of backends in the answer. The ids in it are counted anew for each answer, so
+  equal answers describe equal graphs, whatever had an id before.
 * A backend without a name is made by its device, goes with it, and is called by the device's id or path in the answer.
 * A `-drive` has a name of its own and may wait without a device. To get one need not show in the answer: with share-rw=on a
   virtio disk asks for the permissions that the waiting drive has. So a wiring with a root that waits for its device is not
