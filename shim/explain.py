@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shim import hmp
-from shim.audit import describe_choice
+from shim.audit import describe_choice, describe_vmstate
 from shim.blockgraph import BlockGraph, BlockNode
 from shim.plan import PassThrough, Refusal
 from shim.qmp import JSON, encode
@@ -30,7 +30,7 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
     return {
         "command_line": command_line,
         "nodes": [_node(node) | choices.get(node.name, _unseen(node, rehearsal.graph)) for node in _nodes(rehearsal)],
-        "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
+        "vmstate": None if decided is None else describe_vmstate(decided),
         "native_load": None if decided is None else decided.native_load,
         "replaces": _replaced(command_line, rehearsal),
         "unmatched": [str(pattern) for pattern in rehearsal.unmatched],
@@ -44,9 +44,9 @@ def to_text(command_line: str, rehearsal: Rehearsal) -> str:
     plan = to_json(command_line, rehearsal)
     lines = [f"plan of: {command_line}", ""]
     lines += [_NOT_ASKED] if rehearsal.graph is None else _table([_row(node) for node in plan["nodes"]])
-    vmstate = plan["vmstate"]
-    if vmstate is not None:
-        lines += ["", f"VM state: {vmstate['node'] or 'on no node'} ({vmstate['reason']})"]
+    decided = rehearsal.decided
+    if decided is not None:
+        lines += ["", f"VM state: {decided.vmstate or 'on no node'} ({decided.vmstate_reason})"]
     lines += [f"{plan['native_load']}."] if plan["native_load"] else []
     if plan["unmatched"]:
         lines += ["", f"Patterns of the policy that fit no node of the VM now: {', '.join(plan['unmatched'])}"]
