@@ -31,7 +31,7 @@ from host.errors import AddressError, ConfigError
 from shim.confidential import Confidential
 from shim.errors import PatternError
 from shim.patterns import Pattern
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 
 __all__ = ["error_at", "load_config_file"]
 
@@ -167,6 +167,7 @@ _POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
     "include": _patterns,
     "exclude": _patterns,
     "overwrite": _choice(Overwrite),
+    "failed_load": _choice(FailedLoad),
     "guard": _boolean,
     "abandon_after": _seconds,
     "abandon_load_after": _seconds,

@@ -94,6 +94,10 @@ class PlanRunner:
                     self._carry_on(work, self._rewriter.resume(work))
         return not job_id.startswith(self._own_prefix)
 
+    def take_device_deleted(self) -> None:
+        """Note that a device has gone: what was known of the disks may not hold any more."""
+        self._rewriter.receive_event("DEVICE_DELETED")
+
     def take_run_state(self, name: str, message: bytes) -> bool:
         """Note a STOP or RESUME at the command that runs, whose reply is next. Tells whether the clients are to see it."""
         owed = self._owed[0] if self._owed else self._exclusive

@@ -13,6 +13,7 @@ from proxy.recorder import Recorder
 from proxy.session import HMPRequest, Session
 from shim.audit import Action, AuditRecord, Rehearsed
 from shim.hmp import LoadVM
+from shim.known import Known
 from shim.plan import Answer, Context, Intend, PassThrough, Refusal, Replies, Settle, Step
 from shim.policy import Mode, Policy
 from shim.qmp import Execute, read_reply
@@ -104,10 +105,15 @@ class Rewriter:
         self._own_prefix = own_prefix
         self._note = note
         self._recorder = Recorder(monitor, clock)
+        self._known = Known()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
         self._policy = policy
+
+    def receive_event(self, name: str) -> None:
+        """Note an event that ends what was known of the disks."""
+        self._known.receive_event(name)
 
     def recovery(self, written: Sequence[Written] = ()) -> Work:
         """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off."""
@@ -158,6 +164,7 @@ class Rewriter:
             local_time=self._clock.local_time,
             policy=self._policy,
             cpu_index=cpu_index,
+            known=self._known,
         )
 
     def _go_on(self, work: Work, commands: tuple[Execute, ...]) -> Iterator[Effect]:

@@ -16,16 +16,22 @@ from shim.errors import PatternError
 
 if TYPE_CHECKING:  # an operator's options are read, and a prompt is there, sooner without it
     from shim.blockgraph import BlockGraph, BlockNode
+    from shim.wiring import Backend
 
-__all__ = ["KEYS", "KINDS", "Pattern", "is_removable", "is_varstore"]
+__all__ = ["KEYS", "KINDS", "Pattern", "is_flash", "is_removable", "is_varstore"]
 
 # QEMU's machines own their flash devices, so the QOM path tells: pc and q35 "system.flash1", arm and riscv "virt.flash1".
 _FLASH_PATH = re.compile(r"/machine/[^/]*flash\d+")
 
 
+def is_flash(backend: Backend) -> bool:
+    """Tell whether the backend is that of a machine's flash device."""
+    return _FLASH_PATH.fullmatch(backend.qdev) is not None
+
+
 def is_varstore(node: BlockNode) -> bool:
     """Tell whether the node backs a machine's flash, where UEFI firmware keeps its variables."""
-    return any(_FLASH_PATH.fullmatch(backend.qdev) for backend in node.backends)
+    return any(map(is_flash, node.backends))
 
 
 def is_removable(node: BlockNode) -> bool:

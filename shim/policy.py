@@ -6,7 +6,7 @@ It starts from HMP's set. The policy decides about nodes; it neither knows QMP c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # see shim.patterns
 __all__ = [
     "ABANDON_AFTER_S",
     "ABANDON_LOAD_AFTER_S",
+    "FailedLoad",
     "Mode",
     "NodeChoice",
     "Overwrite",
@@ -49,6 +50,13 @@ class Overwrite(StrEnum):
     REFUSE = "refuse"
 
 
+class FailedLoad(StrEnum):
+    """What a loadvm does that is known to fail: stop the VM first and leave it stopped, as HMP does, or leave it alone."""
+
+    HMP = "hmp"
+    REFUSE = "refuse"
+
+
 class Mode(StrEnum):
     """REWRITE snapshot commands; OBSERVE only what rewriting would do; ENFORCE that nothing else of HMP is used."""
 
@@ -67,6 +75,7 @@ class Policy:
     guard: refuse what is known to crash the connected QEMU.
     abandon_after_s, abandon_load_after_s: the command of a client that has hung up is not begun so long after it came: savevm
     and delvm, and loadvm, which throws the present away.
+    failed_load: None where the operator does not say; a proxy then does as HMP does, and a prompt refuses.
     allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
     """
 
@@ -78,6 +87,7 @@ class Policy:
     guard: bool = True
     abandon_after_s: float = ABANDON_AFTER_S
     abandon_load_after_s: float = ABANDON_LOAD_AFTER_S
+    failed_load: FailedLoad | None = None
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
 
@@ -103,6 +113,7 @@ class Selection:
     choices: all nodes of HMP's walk, and those that the policy adds. vmstate: None where no taken node is to hold the VM state.
     missing_vmstate: the configured patterns, where they match no taken node that can hold it.
     is_hmps_choice: HMP itself would take the same nodes and the same vmstate.
+    native_load: why QEMU itself could not load what a savevm makes of this, in words; None where it could.
     """
 
     choices: tuple[NodeChoice, ...]
@@ -110,6 +121,7 @@ class Selection:
     vmstate_reason: str
     missing_vmstate: str | None
     is_hmps_choice: bool
+    native_load: str | None = None
 
     @property
     def included(self) -> tuple[BlockNode, ...]:
@@ -136,7 +148,24 @@ def select(graph: BlockGraph, policy: Policy) -> Selection:
         reason,
         missing_vmstate=wanted if wanted and vmstate is None and able else None,
         is_hmps_choice=tuple(included) == hmps_set and vmstate is hmps_vmstate,
+        native_load=None if vmstate is None else _native_load(graph, included, vmstate),
     )
+
+
+def _native_load(graph: BlockGraph, included: Sequence[BlockNode], vmstate: BlockNode) -> str | None:
+    """Foretell what QEMU's own load says, with which `-loadvm` and a revert by libvirt begin: it takes HMP's set."""
+    hmps_set = graph.hmp_set()
+    unable = next((node for node in hmps_set if not graph.can_snapshot(node)), None)
+    left_out = next((node for node in hmps_set if node not in included), None)
+    if unable is not None and unable not in included:
+        cause = f"'{unable.label}' is writable and cannot hold a snapshot"
+    elif left_out is not None:
+        cause = f"'{left_out.label}' will lack it"
+    elif vmstate is not next(filter(graph.can_snapshot, hmps_set), None):
+        cause = "it looks for the VM state on another disk"
+    else:
+        return None
+    return f"QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: {cause}"
 
 
 def _matching(patterns: Sequence[Pattern], graph: BlockGraph, nodes: Iterable[BlockNode]) -> list[BlockNode]:
@@ -151,6 +180,13 @@ def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
 
 
 def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
+    choice, job = _judge_alone(graph, policy, node), graph.backup_job(node)
+    if job is None or not choice.included:
+        return choice
+    return replace(choice, reason=f"{choice.reason}; it cannot hold a snapshot until the backup job '{job}' on it has ended")
+
+
+def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     if node.is_read_only:
         return NodeChoice(node, False, "read-only")
     if policy.kind is PolicyKind.HMP:

@@ -13,7 +13,7 @@ from host.errors import ConfigError
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from shim.confidential import Confidential
 from shim.patterns import KEYS, KINDS
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
@@ -55,6 +55,8 @@ def test_smallest_use() -> None:
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
         ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
         ("--overwrite safe", Policy()),
+        ("--failed-load hmp", Policy(failed_load=FailedLoad.HMP)),
+        ("--failed-load refuse", Policy(failed_load=FailedLoad.REFUSE)),
         ("--no-guard", Policy(guard=False)),
     ],
 )
@@ -338,7 +340,7 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 
 # -- the help -------------------------------------------------------------------------------------------------------------
 
-POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--no-guard")
+POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load", "--no-guard")
 SERVE_OPTIONS: Final = (
     *("--upstream", "--config", "--listen", "--take-over", "--wait", "--client-buffer", *POLICY_OPTIONS, "--mode"),
     *("--stop-timeout", "--abandon-after", "--abandon-load-after"),

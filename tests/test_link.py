@@ -270,7 +270,7 @@ def test_leftover_jobs_are_finished_dismissed_and_audited() -> None:
 # --- Losing QEMU ------------------------------------------------------------------------------------------------------
 
 STEPS: Final = [
-    ("savevm t", "query-status", 1),
+    ("savevm t", "query-block", 1),
     ("savevm t", "x-debug-query-block-graph", 1),
     ("savevm t", "snapshot-save", 1),
     ("savevm t", "query-jobs", 2),

@@ -16,6 +16,7 @@ from tests.raw_client import RawClient
 
 SURVEY: Final = frozenset(
     {"query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate", "query-cpus-fast"}
+    | {"query-migrate-capabilities", "query-replay"}
 )
 UEFI: Final = (FLASH, RAW_VARS, DISK)
 TWO_DISKS: Final = (DISK, SECOND_DISK)
