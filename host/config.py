@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from host.addresses import Address, StdioAddress, UnixAddress
+from host.addresses import Address, StdioAddress, UnixAddress, plain
 from shim.confidential import Confidential
 from shim.policy import Mode, Policy, PolicyKind
 
@@ -13,6 +13,7 @@ __all__ = [
     "AUDIT_FIELDS",
     "AUDIT_KEEP",
     "CLIENT_BUFFER_MIB",
+    "CONNECT_TIMEOUT_S",
     "STANDARD_OUTPUT",
     "SYSLOG",
     "AuditFailure",
@@ -28,6 +29,8 @@ __all__ = [
 
 # A client that lets this much wait is stuck: it is 80 replies to query-qmp-schema, or 160,000 events.
 CLIENT_BUFFER_MIB = 16
+# How long a QEMU that has begun to start may take until it serves its socket: a big VM on a busy host, opened by libvirt first.
+CONNECT_TIMEOUT_S = 30
 # How many rotated audit logs are kept where nothing else is said.
 AUDIT_KEEP = 10
 
@@ -125,6 +128,9 @@ class VMConfig:
     audit: None writes no log.
     client_buffer_bytes: a client that leaves more unread is cut off.
     wait: if QEMU is not there at start, wait for it.
+    connect_timeout_s: how long QEMU may take to greet.
+    ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
+    is_strict: a pattern that fits nothing is an error, not only a warning.
     origin: None for the command line.
     """
 
@@ -136,6 +142,9 @@ class VMConfig:
     audit: AuditSettings | None = None
     client_buffer_bytes: int = CLIENT_BUFFER_MIB * 1024 * 1024
     wait: bool = False
+    connect_timeout_s: int = CONNECT_TIMEOUT_S
+    ends_with_vm: bool = False
+    is_strict: bool = False
     origin: Origin | None = None
 
     @property
@@ -190,11 +199,11 @@ def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, st
 
 
 def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
-    if vm.take_over is not None and vm.upstream != vm.take_over:
+    if vm.take_over is not None and vm.upstream != plain(vm.take_over):
         return "upstream", "take_over says where QEMU is; drop one of them"
     if not vm.entrances:
         return "listen", "say where the tools come in, or take QEMU's socket over"
-    if vm.take_over is None and vm.upstream in vm.listen:
+    if vm.take_over is None and vm.upstream in map(plain, vm.listen):
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
     if len(vm.entrances) > 1 and StdioAddress() in vm.listen:
         return "listen", "stdio stands alone: the proxy ends with that client"

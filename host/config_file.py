@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from host.addresses import Address, UnixAddress, parse_listen_address, parse_taken_path, parse_upstream_address, plain
 from host.config import (
     AUDIT_FIELDS,
     AuditFailure,
@@ -35,6 +35,7 @@ from shim.policy import Mode, Overwrite, Policy, PolicyKind
 __all__ = ["error_at", "load_config_file"]
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_Kind = TypeVar("_Kind", bound=Address)
 
 _HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]")
 _BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
@@ -116,13 +117,10 @@ def _upstream(value: Any) -> Address:
 
 
 def _take_over(value: Any) -> UnixAddress:
-    address = _address(parse_listen_address, f"unix:{_text(value).removeprefix('unix:')}")
-    if isinstance(address, UnixAddress):
-        return address
-    raise _Bad("write the path of QEMU's socket")
+    return _address(parse_taken_path, _text(value))
 
 
-def _address(parse: Callable[[str], Address], text: str) -> Address:
+def _address(parse: Callable[[str], _Kind], text: str) -> _Kind:
     try:
         return parse(text)
     except AddressError as exc:
@@ -143,6 +141,9 @@ _POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
 _SHARED_KEYS: dict[str, Callable[[Any], Any]] = {
     "client_buffer_mib": _mebibytes,
     "wait": _boolean,
+    "connect_timeout": _count(" of seconds"),
+    "end_with_vm": _boolean,
+    "strict": _boolean,
 }
 _AUDIT_KEYS: dict[str, Callable[[Any], Any]] = {
     "audit": _destination,
@@ -159,7 +160,13 @@ _OWN_KEYS: dict[str, Callable[[Any], Any]] = {
     "listen": _addresses,
     "take_over": _take_over,
 }
-_FIELDS = {"policy": "kind", "client_buffer_mib": "client_buffer_bytes"}
+_FIELDS = {
+    "policy": "kind",
+    "client_buffer_mib": "client_buffer_bytes",
+    "connect_timeout": "connect_timeout_s",
+    "end_with_vm": "ends_with_vm",
+    "strict": "is_strict",
+}
 
 
 class _File:
@@ -263,7 +270,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
     policy = replace(Policy(), **{_FIELDS.get(key, key): values[key] for key in _POLICY_KEYS if key in values})
     others = {_FIELDS.get(key, key): values[key] for key in (*_SHARED_KEYS, *_OWN_KEYS) if key in values}
     if "take_over" in others:
-        others.setdefault("upstream", others["take_over"])
+        others.setdefault("upstream", plain(others["take_over"]))
     if "upstream" not in others:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
     audit = audit_settings(**{AUDIT_FIELDS[key]: values[key] for key in _AUDIT_KEYS if key in values})
@@ -281,7 +288,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
 def _check_uniqueness(file: _File, vms: tuple[VMConfig, ...]) -> None:
     seen: dict[tuple[str, str], int] = {}
     for number, vm in enumerate(vms):
-        marks = [("upstream", str(vm.upstream)), *(("listen", str(address)) for address in vm.listen)]
+        marks = [("upstream", str(vm.upstream)), *(("listen", str(plain(address))) for address in vm.listen)]
         marks += [("name", vm.name)] if vm.name else []
         for mark in marks:
             if mark in seen:

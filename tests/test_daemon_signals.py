@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -224,10 +225,16 @@ def test_without_a_file_only_the_log_is_opened_again(folder: Path, caplog: pytes
 # -- the end --------------------------------------------------------------------------------------------------------------
 
 
-def start_process(qemu: FakeQEMU, folder: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(qemu: FakeQEMU, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `hmp-proxy`; it ends with the context, also where a test fails: whoever waits for its output hears of it then."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy"]
     command += ["--upstream", f"unix:{qemu.path}", "--listen", f"unix:{folder / 'a'}"]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -238,9 +245,8 @@ def test_signals(folder: Path, number: signal.Signals, is_impatient: bool) -> No
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu:
-            process = start_process(qemu, folder)
-            assert process.stderr is not None
-            with process, RawClient.connect(await listening(process, folder / "a")) as client:
+            with started(qemu, folder) as process, RawClient.connect(await listening(process, folder / "a")) as client:
+                assert process.stderr is not None
                 await asyncio.to_thread(client.negotiate)
                 qemu.hold("snapshot-save")
                 talk = asyncio.create_task(asyncio.to_thread(client.hmp, "savevm"))
