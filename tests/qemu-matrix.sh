@@ -1,10 +1,11 @@
 #!/bin/sh
-# Install the QEMU of other Debian releases, each into a root folder of its own, for the integration tests.
+# Install the QEMU and the Python of other Debian releases, each into a root folder of its own, for the tests.
 #
 #   tests/qemu-matrix.sh [SUITE...]      default: bullseye trixie sid (QEMU 5.2, 10.0 and the newest)
 #
-# The roots go to $HMPSHIM_QEMUS (default .qemu). A root is whole once it has its two programs at its top, qemu-system-x86_64
-# and qemu-img: they run there and then in this file system, with the libraries of their release and without chroot.
+# The roots go to $HMPSHIM_QEMUS (default .qemu). A root is whole once it has its programs at its top, qemu-system-x86_64,
+# qemu-img and (from Python 3.11 on) python3: they run there and then in this file system, with the libraries of their release
+# and without chroot.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -19,44 +20,80 @@ as_root() {
 }
 
 # The loader of the release runs its own program: the libraries of this machine may be older or newer.
-write_program() { # ROOT NAME DIRECTORIES
+write_program() { # ROOT NAME PROGRAM ARGUMENTS
     cat > "$1/$2.new" <<EOF
 #!/bin/sh
 root=$1
 lib=\$root/usr/lib/x86_64-linux-gnu
-export QEMU_MODULE_DIR="\$lib/qemu"
+$program_environment
 for loader in "\$root"/lib/x86_64-linux-gnu/ld-2*.so "\$root"/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2; do
     [ ! -f "\$loader" ] || [ -L "\$loader" ] || break
 done
-exec "\$loader" --library-path "\$root/lib/x86_64-linux-gnu:\$lib:\$lib/pulseaudio" "\$root/usr/bin/$2" $3 "\$@"
+exec "\$loader" --library-path "\$root/lib/x86_64-linux-gnu:\$lib:\$lib/pulseaudio" "\$root/usr/bin/$3" $4 "\$@"
 EOF
     chmod +x "$1/$2.new"
     mv "$1/$2.new" "$1/$2"
 }
 
+write_qemu() { # ROOT
+    program_environment='export QEMU_MODULE_DIR="$lib/qemu"'
+    write_program "$1" qemu-img qemu-img ""
+    write_program "$1" qemu-system-x86_64 qemu-system-x86_64 "-L \"\$root/usr/share/qemu\" -L \"\$root/usr/share/seabios\""
+}
+
+# Python takes the loader for itself, so it is told its own name: a test starts processes by sys.executable.
+write_python() { # ROOT
+    name=$(basename "$(readlink -f "$1/usr/bin/python3")")
+    case $name in python3.[0-9] | python3.10) return ;; esac
+    mkdir -p "$1/python"
+    cat > "$1/python/sitecustomize.py" <<EOF
+import sys
+
+sys.executable = "$1/python3"
+EOF
+    program_environment='export PYTHONPATH="$root/python${PYTHONPATH:+:$PYTHONPATH}"'
+    write_program "$1" python3 "$name" ""
+}
+
+apt_in() { # ROOT ARGUMENTS
+    as_root chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Check-Valid-Until=false "$2" $3
+}
+
+# A root that was made before it was to have a Python gets one.
+add_python() { # SUITE ROOT
+    say "adding the Python of $1"
+    apt_in "$2" install "-y --no-install-recommends python3" >> "$roots/$1.log" 2>&1 || fail "no Python for $1, see $roots/$1.log"
+    write_python "$2"
+}
+
+tell() { # SUITE ROOT
+    [ ! -x "$2/python3" ] || say "$1: $("$2/python3" --version)"
+    say "$1: $("$2/qemu-system-x86_64" --version | head -n 1)"
+}
+
 install_suite() {
     root=$roots/$1
     if [ -x "$root/qemu-system-x86_64" ]; then
-        say "$1 is there: $("$root/qemu-system-x86_64" --version | head -n 1)"
+        [ -e "$root/usr/bin/python3" ] || add_python "$1" "$root"
+        tell "$1" "$root"
         return
     fi
-    say "installing the QEMU of $1 (a minute or two; log in $roots/$1.log)"
+    say "installing the QEMU and the Python of $1 (a minute or two; log in $roots/$1.log)"
     as_root rm -rf "$root"
     # A suite whose Release file is past its date is as good for this as any.
     if ! {
         as_root debootstrap --variant=minbase "$1" "$root" "$mirror" &&
-        as_root chroot "$root" apt-get -o Acquire::Check-Valid-Until=false update &&
-        as_root chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-            qemu-system-x86 qemu-utils &&
-        as_root chroot "$root" apt-get clean
+        apt_in "$root" update "" &&
+        apt_in "$root" install "-y --no-install-recommends qemu-system-x86 qemu-utils python3" &&
+        apt_in "$root" clean ""
     } > "$roots/$1.log" 2>&1; then
         tail -n 5 "$roots/$1.log" >&2
         fail "$1 cannot be installed"
     fi
     as_root chown "$(id -u)" "$root"
-    write_program "$root" qemu-img ""
-    write_program "$root" qemu-system-x86_64 "-L \"\$root/usr/share/qemu\" -L \"\$root/usr/share/seabios\""
-    say "$1: $("$root/qemu-system-x86_64" --version | head -n 1)"
+    write_python "$root"
+    write_qemu "$root"
+    tell "$1" "$root"
 }
 
 [ $# -gt 0 ] || set -- bullseye trixie sid
