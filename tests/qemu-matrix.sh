@@ -1,7 +1,9 @@
 #!/bin/sh
 # Install the QEMU and the Python of other Debian releases, each into a root folder of its own, for the tests.
 #
-#   tests/qemu-matrix.sh [SUITE...]      default: bullseye trixie sid (QEMU 5.2, 10.0 and the newest)
+#   tests/qemu-matrix.sh [SUITE[:python]...]     default: bullseye trixie sid (QEMU 5.2, 10.0 and the newest)
+#
+# With ":python" a root that is made now gets no QEMU.
 #
 # The roots go to $HMPSHIM_QEMUS (default .qemu). A root is whole once it has its programs at its top, qemu-system-x86_64,
 # qemu-img and (from Python 3.11 on) python3: they run there and then in this file system, with the libraries of their release
@@ -59,41 +61,43 @@ apt_in() { # ROOT ARGUMENTS
     as_root chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Check-Valid-Until=false "$2" $3
 }
 
-# A root that was made before it was to have a Python gets one.
-add_python() { # SUITE ROOT
-    say "adding the Python of $1"
-    apt_in "$2" install "-y --no-install-recommends python3" >> "$roots/$1.log" 2>&1 || fail "no Python for $1, see $roots/$1.log"
-    write_python "$2"
+# A root that was made before it was to have a Python, or a QEMU, gets it.
+add_to() { # SUITE ROOT PACKAGES
+    say "$1: adding $3 (a minute or two; log in $roots/$1.log)"
+    apt_in "$2" update "" >> "$roots/$1.log" 2>&1 &&
+        apt_in "$2" install "-y --no-install-recommends $3" >> "$roots/$1.log" 2>&1 &&
+        apt_in "$2" clean "" || {
+        tail -n 5 "$roots/$1.log" >&2
+        fail "$1: $3 cannot be installed"
+    }
 }
 
-tell() { # SUITE ROOT
-    [ ! -x "$2/python3" ] || say "$1: $("$2/python3" --version)"
-    say "$1: $("$2/qemu-system-x86_64" --version | head -n 1)"
-}
-
-install_suite() {
-    root=$roots/$1
-    if [ -x "$root/qemu-system-x86_64" ]; then
-        [ -e "$root/usr/bin/python3" ] || add_python "$1" "$root"
-        tell "$1" "$root"
-        return
-    fi
-    say "installing the QEMU and the Python of $1 (a minute or two; log in $roots/$1.log)"
-    as_root rm -rf "$root"
-    # A suite whose Release file is past its date is as good for this as any.
-    if ! {
-        as_root debootstrap --variant=minbase "$1" "$root" "$mirror" &&
-        apt_in "$root" update "" &&
-        apt_in "$root" install "-y --no-install-recommends qemu-system-x86 qemu-utils python3" &&
-        apt_in "$root" clean ""
-    } > "$roots/$1.log" 2>&1; then
+# A suite whose Release file is past its date is as good for this as any.
+make_root() { # SUITE ROOT
+    say "making a root of $1 (a minute; log in $roots/$1.log)"
+    as_root rm -rf "$2"
+    as_root debootstrap --variant=minbase "$1" "$2" "$mirror" > "$roots/$1.log" 2>&1 || {
         tail -n 5 "$roots/$1.log" >&2
         fail "$1 cannot be installed"
+    }
+    as_root chown "$(id -u)" "$2"
+    : > "$2/root-is-made"
+}
+
+install_suite() { # SUITE[:python]
+    suite=${1%%:*}
+    root=$roots/$suite
+    [ -x "$root/qemu-system-x86_64" ] || [ -e "$root/root-is-made" ] || make_root "$suite" "$root"
+    if [ ! -e "$root/usr/bin/python3" ]; then
+        add_to "$suite" "$root" python3
     fi
-    as_root chown "$(id -u)" "$root"
-    write_python "$root"
-    write_qemu "$root"
-    tell "$1" "$root"
+    [ -x "$root/python3" ] || write_python "$root"
+    if [ "$1" = "$suite" ] && [ ! -x "$root/qemu-system-x86_64" ]; then
+        add_to "$suite" "$root" "qemu-system-x86 qemu-utils"
+        write_qemu "$root"
+    fi
+    [ ! -x "$root/python3" ] || say "$suite: $("$root/python3" --version)"
+    [ ! -x "$root/qemu-system-x86_64" ] || say "$suite: $("$root/qemu-system-x86_64" --version | head -n 1)"
 }
 
 [ $# -gt 0 ] || set -- bullseye trixie sid
