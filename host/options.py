@@ -93,8 +93,8 @@ def whole_number(text: str) -> int:
     raise argparse.ArgumentTypeError(f"'{text:.40}' is no whole number from 1 to {10**_NUMBER_DIGITS - 1}")
 
 
-def add_policy(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `policy_of` reads."""
+def add_policy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that `policy_of` reads, and return their group."""
     group = parser.add_argument_group("which disks a snapshot takes")
     pattern = argument(Pattern.parse)
     group.add_argument(
@@ -130,6 +130,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"
     )
+    return group
 
 
 def policy_of(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Sequence[str] = ()) -> Policy:

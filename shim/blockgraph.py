@@ -18,6 +18,11 @@ __all__ = ["Backend", "BlockGraph", "BlockNode", "join", "name_of", "names_of", 
 _SNAPSHOT_DRIVERS = frozenset({"qcow2", "rbd"})
 # The one child through which a filter reaches the image, where it is not called "file".
 _PRIMARY_CHILD = {"mirror_top": "backing", "commit_top": "backing", "blkdebug": "image", "blkreplay": "image"}
+# Drivers whose node shows the guest the data of the node below it (BlockDriver.is_filter): a limit, or the hook of a job.
+_FILTERS = frozenset(
+    {"throttle", "copy-on-read", "mirror_top", "commit_top", "backup-top", "copy-before-write", "compress", "preallocate"}
+    | {"blkdebug", "blkreplay", "blkverify", "blklogwrites"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,25 @@ class BlockGraph:
         QEMU sees through filters with one, such as those of mirror and commit.
         """
         return next(iter(node.jobs), None) if node.driver == "copy-before-write" else None
+
+    def below_filters(self, node: BlockNode) -> tuple[BlockNode, ...]:
+        """Return the nodes whose data this one shows because it is a filter, down to the first that is none; () for a disk."""
+        path: list[BlockNode] = []
+        while node.driver in _FILTERS:
+            below = self.nodes.get(node.children.get(_PRIMARY_CHILD.get(node.driver, "file"), ""))
+            if below is None or below in path:
+                break
+            path.append(below)
+            node = below
+        return tuple(path)
+
+    def takers(self, node: BlockNode) -> list[BlockNode]:
+        """Return the nodes at the top through which a snapshot takes this one: itself, or those above it."""
+        above = {node.name}
+        while wider := {parent.name for parent in self.nodes.values() if above & set(parent.children.values())} - above:
+            above |= wider
+        tops = set(self.walk) | {top.name for top in self.unvisited()}
+        return [self.nodes[name] for name in self.nodes if name in above & tops]
 
     def _only_data_child(self, node: BlockNode) -> BlockNode | None:
         edge = _PRIMARY_CHILD.get(node.driver, "file")

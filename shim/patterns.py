@@ -57,6 +57,11 @@ _VALUES: dict[str, Callable[[BlockNode], Iterator[str]]] = {
 }
 KEYS = (*_VALUES, "kind")
 
+# What a node is called, or is: a filter that somebody puts on top of it, such as a running job's, does not change that.
+_LOOKS_BELOW_FILTERS = (None, "node", "driver", "file")
+# What says which disk is meant, and not what kind of disk.
+_NAMING = (None, "node", "device", "qdev", "file")
+
 # kind -> whether a node is of it. The graph tells what no node tells alone.
 _KINDS: dict[str, Callable[[BlockGraph, BlockNode], bool]] = {
     "pflash": lambda _, node: is_varstore(node),
@@ -92,9 +97,19 @@ class Pattern:
     def __str__(self) -> str:
         return self.glob if self.key is None else f"{self.key}:{self.glob}"
 
+    @property
+    def names_a_disk(self) -> bool:
+        """Tell whether it means a disk by what it is called; otherwise by what it is like."""
+        return self.key in _NAMING
+
     def matches(self, graph: BlockGraph, node: BlockNode) -> bool:
+        """Tell whether the node fits, or by its names, driver or file one that it is only a filter of."""
         if self.key == "kind":
             return _KINDS[self.glob](graph, node)
+        below = graph.below_filters(node) if self.key in _LOOKS_BELOW_FILTERS else ()
+        return any(map(self._matches_alone, (node, *below)))
+
+    def _matches_alone(self, node: BlockNode) -> bool:
         values = _names(node) if self.key is None else _VALUES[self.key](node)
         # A node's own name may have brackets in it: QEMU calls drives "virtio[0]" nowhere, but people do.
         return any(value == self.glob or fnmatchcase(value, self.glob) for value in values)

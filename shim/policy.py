@@ -6,10 +6,11 @@ It starts from HMP's set. The policy decides about nodes; it neither knows QMP c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from shim.exclusions import Exclusions
 from shim.patterns import Pattern, is_removable, is_varstore
 
 if TYPE_CHECKING:  # see shim.patterns
@@ -27,6 +28,7 @@ __all__ = [
     "Selection",
     "select",
     "unmatched",
+    "why_unmatched",
 ]
 
 
@@ -77,6 +79,7 @@ class Policy:
     and delvm, and loadvm, which throws the present away.
     failed_load: None where the operator does not say; a proxy then does as HMP does, and a prompt refuses.
     allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
+    exclusions: what `exclude` has left out so far, so that a disk that it loses is told of. It is no part of the wish.
     """
 
     kind: PolicyKind = PolicyKind.AUTO
@@ -90,6 +93,7 @@ class Policy:
     failed_load: FailedLoad | None = None
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
+    exclusions: Exclusions = field(default_factory=Exclusions, compare=False, repr=False)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
@@ -129,8 +133,23 @@ class Selection:
 
 
 def unmatched(policy: Policy, graph: BlockGraph) -> list[Pattern]:
-    """Give the patterns that no node matches: at start, most likely a slip of the pen."""
-    return [pattern for pattern in policy.patterns if not _matching([pattern], graph, graph.nodes.values())]
+    """Return the patterns that fit nothing of what a snapshot could take: a slip of the pen, or a disk not there yet."""
+    tops = [*graph.walked(), *graph.unvisited()]
+    return [pattern for pattern in policy.patterns if not _matching([pattern], graph, tops)]
+
+
+def why_unmatched(pattern: Pattern, graph: BlockGraph) -> str:
+    """Say why a pattern of `unmatched` has no effect, and what to write instead."""
+    inside = _matching([pattern], graph, graph.nodes.values())
+    if not inside:
+        there = ", ".join(sorted({node.label for node in graph.nodes.values()}))
+        return f"'{pattern}' matches no block node of the VM, which has {there or 'none'}"
+    tops = ", ".join(dict.fromkeys(f"'{top.label}'" for node in inside for top in graph.takers(node)))
+    return f"'{pattern}' matches '{inside[0].label}' only, {_part_of(tops)}"
+
+
+def _part_of(tops: str) -> str:
+    return f"which snapshots take as a part of {tops}; name that" if tops else "which belongs to no disk that snapshots take"
 
 
 def select(graph: BlockGraph, policy: Policy) -> Selection:
@@ -173,10 +192,21 @@ def _matching(patterns: Sequence[Pattern], graph: BlockGraph, nodes: Iterable[Bl
 
 
 def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
+    lost = unmatched(policy, graph) if policy.include else []
     for node in graph.walked():
         yield _judge(graph, policy, node)
     for node in _matching(policy.include, graph, graph.unvisited()):
         yield NodeChoice(node, True, "included by the configuration, although HMP does not look at it")
+    for pattern in policy.include:
+        if pattern in lost:
+            yield from _not_by_itself(graph, pattern)
+
+
+def _not_by_itself(graph: BlockGraph, pattern: Pattern) -> Iterator[NodeChoice]:
+    """Say of the nodes that only such a pattern includes why that has no effect."""
+    for node in _matching([pattern], graph, graph.nodes.values()):
+        tops = ", ".join(f"'{top.label}'" for top in graph.takers(node))
+        yield NodeChoice(node, False, f"'{pattern}' includes it, {_part_of(tops)}")
 
 
 def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
@@ -191,14 +221,18 @@ def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoi
         return NodeChoice(node, False, "read-only")
     if policy.kind is PolicyKind.HMP:
         return NodeChoice(node, True, "HMP takes every writable disk")
-    if _matching(policy.exclude, graph, [node]):
+    excluding = [pattern for pattern in policy.exclude if pattern.matches(graph, node)]
+    if excluding:
+        policy.exclusions.leave_out(node, excluding)
         return NodeChoice(node, False, "excluded by the configuration")
+    # What no pattern excludes any more is taken, and that is said.
+    lost = policy.exclusions.lost(node, policy.exclude)
     if _matching(policy.include, graph, [node]):
-        return NodeChoice(node, True, "included by the configuration")
+        return NodeChoice(node, True, "included by the configuration" + lost)
     if not is_varstore(node):
-        return NodeChoice(node, True, "writable disk")
+        return NodeChoice(node, True, "writable disk" + lost)
     if graph.can_snapshot(node):
-        return NodeChoice(node, True, "varstore that can hold a snapshot")
+        return NodeChoice(node, True, "varstore that can hold a snapshot" + lost)
     return NodeChoice(node, False, f"varstore of format {node.driver}, which cannot hold a snapshot")
 
 

@@ -121,6 +121,16 @@ def test_shared_keys(path: Path, place: str, line: str, field: str, value: objec
         ('[[vm]]\ntake_over="/q"', "listen", ()),
         ('[[vm]]\ntake_over="/q"\nupstream="unix:/q"', "upstream", UnixAddress("/q")),
         ('[[vm]]\ntake_over="/q"\nlisten="unix:/l"', "listen", (UnixAddress("/l"),)),
+        ('[[vm]]\ntake_over="hold:/q"', "take_over", UnixAddress("/q", holds=True)),
+        ('[[vm]]\ntake_over="hold:unix:/q"', "upstream", UnixAddress("/q")),
+        (
+            '[[vm]]\nupstream="unix:/q"\nlisten=["hold:unix:/l", "hold:tcp:h:1"]',
+            "listen",
+            (UnixAddress("/l", holds=True), TCPAddress("h", 1, holds=True)),
+        ),
+        (f"{VM1}connect_timeout = 90", "connect_timeout_s", 90),
+        (f"{VM1}end_with_vm = true", "ends_with_vm", True),
+        (f"{VM1}strict = true", "is_strict", True),
     ],
 )
 def test_keys_of_a_vm(path: Path, text: str, field: str, value: object) -> None:
@@ -155,12 +165,12 @@ AUDIT_KEYS: Final = (
     "audit, audit_failure, audit_keep, audit_key, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
 )
 POLICY_AND_SHARED: Final = (
-    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, exclude, failed_load, guard, include, mode, overwrite, policy, "
-    "stop_timeout, vmstate, wait"
+    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, connect_timeout, end_with_vm, exclude, failed_load, guard, "
+    "include, mode, overwrite, policy, stop_timeout, strict, vmstate, wait"
 )
 ALL_KEYS: Final = (
-    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, exclude, failed_load, guard, include, listen, mode, name, "
-    "overwrite, policy, stop_timeout, take_over, upstream, vmstate, wait"
+    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, connect_timeout, end_with_vm, exclude, failed_load, guard, "
+    "include, listen, mode, name, overwrite, policy, stop_timeout, strict, take_over, upstream, vmstate, wait"
 )
 TEXT: Final = 'write a text in quotes, such as "vm1"'
 TEXTS: Final = 'write a text in quotes, or a list of such: ["a", "b"]'
@@ -270,7 +280,7 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
         ("[[vm]]\ntake_over = true\n", f"F:2: take_over: {TEXT}"),
         (
             f"[[vm]]\ntake_over = '{LONG}'\n",
-            f"F:2: take_over: 'unix:{LONG}' is no address: a socket's path has at most 107 bytes; choose a shorter one",
+            f"F:2: take_over: 'unix:{LONG}.hmpshim' is no address: a socket's path has at most 107 bytes; choose a shorter one",
         ),
         # Tables.
         ("", "F:1: vm: there is no VM; write at least one [[vm]] table"),
