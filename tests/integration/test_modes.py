@@ -110,7 +110,7 @@ def test_rewriting_would_agree_where_there_is_no_varstore() -> None:
             uefi.client.hmp(line)
         assert rehearsals(uefi) == [
             ("savevm t", ["snapshot-save"], "", True),
-            ("savevm t", ["snapshot-save", "snapshot-delete", "snapshot-save"], "", True),
+            ("savevm t", [], None, True),  # QEMU's own savevm replaces it
             ("info snapshots", [], None, True),
             ("loadvm t", ["snapshot-load"], "", True),
             ("delvm t", ["snapshot-delete"], "", True),
