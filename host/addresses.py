@@ -8,7 +8,7 @@ from host.errors import AddressError
 from shim.client import Client
 
 __all__ = [
-    "TAKE_OVER_SUFFIX",
+    "ASIDE_SUFFIX",
     "AcceptAddress",
     "Address",
     "DescriptorAddress",
@@ -18,12 +18,12 @@ __all__ = [
     "UnixAddress",
     "look_again",
     "parse_listen_address",
+    "parse_taken_path",
     "parse_upstream_address",
+    "plain",
     "process",
 ]
 
-# What QEMU's own socket gets behind its name while the proxy has its path.
-TAKE_OVER_SUFFIX = ".hmpshim"
 # struct sockaddr_un, sun_path, with its NUL (unix(7)).
 _UNIX_PATH_BYTES = 107
 # RFC 1035, "Size limits": of a host's name as text, and of one part of it.
@@ -32,28 +32,34 @@ _LABEL_CHARS = 63
 _PORT_DIGITS = 5
 # As many as surely fit a C int.
 _DESCRIPTOR_DIGITS = 9
+# Where QEMU's socket is while its path is taken over.
+ASIDE_SUFFIX = ".hmpshim"
+# In front of an address for clients: they wait there while QEMU is away.
+_HOLD = "hold:"
 
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """`unix:PATH`."""
+    """`unix:PATH`. holds: who connects there while QEMU is away waits for it (`hold:unix:PATH`)."""
 
     path: str
+    holds: bool = False
 
     def __str__(self) -> str:
-        return f"unix:{self.path}"
+        return f"{_HOLD * self.holds}unix:{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class TCPAddress:
-    """`tcp:HOST:PORT`; an IPv6 host stands in brackets."""
+    """`tcp:HOST:PORT`; an IPv6 host stands in brackets. holds: as in UnixAddress."""
 
     host: str
     port: int
+    holds: bool = False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp:{host}:{self.port}"
+        return f"{_HOLD * self.holds}tcp:{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +108,33 @@ def parse_listen_address(text: str) -> Address:
             return StdioAddress()
         case "systemd":
             return SystemdAddress()
-    address = _parse_socket(text)
+    plain = text.removeprefix(_HOLD)
+    address = _parse_socket(plain)
+    if plain != text:
+        if isinstance(address, UnixAddress | TCPAddress):
+            return replace(address, holds=True)
+        raise AddressError(text, "write hold:unix:PATH or hold:tcp:HOST:PORT; on fd:NUMBER and systemd clients wait anyway")
     if address is None:
         raise AddressError(text, "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd")
     return address
+
+
+def parse_taken_path(text: str) -> UnixAddress:
+    """Read the path of QEMU's own socket that is to be taken over: PATH, unix:PATH, hold:PATH or hold:unix:PATH.
+
+    Raises AddressError, also where there is no room for the longer name that it gets while it is moved aside.
+    """
+    rest = text.removeprefix(_HOLD)
+    path = rest.removeprefix("unix:")
+    if not path:
+        raise AddressError(text, "write the path of QEMU's socket")
+    _parse_socket(f"unix:{path}{ASIDE_SUFFIX}")
+    return UnixAddress(path, holds=rest != text)
+
+
+def plain(address: Address) -> Address:
+    """Return where the address is, whatever becomes of clients there."""
+    return replace(address, holds=False) if isinstance(address, UnixAddress | TCPAddress) else address
 
 
 def parse_upstream_address(text: str) -> Address:

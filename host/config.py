@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from host.addresses import Address, StdioAddress, UnixAddress
+from host.addresses import Address, StdioAddress, UnixAddress, plain
 from shim.confidential import Confidential
 from shim.policy import Mode, Policy, PolicyKind
 
@@ -14,6 +14,7 @@ __all__ = [
     "AUDIT_FIELDS",
     "AUDIT_KEEP",
     "CLIENT_BUFFER_MIB",
+    "CONNECT_TIMEOUT_S",
     "STANDARD_OUTPUT",
     "STOP_TIMEOUT_S",
     "SYSLOG",
@@ -32,6 +33,8 @@ __all__ = [
 CLIENT_BUFFER_MIB = 16
 # Less than the 90 s after which systemd kills (systemd-system.conf(5), DefaultTimeoutStopSec=).
 STOP_TIMEOUT_S = 80.0
+# How long a QEMU that has begun to start may take until it serves its socket: a big VM on a busy host, opened by libvirt first.
+CONNECT_TIMEOUT_S = 30
 # How many rotated audit logs are kept where nothing else is said.
 AUDIT_KEEP = 10
 
@@ -153,6 +156,9 @@ class VMConfig:
     client_buffer_bytes: a client that leaves more unread is cut off.
     wait: if QEMU is not there at start, wait for it.
     stop_timeout_s: so long the proxy waits at its end for what was begun.
+    connect_timeout_s: how long QEMU may take to greet.
+    ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
+    is_strict: a pattern that fits nothing is an error, not only a warning.
     origin: None for the command line.
     """
 
@@ -165,6 +171,9 @@ class VMConfig:
     client_buffer_bytes: int = CLIENT_BUFFER_MIB * 1024 * 1024
     wait: bool = False
     stop_timeout_s: float = STOP_TIMEOUT_S
+    connect_timeout_s: int = CONNECT_TIMEOUT_S
+    ends_with_vm: bool = False
+    is_strict: bool = False
     origin: Origin | None = None
 
     @property
@@ -219,11 +228,11 @@ def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, st
 
 
 def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
-    if vm.take_over is not None and vm.upstream != vm.take_over:
+    if vm.take_over is not None and vm.upstream != plain(vm.take_over):
         return "upstream", "take_over says where QEMU is; drop one of them"
     if not vm.entrances:
         return "listen", "say where the tools come in, or take QEMU's socket over"
-    if vm.take_over is None and vm.upstream in vm.listen:
+    if vm.take_over is None and vm.upstream in map(plain, vm.listen):
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
     if len(vm.entrances) > 1 and StdioAddress() in vm.listen:
         return "listen", "stdio stands alone: the proxy ends with that client"

@@ -15,7 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
-from host.addresses import TAKE_OVER_SUFFIX, Address, UnixAddress, parse_listen_address, parse_upstream_address
+from host.addresses import Address, UnixAddress, parse_listen_address, parse_taken_path, parse_upstream_address, plain
 from host.config import (
     AUDIT_FIELDS,
     AuditFailure,
@@ -31,11 +31,12 @@ from host.errors import AddressError, ConfigError
 from shim.confidential import Confidential
 from shim.errors import PatternError
 from shim.patterns import Pattern
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 
 __all__ = ["error_at", "load_config_file"]
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_Kind = TypeVar("_Kind", bound=Address)
 
 _HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]")
 _BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
@@ -144,16 +145,10 @@ def _upstream(value: Any) -> Address:
 
 
 def _take_over(value: Any) -> UnixAddress:
-    path = _text(value).removeprefix("unix:")
-    if not path:
-        raise _Bad("write the path of QEMU's socket")
-    # The longer one, too: there QEMU's socket waits.
-    for suffix in ("", TAKE_OVER_SUFFIX):
-        _address(parse_listen_address, f"unix:{path}{suffix}")
-    return UnixAddress(path)
+    return _address(parse_taken_path, _text(value))
 
 
-def _address(parse: Callable[[str], Address], text: str) -> Address:
+def _address(parse: Callable[[str], _Kind], text: str) -> _Kind:
     try:
         return parse(text)
     except AddressError as exc:
@@ -167,6 +162,7 @@ _POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
     "include": _patterns,
     "exclude": _patterns,
     "overwrite": _choice(Overwrite),
+    "failed_load": _choice(FailedLoad),
     "guard": _boolean,
     "abandon_after": _seconds,
     "abandon_load_after": _seconds,
@@ -177,6 +173,9 @@ _SHARED_KEYS: dict[str, Callable[[Any], Any]] = {
     "client_buffer_mib": _mebibytes,
     "wait": _boolean,
     "stop_timeout": _seconds,
+    "connect_timeout": _count(" of seconds"),
+    "end_with_vm": _boolean,
+    "strict": _boolean,
 }
 _AUDIT_KEYS: dict[str, Callable[[Any], Any]] = {
     "audit": _destination,
@@ -200,6 +199,9 @@ _FIELDS = {
     "abandon_load_after": "abandon_load_after_s",
     "client_buffer_mib": "client_buffer_bytes",
     "stop_timeout": "stop_timeout_s",
+    "connect_timeout": "connect_timeout_s",
+    "end_with_vm": "ends_with_vm",
+    "strict": "is_strict",
 }
 
 
@@ -332,7 +334,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
     policy = replace(Policy(), **{_FIELDS.get(key, key): values[key] for key in _POLICY_KEYS if key in values})
     others = {_FIELDS.get(key, key): values[key] for key in (*_SHARED_KEYS, *_OWN_KEYS) if key in values}
     if "take_over" in others:
-        others.setdefault("upstream", others["take_over"])
+        others.setdefault("upstream", plain(others["take_over"]))
     if "upstream" not in others:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
     audit = audit_settings(**{AUDIT_FIELDS[key]: values[key] for key in _AUDIT_KEYS if key in values})
@@ -350,7 +352,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
 def _check_uniqueness(file: _File, vms: tuple[VMConfig, ...]) -> None:
     seen: dict[tuple[str, str], int] = {}
     for number, vm in enumerate(vms):
-        marks = [("upstream", str(vm.upstream)), *(("listen", str(address)) for address in vm.listen)]
+        marks = [("upstream", str(vm.upstream)), *(("listen", str(plain(address))) for address in vm.listen)]
         marks += [("name", vm.name)] if vm.name else []
         for mark in marks:
             if mark in seen:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from host.errors import AddressError
 from shim.errors import PatternError
 from shim.patterns import KEYS, KINDS, Pattern
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from shim.printable import printable
 
 if TYPE_CHECKING:  # it is a file's matter
@@ -93,8 +93,8 @@ def whole_number(text: str) -> int:
     raise argparse.ArgumentTypeError(f"'{text:.40}' is no whole number from 1 to {10**_NUMBER_DIGITS - 1}")
 
 
-def add_policy(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `policy_of` reads."""
+def add_policy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that `policy_of` reads, and return their group."""
     group = parser.add_argument_group("which disks a snapshot takes")
     pattern = argument(Pattern.parse)
     group.add_argument(
@@ -121,8 +121,16 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
         "nothing is replaced, by QEMU neither (default %(default)s)",
     )
     group.add_argument(
+        "--failed-load",
+        type=choice(FailedLoad),
+        choices=list(FailedLoad),
+        help="what loadvm does that is known to fail, as for a tag that a disk lacks: hmp: as HMP, which stops the VM and "
+        "leaves it stopped; refuse: answer HMP's error, and leave the VM alone (default: hmp; at the prompt refuse)",
+    )
+    group.add_argument(
         "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"
     )
+    return group
 
 
 def policy_of(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Sequence[str] = ()) -> Policy:
@@ -134,6 +142,7 @@ def policy_of(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Se
         exclude=tuple(given.exclude),
         overwrite=given.overwrite,
         guard=not given.no_guard,
+        failed_load=given.failed_load,
         mode=mode,
         allow=frozenset(allow),
     )

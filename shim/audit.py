@@ -31,6 +31,7 @@ __all__ = [
     "SeenEvent",
     "SentCommand",
     "describe_choice",
+    "describe_vmstate",
     "spell",
     "spell_time",
     "stopped_ns",
@@ -202,7 +203,7 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
         "action": record.action.value,
         "reason": record.reason,
         "nodes": [] if decided is None else [describe_choice(choice) for choice in decided.choices],
-        "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
+        "vmstate": None if decided is None else describe_vmstate(decided),
         "qmp": [_sent(sent) for sent in record.sent],
         "rehearsed": None if record.rehearsed is None else _rehearsed(record.rehearsed),
         "events": [{"event": event.name, "after_ms": _ms(event.after_ns)} for event in record.events],
@@ -221,6 +222,12 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
 def spell_time(time: datetime) -> str:
     """Give an aware time as records have it: UTC with microseconds, so that texts sort as times do."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def describe_vmstate(decided: Decided) -> dict[str, JSON]:
+    """Give where the VM state goes or comes from, and why; of a savevm also whether QEMU itself could load it."""
+    reason = decided.vmstate_reason if decided.native_load is None else f"{decided.vmstate_reason}; {decided.native_load}"
+    return {"node": decided.vmstate, "reason": reason}
 
 
 def describe_choice(choice: NodeChoice) -> dict[str, JSON]:

@@ -20,7 +20,9 @@ from host.addresses import (
     UnixAddress,
     look_again,
     parse_listen_address,
+    parse_taken_path,
     parse_upstream_address,
+    plain,
     process,
 )
 from host.errors import AddressError
@@ -58,6 +60,35 @@ def test_clients_side_only(text: str, address: Address) -> None:
     assert str(address) == text
     with pytest.raises(AddressError, match=r"write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"):
         parse_upstream_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("hold:unix:/a", UnixAddress("/a", holds=True)), ("hold:tcp:[::1]:1", TCPAddress("::1", 1, holds=True))],
+)
+def test_clients_may_wait_there(text: str, address: Address) -> None:
+    assert parse_listen_address(text) == address
+    assert str(address) == text
+    assert plain(address) == parse_listen_address(text.removeprefix("hold:"))
+    with pytest.raises(AddressError, match="write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"):
+        parse_upstream_address(text)
+
+
+@pytest.mark.parametrize("text", ["hold:stdio", "hold:systemd", "hold:fd:3", "hold:", "hold:hold:unix:/a"])
+def test_clients_cannot_be_told_to_wait_there(text: str) -> None:
+    with pytest.raises(AddressError, match="write hold:unix:PATH or hold:tcp:HOST:PORT; on fd:NUMBER and systemd clients wait"):
+        parse_listen_address(text)
+
+
+@pytest.mark.parametrize(("text", "holds"), [("/q", False), ("unix:/q", False), ("hold:/q", True), ("hold:unix:/q", True)])
+def test_path_to_take_over(text: str, holds: bool) -> None:
+    assert parse_taken_path(text) == UnixAddress("/q", holds)
+
+
+@pytest.mark.parametrize("text", ["", "unix:", "hold:", "/" + 99 * "x"])
+def test_path_that_cannot_be_taken_over(text: str) -> None:
+    with pytest.raises(AddressError, match=r"write the path of QEMU's socket|has at most 107 bytes"):
+        parse_taken_path(text)
 
 
 @pytest.mark.parametrize("text", ["accept:unix:/a", "accept:tcp:[::1]:1"])

@@ -164,6 +164,11 @@ def test_command_that_needs_no_vmstate_has_the_reason() -> None:
     assert found["nodes"] == []
 
 
+def test_record_says_what_qemu_itself_could_not_load() -> None:
+    reason = members(decided=Decided((), "n", "named", "QEMU itself could not load it"))["vmstate"]["reason"]
+    assert reason == "named; QEMU itself could not load it"
+
+
 def test_node_of_a_blockdev_has_no_device() -> None:
     nodes = [node for node in uefi_vm() if node.name.startswith("disk0")]
     nodes[1].device = ""

@@ -13,7 +13,7 @@ from host.errors import ConfigError
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from shim.confidential import Confidential
 from shim.patterns import KEYS, KINDS
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
@@ -55,6 +55,8 @@ def test_smallest_use() -> None:
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
         ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
         ("--overwrite safe", Policy()),
+        ("--failed-load hmp", Policy(failed_load=FailedLoad.HMP)),
+        ("--failed-load refuse", Policy(failed_load=FailedLoad.REFUSE)),
         ("--no-guard", Policy(guard=False)),
     ],
 )
@@ -92,6 +94,8 @@ def test_modes(options: Sequence[str], policy: Policy) -> None:
         ("--take-over /q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over unix:/q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over /q --listen unix:/l", VMConfig(QEMU, (TOOLS,), take_over=QEMU)),
+        ("--take-over hold:/q", VMConfig(QEMU, take_over=UnixAddress("/q", holds=True))),
+        ("--upstream unix:/q --listen hold:unix:/l", VMConfig(QEMU, (UnixAddress("/l", holds=True),))),
     ],
 )
 def test_addresses(options: str, vm: VMConfig) -> None:
@@ -245,7 +249,8 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         ("--upstream unix:/q --take-over /q", "--take-over PATH says where QEMU is; drop --upstream"),
         (
             f"--take-over /{99 * 'x'}",
-            f"'unix:/{99 * 'x'}.hmpshim' is no address: a socket's path has at most 107 bytes; choose a shorter one",
+            f"argument --take-over: 'unix:/{99 * 'x'}.hmpshim' is no address:"
+            " a socket's path has at most 107 bytes; choose a shorter one",
         ),
         ("--policy none", "argument --policy: 'none' is not one of auto, hmp"),
         ("--overwrite none", "argument --overwrite: 'none' is not one of safe, replace, refuse"),
@@ -289,8 +294,23 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str], options: str, error: str)
 
 
 @pytest.mark.parametrize(
+    ("option", "vm"),
+    [
+        ("--connect-timeout 90", VMConfig(QEMU, (TOOLS,), connect_timeout_s=90)),
+        ("--end-with-vm", VMConfig(QEMU, (TOOLS,), ends_with_vm=True)),
+        ("--strict", VMConfig(QEMU, (TOOLS,), is_strict=True)),
+    ],
+)
+def test_how_qemu_is_waited_for(option: str, vm: VMConfig) -> None:
+    assert only_vm(*WIRE, *option.split()) == vm
+
+
+@pytest.mark.parametrize(
     ("options", "name"),
     [
+        ("--connect-timeout 5", "connect-timeout"),
+        ("--end-with-vm", "end-with-vm"),
+        ("--strict", "strict"),
         ("--upstream unix:/q", "upstream"),
         ("--listen unix:/l", "listen"),
         ("--take-over /q", "take-over"),
@@ -338,10 +358,11 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 
 # -- the help -------------------------------------------------------------------------------------------------------------
 
-POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--no-guard")
+POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load", "--no-guard")
 SERVE_OPTIONS: Final = (
     *("--upstream", "--config", "--listen", "--take-over", "--wait", "--client-buffer", *POLICY_OPTIONS, "--mode"),
     *("--stop-timeout", "--abandon-after", "--abandon-load-after"),
+    *("--connect-timeout", "--end-with-vm", "--strict"),
     *("--allow", "--name", "--audit", *(option.split()[0] for option in AUDIT_OPTIONS), "--verbose", "--help"),
 )
 PLAN_OPTIONS: Final = ("--upstream", "--config", "--vm", *POLICY_OPTIONS, "--json", "--help")
@@ -386,7 +407,7 @@ def test_help_has_every_option_with_a_meaning(
 
 @pytest.mark.parametrize(
     ("arguments", "addresses"),
-    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd")), (("plan",), UPSTREAM_ADDRESSES)],
+    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd", "hold:ADDRESS")), (("plan",), UPSTREAM_ADDRESSES)],
     ids=["serve", "plan"],
 )
 def test_help_has_every_address_and_pattern(

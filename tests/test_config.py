@@ -65,6 +65,10 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
         (VMConfig(QEMU, (StdioAddress(),), audit=AuditSettings("-")), ("audit", STDIO_IS_SERVED)),
         (VMConfig(QEMU, take_over=OTHER), ("upstream", "take_over says where QEMU is; drop one of them")),
         (VMConfig(QEMU), ("listen", "say where the tools come in, or take QEMU's socket over")),
+        (
+            VMConfig(QEMU, (UnixAddress(QEMU.path, holds=True),)),
+            ("listen", "it is QEMU's own socket; the proxy needs one of its own"),
+        ),
         (VMConfig(QEMU, (TOOLS, QEMU)), ("listen", "it is QEMU's own socket; the proxy needs one of its own")),
         (VMConfig(QEMU, (StdioAddress(), TOOLS)), ("listen", "stdio stands alone: the proxy ends with that client")),
         (

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pytest
 
@@ -127,6 +129,63 @@ def test_file_that_has_gone_changes_nothing(folder: Path, caplog: pytest.LogCapt
     run(main)
 
 
+def test_pattern_that_fits_nothing_is_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At start and here alike: the disk may be plugged in later."""
+    fitting_nothing = 'exclude = ["usbstick", "d1"]'
+    warned = "exclude: 'usbstick' matches no block node of the VM, which has d0, d0-file, d1, d1-file (of a)"
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            exact = table(qemu, folder / "a", fitting_nothing)
+            async with RunningDaemon(folder, exact) as running:
+                assert [message.partition(": ")[2] for message in caplog.messages if "usbstick" in message] == [warned]
+                await running.read_again(caplog, exact)
+                await until(lambda: warned in caplog.text)
+                assert caplog.messages[0] == "a: the policy was read again"
+                assert await hmp(folder / "a", "savevm t") == [""]
+            assert [node.count("t") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
+
+    run(main)
+
+
+def test_strict_policy_that_fits_nothing_is_not_used(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            strict = table(qemu, folder / "a", "strict = true", 'exclude = ["usbstick", "d1"]')
+            (message,) = await running.read_again(caplog, strict)
+            assert message.startswith(f"{running.path}:6: exclude: 'usbstick' matches no block node of the VM, which has ")
+            assert message.endswith("; the running configuration stays")
+            assert await hmp(folder / "a", "savevm t") == [""]
+            fitting = table(qemu, folder / "a", "strict = true", 'exclude = "d1"')
+            assert await running.read_again(caplog, fitting) == ["a: the policy was read again"]
+            assert await hmp(folder / "a", "savevm u") == [""]
+            assert [node.count("u") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
+
+    run(main)
+
+
+def test_excluded_disk_that_comes_back_under_another_name_is_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = f'audit = "{folder}/log"'
+
+    async def main() -> None:
+        async with (
+            FakeQEMU(two_disks()) as qemu,
+            RunningDaemon(folder, table(qemu, folder / "a", log, 'exclude = "node:d1"')) as running,
+        ):
+            await running.read_again(caplog, table(qemu, folder / "a", log, 'exclude = ["node:d1", "node:d7"]'))
+            await until(lambda: "'node:d7' matches no block node" in caplog.text)
+            qemu.vm.graph["d1"].name = "d2"
+            backends = qemu.vm.graph.backends
+            backends[:] = [replace(item, root="d2") if item.root == "d1" else item for item in backends]
+            assert await hmp(folder / "a", "savevm t") == [""]
+            assert "a: 'd2' is taken by snapshots now: it is a disk that 'node:d1' excluded before" in caplog.text
+
+    run(main)
+    (record,) = records(folder / "log")
+    lost = "writable disk, although 'node:d1' excluded this disk before: the pattern does not fit it any more (file d1.img)"
+    assert [node["reason"] for node in record["nodes"]] == ["writable disk", lost]
+
+
 def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A policy is taken over also where something else has changed."""
 
@@ -228,10 +287,23 @@ def test_without_a_file_only_the_log_is_opened_again(folder: Path, caplog: pytes
 # -- the end --------------------------------------------------------------------------------------------------------------
 
 
-def start_process(qemu: FakeQEMU, folder: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(qemu: FakeQEMU, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `hmp-proxy`; it ends with the context, also where a test fails: whoever waits for its output hears of it then."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy"]
     command += ["--upstream", f"unix:{qemu.path}", "--listen", f"unix:{folder / 'a'}"]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def next_line(stream: IO[str]) -> str:
+    """Read a line, but not what asyncio's debug mode says of a busy machine."""
+    while (line := stream.readline()).startswith("hmp-proxy: Executing <"):
+        pass
+    return line
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -242,16 +314,15 @@ def test_signals(folder: Path, number: signal.Signals, is_impatient: bool) -> No
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu:
-            process = start_process(qemu, folder)
-            assert process.stderr is not None
-            with process, RawClient.connect(await listening(process, folder / "a")) as client:
+            with started(qemu, folder) as process, RawClient.connect(await listening(process, folder / "a")) as client:
+                assert process.stderr is not None
                 await asyncio.to_thread(client.negotiate)
                 qemu.hold("snapshot-save")
                 talk = asyncio.create_task(asyncio.to_thread(client.hmp, "savevm"))
                 await qemu.reached("snapshot-save")
-                await asyncio.to_thread(process.stderr.readline)
+                await asyncio.to_thread(next_line, process.stderr)
                 process.send_signal(number)
-                assert await asyncio.to_thread(process.stderr.readline) == stopping
+                assert await asyncio.to_thread(next_line, process.stderr) == stopping
                 if is_impatient:
                     process.send_signal(number)
                     assert await asyncio.to_thread(process.wait, DEADLINE_S) == 130

@@ -22,7 +22,7 @@ from shim.policy import Policy
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
 from tests.pure_router import ManualClock, a_monitor
 from tests.raw_client import RawClient, command_bytes
-from tests.running_server import RunningServer, connected, in_thread, talk, until
+from tests.running_server import RunningServer, connected, exists, in_thread, talk, until
 
 MIB: Final = 1024 * 1024
 Scene = Callable[[FakeQEMU, RunningServer], Awaitable[None]]
@@ -61,6 +61,7 @@ BECOMES_A_SHELL: Final = """
 import os, socket, sys
 sock = socket.socket(socket.AF_UNIX)
 sock.connect(sys.argv[1])
+sock.recv(1, socket.MSG_PEEK)  # taken in, and looked at
 os.dup2(sock.fileno(), 7)
 os.execv("/bin/sh", ["sh", "-c", sys.argv[2]])
 """
@@ -270,7 +271,7 @@ def test_leftover_jobs_are_finished_dismissed_and_audited() -> None:
 # --- Losing QEMU ------------------------------------------------------------------------------------------------------
 
 STEPS: Final = [
-    ("savevm t", "query-status", 1),
+    ("savevm t", "query-block", 1),
     ("savevm t", "x-debug-query-block-graph", 1),
     ("savevm t", "snapshot-save", 1),
     ("savevm t", "query-jobs", 2),
@@ -349,14 +350,9 @@ def test_connection_lost_while_a_tag_is_replaced(overwrite: str, command: str, n
 
 
 async def _talk_when_back(server: RunningServer, conversation: Callable[[RawClient], str]) -> str:
-    """Talk as soon as clients are let in again: until then they get EOF at once."""
-    while True:
-        try:
-            return await talk(server.path, conversation)
-        except Exception as exc:
-            if "connection closed by the peer" not in str(exc):
-                raise
-            await asyncio.sleep(0.002)
+    """Talk as soon as clients are let in again: until then nobody listens."""
+    await until(lambda: exists(server.path))
+    return await talk(server.path, conversation)
 
 
 def test_half_a_reply_is_given_and_then_eof() -> None:

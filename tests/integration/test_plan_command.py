@@ -16,6 +16,7 @@ from tests.raw_client import RawClient
 
 SURVEY: Final = frozenset(
     {"query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate", "query-cpus-fast"}
+    | {"query-migrate-capabilities", "query-replay"}
 )
 UEFI: Final = (FLASH, RAW_VARS, DISK)
 TWO_DISKS: Final = (DISK, SECOND_DISK)
@@ -198,4 +199,4 @@ def test_socket_that_another_client_has() -> None:
     with machine(*UEFI) as vm, vm.negotiated():
         ended = run_proxy("plan", "--upstream", f"unix:{vm.qmp_path}", "savevm", "t")
         assert (ended.returncode, ended.stdout) == (4, "")
-        assert "QEMU serves one client a socket, is another one connected?" in ended.stderr
+        assert "QEMU serves one client a socket, and another one is connected" in ended.stderr
