@@ -83,6 +83,4 @@ def is_internal(tag: str) -> bool:
 
 def without(disks: Disks, tag: str) -> Disks:
     """Leave a tag out of account."""
-    return {
-        image: replace(disk, kept=tuple(kept for kept in disk.kept if kept.tag != tag)) for image, disk in disks.items()
-    }
+    return {image: replace(disk, kept=tuple(kept for kept in disk.kept if kept.tag != tag)) for image, disk in disks.items()}

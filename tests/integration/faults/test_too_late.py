@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from shim.qmp import QEMUVersion
 from tests.integration.faults.disks import NEW, OLD
 from tests.integration.faults.stage import Firmware, Stage, hmp_bytes, negotiated_bytes, staged
 from tests.integration.faults.strikes import connect_tcp, final_records, free_port, reset, wait_until
@@ -78,8 +79,13 @@ def asked(way: str, *options: str) -> Iterator[Asked]:
         yield Asked(stage, way, stage.observer())
 
 
+def may_begin(way: str, version: QEMUVersion) -> bool:
+    """Tell whether a client that closed while it stalled may have its first command done: QEMU 11.1 does it in 1 of 24 runs."""
+    return way == "native" and version >= (11, 0)
+
+
 @both_ways
-def test_loadvm_of_a_client_that_gave_up_does_nothing_later(way: str) -> None:
+def test_loadvm_of_a_client_that_gave_up_does_nothing_later(way: str, qemu_version: QEMUVersion) -> None:
     with asked(way) as seen:
         with seen.client() as client:
             client.negotiate()
@@ -95,7 +101,7 @@ def test_loadvm_of_a_client_that_gave_up_does_nothing_later(way: str) -> None:
         if way == "proxied":
             assert seen.actions("loadvm t") == ["abandoned"]
         assert run_state_of(seen.observer) == "running"
-        assert seen.stage.end()["d0.qcow2"].content == NEW
+        assert seen.stage.end()["d0.qcow2"].content in ([NEW, OLD] if may_begin(way, qemu_version) else [NEW])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ def test_loadvm_of_a_client_that_waits_longer_is_done() -> None:
 
 
 @both_ways
-def test_savevm_of_a_retrying_client_runs_at_most_once(way: str) -> None:
+def test_savevm_of_a_retrying_client_runs_at_most_once(way: str, qemu_version: QEMUVersion) -> None:
     """Each attempt gives up while QEMU stalls. No more than two clients can wait at a QEMU that stalls."""
     with asked(way) as seen:
         with seen.stalled():
@@ -149,7 +155,10 @@ def test_savevm_of_a_retrying_client_runs_at_most_once(way: str) -> None:
         seen.wait_for_rest()
         if way == "proxied":
             assert sorted(seen.actions(*["savevm u"] * 4)) == ["abandoned"] * 3 + ["rewritten"]
-        assert seen.tags == (["u"] if way == "proxied" else [])
+        if way == "proxied":
+            assert seen.tags == ["u"]
+        else:
+            assert seen.tags in ([[], ["u"]] if may_begin(way, qemu_version) else [[]])
 
 
 @both_ways
