@@ -88,8 +88,11 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
         "--overwrite",
         type=choice(Overwrite),
         choices=list(Overwrite),
-        default=Overwrite.REPLACE,
-        help="what savevm does whose tag exists: replace it, as HMP does, or refuse (default %(default)s)",
+        default=Overwrite.SAFE,
+        help="what savevm does whose tag exists, where QEMU's own savevm cannot replace the snapshot in one step: "
+        "safe saves under an internal tag before the old snapshot is deleted, so that one is there at every moment, and takes "
+        "twice the time; replace deletes first, and loses it if QEMU or the proxy ends before the new one is saved; refuse "
+        "keeps the old one in any case (default %(default)s)",
     )
     group.add_argument(
         "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"

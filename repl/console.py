@@ -15,9 +15,9 @@ from host.backoff import backoff_s
 from repl.answers import help_text, plan_text, snapshots_text
 from repl.caution import caution
 from repl.command_line import Invocation
-from repl.errors import LinkError, LostError
+from repl.errors import LinkError, LostError, traceback_text
 from repl.event_filter import EventFilter
-from repl.executor import Executor, HMPResult
+from repl.executor import Executor, HMPResult, intents_at
 from repl.knowledge import Knowledge
 from repl.layout import Fragments
 from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
@@ -58,6 +58,7 @@ class Console:
     ) -> None:
         self._invocation = invocation
         self._link = link
+        self._intents = intents_at(invocation.address)
         self._terminal = terminal
         self._tasks = tasks
         self._executor = Executor(
@@ -67,6 +68,8 @@ class Console:
             name=invocation.name,
             audit_log=audit_log,
             complain=lambda exc: terminal.error(f"{exc}; the command went on"),
+            intents=self._intents,
+            on_failure=lambda exc: terminal.error(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
         )
         self.knowledge = Knowledge(self._executor, on_change=_redraw)
         self._events = EventFilter()
@@ -103,6 +106,7 @@ class Console:
             if task is not None:
                 task.cancel()
         await self.knowledge.close()
+        self._intents.close()
 
     def toolbar(self, mode: str = "") -> Fragments:
         """Give the toolbar. mode: the editing mode, if it is worth a word."""
@@ -223,6 +227,8 @@ class Console:
     async def _get_to_know(self) -> None:
         with contextlib.suppress(LostError):
             await self._executor.learn()
+            if self._executor.has_unsettled:
+                await self._recover()
             self.knowledge.load_soon(self._tasks)
 
     async def _know(self) -> None:
@@ -240,8 +246,9 @@ class Console:
                 await self._recover(REPL_JOB_PREFIX)
 
     async def _recover(self, prefix: str | None = None) -> None:
-        for job_id, result in (await self._executor.recover(prefix)).items():
-            self._terminal.notice(f"the job {job_id} that a lost connection left ended: {result.error or 'success'}")
+        for found in await self._executor.recover(prefix):
+            tell = self._terminal.error if found.is_trouble else self._terminal.notice
+            tell(harmless(found.text))
 
     async def _reconnect(self) -> None:
         for delay in backoff_s():

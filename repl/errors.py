@@ -10,7 +10,14 @@ from enum import IntEnum
 
 from host.errors import ProgramError
 
-__all__ = ["ExitStatus", "LinkError", "LostError", "NotConnectedError"]
+__all__ = ["ExitStatus", "LinkError", "LostError", "NotConnectedError", "traceback_text"]
+
+
+def traceback_text(error: Exception) -> str:
+    """Return the traceback of a failure of our own, for whoever reports it."""
+    import traceback  # here, because it is not needed if all goes well
+
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 class ExitStatus(IntEnum):

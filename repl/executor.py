@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from host.addresses import TCPAddress, UnixAddress
 from host.audit_log import AuditLog
 from host.errors import AuditError
 from host.ids import own_ids
+from host.intents import IntentStore, state_folder
 from repl.errors import LostError
 from repl.link import Event, Link
 from shim import hmp, jobs, render, snapshots
@@ -27,11 +29,12 @@ from shim.modern import is_modern
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.recovery import Found, recover
 from shim.rehearsal import Rehearsal, rehearse
-from shim.rewrite import Rewrite, Trace
+from shim.rewrite import GivenUp, Rewrite, Trace
 from shim.verdict import has_failed
 
-__all__ = ["Executor", "HMPResult", "Running"]
+__all__ = ["Executor", "HMPResult", "Running", "intents_at"]
 
 # A job concludes before its command is answered (seen in QEMU 7.2 to 11.1); should one not, it is asked for so often.
 _POLL_S = 0.5
@@ -42,6 +45,8 @@ _GRAPH_QUERIES = (
 )
 _LOST = "the connection to QEMU was lost, so the outcome is not known"
 _LEFT = "nobody waited for its end, so the outcome is not known"
+_NOT_BEGUN = "it was given up before anything was changed"
+_NOT_LOOKED_AFTER = "hmpshim has failed while it looked after what an earlier connection left; see info snapshots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,16 @@ class Running:
     trace: Trace
 
 
+def intents_at(address: UnixAddress | TCPAddress) -> IntentStore:
+    """Return where the prompts at an address write down what their savevms intend. A proxy there has a file of its own."""
+    return IntentStore(f"hmp-repl {address}", state_folder(), is_shared=True)
+
+
 class Executor:
     """Call `learn` when the link is connected, and `take_event` for each of its events, as it comes.
 
     name: the VM's in the audit; None takes QEMU's own. complain: told when a record cannot be written; the command goes on.
+    intents: what a savevm intends is written down there; None keeps it in memory. on_failure: told of each failure of ours.
     """
 
     def __init__(
@@ -77,6 +88,8 @@ class Executor:
         name: str | None,
         audit_log: AuditLog | None,
         complain: Callable[[AuditError], None],
+        intents: IntentStore | None = None,
+        on_failure: Callable[[Exception], None] = lambda exc: None,
     ) -> None:
         self.policy = policy
         self.vm_name = name or ""
@@ -86,9 +99,11 @@ class Executor:
         self._client = client
         self._audit_log = audit_log
         self._complain = complain
+        self._on_failure = on_failure
         self._commands: frozenset[str] = frozenset()
-        self._new_job_id = own_ids(jobs.REPL_JOB_PREFIX)
-        self._job_prefix = self._new_job_id().rpartition("-")[0] + "-"
+        self._intents = intents or IntentStore(str(link.address), None)
+        self._job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
+        self._new_job_id = own_ids(self._job_prefix)
         self._job_concluded = asyncio.Event()
         # When the VM stopped: on QEMU's clock, and on ours.
         self._last_stop: tuple[float | None, int] | None = None
@@ -154,22 +169,33 @@ class Executor:
         async with self._turn:
             work = Rewrite(self._rehearsing(command), self._trace(""))
             await self._drive(work)
+        if work.failure is not None:
+            return Rehearsal(work.outcome, None, [], None)
         rehearsal: Rehearsal = work.outcome
         return rehearsal
 
-    async def recover(self, prefix: str | None = None) -> dict[str, jobs.JobResult]:
-        """See the jobs to their end that a lost connection left behind. Raises LostError.
+    @property
+    def has_unsettled(self) -> bool:
+        """Tell whether a savevm of this program was cut off, of this run or an earlier one."""
+        return bool(self._intents.written())
 
-        prefix: what their ids begin with; None takes those of this run.
+    async def recover(self, prefix: str | None = None) -> list[Found]:
+        """See to their end the jobs, and the savevms, that a lost connection left behind. Raises LostError.
+
+        prefix: what the jobs' ids begin with; None takes this program's own at this address, and looks after its savevms too.
         """
         async with self._turn:
-            work = Rewrite(jobs.recover(prefix or self._job_prefix), self._trace(None, execute=None))
-            await self._drive(work)
-            for job_id, result in work.outcome.items():
-                reason = f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}"
-                self._record(work.trace, Action.RECOVERED, reason, None)
-        results: dict[str, jobs.JobResult] = work.outcome
-        return results
+            return await self._recover(prefix)
+
+    async def _recover(self, prefix: str | None = None) -> list[Found]:
+        written = self._intents.written() if prefix is None else []
+        playing = recover(prefix or self._job_prefix, written, self._context())
+        work = Rewrite(playing, self._trace(None, execute=None), note=self._intents.note)
+        await self._drive(work)
+        found: list[Found] = work.outcome if work.failure is None else [Found(_NOT_LOOKED_AFTER, is_trouble=True)]
+        for one in found:
+            self._record(work.trace, Action.RECOVERED, one.text, None)
+        return found
 
     async def concluded_jobs(self) -> set[str]:
         """Give the ids of jobs of this program, of whatever run, that wait to be dismissed. Raises LostError."""
@@ -198,19 +224,31 @@ class Executor:
         if command is None:
             return await self._pass(trace, hmp.why_not_parsed(command_line))
         if self.policy.mode is Mode.OBSERVE:
+            work = Rewrite(self._rehearsing(command), trace)
             with self._on_record(trace, Action.REWRITTEN):
-                rehearsal = await self._drive(Rewrite(self._rehearsing(command), trace))
+                rehearsal = await self._drive(work)
+            if work.failure is not None:
+                return await self._pass(trace, rehearsal.reason)
             trace.decided = rehearsal.decided
-            return await self._pass(trace, "only observed", Rehearsed.of(rehearsal))
+            return await self._pass(trace, "only observed", Action.OBSERVED, Rehearsed.of(rehearsal))
+        work = Rewrite(snapshots.plan(command, self._context()), trace, note=self._intents.note)
         with self._on_record(trace, Action.REWRITTEN):
-            outcome = await self._drive(Rewrite(snapshots.plan(command, self._context()), trace))
+            outcome = await self._drive(work)
+        result = await self._conclude(outcome, trace)
+        if work.failure is not None and work.has_begun:
+            await self._recover()
+        return result
+
+    async def _conclude(self, outcome: Any, trace: Trace) -> HMPResult:
         match outcome:
-            case PassThrough(reason):
-                return await self._pass(trace, reason)
+            case PassThrough(reason, is_delegated):
+                return await self._pass(trace, reason, Action.DELEGATED if is_delegated else Action.PASSED)
             case Answer(text, reason):
                 return self._finish(trace, Action.REWRITTEN, reason, ReturnReply(text))
             case Refusal(text, reason):
                 return self._finish(trace, Action.REFUSED, reason, ReturnReply(text))
+            case GivenUp():
+                return self._finish(trace, Action.ABANDONED, _NOT_BEGUN, ReturnReply(render.error(_NOT_BEGUN)))
         raise AssertionError(f"a plan returned {outcome!r}")
 
     async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
@@ -224,13 +262,14 @@ class Executor:
         self._record(trace, Action.MODERN, "QMP's own command", _reply_json(timed.reply))
         return timed.reply
 
-    async def _pass(self, trace: Trace, reason: str, rehearsed: Rehearsed | None = None) -> HMPResult:
+    async def _pass(
+        self, trace: Trace, reason: str, action: Action = Action.PASSED, rehearsed: Rehearsed | None = None
+    ) -> HMPResult:
         """Have QEMU do it."""
         command_line = trace.command_line or ""
         arguments: dict[str, JSON] = {"command-line": command_line}
         if self._cpu_index is not None:
             arguments["cpu-index"] = self._cpu_index
-        action = Action.PASSED if rehearsed is None else Action.OBSERVED
         with self._on_record(trace, action, rehearsed):
             (timed,) = await self.link.execute([Execute("human-monitor-command", arguments)])
         if timed.reply == ReturnReply(""):
@@ -258,7 +297,7 @@ class Executor:
         return HMPResult(text, is_error or has_failed(trace.command_line or "", text), record.duration_ns, record.stopped_ns)
 
     async def _drive(self, work: Rewrite) -> Any:
-        """Play a plan to its end and give its outcome."""
+        """Play a plan to its end and give its outcome. A failure of ours is told, and contained in the work."""
         commands = work.start(time.monotonic_ns())
         while not work.is_done:
             if work.awaited_job is not None:
@@ -266,6 +305,8 @@ class Executor:
                 commands = work.resume(time.monotonic_ns())
             else:
                 commands = await self._ask(work, commands)
+        if work.failure is not None:
+            self._on_failure(work.failure)
         return work.outcome
 
     async def _ask(self, work: Rewrite, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:

@@ -11,14 +11,15 @@ from typing import Any
 from host.audit_log import AuditLog
 from repl.caution import caution, ends_vm
 from repl.command_line import Invocation
-from repl.errors import ExitStatus, LostError, NotConnectedError
-from repl.executor import Executor
+from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
+from repl.executor import Executor, intents_at
 from repl.facts import Facts
 from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.scanning import LineError
 from shim import explain, hmp
 from shim.client import Client
+from shim.printable import harmless
 from shim.qmp import JSON, ErrorReply, ReturnReply
 
 __all__ = ["Script"]
@@ -34,6 +35,7 @@ class Script:
 
     def __init__(self, invocation: Invocation, client: Client, audit_log: AuditLog | None) -> None:
         self._invocation = invocation
+        self._intents = intents_at(invocation.address)
         self._link = Link(invocation.address, on_event=self._take_event, on_lost=self._take_loss)
         self._executor = Executor(
             self._link,
@@ -42,6 +44,8 @@ class Script:
             name=invocation.name,
             audit_log=audit_log,
             complain=lambda exc: _complain(f"{exc}; the command went on"),
+            intents=self._intents,
+            on_failure=lambda exc: _complain(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
         )
         self._lost = asyncio.Event()
         self._has_quit = False
@@ -53,6 +57,9 @@ class Script:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         try:
             await self._executor.learn()
+            if self._executor.has_unsettled:
+                for found in await self._executor.recover():
+                    _complain(harmless(found.text))
             return await self._run(self._lines())
         except LostError as exc:
             _complain(str(exc))
@@ -60,6 +67,7 @@ class Script:
         finally:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
             await self._link.close()
+            self._intents.close()
 
     async def _run(self, lines: AsyncIterator[str]) -> ExitStatus:
         status = ExitStatus.OK

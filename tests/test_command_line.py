@@ -53,7 +53,7 @@ def test_smallest_use() -> None:
         ("--include kind:pflash --include a", Policy(include=patterns("kind:pflash", "a"))),
         ("--exclude data --exclude qdev:*/cd0", Policy(exclude=patterns("data", "qdev:*/cd0"))),
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
-        ("--overwrite replace", Policy()),
+        ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
         ("--no-guard", Policy(guard=False)),
     ],
 )
@@ -247,7 +247,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
             f"'unix:/{99 * 'x'}.hmpshim' is no address: a socket's path has at most 107 bytes; choose a shorter one",
         ),
         ("--policy none", "argument --policy: 'none' is not one of auto, hmp"),
-        ("--overwrite none", "argument --overwrite: 'none' is not one of replace, refuse"),
+        ("--overwrite none", "argument --overwrite: 'none' is not one of safe, replace, refuse"),
         ("--mode none", "argument --mode: 'none' is not one of rewrite, observe, enforce"),
         (
             "--vmstate node:",

@@ -69,7 +69,7 @@ def test_options(options: Sequence[str], members: dict[str, Any]) -> None:
         ("--include kind:pflash --include a", Policy(include=patterns("kind:pflash", "a"))),
         ("--exclude data --exclude qdev:*/cd0", Policy(exclude=patterns("data", "qdev:*/cd0"))),
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
-        ("--overwrite replace", Policy()),
+        ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
         ("--no-guard", Policy(guard=False)),
     ],
 )
