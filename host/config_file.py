@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +65,12 @@ def _count(unit: str = "", factor: int = 1) -> Callable[[Any], int]:
         raise _Bad(f"write a whole number{unit} from 1")
 
     return read
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf:
+        return float(value)
+    raise _Bad("write a number of seconds from 0")
 
 
 _mebibytes = _count(" of MiB", 1024 * 1024)
@@ -137,12 +144,15 @@ _POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
     "exclude": _patterns,
     "overwrite": _choice(Overwrite),
     "guard": _boolean,
+    "abandon_after": _seconds,
+    "abandon_load_after": _seconds,
     "mode": _choice(Mode),
     "allow": lambda value: frozenset(_texts(value)),
 }
 _SHARED_KEYS: dict[str, Callable[[Any], Any]] = {
     "client_buffer_mib": _mebibytes,
     "wait": _boolean,
+    "stop_timeout": _seconds,
 }
 _AUDIT_KEYS: dict[str, Callable[[Any], Any]] = {
     "audit": _destination,
@@ -159,7 +169,13 @@ _OWN_KEYS: dict[str, Callable[[Any], Any]] = {
     "listen": _addresses,
     "take_over": _take_over,
 }
-_FIELDS = {"policy": "kind", "client_buffer_mib": "client_buffer_bytes"}
+_FIELDS = {
+    "policy": "kind",
+    "abandon_after": "abandon_after_s",
+    "abandon_load_after": "abandon_load_after_s",
+    "client_buffer_mib": "client_buffer_bytes",
+    "stop_timeout": "stop_timeout_s",
+}
 
 
 class _File:

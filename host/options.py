@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from host.errors import AddressError
@@ -15,7 +16,18 @@ from shim.policy import Mode, Overwrite, Policy, PolicyKind
 if TYPE_CHECKING:  # it is a file's matter
     from host.config import VMConfig
 
-__all__ = ["PATTERNS", "Parser", "add_policy", "argument", "choice", "choose_vm", "policy_of", "refuse_mixture", "whole_number"]
+__all__ = [
+    "PATTERNS",
+    "Parser",
+    "add_policy",
+    "argument",
+    "choice",
+    "choose_vm",
+    "policy_of",
+    "refuse_mixture",
+    "seconds",
+    "whole_number",
+]
 
 PATTERNS = f"""
 patterns for block nodes:
@@ -59,6 +71,17 @@ def choice(kind: type[_Choice]) -> Callable[[str], _Choice]:
     return parse_choice
 
 
+def seconds(text: str) -> float:
+    """Read a number of seconds from 0, for add_argument's `type`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if 0 <= value < inf:
+        return value
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds from 0")
+
+
 def whole_number(text: str) -> int:
     """Read a number from 1, for add_argument's `type`."""
     if text.isascii() and text.isdecimal() and int(text) >= 1:
@@ -89,10 +112,9 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
         type=choice(Overwrite),
         choices=list(Overwrite),
         default=Overwrite.SAFE,
-        help="what savevm does whose tag exists, where QEMU's own savevm cannot replace the snapshot in one step: "
-        "safe saves under an internal tag before the old snapshot is deleted, so that one is there at every moment, and takes "
-        "twice the time; replace deletes first, and loses it if QEMU or the proxy ends before the new one is saved; refuse "
-        "keeps the old one in any case (default %(default)s)",
+        help="what savevm does whose tag exists, where QEMU's own savevm cannot replace it: safe: save under an internal tag "
+        "first, so that a snapshot exists at every moment; replace: delete the old one, then save, in half the time; refuse: "
+        "nothing is replaced, by QEMU neither (default %(default)s)",
     )
     group.add_argument(
         "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"

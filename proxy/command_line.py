@@ -2,16 +2,16 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
 from host.audit_options import add_audit, audit_of
-from host.config import CLIENT_BUFFER_MIB, VMConfig, contradiction
+from host.config import CLIENT_BUFFER_MIB, STOP_TIMEOUT_S, VMConfig, contradiction
 from host.errors import AddressError
-from host.options import PATTERNS, Parser, add_policy, argument, choice, choose_vm, policy_of, refuse_mixture
+from host.options import PATTERNS, Parser, add_policy, argument, choice, choose_vm, policy_of, refuse_mixture, seconds
 from proxy.takeover import SUFFIX
-from shim.policy import Mode
+from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, Mode
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
 
@@ -126,7 +126,29 @@ def _serve_parser() -> argparse.ArgumentParser:
         metavar="MIB",
         help="cut off a client that leaves more than this unread (default %(default)s)",
     )
+    wire.add_argument(
+        "--stop-timeout",
+        type=seconds,
+        default=STOP_TIMEOUT_S,
+        metavar="S",
+        help="at SIGTERM, how many seconds to wait for what was begun (default %(default)g)",
+    )
     add_policy(parser)
+    gone = parser.add_argument_group("the commands of clients that have hung up")
+    gone.add_argument(
+        "--abandon-after",
+        type=seconds,
+        default=ABANDON_AFTER_S,
+        metavar="S",
+        help="a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
+    )
+    gone.add_argument(
+        "--abandon-load-after",
+        type=seconds,
+        default=ABANDON_LOAD_AFTER_S,
+        metavar="S",
+        help="nor a loadvm, which throws the present away (default %(default)g)",
+    )
     mode = parser.add_argument_group("how much is done")
     mode.add_argument(
         "--mode",
@@ -190,10 +212,15 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
         listen=tuple(given.listen),
         take_over=take_over,
         name=given.name,
-        policy=policy_of(given, mode=given.mode, allow=given.allow),
+        policy=replace(
+            policy_of(given, mode=given.mode, allow=given.allow),
+            abandon_after_s=given.abandon_after,
+            abandon_load_after_s=given.abandon_load_after,
+        ),
         audit=audit_of(given),
         client_buffer_bytes=given.client_buffer * 1024 * 1024,
         wait=given.wait,
+        stop_timeout_s=given.stop_timeout,
     )
     _refuse_contradiction(parser, vm)
     return ServeInvocation((vm,), None, given.verbose)

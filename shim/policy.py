@@ -15,7 +15,22 @@ from shim.patterns import Pattern, is_removable, is_varstore
 if TYPE_CHECKING:  # see shim.patterns
     from shim.blockgraph import BlockGraph, BlockNode
 
-__all__ = ["Mode", "NodeChoice", "Overwrite", "Policy", "PolicyKind", "Selection", "select", "unmatched"]
+__all__ = [
+    "ABANDON_AFTER_S",
+    "ABANDON_LOAD_AFTER_S",
+    "Mode",
+    "NodeChoice",
+    "Overwrite",
+    "Policy",
+    "PolicyKind",
+    "Selection",
+    "select",
+    "unmatched",
+]
+
+
+ABANDON_AFTER_S = 5.0
+ABANDON_LOAD_AFTER_S = 1.0
 
 
 class PolicyKind(StrEnum):
@@ -61,8 +76,8 @@ class Policy:
     exclude: tuple[Pattern, ...] = ()
     overwrite: Overwrite = Overwrite.SAFE
     guard: bool = True
-    abandon_after_s: float = 5.0
-    abandon_load_after_s: float = 1.0
+    abandon_after_s: float = ABANDON_AFTER_S
+    abandon_load_after_s: float = ABANDON_LOAD_AFTER_S
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
 
