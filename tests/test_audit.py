@@ -144,7 +144,7 @@ def test_types_are_the_same_for_every_action(action: Action) -> None:
 def test_actions_have_these_words() -> None:
     assert [action.value for action in Action] == [
         *("rewritten", "passed", "refused", "observed", "recovered"),
-        *("modern", "begun", "went_on"),
+        *("modern", "begun", "went_on", "abandoned", "delegated"),
     ]
 
 
