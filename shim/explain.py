@@ -9,9 +9,10 @@ from shim.qmp import JSON, encode
 from shim.rehearsal import Rehearsal
 from shim.render import size_text
 
-__all__ = ["to_json", "to_text"]
+__all__ = ["NOT_NATIVE", "to_json", "to_text"]
 
 _TITLES = ("", "NODE", "DEVICE", "FORMAT", "SIZE", "WRITABLE", "SNAPSHOTS", "WHY")
+NOT_NATIVE = "QEMU itself (-loadvm, or libvirt before 10.10) could not load it: {}."
 _NOT_ASKED = "QEMU was not asked for its block nodes."
 _QUERIES_ASKED = "Nothing was changed; only queries were sent."
 
@@ -20,7 +21,8 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
     """Give the plan as a JSON object.
 
     Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
-    vmstate (node, reason) or null, qmp (the commands that would change something), outcome (kind, reason, text or null).
+    vmstate (node, reason) or null, native_gap (why QEMU could not load by itself what is saved so) or null, qmp (the commands
+    that would change something), outcome (kind, reason, text or null).
     """
     decided = rehearsal.decided
     choices = {} if decided is None else {choice.node.name: describe_choice(choice) for choice in decided.choices}
@@ -28,6 +30,7 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
         "command_line": command_line,
         "nodes": [_node(node) | choices.get(node.name, _unseen(node, rehearsal.graph)) for node in _nodes(rehearsal)],
         "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
+        "native_gap": None if decided is None else decided.native_gap,
         "qmp": [{"execute": command.command, "arguments": dict(command.arguments)} for command in rehearsal.would_send],
         "outcome": _outcome(rehearsal),
     }
@@ -41,6 +44,8 @@ def to_text(command_line: str, rehearsal: Rehearsal) -> str:
     vmstate = plan["vmstate"]
     if vmstate is not None:
         lines += ["", f"VM state: {vmstate['node'] or 'on no node'} ({vmstate['reason']})"]
+    if plan["native_gap"] is not None:
+        lines += ["", NOT_NATIVE.format(plan["native_gap"])]
     if plan["qmp"]:
         lines += ["", "QMP commands that would run:", *(f"    {encode(command)}" for command in plan["qmp"])]
     return "\n".join([*lines, "", _verdict(plan["outcome"]), _QUERIES_ASKED])
@@ -85,7 +90,8 @@ def _unseen(node: BlockNode, graph: BlockGraph | None) -> dict[str, JSON]:
 def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
     outcome = rehearsal.outcome
     if isinstance(outcome, PassThrough):
-        return {"kind": "passed", "reason": outcome.reason, "text": None}
+        kind = "delegated" if outcome.is_delegated else "passed"
+        return {"kind": kind, "reason": outcome.reason, "text": None}
     kind = "refused" if isinstance(outcome, Refusal) else "rewritten"
     return {"kind": kind, "reason": outcome.reason, "text": outcome.text}
 
@@ -120,7 +126,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _verdict(outcome: JSON) -> str:
     match outcome["kind"]:
-        case "passed":
+        case "passed" | "delegated":
             return f"QEMU would get the command as it is: {outcome['reason']}."
         case "refused":
             return f"It would be refused: {outcome['text'].strip()}"

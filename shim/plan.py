@@ -43,7 +43,7 @@ class Run:
 
     @property
     def changes_nothing(self) -> bool:
-        return all(command.command.startswith(("query-", "x-debug-query-")) for command in self.commands)
+        return all(command.command.startswith(("query-", "x-debug-query-", "__hmpshim_")) for command in self.commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,15 @@ class AwaitJob:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Not to be waited for: what was chosen, for the audit. The plan is sent ()."""
+    """Not to be waited for: what was chosen, for the audit. The plan is sent ().
+
+    native_gap: why QEMU could not load by itself what is saved so (shim/native.py); None where it could, or nothing is saved.
+    """
 
     choices: tuple[NodeChoice, ...]
     vmstate: str | None
     vmstate_reason: str
+    native_gap: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

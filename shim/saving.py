@@ -20,6 +20,7 @@ from shim import guard, jobs, render
 from shim.blockgraph import BlockNode, name_of, names_of
 from shim.intent import Intent, internal_tag
 from shim.inventory import holders
+from shim.native import native_gap
 from shim.plan import Answer, Context, Decided, Intend, PassThrough, Plan, Replies, Settle, Step, refuse
 from shim.policy import Overwrite
 from shim.survey import Survey
@@ -31,7 +32,8 @@ HMP_REPLACES = "QEMU's own savevm replaces the snapshot in one step"
 
 def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     graph, selection = survey.graph, survey.selection
-    yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason)
+    gap = native_gap(graph, selection)
+    yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason, gap)
     if selection.missing_vmstate is not None:
         return refuse(f"{selection.vmstate_reason}; name a disk of 'info block' that is writable and qcow2")
     included = selection.included

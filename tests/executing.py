@@ -37,7 +37,7 @@ TIMELY: Final = frozenset(
         "after_failure",
     }
 )
-JOB_ID: Final = re.compile(r"hmp(?:shim-hmprepl|shim|repl)-(?:[0-9a-f]{16}-)?[0-9a-f]{8}-\d+")
+JOB_ID: Final = re.compile(r"hmp(?:shim|repl)-(?:[0-9a-f]{16}-)?[0-9a-f]{8}-\d+")
 NODE_NAME: Final = re.compile(r"#block\d+")
 TIMELY_TAG: Final = re.compile(r"vm-\d{14}")
 

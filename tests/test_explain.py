@@ -8,7 +8,7 @@ import pytest
 from shim import hmp
 from shim.explain import to_json, to_text
 from shim.plan import Context, PassThrough
-from shim.policy import Policy, PolicyKind
+from shim.policy import Overwrite, Policy, PolicyKind
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshots import plan
 from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, patterns, rows
@@ -46,16 +46,18 @@ takes  disk0       d0       qcow2   8 MiB  yes       t (VM state), old  writable
 
 VM state: disk0 (HMP's choice: the first disk that can hold a snapshot)
 
+QEMU itself (-loadvm, or libvirt before 10.10) could not load it: 'pflash1' cannot hold a snapshot.
+
 QMP commands that would run:
     {"execute": "snapshot-save", "arguments": {"job-id": "job-1", "tag": "t", "vmstate": "disk0", "devices": ["disk0"]}}
     {"execute": "query-jobs", "arguments": {}}
     {"execute": "job-dismiss", "arguments": {"id": "job-1"}}
     {"execute": "snapshot-delete", "arguments": {"job-id": "job-2", "tag": "t", "devices": ["disk0"]}}
     {"execute": "query-jobs", "arguments": {}}
-    {"execute": "job-dismiss", "arguments": {"id": "job-2"}}
     {"execute": "snapshot-save", "arguments": {"job-id": "job-3", "tag": "t", "vmstate": "disk0", "devices": ["disk0"]}}
     {"execute": "query-jobs", "arguments": {}}
     {"execute": "job-dismiss", "arguments": {"id": "job-3"}}
+    {"execute": "job-dismiss", "arguments": {"id": "job-2"}}
 
 The client would get "" (success).
 Nothing was changed; only queries were sent."""
@@ -63,7 +65,8 @@ Nothing was changed; only queries were sent."""
 
 def test_text_of_a_savevm() -> None:
     tags = [*rows("t", vm_state=True), *rows("old", first_id=2)]
-    assert text(uefi(on_disk=tags), "savevm t") == SAVEVM_ON_UEFI
+    fast = context(Policy(overwrite=Overwrite.REPLACE))
+    assert text(uefi(on_disk=tags), "savevm t", fast) == SAVEVM_ON_UEFI
 
 
 LOADVM_REFUSED: Final = """\
@@ -189,6 +192,7 @@ SAVEVM_JSON: Final = {
         },
     ],
     "vmstate": {"node": "a", "reason": "HMP's choice: the first disk that can hold a snapshot"},
+    "native_gap": None,
     "qmp": [
         {"execute": "snapshot-save", "arguments": {"job-id": "job-1", "tag": "t", "vmstate": "a", "devices": ["a"]}},
         {"execute": "query-jobs", "arguments": {}},

@@ -31,7 +31,3 @@ def test_internal_tag_fits_qemus_buffer_and_shows_the_tag(tag: str) -> None:
     made = internal_tag(f"{INTERNAL_PREFIX}1", tag)
     assert len(made.encode()) <= 255
     assert made.startswith("hmpshim-1-" + tag[:100].replace("\ud800", "?"))
-
-
-def test_internal_tag_is_known_by_its_prefix_whoever_saves() -> None:
-    assert internal_tag("hmprepl-1", "t") == f"{INTERNAL_PREFIX}hmprepl-1-t"

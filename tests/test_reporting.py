@@ -155,7 +155,8 @@ def test_outcomes(tmp_path: Path) -> None:
 
 
 def test_what_is_left_to_qemu_counts_as_done_by_the_shim(tmp_path: Path) -> None:
-    report = report_of(tmp_path, a_record(), a_record(action="delegated"), a_record(action="abandoned", reply=None, failed=None))
+    abandoned = a_record(action="abandoned", reply=None, failed=None)
+    report = report_of(tmp_path, a_record(), a_record(action="delegated"), abandoned)
     (tool,) = report.tools
     (command,) = tool.commands
     assert (command.count, command.rewritten, command.passed, command.unknown) == (3, 2, 0, 1)
