@@ -11,6 +11,7 @@ from repl.layout import Fragment, joined, words, wrapped
 from repl.snapshot_table import ago_text, date_text
 from shim import hmp
 from shim.blockgraph import BlockNode
+from shim.explain import NOT_NATIVE
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
 from shim.plan import Answer, PassThrough, Refusal
 from shim.policy import NodeChoice
@@ -26,11 +27,18 @@ _STAYS_STOPPED = "QEMU stops a running VM for that and leaves it stopped; 'cont'
 
 
 def plan_summary(
-    command_line: str, rehearsal: Rehearsal, *, width: int, now: datetime, local_time: Callable[[int], datetime]
+    command_line: str,
+    rehearsal: Rehearsal,
+    *,
+    width: int,
+    now: datetime,
+    local_time: Callable[[int], datetime],
+    policy: str | None = None,
 ) -> list[Fragment]:
     """Tell what the command would do, wrapped to the width.
 
-    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show.
+    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show. policy: which one
+    it is and whose, where that is worth a line.
     """
     command = hmp.parse(command_line)
 
@@ -38,7 +46,8 @@ def plan_summary(
         date = date_text(snapshot.date_sec, local_time)
         return f"{date} ({ago_text(now.timestamp() - snapshot.date_sec)})" if snapshot.date_sec else "an unknown date"
 
-    told = [*_nodes(rehearsal), *_vm_state(command, rehearsal), *_effects(command, rehearsal, moment)]
+    told: list[Fragment] = [] if policy is None else [("", f"policy: {policy}")]
+    told += [*_nodes(rehearsal), *_vm_state(command, rehearsal), *_effects(command, rehearsal, moment)]
     told += _verdict(command, rehearsal)
     lines = wrapped([(_HEADING, printable(command_line))], width=width)
     for style, text in told:
@@ -85,6 +94,8 @@ def _vm_state(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Frag
     else:
         way = "goes to" if isinstance(command, SaveVM) else "comes from"
         yield "", f"VM state {way} {node.label}: {decided.vmstate_reason}"
+    if decided.native_gap is not None:
+        yield "", NOT_NATIVE.format(decided.native_gap)
 
 
 # -- what becomes of snapshots --------------------------------------------------------------------------------------------
@@ -141,7 +152,8 @@ def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
     """Give the nodes from which it would be deleted."""
     graph = rehearsal.graph
     names = dict.fromkeys(name for delete in _sent(rehearsal, "snapshot-delete") for name in delete.arguments["devices"])
-    return [] if graph is None else [graph.nodes[name] for name in names if graph.nodes[name].count(tag)]
+    found = [] if graph is None else [graph.nodes[name] for name in names if name in graph.nodes]
+    return [node for node in found if node.count(tag)]
 
 
 def _description(nodes: Sequence[BlockNode], tag: str, moment: Callable[[Snapshot], str]) -> str:

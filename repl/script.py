@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from host.audit_log import AuditLog
+from repl.beside import OTHER_POLICY
 from repl.caution import caution, ends_vm
 from repl.command_line import Invocation
 from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
-from repl.executor import Executor, intents_at
+from repl.executor import Executor
 from repl.facts import Facts
 from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
+from repl.results import intents_at
 from repl.scanning import LineError
-from shim import explain, hmp
+from shim import hmp
 from shim.client import Client
 from shim.printable import harmless
 from shim.qmp import JSON, ErrorReply, ReturnReply
@@ -46,6 +48,7 @@ class Script:
             complain=lambda exc: _complain(f"{exc}; the command went on"),
             intents=self._intents,
             on_failure=lambda exc: _complain(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
+            policy_options=invocation.policy_options,
         )
         self._lost = asyncio.Event()
         self._has_quit = False
@@ -57,6 +60,8 @@ class Script:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         try:
             await self._executor.learn()
+            if self._executor.proxy is not None and self._invocation.file_policy not in (None, self._executor.policy):
+                _complain(OTHER_POLICY.format(self._executor.proxy))
             if self._executor.has_unsettled:
                 for found in await self._executor.recover():
                     _complain(harmless(found.text))
@@ -159,12 +164,8 @@ class Script:
         return True
 
     async def _plan(self, line: str, command_line: str) -> bool:
-        command = hmp.parse(command_line)
-        if command is None:
-            raise ValueError(f"no snapshot command: {command_line}")
-        rehearsal = await self._executor.rehearse(command)
-        members = {"ok": True, "plan": explain.to_json(command_line, rehearsal)}
-        self._put(line, members, explain.to_text(command_line, rehearsal) + "\n")
+        planned = await self._executor.plan(command_line)
+        self._put(line, {"ok": True, "plan": planned.plan}, planned.text + "\n")
         return True
 
     # -- asking -------------------------------------------------------------------------------------------------------
