@@ -99,7 +99,7 @@ def test_failure_of_ours_before_anything_was_changed_leaves_it_to_qemu(monkeypat
     def fail(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("shim.survey.read_graph", fail)
+    monkeypatch.setattr("shim.survey.join", fail)
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         command = hmp.parse("savevm t")

@@ -8,7 +8,7 @@ import pytest
 from shim import hmp
 from shim.explain import to_json, to_text
 from shim.plan import Context, PassThrough
-from shim.policy import Overwrite, Policy, PolicyKind
+from shim.policy import Policy, PolicyKind
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshots import plan
 from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, drive, patterns, rows
@@ -69,8 +69,7 @@ Nothing was changed; only queries were sent."""
 
 def test_text_of_a_savevm() -> None:
     tags = [*rows("t", vm_state=True), *rows("old", first_id=2)]
-    fast = context(Policy(overwrite=Overwrite.REPLACE))
-    assert text(uefi(on_disk=tags), "savevm t", fast) == SAVEVM_ON_UEFI
+    assert text(uefi(on_disk=tags), "savevm t") == SAVEVM_ON_UEFI
 
 
 LOADVM_REFUSED: Final = """\
