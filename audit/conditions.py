@@ -11,11 +11,16 @@ __all__ = ["CONDITIONS", "violations"]
 
 # Which HMP commands do not count, as mode "enforce" has them: "info block", or "info" for all its topics.
 _Allowed: TypeAlias = Set[str]
+_IMPLIED: Final = "incomplete"
 
 
 def violations(report: Report, conditions: Set[str], allow: _Allowed) -> list[str]:
-    """Say what the report has that the conditions do not want, a sentence each."""
-    return [text for name, (_, find) in CONDITIONS.items() if name in conditions for text in find(report, allow)]
+    """Say what the report has that the conditions do not want, a sentence each.
+
+    Any condition implies `incomplete`: what is not on record cannot be known to be as wanted.
+    """
+    meant = {*conditions, _IMPLIED} if conditions else frozenset()
+    return [text for name, (_, find) in CONDITIONS.items() if name in meant for text in find(report, allow)]
 
 
 def _hmp(report: Report, allow: _Allowed) -> Iterator[str]:
@@ -72,6 +77,6 @@ CONDITIONS: Final[dict[str, tuple[str, Callable[[Report, _Allowed], Iterator[str
     "error": ("a command failed", _error),
     "silent": ("a tool went on after a failure that only a text had told", _silent),
     "overwritten": ("a snapshot was saved over", _overwritten),
-    "incomplete": ("lines are damaged, or records lost", _incomplete),
+    "incomplete": ("lines are damaged, or records lost; all others imply it", _incomplete),
     "empty": ("there is no record at all", _empty),
 }

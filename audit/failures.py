@@ -3,6 +3,7 @@
 from typing import Final, TypeVar
 
 from audit.report import VM, Failure, Tool
+from audit.wording import in_one_line
 from shim import hmp
 from shim.qmp import JSON
 
@@ -29,7 +30,7 @@ class FailureTally:
         if text not in self._groups and len(self._groups) >= _TEXTS:
             text = _OTHER_TEXTS
         group = self._groups.setdefault(text, _Group())
-        group.count += 1
+        group.count += 1 + record["repeated"]
         group.first = min(group.first or record["time"], record["time"])
         group.last = max(group.last, record["time"])
         _note(group.commands, command)
@@ -89,4 +90,4 @@ def _text(record: dict[str, JSON]) -> str:
     match command:
         case hmp.SaveVM(str(tag)) | hmp.LoadVM(tag) | hmp.DelVM(tag):
             text = text.replace(f"'{tag}'", "'TAG'")
-    return " ".join(text.split())[:_TEXT_CHARS]
+    return in_one_line(text)[:_TEXT_CHARS]

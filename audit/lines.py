@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol
 
+from audit.wording import in_one_line
 from shim.audit import Action
 from shim.client import Client
+from shim.hmp import BLANKS
 from shim.printable import printable
 from shim.qmp import JSON
 
@@ -100,7 +102,7 @@ def one_line(record: JSON, *, widths: tuple[int, ...] = _MIN_WIDTHS, has_date: b
 
 def _cells(record: JSON) -> tuple[str, ...]:
     what = record["command_line"] if record["command_line"] is not None else record["execute"]
-    cells = record["vm"], _tool(record["client"]), (what or "-").strip(), record["action"]
+    cells = record["vm"], _tool(record["client"]), (what or "-").strip(BLANKS), record["action"]
     return tuple(_shortened(cell, most) for cell, most in zip(cells, _MAX_WIDTHS, strict=True))
 
 
@@ -140,7 +142,9 @@ def _further_facts(record: JSON) -> Iterator[str]:
     if record["client_gone"] and record["action"] != Action.RECOVERED:
         yield "client gone"
     if record["after_failure"] is not None:
-        yield f"after a failed {_shortened(record['after_failure'].strip(), _MAX_WIDTHS[2])}"
+        yield f"after a failed {_shortened(record['after_failure'].strip(BLANKS), _MAX_WIDTHS[2])}"
+    if record["repeated"]:
+        yield f"and {record['repeated']} more like it"
     if record["lost_before"]:
         yield f"{record['lost_before']} before it not on record"
 
@@ -150,7 +154,7 @@ def _failure(reply: JSON) -> str:
         case {"error": {"desc": str(desc)}}:
             text = desc
         case {"return": str(text)}:
-            text = " ".join(text.split()).removeprefix("Error: ")
+            text = in_one_line(text).removeprefix("Error: ")
         case _:
             text = _as_json(reply)
     return _shortened(text, _MAX_TEXT)
@@ -209,6 +213,8 @@ def _details(record: JSON) -> Iterator[str]:
     who = Client(**{field.name: record["client"].get(field.name) for field in fields(Client)})
     asker = "nobody" if record["action"] == Action.RECOVERED else str(who)
     yield f"asked by {asker}{', gone since' if record['client_gone'] else ''}"
+    if who.connected_as is not None:
+        yield f"which was {who.connected_as} when it connected"
     if record.get("after_failure") is not None:
         yield f"after {record['after_failure']!r}, which had failed"
     for node in record["nodes"]:
@@ -227,6 +233,10 @@ def _details(record: JSON) -> Iterator[str]:
             f"answered {_as_json(record['reply'])} after {record['duration_ms']} ms;"
             f" the VM stood still for {record['stopped_ms']} ms"
         )
+    if repeated := record.get("repeated"):
+        yield f"it stands for {repeated} more like it"
+    for cut in record.get("cut", ()):
+        yield f"{cut['member']} has {cut['characters']} characters, SHA-256 {cut['sha256']}"
     if lost := record.get("lost_before"):
         yield f"{lost} of the records before it could not be written"
 

@@ -39,7 +39,7 @@ def decode(line: bytes) -> dict[str, JSON]:
         raise DamagedLine("it has no schema")
     version = record["schema"]
     # To Python, true is 1 and so is 1.0.
-    if type(version) is not int or version not in (1, SCHEMA_VERSION):
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         shown = "no number" if isinstance(version, dict | list) else printable(f"{version!r:.40}")
         raise DamagedLine(f"its schema is {shown}, and the newest that is known here is {SCHEMA_VERSION}")
     return record
@@ -47,7 +47,14 @@ def decode(line: bytes) -> dict[str, JSON]:
 
 def modernize(record: dict[str, JSON]) -> dict[str, JSON]:
     """Give a record as today's schema has it."""
-    return record if record["schema"] == SCHEMA_VERSION else _of_version_1(record)
+    version = record["schema"]
+    if version == SCHEMA_VERSION:
+        return record
+    return _ADDED_BY_VERSION_3 | (record if version > 1 else _of_version_1(record))
+
+
+# What is not known of an earlier record that it does not have.
+_ADDED_BY_VERSION_3: Final[dict[str, JSON]] = {"repeated": 0, "cut": []}
 
 
 def _of_version_1(record: dict[str, JSON]) -> dict[str, JSON]:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from audit.report import CommandUse, Report, ToolUse
+from shim.printable import printable
 from shim.qmp import JSON
 from shim.replacements import Replacement
 
@@ -94,4 +95,8 @@ def _row(use: ToolUse, command: CommandUse) -> tuple[str | int, ...]:
 
 
 def _harmless(cell: str | int) -> str | int:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    """Spell a cell so that neither a terminal nor a spreadsheet obeys it."""
+    if isinstance(cell, int):
+        return cell
+    shown = printable(cell)
+    return f"'{shown}" if cell.startswith(_FORMULA) else shown

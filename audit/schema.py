@@ -19,7 +19,7 @@ from shim.qmp import JSON
 
 __all__ = ["ACTIONS", "MEMBERS", "OUTCOMES", "VERSIONS", "Member", "problems"]
 
-VERSIONS: Final = (1, 2)
+VERSIONS: Final = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ MEMBERS: Final = (
     _row("client.uid", "integer or null"),
     _row("client.exe", "string or null"),
     _row("client.address", "string or null"),
+    _row("client.connected_as", "string or null", 3),
     _row("execute", "string or null", 2),
     _row("command_line", "string or null"),
     _row("hmp_command", "string or null", 2),
@@ -123,12 +124,18 @@ MEMBERS: Final = (
     _row("duration_ms", "number"),
     _row("client_gone", "boolean"),
     _row("lost_before", "integer", 2),
+    _row("repeated", "integer", 3),
+    _row("cut", "array", 3),
+    _row("cut[].member", "string", 3),
+    _row("cut[].characters", "integer", 3),
+    _row("cut[].sha256", "string", 3),
 )
 # What became of a command that was sent: exactly one of these is there.
 OUTCOMES: Final = ("return", "return_bytes", "error", "lost")
 ACTIONS: Final[Mapping[str, int]] = {
     **dict.fromkeys((Action.REWRITTEN, Action.PASSED, Action.REFUSED, Action.OBSERVED, Action.RECOVERED), 1),
-    **dict.fromkeys((Action.MODERN, Action.BEGUN, Action.WENT_ON, Action.ABANDONED, Action.DELEGATED), 2),
+    **dict.fromkeys((Action.MODERN, Action.BEGUN, Action.WENT_ON), 2),
+    **dict.fromkeys((Action.ABANDONED, Action.DELEGATED), 3),
 }
 """Each value of `action`, and the version that it is of."""
 
@@ -162,7 +169,7 @@ def problems(record: JSON) -> list[str]:
     if not _is_integer(version) or version not in VERSIONS:
         if "schema" not in record:
             return ["schema: it is missing"]
-        return [f"schema: it is {_shown(version)}, and {' or '.join(map(str, VERSIONS))} is due"]
+        return [f"schema: it is {_shown(version)}, and {listed(list(map(str, VERSIONS)), conjunction='or')} is due"]
     return [*_in_object(record, "", "", _CHILDREN[version]), *_in_values(record, version)]
 
 

@@ -24,12 +24,15 @@ _KINDS: Final[_Kinds] = (
     ("reply", (dict, _NONE)),
     ("failed", (bool, _NONE)),
     ("lost_before", (int,)),
+    ("repeated", (int,)),
 )
 _CLIENT_KINDS: Final[_Kinds] = (("exe", _TEXT_OR_NONE), ("uid", (int, _NONE)), ("address", _TEXT_OR_NONE))
 _NODE_KINDS: Final[_Kinds] = (("node", _TEXT), ("device", _TEXT_OR_NONE), ("included", (bool,)), ("reason", _TEXT))
 _SENT_KINDS: Final[_Kinds] = (("execute", _TEXT),)
 # No command takes 30 years.
 _MOST_MS: Final = 1e12
+# No disk holds so many.
+_MOST_RECORDS: Final = 1e12
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _ACTIONS: Final = frozenset(action.value for action in Action)
 
@@ -47,6 +50,8 @@ def check_soundness(record: dict[str, JSON]) -> None:
     # json.loads takes NaN and Infinity, which are no JSON, and numbers of any length.
     if not (0 <= record["stopped_ms"] <= _MOST_MS and 0 <= record["duration_ms"] <= _MOST_MS):
         raise DamagedLine("a duration of it is none")
+    if not (0 <= record["lost_before"] <= _MOST_RECORDS and 0 <= record["repeated"] <= _MOST_RECORDS):
+        raise DamagedLine("a number of records in it is none")
     for sent in record["qmp"]:
         _check(sent, _SENT_KINDS)
     if record["failed"]:

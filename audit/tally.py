@@ -68,14 +68,14 @@ class ToolTally:
             found = self.commands.setdefault((name, is_hmp), CommandTally())
         return found
 
-    def went_on(self, failed_line: str, following: str, time: str) -> None:
-        """Note what followed a failure that only a text told."""
+    def went_on(self, failed_line: str, following: str, time: str, times: int = 1) -> None:
+        """Note what followed a failure that only a text told, and how often."""
         failed = hmp.full_name(failed_line)
-        self.command(failed, is_hmp=True).silent += 1
+        self.command(failed, is_hmp=True).silent += times
         if failed not in self.going_on and len(self.going_on) >= _UNKNOWN_COMMANDS:
             failed = OTHERS
         behind = self.going_on.setdefault(failed, Counter())
-        behind[following if following in behind or len(behind) < _UNKNOWN_COMMANDS else OTHERS] += 1
+        behind[following if following in behind or len(behind) < _UNKNOWN_COMMANDS else OTHERS] += times
         self.last_silent[failed] = max(time, self.last_silent.get(failed, ""))
 
 
@@ -155,13 +155,15 @@ class Tally:
         time, action, failed, after_failure = record["time"], record["action"], record["failed"], record["after_failure"]
         is_hmp = record["execute"] == "human-monitor-command"
         name = (record["hmp_command"] or _NO_COMMAND) if is_hmp else record["execute"]
+        # One refusal, and one going on, may stand for others like it.
+        times = 1 + record["repeated"]
         if after_failure is not None:
-            tool.went_on(after_failure, name, time)
+            tool.went_on(after_failure, name, time, times if action == Action.WENT_ON else 1)
         if action == Action.WENT_ON:
             return
         command = tool.command(name, is_hmp=is_hmp)
-        command.count += 1
-        command.actions[action] += 1
+        command.count += times
+        command.actions[action] += times
         if action == Action.PASSED:
             command.why_passed = record["reason"]
         if time < command.first:
@@ -169,13 +171,13 @@ class Tally:
         if time > command.last:
             command.last = time
         day = time[:10]
-        (tool.days if is_hmp else tool.modern_days)[day] += 1
+        (tool.days if is_hmp else tool.modern_days)[day] += times
         if failed:
-            command.failed += 1
-            self.failed_days[day] += 1
+            command.failed += times
+            self.failed_days[day] += times
             self.failures.add(record, name, tool.tool, vm)
         elif failed is None:
-            command.unknown += 1
+            command.unknown += times
         elif name == "savevm":
             self._note_overwriting(tool, vm, record)
         if stopped_ms := record["stopped_ms"]:

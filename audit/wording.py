@@ -1,14 +1,19 @@
 """Counts, times and names as the pages say them."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from audit.report import Tool
+from shim.hmp import BLANKS
 
-__all__ = ["counted", "listed", "milliseconds", "minute", "number", "parse_moment", "times", "tool_labels", "within"]
+__all__ = [
+    *("counted", "in_one_line", "listed", "milliseconds", "minute", "number", "parse_moment", "times", "tool_labels", "within"),
+]
 
+_BLANKS: Final = re.compile(f"[{BLANKS}]+")
 _MS_PER_S: Final = 1000
 _S_PER_MIN: Final = 60
 # No command takes 30 years. A record that says so must not stop the page.
@@ -50,6 +55,11 @@ def milliseconds(value: float) -> str:
 def within(value: float, most: float) -> float:
     """Bound a number of the log from 0 to `most`: it may be anything that JSON can spell, NaN too."""
     return value if 0 <= value <= most else most if value > 0 else 0.0
+
+
+def in_one_line(text: str) -> str:
+    """Put what HMP printed on one line. What only looks like a blank, as U+00A0 does, stays as it is."""
+    return _BLANKS.sub(" ", text).strip(" ")
 
 
 def minute(time: str) -> str:

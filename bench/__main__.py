@@ -16,6 +16,7 @@ from bench.prompt import measure_prompt
 from bench.real import measure_pings, measure_snapshots
 from bench.report import as_json, as_table
 from bench.results import Measurement
+from bench.survey import measure_surveys
 from bench.targets import PROXY, absent_relays
 from bench.workloads import QEMU_WORKLOADS, measure, start_stub_relays, workloads
 from tests.integration.qemu_vm import QEMUError
@@ -70,6 +71,8 @@ def _measurements(fleet: Fleet, programs: Programs, options: Options) -> Iterato
         yield measure_prompt(fleet, is_quick=options.is_quick)
     if "snapshots" in options.only:
         yield measure_snapshots(fleet, is_quick=options.is_quick)
+    if "survey" in options.only:
+        yield from measure_surveys(fleet, is_quick=options.is_quick)
 
 
 def _through_relays(fleet: Fleet, programs: Programs, options: Options) -> Iterator[Measurement]:

@@ -20,7 +20,7 @@ from bench.workloads import QEMU_WORKLOADS, measure
 from shim.qmp import Execute
 from tests.integration.qemu_vm import DIRTYING_ROM, IDLE_ROM, QEMUVM, make_qcow2, make_raw
 
-__all__ = ["measure_pings", "measure_snapshots"]
+__all__ = ["ask", "make_folder", "measure_pings", "measure_snapshots", "use_all_cores"]
 
 _COMMANDS: Final = ("savevm", "loadvm", "delvm")
 _LIMIT_MS: Final = 5.0
@@ -28,7 +28,7 @@ _LIMIT_MS: Final = 5.0
 
 def measure_pings(fleet: Fleet, programs: Programs, names: set[str], *, is_quick: bool) -> Iterator[Measurement]:
     """Run the workloads of these names on one idle VM that has a monitor for each relay."""
-    folder = _folder(fleet, "pinged", IDLE_ROM)
+    folder = make_folder(fleet, "pinged", IDLE_ROM)
     monitors = [argument for name in RELAYS for argument in ("-qmp", f"unix:{name}.qmp,server=on,wait=off")]
     with fleet.running(QEMUVM(["-bios", "rom", *monitors], folder=folder)):
         targets = start_relays(fleet, "qemu", lambda name: str(folder / f"{name}.qmp"))
@@ -64,7 +64,8 @@ def measure_snapshots(fleet: Fleet, *, is_quick: bool) -> Measurement:
     return Measurement("real QEMU: snapshots", figures=tuple(figures))
 
 
-def _folder(fleet: Fleet, name: str, rom: bytes) -> Path:
+def make_folder(fleet: Fleet, name: str, rom: bytes) -> Path:
+    """Make a folder for a VM, with its firmware."""
     folder = fleet.folder / name
     folder.mkdir()
     make_raw(folder / "rom", len(rom), content=rom)
@@ -81,11 +82,11 @@ class _Twin:
 
 @contextmanager
 def _twin(fleet: Fleet, name: str) -> Iterator[_Twin]:
-    folder = _folder(fleet, name, DIRTYING_ROM)
+    folder = make_folder(fleet, name, DIRTYING_ROM)
     make_qcow2(folder / "disk", "64M")
     machine = ["-bios", "rom", "-drive", "file=disk,format=qcow2,if=virtio", "-S"]
     with fleet.running(QEMUVM(machine, folder=folder, observed=True)) as vm:
-        _use_all_cores(vm)
+        use_all_cores(vm)
         assert vm.observer_path is not None
         proxy = start_proxy(fleet, vm.observer_path, str(folder / "proxy"))
         assert proxy.process is not None
@@ -95,26 +96,28 @@ def _twin(fleet: Fleet, name: str) -> Iterator[_Twin]:
         fleet.stop(proxy.process)
 
 
-def _use_all_cores(vm: QEMUVM) -> None:
+def use_all_cores(vm: QEMUVM) -> None:
+    """Let a VM run beside what is pinned to one core."""
     assert vm.process is not None
     for task in Path(f"/proc/{vm.process.pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), range(os.cpu_count() or 1))
 
 
 def _timed_ms(twin: _Twin, sock: socket.socket, command_line: str) -> float:
-    _ask(twin.native, Execute("cont"))
+    ask(twin.native, Execute("cont"))
     command = Execute("human-monitor-command", {"command-line": command_line})
     begun_ns = time.perf_counter_ns()
-    said = _ask(sock, command)
+    ask(sock, command, may_answer="")
     spent_ms = (time.perf_counter_ns() - begun_ns) / 1e6
-    if said != "":
-        raise BenchError(f"{command_line}: {said!r}")
-    _ask(twin.native, Execute("stop"))
+    ask(twin.native, Execute("stop"))
     return spent_ms
 
 
-def _ask(sock: socket.socket, command: Execute) -> object:
-    """Give what a command returns, past any events. Raises BenchError for an error."""
+def ask(sock: socket.socket, command: Execute, *, may_answer: object = None) -> object:
+    """Give what a command returns, past any events. Raises BenchError for an error.
+
+    may_answer: what alone it may return; None for anything.
+    """
     sock.sendall(command.to_wire())
     held = b""
     while True:
@@ -124,6 +127,8 @@ def _ask(sock: socket.socket, command: Execute) -> object:
         *lines, held = (held + data).split(b"\n")
         for line in lines:
             reply = json.loads(line)
+            if may_answer is not None and reply.get("return", may_answer) != may_answer:
+                raise BenchError(f"{command.arguments}: {reply['return']!r}")
             if "return" in reply:
                 return reply["return"]
             if "error" in reply:

@@ -1,14 +1,14 @@
 """Socket addresses as an operator writes them, and processes as the kernel describes them."""
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from host.errors import AddressError
 from shim.client import Client
 
 __all__ = [
+    "ASIDE_SUFFIX",
     "AcceptAddress",
     "Address",
     "DescriptorAddress",
@@ -16,37 +16,50 @@ __all__ = [
     "SystemdAddress",
     "TCPAddress",
     "UnixAddress",
+    "look_again",
     "parse_listen_address",
+    "parse_taken_path",
     "parse_upstream_address",
+    "plain",
     "process",
 ]
 
 # struct sockaddr_un, sun_path, with its NUL (unix(7)).
 _UNIX_PATH_BYTES = 107
+# RFC 1035, "Size limits": of a host's name as text, and of one part of it.
+_HOST_CHARS = 253
+_LABEL_CHARS = 63
+_PORT_DIGITS = 5
 # As many as surely fit a C int.
 _DESCRIPTOR_DIGITS = 9
+# Where QEMU's socket is while its path is taken over.
+ASIDE_SUFFIX = ".hmpshim"
+# In front of an address for clients: they wait there while QEMU is away.
+_HOLD = "hold:"
 
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """`unix:PATH`."""
+    """`unix:PATH`. holds: who connects there while QEMU is away waits for it (`hold:unix:PATH`)."""
 
     path: str
+    holds: bool = False
 
     def __str__(self) -> str:
-        return f"unix:{self.path}"
+        return f"{_HOLD * self.holds}unix:{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class TCPAddress:
-    """`tcp:HOST:PORT`; an IPv6 host stands in brackets."""
+    """`tcp:HOST:PORT`; an IPv6 host stands in brackets. holds: as in UnixAddress."""
 
     host: str
     port: int
+    holds: bool = False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp:{host}:{self.port}"
+        return f"{_HOLD * self.holds}tcp:{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +108,33 @@ def parse_listen_address(text: str) -> Address:
             return StdioAddress()
         case "systemd":
             return SystemdAddress()
-    address = _parse_socket(text)
+    plain = text.removeprefix(_HOLD)
+    address = _parse_socket(plain)
+    if plain != text:
+        if isinstance(address, UnixAddress | TCPAddress):
+            return replace(address, holds=True)
+        raise AddressError(text, "write hold:unix:PATH or hold:tcp:HOST:PORT; on fd:NUMBER and systemd clients wait anyway")
     if address is None:
         raise AddressError(text, "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd")
     return address
+
+
+def parse_taken_path(text: str) -> UnixAddress:
+    """Read the path of QEMU's own socket that is to be taken over: PATH, unix:PATH, hold:PATH or hold:unix:PATH.
+
+    Raises AddressError, also where there is no room for the longer name that it gets while it is moved aside.
+    """
+    rest = text.removeprefix(_HOLD)
+    path = rest.removeprefix("unix:")
+    if not path:
+        raise AddressError(text, "write the path of QEMU's socket")
+    _parse_socket(f"unix:{path}{ASIDE_SUFFIX}")
+    return UnixAddress(path, holds=rest != text)
+
+
+def plain(address: Address) -> Address:
+    """Return where the address is, whatever becomes of clients there."""
+    return replace(address, holds=False) if isinstance(address, UnixAddress | TCPAddress) else address
 
 
 def parse_upstream_address(text: str) -> Address:
@@ -118,23 +154,73 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
     kind, _, rest = text.partition(":")
     match kind:
         case "unix" if rest:
+            if "\0" in rest:
+                raise AddressError(text, "a path has no NUL character; write the path of a socket")
             if len(os.fsencode(rest)) > _UNIX_PATH_BYTES:
                 raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
             return UnixAddress(rest)
         case "tcp":
             host, _, port = rest.rpartition(":")
-            if host and port.isascii() and port.isdigit() and int(port) <= 0xFFFF:
-                return TCPAddress(host.removeprefix("[").removesuffix("]"), int(port))
+            if host and port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and int(port) <= 0xFFFF:
+                host = host.removeprefix("[").removesuffix("]")
+                if not _can_be_host(host):
+                    raise AddressError(text, "the host is neither a name nor an IP address; write tcp:HOST:PORT")
+                return TCPAddress(host, int(port))
         case "fd" if rest.isascii() and rest.isdigit() and len(rest) <= _DESCRIPTOR_DIGITS:
             return DescriptorAddress(int(rest))
     return None
 
 
+def _can_be_host(host: str) -> bool:
+    """Tell whether the resolver takes it. What it does not take makes Python's socket module raise a UnicodeError."""
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return "\0" not in host and len(host) <= _HOST_CHARS and all(0 < len(label) <= _LABEL_CHARS for label in labels)
+
+
 def process(pid: int, uid: int) -> Client:
     """Describe a process of this machine."""
-    # A client of another user, or in another PID namespace, keeps its executable to itself.
+    if not pid:  # it is in another PID namespace
+        return Client(None, uid)
+    # A client of another user keeps its executable to itself.
     try:
-        exe = str(Path(f"/proc/{pid}/exe").readlink()) if pid else None
+        exe = os.readlink(f"/proc/{pid}/exe")
     except OSError:
         exe = None
-    return Client(pid or None, uid, exe)
+    return Client(pid, uid, exe, started=_started(pid))
+
+
+def look_again(client: Client) -> Client:
+    """Describe a client of this machine as it is now: its process may run another program than when it connected.
+
+    A process that has ended is described as it was, and one that has taken over its pid is another. It takes one look in /proc
+    where nothing has changed.
+    """
+    if client.pid is None or client.started is None:
+        return client
+    try:
+        exe = os.readlink(f"/proc/{client.pid}/exe")
+    except PermissionError:
+        exe = None  # a program that runs as another user, as one with set-user-ID
+    except OSError:
+        return client
+    # Its begin is looked at after its executable: if it is the same process now, it was then.
+    if exe == client.exe or _started(client.pid) != client.started:
+        return client
+    return replace(client, exe=exe, connected_as=client.exe)
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot (proc_pid_stat(5), field 22); None if it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            status = file.read()
+    except OSError:
+        return None
+    # The name of the program stands in parentheses, and may have any character.
+    fields = status.rpartition(b")")[2].split()
+    return int(fields[19]) if len(fields) > 19 else None

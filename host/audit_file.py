@@ -1,7 +1,13 @@
 """The audit log as a file of JSON Lines that several processes may write: one record, one write, and no lock around it.
 
-It follows its path: where the file was moved or removed, the next record goes into a new one. It is put aside by itself, as
-FILE.1, FILE.2 and so on, when it is too big or too old.
+It follows its path: where the file was moved or removed, the next record goes into a new one. Where none can be opened there,
+the old file will do as long as it has a name somewhere, because somebody can find it; what is written to a file without any
+name is gone with our descriptor, so that is a loss and an error. The file is put aside by itself, as FILE.1, FILE.2 and so on,
+when it is too big or too old.
+
+The log tells of all users of the VM, so it matters who can read and change it. The last component of the path is no symbolic
+link (O_NOFOLLOW): in a folder that others may write to, such a link would lead a privileged writer to any file. A file of
+another user, or one that everybody may write to, is refused; what is only unusual is warned of.
 """
 
 import errno
@@ -11,6 +17,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Iterator
 from datetime import datetime
 
 from host.errors import AuditError
@@ -20,9 +27,12 @@ __all__ = ["FileSink"]
 _log = logging.getLogger(__name__)
 
 # A writer without a reader must not wait for one. For a file of a disk the flag means nothing.
-_FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
 # The log tells of all users of the VM: like a system log, it is its owner's only.
 _PERMISSIONS = 0o600
+# What the kernel says for an owner whom this machine or namespace does not know, as on NFS with root_squash
+# (/proc/sys/kernel/overflowuid).
+_UNKNOWN_OWNER = 65534
 # A record's time is among its first members.
 _HEAD_BYTES = 4096
 _TIME = re.compile(rb'"time": ?"([0-9T:.+-]+Z)"')
@@ -51,16 +61,22 @@ class FileSink:
         self._keep = keep
         # What failed before; it is complained about once.
         self._complaints: set[str] = set()
-        self._take(self._open())
+        # Why the file at the path could not be opened, when it was last tried.
+        self._why_old: str | None = None
+        fd, found = self._open()
+        self._take(fd, found)
 
     def write(self, line: bytes) -> None:
-        """Write a line. Raises AuditError if it is not all there."""
+        """Write a line. Raises AuditError if it is not all there, or nobody could ever find it."""
         self._follow()
+        self._check_name()
         if self._is_due(len(line) + 1):
             self._rotate(len(line) + 1)
         self._append(line)
-        if self._is_regular and os.fstat(self._fd).st_nlink == 0 and self._follow():
+        if self._has_no_name():
             # The file was removed since we looked, and the line with it.
+            self._follow()
+            self._check_name()
             self._append(line)
 
     def reopen(self) -> None:
@@ -76,22 +92,40 @@ class FileSink:
 
     # Opening.
 
-    def _open(self) -> int:
-        """Open it for reading too, to see whether its last line is whole; where that is not permitted, for writing."""
-        try:
-            if not _is_readable_file(self._path):
-                return os.open(self._path, os.O_WRONLY | _FLAGS, _PERMISSIONS)
-            try:
-                return os.open(self._path, os.O_RDWR | _FLAGS, _PERMISSIONS)
-            except PermissionError:
-                return os.open(self._path, os.O_WRONLY | _FLAGS, _PERMISSIONS)
-        except OSError as exc:
-            reason = "nobody reads it" if exc.errno == errno.ENXIO else exc.strerror or str(exc)
-            raise AuditError(self._path, reason) from exc
+    def _open(self) -> tuple[int, os.stat_result]:
+        """Open it for reading too, to see whether its last line is whole; where that is not permitted, for writing.
 
-    def _take(self, fd: int) -> None:
-        self._fd = fd
+        Gives what it is, too. Raises AuditError if it cannot be opened, or is not to be trusted.
+        """
+        try:
+            fd = self._open_for_most()
+        except OSError as exc:
+            raise AuditError(self._path, self._why_not_opened(exc)) from exc
         found = os.fstat(fd)
+        if (reason := _why_not_trusted(found)) is not None:
+            os.close(fd)
+            raise AuditError(self._path, reason)
+        for oddity in _oddities(found):
+            self._complain(oddity, f"the audit log {self._path} {oddity}", level=logging.WARNING)
+        return fd, found
+
+    def _open_for_most(self) -> int:
+        if not _is_readable_file(self._path):
+            return os.open(self._path, os.O_WRONLY | _FLAGS, _PERMISSIONS)
+        try:
+            return os.open(self._path, os.O_RDWR | _FLAGS, _PERMISSIONS)
+        except PermissionError:
+            return os.open(self._path, os.O_WRONLY | _FLAGS, _PERMISSIONS)
+
+    def _why_not_opened(self, exc: OSError) -> str:
+        if exc.errno == errno.ENXIO:
+            return "nobody reads it"
+        if exc.errno == errno.ELOOP and os.path.islink(self._path):
+            return "it is a symbolic link, which is not followed; name the file that it leads to, or - for standard output"
+        return exc.strerror or str(exc)
+
+    def _take(self, fd: int, found: os.stat_result) -> None:
+        self._fd = fd
         self._identity = found.st_dev, found.st_ino
         self._is_regular = stat.S_ISREG(found.st_mode)
         self._can_read = self._is_regular and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
@@ -101,26 +135,43 @@ class FileSink:
         self._begun_s: float | None = None
 
     def _open_anew(self) -> None:
-        fd = self._open()
+        fd, found = self._open()
+        if self._is_regular and not stat.S_ISREG(found.st_mode):
+            # /dev/null would take all records, and a FIFO those that its reader throws away.
+            os.close(fd)
+            raise AuditError(self._path, "it was a file, and is none any more; put a file there")
         os.close(self._fd)
-        self._take(fd)
+        self._take(fd, found)
         self._complaints.discard("open")
 
     def _follow(self) -> bool:
         """Go on in a new file if this one is not at its path any more. Tells whether it does."""
+        self._why_old = None
         if self._is_current():
             return False
         try:
             self._open_anew()
         except AuditError as exc:
-            self._complain("open", f"{exc}; going on with the old file")
+            self._why_old = exc.reason
+            if not self._has_no_name():
+                self._complain("open", f"{exc}; going on with the old file")
             return False
         return True
+
+    def _has_no_name(self) -> bool:
+        """Tell whether the open file was removed from every folder: nobody else can ever open it."""
+        return self._is_regular and os.fstat(self._fd).st_nlink == 0
+
+    def _check_name(self) -> None:
+        """Raises AuditError if a line that were written now would be lost with our descriptor."""
+        if self._has_no_name():
+            why = f", and there can be no new one: {self._why_old}" if self._why_old else ""
+            raise AuditError(self._path, f"the file was removed{why}")
 
     def _is_current(self) -> bool:
         """Tell whether the path still leads to the open file."""
         try:
-            found = os.stat(self._path)
+            found = os.lstat(self._path)
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == self._identity
@@ -206,7 +257,7 @@ class FileSink:
             return
         try:
             if self._is_current() and self._is_due(more_bytes):
-                _shift(os.path.realpath(self._path), self._keep)
+                _shift(self._path, self._keep)
         except OSError as exc:
             self._complain_of_rotation(exc)
         else:
@@ -219,16 +270,41 @@ class FileSink:
         reason = exc.strerror or str(exc)
         self._complain("rotate", f"cannot put the audit log {self._path} aside: {reason}; it goes on growing")
 
-    def _complain(self, what: str, text: str) -> None:
+    def _complain(self, what: str, text: str, *, level: int = logging.ERROR) -> None:
         if what not in self._complaints:
             self._complaints.add(what)
-            _log.error("%s", text)
+            _log.log(level, "%s", text)
+
+
+def _why_not_trusted(found: os.stat_result) -> str | None:
+    """Say why an open file must not be the log: others could change what it says. None if it may be."""
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    if found.st_uid not in (os.geteuid(), 0, _UNKNOWN_OWNER):
+        return f"it belongs to user {found.st_uid}, who could change it; chown it to user {os.geteuid()}, or name another file"
+    if found.st_mode & stat.S_IWOTH:
+        return "everybody may write to it; take that away (chmod o-w)"
+    return None
+
+
+def _oddities(found: os.stat_result) -> Iterator[str]:
+    """Name what need not be wrong with an open file, and often is."""
+    if not stat.S_ISREG(found.st_mode):
+        return
+    if found.st_uid == _UNKNOWN_OWNER != os.geteuid():
+        yield "has an owner whom this machine does not know; who may change it is not known either"
+    if found.st_mode & stat.S_IWGRP:
+        yield f"may be changed by group {found.st_gid}; chmod g-w, unless that is wanted"
+    if found.st_mode & stat.S_IROTH:
+        yield "may be read by everybody; chmod o-r, unless that is wanted"
+    if found.st_nlink > 1:
+        yield "has another name too (a hard link); remove that, unless it is wanted"
 
 
 def _is_readable_file(path: str) -> bool:
     """Tell whether it is a file of a disk, or will be: a FIFO that were opened for reading would never lose its reader."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return True
 

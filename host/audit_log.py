@@ -1,22 +1,20 @@
-"""The audit log: records become lines, confidential values are masked, and what could not be written is counted.
+"""The audit log: records become lines, long texts are cut, confidential values masked, and what could not be written counted.
 
 Where the lines go is a sink's matter: a file, standard output or a syslog daemon.
 """
 
 import os
-from collections.abc import Set
-from pathlib import Path
+import time
+from collections.abc import Callable, Sequence, Set
 from typing import Protocol
 
 from host.config import STANDARD_OUTPUT, SYSLOG, AuditFailure, AuditSettings
 from host.errors import AuditError
 from shim.audit import AuditRecord, spell, to_members
 from shim.confidential import Confidential
+from shim.qmp import JSON
 
 __all__ = ["AuditLog", "Sink", "open_audit_log"]
-
-_MACHINE_ID = Path("/etc/machine-id")
-_KEY_BYTES = 32
 
 
 class Sink(Protocol):
@@ -41,7 +39,20 @@ class AuditLog:
         refuses: bool = False,
         redacts: Set[Confidential] = frozenset(),
         key: bytes = b"",
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        # Here, because without a log none of it is needed, and not later, because nothing is imported while serving.
+        from host.audit_refusals import Refusals
+        from shim.excerpt import excerpt
+
+        self._redact = None
+        if redacts:
+            from shim.redaction import redact
+
+            self._redact = redact
+        self._excerpt = excerpt
+        self._refusals = Refusals()
+        self._now_s = now_s
         self._sink = sink
         self.refuses = refuses
         self._redacts = redacts
@@ -51,16 +62,33 @@ class AuditLog:
         self.untold = 0
 
     def write(self, record: AuditRecord) -> None:
-        """Write one record. Raises AuditError if it is not all there."""
-        members = to_members(record, host=self._host, lost_before=self.untold)
-        if self._redacts:
-            from shim.redaction import redact  # here, because most logs mask nothing
+        """Write one record, or count it, if it is one refusal of very many. Raises AuditError if it is not all there."""
+        members = self._excerpt(to_members(record, host=self._host))
+        if self._redact is not None:
+            members = self._redact(members, self._redacts, self._key)
+        due, is_due = self._refusals.take(record, members, self._now_s())
+        failure = self._write_due(due)
+        if is_due:
+            self._write(members)
+        elif failure is not None:
+            raise failure
 
-            members = redact(members, self._redacts, self._key)
+    def _write_due(self, due: Sequence[tuple[dict[str, JSON], int]]) -> AuditError | None:
+        """Write refusals that were kept back. Returns the last error; what is lost is counted."""
+        failure = None
+        for members, repeated in due:
+            try:
+                self._write(members | {"repeated": repeated})
+            except AuditError as exc:
+                failure = exc
+        return failure
+
+    def _write(self, members: dict[str, JSON]) -> None:
+        members["lost_before"] = self.untold
         try:
             self._sink.write(spell(members).encode("ascii"))
         except AuditError:
-            self.untold += 1
+            self.untold += 1 + members["repeated"]
             raise
         self.untold = 0
 
@@ -74,9 +102,12 @@ class AuditLog:
 
     def reopen(self) -> None:
         """Go on in a new file if this one was moved away. Raises AuditError, and goes on in the old one, if that fails."""
+        self._write_due(self._refusals.take_all())
         self._sink.reopen()
 
     def close(self) -> None:
+        """Write what was kept back, and close. What is lost by that is in `untold`."""
+        self._write_due(self._refusals.take_all())
         self._sink.close()
 
 
@@ -86,7 +117,7 @@ def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> Au
         _open_sink(settings, program),
         refuses=settings.failure is AuditFailure.REFUSE,
         redacts=settings.redact,
-        key=_pseudonym_key() if settings.redact else b"",
+        key=_pseudonym_key(settings) if settings.redact else b"",
     )
 
 
@@ -110,17 +141,8 @@ def _open_sink(settings: AuditSettings, program: str) -> Sink:
     )
 
 
-def _pseudonym_key() -> bytes:
-    """Give a key that is the same for all programs of this machine, else one of this process.
+def _pseudonym_key(settings: AuditSettings) -> bytes:
+    """Return the operator's key, or one of this process alone. Raises AuditError."""
+    from host.audit_key import KEY_BYTES, read_key  # here, because most logs mask nothing
 
-    machine-id(5): the id is confidential, and an application shall use a keyed hash of it.
-    """
-    from hashlib import blake2b  # here, because most logs mask nothing
-
-    try:
-        machine_id = _MACHINE_ID.read_bytes().strip()
-    except OSError:
-        machine_id = b""
-    if not machine_id:
-        return os.urandom(_KEY_BYTES)
-    return blake2b(machine_id, person=b"hmpshim.audit", digest_size=_KEY_BYTES).digest()
+    return read_key(settings.key, settings.destination) if settings.key else os.urandom(KEY_BYTES)

@@ -36,6 +36,11 @@ def add_audit(log: argparse._ArgumentGroup) -> None:
         help=f"mask what is confidential: {', '.join(Confidential)}, or all (repeatable, or separated by commas)",
     )
     log.add_argument(
+        "--audit-key",
+        metavar="KEYFILE",
+        help="what the masks are made with: a file that only its owner can read; without one the masks of each process differ",
+    )
+    log.add_argument(
         "--audit-rotate-mib", type=whole_number, metavar="MIB", help="put FILE aside as FILE.1 before it grows beyond this"
     )
     log.add_argument("--audit-rotate-hours", type=whole_number, metavar="HOURS", help="the same when its first record is older")
@@ -56,6 +61,7 @@ def audit_of(given: argparse.Namespace) -> AuditSettings | None:
         sync=given.audit_sync,
         failure=given.audit_failure,
         redact=frozenset().union(*given.audit_redact),
+        key=given.audit_key or "",
         rotate_bytes=None if mib is None else mib * 1024 * 1024,
         rotate_age_s=None if hours is None else hours * 3600,
         keep=given.audit_keep,

@@ -1,11 +1,12 @@
 """What the proxy is told about one VM, from the command line or a file, and which wishes contradict each other."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from host.addresses import Address, StdioAddress, UnixAddress
+from host.addresses import Address, StdioAddress, UnixAddress, plain
 from shim.confidential import Confidential
 from shim.policy import Mode, Policy, PolicyKind
 
@@ -13,6 +14,7 @@ __all__ = [
     "AUDIT_FIELDS",
     "AUDIT_KEEP",
     "CLIENT_BUFFER_MIB",
+    "CONNECT_TIMEOUT_S",
     "STANDARD_OUTPUT",
     "STOP_TIMEOUT_S",
     "SYSLOG",
@@ -31,8 +33,16 @@ __all__ = [
 CLIENT_BUFFER_MIB = 16
 # Less than the 90 s after which systemd kills (systemd-system.conf(5), DefaultTimeoutStopSec=).
 STOP_TIMEOUT_S = 80.0
+# How long a QEMU that has begun to start may take until it serves its socket: a big VM on a busy host, opened by libvirt first.
+CONNECT_TIMEOUT_S = 30
 # How many rotated audit logs are kept where nothing else is said.
 AUDIT_KEEP = 10
+
+# limits.h(0p), PATH_MAX and NAME_MAX; unix(7), sun_path. Each less its NUL where it has one.
+_PATH_BYTES = 4095
+_NAME_BYTES = 255
+_SOCKET_PATH_BYTES = 107
+_SHOWN_CHARS = 200
 
 # Destinations of an audit log that are no files. Behind SYSLOG the path of a socket may stand.
 STANDARD_OUTPUT = "-"
@@ -52,14 +62,16 @@ class AuditSettings:
 
     destination: a file, STANDARD_OUTPUT, or SYSLOG with or without a path; "" only where that was forgotten, which
     `contradiction` tells. sync: each record is on the disk before its command is answered.
-    redact: what is masked. rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never
-    does. keep: so many of those stay.
+    redact: what is masked. key: the file with the key of the pseudonyms; "" makes one for each process.
+    rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never does. keep: so many of
+    those stay.
     """
 
     destination: str = ""
     sync: bool = False
     failure: AuditFailure = AuditFailure.CONTINUE
     redact: frozenset[Confidential] = frozenset()
+    key: str = ""
     rotate_bytes: int | None = None
     rotate_age_s: int | None = None
     keep: int = AUDIT_KEEP
@@ -82,6 +94,7 @@ AUDIT_FIELDS = {
     "audit_sync": "sync",
     "audit_failure": "failure",
     "audit_redact": "redact",
+    "audit_key": "key",
     "audit_rotate_mib": "rotate_bytes",
     "audit_rotate_hours": "rotate_age_s",
     "audit_keep": "keep",
@@ -92,11 +105,25 @@ _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit
 
 def parse_audit_destination(text: str) -> str:
     """Check where a log shall be. Raises ValueError, with a text that says what is right."""
+    if (reason := _why_no_path(text)) is not None:
+        raise ValueError(f"'{text[:_SHOWN_CHARS]}' is no place for a log: {reason}")
     is_syslog = text.startswith(SYSLOG)
     if not text or (is_syslog and text != SYSLOG and not text.startswith(f"{SYSLOG}/")):
         places = f"a file, {STANDARD_OUTPUT} for standard output, {SYSLOG} or {SYSLOG}/path/of/socket"
         raise ValueError(f"'{text}' is no place for a log: write {places}")
     return text
+
+
+def _why_no_path(text: str) -> str | None:
+    """Say why the kernel would take no such path, without asking it. None if it may."""
+    path = os.fsencode(text.removeprefix(SYSLOG))
+    if b"\0" in path:
+        return "a path has no NUL character"
+    if text.startswith(SYSLOG) and len(path) > _SOCKET_PATH_BYTES:
+        return f"a socket's path has at most {_SOCKET_PATH_BYTES} bytes"
+    if len(path) > _PATH_BYTES or any(len(name) > _NAME_BYTES for name in path.split(b"/")):
+        return f"a path has at most {_PATH_BYTES} bytes, and each name in it {_NAME_BYTES}"
+    return None
 
 
 def confidential(words: Iterable[str]) -> frozenset[Confidential]:
@@ -129,6 +156,9 @@ class VMConfig:
     client_buffer_bytes: a client that leaves more unread is cut off.
     wait: if QEMU is not there at start, wait for it.
     stop_timeout_s: so long the proxy waits at its end for what was begun.
+    connect_timeout_s: how long QEMU may take to greet.
+    ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
+    is_strict: a pattern that fits nothing is an error, not only a warning.
     origin: None for the command line.
     """
 
@@ -141,6 +171,9 @@ class VMConfig:
     client_buffer_bytes: int = CLIENT_BUFFER_MIB * 1024 * 1024
     wait: bool = False
     stop_timeout_s: float = STOP_TIMEOUT_S
+    connect_timeout_s: int = CONNECT_TIMEOUT_S
+    ends_with_vm: bool = False
+    is_strict: bool = False
     origin: Origin | None = None
 
     @property
@@ -195,11 +228,11 @@ def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, st
 
 
 def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
-    if vm.take_over is not None and vm.upstream != vm.take_over:
+    if vm.take_over is not None and vm.upstream != plain(vm.take_over):
         return "upstream", "take_over says where QEMU is; drop one of them"
     if not vm.entrances:
         return "listen", "say where the tools come in, or take QEMU's socket over"
-    if vm.take_over is None and vm.upstream in vm.listen:
+    if vm.take_over is None and vm.upstream in map(plain, vm.listen):
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
     if len(vm.entrances) > 1 and StdioAddress() in vm.listen:
         return "listen", "stdio stands alone: the proxy ends with that client"

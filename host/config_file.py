@@ -15,7 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
-from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from host.addresses import Address, UnixAddress, parse_listen_address, parse_taken_path, parse_upstream_address, plain
 from host.config import (
     AUDIT_FIELDS,
     AuditFailure,
@@ -31,15 +31,29 @@ from host.errors import AddressError, ConfigError
 from shim.confidential import Confidential
 from shim.errors import PatternError
 from shim.patterns import Pattern
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 
 __all__ = ["error_at", "load_config_file"]
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+_Kind = TypeVar("_Kind", bound=Address)
 
 _HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]")
 _BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
 _SYNTAX_ERROR_LINE = re.compile(r"\(at line (\d+)")
+
+
+_SHOWN_CHARS = 100
+# More of anything is a slip of the finger.
+_MOST = 10**9 - 1
+# Python reads no decimal number of so many digits (sys.set_int_max_str_digits), and no value of this file is nested.
+_TOO_LONG_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4300}")
+_MOST_NESTING = 100
+# What can open or close a value, and what a bracket in it does not count in: strings and comments.
+_VALUE_PART = re.compile(
+    r"\"\"\".*?(?:\"\"\"|\Z)|'''.*?(?:'''|\Z)|\"(?:\\.|[^\"\\\n])*\"?|'[^'\n]*'?|#[^\n]*|[\[\]{}]", re.DOTALL
+)
+_KEY = re.compile(r"\s*([^=#]+?)\s*=")
 
 
 class _Bad(Exception):
@@ -54,13 +68,21 @@ def _boolean(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     if isinstance(value, str) and value:
-        return value
+        return _without_nul(value)
     raise _Bad('write a text in quotes, such as "vm1"')
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise _Bad("it has a NUL character, which no name and no path can have; drop it")
+    return text
 
 
 def _count(unit: str = "", factor: int = 1) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            if value > _MOST:
+                raise _Bad(f"write a whole number{unit} from 1 to {_MOST}")
             return value * factor
         raise _Bad(f"write a whole number{unit} from 1")
 
@@ -79,7 +101,7 @@ _mebibytes = _count(" of MiB", 1024 * 1024)
 def _texts(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     if all(isinstance(item, str) and item for item in values):
-        return values
+        return [_without_nul(item) for item in values]
     raise _Bad('write a text in quotes, or a list of such: ["a", "b"]')
 
 
@@ -123,13 +145,10 @@ def _upstream(value: Any) -> Address:
 
 
 def _take_over(value: Any) -> UnixAddress:
-    address = _address(parse_listen_address, f"unix:{_text(value).removeprefix('unix:')}")
-    if isinstance(address, UnixAddress):
-        return address
-    raise _Bad("write the path of QEMU's socket")
+    return _address(parse_taken_path, _text(value))
 
 
-def _address(parse: Callable[[str], Address], text: str) -> Address:
+def _address(parse: Callable[[str], _Kind], text: str) -> _Kind:
     try:
         return parse(text)
     except AddressError as exc:
@@ -143,6 +162,7 @@ _POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
     "include": _patterns,
     "exclude": _patterns,
     "overwrite": _choice(Overwrite),
+    "failed_load": _choice(FailedLoad),
     "guard": _boolean,
     "abandon_after": _seconds,
     "abandon_load_after": _seconds,
@@ -153,12 +173,16 @@ _SHARED_KEYS: dict[str, Callable[[Any], Any]] = {
     "client_buffer_mib": _mebibytes,
     "wait": _boolean,
     "stop_timeout": _seconds,
+    "connect_timeout": _count(" of seconds"),
+    "end_with_vm": _boolean,
+    "strict": _boolean,
 }
 _AUDIT_KEYS: dict[str, Callable[[Any], Any]] = {
     "audit": _destination,
     "audit_sync": _boolean,
     "audit_failure": _choice(AuditFailure),
     "audit_redact": _confidential,
+    "audit_key": _text,
     "audit_rotate_mib": _mebibytes,
     "audit_rotate_hours": _count(" of hours", 3600),
     "audit_keep": _count(),
@@ -175,6 +199,9 @@ _FIELDS = {
     "abandon_load_after": "abandon_load_after_s",
     "client_buffer_mib": "client_buffer_bytes",
     "stop_timeout": "stop_timeout_s",
+    "connect_timeout": "connect_timeout_s",
+    "end_with_vm": "ends_with_vm",
+    "strict": "is_strict",
 }
 
 
@@ -224,6 +251,8 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
     except tomllib.TOMLDecodeError as exc:
         at = _SYNTAX_ERROR_LINE.search(str(exc))
         raise ConfigError(path, int(at[1]) if at else len(text.splitlines()), "", f"this is no TOML: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise _unreadable(path, text, exc) from exc
     file = _File(path, text)
     vms = _read(file, content)
     _check_uniqueness(file, vms)
@@ -231,6 +260,32 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
         number, key, reason = disagreement
         raise file.error("vm", number, key, reason)
     return vms
+
+
+def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
+    """Make the error for what is TOML and more than Python can read. tomllib does not say where it was then."""
+    if isinstance(exc, RecursionError):
+        at, reason = _place_of_nesting(text), f"it is nested more than {_MOST_NESTING} deep; write a text, or a list of texts"
+    else:
+        found = _TOO_LONG_NUMBER.search(text)
+        at = None if found is None else found.start()
+        reason = f"the number is too long; write at most {_MOST}" if found else f"this cannot be read: {exc}"
+    if at is None:
+        return ConfigError(path, 0, "", reason)
+    line = text.count("\n", 0, at) + 1
+    before = text[:at].split("\n")
+    key = next((match[1] for match in map(_KEY.match, [text.split("\n")[line - 1], *reversed(before)]) if match), "")
+    return ConfigError(path, line, key[:_SHOWN_CHARS], reason)
+
+
+def _place_of_nesting(text: str) -> int | None:
+    """Return where brackets are nested too deeply."""
+    depth = 0
+    for part in _VALUE_PART.finditer(text):
+        depth = max(0, depth + (part[0] in ("[", "{")) - (part[0] in ("]", "}")))
+        if depth > _MOST_NESTING:
+            return part.start()
+    return None
 
 
 def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
@@ -279,7 +334,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
     policy = replace(Policy(), **{_FIELDS.get(key, key): values[key] for key in _POLICY_KEYS if key in values})
     others = {_FIELDS.get(key, key): values[key] for key in (*_SHARED_KEYS, *_OWN_KEYS) if key in values}
     if "take_over" in others:
-        others.setdefault("upstream", others["take_over"])
+        others.setdefault("upstream", plain(others["take_over"]))
     if "upstream" not in others:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
     audit = audit_settings(**{AUDIT_FIELDS[key]: values[key] for key in _AUDIT_KEYS if key in values})
@@ -297,7 +352,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
 def _check_uniqueness(file: _File, vms: tuple[VMConfig, ...]) -> None:
     seen: dict[tuple[str, str], int] = {}
     for number, vm in enumerate(vms):
-        marks = [("upstream", str(vm.upstream)), *(("listen", str(address)) for address in vm.listen)]
+        marks = [("upstream", str(vm.upstream)), *(("listen", str(plain(address))) for address in vm.listen)]
         marks += [("name", vm.name)] if vm.name else []
         for mark in marks:
             if mark in seen:

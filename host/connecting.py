@@ -1,11 +1,24 @@
-"""Connecting to a monitor's socket as QEMU serves it: one client, and a queue of one."""
+"""Connecting to a monitor's socket as QEMU serves it: one client, and a queue of one. And what to say if that fails."""
 
 import asyncio
+import os
 import socket
+from pathlib import Path
 
 from host.addresses import TCPAddress, UnixAddress
 
-__all__ = ["HANG_UPS", "HANG_UP_PAUSE_S", "connect_socket"]
+__all__ = ["HANG_UPS", "HANG_UP_PAUSE_S", "USE_QMP", "connect_socket", "is_human_monitor", "is_served", "why_no_greeting"]
+
+# What a monitor for people begins with, behind what a telnet server says first (QEMU 5.2 to 11.1).
+_BANNER = b" monitor - type 'help' for more information"
+USE_QMP = (
+    "it is QEMU's human monitor (HMP), and not QMP; start QEMU with a QMP socket too"
+    " (-qmp unix:/path/of/qmp.sock,server=on,wait=off) and give that one's address"
+)
+# /proc/net/unix, a line a socket: address, references, protocol, flags, type, state, inode, path. A connection that nobody
+# has accepted yet has no inode.
+_UNIX_SOCKETS = Path("/proc/net/unix")
+_LISTENING_FLAG = 0x10000  # __SO_ACCEPTCON
 
 # How long to wait for a place in the queue of a socket.
 _QUEUE_FULL_S = 0.05
@@ -55,3 +68,31 @@ async def _connect_unix(path: str) -> socket.socket:
         else:
             return sock
 
+
+
+def is_human_monitor(said: bytes) -> bool:
+    """Tell whether this is the banner of QEMU's human monitor (HMP)."""
+    return _BANNER in said
+
+
+def is_served(path: str) -> bool | None:
+    """Tell whether the listener at a unix socket's path has accepted a client; None where the kernel does not tell."""
+    try:
+        lines = _UNIX_SOCKETS.read_bytes().splitlines()[1:]
+    except OSError:
+        return None
+    sockets = [fields for fields in (line.split(maxsplit=7) for line in lines) if fields[7:] == [os.fsencode(path)]]
+    if not any(int(fields[3], 16) & _LISTENING_FLAG for fields in sockets):
+        return None  # of another network namespace, or called by another path
+    return any(int(fields[6]) and not int(fields[3], 16) & _LISTENING_FLAG for fields in sockets)
+
+
+def why_no_greeting(timeout_s: float, *, is_served: bool | None) -> str:
+    """Say why QEMU may have kept silent, without guessing what is known better."""
+    silent = f"no greeting within {timeout_s:g} s"
+    match is_served:
+        case True:
+            return f"{silent}; QEMU serves one client a socket, and another one is connected"
+        case False:
+            return f"{silent}, and no other client is connected: QEMU is still starting, or is stopped"
+    return f"{silent}; QEMU is still starting or is stopped, or another client is connected: it serves one a socket"

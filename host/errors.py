@@ -11,6 +11,10 @@ from typing import ClassVar
 __all__ = ["AddressError", "AuditError", "ConfigError", "ProgramError"]
 
 
+# As long as the longest address of a unix socket, and some.
+_SHOWN_CHARS = 200
+
+
 class ProgramError(Exception):
     """The root of what a program says in one line: about what, and why. It carries its facts and has an exit status."""
 
@@ -31,6 +35,11 @@ class AddressError(ProgramError):
 
     exit_status = 2
     template = "'{subject}' is no address: {reason}"
+
+    def __str__(self) -> str:
+        """Return the text with no more of the address than is good to read."""
+        shown = self.subject if len(self.subject) <= _SHOWN_CHARS else f"{self.subject[:_SHOWN_CHARS]}…"
+        return self.template.format(subject=shown, reason=self.reason)
 
 
 class ConfigError(ProgramError):

@@ -56,8 +56,10 @@ class IntentStore:
         if is_shared and (self._path is None or not self._path.exists() or not self._lock()):
             self.token = os.urandom(_TOKEN_BYTES).hex()
             return
-        self.token = self._read() or os.urandom(_TOKEN_BYTES).hex()
-        self._write()
+        token = self._read()
+        self.token = token or os.urandom(_TOKEN_BYTES).hex()
+        if token is None:
+            self._write()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -71,12 +73,14 @@ class IntentStore:
         return [Written(intent, max(0.0, now_s - at_s)) for at_s, intent in self._intents]
 
     def note(self, step: Intend | Settle) -> None:
-        """Write an intent down, or forget it. When this returns, it is on the disk."""
+        """Write an intent down, or forget it. When this returns, an intent is on the disk."""
         if isinstance(step, Intend):
             self._intents.append((self._now_s(), step.intent))
+            self._write(sync=True)
         else:
+            # One that comes back after a power cut is found to be done.
             self._intents = [(at_s, intent) for at_s, intent in self._intents if intent != step.intent]
-        self._write()
+            self._write()
 
     def _lock(self) -> bool:
         """Make the file ours until this process ends. Where it is another's, or cannot be locked, keep to memory."""
@@ -111,13 +115,13 @@ class IntentStore:
             return None
         return token
 
-    def _write(self) -> None:
+    def _write(self, *, sync: bool = False) -> None:
         if self._path is None or (self._must_lock and not self._lock()):
             return
         intents = [{"time": at_s, **intent.to_members()} for at_s, intent in self._intents]
         content = json.dumps({"address": self._address, "token": self.token, "intents": intents})
         try:
-            _replace(self._path, content.encode("ascii"))
+            _replace(self._path, content.encode("ascii"), sync=sync)
         except OSError as exc:
             if not self._has_complained:
                 self._has_complained = True
@@ -131,14 +135,15 @@ def _file_name(address: str) -> str:
     return f"{readable}-{crc32(address.encode(errors='surrogateescape')):08x}.json"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file as a whole or not at all, on the disk when this returns; its owner's only, since it tells of tags."""
+def _replace(path: Path, content: bytes, *, sync: bool) -> None:
+    """Write a file as a whole or not at all; its owner's only, since it tells of tags. sync: it is on the disk afterwards."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, content)
-        os.fsync(fd)
+        if sync:
+            os.fsync(fd)
     finally:
         os.close(fd)
     os.replace(draft, path)

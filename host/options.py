@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from host.errors import AddressError
 from shim.errors import PatternError
 from shim.patterns import KEYS, KINDS, Pattern
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
+from shim.printable import printable
 
 if TYPE_CHECKING:  # it is a file's matter
     from host.config import VMConfig
@@ -36,6 +37,9 @@ patterns for block nodes:
   kind:KIND             where KIND is {", ".join(KINDS)}
 """
 
+# More of anything is a slip of the finger.
+_NUMBER_DIGITS = 9
+
 _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -44,7 +48,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that says an error in one line, as every error here is said, and exits with status 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
@@ -84,9 +88,9 @@ def seconds(text: str) -> float:
 
 def whole_number(text: str) -> int:
     """Read a number from 1, for add_argument's `type`."""
-    if text.isascii() and text.isdecimal() and int(text) >= 1:
+    if text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS and int(text) >= 1:
         return int(text)
-    raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1")
+    raise argparse.ArgumentTypeError(f"'{text:.40}' is no whole number from 1 to {10**_NUMBER_DIGITS - 1}")
 
 
 class _PolicyOption(argparse.Action):
@@ -100,8 +104,11 @@ class _PolicyOption(argparse.Action):
         namespace.policy_options = list(dict.fromkeys([*namespace.policy_options, self.option_strings[0]]))
 
 
-def add_policy(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `policy_of` reads. Those that are given are in `policy_options`, in their order."""
+def add_policy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that `policy_of` reads, and return their group.
+
+    Those that are given are in `policy_options`, in their order.
+    """
     parser.set_defaults(policy_options=[])
     group = parser.add_argument_group("which disks a snapshot takes")
     pattern = argument(Pattern.parse)
@@ -131,12 +138,21 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
         "nothing is replaced, by QEMU neither (default %(default)s)",
     )
     group.add_argument(
+        "--failed-load",
+        action=_PolicyOption,
+        type=choice(FailedLoad),
+        choices=list(FailedLoad),
+        help="what loadvm does that is known to fail, as for a tag that a disk lacks: hmp: as HMP, which stops the VM and "
+        "leaves it stopped; refuse: answer HMP's error, and leave the VM alone (default: hmp; at the prompt refuse)",
+    )
+    group.add_argument(
         "--no-guard",
         action=_PolicyOption,
         nargs=0,
         default=False,
         help="do not refuse commands that are known to crash the connected QEMU"
     )
+    return group
 
 
 def policy_of(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Sequence[str] = ()) -> Policy:
@@ -148,6 +164,7 @@ def policy_of(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Se
         exclude=tuple(given.exclude),
         overwrite=given.overwrite,
         guard=not given.no_guard,
+        failed_load=given.failed_load,
         mode=mode,
         allow=frozenset(allow),
     )

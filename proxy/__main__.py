@@ -8,6 +8,7 @@ import logging
 import sys
 
 from host.errors import ProgramError
+from host.log_lines import write_log
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
 
@@ -21,7 +22,7 @@ _INTERRUPTED = 130
 def main() -> int:
     """Run the proxy and give the exit status that `hmp-proxy --help` lists."""
     sys.setrecursionlimit(_RECURSION_LIMIT)
-    logging.basicConfig(format="hmp-proxy: %(message)s")
+    write_log("hmp-proxy")
     try:
         invocation = parse_command_line(sys.argv[1:])
         if isinstance(invocation, PlanInvocation):

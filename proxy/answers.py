@@ -15,7 +15,7 @@ __all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of", "may_be_noted", "pa
 
 # What stands before an event's name. Events with other names than these are passed on without a closer look.
 _EVENT_NAME = b'"event": "'
-_NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"')
+_NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"', b'DEVICE_DELETED"')
 
 
 class Kind(Enum):
@@ -81,7 +81,7 @@ def layout_of(greeting: bytes) -> Layout:
 
 
 def may_be_noted(data: bytes, start: int, end: int) -> bool:
-    """Tell whether an event may be one that the proxy has to look into: those of jobs, STOP and RESUME."""
+    """Tell whether an event may be one that the proxy has to look into: those of jobs, STOP, RESUME and DEVICE_DELETED."""
     found = data.find(_EVENT_NAME, start, end)
     return found < 0 or data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME))
 

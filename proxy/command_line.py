@@ -5,12 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from host.addresses import Address, UnixAddress, parse_listen_address, parse_upstream_address
+from host.addresses import Address, UnixAddress, parse_listen_address, parse_taken_path, parse_upstream_address, plain
 from host.audit_options import add_audit, audit_of
-from host.config import CLIENT_BUFFER_MIB, STOP_TIMEOUT_S, VMConfig, contradiction
-from host.errors import AddressError
-from host.options import PATTERNS, Parser, add_policy, argument, choice, choose_vm, policy_of, refuse_mixture, seconds
-from proxy.takeover import SUFFIX
+from host.config import CLIENT_BUFFER_MIB, CONNECT_TIMEOUT_S, STOP_TIMEOUT_S, VMConfig, contradiction
+from host.options import (
+    PATTERNS,
+    Parser,
+    add_policy,
+    argument,
+    choice,
+    choose_vm,
+    policy_of,
+    refuse_mixture,
+    seconds,
+    whole_number,
+)
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, Mode
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
@@ -46,6 +55,7 @@ addresses:
 _LISTEN_ADDRESSES = """\
   stdio                 for --listen: the one client is at standard input and output; its end is the proxy's
   systemd               for --listen: the sockets of a systemd .socket unit
+  hold:ADDRESS          for --listen and --take-over: while QEMU is away clients wait there, where else nobody listens
 """
 
 _EXIT_STATUS = """
@@ -55,7 +65,9 @@ exit status:
   3  QEMU's socket cannot be reached     130  stopped at once by a second signal
   4  what answers there is no QMP server, or serves another client
 
-When QEMU goes away the clients are disconnected, and the proxy waits for it to come back on the same socket.
+When QEMU goes away the clients are disconnected, and the proxy waits for it to come back on the same socket; with
+--end-with-vm it ends with status 0. Of several VMs in a file, one that cannot begin is tried again and again, and the
+others go on.
 SIGHUP reads the configuration file and opens the audit logs again."""
 
 _PLAN_DESCRIPTION = """\
@@ -107,13 +119,7 @@ def _add_source(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
-def _serve_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="hmp-proxy",
-        description=_DESCRIPTION,
-        epilog=f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{PATTERNS}{_EXIT_STATUS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_wire(parser: argparse.ArgumentParser) -> None:
     wire = _add_source(parser)
     wire.add_argument(
         "--listen",
@@ -123,8 +129,21 @@ def _serve_parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="a socket for the legacy tools (repeatable)",
     )
-    wire.add_argument("--take-over", metavar="PATH", help="move QEMU's own socket aside and listen on its path")
+    wire.add_argument(
+        "--take-over",
+        type=argument(parse_taken_path),
+        metavar="PATH",
+        help="move QEMU's own socket aside and listen on its path",
+    )
     wire.add_argument("--wait", action="store_true", help="if QEMU is not there yet, wait for it")
+    wire.add_argument(
+        "--connect-timeout",
+        type=whole_number,
+        default=CONNECT_TIMEOUT_S,
+        metavar="SECONDS",
+        help="how long QEMU may take to greet once its socket is there (default %(default)s)",
+    )
+    wire.add_argument("--end-with-vm", action="store_true", help="end when QEMU has gone, instead of waiting for its return")
     wire.add_argument(
         "--client-buffer",
         type=int,
@@ -139,22 +158,20 @@ def _serve_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="at SIGTERM, how many seconds to wait for what was begun (default %(default)g)",
     )
-    add_policy(parser)
-    gone = parser.add_argument_group("the commands of clients that have hung up")
-    gone.add_argument(
-        "--abandon-after",
-        type=seconds,
-        default=ABANDON_AFTER_S,
-        metavar="S",
-        help="a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
+
+
+def _serve_parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="hmp-proxy",
+        description=_DESCRIPTION,
+        epilog=f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{PATTERNS}{_EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    gone.add_argument(
-        "--abandon-load-after",
-        type=seconds,
-        default=ABANDON_LOAD_AFTER_S,
-        metavar="S",
-        help="nor a loadvm, which throws the present away (default %(default)g)",
+    _add_wire(parser)
+    add_policy(parser).add_argument(
+        "--strict", action="store_true", help="a pattern that fits nothing of the VM is an error, and not only a warning"
     )
+    _add_abandoning(parser)
     mode = parser.add_argument_group("how much is done")
     mode.add_argument(
         "--mode",
@@ -176,6 +193,24 @@ def _serve_parser() -> argparse.ArgumentParser:
     add_audit(log)
     log.add_argument("--verbose", action="store_true", help="log connections too, not only what needs attention")
     return parser
+
+
+def _add_abandoning(parser: argparse.ArgumentParser) -> None:
+    gone = parser.add_argument_group("the commands of clients that have hung up")
+    gone.add_argument(
+        "--abandon-after",
+        type=seconds,
+        default=ABANDON_AFTER_S,
+        metavar="S",
+        help="a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
+    )
+    gone.add_argument(
+        "--abandon-load-after",
+        type=seconds,
+        default=ABANDON_LOAD_AFTER_S,
+        metavar="S",
+        help="nor a loadvm, which throws the present away (default %(default)g)",
+    )
 
 
 def _plan_parser() -> argparse.ArgumentParser:
@@ -227,6 +262,9 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
         client_buffer_bytes=given.client_buffer * 1024 * 1024,
         wait=given.wait,
         stop_timeout_s=given.stop_timeout,
+        connect_timeout_s=given.connect_timeout,
+        ends_with_vm=given.end_with_vm,
+        is_strict=given.strict,
     )
     _refuse_contradiction(parser, vm)
     return ServeInvocation((vm,), None, given.verbose)
@@ -262,11 +300,4 @@ def _upstream(parser: argparse.ArgumentParser, given: argparse.Namespace) -> tup
         return given.upstream, None
     if given.upstream is not None:
         parser.error("--take-over PATH says where QEMU is; drop --upstream")
-    path = given.take_over.removeprefix("unix:")
-    if not path:
-        parser.error("--take-over takes the path of QEMU's socket")
-    try:
-        parse_listen_address(f"unix:{path}{SUFFIX}")
-    except AddressError as exc:
-        parser.error(str(exc))
-    return UnixAddress(path), UnixAddress(path)
+    return plain(given.take_over), given.take_over

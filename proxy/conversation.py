@@ -4,20 +4,22 @@ qemu.qmp would do as well, but the socket is handed over to the router afterward
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
 from proxy.answers import layout_of, parse
 from proxy.errors import HungUpError, NotQMPError
 from proxy.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, read_reply
 
-__all__ = ["BUSY", "GREETING_TIMEOUT_S", "Connected", "Conversation"]
+__all__ = ["GREETING_TIMEOUT_S", "Connected", "Conversation"]
 
-# QEMU sends its greeting at once. What else answers slowly is a socket whose one client is somebody else.
+# A QEMU that runs sends its greeting at once; else its one client is somebody else, which may be known for sure by now. One
+# that is starting takes longer: whoever made its socket for it (libvirt does) lets clients come before it is there.
 GREETING_TIMEOUT_S = 5.0
-BUSY = f"no greeting within {GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
 # A monitor of a busy VM answers when its main loop is free, after a savevm of many gigabytes at the latest.
 _ANSWER_TIMEOUT_S = 600.0
 # A greeting has 150 bytes; what sends more without a line's end is no QMP server.
@@ -55,13 +57,14 @@ class Conversation:
             raise RuntimeError("negotiate first")
         return self._monitor
 
-    async def negotiate(self, name: str | None, default_name: str | None = None) -> None:
-        """Read the greeting, enable what it offers, and learn the commands. name: the VM's, None asks QEMU."""
-        try:
-            async with asyncio.timeout(GREETING_TIMEOUT_S):
-                self._greeting = await self._message(limit=_GREETING_BYTES)
-        except TimeoutError as exc:
-            raise NotQMPError(self._address, BUSY) from exc
+    async def negotiate(
+        self, name: str | None, default_name: str | None = None, *, timeout_s: float = GREETING_TIMEOUT_S
+    ) -> None:
+        """Read the greeting, enable what it offers, and learn the commands.
+
+        name: the VM's, None asks QEMU. timeout_s: how long the greeting may take.
+        """
+        await self._await_greeting(timeout_s)
         version, offers_oob = self._read_greeting()
         enable = {"enable": ["oob"]} if offers_oob else {}
         _, known, own_name = await self.execute(
@@ -94,13 +97,34 @@ class Conversation:
     def close(self) -> None:
         self._sock.close()
 
+    async def _await_greeting(self, timeout_s: float) -> None:
+        soon_s = min(GREETING_TIMEOUT_S, timeout_s)
+        for waited_s, limit_s in ((soon_s, soon_s), (timeout_s, timeout_s - soon_s)):
+            try:
+                async with asyncio.timeout(limit_s):
+                    self._greeting = await self._message(limit=_GREETING_BYTES)
+                    return
+            except TimeoutError:
+                has_other = self._has_other_client()
+                if has_other or waited_s == timeout_s:
+                    raise NotQMPError(self._address, why_no_greeting(waited_s, is_served=has_other)) from None
+
+    def _has_other_client(self) -> bool | None:
+        if self._sock.family != socket.AF_UNIX:
+            return None
+        with contextlib.suppress(OSError):
+            return is_served(self._sock.getpeername())
+        return None
+
     def _read_greeting(self) -> tuple[QEMUVersion, bool]:
         try:
             content = parse(self._greeting)["QMP"]
             version = content["version"]["qemu"]
             return QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
         except (ValueError, RecursionError, KeyError, TypeError) as exc:
-            raise NotQMPError(self._address, f"its greeting is {self._greeting[:60]!r}") from exc
+            is_hmp = is_human_monitor(self._greeting + self._buffer)
+            reason = USE_QMP if is_hmp else f"its greeting is {self._greeting[:60]!r}"
+            raise NotQMPError(self._address, reason) from exc
 
     async def _reply(self, own_id: str) -> Reply:
         """Wait for the reply with this id.

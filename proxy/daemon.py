@@ -9,9 +9,9 @@ from dataclasses import replace
 from host.addresses import Address
 from host.audit_log import AuditLog, open_audit_log
 from host.config import AuditSettings, VMConfig
-from host.errors import AuditError, ConfigError, ProgramError
+from host.errors import AuditError, ConfigError
 from proxy.command_line import ServeInvocation
-from proxy.server import Server
+from proxy.supervision import SupervisedVM, first_error
 
 __all__ = ["Daemon"]
 
@@ -19,31 +19,43 @@ _log = logging.getLogger(__name__)
 
 
 class Daemon:
-    """Serve until SIGINT or SIGTERM; a second one ends it at once. SIGHUP reads the configuration and opens the logs again."""
+    """Serve until SIGINT or SIGTERM; a second one ends it at once. SIGHUP reads the configuration and opens the logs again.
+
+    One VM of several that cannot begin, or whose server fails, is tried again and again, and the others go on.
+    """
 
     def __init__(self, invocation: ServeInvocation) -> None:
-        """Raises AuditError if a log cannot be opened."""
+        """Raises AuditError if the log of the only VM cannot be opened."""
         self._config_path = invocation.config_path
-        self._audit_logs = _open_audit_logs(invocation.vms)
-        self._servers = [Server(vm, self._audit_log_of(vm)) for vm in invocation.vms]
+        self._audit_settings = _audit_settings(invocation.vms)
+        self._audit_logs: dict[str, AuditLog] = {}
+        self._vms = [SupervisedVM(vm, self._audit_log_of) for vm in invocation.vms]
         self._is_stopping = False
+        if len(invocation.vms) == 1:
+            self._audit_log_of(invocation.vms[0])
 
     def _audit_log_of(self, vm: VMConfig) -> AuditLog | None:
-        return None if vm.audit is None else self._audit_logs[vm.audit.destination]
+        """Open a log for the first VM that begins; the others share it."""
+        if vm.audit is None:
+            return None
+        destination = vm.audit.destination
+        if destination not in self._audit_logs:
+            self._audit_logs[destination] = open_audit_log(self._audit_settings[destination])
+        return self._audit_logs[destination]
 
     async def run(self) -> None:
-        """Serve. Raises what the first VM that cannot begin raises."""
+        """Serve. Raises what an only VM that cannot begin raises."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         try:
             async with asyncio.TaskGroup() as group:
-                for server in self._servers:
-                    group.create_task(server.run())
+                for vm in self._vms:
+                    group.create_task(vm.run() if len(self._vms) == 1 else vm.keep_running())
         except BaseExceptionGroup as errors:
             # Not `except*`: what that raises is wrapped in a group again before Python 3.11.4.
-            raise _first(errors) from None
+            raise first_error(errors) from None
         finally:
             self._close_audit_logs()
 
@@ -58,8 +70,8 @@ class Daemon:
         if self._is_stopping:
             raise KeyboardInterrupt
         self._is_stopping = True
-        for server in self._servers:
-            server.stop()
+        for vm in self._vms:
+            vm.stop()
 
     def _reload(self) -> None:
         for audit_log in self._audit_logs.values():
@@ -79,37 +91,28 @@ class Daemon:
         self._apply({vm.upstream: vm for vm in vms})
 
     def _apply(self, vms: dict[Address, VMConfig]) -> None:
-        for server in self._servers:
-            running = server.config
-            name = running.name or running.upstream
-            vm = vms.pop(running.upstream, None)
+        for running in self._vms:
+            vm = vms.pop(running.config.upstream, None)
             if vm is None:
-                _log.warning("%s: it is not in the file any more; that needs a restart", name)
+                _log.warning("%s: it is not in the file any more; that needs a restart", running.name)
                 continue
-            server.set_policy(vm.policy)
-            _log.warning("%s: the policy was read again", name)
-            if _identity(vm) != _identity(running):
-                _log.warning("%s: changes beside its policy need a restart", name)
+            is_other = _identity(vm) != _identity(running.config)
+            running.change(vm)
+            if is_other:
+                _log.warning("%s: changes beside its policy need a restart", running.name)
         for vm in vms.values():
             _log.warning("%s: a new VM needs a restart", vm.name or vm.upstream)
 
 
-def _open_audit_logs(vms: Sequence[VMConfig]) -> dict[str, AuditLog]:
-    """Open each log once; if one of its VMs wants it synchronous, it is so for all of them."""
+def _audit_settings(vms: Sequence[VMConfig]) -> dict[str, AuditSettings]:
+    """Return how each log is kept: if one of its VMs wants it synchronous, it is so for all of them."""
     wanted: dict[str, AuditSettings] = {}
     for audit in (vm.audit for vm in vms if vm.audit is not None):
         known = wanted.get(audit.destination, audit)
         wanted[audit.destination] = replace(known, sync=known.sync or audit.sync)
-    return {destination: open_audit_log(settings) for destination, settings in wanted.items()}
+    return wanted
 
 
 def _identity(vm: VMConfig) -> VMConfig:
-    """Give what a running VM cannot change."""
-    return replace(vm, policy=type(vm.policy)(), origin=None)
-
-
-def _first(errors: BaseExceptionGroup) -> BaseException:
-    """Give the error that a person is to see: one that has a text of its own, if there is one."""
-    told, others = errors.split(ProgramError)
-    error = (told or others or errors).exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    """Return what a running VM cannot change, and what makes a difference while it runs."""
+    return replace(vm, policy=type(vm.policy)(), is_strict=False, wait=False, origin=None)

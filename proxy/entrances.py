@@ -1,12 +1,20 @@
-"""Where clients come in: listening sockets, an inherited connection, or standard input and output."""
+"""Where clients come in: listening sockets, an inherited connection, or standard input and output.
+
+While QEMU is away there is nobody to come to. At a socket that was made here nobody listens then, and a unix socket's path is
+gone, as it would be with QEMU's own: a tool that tries to connect until it works goes on trying. Where the operator says so
+(`hold:`), and at sockets that were handed to us, which only their maker can take away, a client waits in the kernel's queue.
+In neither case is a connection taken that cannot be served.
+"""
 
 import asyncio
 import contextlib
 import logging
 import os
+import resource
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, process
 from proxy.errors import ListenError
@@ -20,76 +28,129 @@ _log = logging.getLogger(__name__)
 
 # Out of descriptors: how long to leave new connections in the kernel's queue.
 _ACCEPT_PAUSE_S = 1.0
+# So many descriptors no client gets: the connection to a QEMU that returns, the audit log's next file, a listening socket that
+# is made again, a look into /proc. The kernel gives the lowest free number, so a number tells how many are left.
+_RESERVED_DESCRIPTORS = 16
+
+
+@dataclass(slots=True)
+class _Entrance:
+    """A listening socket. holds: it stays while QEMU is away. path, inode: of the file that is ours to remove."""
+
+    sock: socket.socket
+    holds: bool
+    path: str | None = None
+    inode: int | None = None
+
+    def close(self) -> None:
+        self.sock.close()
+        if self.path is not None and _inode(self.path) == self.inode:
+            unlink_socket(self.path)
 
 
 class Entrances:
     """Open what the operator named, and give each client to `admit`.
 
-    Call `open` (or `add` for a socket that is listening already), then `start`, and `close` at the end.
+    Call `open` (or `add` for a socket that is listening already), then `start` when there is somebody to come to, `suspend`
+    when there is not any more, and so on; `close` at the end. may_admit: tells whether a client can be taken right now.
     """
 
-    def __init__(self, admit: Callable[[End, Client], None]) -> None:
+    def __init__(self, admit: Callable[[End, Client], None], may_admit: Callable[[], bool] = lambda: True) -> None:
         self._admit = admit
-        self._listening: list[socket.socket] = []
+        self._may_admit = may_admit
+        self._opened: dict[Address, list[_Entrance]] = {}
+        self._added: list[_Entrance] = []
         self._connected: list[tuple[End, Client]] = []
-        self._paths: list[str] = []
+        self._is_started = False
+        self._is_short = False
 
     @property
     def has_only_connected(self) -> bool:
-        """Tell whether no further client can come."""
-        return not self._listening
+        """Tell whether no further client can come, now that they are started."""
+        return not any(self._entrances())
 
-    def open(self, addresses: Sequence[Address]) -> None:
-        """Open all addresses, or none. Raises ListenError."""
+    def open(self, addresses: Sequence[Address], *, only_holding: bool = False) -> None:
+        """Open all addresses that are not open, or none. Raises ListenError.
+
+        only_holding: leave those out at which nobody listens while QEMU is away, and what only a server uses.
+        """
         with contextlib.ExitStack() as stack:
-            stack.callback(self.close)
             for address in addresses:
+                if address in self._opened or (only_holding and not _is_held(address)):
+                    continue
+                stack.callback(self._close_one, address)
+                stack.callback(self._close_connected)
                 self._open(address)
             stack.pop_all()
 
     def add(self, listening: socket.socket) -> None:
+        """Let clients in by a socket that somebody else made, and closes after `remove`."""
         listening.setblocking(False)
-        self._listening.append(listening)
+        self._added.append(_Entrance(listening, holds=True))
+        if self._is_started:
+            self._listen_to(self._added[-1])
 
-    def start(self) -> None:
-        """Let clients in."""
-        for listening in self._listening:
-            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
-        for end, client in self._connected:
+    def start(self) -> bool:
+        """Let clients in. Tells whether one is there already, who will send what it likes."""
+        self._is_started = True
+        for entrance in self._entrances():
+            self._listen_to(entrance)
+        connected, self._connected = self._connected, []
+        for end, client in connected:
             self._admit(end, client)
-        self._connected.clear()
+        return bool(connected)
+
+    def suspend(self) -> None:
+        """Let nobody in until `open` and `start` are called again. Calling it again does nothing."""
+        self._is_started = False
+        for entrance in self._entrances():
+            self._ignore(entrance)
+        for address, entrances in list(self._opened.items()):
+            if entrances and not any(entrance.holds for entrance in entrances):
+                self._close_one(address)
 
     def remove(self, listening: socket.socket) -> None:
         """Let nobody in there any more; the socket stays open. Calling it again does nothing."""
-        if listening not in self._listening:
-            return
-        self._listening.remove(listening)
-        asyncio.get_running_loop().remove_reader(listening)
+        for entrance in [entrance for entrance in self._added if entrance.sock is listening]:
+            self._added.remove(entrance)
+            self._ignore(entrance)
 
     def close(self) -> None:
         """Let nobody in any more, and remove the files of the sockets that were made here."""
-        for listening in self._listening:
-            with contextlib.suppress(RuntimeError):  # not started, without a loop
-                asyncio.get_running_loop().remove_reader(listening)
-            listening.close()
-        self._listening.clear()
+        self._is_started = False
+        for address in list(self._opened):
+            self._close_one(address)
+        for entrance in self._added:
+            self._ignore(entrance)
+            entrance.sock.close()
+        self._added.clear()
+        self._close_connected()
+
+    def _entrances(self) -> Iterable[_Entrance]:
+        return [*(entrance for entrances in self._opened.values() for entrance in entrances), *self._added]
+
+    def _close_connected(self) -> None:
         for end, _ in self._connected:
             end.close()
         self._connected.clear()
-        for path in self._paths:
-            unlink_socket(path)
-        self._paths.clear()
+
+    def _close_one(self, address: Address) -> None:
+        for entrance in self._opened.pop(address, ()):
+            self._ignore(entrance)
+            entrance.close()
 
     def _open(self, address: Address) -> None:
+        opened: list[_Entrance] = []
         match address:
             case UnixAddress() | TCPAddress():
-                self.add(listen(address))
+                entrance = _Entrance(listen(address), address.holds)
                 if isinstance(address, UnixAddress):
-                    self._paths.append(address.path)
+                    entrance.path, entrance.inode = address.path, _inode(address.path)
+                opened.append(entrance)
             case DescriptorAddress() | SystemdAddress():
                 for sock in inherited_sockets(address):
                     if is_listening(sock):
-                        self.add(sock)
+                        opened.append(_Entrance(sock, holds=True))
                     else:
                         self._connected.append((SocketEnd(sock), peer(sock)))
             case StdioAddress():
@@ -98,25 +159,70 @@ class Entrances:
                 self._connected.append((PipeEnd(0, 1), client))
             case _:
                 raise ListenError(str(address), "clients cannot come in there")
+        for entrance in opened:
+            entrance.sock.setblocking(False)
+        self._opened[address] = opened
 
-    def _accept(self, listening: socket.socket) -> None:
+    def _listen_to(self, entrance: _Entrance) -> None:
+        asyncio.get_running_loop().add_reader(entrance.sock, self._accept, entrance)
+
+    def _ignore(self, entrance: _Entrance) -> None:
+        with contextlib.suppress(RuntimeError):  # not started, without a loop
+            asyncio.get_running_loop().remove_reader(entrance.sock)
+
+    def _accept(self, entrance: _Entrance) -> None:
+        if not self._may_admit():
+            return  # QEMU has gone this moment, and `suspend` is about to be called
+        if (shortage := _shortage(entrance.sock)) is not None:
+            self._pause(entrance, shortage)
+            return
         try:
-            sock, _ = listening.accept()
+            sock, _ = entrance.sock.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as exc:
-            _log.error("cannot take a client: %s", exc.strerror)
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(listening)
-            loop.call_later(_ACCEPT_PAUSE_S, self._accept_again, listening)
+            self._pause(entrance, exc.strerror or str(exc))
             return
+        self._is_short = False
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._admit(SocketEnd(sock), peer(sock))
 
-    def _accept_again(self, listening: socket.socket) -> None:
-        if listening in self._listening:
-            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+    def _pause(self, entrance: _Entrance, reason: str) -> None:
+        """Leave who comes in the kernel's queue for a while; it is told once."""
+        if not self._is_short:
+            _log.error("cannot take a client, which waits: %s", reason)
+        self._is_short = True
+        self._ignore(entrance)
+        asyncio.get_running_loop().call_later(_ACCEPT_PAUSE_S, self._accept_again, entrance)
+
+    def _accept_again(self, entrance: _Entrance) -> None:
+        if self._is_started and any(entrance is known for known in self._entrances()):
+            self._listen_to(entrance)
+
+
+def _shortage(sock: socket.socket) -> str | None:
+    """Say what is short, if taking one more client would leave too few descriptors for everything else."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        number = os.dup(sock.fileno())
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    os.close(number)
+    if number < limit - _RESERVED_DESCRIPTORS:
+        return None
+    return f"of the {limit} files that it may open (ulimit -n) only {_RESERVED_DESCRIPTORS} are left, which it needs itself"
+
+
+def _is_held(address: Address) -> bool:
+    return isinstance(address, UnixAddress | TCPAddress) and address.holds
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _check_standard_input() -> None:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from host.addresses import look_again
 from host.audit_log import AuditLog
 from host.errors import AuditError
 from host.intents import IntentStore
@@ -101,6 +102,7 @@ class Link:
 
     def add_client(self, end: End, client: Client) -> None:
         session = self._dispatcher.add_session(client, end.is_peer_gone)
+        session.look_again = look_again
         stream = Stream(
             end,
             on_data=partial(self._receive_from_client, session),

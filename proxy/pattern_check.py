@@ -1,12 +1,16 @@
-"""At start: does every pattern of the policy name a block node that the VM has?"""
+"""At start, and when the configuration is read again: does every pattern of the policy fit something that the VM has?
+
+One that does not may be a slip of the pen, or mean a disk that is plugged in later. So it is a warning, unless the operator
+is strict about it.
+"""
 
 from host.config import VMConfig
-from host.config_file import error_at
 from host.errors import ConfigError
 from proxy.conversation import Conversation
 from shim.blockgraph import BlockGraph, read_graph
 from shim.errors import UnreadableReply
-from shim.policy import unmatched
+from shim.patterns import Pattern
+from shim.policy import select, unmatched, why_unmatched
 from shim.qmp import Execute, ReturnReply
 
 __all__ = ["check_patterns"]
@@ -18,23 +22,33 @@ _QUERIES = (
 )
 
 
-async def check_patterns(conversation: Conversation, config: VMConfig) -> None:
-    """Raise ConfigError for a pattern that matches nothing, with where it stands and what there is."""
+async def check_patterns(conversation: Conversation, config: VMConfig) -> list[ConfigError]:
+    """Return a complaint for each pattern that has no effect: where it stands, why, and what there is.
+
+    The disks that are excluded now are noted, so that one that comes back under another name is told of. Raises the first
+    complaint if the configuration is strict.
+    """
     policy = config.policy
     if not policy.patterns:
-        return
+        return []
     graph = await _graph(conversation)
     if graph is None:
-        return  # QEMU does not tell; a command will say so
-    lost = unmatched(policy, graph)
-    if not lost:
-        return
-    key = next(key for key in ("vmstate", "include", "exclude") if lost[0] in getattr(policy, key))
-    there = ", ".join(sorted({node.label for node in graph.nodes.values()}))
-    reason = f"'{lost[0]}' matches no block node of the VM, which has {there or 'none'}"
+        return []  # QEMU does not tell; a command will say so
+    select(graph, policy)
+    complaints = [_complaint(config, pattern, graph) for pattern in unmatched(policy, graph)]
+    if complaints and config.is_strict:
+        raise complaints[0]
+    return complaints
+
+
+def _complaint(config: VMConfig, pattern: Pattern, graph: BlockGraph) -> ConfigError:
+    key = next(key for key in ("vmstate", "include", "exclude") if pattern in getattr(config.policy, key))
+    reason = why_unmatched(pattern, graph)
     if config.origin is None:
-        raise ConfigError("command line", 0, f"--{key}", reason)
-    raise error_at(config.origin, key, reason)
+        return ConfigError("command line", 0, f"--{key}", reason)
+    from host.config_file import error_at  # here, because it brings TOML with it; where there is a file, it is loaded
+
+    return error_at(config.origin, key, reason)
 
 
 async def _graph(conversation: Conversation) -> BlockGraph | None:

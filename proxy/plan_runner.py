@@ -93,7 +93,15 @@ class PlanRunner:
             for work in list(self._works):
                 if work.rewrite.awaited_job == job_id:
                     self._carry_on(work, self._rewriter.resume(work))
-        return not job_id.startswith(self._own_prefix)
+        is_own = job_id.startswith(self._own_prefix)
+        if status == "created" and not is_own and self._exclusive is not None:
+            # No client of ours can have started it: they wait.
+            self._exclusive.strange_jobs.append(job_id)
+        return not is_own
+
+    def take_device_deleted(self) -> None:
+        """Note that a device has gone: what was known of the disks may not hold any more."""
+        self._rewriter.receive_event("DEVICE_DELETED")
 
     def take_run_state(self, name: str, message: bytes) -> bool:
         """Note a STOP or RESUME at the command that runs, whose reply is next. Tells whether the clients are to see it."""

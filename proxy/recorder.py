@@ -28,7 +28,7 @@ class Recorder:
     def trace(self, session: Session, request: HMPRequest | ModernRequest) -> Trace:
         """Begin to note what becomes of a command."""
         command_line = request.command_line if isinstance(request, HMPRequest) else None
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, command_line, execute=request.execute)
+        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), command_line, execute=request.execute)
 
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
@@ -45,7 +45,7 @@ class Recorder:
     def went_on(self, session: Session, execute: str) -> AuditRecord:
         """Tell what a client sent next whose HMP command had failed, where that has no record of its own."""
         failed, session.failed_command = session.failed_command, None
-        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client, None, execute=execute)
+        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), None, execute=execute)
         reason = "sent next by a client whose HMP command had failed"
         return trace.record(
             self._vm,

@@ -4,7 +4,7 @@ Which of them may run when is the router's to say. Each method returns effects; 
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +15,7 @@ from proxy.session import HMPRequest, OwnRequest, Session
 from shim.audit import Action, AuditRecord, Rehearsed
 from shim.hmp import LoadVM
 from shim.jobs import JOB_PREFIX
+from shim.known import Known
 from shim.own_commands import PLAN
 from shim.plan import Answer, Context, Intend, PassThrough, Refusal, Replies, Settle, Step
 from shim.policy import Mode, Policy
@@ -36,13 +37,15 @@ _NS_PER_S = 1_000_000_000
 class Work:
     """A plan under way, and the client's request that it carries out (None: the recovery).
 
-    is_rehearsal: its outcome is a Rehearsal. The router's FIFO has it once for each reply that is due to it.
+    is_rehearsal: its outcome is a Rehearsal. strange_jobs: those that another monitor of QEMU began meanwhile, which could not
+    be held. The router's FIFO has it once for each reply that is due to it.
     """
 
     rewrite: Rewrite
     session: Session | None = None
     request: HMPRequest | OwnRequest | None = None
     is_rehearsal: bool = False
+    strange_jobs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +119,17 @@ class Rewriter:
         self._own_prefix = own_prefix
         self._note = note
         self._recorder = Recorder(monitor, clock)
+        self._known = Known()
         # What was said once: why QEMU could not load by itself what is saved here.
         self._gaps_told: set[str] = set()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
         self._policy = policy
+
+    def receive_event(self, name: str) -> None:
+        """Note an event that ends what was known of the disks."""
+        self._known.receive_event(name)
 
     def recovery(self, written: Sequence[Written] = ()) -> Work:
         """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off."""
@@ -188,6 +196,7 @@ class Rewriter:
             local_time=self._clock.local_time,
             policy=self._policy,
             cpu_index=cpu_index,
+            known=self._known,
         )
 
     def _go_on(self, work: Work, commands: tuple[Execute, ...]) -> Iterator[Effect]:
@@ -220,6 +229,10 @@ class Rewriter:
                 action = Action.DELEGATED if is_delegated else Action.PASSED
                 yield HandBack(work.session, work.request, trace, reason, action)
             case Answer(text, reason):
+                if work.strange_jobs:
+                    told = f"another monitor of QEMU began the job '{work.strange_jobs[0]}' meanwhile"
+                    reason = f"{reason}; {told}"
+                    yield Notice(f"while '{trace.command_line}' was carried out, {told}; the snapshot may be of two moments")
                 yield from self._tell_gap(trace, text)
                 yield self._answer(work, Action.REWRITTEN, text, reason)
             case Refusal(text, reason):
@@ -231,11 +244,10 @@ class Rewriter:
 
     def _tell_gap(self, trace: Trace, text: str) -> Iterator[Notice]:
         """Say once for each reason that what was saved is for this proxy only."""
-        gap = None if text or trace.decided is None else trace.decided.native_gap
+        gap = None if text or trace.decided is None else trace.decided.native_load
         if gap is not None and gap not in self._gaps_told:
             self._gaps_told.add(gap)
-            told = "QEMU itself (-loadvm, or libvirt before 10.10) cannot load what is saved"
-            yield Notice(f"VM {self._monitor.vm}: {told}: {gap}")
+            yield Notice(f"VM {self._monitor.vm}, what is saved here: {gap}")
 
     def _may_still_pass(self, work: Work) -> bool:
         return work.rewrite.has_begun or work.rewrite.may_begin()

@@ -82,6 +82,9 @@ class Router:
                 is_shown = self._dispatcher.plans.take_run_state(name, data[start:end])
             case "JOB_STATUS_CHANGE":
                 is_shown = self._dispatcher.take_job_status(event["data"]["id"], event["data"]["status"])
+            case "DEVICE_DELETED":
+                self._dispatcher.plans.take_device_deleted()
+                is_shown = True
             case _:
                 is_shown = True
         return Receiver.EVERYBODY if is_shown else Receiver.NOBODY

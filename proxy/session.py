@@ -141,6 +141,8 @@ class Session:
 
     def __init__(self, client: Client, monitor: Monitor, layout: Layout, is_gone: Callable[[], bool] | None = None) -> None:
         self.client = client
+        # Describes the client as it is when a command of it is put on record; None: it is as when it connected.
+        self.look_again: Callable[[Client], Client] | None = None
         self._is_gone = is_gone
         self.is_negotiated = False
         # A command of this client runs that what it sent behind must wait for.
@@ -168,6 +170,10 @@ class Session:
     def is_gone(self) -> bool:
         """Tell whether the client will not read what is sent to it."""
         return self.is_cut or (self._is_gone is not None and self._is_gone())
+
+    def client_now(self) -> Client:
+        """Tell who the client is at the moment. It may take a look at the machine: ask for what is put on record only."""
+        return self.client if self.look_again is None else self.look_again(self.client)
 
     @property
     def is_finished(self) -> bool:

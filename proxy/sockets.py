@@ -62,7 +62,11 @@ def _listen_unix(address: UnixAddress) -> socket.socket:
 def _remove_stale(address: UnixAddress) -> None:
     try:
         mode = os.stat(address.path).st_mode
-    except FileNotFoundError:
+    except FileNotFoundError as exc:
+        if os.path.islink(address.path):
+            target = os.readlink(address.path)
+            reason = f"the path is a symbolic link to {target}, where nothing is; remove the link, or name another path"
+            raise ListenError(str(address), reason) from exc
         return
     if not stat.S_ISSOCK(mode):
         raise ListenError(str(address), "the path exists and is no socket; remove it or choose another")

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 
 from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
-from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket
-from proxy.conversation import BUSY, GREETING_TIMEOUT_S, Conversation
+from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
+from proxy.conversation import GREETING_TIMEOUT_S, Conversation
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.sockets import inherited_sockets, listen, unlink_socket
 
@@ -18,16 +18,19 @@ class Upstream:
     """Where QEMU is: connect to it as often as it is there.
 
     name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address.
+    timeout_s: how long a place in its socket's queue may take, and then the greeting.
     """
 
-    def __init__(self, address: Address, *, name: str | None, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, address: Address, *, name: str | None, new_id: Callable[[], str], timeout_s: float = GREETING_TIMEOUT_S
+    ) -> None:
         """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
         self.address = address
         self._name = name
         self._default_name = str(address)
         self._has_inherited = False
-        self._default_name = str(address)
         self._new_id = new_id
+        self._timeout_s = timeout_s
         self._listening = listen(address.listening) if isinstance(address, AcceptAddress) else None
 
     @property
@@ -49,16 +52,16 @@ class Upstream:
 
     async def _connect(self) -> Conversation:
         try:
-            async with asyncio.timeout(None if self._listening else GREETING_TIMEOUT_S):
+            async with asyncio.timeout(None if self._listening else self._timeout_s):
                 sock = await self._open()
-        except TimeoutError as exc:
-            raise NotQMPError(str(self.address), BUSY) from exc
+        except TimeoutError:
+            raise NotQMPError(str(self.address), self._why_full()) from None
         except OSError as exc:
             reason = exc.strerror or os.strerror(exc.errno or 0)
             raise UpstreamError(str(self.address), f"{reason} (is the VM running, with this QMP socket?)") from exc
         conversation = Conversation(sock, str(self.address), self._new_id)
         try:
-            await conversation.negotiate(self._name, self._default_name)
+            await conversation.negotiate(self._name, self._default_name, timeout_s=self._timeout_s)
         except BaseException:
             conversation.close()
             raise
@@ -70,6 +73,10 @@ class Upstream:
             self._listening.close()
             if isinstance(self.address, AcceptAddress) and isinstance(self.address.listening, UnixAddress):
                 unlink_socket(self.address.listening.path)
+
+    def _why_full(self) -> str:
+        served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
+        return why_no_greeting(self._timeout_s, is_served=served)
 
     async def _open(self) -> socket.socket:
         match self.address:

@@ -12,6 +12,7 @@ from host.addresses import process
 from host.errors import ProgramError
 from repl.command_line import Invocation, parse_command_line
 from repl.errors import ExitStatus, LinkError
+from shim.printable import printable
 
 if TYPE_CHECKING:
     from host.audit_log import AuditLog
@@ -68,12 +69,14 @@ def _open_audit_log(invocation: Invocation) -> AuditLog | None:
     if invocation.audit is None:
         return None
     from host.audit_log import open_audit_log
+    from host.log_lines import write_log
 
+    write_log("hmp-repl")
     return open_audit_log(invocation.audit, program="hmp-repl")
 
 
 def _give_up(error: ProgramError, status: ExitStatus) -> int:
-    sys.stderr.write(f"hmp-repl: {error}\n")
+    sys.stderr.write(f"hmp-repl: {printable(str(error))}\n")
     return status
 
 

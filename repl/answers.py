@@ -9,7 +9,7 @@ from repl.plan_summary import plan_summary
 from repl.show import hmp_text
 from repl.snapshot_table import snapshot_table
 from repl.suggest import quote_tag
-from shim.inventory import take_inventory
+from shim.inventory import obstacles, take_inventory
 from shim.policy import select
 from shim.printable import harmless
 from shim.qmp import encode
@@ -29,9 +29,14 @@ async def snapshots_text(executor: Executor, *, width: int) -> Fragments | None:
     graph = await executor.block_graph()
     if graph is None:
         return None
-    entries = take_inventory(graph, select(graph, executor.policy))
+    selection = select(graph, executor.policy)
     return snapshot_table(
-        entries, width=width, now=datetime.now().astimezone(), local_time=datetime.fromtimestamp, quote=_quoted
+        take_inventory(graph, selection),
+        obstacles=obstacles(graph, selection),
+        width=width,
+        now=datetime.now().astimezone(),
+        local_time=datetime.fromtimestamp,
+        quote=_quoted,
     )
 
 

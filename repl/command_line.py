@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
 from host.errors import AddressError
 from host.options import PATTERNS, Parser, add_policy, argument, choose_vm, policy_of, refuse_mixture
-from shim.policy import Policy
+from shim.policy import FailedLoad, Policy
 
 if TYPE_CHECKING:  # it is a file's matter
     from host.config import AuditSettings, VMConfig
@@ -148,7 +148,7 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     vm = _vm(parser, given)
     return Invocation(
         address=given.address or _address_of(parser, vm),
-        policy=policy_of(given) if vm is None else vm.policy,
+        policy=_leaving_alone(policy_of(given) if vm is None else vm.policy),
         name=given.name if vm is None else vm.name,
         audit=_audit(parser, given.audit, None if vm is None else vm.audit),
         commands=None if given.command is None else tuple(given.command),
@@ -162,6 +162,11 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
         policy_options=tuple(given.policy_options),
         file_policy=None if vm is None else vm.policy,
     )
+
+
+def _leaving_alone(policy: Policy) -> Policy:
+    """Have no VM stopped for a mistake in a tag, unless the operator wants that."""
+    return replace(policy, failed_load=policy.failed_load or FailedLoad.REFUSE)
 
 
 def _audit(parser: Parser, given: str | None, of_file: AuditSettings | None) -> AuditSettings | None:

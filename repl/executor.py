@@ -27,6 +27,7 @@ from shim.blockgraph import BlockGraph, read_graph
 from shim.client import Client
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, LoadVM
+from shim.known import Known
 from shim.modern import is_modern
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
@@ -96,10 +97,12 @@ class Executor:
         self._turn = asyncio.Lock()
         # HMP's `cpu N` lasts for one human-monitor-command; the prompt keeps it for the commands behind it.
         self._cpu_index: int | None = None
+        self._known = Known()
 
     async def learn(self) -> None:
         """Ask what is now connected: QEMU, or a proxy in front of it. Raises LinkError, and OwnPolicyError beside a proxy."""
         self._cpu_index = None
+        self._known = Known()
         answers = await self.link.execute([Execute("query-commands"), Execute("query-name"), ASK_PROXY])
         known, own_name, about_proxy = [answer.reply for answer in answers]
         self.proxy = read_facts(about_proxy, str(self.link.address))
@@ -112,7 +115,8 @@ class Executor:
         self.vm_name = self._name or told or str(self.link.address)
 
     def take_event(self, event: Event) -> None:
-        """Note what an event tells about the command under way."""
+        """Note what an event tells about the VM and about the command under way."""
+        self._known.receive_event(event.name)
         if event.name == "JOB_STATUS_CHANGE" and event.data.get("status") == "concluded":
             self._job_concluded.set()
         elif event.name in ("STOP", "RESUME") and self.running is not None:
@@ -361,6 +365,7 @@ class Executor:
             now=datetime.now(),
             local_time=datetime.fromtimestamp,
             policy=self.policy,
+            known=self._known,
         )
 
     def _trace(self, command_line: str | None, *, execute: str | None = "human-monitor-command") -> Trace:

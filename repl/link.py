@@ -16,7 +16,7 @@ from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient
 from qemu.qmp.error import ProtocolError
 
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket
+from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, USE_QMP, connect_socket, is_human_monitor, is_served, why_no_greeting
 from repl.errors import LinkError, LostError, NotConnectedError
 from shim.hmp import first_refused
 from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
@@ -185,8 +185,8 @@ class Link:
             async with asyncio.timeout(_GREETING_TIMEOUT_S):
                 await client.connect(await connect_socket(self.address))
         except TimeoutError as exc:
-            reason = f"no greeting within {_GREETING_TIMEOUT_S:g} s; QEMU serves one client a socket, is another one connected?"
-            raise LinkError(str(self.address), reason) from exc
+            served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
+            raise LinkError(str(self.address), why_no_greeting(_GREETING_TIMEOUT_S, is_served=served)) from exc
         except ConnectError as exc:
             if isinstance(exc.exc, EOFError | ConnectionError):
                 raise _HungUpError(str(self.address), _reason(exc)) from exc
@@ -251,9 +251,13 @@ def _can_be_sent(command: Execute) -> bool:
 
 def _reason(exc: BaseException) -> str:
     """Find what really happened: the library wraps it once or twice."""
+    said = b""
     while (inner := getattr(exc, "exc", None) or exc.__cause__) is not None:
+        said = getattr(inner, "raw", said)  # of a DeserializationError
         exc = inner
     match exc:
+        case _ if is_human_monitor(said):
+            return USE_QMP
         case FileNotFoundError() | ConnectionRefusedError() if exc.errno:
             return f"{os.strerror(exc.errno or 0)} (is the VM running, with this QMP socket?)"
         case OSError():

@@ -11,7 +11,6 @@ from repl.layout import Fragment, joined, words, wrapped
 from repl.snapshot_table import ago_text, date_text
 from shim import hmp
 from shim.blockgraph import BlockNode
-from shim.explain import NOT_NATIVE
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
 from shim.plan import Answer, PassThrough, Refusal
 from shim.policy import NodeChoice
@@ -94,8 +93,8 @@ def _vm_state(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Frag
     else:
         way = "goes to" if isinstance(command, SaveVM) else "comes from"
         yield "", f"VM state {way} {node.label}: {decided.vmstate_reason}"
-    if decided.native_gap is not None:
-        yield "", NOT_NATIVE.format(decided.native_gap)
+    if decided.native_load is not None:
+        yield "", f"{decided.native_load}."
 
 
 # -- what becomes of snapshots --------------------------------------------------------------------------------------------

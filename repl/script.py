@@ -21,7 +21,7 @@ from repl.results import intents_at
 from repl.scanning import LineError
 from shim import hmp
 from shim.client import Client
-from shim.printable import harmless
+from shim.printable import harmless, printable
 from shim.qmp import JSON, ErrorReply, ReturnReply
 
 __all__ = ["Script"]
@@ -178,7 +178,7 @@ class Script:
         asked = await caution(self._executor, line, width=_columns())
         if asked is None:
             return True
-        sys.stderr.write("".join(text for _, text in asked.explanation) + f"{asked.question} [y/N] ")
+        sys.stderr.write(harmless("".join(text for _, text in asked.explanation)) + f"{asked.question} [y/N] ")
         sys.stderr.flush()
         # A terminal gives a line at a time. A blocking read would keep Ctrl-C waiting for it.
         answer = await _read_some(sys.stdin.fileno(), (self._lost,))
@@ -206,6 +206,8 @@ class Script:
     def _put(self, line: str, members: dict[str, Any], text: str) -> None:
         if self._invocation.as_json:
             text = json.dumps({"command": line.strip(), **members}) + "\n"
+        elif sys.stdout.isatty():
+            text = harmless(text)
         # Bytes, so that a tag that the locale cannot spell does not end the run.
         sys.stdout.buffer.write(text.encode("utf-8", errors="surrogatepass"))
         sys.stdout.buffer.flush()
@@ -213,7 +215,8 @@ class Script:
     def _point_at(self, line: str, error: LineError) -> None:
         self._put(line, {"ok": False, "error": error.message, "position": error.position}, "")
         shown = line.rstrip("\n").replace("\t", " ")
-        sys.stderr.write(f"hmp-repl: {shown}\nhmp-repl: {' ' * error.position}^ {error.message}\n")
+        before = printable(shown[: error.position])
+        sys.stderr.write(f"hmp-repl: {printable(shown)}\nhmp-repl: {' ' * len(before)}^ {printable(error.message)}\n")
 
 
 def _read(line: str) -> Any:
@@ -224,7 +227,8 @@ def _read(line: str) -> Any:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"hmp-repl: {text}\n")
+    """Say something in a line. What QEMU or an input says in it must not look like another line of ours."""
+    sys.stderr.write(f"hmp-repl: {printable(text)}\n")
 
 
 def _columns() -> int:

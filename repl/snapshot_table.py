@@ -44,13 +44,22 @@ _UNITS = ((63_072_000, 31_556_952, "years"), (5_184_000, 2_629_746, "months"), (
 
 
 def snapshot_table(
-    entries: Sequence[TagEntry], *, width: int, now: datetime, local_time: LocalTime, quote: Quote
+    entries: Sequence[TagEntry],
+    *,
+    obstacles: Sequence[Fault] = (),
+    width: int,
+    now: datetime,
+    local_time: LocalTime,
+    quote: Quote,
 ) -> list[Fragment]:
     """Show the entries in the order given, each with its faults below it.
 
-    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show. No line is wider
-    than `width`, except for a word of a command, which is never cut.
+    obstacles: what keeps the disks from having any. now: aware, or this host's local time. local_time: turns seconds since
+    the epoch into the time to show. No line is wider than `width`, except for a word of a command, which is never cut.
     """
+    if not entries and obstacles:
+        heading = wrapped(words("No snapshot can be seen now."), width=width)
+        return joined([*heading, *_faults(list(obstacles), width, quote)])
     if not entries:
         said = [*words("There is no snapshot. To make one:"), (COMMAND, "savevm NAME")]
         return joined(wrapped(said, width=width))

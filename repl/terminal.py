@@ -21,6 +21,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 
 from repl.layout import Fragments
 from repl.style import STYLE
+from shim.printable import harmless
 
 __all__ = ["Terminal"]
 
@@ -46,9 +47,10 @@ class Terminal:
         return get_app_session().output.get_size().rows
 
     def show(self, fragments: Fragments) -> None:
-        """Show lines above the prompt, question or progress that is at the bottom."""
+        """Show lines above the prompt, question or progress that is at the bottom. No terminal obeys what is in them."""
         if not fragments:
             return
+        fragments = [(style, harmless(text)) for style, text in fragments]
         if not fragments[-1][1].endswith("\n"):
             fragments = [*fragments, ("", "\n")]
         if len(self._waiting) >= _MOST_WAITING:

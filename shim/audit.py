@@ -6,8 +6,9 @@ docs/audit-log.md documents the form member by member. A record is built from va
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -16,7 +17,7 @@ from shim import hmp
 from shim.client import Client
 from shim.plan import Decided, PassThrough
 from shim.policy import NodeChoice
-from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, encode
 from shim.verdict import has_failed
 
 if TYPE_CHECKING:  # a proxy that only forwards starts quicker without it
@@ -30,6 +31,7 @@ __all__ = [
     "SeenEvent",
     "SentCommand",
     "describe_choice",
+    "describe_vmstate",
     "spell",
     "spell_time",
     "stopped_ns",
@@ -37,7 +39,7 @@ __all__ = [
     "to_members",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # A reply up to this length is kept whole; the graph queries' replies are longer and only counted.
 _KEPT_REPLY_BYTES = 1024
 _NS_PER_MS = 1_000_000
@@ -171,19 +173,23 @@ def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:
 
 
 def to_json(record: AuditRecord, *, host: str, lost_before: int = 0) -> str:
-    """Give the record as one line of JSON, without the newline. The arguments are those of `to_members`."""
+    """Return the record as one line of JSON, without the newline. The arguments are those of `to_members`."""
     return spell(to_members(record, host=host, lost_before=lost_before))
 
 
 def spell(members: Mapping[str, JSON]) -> str:
-    """Give a record's members as one line of JSON, without the newline."""
-    return json.dumps(members, ensure_ascii=True, separators=(",", ":"))
+    """Return a record's members as one line of JSON, without the newline: what every reader of JSON takes, jq too."""
+    try:
+        return json.dumps(members, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(members), ensure_ascii=True, separators=(",", ":"))
 
 
-def to_members(record: AuditRecord, *, host: str, lost_before: int = 0) -> dict[str, JSON]:
-    """Give the record as its JSON form has it.
+def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated: int = 0) -> dict[str, JSON]:
+    """Return the record as its JSON form has it, with nothing cut.
 
     host: the machine's name. lost_before: how many records of this log could not be written since the last one that was.
+    repeated: how many more like it this record stands for.
     """
     decided = record.decided
     return {
@@ -191,30 +197,38 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0) -> dict[
         "time": spell_time(record.time),
         "host": host,
         "vm": record.vm,
-        "client": asdict(record.client),
+        "client": _client(record.client),
         "execute": record.execute,
         "command_line": record.command_line,
         "hmp_command": record.hmp_command,
         "action": record.action.value,
         "reason": record.reason,
         "nodes": [] if decided is None else [describe_choice(choice) for choice in decided.choices],
-        "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
+        "vmstate": None if decided is None else describe_vmstate(decided),
         "qmp": [_sent(sent) for sent in record.sent],
         "rehearsed": None if record.rehearsed is None else _rehearsed(record.rehearsed),
         "events": [{"event": event.name, "after_ms": _ms(event.after_ns)} for event in record.events],
         "stopped_ms": _ms(record.stopped_ns),
-        "reply": record.reply,
+        "reply": _reply(record.reply),
         "failed": record.has_failed,
         "after_failure": record.after_failure,
         "duration_ms": _ms(record.duration_ns),
         "client_gone": record.client_gone,
         "lost_before": lost_before,
+        "repeated": repeated,
+        "cut": [],
     }
 
 
 def spell_time(time: datetime) -> str:
     """Give an aware time as records have it: UTC with microseconds, so that texts sort as times do."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def describe_vmstate(decided: Decided) -> dict[str, JSON]:
+    """Give where the VM state goes or comes from, and why; of a savevm also whether QEMU itself could load it."""
+    reason = decided.vmstate_reason if decided.native_load is None else f"{decided.vmstate_reason}; {decided.native_load}"
+    return {"node": decided.vmstate, "reason": reason}
 
 
 def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
@@ -227,6 +241,44 @@ def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
         "included": choice.included,
         "reason": choice.reason,
     }
+
+
+def _client(client: Client) -> dict[str, JSON]:
+    return {
+        "pid": client.pid,
+        "uid": client.uid,
+        "exe": client.exe,
+        "address": client.address,
+        "connected_as": client.connected_as,
+    }
+
+
+def _reply(reply: JSON | None) -> JSON | None:
+    """Put a reply on record with its id as a text.
+
+    The id is the one value in it that the client made up and QEMU repeats unread: it may be nested 1,000 deep, or a number
+    that is infinite to a double, and a reader of the log must not fail at that. A text stays as it is; what else it may be is
+    spelled as JSON.
+    """
+    if reply is None or isinstance(reply.get("id", ""), str):
+        return reply
+    try:
+        text = encode(reply["id"], compact=True)
+    except RecursionError:
+        text = "what is nested too deeply to be spelled"
+    return {**reply, "id": text}
+
+
+def _finite(value: JSON) -> JSON:
+    """Replace the numbers that JSON cannot spell by texts."""
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case dict():
+            return {name: _finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+    return value
 
 
 def _sent(sent: SentCommand) -> dict[str, JSON]:

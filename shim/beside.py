@@ -9,7 +9,7 @@ docs/proxy-commands.md documents arguments and answers.
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final, Self, get_args, get_type_hints
 
@@ -43,7 +43,7 @@ VERSION: Final = "0.1.0"
 
 def policy_members(policy: Policy) -> dict[str, JSON]:
     """Return the whole policy, with the keys of the configuration file."""
-    return {_key(field.name): _spelled(getattr(policy, field.name)) for field in fields(Policy)}
+    return {_key(field.name): _spelled(getattr(policy, field.name)) for field in _wishes()}
 
 
 def read_policy(members: Mapping[str, JSON]) -> Policy:
@@ -53,16 +53,21 @@ def read_policy(members: Mapping[str, JSON]) -> Policy:
     """
     hints = get_type_hints(Policy)
     try:
-        known = {field.name: members[_key(field.name)] for field in fields(Policy) if _key(field.name) in members}
+        known = {field.name: members[_key(field.name)] for field in _wishes() if _key(field.name) in members}
         return Policy(**{name: _read(value, hints[name]) for name, value in known.items()})
     except (ValueError, TypeError, AttributeError, PatternError) as exc:
         raise UnreadableReply("the proxy's policy", str(exc)) from exc
 
 
+def _wishes() -> list[Field[Any]]:
+    """Return the fields that are the operator's; what the policy remembers by itself is not."""
+    return [field for field in fields(Policy) if field.compare]
+
+
 def policy_words(policy: Policy) -> str:
     """Name a policy by what differs from the default one."""
     words = [policy.kind.value]
-    for field in fields(Policy):
+    for field in _wishes():
         value = getattr(policy, field.name)
         if field.name != "kind" and value != (None if field.default is MISSING else field.default):
             words.append(f"{_key(field.name)} {_worded(value)}".replace("_", " "))

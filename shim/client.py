@@ -1,6 +1,8 @@
 """Who asks for something."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from shim.printable import printable
 
 __all__ = ["Client"]
 
@@ -9,15 +11,20 @@ __all__ = ["Client"]
 class Client:
     """Who is at the other end of the socket, as the kernel knows it; None where it does not.
 
-    address: where a client on the network comes from.
+    exe: what it runs now. address: where a client on the network comes from. connected_as: what it ran when it connected, if
+    that was another program (execve(2) keeps the process and its sockets). started: when the process began, in the kernel's
+    unit, to tell it from a later one with the same pid; it is not put on record.
     """
 
     pid: int | None = None
     uid: int | None = None
     exe: str | None = None
     address: str | None = None
+    connected_as: str | None = None
+    started: int | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
+        """Return a text that a terminal can show: a file may have any name."""
         if self.address is not None:
             return self.address
-        return f"{self.exe or 'an unknown program'} (pid {self.pid}, uid {self.uid})"
+        return f"{printable(self.exe or 'an unknown program')} (pid {self.pid}, uid {self.uid})"

@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 
-from shim.audit import describe_choice
+from shim import hmp
+from shim.audit import describe_choice, describe_vmstate
 from shim.blockgraph import BlockGraph, BlockNode
 from shim.plan import PassThrough, Refusal
+from shim.printable import harmless, printable
 from shim.qmp import JSON, encode
 from shim.rehearsal import Rehearsal
 from shim.render import size_text
 
-__all__ = ["NOT_NATIVE", "to_json", "to_text"]
+__all__ = ["to_json", "to_text"]
 
 _TITLES = ("", "NODE", "DEVICE", "FORMAT", "SIZE", "WRITABLE", "SNAPSHOTS", "WHY")
-NOT_NATIVE = "QEMU itself (-loadvm, or libvirt before 10.10) could not load it: {}."
 _NOT_ASKED = "QEMU was not asked for its block nodes."
 _QUERIES_ASKED = "Nothing was changed; only queries were sent."
 
@@ -21,16 +22,19 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
     """Give the plan as a JSON object.
 
     Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
-    vmstate (node, reason) or null, native_gap (why QEMU could not load by itself what is saved so) or null, qmp (the commands
-    that would change something), outcome (kind, reason, text or null).
+    vmstate (node, reason) or null, native_load (why QEMU itself could not load what a savevm makes, or null), replaces (the
+    names of the nodes whose snapshot of the tag a savevm replaces), unmatched (the policy's patterns that fit no node now), qmp
+    (the commands that would change something), outcome (kind, reason, text or null).
     """
     decided = rehearsal.decided
     choices = {} if decided is None else {choice.node.name: describe_choice(choice) for choice in decided.choices}
     return {
         "command_line": command_line,
         "nodes": [_node(node) | choices.get(node.name, _unseen(node, rehearsal.graph)) for node in _nodes(rehearsal)],
-        "vmstate": None if decided is None else {"node": decided.vmstate, "reason": decided.vmstate_reason},
-        "native_gap": None if decided is None else decided.native_gap,
+        "vmstate": None if decided is None else describe_vmstate(decided),
+        "native_load": None if decided is None else decided.native_load,
+        "replaces": _replaced(command_line, rehearsal),
+        "unmatched": [str(pattern) for pattern in rehearsal.unmatched],
         "qmp": [{"execute": command.command, "arguments": dict(command.arguments)} for command in rehearsal.would_send],
         "outcome": _outcome(rehearsal),
     }
@@ -39,16 +43,29 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
 def to_text(command_line: str, rehearsal: Rehearsal) -> str:
     """Give the plan as lines for a terminal."""
     plan = to_json(command_line, rehearsal)
-    lines = [f"plan of: {command_line}", ""]
+    lines = [f"plan of: {printable(command_line)}", ""]
     lines += [_NOT_ASKED] if rehearsal.graph is None else _table([_row(node) for node in plan["nodes"]])
-    vmstate = plan["vmstate"]
-    if vmstate is not None:
-        lines += ["", f"VM state: {vmstate['node'] or 'on no node'} ({vmstate['reason']})"]
-    if plan["native_gap"] is not None:
-        lines += ["", NOT_NATIVE.format(plan["native_gap"])]
+    decided = rehearsal.decided
+    if decided is not None:
+        lines += ["", printable(f"VM state: {decided.vmstate or 'on no node'} ({decided.vmstate_reason})")]
+    lines += [f"{plan['native_load']}."] if plan["native_load"] else []
+    if plan["unmatched"]:
+        lines += ["", printable(f"Patterns of the policy that fit no node of the VM now: {', '.join(plan['unmatched'])}")]
+    if plan["replaces"]:
+        lines += ["", printable(f"It replaces the snapshot of this name on {', '.join(plan['replaces'])}.")]
     if plan["qmp"]:
         lines += ["", "QMP commands that would run:", *(f"    {encode(command)}" for command in plan["qmp"])]
     return "\n".join([*lines, "", _verdict(plan["outcome"]), _QUERIES_ASKED])
+
+
+def _replaced(command_line: str, rehearsal: Rehearsal) -> list[str]:
+    """Name the nodes from which a savevm that succeeds removes an older snapshot, also where QEMU itself is to do it."""
+    command, outcome = hmp.parse(command_line), rehearsal.outcome
+    if not isinstance(command, hmp.SaveVM) or command.tag is None or rehearsal.decided is None:
+        return []
+    if not isinstance(outcome, PassThrough) and (isinstance(outcome, Refusal) or outcome.text):
+        return []
+    return [choice.node.name for choice in rehearsal.decided.choices if choice.node.count(command.tag)]
 
 
 def _nodes(rehearsal: Rehearsal) -> list[BlockNode]:
@@ -98,9 +115,9 @@ def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
 
 def _row(node: JSON) -> tuple[str, ...]:
     tags = ", ".join(
-        _printable(snapshot["name"]) + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
+        _shown_tag(snapshot["name"]) + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
     )
-    return (
+    cells = (
         "takes" if node["included"] else "-",
         node["node"],
         node["device"] or "-",
@@ -110,10 +127,11 @@ def _row(node: JSON) -> tuple[str, ...]:
         tags or "-",
         node["reason"],
     )
+    return tuple(map(printable, cells))
 
 
-def _printable(tag: str) -> str:
-    """Spell a tag so that a terminal shows it, and does not obey it."""
+def _shown_tag(tag: str) -> str:
+    """Spell a tag so that a terminal shows it, also an empty one."""
     return tag if tag.isprintable() and tag else repr(tag)
 
 
@@ -127,10 +145,10 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _verdict(outcome: JSON) -> str:
     match outcome["kind"]:
         case "passed" | "delegated":
-            return f"QEMU would get the command as it is: {outcome['reason']}."
+            return printable(f"QEMU would get the command as it is: {outcome['reason']}.")
         case "refused":
-            return f"It would be refused: {outcome['text'].strip()}"
-    text = outcome["text"].replace("\r\n", "\n").strip()
+            return f"It would be refused: {harmless(outcome['text'].strip())}"
+    text = harmless(outcome["text"]).strip()
     if not text:
         return 'The client would get "" (success).'
     gap = "\n" if "\n" in text else " "

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 __all__ = [
+    "BLANKS",
     "DelVM",
     "HMPCommand",
     "InfoSnapshots",
@@ -56,7 +57,7 @@ class InfoSnapshots:
 HMPCommand: TypeAlias = SaveVM | LoadVM | DelVM | InfoSnapshots
 
 # C's isspace() in the C locale. str.isspace() would also take U+00A0, U+001C and others.
-_BLANKS = " \t\n\v\f\r"
+BLANKS = " \t\n\v\f\r"
 _NAME_END = re.compile(r"[ \t\n\v\f\r/]")
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\[nr\\\'"][^"\\]*)*)"')
@@ -109,18 +110,22 @@ def command_name(command_line: str) -> str:
     "info snapshots" gives `info`; a blank line, or one that begins with `/`, gives "".
     """
     name, _ = _split_name(command_line)
-    return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
+    return _cut_name(name)
 
 
 def info_topic(command_line: str) -> str:
-    """Give what `info` is asked about; "" for another command."""
+    """Return what `info` is asked about, cut as a name is; "" for another command."""
     name, rest = _split_name(command_line)
-    return _split_name(rest)[0] if name == "info" else ""
+    return _cut_name(_split_name(rest)[0]) if name == "info" else ""
 
 
 def full_name(command_line: str) -> str:
-    """Give the name of the command, for `info` with its topic: "info block -v" gives `info block`."""
-    return f"{command_name(command_line)} {info_topic(command_line)}".rstrip()
+    """Return the name of the command, for `info` with its topic: "info block -v" gives `info block`.
+
+    What is no blank to C belongs to the name: `info version` with U+00A0 behind it, or between, is another command.
+    """
+    topic = info_topic(command_line)
+    return f"info {topic}" if topic else command_name(command_line)
 
 
 def is_about_snapshots(command_line: str) -> bool:
@@ -138,11 +143,15 @@ def why_not_parsed(command_line: str) -> str:
 _TAGGED: dict[str, type[SaveVM] | type[LoadVM] | type[DelVM]] = {"savevm": SaveVM, "loadvm": LoadVM, "delvm": DelVM}
 
 
+def _cut_name(name: str) -> str:
+    return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
+
+
 def _split_name(line: str) -> tuple[str, str]:
     """Split behind the name, and drop the blanks round both parts. A `/` ends the name but stays in the rest."""
-    line = line.strip(_BLANKS)
+    line = line.strip(BLANKS)
     name = _NAME_END.split(line, maxsplit=1)[0]
-    return name, line[len(name) :].lstrip(_BLANKS)
+    return name, line[len(name) :].lstrip(BLANKS)
 
 
 def _sole_argument(rest: str) -> str | None:

@@ -4,6 +4,7 @@ The questions by which loadvm decides about a tag are asked here once, for the p
 who looks at all tags. Nothing here sends a command.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,12 +18,15 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Held",
+    "LoadById",
     "PromptLine",
     "Repair",
     "TagEntry",
     "duplicated",
     "holders",
     "ids_of_others",
+    "load_by_id",
+    "obstacles",
     "scope",
     "tagged_or_included",
     "take_inventory",
@@ -31,6 +35,8 @@ __all__ = [
 
 # The job that the text of a repair proposes; whoever types it dismisses it too.
 _REPAIR_JOB = "repair"
+# The QOM path of a device with an id, or of a part of it; query-block shows the bare id of some devices.
+_PERIPHERAL = re.compile(r"(?:/machine/peripheral/)?([^/]+)(?:/.*)?")
 
 
 class FaultKind(StrEnum):
@@ -112,7 +118,7 @@ class TagEntry:
 def take_inventory(graph: BlockGraph, selection: Selection) -> tuple[TagEntry, ...]:
     """Give an entry for each tag, the newest first."""
     able = [node for node in scope(graph, selection) if graph.can_snapshot(node)]
-    tags = dict.fromkeys(snapshot.name for node in able for snapshot in node.snapshots)
+    tags = dict.fromkeys(name for node in able for name in node.snapshots.names)
     entries = [_entry(graph, selection, tag) for tag in reversed(tags)]
     return tuple(sorted(entries, key=lambda entry: entry.date_sec, reverse=True))
 
@@ -134,7 +140,7 @@ def _entry(graph: BlockGraph, selection: Selection, tag: str) -> TagEntry:
 
 
 def _tagged(node: BlockNode, tag: str) -> list[Snapshot]:
-    return [snapshot for snapshot in node.snapshots if snapshot.name == tag]
+    return node.snapshots.named(tag)
 
 
 def _has_vm_state(node: BlockNode, tag: str) -> bool:
@@ -195,9 +201,35 @@ def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Ite
 def ids_of_others(devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, Snapshot]]:
     """Give the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead."""
     for node in devices:
-        for other in node.snapshots:
-            if other.snapshot_id == tag != other.name:
-                yield node, other
+        other = node.snapshots.of_id(tag)
+        if other is not None and other.name != tag:
+            yield node, other
+
+
+@dataclass(frozen=True, slots=True)
+class LoadById:
+    """The arguments of a snapshot-load that takes a snapshot by its id."""
+
+    tag: str
+    vmstate: str
+    devices: tuple[str, ...]
+
+
+def load_by_id(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> LoadById | None:
+    """Tell how to load a snapshot whose tag is another's id, by its own id; None where QEMU would not do it.
+
+    QEMU looks for the name when it checks a tag, and for the id first when it reverts a disk (seen on 5.2 to 11.1). So its id
+    must be the same on every disk, a name on every disk too, and one with a VM state where the wanted one has its own.
+    """
+    wanted = [node.snapshots.named(tag)[:1] for node in devices]
+    ids = {snapshot.snapshot_id for found in wanted for snapshot in found}
+    if len(ids) != 1 or not all(wanted) or any(len(graph.snapshot_path(node)) != 1 for node in devices):
+        return None
+    (own_id,) = ids
+    vmstate = next((node for node in devices if node.vm_state_bytes(tag)), None)
+    if vmstate is None or not vmstate.vm_state_bytes(own_id) or not all(node.count(own_id) for node in devices):
+        return None
+    return LoadById(own_id, vmstate.name, tuple(node.name for node in devices))
 
 
 def _image(graph: BlockGraph, node: BlockNode) -> str | None:
@@ -218,17 +250,17 @@ def _faults(graph: BlockGraph, selection: Selection, tag: str) -> Iterator[Fault
     spare = {node.name: count for node, count in duplicated(graph, devices, tag)}
     anew = _start_anew(selection, tag, times=1 + max(spare.values(), default=0))
     if unable:
-        yield _unable(unable)
+        yield from _unable(graph, unable)
     if missing:
         text = f"missing on {_labels(missing)}; loadvm says that it does not exist in one or more devices"
-        yield Fault(FaultKind.PARTIAL, text, anew)
+        yield Fault(FaultKind.PARTIAL, text, (*_load_without(missing), *anew))
     if spare:
         ways = () if missing else _remove_oldest(graph, devices, spare, tag)
         counts = ", ".join(f"{node.label} has it {node.count(tag)} times" for node in devices if node.name in spare)
         yield Fault(FaultKind.DUPLICATED, f"{counts}, and loading would silently take the oldest", (*ways, *anew))
     shadows = list(ids_of_others(devices, tag))
     if shadows:
-        yield _shadowed(shadows)
+        yield _shadowed(graph, devices, tag, shadows)
     has_vm_state = any(node.vm_state_bytes(tag) for node in devices)
     # Of a tag that a disk has twice, a VM state may come to light with the removal of the older one.
     if not has_vm_state and not (spare and any(_has_vm_state(node, tag) for node in devices)):
@@ -270,21 +302,76 @@ def _remove_oldest(
     return (Repair(tuple(lines), "removes the oldest and leaves the newest, which can be loaded then"),)
 
 
-def _unable(unable: Sequence[BlockNode]) -> Fault:
+def _load_without(missing: Sequence[BlockNode]) -> Iterator[Repair]:
+    """Give the ways that keep the snapshot: they suit a disk that was plugged in after it was made."""
+    devices = [_peripheral(node) for node in missing]
+    if all(devices):
+        lines = [PromptLine(("device_del", str(device))) for device in devices]
+        # A drive goes with its device; a node of -blockdev stays, and HMP takes it also then.
+        lines += [PromptLine(("qmp", "blockdev-del", f"node-name={encode(node.name)}")) for node in missing if not node.device]
+        effect = f"unplugs {_labels(missing)}, if it was plugged in after the snapshot; then the rest can be loaded"
+        yield Repair(tuple(lines), effect)
+    way = f"leave {_labels(missing)} out with the setting 'exclude'; then the rest can be loaded, and its content stays"
+    yield Repair((), f"{way} as it is")
+
+
+def _peripheral(node: BlockNode) -> str | None:
+    """Give the id by which the node's only device can be unplugged."""
+    found = {_PERIPHERAL.fullmatch(backend.qdev) for backend in node.backends}
+    only = found.pop() if len(found) == 1 else None
+    return None if only is None else only[1]
+
+
+def obstacles(graph: BlockGraph, selection: Selection) -> tuple[Fault, ...]:
+    """Tell what keeps every tag from being loaded or made, also where for that reason no tag can be seen."""
+    unable = [node for node in selection.included if not graph.can_snapshot(node)]
+    return tuple(_unable(graph, unable)) if unable else ()
+
+
+def _unable(graph: BlockGraph, unable: Sequence[BlockNode]) -> Iterator[Fault]:
+    for node in unable:
+        if (job := graph.backup_job(node)) is not None:
+            yield _held_by_a_job(graph, node, job)
+    others = [node for node in unable if graph.backup_job(node) is None]
+    if others:
+        yield _unfit(others)
+
+
+def _held_by_a_job(graph: BlockGraph, node: BlockNode, job: str) -> Fault:
+    text = f"the backup job '{job}' runs on {node.label}, so loadvm and savevm fail until it has ended"
+    below = graph.nodes.get(node.children.get("file", ""))
+    if below is not None and below.snapshots:
+        text += f"; the snapshots of that disk are there: {', '.join(map(repr, dict.fromkeys(below.snapshots.names)))}"
+    return Fault(FaultKind.UNABLE, text, (Repair((), "wait for the end of the job; 'info block-jobs' shows how far it is"),))
+
+
+def _unfit(unable: Sequence[BlockNode]) -> Fault:
     disks = ", ".join(f"{node.label} (format {node.driver})" for node in unable)
     text = f"{disks} cannot hold a snapshot, so loadvm and savevm fail"
     way = f"leave {_labels(unable)} out with the setting 'exclude' (then it is not rolled back), or make a qcow2 image of it"
     return Fault(FaultKind.UNABLE, text, (Repair((), way),))
 
 
-def _shadowed(shadows: Sequence[tuple[BlockNode, Snapshot]]) -> Fault:
+def _shadowed(
+    graph: BlockGraph, devices: Sequence[BlockNode], tag: str, shadows: Sequence[tuple[BlockNode, Snapshot]]
+) -> Fault:
     where = _labels([node for node, _ in shadows])
     text = f"it is also the id of another snapshot on {where}, and loading would silently take that one"
     # delvm takes the first of a name on each disk, which may be an older one.
     times = [(other.name, 1 + _tagged(node, other.name).index(other)) for node, other in shadows]
     lines = tuple(PromptLine(("delvm",), name) for name, count in _largest(times).items() for _ in range(count))
     effect = "removes the other one; then this one can be loaded. Tags that are not numbers avoid this"
-    return Fault(FaultKind.SHADOWED_BY_ID, text, (Repair(lines, effect),))
+    return Fault(FaultKind.SHADOWED_BY_ID, text, (*_by_id(graph, devices, tag), Repair(lines, effect)))
+
+
+def _by_id(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Iterator[Repair]:
+    way = load_by_id(graph, devices, tag)
+    if way is not None:
+        devices_text = encode(list(way.devices), compact=True)
+        arguments = (f"tag={encode(way.tag)}", f"vmstate={encode(way.vmstate)}", f"devices={devices_text}")
+        lines = [PromptLine(("qmp", "snapshot-load", f"job-id={_REPAIR_JOB}", *arguments))]
+        lines.append(PromptLine(("qmp", "job-dismiss", f"id={_REPAIR_JOB}")))
+        yield Repair(tuple(lines), "loads this one by its own id, and leaves the other one")
 
 
 def _largest(counts: Sequence[tuple[str, int]]) -> dict[str, int]:

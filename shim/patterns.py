@@ -16,16 +16,22 @@ from shim.errors import PatternError
 
 if TYPE_CHECKING:  # an operator's options are read, and a prompt is there, sooner without it
     from shim.blockgraph import BlockGraph, BlockNode
+    from shim.wiring import Backend
 
-__all__ = ["KEYS", "KINDS", "Pattern", "is_removable", "is_varstore"]
+__all__ = ["KEYS", "KINDS", "Pattern", "is_flash", "is_removable", "is_varstore"]
 
 # QEMU's machines own their flash devices, so the QOM path tells: pc and q35 "system.flash1", arm and riscv "virt.flash1".
 _FLASH_PATH = re.compile(r"/machine/[^/]*flash\d+")
 
 
+def is_flash(backend: Backend) -> bool:
+    """Tell whether the backend is that of a machine's flash device."""
+    return _FLASH_PATH.fullmatch(backend.qdev) is not None
+
+
 def is_varstore(node: BlockNode) -> bool:
     """Tell whether the node backs a machine's flash, where UEFI firmware keeps its variables."""
-    return any(_FLASH_PATH.fullmatch(backend.qdev) for backend in node.backends)
+    return any(map(is_flash, node.backends))
 
 
 def is_removable(node: BlockNode) -> bool:
@@ -50,6 +56,11 @@ _VALUES: dict[str, Callable[[BlockNode], Iterator[str]]] = {
     "file": lambda node: iter((node.filename,)),
 }
 KEYS = (*_VALUES, "kind")
+
+# What a node is called, or is: a filter that somebody puts on top of it, such as a running job's, does not change that.
+_LOOKS_BELOW_FILTERS = (None, "node", "driver", "file")
+# What says which disk is meant, and not what kind of disk.
+_NAMING = (None, "node", "device", "qdev", "file")
 
 # kind -> whether a node is of it. The graph tells what no node tells alone.
 _KINDS: dict[str, Callable[[BlockGraph, BlockNode], bool]] = {
@@ -86,9 +97,19 @@ class Pattern:
     def __str__(self) -> str:
         return self.glob if self.key is None else f"{self.key}:{self.glob}"
 
+    @property
+    def names_a_disk(self) -> bool:
+        """Tell whether it means a disk by what it is called; otherwise by what it is like."""
+        return self.key in _NAMING
+
     def matches(self, graph: BlockGraph, node: BlockNode) -> bool:
+        """Tell whether the node fits, or by its names, driver or file one that it is only a filter of."""
         if self.key == "kind":
             return _KINDS[self.glob](graph, node)
+        below = graph.below_filters(node) if self.key in _LOOKS_BELOW_FILTERS else ()
+        return any(map(self._matches_alone, (node, *below)))
+
+    def _matches_alone(self, node: BlockNode) -> bool:
         values = _names(node) if self.key is None else _VALUES[self.key](node)
         # A node's own name may have brackets in it: QEMU calls drives "virtio[0]" nowhere, but people do.
         return any(value == self.glob or fnmatchcase(value, self.glob) for value in values)

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from shim import render
 from shim.intent import Intent
+from shim.known import Known
 from shim.policy import NodeChoice, Policy
 from shim.qmp import Execute, QEMUVersion, Reply
 
@@ -57,13 +58,13 @@ class AwaitJob:
 class Decided:
     """Not to be waited for: what was chosen, for the audit. The plan is sent ().
 
-    native_gap: why QEMU could not load by itself what is saved so (shim/native.py); None where it could, or nothing is saved.
+    native_load: of a savevm, why QEMU itself could not load what it makes; None where it could.
     """
 
     choices: tuple[NodeChoice, ...]
     vmstate: str | None
     vmstate_reason: str
-    native_gap: str | None = None
+    native_load: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class Context:
     now: QEMU's local time, for a snapshot without a name.
     local_time: seconds since the epoch as QEMU's local time.
     cpu_index: the client's `cpu-index`, if it gave one.
+    known: what this connection to QEMU has learned; None where it is not kept, and all is asked for.
     """
 
     version: QEMUVersion
@@ -138,3 +140,4 @@ class Context:
     local_time: Callable[[int], datetime]
     policy: Policy = field(default_factory=Policy)
     cpu_index: int | None = None
+    known: Known | None = None

@@ -6,10 +6,11 @@ It starts from HMP's set. The policy decides about nodes; it neither knows QMP c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from shim.exclusions import Exclusions
 from shim.patterns import Pattern, is_removable, is_varstore
 
 if TYPE_CHECKING:  # see shim.patterns
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # see shim.patterns
 __all__ = [
     "ABANDON_AFTER_S",
     "ABANDON_LOAD_AFTER_S",
+    "FailedLoad",
     "Mode",
     "NodeChoice",
     "Overwrite",
@@ -26,6 +28,7 @@ __all__ = [
     "Selection",
     "select",
     "unmatched",
+    "why_unmatched",
 ]
 
 
@@ -49,6 +52,13 @@ class Overwrite(StrEnum):
     REFUSE = "refuse"
 
 
+class FailedLoad(StrEnum):
+    """What a loadvm does that is known to fail: stop the VM first and leave it stopped, as HMP does, or leave it alone."""
+
+    HMP = "hmp"
+    REFUSE = "refuse"
+
+
 class Mode(StrEnum):
     """REWRITE snapshot commands; OBSERVE only what rewriting would do; ENFORCE that nothing else of HMP is used."""
 
@@ -67,7 +77,9 @@ class Policy:
     guard: refuse what is known to crash the connected QEMU.
     abandon_after_s, abandon_load_after_s: the command of a client that has hung up is not begun so long after it came: savevm
     and delvm, and loadvm, which throws the present away.
+    failed_load: None where the operator does not say; a proxy then does as HMP does, and a prompt refuses.
     allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
+    exclusions: what `exclude` has left out so far, so that a disk that it loses is told of. It is no part of the wish.
     """
 
     kind: PolicyKind = PolicyKind.AUTO
@@ -78,8 +90,10 @@ class Policy:
     guard: bool = True
     abandon_after_s: float = ABANDON_AFTER_S
     abandon_load_after_s: float = ABANDON_LOAD_AFTER_S
+    failed_load: FailedLoad | None = None
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
+    exclusions: Exclusions = field(default_factory=Exclusions, compare=False, repr=False)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
@@ -103,6 +117,7 @@ class Selection:
     choices: all nodes of HMP's walk, and those that the policy adds. vmstate: None where no taken node is to hold the VM state.
     missing_vmstate: the configured patterns, where they match no taken node that can hold it.
     is_hmps_choice: HMP itself would take the same nodes and the same vmstate.
+    native_load: why QEMU itself could not load what a savevm makes of this, in words; None where it could.
     """
 
     choices: tuple[NodeChoice, ...]
@@ -110,6 +125,7 @@ class Selection:
     vmstate_reason: str
     missing_vmstate: str | None
     is_hmps_choice: bool
+    native_load: str | None = None
 
     @property
     def included(self) -> tuple[BlockNode, ...]:
@@ -117,8 +133,23 @@ class Selection:
 
 
 def unmatched(policy: Policy, graph: BlockGraph) -> list[Pattern]:
-    """Give the patterns that no node matches: at start, most likely a slip of the pen."""
-    return [pattern for pattern in policy.patterns if not _matching([pattern], graph, graph.nodes.values())]
+    """Return the patterns that fit nothing of what a snapshot could take: a slip of the pen, or a disk not there yet."""
+    tops = [*graph.walked(), *graph.unvisited()]
+    return [pattern for pattern in policy.patterns if not _matching([pattern], graph, tops)]
+
+
+def why_unmatched(pattern: Pattern, graph: BlockGraph) -> str:
+    """Say why a pattern of `unmatched` has no effect, and what to write instead."""
+    inside = _matching([pattern], graph, graph.nodes.values())
+    if not inside:
+        there = ", ".join(sorted({node.label for node in graph.nodes.values()}))
+        return f"'{pattern}' matches no block node of the VM, which has {there or 'none'}"
+    tops = ", ".join(dict.fromkeys(f"'{top.label}'" for node in inside for top in graph.takers(node)))
+    return f"'{pattern}' matches '{inside[0].label}' only, {_part_of(tops)}"
+
+
+def _part_of(tops: str) -> str:
+    return f"which snapshots take as a part of {tops}; name that" if tops else "which belongs to no disk that snapshots take"
 
 
 def select(graph: BlockGraph, policy: Policy) -> Selection:
@@ -136,7 +167,24 @@ def select(graph: BlockGraph, policy: Policy) -> Selection:
         reason,
         missing_vmstate=wanted if wanted and vmstate is None and able else None,
         is_hmps_choice=tuple(included) == hmps_set and vmstate is hmps_vmstate,
+        native_load=None if vmstate is None else _native_load(graph, included, vmstate),
     )
+
+
+def _native_load(graph: BlockGraph, included: Sequence[BlockNode], vmstate: BlockNode) -> str | None:
+    """Foretell what QEMU's own load says, with which `-loadvm` and a revert by libvirt begin: it takes HMP's set."""
+    hmps_set = graph.hmp_set()
+    unable = next((node for node in hmps_set if not graph.can_snapshot(node)), None)
+    left_out = next((node for node in hmps_set if node not in included), None)
+    if unable is not None and unable not in included:
+        cause = f"'{unable.label}' is writable and cannot hold a snapshot"
+    elif left_out is not None:
+        cause = f"'{left_out.label}' will lack it"
+    elif vmstate is not next(filter(graph.can_snapshot, hmps_set), None):
+        cause = "it looks for the VM state on another disk"
+    else:
+        return None
+    return f"QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: {cause}"
 
 
 def _matching(patterns: Sequence[Pattern], graph: BlockGraph, nodes: Iterable[BlockNode]) -> list[BlockNode]:
@@ -144,25 +192,47 @@ def _matching(patterns: Sequence[Pattern], graph: BlockGraph, nodes: Iterable[Bl
 
 
 def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
+    lost = unmatched(policy, graph) if policy.include else []
     for node in graph.walked():
         yield _judge(graph, policy, node)
     for node in _matching(policy.include, graph, graph.unvisited()):
         yield NodeChoice(node, True, "included by the configuration, although HMP does not look at it")
+    for pattern in policy.include:
+        if pattern in lost:
+            yield from _not_by_itself(graph, pattern)
+
+
+def _not_by_itself(graph: BlockGraph, pattern: Pattern) -> Iterator[NodeChoice]:
+    """Say of the nodes that only such a pattern includes why that has no effect."""
+    for node in _matching([pattern], graph, graph.nodes.values()):
+        tops = ", ".join(f"'{top.label}'" for top in graph.takers(node))
+        yield NodeChoice(node, False, f"'{pattern}' includes it, {_part_of(tops)}")
 
 
 def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
+    choice, job = _judge_alone(graph, policy, node), graph.backup_job(node)
+    if job is None or not choice.included:
+        return choice
+    return replace(choice, reason=f"{choice.reason}; it cannot hold a snapshot until the backup job '{job}' on it has ended")
+
+
+def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     if node.is_read_only:
         return NodeChoice(node, False, "read-only")
     if policy.kind is PolicyKind.HMP:
         return NodeChoice(node, True, "HMP takes every writable disk")
-    if _matching(policy.exclude, graph, [node]):
+    excluding = [pattern for pattern in policy.exclude if pattern.matches(graph, node)]
+    if excluding:
+        policy.exclusions.leave_out(node, excluding)
         return NodeChoice(node, False, "excluded by the configuration")
+    # What no pattern excludes any more is taken, and that is said.
+    lost = policy.exclusions.lost(node, policy.exclude)
     if _matching(policy.include, graph, [node]):
-        return NodeChoice(node, True, "included by the configuration")
+        return NodeChoice(node, True, "included by the configuration" + lost)
     if not is_varstore(node):
-        return NodeChoice(node, True, "writable disk")
+        return NodeChoice(node, True, "writable disk" + lost)
     if graph.can_snapshot(node):
-        return NodeChoice(node, True, "varstore that can hold a snapshot")
+        return NodeChoice(node, True, "varstore that can hold a snapshot" + lost)
     return NodeChoice(node, False, f"varstore of format {node.driver}, which cannot hold a snapshot")
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from shim import jobs
 from shim.blockgraph import BlockNode, names_of
+from shim.hmp import SaveVM
 from shim.intent import Intent
 from shim.inventory import holders
 from shim.jobs import JobResult
@@ -59,7 +60,7 @@ def _look_after(written: Written, is_same_qemu: bool, context: Context) -> _Find
     """Complete or report one savevm. is_same_qemu: the job that marks it is still there."""
     intent = written.intent
     try:
-        survey = yield from look_around(context)
+        survey = yield from look_around(SaveVM(intent.tag), context)
     except GiveWay as exc:
         return Found(f"{_cut_off(intent)}; the disks cannot be looked at: {exc.reason}", True)
     case = _Case(intent, survey, context, is_same_qemu and written.age_s < _YOUNG_S)

@@ -13,17 +13,23 @@ from dataclasses import dataclass
 
 from shim import hmp
 from shim.confidential import Confidential
+from shim.excerpt import MAX_TEXT_CHARS
 from shim.qmp import JSON
 
 __all__ = ["redact"]
 
-_BLANKS = " \t\n\v\f\r"
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 # Of `file=/a,if=none`, `"a` and `/x` QEMU's errors name the parts.
 _BETWEEN_PARTS = re.compile(r"[=,\"']+|^/")
 # How QEMU's errors and the shim's name a snapshot, also one that the command did not name.
 _NAMED_IN_TEXT = re.compile(r"(?i:\bsnapshots?(?: named)?|\bdelvm|\bVM state of|\btag) '([^']+)'")
-_ABSOLUTE_PATH = re.compile(r"(?<![\w/])/[^\s'\",;:)\]}]+")
+# In quotes a path may be relative and have blanks and apostrophes; elsewhere it begins with a slash and a blank ends it.
+_QUOTED_OR_PATH = re.compile(
+    r"(?<!\w)(?P<quote>['\"])(?P<quoted>[^\r\n]*?)(?P=quote)(?!\w)|(?P<path>(?<![\w/])/[^\s'\",;:)\]}]+)"
+)
+# A word behind `info` and its topic that can be an option, a device or a node. A file may be named like one, too; what has a
+# dot is more often a file.
+_HARMLESS_WORD = re.compile(r"-[A-Za-z]|[#A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
 _SNAPSHOT_COMMANDS = frozenset({"savevm", "loadvm", "delvm"})
 # A shorter word is part of too many others: it is masked where it stands alone.
 _SHORT_CHARACTERS = 4
@@ -35,9 +41,13 @@ def redact(members: Mapping[str, JSON], kinds: Set[Confidential], key: bytes) ->
     pseudonym = _pseudonyms(key)
     if Confidential.EXECUTABLES in kinds:
         client = members["client"]
-        masked["client"] = client | {"exe": None if client["exe"] is None else pseudonym("exe", client["exe"])}
+        names = {name: client[name] for name in ("exe", "connected_as") if client[name] is not None}
+        masked["client"] = client | {name: pseudonym("exe", value) for name, value in names.items()}
     if kinds & {Confidential.TAGS, Confidential.FILES}:
         masked |= _Masks(members, kinds, pseudonym).mask(members)
+    if kinds:
+        # Whoever guesses the text could see that it is the one.
+        masked["cut"] = [{**cut, "sha256": pseudonym("sum", cut["sha256"])} for cut in members["cut"]]
     return masked
 
 
@@ -57,24 +67,38 @@ def _pseudonyms(key: bytes) -> _Pseudonym:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A command line that was taken apart. tag: None unless it is a well-formed command with one."""
+    """A command line that was taken apart.
 
-    name: str
+    head: the name, for `info` with its topic. rest: what stands behind, word for word. tag: None unless it is a well-formed
+    command with one.
+    """
+
+    head: str
     rest: str
     tag: str | None
 
     @classmethod
     def of(cls, text: str) -> "_Line":
-        name = hmp.command_name(text)
-        tag = getattr(hmp.parse(text), "tag", None)
-        return cls(name, text.strip(_BLANKS)[len(name) :], tag)
+        line = text.strip(hmp.BLANKS)
+        head = hmp.command_name(line)
+        if topic := hmp.info_topic(line):
+            head = line[: line.index(topic, len(head)) + len(topic)]
+        return cls(head, line[len(head) :], getattr(hmp.parse(line), "tag", None))
 
     @property
-    def kind(self) -> str | None:
-        """What its words are; None for `info`, whose words name topics, devices and nodes."""
-        if self.name == "info":
-            return None
-        return "tag" if self.name in _SNAPSHOT_COMMANDS else "arg"
+    def is_info(self) -> bool:
+        return hmp.command_name(self.head) == "info"
+
+    @property
+    def kind(self) -> str:
+        """What its words are."""
+        return "tag" if self.head in _SNAPSHOT_COMMANDS or hmp.info_topic(self.head) == "snapshots" else "arg"
+
+    def masked_words(self) -> Iterator[str]:
+        """Return the words of `rest` that may be confidential. Those behind `info` mostly name devices and nodes."""
+        for word in _WORD.findall(self.rest):
+            if self.kind == "tag" or not self.is_info or not _HARMLESS_WORD.fullmatch(word):
+                yield word
 
 
 class _Masks:
@@ -84,6 +108,7 @@ class _Masks:
         self._tags = Confidential.TAGS in kinds
         self._files = Confidential.FILES in kinds
         self._pseudonym = pseudonym
+        self._whole_characters = {cut["member"]: cut["characters"] for cut in members["cut"]}
         self._known: dict[str, str] = {}
         for line in (members["command_line"], members["after_failure"]):
             self._learn_line(line)
@@ -110,8 +135,8 @@ class _Masks:
         line = _Line.of(text or "")
         if line.tag is not None and self._tags:
             self._learn(line.tag, "tag")
-        elif line.kind == "arg" or (line.kind == "tag" and self._tags and line.tag is None):
-            for word in _WORD.findall(line.rest):
+        elif line.kind == "arg" or (self._tags and line.tag is None):
+            for word in line.masked_words():
                 for part in (word, *_BETWEEN_PARTS.split(word)):
                     self._learn(part, line.kind)
 
@@ -124,16 +149,31 @@ class _Masks:
 
     def _line(self, text: str | None) -> str | None:
         line = _Line.of(text or "")
-        if text is None or line.kind is None or (line.kind == "tag" and not self._tags):
+        masked = frozenset(line.masked_words())
+        if text is None or not masked or (line.kind == "tag" and not self._tags):
             return text
         if line.tag is not None:
-            return f"{line.name} {self._pseudonym('tag', line.tag)}"
+            return f"{line.head} {self._pseudonym('tag', line.tag)}"
         kind = line.kind
-        return line.name + _WORD.sub(lambda word: self._pseudonym(kind, word[0]), line.rest)
+        return line.head + _WORD.sub(lambda word: self._pseudonym(kind, word[0]) if word[0] in masked else word[0], line.rest)
 
     def _text(self, text: str) -> str:
+        if len(text) >= MAX_TEXT_CHARS:
+            # It may have been cut within what is to be masked.
+            return str(_counted(text))
         text = self._pattern.sub(lambda found: self._known[found[0]], text)
-        return _ABSOLUTE_PATH.sub(lambda found: self._pseudonym("file", found[0]), text) if self._files else text
+        return _QUOTED_OR_PATH.sub(self._path, text) if self._files else text
+
+    def _path(self, found: re.Match[str]) -> str:
+        if (path := found["path"]) is not None:
+            return self._pseudonym("file", path)
+        quote, quoted = str(found["quote"]), str(found["quoted"])
+        return f"{quote}{self._pseudonym('file', quoted) if '/' in quoted else quoted}{quote}"
+
+    def _text_about_line(self, text: str) -> str:
+        """Mask a text that may repeat any word of the command line."""
+        is_line_known = self._whole_characters.keys().isdisjoint(("command_line", "after_failure"))
+        return self._text(text) if is_line_known else str(_counted(text))
 
     def _sent(self, sent: Mapping[str, JSON]) -> dict[str, JSON]:
         masked = {**sent, "arguments": self._arguments(sent["arguments"])}
@@ -160,9 +200,9 @@ class _Masks:
     def _reply(self, reply: JSON, *, has_failed: bool | None) -> JSON:
         match reply:
             case {"return": str(text)} if has_failed:
-                return {**reply, "return": self._text(text)}
+                return {**reply, "return": self._text_about_line(text)}
             case {"return": value}:
-                return {**reply, "return": _counted(value)}
+                return {**reply, "return": _counted(value, self._whole_characters.get("reply.return"))}
             case {"error": error}:
                 return {**reply, "error": self._error(error)}
         return reply
@@ -170,7 +210,7 @@ class _Masks:
     def _error(self, error: JSON) -> JSON:
         match error:
             case {"desc": str(desc)}:
-                return {**error, "desc": self._text(desc)}
+                return {**error, "desc": self._text_about_line(desc)}
         return _counted(error)
 
 
@@ -195,9 +235,9 @@ def _tags_of(members: Mapping[str, JSON]) -> Iterator[str]:
         yield from _NAMED_IN_TEXT.findall(text or "")
 
 
-def _counted(value: JSON) -> JSON:
-    """Mask a whole value, unless it says nothing."""
+def _counted(value: JSON, whole_characters: int | None = None) -> JSON:
+    """Mask a whole value, unless it says nothing. whole_characters: its length, if it was cut."""
     if not isinstance(value, dict | list | str) or not value:
         return value
     spelled = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    return f"masked ({len(spelled)} characters)"
+    return f"masked ({whole_characters or len(spelled)} characters)"

@@ -8,37 +8,59 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from shim import jobs
-from shim.blockgraph import BlockGraph, BlockNode, read_graph
+from shim import foretelling, jobs
+from shim.blockgraph import BlockGraph, BlockNode, join
+from shim.guard import Hazards, read_hazards
+from shim.patterns import Pattern
 from shim.plan import AwaitJob, Context, Decided, Intend, Outcome, Plan, Replies, Run, Settle
-from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.policy import unmatched
+from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
+from shim.wiring import read_wiring
 
 __all__ = ["Rehearsal", "rehearse"]
 
 
 @dataclass(slots=True)
 class Rehearsal:
-    """What a plan would do. would_send: the commands that change something, in their order. graph: None if not looked at."""
+    """What a plan would do.
+
+    would_send: the commands that change something, in their order. graph: None if not looked at. unmatched: the policy's
+    patterns that fit no node of the VM as it is now.
+    """
 
     outcome: Outcome
     decided: Decided | None
     would_send: list[Execute]
     graph: BlockGraph | None
+    unmatched: tuple[Pattern, ...] = ()
 
 
 @dataclass(slots=True)
 class _Stage:
     """QEMU's state as far as the jobs look at it."""
 
-    blockers: list[str] = field(default_factory=list)
+    version: QEMUVersion
+    values: dict[str, JSON] = field(default_factory=dict)
     graph: BlockGraph | None = None
     tags: dict[str, Counter[str]] = field(default_factory=dict)
     result: dict[str, JSON] = field(default_factory=dict)
 
+    @property
+    def knows_blockers(self) -> bool:
+        return all(command.command in self.values for command in _OF_SAVING)
+
+    @property
+    def hazards(self) -> Hazards:
+        return read_hazards(self.values)
+
+
+# What QEMU's own checks of snapshot-save look at, beside the disks.
+_OF_SAVING = (Execute("query-migrate"), Execute("query-migrate-capabilities"))
+
 
 def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]:
     """Play a plan. Yields the queries, which must be run, and is sent their replies."""
-    stage, decided, would_send = _Stage(), None, list[Execute]()
+    stage, decided, would_send = _Stage(context.version), None, list[Execute]()
     try:
         step = next(plan)
         while True:
@@ -50,27 +72,35 @@ def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]
                     pass  # a rehearsed job has always concluded, and nothing is intended
                 case Run(commands) if not step.changes_nothing:
                     would_send += commands
+                    if commands[0].command == "snapshot-save" and not stage.knows_blockers:
+                        _set(stage, _OF_SAVING, (yield Run(_OF_SAVING)), context)
                     answer = tuple(_act(stage, command) for command in commands)
                 case Run(commands):
                     answer = yield step
                     _set(stage, commands, answer, context)
             step = plan.send(answer)
     except StopIteration as stop:
-        return Rehearsal(stop.value, decided, would_send, stage.graph)
+        idle = () if stage.graph is None else tuple(unmatched(context.policy, stage.graph))
+        return Rehearsal(stop.value, decided, would_send, stage.graph, idle)
 
 
 def _set(stage: _Stage, commands: tuple[Execute, ...], replies: Replies, context: Context) -> None:
-    values = {
-        command.command: reply.value
+    values = stage.values
+    values.update(
+        (command.command, reply.value)
         for command, reply in zip(commands, replies, strict=True)
         if isinstance(reply, ReturnReply)
-    }
-    stage.blockers = values.get("query-migrate", {}).get("blocked-reasons", [])
-    parts = [values.get(name) for name in ("query-block", "query-named-block-nodes", "x-debug-query-block-graph")]
-    if None not in parts:
-        stage.graph = read_graph(*parts, version=context.version)
+    )
+    backends, nodes, edges = (
+        values.get(name) for name in ("query-block", "query-named-block-nodes", "x-debug-query-block-graph")
+    )
+    wiring = None if context.known is None else context.known.wiring(edges)
+    if wiring is None and backends is not None and edges is not None:
+        wiring = read_wiring(backends, edges, version=context.version)
+    if stage.graph is None and wiring is not None and nodes is not None:
+        stage.graph = join(wiring, nodes)
         stage.tags = {
-            node.name: Counter(snapshot.name for snapshot in node.snapshots) for node in stage.graph.nodes.values()
+            node.name: Counter(node.snapshots.names) for node in stage.graph.nodes.values()
         }
 
 
@@ -93,45 +123,34 @@ def _act(stage: _Stage, command: Execute) -> Reply:
     return ReturnReply({})
 
 
-def _cannot_snapshot(stage: _Stage, devices: list[str]) -> str | None:
-    if not devices:
-        return "At least one device is required for snapshot"
-    graph = stage.graph
-    unable = [node for node in _nodes(graph, devices) if graph is not None and not graph.can_snapshot(node)]
-    return f"Device '{unable[0].label}' is writable but does not support snapshots" if unable else None
+def _seen(stage: _Stage) -> BlockGraph:
+    return BlockGraph({}, ()) if stage.graph is None else stage.graph
 
 
-def _nodes(graph: BlockGraph | None, devices: list[str]) -> list[BlockNode]:
-    return [] if graph is None else [graph.nodes[name] for name in devices]
+def _nodes(stage: _Stage, devices: list[str]) -> list[BlockNode]:
+    return [_seen(stage).nodes[name] for name in devices]
 
 
 def _save(stage: _Stage, tag: str, devices: list[str]) -> str | None:
-    if stage.blockers:
-        return stage.blockers[0]
-    error = _cannot_snapshot(stage, devices)
-    if error is not None:
-        return error
-    if all(stage.tags[name][tag] for name in devices):
-        return jobs.already_exists(tag)
-    for name in devices:
-        stage.tags[name][tag] += 1
-    return None
+    graph, nodes = _seen(stage), _nodes(stage, devices)
+    error = foretelling.blocked_error(stage.values.get("query-migrate", {}).get("blocked-reasons", ()))
+    error = error or foretelling.unable_error(graph, nodes)
+    if error is None and all(stage.tags[name][tag] for name in devices):
+        error = jobs.already_exists(tag)
+    error = error or foretelling.doomed(graph, nodes, tag, stage.hazards, stage.version)
+    if error is None:
+        for name in devices:
+            stage.tags[name][tag] += 1
+    return error
 
 
 def _load(stage: _Stage, tag: str, devices: list[str], vmstate: str) -> str | None:
-    error = _cannot_snapshot(stage, devices)
-    if error is not None:
-        return error
-    if not all(stage.tags[name][tag] for name in devices):
-        return f"Snapshot '{tag}' does not exist in one or more devices"
-    holder = stage.graph.nodes[vmstate] if stage.graph is not None else None
-    if holder is not None and not holder.vm_state_bytes(tag):
-        return "This is a disk-only snapshot. Revert to it  offline using qemu-img"
-    return None
+    graph = _seen(stage)
+    return foretelling.load_error(graph, _nodes(stage, devices), graph.nodes.get(vmstate), tag)
 
 
 def _delete(stage: _Stage, tag: str, devices: list[str]) -> str | None:
-    error = _cannot_snapshot(stage, devices)
+    error = foretelling.unable_error(_seen(stage), _nodes(stage, devices))
     if error is None:
         for name in devices:
             stage.tags[name][tag] = max(0, stage.tags[name][tag] - 1)

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 
-from shim import guard, jobs, render
+from shim import foretelling, guard, jobs, render
 from shim.blockgraph import BlockNode, name_of, names_of
 from shim.intent import Intent, internal_tag
 from shim.inventory import holders
-from shim.native import native_gap
 from shim.plan import Answer, Context, Decided, Intend, PassThrough, Plan, Replies, Settle, Step, refuse
 from shim.policy import Overwrite
 from shim.survey import Survey
@@ -32,8 +31,7 @@ HMP_REPLACES = "QEMU's own savevm replaces the snapshot in one step"
 
 def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     graph, selection = survey.graph, survey.selection
-    gap = native_gap(graph, selection)
-    yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason, gap)
+    yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason, selection.native_load)
     if selection.missing_vmstate is not None:
         return refuse(f"{selection.vmstate_reason}; name a disk of 'info block' that is writable and qcow2")
     included = selection.included
@@ -52,11 +50,24 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
         return jobs.answer((yield from saving.save()))
     if context.policy.overwrite is Overwrite.REFUSE:
         return refuse(f"snapshot '{tag}' exists on '{saving.replaced[0].label}' and may not be replaced; delvm it first")
+    if (answer := _spare_the_old_one(tag, survey, context)) is not None:
+        return answer
     if saving.hmp_replaces:
         return PassThrough(HMP_REPLACES, is_delegated=True)
     if context.policy.overwrite is Overwrite.SAFE:
         return (yield from _replace_safely(saving))
     return (yield from _replace_fast(saving))
+
+
+def _spare_the_old_one(tag: str, survey: Survey, context: Context) -> Answer | None:
+    """Answer a savevm that would fail only after it has deleted the snapshot that it is to replace."""
+    included = survey.selection.included
+    if survey.migration_is_blocked or not all(map(survey.graph.can_snapshot, included)):
+        return None  # which QEMU finds out before
+    error = foretelling.doomed(survey.graph, included, tag, survey.hazards, context.version)
+    if error is None:
+        return None
+    return Answer(render.error(error), f"not tried, because QEMU would delete the snapshot '{tag}' and then fail")
 
 
 def _free_name(survey: Survey, context: Context) -> str:

@@ -5,14 +5,15 @@ from its first job on it sees the work to its end.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import assert_never
 
-from shim import guard, jobs, render
+from shim import foretelling, guard, jobs, render
 from shim.blockgraph import BlockGraph, BlockNode, name_of, names_of
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
-from shim.inventory import duplicated, ids_of_others, scope, tagged_or_included, vmstate_to_load
-from shim.plan import Answer, Context, Decided, PassThrough, Plan, Run, refuse
-from shim.policy import NodeChoice, PolicyKind, Selection
+from shim.inventory import duplicated, holders, ids_of_others, load_by_id, scope, tagged_or_included, vmstate_to_load
+from shim.plan import Answer, Context, Decided, Outcome, PassThrough, Plan, Refusal, Run, refuse
+from shim.policy import FailedLoad, NodeChoice, PolicyKind, Selection
 from shim.qmp import Execute
 from shim.saving import savevm
 from shim.survey import GiveWay, Survey, look_around, value_of
@@ -27,30 +28,50 @@ def plan(command: HMPCommand, context: Context) -> Plan:
     try:
         if not context.commands >= _JOB_COMMANDS:
             return (yield from _leave_to_old_qemu(command, context))
-        survey = yield from look_around(context, asks_migration=isinstance(command, SaveVM))
-        if context.policy.guard and isinstance(command, SaveVM | LoadVM):
-            danger = guard.during_migration(survey.run_state, context.version)
-            if danger:
-                return refuse(danger)
-        match command:
-            case SaveVM(tag):
-                return (yield from savevm(tag, survey, context))
-            case LoadVM(tag):
-                return (yield from _loadvm(tag, survey, context))
-            case DelVM(tag):
-                return (yield from _delvm(tag, survey, context))
-            case InfoSnapshots():
-                return (yield from _info_snapshots(survey, context))
-            case _:
-                assert_never(command)
+        survey = yield from look_around(command, context)
+        if context.policy.guard and (danger := _danger(command, survey, context)):
+            return refuse(danger)
+        return _with_cause((yield from _carry_out(command, survey, context)), survey)
     except GiveWay as exc:
         return PassThrough(exc.reason)
+
+
+def _carry_out(command: HMPCommand, survey: Survey, context: Context) -> Plan:
+    match command:
+        case SaveVM(tag):
+            return (yield from savevm(tag, survey, context))
+        case LoadVM(tag):
+            return (yield from _loadvm(tag, survey, context))
+        case DelVM(tag):
+            return (yield from _delvm(tag, survey, context))
+        case InfoSnapshots():
+            return (yield from _info_snapshots(survey, context))
+        case _:
+            assert_never(command)
+
+
+def _with_cause(outcome: Outcome, survey: Survey) -> Outcome:
+    """Name the job that is behind a failure: QEMU's text names the disk only, and calls it unable."""
+    held = [(node, job) for node in survey.selection.included if (job := survey.graph.backup_job(node)) is not None]
+    if not held or not isinstance(outcome, Answer | Refusal) or not outcome.text:
+        return outcome
+    found = ", ".join(f"'{job}' on '{node.label}'" for node, job in held)
+    return replace(outcome, reason=f"{outcome.reason}; nothing can be saved or loaded before the end of backup job {found}")
+
+
+def _danger(command: HMPCommand, survey: Survey, context: Context) -> str | None:
+    """Say what speaks against the command in the state that the VM is in, whatever its disks are."""
+    if isinstance(command, SaveVM | LoadVM) and (danger := guard.during_migration(survey.hazards, context.version)):
+        return danger
+    if isinstance(command, SaveVM | DelVM) and command.tag is not None and holders(survey.graph, survey.selection, command.tag):
+        return guard.against_deleting(survey.hazards, context.version)
+    return None
 
 
 def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
     if context.policy.guard and isinstance(command, SaveVM | LoadVM):
         (status,) = yield Run((Execute("query-status"),))
-        danger = guard.during_migration(value_of(status)["status"], context.version)
+        danger = guard.during_migration(guard.Hazards(value_of(status)["status"]), context.version)
         if danger:
             return refuse(danger)
     raise GiveWay(f"QEMU {context.version} has no snapshot jobs")
@@ -66,10 +87,13 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     devices = tagged_or_included(graph, selection, tag)
     vmstate, reason = vmstate_to_load(graph, selection, devices, tag)
     yield Decided(_explain(selection, devices), name_of(vmstate), reason)
+    if context.policy.failed_load is FailedLoad.REFUSE and (error := foretelling.load_error(graph, devices, vmstate, tag)):
+        text = jobs.hmp_text(jobs.JobResult(error))
+        return Refusal(text, "the load would fail, and QEMU would stop the VM for it and leave it stopped")
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
-        danger = _duplicate(graph, devices, tag) or _id_of_another(devices, tag) or (
-            context.policy.guard and guard.against_loadvm(devices, tag, context.version)
+        danger = _duplicate(graph, devices, tag) or _id_of_another(graph, devices, tag) or (
+            context.policy.guard and guard.against_loadvm(devices, tag, survey.hazards, context.version)
         )
         if danger:
             return refuse(danger)
@@ -92,16 +116,22 @@ def _duplicate(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str
     )
 
 
-def _id_of_another(devices: Sequence[BlockNode], tag: str) -> str | None:
+def _id_of_another(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
     """Say why a tag is not loaded that is another snapshot's id: QEMU (5.2 to 11.1) takes that one and reports success."""
     found = next(ids_of_others(devices, tag), None)
     if found is None:
         return None
     node, other = found
-    return (
-        f"on '{node.label}' {tag} is also the id of the snapshot '{other.name}', and loading would silently take "
-        f"that one. Remove it (delvm '{other.name}'), then load '{tag}'; tags that are not numbers avoid this"
-    )
+    told = f"on '{node.label}' {tag} is also the id of the snapshot '{other.name}', and loading would silently take that one. "
+    way = load_by_id(graph, devices, tag)
+    if way is None:
+        told += "Remove it"
+    else:
+        told += (
+            f"Its own id, {way.tag}, brings '{tag}' back: QMP snapshot-load with tag '{way.tag}', vmstate '{way.vmstate}' and "
+            f"devices {list(way.devices)}. Or remove the other one"
+        )
+    return f"{told} (delvm '{other.name}'), then load '{tag}'; tags that are not numbers avoid this"
 
 
 def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Context) -> list[str]:

@@ -1,18 +1,32 @@
 """The survey with which every plan begins: QEMU as it is at that moment, because another monitor may have changed anything.
 
-Up to its end a plan can give way and let QEMU have the client's own command.
+Up to its end a plan can give way and let QEMU have the client's own command. It asks only for what the command needs. What it
+cannot do without is `query-named-block-nodes`, which lists every snapshot of every disk and so takes nearly all of its time.
 """
 
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from shim.blockgraph import BlockGraph, read_graph
+from shim import guard
+from shim.blockgraph import BlockGraph, join
 from shim.errors import UnreadableReply
+from shim.hmp import HMPCommand, InfoSnapshots, SaveVM
+from shim.inventory import holders
+from shim.known import Known
+from shim.patterns import is_flash
 from shim.plan import Context, Replies, Run, Step
-from shim.policy import Selection, select
+from shim.policy import PolicyKind, Selection, select
 from shim.qmp import JSON, Execute, Reply, ReturnReply
+from shim.wiring import Wiring, read_wiring
 
 __all__ = ["GiveWay", "Survey", "look_around", "value_of"]
+
+_NODES, _GRAPH, _BACKENDS = "query-named-block-nodes", "x-debug-query-block-graph", "query-block"
+_CAPABILITIES = "query-migrate-capabilities"
+_ARGUMENTS = {_NODES: {"flat": True}}
+_HMPS_OWN = "the policy chooses what HMP chooses"
+
+_Questions = Generator[Step, Replies, dict[str, JSON]]
 
 
 class GiveWay(Exception):
@@ -25,36 +39,95 @@ class GiveWay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
+    """What a plan knows of QEMU.
+
+    hazards: what of QEMU's settings a guard looks at. migration_is_blocked: told only of a savevm to which it may matter,
+    because it replaces a tag or meets an encrypted disk.
+    """
+
     graph: BlockGraph
     selection: Selection
-    run_state: str
-    migration_is_blocked: bool
+    hazards: guard.Hazards
+    migration_is_blocked: bool = False
 
 
-def look_around(context: Context, *, asks_migration: bool = False) -> Generator[Step, Replies, Survey]:
-    """Ask all at once, so that it costs one round trip."""
-    # query-jobs is asked for because it is refused in preconfig, as the jobs are; query-status then says "prelaunch".
-    names = ["query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"]
-    names += ["query-cpus-fast"] if context.cpu_index is not None else []
-    names += ["query-migrate"] if asks_migration else []
-    arguments = {"query-named-block-nodes": {"flat": True}}
-    replies = yield Run(tuple(Execute(name, arguments.get(name, {})) for name in names))
-    return _read_survey({name: value_of(reply) for name, reply in zip(names, replies, strict=True)}, context)
-
-
-def _read_survey(values: dict[str, JSON], context: Context) -> Survey:
+def look_around(command: HMPCommand, context: Context) -> Generator[Step, Replies, Survey]:
+    """Ask all at once, so that it costs one round trip; a second one where the answers raise a question."""
+    known = context.known if context.known is not None else Known()
+    if isinstance(command, InfoSnapshots):
+        yield from _give_way_to_hmps_choice(known, context)
+    epoch = known.epoch
+    values = yield from _ask(_first_questions(command, known, context))
     cpus = values.get("query-cpus-fast")
     if cpus is not None and context.cpu_index not in [cpu["cpu-index"] for cpu in cpus]:
         raise GiveWay("there is no such cpu-index")
-    parts = [values[name] for name in ("query-block", "query-named-block-nodes", "x-debug-query-block-graph")]
+    known.is_past_preconfig = True
+    wiring = yield from _wiring(known, values, epoch, context)
     try:
-        graph = read_graph(*parts, version=context.version)
+        graph = join(wiring, values[_NODES])
     except UnreadableReply as exc:
         raise GiveWay(str(exc)) from exc
     if not graph.hmp_set():
         raise GiveWay("there is no writable disk")
-    blocked = bool(values.get("query-migrate", {}).get("blocked-reasons"))
-    return Survey(graph, select(graph, context.policy), values["query-status"]["status"], blocked)
+    selection = select(graph, context.policy)
+    if isinstance(command, SaveVM) and _may_fail_after_deleting(command, graph, selection):
+        values |= yield from _ask(["query-migrate", *([] if _CAPABILITIES in values else [_CAPABILITIES])])
+    hazards = guard.read_hazards(values)
+    known.is_without_replay |= hazards.replay_mode == "none"
+    return Survey(graph, selection, hazards, bool(values.get("query-migrate", {}).get("blocked-reasons")))
+
+
+def _first_questions(command: HMPCommand, known: Known, context: Context) -> list[str]:
+    # The long answer comes first: it is read while QEMU works on the others. The graph is asked for before the backends,
+    # which shim/known.py relies on. query-jobs is refused in preconfig, as the jobs are.
+    names = [_NODES, _GRAPH]
+    names += [] if known.has_wiring else [_BACKENDS]
+    names += [] if known.is_past_preconfig else ["query-jobs"]
+    names += ["query-cpus-fast"] if context.cpu_index is not None else []
+    if context.policy.guard and not isinstance(command, InfoSnapshots):
+        names += guard.questions(command, context.version)
+    return [name for name in names if name != "query-replay" or not known.is_without_replay]
+
+
+def _wiring(known: Known, values: dict[str, JSON], epoch: int, context: Context) -> Generator[Step, Replies, Wiring]:
+    """Take the known one, if it still holds, else learn it."""
+    wiring = known.wiring(values[_GRAPH])
+    if wiring is None:
+        if _BACKENDS not in values:
+            values |= yield from _ask([_BACKENDS])
+        try:
+            wiring = read_wiring(values[_BACKENDS], values[_GRAPH], version=context.version)
+        except UnreadableReply as exc:
+            raise GiveWay(str(exc)) from exc
+        known.learn_wiring(values[_GRAPH], wiring, since=epoch)
+    return wiring
+
+
+def _may_fail_after_deleting(command: SaveVM, graph: BlockGraph, selection: Selection) -> bool:
+    """Tell whether there is something to lose by deleting, or a danger that is one only where migration is not blocked."""
+    replaces = command.tag is not None and bool(holders(graph, selection, command.tag))
+    holding = [graph.snapshot_holder(node) for node in selection.included]
+    return replaces or any(node is not None and node.is_encrypted for node in holding)
+
+
+def _give_way_to_hmps_choice(known: Known, context: Context) -> Generator[Step, Replies, None]:
+    """Let QEMU list the snapshots where the wiring alone tells that the policy chooses as HMP does."""
+    policy = context.policy
+    if policy.kind is PolicyKind.HMP:
+        raise GiveWay(_HMPS_OWN)
+    if policy.patterns:
+        return
+    epoch = known.epoch
+    values = yield from _ask([_GRAPH] if known.has_wiring else [_GRAPH, _BACKENDS])
+    wiring = yield from _wiring(known, values, epoch, context)
+    # Without patterns it differs from HMP about varstores and removable disks only.
+    if not any(is_flash(backend) or backend.is_removable for backend in wiring.backends):
+        raise GiveWay(_HMPS_OWN)
+
+
+def _ask(names: list[str]) -> _Questions:
+    replies = yield Run(tuple(Execute(name, _ARGUMENTS.get(name, {})) for name in names))
+    return {name: value_of(reply) for name, reply in zip(names, replies, strict=True)}
 
 
 def value_of(reply: Reply) -> JSON:

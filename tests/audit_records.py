@@ -16,13 +16,13 @@ _HMP: Final = "human-monitor-command"
 
 
 def a_record(command_line: str | None = "savevm t1", **members: Any) -> dict[str, Any]:
-    """Give a record of version 2. exe, uid, address, pid: of its client; day: of November 2026; all else are members."""
-    client = {"pid": 1, "uid": 1000, "exe": "/bin/tool", "address": None}
+    """Give a record of today's version. exe, uid, address, pid: of its client; day: of November 2026; all else are members."""
+    client = {"pid": 1, "uid": 1000, "exe": "/bin/tool", "address": None, "connected_as": None}
     client |= {name: members.pop(name) for name in client if name in members}
     day = members.pop("day", 24)
     name = " ".join((command_line or "").split()[: 2 if (command_line or "").startswith("info") else 1])
     record: dict[str, Any] = {
-        "schema": 2,
+        "schema": 3,
         "time": f"2026-11-{day:02}T10:00:00.000000Z",
         "host": "h1",
         "vm": "vm1",
@@ -44,6 +44,8 @@ def a_record(command_line: str | None = "savevm t1", **members: Any) -> dict[str
         "duration_ms": 1.5,
         "client_gone": False,
         "lost_before": 0,
+        "repeated": 0,
+        "cut": [],
     }
     assert members.keys() <= record.keys()
     return record | members

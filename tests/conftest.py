@@ -1,10 +1,27 @@
 """Settings for all tests.
 
-asyncio's debug mode reports coroutines never awaited and callbacks on the wrong thread.
+asyncio's debug mode reports coroutines never awaited and callbacks on the wrong thread. What it says of slow callbacks tells of
+the machine, and would come among the messages that a test looks at.
+
+No test can hang the suite. Each waits with a deadline by itself; where that fails, because a clean-up waits for ever or a
+thread does, an alarm ends the test with an error that shows where it stood, and if even that is not heard, the process ends
+with the tracebacks of all threads (under pytest-xdist only that worker does, and the others go on).
 """
 
+import faulthandler
+import logging
 import os
+import signal
 import tempfile
+import threading
+import time
+from collections.abc import Generator
+from types import FrameType
+from typing import Final
+
+import pytest
+
+from tests.raw_client import TIME_SCALE
 
 os.environ["PYTHONASYNCIODEBUG"] = "1"
 # Programs in terminals of the tests are drawn as for a person.
@@ -12,3 +29,42 @@ os.environ["TERM"] = "xterm-256color"
 os.environ.pop("NO_COLOR", None)
 # What the programs keep for their next run; pytest's own folders do not exist yet.
 os.environ["STATE_DIRECTORY"] = tempfile.mkdtemp(prefix="hmpshim-state-")
+# The days since 1970 choose what a run takes of more than fits into one. The workers of a run take it from the first process.
+os.environ.setdefault("HMPSHIM_FAULT_SEED", str(int(time.time()) // 86400))
+
+
+def pytest_report_header() -> str:
+    return f"faults: HMPSHIM_FAULT_SEED={os.environ['HMPSHIM_FAULT_SEED']}"
+
+logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing <"))
+
+# The longest test takes a quarter of it on two busy cores.
+LIMIT_S: Final = 240.0 * TIME_SCALE
+# For the clean-up behind the alarm.
+GRACE_S: Final = 120.0 * TIME_SCALE
+# A copy, because pytest puts files in place of standard error.
+_STDERR: Final = os.dup(2)
+
+
+class OverdueError(BaseException):
+    """A test took too long. It is no Exception, so that what is tested does not handle it."""
+
+
+def _alarm(number: int, frame: FrameType | None) -> None:
+    raise OverdueError(f"the test was not done within {LIMIT_S:g} s")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Limit a test with its fixtures."""
+    is_main = threading.current_thread() is threading.main_thread()
+    faulthandler.dump_traceback_later(LIMIT_S + GRACE_S, exit=True, file=_STDERR)
+    if is_main:
+        signal.signal(signal.SIGALRM, _alarm)
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+    try:
+        return (yield)
+    finally:
+        if is_main:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()

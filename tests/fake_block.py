@@ -16,7 +16,7 @@ PROTOCOL_DRIVERS: Final = frozenset({"file", "host_device", "null-co", "nbd"})
 # The one child a filter's snapshot falls through to (block/snapshot.c, bdrv_snapshot_fallback).
 PRIMARY_CHILD: Final = {"mirror_top": "backing", "commit_top": "backing", "blkdebug": "image", "blkreplay": "image"}
 PERMISSIONS: Final = ["resize", "write-unchanged", "write", "consistent-read"]
-QCOW2_SPECIFIC: Final = {
+QCOW2_SPECIFIC: Final[dict[str, Any]] = {
     "type": "qcow2",
     "data": {
         "compat": "1.1",
@@ -27,6 +27,11 @@ QCOW2_SPECIFIC: Final = {
         "extended-l2": False,
     },
 }
+
+
+# qapi/block-core.json, BlockDirtyInfo.
+BITMAP: Final = {"name": "b", "recording": True, "busy": False, "persistent": False, "count": 0, "granularity": 65536}
+ONE_REFCOUNT_BIT: Final = {**QCOW2_SPECIFIC, "data": {**QCOW2_SPECIFIC["data"], "refcount-bits": 1}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +247,8 @@ class BlockGraph:
             "cache": cache,
             **limits,
         }
+        if node.has_bitmap:
+            row["dirty-bitmaps"] = [BITMAP]
         return row
 
     def _image_info(self, node: Node, *, flat: bool) -> dict[str, Any]:
@@ -250,7 +257,7 @@ class BlockGraph:
         if self.snapshot_node(node) is not None:
             image["cluster-size"] = 65536
         if node.driver == "qcow2":
-            image["format-specific"] = QCOW2_SPECIFIC
+            image["format-specific"] = QCOW2_SPECIFIC if node.can_store else ONE_REFCOUNT_BIT
         if rows := self.snapshots_of(node):
             image["snapshots"] = [snapshot.info() for snapshot in rows]
         if "backing" in node.children and not flat:

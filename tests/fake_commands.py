@@ -105,6 +105,11 @@ def _query_migrate(vm: VM, arguments: Arguments) -> dict[str, Any]:
     return vm.query_migrate()
 
 
+def _query_capabilities(vm: VM, arguments: Arguments) -> list[dict[str, Any]]:
+    names = ("xbzrle", *dict.fromkeys(("multifd", *vm.capabilities)))
+    return [{"capability": name, "state": name in vm.capabilities} for name in names]
+
+
 def _snapshot_save(vm: VM, arguments: Arguments) -> dict[str, Any]:
     tag, devices, vmstate = arguments["tag"], arguments["devices"], arguments["vmstate"]
     work = partial(vm.save_snapshot, tag, devices, vmstate, overwrite=False)
@@ -152,6 +157,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "x-debug-query-block-graph": Command(_query_graph),
     "query-migrate": Command(_query_migrate),
+    "query-migrate-capabilities": Command(_query_capabilities),
+    "query-replay": Command(lambda vm, arguments: {"mode": vm.replay_mode, "icount": 0}),
     "query-cpus-fast": Command(_query_cpus_fast),
     "query-name": Command(lambda vm, arguments: {}),
     "query-version": Command(_query_version),

@@ -45,6 +45,9 @@ class VM:
         self.emit = emit
         self.memory = 0  # stands for RAM and devices: a test sets it, a load brings back what was saved
         self.has_quit = False
+        # The migration capabilities that are on, and -icount rr=: tests set them, and nothing follows from them.
+        self.capabilities: frozenset[str] = frozenset()
+        self.replay_mode = "none"
         self._now_ns = START_NS
         self._saved_memory: dict[int, int] = {}
         self._migration_status: str | None = None

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -37,14 +37,18 @@ def table(qemu: FakeQEMU | str, listen: Path, *lines: str) -> str:
 
 
 class RunningDaemon:
-    """A Daemon on a configuration file. Leaving the context stops it by SIGTERM."""
+    """A Daemon on a configuration file. Leaving the context stops it by SIGTERM.
 
-    def __init__(self, folder: Path, *tables: str) -> None:
+    absent: names of VMs that are not waited for, beside those that wait themselves.
+    """
+
+    def __init__(self, folder: Path, *tables: str, absent: Sequence[str] = ()) -> None:
         self.path = folder / "hmpshim.toml"
         self.path.write_text("".join(tables))
         invocation = parse_command_line(["--config", str(self.path)])
         assert isinstance(invocation, ServeInvocation)
-        self._entrances = [str(address).removeprefix("unix:") for vm in invocation.vms for address in vm.listen if not vm.wait]
+        present = [vm for vm in invocation.vms if not vm.wait and vm.name not in absent]
+        self._entrances = [str(address).removeprefix("unix:") for vm in present for address in vm.listen]
         self._daemon = Daemon(invocation)
 
     async def __aenter__(self) -> Self:

@@ -43,14 +43,23 @@ def in_thread(function: Callable[..., Result], *arguments: Any) -> Awaitable[Res
 
 
 async def connected(address: Address, *, oob: bool = False, pretty: bool = False) -> RawClient:
-    """Give a client in command mode."""
-    client = RawClient.connect(address, pretty=pretty)
+    """Give a client in command mode; while QEMU is away nobody listens, so that may be waited for."""
+    client = await _connect(address, pretty=pretty)
     try:
         await asyncio.to_thread(client.negotiate, oob=oob)
     except BaseException:
         client.close()
         raise
     return client
+
+
+async def _connect(address: Address, *, pretty: bool) -> RawClient:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                return RawClient.connect(address, pretty=pretty)
+            except (FileNotFoundError, ConnectionRefusedError):
+                await asyncio.sleep(RETRY_S)
 
 
 async def talk(address: Address, conversation: Callable[[RawClient], Result], *, oob: bool = False) -> Result:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
-from shim.hmp import HMPCommand, SaveVM
+from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
+from shim.inventory import holders
 from shim.plan import Answer, Context, Outcome, Refusal
-from shim.policy import Policy
+from shim.policy import Policy, select
 from shim.qmp import ErrorReply, QEMUVersion, Reply, ReturnReply
 from shim.snapshots import plan
 from tests.graphs import V7_2, VIRTIO, Machine, Snapshot, drive, uefi_vm
@@ -24,6 +25,9 @@ __all__ = [
     "raw_data",
     "refusal_reason",
     "survey",
+    "survey_of_blockers",
+    "surveys",
+    "switched_on",
     "two",
     "uefi",
 ]
@@ -74,36 +78,90 @@ def context(
 
 def survey(
     machine: Machine,
+    command: HMPCommand,
+    using: Context | None = None,
     *,
-    saves: bool = False,
     status: str = "running",
-    blocked: Sequence[str] | None = None,
     cpus: Sequence[int] | None = None,
+    capabilities: Sequence[str] = (),
+    replay: str = "none",
+    knows_backends: bool = False,
     fail: str | None = None,
 ) -> Exchange:
-    """Expect the survey of a machine: one round trip. saves: it is savevm's. fail: this query is refused."""
+    """Expect the questions that a command asks first, in one round trip, on a connection that knows nothing yet.
+
+    fail: this query is refused. capabilities: those of migration that are on.
+    """
+    context_ = using or context()
+    is_guarded = context_.policy.guard and not isinstance(command, InfoSnapshots)
     commands: list[tuple[str, dict[str, Any], Any]] = [
-        ("query-jobs", {}, []),
-        ("query-status", {}, {"running": status == "running", "status": status}),
-        ("query-block", {}, machine.query_block()),
         ("query-named-block-nodes", {"flat": True}, machine.query_named_block_nodes()),
         ("x-debug-query-block-graph", {}, machine.query_graph()),
+        *([] if knows_backends else [("query-block", {}, machine.query_block())]),
+        ("query-jobs", {}, []),
     ]
     if cpus is not None:
         commands.append(("query-cpus-fast", {}, [{"cpu-index": index} for index in cpus]))
-    if saves:
-        commands.append(("query-migrate", {}, {} if blocked is None else {"blocked-reasons": list(blocked)}))
+    if is_guarded and not isinstance(command, DelVM) and context_.version < (7, 2):
+        commands.append(("query-status", {}, {"running": status == "running", "status": status}))
+    if is_guarded and not isinstance(command, DelVM) and context_.version < (10, 2):
+        commands.append(("query-migrate-capabilities", {}, switched_on(capabilities)))
+    if is_guarded and not isinstance(command, LoadVM) and context_.version >= (10, 1):
+        commands.append(("query-replay", {}, {"mode": replay, "icount": 0}))
+    return _asking(commands, fail)
 
+
+def survey_of_blockers(
+    blocked: Sequence[str] | None = None,
+    *,
+    version: QEMUVersion = V7_2,
+    guards: bool = True,
+    capabilities: Sequence[str] = (),
+    fail: str | None = None,
+) -> Exchange:
+    """Expect what a savevm asks that replaces a tag. blocked: why migration is."""
+    commands: list[tuple[str, dict[str, Any], Any]] = [
+        ("query-migrate", {}, {} if blocked is None else {"blocked-reasons": list(blocked)})
+    ]
+    if not guards or version >= (10, 2):
+        commands.append(("query-migrate-capabilities", {}, switched_on(capabilities)))
+    return _asking(commands, fail)
+
+
+def switched_on(capabilities: Sequence[str]) -> list[dict[str, Any]]:
+    """Give what query-migrate-capabilities answers."""
+    names = ("xbzrle", *dict.fromkeys(("multifd", *capabilities)))
+    return [{"capability": name, "state": name in capabilities} for name in names]
+
+
+def _asking(commands: Sequence[tuple[str, dict[str, Any], Any]], fail: str | None) -> Exchange:
     def reply(name: str, value: Any) -> Reply:
         return ErrorReply("CommandNotFound", f"no {name} here") if name == fail else ReturnReply(value)
 
     return runs(*((name, arguments, reply(name, value)) for name, arguments, value in commands))
 
 
+def surveys(machine: Machine, command: HMPCommand, using: Context | None = None) -> list[Exchange]:
+    """Expect all that a command asks before it begins, on a machine without trouble."""
+    context_ = using or context()
+    exchanges = [survey(machine, command, context_)]
+    graph = machine.graph(context_.version)
+    if isinstance(command, SaveVM):
+        replaces = command.tag is not None and holders(graph, select(graph, context_.policy), command.tag)
+        if machine.encrypted or replaces:
+            exchanges.append(survey_of_blockers(version=context_.version, guards=context_.policy.guard))
+    elif isinstance(command, InfoSnapshots) and not context_.policy.patterns:
+        graph_and_backends: list[tuple[str, dict[str, Any], Any]] = [
+            ("x-debug-query-block-graph", {}, machine.query_graph()),
+            ("query-block", {}, machine.query_block()),
+        ]
+        return [_asking(graph_and_backends, None), survey(machine, command, context_, knows_backends=True)]
+    return exchanges
+
+
 def play_command(command: HMPCommand, machine: Machine, *jobs: Exchange, using: Context | None = None) -> Played[Outcome]:
     """Play the command on a machine that is surveyed without trouble; `jobs` is what comes after."""
-    exchanges = [survey(machine, saves=isinstance(command, SaveVM)), *jobs]
-    return play(plan(command, using or context()), exchanges)
+    return play(plan(command, using or context()), [*surveys(machine, command, using), *jobs])
 
 
 def error(text: str) -> Answer:

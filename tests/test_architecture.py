@@ -28,8 +28,8 @@ FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | OTHERS_T
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
 SANS_IO: Final = (
-    *("answers", "courier", "dialect", "errors", "framing", "grammar", "lexer", "monitor", "negotiation", "recorder"),
-    *("out_of_band", "outbox", "owed", "place", "rewriter", "router", "session"),
+    *("answers", "courier", "dialect", "dispatcher", "errors", "framing", "grammar", "lexer", "monitor", "negotiation"),
+    *("out_of_band", "outbox", "owed", "place", "plan_runner", "recorder", "rewriter", "router", "session"),
 )
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
@@ -169,5 +169,5 @@ def _sleeps(below: ast.AST) -> Iterator[ast.Call]:
 def test_the_walk_found_the_sources() -> None:
     assert {path.parts[0] for path in SOURCES} == set(PACKAGES)
     assert Path("shim/snapshots.py") in SOURCES
-    assert imported(Path("shim/jobs.py")) == {"re", "collections", "dataclasses", "typing", "shim"}
+    assert imported(Path("shim/jobs.py")) == {"re", "collections", "dataclasses", "itertools", "typing", "shim"}
     assert "fullmatch" in set(called(Path("shim/jobs.py")))

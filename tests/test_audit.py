@@ -63,7 +63,7 @@ def test_every_member_of_a_record() -> None:
         "time": "2026-11-23T17:18:06.436083Z",
         "host": "node7",
         "vm": "vm1",
-        "client": {"pid": 4242, "uid": 1000, "exe": "/usr/bin/tool", "address": None},
+        "client": {"pid": 4242, "uid": 1000, "exe": "/usr/bin/tool", "address": None, "connected_as": None},
         "execute": "human-monitor-command",
         "command_line": "savevm t1",
         "hmp_command": "savevm",
@@ -101,6 +101,8 @@ def test_every_member_of_a_record() -> None:
         "duration_ms": 40.0,
         "client_gone": False,
         "lost_before": 3,
+        "repeated": 0,
+        "cut": [],
     }
 
 
@@ -137,6 +139,8 @@ def test_types_are_the_same_for_every_action(action: Action) -> None:
         "duration_ms": float,
         "client_gone": bool,
         "lost_before": int,
+        "repeated": int,
+        "cut": list,
     }
     assert members(action=action)["action"] == action.value
 
@@ -150,7 +154,7 @@ def test_actions_have_these_words() -> None:
 
 def test_recovered_job_has_neither_client_nor_command_nor_reply() -> None:
     found = members(action=Action.RECOVERED, client=Client(), command_line=None, reply=None)
-    assert found["client"] == {"pid": None, "uid": None, "exe": None, "address": None}
+    assert found["client"] == {"pid": None, "uid": None, "exe": None, "address": None, "connected_as": None}
     assert (found["command_line"], found["reply"], found["nodes"], found["vmstate"]) == (None, None, [], None)
 
 
@@ -158,6 +162,11 @@ def test_command_that_needs_no_vmstate_has_the_reason() -> None:
     found = members(decided=Decided((), None, "delvm needs none"))
     assert found["vmstate"] == {"node": None, "reason": "delvm needs none"}
     assert found["nodes"] == []
+
+
+def test_record_says_what_qemu_itself_could_not_load() -> None:
+    reason = members(decided=Decided((), "n", "named", "QEMU itself could not load it"))["vmstate"]["reason"]
+    assert reason == "named; QEMU itself could not load it"
 
 
 def test_node_of_a_blockdev_has_no_device() -> None:
@@ -263,6 +272,42 @@ def test_what_a_client_sent_after_a_failure() -> None:
     found = members(action=Action.WENT_ON, execute="cont", command_line=None, reply=None, after_failure="loadvm t1")
     assert (found["execute"], found["command_line"], found["hmp_command"]) == ("cont", None, None)
     assert (found["action"], found["after_failure"], found["failed"]) == ("went_on", "loadvm t1", None)
+
+
+@pytest.mark.parametrize(
+    ("own_id", "text"),
+    [
+        ("x", "x"),
+        ("", ""),
+        (7, "7"),
+        (1.5, "1.5"),
+        (None, "null"),
+        (True, "true"),
+        ({"a": [1, "b"]}, '{"a":[1,"b"]}'),
+        (float("inf"), "1e999"),
+        (float("-inf"), "-1e999"),
+    ],
+    ids=str,
+)
+def test_clients_own_id_is_a_text(own_id: JSON, text: str) -> None:
+    assert members(reply={"return": "", "id": own_id})["reply"] == {"return": "", "id": text}
+    error = {"id": own_id, "error": {"class": "GenericError", "desc": "no"}}
+    assert members(reply=error)["reply"] == error | {"id": text}
+
+
+def test_id_that_is_nested_deeper_than_this_program_can_go_costs_only_itself() -> None:
+    deep: JSON = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert members(reply={"return": "", "id": deep})["reply"]["id"] == "what is nested too deeply to be spelled"
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")], ids=str)
+def test_number_that_is_no_json_is_a_text(value: float) -> None:
+    """A reader that is not Python's would refuse the whole line."""
+    line = to_json(record(sent=[SentCommand(QUERY, MS, ReturnReply({"mbps": [value]}), 10)]), host="node7")
+    found = json.loads(line, parse_constant=lambda word: pytest.fail(word))
+    assert found["qmp"][0]["return"] == {"mbps": [str(value)]}
 
 
 def test_nothing_was_lost_unless_it_is_said() -> None:

@@ -1,7 +1,9 @@
 """Records become lines, what is confidential is masked, and what is lost is counted and told by the next record."""
 
+import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +13,6 @@ from typing import Any, Final
 
 import pytest
 
-from host import audit_log
 from host.audit_log import AuditLog, open_audit_log
 from host.config import AuditFailure, AuditSettings
 from host.errors import AuditError
@@ -145,6 +146,23 @@ def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
         open_audit_log(AuditSettings(str(tmp_path)))
 
 
+def test_command_is_not_run_once_the_logs_folder_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    log = open_audit_log(AuditSettings(str(folder / "log"), failure=AuditFailure.REFUSE))
+    assert log.write_ahead(a_record("first")) is None
+    shutil.rmtree(folder)
+    unrecorded = log.write_ahead(a_record("second"))
+    assert unrecorded is not None
+    assert unrecorded.startswith(f"cannot write the audit log {folder}/log: the file was removed")
+    assert unrecorded.endswith("; the command was not run")
+    folder.mkdir()
+    log.write(a_record("third"))
+    log.close()
+    (record,) = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    assert (record["command_line"], record["lost_before"]) == ("third", 1)
+
+
 @pytest.mark.parametrize("failure", list(AuditFailure))
 def test_whether_commands_are_refused(file: Path, failure: AuditFailure) -> None:
     log = open_audit_log(AuditSettings(str(file), failure=failure))
@@ -181,31 +199,91 @@ def test_sinks_that_are_not_used_are_not_loaded() -> None:
 # -- the key of the pseudonyms --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def machine_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "machine-id"
-    monkeypatch.setattr(audit_log, "_MACHINE_ID", path)
-    return path
-
-
-def pseudonym(folder: Path, name: str) -> str:
-    write_one(AuditSettings(str(folder / name), redact=frozenset(Confidential)), "savevm secret")
+def pseudonym(folder: Path, name: str, key: str = "") -> str:
+    write_one(AuditSettings(str(folder / name), redact=frozenset(Confidential), key=key), "savevm secret")
     (line,) = commands(folder / name)
     return line
 
 
-def test_pseudonyms_of_a_machine_stay_the_same(tmp_path: Path, machine_id: Path) -> None:
-    machine_id.write_text("0123456789abcdef0123456789abcdef\n")
-    first = pseudonym(tmp_path, "a")
-    assert pseudonym(tmp_path, "b") == first
-    machine_id.write_text("f123456789abcdef0123456789abcdef\n")
-    assert pseudonym(tmp_path, "c") != first
+def test_pseudonyms_of_a_key_stay_the_same(tmp_path: Path) -> None:
+    keys = [tmp_path / "key", tmp_path / "other"]
+    for key in keys:
+        key.touch(0o600)
+        key.write_bytes(key.name.encode() * 8)
+    first = pseudonym(tmp_path, "a", str(keys[0]))
+    assert pseudonym(tmp_path, "b", str(keys[0])) == first != pseudonym(tmp_path, "c", str(keys[1]))
 
 
-@pytest.mark.parametrize("content", [None, ""], ids=["no file", "empty"])
-def test_without_an_id_of_the_machine_they_are_a_processs_own(
-    tmp_path: Path, machine_id: Path, content: str | None
-) -> None:
-    if content is not None:
-        machine_id.write_text(content)
+def test_without_a_key_they_are_a_processs_own(tmp_path: Path) -> None:
     assert pseudonym(tmp_path, "a") != pseudonym(tmp_path, "b")
+
+
+def test_key_that_cannot_be_read_opens_no_log(tmp_path: Path) -> None:
+    with pytest.raises(AuditError, match=f"cannot write the audit log {tmp_path}/log: its key {tmp_path}/key: No such file"):
+        pseudonym(tmp_path, "log", str(tmp_path / "key"))
+
+
+# -- what clients choose --------------------------------------------------------------------------------------------------
+
+
+def refused(line: str) -> AuditRecord:
+    asker = Client(1, 2, "/usr/bin/tool")
+    reply = {"return": "Error: not allowed\r\n"}
+    return AuditRecord(NOW, "vm1", asker, line, Action.REFUSED, "not allowed", reply, 1, client_gone=False)
+
+
+def test_long_commands_do_not_push_the_history_out(file: Path) -> None:
+    """Twelve commands of 360 KB, and a log that is put aside at a MiB and kept once."""
+    log = open_audit_log(AuditSettings(str(file), rotate_bytes=1024 * 1024, keep=1))
+    log.write(a_record("savevm first"))
+    for _ in range(12):
+        log.write(a_record("x" * 360_000))
+    log.close()
+    assert commands(file)[0] == "savevm first"
+    record = json.loads(file.read_text().splitlines()[-1])
+    assert record["command_line"] == "x" * 2048
+    whole = hashlib.sha256(b"x" * 360_000).hexdigest()
+    assert record["cut"] == [{"member": "command_line", "characters": 360_000, "sha256": whole}]
+
+
+def test_sum_of_what_was_cut_is_keyed_where_something_is_masked(sink: ListSink) -> None:
+    log = AuditLog(sink, redacts=frozenset({Confidential.TAGS}), key=b"k")
+    log.write(a_record("drive_add " + "secret" * 1000))
+    (record,) = sink.records
+    assert "secret" not in json.dumps(record)
+    assert hashlib.sha256(b"drive_add " + b"secret" * 1000).hexdigest() not in json.dumps(record)
+    assert record["cut"][0]["sha256"].startswith("sum-")
+
+
+def test_refusals_are_counted_beyond_a_rate(sink: ListSink) -> None:
+    now_s = [0.0]
+    log = AuditLog(sink, now_s=lambda: now_s[0])
+    for _ in range(1000):
+        log.write(refused("stop"))
+    assert [record["repeated"] for record in sink.records] == [0] * 10
+    now_s[0] = 61
+    log.write(a_record())
+    assert [(record["command_line"], record["repeated"]) for record in sink.records[10:]] == [("stop", 989), ("savevm t", 0)]
+
+
+def test_refusals_that_were_counted_are_told_at_the_end(sink: ListSink) -> None:
+    log = AuditLog(sink)
+    for _ in range(12):
+        log.write(refused("stop"))
+    log.close()
+    assert [record["repeated"] for record in sink.records] == [0] * 10 + [1]
+
+
+def test_refusals_that_were_counted_can_be_lost(sink: ListSink) -> None:
+    now_s = [0.0]
+    log = AuditLog(sink, now_s=lambda: now_s[0])
+    for _ in range(15):
+        log.write(refused("stop"))
+    sink.is_broken = True
+    now_s[0] = 61
+    with pytest.raises(AuditError):
+        log.write(a_record())
+    assert log.untold == 6
+    sink.is_broken = False
+    log.write(a_record())
+    assert sink.records[-1]["lost_before"] == 6

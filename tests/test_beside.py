@@ -68,7 +68,7 @@ def test_version_is_the_programs() -> None:
 @pytest.mark.parametrize("policy", POLICIES, ids=policy_words)
 def test_policy_is_told_in_full_and_read_back(policy: Policy) -> None:
     members = json.loads(json.dumps(policy_members(policy)))
-    assert len(members) == len(dataclasses.fields(Policy))
+    assert len(members) == sum(field.compare for field in dataclasses.fields(Policy))
     assert read_policy(members) == policy
 
 

@@ -99,7 +99,7 @@ def test_plan_and_question_are_the_proxys() -> None:
         assert asked is not None
         told = "".join(text for _, text in asked.explanation)
         assert f"  policy: {planned.policy}\n" in told
-        assert "QEMU itself (-loadvm, or libvirt before 10.10) could not load it: 'pflash1' cannot hold a snapshot." in told
+        assert "QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: 'pflash1' is writable" in told
         assert "replaces 't' of " in told
         assert [record["action"] for record in chain.records(0)] == []
 

@@ -26,7 +26,7 @@ def good(lost_before: int = 0, **changes: Any) -> bytes:
 
 def old() -> bytes:
     members = to_members(record(), host="node7") | {"schema": 1}
-    for name in ("host", "execute", "hmp_command", "failed", "after_failure", "lost_before"):
+    for name in ("host", "execute", "hmp_command", "failed", "after_failure", "lost_before", "repeated", "cut"):
         del members[name]
     return spell(members).encode() + b"\n"
 
@@ -48,13 +48,13 @@ def checked(*paths: str) -> tuple[int, list[str]]:
 def test_good_log(tmp_path: Path) -> None:
     later = "2026-11-24T00:00:00.000000Z"
     path = log(tmp_path, good(), old(), good(time=later), good(lost_before=2), good(lost_before=1))
-    summary = f"5 records (1 of schema 1, 4 of schema 2) from {_TIME} to {later}; 3 records could not be written"
+    summary = f"5 records (1 of schema 1, 4 of schema 3) from {_TIME} to {later}; 3 records could not be written"
     assert checked(path) == (0, [f"{path}: {summary}; nothing is broken"])
 
 
 def test_log_of_one_record_without_its_line_end(tmp_path: Path) -> None:
     path = log(tmp_path, good()[:-1])
-    assert checked(path) == (0, [f"{path}: 1 record (1 of schema 2) from {_TIME} to {_TIME}; nothing is broken"])
+    assert checked(path) == (0, [f"{path}: 1 record (1 of schema 3) from {_TIME} to {_TIME}; nothing is broken"])
 
 
 def test_empty_log(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_broken_lines_are_told_with_their_numbers(tmp_path: Path) -> None:
     assert told == [
         f"{path}:2: it is not JSON",
         f'{path}:5: vm: it is missing; nodes[2].included: it is "yes", and a boolean is due',
-        f"{path}:6: its schema is 9, and the newest that is known here is 2",
-        f"{path}: 2 records (2 of schema 2) from {_TIME} to {_TIME}; 3 broken lines",
+        f"{path}:6: its schema is 9, and the newest that is known here is 3",
+        f"{path}: 2 records (2 of schema 3) from {_TIME} to {_TIME}; 3 broken lines",
     ]
 
 

@@ -13,7 +13,7 @@ from host.errors import ConfigError
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from shim.confidential import Confidential
 from shim.patterns import KEYS, KINDS
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
@@ -54,6 +54,9 @@ def test_smallest_use() -> None:
         ("--exclude data --exclude qdev:*/cd0", Policy(exclude=patterns("data", "qdev:*/cd0"))),
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
         ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
+        ("--overwrite safe", Policy()),
+        ("--failed-load hmp", Policy(failed_load=FailedLoad.HMP)),
+        ("--failed-load refuse", Policy(failed_load=FailedLoad.REFUSE)),
         ("--no-guard", Policy(guard=False)),
     ],
 )
@@ -91,6 +94,8 @@ def test_modes(options: Sequence[str], policy: Policy) -> None:
         ("--take-over /q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over unix:/q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over /q --listen unix:/l", VMConfig(QEMU, (TOOLS,), take_over=QEMU)),
+        ("--take-over hold:/q", VMConfig(QEMU, take_over=UnixAddress("/q", holds=True))),
+        ("--upstream unix:/q --listen hold:unix:/l", VMConfig(QEMU, (UnixAddress("/l", holds=True),))),
     ],
 )
 def test_addresses(options: str, vm: VMConfig) -> None:
@@ -209,8 +214,8 @@ LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, 
 NOWHERE: Final = "it goes with audit, which says where the log is"
 NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
 AUDIT_OPTIONS: Final = (
-    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-rotate-mib 1", "--audit-rotate-hours 1"),
-    "--audit-keep 1",
+    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-key /key", "--audit-rotate-mib 1"),
+    *("--audit-rotate-hours 1", "--audit-keep 1"),
 )
 INTO_THE_FILE: Final = "does not go with --config; write it into the file"
 
@@ -244,7 +249,8 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         ("--upstream unix:/q --take-over /q", "--take-over PATH says where QEMU is; drop --upstream"),
         (
             f"--take-over /{99 * 'x'}",
-            f"'unix:/{99 * 'x'}.hmpshim' is no address: a socket's path has at most 107 bytes; choose a shorter one",
+            f"argument --take-over: 'unix:/{99 * 'x'}.hmpshim' is no address:"
+            " a socket's path has at most 107 bytes; choose a shorter one",
         ),
         ("--policy none", "argument --policy: 'none' is not one of auto, hmp"),
         ("--overwrite none", "argument --overwrite: 'none' is not one of safe, replace, refuse"),
@@ -270,7 +276,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: 'syslog:run' {NO_PLACE}"),
         (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it is for a file, and the audit log goes to '-'"),
         (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it goes with audit_rotate_mib or audit_rotate_hours"),
-        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1"),
+        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1 to 999999999"),
         (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-redact all,x", "argument --audit-redact: 'all,x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-failure x", "argument --audit-failure: 'x' is not one of refuse, continue"),
@@ -288,8 +294,23 @@ def test_wrong_use(capsys: pytest.CaptureFixture[str], options: str, error: str)
 
 
 @pytest.mark.parametrize(
+    ("option", "vm"),
+    [
+        ("--connect-timeout 90", VMConfig(QEMU, (TOOLS,), connect_timeout_s=90)),
+        ("--end-with-vm", VMConfig(QEMU, (TOOLS,), ends_with_vm=True)),
+        ("--strict", VMConfig(QEMU, (TOOLS,), is_strict=True)),
+    ],
+)
+def test_how_qemu_is_waited_for(option: str, vm: VMConfig) -> None:
+    assert only_vm(*WIRE, *option.split()) == vm
+
+
+@pytest.mark.parametrize(
     ("options", "name"),
     [
+        ("--connect-timeout 5", "connect-timeout"),
+        ("--end-with-vm", "end-with-vm"),
+        ("--strict", "strict"),
         ("--upstream unix:/q", "upstream"),
         ("--listen unix:/l", "listen"),
         ("--take-over /q", "take-over"),
@@ -337,13 +358,29 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 
 # -- the help -------------------------------------------------------------------------------------------------------------
 
-POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--no-guard")
+POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load", "--no-guard")
 SERVE_OPTIONS: Final = (
     *("--upstream", "--config", "--listen", "--take-over", "--wait", "--client-buffer", *POLICY_OPTIONS, "--mode"),
+    *("--stop-timeout", "--abandon-after", "--abandon-load-after"),
+    *("--connect-timeout", "--end-with-vm", "--strict"),
     *("--allow", "--name", "--audit", *(option.split()[0] for option in AUDIT_OPTIONS), "--verbose", "--help"),
 )
 PLAN_OPTIONS: Final = ("--upstream", "--config", "--vm", *POLICY_OPTIONS, "--json", "--help")
 UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:PATH")
+
+
+def test_times_are_seconds() -> None:
+    vm = only_vm(*WIRE, *["--stop-timeout", "1.5", "--abandon-after", "0", "--abandon-load-after", "60"])
+    assert (vm.stop_timeout_s, vm.policy.abandon_after_s, vm.policy.abandon_load_after_s) == (1.5, 0, 60)
+
+
+@pytest.mark.parametrize("option", ["--stop-timeout", "--abandon-after", "--abandon-load-after"])
+@pytest.mark.parametrize("wrong", ["-1", "inf", "nan", "soon", ""])
+def test_wrong_times(option: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line([*WIRE, f"{option}={wrong}"])
+    assert caught.value.code == 2
+    assert f"argument {option}: '{wrong}' is not a number of seconds from 0" in capsys.readouterr().err
 
 
 def help_text(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
@@ -370,7 +407,7 @@ def test_help_has_every_option_with_a_meaning(
 
 @pytest.mark.parametrize(
     ("arguments", "addresses"),
-    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd")), (("plan",), UPSTREAM_ADDRESSES)],
+    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd", "hold:ADDRESS")), (("plan",), UPSTREAM_ADDRESSES)],
     ids=["serve", "plan"],
 )
 def test_help_has_every_address_and_pattern(

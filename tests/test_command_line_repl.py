@@ -13,7 +13,7 @@ from host.config import AuditFailure, AuditSettings
 from host.errors import ConfigError
 from repl.command_line import Invocation, parse_command_line
 from shim.patterns import KEYS, KINDS
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
@@ -26,7 +26,8 @@ def state(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def invocation(**members: Any) -> Invocation:
     """Give what the command line `/q` means, with these members instead."""
-    return Invocation(**{"address": QEMU, "policy": Policy(), "history": Path("/state/hmpshim/history"), **members})
+    members["policy"] = replace(members.get("policy", Policy()), failed_load=FailedLoad.REFUSE)
+    return Invocation(**{"address": QEMU, "history": Path("/state/hmpshim/history"), **members})
 
 
 def invocation_of_file(**members: Any) -> Invocation:
@@ -76,6 +77,7 @@ def test_options(options: Sequence[str], members: dict[str, Any]) -> None:
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
         ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
         ("--no-guard", Policy(guard=False)),
+        ("--failed-load refuse", Policy()),
     ],
 )
 def test_policy_options(options: str, policy: Policy) -> None:
@@ -288,11 +290,20 @@ def test_help_has_every_option_pattern_and_exit_status(capsys: pytest.CaptureFix
     told = capsys.readouterr().out
     assert ended.value.code == 0
     options = ("--config", "--vm", "--name", "--audit", "-c", "--json", "--keep-going", "--raw", "--yes", "--reconnect")
-    for option in (*options, "--vi", "--history", "--policy", "--vmstate", "--include", "--exclude", "--overwrite"):
+    of_the_policy = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load")
+    for option in (*options, "--vi", "--history", *of_the_policy):
         assert re.search(rf"^  {option}\b", told, re.MULTILINE), option
     assert all(word in told for word in (*KEYS, *KINDS, "--no-guard", "unix:PATH", "tcp:HOST:PORT"))
     exit_status = told[told.index("exit status:") :]
     assert re.findall(r"(?:^|  )(\d+)  \w", exit_status, re.MULTILINE) == ["0", "2", "1", "3", "130"]
+
+
+def test_failed_load_is_refused_unless_the_operator_wants_hmps_way(tmp_path: Path) -> None:
+    assert parse_command_line(["/q"]).policy.failed_load is FailedLoad.REFUSE
+    assert parse_command_line(["/q", "--failed-load", "hmp"]).policy.failed_load is FailedLoad.HMP
+    for line, expected in (("", FailedLoad.REFUSE), ('failed_load = "hmp"\n', FailedLoad.HMP)):
+        (tmp_path / "f").write_text(f'[[vm]]\nupstream = "unix:/q"\nlisten = "unix:/l"\n{line}')
+        assert parse_command_line(["--config", str(tmp_path / "f")]).policy.failed_load is expected
 
 
 @pytest.mark.parametrize("option", ["--policy auto", "--vmstate x", "--overwrite safe", "--no-guard"])

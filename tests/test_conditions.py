@@ -79,6 +79,21 @@ def test_incomplete_by_lines(tmp_path: Path, lines: list[str], text: str) -> Non
     assert found(report, "incomplete") == [f"the logs are not complete: {text}"]
 
 
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_every_condition_wants_whole_logs(tmp_path: Path, condition: str) -> None:
+    """The record that cannot be read may be the one that the job looks for."""
+    path = log_of(tmp_path / "log", [MODERN])
+    with open(path, "a") as file:
+        file.write('{"schema":3,"torn\n')
+    assert found(make_report([path], Filters()), condition) == ["the logs are not complete: damaged lines: 1"]
+
+
+def test_without_a_condition_nothing_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("torn")
+    assert violations(make_report([str(path)], Filters()), frozenset(), frozenset()) == []
+
+
 def test_incomplete_by_records(tmp_path: Path) -> None:
     begun = a_record("delvm x", action="begun", reply=None, failed=None)
     path = log_of(tmp_path / "log", [begun, a_record(lost_before=3)])

@@ -56,6 +56,7 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
         (logging(rotate_bytes=1), ("audit_rotate_mib", NOWHERE)),
         (logging(rotate_age_s=1), ("audit_rotate_hours", NOWHERE)),
         (logging(keep=1), ("audit_keep", NOWHERE)),
+        (logging(key="/key"), ("audit_key", NOWHERE)),
         (logging("/log", keep=1), ("audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours")),
         (logging("-", sync=True), ("audit_sync", "it is for a file, and the audit log goes to '-'")),
         (logging("syslog:", rotate_bytes=1), ("audit_rotate_mib", "it is for a file, and the audit log goes to 'syslog:'")),
@@ -64,6 +65,10 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
         (VMConfig(QEMU, (StdioAddress(),), audit=AuditSettings("-")), ("audit", STDIO_IS_SERVED)),
         (VMConfig(QEMU, take_over=OTHER), ("upstream", "take_over says where QEMU is; drop one of them")),
         (VMConfig(QEMU), ("listen", "say where the tools come in, or take QEMU's socket over")),
+        (
+            VMConfig(QEMU, (UnixAddress(QEMU.path, holds=True),)),
+            ("listen", "it is QEMU's own socket; the proxy needs one of its own"),
+        ),
         (VMConfig(QEMU, (TOOLS, QEMU)), ("listen", "it is QEMU's own socket; the proxy needs one of its own")),
         (VMConfig(QEMU, (StdioAddress(), TOOLS)), ("listen", "stdio stands alone: the proxy ends with that client")),
         (
@@ -136,6 +141,7 @@ def test_defaults() -> None:
         ({"rotate_bytes": 2}, "audit_rotate_mib"),
         ({"rotate_age_s": 2}, "audit_rotate_hours"),
         ({"keep": 2}, "audit_keep"),
+        ({"key": "/other"}, "audit_key"),
     ],
 )
 def test_vms_that_share_a_log_agree_about_it(members: dict[str, Any], key: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.config_file import error_at, load_config_file
 from host.errors import ConfigError
 from shim.confidential import Confidential
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.graphs import patterns
 
 ROOT: Final = Path(__file__).parent.parent
@@ -59,6 +60,7 @@ def test_smallest_file(path: Path) -> None:
         ('exclude = ["data", "qdev:*/cd0"]', "exclude", patterns("data", "qdev:*/cd0")),
         ("exclude = []", "exclude", ()),
         ('overwrite = "refuse"', "overwrite", Overwrite.REFUSE),
+        ('failed_load = "refuse"', "failed_load", FailedLoad.REFUSE),
         ("guard = false", "guard", False),
         ('mode = "observe"', "mode", Mode.OBSERVE),
         ('mode = "enforce"\nallow = "info"', "allow", frozenset({"info"})),
@@ -81,10 +83,13 @@ def test_policy_keys(path: Path, place: str, line: str, field: str, value: objec
         ('audit = "/log"\naudit_failure = "refuse"', "audit", AuditSettings("/log", failure=AuditFailure.REFUSE)),
         ('audit = "/log"\naudit_redact = "tags"', "audit", AuditSettings("/log", redact=frozenset({Confidential.TAGS}))),
         ('audit = "/log"\naudit_redact = ["all"]', "audit", AuditSettings("/log", redact=frozenset(Confidential))),
+        ('audit = "/log"\naudit_key = "/key"', "audit", AuditSettings("/log", key="/key")),
         ('audit = "/log"\naudit_rotate_mib = 2\naudit_keep = 1', "audit", AuditSettings("/log", rotate_bytes=2 * MIB, keep=1)),
         ('audit = "/log"\naudit_rotate_hours = 2', "audit", AuditSettings("/log", rotate_age_s=7200)),
         ("audit_sync = false", "audit", None),
         ("client_buffer_mib = 1", "client_buffer_bytes", MIB),
+        ("stop_timeout = 1.5", "stop_timeout_s", 1.5),
+        ("stop_timeout = 0", "stop_timeout_s", 0),
         ("client_buffer_mib = 1_000", "client_buffer_bytes", 1000 * MIB),
         ("wait = true", "wait", True),
     ],
@@ -93,7 +98,7 @@ def test_policy_keys(path: Path, place: str, line: str, field: str, value: objec
 def test_shared_keys(path: Path, place: str, line: str, field: str, value: object) -> None:
     (vm,) = load(path, f"{VM1}{line}\n" if place == "vm" else f"[defaults]\n{line}\n{VM1}")
     assert getattr(vm, field) == value
-    assert vm.policy == Policy()
+    assert replace(vm.policy, failed_load=None) == Policy()
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,16 @@ def test_shared_keys(path: Path, place: str, line: str, field: str, value: objec
         ('[[vm]]\ntake_over="/q"', "listen", ()),
         ('[[vm]]\ntake_over="/q"\nupstream="unix:/q"', "upstream", UnixAddress("/q")),
         ('[[vm]]\ntake_over="/q"\nlisten="unix:/l"', "listen", (UnixAddress("/l"),)),
+        ('[[vm]]\ntake_over="hold:/q"', "take_over", UnixAddress("/q", holds=True)),
+        ('[[vm]]\ntake_over="hold:unix:/q"', "upstream", UnixAddress("/q")),
+        (
+            '[[vm]]\nupstream="unix:/q"\nlisten=["hold:unix:/l", "hold:tcp:h:1"]',
+            "listen",
+            (UnixAddress("/l", holds=True), TCPAddress("h", 1, holds=True)),
+        ),
+        (f"{VM1}connect_timeout = 90", "connect_timeout_s", 90),
+        (f"{VM1}end_with_vm = true", "ends_with_vm", True),
+        (f"{VM1}strict = true", "is_strict", True),
     ],
 )
 def test_keys_of_a_vm(path: Path, text: str, field: str, value: object) -> None:
@@ -145,15 +160,17 @@ def test_unnamed_vms_are_no_namesakes(path: Path) -> None:
 
 # -- what is wrong: the whole text ----------------------------------------------------------------------------------------
 
+ABANDON_KEYS: Final = "abandon_after, abandon_load_after"
 AUDIT_KEYS: Final = (
-    "audit, audit_failure, audit_keep, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
+    "audit, audit_failure, audit_keep, audit_key, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
 )
 POLICY_AND_SHARED: Final = (
-    f"allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, mode, overwrite, policy, vmstate, wait"
+    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, connect_timeout, end_with_vm, exclude, failed_load, guard, "
+    "include, mode, overwrite, policy, stop_timeout, strict, vmstate, wait"
 )
 ALL_KEYS: Final = (
-    f"allow, {AUDIT_KEYS}, client_buffer_mib, exclude, guard, include, listen, mode, name, overwrite, policy, take_over, "
-    "upstream, vmstate, wait"
+    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, connect_timeout, end_with_vm, exclude, failed_load, guard, "
+    "include, listen, mode, name, overwrite, policy, stop_timeout, strict, take_over, upstream, vmstate, wait"
 )
 TEXT: Final = 'write a text in quotes, such as "vm1"'
 TEXTS: Final = 'write a text in quotes, or a list of such: ["a", "b"]'
@@ -206,6 +223,11 @@ LONG: Final = "/" + 107 * "x"
         ("audit_rotate_hours = 0.5", "audit_rotate_hours: write a whole number of hours from 1"),
         ("audit_keep = 0", "audit_keep: write a whole number from 1"),
         ("client_buffer_mib = 0", f"client_buffer_mib: {MEBIBYTES}"),
+        ("stop_timeout = -1", "stop_timeout: write a number of seconds from 0"),
+        ("stop_timeout = inf", "stop_timeout: write a number of seconds from 0"),
+        ("stop_timeout = nan", "stop_timeout: write a number of seconds from 0"),
+        ("abandon_after = true", "abandon_after: write a number of seconds from 0"),
+        ('abandon_load_after = "1"', "abandon_load_after: write a number of seconds from 0"),
         ("client_buffer_mib = -1", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = 1.0", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = true", f"client_buffer_mib: {MEBIBYTES}"),
@@ -258,7 +280,7 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
         ("[[vm]]\ntake_over = true\n", f"F:2: take_over: {TEXT}"),
         (
             f"[[vm]]\ntake_over = '{LONG}'\n",
-            f"F:2: take_over: 'unix:{LONG}' is no address: a socket's path has at most 107 bytes; choose a shorter one",
+            f"F:2: take_over: 'unix:{LONG}.hmpshim' is no address: a socket's path has at most 107 bytes; choose a shorter one",
         ),
         # Tables.
         ("", "F:1: vm: there is no VM; write at least one [[vm]] table"),
@@ -405,8 +427,9 @@ def test_example_uncommented_is_valid_and_changes_no_default(path: Path) -> None
     assert first.name == "vm1"
     assert second.take_over == UnixAddress("/run/vm2/qmp.sock")
     for vm in (first, second):
-        assert vm.policy == Policy()
-        assert vm.audit == AuditSettings("/var/log/hmpshim.jsonl", rotate_bytes=100 * MIB, rotate_age_s=7 * 24 * 3600)
+        assert replace(vm.policy, failed_load=None) == Policy()  # which the prompt takes for "refuse"
+        audit = AuditSettings("/var/log/hmpshim.jsonl", rotate_bytes=100 * MIB, rotate_age_s=7 * 24 * 3600)
+        assert vm.audit == replace(audit, key="/etc/hmpshim.key")
         assert (vm.client_buffer_bytes, vm.wait) == (16 * MIB, False)
 
 
@@ -420,7 +443,7 @@ def test_example_shows_values_that_each_stand_alone(path: Path, key: str) -> Non
     """Those of the audit log need one."""
     needed = "audit" if key.startswith("audit_") else key
     (vm,) = load(path, re.sub(rf"(?m)^#(?=({key}|{needed}) = )", "", EXAMPLE))
-    assert vm.policy == Policy()
+    assert replace(vm.policy, failed_load=None) == Policy()
 
 
 def test_example_explains_every_key() -> None:
@@ -428,7 +451,8 @@ def test_example_explains_every_key() -> None:
     lines = EXAMPLE.splitlines()
     for number, line in enumerate(lines):
         if re.match(r"#?[a-z_]+ = ", line):
-            assert lines[number - 1].startswith("# ") or lines[number - 1] == "#[[vm]]", line
+            above = next(other for other in reversed(lines[:number]) if not re.match(r"#abandon_", other))
+            assert above.startswith("# ") or above == "#[[vm]]", line
     choices: list[Any] = [*PolicyKind, *Overwrite, *Mode, *AuditFailure, *Confidential]
     assert [choice.value for choice in choices if f'"{choice.value}"' not in EXAMPLE] == []
     assert os.fspath(ROOT) not in EXAMPLE

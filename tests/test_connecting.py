@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import connect_socket
+from host.connecting import connect_socket, is_served, why_no_greeting
 
 
 @pytest.fixture
@@ -49,3 +49,33 @@ def test_tcp_does_not_wait_to_fill_packets(host: str, family: socket.AddressFami
 def test_nobody_there_is_an_error(path: str) -> None:
     with pytest.raises(FileNotFoundError):
         asyncio.run(connect_socket(UnixAddress(path)))
+
+
+def test_kernel_tells_whether_a_listener_has_a_client(path: str) -> None:
+    """One that waits in its queue is no client yet."""
+    assert is_served(path) is None
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(path)
+        assert is_served(path) is None
+        server.listen()
+        assert is_served(path) is False
+        first.connect(path)
+        assert is_served(path) is False
+        with server.accept()[0]:
+            assert is_served(path) is True
+        assert is_served(path) is False
+
+
+EITHER = "QEMU is still starting or is stopped, or another client is connected: it serves one a socket"
+
+
+@pytest.mark.parametrize(
+    ("served", "reason"),
+    [
+        (True, "no greeting within 5 s; QEMU serves one client a socket, and another one is connected"),
+        (False, "no greeting within 5 s, and no other client is connected: QEMU is still starting, or is stopped"),
+        (None, f"no greeting within 5 s; {EITHER}"),
+    ],
+)
+def test_what_is_not_known_is_not_guessed(served: bool | None, reason: str) -> None:
+    assert why_no_greeting(5.0, is_served=served) == reason

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import pytest
 
+from host.connecting import USE_QMP
 from proxy.conversation import Conversation
 from proxy.errors import HungUpError, NotQMPError
 from proxy.monitor import Monitor
@@ -237,13 +238,34 @@ def test_other_end_has_reset_the_connection(said: Sequence[bytes]) -> None:
     assert str(caught.value).startswith(HEAD)
 
 
-def test_no_greeting_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """QEMU serves one client a socket; the next one waits."""
-    monkeypatch.setattr("proxy.conversation.GREETING_TIMEOUT_S", 0.01)
+def test_no_greeting_in_time() -> None:
     with conversation() as (talk, _), pytest.raises(NotQMPError) as caught:
+        asyncio.run(talk.negotiate(None, "unix:/q", timeout_s=0.01))
+    either = "QEMU is still starting or is stopped, or another client is connected: it serves one a socket"
+    assert str(caught.value) == f"{HEAD}no greeting within 0.01 s; {either}"
+
+
+def test_greeting_that_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than a QEMU that runs takes: this one is starting."""
+    monkeypatch.setattr("proxy.conversation.GREETING_TIMEOUT_S", 0.01)
+
+    async def main(talk: Conversation, theirs: socket.socket) -> None:
+        asyncio.get_running_loop().call_later(0.05, theirs.sendall, GREETING + NEGOTIATED)
+        await talk.negotiate(None, "unix:/q", timeout_s=60)
+
+    with conversation() as (talk, theirs):
+        asyncio.run(main(talk, theirs))
+        assert talk.monitor.vm == "guest"
+
+
+HMP_BANNER: Final = b"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) "
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff\xfb\x01\xff\xfb\x03"], ids=["plain", "telnet"])
+def test_human_monitor_is_called_so(before: bytes) -> None:
+    with conversation(before + HMP_BANNER) as (talk, _), pytest.raises(NotQMPError) as caught:
         asyncio.run(talk.negotiate(None, "unix:/q"))
-    waiting = "no greeting within 5 s; QEMU serves one client a socket, is another one connected?"
-    assert str(caught.value) == HEAD + waiting
+    assert str(caught.value) == HEAD + USE_QMP
 
 
 def test_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ Where a second signal ends it, it is in a process of its own.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pytest
 
@@ -42,12 +45,15 @@ def test_new_policy_holds_for_commands_that_come_afterwards(folder: Path, caplog
     log = f'audit = "{folder}/log"'
 
     async def main() -> None:
-        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a", log)) as running:
-            await hmp(folder / "a", "savevm t")
+        async with contextlib.AsyncExitStack() as stack:
+            qemu = await stack.enter_async_context(FakeQEMU(two_disks()))
+            old = table(qemu, folder / "a", log, 'vmstate = "d1"')
+            running = await stack.enter_async_context(RunningDaemon(folder, old))
+            assert await hmp(folder / "a", "savevm t") == [""]
             qemu.hold("snapshot-save", When.RECEIVED)
             held = asyncio.create_task(hmp(folder / "a", "savevm t"))
             await qemu.reached("snapshot-save")
-            new = table(qemu, folder / "a", log, 'vmstate = "d1"', 'overwrite = "refuse"')
+            new = table(qemu, folder / "a", log, 'vmstate = "d0"', 'overwrite = "refuse"')
             assert await running.read_again(caplog, new) == ["a: the policy was read again"]
             qemu.release()
             assert await held == [""]
@@ -57,11 +63,11 @@ def test_new_policy_holds_for_commands_that_come_afterwards(folder: Path, caplog
     run(main)
     first, second, refused, last = records(folder / "log")
     assert [sent["execute"] for sent in second["qmp"] if sent["execute"].startswith("snapshot-")] == [
-        *("snapshot-save", "snapshot-delete", "snapshot-save")
+        *("snapshot-save", "snapshot-delete", "snapshot-save", "snapshot-delete")
     ]
-    assert {sent["arguments"].get("vmstate", "d0") for sent in second["qmp"]} == {"d0"}
+    assert {sent["arguments"].get("vmstate", "d1") for sent in second["qmp"]} == {"d1"}
     assert [record["action"] for record in (first, second, refused, last)] == ["rewritten", "rewritten", "refused", "rewritten"]
-    assert last["vmstate"]["node"] == "d1"
+    assert last["vmstate"]["node"] == "d0"
 
 
 def test_new_mode(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,6 +127,63 @@ def test_file_that_has_gone_changes_nothing(folder: Path, caplog: pytest.LogCapt
             assert await hmp(folder / "a", "savevm t") == [""]
 
     run(main)
+
+
+def test_pattern_that_fits_nothing_is_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At start and here alike: the disk may be plugged in later."""
+    fitting_nothing = 'exclude = ["usbstick", "d1"]'
+    warned = "exclude: 'usbstick' matches no block node of the VM, which has d0, d0-file, d1, d1-file (of a)"
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            exact = table(qemu, folder / "a", fitting_nothing)
+            async with RunningDaemon(folder, exact) as running:
+                assert [message.partition(": ")[2] for message in caplog.messages if "usbstick" in message] == [warned]
+                await running.read_again(caplog, exact)
+                await until(lambda: warned in caplog.text)
+                assert caplog.messages[0] == "a: the policy was read again"
+                assert await hmp(folder / "a", "savevm t") == [""]
+            assert [node.count("t") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
+
+    run(main)
+
+
+def test_strict_policy_that_fits_nothing_is_not_used(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            strict = table(qemu, folder / "a", "strict = true", 'exclude = ["usbstick", "d1"]')
+            (message,) = await running.read_again(caplog, strict)
+            assert message.startswith(f"{running.path}:6: exclude: 'usbstick' matches no block node of the VM, which has ")
+            assert message.endswith("; the running configuration stays")
+            assert await hmp(folder / "a", "savevm t") == [""]
+            fitting = table(qemu, folder / "a", "strict = true", 'exclude = "d1"')
+            assert await running.read_again(caplog, fitting) == ["a: the policy was read again"]
+            assert await hmp(folder / "a", "savevm u") == [""]
+            assert [node.count("u") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
+
+    run(main)
+
+
+def test_excluded_disk_that_comes_back_under_another_name_is_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = f'audit = "{folder}/log"'
+
+    async def main() -> None:
+        async with (
+            FakeQEMU(two_disks()) as qemu,
+            RunningDaemon(folder, table(qemu, folder / "a", log, 'exclude = "node:d1"')) as running,
+        ):
+            await running.read_again(caplog, table(qemu, folder / "a", log, 'exclude = ["node:d1", "node:d7"]'))
+            await until(lambda: "'node:d7' matches no block node" in caplog.text)
+            qemu.vm.graph["d1"].name = "d2"
+            backends = qemu.vm.graph.backends
+            backends[:] = [replace(item, root="d2") if item.root == "d1" else item for item in backends]
+            assert await hmp(folder / "a", "savevm t") == [""]
+            assert "a: 'd2' is taken by snapshots now: it is a disk that 'node:d1' excluded before" in caplog.text
+
+    run(main)
+    (record,) = records(folder / "log")
+    lost = "writable disk, although 'node:d1' excluded this disk before: the pattern does not fit it any more (file d1.img)"
+    assert [node["reason"] for node in record["nodes"]] == ["writable disk", lost]
 
 
 def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -224,30 +287,42 @@ def test_without_a_file_only_the_log_is_opened_again(folder: Path, caplog: pytes
 # -- the end --------------------------------------------------------------------------------------------------------------
 
 
-def start_process(qemu: FakeQEMU, folder: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(qemu: FakeQEMU, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `hmp-proxy`; it ends with the context, also where a test fails: whoever waits for its output hears of it then."""
     command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy"]
     command += ["--upstream", f"unix:{qemu.path}", "--listen", f"unix:{folder / 'a'}"]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def next_line(stream: IO[str]) -> str:
+    """Read a line, but not what asyncio's debug mode says of a busy machine."""
+    while (line := stream.readline()).startswith("hmp-proxy: Executing <"):
+        pass
+    return line
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("is_impatient", [False, True], ids=["once", "twice"])
 def test_signals(folder: Path, number: signal.Signals, is_impatient: bool) -> None:
     """The first one waits for the command that runs; the second one does not."""
-    stopping = "hmp-proxy: stopping when the running snapshot command is done; a second signal stops at once\n"
+    stopping = "hmp-proxy: stopping when what was begun is answered; a second signal stops at once\n"
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu:
-            process = start_process(qemu, folder)
-            assert process.stderr is not None
-            with process, RawClient.connect(await listening(process, folder / "a")) as client:
+            with started(qemu, folder) as process, RawClient.connect(await listening(process, folder / "a")) as client:
+                assert process.stderr is not None
                 await asyncio.to_thread(client.negotiate)
                 qemu.hold("snapshot-save")
                 talk = asyncio.create_task(asyncio.to_thread(client.hmp, "savevm"))
                 await qemu.reached("snapshot-save")
-                await asyncio.to_thread(process.stderr.readline)
+                await asyncio.to_thread(next_line, process.stderr)
                 process.send_signal(number)
-                assert await asyncio.to_thread(process.stderr.readline) == stopping
+                assert await asyncio.to_thread(next_line, process.stderr) == stopping
                 if is_impatient:
                     process.send_signal(number)
                     assert await asyncio.to_thread(process.wait, DEADLINE_S) == 130
@@ -259,7 +334,8 @@ def test_signals(folder: Path, number: signal.Signals, is_impatient: bool) -> No
                     qemu.release()
                     assert await talk == ""
                     assert await asyncio.to_thread(process.wait, DEADLINE_S) == 0
-                assert await asyncio.to_thread(process.stderr.read) == ""
+                left = "hmp-proxy: ended before QEMU had answered; commands without an answer: 1\n" if is_impatient else ""
+                assert await asyncio.to_thread(process.stderr.read) == left
             assert not (folder / "a").exists()
 
     run(main)

@@ -180,9 +180,111 @@ def test_clients_wait_while_there_is_no_descriptor_left(
         entrances.start()
         with RawClient.connect(f"{folder}/a"), RawClient.connect(f"{folder}/a"):
             with no_descriptor_left():
-                await until(lambda: "cannot take a client: Too many open files" in caplog.text)
+                await until(lambda: "cannot take a client, which waits: Too many open files" in caplog.text)
                 assert not admitted.ends
             await until(lambda: len(admitted.ends) == 2)
+
+    play(conversation)
+
+
+def test_clients_leave_descriptors_for_everything_else(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told once, and who waits is taken when others have left."""
+    monkeypatch.setattr(module, "_ACCEPT_PAUSE_S", 0.01)
+    reserved = module._RESERVED_DESCRIPTORS
+
+    async def conversation(entrances: Entrances, admitted: Admitted) -> None:
+        entrances.open([UnixAddress(f"{folder}/a")])
+        entrances.start()
+        with RawClient.connect(f"{folder}/a"), RawClient.connect(f"{folder}/a"), few_descriptors_left(reserved) as limit:
+            await until(lambda: caplog.text)
+            await until(lambda: len(caplog.messages) == 1 and not admitted.ends)
+            assert caplog.messages == [
+                f"cannot take a client, which waits: of the {limit} files that it may open (ulimit -n)"
+                f" only {reserved} are left, which it needs itself"
+            ]
+        await until(lambda: len(admitted.ends) == 2)
+
+    play(conversation)
+
+
+@contextmanager
+def few_descriptors_left(count: int) -> Iterator[int]:
+    """Take all descriptors but so many; give the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = min(soft, 256)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    taken: list[int] = []
+    try:
+        while not taken or taken[-1] < limit - count - 1:
+            taken.append(os.open("/dev/null", os.O_RDONLY))
+        yield limit
+    finally:
+        for number in taken:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_nobody_listens_while_there_is_nobody_to_come_to(folder: Path) -> None:
+    port = free_port()
+
+    async def conversation(entrances: Entrances, admitted: Admitted) -> None:
+        closing: list[Address] = [UnixAddress(f"{folder}/a"), TCPAddress("127.0.0.1", port)]
+        addresses = [*closing, UnixAddress(f"{folder}/held", holds=True)]
+        entrances.open(addresses)
+        entrances.start()
+        entrances.suspend()
+        assert not (folder / "a").exists()
+        with pytest.raises(ConnectionRefusedError):
+            RawClient.connect(("127.0.0.1", port))
+        with RawClient.connect(f"{folder}/held"):
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not admitted.ends
+            entrances.open(addresses)
+            entrances.start()
+            with RawClient.connect(f"{folder}/a"), RawClient.connect(("127.0.0.1", port)):
+                await until(lambda: len(admitted.ends) == 3)
+        entrances.suspend()
+        entrances.suspend()
+
+    play(conversation)
+    assert not list(folder.iterdir())
+
+
+def test_only_what_holds_is_opened_before_there_is_somebody_to_come_to(folder: Path) -> None:
+    async def conversation(entrances: Entrances, admitted: Admitted) -> None:
+        holding = UnixAddress(f"{folder}/held", holds=True)
+        entrances.open([UnixAddress(f"{folder}/a"), holding, DescriptorAddress(9999)], only_holding=True)
+        assert os.listdir(folder) == ["held"]
+
+    play(conversation)
+
+
+def test_client_of_a_qemu_that_goes_this_moment_is_not_taken(folder: Path) -> None:
+    async def run() -> None:
+        admitted = Admitted()
+        entrances = Entrances(admitted.admit, lambda: False)
+        entrances.open([UnixAddress(f"{folder}/a")])
+        entrances.start()
+        with RawClient.connect(f"{folder}/a"):
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not admitted.ends
+            entrances.close()
+
+    asyncio.run(run())
+
+
+def test_path_that_is_another_programs_by_now_is_left(folder: Path) -> None:
+    async def conversation(entrances: Entrances, admitted: Admitted) -> None:
+        entrances.open([UnixAddress(f"{folder}/a")])
+        (folder / "a").unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(f"{folder}/a")
+            entrances.close()
+        assert (folder / "a").exists()
 
     play(conversation)
 

@@ -99,7 +99,7 @@ def test_failure_of_ours_before_anything_was_changed_leaves_it_to_qemu(monkeypat
     def fail(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("shim.survey.read_graph", fail)
+    monkeypatch.setattr("shim.survey.join", fail)
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         command = hmp.parse("savevm t")
@@ -428,7 +428,7 @@ def test_record_says_who_asked_and_what_was_decided() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         await bench.executor.hmp("savevm t")
         (record,) = bench.records
-        assert record["client"] == {"pid": 11, "uid": 22, "exe": "/usr/bin/hmp-repl", "address": None}
+        assert record["client"] == {"pid": 11, "uid": 22, "exe": "/usr/bin/hmp-repl", "address": None, "connected_as": None}
         assert [(node["device"], node["included"]) for node in record["nodes"]] == [
             ("pflash0", False),
             ("pflash1", False),

@@ -20,7 +20,7 @@ LOST: Final = "the connection to QEMU was lost, so the outcome is not known"
 
 # What replacing a tag sends beside a varstore, with how often by then.
 STEPS: Final = (
-    *(("query-status", 1), ("query-block", 1), ("query-named-block-nodes", 1), ("x-debug-query-block-graph", 1)),
+    *(("query-migrate-capabilities", 1), ("query-block", 1), ("query-named-block-nodes", 1), ("x-debug-query-block-graph", 1)),
     *(("query-migrate", 1), ("query-jobs", 1), ("snapshot-save", 1), ("query-jobs", 2)),
     *(("snapshot-delete", 1), ("query-jobs", 3), ("job-dismiss", 1), ("snapshot-save", 2), ("query-jobs", 4)),
     *(("job-dismiss", 2), ("snapshot-delete", 2), ("query-jobs", 5), ("job-dismiss", 3), ("job-dismiss", 4)),

@@ -8,10 +8,10 @@ import pytest
 from shim import hmp
 from shim.explain import to_json, to_text
 from shim.plan import Context, PassThrough
-from shim.policy import Overwrite, Policy, PolicyKind
+from shim.policy import Policy, PolicyKind
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshots import plan
-from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, patterns, rows
+from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, drive, patterns, rows
 from tests.played_plan import Played
 from tests.played_plan import drive as drive_plan
 from tests.snapshot_plans import context, raw_data, two, uefi
@@ -45,19 +45,23 @@ takes  disk0       d0       qcow2   8 MiB  yes       t (VM state), old  writable
 -      disk0-file  -        file    8 MiB  yes       -                  part of another node; HMP does not look at it
 
 VM state: disk0 (HMP's choice: the first disk that can hold a snapshot)
+QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: 'pflash1' is writable and cannot hold a snapshot.
 
-QEMU itself (-loadvm, or libvirt before 10.10) could not load it: 'pflash1' cannot hold a snapshot.
+It replaces the snapshot of this name on disk0.
 
 QMP commands that would run:
-    {"execute": "snapshot-save", "arguments": {"job-id": "job-1", "tag": "t", "vmstate": "disk0", "devices": ["disk0"]}}
+    {"execute": "snapshot-save", "arguments": {"job-id": "job-1", "tag": "job-2-t", "vmstate": "disk0", "devices": ["disk0"]}}
     {"execute": "query-jobs", "arguments": {}}
-    {"execute": "job-dismiss", "arguments": {"id": "job-1"}}
-    {"execute": "snapshot-delete", "arguments": {"job-id": "job-2", "tag": "t", "devices": ["disk0"]}}
-    {"execute": "query-jobs", "arguments": {}}
-    {"execute": "snapshot-save", "arguments": {"job-id": "job-3", "tag": "t", "vmstate": "disk0", "devices": ["disk0"]}}
+    {"execute": "snapshot-delete", "arguments": {"job-id": "job-3", "tag": "t", "devices": ["disk0"]}}
     {"execute": "query-jobs", "arguments": {}}
     {"execute": "job-dismiss", "arguments": {"id": "job-3"}}
-    {"execute": "job-dismiss", "arguments": {"id": "job-2"}}
+    {"execute": "snapshot-save", "arguments": {"job-id": "job-4", "tag": "t", "vmstate": "disk0", "devices": ["disk0"]}}
+    {"execute": "query-jobs", "arguments": {}}
+    {"execute": "job-dismiss", "arguments": {"id": "job-4"}}
+    {"execute": "snapshot-delete", "arguments": {"job-id": "job-5", "tag": "job-2-t", "devices": ["disk0"]}}
+    {"execute": "query-jobs", "arguments": {}}
+    {"execute": "job-dismiss", "arguments": {"id": "job-5"}}
+    {"execute": "job-dismiss", "arguments": {"id": "job-1"}}
 
 The client would get "" (success).
 Nothing was changed; only queries were sent."""
@@ -65,8 +69,7 @@ Nothing was changed; only queries were sent."""
 
 def test_text_of_a_savevm() -> None:
     tags = [*rows("t", vm_state=True), *rows("old", first_id=2)]
-    fast = context(Policy(overwrite=Overwrite.REPLACE))
-    assert text(uefi(on_disk=tags), "savevm t", fast) == SAVEVM_ON_UEFI
+    assert text(uefi(on_disk=tags), "savevm t") == SAVEVM_ON_UEFI
 
 
 LOADVM_REFUSED: Final = """\
@@ -192,7 +195,9 @@ SAVEVM_JSON: Final = {
         },
     ],
     "vmstate": {"node": "a", "reason": "HMP's choice: the first disk that can hold a snapshot"},
-    "native_gap": None,
+    "native_load": None,
+    "replaces": [],
+    "unmatched": [],
     "qmp": [
         {"execute": "snapshot-save", "arguments": {"job-id": "job-1", "tag": "t", "vmstate": "a", "devices": ["a"]}},
         {"execute": "query-jobs", "arguments": {}},
@@ -240,3 +245,62 @@ def test_refusal_in_json() -> None:
 def test_large_nodes_are_shown_in_units() -> None:
     machine = Machine([Node("a", device="d0", qdev=VIRTIO[0], size_bytes=40 * 1024**3)])
     assert "  40 GiB  " in text(machine, "savevm t")
+
+
+# -- what a person wants to know beside the nodes -------------------------------------------------------------------------
+
+
+def test_replaced_snapshot_is_told_wherever_it_is() -> None:
+    machine = two(rows("t", vm_state=True), rows("t"))
+    assert "It replaces the snapshot of this name on a, b." in text(machine, "savevm t")
+    assert to_json("savevm t", rehearsed(machine, "savevm t"))["replaces"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("line", ["savevm new", "savevm", "loadvm t", "delvm t"])
+def test_nothing_is_replaced_by_another_command(line: str) -> None:
+    assert "replaces" not in text(two(rows("t", vm_state=True), rows("t")), line)
+
+
+def test_nothing_is_replaced_by_a_savevm_that_fails() -> None:
+    assert "It replaces" not in text(raw_data(rows("t", vm_state=True)), "savevm t")
+
+
+def test_patterns_that_fit_nothing_are_told() -> None:
+    using = context(Policy(vmstate=patterns("d1", "d9"), exclude=patterns("usbstick", "kind:removable")))
+    told = "\nPatterns of the policy that fit no node of the VM now: d9, usbstick, kind:removable\n"
+    assert told in text(two(), "savevm t", using)
+    assert to_json("savevm t", rehearsed(two(), "savevm t", using))["unmatched"] == ["d9", "usbstick", "kind:removable"]
+    assert "Patterns" not in text(two(), "savevm t", context(Policy(vmstate=patterns("d1"))))
+
+
+@pytest.mark.parametrize(
+    ("machine", "policy", "cause"),
+    [
+        (uefi("qcow2"), Policy(), "it looks for the VM state on another disk"),
+        (uefi("raw"), Policy(), "'pflash1' is writable and cannot hold a snapshot"),
+        (two(), Policy(exclude=patterns("d1")), "'d1' will lack it"),
+        (two(), Policy(vmstate=patterns("d1")), "it looks for the VM state on another disk"),
+    ],
+)
+def test_what_qemu_itself_could_not_load_is_told(machine: Machine, policy: Policy, cause: str) -> None:
+    told = f"QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: {cause}"
+    assert f"\n{told}.\n" in text(machine, "savevm t", context(policy))
+    assert to_json("savevm t", rehearsed(machine, "savevm t", context(policy)))["native_load"] == told
+
+
+@pytest.mark.parametrize("machine", [two(), raw_data()], ids=["two disks", "one of them unable"])
+def test_what_qemu_itself_could_load_is_not_talked_about(machine: Machine) -> None:
+    """With a disk that cannot hold a snapshot there will be none to load."""
+    assert "QEMU itself" not in text(machine, "savevm t")
+
+
+HOSTILE: Final = "\x1b[2J\nhmp-proxy: \x9b1m\u202e"
+
+
+@pytest.mark.parametrize("line", ['savevm "\x1b[2J\x9b"', "savevm t", 'loadvm "x"'], ids=ascii)
+def test_no_text_of_others_reaches_a_terminal(line: str) -> None:
+    """A node's name, a device's, a tag's."""
+    nodes = [*drive("a", HOSTILE, VIRTIO[0], tags=rows(HOSTILE, "t", "x")), *drive(f"b{HOSTILE}", "d1", VIRTIO[1])]
+    found = text(Machine(nodes), line)
+    assert r"\x1b[2J" in found
+    assert found.replace("\n", "").isprintable()

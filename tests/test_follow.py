@@ -323,7 +323,7 @@ def test_damaged_line_is_shown_and_does_not_end_it(path: Path) -> None:
     assert Shown(path, has_dates=True).lines == [
         "damaged line: it is not JSON",
         "damaged line: vm: it is 5, and a string is due",
-        "damaged line: its schema is 7, and the newest that is known here is 2",
+        "damaged line: its schema is 7, and the newest that is known here is 3",
         "2026-11-23 17:18:06  vm1  tool(1000)    savevm t1     rewritten  40.0 ms",
     ]
 

@@ -4,6 +4,7 @@ import pytest
 
 from shim import guard
 from shim.blockgraph import BlockGraph
+from shim.hmp import DelVM, LoadVM, SaveVM
 from shim.qmp import QEMUVersion
 from tests.graphs import V5_2, V7_2, V10_0, V11_1, VIRTIO, Machine, Node, disk
 
@@ -15,19 +16,19 @@ THROTTLE = Machine([*disk("low"), Node("top", "throttle", device="", qdev=VIRTIO
 
 @pytest.mark.parametrize("state", ["inmigrate", "postmigrate"])
 def test_disks_in_a_migrations_hands_crash_5_2(state: str) -> None:
-    assert guard.during_migration(state, V5_2) == (
+    assert guard.during_migration(guard.Hazards(state), V5_2) == (
         f"QEMU 5.2.0 would crash: the VM is in state {state}, and its disks belong to the migration"
     )
 
 
 @pytest.mark.parametrize("state", ["running", "paused", "prelaunch", "shutdown", "preconfig", "finish-migrate"])
 def test_other_states_of_5_2_are_no_danger(state: str) -> None:
-    assert guard.during_migration(state, V5_2) is None
+    assert guard.during_migration(guard.Hazards(state), V5_2) is None
 
 
 @pytest.mark.parametrize("version", [V7_2, V10_0, V11_1], ids=str)
 def test_from_7_2_qemu_reports_a_migrations_disks_itself(version: QEMUVersion) -> None:
-    assert guard.during_migration("inmigrate", version) is None
+    assert guard.during_migration(guard.Hazards("inmigrate"), version) is None
 
 
 @pytest.mark.parametrize("version", [V7_2, V10_0, V11_1], ids=str)
@@ -56,20 +57,20 @@ def test_encryption_elsewhere_is_no_danger() -> None:
 @pytest.mark.parametrize("version", [QEMUVersion(6, 0), V7_2, QEMUVersion(9, 2, 9)], ids=str)
 def test_loading_below_a_mirror_is_a_danger_before_10_0(version: QEMUVersion) -> None:
     graph = MIRROR.graph(version)
-    assert guard.against_loadvm(graph.hmp_set(), "t", version) == (
-        f"QEMU {version} would crash: a mirror or commit job runs on 'd0'. "
+    assert guard.against_loadvm(graph.hmp_set(), "t", guard.Hazards(), version) == (
+        f"QEMU {version} would {'crash' if version < (8, 0) else 'hang for good'}: a mirror or commit job runs on 'd0'. "
         "Finish or cancel it (query-block-jobs shows it), then load 't'"
     )
 
 
 @pytest.mark.parametrize("version", [V10_0, V11_1], ids=str)
 def test_from_10_0_qemu_reports_a_mirror_itself(version: QEMUVersion) -> None:
-    assert guard.against_loadvm(MIRROR.graph(version).hmp_set(), "t", version) is None
+    assert guard.against_loadvm(MIRROR.graph(version).hmp_set(), "t", guard.Hazards(), version) is None
 
 
 def test_loading_beside_a_mirror_is_no_danger() -> None:
     graph = MIRROR.graph()
-    assert guard.against_loadvm([graph.nodes["other"], graph.nodes["low"]], "t", V7_2) is None
+    assert guard.against_loadvm([graph.nodes["other"], graph.nodes["low"]], "t", guard.Hazards(), V7_2) is None
 
 
 def stack(*drivers: str, version: QEMUVersion = V7_2) -> BlockGraph:
@@ -109,3 +110,61 @@ def test_loading_goes_round_every_filter_before_10_0(drivers: tuple[str, ...], v
 def test_filter_without_a_known_node_below_stays() -> None:
     graph = Machine(THROTTLE.nodes, unlisted=frozenset({"low"})).graph(V11_1)
     assert guard.below_filters(graph, graph.nodes["top"], V11_1).name == "top"
+
+
+# -- settings of the VM ---------------------------------------------------------------------------------------------------
+
+V8_2 = QEMUVersion(8, 2, 2)
+
+
+def hazards(*capabilities: str, replay: str | None = None) -> guard.Hazards:
+    return guard.Hazards(replay_mode=replay, capabilities=frozenset(capabilities))
+
+
+@pytest.mark.parametrize(("version", "is_deadly"), [(V7_2, True), (V8_2, True), (V10_0, True), (V11_1, False)])
+def test_multifd_kills_before_10_2(version: QEMUVersion, is_deadly: bool) -> None:
+    told = guard.during_migration(hazards("multifd"), version)
+    assert told == (
+        f"QEMU {version} would crash: the migration capability multifd is on. "
+        "Turn it off (migrate_set_capability multifd off) first"
+        if is_deadly
+        else None
+    )
+    assert guard.during_migration(hazards("xbzrle", "compress"), version) is None
+
+
+@pytest.mark.parametrize(("version", "is_deadly"), [(V7_2, False), (V8_2, True), (V10_0, False)])
+def test_compress_kills_a_load_of_8_2(version: QEMUVersion, is_deadly: bool) -> None:
+    told = guard.against_loadvm((), "t", hazards("compress"), version)
+    assert (told is not None) == is_deadly
+    assert "compress is on. Turn it off" in (told or "compress is on. Turn it off")
+
+
+@pytest.mark.parametrize("mode", ["record", "play"])
+@pytest.mark.parametrize(("version", "is_deadly"), [(V10_0, False), (QEMUVersion(10, 1, 0), True), (V11_1, True)])
+def test_deleting_under_replay_kills_after_10_0(mode: str, version: QEMUVersion, is_deadly: bool) -> None:
+    assert (guard.against_deleting(hazards(replay=mode), version) is not None) == is_deadly
+    assert guard.against_deleting(hazards(replay="none"), version) is None
+
+
+def test_vm_state_through_blkreplay_hangs() -> None:
+    image = Machine([*disk("low"), Node("top", "blkreplay", device="", qdev=VIRTIO[0], children={"image": "low"})])
+    graph = image.graph(V11_1)
+    assert "would hang for good" in (guard.against_savevm(graph, graph.nodes["top"], V11_1) or "")
+    assert guard.against_savevm(graph, graph.nodes["low"], V11_1) is None
+    assert guard.below_filters(graph, graph.nodes["top"], V11_1).name == "low"
+
+
+def test_questions_are_those_that_the_version_needs() -> None:
+    capabilities = "query-migrate-capabilities"
+    assert guard.questions(SaveVM("t"), V5_2) == ["query-status", capabilities]
+    assert guard.questions(LoadVM("t"), V7_2) == [capabilities]
+    assert guard.questions(SaveVM("t"), V11_1) == guard.questions(DelVM("t"), V11_1) == ["query-replay"]
+    assert guard.questions(DelVM("t"), V7_2) == guard.questions(LoadVM("t"), V11_1) == []
+
+
+def test_answers_are_read() -> None:
+    listed = [{"capability": "multifd", "state": True}, {"capability": "xbzrle", "state": False}]
+    values = {"query-status": {"status": "paused"}, "query-migrate-capabilities": listed, "query-replay": {"mode": "none"}}
+    assert guard.read_hazards(values) == guard.Hazards("paused", "none", frozenset({"multifd"}))
+    assert guard.read_hazards({}) == guard.Hazards()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM, command_name, parse
+from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM, command_name, full_name, info_topic, parse
 
 BLANKS = [" ", "\t", "\n", "\v", "\f", "\r"]
 
@@ -239,3 +239,30 @@ def test_blanks_before_the_command_are_unlimited() -> None:
 )
 def test_command_name(line: str, name: str) -> None:
     assert command_name(line) == name
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("info version", "info version"),
+        ("\tinfo\v version \r\n", "info version"),
+        ("info version\u00a0", "info version\u00a0"),
+        ("info\u00a0version", "info\u00a0version"),
+        ("info version\x1c", "info version\x1c"),
+        ("info \u2003", "info \u2003"),
+        ("stop\u3000", "stop\u3000"),
+        ("info", "info"),
+        ("info /x", "info"),
+        ("/x", ""),
+        ("", ""),
+    ],
+    ids=ascii,
+)
+def test_name_ends_at_cs_blanks_only(line: str, name: str) -> None:
+    """QEMU 7.2 to 11.1 answer `unknown command` to `info version` with U+00A0 behind it."""
+    assert full_name(line) == name
+
+
+def test_topic_is_cut_as_a_name_is() -> None:
+    assert info_topic("info " + "é" * 200) == "é" * 127
+    assert full_name("info " + "x" * 360_000) == "info " + "x" * 255

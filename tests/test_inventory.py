@@ -9,7 +9,18 @@ from typing import Final
 import pytest
 
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
-from shim.inventory import Fault, FaultKind, Held, PromptLine, Repair, TagEntry, take_inventory
+from shim.inventory import (
+    Fault,
+    FaultKind,
+    Held,
+    LoadById,
+    PromptLine,
+    Repair,
+    TagEntry,
+    load_by_id,
+    obstacles,
+    take_inventory,
+)
 from shim.plan import Answer, Outcome, Refusal
 from shim.policy import Policy, PolicyKind, select
 from shim.qmp import Execute, ReturnReply
@@ -46,6 +57,12 @@ def dated(snapshots: Sequence[Snapshot], after_s: int = 0, clock_ns: int = 0) ->
 
 
 SAVE_ANEW: Final = Repair((PromptLine(("savevm",), "t"),), "saves the present state under this name on all disks instead")
+UNPLUG: Final = Repair(
+    (PromptLine(("device_del", "v1")),), "unplugs d1, if it was plugged in after the snapshot; then the rest can be loaded"
+)
+EXCLUDE: Final = Repair(
+    (), "leave d1 out with the setting 'exclude'; then the rest can be loaded, and its content stays as it is"
+)
 REMOVE: Final = Repair((PromptLine(("delvm",), "t"),), "removes it from all disks")
 REMOVE_TWICE: Final = Repair(REMOVE.lines * 2, REMOVE.effect)
 
@@ -96,13 +113,13 @@ def test_partial() -> None:
         Fault(
             FaultKind.PARTIAL,
             "missing on d1; loadvm says that it does not exist in one or more devices",
-            (SAVE_ANEW, REMOVE),
+            (UNPLUG, EXCLUDE, SAVE_ANEW, REMOVE),
         ),
     )
 
 
 def test_savevm_is_no_way_out_without_a_disk_for_the_vm_state() -> None:
-    assert fault(two(STATE, []), FaultKind.PARTIAL, Policy(vmstate=patterns("d9"))).repairs == (REMOVE,)
+    assert fault(two(STATE, []), FaultKind.PARTIAL, Policy(vmstate=patterns("d9"))).repairs == (UNPLUG, EXCLUDE, REMOVE)
 
 
 def test_duplicated() -> None:
@@ -271,6 +288,59 @@ def test_loadvm_agrees_on_random_machines(seed: int) -> None:
     assert_loadvm_agrees(random_machine(rng), random_policy(rng))
 
 
+def test_disk_by_blockdev_is_unplugged_with_its_node() -> None:
+    """Else the node would stay, and HMP takes a node that nobody uses."""
+    machine = Machine([*drive("a", "d0", VIRTIO[0], tags=STATE), *disk("b", device="", qdev=VIRTIO[1])])
+    unplug = fault(machine, FaultKind.PARTIAL).repairs[0]
+    assert unplug.lines == (PromptLine(("device_del", "v1")), PromptLine(("qmp", "blockdev-del", 'node-name="b"')))
+
+
+@pytest.mark.parametrize("qdev", [None, "/machine/peripheral-anon/device[1]", "/machine/system.flash1"])
+def test_disk_without_an_id_is_not_advised_to_be_unplugged(qdev: str | None) -> None:
+    machine = Machine([*drive("a", "d0", VIRTIO[0], tags=STATE), *drive("b", "d1", qdev)])
+    assert fault(machine, FaultKind.PARTIAL).repairs[0] == EXCLUDE
+
+
+def test_backup_job_is_no_reason_to_despair() -> None:
+    """HMP has the same words for it as for a raw disk: "is writable but does not support snapshots"."""
+    below = disk("a", snapshots=STATE)
+    held = Machine(
+        [
+            *(*below, *disk("target")),
+            Node("top", "copy-before-write", device="d0", qdev=VIRTIO[0], children={"file": "a", "target": "target"}),
+        ],
+        jobs={"nightly": {"main node": "top"}},
+    )
+    graph = held.graph()
+    (found,) = obstacles(graph, select(graph, Policy()))
+    assert found == Fault(
+        FaultKind.UNABLE,
+        "the backup job 'nightly' runs on d0, so loadvm and savevm fail until it has ended; "
+        "the snapshots of that disk are there: 't'",
+        (Repair((), "wait for the end of the job; 'info block-jobs' shows how far it is"),),
+    )
+
+
+def test_nothing_is_in_the_way_of_sound_disks() -> None:
+    graph = two(STATE, STATE).graph()
+    assert obstacles(graph, select(graph, Policy())) == ()
+
+
+@pytest.mark.parametrize(
+    ("on_d0", "on_d1", "expected"),
+    [
+        ("231", "231", LoadById("3", "a", ("a", "b"))),
+        ("231", "31", None),  # not the same id on each disk
+        ("14", "14", None),  # its id is no name, and QEMU looks for one first
+    ],
+)
+def test_own_id_loads_what_another_id_hides_only_where_it_is_a_name(on_d0: str, on_d1: str, expected: LoadById | None) -> None:
+    machine = two(rows(*on_d0, vm_state=True), rows(*on_d1))
+    graph = machine.graph()
+    wanted = "1" if expected else on_d1[-1]
+    assert load_by_id(graph, graph.hmp_set(), wanted) == expected
+
+
 # -- each way out leads out -----------------------------------------------------------------------------------------------
 
 
@@ -282,6 +352,11 @@ def type_line(stage: Stage, line: PromptLine, policy: Policy) -> None:
         case ("delvm",):
             assert line.tag is not None
             assert run(stage, DelVM(line.tag), policy) == Answer("")
+        case ("device_del", device):
+            (gone,) = [node.name for node in stage.vm.graph.nodes if node.qdev and f"/{device}/" in node.qdev]
+            graph = stage.vm.graph
+            graph.backends = [backend for backend in graph.backends if backend.root != gone]
+            graph.nodes = [node for node in graph.nodes if node.name not in (gone, f"{gone}-file")]
         case ("qmp", name, *arguments):
             members = dict(argument.split("=", 1) for argument in arguments)
             values = {key: json.loads(value) if value[0] in '"[' else value for key, value in members.items()}
@@ -294,6 +369,8 @@ def assert_repair_repairs(machine: Machine, policy: Policy, tag: str, kind: Faul
     stage = Stage.of(machine)
     for line in repair.lines:
         type_line(stage, line, policy)
+    if repair.lines[0].words[:2] == ("qmp", "snapshot-load"):
+        return  # what that brings back is seen on a real QEMU
     left = [found for found in inventory(machine_of(stage), policy) if found.tag == tag]
     assert [found for found in left if kind in kinds(found)] == [], repair
     if repair.lines[0].words == ("savevm",):

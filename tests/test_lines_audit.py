@@ -13,6 +13,7 @@ from audit.reading import modernize
 from audit.schema import problems
 from shim.audit import Action, to_members
 from shim.client import Client
+from shim.excerpt import excerpt
 from shim.plan import Decided
 from shim.qmp import JSON
 from tests.test_audit import record, whole_record
@@ -22,8 +23,8 @@ _HOSTILE: Final = "\x1b]0;x\x07\x1b[2J\n\r\u202e\x9b\ud800\x7fé"
 
 
 def members(**changes: Any) -> dict[str, JSON]:
-    lost_before = changes.pop("lost_before", 0)
-    return to_members(record(**changes), host="node7", lost_before=lost_before)
+    counts = {name: changes.pop(name, 0) for name in ("lost_before", "repeated")}
+    return to_members(record(**changes), host="node7", **counts)
 
 
 def line(**changes: Any) -> str:
@@ -102,6 +103,7 @@ def test_command_of_a_line(changes: dict[str, Any], command: str) -> None:
         ({"client_gone": True}, "40.0 ms, client gone"),
         ({"after_failure": "loadvm t0"}, "40.0 ms, after a failed loadvm t0"),
         ({"lost_before": 7}, "40.0 ms, 7 before it not on record"),
+        ({"repeated": 7}, "40.0 ms, and 7 more like it"),
         ({"action": Action.REFUSED, "reason": "not allowed", "reply": {"return": _REPORTED}}, "40.0 ms: not allowed"),
         (
             {"action": Action.RECOVERED, "reason": "job ended", "reply": None, "command_line": None, "client_gone": True},
@@ -346,3 +348,20 @@ def test_details_of_a_rehearsal(agreed: bool | None, words: str) -> None:
     found = members(action=Action.OBSERVED)
     found["rehearsed"] = {"qmp": [], "outcome": "done by snapshot jobs", "text": "", "agreed": agreed}
     assert f'    would have answered "", {words}: done by snapshot jobs\n' in details(found)
+
+
+def test_what_only_looks_like_a_blank_is_shown() -> None:
+    """`info version` with U+00A0 behind it is another command, and QEMU's text repeats it."""
+    reply = {"return": "unknown command: 'info version\u00a0'\r\n"}
+    line = one_line(members(command_line="\tinfo version\u00a0 ", reply=reply))
+    assert line.count(r"info version\xa0") == 2
+
+
+def test_details_of_what_was_cut_counted_and_changed() -> None:
+    client = Client(1, 2, "/bin/b\x1b", connected_as="/bin/a\x1b")
+    found = details(excerpt(members(client=client, command_line="x" * 5000, repeated=3))).splitlines()
+    assert r"    asked by /bin/b\x1b (pid 1, uid 2)" in found
+    assert r"    which was /bin/a\x1b when it connected" in found
+    assert "    it stands for 3 more like it" in found
+    (cut,) = [line for line in found if "SHA-256" in line]
+    assert cut.startswith("    command_line has 5000 characters, SHA-256 ")

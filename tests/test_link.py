@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -20,7 +22,7 @@ from shim.policy import Policy
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
 from tests.pure_router import ManualClock, a_monitor
 from tests.raw_client import RawClient, command_bytes
-from tests.running_server import RunningServer, connected, in_thread, talk, until
+from tests.running_server import RunningServer, connected, exists, in_thread, talk, until
 
 MIB: Final = 1024 * 1024
 Scene = Callable[[FakeQEMU, RunningServer], Awaitable[None]]
@@ -51,6 +53,37 @@ def test_clients_are_served_side_by_side() -> None:
         assert sorted(server.actions()) == [(line, "rewritten") for line in lines]
         assert {record["client"]["pid"] for record in server.records} == {os.getpid()}
         assert qemu.client_count == 1
+
+    played(scene)
+
+
+BECOMES_A_SHELL: Final = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(sys.argv[1])
+sock.recv(1, socket.MSG_PEEK)  # taken in, and looked at
+os.dup2(sock.fileno(), 7)
+os.execv("/bin/sh", ["sh", "-c", sys.argv[2]])
+"""
+SHELL_SCRIPT: Final = """
+ask() { printf '{"execute": "%s", "arguments": {%s}}' "$1" "$2" >&7; read -r reply <&7; echo "$reply"; }
+read -r greeting <&7
+ask qmp_capabilities
+ask human-monitor-command '"command-line": "info version"'
+"""
+
+
+def test_program_is_the_one_that_sends_the_command() -> None:
+    """Not the one that made the connection: a process keeps its sockets when it becomes another program."""
+
+    programs = os.path.realpath("/bin/sh"), os.path.realpath(sys.executable)
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        command = [sys.executable, "-c", BECOMES_A_SHELL, server.path, SHELL_SCRIPT]
+        done = await in_thread(lambda: subprocess.run(command, capture_output=True, check=True))
+        assert b"'info version'" in done.stdout
+        (record,) = server.records
+        assert (record["client"]["exe"], record["client"]["connected_as"]) == programs
 
     played(scene)
 
@@ -238,7 +271,7 @@ def test_leftover_jobs_are_finished_dismissed_and_audited() -> None:
 # --- Losing QEMU ------------------------------------------------------------------------------------------------------
 
 STEPS: Final = [
-    ("savevm t", "query-status", 1),
+    ("savevm t", "query-block", 1),
     ("savevm t", "x-debug-query-block-graph", 1),
     ("savevm t", "snapshot-save", 1),
     ("savevm t", "query-jobs", 2),
@@ -269,7 +302,8 @@ def test_qemu_lost_at_a_command(line: str, command: str, nth: int, when: When) -
             last = when is When.REPLIED and command in ("job-dismiss", "human-monitor-command")
             if last:
                 assert [json.loads(raw)["id"] for raw in replies] == [1]
-                assert record["reply"] == json.loads(replies[0])
+                told = json.loads(replies[0])
+                assert record["reply"] == told | {"id": str(told["id"])}
             else:
                 assert replies == []
                 assert (record["reason"], record["reply"], record["command_line"]) == (LOST, None, line)
@@ -316,14 +350,9 @@ def test_connection_lost_while_a_tag_is_replaced(overwrite: str, command: str, n
 
 
 async def _talk_when_back(server: RunningServer, conversation: Callable[[RawClient], str]) -> str:
-    """Talk as soon as clients are let in again: until then they get EOF at once."""
-    while True:
-        try:
-            return await talk(server.path, conversation)
-        except Exception as exc:
-            if "connection closed by the peer" not in str(exc):
-                raise
-            await asyncio.sleep(0.002)
+    """Talk as soon as clients are let in again: until then nobody listens."""
+    await until(lambda: exists(server.path))
+    return await talk(server.path, conversation)
 
 
 def test_half_a_reply_is_given_and_then_eof() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from host.addresses import TCPAddress, UnixAddress
+from host.connecting import USE_QMP
 from repl import link
 from repl.errors import LinkError
 from shim.qmp import Execute, Reply, ReturnReply
@@ -21,7 +22,7 @@ from tests.seen_link import obeying, seeing
 GREETING: Final = greeting()
 NO_QMP: Final = "it does not answer as a QMP server (a monitor in pretty mode is none for this program)"
 IS_IT_RUNNING: Final = "(is the VM running, with this QMP socket?)"
-BUSY: Final = "QEMU serves one client a socket, is another one connected?"
+STARTING: Final = "no greeting within 0.05 s, and no other client is connected: QEMU is still starting, or is stopped"
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +86,7 @@ def test_socket_is_busy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_GREETING_TIMEOUT_S", 0.05)
     with bound(folder / "s") as listener:
         listener.listen()
-        assert refused(UnixAddress(f"{folder}/s")) == f"no greeting within 0.05 s; {BUSY}"
+        assert refused(UnixAddress(f"{folder}/s")) == STARTING
 
 
 def test_queue_of_the_socket_stays_full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +94,7 @@ def test_queue_of_the_socket_stays_full(folder: Path, monkeypatch: pytest.Monkey
     with bound(folder / "s") as listener, socket.socket(socket.AF_UNIX) as other:
         listener.listen(0)
         other.connect(str(folder / "s"))
-        assert refused(UnixAddress(f"{folder}/s")) == f"no greeting within 0.05 s; {BUSY}"
+        assert refused(UnixAddress(f"{folder}/s")) == STARTING
 
 
 VERSION: Final = b'{"qemu": {"micro": 1, "minor": 2, "major": 7}, "package": ""}'
@@ -126,6 +127,15 @@ def test_what_answers_is_no_qmp_server(folder: Path, said: bytes, waits: bool) -
     # Behind its greeting, one that hangs up may be gone before it is asked anything.
     reasons = {NO_QMP} if waits or GREETING not in said else {NO_QMP, "Broken pipe", "Connection reset by peer"}
     assert asyncio.run(run()) in reasons
+
+
+def test_human_monitor_is_called_so(folder: Path) -> None:
+    async def run() -> str:
+        banner = b"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) "
+        async with answering(folder / "s", banner):
+            return await refusal(UnixAddress(f"{folder}/s"))
+
+    assert asyncio.run(run()) == USE_QMP
 
 
 def test_server_hangs_up_instead_of_greeting(folder: Path) -> None:

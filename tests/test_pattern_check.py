@@ -1,7 +1,8 @@
-"""At start, a pattern that matches no block node is an error that says where it stands and what there is."""
+"""A pattern that has no effect is told of with where it stands and what there is, and is an error to who is strict."""
 
 import asyncio
 import socket
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -12,18 +13,20 @@ from host.config import Origin, VMConfig
 from host.errors import ConfigError
 from proxy.conversation import Conversation
 from proxy.pattern_check import check_patterns
-from shim.policy import Policy
+from shim.policy import Policy, select
 from tests.fake_qemu import FakeQEMU, Node, VMFaults, uefi_vm
-from tests.graphs import patterns
+from tests.graphs import Backend, Machine, disk, patterns
 
 QEMU = UnixAddress("/q")
 THERE = "code-file, d0, disk0-file, pflash0, pflash1, vars-file"
 
 
-def check(config: VMConfig, nodes: list[Node] | None = None, faults: VMFaults | None = None) -> list[str]:
-    """Check against a modelled QEMU, and give the commands that it was asked behind the negotiation."""
+def check(
+    config: VMConfig, nodes: list[Node] | None = None, faults: VMFaults | None = None
+) -> tuple[list[str], list[ConfigError]]:
+    """Check against a modelled QEMU; give the commands that it was asked behind the negotiation, and the complaints."""
 
-    async def main() -> list[str]:
+    async def main() -> tuple[list[str], list[ConfigError]]:
         numbers = count(1)
         async with FakeQEMU(uefi_vm() if nodes is None else nodes, vm_faults=faults) as qemu:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -32,8 +35,8 @@ def check(config: VMConfig, nodes: list[Node] | None = None, faults: VMFaults | 
             conversation = Conversation(sock, "unix:/q", lambda: f"id-{next(numbers)}")
             try:
                 await conversation.negotiate(None, "unix:/q")
-                await check_patterns(conversation, config)
-                return qemu.commands[3:]
+                complaints = await check_patterns(conversation, config)
+                return qemu.commands[3:], complaints
             finally:
                 conversation.close()
 
@@ -42,8 +45,10 @@ def check(config: VMConfig, nodes: list[Node] | None = None, faults: VMFaults | 
 
 def complaint(config: VMConfig, nodes: list[Node] | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
-        check(config, nodes)
+        check(replace(config, is_strict=True), nodes)
     assert caught.value.exit_status == 2
+    _, warnings = check(config, nodes)
+    assert str(warnings[0]) == str(caught.value)
     return str(caught.value)
 
 
@@ -53,15 +58,17 @@ def complaint(config: VMConfig, nodes: list[Node] | None = None) -> str:
         Policy(vmstate=patterns("d0")),
         Policy(vmstate=patterns("node:disk0", "device:d*")),
         Policy(include=patterns("kind:pflash"), exclude=patterns("driver:qcow2")),
-        Policy(exclude=patterns("pflash1", "*-file")),
+        Policy(exclude=patterns("pflash1", "file:*disk0*")),
     ],
 )
 def test_patterns_that_match(policy: Policy) -> None:
-    assert check(VMConfig(QEMU, policy=policy)) == ["query-block", "query-named-block-nodes", "x-debug-query-block-graph"]
+    asked, complaints = check(VMConfig(QEMU, policy=policy, is_strict=True))
+    assert asked == ["query-block", "query-named-block-nodes", "x-debug-query-block-graph"]
+    assert complaints == []
 
 
 def test_nothing_is_asked_without_patterns() -> None:
-    assert check(VMConfig(QEMU)) == []
+    assert check(VMConfig(QEMU)) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -102,4 +109,26 @@ def test_pattern_of_a_file_that_matches_nothing(tmp_path: Path, text: str, line:
 def test_qemu_that_does_not_tell() -> None:
     """It is not the time to complain: a command will say so."""
     faults = VMFaults(is_graph_refused=True)
-    assert len(check(VMConfig(QEMU, policy=Policy(vmstate=patterns("d1"))), faults=faults)) == 3
+    asked, complaints = check(VMConfig(QEMU, policy=Policy(vmstate=patterns("d1")), is_strict=True), faults=faults)
+    assert (len(asked), complaints) == (3, [])
+
+
+def test_every_pattern_without_effect_is_told_of() -> None:
+    policy = Policy(vmstate=patterns("d7"), include=patterns("disk0-file"), exclude=patterns("kind:removable"))
+    _, complaints = check(VMConfig(QEMU, policy=policy))
+    inside = "'disk0-file' matches 'disk0-file' only, which snapshots take as a part of 'd0'; name that"
+    assert [str(complaint) for complaint in complaints] == [
+        f"command line: --vmstate: 'd7' matches no block node of the VM, which has {THERE}",
+        f"command line: --include: {inside}",
+        f"command line: --exclude: 'kind:removable' matches no block node of the VM, which has {THERE}",
+    ]
+
+
+def test_disks_that_are_excluded_now_are_noted() -> None:
+    policy = Policy(exclude=patterns("d0"))
+    check(VMConfig(QEMU, policy=policy))
+    told: list[str] = []
+    policy.exclusions.on_lost = told.append
+    again = Machine(disk("disk0"), [Backend("disk0", "other", "/machine/peripheral/v0/virtio-backend")])
+    select(again.graph(), policy)
+    assert told[0].startswith("'other' is taken by snapshots now: it is a disk that 'd0' excluded before")

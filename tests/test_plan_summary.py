@@ -62,8 +62,9 @@ savevm t
   takes d0: writable disk
   VM state goes to d0: HMP's choice: the first disk that can
     hold a snapshot
-  QEMU itself (-loadvm, or libvirt before 10.10) could not load
-    it: 'pflash1' cannot hold a snapshot.
+  QEMU itself (-loadvm, or a revert by libvirt before 10.10)
+    could not load it: 'pflash1' is writable and cannot hold a
+    snapshot.
   replaces 't' of 2026-09-21 14:13:20 (3 h ago) with a VM state
     of 411 KiB on d0; the old one is lost
   the new one is saved first under an internal tag, so that a

@@ -21,8 +21,10 @@ from tests.chained import chained
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
 from tests.graphs import patterns
 
-QUERIES = {PLAN, QUERY_PROXY, "query-jobs", "query-status", "query-block", "query-named-block-nodes"}
-QUERIES |= {"x-debug-query-block-graph", "query-migrate"}
+QUERIES = {
+    *(PLAN, QUERY_PROXY, "query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"),
+    *("query-migrate", "query-migrate-capabilities", "query-replay"),
+}
 NEGOTIATION = ["qmp_capabilities", "query-commands", "query-name"]
 
 
@@ -76,7 +78,8 @@ def test_policy_is_the_operators() -> None:
     error = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
     assert explain_as_json("savevm t", Policy(PolicyKind.HMP))["outcome"]["text"] == error
     plan = explain_as_json("savevm t", Policy(vmstate=patterns("d1")), nodes=two_disks())
-    assert plan["vmstate"] == {"node": "d1", "reason": "named by the configuration"}
+    assert plan["vmstate"]["node"] == "d1"
+    assert plan["vmstate"]["reason"] == f"named by the configuration; {plan['native_load']}"
 
 
 def test_name_of_a_snapshot_without_one_is_the_local_time() -> None:

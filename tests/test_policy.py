@@ -4,7 +4,7 @@ import pytest
 
 from shim.blockgraph import BlockGraph
 from shim.patterns import is_removable, is_varstore
-from shim.policy import NodeChoice, Policy, PolicyKind, Selection, select, unmatched
+from shim.policy import NodeChoice, Policy, PolicyKind, Selection, select, unmatched, why_unmatched
 from tests.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, drive, names, patterns, uefi_vm
 
 HMP = PolicyKind.HMP
@@ -322,6 +322,64 @@ def test_include_adds_a_node_that_qemu_10_0_leaves_out() -> None:
 
 def test_include_never_adds_what_stands_below_another_node() -> None:
     assert names(choose(TWO, Policy(include=patterns("driver:*"))).included) == ["sys", "data"]
+
+
+FILTERED = Machine(
+    [
+        Node("thr", "throttle", children={"file": "sys"}),
+        *disk("sys"),
+        Node("job", "mirror_top", children={"backing": "data"}),
+        *disk("data"),
+    ],
+    [Backend("thr", "d0", VIRTIO[0]), Backend("job", "d1", VIRTIO[1])],
+)
+
+
+@pytest.mark.parametrize("pattern", ["sys", "node:sys", "thr", "d0", "file:*sys*"])
+def test_node_below_a_filter_is_meant_by_its_own_name_too(pattern: str) -> None:
+    """A job puts its filter on top of a disk, and takes it away, while the configuration stays."""
+    assert names(choose(FILTERED, Policy(exclude=patterns(pattern))).included) == ["job"]
+    included = reasons(choose(FILTERED, Policy(include=patterns(pattern))))
+    assert included == {"thr": (True, "included by the configuration"), "job": (True, "writable disk")}
+    assert unmatched(Policy(include=patterns(pattern)), FILTERED.graph()) == []
+
+
+def test_vm_state_below_the_filter_of_a_job() -> None:
+    assert vmstate(choose(FILTERED, Policy(vmstate=patterns("node:data")))) == "job"
+
+
+@pytest.mark.parametrize("pattern", ["kind:unattached", "kind:raw", "device:data"])
+def test_kind_and_device_are_of_the_node_at_the_top(pattern: str) -> None:
+    assert list(map(str, unmatched(Policy(exclude=patterns(pattern)), FILTERED.graph()))) == [pattern]
+
+
+def test_included_part_of_a_disk_says_why_that_has_no_effect() -> None:
+    policy = Policy(include=patterns("node:sys-file"))
+    selection = choose(TWO, policy)
+    assert reasons(selection)["sys-file"] == (
+        False, "'node:sys-file' includes it, which snapshots take as a part of 'd0'; name that",
+    )  # fmt: skip
+    assert names(selection.included) == ["sys", "data"]
+    (pattern,) = unmatched(policy, TWO.graph())
+    assert why_unmatched(pattern, TWO.graph()) == (
+        "'node:sys-file' matches 'sys-file' only, which snapshots take as a part of 'd0'; name that"
+    )
+
+
+def test_included_node_that_belongs_to_nothing_that_is_taken() -> None:
+    """QEMU 10.0 does not look at it, and it is read-only."""
+    alone = Node("iso", "raw", ro=True)
+    nodes = [alone, *disk("sys"), *disk("data")]
+    graph = Machine(nodes, [Backend("sys", "", VIRTIO[0]), Backend("data", "", VIRTIO[1])]).graph(V10_0)
+    (pattern,) = unmatched(Policy(include=patterns("iso")), graph)
+    assert why_unmatched(pattern, graph) == "'iso' matches 'iso' only, which belongs to no disk that snapshots take"
+
+
+def test_pattern_of_nothing_says_what_there_is() -> None:
+    (pattern,) = patterns("typo")
+    there = "d0, d1, data-file, sys-file"
+    assert why_unmatched(pattern, TWO.graph()) == f"'typo' matches no block node of the VM, which has {there}"
+    assert why_unmatched(pattern, BlockGraph({}, ())) == "'typo' matches no block node of the VM, which has none"
 
 
 def test_pattern_that_matches_nothing_is_found() -> None:

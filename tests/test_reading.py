@@ -38,7 +38,7 @@ def test_record_of_today_is_given_as_it_is() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_line_end_does_not_matter(end: bytes) -> None:
-    assert read_record(b'{"schema":2}' + end) == {"schema": 2}
+    assert read_record(b'{"schema":3}' + end) == {"schema": 3}
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_line_end_does_not_matter(end: bytes) -> None:
     ids=["RFC 3164", "RFC 5424", "byte order mark", "junk"],
 )
 def test_header_of_a_syslog_daemon_is_left_out(header: bytes) -> None:
-    assert read_record(header + line({"schema": 2, "vm": "x"})) == {"schema": 2, "vm": "x"}
+    assert read_record(header + line({"schema": 3, "vm": "x"})) == {"schema": 3, "vm": "x"}
 
 
-def test_record_of_version_1_gets_what_version_2_knows() -> None:
+def test_record_of_version_1_gets_what_later_versions_know() -> None:
     assert read_record(line(_OLD)) == _OLD | {
         "host": None,
         "execute": "human-monitor-command",
@@ -63,9 +63,17 @@ def test_record_of_version_1_gets_what_version_2_knows() -> None:
         "failed": False,
         "after_failure": None,
         "lost_before": 0,
+        "repeated": 0,
+        "cut": [],
     }
     assert decode(line(_OLD)) == _OLD
     assert modernize(_OLD) == read_record(line(_OLD))
+
+
+def test_record_of_version_2_gets_what_version_3_knows() -> None:
+    record = {"schema": 2, "vm": "vm1", "lost_before": 3}
+    assert read_record(line(record)) == record | {"repeated": 0, "cut": []}
+    assert decode(line(record)) == record
 
 
 @pytest.mark.parametrize(
@@ -101,11 +109,12 @@ def test_recovered_job_of_version_1_was_no_command() -> None:
         (b'{"schema":2', "it is not JSON: Expecting ',' delimiter: line 1 column 12 (char 11)"),
         (b'{"schema":2}{"schema":2}\n', "it is not JSON: Extra data: line 1 column 13 (char 12)"),
         (b'{"vm":"x"}\n', "it has no schema"),
-        (b'{"schema":3}\n', "its schema is 3, and the newest that is known here is 2"),
-        (b'{"schema":true}\n', "its schema is True, and the newest that is known here is 2"),
-        (b'{"schema":1.0}\n', "its schema is 1.0, and the newest that is known here is 2"),
-        (b'{"schema":"\\u001b[2J"}\n', "its schema is '\\x1b[2J', and the newest that is known here is 2"),
-        (b'{"schema":[[2]]}\n', "its schema is no number, and the newest that is known here is 2"),
+        (b'{"schema":4}\n', "its schema is 4, and the newest that is known here is 3"),
+        (b'{"schema":0}\n', "its schema is 0, and the newest that is known here is 3"),
+        (b'{"schema":true}\n', "its schema is True, and the newest that is known here is 3"),
+        (b'{"schema":1.0}\n', "its schema is 1.0, and the newest that is known here is 3"),
+        (b'{"schema":"\\u001b[2J"}\n', "its schema is '\\x1b[2J', and the newest that is known here is 3"),
+        (b'{"schema":[[2]]}\n', "its schema is no number, and the newest that is known here is 3"),
     ],
 )
 def test_why_a_line_is_no_record(data: bytes, expected: str) -> None:

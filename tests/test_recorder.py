@@ -1,12 +1,19 @@
 """What the router puts on record, beside the commands that it rewrites."""
 
 import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from audit.reading import decode
+from audit.schema import problems
 from proxy.recorder import Recorder
-from shim.audit import Action, AuditRecord
+from shim.audit import Action, AuditRecord, spell, to_members
+from shim.client import Client
+from shim.excerpt import excerpt
 from shim.policy import Mode, Policy
 from tests.pure_router import NAME, Desk, ManualClock, a_monitor, a_session, failure, hmp, line, reply
 
@@ -177,6 +184,85 @@ def test_everything_else_runs_though_nothing_can_be_announced() -> None:
     client = desk.client()
     desk.send(client, NAME)
     assert desk.written() == NAME
+
+
+HOSTILE_IDS = {
+    "deep": b"[" * 1000 + b"]" * 1000,
+    "deep objects": b'{"a":' * 900 + b"1" + b"}" * 900,
+    "infinite": b"1e999",
+    "long number": b"9" * 5000,
+    "infinite within": b"[-1e999,{'a':1e400}]",
+    "long": b'"' + b"x" * 100_000 + b'"',
+    "escapes": rb'"\u001b[2J\n\u0000\u202e"',
+    "quotes": b"'\\''",
+    "many keys": b"{" + b",".join(b'"k%d":%d' % (number, number) for number in range(5000)) + b"}",
+}
+
+
+@pytest.fixture
+def deep_recursion() -> Iterator[None]:
+    """Let it go as deep as in the proxy. The reader of the log has Python's own limit."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("deep_recursion")
+@pytest.mark.parametrize("own_id", HOSTILE_IDS.values(), ids=HOSTILE_IDS)
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize(
+    ("execute", "arguments"),
+    [
+        ("human-monitor-command", '{"command-line": "savevm t"}'),
+        ("human-monitor-command", '{"command-line": "info version"}'),
+        ("human-monitor-command", '{"command-line": "stop", "cpu-index": 1e999}'),
+        ("human-monitor-command", '{"command-line": "\\u001b[2J\\n{", "x": %s}' % ("9" * 5000)),
+        ("human-monitor-command", "[]"),
+        ("snapshot-delete", '{"job-id": "j"}'),
+        ("x\\u001b" * 1000, "{}"),
+    ],
+    ids=["savevm", "info", "infinite cpu", "long number", "no object", "modern", "no command"],
+)
+def test_record_of_hostile_command_can_be_read(own_id: bytes, mode: Mode, execute: str, arguments: str) -> None:
+    """Whatever a client sends: a record that nobody can read hides its command."""
+    desk = Desk(policy=Policy(mode=mode))
+    client = desk.client()
+    desk.send(client, hmp("help nothere"))  # a failure, so that the next command is on record, whatever it is
+    desk.run()
+    desk.records.clear()
+    raw = b'{"execute": "%s", "arguments": %s, "id": %s}' % (execute.encode(), arguments.encode(), own_id)
+    desk.send(client, raw)
+    desk.run()
+    sys.setrecursionlimit(1000)
+    for record in desk.records:
+        line = spell(excerpt(to_members(record, host="h"))).encode()
+        assert problems(decode(line)) == []
+        assert len(line) < 40_000
+        json.loads(line, parse_constant=lambda word: pytest.fail(word))
+    assert len(desk.records) == 1
+
+
+def test_client_is_looked_at_when_a_command_of_it_is_put_on_record_and_only_then() -> None:
+    looks: list[Client] = []
+
+    def look_again(client: Client) -> Client:
+        looks.append(client)
+        return replace(client, exe="/bin/other", connected_as=client.exe)
+
+    desk = Desk()
+    client = desk.client()
+    client.look_again = look_again
+    for _ in range(3):
+        desk.send(client, NAME + b'{"execute":"query-jobs"}')
+    assert looks == []
+    for raw in (hmp("savevm t"), hmp("info version"), qmp("snapshot-delete"), hmp("help nothere"), NAME):
+        desk.send(client, raw)
+        desk.run()
+    assert [record.client.exe for record in desk.records] == ["/bin/other"] * 5
+    assert {record.client.connected_as for record in desk.records} == {"/bin/tool1"}
+    assert [record.action for record in desk.records][-1] is Action.WENT_ON
+    assert len(looks) == 5
 
 
 def test_trace_of_nobody_is_no_qmp_command_of_a_client() -> None:

@@ -12,6 +12,7 @@ from shim.audit import Action, AuditRecord, Rehearsed, SentCommand, spell, to_me
 from shim.blockgraph import BlockNode
 from shim.client import Client
 from shim.confidential import Confidential
+from shim.excerpt import excerpt
 from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
@@ -99,6 +100,15 @@ def test_record_is_not_changed_in_place() -> None:
         (FILES, "savevm a b", "savevm a b"),
         (TAGS, "info block -v d0", "info block -v d0"),
         (BOTH, "info snapshots", "info snapshots"),
+        (TAGS, "info snapshots t1", "info snapshots tag"),
+        (FILES, "info block -v /a", "info block -v arg"),
+        (TAGS, "info  block\t-v a/b.img", "info  block\t-v arg"),
+        (FILES, "info block a.img", "info block arg"),
+        (FILES, 'info block "/a b"', "info block arg arg"),
+        (FILES, "info block json:{} nbd://h -x=/a #block12 d0", "info block arg arg arg #block12 d0"),
+        (FILES, "info /a/block", "info arg"),
+        (FILES, "info\u00a0block /a", "info\u00a0block arg"),
+        (EXECUTABLES, "info block /a", "info block /a"),
         (TAGS, "drive_add 0 file=/a,if=none", "drive_add arg arg"),
         (FILES, "change  cd0 /a", "change  arg arg"),
         (FILES, "x/4x 0x10", "xarg arg"),
@@ -125,7 +135,7 @@ def without_digits(text: str) -> str:
 
 def test_what_is_no_hmp() -> None:
     found = masked(ALL, None, action=Action.MODERN, execute="snapshot-save", reply={"return": {}, "id": 1})
-    assert (found["command_line"], found["reply"]) == (None, {"return": {}, "id": 1})
+    assert (found["command_line"], found["reply"]) == (None, {"return": {}, "id": "1"})
 
 
 # -- texts ----------------------------------------------------------------------------------------------------------------
@@ -207,6 +217,50 @@ def test_absolute_paths_of_failures(text: str) -> None:
     assert masked(TAGS, "cont", reply={"error": {"class": "E", "desc": text}})["reply"]["error"]["desc"] == text
 
 
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        ("Could not open '/a b/c d.img': No", "Could not open 'file': No"),
+        ("Could not open 'a b/c.img': No", "Could not open 'file': No"),
+        ("Could not open '/a/it's/b': No", "Could not open 'file': No"),
+        ('Could not open "a/b c"', 'Could not open "file"'),
+        ("It can't save/load on 'd0' with 'd1'", "It can't save/load on 'd0' with 'd1'"),
+        ("file:/a b", "file:file b"),
+    ],
+)
+def test_paths_of_failures_in_quotes(text: str, shape: str) -> None:
+    found = masked(FILES, "cont", reply={"error": {"class": "E", "desc": text}})
+    assert without_digits(found["reply"]["error"]["desc"]) == shape
+
+
+def test_path_behind_info_is_masked_in_its_failure() -> None:
+    reply = {"return": "Device '/a/b.img' not found: b.img\r\nError: /a/b.img\r\n"}
+    assert "b.img" not in spell(masked(FILES, "info block -v /a/b.img b.img", reply=reply))
+
+
+@pytest.mark.parametrize("length", [2048, 3000])
+def test_text_that_was_cut_is_only_counted(length: int) -> None:
+    """The cut may go through what is to be masked."""
+    text = "Error: " + "x" * (length - 7)
+    cut = excerpt(members("savevm t", reply={"return": text}))
+    assert redact(cut, TAGS, KEY)["reply"]["return"] == f"masked ({2048} characters)"
+
+
+def test_text_about_a_line_that_was_cut_is_only_counted() -> None:
+    line = "drive_add " + "x " * 2000 + "secret"
+    cut = excerpt(members(line, reply={"return": "Error: no secret\r\n"}))
+    found = redact(cut, FILES, KEY)
+    assert "secret" not in spell(found)
+    assert found["reply"]["return"] == "masked (18 characters)"
+
+
+def test_answer_that_was_cut_is_counted_as_a_whole() -> None:
+    cut = excerpt(members("info block", reply={"return": "x" * 5000}))
+    assert redact(cut, FILES, KEY)["reply"]["return"] == "masked (5000 characters)"
+    sums = [cut["cut"][0]["sha256"], redact(cut, EXECUTABLES, KEY)["cut"][0]["sha256"]]
+    assert sums[0] != sums[1]
+
+
 @pytest.mark.parametrize("kinds", [TAGS, FILES, ALL])
 @pytest.mark.parametrize(
     ("value", "instead"),
@@ -224,7 +278,7 @@ def test_absolute_paths_of_failures(text: str) -> None:
 def test_answers_are_only_counted(kinds: set[Confidential], value: JSON, instead: JSON) -> None:
     """What QEMU tells may name any tag and any file."""
     found = masked(kinds, "info block", reply={"return": value, "id": 7}, sent=[sent("query-x", ReturnReply(value))])
-    assert found["reply"] == {"return": instead, "id": 7}
+    assert found["reply"] == {"return": instead, "id": "7"}
     assert found["qmp"][0]["return"] == instead
 
 
@@ -240,6 +294,9 @@ def test_executables_and_nothing_else() -> None:
     assert found | {"client": None} == members("savevm t", reply={"return": "Error: t /a"}) | {"client": None}
     assert masked(EXECUTABLES, client=Client(address="h:1"))["client"]["exe"] is None
     assert masked(BOTH)["client"]["exe"] == "/usr/bin/tool"
+    client = masked(EXECUTABLES, client=Client(1, 2, "/a", connected_as="/b"))["client"]
+    assert client["connected_as"].startswith("exe-")
+    assert client["connected_as"] != client["exe"]
 
 
 def test_long_and_lost_answers_have_nothing_to_mask() -> None:

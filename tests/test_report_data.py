@@ -80,3 +80,8 @@ def test_unknown_client_has_empty_cells(tmp_path: Path) -> None:
     client: dict[str, Any] = {"exe": None, "uid": None, "address": "192.0.2.1:5"}
     (row,) = csv.DictReader(io.StringIO(as_csv(report_of(tmp_path, a_record(**client)))))
     assert (row["executable"], row["uid"], row["address"]) == ("", "", "192.0.2.1")
+
+
+def test_csv_does_not_drive_a_terminal(tmp_path: Path) -> None:
+    record = a_record("x\x1b[2J\n", exe="/bin/\x1b]0;mine\x07\u202e", action="passed")
+    assert as_csv(report_of(tmp_path, record)).replace("\n", "").isprintable()

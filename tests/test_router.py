@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from proxy.router import Router
 from proxy.session import Session
 from tests.fake_wire import Framer
 from tests.pure_router import EVENT, NAME, Desk, ModelQEMU, failure, hmp, job_event, line, names, reply, run_state
@@ -310,7 +311,8 @@ def test_nothing_is_due_before_anything_happened() -> None:
     desk = Desk()
     dispatcher = desk.dispatcher
     dispatcher.poll()
-    desk.router.receive_from_qemu(b"")
+    router: Router = desk.router
+    router.receive_from_qemu(b"")
     out = dispatcher.outbox
     due = [out.segments_to_qemu(), out.records_to_write(), out.sessions_to_flush(), out.descriptors_to_close()]
     assert due == [[]] * 4

@@ -16,7 +16,7 @@ from tests.fake_faults import When
 from tests.fake_jobs import Job, VMFaults
 from tests.fake_vm import VM
 from tests.graphs import patterns
-from tests.pure_router import GETFD, NAME, Desk, ModelQEMU, hmp, line, names, reply, run_state
+from tests.pure_router import GETFD, NAME, Desk, ModelQEMU, hmp, job_event, line, names, reply, run_state
 
 
 def test_records_come_before_the_answers() -> None:
@@ -102,6 +102,25 @@ def test_nothing_gets_between_the_steps_of_a_plan(command: str, raw: bytes) -> N
         first = desk.written()
         assert first.startswith(raw) or (b"savevm other" in raw and first.startswith(b'{"execute":"query-'))
     assert step >= (1 if command == "info snapshots" else 2)
+
+
+def test_job_of_another_monitor_meanwhile_is_noticed() -> None:
+    """It does not lead through the proxy, so it cannot be held; R14 asks for notice afterwards."""
+    desk = Desk()
+    client = desk.client()
+    desk.send(client, hmp("savevm t"))
+    desk.receive(desk.qemu.receive(desk.written()))
+    desk.receive(job_event("backup0", "created"))
+    desk.run()
+    (record,) = desk.records
+    assert record.reason == "done by snapshot jobs; another monitor of QEMU began the job 'backup0' meanwhile"
+    (notice,) = desk.notices
+    assert str(notice).startswith("while 'savevm t' was carried out, another monitor of QEMU began the job 'backup0'")
+    assert names(desk.heard(client)) == ["JOB_STATUS_CHANGE", "STOP", "RESUME", "return"]
+    desk.receive(job_event("backup1", "created"))
+    desk.send(client, hmp("delvm t"))
+    desk.run()
+    assert desk.records[-1].reason == "done by snapshot jobs"
 
 
 def test_waiting_clients_take_turns() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from shim import snapshots
+from shim.guard import Hazards
 from shim.hmp import SaveVM
 from shim.intent import Intent
 from shim.plan import Answer, Context, Decided, Intend, Outcome, PassThrough, Refusal, Run, Settle
@@ -22,6 +23,8 @@ from tests.snapshot_plans import (
     raw_data,
     refusal_reason,
     survey,
+    survey_of_blockers,
+    surveys,
     two,
     uefi,
 )
@@ -101,10 +104,11 @@ def test_qemu_does_not_replace_what_may_not_be_replaced() -> None:
 
 def test_qemu_does_not_replace_what_a_disk_has_twice() -> None:
     """It would delete one, and load the other."""
+    machine, using = two(T, rows("t", "t")), context(commands=WITH_HMP)
     played = play(
-        snapshots.plan(SaveVM("t"), context(commands=WITH_HMP)),
+        snapshots.plan(SaveVM("t"), using),
         [
-            survey(two(T, rows("t", "t")), saves=True),
+            *surveys(machine, SaveVM("t"), using),
             job("save", 1, "job-2-t", "a b", "a", comes_again=True),
             job("delete", 3, "t", "a b"),
             job("delete", 4, "t", "b"),
@@ -126,8 +130,9 @@ def play_until_job(machine: Machine, using: Context) -> list[str]:
     """Name what the plan sends first after its survey."""
     playing = snapshots.plan(SaveVM("t"), using)
     step = next(playing)
-    assert isinstance(step, Run)
-    step = playing.send(survey(machine, saves=True).replies)
+    for asked in surveys(machine, SaveVM("t"), using):
+        assert isinstance(step, Run)
+        step = playing.send(asked.replies)
     while isinstance(step, Decided | Intend):
         step = playing.send(())
     assert isinstance(step, Run)
@@ -159,10 +164,11 @@ def test_what_is_intended_is_known_at_every_step(done: int) -> None:
         job("save", 4, "t", "a b", "a"),
         job("delete", 5, INTERNAL, "a b"),
     ]
-    answers = iter([survey(two(T, T), saves=True), *exchanges])
+    asked = surveys(two(T, T), SaveVM("t"))
+    answers = iter([*asked, *exchanges])
     playing = snapshots.plan(SaveVM("t"), context())
     step, intents = next(playing), []
-    for _ in range(done + 1):
+    for _ in range(done + len(asked)):
         replies = next(answers).replies
         step = playing.send(replies)
         while isinstance(step, Decided | Intend | Settle):
@@ -258,7 +264,7 @@ def test_savevm_deletes_nothing_while_migration_is_blocked(
     on_d0: list[Snapshot], on_d1: list[Snapshot], policy: Policy
 ) -> None:
     machine = two(on_d0, on_d1)
-    exchanges = [survey(machine, saves=True, blocked=[BLOCKER])]
+    exchanges = [survey(machine, SaveVM("t")), survey_of_blockers([BLOCKER])]
     if policy is FAST:
         exchanges += [job("save", 1, "t", "a b", "a", error=BLOCKER)]
     else:
@@ -267,13 +273,14 @@ def test_savevm_deletes_nothing_while_migration_is_blocked(
 
 
 def test_savevm_of_a_new_tag_lets_qemu_say_that_migration_is_blocked() -> None:
-    exchanges = [survey(two(), saves=True, blocked=[BLOCKER]), job("save", 1, "t", "a b", "a", error=BLOCKER)]
+    exchanges = [survey(two(), SaveVM("t")), job("save", 1, "t", "a b", "a", error=BLOCKER)]
     assert play(snapshots.plan(SaveVM("t"), context()), exchanges).outcome == error(BLOCKER)
 
 
 def test_no_reasons_do_not_block() -> None:
     exchanges = [
-        survey(two(T), saves=True, blocked=[]),
+        survey(two(T), SaveVM("t")),
+        survey_of_blockers([]),
         job("delete", 1, "t", "a b", stays=True),
         job("save", 2, "t", "a b", "a"),
         dismissed(1),
@@ -451,5 +458,5 @@ def test_outcome_is_told_after_the_decision() -> None:
     """A survey can be given: nothing is asked again."""
     machine = two()
     graph = machine.graph()
-    survey = Survey(graph, select(graph, Policy()), "running", migration_is_blocked=False)
+    survey = Survey(graph, select(graph, Policy()), Hazards(), migration_is_blocked=False)
     assert play(savevm("t", survey, context()), [job("save", 1, "t", "a b", "a")]).outcome == DONE

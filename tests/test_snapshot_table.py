@@ -89,7 +89,11 @@ twice  411 KiB   2 h  2026-09-21 14:14:20  01:02:03.045  d0 (2x), d1  d0
       removes it from all disks
 part   411 KiB   3 h  2026-09-21 14:13:20  01:02:03.045  d0           d0
   ! partial: missing on d1; loadvm says that it does not exist in one or more devices
-    repair: savevm part
+    repair: device_del v1
+      unplugs d1, if it was plugged in after the snapshot; then the rest can be loaded
+    or: leave d1 out with the setting 'exclude'; then the rest can be loaded, and its content stays
+      as it is
+    or: savevm part
       saves the present state under this name on all disks instead
     or: delvm part
       removes it from all disks
@@ -110,7 +114,15 @@ AT_40: Final = """\
   ! partial: missing on d1; loadvm says
     that it does not exist in one or
     more devices
-    repair: savevm part
+    repair: device_del v1
+      unplugs d1, if it was plugged in
+      after the snapshot; then the rest
+      can be loaded
+    or: leave d1 out with the setting
+      'exclude'; then the rest can be
+      loaded, and its content stays as
+      it is
+    or: savevm part
       saves the present state under this
       name on all disks instead
     or: delvm part
@@ -132,6 +144,16 @@ def test_table_without_the_columns_that_have_no_room() -> None:
 
 def test_narrow_form() -> None:
     assert shown(table(SOME, 40)).endswith(AT_40)
+
+
+def test_what_keeps_snapshots_from_sight_is_told() -> None:
+    """There are some, so "There is no snapshot" would be wrong."""
+    wait = Repair((), "wait for the end of the job")
+    held = Fault(FaultKind.UNABLE, "the backup job 'j' runs on d0", (wait,))
+    told = snapshot_table((), obstacles=[held], width=80, now=NOW, local_time=utc, quote=quote)
+    assert shown(told) == (
+        "No snapshot can be seen now.\n  ! unable: the backup job 'j' runs on d0\n    repair: wait for the end of the job"
+    )
 
 
 def test_styles() -> None:

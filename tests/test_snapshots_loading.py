@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from shim.hmp import DelVM, InfoSnapshots, LoadVM
-from shim.plan import Answer, PassThrough
-from shim.policy import Policy, PolicyKind
+from shim.plan import Answer, PassThrough, Refusal
+from shim.policy import FailedLoad, Policy, PolicyKind
 from shim.qmp import QEMUVersion
+from shim.snapshots import plan
 from tests.graphs import (
     V7_2,
     V10_0,
@@ -24,8 +25,19 @@ from tests.graphs import (
     patterns,
     rows,
 )
-from tests.played_plan import awaits, job, job_row, look, started
-from tests.snapshot_plans import DONE, RAW_DATA_ERROR, context, error, play_command, raw_data, refusal_reason, two, uefi
+from tests.played_plan import awaits, job, job_row, look, play, started
+from tests.snapshot_plans import (
+    DONE,
+    RAW_DATA_ERROR,
+    context,
+    error,
+    play_command,
+    raw_data,
+    refusal_reason,
+    surveys,
+    two,
+    uefi,
+)
 
 T = rows("t")
 STATE = rows("t", vm_state=True)
@@ -34,6 +46,55 @@ ABSENT = "Snapshot 't' does not exist in one or more devices"
 DISK_ONLY = "This is a disk-only snapshot. Revert to it  offline using qemu-img"
 NO_VMSTATE = "no block device can store vmstate for snapshot"
 WITHOUT_D1 = Policy(exclude=patterns("d1"))
+
+
+# -- a load that is known to fail -----------------------------------------------------------------------------------------
+
+LEAVE_ALONE = Policy(failed_load=FailedLoad.REFUSE)
+UNABLE = "Device 'd1' is writable but does not support snapshots"
+
+
+def with_bitmap() -> Machine:
+    machine = two(STATE, T)
+    machine.nodes[-1].has_bitmap = True
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("machine", "text"),
+    [
+        (two(), ABSENT),
+        (two(STATE), ABSENT),
+        (two(T, T), DISK_ONLY),
+        (raw_data(STATE), UNABLE),
+        (uefi(), ABSENT),
+        (with_bitmap(), "Could not load snapshot 't' on 'd1': Device has active dirty bitmaps"),
+    ],
+    ids=["no tag", "a disk without it", "no VM state", "unable disk", "UEFI", "bitmap"],
+)
+def test_load_that_would_fail_leaves_the_vm_alone_if_wanted(machine: Machine, text: str) -> None:
+    """The text is HMP's, and no job is started, which would stop the VM."""
+    outcome = play_command(LoadVM("t"), machine, using=context(LEAVE_ALONE)).outcome
+    reason = "the load would fail, and QEMU would stop the VM for it and leave it stopped"
+    assert outcome == Refusal(f"Error: {text}\r\n", reason)
+
+
+def test_load_of_no_disk_at_all_is_told_as_hmp_tells_it() -> None:
+    using = context(replace(LEAVE_ALONE, exclude=patterns("d*")))
+    outcome = play_command(LoadVM("t"), two(), using=using).outcome
+    assert isinstance(outcome, Refusal)
+    assert outcome.text == f"Error: {NO_VMSTATE}\r\n"
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(failed_load=FailedLoad.HMP)], ids=["default", "hmp"])
+def test_load_that_will_fail_is_hmps_by_default(policy: Policy) -> None:
+    exchanges = [job("load", 1, "t", "a b", "a", error=ABSENT)]
+    assert play_command(LoadVM("t"), two(STATE), *exchanges, using=context(policy)).outcome == error(ABSENT)
+
+
+def test_load_that_will_do_is_done() -> None:
+    using = context(LEAVE_ALONE)
+    assert play_command(LoadVM("t"), two(STATE, T), job("load", 1, "t", "a b", "a"), using=using).outcome == DONE
 
 
 # -- loadvm: the set and the vmstate (R6, R7) -----------------------------------------------------------------------------
@@ -314,7 +375,9 @@ def listed(machine: Machine, policy: Policy | None = None, *, version: QEMUVersi
     ids=range(7),
 )
 def test_qemu_lists_where_the_policy_is_hmps_choice(machine: Machine, policy: Policy) -> None:
-    outcome = play_command(InfoSnapshots(), machine, using=context(policy)).outcome
+    """For that it need not be asked what snapshots there are, and with policy hmp nothing at all."""
+    asked = [] if policy.kind is PolicyKind.HMP else surveys(machine, InfoSnapshots())[:1]
+    outcome = play(plan(InfoSnapshots(), context(policy)), asked).outcome
     assert outcome == PassThrough("the policy chooses what HMP chooses")
 
 

@@ -40,7 +40,10 @@ def test_stale_socket_is_replaced(folder: Path) -> None:
     [
         (lambda path: path.write_text("precious"), "the path exists and is no socket; remove it or choose another"),
         (lambda path: path.mkdir(), "the path exists and is no socket; remove it or choose another"),
-        (lambda path: path.symlink_to("nowhere"), "Address already in use"),
+        (
+            lambda path: path.symlink_to("nowhere"),
+            "the path is a symbolic link to nowhere, where nothing is; remove the link, or name another path",
+        ),
         (lambda path: None, "No such file or directory"),
     ],
     ids=["file", "folder", "dangling link", "no folder"],

@@ -163,3 +163,21 @@ def test_unknown_commands_beyond_a_limit_are_counted_together() -> None:
     assert len(tool.commands) <= 202
     assert len(tool.going_on) <= 102
     assert sum(command.count for command in tool.commands.values()) == 301
+
+
+def test_refusal_that_stands_for_others_counts_as_all_of_them() -> None:
+    refused = {"action": "refused", "reply": {"return": "Error: no\r\n"}, "failed": True}
+    tally = tallied(a_record("stop", **refused), a_record("stop", repeated=41, **refused))
+    tool = only_tool(tally)
+    command = tool.commands["stop", True]
+    assert (command.count, command.actions["refused"], command.failed) == (43, 43, 43)
+    assert (tool.days.total(), tally.failed_days.total()) == (43, 43)
+    (failure,) = tally.failures.results()
+    assert failure.count == 43
+
+
+def test_going_on_that_stands_for_others_counts_as_all_of_them() -> None:
+    went_on = {"execute": "cont", "action": "went_on", "reply": None, "failed": None, "after_failure": "stop"}
+    tool = only_tool(tallied(a_record("stop"), a_record(None, repeated=9, **went_on)))
+    assert tool.commands["stop", True].silent == 10
+    assert tool.going_on == {"stop": {"cont": 10}}

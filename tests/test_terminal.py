@@ -290,3 +290,12 @@ def test_size_is_the_screens() -> None:
         assert (desk.terminal.columns, desk.terminal.rows) == (80, 24)
 
     played(scene)
+
+
+def test_terminal_obeys_no_text() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.terminal.notice("\x9b2Jnotice\u202e")
+        desk.terminal.error("\x1b[2Jerror\r")
+        desk.terminal.show([("", "two\nlines\x07")])
+
+    assert played(scene).splitlines()[:4] == [r"\x9b2Jnotice\u202e", r"\x1b[2Jerror\r", "two", r"lines\x07"]

@@ -47,8 +47,8 @@ FOUND: Final[dict[str, tuple[bytes, ...]]] = {"out-of-band in the read that enab
 # How the proxy's own commands begin.
 OWN: Final = (
     b'{"execute":"query-status"', b'{"execute":"query-block"', b'{"execute":"query-named-block-nodes"',
-    b'{"execute":"x-debug-query-block-graph"', b'{"execute":"query-migrate"', b'{"execute":"query-jobs"',
-    b'{"execute":"job-dismiss"', b'{"execute":"snapshot-', b'{"exec-oob":', b'{"id":',
+    b'{"execute":"x-debug-query-block-graph"', b'{"execute":"query-migrate', b'{"execute":"query-replay"',
+    b'{"execute":"query-jobs"', b'{"execute":"job-dismiss"', b'{"execute":"snapshot-', b'{"exec-oob":', b'{"id":',
 )  # fmt: skip
 ABOUT_BYTES: Final = "JSON parse error"
 

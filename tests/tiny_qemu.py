@@ -37,7 +37,10 @@ def _block_answer(name: str, tags: frozenset[str]) -> Any:
     return run_command(vm, name, {"flat": True} if name == "query-named-block-nodes" else {})
 
 
-_SURVEY: Final = ("query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate")
+_SURVEY: Final = (
+    *("query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"),
+    *("query-migrate-capabilities", "query-replay"),
+)
 
 
 class TinyQEMU:

@@ -1,7 +1,7 @@
 """What kills QEMU when it is asked natively, and how the proxy keeps it alive.
 
-Each crash is first brought about, so that a QEMU which no longer has it is noticed. Seen on QEMU 5.2.0, 7.2.22, 10.0.13 and
-11.1.3; which of them dies of what is told by each case's `kills`.
+Each crash is first brought about, so that a QEMU which no longer has it is noticed. Seen on QEMU 5.2.0, 7.2.22, 8.2.2, 10.0.13
+and 11.1.3; which of them dies of what is told by each case's `kills`. 8.2 hangs for good instead where a job runs.
 """
 
 import re
@@ -15,13 +15,14 @@ from typing import Final
 
 import pytest
 
+from shim import guard
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
-from tests.integration.machines import machine, pattern_of, run_state_of, wait_for
+from tests.integration.machines import Machine, machine, pattern_of, run_state_of, wait_for
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 from tests.integration.twins import Boot, Case, Step, Until, started
-from tests.raw_client import RawClient
+from tests.raw_client import DeadlineError, RawClient
 
 pytestmark = pytest.mark.versions
 
@@ -59,6 +60,18 @@ def from_10(version: QEMUVersion) -> bool:
 
 def until_7_2(version: QEMUVersion) -> bool:
     return version < (7, 2)
+
+
+def until_10_2(version: QEMUVersion) -> bool:
+    return version < (10, 2)
+
+
+def from_10_1(version: QEMUVersion) -> bool:
+    return version >= (10, 1)
+
+
+def with_compression(version: QEMUVersion) -> bool:
+    return (8, 0) <= version < (9, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +117,17 @@ INCOMING: Final = Case("", f"{disk('d0')} -incoming defer", (), TWO, before=Boot
 
 BITMAPS: Final = r"Error: Could not load snapshot 't' on '.*': Device has active dirty bitmaps\r\n"
 NOT_OURS: Final = r"Error: Device 'd0' is writable but does not support snapshots\r\n"
-UNDER_A_JOB: Final = r"Error: QEMU .* would crash: a mirror or commit job runs on '.*'\. Finish or cancel it .*\r\n"
+UNDER_A_JOB: Final = (
+    r"Error: QEMU .* would (crash|hang for good): a mirror or commit job runs on '.*'\. Finish or cancel it .*\r\n"
+)
 IN_MIGRATION: Final = r"Error: QEMU .* would crash: the VM is in state (in|post)migrate, .*\r\n"
 ENCRYPTED_VMSTATE: Final = r"Error: QEMU .* would crash: it cannot store the VM state on 'e', which is encrypted\. .*\r\n"
+
+MULTIFD: Final = r"Error: QEMU .* would crash: the migration capability multifd is on\. Turn it off .*\r\n"
+COMPRESS: Final = r"Error: QEMU .* would crash: the migration capability compress is on\. Turn it off .*\r\n"
+THROUGH_BLKREPLAY: Final = r"Error: QEMU .* would hang for good: .* on 'top', through the filter blkreplay\..*\r\n"
+IN_REPLAY: Final = r"Error: QEMU .* would crash: it cannot delete a snapshot while it records or replays\..*\r\n"
+REFUSES_MULTIFD: Final = r"Error: Snapshots are not compatible with multifd\r\n"
 
 THROTTLED: Final = {
     "throttle": f"{throttle('top', 'd0')}",
@@ -166,6 +187,29 @@ CRASHES: Final = (
 )
 
 
+def switched_on(capability: str) -> Case:
+    """Give a case with a snapshot, after which the migration capability is turned on where there is one of that name."""
+    change: Step = ("migrate-set-capabilities", {"capabilities": [{"capability": capability, "state": True}]})
+    return Case(capability, disk("d0"), (), TWO, setup=["savevm t", change])
+
+
+RECORDING: Final = Case("", f"-icount shift=3,rr=record,rrfile=rr.bin {disk('d0')}", (), TWO, setup=["savevm t"])
+
+# What was not looked at on a QEMU without snapshot jobs.
+LATER_CRASHES: Final = (
+    *(
+        Crash(replace(switched_on("multifd"), name=f"multifd-{line}"), line, until_10_2, REFUSES_MULTIFD, MULTIFD)
+        for line in ("savevm t", "savevm new", "loadvm t")
+    ),
+    *(
+        Crash(replace(RECORDING, name=f"replay-{line}"), line, from_10_1, "", IN_REPLAY)
+        for line in ("savevm t", "delvm t")
+    ),
+)
+# A capability that 9.1 dropped.
+COMPRESSED: Final = Crash(switched_on("compress"), "loadvm t", with_compression, "", COMPRESS)
+
+
 @pytest.fixture(scope="session")
 def encrypted_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty qcow2 image that is encrypted with LUKS."""
@@ -191,14 +235,24 @@ def endangered(crash: Crash, encrypted_image: Path, tmp_path: Path) -> Iterator[
         yield vm
 
 
-def run_to_death(vm: QEMUVM, client: RawClient, line: str) -> None:
-    """The client gets EOF instead of a reply, and QEMU has ended by a signal."""
-    client.send(b'{"execute": "human-monitor-command", "arguments": {"command-line": "%s"}}\n' % line.encode())
-    assert b'"return"' not in client.expect_eof()
-    assert vm.wait_gone() in CRASHED
+def run_to_death(vm: QEMUVM, client: RawClient, crash: Crash, version: QEMUVersion) -> None:
+    """The client gets EOF instead of a reply, and QEMU has ended by a signal; or, where that is what it does, it hangs."""
+    client.send(b'{"execute": "human-monitor-command", "arguments": {"command-line": "%s"}}\n' % crash.line.encode())
+    try:
+        assert b'"return"' not in client.expect_eof()
+    except DeadlineError:
+        assert crash.proxied == UNDER_A_JOB
+        assert (8, 0) <= version < (10, 0)
+        assert vm.is_alive
+    else:
+        assert vm.wait_gone() in CRASHED
 
 
-all_crashes = pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.case.name)
+all_crashes = pytest.mark.parametrize(
+    "crash",
+    [*CRASHES, *(pytest.param(crash, marks=pytest.mark.needs_snapshot_jobs) for crash in LATER_CRASHES)],
+    ids=lambda crash: crash.case.name,
+)
 
 
 @all_crashes
@@ -206,7 +260,7 @@ def test_qemu_itself_dies(crash: Crash, qemu_version: QEMUVersion, encrypted_ima
     """Or, in versions without the crash, it gives an answer."""
     with endangered(crash, encrypted_image, tmp_path) as vm, vm.negotiated() as client:
         if crash.kills(qemu_version):
-            run_to_death(vm, client, crash.line)
+            run_to_death(vm, client, crash, qemu_version)
         else:
             assert re.fullmatch(crash.native, client.hmp(crash.line))
             assert vm.is_alive
@@ -221,7 +275,7 @@ def test_proxy_keeps_qemu_alive(crash: Crash, qemu_version: QEMUVersion, encrypt
         proxy.negotiated() as client,
     ):
         if crash.kills(qemu_version) and not crash.is_guarded(qemu_version):
-            run_to_death(vm, client, crash.line)
+            run_to_death(vm, client, crash, qemu_version)
             return
         text = client.hmp(crash.line)
         assert re.fullmatch(crash.proxied if crash.is_guarded(qemu_version) else crash.native, text)
@@ -240,7 +294,7 @@ def test_guard_can_be_turned_off(crash: Crash, qemu_version: QEMUVersion, encryp
         proxy.negotiated() as client,
     ):
         if crash.kills(qemu_version):
-            run_to_death(vm, client, crash.line)
+            run_to_death(vm, client, crash, qemu_version)
         else:
             assert re.fullmatch(crash.native, client.hmp(crash.line))
             assert vm.is_alive
@@ -297,3 +351,54 @@ def test_vm_state_may_be_put_beside_the_encrypted_disk(encrypted_image: Path, tm
         with vm.proxied("--vmstate", "e") as (client, _):
             assert re.fullmatch(ENCRYPTED_VMSTATE, client.hmp("savevm t"))
             assert client.hmp("loadvm t") == ""
+
+
+@pytest.mark.needs_snapshot_jobs
+def test_compression_is_refused_where_loading_would_crash(
+    qemu_version: QEMUVersion, encrypted_image: Path, tmp_path: Path
+) -> None:
+    """Only where the capability is there at all."""
+    if not with_compression(qemu_version):
+        assert guard.against_loadvm((), "t", guard.Hazards(capabilities=frozenset({"compress"})), qemu_version) is None
+        return
+    test_qemu_itself_dies(COMPRESSED, qemu_version, encrypted_image, tmp_path)
+    test_proxy_keeps_qemu_alive(COMPRESSED, qemu_version, encrypted_image, tmp_path)
+
+
+@pytest.mark.needs_snapshot_jobs
+@pytest.mark.parametrize("line", ["savevm t", "loadvm t"])
+def test_multifd_does_not_cost_the_old_snapshot(line: str) -> None:
+    """What the text says then helps."""
+    with machine(f"{BIOS} {disk('d0')} {disk('d1')}", TWO) as vm, vm.proxied() as (client, _):
+        vm.write(0xAA, "d0", "d1")
+        assert client.hmp("savevm t") == ""
+        assert client.hmp("migrate_set_capability multifd on") == ""
+        assert "multifd" in client.hmp(line)
+        assert vm.images == {"d0.qcow2": [("t", True)], "d1.qcow2": [("t", False)]}
+        assert client.hmp("cont") == ""
+        assert client.hmp("migrate_set_capability multifd off") == ""
+        assert client.hmp(line) == ""
+
+
+BLKREPLAY: Final = f"-blockdev driver=blkreplay,node-name=top,image=d0 {virtio('top')}"
+REPLAYED: Final = f"{BIOS} -icount shift=3,rr=record,rrfile=rr.bin {blockdev('d0')} {BLKREPLAY}"
+
+
+@pytest.mark.needs_snapshot_jobs
+def test_vm_state_does_not_go_through_blkreplay() -> None:
+    """Natively, and by a job, neither saving nor loading it ever ends (7.2 to 11.1)."""
+    with machine(f"{REPLAYED} {disk('d1')}", TWO) as vm:
+        with vm.proxied("--vmstate", "top") as (client, _):
+            assert re.fullmatch(THROUGH_BLKREPLAY, client.hmp("savevm t"))
+            assert vm.run_state == "running"
+            arguments = {"job-id": "j", "tag": "t", "vmstate": "d0", "devices": ["d0", *nodes_of(vm, "d1")]}
+            assert client.returned("snapshot-save", arguments) == {}
+            assert client.hmp("loadvm t") == ""
+        with vm.proxied("--vmstate", "d1") as (client, _):
+            assert client.hmp("savevm u") == ""
+            assert client.hmp("loadvm u") == ""
+            assert run_state_of(client) == "running"
+
+
+def nodes_of(vm: Machine, device: str) -> list[str]:
+    return [row["inserted"]["node-name"] for row in vm.observer.returned("query-block") if row["device"] == device]

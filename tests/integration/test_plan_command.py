@@ -17,6 +17,7 @@ from tests.raw_client import RawClient
 
 SURVEY: Final = frozenset(
     {"query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate", "query-cpus-fast"}
+    | {"query-migrate-capabilities", "query-replay"}
 )
 # What stands before the tag where a state is saved first under another one.
 INTERNAL: Final = re.compile(r"hmpshim-(?:[0-9a-f]+-)*\d+-")
@@ -208,4 +209,4 @@ def test_socket_that_another_client_has() -> None:
     with machine(*UEFI) as vm, vm.negotiated():
         ended = run_proxy("plan", "--upstream", f"unix:{vm.qmp_path}", "savevm", "t")
         assert (ended.returncode, ended.stdout) == (4, "")
-        assert "QEMU serves one client a socket, is another one connected?" in ended.stderr
+        assert "QEMU serves one client a socket, and another one is connected" in ended.stderr

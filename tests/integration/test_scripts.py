@@ -260,6 +260,7 @@ def test_person_is_on_record(own: Machine, tmp_path: Path) -> None:
         "uid": os.getuid(),
         "exe": os.path.realpath("/proc/self/exe"),
         "address": None,
+        "connected_as": None,
     }
     assert (saved["vm"], saved["action"], saved["reply"]) == ("vm1", "rewritten", {"return": ""})
     assert [node["device"] for node in saved["nodes"] if node["included"]] == ["d0", "d1"]

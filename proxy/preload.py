@@ -1,0 +1,29 @@
+"""Import what serving clients may need, so that nothing is imported while they are served.
+
+A package may be upgraded or removed under a running proxy, and a process may be out of descriptors: an import would fail
+then, in the middle of somebody's command. A start is quicker without most of it, so it is done between listening and reading
+the first client's first byte. What is imported here is what the sources import inside functions, and what the standard
+library does.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from host.config import VMConfig
+
+__all__ = ["preload"]
+
+# Which may be needed whatever the configuration is now: SIGHUP may change the policy and the mode.
+_OURS = ("shim.snapshots", "shim.rehearsal", "shim.allowance", "proxy.pattern_check")
+# Needed to show a traceback (traceback, linecache), and to look up a host's name in a thread (asyncio, socket).
+_OF_PYTHON = ("ast", "tokenize", "unicodedata", "encodings.idna", "concurrent.futures.thread")
+_TO_MASK = ("shim.redaction",)
+
+
+def preload(vms: Sequence[VMConfig]) -> None:
+    """Import it all; the second time that takes no time. Raises ImportError where the installation is not whole."""
+    masks = any(vm.audit is not None and vm.audit.redact for vm in vms)
+    for name in (*_OURS, *_OF_PYTHON, *(_TO_MASK if masks else ())):
+        if name not in sys.modules:
+            importlib.import_module(name)

@@ -1,0 +1,105 @@
+"""One VM of a daemon: whatever ends its server with an error is shown, and it is begun again, so the other VMs go on.
+
+Where a VM is the daemon's only one, its error is the daemon's.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
+from host.audit_log import AuditLog
+from host.backoff import backoff_s
+from host.config import VMConfig
+from host.errors import ProgramError
+from proxy.server import Server
+
+__all__ = ["SupervisedVM", "first_error"]
+
+_log = logging.getLogger(__name__)
+
+# What is there once: when its number was closed, it is soon another file's.
+_INHERITED = (DescriptorAddress, StdioAddress, SystemdAddress)
+
+
+class SupervisedVM:
+    """Call `run` or `keep_running` once. open_audit_log: raises AuditError if it cannot be opened."""
+
+    def __init__(self, config: VMConfig, open_audit_log: Callable[[VMConfig], AuditLog | None]) -> None:
+        self._open_audit_log = open_audit_log
+        self._config = config
+        self._server: Server | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def config(self) -> VMConfig:
+        return self._config if self._server is None else self._server.config
+
+    @property
+    def name(self) -> str:
+        return self._config.name or str(self._config.upstream)
+
+    def stop(self) -> None:
+        """End in order."""
+        self._stopping.set()
+        if self._server is not None:
+            self._server.stop()
+
+    def change(self, config: VMConfig) -> None:
+        """Take the policy from another configuration."""
+        if self._server is not None:
+            self._server.change(config)
+        else:
+            self._config = replace(self._config, policy=config.policy, is_strict=config.is_strict, origin=config.origin)
+            _log.warning("%s: the policy was read again", self.name)
+
+    async def run(self) -> None:
+        """Serve. Raises what ends the server."""
+        if self._stopping.is_set():
+            return
+        server = self._server = Server(self._config, self._open_audit_log(self._config))
+        try:
+            await server.run()
+        finally:
+            self._config, self._server = server.config, None
+
+    async def keep_running(self) -> None:
+        """Serve, and begin again after each error, until `stop` is called or the server ends by itself.
+
+        A QEMU that is not there is waited for.
+        """
+        self._config = replace(self._config, wait=True)
+        is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listen))
+        told = ""
+        for delay_s in backoff_s():
+            try:
+                await self.run()
+            except Exception as exc:  # of whatever kind: it is this VM's alone
+                error = first_error(exc)
+                self._tell(error, is_new=repr(error) != told)
+                told = repr(error)
+            else:
+                return
+            if is_inherited:
+                _log.error("%s: it is not served any more; what was handed to the process cannot be opened again", self.name)
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._stopping.wait()
+
+    def _tell(self, error: BaseException, *, is_new: bool) -> None:
+        level = logging.ERROR if is_new else logging.INFO
+        if isinstance(error, ProgramError):
+            _log.log(level, "%s: %s; trying again", self.name, error)
+        else:
+            _log.log(level, "%s: unexpected error, beginning again: %r", self.name, error, exc_info=error if is_new else None)
+
+
+def first_error(error: BaseException) -> BaseException:
+    """Return the error that a person is to see: one that has a text of its own, if there is one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    told, others = error.split(ProgramError)
+    return first_error((told or others or error).exceptions[0])

@@ -1,0 +1,1 @@
+"""Faults at chosen and at random moments: what must hold is in docs/fault-matrix.md."""
