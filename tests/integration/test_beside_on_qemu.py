@@ -89,7 +89,7 @@ def test_plan_at_a_proxy_foretells_what_the_proxy_does() -> None:
         assert f"policy: hmp (given by --policy, not the one {WHOSE}, which is: {WORDS})" in ended.stdout
         assert "Error: Device 'pflash1' is writable but does not support snapshots" in ended.stdout
         assert [record["command_line"] for record in proxy.records] == ["savevm t"] * 2
-        assert proxy.stderr.count("cannot load what is saved: 'pflash1' cannot hold a snapshot") == 1
+        assert proxy.stderr.count("could not load it: 'pflash1' is writable and cannot hold a snapshot") == 1
 
 
 def test_prompt_at_a_proxy_does_what_the_proxy_would() -> None:
