@@ -11,8 +11,9 @@ from repl.link import Link
 from repl.results import Planned, reply_json
 from shim.beside import ProxyFacts, policy_words
 from shim.blockgraph import BlockGraph
-from shim.errors import UnreadableReply
+from shim.errors import PatternError, UnreadableReply
 from shim.own_commands import PLAN, QUERY_PROXY
+from shim.patterns import Pattern
 from shim.plan import Answer, Decided, Outcome, PassThrough, Refusal
 from shim.policy import NodeChoice
 from shim.qmp import JSON, Execute, Reply, ReturnReply
@@ -81,8 +82,9 @@ def read_plan(plan: JSON, graph: BlockGraph | None) -> Rehearsal:
         if isinstance(plan.get("behind"), dict) and plan["outcome"]["kind"] in ("passed", "delegated"):
             return read_plan(plan["behind"], graph)
         would_send = [Execute(command["execute"], command["arguments"]) for command in plan["qmp"]]
-        return Rehearsal(_outcome(plan["outcome"]), _decided(plan, graph), would_send, graph)
-    except (KeyError, TypeError, AttributeError) as exc:
+        unmatched = tuple(map(Pattern.parse, plan.get("unmatched", ())))
+        return Rehearsal(_outcome(plan["outcome"]), _decided(plan, graph), would_send, graph, unmatched)
+    except (KeyError, TypeError, AttributeError, PatternError) as exc:
         raise UnreadableReply("the proxy's plan", repr(exc)) from exc
 
 

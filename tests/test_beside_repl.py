@@ -198,7 +198,7 @@ def test_answers_that_are_none() -> None:
 
 
 @pytest.mark.parametrize("line", ["savevm t", "savevm u", "loadvm t", "loadvm none", "delvm t", "info snapshots"])
-@pytest.mark.parametrize("policy", [Policy(), HMP, REFUSE], ids=policy_words)
+@pytest.mark.parametrize("policy", [Policy(), HMP, REFUSE, Policy(exclude=patterns("usbstick"))], ids=policy_words)
 @pytest.mark.parametrize("machine", [two(), uefi()], ids=["two disks", "uefi"])
 def test_plan_is_read_back(machine: Any, policy: Policy, line: str) -> None:
     from tests.snapshot_plans import context

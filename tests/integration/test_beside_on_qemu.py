@@ -1,18 +1,23 @@
 """`hmp-proxy plan` and `hmp-repl` at a proxy's own socket, on a real QEMU: what they foretell and do is what the proxy does."""
 
 import json
+import time
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from shim.beside import VERSION
 from shim.own_commands import PLAN, QUERY_PROXY
+from shim.policy import Policy
 from tests.integration.command_lines import FLASH_CODE, disk
 from tests.integration.machines import Machine, machine
 from tests.integration.proxy_process import ProxyProcess
-from tests.integration.repl_process import repl
+from tests.integration.repl_process import Ended, repl, start_repl
+from tests.integration.sitting import sit
 from tests.proxy_command import run_proxy
 from tests.raw_client import RawClient
+from tests.screen import Person
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
@@ -84,7 +89,7 @@ def test_plan_at_a_proxy_foretells_what_the_proxy_does() -> None:
         assert f"policy: hmp (given by --policy, not the one {WHOSE}, which is: {WORDS})" in ended.stdout
         assert "Error: Device 'pflash1' is writable but does not support snapshots" in ended.stdout
         assert [record["command_line"] for record in proxy.records] == ["savevm t"] * 2
-        assert proxy.stderr.count("cannot load what is saved: 'pflash1' cannot hold a snapshot") == 1
+        assert proxy.stderr.count("could not load it: 'pflash1' is writable and cannot hold a snapshot") == 1
 
 
 def test_prompt_at_a_proxy_does_what_the_proxy_would() -> None:
@@ -135,6 +140,60 @@ def test_two_proxies_in_a_row() -> None:
         assert [record["command_line"] or record["execute"] for record in inner.records] == [
             *("snapshot-save", "info block", "snapshot-load"),
         ]
+
+
+# --- At a terminal ---
+
+
+def test_person_at_a_proxy_is_told_whose_policy_it_is() -> None:
+    with machine(ARGS, IMAGES) as vm, vm.proxied("--vmstate", "d1", "--name", "vm1") as (_, proxy):
+
+        async def scene(person: Person) -> None:
+            told = f"hmp-proxy {VERSION} of VM vm1 does the snapshot commands here, by its own policy: auto, vmstate d1"
+            await person.sees(told)
+            await person.sees("policy auto vmstate d1 of the proxy")
+            await person.runs("savevm t")
+            assert holders(vm, "t") == ["d1.qcow2"]
+            person.type("savevm t\r")
+            await person.sees("Replace it?")
+            told = " ".join(person.screen.text.split())
+            assert f"policy: auto, vmstate d1 (in force at hmp-proxy {VERSION} of VM vm1)" in told
+            assert "the new one is saved first under an internal tag" in told
+            person.type("n")
+            await person.sees("not done")
+
+        sit(vm, scene, columns=140, rows=40, path=proxy.path)
+        assert [record["command_line"] for record in proxy.records] == ["savevm t"]
+
+
+def test_file_with_another_policy_than_the_proxys_is_told() -> None:
+    with machine(ARGS, IMAGES) as vm, vm.proxied("--name", "vm1") as (_, proxy):
+
+        async def scene(person: Person) -> None:
+            await person.sees(f"hmp-proxy {VERSION} of VM vm1 has another policy than the file; its own holds until it reads")
+
+        sit(vm, scene, columns=140, path=proxy.path, file_policy=Policy(guard=False))
+
+
+# --- A prompt that is killed ---
+
+
+@pytest.mark.parametrize("run", range(5))
+def test_savevm_of_a_prompt_that_was_killed_is_completed_or_told_by_the_next(
+    run: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    with machine(ARGS, IMAGES) as vm:
+        assert repl(vm.vm.qmp_path, "-c", "savevm t") == Ended(0, b"", "")
+        with start_repl(vm.vm.qmp_path, "-c", "savevm t") as process:
+            while process.poll() is None and not any(b"marker" in file.read_bytes() for file in tmp_path.glob("*.json")):
+                time.sleep(0.0005 * run)
+            process.kill()
+        ended = repl(vm.vm.qmp_path, "-c", "info version")
+        assert ended.status == 0
+        assert ended.err == "" or ended.err.startswith("hmp-repl: savevm 't', which was to replace a snapshot, was cut off")
+        assert (vm.tags("d0.qcow2"), vm.tags("d1.qcow2")) == (["t"], ["t"])
+        assert vm.observer.returned("query-jobs") == []
 
 
 def test_monitor_in_pretty_mode() -> None:
