@@ -27,6 +27,10 @@ _MAX_TEXT: Final = 100
 _MS_PER_S: Final = 1000
 # Their records are not of an end, but of a beginning.
 _UNTIMED: Final = (Action.BEGUN, Action.WENT_ON)
+# Of these the reason is what matters.
+_EXPLAINED: Final = (Action.REFUSED, Action.RECOVERED, Action.ABANDONED)
+# These have a reply, unless something went wrong.
+_ANSWERED: Final = (Action.REWRITTEN, Action.PASSED, Action.OBSERVED, Action.MODERN, Action.DELEGATED)
 
 # ECMA-48, "Select graphic rendition".
 _COLOURS: Final[Mapping[str, str]] = {
@@ -38,6 +42,8 @@ _COLOURS: Final[Mapping[str, str]] = {
     Action.REFUSED: "31",
     Action.RECOVERED: "35",
     Action.MODERN: "32",
+    Action.ABANDONED: "31",
+    Action.DELEGATED: "36",
 }
 
 
@@ -123,13 +129,13 @@ def _outcome(record: JSON) -> str:
         facts.append(f"VM stood {_duration(record['stopped_ms'])}")
     facts += _further_facts(record)
     told = ", ".join(facts)
-    if action in (Action.REFUSED, Action.RECOVERED):
+    if action in _EXPLAINED:
         return f"{told}: {_shortened(record['reason'], _MAX_TEXT)}"
     return f"{told}  FAILED: {_failure(record['reply'])}" if record["failed"] is True else told
 
 
 def _further_facts(record: JSON) -> Iterator[str]:
-    if record["failed"] is None and record["action"] in (Action.REWRITTEN, Action.PASSED, Action.OBSERVED, Action.MODERN):
+    if record["failed"] is None and record["action"] in _ANSWERED:
         yield "no reply"
     if record["rehearsed"] is not None and record["rehearsed"]["agreed"] is False:
         yield "rewriting would have answered otherwise"

@@ -134,7 +134,8 @@ def _command_use(name: str, counted: CommandTally, *, is_hmp: bool) -> CommandUs
         is_hmp=is_hmp,
         replacement=hmp_replacement(name) if is_hmp else None,
         count=counted.count,
-        rewritten=counted.actions[Action.REWRITTEN],
+        # Where the shim leaves it to QEMU's own command, it has seen that this does the same.
+        rewritten=counted.actions[Action.REWRITTEN] + counted.actions[Action.DELEGATED],
         passed=counted.actions[Action.PASSED],
         observed=counted.actions[Action.OBSERVED],
         refused=counted.actions[Action.REFUSED],

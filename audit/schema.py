@@ -135,6 +135,7 @@ OUTCOMES: Final = ("return", "return_bytes", "error", "lost")
 ACTIONS: Final[Mapping[str, int]] = {
     **dict.fromkeys((Action.REWRITTEN, Action.PASSED, Action.REFUSED, Action.OBSERVED, Action.RECOVERED), 1),
     **dict.fromkeys((Action.MODERN, Action.BEGUN, Action.WENT_ON), 2),
+    **dict.fromkeys((Action.ABANDONED, Action.DELEGATED), 3),
 }
 """Each value of `action`, and the version that it is of."""
 

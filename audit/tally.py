@@ -18,6 +18,7 @@ from audit.soundness import check_soundness
 from shim import hmp
 from shim.audit import Action
 from shim.qmp import JSON
+from shim.saving import HMP_REPLACES
 
 __all__ = ["OTHERS", "CommandTally", "Tally", "ToolTally"]
 
@@ -181,12 +182,12 @@ class Tally:
             self._note_overwriting(tool, vm, record)
         if stopped_ms := record["stopped_ms"]:
             self.standstills[vm, name].add(stopped_ms)
-        if name in _SAVES_AND_LOADS:
+        if name in _SAVES_AND_LOADS and action != Action.ABANDONED:
             self._note_on_timeline(tool, vm, name, record)
 
     def _note_overwriting(self, tool: ToolTally, vm: VM, record: dict[str, JSON]) -> None:
-        """A savevm that deletes first replaces what had the tag."""
-        if any(sent["execute"] == "snapshot-delete" for sent in record["qmp"]):
+        """A savevm that deletes, or that is left to QEMU because the tag exists, replaces what had the tag."""
+        if record["reason"] == HMP_REPLACES or any(sent["execute"] == "snapshot-delete" for sent in record["qmp"]):
             count, last = tool.overwritten.get(vm, (0, ""))
             tool.overwritten[vm] = count + 1, max(last, record["time"])
 

@@ -1,8 +1,9 @@
-"""What savevms intend, written down in one small file a VM, for the proxy that comes after one that was killed.
+"""What savevms intend, written down in one small file a VM, for the proxy or prompt that comes after one that was killed.
 
 The file also keeps the token by which a VM's proxies know their own jobs, one after the other.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -38,18 +39,33 @@ class IntentStore:
 
     address: QEMU's. folder: None keeps all in memory only. A file that cannot be written is complained about once; what it
     would have said is still known to this process.
+    is_shared: several programs may come to this address at a time, and few of them write anything. The file is made with the
+    first intent, and belongs to the program that locks it; the others keep theirs in memory.
     """
 
-    def __init__(self, address: str, folder: Path | None, *, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, address: str, folder: Path | None, *, now_s: Callable[[], float] = time.time, is_shared: bool = False
+    ) -> None:
         self._address = address
         self._path = None if folder is None else folder / _file_name(address)
         self._now_s = now_s
         self._has_complained = False
         self._intents: list[tuple[float, Intent]] = []
+        self._must_lock = is_shared
+        self._lock_fd: int | None = None
+        if is_shared and (self._path is None or not self._path.exists() or not self._lock()):
+            self.token = os.urandom(_TOKEN_BYTES).hex()
+            return
         token = self._read()
         self.token = token or os.urandom(_TOKEN_BYTES).hex()
         if token is None:
             self._write()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
 
     def written(self) -> list[Written]:
         """Return what is not settled, the oldest first."""
@@ -65,6 +81,22 @@ class IntentStore:
             # One that comes back after a power cut is found to be done.
             self._intents = [(at_s, intent) for at_s, intent in self._intents if intent != step.intent]
             self._write()
+
+    def _lock(self) -> bool:
+        """Make the file ours until this process ends. Where it is another's, or cannot be locked, keep to memory."""
+        if self._path is None:
+            return False
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._lock_fd = os.open(self._path.with_suffix(".lock"), flags, 0o600)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            self._path = None
+            return False
+        self._must_lock = False
+        return True
 
     def _read(self) -> str | None:
         """Read what an earlier process left. A file that is not ours, or damaged, counts as none."""
@@ -84,7 +116,7 @@ class IntentStore:
         return token
 
     def _write(self, *, sync: bool = False) -> None:
-        if self._path is None:
+        if self._path is None or (self._must_lock and not self._lock()):
             return
         intents = [{"time": at_s, **intent.to_members()} for at_s, intent in self._intents]
         content = json.dumps({"address": self._address, "token": self.token, "intents": intents})

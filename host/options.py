@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from math import inf
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from host.errors import AddressError
 from shim.errors import PatternError
@@ -93,12 +93,28 @@ def whole_number(text: str) -> int:
     raise argparse.ArgumentTypeError(f"'{text:.40}' is no whole number from 1 to {10**_NUMBER_DIGITS - 1}")
 
 
+class _PolicyOption(argparse.Action):
+    """Store, append or switch on, and note in `policy_options` that it was given, be it with its default."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        stored = True if self.nargs == 0 else [*getattr(namespace, self.dest), values] if self.default == [] else values
+        setattr(namespace, self.dest, stored)
+        namespace.policy_options = list(dict.fromkeys([*namespace.policy_options, self.option_strings[0]]))
+
+
 def add_policy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options that `policy_of` reads, and return their group."""
+    """Add the options that `policy_of` reads, and return their group.
+
+    Those that are given are in `policy_options`, in their order.
+    """
+    parser.set_defaults(policy_options=[])
     group = parser.add_argument_group("which disks a snapshot takes")
     pattern = argument(Pattern.parse)
     group.add_argument(
         "--policy",
+        action=_PolicyOption,
         type=choice(PolicyKind),
         choices=list(PolicyKind),
         default=PolicyKind.AUTO,
@@ -110,9 +126,10 @@ def add_policy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         ("--include", "a node that snapshots take in any case (repeatable)"),
         ("--exclude", "a node that no snapshot takes (repeatable)"),
     ):
-        group.add_argument(option, action="append", default=[], type=pattern, metavar="PATTERN", help=meaning)
+        group.add_argument(option, action=_PolicyOption, default=[], type=pattern, metavar="PATTERN", help=meaning)
     group.add_argument(
         "--overwrite",
+        action=_PolicyOption,
         type=choice(Overwrite),
         choices=list(Overwrite),
         default=Overwrite.SAFE,
@@ -122,13 +139,18 @@ def add_policy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     )
     group.add_argument(
         "--failed-load",
+        action=_PolicyOption,
         type=choice(FailedLoad),
         choices=list(FailedLoad),
         help="what loadvm does that is known to fail, as for a tag that a disk lacks: hmp: as HMP, which stops the VM and "
         "leaves it stopped; refuse: answer HMP's error, and leave the VM alone (default: hmp; at the prompt refuse)",
     )
     group.add_argument(
-        "--no-guard", action="store_true", help="do not refuse commands that are known to crash the connected QEMU"
+        "--no-guard",
+        action=_PolicyOption,
+        nargs=0,
+        default=False,
+        help="do not refuse commands that are known to crash the connected QEMU"
     )
     return group
 
@@ -150,6 +172,8 @@ def policy_of(given: argparse.Namespace, *, mode: Mode = Mode.REWRITE, allow: Se
 
 def refuse_mixture(parser: argparse.ArgumentParser, given: argparse.Namespace, fitting: Sequence[str]) -> None:
     """Exit with an error for an option that is not among those that go with --config: the file is to say it."""
+    for option in given.policy_options:
+        parser.error(f"{option} does not go with --config; write it into the file")
     for name, value in vars(given).items():
         if name not in fitting and value != parser.get_default(name):
             parser.error(f"--{name.replace('_', '-')} does not go with --config; write it into the file")

@@ -72,7 +72,9 @@ SIGHUP reads the configuration file and opens the audit logs again."""
 
 _PLAN_DESCRIPTION = """\
 Show what the proxy would do with a command: all block nodes, which of them it would take and why, where the VM state
-would go, the exact QMP commands, and the answer. Only queries are sent to QEMU; nothing is changed."""
+would go, the exact QMP commands, and the answer. Only queries are sent to QEMU; nothing is changed.
+At a proxy's own socket the proxy makes the plan, with its policy in force; options or a file that give a policy are planned
+with instead, and the plan says so."""
 
 _PLAN_EXIT_STATUS = """
 exit status:
@@ -94,11 +96,15 @@ class ServeInvocation:
 
 @dataclass(frozen=True, slots=True)
 class PlanInvocation:
-    """`hmp-proxy plan`."""
+    """`hmp-proxy plan`.
+
+    given_by: what says which policy to plan with, in words; None leaves it to the proxy that may be there.
+    """
 
     vm: VMConfig
     command_line: str
     as_json: bool
+    given_by: str | None = None
 
 
 Invocation: TypeAlias = ServeInvocation | PlanInvocation
@@ -273,11 +279,11 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
         if given.vm is not None:
             parser.error("--vm goes with --config")
         vm = VMConfig(given.upstream, take_over=None, policy=policy_of(given))
-        return PlanInvocation(vm, command_line, given.json)
+        return PlanInvocation(vm, command_line, given.json, ", ".join(given.policy_options) or None)
     refuse_mixture(parser, given, ("config", "vm", "json", "command", "upstream"))
     chosen = choose_vm(parser, given.config, given.vm)
     vm = chosen if given.upstream is None else VMConfig(given.upstream, policy=chosen.policy)
-    return PlanInvocation(vm, command_line, given.json)
+    return PlanInvocation(vm, command_line, given.json, given.config)
 
 
 def _refuse_contradiction(parser: argparse.ArgumentParser, vm: VMConfig) -> None:

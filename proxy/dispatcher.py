@@ -21,12 +21,14 @@ from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed, without_own_j
 from proxy.plan_runner import Owed, PlanRunner
 from proxy.recorder import Recorder
 from proxy.rewriter import LOST, Rewriter, Work
-from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request, Session
-from shim import render
+from proxy.session import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request, Session
+from shim import hmp, render
 from shim.audit import Action, AuditRecord
 from shim.client import Client
+from shim.own_commands import argument_error
 from shim.plan import Intend, Settle
 from shim.policy import Mode, Policy
+from shim.qmp import JSON
 from shim.recovery import Written
 
 __all__ = ["HUNG_UP", "LEFT_UNANSWERED", "QEMU_WENT", "STOPPED", "Dispatcher"]
@@ -223,8 +225,12 @@ class Dispatcher:
                 self._serve_out_of_band(session)  # it may have been enabled just now
             case JobsRequest(raw):
                 self._owe(session, JobsReply(session), raw)
+            case OwnRequest():
+                self._answer_about_us(session, request)
             case HMPRequest() if (reason := self._refusal(request)) is not None:
                 self._refuse(session, request, reason)
+            case HMPRequest(raw) if _is_own_help(session, request):
+                self._owe(session, session, raw)
             case Forward():
                 self._deliver_descriptors(session, request)
             case HMPRequest() | ModernRequest():
@@ -249,6 +255,16 @@ class Dispatcher:
         else:
             self.outbox.send(session, line)
 
+    def _answer_about_us(self, session: Session, request: OwnRequest) -> None:
+        arguments = request.message.get("arguments", {})
+        desc = argument_error(request.execute, arguments)
+        if desc is not None:
+            self._answer_locally(session, self._layout.spell_reply(_error(desc), request.message))
+            return
+        session.is_prompt |= arguments.get("is-prompt", False)
+        self.plans.begin(self._rewriter.about_us(session, request), is_exclusive=True)
+        self._after_plans()
+
     def _take_recorded(self, session: Session, request: HMPRequest | ModernRequest) -> None:
         trace = self._recorder.trace(session, request)
         if (unrecorded := self._recorder.announce(trace)) is not None:
@@ -269,11 +285,11 @@ class Dispatcher:
         return refusal(request.command_line or "", self._policy.allow)
 
     def _refuse(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> None:
-        error = {"error": {"class": "GenericError", "desc": reason}}
-        reply = {"return": render.error(reason)} if isinstance(request, HMPRequest) else error
+        reply = {"return": render.error(reason)} if isinstance(request, HMPRequest) else _error(reason)
         line = self._layout.spell_reply(reply, request.message)
         trace = self._recorder.trace(session, request)
-        self.outbox.record(lambda: self._recorder.record(trace, session, Action.REFUSED, reason, parse(line)))
+        if not _is_own_help(session, request):
+            self.outbox.record(lambda: self._recorder.record(trace, session, Action.REFUSED, reason, parse(line)))
         self._answer_locally(session, line)
 
     def _deliver_descriptors(self, session: Session, request: Forward) -> None:
@@ -372,3 +388,13 @@ class Dispatcher:
             self.outbox.to_qemu.append(due.to_wire())
         self._serve_waiting()
 
+
+def _is_own_help(session: Session, request: HMPRequest | ModernRequest) -> bool:
+    """Tell whether our prompt asks QEMU for help, for its own purposes, which is no use of HMP."""
+    if not session.is_prompt or not isinstance(request, HMPRequest):
+        return False
+    return hmp.command_name(request.command_line or "") in ("help", "?")
+
+
+def _error(desc: str) -> dict[str, JSON]:
+    return {"error": {"class": "GenericError", "desc": desc}}

@@ -70,7 +70,7 @@ _TOO_MANY_BYTES = "JSON token size limit exceeded"
 # Commands without arguments that mean nothing to the proxy, as most programs spell them, one or many. Nothing in them repeats
 # a key or needs decoding, and each has one brace.
 _PLAIN = re.compile(
-    rb'(?:\{"execute": ?"(?!(?:human-monitor-command|query-jobs|qmp_capabilities|getfd|add-fd)")[A-Za-z0-9_-]+"'
+    rb'(?:\{"execute": ?"(?!(?:human-monitor-command|query-jobs|qmp_capabilities|getfd|add-fd)"|__hmpshim_)[A-Za-z0-9_-]+"'
     rb'(?:, ?"id": ?(?:"[ !#-\[\]^-z|~]*"|[1-9][0-9]{0,17}))?\}\r?\n?)+'
 )
 

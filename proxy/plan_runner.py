@@ -13,9 +13,10 @@ from proxy.courier import Courier
 from proxy.monitor import Clock
 from proxy.outbox import Outbox
 from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed
-from proxy.rewriter import Done, Effect, HandBack, Notice, Rewriter, Work, Write
-from proxy.session import Session
+from proxy.rewriter import Done, Effect, HandBack, Notice, Rewriter, Tell, Work, Write
+from proxy.session import HMPRequest, Session
 from shim import render
+from shim.qmp import JSON
 
 __all__ = ["Owed", "PlanRunner"]
 
@@ -154,6 +155,8 @@ class PlanRunner:
                 self._outbox.records.append(record)
                 if session is not None:
                     self._outbox.send(session, line)
+            case Tell(session, line):
+                self._outbox.send(session, line)
             case HandBack(session, request, trace, reason, action, rehearsed):
                 self._show_resume()
                 session.unanswered += 1
@@ -168,10 +171,13 @@ class PlanRunner:
         """Answer the client of a plan that cannot go on."""
         work.rewrite.is_done = True
         self._show_resume()
-        if work.session is not None and work.request is not None:
-            line = self._layout.spell_reply({"return": render.error(_BROKEN)}, work.request.message)
+        if work.session is None or work.request is None:
+            return
+        reply: dict[str, JSON] = {"error": {"class": "GenericError", "desc": _BROKEN}}
+        if isinstance(work.request, HMPRequest):
+            reply = {"return": render.error(_BROKEN)}
             self._outbox.record(lambda: next(iter(self._rewriter.lose(work, _BROKEN))))
-            self._outbox.send(work.session, line)
+        self._outbox.send(work.session, self._layout.spell_reply(reply, work.request.message))
 
     def _end(self, work: Work) -> None:
         """Let the clients go on that had to wait for a plan."""

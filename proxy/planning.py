@@ -1,4 +1,8 @@
-"""`hmp-proxy plan`: what would be done with a command, on the VM as it is, without doing it."""
+"""`hmp-proxy plan`: what would be done with a command, on the VM as it is, without doing it.
+
+Where a proxy answers, its plan is the true one: it knows its policy. Otherwise, or for a policy that is given, the plan is made
+here.
+"""
 
 import json
 from datetime import datetime
@@ -7,36 +11,63 @@ from itertools import count
 from host.ids import own_ids
 from proxy.command_line import PlanInvocation
 from proxy.conversation import Conversation
+from proxy.errors import NotQMPError
 from proxy.upstream import Upstream
-from shim import explain, hmp, snapshots
+from shim.beside import ProxyFacts, plan_members, policy_words, rehearse_line
+from shim.errors import UnreadableReply
 from shim.jobs import JOB_PREFIX
-from shim.plan import Context, PassThrough, Replies
-from shim.rehearsal import Rehearsal, rehearse
+from shim.own_commands import PLAN, QUERY_PROXY
+from shim.plan import Context, Replies
+from shim.qmp import JSON, ErrorReply, Execute, ReturnReply
+from shim.rehearsal import Rehearsal
 
 __all__ = ["explain_plan"]
 
 
 async def explain_plan(invocation: PlanInvocation) -> str:
-    """Connect, ask, and give the plan as text or JSON. Raises UpstreamError or NotQMPError."""
+    """Connect, ask, and return the plan as text or JSON. Raises UpstreamError or NotQMPError."""
     upstream = Upstream(invocation.vm.upstream, name=invocation.vm.name, new_id=own_ids("plan-"))
     try:
         conversation = await upstream.connect()
         try:
-            rehearsal = await _rehearse(invocation, conversation)
+            plan, text = await _plan(invocation, conversation)
         finally:
             conversation.close()
     finally:
         upstream.close()
-    if invocation.as_json:
-        return json.dumps(explain.to_json(invocation.command_line, rehearsal), indent=2)
-    return explain.to_text(invocation.command_line, rehearsal)
+    return json.dumps(plan, indent=2) if invocation.as_json else text
+
+
+async def _plan(invocation: PlanInvocation, conversation: Conversation) -> tuple[JSON, str]:
+    """Return the plan for a program and for a person."""
+    if invocation.given_by is None:
+        (reply,) = await conversation.execute([Execute(PLAN, {"command-line": invocation.command_line})])
+        match reply:
+            case ReturnReply({"plan": dict(plan), "text": str(text)}):
+                return plan, text
+            case ErrorReply(error_class, desc) if error_class != "CommandNotFound":
+                raise NotQMPError(str(invocation.vm.upstream), f"the proxy there makes no plan: {desc}")
+        whose = "the default; there is no proxy that tells its own"
+    else:
+        whose = f"given by {invocation.given_by}{await _otherwise(conversation)}"
+    rehearsal = await _rehearse(invocation, conversation)
+    members = plan_members(invocation.command_line, rehearsal, invocation.vm.policy, whose)
+    return members["plan"], members["text"]
+
+
+async def _otherwise(conversation: Conversation) -> str:
+    """Say which policy is in force instead of the one that is given."""
+    (reply,) = await conversation.execute([Execute(QUERY_PROXY)])
+    if not isinstance(reply, ReturnReply):
+        return ""
+    try:
+        facts = ProxyFacts.from_members(reply.value)
+    except UnreadableReply as exc:
+        return f", whatever is in force at the proxy there: {exc}"
+    return f", not the one in force at {facts}, which is: {policy_words(facts.policy)}"
 
 
 async def _rehearse(invocation: PlanInvocation, conversation: Conversation) -> Rehearsal:
-    command = hmp.parse(invocation.command_line)
-    if command is None:
-        reason = "it is not exactly one well-formed savevm, loadvm, delvm or info snapshots"
-        return Rehearsal(PassThrough(reason), None, [], None)
     numbers = count(1)
     context = Context(
         version=conversation.monitor.version,
@@ -46,7 +77,7 @@ async def _rehearse(invocation: PlanInvocation, conversation: Conversation) -> R
         local_time=datetime.fromtimestamp,
         policy=invocation.vm.policy,
     )
-    playing = rehearse(snapshots.plan(command, context), context)
+    playing = rehearse_line(invocation.command_line, context)
     replies: Replies | None = None
     try:
         while True:

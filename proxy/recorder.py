@@ -71,7 +71,8 @@ class Recorder:
             after_failure=None if session is None else session.failed_command,
         )
         if session is not None:
-            session.failed_command = trace.command_line if record.is_failure_in_text else None
+            is_silent = record.is_failure_in_text and not session.is_prompt
+            session.failed_command = trace.command_line if is_silent else None
         return record
 
     def record_passed(self, passed: Passed, reason: str, line: bytes | None) -> AuditRecord:

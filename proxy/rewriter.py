@@ -4,16 +4,19 @@ Which of them may run when is the router's to say. Each method returns effects; 
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, Final, TypeAlias
 
 from proxy.answers import Layout, parse
 from proxy.monitor import Clock, Monitor
 from proxy.recorder import Recorder
-from proxy.session import HMPRequest, Session
+from proxy.session import HMPRequest, OwnRequest, Session
 from shim.audit import Action, AuditRecord, Rehearsed
 from shim.hmp import LoadVM
+from shim.jobs import JOB_PREFIX
 from shim.known import Known
+from shim.own_commands import PLAN
 from shim.plan import Answer, Context, Intend, PassThrough, Refusal, Replies, Settle, Step
 from shim.policy import Mode, Policy
 from shim.qmp import Execute, read_reply
@@ -22,10 +25,11 @@ from shim.rehearsal import rehearse
 from shim.rewrite import GivenUp, Rewrite, Trace
 from shim.snapshots import plan
 
-__all__ = ["LOST", "Done", "Effect", "HandBack", "Notice", "Rewriter", "Work", "Write"]
+__all__ = ["LOST", "Done", "Effect", "HandBack", "Notice", "Rewriter", "Tell", "Work", "Write"]
 
 LOST = "the connection to QEMU was lost, so the outcome is not known"
 GIVEN_UP = "the client had hung up before anything was changed, and it had come too long ago"
+_FAILED: Final = {"error": {"class": "GenericError", "desc": "hmpshim has failed while it looked; see its log"}}
 _NS_PER_S = 1_000_000_000
 
 
@@ -39,7 +43,7 @@ class Work:
 
     rewrite: Rewrite
     session: Session | None = None
-    request: HMPRequest | None = None
+    request: HMPRequest | OwnRequest | None = None
     is_rehearsal: bool = False
     strange_jobs: list[str] = field(default_factory=list)
 
@@ -57,6 +61,14 @@ class Done:
 
     record: AuditRecord
     session: Session | None
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """The client is to get its answer, which is not on record."""
+
+    session: Session
     line: bytes
 
 
@@ -79,7 +91,7 @@ class Notice:
     content: str | Exception
 
 
-Effect: TypeAlias = Write | Done | HandBack | Notice
+Effect: TypeAlias = Write | Done | Tell | HandBack | Notice
 
 
 class Rewriter:
@@ -108,6 +120,8 @@ class Rewriter:
         self._note = note
         self._recorder = Recorder(monitor, clock)
         self._known = Known()
+        # What was said once: why QEMU could not load by itself what is saved here.
+        self._gaps_told: set[str] = set()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
@@ -139,6 +153,22 @@ class Rewriter:
 
         return Work(Rewrite(playing, trace, note=self._note, may_begin=may_begin), session, request, is_rehearsal)
 
+    def about_us(self, session: Session, request: OwnRequest) -> Work:
+        """Answer one of our own commands, whose arguments are right."""
+        from shim import beside  # here, because a start is quicker without it
+
+        facts = beside.ProxyFacts(beside.VERSION, self._monitor.vm, str(self._monitor.version), self._policy)
+        arguments = request.message.get("arguments", {})
+        playing: Generator[Step, Replies, Any]
+        if request.execute == PLAN:
+            # The ids that it shows are no ids of ours: those have a token that no client knows.
+            numbers = count(1)
+            context = replace(self._context(None), new_job_id=lambda: f"{JOB_PREFIX}{next(numbers)}")
+            playing = beside.make_plan(arguments["command-line"], facts, context)
+        else:
+            playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))
+        return Work(Rewrite(playing, self._recorder.trace_of_nobody()), session, request)
+
     def start(self, work: Work) -> Iterator[Effect]:
         yield from self._go_on(work, work.rewrite.start(self._clock.monotonic_ns()))
 
@@ -154,7 +184,7 @@ class Rewriter:
     def lose(self, work: Work, reason: str) -> Iterator[AuditRecord]:
         """Give up: QEMU has gone, or the proxy ends."""
         work.rewrite.lose(self._clock.monotonic_ns())
-        if work.session is not None:
+        if isinstance(work.request, HMPRequest):
             yield self._recorder.record(work.rewrite.trace, work.session, Action.REWRITTEN, reason, None)
 
     def _context(self, cpu_index: int | None) -> Context:
@@ -182,6 +212,10 @@ class Rewriter:
         if work.session is None or work.request is None:
             yield from self._recovered(work, outcome if work.rewrite.failure is None else ())
             return
+        if isinstance(work.request, OwnRequest):
+            reply = _FAILED if work.rewrite.failure is not None else {"return": outcome}
+            yield Tell(work.session, self._layout.spell_reply(reply, work.request.message))
+            return
         trace = work.rewrite.trace
         if work.is_rehearsal and work.rewrite.failure is None:
             trace.decided = outcome.decided
@@ -199,6 +233,7 @@ class Rewriter:
                     told = f"another monitor of QEMU began the job '{work.strange_jobs[0]}' meanwhile"
                     reason = f"{reason}; {told}"
                     yield Notice(f"while '{trace.command_line}' was carried out, {told}; the snapshot may be of two moments")
+                yield from self._tell_gap(trace, text)
                 yield self._answer(work, Action.REWRITTEN, text, reason)
             case Refusal(text, reason):
                 yield self._answer(work, Action.REFUSED, text, reason)
@@ -206,6 +241,13 @@ class Rewriter:
                 yield self._given_up(work)
             case _:
                 raise AssertionError(f"a plan returned {outcome!r}")
+
+    def _tell_gap(self, trace: Trace, text: str) -> Iterator[Notice]:
+        """Say once for each reason that what was saved is for this proxy only."""
+        gap = None if text or trace.decided is None else trace.decided.native_load
+        if gap is not None and gap not in self._gaps_told:
+            self._gaps_told.add(gap)
+            yield Notice(f"VM {self._monitor.vm}, what is saved here: {gap}")
 
     def _may_still_pass(self, work: Work) -> bool:
         return work.rewrite.has_begun or work.rewrite.may_begin()

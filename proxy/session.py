@@ -17,6 +17,7 @@ from proxy.negotiation import capabilities_error, envelope_error, is_out_of_band
 from shim import hmp
 from shim.client import Client
 from shim.modern import is_modern
+from shim.own_commands import OWN_COMMANDS
 from shim.qmp import JSON
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "LocalReply",
     "ModernRequest",
     "OutOfBand",
+    "OwnRequest",
     "Request",
     "Session",
 ]
@@ -71,6 +73,14 @@ class ModernRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnRequest:
+    """A command that the proxy answers itself (shim/own_commands.py). Its arguments are an object, but may be wrong."""
+
+    message: dict[str, JSON]
+    execute: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfBand:
     """An `exec-oob` (qmp-spec.rst, "Out-of-band execution"). message: the command, with the client's id if it has one."""
 
@@ -107,7 +117,7 @@ class HMPRequest:
         return hmp.why_not_parsed(self.command_line)
 
 
-Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest | ModernRequest
+Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest | ModernRequest | OwnRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,8 @@ class Session:
         self.is_busy = False
         # Commands of this client that QEMU has not answered yet, and answers of ours that wait for theirs.
         self.unanswered = 0
+        # It has said that it is our prompt: a person is shown each failure, and `help` is the program's own question.
+        self.is_prompt = False
         # The client's last HMP command, if it failed, only the text of the reply said so, and nothing came behind it yet.
         self.failed_command: str | None = None
         # The client sends no more. It may still read, so what it asked for goes on.
@@ -270,6 +282,8 @@ class Session:
         if command == "query-jobs":
             return JobsRequest(item.raw)
         name = command if isinstance(command, str) else ""
+        if name in OWN_COMMANDS and envelope_error(item.message) is None:
+            return OwnRequest(item.message, name)
         if is_modern(item.message):
             return ModernRequest(item.raw, item.message, name)
         return Forward(item.raw, descriptors, _takes_descriptors(item.message), name)

@@ -9,7 +9,6 @@ from repl.plan_summary import plan_summary
 from repl.show import hmp_text
 from repl.snapshot_table import snapshot_table
 from repl.suggest import quote_tag
-from shim import explain, hmp
 from shim.inventory import obstacles, take_inventory
 from shim.policy import select
 from shim.printable import harmless
@@ -46,17 +45,20 @@ def _quoted(tag: str) -> str:
 
 
 async def plan_text(executor: Executor, command_line: str, *, width: int) -> Fragments:
-    """Give the plan of a snapshot command: with all nodes as a table, or where that is too wide, in words. Raises LostError."""
-    command = hmp.parse(command_line)
-    if command is None:
-        raise ValueError(f"no snapshot command: {command_line}")
-    rehearsal = await executor.rehearse(command)
-    text = explain.to_text(command_line, rehearsal)
-    if all(len(line) <= width for line in text.splitlines()):
-        return [("", text + "\n")]
+    """Give the plan of a snapshot command: with all nodes as a table, or where that is too wide, in words. Raises LinkError."""
+    planned = await executor.plan(command_line)
+    if all(len(line) <= width for line in planned.text.splitlines()):
+        return [("", harmless(planned.text) + "\n")]
     now = datetime.now().astimezone()
-    summary = plan_summary(command_line, rehearsal, width=width, now=now, local_time=datetime.fromtimestamp)
-    return [*summary, *_commands(rehearsal, width)]
+    summary = plan_summary(
+        command_line,
+        planned.rehearsal,
+        width=width,
+        now=now,
+        local_time=datetime.fromtimestamp,
+        policy=planned.policy,
+    )
+    return [*summary, *_commands(planned.rehearsal, width)]
 
 
 def _commands(rehearsal: Rehearsal, width: int) -> Fragments:

@@ -54,6 +54,7 @@ class Prompt:
         """Connect and read lines until the person leaves. Raises LinkError if there is no connection at the start."""
         await self._link.connect()
         try:
+            await self._refuse_own_policy()
             with _keys_are_ours():
                 async with asyncio.TaskGroup() as tasks:
                     session = self._session()
@@ -63,6 +64,12 @@ class Prompt:
         finally:
             await self._link.close()
             await self._terminal.drain()
+
+    async def _refuse_own_policy(self) -> None:
+        if self._invocation.policy_options:
+            from repl.beside import refuse_own_policy  # here, because the prompt is there sooner without it
+
+            await refuse_own_policy(self._link, self._invocation.policy_options)
 
     def _session(self) -> PromptSession[str]:
         history, trouble = history_in(self._invocation.history)

@@ -31,13 +31,14 @@ def ends_vm(command_line: str) -> bool:
 
 
 async def caution(executor: Executor, line: HMPLine, *, width: int) -> Caution | None:
-    """Look what a command would take; None where nothing is lost. Raises LostError."""
+    """Look what a command would take; None where nothing is lost. Raises LinkError."""
     command = line.command
     if ends_vm(line.command_line):
         return Caution([("class:notice", _END_OF_VM)], "End the VM?")
     if command is None or isinstance(command, InfoSnapshots):
         return None
-    rehearsal = await executor.rehearse(command)
+    planned = await executor.plan(line.command_line)
+    rehearsal = planned.rehearsal
     if isinstance(rehearsal.outcome, Refusal):
         return None  # nothing will be done, and the answer says why
     match command:
@@ -52,7 +53,12 @@ async def caution(executor: Executor, line: HMPLine, *, width: int) -> Caution |
         case DelVM():
             question = "Delete it?"
     explanation = plan_summary(
-        line.command_line, rehearsal, width=width, now=datetime.now().astimezone(), local_time=datetime.fromtimestamp
+        line.command_line,
+        rehearsal,
+        width=width,
+        now=datetime.now().astimezone(),
+        local_time=datetime.fromtimestamp,
+        policy=None if executor.proxy is None else planned.policy,
     )
     return Caution(explanation, question)
 

@@ -25,7 +25,9 @@ the policy chooses; all other HMP commands are QEMU's own. Tab completes, and "h
 
 _REST = """\
 address:
-  unix:PATH, or PATH    QEMU's QMP socket, or a hmp-proxy's (QEMU serves one client a socket, the proxy many)
+  unix:PATH, or PATH    QEMU's QMP socket, or a hmp-proxy's (QEMU serves one client a socket, the proxy many).
+                        At a proxy its policy holds: it does the snapshot commands and makes the plans, and options
+                        that give another policy are an error
   tcp:HOST:PORT         the same on TCP; [::1] for IPv6
 
 examples:
@@ -53,7 +55,7 @@ class Invocation:
     """What was asked for.
 
     name: the VM's in the audit; None takes QEMU's own. commands: those of -c; None reads them from standard input.
-    history: None keeps none.
+    history: None keeps none. policy_options: by which options the policy was given. file_policy: the configuration file's.
     """
 
     address: UnixAddress | TCPAddress
@@ -68,6 +70,8 @@ class Invocation:
     reconnects: bool = False
     is_vi: bool = False
     history: Path | None = None
+    policy_options: tuple[str, ...] = ()
+    file_policy: Policy | None = None
 
 
 def _parse_address(text: str) -> UnixAddress | TCPAddress:
@@ -155,6 +159,8 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
         reconnects=given.reconnect,
         is_vi=given.vi,
         history=_history(given.history),
+        policy_options=tuple(given.policy_options),
+        file_policy=None if vm is None else vm.policy,
     )
 
 

@@ -13,20 +13,23 @@ from prompt_toolkit.application import get_app
 from host.audit_log import AuditLog
 from host.backoff import backoff_s
 from repl.answers import help_text, plan_text, snapshots_text
+from repl.beside import OTHER_POLICY
 from repl.caution import caution
 from repl.command_line import Invocation
-from repl.errors import LinkError, LostError
+from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
 from repl.event_filter import EventFilter
-from repl.executor import Executor, HMPResult
+from repl.executor import Executor
 from repl.knowledge import Knowledge
 from repl.layout import Fragments
 from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
+from repl.results import HMPResult, intents_at
 from repl.scanning import LineError
 from repl.show import end_of_command, event_line, hmp_text, qmp_reply
 from repl.terminal import Terminal
 from repl.vm_status import VMStatus, policy_text, run_state_after, toolbar
 from repl.watch import GivenUpError, Watch
+from shim.beside import policy_words
 from shim.client import Client
 from shim.hmp import InfoSnapshots, parse
 from shim.jobs import REPL_JOB_PREFIX
@@ -58,6 +61,7 @@ class Console:
     ) -> None:
         self._invocation = invocation
         self._link = link
+        self._intents = intents_at(invocation.address)
         self._terminal = terminal
         self._tasks = tasks
         self._executor = Executor(
@@ -67,6 +71,9 @@ class Console:
             name=invocation.name,
             audit_log=audit_log,
             complain=lambda exc: terminal.error(f"{exc}; the command went on"),
+            intents=self._intents,
+            on_failure=lambda exc: terminal.error(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
+            policy_options=invocation.policy_options,
         )
         self.knowledge = Knowledge(self._executor, on_change=_redraw)
         self._events = EventFilter()
@@ -103,6 +110,7 @@ class Console:
             if task is not None:
                 task.cancel()
         await self.knowledge.close()
+        self._intents.close()
 
     def toolbar(self, mode: str = "") -> Fragments:
         """Give the toolbar. mode: the editing mode, if it is worth a word."""
@@ -110,7 +118,7 @@ class Console:
             self._executor.vm_name,
             str(self._link.version),
             self.knowledge.run_state,
-            policy_text(self._executor.policy),
+            policy_text(self._executor.policy) + (" of the proxy" if self._executor.proxy is not None else ""),
             self.knowledge.snapshot_count,
             is_connected=self._link.is_connected,
         )
@@ -142,8 +150,8 @@ class Console:
                     return await self._watch.look(self._reconnect_once(), line)
                 case _:
                     assert_never(asked)
-        except LostError as exc:
-            self._terminal.error(f"{exc}; 'reconnect' tries again")
+        except LinkError as exc:
+            self._terminal.error(f"{exc}; 'reconnect' tries again" if isinstance(exc, LostError) else str(exc))
         except GivenUpError:
             self._terminal.notice("not done")
         return False
@@ -221,9 +229,26 @@ class Console:
         _redraw()
 
     async def _get_to_know(self) -> None:
-        with contextlib.suppress(LostError):
+        try:
             await self._executor.learn()
+            self._tell_proxy()
+            if self._executor.has_unsettled:
+                await self._recover()
             self.knowledge.load_soon(self._tasks)
+        except LostError:
+            return  # it has been told
+        except (LinkError, OwnPolicyError) as exc:
+            self._terminal.error(str(exc))
+            await self._link.close()
+
+    def _tell_proxy(self) -> None:
+        """Say whose policy it is, where it is not this prompt's."""
+        proxy = self._executor.proxy
+        if proxy is not None:
+            told = f"{proxy} does the snapshot commands here, by its own policy: {policy_words(proxy.policy)}"
+            self._terminal.notice(harmless(told))
+            if self._invocation.file_policy not in (None, proxy.policy):
+                self._terminal.notice(harmless(OTHER_POLICY.format(proxy)))
 
     async def _know(self) -> None:
         """Wait until it is known which QEMU this is."""
@@ -240,8 +265,9 @@ class Console:
                 await self._recover(REPL_JOB_PREFIX)
 
     async def _recover(self, prefix: str | None = None) -> None:
-        for job_id, result in (await self._executor.recover(prefix)).items():
-            self._terminal.notice(f"the job {job_id} that a lost connection left ended: {result.error or 'success'}")
+        for found in await self._executor.recover(prefix):
+            tell = self._terminal.error if found.is_trouble else self._terminal.notice
+            tell(harmless(found.text))
 
     async def _reconnect(self) -> None:
         for delay in backoff_s():
@@ -265,6 +291,8 @@ class Console:
         await self._link.connect()
         self._getting_to_know = self._tasks.create_task(self._get_to_know())
         await asyncio.wait([self._getting_to_know])
+        if not self._link.is_connected:
+            return  # why has been told
         await self._recover()
         self._terminal.notice(f"connected to QEMU {self._link.version}, VM {harmless(self._executor.vm_name)}")
 

@@ -6,33 +6,38 @@ It knows the connection, the policy and the audit log, and nothing of who typed 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from host.audit_log import AuditLog
 from host.errors import AuditError
 from host.ids import own_ids
+from host.intents import IntentStore
+from repl.beside import ASK_PROXY, BY_PROXY, check_own_policy, plan_of_proxy, read_facts
 from repl.errors import LostError
 from repl.link import Event, Link
+from repl.results import HMPResult, Planned, Running, reply_json
 from shim import hmp, jobs, render, snapshots
 from shim.allowance import refusal
 from shim.audit import Action, AuditRecord, Rehearsed, stopped_ns
+from shim.beside import ProxyFacts, plan_members, policy_words
 from shim.blockgraph import BlockGraph, read_graph
 from shim.client import Client
 from shim.errors import UnreadableReply
-from shim.hmp import HMPCommand
+from shim.hmp import HMPCommand, LoadVM
 from shim.known import Known
 from shim.modern import is_modern
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.policy import Mode, Policy
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.recovery import Found, recover
 from shim.rehearsal import Rehearsal, rehearse
-from shim.rewrite import Rewrite, Trace
+from shim.rewrite import GivenUp, Rewrite, Trace
 from shim.verdict import has_failed
 
-__all__ = ["Executor", "HMPResult", "Running"]
+__all__ = ["Executor"]
 
 # A job concludes before its command is answered (seen in QEMU 7.2 to 11.1); should one not, it is asked for so often.
 _POLL_S = 0.5
@@ -43,30 +48,19 @@ _GRAPH_QUERIES = (
 )
 _LOST = "the connection to QEMU was lost, so the outcome is not known"
 _LEFT = "nobody waited for its end, so the outcome is not known"
-
-
-@dataclass(frozen=True, slots=True)
-class HMPResult:
-    """What became of an HMP command. text: as HMP would have printed it. stopped_ns: how long the VM stood still."""
-
-    text: str
-    is_failure: bool
-    duration_ns: int
-    stopped_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The command under way, as it was typed."""
-
-    command_line: str
-    trace: Trace
+_WOULD_FAIL = "the load is known to fail, and would leave the VM stopped"
+_NOT_BEGUN = "it was given up before anything was changed"
+_NOT_LOOKED_AFTER = "hmpshim has failed while it looked after what an earlier connection left; see info snapshots"
 
 
 class Executor:
     """Call `learn` when the link is connected, and `take_event` for each of its events, as it comes.
 
     name: the VM's in the audit; None takes QEMU's own. complain: told when a record cannot be written; the command goes on.
+    intents: what a savevm intends is written down there; None keeps it in memory. on_failure: told of each failure of ours.
+    policy_options: by which options the policy was given; () where it is the default, or a file's.
+
+    Beside a proxy, `policy` is the proxy's, and the proxy does the snapshot commands.
     """
 
     def __init__(
@@ -78,8 +72,13 @@ class Executor:
         name: str | None,
         audit_log: AuditLog | None,
         complain: Callable[[AuditError], None],
+        intents: IntentStore | None = None,
+        on_failure: Callable[[Exception], None] = lambda exc: None,
+        policy_options: Sequence[str] = (),
     ) -> None:
-        self.policy = policy
+        self.policy = self._own_policy = policy
+        self._policy_options = policy_options
+        self.proxy: ProxyFacts | None = None
         self.vm_name = name or ""
         self.running: Running | None = None
         self._name = name
@@ -87,9 +86,11 @@ class Executor:
         self._client = client
         self._audit_log = audit_log
         self._complain = complain
+        self._on_failure = on_failure
         self._commands: frozenset[str] = frozenset()
-        self._new_job_id = own_ids(jobs.REPL_JOB_PREFIX)
-        self._job_prefix = self._new_job_id().rpartition("-")[0] + "-"
+        self._intents = intents or IntentStore(str(link.address), None)
+        self._job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
+        self._new_job_id = own_ids(self._job_prefix)
         self._job_concluded = asyncio.Event()
         # When the VM stopped: on QEMU's clock, and on ours.
         self._last_stop: tuple[float | None, int] | None = None
@@ -99,15 +100,19 @@ class Executor:
         self._known = Known()
 
     async def learn(self) -> None:
-        """Ask the QEMU that is now connected what it is. Raises LostError."""
+        """Ask what is now connected: QEMU, or a proxy in front of it. Raises LinkError, and OwnPolicyError beside a proxy."""
         self._cpu_index = None
         self._known = Known()
-        answers = await self.link.execute([Execute("query-commands"), Execute("query-name")])
-        known, own_name = [answer.reply for answer in answers]
+        answers = await self.link.execute([Execute("query-commands"), Execute("query-name"), ASK_PROXY])
+        known, own_name, about_proxy = [answer.reply for answer in answers]
+        self.proxy = read_facts(about_proxy, str(self.link.address))
+        check_own_policy(self.proxy, self._policy_options, str(self.link.address))
+        self.policy = self._own_policy if self.proxy is None else self.proxy.policy
         if isinstance(known, ReturnReply):
             self._commands = frozenset(entry["name"] for entry in known.value)
         asked = own_name.value.get("name") if isinstance(own_name, ReturnReply) else None
-        self.vm_name = self._name or asked or str(self.link.address)
+        told = asked if self.proxy is None else self.proxy.vm
+        self.vm_name = self._name or told or str(self.link.address)
 
     def take_event(self, event: Event) -> None:
         """Note what an event tells about the VM and about the command under way."""
@@ -153,27 +158,53 @@ class Executor:
             finally:
                 self.running = None
 
+    async def plan(self, command_line: str) -> Planned:
+        """Tell what a snapshot command would do; only queries are sent. Raises LinkError.
+
+        Beside a proxy it is the proxy's plan.
+        """
+        command = hmp.parse(command_line)
+        if command is None:
+            raise ValueError(f"no snapshot command: {command_line}")
+        if self.proxy is not None:
+            return await plan_of_proxy(self.link, self.proxy, command_line, await self.block_graph())
+        rehearsal = await self.rehearse(command)
+        whose = "of this prompt"
+        members = plan_members(command_line, rehearsal, self.policy, whose)
+        return Planned(rehearsal, members["plan"], members["text"], f"{policy_words(self.policy)} ({whose})")
+
     async def rehearse(self, command: HMPCommand) -> Rehearsal:
         """Tell what a command would do; only queries are sent. Raises LostError."""
         async with self._turn:
             work = Rewrite(self._rehearsing(command), self._trace(""))
             await self._drive(work)
+        if work.failure is not None:
+            return Rehearsal(work.outcome, None, [], None)
         rehearsal: Rehearsal = work.outcome
         return rehearsal
 
-    async def recover(self, prefix: str | None = None) -> dict[str, jobs.JobResult]:
-        """See the jobs to their end that a lost connection left behind. Raises LostError.
+    @property
+    def has_unsettled(self) -> bool:
+        """Tell whether a savevm of this program was cut off, of this run or an earlier one."""
+        return bool(self._intents.written())
 
-        prefix: what their ids begin with; None takes those of this run.
+    async def recover(self, prefix: str | None = None) -> list[Found]:
+        """See to their end the jobs, and the savevms, that a lost connection left behind. Raises LostError.
+
+        prefix: what the jobs' ids begin with; None takes this program's own at this address, and looks after its savevms too.
         """
         async with self._turn:
-            work = Rewrite(jobs.recover(prefix or self._job_prefix), self._trace(None, execute=None))
-            await self._drive(work)
-            for job_id, result in work.outcome.items():
-                reason = f"job '{job_id}' of an earlier connection ended: {result.error or 'success'}"
-                self._record(work.trace, Action.RECOVERED, reason, None)
-        results: dict[str, jobs.JobResult] = work.outcome
-        return results
+            return await self._recover(prefix)
+
+    async def _recover(self, prefix: str | None = None) -> list[Found]:
+        written = self._intents.written() if prefix is None else []
+        playing = recover(prefix or self._job_prefix, written, self._context())
+        work = Rewrite(playing, self._trace(None, execute=None), note=self._intents.note)
+        await self._drive(work)
+        found: list[Found] = work.outcome if work.failure is None else [Found(_NOT_LOOKED_AFTER, is_trouble=True)]
+        for one in found:
+            self._record(work.trace, Action.RECOVERED, one.text, None)
+        return found
 
     async def concluded_jobs(self) -> set[str]:
         """Give the ids of jobs of this program, of whatever run, that wait to be dismissed. Raises LostError."""
@@ -193,7 +224,8 @@ class Executor:
             return None
 
     async def _hmp(self, command_line: str, trace: Trace) -> HMPResult:
-        refused = refusal(command_line, self.policy.allow) if self.policy.mode is Mode.ENFORCE else None
+        enforces = self.policy.mode is Mode.ENFORCE and self.proxy is None
+        refused = refusal(command_line, self.policy.allow) if enforces else None
         if refused is not None:
             return self._finish(trace, Action.REFUSED, refused, ReturnReply(render.error(refused)))
         if (unrecorded := self._announce(trace)) is not None:
@@ -201,20 +233,44 @@ class Executor:
         command = hmp.parse(command_line)
         if command is None:
             return await self._pass(trace, hmp.why_not_parsed(command_line))
+        if self.proxy is not None:
+            return await self._leave_to_proxy(command, trace)
         if self.policy.mode is Mode.OBSERVE:
+            work = Rewrite(self._rehearsing(command), trace)
             with self._on_record(trace, Action.REWRITTEN):
-                rehearsal = await self._drive(Rewrite(self._rehearsing(command), trace))
+                rehearsal = await self._drive(work)
+            if work.failure is not None:
+                return await self._pass(trace, rehearsal.reason)
             trace.decided = rehearsal.decided
-            return await self._pass(trace, "only observed", Rehearsed.of(rehearsal))
+            return await self._pass(trace, "only observed", Action.OBSERVED, Rehearsed.of(rehearsal))
+        work = Rewrite(snapshots.plan(command, self._context()), trace, note=self._intents.note)
         with self._on_record(trace, Action.REWRITTEN):
-            outcome = await self._drive(Rewrite(snapshots.plan(command, self._context()), trace))
+            outcome = await self._drive(work)
+        result = await self._conclude(outcome, trace)
+        if work.failure is not None and work.has_begun:
+            await self._recover()
+        return result
+
+    async def _leave_to_proxy(self, command: HMPCommand, trace: Trace) -> HMPResult:
+        """Send the proxy HMP's own line; but no load that is known to fail, since it would leave the VM stopped."""
+        if isinstance(command, LoadVM) and self.policy.mode is not Mode.OBSERVE:
+            with self._on_record(trace, Action.DELEGATED):
+                planned = await self.plan(trace.command_line or "")
+            trace.decided = planned.rehearsal.decided
+            if isinstance(planned.rehearsal.outcome, Answer) and planned.rehearsal.outcome.text:
+                return self._finish(trace, Action.REFUSED, _WOULD_FAIL, ReturnReply(planned.rehearsal.outcome.text))
+        return await self._pass(trace, BY_PROXY, Action.DELEGATED)
+
+    async def _conclude(self, outcome: Any, trace: Trace) -> HMPResult:
         match outcome:
-            case PassThrough(reason):
-                return await self._pass(trace, reason)
+            case PassThrough(reason, is_delegated):
+                return await self._pass(trace, reason, Action.DELEGATED if is_delegated else Action.PASSED)
             case Answer(text, reason):
                 return self._finish(trace, Action.REWRITTEN, reason, ReturnReply(text))
             case Refusal(text, reason):
                 return self._finish(trace, Action.REFUSED, reason, ReturnReply(text))
+            case GivenUp():
+                return self._finish(trace, Action.ABANDONED, _NOT_BEGUN, ReturnReply(render.error(_NOT_BEGUN)))
         raise AssertionError(f"a plan returned {outcome!r}")
 
     async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
@@ -225,16 +281,17 @@ class Executor:
             return ErrorReply("GenericError", unrecorded)
         with self._on_record(trace, Action.MODERN):
             (timed,) = await self.link.execute([Execute(name, arguments)])
-        self._record(trace, Action.MODERN, "QMP's own command", _reply_json(timed.reply))
+        self._record(trace, Action.MODERN, "QMP's own command", reply_json(timed.reply))
         return timed.reply
 
-    async def _pass(self, trace: Trace, reason: str, rehearsed: Rehearsed | None = None) -> HMPResult:
+    async def _pass(
+        self, trace: Trace, reason: str, action: Action = Action.PASSED, rehearsed: Rehearsed | None = None
+    ) -> HMPResult:
         """Have QEMU do it."""
         command_line = trace.command_line or ""
         arguments: dict[str, JSON] = {"command-line": command_line}
-        if self._cpu_index is not None:
+        if self._cpu_index is not None and action is not Action.DELEGATED:
             arguments["cpu-index"] = self._cpu_index
-        action = Action.PASSED if rehearsed is None else Action.OBSERVED
         with self._on_record(trace, action, rehearsed):
             (timed,) = await self.link.execute([Execute("human-monitor-command", arguments)])
         if timed.reply == ReturnReply(""):
@@ -258,11 +315,11 @@ class Executor:
     def _finish(self, trace: Trace, action: Action, reason: str, reply: Reply, rehearsed: Rehearsed | None = None) -> HMPResult:
         is_error = isinstance(reply, ErrorReply)
         text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
-        record = self._record(trace, action, reason, _reply_json(reply), rehearsed)
+        record = self._record(trace, action, reason, reply_json(reply), rehearsed)
         return HMPResult(text, is_error or has_failed(trace.command_line or "", text), record.duration_ns, record.stopped_ns)
 
     async def _drive(self, work: Rewrite) -> Any:
-        """Play a plan to its end and give its outcome."""
+        """Play a plan to its end and give its outcome. A failure of ours is told, and contained in the work."""
         commands = work.start(time.monotonic_ns())
         while not work.is_done:
             if work.awaited_job is not None:
@@ -270,6 +327,8 @@ class Executor:
                 commands = work.resume(time.monotonic_ns())
             else:
                 commands = await self._ask(work, commands)
+        if work.failure is not None:
+            self._on_failure(work.failure)
         return work.outcome
 
     async def _ask(self, work: Rewrite, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
@@ -331,11 +390,3 @@ class Executor:
             except AuditError as exc:
                 self._complain(exc)
         return record
-
-
-def _reply_json(reply: Reply) -> JSON:
-    match reply:
-        case ReturnReply(value):
-            return {"return": value}
-        case ErrorReply(error_class, desc):
-            return {"error": {"class": error_class, "desc": desc}}

@@ -26,11 +26,18 @@ _STAYS_STOPPED = "QEMU stops a running VM for that and leaves it stopped; 'cont'
 
 
 def plan_summary(
-    command_line: str, rehearsal: Rehearsal, *, width: int, now: datetime, local_time: Callable[[int], datetime]
+    command_line: str,
+    rehearsal: Rehearsal,
+    *,
+    width: int,
+    now: datetime,
+    local_time: Callable[[int], datetime],
+    policy: str | None = None,
 ) -> list[Fragment]:
     """Tell what the command would do, wrapped to the width.
 
-    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show.
+    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show. policy: which one
+    it is and whose, where that is worth a line.
     """
     command = hmp.parse(command_line)
 
@@ -38,7 +45,8 @@ def plan_summary(
         date = date_text(snapshot.date_sec, local_time)
         return f"{date} ({ago_text(now.timestamp() - snapshot.date_sec)})" if snapshot.date_sec else "an unknown date"
 
-    told = [*_nodes(rehearsal), *_vm_state(command, rehearsal), *_effects(command, rehearsal, moment)]
+    told: list[Fragment] = [] if policy is None else [("", f"policy: {policy}")]
+    told += [*_nodes(rehearsal), *_vm_state(command, rehearsal), *_effects(command, rehearsal, moment)]
     told += _verdict(command, rehearsal)
     lines = wrapped([(_HEADING, printable(command_line))], width=width)
     for style, text in told:
@@ -47,7 +55,9 @@ def plan_summary(
 
 
 def replaces_snapshot(rehearsal: Rehearsal) -> bool:
-    """Tell whether a savevm would remove an older snapshot. What QEMU gets as it is, is not known."""
+    """Tell whether a savevm would remove an older snapshot. What else QEMU gets as it is, is not known."""
+    if isinstance(rehearsal.outcome, PassThrough):
+        return rehearsal.outcome.is_delegated
     return bool(_sent(rehearsal, "snapshot-save") and _sent(rehearsal, "snapshot-delete"))
 
 
@@ -83,6 +93,8 @@ def _vm_state(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Frag
     else:
         way = "goes to" if isinstance(command, SaveVM) else "comes from"
         yield "", f"VM state {way} {node.label}: {decided.vmstate_reason}"
+    if decided.native_load is not None:
+        yield "", f"{decided.native_load}."
 
 
 # -- what becomes of snapshots --------------------------------------------------------------------------------------------
@@ -90,10 +102,12 @@ def _vm_state(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Frag
 
 def _effects(command: HMPCommand | None, rehearsal: Rehearsal, moment: Callable[[Snapshot], str]) -> Iterator[Fragment]:
     match command:
-        case SaveVM() if replaces_snapshot(rehearsal):
-            (tag, *_) = (save.arguments["tag"] for save in _sent(rehearsal, "snapshot-save"))
-            nodes = _targets(rehearsal, tag)
+        case SaveVM(wanted) if replaces_snapshot(rehearsal):
+            # The first save of two has an internal tag.
+            tag = next((save.arguments["tag"] for save in reversed(_sent(rehearsal, "snapshot-save"))), wanted or "")
+            nodes = _replaced(rehearsal, tag)
             yield _LOST, f"replaces '{tag}' of {_description(nodes, tag, moment)} on {_labels(nodes)}; the old one is lost"
+            yield from _way_to_replace(rehearsal)
         case LoadVM(tag) if _succeeds(rehearsal):
             found = _found_vm_state(rehearsal, tag)
             date = "the moment of the snapshot" if found is None else moment(found)
@@ -113,16 +127,39 @@ def _removal(rehearsal: Rehearsal, tag: str, moment: Callable[[Snapshot], str]) 
         yield "", f"{_labels(several)} has it more than once; a delvm removes the oldest on each disk"
 
 
+def _way_to_replace(rehearsal: Rehearsal) -> Iterator[Fragment]:
+    """Tell what is left if somebody dies in the middle of it. Of QEMU's own way the verdict tells."""
+    if isinstance(rehearsal.outcome, PassThrough):
+        return
+    if len({save.arguments["tag"] for save in _sent(rehearsal, "snapshot-save")}) > 1:
+        yield "", "the new one is saved first under an internal tag, so that a snapshot is there at every moment"
+    else:
+        yield "", "the old one is deleted first; if QEMU or hmpshim ends before the new one is saved, there is none"
+
+
+def _replaced(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
+    """Give the nodes whose snapshot of the tag goes, also where QEMU's own savevm sees to that."""
+    graph, decided = rehearsal.graph, rehearsal.decided
+    if not isinstance(rehearsal.outcome, PassThrough):
+        return _targets(rehearsal, tag)
+    if graph is None or decided is None:
+        return []
+    return [choice.node for choice in decided.choices if choice.node.count(tag)]
+
+
 def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
     """Give the nodes from which it would be deleted."""
     graph = rehearsal.graph
     names = dict.fromkeys(name for delete in _sent(rehearsal, "snapshot-delete") for name in delete.arguments["devices"])
-    return [] if graph is None else [graph.nodes[name] for name in names if graph.nodes[name].count(tag)]
+    found = [] if graph is None else [graph.nodes[name] for name in names if name in graph.nodes]
+    return [node for node in found if node.count(tag)]
 
 
 def _description(nodes: Sequence[BlockNode], tag: str, moment: Callable[[Snapshot], str]) -> str:
     """Give the newest one's date, and the size of the VM state that goes with it."""
     snapshots = [snapshot for node in nodes for snapshot in node.snapshots if snapshot.name == tag]
+    if not snapshots:
+        return "an unknown date"
     size = max(snapshot.vm_state_size for snapshot in snapshots)
     state = f"with a VM state of {size_text(size)}" if size else "without a VM state"
     return f"{moment(max(snapshots, key=lambda snapshot: snapshot.date_sec))} {state}"

@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from host.audit_log import AuditLog
+from repl.beside import OTHER_POLICY
 from repl.caution import caution, ends_vm
 from repl.command_line import Invocation
-from repl.errors import ExitStatus, LostError, NotConnectedError
+from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
 from repl.executor import Executor
 from repl.facts import Facts
 from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
+from repl.results import intents_at
 from repl.scanning import LineError
-from shim import explain, hmp
+from shim import hmp
 from shim.client import Client
 from shim.printable import harmless, printable
 from shim.qmp import JSON, ErrorReply, ReturnReply
@@ -35,6 +37,7 @@ class Script:
 
     def __init__(self, invocation: Invocation, client: Client, audit_log: AuditLog | None) -> None:
         self._invocation = invocation
+        self._intents = intents_at(invocation.address)
         self._link = Link(invocation.address, on_event=self._take_event, on_lost=self._take_loss)
         self._executor = Executor(
             self._link,
@@ -43,6 +46,9 @@ class Script:
             name=invocation.name,
             audit_log=audit_log,
             complain=lambda exc: _complain(f"{exc}; the command went on"),
+            intents=self._intents,
+            on_failure=lambda exc: _complain(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
+            policy_options=invocation.policy_options,
         )
         self._lost = asyncio.Event()
         self._has_quit = False
@@ -54,6 +60,11 @@ class Script:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         try:
             await self._executor.learn()
+            if self._executor.proxy is not None and self._invocation.file_policy not in (None, self._executor.policy):
+                _complain(OTHER_POLICY.format(self._executor.proxy))
+            if self._executor.has_unsettled:
+                for found in await self._executor.recover():
+                    _complain(harmless(found.text))
             return await self._run(self._lines())
         except LostError as exc:
             _complain(str(exc))
@@ -61,6 +72,7 @@ class Script:
         finally:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
             await self._link.close()
+            self._intents.close()
 
     async def _run(self, lines: AsyncIterator[str]) -> ExitStatus:
         status = ExitStatus.OK
@@ -152,12 +164,8 @@ class Script:
         return True
 
     async def _plan(self, line: str, command_line: str) -> bool:
-        command = hmp.parse(command_line)
-        if command is None:
-            raise ValueError(f"no snapshot command: {command_line}")
-        rehearsal = await self._executor.rehearse(command)
-        members = {"ok": True, "plan": explain.to_json(command_line, rehearsal)}
-        self._put(line, members, explain.to_text(command_line, rehearsal) + "\n")
+        planned = await self._executor.plan(command_line)
+        self._put(line, {"ok": True, "plan": planned.plan}, planned.text + "\n")
         return True
 
     # -- asking -------------------------------------------------------------------------------------------------------

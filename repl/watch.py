@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from repl.caution import ends_vm
-from repl.errors import LostError, NotConnectedError
+from repl.errors import LinkError, LostError, NotConnectedError
 from repl.executor import Executor
 from repl.knowledge import Knowledge
 from repl.layout import Fragments
@@ -103,6 +103,9 @@ class Watch:
             if ends_vm(line):
                 return True
             self._terminal.error(f"{exc}; what became of '{harmless(line)}' is not known")
+            return False
+        except LinkError as exc:  # a proxy that is not understood
+            self._terminal.error(str(exc))
             return False
 
     async def _when_ready(self, work: Coroutine[Any, Any, _T]) -> _T:

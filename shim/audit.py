@@ -52,7 +52,8 @@ class Action(StrEnum):
     OBSERVED: passed, and noted what would have been done. RECOVERED: no client's command, but a job found after a lost
     connection, seen to its end. MODERN: no HMP, but one of QMP's own snapshot commands. BEGUN: about to be run; what becomes of
     it has a record of its own. WENT_ON: no HMP, but what a client did next whose HMP command had failed. ABANDONED: never
-    begun, because its client had hung up, or the proxy ended. DELEGATED: passed, because QEMU's own command does it better.
+    begun, because its client had hung up, or the proxy ended. DELEGATED: passed, because QEMU's own command does it better, or
+    a proxy does it.
     """
 
     REWRITTEN = "rewritten"

@@ -107,7 +107,8 @@ def _unseen(node: BlockNode, graph: BlockGraph | None) -> dict[str, JSON]:
 def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
     outcome = rehearsal.outcome
     if isinstance(outcome, PassThrough):
-        return {"kind": "passed", "reason": outcome.reason, "text": None}
+        kind = "delegated" if outcome.is_delegated else "passed"
+        return {"kind": kind, "reason": outcome.reason, "text": None}
     kind = "refused" if isinstance(outcome, Refusal) else "rewritten"
     return {"kind": kind, "reason": outcome.reason, "text": outcome.text}
 
@@ -143,7 +144,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 def _verdict(outcome: JSON) -> str:
     match outcome["kind"]:
-        case "passed":
+        case "passed" | "delegated":
             return printable(f"QEMU would get the command as it is: {outcome['reason']}.")
         case "refused":
             return f"It would be refused: {harmless(outcome['text'].strip())}"

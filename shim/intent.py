@@ -64,6 +64,6 @@ class Intent:
 def internal_tag(new_id: str, tag: str) -> str:
     """Make the tag under which a state is saved first. It shows which tag it stands for, as far as that fits.
 
-    new_id: an id that nobody else has; it begins with INTERNAL_PREFIX, so the result is no snapshot's numeric id.
+    new_id: an id of a job that nobody else has; it begins with a letter, so the result is no snapshot's numeric id.
     """
     return f"{new_id}-{tag}".encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")

@@ -44,7 +44,7 @@ class Run:
 
     @property
     def changes_nothing(self) -> bool:
-        return all(command.command.startswith(("query-", "x-debug-query-")) for command in self.commands)
+        return all(command.command.startswith(("query-", "x-debug-query-", "__hmpshim_")) for command in self.commands)
 
 
 @dataclass(frozen=True, slots=True)

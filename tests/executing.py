@@ -14,6 +14,7 @@ from host.addresses import UnixAddress
 from host.audit_log import open_audit_log
 from host.config import AuditFailure, AuditSettings
 from host.errors import AuditError
+from host.intents import IntentStore
 from repl.errors import LostError
 from repl.executor import Executor
 from repl.link import Link
@@ -36,7 +37,7 @@ TIMELY: Final = frozenset(
         "after_failure",
     }
 )
-JOB_ID: Final = re.compile(r"hmp(?:shim|repl)-[0-9a-f]{8}-\d+")
+JOB_ID: Final = re.compile(r"hmp(?:shim|repl)-(?:[0-9a-f]{16}-)?[0-9a-f]{8}-\d+")
 NODE_NAME: Final = re.compile(r"#block\d+")
 TIMELY_TAG: Final = re.compile(r"vm-\d{14}")
 
@@ -50,6 +51,7 @@ class Bench:
     audit_path: str
     complaints: list[AuditError] = field(default_factory=list)
     losses: list[LostError] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -68,6 +70,7 @@ async def executing(
     name: str | None = None,
     audit: str | None = None,
     failure: AuditFailure = AuditFailure.CONTINUE,
+    intents: IntentStore | None = None,
 ) -> AsyncIterator[Bench]:
     """Connect to this socket. audit: a file that is there; None makes one, "" writes none."""
     bench: Bench
@@ -80,7 +83,14 @@ async def executing(
             on_lost=lambda loss: bench.losses.append(loss),
         )
         executor = Executor(
-            link, policy or Policy(), ASKER, name=name, audit_log=log, complain=lambda exc: bench.complaints.append(exc)
+            link,
+            policy or Policy(),
+            ASKER,
+            name=name,
+            audit_log=log,
+            complain=lambda exc: bench.complaints.append(exc),
+            intents=intents,
+            on_failure=lambda exc: bench.failures.append(exc),
         )
         bench = Bench(link, executor, audit_path)
         try:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from host.addresses import TCPAddress, UnixAddress
 from repl.errors import LostError
 from repl.link import Event, Link
+from shim.own_commands import QUERY_PROXY
 from shim.qmp import Execute, Reply
 from tests.fake_wire import Framer
 from tests.pure_router import greeting
@@ -19,6 +20,7 @@ from tests.raw_client import DEADLINE_S
 __all__ = ["Seen", "obeying", "seeing", "served"]
 
 READ_BYTES = 64 * 1024
+NO_PROXY = {"error": {"class": "CommandNotFound", "desc": "not found"}}
 
 
 @dataclass
@@ -57,14 +59,16 @@ Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaita
 
 
 def obeying(answer: Callable[[str], dict[str, Any]]) -> Serve:
-    """Be a QMP server that answers each command so."""
+    """Be a QMP server that answers each command so, and is no proxy."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         framer = Framer()
         writer.write(greeting())
         while received := await reader.read(READ_BYTES):
             for _, message in framer.feed(received):
-                reply = {"return": {}} if message["execute"] == "qmp_capabilities" else answer(message["execute"])
+                name = message["execute"]
+                known: dict[str, dict[str, Any]] = {"qmp_capabilities": {"return": {}}, QUERY_PROXY: NO_PROXY}
+                reply = known[name] if name in known else answer(name)
                 own = {"id": message["id"]} if "id" in message else {}
                 writer.write(json.dumps(reply | own).encode() + b"\r\n")
         writer.close()

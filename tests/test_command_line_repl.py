@@ -30,6 +30,11 @@ def invocation(**members: Any) -> Invocation:
     return Invocation(**{"address": QEMU, "history": Path("/state/hmpshim/history"), **members})
 
 
+def invocation_of_file(**members: Any) -> Invocation:
+    """Give what is meant where a file has the policy."""
+    return invocation(**members, file_policy=members.get("policy", Policy()))
+
+
 def test_smallest_use() -> None:
     assert parse_command_line(["/q"]) == invocation()
 
@@ -70,13 +75,14 @@ def test_options(options: Sequence[str], members: dict[str, Any]) -> None:
         ("--include kind:pflash --include a", Policy(include=patterns("kind:pflash", "a"))),
         ("--exclude data --exclude qdev:*/cd0", Policy(exclude=patterns("data", "qdev:*/cd0"))),
         ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
-        ("--overwrite replace", Policy()),
+        ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
         ("--no-guard", Policy(guard=False)),
         ("--failed-load refuse", Policy()),
     ],
 )
 def test_policy_options(options: str, policy: Policy) -> None:
-    assert parse_command_line(["/q", *options.split()]) == invocation(policy=policy)
+    given = tuple(dict.fromkeys(word for word in options.split() if word.startswith("--")))
+    assert parse_command_line(["/q", *options.split()]) == invocation(policy=policy, policy_options=given)
 
 
 @pytest.mark.parametrize(
@@ -178,14 +184,14 @@ def file(tmp_path: Path) -> str:
 )
 def test_file_says_all_about_the_vm(file: str, options: Sequence[str], members: dict[str, Any]) -> None:
     """The proxy's socket comes first: QEMU's own has one place, and it is the proxy's."""
-    expected = invocation(**{"policy": Policy(overwrite=Overwrite.REFUSE), **members})
+    expected = invocation_of_file(**{"policy": Policy(overwrite=Overwrite.REFUSE), **members})
     assert parse_command_line(["--config", file, *options]) == expected
 
 
 def test_only_vm_of_a_file_needs_no_name(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text('[[vm]]\nupstream = "unix:/a"\nlisten = "unix:/b"\n')
-    assert parse_command_line(["--config", str(path)]) == invocation(address=UnixAddress("/b"))
+    assert parse_command_line(["--config", str(path)]) == invocation_of_file(address=UnixAddress("/b"))
 
 
 def test_options_that_are_not_about_the_vm_go_with_a_file(file: str) -> None:
@@ -196,14 +202,14 @@ def test_options_that_are_not_about_the_vm_go_with_a_file(file: str) -> None:
     }
     found = parse_command_line(["--config", file, "--vm", "taken", *words])
     policy = Policy(overwrite=Overwrite.REFUSE)
-    assert found == invocation(address=UnixAddress("/t"), name="taken", policy=policy, **members)
+    assert found == invocation_of_file(address=UnixAddress("/t"), name="taken", policy=policy, **members)
 
 
 def test_own_audit_log_replaces_one_that_the_prompt_cannot_have(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text('[[vm]]\nupstream = "unix:/a"\nlisten = "unix:/b"\naudit = "-"\n')
     found = parse_command_line(["--config", str(path), "--audit", "/log"])
-    assert found == invocation(address=UnixAddress("/b"), audit=AuditSettings("/log"))
+    assert found == invocation_of_file(address=UnixAddress("/b"), audit=AuditSettings("/log"))
 
 
 def test_file_whose_audit_log_is_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,3 +304,12 @@ def test_failed_load_is_refused_unless_the_operator_wants_hmps_way(tmp_path: Pat
     for line, expected in (("", FailedLoad.REFUSE), ('failed_load = "hmp"\n', FailedLoad.HMP)):
         (tmp_path / "f").write_text(f'[[vm]]\nupstream = "unix:/q"\nlisten = "unix:/l"\n{line}')
         assert parse_command_line(["--config", str(tmp_path / "f")]).policy.failed_load is expected
+
+
+@pytest.mark.parametrize("option", ["--policy auto", "--vmstate x", "--overwrite safe", "--no-guard"])
+def test_policy_beside_a_file_is_refused_even_where_it_is_the_default(
+    option: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_command_line(["--config", file, *option.split()])
+    assert f"hmp-repl: {option.split()[0]} does not go with --config; write it into the file" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """The prompt's executor on a modelled QEMU: what becomes of each command, in which order, and what is on record."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import pytest
 
@@ -9,8 +9,8 @@ from repl import executor as executor_module
 from shim import hmp, render
 from shim.allowance import refusal
 from shim.jobs import REPL_JOB_PREFIX
-from shim.plan import Answer
-from shim.policy import Mode, Policy, PolicyKind
+from shim.plan import Answer, PassThrough
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, QEMUVersion, ReturnReply
 from tests.executing import Bench, executing, played
 from tests.fake_qemu import FakeQEMU, Node, Snapshot, VMFaults, disk, two_disks, uefi_vm
@@ -41,14 +41,13 @@ def jobs_of(qemu: FakeQEMU) -> list[str]:
     ("line", "tags", "text", "jobs", "left"),
     [
         ("savevm t", [], "", ["snapshot-save"], ["t"]),
-        ("savevm t", ["t"], "", ["snapshot-save", "snapshot-delete", "snapshot-save"], ["t"]),
         ('  savevm "a b"\n', ["t"], "", ["snapshot-save"], ["t", "a b"]),
         ("loadvm t", ["t"], "", ["snapshot-load"], ["t"]),
         ("loadvm t", ["u"], MISSING, ["snapshot-load"], ["u"]),
         ("delvm t", ["t", "u"], "", ["snapshot-delete"], ["u"]),
         ("delvm t", ["u"], "", ["snapshot-delete"], ["u"]),
     ],
-    ids=["save", "replace", "quoted", "load", "load none", "delete", "delete none"],
+    ids=["save", "quoted", "load", "load none", "delete", "delete none"],
 )
 def test_snapshot_command_is_done_by_jobs(line: str, tags: list[str], text: str, jobs: list[str], left: list[str]) -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
@@ -65,6 +64,73 @@ def test_snapshot_command_is_done_by_jobs(line: str, tags: list[str], text: str,
         assert all(job_id.startswith(REPL_JOB_PREFIX) for job_id in job_ids)
 
     played(scene, FakeQEMU(tagged(*tags)))
+
+
+def test_tag_is_replaced_by_qemus_own_savevm_where_that_does_the_same() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert jobs_of(qemu) == []
+        assert [snapshot.name for snapshot in qemu.vm.graph["d0"].snapshots] == ["t"]
+        (record,) = bench.records
+        assert (record["action"], record["reason"]) == ("delegated", "QEMU's own savevm replaces the snapshot in one step")
+
+    played(scene, FakeQEMU(tagged("t")))
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "jobs"),
+    [
+        (Overwrite.SAFE, ["snapshot-save", "snapshot-delete", "snapshot-save", "snapshot-delete"]),
+        (Overwrite.REPLACE, ["snapshot-save", "snapshot-delete", "snapshot-save"]),
+    ],
+)
+def test_tag_is_replaced_beside_a_varstore_as_the_policy_says(overwrite: Overwrite, jobs: list[str]) -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert jobs_of(qemu)[1:] == jobs
+        assert [snapshot.name for snapshot in qemu.vm.graph["disk0"].snapshots] == ["t"]
+        assert not bench.executor.has_unsettled
+
+    played(scene, FakeQEMU(uefi_vm()), policy=Policy(overwrite=overwrite))
+
+
+def test_failure_of_ours_before_anything_was_changed_leaves_it_to_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("shim.survey.join", fail)
+
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        command = hmp.parse("savevm t")
+        assert command is not None
+        assert isinstance((await bench.executor.rehearse(command)).outcome, PassThrough)
+        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert qemu.vm.graph["d0"].count("t") == 1
+        (record,) = bench.records
+        assert (record["action"], record["reason"]) == ("passed", "hmpshim failed before it had changed anything")
+        assert [str(exc) for exc in bench.failures] == ["a bug"] * 2
+
+    played(scene, FakeQEMU(two_disks()))
+
+
+def test_failure_of_ours_later_is_told_as_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job is seen to its end all the same."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("shim.jobs.answer", fail)
+
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        result = await bench.executor.hmp("savevm t")
+        assert result.is_failure
+        assert "the outcome is not known" in result.text
+        assert [str(exc) for exc in bench.failures] == ["a bug"]
+        assert qemu.vm.jobs.rows == []
+        assert bench.records[0]["action"] == "rewritten"
+
+    played(scene, FakeQEMU(two_disks()))
 
 
 def test_table_of_snapshots_leaves_the_varstore_out() -> None:
@@ -235,7 +301,7 @@ def test_rehearsal_sends_only_queries() -> None:
         rehearsal = await bench.executor.rehearse(command)
         assert isinstance(rehearsal.outcome, Answer)
         assert [sent.command for sent in rehearsal.would_send if sent.command.startswith("snap")] == ["snapshot-delete"]
-        assert all(name.startswith(("query-", "x-debug-query-", "qmp_")) for name in qemu.commands)
+        assert all(name.startswith(("query-", "x-debug-query-", "qmp_", "__hmpshim_query-")) for name in qemu.commands)
         assert bench.records == []
 
     played(scene, FakeQEMU(tagged("t")))

@@ -102,3 +102,43 @@ def test_folder_is_systemds_or_xdgs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
     assert state_folder() == Path("/home/me/.local/state/hmpshim")
+
+
+# --- A file that several programs may come to ---
+
+
+def shared(folder: Path, now_s: float = 1.0) -> IntentStore:
+    return IntentStore(ADDRESS, folder, now_s=lambda: now_s, is_shared=True)
+
+
+def test_shared_file_is_made_with_the_first_intent_only(tmp_path: Path) -> None:
+    store = shared(tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+    store.note(Intend(FIRST))
+    store.close()
+    later = shared(tmp_path / "state", 5.0)
+    assert (later.written(), later.token) == ([Written(FIRST, 4.0)], store.token)
+    later.close()
+
+
+def test_shared_file_is_its_first_writers(tmp_path: Path) -> None:
+    """What another program that lives has intended is its own to finish."""
+    first, second = shared(tmp_path), shared(tmp_path)
+    first.note(Intend(FIRST))
+    second.note(Intend(SECOND))
+    third = shared(tmp_path)
+    assert (third.written(), second.written()) == ([], [Written(SECOND, 0.0)])
+    assert len({first.token, second.token, third.token}) == 3
+    for store in (first, second, third):
+        store.close()
+        store.close()
+    last = shared(tmp_path)
+    assert last.written() == [Written(FIRST, 0.0)]
+    last.close()
+
+
+def test_shared_file_that_cannot_be_locked_leaves_memory(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    store = shared(tmp_path / "state")
+    store.note(Intend(FIRST))
+    assert store.written() == [Written(FIRST, 0.0)]

@@ -110,6 +110,12 @@ def test_command_of_a_line(changes: dict[str, Any], command: str) -> None:
             "40.0 ms: job ended",
         ),
         ({"action": Action.BEGUN, "reply": None}, ""),
+        ({"action": Action.DELEGATED, "reason": "better"}, "40.0 ms"),
+        ({"action": Action.DELEGATED, "reply": None}, "40.0 ms, no reply"),
+        (
+            {"action": Action.ABANDONED, "reason": "it hung up", "reply": None, "client_gone": True},
+            "40.0 ms, client gone: it hung up",
+        ),
         (
             {"action": Action.WENT_ON, "execute": "cont", "command_line": None, "reply": None, "after_failure": "loadvm t"},
             "after a failed loadvm t",
@@ -187,6 +193,8 @@ def test_new_day_has_a_line_of_its_own() -> None:
         ({"action": Action.MODERN}, "\x1b[32mmodern   \x1b[0m"),
         ({"action": Action.REFUSED, "reason": "no"}, "\x1b[31m40.0 ms: no\x1b[0m"),
         ({"reply": {"return": _REPORTED}}, "\x1b[31m40.0 ms  FAILED: Device"),
+        ({"action": Action.DELEGATED}, "\x1b[36mdelegated\x1b[0m"),
+        ({"action": Action.ABANDONED}, "\x1b[31mabandoned\x1b[0m"),
         ({"action": Action.BEGUN}, "  begun"),
     ],
 )

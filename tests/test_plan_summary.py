@@ -18,7 +18,7 @@ from shim.snapshots import plan
 from tests.graphs import Machine, Snapshot, patterns, rows
 from tests.played_plan import Played
 from tests.played_plan import drive as drive_plan
-from tests.snapshot_plans import context, raw_data, two, uefi
+from tests.snapshot_plans import COMMANDS, context, raw_data, two, uefi
 from tests.test_rehearsal import LINES, MACHINES, POLICIES, Stage
 from tests.test_snapshot_table import CHARACTERS, assert_fits, shown
 
@@ -62,8 +62,13 @@ savevm t
   takes d0: writable disk
   VM state goes to d0: HMP's choice: the first disk that can
     hold a snapshot
+  QEMU itself (-loadvm, or a revert by libvirt before 10.10)
+    could not load it: 'pflash1' is writable and cannot hold a
+    snapshot.
   replaces 't' of 2026-09-21 14:13:20 (3 h ago) with a VM state
     of 411 KiB on d0; the old one is lost
+  the new one is saved first under an internal tag, so that a
+    snapshot is there at every moment
   It would succeed."""
 
 LOADVM: Final = """\
@@ -79,6 +84,22 @@ loadvm t
 
 def test_savevm_that_replaces() -> None:
     assert text(uefi(on_disk=dated("t", vm_state=True)), "savevm t", width=63) == SAVEVM_ON_UEFI
+
+
+def test_savevm_that_deletes_first_says_what_may_be_lost() -> None:
+    fast = context(Policy(overwrite=Overwrite.REPLACE))
+    assert last_lines(uefi(on_disk=dated("t", vm_state=True)), "savevm t", 2, fast) == [
+        "  the old one is deleted first; if QEMU or hmpshim ends before the new one is saved, there is none",
+        "  It would succeed.",
+    ]
+
+
+def test_savevm_that_qemu_replaces_by_itself() -> None:
+    using = context(commands=COMMANDS | {"human-monitor-command"})
+    assert last_lines(two(dated("t", vm_state=True), dated("t")), "savevm t", 2, using) == [
+        "  replaces 't' of 2026-09-21 14:13:20 (3 h ago) with a VM state of 411 KiB on d0, d1; the old one is lost",
+        "  QEMU would get the command as it is: QEMU's own savevm replaces the snapshot in one step.",
+    ]
 
 
 def test_savevm_of_a_new_tag_replaces_nothing() -> None:

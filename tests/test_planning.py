@@ -13,13 +13,17 @@ from host.config import VMConfig
 from proxy.command_line import PlanInvocation
 from proxy.errors import NotQMPError, UpstreamError
 from proxy.planning import explain_plan
-from shim.policy import Policy, PolicyKind
+from shim import hmp
+from shim.beside import VERSION, policy_members
+from shim.own_commands import PLAN, QUERY_PROXY
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from tests.chained import chained
 from tests.fake_qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
 from tests.graphs import patterns
 
 QUERIES = {
-    *("query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"),
-    *("query-migrate-capabilities", "query-replay"),
+    *(PLAN, QUERY_PROXY, "query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"),
+    *("query-migrate", "query-migrate-capabilities", "query-replay"),
 }
 NEGOTIATION = ["qmp_capabilities", "query-commands", "query-name"]
 
@@ -53,7 +57,7 @@ def explain_as_json(command_line: str, policy: Policy | None = None, **arguments
 
 def test_text() -> None:
     text = explain("savevm t")
-    assert text.startswith("plan of: savevm t\n")
+    assert text.startswith("plan of: savevm t\npolicy: auto (the default; there is no proxy that tells its own)\n\n")
     assert "takes  disk0 " in text
     assert '"tag": "t", "vmstate": "disk0", "devices": ["disk0"]' in text
     assert text.endswith('The client would get "" (success).\nNothing was changed; only queries were sent.')
@@ -87,8 +91,7 @@ def test_name_of_a_snapshot_without_one_is_the_local_time() -> None:
 def test_what_is_no_command_of_ours(line: str) -> None:
     """QEMU is not even asked."""
     plan = explain_as_json(line)
-    reason = "it is not exactly one well-formed savevm, loadvm, delvm or info snapshots"
-    assert plan["outcome"] == {"kind": "passed", "reason": reason, "text": None}
+    assert plan["outcome"] == {"kind": "passed", "reason": hmp.why_not_parsed(line), "text": None}
     assert (plan["nodes"], plan["qmp"], plan["vmstate"]) == ([], [], None)
 
 
@@ -113,3 +116,53 @@ def test_nobody_there(tmp_path: Path) -> None:
 def test_qemu_goes_meanwhile(command: str) -> None:
     with pytest.raises(NotQMPError):
         explain("delvm t", faults=Faults(drops=[Drop(command, When.RECEIVED)]))
+
+
+# --- At a proxy's own socket ---
+
+
+def beside(line: str, *policies: Policy, given: Policy | None = None, as_json: bool = False) -> str:
+    """Explain a command at the last of some proxies in a row. given: a policy of one's own."""
+
+    async def main() -> str:
+        async with FakeQEMU(uefi_vm()) as qemu, chained(qemu.path, *policies) as chain:
+            vm = VMConfig(UnixAddress(chain.path), policy=given or Policy())
+            return await explain_plan(PlanInvocation(vm, line, as_json, None if given is None else "--policy"))
+
+    return asyncio.run(main())
+
+
+HMP, REFUSE, ENFORCE = Policy(PolicyKind.HMP), Policy(overwrite=Overwrite.REFUSE), Policy(mode=Mode.ENFORCE)
+
+
+def test_proxy_plans_with_its_own_policy() -> None:
+    text = beside("savevm t", HMP)
+    assert f"\npolicy: hmp (in force at hmp-proxy {VERSION} of VM s0)" in text
+    assert "\nThe client would get: Error: Device 'pflash1' is writable but does not support snapshots\n" in text
+    plan = json.loads(beside("savevm t", REFUSE, as_json=True))
+    assert plan["policy"] == policy_members(REFUSE)
+    assert plan["outcome"]["kind"] == "rewritten"
+
+
+def test_policy_that_is_given_is_planned_with_and_the_plan_says_so() -> None:
+    text = beside("savevm t", REFUSE, given=HMP)
+    told = f"policy: hmp (given by --policy, not the one in force at hmp-proxy {VERSION} of VM s0"
+    assert f"\n{told}, which is: auto, overwrite refuse)" in text
+    assert "Error: Device 'pflash1'" in text
+
+
+@pytest.mark.parametrize(("line", "kind"), [("info block", "refused"), ("savevm t", "rewritten"), ("savevm a b", "passed")])
+def test_proxy_in_mode_enforce_foretells_what_it_refuses(line: str, kind: str) -> None:
+    assert json.loads(beside(line, ENFORCE, as_json=True))["outcome"]["kind"] == kind
+
+
+def test_mode_of_a_given_policy() -> None:
+    assert explain_as_json("info block", ENFORCE)["outcome"]["kind"] == "refused"
+
+
+def test_first_of_two_proxies_makes_the_plan_and_the_second_that_of_what_it_gets() -> None:
+    rewritten = json.loads(beside("savevm t", HMP, Policy(), as_json=True))
+    assert rewritten["outcome"] == {"kind": "rewritten", "reason": "done by snapshot jobs", "text": ""}
+    assert "behind" not in rewritten
+    passed = json.loads(beside("info block", ENFORCE, Policy(), as_json=True))
+    assert (passed["outcome"]["kind"], passed["behind"]["outcome"]["kind"]) == ("passed", "refused")

@@ -20,6 +20,7 @@ from host.addresses import UnixAddress
 from host.config import AuditSettings, VMConfig
 from proxy.preload import preload
 from shim.confidential import Confidential
+from shim.own_commands import PLAN, QUERY_PROXY
 from tests.fake_qemu import FakeQEMU, uefi_vm
 from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient
 from tests.running_server import RETRY_S, in_thread, until
@@ -100,6 +101,8 @@ async def use(folder: Path) -> None:
         await in_thread(tool.execute, "human-monitor-command", {"command-line": "savevm t", "cpu-index": 0})
         await in_thread(tool.execute, "human-monitor-command", {"nonsense": 1})
         await in_thread(tool.execute, "query-jobs")
+        await in_thread(tool.execute, QUERY_PROXY)
+        await in_thread(tool.execute, PLAN, {"command-line": "savevm t"})
         await in_thread(tool.execute, "snapshot-save", {"job-id": "j", "tag": "m", "vmstate": "disk0", "devices": ["disk0"]})
         tool.send(b"}\n")
         await in_thread(tool.receive)

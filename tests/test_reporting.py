@@ -154,6 +154,15 @@ def test_outcomes(tmp_path: Path) -> None:
     assert (report.recovered, report.timeline_total, len(report.timeline)) == (1, 5, 5)
 
 
+def test_what_is_left_to_qemu_counts_as_done_by_the_shim(tmp_path: Path) -> None:
+    abandoned = a_record(action="abandoned", reply=None, failed=None)
+    report = report_of(tmp_path, a_record(), a_record(action="delegated"), abandoned)
+    (tool,) = report.tools
+    (command,) = tool.commands
+    assert (command.count, command.rewritten, command.passed, command.unknown) == (3, 2, 0, 1)
+    assert tool.state is State.COVERED
+
+
 def test_days(tmp_path: Path) -> None:
     modern = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}}, day=2)
     failed = a_record(failed=True, reply={"return": "Error: no\r\n"}, day=2)

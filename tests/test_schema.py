@@ -255,7 +255,7 @@ def test_member_that_is_not_known_is_allowed(path: str) -> None:
     ],
 )
 def test_text_of_a_problem(changes: dict[str, JSON], expected: str | None) -> None:
-    known = "rewritten, passed, refused, observed, recovered, modern, begun or went_on"
+    known = "rewritten, passed, refused, observed, recovered, modern, begun, went_on, abandoned or delegated"
     assert problems(_full_record() | changes) == [expected or f'action: it is "eaten", and {known} is due']
 
 
@@ -272,7 +272,7 @@ def test_what_is_no_object_is_no_record(record: JSON) -> None:
     assert found.endswith("and an object is due")
 
 
-@pytest.mark.parametrize("action", ["modern", "begun", "went_on"])
+@pytest.mark.parametrize("action", ["modern", "begun", "went_on", "abandoned", "delegated"])
 def test_action_of_a_later_version_is_found(action: str) -> None:
     (found,) = problems(_old_record() | {"action": action})
     assert found == f'action: it is "{action}", and rewritten, passed, refused, observed or recovered is due'

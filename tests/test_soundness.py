@@ -12,6 +12,8 @@ from tests.audit_records import a_record
 def test_records_as_they_are_written_are_sound() -> None:
     check_soundness(a_record())
     check_soundness(a_record(None, execute=None, action="recovered", reply=None, failed=None))
+    check_soundness(a_record(action="abandoned", reply=None, failed=None))
+    check_soundness(a_record(action="delegated"))
     check_soundness(a_record(host=None, exe=None, uid=None, address="192.0.2.1:5"))
 
 

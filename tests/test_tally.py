@@ -88,6 +88,20 @@ def test_snapshot_that_was_saved_over() -> None:
     assert tool.overwritten == {VM("h1", "vm1"): (2, replaced["time"])}
 
 
+def test_snapshot_that_was_saved_over_by_qemu_itself() -> None:
+    replaced = a_record(action="delegated", reason="QEMU's own savevm replaces the snapshot in one step")
+    by_proxy = a_record(action="delegated", reason="the proxy does it, by its own policy")
+    tool = only_tool(tallied(replaced, by_proxy, replaced))
+    assert tool.overwritten == {VM("h1", "vm1"): (2, replaced["time"])}
+
+
+def test_abandoned_command_is_an_attempt_that_has_run_nothing() -> None:
+    tally = tallied(a_record(action="abandoned", reply=None, failed=None))
+    command = only_tool(tally).commands["savevm", True]
+    assert (command.count, command.unknown, command.failed, command.actions["abandoned"]) == (1, 1, 0, 1)
+    assert tally.timeline_total == 0
+
+
 def test_standstill_is_kept_by_vm_and_command() -> None:
     tally = tallied(a_record(stopped_ms=5.0), a_record(stopped_ms=7), a_record(vm="vm2", stopped_ms=0.0))
     ((key, seen),) = tally.standstills.items()

@@ -54,7 +54,9 @@ def restore(running: Machine) -> None:
 
 
 def invocation(running: Machine, **options: Any) -> Invocation:
-    return Invocation(UnixAddress(running.vm.qmp_path), options.pop("policy", Policy()), **options)
+    """Give what a command line means. path: of another socket than QEMU's."""
+    path = options.pop("path", running.vm.qmp_path)
+    return Invocation(UnixAddress(path), options.pop("policy", Policy()), **options)
 
 
 def sit(running: Machine, scene: Scene, *, columns: int = 80, rows: int = 24, **options: Any) -> None:

@@ -168,7 +168,7 @@ def test_leaving_does_not_wait_when_it_is_told_not_to(slow: Machine) -> None:
         await person.until_gone()
 
     async def later(person: Person) -> None:
-        await person.sees_match(rf"the job {REPL_JOB_PREFIX}\S+ that a lost connection left ended: success")
+        await person.sees_match(rf"job '{REPL_JOB_PREFIX}\S+' of an earlier connection ended: success")
         assert slow.observer.returned("query-jobs") == []
 
     sit(slow, scene, columns=120)

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -226,6 +226,38 @@ def test_sigterm_lets_the_savevm_end_first(big: Observed) -> None:
         assert (record["action"], record["client_gone"]) == ("rewritten", False)
         assert big.tags() == ["t"]
         assert big.own_jobs() == []
+
+
+@pytest.mark.parametrize("ends_by", ["time limit", "second signal"])
+@pytest.mark.parametrize("options", [(), ("--mode", "observe")], ids=["rewrite", "observe"])
+def test_everything_that_was_begun_is_on_record_when_the_proxy_ends(
+    small: Observed, options: Sequence[str], ends_by: str
+) -> None:
+    """QEMU does not answer; what it makes of the commands later is not known."""
+    limit = "0.3" if ends_by == "time limit" else "60"
+    options = [*options, "--stop-timeout", limit, "--audit-failure", "refuse"]
+    with (
+        ProxyProcess(small.vm.folder, small.vm.qmp_path, options) as proxy,
+        proxy.negotiated() as first,
+        proxy.negotiated() as second,
+        small.standing_still(),
+    ):
+        first.send(hmp_bytes("stop") + command_bytes("query-name"))
+        wait_until(lambda: len(written(proxy)) == 1, proxy)  # that it is about to be run
+        second.send(hmp_bytes("savevm t", "savevm u"))
+        wait_until(lambda: len(written(proxy)) == 2, proxy)
+        assert proxy.process is not None
+        proxy.process.terminate()
+        if ends_by == "second signal":
+            wait_until(lambda: "stopping when" in proxy.stderr, proxy)
+            proxy.process.terminate()
+        assert proxy.wait_gone() == (0 if ends_by == "time limit" else 130)
+        records = {record["command_line"]: record for record in written(proxy) if record["action"] != "begun"}
+        assert {line: record["action"] for line, record in records.items()} == {
+            "stop": "passed", "savevm t": "rewritten", "savevm u": "abandoned",
+        }  # fmt: skip
+        assert all(record["reply"] is None for record in records.values())
+        assert "commands without an answer: 3" in proxy.stderr
 
 
 def test_savevm_of_a_killed_proxy_is_found_by_the_next_one(big: Observed) -> None:

@@ -1,0 +1,115 @@
+"""The prompt at a proxy's socket: what the proxy tells of itself, and its plans as the prompt shows its own.
+
+The proxy has a policy, and does the snapshot commands by it; the prompt sends it HMP's own line. So nothing here decides
+anything, and a policy of the prompt's own has no place beside it.
+"""
+
+from collections.abc import Sequence
+
+from repl.errors import LinkError, OwnPolicyError
+from repl.link import Link
+from repl.results import Planned, reply_json
+from shim.beside import ProxyFacts, policy_words
+from shim.blockgraph import BlockGraph
+from shim.errors import PatternError, UnreadableReply
+from shim.own_commands import PLAN, QUERY_PROXY
+from shim.patterns import Pattern
+from shim.plan import Answer, Decided, Outcome, PassThrough, Refusal
+from shim.policy import NodeChoice
+from shim.qmp import JSON, Execute, Reply, ReturnReply
+from shim.rehearsal import Rehearsal
+
+__all__ = [
+    "ASK_PROXY",
+    "BY_PROXY",
+    "OTHER_POLICY",
+    "check_own_policy",
+    "plan_of_proxy",
+    "read_facts",
+    "read_plan",
+    "refuse_own_policy",
+]
+
+# It also tells the proxy that what fails is shown to whoever typed, and that `help` is a question of the prompt's own.
+ASK_PROXY = Execute(QUERY_PROXY, {"is-prompt": True})
+BY_PROXY = "the proxy does it, by its own policy"
+OTHER_POLICY = "{} has another policy than the file; its own holds until it reads the file again (SIGHUP)"
+
+
+def read_facts(reply: Reply, address: str) -> ProxyFacts | None:
+    """Read the answer to ASK_PROXY; None where QEMU itself has answered. Raises LinkError for one that is not understood."""
+    if not isinstance(reply, ReturnReply):
+        return None
+    try:
+        return ProxyFacts.from_members(reply.value)
+    except UnreadableReply as exc:
+        raise LinkError(address, f"{exc}; is the proxy there of another version than this hmp-repl?") from exc
+
+
+async def refuse_own_policy(link: Link, options: Sequence[str]) -> None:
+    """Raise OwnPolicyError if a proxy is there, and options give a policy that it would not follow."""
+    if options:
+        (answer,) = await link.execute([ASK_PROXY])
+        check_own_policy(read_facts(answer.reply, str(link.address)), options, str(link.address))
+
+
+def check_own_policy(proxy: ProxyFacts | None, options: Sequence[str], address: str) -> None:
+    """Raise OwnPolicyError where there are both."""
+    if proxy is not None and options:
+        reason = f"{proxy} is there, and its policy holds ({policy_words(proxy.policy)}); drop {', '.join(options)}"
+        raise OwnPolicyError(address, reason)
+
+
+async def plan_of_proxy(link: Link, proxy: ProxyFacts, command_line: str, graph: BlockGraph | None) -> Planned:
+    """Have the proxy make a plan. graph: as for `read_plan`. Raises LinkError."""
+    (answer,) = await link.execute([Execute(PLAN, {"command-line": command_line})])
+    match answer.reply:
+        case ReturnReply({"plan": dict(plan), "text": str(text)}):
+            try:
+                rehearsal = read_plan(plan, graph)
+            except UnreadableReply as exc:
+                raise LinkError(str(link.address), str(exc)) from exc
+            return Planned(rehearsal, plan, text, f"{policy_words(proxy.policy)} (in force at {proxy})")
+    raise LinkError(str(link.address), f"the proxy there makes no plan: {reply_json(answer.reply)}")
+
+
+def read_plan(plan: JSON, graph: BlockGraph | None) -> Rehearsal:
+    """Make a proxy's plan one of ours. graph: the nodes as they are now; some may have gone since. Raises UnreadableReply.
+
+    Where the proxy passes the command to another one, that one's plan tells what becomes of it.
+    """
+    try:
+        if isinstance(plan.get("behind"), dict) and plan["outcome"]["kind"] in ("passed", "delegated"):
+            return read_plan(plan["behind"], graph)
+        would_send = [Execute(command["execute"], command["arguments"]) for command in plan["qmp"]]
+        unmatched = tuple(map(Pattern.parse, plan.get("unmatched", ())))
+        return Rehearsal(_outcome(plan["outcome"]), _decided(plan, graph), would_send, graph, unmatched)
+    except (KeyError, TypeError, AttributeError, PatternError) as exc:
+        raise UnreadableReply("the proxy's plan", repr(exc)) from exc
+
+
+def _outcome(outcome: JSON) -> Outcome:
+    match outcome:
+        case {"kind": "passed" | "delegated" as kind, "reason": str(reason)}:
+            return PassThrough(reason, is_delegated=kind == "delegated")
+        case {"kind": "refused", "reason": str(reason), "text": str(text)}:
+            return Refusal(text, reason)
+        case {"kind": "rewritten", "reason": str(reason), "text": str(text)}:
+            return Answer(text, reason)
+    raise TypeError(f"an outcome {outcome!r}")
+
+
+def _decided(plan: JSON, graph: BlockGraph | None) -> Decided | None:
+    vmstate = plan["vmstate"]
+    if vmstate is None or graph is None:
+        return None
+    choices = tuple(
+        NodeChoice(graph.nodes[node["node"]], node["included"], node["reason"])
+        for node in plan["nodes"]
+        if node["node"] in graph.nodes and (node["included"] or node["node"] in graph.walk)
+    )
+    holder = vmstate["node"] if vmstate["node"] in graph.nodes else None
+    # The reason of a plan's VM state tells this too (shim.audit.describe_vmstate).
+    native_load = plan.get("native_load")
+    reason = vmstate["reason"].removesuffix(f"; {native_load}")
+    return Decided(choices, holder, reason, native_load)

@@ -1,0 +1,206 @@
+"""Two QMP commands that a proxy answers itself, and that are listed nowhere: what it is, and what it would do with a command.
+
+QEMU answers both with CommandNotFound, so whoever asks learns whether a proxy is there. QAPI leaves names that begin with two
+underscores and a vendor's prefix to downstreams (docs/devel/qapi-code-gen.rst, "Naming rules and reserved names").
+
+Proxies may stand in a row. So each passes the question on to what it takes for QEMU, and tells as `behind` what came back.
+
+docs/proxy-commands.md documents arguments and answers.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from enum import StrEnum
+from typing import Any, Final, Self, get_args, get_type_hints
+
+from shim import explain, hmp, render, snapshots
+from shim.allowance import refusal
+from shim.errors import PatternError, UnreadableReply
+from shim.own_commands import PLAN, QUERY_PROXY
+from shim.patterns import Pattern
+from shim.plan import Context, PassThrough, Refusal, Replies, Run
+from shim.policy import Mode, Policy
+from shim.qmp import JSON, Execute, ReturnReply
+from shim.rehearsal import Rehearsal, rehearse
+
+__all__ = [
+    "VERSION",
+    "ProxyFacts",
+    "make_plan",
+    "plan_members",
+    "policy_members",
+    "policy_words",
+    "read_policy",
+    "rehearse_line",
+    "tell_proxy",
+]
+
+PROGRAM: Final = "hmpshim"
+VERSION: Final = "0.1.0"
+
+# -- policies as JSON -----------------------------------------------------------------------------------------------------
+
+
+def policy_members(policy: Policy) -> dict[str, JSON]:
+    """Return the whole policy, with the keys of the configuration file."""
+    return {_key(field.name): _spelled(getattr(policy, field.name)) for field in _wishes()}
+
+
+def read_policy(members: Mapping[str, JSON]) -> Policy:
+    """Read what `policy_members` made, of this version or another.
+
+    What an older proxy does not tell has its default; what a newer one tells beyond it is left out. Raises UnreadableReply.
+    """
+    hints = get_type_hints(Policy)
+    try:
+        known = {field.name: members[_key(field.name)] for field in _wishes() if _key(field.name) in members}
+        return Policy(**{name: _read(value, hints[name]) for name, value in known.items()})
+    except (ValueError, TypeError, AttributeError, PatternError) as exc:
+        raise UnreadableReply("the proxy's policy", str(exc)) from exc
+
+
+def _wishes() -> list[Field[Any]]:
+    """Return the fields that are the operator's; what the policy remembers by itself is not."""
+    return [field for field in fields(Policy) if field.compare]
+
+
+def policy_words(policy: Policy) -> str:
+    """Name a policy by what differs from the default one."""
+    words = [policy.kind.value]
+    for field in _wishes():
+        value = getattr(policy, field.name)
+        if field.name != "kind" and value != (None if field.default is MISSING else field.default):
+            words.append(f"{_key(field.name)} {_worded(value)}".replace("_", " "))
+    return ", ".join(words)
+
+
+def _key(name: str) -> str:
+    return "policy" if name == "kind" else name.removesuffix("_s")
+
+
+def _spelled(value: Any) -> JSON:
+    match value:
+        case tuple():
+            return [str(pattern) for pattern in value]
+        case frozenset():
+            return sorted(value)
+        case StrEnum():
+            return value.value
+    return value
+
+
+def _worded(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    spelled = _spelled(value)
+    return " ".join(spelled) if isinstance(spelled, list) else f"{spelled}"
+
+
+def _read(value: JSON, hint: Any) -> Any:
+    """Read a value for a field of this type. Raises ValueError, TypeError or PatternError."""
+    kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type)]
+    if value is None and type(None) in kinds:
+        return None
+    for kind in kinds:
+        if issubclass(kind, StrEnum):
+            return kind(value)
+        if kind is Pattern and isinstance(value, list):
+            return tuple(map(Pattern.parse, value))
+        if kind is str and isinstance(value, list):
+            return frozenset(value)
+        if kind is bool and isinstance(value, bool):
+            return value
+        if kind is float and isinstance(value, int | float):
+            return float(value)
+    raise TypeError(f"{value!r} is of no known type")
+
+
+# -- what the proxy is ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyFacts:
+    """What a proxy tells of itself. version: the program's. vm: the name in the audit. qemu: the version of what it serves."""
+
+    version: str
+    vm: str
+    qemu: str
+    policy: Policy
+
+    def __str__(self) -> str:
+        return f"hmp-proxy {self.version} of VM {self.vm}"
+
+    def to_members(self) -> dict[str, JSON]:
+        return {
+            "program": PROGRAM,
+            "version": self.version,
+            "vm": self.vm,
+            "qemu": self.qemu,
+            "mode": self.policy.mode.value,
+            "policy": policy_members(self.policy),
+            "policy-words": policy_words(self.policy),
+        }
+
+    @classmethod
+    def from_members(cls, members: JSON) -> Self:
+        """Read an answer to QUERY_PROXY. Raises UnreadableReply."""
+        match members:
+            case {"version": str(version), "vm": str(vm), "qemu": str(qemu), "policy": dict(policy)}:
+                return cls(version, vm, qemu, read_policy(policy))
+        raise UnreadableReply("the proxy", "it lacks a member")
+
+
+def tell_proxy(facts: ProxyFacts, *, is_prompt: bool) -> Generator[Run, Replies, dict[str, JSON]]:
+    """Answer QUERY_PROXY. is_prompt: as in its arguments; a proxy behind this one is told it too."""
+    behind = yield from _ask_behind(Execute(QUERY_PROXY, {"is-prompt": True} if is_prompt else {}))
+    return facts.to_members() | {"behind": behind}
+
+
+def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
+    """Ask what is taken for QEMU; None if it is QEMU."""
+    (reply,) = yield Run((command,))
+    return reply.value if isinstance(reply, ReturnReply) and isinstance(reply.value, dict) else None
+
+
+# -- plans ----------------------------------------------------------------------------------------------------------------
+
+
+def make_plan(command_line: str, facts: ProxyFacts, context: Context) -> Generator[Run, Replies, dict[str, JSON]]:
+    """Answer PLAN. The context's ids of jobs go to the client."""
+    rehearsal = yield from rehearse_line(command_line, context)
+    behind = None
+    if isinstance(rehearsal.outcome, PassThrough) or facts.policy.mode is Mode.OBSERVE:
+        behind = yield from _ask_behind(Execute(PLAN, {"command-line": command_line}))
+    return plan_members(command_line, rehearsal, facts.policy, f"in force at {facts}", behind)
+
+
+def rehearse_line(command_line: str, context: Context) -> Generator[Run, Replies, Rehearsal]:
+    """Play what the policy has done with any command line; only queries are sent."""
+    command, policy = hmp.parse(command_line), context.policy
+    refused = refusal(command_line, policy.allow) if policy.mode is Mode.ENFORCE else None
+    if refused is not None:
+        return Rehearsal(Refusal(render.error(refused), refused), None, [], None)
+    if command is None:
+        return Rehearsal(PassThrough(hmp.why_not_parsed(command_line)), None, [], None)
+    return (yield from rehearse(snapshots.plan(command, context), context))
+
+
+def plan_members(
+    command_line: str, rehearsal: Rehearsal, policy: Policy, whose: str, behind: JSON = None
+) -> dict[str, JSON]:
+    """Return a plan for a program, `plan`, and for a person, `text`.
+
+    whose: whose policy it is, in words. behind: the same of a proxy that gets the command, None if QEMU does.
+    """
+    told = f"{policy_words(policy)} ({whose})"
+    head, gap, rest = explain.to_text(command_line, rehearsal).partition("\n")
+    lines = [head, f"policy: {told}"]
+    if policy.mode is Mode.OBSERVE:
+        lines.append("mode observe: QEMU gets every command as it is, and this is what rewriting would do")
+    plan = explain.to_json(command_line, rehearsal) | {"policy": policy_members(policy), "policy_of": whose}
+    text = "\n".join(lines) + gap + rest
+    match behind:
+        case {"plan": dict(its_plan), "text": str(its_text)}:
+            plan["behind"] = its_plan
+            text += f"\n\nThe proxy behind it would get the command, and plans:\n\n{its_text}"
+    return {"plan": plan, "text": text}

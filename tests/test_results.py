@@ -1,0 +1,29 @@
+"""Replies as records have them, and where a prompt keeps its intents."""
+
+from pathlib import Path
+
+import pytest
+
+from host.addresses import UnixAddress
+from host.intents import IntentStore
+from repl.results import intents_at, reply_json
+from shim.intent import Intent
+from shim.plan import Intend
+from shim.qmp import ErrorReply, ReturnReply
+
+
+def test_reply_as_a_record_has_it() -> None:
+    assert reply_json(ReturnReply([1])) == {"return": [1]}
+    assert reply_json(ErrorReply("GenericError", "no")) == {"error": {"class": "GenericError", "desc": "no"}}
+
+
+def test_intents_of_the_prompt_are_not_those_of_a_proxy_at_the_same_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    address = UnixAddress("/run/vm1/qmp.sock")
+    proxys = IntentStore(str(address), tmp_path)
+    proxys.note(Intend(Intent("t", None, "a", ("a",), "hmpshim-1")))
+    prompts = intents_at(address)
+    assert prompts.written() == []
+    assert prompts.token != proxys.token
