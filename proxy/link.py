@@ -174,6 +174,8 @@ class Link:
         else:
             self._dispatcher.receive_client_eof(session)
         self._flush()
+        if session.hears_end_of_file and session in self._streams:
+            self._drop(session)  # QEMU closes this connection, and gives no reply that was still due
 
     def _give_up_client(self, session: Session) -> None:
         """End a client in whose service we failed: it is told, and closed, so that it does not wait for ever."""

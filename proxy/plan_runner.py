@@ -188,6 +188,8 @@ class PlanRunner:
         if work.session is not None:
             work.session.is_busy = False
             self._freed.append(work.session)
+        if work.orphans:
+            self.begin(self._rewriter.recovery(work.orphans), is_exclusive=True)
         if work.rewrite.failure is not None and work.rewrite.has_begun:
             self.begin(self._rewriter.recovery(), is_exclusive=False)
 

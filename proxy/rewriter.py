@@ -6,6 +6,7 @@ Which of them may run when is the router's to say. Each method returns effects; 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import inf
 from typing import Any, Final, TypeAlias
 
 from proxy.answers import Layout, parse
@@ -20,7 +21,7 @@ from shim.own_commands import PLAN
 from shim.plan import Answer, Context, Intend, PassThrough, Refusal, Replies, Settle, Step
 from shim.policy import Mode, Policy
 from shim.qmp import Execute, read_reply
-from shim.recovery import Found, Written, recover
+from shim.recovery import Found, Written, find_orphans, recover
 from shim.rehearsal import rehearse
 from shim.rewrite import GivenUp, Rewrite, Trace
 from shim.snapshots import plan
@@ -38,7 +39,8 @@ class Work:
     """A plan under way, and the client's request that it carries out (None: the recovery).
 
     is_rehearsal: its outcome is a Rehearsal. strange_jobs: those that another monitor of QEMU began meanwhile, which could not
-    be held. The router's FIFO has it once for each reply that is due to it.
+    be held. orphans: what a recovery found and is still to be looked after. The router's FIFO has it once for each reply that
+    is due to it.
     """
 
     rewrite: Rewrite
@@ -46,6 +48,13 @@ class Work:
     request: HMPRequest | OwnRequest | None = None
     is_rehearsal: bool = False
     strange_jobs: list[str] = field(default_factory=list)
+    orphans: Sequence[Written] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Recovered:
+    found: Sequence[Found]
+    orphans: Sequence[Written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,7 @@ class Rewriter:
 
     def recovery(self, written: Sequence[Written] = ()) -> Work:
         """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off."""
-        playing = recover(self._own_prefix, written, self._context(None))
+        playing = self._recovering(written)
         return Work(Rewrite(playing, self._recorder.trace_of_nobody(), note=self._note))
 
     def work(self, session: Session, request: HMPRequest, trace: Trace) -> Work:
@@ -187,6 +196,14 @@ class Rewriter:
         if isinstance(work.request, HMPRequest):
             yield self._recorder.record(work.rewrite.trace, work.session, Action.REWRITTEN, reason, None)
 
+    def _recovering(self, written: Sequence[Written]) -> Generator[Step, Replies, _Recovered]:
+        """Look after what is known, then for what is not. The work that comes of that needs the clients to wait."""
+        found = yield from recover(self._own_prefix, written, self._context(None))
+        if any(one.intent.marker == "" for one in written):
+            return _Recovered(found, ())
+        orphans = yield from find_orphans(written, self._context(None))
+        return _Recovered([*found, *orphans.found], [Written(intent, inf) for intent in orphans.intents])
+
     def _context(self, cpu_index: int | None) -> Context:
         return Context(
             version=self._monitor.version,
@@ -210,7 +227,8 @@ class Rewriter:
     def _finish(self, work: Work) -> Iterator[Effect]:
         outcome = work.rewrite.outcome
         if work.session is None or work.request is None:
-            yield from self._recovered(work, outcome if work.rewrite.failure is None else ())
+            if work.rewrite.failure is None:
+                yield from self._recovered(work, outcome)
             return
         if isinstance(work.request, OwnRequest):
             reply = _FAILED if work.rewrite.failure is not None else {"return": outcome}
@@ -260,8 +278,9 @@ class Rewriter:
         line = self._layout.spell_reply({"return": text}, {} if work.request is None else work.request.message)
         return Done(self._recorder.record(work.rewrite.trace, work.session, action, reason, parse(line)), work.session, line)
 
-    def _recovered(self, work: Work, found: Sequence[Found]) -> Iterator[Effect]:
-        for one in found:
+    def _recovered(self, work: Work, recovered: _Recovered) -> Iterator[Effect]:
+        work.orphans = recovered.orphans
+        for one in recovered.found:
             if one.is_trouble:
                 yield Notice(one.text)
             yield Done(self._recorder.record(work.rewrite.trace, None, Action.RECOVERED, one.text, None), None, b"")

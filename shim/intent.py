@@ -6,17 +6,22 @@ finish or report it (shim/recovery.py). Where it is kept is the driver's matter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from shim.qmp import JSON
 
-__all__ = ["INTERNAL_PREFIX", "Intent", "internal_tag"]
+__all__ = ["INTERNAL_PREFIX", "Intent", "InternalTag", "internal_tag", "read_internal_tag"]
 
 INTERNAL_PREFIX = "hmpshim-"
+# The ids of the proxy and of the prompt, as host/ids.py makes them, and behind them the tag.
+_INTERNAL = re.compile(r"((?:hmpshim-[0-9a-f]{16}|hmprepl)-[0-9a-f]{8}-)[0-9]+-(.*)", re.DOTALL)
 # include/migration/snapshot.h and block/snapshot.h: a snapshot's name is a char[256] with its final NUL.
 _NAME_LIMIT_BYTES = 255
+# In UTF-8: a cut never splits one.
+_LONGEST_CHARACTER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +72,20 @@ def internal_tag(new_id: str, tag: str) -> str:
     new_id: an id of a job that nobody else has; it begins with a letter, so the result is no snapshot's numeric id.
     """
     return f"{new_id}-{tag}".encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class InternalTag:
+    """What an internal tag tells. run: what the ids of all jobs of the run that made it begin with. tag: None if it was cut."""
+
+    run: str
+    tag: str | None
+
+
+def read_internal_tag(name: str) -> InternalTag | None:
+    """Read a snapshot's name; None if it is no internal tag."""
+    found = _INTERNAL.fullmatch(name)
+    if found is None:
+        return None
+    is_whole = len(name.encode(errors="replace")) < _NAME_LIMIT_BYTES - _LONGEST_CHARACTER
+    return InternalTag(found[1], found[2] if is_whole else None)

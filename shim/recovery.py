@@ -10,14 +10,15 @@ from typing import TypeAlias
 
 from shim import jobs
 from shim.blockgraph import BlockNode, names_of
-from shim.hmp import SaveVM
-from shim.intent import Intent
-from shim.inventory import holders
+from shim.hmp import DelVM, SaveVM
+from shim.intent import Intent, read_internal_tag
+from shim.inventory import holders, scope
 from shim.jobs import JobResult
-from shim.plan import Context, Replies, Settle, Step
+from shim.plan import Context, Replies, Run, Settle, Step
+from shim.qmp import Execute, ReturnReply
 from shim.survey import GiveWay, Survey, look_around
 
-__all__ = ["Found", "Written", "recover"]
+__all__ = ["Found", "Orphans", "Written", "find_orphans", "recover"]
 
 # Whoever asked for a savevm longer ago has gone on without it, and does not expect the present to be saved.
 _YOUNG_S = 60.0
@@ -39,6 +40,14 @@ class Found:
     is_trouble: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Internal snapshots of which no intent is known. found: what is only told. intents: what can be looked after."""
+
+    found: tuple[Found, ...] = ()
+    intents: tuple[Intent, ...] = ()
+
+
 _Finding: TypeAlias = Generator[Step, Replies, Found]
 
 
@@ -54,6 +63,35 @@ def recover(prefix: str, written: Sequence[Written], context: Context) -> Genera
     for one in written:
         found.append((yield from _look_after(one, one.intent.marker in ended, context)))
     return found
+
+
+def find_orphans(known: Sequence[Written], context: Context) -> Generator[Step, Replies, Orphans]:
+    """Look for internal snapshots on the disks: the file with the intents may be lost, or kept under another address of QEMU's.
+
+    known: the intents that are looked after anyway. One whose run still has a job in QEMU may be at work on another monitor.
+    """
+    if "snapshot-delete" not in context.commands:
+        return Orphans()
+    try:
+        survey = yield from look_around(DelVM(""), context)
+    except GiveWay:
+        return Orphans()
+    names = {snapshot.name for node in scope(survey.graph, survey.selection) for snapshot in node.snapshots}
+    internals = {name: read for name in names if (read := read_internal_tag(name)) is not None}
+    for one in known:
+        internals.pop(one.intent.internal_tag or "", None)
+    if not internals:
+        return Orphans()
+    (listed,) = yield Run((Execute("query-jobs"),))
+    jobs_there = [job["id"] for job in listed.value] if isinstance(listed, ReturnReply) else []
+    found, intents = [], []
+    for name, read in sorted(internals.items()):
+        if read.tag is None or any(job_id.startswith(read.run) for job_id in jobs_there):
+            why = "another proxy or prompt may be at work on it" if read.tag is not None else "its name is cut"
+            found.append(Found(f"the internal snapshot '{name}' of a savevm is there, and is left alone: {why}", True))
+        else:
+            intents.append(Intent(read.tag, name, "", (), ""))
+    return Orphans(tuple(found), tuple(intents))
 
 
 def _look_after(written: Written, is_same_qemu: bool, context: Context) -> _Finding:

@@ -271,16 +271,16 @@ def test_leftover_jobs_are_finished_dismissed_and_audited() -> None:
 # --- Losing QEMU ------------------------------------------------------------------------------------------------------
 
 STEPS: Final = [
-    ("savevm t", "query-block", 1),
-    ("savevm t", "x-debug-query-block-graph", 1),
+    ("savevm t", "query-named-block-nodes", 2),
+    ("savevm t", "x-debug-query-block-graph", 2),
     ("savevm t", "snapshot-save", 1),
-    ("savevm t", "query-jobs", 2),
+    ("savevm t", "query-jobs", 3),
     ("savevm t", "job-dismiss", 1),
     ("savevm old", "human-monitor-command", 1),
     ("loadvm old", "snapshot-load", 1),
     ("loadvm old", "job-dismiss", 1),
     ("delvm old", "snapshot-delete", 1),
-    ("delvm old", "query-jobs", 2),
+    ("delvm old", "query-jobs", 3),
     ("stop", "human-monitor-command", 1),
 ]
 

@@ -91,7 +91,6 @@ def test_only_copy_is_told_at_each_start_until_it_is_used() -> None:
         assert tags_of(stage) == {"t"}
 
 
-@pytest.mark.xfail(strict=True, reason="only an intent is looked for, under QEMU's address")
 @both_moments
 @pytest.mark.parametrize("loss", ["state-folder-lost", "qemu-at-another-path"])
 def test_left_over_tag_is_told_also_where_no_intent_is_known(loss: str, moment: str) -> None:
@@ -104,4 +103,6 @@ def test_left_over_tag_is_told_also_where_no_intent_is_known(loss: str, moment: 
             stage.upstream = stage.vm.qmp_path
         stage.start_proxy()
         assert comes_true(lambda: tells_of_t(stage.proxy.records) or "-t'" in stage.proxy.stderr, within_s=2)
-        assert moment == "safe-old-deleted" or not any(map(is_internal, tags_of(stage)))
+        # In the same QEMU a job of the dead proxy's is left, which may be that of a living one on another monitor.
+        may_stay = moment == "safe-old-deleted" or loss == "state-folder-lost"
+        assert comes_true(lambda: may_stay or not any(map(is_internal, tags_of(stage))), within_s=2)

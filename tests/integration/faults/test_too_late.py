@@ -243,7 +243,7 @@ def test_half_closed_client_is_answered_on_everything(way: str) -> None:
     "way",
     [
         "native",
-        pytest.param("proxied", marks=pytest.mark.xfail(strict=True, reason="the command that has begun is answered")),
+        "proxied",
     ],
 )
 def test_half_closed_client_that_enabled_oob_has_left(way: str) -> None:
