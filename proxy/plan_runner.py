@@ -188,6 +188,8 @@ class PlanRunner:
         if work.session is not None:
             work.session.is_busy = False
             self._freed.append(work.session)
+        if work.known is not None:
+            self.begin(self._rewriter.search(work.known), is_exclusive=False)
         if work.orphans:
             self.begin(self._rewriter.recovery(work.orphans), is_exclusive=True)
         if work.rewrite.failure is not None and work.rewrite.has_begun:

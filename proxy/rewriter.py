@@ -21,7 +21,7 @@ from shim.own_commands import PLAN
 from shim.plan import Answer, Context, Intend, PassThrough, Refusal, Replies, Settle, Step
 from shim.policy import Mode, Policy
 from shim.qmp import Execute, read_reply
-from shim.recovery import Found, Written, find_orphans, recover
+from shim.recovery import Found, Orphans, Written, find_orphans, recover
 from shim.rehearsal import rehearse
 from shim.rewrite import GivenUp, Rewrite, Trace
 from shim.snapshots import plan
@@ -39,8 +39,8 @@ class Work:
     """A plan under way, and the client's request that it carries out (None: the recovery).
 
     is_rehearsal: its outcome is a Rehearsal. strange_jobs: those that another monitor of QEMU began meanwhile, which could not
-    be held. orphans: what a recovery found and is still to be looked after. The router's FIFO has it once for each reply that
-    is due to it.
+    be held. known: of a recovery, after which the unknown is searched. orphans: what was found so. The router's FIFO
+    has it once for each reply that is due to it.
     """
 
     rewrite: Rewrite
@@ -48,13 +48,8 @@ class Work:
     request: HMPRequest | OwnRequest | None = None
     is_rehearsal: bool = False
     strange_jobs: list[str] = field(default_factory=list)
+    known: Sequence[Written] | None = None
     orphans: Sequence[Written] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Recovered:
-    found: Sequence[Found]
-    orphans: Sequence[Written]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +137,15 @@ class Rewriter:
 
     def recovery(self, written: Sequence[Written] = ()) -> Work:
         """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off."""
-        playing = self._recovering(written)
-        return Work(Rewrite(playing, self._recorder.trace_of_nobody(), note=self._note))
+        playing = recover(self._own_prefix, written, self._context(None))
+        is_of_orphans = any(one.intent.marker == "" for one in written)
+        work = Work(Rewrite(playing, self._recorder.trace_of_nobody(), note=self._note))
+        work.known = None if is_of_orphans else written
+        return work
+
+    def search(self, known: Sequence[Written]) -> Work:
+        """Look for what an earlier connection left of which nothing is known. known: what is."""
+        return Work(Rewrite(find_orphans(known, self._context(None)), self._recorder.trace_of_nobody()))
 
     def work(self, session: Session, request: HMPRequest, trace: Trace) -> Work:
         """Carry out a command that the shim can do (`request.command` is not None)."""
@@ -196,14 +198,6 @@ class Rewriter:
         if isinstance(work.request, HMPRequest):
             yield self._recorder.record(work.rewrite.trace, work.session, Action.REWRITTEN, reason, None)
 
-    def _recovering(self, written: Sequence[Written]) -> Generator[Step, Replies, _Recovered]:
-        """Look after what is known, then for what is not. The work that comes of that needs the clients to wait."""
-        found = yield from recover(self._own_prefix, written, self._context(None))
-        if any(one.intent.marker == "" for one in written):
-            return _Recovered(found, ())
-        orphans = yield from find_orphans(written, self._context(None))
-        return _Recovered([*found, *orphans.found], [Written(intent, inf) for intent in orphans.intents])
-
     def _context(self, cpu_index: int | None) -> Context:
         return Context(
             version=self._monitor.version,
@@ -227,7 +221,10 @@ class Rewriter:
     def _finish(self, work: Work) -> Iterator[Effect]:
         outcome = work.rewrite.outcome
         if work.session is None or work.request is None:
-            if work.rewrite.failure is None:
+            if isinstance(outcome, Orphans):
+                work.orphans = [Written(intent, inf) for intent in outcome.intents]
+                yield from self._recovered(work, outcome.found)
+            elif work.rewrite.failure is None:
                 yield from self._recovered(work, outcome)
             return
         if isinstance(work.request, OwnRequest):
@@ -278,9 +275,8 @@ class Rewriter:
         line = self._layout.spell_reply({"return": text}, {} if work.request is None else work.request.message)
         return Done(self._recorder.record(work.rewrite.trace, work.session, action, reason, parse(line)), work.session, line)
 
-    def _recovered(self, work: Work, recovered: _Recovered) -> Iterator[Effect]:
-        work.orphans = recovered.orphans
-        for one in recovered.found:
+    def _recovered(self, work: Work, found: Sequence[Found]) -> Iterator[Effect]:
+        for one in found:
             if one.is_trouble:
                 yield Notice(one.text)
             yield Done(self._recorder.record(work.rewrite.trace, None, Action.RECOVERED, one.text, None), None, b"")

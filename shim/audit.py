@@ -42,6 +42,8 @@ __all__ = [
 SCHEMA_VERSION = 3
 # A reply up to this length is kept whole; the graph queries' replies are longer and only counted.
 _KEPT_REPLY_BYTES = 1024
+# About as long as that, and of no interest.
+_ONLY_COUNTED = frozenset({"query-migrate-capabilities"})
 _NS_PER_MS = 1_000_000
 
 
@@ -292,7 +294,7 @@ def _sent(sent: SentCommand) -> dict[str, JSON]:
             members["lost"] = True
         case ErrorReply(error_class, desc):
             members["error"] = {"class": error_class, "desc": desc}
-        case reply if sent.reply_bytes <= _KEPT_REPLY_BYTES:
+        case reply if sent.reply_bytes <= _KEPT_REPLY_BYTES and sent.command.command not in _ONLY_COUNTED:
             members["return"] = reply.value
         case _:
             members["return_bytes"] = sent.reply_bytes

@@ -11,7 +11,7 @@ from shim.blockgraph import BlockGraph, BlockNode
 from shim.guard import Hazards
 from shim.qmp import QEMUVersion
 
-__all__ = ["blocked_error", "creation_error", "doomed", "load_error", "unable_error"]
+__all__ = ["blocked_error", "creation_error", "doomed", "is_doubtful", "load_error", "unable_error"]
 
 # block/qcow2.h, QCOW_MAX_SNAPSHOTS.
 _MAX_SNAPSHOTS = 65536
@@ -71,7 +71,20 @@ def doomed(graph: BlockGraph, devices: Sequence[BlockNode], tag: str, hazards: H
     # 10.0 fails, 11.1 does not; what lies between counts as the worse.
     if version < (11, 1) and "mapped-ram" in on:
         return "Error while writing VM state: Input/output error"
-    return creation_error(graph, devices, tag)
+    return None if is_doubtful(graph, devices, tag) else creation_error(graph, devices, tag)
+
+
+def is_doubtful(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> bool:
+    """Tell whether only trying shows if a savevm can be: narrow refcounts are no trouble where nothing was ever written."""
+    short = [node for node in devices if not _takes_one_more(graph, node, devices, tag)]
+    holders = [graph.snapshot_holder(node) for node in short]
+    return bool(short) and all(
+        holder is not None
+        and not holder.has_data_file
+        and holder.refcount_bits is not None
+        and len(holder.snapshots) < _MAX_SNAPSHOTS
+        for holder in holders
+    )
 
 
 def load_error(

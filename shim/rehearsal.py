@@ -138,6 +138,7 @@ def _save(stage: _Stage, tag: str, devices: list[str]) -> str | None:
     if error is None and all(stage.tags[name][tag] for name in devices):
         error = jobs.already_exists(tag)
     error = error or foretelling.doomed(graph, nodes, tag, stage.hazards, stage.version)
+    error = error or foretelling.creation_error(graph, nodes, tag)
     if error is None:
         for name in devices:
             stage.tags[name][tag] += 1

@@ -52,9 +52,11 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
         return refuse(f"snapshot '{tag}' exists on '{saving.replaced[0].label}' and may not be replaced; delvm it first")
     if (answer := _spare_the_old_one(tag, survey, context)) is not None:
         return answer
-    if saving.hmp_replaces:
+    # Where only trying shows whether the new one can be, it is tried before the old one is touched.
+    is_doubtful = foretelling.is_doubtful(graph, included, tag)
+    if saving.hmp_replaces and not is_doubtful:
         return PassThrough(HMP_REPLACES, is_delegated=True)
-    if context.policy.overwrite is Overwrite.SAFE:
+    if context.policy.overwrite is Overwrite.SAFE or is_doubtful:
         return (yield from _replace_safely(saving))
     return (yield from _replace_fast(saving))
 

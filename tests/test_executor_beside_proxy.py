@@ -92,7 +92,8 @@ def test_same_answers_effects_and_records(name: str) -> None:
 
 # What is under way, and how often the prompt and the proxy have sent it by then: the proxy looks for leftovers at its start.
 @pytest.mark.parametrize(
-    ("command", "nth", "its_nth"), [("query-block", 1, 1), ("snapshot-save", 1, 1), ("query-jobs", 2, 3), ("job-dismiss", 1, 1)]
+    ("command", "nth", "its_nth"),
+    [("query-named-block-nodes", 1, 2), ("snapshot-save", 1, 1), ("query-jobs", 2, 3), ("job-dismiss", 1, 1)],
 )
 def test_same_record_of_a_lost_connection(command: str, nth: int, its_nth: int) -> None:
     """Only how the loss is seen differs: the prompt's own error, and the end of the client's connection."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shim.blockgraph import BlockGraph, read_graph
-from shim.foretelling import blocked_error, creation_error, doomed, load_error, unable_error
+from shim.foretelling import blocked_error, creation_error, doomed, is_doubtful, load_error, unable_error
 from shim.guard import Hazards
 from shim.qmp import QEMUVersion
 from tests.graphs import V7_2, V10_0, V11_1, VERSIONS, VIRTIO, Machine, Node, disk, drive, rows
@@ -36,7 +36,9 @@ def test_disk_that_cannot_snapshot() -> None:
 def test_image_that_takes_no_snapshot(version: QEMUVersion) -> None:
     graph = machine(can_store=False).graph(version)
     assert creation_error(graph, graph.hmp_set(), "t") == "Could not create snapshot 't' on 'd1'"
-    assert doomed(graph, graph.hmp_set(), "t", Hazards(), version) == "Could not create snapshot 't' on 'd1'"
+    # Only trying shows it, since an image that was never written to takes more.
+    assert is_doubtful(graph, graph.hmp_set(), "t")
+    assert doomed(graph, graph.hmp_set(), "t", Hazards(), version) is None
 
 
 def test_image_that_takes_another() -> None:
@@ -67,6 +69,8 @@ def test_content_in_another_file_takes_none() -> None:
     nodes[0]["image"]["format-specific"] = {"type": "qcow2", "data": {"refcount-bits": 16, "data-file": "x.raw"}}
     graph = read(described, nodes)
     assert creation_error(graph, graph.hmp_set(), "t") == "Could not create snapshot 't' on 'd0'"
+    assert doomed(graph, graph.hmp_set(), "t", Hazards(), V7_2) == "Could not create snapshot 't' on 'd0'"
+    assert not is_doubtful(graph, graph.hmp_set(), "t")
 
 
 @pytest.mark.parametrize(

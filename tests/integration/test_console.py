@@ -223,7 +223,7 @@ def test_info_snapshots_tells_faults_and_repairs_that_help(vm: Machine) -> None:
     async def scene(person: Person) -> None:
         said = await person.runs("info snapshots")
         assert "! partial: missing on d1" in said
-        assert "repair: savevm half" in said
+        assert "or: delvm half" in said
         assert "! duplicated: d0 has it 2 times" in said
         repair = said.partition("! duplicated")[2].partition("repair: ")[2]
         lines = [line.strip() for line in repair.splitlines() if line.strip().startswith("qmp ")]

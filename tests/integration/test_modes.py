@@ -299,7 +299,8 @@ def test_which_disks_are_taken(options: str, taken: list[str] | None, vmstate: s
     """taken: None where the options are refused at start."""
     with machine(DISK, SECOND_DISK) as vm:
         if taken is None:
-            ended = run_proxy("--upstream", f"unix:{vm.qmp_path}", "--listen", f"unix:{vm.folder}/l", *options.split())
+            wire = ["--upstream", f"unix:{vm.qmp_path}", "--listen", f"unix:{vm.folder}/l"]
+            ended = run_proxy(*wire, "--strict", *options.split())
             assert ended.returncode == 2
             return
         with ProxyProcess(vm.folder, vm.qmp_path, options.split()) as proxy, proxy.negotiated() as client:

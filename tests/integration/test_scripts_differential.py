@@ -51,7 +51,7 @@ def play_by_repl(case: Case, lines: Sequence[str]) -> list[Outcome]:
     outcomes = []
     with started(case, paused=False) as vm, vm.negotiated(observer=True) as observer:
         for line in lines:
-            ended = repl(vm.qmp_path, "--raw", "-c", line)
+            ended = repl(vm.qmp_path, "--raw", "--failed-load", "hmp", "-c", line)
             text = normal(ended.out)
             assert (ended.status, ended.err) == (int(has_failed(line, text)), "")
             outcomes.append(Outcome(line, text, observer.returned("query-status")["status"], images_of(observer)))
