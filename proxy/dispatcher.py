@@ -38,11 +38,12 @@ STOPPED = "the proxy ended before it was begun"
 QEMU_WENT = "QEMU went before it was begun"
 LEFT_UNANSWERED = "the proxy ended before the answer came, so the outcome is not known"
 
+
 class Dispatcher:
     """Begin commands, and play plans.
 
-    owed: who is owed QEMU's next replies, in their order. outbox: what the driver is to do; empty it after each call. The other
-    arguments are those of the Router.
+    owed: who is owed QEMU's next replies, in their order. outbox: what the driver is to do; empty it after each call. announce:
+    puts a command on record before it is run, or tells why it cannot and is not run. note: has an intent written or forgotten.
     """
 
     def __init__(
@@ -58,7 +59,6 @@ class Dispatcher:
     ) -> None:
         self._monitor = monitor
         self._policy = policy
-        self._clock = clock
         self._own_prefix = own_prefix
         self._layout = layout_of(monitor.greeting)
         self._recorder = Recorder(monitor, clock, announce)

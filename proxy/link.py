@@ -169,7 +169,7 @@ class Link:
                 stream.pause()
 
     def _receive_client_eof(self, session: Session, end: End) -> None:
-        if session.hears_end_of_file or end.is_peer_gone():
+        if end.is_peer_gone():
             self._dispatcher.receive_hang_up(session)
         else:
             self._dispatcher.receive_client_eof(session)

@@ -191,7 +191,7 @@ class PlanRunner:
         if work.known is not None:
             self.begin(self._rewriter.search(work.known), is_exclusive=False)
         if work.orphans:
-            self.begin(self._rewriter.recovery(work.orphans), is_exclusive=True)
+            self.begin(self._rewriter.recovery(work.orphans, searches=False), is_exclusive=True)
         if work.rewrite.failure is not None and work.rewrite.has_begun:
             self.begin(self._rewriter.recovery(), is_exclusive=False)
 

@@ -1,6 +1,7 @@
-"""The plans of rewritten commands and of the recovery, as effects that the router has to bring about. Without I/O.
+"""The plans of rewritten commands and of the recovery, as effects that the plan runner has to bring about. Without I/O.
 
-Which of them may run when is the router's to say. Each method returns effects; a plan that raises is contained in its Rewrite.
+Which of them may run when is the dispatcher's to say. Each method returns effects; a plan that raises is contained in its
+Rewrite.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -135,12 +136,14 @@ class Rewriter:
         """Note an event that ends what was known of the disks."""
         self._known.receive_event(name)
 
-    def recovery(self, written: Sequence[Written] = ()) -> Work:
-        """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off."""
+    def recovery(self, written: Sequence[Written] = (), *, searches: bool = True) -> Work:
+        """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off.
+
+        searches: afterwards what nothing is known of is searched.
+        """
         playing = recover(self._own_prefix, written, self._context(None))
-        is_of_orphans = any(one.intent.marker == "" for one in written)
         work = Work(Rewrite(playing, self._recorder.trace_of_nobody(), note=self._note))
-        work.known = None if is_of_orphans else written
+        work.known = written if searches else None
         return work
 
     def search(self, known: Sequence[Written]) -> Work:
