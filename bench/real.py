@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from bench.workloads import QEMU_WORKLOADS, measure
 from shim.qmp import Execute
 from tests.integration.qemu_vm import DIRTYING_ROM, IDLE_ROM, QEMUVM, make_qcow2, make_raw
 
-__all__ = ["ask", "make_folder", "measure_pings", "measure_snapshots", "use_all_cores"]
+__all__ = ["ask", "ask_all", "make_folder", "measure_pings", "measure_snapshots"]
 
 _COMMANDS: Final = ("savevm", "loadvm", "delvm")
 _LIMIT_MS: Final = 5.0
@@ -86,7 +86,7 @@ def _twin(fleet: Fleet, name: str) -> Iterator[_Twin]:
     make_qcow2(folder / "disk", "64M")
     machine = ["-bios", "rom", "-drive", "file=disk,format=qcow2,if=virtio", "-S"]
     with fleet.running(QEMUVM(machine, folder=folder, observed=True)) as vm:
-        use_all_cores(vm)
+        _use_all_cores(vm)
         assert vm.observer_path is not None
         proxy = start_proxy(fleet, vm.observer_path, str(folder / "proxy"))
         assert proxy.process is not None
@@ -96,7 +96,7 @@ def _twin(fleet: Fleet, name: str) -> Iterator[_Twin]:
         fleet.stop(proxy.process)
 
 
-def use_all_cores(vm: QEMUVM) -> None:
+def _use_all_cores(vm: QEMUVM) -> None:
     """Let a VM run beside what is pinned to one core."""
     assert vm.process is not None
     for task in Path(f"/proc/{vm.process.pid}/task").iterdir():
@@ -118,18 +118,25 @@ def ask(sock: socket.socket, command: Execute, *, may_answer: object = None) -> 
 
     may_answer: what alone it may return; None for anything.
     """
-    sock.sendall(command.to_wire())
+    (answer,) = ask_all(sock, [command])
+    if may_answer is not None and answer != may_answer:
+        raise BenchError(f"{command.arguments}: {answer!r}")
+    return answer
+
+
+def ask_all(sock: socket.socket, commands: Sequence[Execute]) -> list[object]:
+    """Give what commands return that are sent in one write. Raises BenchError for the first error."""
+    sock.sendall(b"".join(command.to_wire() for command in commands))
+    answers: list[object] = []
     held = b""
-    while True:
+    while len(answers) < len(commands):
         data = sock.recv(65536)
         if not data:
-            raise BenchError(f"the connection ended during {command.command}")
+            raise BenchError(f"the connection ended during {commands[len(answers)].command}")
         *lines, held = (held + data).split(b"\n")
-        for line in lines:
-            reply = json.loads(line)
-            if may_answer is not None and reply.get("return", may_answer) != may_answer:
-                raise BenchError(f"{command.arguments}: {reply['return']!r}")
-            if "return" in reply:
-                return reply["return"]
+        for reply in map(json.loads, lines):
             if "error" in reply:
-                raise BenchError(f"{command.command}: {reply['error']['desc']}")
+                raise BenchError(f"{commands[len(answers)].command}: {reply['error']['desc']}")
+            if "return" in reply:
+                answers.append(reply["return"])
+    return answers
