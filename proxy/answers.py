@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from shim.qmp import JSON, encode, encode_pretty
 
-__all__ = ["LINES", "PRETTY", "Kind", "Layout", "layout_of", "may_be_noted", "parse"]
+__all__ = ["LINES", "PRETTY", "Kind", "Layout", "generic_error", "layout_of", "may_be_noted", "parse"]
 
 # What stands before an event's name. Events with other names than these are passed on without a closer look.
 _EVENT_NAME = b'"event": "'
@@ -50,7 +50,6 @@ class Layout:
     def is_reply_begun(self, data: bytes) -> bool:
         """Tell whether an unfinished message is surely a reply."""
         return data.startswith(self.replies)
-
 
     def spell(self, value: JSON) -> bytes:
         """Write a message as this monitor does."""
@@ -92,6 +91,11 @@ def parse(message: bytes) -> JSON:
         return json.loads(message)
     except ValueError:
         return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
+
+
+def generic_error(desc: str) -> dict[str, JSON]:
+    """Make an error reply (qmp-spec.rst, "Error")."""
+    return {"error": {"class": "GenericError", "desc": desc}}
 
 
 def _for_python(match: re.Match[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import assert_never
 
-from proxy.answers import layout_of, parse
+from proxy.answers import generic_error, layout_of, parse
 from proxy.courier import Courier
 from proxy.monitor import Clock, Monitor
 from proxy.out_of_band import OutOfBandTraffic
@@ -28,7 +28,6 @@ from shim.client import Client
 from shim.own_commands import argument_error
 from shim.plan import Intend, Settle
 from shim.policy import Mode, Policy
-from shim.qmp import JSON
 from shim.recovery import Written
 
 __all__ = ["HUNG_UP", "LEFT_UNANSWERED", "QEMU_WENT", "STOPPED", "Dispatcher"]
@@ -259,7 +258,7 @@ class Dispatcher:
         arguments = request.message.get("arguments", {})
         desc = argument_error(request.execute, arguments)
         if desc is not None:
-            self._answer_locally(session, self._layout.spell_reply(_error(desc), request.message))
+            self._answer_locally(session, self._layout.spell_reply(generic_error(desc), request.message))
             return
         session.is_prompt |= arguments.get("is-prompt", False)
         self.plans.begin(self._rewriter.about_us(session, request), is_exclusive=True)
@@ -285,7 +284,7 @@ class Dispatcher:
         return refusal(request.command_line or "", self._policy.allow)
 
     def _refuse(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> None:
-        reply = {"return": render.error(reason)} if isinstance(request, HMPRequest) else _error(reason)
+        reply = {"return": render.error(reason)} if isinstance(request, HMPRequest) else generic_error(reason)
         line = self._layout.spell_reply(reply, request.message)
         trace = self._recorder.trace(session, request)
         if not _is_own_help(session, request):
@@ -349,6 +348,8 @@ class Dispatcher:
                 session.unanswered -= 1
                 self.outbox.record(partial(self._recorder.record_passed, owed, owed.reason, line))
                 self.outbox.send(session, line)
+                self.plans.receive_reply_to_client(owed)
+                self._after_plans()
             case CarrierReply(session):
                 self._settle_carrier(session, line)
             case LocalLine():
@@ -394,7 +395,3 @@ def _is_own_help(session: Session, request: HMPRequest | ModernRequest) -> bool:
     if not session.is_prompt or not isinstance(request, HMPRequest):
         return False
     return hmp.command_name(request.command_line or "") in ("help", "?")
-
-
-def _error(desc: str) -> dict[str, JSON]:
-    return {"error": {"class": "GenericError", "desc": desc}}

@@ -1,14 +1,15 @@
 """The plans under way, without I/O: their commands and replies, and what is over when they end.
 
-One of them may be exclusive: while it runs, no client's in-band command may be begun. A failure of ours in a plan ends that
-plan and nothing else: its client gets an answer, and the others go on.
+One of them may be exclusive: while it runs, no client's in-band command may be begun, nor while QEMU runs the command that a
+plan handed back to it. A failure of ours in a plan ends that plan and nothing else: its client gets an answer, and the others
+go on.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from typing import TypeAlias, assert_never
 
-from proxy.answers import Layout
+from proxy.answers import Layout, generic_error
 from proxy.courier import Courier
 from proxy.monitor import Clock
 from proxy.outbox import Outbox
@@ -16,7 +17,6 @@ from proxy.owed import CarrierReply, JobsReply, LocalLine, Passed
 from proxy.rewriter import Done, Effect, HandBack, Notice, Rewriter, Tell, Work, Write
 from proxy.session import HMPRequest, Session
 from shim import render
-from shim.qmp import JSON
 
 __all__ = ["Owed", "PlanRunner"]
 
@@ -43,6 +43,8 @@ class PlanRunner:
         self._outbox = outbox
         self._works: list[Work] = []
         self._exclusive: Work | None = None
+        # What an exclusive plan gave back to QEMU to do, until QEMU's reply.
+        self._handed_back: Passed | None = None
         # The RESUME between two saves of one plan: clients see one pause.
         self._hidden_resume = b""
         self._has_ended = False
@@ -51,7 +53,7 @@ class PlanRunner:
     @property
     def is_free(self) -> bool:
         """Tell whether a client's command may be begun."""
-        return self._exclusive is None
+        return self._exclusive is None and self._handed_back is None
 
     @property
     def is_idle(self) -> bool:
@@ -80,6 +82,12 @@ class PlanRunner:
         """Take the reply to the oldest of a plan's commands. Those of a plan that was broken off mean nothing any more."""
         if work in self._works:
             self._carry_on(work, self._rewriter.receive_reply(work, line))
+
+    def receive_reply_to_client(self, passed: Passed) -> None:
+        """Note that QEMU has run a client's own command."""
+        if passed is self._handed_back:
+            self._handed_back = None
+            self._has_ended = True
 
     def poll(self) -> None:
         """Look again at a job whose end was not seen."""
@@ -119,7 +127,7 @@ class PlanRunner:
         return True
 
     def take_ended(self) -> list[Session] | None:
-        """Take the clients whose plans have ended since the last call; None if no plan has."""
+        """Take the clients whose plans have ended since the last call; None if nothing has."""
         if not self._has_ended:
             return None
         self._has_ended = False
@@ -131,7 +139,7 @@ class PlanRunner:
         for work in self._works:
             self._outbox.records.extend(self._rewriter.lose(work, reason))
         self._works.clear()
-        self._exclusive = None
+        self._exclusive = self._handed_back = None
 
     def _carry_on(self, work: Work, effects: Iterable[Effect]) -> None:
         """Bring the effects of a plan's step about. A failure of ours ends this plan, and nothing else."""
@@ -160,7 +168,8 @@ class PlanRunner:
             case HandBack(session, request, trace, reason, action, rehearsed):
                 self._show_resume()
                 session.unanswered += 1
-                self._owed.append(Passed(session, trace, reason, rehearsed, action))
+                self._handed_back = Passed(session, trace, reason, rehearsed, action)
+                self._owed.append(self._handed_back)
                 self._outbox.to_qemu.append(request.raw)
             case Notice(content):
                 self._outbox.notices.append(content)
@@ -173,7 +182,7 @@ class PlanRunner:
         self._show_resume()
         if work.session is None or work.request is None:
             return
-        reply: dict[str, JSON] = {"error": {"class": "GenericError", "desc": _BROKEN}}
+        reply = generic_error(_BROKEN)
         if isinstance(work.request, HMPRequest):
             reply = {"return": render.error(_BROKEN)}
             self._outbox.record(lambda: next(iter(self._rewriter.lose(work, _BROKEN))))

@@ -10,7 +10,7 @@ from itertools import count
 from math import inf
 from typing import Any, Final, TypeAlias
 
-from proxy.answers import Layout, parse
+from proxy.answers import Layout, generic_error, parse
 from proxy.monitor import Clock, Monitor
 from proxy.recorder import Recorder
 from proxy.session import HMPRequest, OwnRequest, Session
@@ -31,7 +31,7 @@ __all__ = ["LOST", "Done", "Effect", "HandBack", "Notice", "Rewriter", "Tell", "
 
 LOST = "the connection to QEMU was lost, so the outcome is not known"
 GIVEN_UP = "the client had hung up before anything was changed, and it had come too long ago"
-_FAILED: Final = {"error": {"class": "GenericError", "desc": "hmpshim has failed while it looked; see its log"}}
+_FAILED: Final = "hmpshim has failed while it looked; see its log"
 _NS_PER_S = 1_000_000_000
 
 
@@ -231,7 +231,7 @@ class Rewriter:
                 yield from self._recovered(work, outcome)
             return
         if isinstance(work.request, OwnRequest):
-            reply = _FAILED if work.rewrite.failure is not None else {"return": outcome}
+            reply = generic_error(_FAILED) if work.rewrite.failure is not None else {"return": outcome}
             yield Tell(work.session, self._layout.spell_reply(reply, work.request.message))
             return
         trace = work.rewrite.trace

@@ -153,6 +153,9 @@ def test_plan_that_hands_back_has_qemu_get_the_clients_bytes() -> None:
     assert (owed.reason, owed.action) == ("there is no writable disk", Action.PASSED)
     assert [sent.command.command for sent in owed.trace.sent] == bench.written[0]
     assert bench.written[1:] == [["human-monitor-command"]]
+    assert not bench.runner.is_free  # nobody's command follows before QEMU has answered
+    assert bench.runner.is_idle
+    bench.runner.receive_reply_to_client(owed)
     assert bench.runner.is_free
 
 

@@ -178,9 +178,11 @@ def test_plan_that_hands_back_forwards_the_clients_bytes() -> None:
     raw = b" {'execute':'human-monitor-command', 'arguments': {'command-line':'savevm t'}, 'id': 1.0}\n"
     desk.send(client, raw + NAME)
     desk.receive(desk.qemu.receive(desk.written()))
-    assert desk.written() == raw + NAME
+    assert desk.written() == raw.rstrip()
     desk.qemu.vm.faults.is_graph_refused = False
-    desk.receive(line({"return": "", "id": 1}) + reply(2))
+    desk.receive(line({"return": "", "id": 1}))
+    assert desk.written() == b"\n" + NAME
+    desk.receive(reply(2))
     assert [value["id"] for value in desk.heard(client)] == [1, 2]
     (record,) = desk.records
     assert record.action is Action.PASSED

@@ -96,17 +96,13 @@ def _is_cut(outcome: Outcome) -> bool:
 
 
 def _waits(outcome: Outcome) -> bool:
-    """Tell whether the other's command came when all of the plan was answered, and nothing of a plan came after it.
-
-    QEMU's own savevm need not be answered first: what comes to the same monitor behind it waits for it.
-    """
+    """Tell whether the other's command came when all of the plan was answered, and nothing of a plan came after it."""
     messages = [message for message in outcome.arrived if message.kind is not Kind.EVENT]
     (sent,) = (number for number, message in enumerate(messages) if message.raw in SENT_BY_ANOTHER.values())
     kinds = [message.kind for message in messages]
     is_answered = outcome.other_answer == {"return": {}} or (messages[sent].name == "quit" and outcome.other_answer is None)
     unanswered = kinds[:sent].count(Kind.COMMAND) - kinds[:sent].count(Kind.REPLY)
-    is_behind = unanswered == 0 or (unanswered == 1 and outcome.step.scenario is Scenario.AT_ONCE)
-    return is_answered and is_behind and Kind.COMMAND not in kinds[sent + 1 :]
+    return is_answered and unanswered == 0 and Kind.COMMAND not in kinds[sent + 1 :]
 
 
 def _on_record(outcome: Outcome) -> bool:

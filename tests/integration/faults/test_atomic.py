@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.integration.faults.relay import Gate, Kind, Message, Relay
+from tests.integration.faults.relay import Gate, Kind, Relay
 from tests.integration.faults.stage import STICK, Stage, hmp_bytes, staged
 from tests.integration.faults.steps import STEPS, Phase, Scenario, Step, is_done
 from tests.integration.outcomes import images_of
@@ -43,20 +43,12 @@ def foreign(name: str, arguments: dict[str, Any], number: int = 0) -> bytes:
 
 
 def fell_between(relay: Relay, since: int) -> list[str]:
-    """Name the other clients' commands that came to QEMU between the plan's first command and the answer to its last one.
-
-    QEMU's own savevm needs no answer first: what comes to the same monitor behind it waits for it.
-    """
+    """Name the other clients' commands that came to QEMU between the plan's first command and the answer to its last one."""
     messages = [one for one in relay.arrived[since:] if one.kind is not Kind.EVENT and not one.is_out_of_band]
     is_foreign = [str(one.content.get("id", "")).startswith(FOREIGN) for one in messages]
     first, *_ = (n for n, one in enumerate(messages) if one.kind is Kind.COMMAND and not is_foreign[n])
-    last = max(n for n, one in enumerate(messages) if not is_foreign[n] and ends_plan(one))
+    last = max(n for n, one in enumerate(messages) if not is_foreign[n] and one.kind is Kind.REPLY)
     return [messages[n].name for n in range(first, last) if is_foreign[n] and messages[n].kind is Kind.COMMAND]
-
-
-def ends_plan(message: Message) -> bool:
-    """Tell whether nothing of the plan is open with this message."""
-    return message.kind is (Kind.COMMAND if message.name == "human-monitor-command" else Kind.REPLY)
 
 
 @dataclass(frozen=True, slots=True)
