@@ -55,9 +55,7 @@ def workloads(*, is_pgo: bool) -> tuple[Workload, ...]:
     """Give the workloads against the stub. A CPython without PGO is slower, and a ping is nearly all Python."""
     ping = 1.25 if is_pgo else 1.45
     return (
-        Workload(
-            "ping", "ping", "requests", 1000, 200, 1, PING, {SOCAT: ping, STREAMS: 0.35, DIRECT: None}, is_fresh=True
-        ),
+        Workload("ping", "ping", "requests", 1000, 200, 1, PING, {SOCAT: ping, STREAMS: 0.35, DIRECT: None}, is_fresh=True),
         Workload("reply", "200 KB reply", "requests", 200, 30, 1, SCHEMA, {SOCAT: 0.65, STREAMS: 0.02}),
         Workload("pipelined", "100 pipelined commands", "requests", 200, 40, 100, PING, {SOCAT: 1.4}),
         Workload("clients", "8 clients at once", "clients", 200, 40, 8, PING, {SOCAT: 0.85}),
@@ -72,9 +70,7 @@ def workloads(*, is_pgo: bool) -> tuple[Workload, ...]:
 
 QEMU_WORKLOADS: Final = (
     Workload("qemu-ping", "real QEMU: ping", "requests", 300, 50, 1, PING, {DIRECT: 1.25, SOCAT: 1.1}, slow=()),
-    Workload(
-        "qemu-pipelined", "real QEMU: 100 pipelined", "requests", 15, 3, 100, PING, {DIRECT: None, SOCAT: None}, slow=()
-    ),
+    Workload("qemu-pipelined", "real QEMU: 100 pipelined", "requests", 15, 3, 100, PING, {DIRECT: None, SOCAT: None}, slow=()),
 )
 
 

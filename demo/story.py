@@ -186,9 +186,7 @@ def _explain_use(screen: Screen) -> None:
     screen.step("For a VM of your own (all processes and files of this demo are gone)")
     screen.say("Give QEMU a QMP socket, put the proxy in front of it, and point the legacy tools at the proxy's socket:")
     screen.shell("qemu-system-x86_64 ... -qmp unix:/run/vm1/qmp.sock,server=on,wait=off")
-    screen.shell(
-        f"{program} --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /run/vm1/audit.jsonl"
-    )
+    screen.shell(f"{program} --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /run/vm1/audit.jsonl")
     screen.say("The tools connect to /run/vm1/legacy.sock. QEMU serves one client a socket, so nobody else uses qmp.sock.")
     screen.say("There is a prompt for yourself, too ('./run prompt' has a VM to try it on):")
     screen.shell(f"{_program('hmp-repl', 'repl')} /run/vm1/legacy.sock")

@@ -69,7 +69,6 @@ async def _connect_unix(path: str) -> socket.socket:
             return sock
 
 
-
 def is_human_monitor(said: bytes) -> bool:
     """Tell whether this is the banner of QEMU's human monitor (HMP)."""
     return _BANNER in said

@@ -150,7 +150,7 @@ def add_policy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         action=_PolicyOption,
         nargs=0,
         default=False,
-        help="do not refuse commands that are known to crash the connected QEMU"
+        help="do not refuse commands that are known to crash the connected QEMU",
     )
     return group
 

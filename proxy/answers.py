@@ -66,9 +66,7 @@ class Layout:
 _REPLY_KEYS = ("return", "error", "id")
 LINES = Layout(b"\n", b'{"timestamp"', tuple(f'{{"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=False)
 _OPEN = b"{\r\n    "
-PRETTY = Layout(
-    b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=True
-)
+PRETTY = Layout(b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=True)
 
 # A client's id of 1e400 comes back as `inf` (7.2), which is no JSON.
 _STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')

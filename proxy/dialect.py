@@ -212,9 +212,7 @@ def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     return members if len(members) == len(pairs) else _refuse("duplicate key")
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_refuse
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
 # scan(text, at) gives the value that begins at a character of `text`, and the index behind it. It raises one of NOT_SURE if
 # there is none, or one that grammar.parse() must judge. It does not limit nesting as QEMU does.
 scan: Callable[[str, int], tuple[JSON, int]] = vars(_DECODER)["scan_once"]

@@ -61,9 +61,7 @@ class Dispatcher:
         self._own_prefix = own_prefix
         self._layout = layout_of(monitor.greeting)
         self._recorder = Recorder(monitor, clock, announce)
-        self._rewriter = Rewriter(
-            monitor, self._layout, policy, clock, new_job_id=new_id, own_prefix=own_prefix, note=note
-        )
+        self._rewriter = Rewriter(monitor, self._layout, policy, clock, new_job_id=new_id, own_prefix=own_prefix, note=note)
         self._courier = Courier()
         self.owed: deque[Owed] = deque()
         self.out_of_band = OutOfBandTraffic(self._layout, new_id)

@@ -18,9 +18,7 @@ __all__ = ["Recorder"]
 class Recorder:
     """Open traces and close them."""
 
-    def __init__(
-        self, monitor: Monitor, clock: Clock, announce: Callable[[AuditRecord], str | None] | None = None
-    ) -> None:
+    def __init__(self, monitor: Monitor, clock: Clock, announce: Callable[[AuditRecord], str | None] | None = None) -> None:
         self._vm = monitor.vm
         self._clock = clock
         self._announce = announce
@@ -57,9 +55,7 @@ class Recorder:
             after_failure=failed,
         )
 
-    def record(
-        self, trace: Trace, session: Session | None, action: Action, reason: str, reply: JSON | None
-    ) -> AuditRecord:
+    def record(self, trace: Trace, session: Session | None, action: Action, reason: str, reply: JSON | None) -> AuditRecord:
         """Close a trace. reply: as the client gets it, None if it gets none."""
         record = trace.record(
             self._vm,

@@ -185,9 +185,7 @@ def rehearse_line(command_line: str, context: Context) -> Generator[Run, Replies
     return (yield from rehearse(snapshots.plan(command, context), context))
 
 
-def plan_members(
-    command_line: str, rehearsal: Rehearsal, policy: Policy, whose: str, behind: JSON = None
-) -> dict[str, JSON]:
+def plan_members(command_line: str, rehearsal: Rehearsal, policy: Policy, whose: str, behind: JSON = None) -> dict[str, JSON]:
     """Return a plan for a program, `plan`, and for a person, `text`.
 
     whose: whose policy it is, in words. behind: the same of a proxy that gets the command, None if QEMU does.

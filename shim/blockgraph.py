@@ -94,9 +94,7 @@ class BlockGraph:
         """Give the writable nodes that stand alone or at the top and that HMP does not look at (QEMU 10.0 leaves some out)."""
         below = {child for node in self.nodes.values() for child in node.children.values()}
         walked = set(self.walk)
-        return [
-            node for node in self.nodes.values() if node.name not in below | walked and not node.is_read_only
-        ]
+        return [node for node in self.nodes.values() if node.name not in below | walked and not node.is_read_only]
 
     def can_snapshot(self, node: BlockNode) -> bool:
         """Tell whether QEMU could store a snapshot here (block/snapshot.c, bdrv_can_snapshot)."""

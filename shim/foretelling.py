@@ -87,9 +87,7 @@ def is_doubtful(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> bo
     )
 
 
-def load_error(
-    graph: BlockGraph, devices: Sequence[BlockNode], vmstate: BlockNode | None, tag: str
-) -> str | None:
+def load_error(graph: BlockGraph, devices: Sequence[BlockNode], vmstate: BlockNode | None, tag: str) -> str | None:
     """Foretell how snapshot-load will fail; it stops a running VM first, and leaves it stopped."""
     error = unable_error(graph, devices)
     if error is not None:

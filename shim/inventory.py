@@ -284,9 +284,7 @@ def _start_anew(selection: Selection, tag: str, *, times: int) -> tuple[Repair, 
     return Repair((PromptLine(("savevm",), tag),), "saves the present state under this name on all disks instead"), remove
 
 
-def _remove_oldest(
-    graph: BlockGraph, devices: Sequence[BlockNode], spare: Mapping[str, int], tag: str
-) -> tuple[Repair, ...]:
+def _remove_oldest(graph: BlockGraph, devices: Sequence[BlockNode], spare: Mapping[str, int], tag: str) -> tuple[Repair, ...]:
     """Keep the newest of each disk, where the VM state is among them."""
     left = [_tagged(node, tag)[spare.get(node.name, 0)] for node in devices]
     if not any(snapshot.vm_state_size for snapshot in left):
@@ -378,15 +376,11 @@ def _largest(counts: Sequence[tuple[str, int]]) -> dict[str, int]:
     return {name: max(count for other, count in counts if other == name) for name, _ in counts}
 
 
-def _other_moments(
-    graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str
-) -> list[BlockNode]:
+def _other_moments(graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str) -> list[BlockNode]:
     """Give the nodes whose snapshot was not made with the VM state: savevm gives all disks one date and clock.
 
     Ceph's rbd keeps no dates.
     """
     vmstate, _ = vmstate_to_load(graph, selection, devices, tag)
     moments = {node.name: (first.date_sec, first.vm_clock_ns) for node in devices for first in _tagged(node, tag)[:1]}
-    return [
-        node for node in devices if vmstate and moments[node.name] != moments[vmstate.name] and moments[node.name][0]
-    ]
+    return [node for node in devices if vmstate and moments[node.name] != moments[vmstate.name] and moments[node.name][0]]

@@ -70,7 +70,7 @@ def read_reply(message: JSON) -> Reply:
 
 
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_ESCAPED = re.compile(r'[^ !#-\[\]-~]')
+_ESCAPED = re.compile(r"[^ !#-\[\]-~]")
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -99,9 +99,7 @@ def _set(stage: _Stage, commands: tuple[Execute, ...], replies: Replies, context
         wiring = read_wiring(backends, edges, version=context.version)
     if stage.graph is None and wiring is not None and nodes is not None:
         stage.graph = join(wiring, nodes)
-        stage.tags = {
-            node.name: Counter(node.snapshots.names) for node in stage.graph.nodes.values()
-        }
+        stage.tags = {node.name: Counter(node.snapshots.names) for node in stage.graph.nodes.values()}
 
 
 def _act(stage: _Stage, command: Execute) -> Reply:

@@ -92,8 +92,10 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
         return Refusal(text, "the load would fail, and QEMU would stop the VM for it and leave it stopped")
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
-        danger = _duplicate(graph, devices, tag) or _id_of_another(graph, devices, tag) or (
-            context.policy.guard and guard.against_loadvm(devices, tag, survey.hazards, context.version)
+        danger = (
+            _duplicate(graph, devices, tag)
+            or _id_of_another(graph, devices, tag)
+            or (context.policy.guard and guard.against_loadvm(devices, tag, survey.hazards, context.version))
         )
         if danger:
             return refuse(danger)
@@ -171,9 +173,7 @@ def _info_snapshots(survey: Survey, context: Context) -> Plan:
         for node in scope(survey.graph, selection)
         if (rest := [snapshot for snapshot in node.snapshots if snapshot.name not in names])
     ]
-    text = render.snapshot_table(
-        on_all_disks=shown, partial=partial, version=context.version, local_time=context.local_time
-    )
+    text = render.snapshot_table(on_all_disks=shown, partial=partial, version=context.version, local_time=context.local_time)
     return Answer(text, "listed for the disks that the policy takes")
 
 

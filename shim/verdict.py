@@ -10,9 +10,7 @@ from shim import hmp
 
 __all__ = ["has_failed"]
 
-_FAILURE = re.compile(
-    r"^(Error: |unknown command: '|invalid CPU index|Try \"help [^\"]*\" for more information)", re.MULTILINE
-)
+_FAILURE = re.compile(r"^(Error: |unknown command: '|invalid CPU index|Try \"help [^\"]*\" for more information)", re.MULTILINE)
 _SILENT_COMMANDS = (hmp.SaveVM, hmp.LoadVM, hmp.DelVM)
 
 

@@ -141,9 +141,7 @@ def _walk(debug: _Debug, version: QEMUVersion, backends: Mapping[int, Backend]) 
     return roots + [node for node in nodes[start:] if node not in used]
 
 
-def _first_unattached(
-    debug: _Debug, nodes: Sequence[int], roots: Sequence[int], backends: Mapping[int, Backend]
-) -> int:
+def _first_unattached(debug: _Debug, nodes: Sequence[int], roots: Sequence[int], backends: Mapping[int, Backend]) -> int:
     """Reproduce QEMU 10.0: the walk over monitor-owned nodes goes on behind the last root instead of from the start.
 
     A root of a `-drive` is not monitor-owned, so behind it there is nothing. A backend without a name of its own was

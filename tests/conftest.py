@@ -36,6 +36,7 @@ os.environ.setdefault("HMPSHIM_FAULT_SEED", str(int(time.time()) // 86400))
 def pytest_report_header() -> str:
     return f"faults: HMPSHIM_FAULT_SEED={os.environ['HMPSHIM_FAULT_SEED']}"
 
+
 logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing <"))
 
 # The longest test takes a quarter of it on two busy cores.

@@ -334,9 +334,7 @@ def age(hours: float) -> str:
     ],
     ids=["old", "old with blanks", "young", "first without a time", "old file", "no time", "of the future"],
 )
-def test_file_is_put_aside_when_its_first_record_is_old(
-    path: Path, first: str, mtime_hours: float, is_put_aside: bool
-) -> None:
+def test_file_is_put_aside_when_its_first_record_is_old(path: Path, first: str, mtime_hours: float, is_put_aside: bool) -> None:
     path.write_text(first + "\n")
     touched = time.time() - mtime_hours * 3600
     os.utime(path, (touched, touched))

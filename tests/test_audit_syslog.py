@@ -50,9 +50,7 @@ def test_datagram_has_the_form_of_rfc_3164(path: Path) -> None:
     ("moment", "spelled"),
     [((2026, 1, 2, 3, 4, 5, 0, 0, 0), "Jan  2 03:04:05"), ((2026, 12, 31, 23, 59, 59, 0, 0, 0), "Dec 31 23:59:59")],
 )
-def test_time_is_local_and_english(
-    path: Path, monkeypatch: pytest.MonkeyPatch, moment: tuple[int, ...], spelled: str
-) -> None:
+def test_time_is_local_and_english(path: Path, monkeypatch: pytest.MonkeyPatch, moment: tuple[int, ...], spelled: str) -> None:
     with daemon(path) as listening:
         sink = sink_of(path)
         monkeypatch.setattr(time, "localtime", lambda: time.struct_time(moment))

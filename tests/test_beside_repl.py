@@ -234,5 +234,3 @@ def test_node_that_has_gone_since_is_left_out() -> None:
 def test_plan_that_cannot_be_read(plan: Any) -> None:
     with pytest.raises(UnreadableReply, match="the proxy's plan"):
         read_plan(plan, None)
-
-

@@ -58,9 +58,7 @@ def test_overwritten(tmp_path: Path) -> None:
 
 
 def test_empty(tmp_path: Path) -> None:
-    assert found(report_of(tmp_path), "empty") == [
-        "there is no record: was the audit log switched on, and is it this file?"
-    ]
+    assert found(report_of(tmp_path), "empty") == ["there is no record: was the audit log switched on, and is it this file?"]
     assert found(report_of(tmp_path, MODERN), "empty") == []
 
 

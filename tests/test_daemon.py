@@ -108,9 +108,12 @@ async def troubled(folder: Path, trouble: str) -> AsyncIterator[tuple[str, FakeQ
                 "no log": [f'audit = "{folder}/none/log"'],
             }.get(trouble, [])
             bad = table(upstream, folder / "b", *lines)
-            yield bad.replace(f'listen = "unix:{folder}/b"', f'listen = "unix:{folder}/taken"') if (
-                trouble == "socket in use"
-            ) else bad, qemu
+            yield (
+                bad.replace(f'listen = "unix:{folder}/b"', f'listen = "unix:{folder}/taken"')
+                if (trouble == "socket in use")
+                else bad,
+                qemu,
+            )
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -89,13 +89,13 @@ def test_stray_token_is_shown_with_replacements(token: bytes, shown: str) -> Non
 
 
 def test_measure_counts_tokens_and_their_bytes() -> None:
-    assert measure(b' { "a b" : [ 1.5e1 , true, \'x\' ] } ') == (11, 24)
+    assert measure(b" { \"a b\" : [ 1.5e1 , true, 'x' ] } ") == (11, 24)
     assert measure(b'"' + b"\\n" * 5000 + b'"') == (1, 10002)
     assert measure(b"") == (0, 0)
 
 
 def test_tokens_have_their_places() -> None:
-    source = b' {"a b":\n[-1.5e1,true , \'x\']} '
+    source = b" {\"a b\":\n[-1.5e1,true , 'x']} "
     assert [source[begin : begin + len(token)] == token for begin, token in tokens(source)] == [True] * 11
 
 

@@ -43,7 +43,7 @@ HELP: Final = (
     "loadvm tag -- restore a VM snapshot from its tag\r\n"
     "nbd_server_add nbd_server_add [-w] device [name] -- export a block device via NBD\r\n"
     "print|p /fmt expr -- print expression value (use $reg for CPU register access)\r\n"
-    "qemu-io [-d] [device] \"[command]\" -- run a qemu-io command on a block device\r\n"
+    'qemu-io [-d] [device] "[command]" -- run a qemu-io command on a block device\r\n'
     "quit|q  -- quit the emulator\r\n"
     "ringbuf_read device size -- Read from a ring buffer character device\r\n"
     "savevm tag -- save a VM snapshot. If no tag is provided, a new snapshot is created\r\n"

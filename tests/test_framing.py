@@ -13,13 +13,12 @@ from tests.streams import FAMILIES, NESTED_1024, NEWEST, NO_OBJECT, OLDER, SNIPP
 EXPECTING_VALUE = "JSON parse error, expecting value"
 TOO_MANY_BYTES = "JSON token size limit exceeded"
 
+
 def values(found: Iterable[Command | Malformed]) -> list[object]:
     return [item.message if isinstance(item, Command) else item.desc for item in found]
 
 
-def fed(
-    pieces: Iterable[bytes], limits: Limits = QEMU_LIMITS, version: QEMUVersion = OLDER
-) -> list[Command | Malformed]:
+def fed(pieces: Iterable[bytes], limits: Limits = QEMU_LIMITS, version: QEMUVersion = OLDER) -> list[Command | Malformed]:
     framer = CommandFramer(version, limits)
     return [item for piece in pieces for item in framer.receive_data(piece)]
 

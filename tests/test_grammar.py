@@ -40,7 +40,6 @@ def test_errors_have_qemus_words(source: bytes, text: str) -> None:
     assert str(caught.value) == f"JSON parse error, {text}"
 
 
-
 @pytest.mark.parametrize(("source", "text"), [
     (b"}", "expecting value"),
     (b"{]", "expecting key"),

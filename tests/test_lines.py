@@ -276,7 +276,7 @@ def test_random_snapshot_command_has_a_fault_exactly_if_shim_hmp_does_not_read_i
     rng = random.Random(seed)
     for _ in range(250):
         line = rng.choice(["savevm", "loadvm", "delvm", "info snapshots"])
-        line += "".join(rng.choices(' \t"\\nrt/a\'é', k=rng.randrange(8)))
+        line += "".join(rng.choices(" \t\"\\nrt/a'é", k=rng.randrange(8)))
         if is_about_snapshots(line):
             assert (fault_of(line, NOTHING_KNOWN) is None) == (parse(line) is not None), line
 

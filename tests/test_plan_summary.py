@@ -41,9 +41,7 @@ def rehearsed(machine: Machine, line: str, using: Context | None = None) -> Rehe
 
 
 def summary(line: str, rehearsal: Rehearsal, width: int = 80) -> list[Fragment]:
-    return plan_summary(
-        line, rehearsal, width=width, now=NOW, local_time=lambda seconds: datetime.fromtimestamp(seconds, UTC)
-    )
+    return plan_summary(line, rehearsal, width=width, now=NOW, local_time=lambda seconds: datetime.fromtimestamp(seconds, UTC))
 
 
 def text(machine: Machine, line: str, using: Context | None = None, *, width: int = 200) -> str:

@@ -120,7 +120,7 @@ def test_only_the_line_of_the_cursor_counts() -> None:
     [
         ("loadvm", 6, "loadvm needs a tag"),
         ("infi", 0, "unknown command 'infi'; did you mean 'info'?"),
-        ("info a\nloadvm a b", 16, "extraneous characters at the end of the line; a tag with blanks needs quotes: \"a b\""),
+        ("info a\nloadvm a b", 16, 'extraneous characters at the end of the line; a tag with blanks needs quotes: "a b"'),
         ("\n\nloadvm\n", 8, "loadvm needs a tag"),
         ("infi\nloadvm", 0, "unknown command 'infi'; did you mean 'info'?"),
     ],

@@ -99,9 +99,7 @@ def test_refusal_gives_way() -> None:
 NODES, GRAPH = "query-named-block-nodes", "x-debug-query-block-graph"
 
 
-def asked(
-    command: HMPCommand, machine: Machine, using: Context, decided: list[Decided] | None = None
-) -> list[list[str]]:
+def asked(command: HMPCommand, machine: Machine, using: Context, decided: list[Decided] | None = None) -> list[list[str]]:
     """Play a command whose jobs succeed, on a connection that knows what `using` says; give what was asked, by round trip."""
     answers = {
         NODES: machine.query_named_block_nodes(),

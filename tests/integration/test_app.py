@@ -33,7 +33,7 @@ def test_what_is_typed_goes_to_qemu_and_its_text_is_shown(vm: Machine) -> None:
         assert await person.runs("info status") == "VM status: running"
         assert await person.runs("  info   name ") == "vm1"
         assert await person.runs("") == ""
-        assert await person.runs("screendump") == "screendump: filename expected\nTry \"help screendump\" for more information"
+        assert await person.runs("screendump") == 'screendump: filename expected\nTry "help screendump" for more information'
         assert "aa" not in await person.runs("info version")
 
     sit(vm, scene)

@@ -263,7 +263,7 @@ def test_help_tells_our_commands_and_qemus(vm: Machine) -> None:
 def test_qmp_shows_what_comes_back(vm: Machine) -> None:
     async def scene(person: Person) -> None:
         assert '"status": "running"' in await person.runs("qmp query-status")
-        assert '"name": "vm1"' in await person.runs('qmp query-name {}')
+        assert '"name": "vm1"' in await person.runs("qmp query-name {}")
         said = await person.runs("qmp job-dismiss id=none")
         assert said == "GenericError: Job not found"
 

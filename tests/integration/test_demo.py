@@ -20,7 +20,7 @@ from tests.raw_client import DEADLINE_S
 _ROOT: Final = Path(__file__).parents[2]
 _LAST_STEP: Final = "9. For a VM of your own"
 _KEY_LINES: Final = (
-    r'''<-- {"return": "Error: Device 'pflash1' is writable but does not support snapshots\r\n"}''',
+    r"""<-- {"return": "Error: Device 'pflash1' is writable but does not support snapshots\r\n"}""",
     '<-- {"return": ""}',
     "All 64 KiB are 0xaa again: the disk's content is back.",
 )
@@ -218,9 +218,7 @@ class _Terminal(io.StringIO):
         (io.StringIO(), {}, False),
     ],
 )
-def test_colours_need_a_terminal_and_no_no_color(
-    stream: io.StringIO, environment: dict[str, str], is_coloured: bool
-) -> None:
+def test_colours_need_a_terminal_and_no_no_color(stream: io.StringIO, environment: dict[str, str], is_coloured: bool) -> None:
     Screen(stream, environment).step("title")
     assert ("\x1b[" in stream.getvalue()) is is_coloured
 

@@ -174,9 +174,7 @@ SETUPS: Final[Mapping[str, Setup]] = {
         {"low.img": "", "free.img": ""},
         backends=[Backend("top", qdev=VIRTIO_0), Backend(None, qdev="cd0", removable=True)],
     ),
-    "data-file": Setup(
-        data_file, f"{blockdev('d0')} {blockdev('d1')}", {"d0.img": "", "d1.img": "data_file={folder}/d1.raw"}
-    ),
+    "data-file": Setup(data_file, f"{blockdev('d0')} {blockdev('d1')}", {"d0.img": "", "d1.img": "data_file={folder}/d1.raw"}),
     "backing": Setup(
         backing,
         f"{blockdev('base')},read-only=on {blockdev('over')},backing=base -device virtio-blk,drive=over,id=v0",

@@ -69,7 +69,6 @@ def overlay(**arguments: str) -> Step:
     return "blockdev-snapshot-sync", {"snapshot-file": "over.qcow2", "format": "qcow2", **arguments}
 
 
-
 OVERLAY_OF_NODE: Final = overlay(**{"node-name": "d0", "snapshot-node-name": "over"})
 
 

@@ -151,9 +151,7 @@ CRASHES: Final = (
         Crash(loading(name, f"{GROUP} {blockdev('d0')} {filters} {virtio('top')}"), "loadvm t", from_10, "", "")
         for name, filters in THROTTLED.items()
     ),
-    Crash(
-        loading("throttle-unattached", f"{GROUP} {blockdev('d0')} {throttle('top', 'd0')}"), "loadvm t", from_10, "", ""
-    ),
+    Crash(loading("throttle-unattached", f"{GROUP} {blockdev('d0')} {throttle('top', 'd0')}"), "loadvm t", from_10, "", ""),
     Crash(
         loading("throttle-second", f"{GROUP} {disk('d1')} {blockdev('d0')} {throttle('top', 'd0')} {virtio('top')}"),
         *("loadvm t", from_10, "", ""),
@@ -201,10 +199,7 @@ LATER_CRASHES: Final = (
         Crash(replace(switched_on("multifd"), name=f"multifd-{line}"), line, until_10_2, REFUSES_MULTIFD, MULTIFD)
         for line in ("savevm t", "savevm new", "loadvm t")
     ),
-    *(
-        Crash(replace(RECORDING, name=f"replay-{line}"), line, from_10_1, "", IN_REPLAY)
-        for line in ("savevm t", "delvm t")
-    ),
+    *(Crash(replace(RECORDING, name=f"replay-{line}"), line, from_10_1, "", IN_REPLAY) for line in ("savevm t", "delvm t")),
 )
 # A capability that 9.1 dropped.
 COMPRESSED: Final = Crash(switched_on("compress"), "loadvm t", with_compression, "", COMPRESS)

@@ -27,9 +27,7 @@ NAMED_DISK: Final = (
     "-blockdev driver=qcow2,node-name=disk,file.driver=file,file.node-name=disk-file,file.filename=d0.qcow2",
     "-device virtio-blk-pci,drive=disk",
 )
-NOT_ALLOWED: Final = (
-    "Error: HMP command 'info block' is not allowed here; use QMP: query-block and query-named-block-nodes\r\n"
-)
+NOT_ALLOWED: Final = "Error: HMP command 'info block' is not allowed here; use QMP: query-block and query-named-block-nodes\r\n"
 
 
 def hmp_bytes(line: str, id: object = 1) -> bytes:

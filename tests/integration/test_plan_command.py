@@ -192,9 +192,7 @@ def test_vm_of_a_file(tmp_path: Path) -> None:
         assert len(save["arguments"]["devices"]) == 1
         ended = run_proxy("plan", "--config", str(path), "savevm", "t")
         assert (ended.returncode, ended.stdout) == (2, "")
-        assert ended.stderr == (
-            "hmp-proxy plan: say which VM: --vm with one of qmp.sock, b (see hmp-proxy plan --help)\n"
-        )
+        assert ended.stderr == ("hmp-proxy plan: say which VM: --vm with one of qmp.sock, b (see hmp-proxy plan --help)\n")
 
 
 def test_nobody_there(tmp_path: Path) -> None:
