@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from audit.conditions import CONDITIONS
+from audit.fail_on import CONDITIONS
 from audit.filters import Filters, parse_time
 from host.options import Parser
 

@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from audit.headline import headline
 from audit.report import CommandUse, Failure, Report, State, Tool, ToolUse
-from audit.verdict_line import verdict
 from audit.wording import counted, listed, minute, times
 from shim.printable import printable
 
@@ -32,8 +32,8 @@ def as_table(report: Report, *, width: int, is_ascii: bool = False) -> str:
 def _head(report: Report) -> list[str]:
     log = report.log
     period = f"{minute(log.first)} to {minute(log.last)} UTC" if log.records else "no time"
-    answer = verdict(report)
-    lines = [printable(text) for text in (answer.headline, *answer.details)]
+    answer = headline(report)
+    lines = [printable(text) for text in (answer.text, *answer.details)]
     lines.append(f"{counted(log.records, 'record')}, {period}, from {printable(listed(log.names, most=3))}")
     lines.append(f"HMP commands: {report.hmp_count}   QMP's own snapshot commands: {report.modern_count}")
     return lines

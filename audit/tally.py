@@ -11,10 +11,10 @@ from typing import Final, TypeAlias
 
 from audit.failures import FailureTally
 from audit.filters import Filters
-from audit.migration import hmp_replacement
 from audit.quantiles import Quantiles
+from audit.quick_check import check_soundness
+from audit.readiness import hmp_replacement
 from audit.report import VM, TimelineEntry, Tool
-from audit.soundness import check_soundness
 from shim import hmp
 from shim.audit import Action
 from shim.qmp import JSON

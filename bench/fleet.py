@@ -43,9 +43,11 @@ class Fleet:
 
     def folder_with_room(self, size_bytes: int) -> Path:
         """Give a folder for a file of this size: `folder`, or one on a disk. Raises BenchError if there is no room."""
-        for choose in (lambda: self.folder, lambda: self._make_folder(None)):
-            if shutil.disk_usage(folder := choose()).free > size_bytes:
-                return folder
+        if shutil.disk_usage(self.folder).free > size_bytes:
+            return self.folder
+        folder = self._make_folder(None)
+        if shutil.disk_usage(folder).free > size_bytes:
+            return folder
         raise BenchError(f"there is no room for {size_bytes >> 20} MiB in {tempfile.gettempdir()}; TMPDIR names another place")
 
     def start(self, command: Sequence[str], *, terminal: int | None = None) -> subprocess.Popen[str]:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from audit.filters import Filters
 from audit.lines import details
+from audit.report_builder import make_report
 from audit.report_table import as_table
-from audit.reporting import make_report
 from demo.errors import DemoError
 from demo.interrupt import Waiter
 from demo.screen import Screen

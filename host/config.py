@@ -177,7 +177,7 @@ class VMConfig:
     origin: Origin | None = None
 
     @property
-    def entrances(self) -> tuple[Address, ...]:
+    def listeners(self) -> tuple[Address, ...]:
         """All addresses by which clients come in."""
         return self.listen if self.take_over is None else (*self.listen, self.take_over)
 
@@ -230,10 +230,10 @@ def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, st
 def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
     if vm.take_over is not None and vm.upstream != plain(vm.take_over):
         return "upstream", "take_over says where QEMU is; drop one of them"
-    if not vm.entrances:
+    if not vm.listeners:
         return "listen", "say where the tools come in, or take QEMU's socket over"
     if vm.take_over is None and vm.upstream in map(plain, vm.listen):
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
-    if len(vm.entrances) > 1 and StdioAddress() in vm.listen:
+    if len(vm.listeners) > 1 and StdioAddress() in vm.listen:
         return "listen", "stdio stands alone: the proxy ends with that client"
     return None

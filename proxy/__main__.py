@@ -26,7 +26,7 @@ def main() -> int:
     try:
         invocation = parse_command_line(sys.argv[1:])
         if isinstance(invocation, PlanInvocation):
-            from proxy.planning import explain_plan  # the proxy itself starts without it
+            from proxy.plan_command import explain_plan  # the proxy itself starts without it
 
             sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
         else:

@@ -6,7 +6,7 @@ is strict about it.
 
 from host.config import VMConfig
 from host.errors import ConfigError
-from proxy.conversation import Conversation
+from proxy.net.qmp_connection import QMPConnection
 from shim.blockgraph import BlockGraph, read_graph
 from shim.errors import UnreadableReply
 from shim.patterns import Pattern
@@ -22,7 +22,7 @@ _QUERIES = (
 )
 
 
-async def check_patterns(conversation: Conversation, config: VMConfig) -> list[ConfigError]:
+async def check_patterns(connection: QMPConnection, config: VMConfig) -> list[ConfigError]:
     """Return a complaint for each pattern that has no effect: where it stands, why, and what there is.
 
     The disks that are excluded now are noted, so that one that comes back under another name is told of. Raises the first
@@ -31,7 +31,7 @@ async def check_patterns(conversation: Conversation, config: VMConfig) -> list[C
     policy = config.policy
     if not policy.patterns:
         return []
-    graph = await _graph(conversation)
+    graph = await _graph(connection)
     if graph is None:
         return []  # QEMU does not tell; a command will say so
     select(graph, policy)
@@ -51,12 +51,12 @@ def _complaint(config: VMConfig, pattern: Pattern, graph: BlockGraph) -> ConfigE
     return error_at(config.origin, key, reason)
 
 
-async def _graph(conversation: Conversation) -> BlockGraph | None:
-    replies = await conversation.execute(_QUERIES)
+async def _graph(connection: QMPConnection) -> BlockGraph | None:
+    replies = await connection.execute(_QUERIES)
     values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
     if len(values) < len(_QUERIES):
         return None
     try:
-        return read_graph(*values, version=conversation.monitor.version)
+        return read_graph(*values, version=connection.monitor.version)
     except UnreadableReply:
         return None

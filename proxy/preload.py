@@ -15,7 +15,7 @@ from host.config import VMConfig
 __all__ = ["preload"]
 
 # Which may be needed whatever the configuration is now: SIGHUP may change the policy and the mode.
-_OURS = ("shim.snapshots", "shim.rehearsal", "shim.allowance", "shim.beside", "proxy.pattern_check")
+_OURS = ("shim.snapshot_plans", "shim.rehearsal", "shim.allowance", "shim.beside", "proxy.pattern_check")
 # Needed to show a traceback (traceback, linecache), and to look up a host's name in a thread (asyncio, socket).
 _OF_PYTHON = ("ast", "tokenize", "unicodedata", "encodings.idna", "concurrent.futures.thread")
 _TO_MASK = ("shim.redaction",)

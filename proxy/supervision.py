@@ -1,4 +1,4 @@
-"""One VM of a daemon: whatever ends its server with an error is shown, and it is begun again, so the other VMs go on.
+"""One VM of a daemon: whatever ends its proxy with an error is shown, and it is begun again, so the other VMs go on.
 
 Where a VM is the daemon's only one, its error is the daemon's.
 """
@@ -14,7 +14,7 @@ from host.audit_log import AuditLog
 from host.backoff import backoff_s
 from host.config import VMConfig
 from host.errors import ProgramError
-from proxy.server import Server
+from proxy.vm_proxy import VMProxy
 
 __all__ = ["SupervisedVM", "first_error"]
 
@@ -30,12 +30,12 @@ class SupervisedVM:
     def __init__(self, config: VMConfig, open_audit_log: Callable[[VMConfig], AuditLog | None]) -> None:
         self._open_audit_log = open_audit_log
         self._config = config
-        self._server: Server | None = None
+        self._proxy: VMProxy | None = None
         self._stopping = asyncio.Event()
 
     @property
     def config(self) -> VMConfig:
-        return self._config if self._server is None else self._server.config
+        return self._config if self._proxy is None else self._proxy.config
 
     @property
     def name(self) -> str:
@@ -44,29 +44,29 @@ class SupervisedVM:
     def stop(self) -> None:
         """End in order."""
         self._stopping.set()
-        if self._server is not None:
-            self._server.stop()
+        if self._proxy is not None:
+            self._proxy.stop()
 
     def change(self, config: VMConfig) -> None:
         """Take the policy from another configuration."""
-        if self._server is not None:
-            self._server.change(config)
+        if self._proxy is not None:
+            self._proxy.change(config)
         else:
             self._config = replace(self._config, policy=config.policy, is_strict=config.is_strict, origin=config.origin)
             _log.warning("%s: the policy was read again", self.name)
 
     async def run(self) -> None:
-        """Serve. Raises what ends the server."""
+        """Serve. Raises what ends the proxy."""
         if self._stopping.is_set():
             return
-        server = self._server = Server(self._config, self._open_audit_log(self._config))
+        proxy = self._proxy = VMProxy(self._config, self._open_audit_log(self._config))
         try:
-            await server.run()
+            await proxy.run()
         finally:
-            self._config, self._server = server.config, None
+            self._config, self._proxy = proxy.config, None
 
     async def keep_running(self) -> None:
-        """Serve, and begin again after each error, until `stop` is called or the server ends by itself.
+        """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.
 
         A QEMU that is not there is waited for.
         """

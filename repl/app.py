@@ -97,8 +97,8 @@ class Prompt:
     async def _furnish(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> Console:
         """Give the editor what it needs the console for, when the prompt is there."""
         await self._is_shown.wait()
+        from repl.completer import LineCompleter, LineValidator
         from repl.console import Console
-        from repl.suggesting import LineCompleter, LineValidator
 
         console = Console(self._invocation, self._client, self._audit_log, self._link, self._terminal, tasks)
         session.completer = LineCompleter(console.knowledge)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from repl.facts import QMPCommand
+from repl.completion_data import QMPCommand
 from repl.scanning import LineError, expect_end, expect_known, skip_blanks, word_end
 from shim.hmp import first_refused
 from shim.qmp import JSON

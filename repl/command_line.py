@@ -197,7 +197,7 @@ def _vm(parser: Parser, given: argparse.Namespace) -> VMConfig | None:
 
 def _address_of(parser: Parser, vm: VMConfig | None) -> UnixAddress | TCPAddress:
     """Take the proxy's socket, where there is one that can be connected to: QEMU's own is the proxy's."""
-    for address in () if vm is None else (*vm.entrances, vm.upstream):
+    for address in () if vm is None else (*vm.listeners, vm.upstream):
         if isinstance(address, UnixAddress | TCPAddress):
             return address
     parser.error("the file names no socket that can be connected to; give ADDRESS")

@@ -14,12 +14,12 @@ from host.audit_log import AuditLog
 from host.backoff import backoff_s
 from repl.answers import help_text, plan_text, snapshots_text
 from repl.beside import OTHER_POLICY
-from repl.caution import caution
 from repl.command_line import Invocation
+from repl.confirmation import confirmation
 from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
 from repl.event_filter import EventFilter
 from repl.executor import Executor
-from repl.knowledge import Knowledge
+from repl.foreground import Foreground, GivenUpError
 from repl.layout import Fragments
 from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
@@ -27,8 +27,8 @@ from repl.results import HMPResult, intents_at
 from repl.scanning import LineError
 from repl.show import end_of_command, event_line, hmp_text, qmp_reply
 from repl.terminal import Terminal
+from repl.vm_cache import VMCache
 from repl.vm_status import VMStatus, policy_text, run_state_after, toolbar
-from repl.watch import GivenUpError, Watch
 from shim.beside import policy_words
 from shim.client import Client
 from shim.hmp import InfoSnapshots, parse
@@ -75,12 +75,12 @@ class Console:
             on_failure=lambda exc: terminal.error(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
             policy_options=invocation.policy_options,
         )
-        self.knowledge = Knowledge(self._executor, on_change=_redraw)
+        self.knowledge = VMCache(self._executor, on_change=_redraw)
         self._events = EventFilter()
         self._getting_to_know: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
-        self._watch = Watch(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
+        self._watch = Foreground(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
 
     def start(self) -> None:
         """Get to know the VM, behind the prompt."""
@@ -160,7 +160,7 @@ class Console:
         """Show what would be lost, and ask. Raises GivenUpError on a no."""
         if not self._invocation.asks:
             return
-        asked = await self._watch.look(caution(self._executor, line, width=self._terminal.columns), name)
+        asked = await self._watch.look(confirmation(self._executor, line, width=self._terminal.columns), name)
         if asked is None:
             return
         self._terminal.show(asked.explanation)

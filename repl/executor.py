@@ -19,7 +19,7 @@ from repl.beside import ASK_PROXY, BY_PROXY, check_own_policy, plan_of_proxy, re
 from repl.errors import LostError
 from repl.link import Event, Link
 from repl.results import HMPResult, Planned, Running, reply_json
-from shim import hmp, jobs, render, snapshots
+from shim import hmp, jobs, render, snapshot_plans
 from shim.allowance import refusal
 from shim.audit import Action, AuditRecord, Rehearsed, stopped_ns
 from shim.beside import ProxyFacts, plan_members, policy_words
@@ -28,13 +28,13 @@ from shim.client import Client
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, LoadVM
 from shim.known import Known
-from shim.modern import is_modern
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
+from shim.plan_run import GivenUp, PlanRun, Trace
 from shim.policy import Mode, Policy
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
 from shim.recovery import Found, recover
 from shim.rehearsal import Rehearsal, rehearse
-from shim.rewrite import GivenUp, Rewrite, Trace
+from shim.snapshot_commands import is_modern
 from shim.verdict import has_failed
 
 __all__ = ["Executor"]
@@ -176,7 +176,7 @@ class Executor:
     async def rehearse(self, command: HMPCommand) -> Rehearsal:
         """Tell what a command would do; only queries are sent. Raises LostError."""
         async with self._turn:
-            work = Rewrite(self._rehearsing(command), self._trace(""))
+            work = PlanRun(self._rehearsing(command), self._trace(""))
             await self._drive(work)
         if work.failure is not None:
             return Rehearsal(work.outcome, None, [], None)
@@ -199,7 +199,7 @@ class Executor:
     async def _recover(self, prefix: str | None = None) -> list[Found]:
         written = self._intents.written() if prefix is None else []
         playing = recover(prefix or self._job_prefix, written, self._context())
-        work = Rewrite(playing, self._trace(None, execute=None), note=self._intents.note)
+        work = PlanRun(playing, self._trace(None, execute=None), note=self._intents.note)
         await self._drive(work)
         found: list[Found] = work.outcome if work.failure is None else [Found(_NOT_LOOKED_AFTER, is_trouble=True)]
         for one in found:
@@ -236,14 +236,14 @@ class Executor:
         if self.proxy is not None:
             return await self._leave_to_proxy(command, trace)
         if self.policy.mode is Mode.OBSERVE:
-            work = Rewrite(self._rehearsing(command), trace)
+            work = PlanRun(self._rehearsing(command), trace)
             with self._on_record(trace, Action.REWRITTEN):
                 rehearsal = await self._drive(work)
             if work.failure is not None:
                 return await self._pass(trace, rehearsal.reason)
             trace.decided = rehearsal.decided
             return await self._pass(trace, "only observed", Action.OBSERVED, Rehearsed.of(rehearsal))
-        work = Rewrite(snapshots.plan(command, self._context()), trace, note=self._intents.note)
+        work = PlanRun(snapshot_plans.plan(command, self._context()), trace, note=self._intents.note)
         with self._on_record(trace, Action.REWRITTEN):
             outcome = await self._drive(work)
         result = await self._conclude(outcome, trace)
@@ -318,7 +318,7 @@ class Executor:
         record = self._record(trace, action, reason, reply_json(reply), rehearsed)
         return HMPResult(text, is_error or has_failed(trace.command_line or "", text), record.duration_ns, record.stopped_ns)
 
-    async def _drive(self, work: Rewrite) -> Any:
+    async def _drive(self, work: PlanRun) -> Any:
         """Play a plan to its end and give its outcome. A failure of ours is told, and contained in the work."""
         commands = work.start(time.monotonic_ns())
         while not work.is_done:
@@ -331,7 +331,7 @@ class Executor:
             self._on_failure(work.failure)
         return work.outcome
 
-    async def _ask(self, work: Rewrite, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
+    async def _ask(self, work: PlanRun, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
         self._job_concluded.clear()
         try:
             answers, loss = await self.link.attempt(commands)
@@ -355,7 +355,7 @@ class Executor:
 
     def _rehearsing(self, command: HMPCommand) -> Generator[Step, Replies, Any]:
         context = self._context()
-        return rehearse(snapshots.plan(command, context), context)
+        return rehearse(snapshot_plans.plan(command, context), context)
 
     def _context(self) -> Context:
         return Context(

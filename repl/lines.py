@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from repl.arguments import read_arguments, refusal
-from repl.facts import CommandHelp, Facts
+from repl.completion_data import CommandHelp, CompletionData
 from repl.scanning import BLANKS, LineError, expect_end, expect_known, name_end, skip_blanks, word_end
 from shim.hmp import HMPCommand, command_name, first_refused, is_about_snapshots, parse
 from shim.qmp import JSON
@@ -105,7 +105,7 @@ _ESCAPABLE = "nr\\'\""
 _ESCAPES = "a quoted tag has " + " ".join(rf"\{char}" for char in _ESCAPABLE)
 
 
-def read_line(line: str, facts: Facts) -> Line:
+def read_line(line: str, facts: CompletionData) -> Line:
     """Read what a person typed.
 
     Raises LineError at the first fault, if the line is wrong whatever the VM does. Of names that are not in the facts,
@@ -123,7 +123,7 @@ def read_line(line: str, facts: Facts) -> Line:
     raise LineError(refused, refusal(line, refused))
 
 
-def _read(line: str, facts: Facts) -> Line:
+def _read(line: str, facts: CompletionData) -> Line:
     start = skip_blanks(line, 0)
     if start == len(line):
         return EmptyLine()
@@ -150,7 +150,7 @@ def _names(commands: Iterable[CommandHelp]) -> list[str]:
     return [name for command in commands for name in command.names]
 
 
-def _check_known(line: str, start: int, rest: int, facts: Facts) -> None:
+def _check_known(line: str, start: int, rest: int, facts: CompletionData) -> None:
     name = command_name(line)
     if facts.commands:
         expect_known(start, "command", name, _names(facts.commands), _names(OWN_COMMANDS))
@@ -199,7 +199,7 @@ def _read_plan(line: str, at: int) -> PlanLine:
     return PlanLine(command_line)
 
 
-def _read_events(line: str, at: int, facts: Facts) -> EventsLine:
+def _read_events(line: str, at: int, facts: CompletionData) -> EventsLine:
     words = list(_WORD.finditer(line, at))
     match names := tuple(word[0] for word in words):
         case ():
@@ -213,7 +213,7 @@ def _read_events(line: str, at: int, facts: Facts) -> EventsLine:
     return EventsLine(names, True)
 
 
-def _read_qmp(line: str, at: int, facts: Facts) -> QMPLine:
+def _read_qmp(line: str, at: int, facts: CompletionData) -> QMPLine:
     if at == len(line):
         raise LineError(at, "qmp needs the name of a command")
     name = line[at : word_end(line, at)]

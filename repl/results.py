@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from host.addresses import TCPAddress, UnixAddress
 from host.intents import IntentStore, state_folder
+from shim.plan_run import Trace
 from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 from shim.rehearsal import Rehearsal
-from shim.rewrite import Trace
 
 __all__ = ["HMPResult", "Planned", "Running", "intents_at", "reply_json"]
 

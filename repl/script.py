@@ -10,11 +10,11 @@ from typing import Any
 
 from host.audit_log import AuditLog
 from repl.beside import OTHER_POLICY
-from repl.caution import caution, ends_vm
 from repl.command_line import Invocation
+from repl.completion_data import CompletionData
+from repl.confirmation import confirmation, ends_vm
 from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
 from repl.executor import Executor
-from repl.facts import Facts
 from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.results import intents_at
@@ -175,7 +175,7 @@ class Script:
         return self._invocation.asks and sys.stdin.isatty() and sys.stderr.isatty()
 
     async def _is_wanted(self, line: HMPLine) -> bool:
-        asked = await caution(self._executor, line, width=_columns())
+        asked = await confirmation(self._executor, line, width=_columns())
         if asked is None:
             return True
         sys.stderr.write(harmless("".join(text for _, text in asked.explanation)) + f"{asked.question} [y/N] ")
@@ -223,7 +223,7 @@ def _read(line: str) -> Any:
     """Read a line of ours; what is HMP's goes to QEMU however it looks, so that QEMU's own error comes."""
     if hmp.first_refused(line) is None and hmp.command_name(line) not in _OWN_NAMES:
         return HMPLine(line, hmp.parse(line))
-    return read_line(line, Facts())
+    return read_line(line, CompletionData())
 
 
 def _complain(text: str) -> None:

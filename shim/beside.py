@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final, Self, get_args, get_type_hints
 
-from shim import explain, hmp, render, snapshots
+from shim import explain, hmp, render, snapshot_plans
 from shim.allowance import refusal
 from shim.errors import PatternError, UnreadableReply
 from shim.own_commands import PLAN, QUERY_PROXY
@@ -182,7 +182,7 @@ def rehearse_line(command_line: str, context: Context) -> Generator[Run, Replies
         return Rehearsal(Refusal(render.error(refused), refused), None, [], None)
     if command is None:
         return Rehearsal(PassThrough(hmp.why_not_parsed(command_line)), None, [], None)
-    return (yield from rehearse(snapshots.plan(command, context), context))
+    return (yield from rehearse(snapshot_plans.plan(command, context), context))
 
 
 def plan_members(command_line: str, rehearsal: Rehearsal, policy: Policy, whose: str, behind: JSON = None) -> dict[str, JSON]:

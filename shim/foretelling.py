@@ -8,7 +8,7 @@ migration/savevm.c and block/snapshot.c.
 from collections.abc import Sequence
 
 from shim.blockgraph import BlockGraph, BlockNode
-from shim.guard import Hazards
+from shim.known_crashes import Hazards
 from shim.qmp import QEMUVersion
 
 __all__ = ["blocked_error", "creation_error", "doomed", "is_doubtful", "load_error", "unable_error"]

@@ -1,6 +1,6 @@
 """What snapshots a VM has, by tag, which of them cannot be loaded, and what would help.
 
-The questions by which loadvm decides about a tag are asked here once, for the plans of shim/snapshots.py and for a person
+The questions by which loadvm decides about a tag are asked here once, for the plans of shim/snapshot_plans.py and for a person
 who looks at all tags. Nothing here sends a command.
 """
 

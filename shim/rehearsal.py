@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from shim import foretelling, jobs
 from shim.blockgraph import BlockGraph, BlockNode, join
-from shim.guard import Hazards, read_hazards
+from shim.known_crashes import Hazards, read_hazards
 from shim.patterns import Pattern
 from shim.plan import AwaitJob, Context, Decided, Intend, Outcome, Plan, Replies, Run, Settle
 from shim.policy import unmatched

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 
-from shim import foretelling, guard, jobs, render
+from shim import foretelling, jobs, known_crashes, render
 from shim.blockgraph import BlockNode, name_of, names_of
 from shim.intent import Intent, internal_tag
 from shim.inventory import holders
@@ -41,7 +41,7 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     vmstate = selection.vmstate or included[0]
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is written.
     if context.policy.guard and not survey.migration_is_blocked and all(map(graph.can_snapshot, included)):
-        danger = guard.against_savevm(graph, vmstate, context.version)
+        danger = known_crashes.against_savevm(graph, vmstate, context.version)
         if danger:
             return refuse(danger)
     tag = wanted if wanted is not None else _free_name(survey, context)

@@ -7,7 +7,7 @@ cannot do without is `query-named-block-nodes`, which lists every snapshot of ev
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from shim import guard
+from shim import known_crashes
 from shim.blockgraph import BlockGraph, join
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, InfoSnapshots, SaveVM
@@ -47,7 +47,7 @@ class Survey:
 
     graph: BlockGraph
     selection: Selection
-    hazards: guard.Hazards
+    hazards: known_crashes.Hazards
     migration_is_blocked: bool = False
 
 
@@ -72,7 +72,7 @@ def look_around(command: HMPCommand, context: Context) -> Generator[Step, Replie
     selection = select(graph, context.policy)
     if isinstance(command, SaveVM) and _may_fail_after_deleting(command, graph, selection):
         values |= yield from _ask(["query-migrate", *([] if _CAPABILITIES in values else [_CAPABILITIES])])
-    hazards = guard.read_hazards(values)
+    hazards = known_crashes.read_hazards(values)
     known.is_without_replay |= hazards.replay_mode == "none"
     return Survey(graph, selection, hazards, bool(values.get("query-migrate", {}).get("blocked-reasons")))
 
@@ -85,7 +85,7 @@ def _first_questions(command: HMPCommand, known: Known, context: Context) -> lis
     names += [] if known.is_past_preconfig else ["query-jobs"]
     names += ["query-cpus-fast"] if context.cpu_index is not None else []
     if context.policy.guard and not isinstance(command, InfoSnapshots):
-        names += guard.questions(command, context.version)
+        names += known_crashes.questions(command, context.version)
     return [name for name in names if name != "query-replay" or not known.is_without_replay]
 
 

@@ -21,7 +21,7 @@ from typing import Final
 
 import pytest
 
-from tests.raw_client import TIME_SCALE
+from tests.support.raw_client import TIME_SCALE
 
 os.environ["PYTHONASYNCIODEBUG"] = "1"
 # Programs in terminals of the tests are drawn as for a person.

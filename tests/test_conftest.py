@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 
 from tests.conftest import GRACE_S, LIMIT_S
-from tests.raw_client import DEADLINE_S, TIME_SCALE
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S, TIME_SCALE
 
-ROOT: Final = Path(__file__).parents[1]
 # So that the limit is a few seconds.
 SCALE: Final = 0.01
 BLOCKED: Final = {

@@ -3,17 +3,16 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from audit.conditions import CONDITIONS
+from audit.fail_on import CONDITIONS
 from audit.report import State
 from repl.lines import OWN_COMMANDS
+from tests.support.checkout import ROOT
 
-_ROOT: Final = Path(__file__).parents[1]
-_README: Final = (_ROOT / "README.md").read_text(encoding="utf-8")
+_README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def audit_help_text() -> str:
 
 
 def _help(*command: str) -> str:
-    done = subprocess.run([sys.executable, "-m", *command], cwd=_ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -88,13 +87,13 @@ def test_addresses_agree_with_help(help_text: str) -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md"])
 def test_relative_links_exist(document: str) -> None:
-    text = (_ROOT / document).read_text(encoding="utf-8")
+    text = (ROOT / document).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link and not link.startswith("#")]
-    assert [link for link in links if not (_ROOT / link.partition("#")[0]).exists()] == []
+    assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
 
 
 def test_commands_of_run_that_readme_names_exist() -> None:
-    usage = subprocess.run(["./run", "help"], cwd=_ROOT, capture_output=True, text=True, check=True).stdout
+    usage = subprocess.run(["./run", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     named = set(re.findall(r"\./run ([a-z]+)", _README))
     assert named >= {"demo", "test"}
     assert named <= set(re.findall(r"\./run ([a-z]+)", usage))

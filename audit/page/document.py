@@ -5,12 +5,12 @@ What it says comes from a log, so from anybody. It goes through audit.page.eleme
 
 from importlib.resources import files
 
+from audit.headline import Headline, headline
 from audit.page.bar_chart import bar_chart
 from audit.page.elements import Element, make, source, spell_page
 from audit.page.sections import section, state_mark, tables
 from audit.page.timeline_chart import timeline_chart
 from audit.report import LogSummary, Report, State
-from audit.verdict_line import Verdict, verdict
 from audit.wording import counted, listed, minute, number
 
 __all__ = ["render_html"]
@@ -31,7 +31,7 @@ def render_html(report: Report, *, generated: str) -> str:
     body = make(
         "body",
         make("header", *_heading(report, generated)),
-        make("main", _verdict(verdict(report)), _tiles(report), *_charts(report), *tables(report), _notes(report)),
+        make("main", _verdict(headline(report)), _tiles(report), *_charts(report), *tables(report), _notes(report)),
         make("footer", make("p", f"Made by hmp-audit on {generated}. Times are UTC.")),
     )
     html.append(body)
@@ -73,12 +73,12 @@ def _logs(log: LogSummary) -> str:
     return f"the audit {noun} {listed(log.names, most=_NAMED_LOGS)}" if log.names else "no log"
 
 
-def _verdict(found: Verdict) -> Element:
+def _verdict(found: Headline) -> Element:
     mark = None if found.state is None else state_mark(found.state)
     look = "unjudged" if found.state is None else found.state.name.lower()
     details = [make("p", text, class_="detail") for text in found.details]
-    words = make("div", make("p", found.headline, class_="headline"), *details)
-    return make("section", mark, words, class_=f"verdict {look}", aria_label="Verdict")
+    words = make("div", make("p", found.text, class_="headline"), *details)
+    return make("section", mark, words, class_=f"verdict {look}", aria_label="Headline")
 
 
 def _tiles(report: Report) -> Element:

@@ -16,7 +16,7 @@ from tests.integration.outcomes import Images, images_of
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_raw
 from tests.integration.twins import make_images
-from tests.raw_client import DEADLINE_S, RawClient
+from tests.support.raw_client import DEADLINE_S, RawClient
 
 __all__ = ["Machine", "machine", "make_folder", "pattern_of", "run_state_of", "wait_for"]
 

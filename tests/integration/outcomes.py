@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 from tests.integration.twins import Case, normal, normal_tag, started
-from tests.raw_client import RawClient, command_bytes
+from tests.support.raw_client import RawClient, command_bytes
 
 __all__ = ["Images", "Outcome", "Told", "ask", "images_of", "play_lines", "tell", "twin_lines"]
 

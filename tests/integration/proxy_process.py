@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.raw_client import DEADLINE_S, RawClient, negotiated
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S, RawClient, negotiated
 
 __all__ = ["ProxyError", "ProxyProcess"]
 
-_ROOT: Final = Path(__file__).parents[2]
 _RETRY_S: Final = 0.005
 
 
@@ -39,7 +39,7 @@ class ProxyProcess:
 
     def __enter__(self) -> Self:
         with self.stderr_path.open("ab") as stderr:
-            self.process = subprocess.Popen(self._command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+            self.process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
         try:
             self.connect().close()
         except BaseException:

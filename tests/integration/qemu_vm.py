@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from shim.qmp import QEMUVersion
-from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient, negotiated
+from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, negotiated
 
 __all__ = ["DIRTYING_ROM", "IDLE_ROM", "QEMUVM", "QEMUError", "make_qcow2", "make_raw", "snapshots_of", "version"]
 

@@ -6,14 +6,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
-from tests.raw_client import DEADLINE_S
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S
 
 __all__ = ["Ended", "repl", "start_repl"]
-
-_ROOT: Final = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def repl(*arguments: str | bytes, stdin: bytes | int | IO[Any] = b"", **environm
     """Run it until it ends. stdin: what it reads, or where it reads."""
     source: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     ended = subprocess.run(
-        _command(arguments), cwd=_ROOT, capture_output=True, timeout=DEADLINE_S, env=_environment(environment), **source
+        _command(arguments), cwd=ROOT, capture_output=True, timeout=DEADLINE_S, env=_environment(environment), **source
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr.decode())
 
@@ -51,7 +49,7 @@ def repl(*arguments: str | bytes, stdin: bytes | int | IO[Any] = b"", **environm
 def start_repl(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Start it with pipes, or what the options of Popen say; kill it at the end if it still runs."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(_command(arguments), cwd=_ROOT, env=_environment({}), **{**pipes, **options}) as process:
+    with subprocess.Popen(_command(arguments), cwd=ROOT, env=_environment({}), **{**pipes, **options}) as process:
         try:
             yield process
         finally:

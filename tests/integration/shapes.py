@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from tests.raw_client import NO_ID, command_bytes
-from tests.streams import NESTED_1024, STREAMS, STREAMS_FROM_11_1
+from tests.support.raw_client import NO_ID, command_bytes
+from tests.support.streams import NESTED_1024, STREAMS, STREAMS_FROM_11_1
 
 __all__ = ["CONVERSATIONS", "Conversation", "Part", "command", "hmp"]
 

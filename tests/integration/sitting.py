@@ -11,7 +11,7 @@ from repl.command_line import Invocation
 from shim.policy import Policy
 from tests.integration.command_lines import BIOS, disk, drive, virtio
 from tests.integration.machines import Machine, machine
-from tests.screen import Person, at_prompt
+from tests.support.screen import Person, at_prompt
 
 __all__ = ["Scene", "freeze", "invocation", "restore", "sit", "slow_machine", "thaw", "two_disks"]
 

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -13,9 +11,8 @@ from host.connecting import USE_QMP
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
 from tests.integration.test_takeover_on_qemu import until
-from tests.raw_client import DEADLINE_S, RawClient
-
-ROOT: Final = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S, RawClient
 
 pytestmark = pytest.mark.versions
 

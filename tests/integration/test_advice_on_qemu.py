@@ -12,7 +12,7 @@ from shim.policy import Policy, select
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, disk
 from tests.integration.machines import Machine, machine
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 

@@ -14,7 +14,7 @@ from shim.client import Client
 from shim.policy import Mode, Policy, PolicyKind
 from tests.integration.machines import Machine
 from tests.integration.sitting import sit
-from tests.screen import CTRL_C, CTRL_R, ENTER, ESCAPE, F4, RIGHT, TAB, UP, Person, pasted
+from tests.support.screen import CTRL_C, CTRL_R, ENTER, ESCAPE, F4, RIGHT, TAB, UP, Person, pasted
 
 pytestmark = pytest.mark.needs_snapshot_jobs
 

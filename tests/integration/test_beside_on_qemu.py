@@ -15,9 +15,9 @@ from tests.integration.machines import Machine, machine
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.repl_process import Ended, repl, start_repl
 from tests.integration.sitting import sit
-from tests.proxy_command import run_proxy
-from tests.raw_client import RawClient
-from tests.screen import Person
+from tests.support.proxy_command import run_proxy
+from tests.support.raw_client import RawClient
+from tests.support.screen import Person
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 

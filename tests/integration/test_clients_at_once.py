@@ -18,7 +18,7 @@ from qemu.qmp import QMPClient
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import DIRTYING_ROM, QEMUVM, make_qcow2, make_raw, snapshots_of
 from tests.integration.twins import IDS
-from tests.raw_client import NO_ID, READ_BYTES, RawClient, command_bytes
+from tests.support.raw_client import NO_ID, READ_BYTES, RawClient, command_bytes
 
 QUERIES: Final = ("query-status", "query-name", "query-kvm", "query-uuid", "query-jobs")
 PIPELINED: Final = 50

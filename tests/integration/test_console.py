@@ -19,8 +19,8 @@ from tests.integration.command_lines import BIOS, disk
 from tests.integration.machines import Machine, machine
 from tests.integration.qemu_vm import RETRY_S
 from tests.integration.sitting import invocation, sit, two_disks
-from tests.raw_client import DEADLINE_S
-from tests.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, TAB, Person, Screen
+from tests.support.raw_client import DEADLINE_S
+from tests.support.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, TAB, Person, Screen
 
 pytestmark = pytest.mark.needs_snapshot_jobs
 

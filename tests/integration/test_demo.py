@@ -15,9 +15,9 @@ from typing import Final
 import pytest
 
 from demo.screen import Screen
-from tests.raw_client import DEADLINE_S
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S
 
-_ROOT: Final = Path(__file__).parents[2]
 _LAST_STEP: Final = "9. For a VM of your own"
 _KEY_LINES: Final = (
     r"""<-- {"return": "Error: Device 'pflash1' is writable but does not support snapshots\r\n"}""",
@@ -37,7 +37,7 @@ def folder() -> Iterator[Path]:
 def _start(folder: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "demo"],
-        cwd=_ROOT,
+        cwd=ROOT,
         env={**os.environ, "TMPDIR": str(folder), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import DIRTYING_ROM, QEMUVM, make_qcow2
-from tests.raw_client import DEADLINE_S, RawClient, command_bytes
+from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
 
 NO_DESCRIPTOR: Final = "No file descriptor supplied via SCM_RIGHTS"
 RETRY_S: Final = 0.005

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.framing import Command, CommandFramer, Malformed
+from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from shim.qmp import QEMUVersion
 from tests.integration.qemu_vm import QEMUVM, version
-from tests.raw_client import DEADLINE_S, RawClient
-from tests.streams import NESTED_1024, SNIPPETS, STREAMS, STREAMS_FROM_11_1
+from tests.support.raw_client import DEADLINE_S, RawClient
+from tests.support.streams import NESTED_1024, SNIPPETS, STREAMS, STREAMS_FROM_11_1
 
 pytestmark = pytest.mark.versions
 

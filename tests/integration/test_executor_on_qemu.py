@@ -9,12 +9,12 @@ from typing import Any, Final
 import pytest
 
 from shim.policy import Mode, Policy, PolicyKind
-from tests.executing import Bench, executing, spelled
 from tests.integration.command_lines import BIOS, FLASH_CODE, disk
 from tests.integration.machines import Machine, machine
 from tests.integration.outcomes import Images
 from tests.integration.twins import normal
-from tests.raw_client import DEADLINE_S
+from tests.support.executing import Bench, executing, spelled
+from tests.support.raw_client import DEADLINE_S
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 

@@ -7,16 +7,24 @@ from typing import Any, Final
 
 import pytest
 
-from repl.facts import CommandHelp, Facts, parse_help, read_block_names, read_peripherals, read_schema, read_tags
+from repl.completion import quote_tag, suggest
+from repl.completion_data import (
+    CommandHelp,
+    CompletionData,
+    parse_help,
+    read_block_names,
+    read_peripherals,
+    read_schema,
+    read_tags,
+)
 from repl.lines import OWN_COMMANDS, HMPLine, read_line
 from repl.scanning import LineError
-from repl.suggest import quote_tag, suggest
 from shim.blockgraph import BlockGraph, read_graph
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
 from tests.integration.machines import Machine, machine
-from tests.raw_client import RawClient
-from tests.test_suggest import TAGS
+from tests.repl.test_completion import TAGS
+from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions
 
@@ -55,10 +63,10 @@ def graph_of(client: RawClient, version: QEMUVersion) -> BlockGraph:
     return read_graph(client.returned("query-block"), named, client.returned("x-debug-query-block-graph"), version=version)
 
 
-def facts_of(client: RawClient, version: QEMUVersion) -> Facts:
+def facts_of(client: RawClient, version: QEMUVersion) -> CompletionData:
     graph = graph_of(client, version)
     qmp_commands, events = read_schema(client.returned("query-qmp-schema"))
-    return Facts(
+    return CompletionData(
         commands=parse_help(client.hmp("help")),
         topics=parse_help(client.hmp("help info"), prefix="info"),
         tags=read_tags(graph, utc),

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from shim.qmp import QEMUVersion
-from tests.fake_qemu import Backend, FakeQEMU, Node, disk, two_disks, uefi_vm
+from tests.fakes.qemu import Backend, FakeQEMU, Node, disk, two_disks, uefi_vm
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2, make_raw
-from tests.raw_client import RawClient, command_bytes
+from tests.support.raw_client import RawClient, command_bytes
 
 # An HMP line, raw bytes, or a command with its arguments.
 Step: TypeAlias = str | bytes | tuple[str, dict[str, Any]]

@@ -11,7 +11,7 @@ from shim.foretelling import creation_error
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, disk
 from tests.integration.machines import Machine, machine
-from tests.proxy_command import run_proxy
+from tests.support.proxy_command import run_proxy
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 

@@ -15,14 +15,14 @@ from typing import Final
 
 import pytest
 
-from shim import guard
+from shim import known_crashes
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
 from tests.integration.machines import Machine, machine, pattern_of, run_state_of, wait_for
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 from tests.integration.twins import Boot, Case, Step, Until, started
-from tests.raw_client import DeadlineError, RawClient
+from tests.support.raw_client import DeadlineError, RawClient
 
 pytestmark = pytest.mark.versions
 
@@ -354,7 +354,10 @@ def test_compression_is_refused_where_loading_would_crash(
 ) -> None:
     """Only where the capability is there at all."""
     if not with_compression(qemu_version):
-        assert guard.against_loadvm((), "t", guard.Hazards(capabilities=frozenset({"compress"})), qemu_version) is None
+        assert (
+            known_crashes.against_loadvm((), "t", known_crashes.Hazards(capabilities=frozenset({"compress"})), qemu_version)
+            is None
+        )
         return
     test_qemu_itself_dies(COMPRESSED, qemu_version, encrypted_image, tmp_path)
     test_proxy_keeps_qemu_alive(COMPRESSED, qemu_version, encrypted_image, tmp_path)

@@ -14,8 +14,8 @@ import pytest
 
 from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM, command_name, parse
 from tests.integration.qemu_vm import QEMUVM, make_qcow2
-from tests.raw_client import RawClient
-from tests.test_hmp import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_BLANKS, NOT_OURS
+from tests.shim.test_hmp import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_BLANKS, NOT_OURS
+from tests.support.raw_client import RawClient
 
 DEVICE = "d0"
 BLANKS = " \t\n\v\f\r"

@@ -16,7 +16,7 @@ from shim.qmp import QEMUVersion
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, QEMUError, make_qcow2, make_raw, snapshots_of
 from tests.integration.twins import make_images
-from tests.raw_client import ConnectionLostError
+from tests.support.raw_client import ConnectionLostError
 
 pytestmark = pytest.mark.versions
 

@@ -10,8 +10,8 @@ import pytest
 from shim.qmp import QEMUVersion
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
-from tests.raw_client import RawClient
-from tests.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
+from tests.proxy.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
+from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions
 

@@ -13,7 +13,7 @@ import pytest
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, FLASH_CODE, disk, drive
 from tests.integration.machines import Machine, machine
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions
 

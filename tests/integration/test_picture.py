@@ -11,10 +11,10 @@ import pytest
 
 from demo.prompt import playground
 from demo.terminal import Terminal
+from tests.support.checkout import ROOT
 
 pytestmark = pytest.mark.needs_snapshot_jobs
 
-_ROOT: Final = Path(__file__).parents[2]
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 # What the picture is to show, in its order.
 _SHOWN: Final = (
@@ -36,21 +36,21 @@ def _assert_shows_all(text: str) -> None:
 def test_picture_is_taken_anew(tmp_path: Path) -> None:
     picture = tmp_path / "picture.svg"
     done = subprocess.run(
-        [sys.executable, "-m", "demo.picture", str(picture)], cwd=_ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "demo.picture", str(picture)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     _assert_shows_all(_texts(picture))
 
 
 def test_picture_in_the_readme_shows_the_same() -> None:
-    _assert_shows_all(_texts(_ROOT / "docs" / "hmp-repl.svg"))
-    assert "(docs/hmp-repl.svg)" in (_ROOT / "README.md").read_text(encoding="utf-8")
+    _assert_shows_all(_texts(ROOT / "docs" / "hmp-repl.svg"))
+    assert "(docs/hmp-repl.svg)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_prompt_to_play_with_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path.parent / "t"  # a socket's path is short
     folder.mkdir(exist_ok=True)
-    environment = {"TERM": "xterm-256color", "TMPDIR": str(folder), "PYTHONPATH": str(_ROOT)}
+    environment = {"TERM": "xterm-256color", "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     with Terminal([sys.executable, "-m", "demo.prompt"], columns=80, rows=24, environment=environment) as terminal:
         terminal.wait_for("Try: savevm t1")
         terminal.wait_for("0 snapshots")

@@ -12,8 +12,8 @@ from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 from tests.integration.test_uefi import DATA_DISK, DISK, FLASH, IMAGES, QCOW2_VARS, RAW_VARS, SECOND_DISK, machine
 from tests.integration.twins import make_images
-from tests.proxy_command import run_proxy
-from tests.raw_client import RawClient
+from tests.support.proxy_command import run_proxy
+from tests.support.raw_client import RawClient
 
 SURVEY: Final = frozenset(
     {"query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate", "query-cpus-fast"}

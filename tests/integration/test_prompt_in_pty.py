@@ -21,12 +21,12 @@ import pytest
 from repl.errors import ExitStatus
 from tests.integration.machines import Machine
 from tests.integration.sitting import freeze, slow_machine, thaw
-from tests.raw_client import DEADLINE_S
-from tests.screen import CTRL_C, CTRL_D, ENTER, TAB, Screen
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S
+from tests.support.screen import CTRL_C, CTRL_D, ENTER, TAB, Screen
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
-ROOT: Final = Path(__file__).parents[2]
 SIZES: Final = pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 10)])
 # asyncio's debug mode writes to the terminal.
 IGNORED: Final = ("NO_COLOR", "PROMPT_TOOLKIT_NO_CPR", "PYTHONASYNCIODEBUG")

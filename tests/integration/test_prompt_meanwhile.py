@@ -12,7 +12,7 @@ import pytest
 from shim.jobs import REPL_JOB_PREFIX
 from tests.integration.machines import Machine
 from tests.integration.sitting import freeze, sit, slow_machine, thaw, two_disks
-from tests.screen import CTRL_C, CTRL_D, ENTER, TAB, Person
+from tests.support.screen import CTRL_C, CTRL_D, ENTER, TAB, Person
 
 pytestmark = pytest.mark.needs_snapshot_jobs
 

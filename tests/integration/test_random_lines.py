@@ -18,7 +18,7 @@ from tests.integration.command_lines import disk
 from tests.integration.outcomes import Images, images_of
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.twins import Case, normal, started
-from tests.raw_client import RawClient, command_bytes
+from tests.support.raw_client import RawClient, command_bytes
 
 pytestmark = pytest.mark.versions
 

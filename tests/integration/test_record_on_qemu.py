@@ -9,10 +9,10 @@ import pytest
 
 from audit.check import check
 from audit.filters import Filters
-from audit.reporting import make_report
+from audit.report_builder import make_report
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, make_qcow2, snapshots_of
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions
 
@@ -69,7 +69,7 @@ def test_what_only_looks_like_a_blank_makes_another_command(vm: QEMUVM) -> None:
 
 
 def test_history_stays_where_commands_are_long(vm: QEMUVM) -> None:
-    """tests/test_audit_log.py has more and longer ones; QEMU reads 240 KB in a second."""
+    """tests/host/test_audit_log.py has more and longer ones; QEMU reads 240 KB in a second."""
     with ProxyProcess(vm.folder, vm.qmp_path) as proxy, proxy.negotiated() as client:
         assert client.hmp("savevm first") == ""
         for _ in range(3):

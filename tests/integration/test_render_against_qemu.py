@@ -16,7 +16,7 @@ import pytest
 from shim.qmp import QEMUVersion
 from shim.render import NO_SNAPSHOT, NO_VMSTATE_CANDIDATE, Snapshot, error, no_vmstate_candidate, snapshot_table
 from tests.integration.qemu_vm import QEMUVM, make_qcow2, version
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 # A node's name, and its BlockBackend's ("" for a node of -blockdev).
 Disk = tuple[str, str]

@@ -19,13 +19,13 @@ import pytest
 
 from audit.filters import Filters
 from audit.report import Report, State, ToolUse
+from audit.report_builder import make_report
 from audit.report_data import as_json
-from audit.reporting import make_report
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, make_qcow2, make_raw
-from tests.raw_client import DEADLINE_S
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S
 
-ROOT: Final = Path(__file__).parents[2]
 TOOL: Final = Path(__file__).with_name("legacy_tool.py")
 RETRY_S: Final = 0.005
 CANNOT_SNAPSHOT: Final = "Error: Device 'd0' is writable but does not support snapshots"

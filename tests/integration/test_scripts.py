@@ -13,7 +13,7 @@ from tests.integration.command_lines import BIOS, disk
 from tests.integration.machines import Machine, machine
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.repl_process import Ended, repl, start_repl
-from tests.raw_client import DEADLINE_S
+from tests.support.raw_client import DEADLINE_S
 
 pytestmark = pytest.mark.needs_snapshot_jobs
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 # QEMU nests 1024 deep; the command itself is one level.
 DEEP: Final = "[" * 1023 + "]" * 1023

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
 from tests.integration.machines import Machine, machine
 from tests.integration.proxy_process import ProxyProcess
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 

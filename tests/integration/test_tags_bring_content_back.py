@@ -12,7 +12,7 @@ import pytest
 from tests.integration.command_lines import BIOS, disk
 from tests.integration.machines import Machine, machine
 from tests.integration.outcomes import Images
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions
 

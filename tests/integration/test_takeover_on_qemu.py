@@ -15,9 +15,9 @@ from typing import Final, Self
 import pytest
 
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
-from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient
+from tests.support.checkout import ROOT
+from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
 
-ROOT: Final = Path(__file__).parents[2]
 RETRY_S: Final = 0.005
 
 

@@ -18,11 +18,11 @@ from typing import Any, Final
 import pytest
 from qemu.qmp import EventListener, ExecuteError, QMPClient
 
-from tests.fake_qemu import FakeQEMU, two_disks
+from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2, make_raw
 from tests.integration.shapes import CONVERSATIONS, Conversation, command, hmp
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions
 

@@ -20,7 +20,7 @@ from shim.render import no_vmstate_candidate
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_raw, snapshots_of
 from tests.integration.twins import make_images
-from tests.raw_client import RawClient
+from tests.support.raw_client import RawClient
 
 FLASH: Final = "-drive if=pflash,unit=0,format=raw,readonly=on,file=code.rom"
 RAW_VARS: Final = "-drive if=pflash,unit=1,format=raw,file=vars.raw"

@@ -18,7 +18,7 @@ from host.intents import IntentStore, state_folder
 from shim.jobs import JOB_PREFIX
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import DIRTYING_ROM, QEMUVM, make_qcow2, make_raw, snapshots_of
-from tests.raw_client import DEADLINE_S, RawClient, command_bytes
+from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
 
 NEGOTIATE: Final = command_bytes("qmp_capabilities")
 MIB: Final = 1024 * 1024

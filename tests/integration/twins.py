@@ -19,7 +19,7 @@ from typing import Any, Final, TypeAlias
 from shim.jobs import JOB_PREFIX
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_qcow2, make_raw, snapshots_of
-from tests.raw_client import NO_ID, RawClient, command_bytes
+from tests.support.raw_client import NO_ID, RawClient, command_bytes
 
 __all__ = ["IDS", "Boot", "Case", "Course", "Step", "Until", "make_images", "play", "run_setup", "started"]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
-from tests.raw_client import DEADLINE_S, READ_BYTES
+from tests.support.raw_client import DEADLINE_S, READ_BYTES
 
 __all__ = ["Gate", "Kind", "Message", "Relay"]
 

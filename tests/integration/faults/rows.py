@@ -22,7 +22,7 @@ from tests.integration.faults.stage import Firmware, Stage, hmp_bytes, staged
 from tests.integration.faults.strikes import SENT_BY_ANOTHER, Strike, comes_true, reply_of, tells_of_t
 from tests.integration.machines import run_state_of
 from tests.integration.outcomes import images_of
-from tests.raw_client import ConnectionLostError, RawClient
+from tests.support.raw_client import ConnectionLostError, RawClient
 
 __all__ = ["BAD", "ROWS", "Row", "Verdict", "prepare", "run"]
 

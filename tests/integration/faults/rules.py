@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Final
 
 from tests.integration.faults.disks import Disks, Kept, is_internal, without
 from tests.integration.faults.relay import Kind
 from tests.integration.faults.steps import Phase, Scenario, is_done
 from tests.integration.faults.strikes import SENT_BY_ANOTHER, Outcome, Strike, final_records
+from tests.support.checkout import ROOT
 
 __all__ = ["CHECKS", "columns", "is_copied", "judge", "rules", "words"]
 
-_PAGE: Final = (Path(__file__).parents[3] / "docs" / "fault-matrix.md").read_text(encoding="utf-8")
+_PAGE: Final = (ROOT / "docs" / "fault-matrix.md").read_text(encoding="utf-8")
 
 
 def _rows(header: str) -> Iterator[list[str]]:

@@ -23,7 +23,7 @@ from tests.integration.faults.disks import NEW, OLD, Disks, look_at
 from tests.integration.faults.relay import Condition, Gate, Relay
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2, make_raw
-from tests.raw_client import RawClient, command_bytes
+from tests.support.raw_client import RawClient, command_bytes
 
 __all__ = ["IMAGES", "NODES", "STICK", "Firmware", "Stage", "hmp_bytes", "negotiated_bytes", "staged", "template", "vm_of"]
 

@@ -19,7 +19,7 @@ from tests.integration.faults.stage import IMAGES, NODES, STICK, Stage, hmp_byte
 from tests.integration.faults.steps import Phase, Scenario, Step
 from tests.integration.outcomes import Images, images_of
 from tests.integration.qemu_vm import RETRY_S
-from tests.raw_client import DEADLINE_S, ConnectionLostError, RawClient, command_bytes, negotiated
+from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, command_bytes, negotiated
 
 __all__ = [
     "SENT_BY_ANOTHER",

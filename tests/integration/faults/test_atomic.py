@@ -17,7 +17,7 @@ from tests.integration.faults.relay import Gate, Kind, Relay
 from tests.integration.faults.stage import STICK, Stage, hmp_bytes, staged
 from tests.integration.faults.steps import STEPS, Phase, Scenario, Step, is_done
 from tests.integration.outcomes import images_of
-from tests.raw_client import RawClient, command_bytes, is_reply
+from tests.support.raw_client import RawClient, command_bytes, is_reply
 
 pytestmark = pytest.mark.needs_snapshot_jobs
 

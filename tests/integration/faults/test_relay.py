@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.faults.relay import Kind, Message, Relay
 from tests.integration.faults.strikes import wait_until
-from tests.raw_client import DEADLINE_S, READ_BYTES, RawClient, command_bytes
+from tests.support.raw_client import DEADLINE_S, READ_BYTES, RawClient, command_bytes
 
 STATUS: Final = command_bytes("query-status")
 NAME: Final = command_bytes("query-name")

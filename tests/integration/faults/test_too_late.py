@@ -19,7 +19,7 @@ from tests.integration.faults.stage import Firmware, Stage, hmp_bytes, negotiate
 from tests.integration.faults.strikes import connect_tcp, final_records, free_port, reset, wait_until
 from tests.integration.machines import run_state_of
 from tests.integration.outcomes import images_of
-from tests.raw_client import DeadlineError, RawClient, negotiated
+from tests.support.raw_client import DeadlineError, RawClient, negotiated
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 

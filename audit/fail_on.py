@@ -1,0 +1,82 @@
+"""What a report may be held against in a CI job: `--fail-on`."""
+
+from collections.abc import Callable, Iterator, Set
+from typing import Final, TypeAlias
+
+from audit.readiness import COVERED_COMMANDS
+from audit.report import CommandUse, Report, ToolUse
+from audit.wording import times
+
+__all__ = ["CONDITIONS", "violations"]
+
+# Which HMP commands do not count, as mode "enforce" has them: "info block", or "info" for all its topics.
+_Allowed: TypeAlias = Set[str]
+_IMPLIED: Final = "incomplete"
+
+
+def violations(report: Report, conditions: Set[str], allow: _Allowed) -> list[str]:
+    """Say what the report has that the conditions do not want, a sentence each.
+
+    Any condition implies `incomplete`: what is not on record cannot be known to be as wanted.
+    """
+    meant = {*conditions, _IMPLIED} if conditions else frozenset()
+    return [text for name, (_, find) in CONDITIONS.items() if name in meant for text in find(report, allow)]
+
+
+def _hmp(report: Report, allow: _Allowed) -> Iterator[str]:
+    for use, command in _hmp_uses(report, allow):
+        yield f"{use.tool.name} used HMP's {command.name} ({times(command.count)})"
+
+
+def _blocked(report: Report, allow: _Allowed) -> Iterator[str]:
+    for use, command in _hmp_uses(report, allow):
+        if command.name not in COVERED_COMMANDS:
+            yield f"{use.tool.name} used HMP's {command.name}, which is not done by the shim ({times(command.count)})"
+
+
+def _error(report: Report, _: _Allowed) -> Iterator[str]:
+    for failure in report.failures:
+        yield f"{', '.join(failure.commands)} failed: {failure.text} ({times(failure.count)})"
+
+
+def _silent(report: Report, _: _Allowed) -> Iterator[str]:
+    for silent in report.silent_failures:
+        yield f"{silent.tool.name} went on after a failed {silent.command} ({times(silent.count)})"
+
+
+def _overwritten(report: Report, _: _Allowed) -> Iterator[str]:
+    for one in report.overwritings:
+        yield f"{one.tool.name} saved over a snapshot of {one.vm.name} ({times(one.count)})"
+
+
+def _incomplete(report: Report, _: _Allowed) -> Iterator[str]:
+    log = report.log
+    counts = ((log.damaged, "damaged lines"), (log.lost, "records that could not be written"))
+    further = ((log.unfinished, "commands without an outcome on record"), (len(log.unreadable), "logs that cannot be read"))
+    for count, what in (*counts, *further):
+        if count:
+            yield f"the logs are not complete: {what}: {count}"
+
+
+def _empty(report: Report, _: _Allowed) -> Iterator[str]:
+    if not report.log.records:
+        yield "there is no record: was the audit log switched on, and is it this file?"
+
+
+def _hmp_uses(report: Report, allow: _Allowed) -> Iterator[tuple[ToolUse, CommandUse]]:
+    for use in report.tools:
+        for command in use.commands:
+            if command.is_hmp and not {command.name, command.name.partition(" ")[0]} & allow:
+                yield use, command
+
+
+# name -> what it means, and how it is found.
+CONDITIONS: Final[dict[str, tuple[str, Callable[[Report, _Allowed], Iterator[str]]]]] = {
+    "hmp": ("any HMP was used, but for --allow", _hmp),
+    "blocked": ("HMP was used that the shim does not do, but for --allow", _blocked),
+    "error": ("a command failed", _error),
+    "silent": ("a tool went on after a failure that only a text had told", _silent),
+    "overwritten": ("a snapshot was saved over", _overwritten),
+    "incomplete": ("lines are damaged, or records lost; all others imply it", _incomplete),
+    "empty": ("there is no record at all", _empty),
+}

@@ -1,0 +1,233 @@
+"""Where clients come in: listening sockets, an inherited connection, or standard input and output.
+
+While QEMU is away there is nobody to come to. At a socket that was made here nobody listens then, and a unix socket's path is
+gone, as it would be with QEMU's own: a tool that tries to connect until it works goes on trying. Where the operator says so
+(`hold:`), and at sockets that were handed to us, which only their maker can take away, a client waits in the kernel's queue.
+In neither case is a connection taken that cannot be served.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import select
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from proxy.errors import ListenError
+from proxy.net.sockets import inherited_sockets, is_listening, listen, peer, unlink_socket
+from proxy.net.stream import End, PipeEnd, SocketEnd
+from shim.client import Client
+
+__all__ = ["Listeners"]
+
+_log = logging.getLogger(__name__)
+
+# Out of descriptors: how long to leave new connections in the kernel's queue.
+_ACCEPT_PAUSE_S = 1.0
+# So many descriptors no client gets: the connection to a QEMU that returns, the audit log's next file, a listening socket that
+# is made again, a look into /proc. The kernel gives the lowest free number, so a number tells how many are left.
+_RESERVED_DESCRIPTORS = 16
+
+
+@dataclass(slots=True)
+class _Listener:
+    """A listening socket. holds: it stays while QEMU is away. path, inode: of the file that is ours to remove."""
+
+    sock: socket.socket
+    holds: bool
+    path: str | None = None
+    inode: int | None = None
+
+    def close(self) -> None:
+        self.sock.close()
+        if self.path is not None and _inode(self.path) == self.inode:
+            unlink_socket(self.path)
+
+
+class Listeners:
+    """Open what the operator named, and give each client to `admit`.
+
+    Call `open` (or `add` for a socket that is listening already), then `start` when there is somebody to come to, `suspend`
+    when there is not any more, and so on; `close` at the end. may_admit: tells whether a client can be taken right now.
+    """
+
+    def __init__(self, admit: Callable[[End, Client], None], may_admit: Callable[[], bool] = lambda: True) -> None:
+        self._admit = admit
+        self._may_admit = may_admit
+        self._opened: dict[Address, list[_Listener]] = {}
+        self._added: list[_Listener] = []
+        self._connected: list[tuple[End, Client]] = []
+        self._is_started = False
+        self._is_short = False
+
+    @property
+    def has_only_connected(self) -> bool:
+        """Tell whether no further client can come, now that they are started."""
+        return not any(self._listeners())
+
+    def open(self, addresses: Sequence[Address], *, only_holding: bool = False) -> None:
+        """Open all addresses that are not open, or none. Raises ListenError.
+
+        only_holding: leave those out at which nobody listens while QEMU is away, and what only a server uses.
+        """
+        with contextlib.ExitStack() as stack:
+            for address in addresses:
+                if address in self._opened or (only_holding and not _is_held(address)):
+                    continue
+                stack.callback(self._close_one, address)
+                stack.callback(self._close_connected)
+                self._open(address)
+            stack.pop_all()
+
+    def add(self, listening: socket.socket) -> None:
+        """Let clients in by a socket that somebody else made, and closes after `remove`."""
+        listening.setblocking(False)
+        self._added.append(_Listener(listening, holds=True))
+        if self._is_started:
+            self._listen_to(self._added[-1])
+
+    def start(self) -> bool:
+        """Let clients in. Tells whether one is there already, who will send what it likes."""
+        self._is_started = True
+        for listener in self._listeners():
+            self._listen_to(listener)
+        connected, self._connected = self._connected, []
+        for end, client in connected:
+            self._admit(end, client)
+        return bool(connected)
+
+    def suspend(self) -> None:
+        """Let nobody in until `open` and `start` are called again. Calling it again does nothing."""
+        self._is_started = False
+        for listener in self._listeners():
+            self._ignore(listener)
+        for address, listeners in list(self._opened.items()):
+            if listeners and not any(listener.holds for listener in listeners):
+                self._close_one(address)
+
+    def remove(self, listening: socket.socket) -> None:
+        """Let nobody in there any more; the socket stays open. Calling it again does nothing."""
+        for listener in [listener for listener in self._added if listener.sock is listening]:
+            self._added.remove(listener)
+            self._ignore(listener)
+
+    def close(self) -> None:
+        """Let nobody in any more, and remove the files of the sockets that were made here."""
+        self._is_started = False
+        for address in list(self._opened):
+            self._close_one(address)
+        for listener in self._added:
+            self._ignore(listener)
+            listener.sock.close()
+        self._added.clear()
+        self._close_connected()
+
+    def _listeners(self) -> Iterable[_Listener]:
+        return [*(listener for listeners in self._opened.values() for listener in listeners), *self._added]
+
+    def _close_connected(self) -> None:
+        for end, _ in self._connected:
+            end.close()
+        self._connected.clear()
+
+    def _close_one(self, address: Address) -> None:
+        for listener in self._opened.pop(address, ()):
+            self._ignore(listener)
+            listener.close()
+
+    def _open(self, address: Address) -> None:
+        opened: list[_Listener] = []
+        match address:
+            case UnixAddress() | TCPAddress():
+                listener = _Listener(listen(address), address.holds)
+                if isinstance(address, UnixAddress):
+                    listener.path, listener.inode = address.path, _inode(address.path)
+                opened.append(listener)
+            case DescriptorAddress() | SystemdAddress():
+                for sock in inherited_sockets(address):
+                    if is_listening(sock):
+                        opened.append(_Listener(sock, holds=True))
+                    else:
+                        self._connected.append((SocketEnd(sock), peer(sock)))
+            case StdioAddress():
+                _check_standard_input()
+                client = process(os.getppid(), os.getuid())
+                self._connected.append((PipeEnd(0, 1), client))
+            case _:
+                raise ListenError(str(address), "clients cannot come in there")
+        for listener in opened:
+            listener.sock.setblocking(False)
+        self._opened[address] = opened
+
+    def _listen_to(self, listener: _Listener) -> None:
+        asyncio.get_running_loop().add_reader(listener.sock, self._accept, listener)
+
+    def _ignore(self, listener: _Listener) -> None:
+        with contextlib.suppress(RuntimeError):  # not started, without a loop
+            asyncio.get_running_loop().remove_reader(listener.sock)
+
+    def _accept(self, listener: _Listener) -> None:
+        if not self._may_admit():
+            return  # QEMU has gone this moment, and `suspend` is about to be called
+        if (shortage := _shortage(listener.sock)) is not None:
+            self._pause(listener, shortage)
+            return
+        try:
+            sock, _ = listener.sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as exc:
+            self._pause(listener, exc.strerror or str(exc))
+            return
+        self._is_short = False
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._admit(SocketEnd(sock), peer(sock))
+
+    def _pause(self, listener: _Listener, reason: str) -> None:
+        """Leave who comes in the kernel's queue for a while; it is told once."""
+        if not self._is_short:
+            _log.error("cannot take a client, which waits: %s", reason)
+        self._is_short = True
+        self._ignore(listener)
+        asyncio.get_running_loop().call_later(_ACCEPT_PAUSE_S, self._accept_again, listener)
+
+    def _accept_again(self, listener: _Listener) -> None:
+        if self._is_started and any(listener is known for known in self._listeners()):
+            self._listen_to(listener)
+
+
+def _shortage(sock: socket.socket) -> str | None:
+    """Say what is short, if taking one more client would leave too few descriptors for everything else."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        number = os.dup(sock.fileno())
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    os.close(number)
+    if number < limit - _RESERVED_DESCRIPTORS:
+        return None
+    return f"of the {limit} files that it may open (ulimit -n) only {_RESERVED_DESCRIPTORS} are left, which it needs itself"
+
+
+def _is_held(address: Address) -> bool:
+    return isinstance(address, UnixAddress | TCPAddress) and address.holds
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _check_standard_input() -> None:
+    try:
+        with select.epoll() as poll:
+            poll.register(0)
+    except OSError as exc:
+        raise ListenError("stdio", "standard input must be a pipe, a socket or a terminal") from exc

@@ -1,0 +1,166 @@
+"""A QMP client on a socket, one batch of commands after the other: for what is asked before, or instead of, serving clients.
+
+qemu.qmp would do as well, but the socket is handed over to the router afterwards, with every byte that was not read yet.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
+from proxy.errors import HungUpError, NotQMPError
+from proxy.routing.messages import format_of, parse
+from proxy.routing.monitor import Monitor
+from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, read_reply
+
+__all__ = ["GREETING_TIMEOUT_S", "Connected", "QMPConnection"]
+
+# A QEMU that runs sends its greeting at once; else its one client is somebody else, which may be known for sure by now. One
+# that is starting takes longer: whoever made its socket for it (libvirt does) lets clients come before it is there.
+GREETING_TIMEOUT_S = 5.0
+# A monitor of a busy VM answers when its main loop is free, after a savevm of many gigabytes at the latest.
+_ANSWER_TIMEOUT_S = 600.0
+# A greeting has 150 bytes; what sends more without a line's end is no QMP server.
+_GREETING_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A negotiated connection. rest: bytes that came behind the last answer, to be routed first."""
+
+    sock: socket.socket
+    monitor: Monitor
+    rest: bytes
+
+
+class QMPConnection:
+    """Call `negotiate` first, then `execute` as often as needed, then `hand_over` or `close`.
+
+    Raises NotQMPError where the other end does not behave as a QMP server.
+    """
+
+    def __init__(self, sock: socket.socket, address: str, new_id: Callable[[], str]) -> None:
+        self._sock = sock
+        self._address = address
+        self._new_id = new_id
+        self._buffer = b""
+        self._greeting = b""
+        self._monitor: Monitor | None = None
+
+    @property
+    def monitor(self) -> Monitor:
+        """What the negotiation told."""
+        if self._monitor is None:
+            raise RuntimeError("negotiate first")
+        return self._monitor
+
+    async def negotiate(
+        self, name: str | None, default_name: str | None = None, *, timeout_s: float = GREETING_TIMEOUT_S
+    ) -> None:
+        """Read the greeting, enable what it offers, and learn the commands.
+
+        name: the VM's, None asks QEMU. timeout_s: how long the greeting may take.
+        """
+        await self._await_greeting(timeout_s)
+        version, offers_oob = self._read_greeting()
+        enable = {"enable": ["oob"]} if offers_oob else {}
+        _, known, own_name = await self.execute(
+            [Execute("qmp_capabilities", enable), Execute("query-commands"), Execute("query-name")]
+        )
+        try:
+            commands = frozenset(entry["name"] for entry in _value(known, []))
+            vm = name or _value(own_name, {}).get("name") or default_name or self._address
+        except (KeyError, TypeError, AttributeError) as exc:
+            raise NotQMPError(self._address, "its answers have not the shape of QEMU's") from exc
+        self._monitor = Monitor(self._greeting, offers_oob, version, commands, vm)
+
+    async def execute(self, commands: Sequence[Execute]) -> list[Reply]:
+        """Write the commands in one go and give their replies. Events are dropped."""
+        own_ids = [self._new_id() for _ in commands]
+        request = b"".join(command.to_wire(own) for command, own in zip(commands, own_ids, strict=True))
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_sendall(self._sock, request)
+                return [await self._reply(own_id) for own_id in own_ids]
+        except ConnectionError as exc:
+            raise HungUpError(self._address, "its commands are not answered") from exc
+        except (TimeoutError, OSError) as exc:
+            raise NotQMPError(self._address, "its commands are not answered") from exc
+
+    def hand_over(self) -> Connected:
+        """Give the socket away."""
+        return Connected(self._sock, self.monitor, self._buffer)
+
+    def close(self) -> None:
+        self._sock.close()
+
+    async def _await_greeting(self, timeout_s: float) -> None:
+        soon_s = min(GREETING_TIMEOUT_S, timeout_s)
+        for waited_s, limit_s in ((soon_s, soon_s), (timeout_s, timeout_s - soon_s)):
+            try:
+                async with asyncio.timeout(limit_s):
+                    self._greeting = await self._message(limit=_GREETING_BYTES)
+                    return
+            except TimeoutError:
+                has_other = self._has_other_client()
+                if has_other or waited_s == timeout_s:
+                    raise NotQMPError(self._address, why_no_greeting(waited_s, is_served=has_other)) from None
+
+    def _has_other_client(self) -> bool | None:
+        if self._sock.family != socket.AF_UNIX:
+            return None
+        with contextlib.suppress(OSError):
+            return is_served(self._sock.getpeername())
+        return None
+
+    def _read_greeting(self) -> tuple[QEMUVersion, bool]:
+        try:
+            content = parse(self._greeting)["QMP"]
+            version = content["version"]["qemu"]
+            return QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
+        except (ValueError, RecursionError, KeyError, TypeError) as exc:
+            is_hmp = is_human_monitor(self._greeting + self._buffer)
+            reason = USE_QMP if is_hmp else f"its greeting is {self._greeting[:60]!r}"
+            raise NotQMPError(self._address, reason) from exc
+
+    async def _reply(self, own_id: str) -> Reply:
+        """Wait for the reply with this id.
+
+        QEMU gives a reply that it still owed to an earlier connection to this one (seen in 5.2 to 11.1): nobody gets it.
+        """
+        while True:
+            line = await self._message()
+            try:
+                message = parse(line)
+                if message.get("id") == own_id:
+                    return read_reply(message)
+            except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as exc:
+                raise NotQMPError(self._address, f"it sent {line[:60]!r}") from exc
+
+    async def _message(self, *, limit: int | None = None) -> bytes:
+        while True:
+            end = format_of(self._greeting or self._buffer).find_end(self._buffer, 0)
+            if end:
+                message, self._buffer = self._buffer[:end], self._buffer[end:]
+                return message
+            if limit is not None and len(self._buffer) > limit:
+                raise NotQMPError(self._address, f"it sent {self._buffer[:60]!r}…")
+            await self._read_more()
+
+    async def _read_more(self) -> None:
+        try:
+            data = await asyncio.get_running_loop().sock_recv(self._sock, _READ_BYTES)
+        except ConnectionError as exc:  # a close is told so where something was on its way to the one that closed
+            raise HungUpError(self._address, exc.strerror or str(exc)) from exc
+        except OSError as exc:
+            raise NotQMPError(self._address, exc.strerror or str(exc)) from exc
+        if not data:
+            raise HungUpError(self._address, "it closed the connection before its answers were complete")
+        self._buffer += data
+
+
+def _value(reply: Reply, default: JSON) -> JSON:
+    return reply.value if isinstance(reply, ReturnReply) else default

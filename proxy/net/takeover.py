@@ -1,0 +1,118 @@
+"""Take over QEMU's own socket: the tools keep its path, QEMU's socket moves aside while the proxy runs.
+
+A unix socket stays connectable when its file is renamed. While QEMU is away the path is not ours (or, where it holds, it is,
+and clients wait there): a QEMU that is started anew makes its socket at the path, whatever is there, and one that ends
+removes what is there. What a proxy that was killed left behind is put right by the next.
+"""
+
+import os
+import socket
+import stat
+
+from host.addresses import ASIDE_SUFFIX, UnixAddress
+from proxy.errors import ListenError
+from proxy.net.sockets import is_answered, listen, unlink_socket
+
+__all__ = ["TakeOver", "aside_address", "restore"]
+
+
+def aside_address(address: UnixAddress) -> UnixAddress:
+    """Say where QEMU's socket waits."""
+    return UnixAddress(address.path + ASIDE_SUFFIX)
+
+
+def restore(address: UnixAddress) -> None:
+    """Put QEMU's socket back where a proxy that was killed has moved it from.
+
+    Raises ListenError if a proxy is still running there.
+    """
+    aside = aside_address(address).path
+    if not os.path.exists(aside):
+        return
+    if not stat.S_ISSOCK(os.stat(aside).st_mode):
+        raise ListenError(str(address), f"{aside} is in the way and is no socket; remove it")
+    if is_answered(aside):
+        if is_answered(address.path):
+            raise ListenError(str(address), "another proxy has taken it over; stop it first")
+        os.rename(aside, address.path)
+    else:
+        unlink_socket(aside)  # that QEMU has gone; a new one has its socket at its own path
+
+
+class TakeOver:
+    """A path of QEMU's that is ours.
+
+    Call `move_aside` and `listen` when QEMU is there, `withdraw` when it has gone, `give_back` at the end.
+    """
+
+    def __init__(self, address: UnixAddress) -> None:
+        self.address = address
+        # Who our socket's file is, to know it again; None while there is none.
+        self._inode: int | None = None
+        # Whether QEMU's socket was moved aside, so that it is ours to put back.
+        self.has_moved = False
+
+    @property
+    def is_at_path(self) -> bool:
+        """Tell whether our own socket is at the path."""
+        return self._inode is not None and _inode(self.address.path) == self._inode
+
+    def move_aside(self) -> None:
+        """Move the socket that QEMU has made at the path aside, if it has made one. Raises ListenError."""
+        if self.is_at_path or not os.path.exists(self.address.path):
+            return
+        try:
+            os.rename(self.address.path, aside_address(self.address).path)
+        except OSError as exc:
+            raise self._error(exc) from exc
+        self.has_moved = True
+
+    def listen(self) -> socket.socket:
+        """Listen in QEMU's place, with the owner and mode of its socket. Raises ListenError; QEMU's is put back then."""
+        listening = None
+        try:
+            listening = listen(UnixAddress(self.address.path))
+            self._imitate(aside_address(self.address).path)
+            self._inode = _inode(self.address.path)
+        except (OSError, ListenError) as exc:
+            if listening is not None:
+                listening.close()
+                unlink_socket(self.address.path)
+            self.give_back()
+            raise self._error(exc) from exc
+        return listening
+
+    def _imitate(self, aside: str) -> None:
+        if self.has_moved:
+            status = os.stat(aside)
+            os.chown(self.address.path, status.st_uid, status.st_gid)
+            os.chmod(self.address.path, status.st_mode & 0o7777)
+
+    def withdraw(self) -> None:
+        """Remove our socket's file, unless somebody else's is there by now. The caller closes the socket."""
+        if self.is_at_path:
+            unlink_socket(self.address.path)
+        self._inode = None
+
+    def give_back(self) -> None:
+        """Put QEMU's socket back, unless QEMU (started anew) has made one itself. Calling it again does nothing."""
+        self.withdraw()
+        if not self.has_moved:
+            return
+        self.has_moved = False
+        aside = aside_address(self.address).path
+        if os.path.exists(self.address.path):
+            unlink_socket(aside)
+        elif os.path.exists(aside):
+            os.rename(aside, self.address.path)
+
+    def _error(self, exc: OSError | ListenError) -> ListenError:
+        reason = exc.reason if isinstance(exc, ListenError) else exc.strerror
+        return ListenError(str(self.address), f"it cannot be taken over: {reason}")
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None

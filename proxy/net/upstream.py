@@ -1,0 +1,103 @@
+"""Where QEMU is, and how to connect to it as often as it is there."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
+from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
+from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
+from proxy.net.sockets import inherited_sockets, listen, unlink_socket
+
+__all__ = ["Upstream"]
+
+
+class Upstream:
+    """Where QEMU is: connect to it as often as it is there.
+
+    name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address.
+    timeout_s: how long a place in its socket's queue may take, and then the greeting.
+    """
+
+    def __init__(
+        self, address: Address, *, name: str | None, new_id: Callable[[], str], timeout_s: float = GREETING_TIMEOUT_S
+    ) -> None:
+        """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
+        self.address = address
+        self._name = name
+        self._default_name = str(address)
+        self._has_inherited = False
+        self._new_id = new_id
+        self._timeout_s = timeout_s
+        self._listening = listen(address.listening) if isinstance(address, AcceptAddress) else None
+
+    @property
+    def can_return(self) -> bool:
+        """Tell whether QEMU can be connected to again: an inherited connection is there once."""
+        return not isinstance(self.address, DescriptorAddress)
+
+    async def connect(self) -> QMPConnection:
+        """Connect to QEMU's monitor and negotiate.
+
+        Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
+        """
+        for _ in range(HANG_UPS if self.can_return else 0):
+            try:
+                return await self._connect()
+            except HungUpError:
+                await asyncio.sleep(HANG_UP_PAUSE_S)
+        return await self._connect()
+
+    async def _connect(self) -> QMPConnection:
+        try:
+            async with asyncio.timeout(None if self._listening else self._timeout_s):
+                sock = await self._open()
+        except TimeoutError:
+            raise NotQMPError(str(self.address), self._why_full()) from None
+        except OSError as exc:
+            reason = exc.strerror or os.strerror(exc.errno or 0)
+            raise UpstreamError(str(self.address), f"{reason} (is the VM running, with this QMP socket?)") from exc
+        connection = QMPConnection(sock, str(self.address), self._new_id)
+        try:
+            await connection.negotiate(self._name, self._default_name, timeout_s=self._timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Wait for QEMU no more."""
+        if self._listening is not None:
+            self._listening.close()
+            if isinstance(self.address, AcceptAddress) and isinstance(self.address.listening, UnixAddress):
+                unlink_socket(self.address.listening.path)
+
+    def _why_full(self) -> str:
+        served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
+        return why_no_greeting(self._timeout_s, is_served=served)
+
+    async def _open(self) -> socket.socket:
+        match self.address:
+            case UnixAddress() | TCPAddress():
+                return await connect_socket(self.address)
+            case DescriptorAddress():
+                return self._inherit(self.address)
+            case AcceptAddress() if self._listening is not None:
+                self._listening.setblocking(False)
+                sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
+                return sock
+        raise UpstreamError(str(self.address), "QEMU cannot be there")
+
+    def _inherit(self, address: DescriptorAddress) -> socket.socket:
+        # Once: when the connection has ended, its number is soon another file's.
+        if self._has_inherited:
+            raise UpstreamError(str(address), "the inherited connection has ended")
+        self._has_inherited = True
+        try:
+            (sock,) = inherited_sockets(address)
+        except ListenError as exc:
+            raise UpstreamError(str(address), exc.reason) from exc
+        sock.setblocking(False)
+        return sock

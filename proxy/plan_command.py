@@ -1,0 +1,88 @@
+"""`hmp-proxy plan`: what would be done with a command, on the VM as it is, without doing it.
+
+Where a proxy answers, its plan is the true one: it knows its policy. Otherwise, or for a policy that is given, the plan is made
+here.
+"""
+
+import json
+from datetime import datetime
+from itertools import count
+
+from host.ids import own_ids
+from proxy.command_line import PlanInvocation
+from proxy.errors import NotQMPError
+from proxy.net.qmp_connection import QMPConnection
+from proxy.net.upstream import Upstream
+from shim.beside import ProxyFacts, plan_members, policy_words, rehearse_line
+from shim.errors import UnreadableReply
+from shim.jobs import JOB_PREFIX
+from shim.own_commands import PLAN, QUERY_PROXY
+from shim.plan import Context, Replies
+from shim.qmp import JSON, ErrorReply, Execute, ReturnReply
+from shim.rehearsal import Rehearsal
+
+__all__ = ["explain_plan"]
+
+
+async def explain_plan(invocation: PlanInvocation) -> str:
+    """Connect, ask, and return the plan as text or JSON. Raises UpstreamError or NotQMPError."""
+    upstream = Upstream(invocation.vm.upstream, name=invocation.vm.name, new_id=own_ids("plan-"))
+    try:
+        connection = await upstream.connect()
+        try:
+            plan, text = await _plan(invocation, connection)
+        finally:
+            connection.close()
+    finally:
+        upstream.close()
+    return json.dumps(plan, indent=2) if invocation.as_json else text
+
+
+async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[JSON, str]:
+    """Return the plan for a program and for a person."""
+    if invocation.given_by is None:
+        (reply,) = await connection.execute([Execute(PLAN, {"command-line": invocation.command_line})])
+        match reply:
+            case ReturnReply({"plan": dict(plan), "text": str(text)}):
+                return plan, text
+            case ErrorReply(error_class, desc) if error_class != "CommandNotFound":
+                raise NotQMPError(str(invocation.vm.upstream), f"the proxy there makes no plan: {desc}")
+        whose = "the default; there is no proxy that tells its own"
+    else:
+        whose = f"given by {invocation.given_by}{await _otherwise(connection)}"
+    rehearsal = await _rehearse(invocation, connection)
+    members = plan_members(invocation.command_line, rehearsal, invocation.vm.policy, whose)
+    return members["plan"], members["text"]
+
+
+async def _otherwise(connection: QMPConnection) -> str:
+    """Say which policy is in force instead of the one that is given."""
+    (reply,) = await connection.execute([Execute(QUERY_PROXY)])
+    if not isinstance(reply, ReturnReply):
+        return ""
+    try:
+        facts = ProxyFacts.from_members(reply.value)
+    except UnreadableReply as exc:
+        return f", whatever is in force at the proxy there: {exc}"
+    return f", not the one in force at {facts}, which is: {policy_words(facts.policy)}"
+
+
+async def _rehearse(invocation: PlanInvocation, connection: QMPConnection) -> Rehearsal:
+    numbers = count(1)
+    context = Context(
+        version=connection.monitor.version,
+        commands=connection.monitor.commands,
+        new_job_id=lambda: f"{JOB_PREFIX}{next(numbers)}",
+        now=datetime.now(),
+        local_time=datetime.fromtimestamp,
+        policy=invocation.vm.policy,
+    )
+    playing = rehearse_line(invocation.command_line, context)
+    replies: Replies | None = None
+    try:
+        while True:
+            step = next(playing) if replies is None else playing.send(replies)
+            replies = tuple(await connection.execute(step.commands))
+    except StopIteration as stop:
+        rehearsal: Rehearsal = stop.value
+        return rehearsal

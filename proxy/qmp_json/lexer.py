@@ -1,0 +1,135 @@
+"""QEMU's tokens, cut from a stream in whatever pieces it comes.
+
+The facts are those of QEMU 7.2's qobject/json-lexer.c. What tokens mean is for proxy.qmp_json.dialect, which of them make a
+value for proxy.qmp_json.framing.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TypeAlias
+
+from proxy.qmp_json.dialect import NUMBER
+
+__all__ = ["SKIPPED", "STRAY", "Lexer", "Token"]
+
+# (kind, end, length): the kind, where the token ends in the piece at hand, and its bytes, also those of earlier pieces.
+# The kind of a structural character is that character. Of other tokens it says nothing, but for these:
+Token: TypeAlias = tuple[bytes, int, int]
+STRAY = b"stray"  # no token: the offending byte, and before it what it spoilt
+SKIPPED = b"skipped"  # no token: the end of what was passed over to recover from a stray byte
+_OTHER = b"other"
+
+_SHORT_STRING = rb"\"[ !#-\[\]-\xfd]{0,64}+\""
+_AT_ONCE = rb"%b(?=[ \t\r\n,\]}])|[a-z]++(?=[^a-z])|%b" % (NUMBER, _SHORT_STRING)
+# A whole token of a usual kind; the unusual ones, and those cut by the end of a piece, are left to _NEXT.
+_WHOLE = re.compile(rb"[ \t\r\n]*+([]{}[,:]|%b)" % _AT_ONCE)
+# Many of them at once, none a bracket; not any number, because a repeated group costs memory for each repetition.
+_PLAIN = re.compile(rb"(?:[ \t\r\n,:]++|%b){0,1000}" % _AT_ONCE)
+
+# What may come in each state; the group's name is the state behind it. "whole" and "stray" end the token; so does a byte
+# that no group takes, without being part of it.
+_ANY = rb"|(?P<stray>[\x00-\xff])"
+_IN_STRING = rb"(?P<%b>(?:\\[ -\xfd][ -!#-&(-\[\]-\xfd]{0,200}+){1,1000})|(?P<%b_escape>\\)|(?P<whole>%b)" + _ANY
+_NEXT = {
+    "start": rb"(?P<start>[ \t\r\n]+)|(?P<whole>[]{}[,:])|(?P<double>\")|(?P<single>')|(?P<keyword>[a-z]+)"
+    rb"|(?P<sign>-)|(?P<zero>0)|(?P<integer>[1-9][0-9]*)" + _ANY,
+    "double": _IN_STRING % (b"double", b"double", b'"'),
+    "single": _IN_STRING % (b"single", b"single", b"'"),
+    "double_escape": rb"(?P<double>[ -\xfd])" + _ANY,
+    "single_escape": rb"(?P<single>[ -\xfd])" + _ANY,
+    "keyword": rb"(?P<keyword>[a-z]+)",
+    "sign": rb"(?P<zero>0)|(?P<integer>[1-9][0-9]*)" + _ANY,
+    "zero": rb"(?P<point>\.)|(?P<stray>[0-9])",
+    "integer": rb"(?P<integer>[0-9]+)|(?P<point>\.)|(?P<e>[eE])",
+    "point": rb"(?P<fraction>[0-9]+)" + _ANY,
+    "fraction": rb"(?P<fraction>[0-9]+)|(?P<e>[eE])",
+    "e": rb"(?P<e_sign>[-+])|(?P<exponent>[0-9]+)" + _ANY,
+    "e_sign": rb"(?P<exponent>[0-9]+)" + _ANY,
+    "exponent": rb"(?P<exponent>[0-9]+)",
+    # Ended by line ends and structural characters, and by other control characters, FE and FF, which are strays again
+    # (qmp-spec.rst, "QGA Synchronization", relies on FF).
+    "recovery": rb"(?P<recovery>[^\x00-\x08\x0a-\x1f\xfe\xff{}[\],:]+)",
+}
+_QUOTES = {"double": b'"', "single": b"'"}
+_NOT_IN_STRINGS = bytes([*range(0x20), 0xFE, 0xFF])
+_NOT_IN_STRING = re.compile(rb"[\x00-\x1f\xfe\xff]")
+
+
+@cache
+def _next_of(state: str) -> re.Pattern[bytes]:
+    """Compile when first needed: most connections never see a token that is not whole."""
+    return re.compile(_NEXT[state])
+
+
+class Lexer:
+    """Cuts a stream into tokens, whatever pieces it comes in; of earlier pieces it keeps a state and no bytes.
+
+    `token_bytes` is the length above which QEMU takes a token as it is and starts afresh behind it.
+    """
+
+    __slots__ = ("_backslash", "_limit", "length", "sees_all", "state")
+
+    def __init__(self, token_bytes: int) -> None:
+        self.state = "start"
+        self.length = 0  # bytes of the token at hand
+        self.sees_all = True  # otherwise tokens that are no brackets may be passed over
+        self._limit = token_bytes
+        self._backslash = -1  # the next one in the piece, as far as looked for
+
+    def tokens(self, piece: bytes, at: int) -> Iterator[Token]:
+        """Read `piece` from `at` on."""
+        self._backslash = -1
+        while at < len(piece):
+            if self.state == "start":
+                if not self.sees_all and (plain := _PLAIN.match(piece, at)):
+                    at = plain.end()
+                if whole := _WHOLE.match(piece, at):
+                    start, at = whole.span(1)
+                    yield piece[start : start + 1], at, at - start
+                    continue
+            kind, at = self._step(piece, at)
+            if kind:
+                length, self.length = self.length, 0
+                yield kind, at, length
+
+    def _step(self, piece: bytes, at: int) -> tuple[bytes, int]:
+        if self.state in _QUOTES:
+            at = self._pass_plain(piece, at)
+            if at == len(piece) or self.length > self._limit:
+                return self._conclude(piece, at)
+        match = _next_of(self.state).match(piece, at)
+        if match is None:
+            ended, self.state = self.state, "start"
+            return SKIPPED if ended == "recovery" else _OTHER, at
+        self.state = str(match.lastgroup)
+        self.length += match.end() - at
+        return self._conclude(piece, match.end())
+
+    def _conclude(self, piece: bytes, at: int) -> tuple[bytes, int]:
+        match self.state:
+            case "whole":
+                self.state = "start"
+                return piece[at - 1 : at], at
+            case "stray":
+                self.state = "recovery"
+                return STRAY, at
+            case "start" | "recovery":
+                self.length = 0
+        if (excess := self.length - self._limit - 1) >= 0:
+            self.state, self.length = "start", self._limit + 1
+            return _OTHER, at - excess
+        return b"", at
+
+    def _pass_plain(self, piece: bytes, at: int) -> int:
+        # Each search ends where the string is read to, so that no byte is searched twice.
+        if self._backslash < at:
+            found = piece.find(b"\\", at)
+            self._backslash = found if found >= 0 else len(piece)
+        quote = piece.find(_QUOTES[self.state], at, self._backslash)
+        plain = piece[at : quote if quote >= 0 else self._backslash]
+        passed = len(plain)
+        if len(plain.translate(None, _NOT_IN_STRINGS)) < passed and (bad := _NOT_IN_STRING.search(plain)):
+            passed = bad.start()
+        self.length += passed
+        return at + passed

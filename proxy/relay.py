@@ -1,0 +1,285 @@
+"""One connection to QEMU with its clients: the sockets around one router. Feed, take, write; no protocol.
+
+A relay ends with its connection to QEMU, and its clients with it, as they would with QEMU's own socket.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from host.addresses import look_again
+from host.audit_log import AuditLog
+from host.errors import AuditError
+from host.intents import IntentStore
+from proxy.net.qmp_connection import Connected
+from proxy.net.stream import End, SocketEnd, Stream, close_descriptors
+from proxy.routing.dispatcher import LEFT_UNANSWERED, Dispatcher
+from proxy.routing.messages import format_of
+from proxy.routing.monitor import Clock
+from proxy.routing.router import Router
+from proxy.routing.session import Descriptors, Session
+from shim.audit import AuditRecord
+from shim.client import Client
+from shim.policy import Policy
+
+__all__ = ["Relay"]
+
+_log = logging.getLogger(__name__)
+
+# How often a job is looked at that did not conclude at once. QEMU's event normally comes first.
+_POLL_INTERVAL_S = 0.1
+# QEMU reads its monitor at about 240 KB/s; beyond a second of work the clients wait in the kernel.
+_UPSTREAM_HIGH_BYTES = 256 * 1024
+# Commands that one client may have waiting behind its rewritten one before it is read no further.
+_BACKLOG_COMMANDS = 1000
+
+# For a client whose command made us fail; whether QEMU got it is not known.
+_OWN_FAILURE = (
+    b'{"error": {"class": "GenericError", "desc": "hmpshim has failed, and ends this connection; '
+    b'the outcome of what was not answered is not known"}}\r\n'
+)
+
+
+class Relay:
+    """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
+
+    own_prefix: what all ids of new_id begin with, and no client knows. intents: what a savevm intends is written down there.
+    client_buffer_bytes: a client that leaves more unread is cut off.
+    """
+
+    def __init__(
+        self,
+        connected: Connected,
+        policy: Policy,
+        *,
+        new_id: Callable[[], str],
+        own_prefix: str,
+        intents: IntentStore,
+        clock: Clock,
+        audit_log: AuditLog | None,
+        client_buffer_bytes: int,
+    ) -> None:
+        announce = self._announce if audit_log is not None and audit_log.refuses else None
+        self._dispatcher = Dispatcher(
+            connected.monitor,
+            policy,
+            clock,
+            new_id=new_id,
+            own_prefix=own_prefix,
+            announce=announce,
+            note=intents.note,
+        )
+        self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
+        self._written = intents.written()
+        self._rest = connected.rest
+        self._audit_log = audit_log
+        self._client_buffer_bytes = client_buffer_bytes
+        self._streams: dict[Session, Stream] = {}
+        # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
+        self._leaving: set[Stream] = set()
+        self._poll_timer: asyncio.TimerHandle | None = None
+        self._upstream = Stream(
+            SocketEnd(connected.sock, takes_descriptors=False),
+            on_data=self._receive_from_qemu,
+            on_eof=self._lose_qemu,
+            on_drained=self._resume_clients,
+            on_failure=self._give_up_qemu,
+        )
+        # Set when QEMU has gone.
+        self.lost = asyncio.Event()
+        # Set when all is done that was begun before `stop`.
+        self.finished = asyncio.Event()
+        self._is_stopping = False
+        # Set when a client has left, and none is there.
+        self.deserted = asyncio.Event()
+
+    def start(self) -> None:
+        self._dispatcher.start(self._written)
+        self._router.receive_from_qemu(self._rest)
+        self._flush()
+        self._upstream.start()
+
+    def add_client(self, end: End, client: Client) -> None:
+        session = self._dispatcher.add_session(client, end.is_peer_gone)
+        session.look_again = look_again
+        stream = Stream(
+            end,
+            on_data=partial(self._receive_from_client, session),
+            on_eof=lambda: self._receive_client_eof(session, end),
+            on_drained=lambda: self._flush_client(session),
+            on_failure=lambda: self._give_up_client(session),
+        )
+        self._streams[session] = stream
+        _log.info("client connected: %s", client)
+        self._flush()
+        stream.start()
+
+    def set_policy(self, policy: Policy) -> None:
+        """Use another policy for the commands that come from now on."""
+        self._dispatcher.set_policy(policy)
+
+    def stop(self) -> None:
+        """Read no client any more, and begin nothing; `finished` is set when all that was begun is answered."""
+        self._is_stopping = True
+        for stream in self._streams.values():
+            stream.pause()
+        self._dispatcher.stop()
+        self._flush()
+
+    def close(self) -> None:
+        """Close all sockets, and put on record what is not answered. Calling it again does nothing."""
+        unanswered = self._dispatcher.give_up(LEFT_UNANSWERED)
+        self._flush()
+        if unanswered:
+            _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+        self._upstream.close()
+        for stream in (*self._streams.values(), *self._leaving):
+            stream.close()
+
+    # Feed.
+
+    def _receive_from_qemu(self, data: bytes, descriptors: Descriptors) -> None:
+        if descriptors:
+            close_descriptors(descriptors)  # QEMU sends none
+        session = self._router.sole_receiver(data)
+        if session is not None:
+            stream = self._streams[session]
+            stream.write(data)
+            if stream.unsent_bytes > self._client_buffer_bytes:
+                self._flush_client(session)
+            if self._is_stopping:
+                self._flush()
+        else:
+            self._router.receive_from_qemu(data)
+            self._flush()
+
+    def _receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors) -> None:
+        if self._dispatcher.receive_from_client(session, data, descriptors):
+            self._upstream.write(data)
+            if self._upstream.unsent_bytes <= _UPSTREAM_HIGH_BYTES:
+                return
+        else:
+            self._flush()
+        if self._is_congested(session):
+            stream = self._streams.get(session)
+            if stream is not None:
+                stream.pause()
+
+    def _receive_client_eof(self, session: Session, end: End) -> None:
+        if end.is_peer_gone():
+            self._dispatcher.receive_hang_up(session)
+        else:
+            self._dispatcher.receive_client_eof(session)
+        self._flush()
+        if session.hears_end_of_file and session in self._streams:
+            self._drop(session)  # QEMU closes this connection, and gives no reply that was still due
+
+    def _give_up_client(self, session: Session) -> None:
+        """End a client in whose service we failed: it is told, and closed, so that it does not wait for ever."""
+        stream = self._streams.get(session)
+        if stream is not None:
+            self._flush()
+            stream.write(_OWN_FAILURE)
+            self._drop(session)
+
+    def _lose_qemu(self) -> None:
+        self._dispatcher.receive_qemu_eof()
+        self._flush()
+        for session in list(self._streams):
+            self._drop(session)
+        self._upstream.close()
+        self.finished.set()
+        self.lost.set()
+
+    def _give_up_qemu(self) -> None:
+        """End a connection of whose replies we do not know any more whose they are."""
+        _log.error("the connection to QEMU is given up after a failure of hmpshim's own")
+        self._lose_qemu()
+
+    def _poll(self) -> None:
+        self._poll_timer = None
+        self._dispatcher.poll()
+        self._flush()
+
+    # Take and write, in the order that the router asks for: no answer goes out before its record is written.
+
+    def _flush(self) -> None:
+        outbox = self._dispatcher.outbox
+        for notice in outbox.notices_to_log():
+            _log_notice(notice)
+        for record in outbox.records_to_write():
+            self._write_record(record)
+        for segment in outbox.segments_to_qemu():
+            self._upstream.write(segment.data, segment.descriptors)
+        for session in outbox.sessions_to_flush():
+            self._flush_client(session)
+        if numbers := outbox.descriptors_to_close():
+            close_descriptors(numbers)
+        if not self._dispatcher.plans.is_idle:
+            self._follow_plans()
+        if self._is_stopping and self._dispatcher.owes_nothing:
+            self.finished.set()
+
+    def _write_record(self, record: AuditRecord) -> None:
+        if self._audit_log is None:
+            return
+        try:
+            self._audit_log.write(record)
+        except AuditError as exc:
+            _log.error("%s", exc)
+        except Exception:
+            # A record that cannot be made costs nobody the answer.
+            _log.exception("a record is lost")
+
+    def _announce(self, begun: AuditRecord) -> str | None:
+        unrecorded = None if self._audit_log is None else self._audit_log.write_ahead(begun)
+        if unrecorded is not None:
+            _log.error("%s", unrecorded)
+        return unrecorded
+
+    def _follow_plans(self) -> None:
+        if self._dispatcher.plans.wants_poll and self._poll_timer is None:
+            self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
+
+    def _flush_client(self, session: Session) -> None:
+        stream = self._streams.get(session)
+        if stream is None:
+            return
+        stream.write(session.data_to_send())
+        if stream.unsent_bytes > self._client_buffer_bytes:
+            _log.warning("cut off a client that does not read: %s", session.client)
+            stream.close()
+            self._drop(session)
+        elif session.has_left and session.is_finished:
+            self._drop(session)
+        elif not stream.is_reading and not self._is_stopping and not self._is_congested(session):
+            stream.start()
+
+    def _is_congested(self, session: Session) -> bool:
+        return self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or session.backlog > _BACKLOG_COMMANDS
+
+    def _drop(self, session: Session) -> None:
+        """Forget a client; its socket closes when it has been sent what is due."""
+        stream = self._streams.pop(session)
+        stream.finish()
+        self._leaving = {leaving for leaving in (*self._leaving, stream) if not leaving.is_closed}
+        self._dispatcher.remove_session(session)
+        close_descriptors(self._dispatcher.outbox.descriptors_to_close())
+        _log.info("client gone: %s", session.client)
+        if not self._streams:
+            self.deserted.set()
+
+    def _resume_clients(self) -> None:
+        for session, stream in self._streams.items():
+            if not self._is_stopping and not self._is_congested(session):
+                stream.start()
+
+
+def _log_notice(notice: str | Exception) -> None:
+    if isinstance(notice, Exception):
+        _log.error("hmpshim has failed, and goes on", exc_info=notice)
+    else:
+        _log.warning("%s", notice)

@@ -1,0 +1,102 @@
+"""Where QEMU's messages end and what they are, told from their first bytes (qmp-spec.rst, "Output").
+
+QEMU writes a message as one line, or over many lines in pretty mode (`-qmp-pretty`); a line break never stands inside a JSON
+string. The order of keys is that of QEMU 5.2 to 11.1; what begins otherwise is parsed by whoever asks.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from shim.qmp import JSON, encode, encode_pretty
+
+__all__ = ["LINES", "PRETTY", "Kind", "MonitorFormat", "format_of", "generic_error", "may_be_noted", "parse"]
+
+# What stands before an event's name. Events with other names than these are passed on without a closer look.
+_EVENT_NAME = b'"event": "'
+_NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"', b'DEVICE_DELETED"')
+
+
+class Kind(Enum):
+    EVENT = auto()
+    REPLY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorFormat:
+    """How one monitor writes.
+
+    end: the last bytes of each message, found nowhere else. event, replies: how messages begin.
+    """
+
+    end: bytes
+    event: bytes
+    replies: tuple[bytes, ...]
+    is_pretty: bool
+
+    def find_end(self, data: bytes, start: int) -> int:
+        """Give the position behind the message that begins at `start`, or 0 if it is not whole."""
+        found = data.find(self.end, start)
+        return found + len(self.end) if found >= 0 else 0
+
+    def kind(self, data: bytes, start: int, end: int) -> Kind:
+        if data.startswith(self.event, start):
+            return Kind.EVENT
+        if data.startswith(self.replies, start):
+            return Kind.REPLY
+        return Kind.EVENT if "event" in parse(data[start:end]) else Kind.REPLY
+
+    def is_reply_begun(self, data: bytes) -> bool:
+        """Tell whether an unfinished message is surely a reply."""
+        return data.startswith(self.replies)
+
+    def spell(self, value: JSON) -> bytes:
+        """Write a message as this monitor does."""
+        return ((encode_pretty if self.is_pretty else encode)(value) + "\r\n").encode("ascii")
+
+    def spell_reply(self, reply: dict[str, JSON], message: dict[str, JSON]) -> bytes:
+        """Write a reply with the id of the command's message: QEMU puts it last in a success, first in an error."""
+        if "id" in message:
+            own = {"id": message["id"]}
+            reply = own | reply if "error" in reply else reply | own
+        return self.spell(reply)
+
+
+_REPLY_KEYS = ("return", "error", "id")
+LINES = MonitorFormat(b"\n", b'{"timestamp"', tuple(f'{{"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=False)
+_OPEN = b"{\r\n    "
+PRETTY = MonitorFormat(
+    b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=True
+)
+
+# A client's id of 1e400 comes back as `inf` (7.2), which is no JSON.
+_STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')
+
+
+def format_of(greeting: bytes) -> MonitorFormat:
+    """Tell the format from a whole or begun greeting: only a pretty one has a line of one brace."""
+    return PRETTY if greeting.startswith(b"{\r\n") else LINES
+
+
+def may_be_noted(data: bytes, start: int, end: int) -> bool:
+    """Tell whether an event may be one that the proxy has to look into: those of jobs, STOP, RESUME and DEVICE_DELETED."""
+    found = data.find(_EVENT_NAME, start, end)
+    return found < 0 or data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME))
+
+
+def parse(message: bytes) -> JSON:
+    """Decode one message. Raises ValueError for what is no JSON."""
+    try:
+        return json.loads(message)
+    except ValueError:
+        return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
+
+
+def generic_error(desc: str) -> dict[str, JSON]:
+    """Make an error reply (qmp-spec.rst, "Error")."""
+    return {"error": {"class": "GenericError", "desc": desc}}
+
+
+def _for_python(match: re.Match[bytes]) -> bytes:
+    return b"Infinity" if match[0] == b"inf" else match[0]

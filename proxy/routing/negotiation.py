@@ -1,0 +1,44 @@
+"""QEMU's checks of a command's envelope and of `qmp_capabilities`, with its texts (qapi/qmp-dispatch.c, qapi/control.json)."""
+
+from proxy.routing.monitor import Monitor
+from shim.qmp import JSON
+
+__all__ = ["capabilities_error", "envelope_error", "is_out_of_band"]
+
+
+def is_out_of_band(message: dict[str, JSON]) -> bool:
+    """Tell whether a client that enabled OOB means this to overtake. With both keys it is an in-band error."""
+    return "exec-oob" in message and "execute" not in message
+
+
+def envelope_error(message: dict[str, JSON]) -> str | None:
+    """Say what QEMU finds wrong with a command of a client without OOB, or None."""
+    for key, value in message.items():
+        if key == "execute":
+            if not isinstance(value, str):
+                return "QMP input member 'execute' must be a string"
+        elif key == "arguments":
+            if not isinstance(value, dict):
+                return "QMP input member 'arguments' must be an object"
+        elif key != "id":
+            return f"QMP input member '{key}' is unexpected"
+    return None if "execute" in message else "QMP input lacks member 'execute'"
+
+
+def capabilities_error(arguments: dict[str, JSON], monitor: Monitor) -> str | None:
+    """Say what QEMU finds wrong with the arguments of `qmp_capabilities`, or None."""
+    enable = arguments.get("enable", [])
+    if not isinstance(enable, list):
+        return "Invalid parameter type for 'enable', expected: array"
+    for number, capability in enumerate(enable):
+        if not isinstance(capability, str):
+            return f"Invalid parameter type for 'enable[{number}]', expected: string"
+        if capability != "oob":
+            if monitor.version < (6, 0):
+                return f"Invalid parameter '{capability}'"
+            # QEMU 7.2 to 11.1 name the list's element "null" here.
+            return f"Parameter 'null' does not accept value '{capability}'"
+    unexpected = next((key for key in arguments if key != "enable"), None)
+    if unexpected is not None:
+        return f"Parameter '{unexpected}' is unexpected"
+    return f"Capability {', '.join(enable)} not available" if enable and not monitor.offers_oob else None

@@ -1,0 +1,96 @@
+"""What the router wants done outside: bytes for QEMU, audit records, sessions to flush, descriptors to close."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxy.routing.session import Descriptors, Session
+from shim.audit import AuditRecord
+
+__all__ = ["Outbox", "Segment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes for QEMU; those with descriptors go out in a write of their own."""
+
+    data: bytes
+    descriptors: Descriptors = ()
+
+
+class Outbox:
+    """The router fills it; the driver empties it, in this order: notices, records, segments, sessions, descriptors."""
+
+    def __init__(self) -> None:
+        # All clients.
+        self.sessions: list[Session] = []
+        self.to_qemu: list[bytes] = []
+        self.records: list[AuditRecord] = []
+        self.to_flush: dict[Session, None] = {}
+        self.to_close: list[int] = []
+        self.notices: list[str | Exception] = []
+        self._segments: list[Segment] = []
+
+    def send(self, session: Session, data: bytes) -> None:
+        session.send(data)
+        self.to_flush[session] = None
+
+    def tell_everybody(self, data: bytes) -> None:
+        for session in self.sessions:
+            if session.is_negotiated:
+                self.send(session, data)
+
+    def record(self, make: Callable[[], AuditRecord]) -> None:
+        """Put a record among those to write. One that cannot be made costs nobody an answer."""
+        try:
+            self.records.append(make())
+        except Exception as exc:
+            self.notices.append(exc)
+
+    def carry(self, segment: Segment) -> None:
+        """Have these bytes written behind all others so far, with their descriptors."""
+        self._end_segment()
+        self._segments.append(segment)
+
+    def notices_to_log(self) -> list[str | Exception]:
+        """Take what the operator shall read, and failures of our own."""
+        if not self.notices:
+            return []
+        notices, self.notices = self.notices, []
+        return notices
+
+    def records_to_write(self) -> list[AuditRecord]:
+        """Take the audit records that must be written before the clients get their answers."""
+        if not self.records:
+            return []
+        records, self.records = self.records, []
+        return records
+
+    def segments_to_qemu(self) -> list[Segment]:
+        """Take what is to be written to QEMU."""
+        if self.to_qemu:
+            self._end_segment()
+        elif not self._segments:
+            return []
+        segments, self._segments = self._segments, []
+        return segments
+
+    def sessions_to_flush(self) -> list[Session]:
+        """Take the sessions that have something to send, or that are finished."""
+        if not self.to_flush:
+            return []
+        sessions = list(self.to_flush)
+        self.to_flush.clear()
+        return sessions
+
+    def descriptors_to_close(self) -> list[int]:
+        """Take the descriptors that nobody will get."""
+        if not self.to_close:
+            return []
+        numbers, self.to_close = self.to_close, []
+        return numbers
+
+    def _end_segment(self) -> None:
+        data = self.to_qemu[0] if len(self.to_qemu) == 1 else b"".join(self.to_qemu)
+        self.to_qemu.clear()
+        if data:
+            self._segments.append(Segment(data))

@@ -1,0 +1,351 @@
+"""The proxy of one VM: where clients come in, the connection to QEMU and its return, and an orderly end."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from host.addresses import AcceptAddress, DescriptorAddress, process
+from host.audit_log import AuditLog
+from host.backoff import backoff_s
+from host.config import VMConfig
+from host.errors import ConfigError
+from host.ids import own_ids
+from host.intents import IntentStore, state_folder
+from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.net import takeover
+from proxy.net.listeners import Listeners
+from proxy.net.qmp_connection import QMPConnection
+from proxy.net.stream import End, SocketEnd
+from proxy.net.takeover import TakeOver
+from proxy.net.upstream import Upstream
+from proxy.preload import preload
+from proxy.relay import Relay
+from proxy.routing.monitor import Clock
+from shim.client import Client
+from shim.jobs import JOB_PREFIX
+
+__all__ = ["VMProxy"]
+
+_log = logging.getLogger(__name__)
+
+# On a machine that is busy.
+_IMPORTS_S = 10.0
+
+_CLOCK = Clock(
+    monotonic_ns=time.monotonic_ns,
+    utc=lambda: datetime.now(UTC),
+    local=datetime.now,
+    local_time=datetime.fromtimestamp,
+)
+
+
+class VMProxy:
+    """Serve one VM.
+
+    `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
+    """
+
+    def __init__(self, config: VMConfig, audit_log: AuditLog | None) -> None:
+        self.config = config
+        self._audit_log = audit_log
+        self._intents = _intents(config)
+        self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
+        self._new_id = own_ids(self._own_prefix)
+        self._relay: Relay | None = None
+        self._take_over = None if config.take_over is None else TakeOver(config.take_over)
+        self._taken: list[socket.socket] = []
+        self._listeners = Listeners(self._admit, lambda: self._is_connected)
+        self._stop = asyncio.Event()
+        self._changing: asyncio.Task[None] | None = None
+        config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
+
+    @property
+    def name(self) -> str:
+        """What the VM is called in the log."""
+        return self.config.name or str(self.config.upstream)
+
+    @property
+    def _is_connected(self) -> bool:
+        return self._relay is not None and not self._relay.lost.is_set()
+
+    async def run(self) -> None:
+        """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin."""
+        if self.config.take_over is not None:
+            takeover.restore(self.config.take_over)
+        self._upstream = Upstream(
+            self.config.upstream, name=self.config.name, new_id=self._new_id, timeout_s=self.config.connect_timeout_s
+        )
+        try:
+            self._listeners.open(self.config.listen, only_holding=True)
+            await self._connect_or_stop()
+            if not self._stop.is_set():
+                await self._serve()
+        finally:
+            if self._changing is not None:
+                self._changing.cancel()
+                await asyncio.wait((self._changing,))
+            self._close()
+
+    def stop(self) -> None:
+        """End, when the rewritten command that runs is done."""
+        self._stop.set()
+
+    def change(self, config: VMConfig) -> None:
+        """Use the policy of another configuration for the commands that come from now on, and log what its patterns miss.
+
+        Where it is strict, that is asked first, and a policy that misses something is not used.
+        """
+        policy = replace(config.policy, exclusions=self.config.policy.exclusions)
+        changed = replace(self.config, policy=policy, is_strict=config.is_strict, origin=config.origin)
+        if self._changing is not None:
+            self._changing.cancel()
+        if not (policy.patterns and self._is_connected):
+            self._use(changed)
+            return
+        if not changed.is_strict:
+            self._use(changed)
+        self._changing = asyncio.create_task(self._check_change(changed), name="change")
+
+    def _use(self, config: VMConfig) -> None:
+        self.config = config
+        if self._relay is not None:
+            self._relay.set_policy(config.policy)
+        _log.warning("%s: the policy was read again", self.name)
+
+    async def _check_change(self, config: VMConfig) -> None:
+        """Ask QEMU as a client of our own, because the connection to QEMU is the router's."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._admit(SocketEnd(ours), process(os.getpid(), os.getuid()))
+        connection = QMPConnection(theirs, str(self._upstream.address), self._new_id)
+        try:
+            from proxy.pattern_check import check_patterns  # it is there: see proxy.preload
+
+            await connection.negotiate(self.name)
+            self._complain(await check_patterns(connection, config))
+            if config.is_strict:
+                self._use(config)
+        except ConfigError as exc:
+            _log.error("%s; the running configuration stays", exc)
+        except NotQMPError:
+            _log.info("%s: QEMU went before its disks were compared with the patterns", self.name)
+        finally:
+            connection.close()
+
+    # QEMU comes.
+
+    async def _connect_or_stop(self) -> None:
+        """Connect for the first time, which may take as long as the operator likes."""
+        connecting = asyncio.ensure_future(self._connect_first())
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                await connecting
+        finally:
+            for task in (connecting, stopping):
+                task.cancel()
+            await asyncio.wait((connecting, stopping))
+
+    async def _connect_first(self) -> None:
+        try:
+            connection = await self._connect(is_first=True)
+        except (UpstreamError, NotQMPError) as exc:
+            if not self.config.wait:
+                raise
+            _log.warning("%s; waiting for it", exc)
+            self._import_the_rest()
+            await self._connect_again(is_first=True)
+        else:
+            self._begin(connection, is_first=True)
+
+    async def _connect(self, *, is_first: bool) -> QMPConnection:
+        connection = await self._upstream.connect()
+        try:
+            if self.config.policy.patterns:
+                from proxy.pattern_check import check_patterns  # here, because a start without patterns is quicker without it
+
+                self._complain(await check_patterns(connection, self.config))
+        except ConfigError as exc:
+            if is_first:
+                connection.close()
+                raise
+            _log.error("%s", exc)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _complain(self, complaints: Iterable[ConfigError]) -> None:
+        for complaint in complaints:
+            _log.warning("%s (of %s)", complaint, self.name)
+
+    def _begin(self, connection: QMPConnection, *, is_first: bool) -> None:
+        """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then."""
+        try:
+            self._listeners.open(self.config.listen)
+            if self._take_over is not None:
+                self._take_over.move_aside()
+                self._listen_in_place(self._take_over)
+        except BaseException:
+            connection.close()
+            raise
+        if is_first:
+            for address in self.config.listeners:
+                _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
+        relay = Relay(
+            connection.hand_over(),
+            self.config.policy,
+            new_id=self._new_id,
+            own_prefix=self._own_prefix,
+            intents=self._intents,
+            clock=_CLOCK,
+            audit_log=self._audit_log,
+            client_buffer_bytes=self.config.client_buffer_bytes,
+        )
+        relay.start()
+        self._relay = relay
+        monitor = connection.monitor
+        _log.info("connected to QEMU %s at %s, VM %s", monitor.version, self.config.upstream, monitor.vm)
+
+    def _listen_in_place(self, path: TakeOver) -> None:
+        if not path.is_at_path:
+            self._taken.append(path.listen())
+            self._listeners.add(self._taken[-1])
+        self._upstream.address = takeover.aside_address(path.address)
+
+    # Clients are served, while QEMU goes and comes.
+
+    async def _serve(self) -> None:
+        if not self._listeners.start():
+            # One that waits already gets its greeting before the imports; nobody's first byte is read before them.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        self._import_the_rest()
+        async with asyncio.TaskGroup() as group:
+            tending = group.create_task(self._tend())
+            await self._stop.wait()
+            tending.cancel()
+        self._listeners.suspend()
+        await self._finish_work()
+
+    def _import_the_rest(self) -> None:
+        """Import what may be needed later. It may take longer than what asyncio's debug mode lets pass in silence."""
+        loop = asyncio.get_running_loop()
+        if loop.slow_callback_duration < _IMPORTS_S:  # unless another VM is at it
+            loop.call_soon(setattr, loop, "slow_callback_duration", loop.slow_callback_duration)
+            loop.slow_callback_duration = _IMPORTS_S
+        preload((self.config,))
+
+    async def _tend(self) -> None:
+        """Connect again whenever QEMU went; where no client can come any more, stop with the last one."""
+        is_for_one = self._listeners.has_only_connected
+        while self._relay is not None:
+            if is_for_one:
+                await self._relay.deserted.wait()
+                self._stop.set()
+                return
+            await self._relay.lost.wait()
+            self._relay = None
+            self._leave()
+            if not await self._await_return():
+                _log.warning("QEMU at %s has gone", self._upstream.address)
+                self._stop.set()
+                return
+            self._listeners.start()
+            _log.warning("QEMU at %s is back", self._upstream.address)
+
+    def _leave(self) -> None:
+        """Have no client come to a QEMU that is away."""
+        self._listeners.suspend()
+        path = self._take_over
+        if path is None:
+            return
+        # Those at which clients waited for a QEMU that has come and gone since have no path any more.
+        kept = self._taken[-1:] if path.address.holds else []
+        for listening in self._taken:
+            if listening not in kept:
+                self._listeners.remove(listening)
+                listening.close()
+        self._taken = kept
+        if not kept:
+            path.withdraw()
+
+    async def _await_return(self) -> bool:
+        """Wait until QEMU is there again; False where it will not come back, or is not waited for."""
+        if not self._upstream.can_return:
+            return False
+        if not self.config.ends_with_vm:
+            _log.warning("QEMU at %s has gone; waiting for it to come back", self._upstream.address)
+            return await self._connect_again()
+        if isinstance(self._upstream.address, AcceptAddress):
+            return False
+        # The connection may be lost alone; a QEMU that has gone is refused at once.
+        return await self._connect_again(is_patient=False)
+
+    async def _connect_again(self, *, is_first: bool = False, is_patient: bool = True) -> bool:
+        """Try until QEMU is there; False, without patience, as soon as nobody is."""
+        for delay in backoff_s():
+            await asyncio.sleep(delay)
+            try:
+                self._follow_path()
+                self._begin(await self._connect(is_first=is_first), is_first=is_first)
+            except (UpstreamError, NotQMPError, ListenError) as exc:
+                if is_first and isinstance(exc, ListenError):
+                    raise
+                if not is_patient and isinstance(exc, UpstreamError | HungUpError):
+                    return False
+                (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
+            else:
+                return True
+        raise AssertionError("backoff_s() does not end")
+
+    def _follow_path(self) -> None:
+        """Move the socket aside that a QEMU that was started anew has made where ours was; hold the path meanwhile."""
+        path = self._take_over
+        if path is not None and (path.has_moved or path.address.holds):
+            path.move_aside()
+            if path.address.holds:
+                self._listen_in_place(path)
+
+    def _admit(self, end: End, client: Client) -> None:
+        if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():
+            end.close()  # as QEMU's own socket would be: there is nobody
+        else:
+            self._relay.add_client(end, client)
+
+    # The end.
+
+    async def _finish_work(self) -> None:
+        """Let all that was begun come to its answer; what takes longer than the operator wants to wait is put on record."""
+        relay = self._relay
+        if relay is None:
+            return
+        relay.stop()
+        if relay.finished.is_set():
+            return
+        _log.warning("stopping when what was begun is answered; a second signal stops at once")
+        try:
+            async with asyncio.timeout(self.config.stop_timeout_s):
+                await relay.finished.wait()
+        except TimeoutError:
+            _log.error("stop_timeout is over: what runs in QEMU goes on there without the proxy")
+
+    def _close(self) -> None:
+        if self._relay is not None:
+            self._relay.close()
+        self._listeners.close()
+        if self._take_over is not None:
+            self._take_over.give_back()
+        self._upstream.close()
+
+
+def _intents(config: VMConfig) -> IntentStore:
+    """Keep them in a file, except where the address does not tell one VM from another: an inherited connection's number."""
+    has_lasting_address = not isinstance(config.upstream, DescriptorAddress)
+    return IntentStore(str(config.upstream), state_folder() if has_lasting_address else None)

@@ -1,0 +1,55 @@
+"""Completion and validation as prompt_toolkit wants them, on what is known of the VM."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.validation import ValidationError, Validator
+
+from repl.completion import suggest
+from repl.lines import read_line
+from repl.scanning import LineError
+from repl.vm_cache import VMCache
+
+__all__ = ["LineCompleter", "LineValidator"]
+
+# So long a completion waits for a fresh look at the VM; after that, what was known before must do.
+_FRESH_LOOK_S = 0.2
+
+
+class LineCompleter(Completer):
+    """Complete from what is known of the VM. Nothing here waits for QEMU longer than a moment, and typing never does."""
+
+    def __init__(self, knowledge: VMCache) -> None:
+        self._knowledge = knowledge
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        for one in suggest(document.current_line_before_cursor, self._knowledge.facts):
+            yield Completion(one.text, start_position=one.start, display_meta=one.meta)
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        # Tags and nodes change without an event: look again where a person asks for them.
+        has_argument = " " in document.current_line_before_cursor.lstrip()
+        if has_argument and (complete_event.completion_requested or not self._knowledge.is_fresh):
+            await asyncio.wait([self._knowledge.refresh()], timeout=_FRESH_LOOK_S)
+        for completion in self.get_completions(document, complete_event):
+            yield completion
+
+
+class LineValidator(Validator):
+    """Refuse a line that is surely wrong, with the cursor at its fault. Of a paste, each line is looked at."""
+
+    def __init__(self, knowledge: VMCache) -> None:
+        self._knowledge = knowledge
+
+    def validate(self, document: Document) -> None:
+        start = 0
+        for line in document.text.split("\n"):
+            try:
+                read_line(line, self._knowledge.facts)
+            except LineError as exc:
+                raise ValidationError(start + exc.position, exc.message) from exc
+            start += len(line) + 1

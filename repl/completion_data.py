@@ -1,0 +1,257 @@
+"""What the prompt knows of the VM, and how it reads that from QEMU's answers.
+
+CompletionData are as old as the answers that they were read from, so they serve to suggest and to find typing errors; whether a
+command works is QEMU's to say. Nothing here asks QEMU, reads a clock or knows of a terminal.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shim.blockgraph import BlockGraph, BlockNode
+from shim.errors import UnreadableReply
+from shim.qmp import JSON
+from shim.render import size_text
+
+__all__ = [
+    "CommandHelp",
+    "CompletionData",
+    "Named",
+    "QMPArgument",
+    "QMPCommand",
+    "parse_help",
+    "read_block_names",
+    "read_peripherals",
+    "read_schema",
+    "read_tags",
+]
+
+# HMP's names are in lower case: what else begins a line is the end of the entry above it.
+_NAMES = re.compile(r"[a-z0-9_?|-]+ ")
+_ENTRY = re.compile(r"(\S+)(.*?) -- (.*)", re.DOTALL)
+_GENERATED = "#block"
+_CHILD = "child<"
+# Where the schema names only some of a command's arguments (qapi/qdev.json, "gen": false).
+_TAKE_ANY_ARGUMENT = frozenset({"device_add"})
+_TYPES = {"int": "integer", "value": "any"}
+_BOOLEANS = ("true", "false")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHelp:
+    """A command as HMP's `help` tells it, or what `info` can be asked about as `help info` does.
+
+    names: the name and its aliases. arguments: as QEMU writes them, e.g. `[-f] device`.
+    """
+
+    names: tuple[str, ...]
+    arguments: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Give the name that is no abbreviation; QEMU 5.2 has `q|quit`, later ones `quit|q`."""
+        return max(self.names, key=len)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Something that a command can name, with what a person wants to see beside it."""
+
+    name: str
+    meta: str
+
+
+@dataclass(frozen=True, slots=True)
+class QMPArgument:
+    """An argument of a QMP command (qapi/introspect.json, SchemaInfoObjectMember).
+
+    type: `string`, `integer`, `number`, `boolean`, `null`, `enum`, `object`, `any`, `list of …`, or several with "or".
+    values: all that an enum or a boolean can be; () for any other.
+    """
+
+    name: str
+    type: str
+    is_optional: bool
+    values: tuple[str, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        return self.type in {"string", "enum"}
+
+
+@dataclass(frozen=True, slots=True)
+class QMPCommand:
+    """A QMP command's arguments. With `takes_any`, QEMU knows more of them than its schema does."""
+
+    arguments: tuple[QMPArgument, ...] = ()
+    takes_any: bool = False
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(argument.name for argument in self.arguments if not argument.is_optional)
+
+    def argument(self, name: str) -> QMPArgument | None:
+        return next((argument for argument in self.arguments if argument.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionData:
+    """All that is known; what is empty is not known yet.
+
+    commands: HMP's. topics: of `info`. tags: from newest to oldest. qdev_ids: what `device_del` takes.
+    """
+
+    commands: tuple[CommandHelp, ...] = ()
+    topics: tuple[CommandHelp, ...] = ()
+    tags: tuple[Named, ...] = ()
+    block_names: tuple[Named, ...] = ()
+    qdev_ids: tuple[Named, ...] = ()
+    qmp_commands: Mapping[str, QMPCommand] = field(default_factory=dict)
+    events: tuple[str, ...] = ()
+
+
+def parse_help(text: str, *, prefix: str = "") -> tuple[CommandHelp, ...]:
+    """Read the reply to HMP's `help`, or to `help info` with the prefix "info".
+
+    A command is `names arguments -- text`. Arguments may go on in the next line (drive_add), and so may the text, which
+    is mostly but not always indented (QEMU 5.2, migrate_set_cache_size).
+    """
+    opening = f"{prefix} " if prefix else ""
+    entries: list[str] = []
+    for line in text.replace("\r", "").split("\n"):
+        own = line.removeprefix(opening)
+        if line.startswith(opening) and _NAMES.match(own):
+            entries.append(own)
+        elif entries:
+            entries[-1] += "\n" + line
+    return tuple(_read_entry(found) for found in map(_ENTRY.match, entries) if found is not None)
+
+
+def _read_entry(found: re.Match[str]) -> CommandHelp:
+    names, arguments, text = found.groups()
+    return CommandHelp(tuple(names.split("|")), " ".join(arguments.split()), " ".join(text.split()))
+
+
+def read_tags(graph: BlockGraph, local_time: Callable[[int], datetime]) -> tuple[Named, ...]:
+    """Give each snapshot tag of any node once, from newest to oldest, with its date and the size of its VM state.
+
+    `local_time` turns seconds since the epoch into a person's local time.
+    """
+    dates: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for node in graph.nodes.values():
+        for snapshot in node.snapshots:
+            tag = snapshot.name
+            dates[tag] = max(snapshot.date_sec, dates.get(tag, snapshot.date_sec))
+            sizes[tag] = max(snapshot.vm_state_size, sizes.get(tag, 0))
+    # Within a second, the one further down in QEMU's list is newer.
+    oldest_first = sorted(dates, key=lambda tag: dates[tag])
+    return tuple(Named(tag, _tag_meta(local_time(dates[tag]), sizes[tag])) for tag in reversed(oldest_first))
+
+
+def _tag_meta(date: datetime, vm_state_bytes: int) -> str:
+    size = size_text(vm_state_bytes) if vm_state_bytes else "disk only"
+    return f"{date:%Y-%m-%d %H:%M}  {size}"
+
+
+def read_block_names(graph: BlockGraph) -> tuple[Named, ...]:
+    """Give the names of all block devices and nodes, HMP's own disks first, and what QEMU named itself last."""
+    walked = [graph.nodes[name] for name in graph.walk]
+    nodes = dict.fromkeys([*(node.name for node in walked), *graph.nodes])
+    found: dict[str, str] = {}
+    for node in (graph.nodes[name] for name in nodes):
+        for name in (*(backend.device for backend in node.backends), node.name):
+            if name:
+                found.setdefault(name, _node_meta(node))
+    generated_last = sorted(found, key=lambda name: name.startswith(_GENERATED))
+    return tuple(Named(name, found[name]) for name in generated_last)
+
+
+def _node_meta(node: BlockNode) -> str:
+    # QEMU shows a node that no file name describes as `json:{…}`.
+    base_name = "" if node.filename.startswith("json:") else node.filename.rpartition("/")[2]
+    parts = (node.driver, base_name, "read-only" if node.is_read_only else "")
+    return " ".join(part for part in parts if part)
+
+
+def read_peripherals(value: JSON) -> tuple[Named, ...]:
+    """Read what `qom-list` (qapi/qom.json) returns for /machine/peripheral: the devices that have an id.
+
+    Raises UnreadableReply if it is no list of properties.
+    """
+    try:
+        children = [(entry["name"], entry["type"]) for entry in value if entry["type"].startswith(_CHILD)]
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise UnreadableReply("the devices", repr(exc)) from exc
+    return tuple(Named(name, kind.removeprefix(_CHILD).removesuffix(">")) for name, kind in children)
+
+
+def read_schema(value: JSON) -> tuple[dict[str, QMPCommand], tuple[str, ...]]:
+    """Read what `query-qmp-schema` (qapi/introspect.json) returns: the commands, and the names of the events.
+
+    What only some variants of a command's arguments have is an optional argument. Raises UnreadableReply if a member that
+    every supported QEMU gives is missing or of another type.
+    """
+    try:
+        types = {entry["name"]: entry for entry in value}
+        commands = {
+            name: _read_command(name, types, types[entry["arg-type"]])
+            for name, entry in types.items()
+            if entry["meta-type"] == "command"
+        }
+        events = tuple(name for name, entry in types.items() if entry["meta-type"] == "event")
+    except (KeyError, TypeError, AttributeError, RecursionError) as exc:
+        raise UnreadableReply("its schema", repr(exc)) from exc
+    return commands, events
+
+
+def _read_command(name: str, types: Mapping[str, JSON], arguments: JSON) -> QMPCommand:
+    merged: dict[str, QMPArgument] = {}
+    for argument in _read_arguments(types, arguments):
+        known = merged.get(argument.name)
+        merged[argument.name] = argument if known is None else _merge(known, argument)
+    takes_any = name in _TAKE_ANY_ARGUMENT or any(argument.type == "any" for argument in merged.values())
+    return QMPCommand(tuple(merged.values()), takes_any)
+
+
+def _read_arguments(types: Mapping[str, JSON], entry: JSON) -> Iterator[QMPArgument]:
+    for member in entry["members"]:
+        yield _read_argument(types, member, is_optional="default" in member)
+    for variant in entry.get("variants", ()):
+        for member in types[variant["type"]]["members"]:
+            yield _read_argument(types, member, is_optional=True)
+
+
+def _read_argument(types: Mapping[str, JSON], member: JSON, *, is_optional: bool) -> QMPArgument:
+    kind, values = _read_type(types, types[member["type"]])
+    return QMPArgument(member["name"], kind, is_optional, values)
+
+
+def _read_type(types: Mapping[str, JSON], entry: JSON) -> tuple[str, tuple[str, ...]]:
+    """Give what to call a type, and its values if they can be told one by one."""
+    match entry["meta-type"]:
+        case "builtin":
+            json_type = entry["json-type"]
+            return _TYPES.get(json_type, json_type), _BOOLEANS if json_type == "boolean" else ()
+        case "enum":
+            # "members" came with QEMU 6.2 ("qapi: Enable enum member introspection to show more than name").
+            names = (member["name"] for member in entry["members"]) if "members" in entry else entry["values"]
+            return "enum", tuple(names)
+        case "array":
+            return f"list of {_read_type(types, types[entry['element-type']])[0]}", ()
+        case "alternate":
+            read = [_read_type(types, types[member["type"]]) for member in entry["members"]]
+            return _either(kind for kind, _ in read), tuple(value for _, values in read for value in values)
+    return "object", ()
+
+
+def _merge(one: QMPArgument, other: QMPArgument) -> QMPArgument:
+    """Join what two variants say of an argument; an argument of all variants stays what it is."""
+    values = dict.fromkeys([*one.values, *other.values])
+    return QMPArgument(one.name, _either([one.type, other.type]), one.is_optional and other.is_optional, tuple(values))
+
+
+def _either(kinds: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(part for kind in kinds for part in kind.split(" or ")))

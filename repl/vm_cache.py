@@ -1,0 +1,110 @@
+"""What the prompt knows of the live VM, and how it stays true: asked for in the background, never waited for by typing."""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from repl.completion_data import CompletionData, parse_help, read_block_names, read_peripherals, read_schema, read_tags
+from repl.errors import LostError
+from repl.executor import Executor
+from shim.blockgraph import BlockGraph
+from shim.errors import UnreadableReply
+from shim.qmp import Execute, Reply, ReturnReply
+
+__all__ = ["VMCache"]
+
+_FRESH_S = 1.0
+
+
+class VMCache:
+    """CompletionData for completion, and the numbers of the toolbar.
+
+    on_change: called after each change. A connection that is lost, and an answer that cannot be read, leave all as it was.
+    """
+
+    def __init__(self, executor: Executor, *, on_change: Callable[[], None]) -> None:
+        self.facts = CompletionData()
+        self.run_state: str | None = None
+        self.snapshot_count: int | None = None
+        self._executor = executor
+        self._on_change = on_change
+        self._refresh_task: asyncio.Task[None] | None = None
+        self._is_stale = False
+        self._looked_at_s = -math.inf
+
+    @property
+    def is_fresh(self) -> bool:
+        """Tell whether the last look was a moment ago, and nothing has happened since that needs another."""
+        is_looking = self._refresh_task is not None and not self._refresh_task.done()
+        return not is_looking and asyncio.get_running_loop().time() - self._looked_at_s < _FRESH_S
+
+    def load_soon(self, tasks: asyncio.TaskGroup) -> None:
+        """Ask for everything in the background, what is seen first at first."""
+        tasks.create_task(self._load())
+
+    async def _load(self) -> None:
+        with contextlib.suppress(LostError, UnreadableReply):
+            await self._look()
+            await self._load_commands()
+            await self._load_schema()
+
+    def refresh(self) -> asyncio.Task[None]:
+        """Look at the VM again in the background; give the look that is under way. A second wish makes it look once more."""
+        if self._refresh_task is None or self._refresh_task.done():
+            self._refresh_task = asyncio.create_task(self._refresh())
+        else:
+            self._is_stale = True
+        return self._refresh_task
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._refresh_task is not None:
+            self._refresh_task.cancel()
+            await asyncio.wait([self._refresh_task])
+
+    async def _refresh(self) -> None:
+        with contextlib.suppress(LostError, UnreadableReply):
+            await self._look()
+            while self._is_stale:
+                self._is_stale = False
+                await self._look()
+
+    async def _look(self) -> None:
+        graph = await self._executor.block_graph()
+        status, peripherals = await self._ask(Execute("query-status"), Execute("qom-list", {"path": "/machine/peripheral"}))
+        if graph is not None:
+            self._take_graph(graph)
+        if isinstance(status, ReturnReply):
+            self.run_state = status.value["status"]
+        if isinstance(peripherals, ReturnReply):
+            self.facts = replace(self.facts, qdev_ids=read_peripherals(peripherals.value))
+        self._looked_at_s = asyncio.get_running_loop().time()
+        self._on_change()
+
+    def _take_graph(self, graph: BlockGraph) -> None:
+        tags = read_tags(graph, datetime.fromtimestamp)
+        self.facts = replace(self.facts, tags=tags, block_names=read_block_names(graph))
+        self.snapshot_count = len(tags)
+
+    async def _load_commands(self) -> None:
+        helps = [Execute("human-monitor-command", {"command-line": line}) for line in ("help", "help info")]
+        commands, topics = [_text(reply) for reply in await self._ask(*helps)]
+        self.facts = replace(self.facts, commands=parse_help(commands), topics=parse_help(topics, prefix="info"))
+        self._on_change()
+
+    async def _load_schema(self) -> None:
+        (schema,) = await self._ask(Execute("query-qmp-schema"))
+        if isinstance(schema, ReturnReply):
+            qmp_commands, events = read_schema(schema.value)
+            self.facts = replace(self.facts, qmp_commands=qmp_commands, events=events)
+        self._on_change()
+
+    async def _ask(self, *commands: Execute) -> list[Reply]:
+        return [timed.reply for timed in await self._executor.link.execute(commands)]
+
+
+def _text(reply: Reply) -> str:
+    return reply.value if isinstance(reply, ReturnReply) and isinstance(reply.value, str) else ""

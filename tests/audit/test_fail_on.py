@@ -1,0 +1,101 @@
+"""What a CI job can fail on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.fail_on import CONDITIONS, violations
+from audit.filters import Filters
+from audit.report import Report
+from audit.report_builder import make_report
+from tests.support.audit_records import a_record, log_of, report_of, sent
+
+MODERN: dict[str, Any] = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}})
+FAILED: dict[str, Any] = a_record("loadvm x", failed=True, reply={"return": "Error: no\r\n"})
+
+
+def found(report: Report, condition: str, *allow: str) -> list[str]:
+    return violations(report, {condition}, frozenset(allow))
+
+
+def test_log_without_hmp_meets_all(tmp_path: Path) -> None:
+    assert violations(report_of(tmp_path, MODERN), CONDITIONS.keys(), frozenset()) == []
+
+
+def test_nothing_is_wanted_nothing_is_found(tmp_path: Path) -> None:
+    assert violations(report_of(tmp_path, FAILED), frozenset(), frozenset()) == []
+
+
+def test_hmp_but_for_what_is_allowed(tmp_path: Path) -> None:
+    report = report_of(tmp_path, a_record(), a_record(), a_record("info block -v", action="passed"), MODERN)
+    savevm, info = "/bin/tool used HMP's savevm (2 times)", "/bin/tool used HMP's info block (once)"
+    assert found(report, "hmp") == [savevm, info]
+    assert found(report, "hmp", "savevm") == [info]
+    assert found(report, "hmp", "info block") == [savevm]
+    assert found(report, "hmp", "info", "savevm") == []
+    assert found(report, "hmp", "info status") == [savevm, info]
+
+
+def test_blocked_is_what_the_shim_does_not_do(tmp_path: Path) -> None:
+    report = report_of(tmp_path, a_record(), a_record("stop", action="passed"))
+    assert found(report, "blocked") == ["/bin/tool used HMP's stop, which is not done by the shim (once)"]
+    assert found(report, "blocked", "stop") == []
+
+
+def test_error(tmp_path: Path) -> None:
+    assert found(report_of(tmp_path, FAILED), "error") == ["loadvm failed: Error: no (once)"]
+
+
+def test_silent(tmp_path: Path) -> None:
+    behind = a_record(None, execute="cont", action="went_on", reply=None, failed=None, after_failure="loadvm x")
+    assert found(report_of(tmp_path, FAILED, behind), "silent") == ["/bin/tool went on after a failed loadvm (once)"]
+
+
+def test_overwritten(tmp_path: Path) -> None:
+    report = report_of(tmp_path, a_record(qmp=sent("snapshot-delete", "snapshot-save")))
+    assert found(report, "overwritten") == ["/bin/tool saved over a snapshot of vm1 (once)"]
+
+
+def test_empty(tmp_path: Path) -> None:
+    assert found(report_of(tmp_path), "empty") == ["there is no record: was the audit log switched on, and is it this file?"]
+    assert found(report_of(tmp_path, MODERN), "empty") == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (['{"schema":2'], "damaged lines: 1"),
+        ([], "logs that cannot be read: 1"),
+    ],
+)
+def test_incomplete_by_lines(tmp_path: Path, lines: list[str], text: str) -> None:
+    path = tmp_path / "log"
+    if lines:
+        path.write_text("\n".join(lines))
+    report = make_report([str(path)], Filters())
+    assert found(report, "incomplete") == [f"the logs are not complete: {text}"]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_every_condition_wants_whole_logs(tmp_path: Path, condition: str) -> None:
+    """The record that cannot be read may be the one that the job looks for."""
+    path = log_of(tmp_path / "log", [MODERN])
+    with open(path, "a") as file:
+        file.write('{"schema":3,"torn\n')
+    assert found(make_report([path], Filters()), condition) == ["the logs are not complete: damaged lines: 1"]
+
+
+def test_without_a_condition_nothing_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("torn")
+    assert violations(make_report([str(path)], Filters()), frozenset(), frozenset()) == []
+
+
+def test_incomplete_by_records(tmp_path: Path) -> None:
+    begun = a_record("delvm x", action="begun", reply=None, failed=None)
+    path = log_of(tmp_path / "log", [begun, a_record(lost_before=3)])
+    assert found(make_report([path], Filters()), "incomplete") == [
+        "the logs are not complete: records that could not be written: 3",
+        "the logs are not complete: commands without an outcome on record: 1",
+    ]

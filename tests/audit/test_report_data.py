@@ -1,0 +1,88 @@
+"""A report for programs: JSON and CSV."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.report import Report
+from audit.report_data import REPORT_VERSION, as_csv, as_json, to_members
+from tests.support.audit_records import a_record, report_of, sent
+from tests.support.checkout import ROOT
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    return report_of(
+        *(tmp_path, a_record(qmp=sent("snapshot-delete"), stopped_ms=3.0)),
+        a_record("info block", action="passed", day=23),
+        a_record("qemu-io", action="passed", failed=True, reply={"return": "Error: no\r\n"}),
+        a_record("nonsense", action="passed", after_failure="qemu-io"),
+        a_record(None, execute="snapshot-save", action="modern", reply={"return": {}}, exe="/bin/new"),
+    )
+
+
+def test_json_has_the_whole_report(report: Report) -> None:
+    found: dict[str, Any] = json.loads(as_json(report))
+    assert found["report"] == REPORT_VERSION
+    assert (found["log"]["records"], found["hmp_count"], found["modern_count"]) == (5, 4, 1)
+    tool, new = found["tools"]
+    assert tool["tool"] == {"host": "h1", "exe": "/bin/tool", "uid": 1000, "address": ""}
+    assert (tool["state"], new["state"]) == ("blocked", "modern")
+    assert [blocker["command"] for blocker in tool["blockers"]] == ["info block", "nonsense", "qemu-io"]
+    replacements = {command["name"]: command["replacement"] for command in tool["commands"]}
+    assert replacements["info block"] == {"commands": ["query-block", "query-named-block-nodes"], "note": ""}
+    assert replacements["qemu-io"] == {"commands": [], "note": ""}
+    assert replacements["nonsense"] is None
+    assert [day["day"] for day in found["days"]] == ["2026-11-23", "2026-11-24"]
+    assert [entry["count"] for day in found["days"] for entry in day["hmp"]] == [1, 3]
+    assert [failure["text"] for failure in found["failures"]] == ["Error: no"]
+    assert [silent["next_commands"] for silent in found["silent_failures"]] == [["nonsense"]]
+    assert [(one["vm"]["name"], one["count"]) for one in found["overwritings"]] == [("vm1", 1)]
+    assert [(one["command"], one["p50_ms"]) for one in found["standstills"]] == [("savevm", 3.0)]
+    assert [entry["tag"] for entry in found["timeline"]] == ["t1", ""]
+
+
+def test_json_of_an_empty_report(tmp_path: Path) -> None:
+    found = json.loads(as_json(report_of(tmp_path)))
+    assert (found["tools"], found["days"], found["log"]["records"]) == ([], [], 0)
+
+
+def test_members_are_those_that_the_docs_list(report: Report) -> None:
+    document = (ROOT / "docs" / "audit-log.md").read_text(encoding="utf-8")
+    table = document.partition("| member of the report | |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert re.findall(r"(?m)^\| `(\w+)`", table) == list(to_members(report))
+
+
+def test_csv_has_a_line_for_each_command_of_each_tool(report: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(report))))
+    assert [(row["executable"], row["command"], row["kind"], row["count"]) for row in rows] == [
+        ("/bin/tool", "info block", "HMP", "1"),
+        ("/bin/tool", "nonsense", "HMP", "1"),
+        ("/bin/tool", "qemu-io", "HMP", "1"),
+        ("/bin/tool", "savevm", "HMP", "1"),
+        ("/bin/new", "snapshot-save", "QMP", "1"),
+    ]
+    assert [row["replacement"] for row in rows][:3] == ["query-block and query-named-block-nodes", "", "no QMP equivalent"]
+    assert (rows[0]["host"], rows[0]["uid"], rows[0]["state"], rows[0]["passed"]) == ("h1", "1000", "blocked", "1")
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@x"])
+def test_spreadsheet_takes_no_name_for_a_formula(tmp_path: Path, name: str) -> None:
+    (row,) = csv.DictReader(io.StringIO(as_csv(report_of(tmp_path, a_record(name, action="passed")))))
+    assert row["command"] == f"'{name}"
+
+
+def test_unknown_client_has_empty_cells(tmp_path: Path) -> None:
+    client: dict[str, Any] = {"exe": None, "uid": None, "address": "192.0.2.1:5"}
+    (row,) = csv.DictReader(io.StringIO(as_csv(report_of(tmp_path, a_record(**client)))))
+    assert (row["executable"], row["uid"], row["address"]) == ("", "", "192.0.2.1")
+
+
+def test_csv_does_not_drive_a_terminal(tmp_path: Path) -> None:
+    record = a_record("x\x1b[2J\n", exe="/bin/\x1b]0;mine\x07\u202e", action="passed")
+    assert as_csv(report_of(tmp_path, record)).replace("\n", "").isprintable()

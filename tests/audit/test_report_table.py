@@ -1,0 +1,111 @@
+"""A report on a terminal: what is told, and that it fits."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit.filters import Filters
+from audit.report import Report
+from audit.report_builder import make_report
+from audit.report_table import as_table
+from tests.support.audit_records import a_record, log_of, report_of, sent
+
+NODES = [{"node": "#block1", "device": "pflash1", "format": "raw", "included": False, "reason": "varstore"}]
+CANNOT = "Error: Device 'pflash1' is writable but does not support snapshots"
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    return report_of(
+        tmp_path,
+        a_record(stopped_ms=10.0, qmp=sent("snapshot-delete", "snapshot-save")),
+        a_record("info block", action="passed", day=23),
+        a_record(failed=True, reply={"return": f"{CANNOT}\r\n"}, nodes=NODES),
+        a_record(None, execute="cont", action="went_on", reply=None, failed=None, after_failure="savevm t1"),
+        a_record(None, execute="snapshot-save", action="modern", reply={"return": {}}, exe="/bin/new"),
+        a_record(lost_before=4, exe="/bin/covered"),
+    )
+
+
+def row(text: str, begin: str) -> list[str]:
+    """Give the words of the line that begins so, behind its blanks."""
+    return next(line for line in text.splitlines() if line.lstrip().startswith(begin)).split()
+
+
+def test_whole_page(report: Report) -> None:
+    text = as_table(report, width=140)
+    assert text.splitlines()[0] == "2 of 3 tools still use HMP; 1 is blocked by info block."
+    assert "HMP commands: 4   QMP's own snapshot commands: 1" in text
+    assert row(text, "/bin/tool  ")[:10] == ["/bin/tool", "1000", "h1", "3", "0", "2", "1", "0", "1", "1"]
+    assert row(text, "/bin/tool  ")[10:] == ["2026-11-24", "blocked", "by", "info", "block"]
+    assert row(text, "/bin/covered")[-4:] == ["covered", "by", "the", "shim"]
+    assert row(text, "/bin/new")[-1] == "modern"
+    assert "query-block and query-named-block-nodes" in text
+    assert row(text, "1 x")[:4] == ["1", "x", "Error:", "Device"]
+    assert "      nodes: pflash1\n      done by snapshot jobs\n      pflash1: varstore\n" in text
+    assert "silent: /bin/tool went on once after a failed savevm, with cont" in text
+    assert "saved over: /bin/tool replaced a snapshot of vm1 once, last 2026-11-24 10:00" in text
+    assert row(text, "vm1") == ["vm1", "h1", "savevm", "1", "10.0", "10.0", "10.0"]
+    assert row(text, "2026-11-23")[:2] == ["2026-11-23", "1"]
+    assert row(text, "2026-11-24")[-2:] == ["QMP", "1"]
+    assert "records that could not be written, as later ones tell: 4" in text
+
+
+def test_no_line_is_wider_than_the_terminal_where_names_allow_it(report: Report) -> None:
+    lines = as_table(report, width=110).splitlines()
+    commands = lines.index("Commands")
+    assert max(map(len, lines[:commands] + lines[lines.index("Outcomes") :])) <= 110
+
+
+def test_columns_that_tell_nothing_go_first_where_room_is_scarce(report: Report) -> None:
+    wide, narrow = as_table(report, width=160), as_table(report, width=80)
+    assert "refused" in wide
+    assert "refused" not in narrow
+    assert "failed" in narrow
+
+
+def test_long_name_is_shortened_at_its_begin(tmp_path: Path) -> None:
+    report = report_of(tmp_path, a_record(exe=f"/opt/{'x' * 100}/bin/the-tool"))
+    text = as_table(report, width=100)
+    assert "/bin/the-tool" in text
+    assert "…x" in text
+    assert "x" * 50 not in text
+
+
+def test_terminal_obeys_nothing_of_the_log(tmp_path: Path) -> None:
+    evil = "\x1b[2J\x9b\u202e"
+    failed = {"reply": {"return": f"Error: {evil}\r\n"}, "failed": True}
+    record = a_record(f"x{evil}", exe=f"/bin/{evil}", vm=evil, host=evil, stopped_ms=1.0, after_failure=f"y{evil}", **failed)
+    text = as_table(report_of(tmp_path, record), width=120)
+    assert all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_ascii_terminal_gets_ascii(report: Report) -> None:
+    assert as_table(report, width=60, is_ascii=True).isascii()
+
+
+def test_empty_report_says_so(tmp_path: Path) -> None:
+    text = as_table(report_of(tmp_path), width=80)
+    assert text.splitlines()[0] == "Nothing to judge: there are no records."
+    assert "Outcomes" not in text
+
+
+def test_long_lists_are_cut_and_say_so(tmp_path: Path) -> None:
+    failures = [a_record(failed=True, reply={"return": f"Error: number {number}\r\n"}) for number in range(30)]
+    days = [a_record(time=f"2026-{month:02}-{day:02}T00:00:00.000000Z") for month in (9, 10) for day in range(1, 29)]
+    text = as_table(report_of(tmp_path, *failures, *days), width=120)
+    assert "… and 10 more texts (--json has all)" in text
+    assert "(the last 31 of 57 days)" in text
+
+
+def test_state_of_the_logs_is_told(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    begun: dict[str, Any] = a_record("delvm x", action="begun", reply=None, failed=None)
+    path = Path(log_of(tmp_path / "log", [begun, a_record()]))
+    path.write_bytes(path.read_bytes() + b'{"torn')
+    text = as_table(make_report([str(path), missing], Filters()), width=120)
+    assert "damaged lines left out (hmp-audit check tells where): 1" in text
+    assert "of them torn last lines: 1" in text
+    assert "commands that were begun and have no outcome on record: 1" in text
+    assert f"cannot read {missing}: No such file or directory" in text

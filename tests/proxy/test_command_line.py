@@ -1,0 +1,445 @@
+"""The command line of `hmp-proxy`: every option, every wrong use, and the help."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.config import AuditFailure, AuditSettings, Origin, VMConfig
+from host.errors import ConfigError
+from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
+from shim.confidential import Confidential
+from shim.patterns import KEYS, KINDS
+from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
+from tests.support.graphs import patterns
+
+QEMU: Final = UnixAddress("/q")
+TOOLS: Final = UnixAddress("/l")
+WIRE: Final = ("--upstream", "unix:/q", "--listen", "unix:/l")
+MIB: Final = 1024 * 1024
+
+
+def served(*arguments: str) -> ServeInvocation:
+    invocation = parse_command_line(arguments)
+    assert isinstance(invocation, ServeInvocation)
+    return invocation
+
+
+def planned(*arguments: str) -> PlanInvocation:
+    invocation = parse_command_line(["plan", *arguments])
+    assert isinstance(invocation, PlanInvocation)
+    return invocation
+
+
+def only_vm(*arguments: str) -> VMConfig:
+    (vm,) = served(*arguments).vms
+    return vm
+
+
+def test_smallest_use() -> None:
+    assert served(*WIRE) == ServeInvocation((VMConfig(QEMU, (TOOLS,)),), None, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "policy"),
+    [
+        ("--policy hmp", Policy(PolicyKind.HMP)),
+        ("--policy auto", Policy()),
+        ("--vmstate d1", Policy(vmstate=patterns("d1"))),
+        ("--vmstate node:b --vmstate *", Policy(vmstate=patterns("node:b", "*"))),
+        ("--include kind:pflash --include a", Policy(include=patterns("kind:pflash", "a"))),
+        ("--exclude data --exclude qdev:*/cd0", Policy(exclude=patterns("data", "qdev:*/cd0"))),
+        ("--overwrite refuse", Policy(overwrite=Overwrite.REFUSE)),
+        ("--overwrite replace", Policy(overwrite=Overwrite.REPLACE)),
+        ("--overwrite safe", Policy()),
+        ("--failed-load hmp", Policy(failed_load=FailedLoad.HMP)),
+        ("--failed-load refuse", Policy(failed_load=FailedLoad.REFUSE)),
+        ("--no-guard", Policy(guard=False)),
+    ],
+)
+def test_policy_options(options: str, policy: Policy) -> None:
+    """The plan has them too."""
+    assert only_vm(*WIRE, *options.split()).policy == policy
+    assert planned("--upstream", "unix:/q", *options.split(), "savevm").vm.policy == policy
+
+
+@pytest.mark.parametrize(
+    ("options", "policy"),
+    [
+        (("--mode", "observe"), Policy(mode=Mode.OBSERVE)),
+        (("--mode", "rewrite"), Policy()),
+        (("--mode", "enforce"), Policy(mode=Mode.ENFORCE)),
+        (
+            ("--mode", "enforce", "--allow", "info block", "--allow", "qemu-io"),
+            Policy(mode=Mode.ENFORCE, allow=frozenset({"info block", "qemu-io"})),
+        ),
+    ],
+)
+def test_modes(options: Sequence[str], policy: Policy) -> None:
+    assert only_vm(*WIRE, *options).policy == policy
+
+
+@pytest.mark.parametrize(
+    ("options", "vm"),
+    [
+        ("--listen stdio --upstream tcp:h:1", VMConfig(TCPAddress("h", 1), (StdioAddress(),))),
+        ("--listen systemd --upstream fd:3", VMConfig(DescriptorAddress(3), (SystemdAddress(),))),
+        (
+            "--listen fd:4 --listen unix:/l --upstream accept:unix:/q",
+            VMConfig(AcceptAddress(QEMU), (DescriptorAddress(4), TOOLS)),
+        ),
+        ("--take-over /q", VMConfig(QEMU, take_over=QEMU)),
+        ("--take-over unix:/q", VMConfig(QEMU, take_over=QEMU)),
+        ("--take-over /q --listen unix:/l", VMConfig(QEMU, (TOOLS,), take_over=QEMU)),
+        ("--take-over hold:/q", VMConfig(QEMU, take_over=UnixAddress("/q", holds=True))),
+        ("--upstream unix:/q --listen hold:unix:/l", VMConfig(QEMU, (UnixAddress("/l", holds=True),))),
+    ],
+)
+def test_addresses(options: str, vm: VMConfig) -> None:
+    assert only_vm(*options.split()) == vm
+
+
+@pytest.mark.parametrize(
+    ("options", "vm"),
+    [
+        ("--wait", VMConfig(QEMU, (TOOLS,), wait=True)),
+        ("--client-buffer 1", VMConfig(QEMU, (TOOLS,), client_buffer_bytes=MIB)),
+        ("--name vm1", VMConfig(QEMU, (TOOLS,), name="vm1")),
+    ],
+)
+def test_other_options(options: str, vm: VMConfig) -> None:
+    assert only_vm(*WIRE, *options.split()) == vm
+
+
+@pytest.mark.parametrize(
+    ("options", "audit"),
+    [
+        ("/log", AuditSettings("/log")),
+        ("-", AuditSettings("-")),
+        ("syslog:", AuditSettings("syslog:")),
+        ("syslog:/run/log", AuditSettings("syslog:/run/log")),
+        ("/log --audit-sync", AuditSettings("/log", sync=True)),
+        ("- --audit-failure refuse", AuditSettings("-", failure=AuditFailure.REFUSE)),
+        ("/log --audit-rotate-mib 3", AuditSettings("/log", rotate_bytes=3 * MIB)),
+        ("/log --audit-rotate-hours 2 --audit-keep 1", AuditSettings("/log", rotate_age_s=7200, keep=1)),
+        ("/log --audit-redact all", AuditSettings("/log", redact=frozenset(Confidential))),
+        (
+            "/log --audit-redact tags,files --audit-redact tags",
+            AuditSettings("/log", redact=frozenset({Confidential.TAGS, Confidential.FILES})),
+        ),
+    ],
+)
+def test_audit_options(options: str, audit: AuditSettings) -> None:
+    assert only_vm(*WIRE, "--audit", *options.split()) == VMConfig(QEMU, (TOOLS,), audit=audit)
+
+
+def test_verbose() -> None:
+    assert served(*WIRE, "--verbose").verbose
+
+
+# -- a file ---------------------------------------------------------------------------------------------------------------
+
+FILE: Final = """\
+[[vm]]
+name = "vm1"
+upstream = "unix:/q1"
+listen = "unix:/l1"
+policy = "hmp"
+[[vm]]
+upstream = "unix:/q2"
+listen = "unix:/l2"
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    file = tmp_path / "hmpshim.toml"
+    file.write_text(FILE)
+    return str(file)
+
+
+def test_file(path: str) -> None:
+    invocation = served("--config", path)
+    assert [vm.name for vm in invocation.vms] == ["vm1", None]
+    assert (invocation.config_path, invocation.verbose) == (path, False)
+    assert served("--verbose", "--config", path).verbose
+
+
+def test_wrong_file(path: str) -> None:
+    Path(path).write_text("[[vm]]\n")
+    with pytest.raises(ConfigError):
+        parse_command_line(["--config", path])
+    with pytest.raises(ConfigError):
+        parse_command_line(["plan", "--config", path, "savevm"])
+
+
+# -- the plan -------------------------------------------------------------------------------------------------------------
+
+
+def test_plan() -> None:
+    assert planned("--upstream", "unix:/q", "savevm", "t1") == PlanInvocation(VMConfig(QEMU), "savevm t1", False)
+    assert planned("--upstream", "unix:/q", "--json", 'savevm "a b"').command_line == 'savevm "a b"'
+    assert planned("--upstream", "accept:unix:/q", "info", "snapshots", "--json").as_json
+
+
+@pytest.mark.parametrize(("options", "name"), [(("--vm", "vm1"), "vm1"), (("--vm", "unix:/q2"), None)])
+def test_plan_for_a_vm_of_a_file(path: str, options: Sequence[str], name: str | None) -> None:
+    """One without a name goes by where it is."""
+    vm = planned("--config", path, *options, "savevm").vm
+    assert vm.name == name
+    assert vm.origin == Origin(path, 0 if name else 1)
+
+
+def test_plan_for_the_only_vm_of_a_file(path: str) -> None:
+    Path(path).write_text(FILE.partition("[[vm]]\nup")[0])
+    vm = planned("--config", path, "savevm").vm
+    assert (vm.name, vm.policy.kind) == ("vm1", PolicyKind.HMP)
+
+
+def test_plan_with_the_policy_of_a_file_on_another_socket(path: str) -> None:
+    """The VM's own is held by the proxy that runs."""
+    vm = planned("--config", path, "--vm", "vm1", "--upstream", "unix:/l1", "savevm").vm
+    assert vm == VMConfig(UnixAddress("/l1"), policy=Policy(PolicyKind.HMP))
+
+
+# -- wrong use: one line, status 2 ----------------------------------------------------------------------------------------
+
+LISTEN: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
+UPSTREAM: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
+WHERE: Final = "say where QEMU is and where the tools come in: --upstream and --listen, --take-over, or --config"
+LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
+NOWHERE: Final = "it goes with audit, which says where the log is"
+NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
+AUDIT_OPTIONS: Final = (
+    *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-key /key", "--audit-rotate-mib 1"),
+    *("--audit-rotate-hours 1", "--audit-keep 1"),
+)
+INTO_THE_FILE: Final = "does not go with --config; write it into the file"
+
+
+def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line(arguments)
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ("", WHERE),
+        ("--upstream unix:/q", WHERE),
+        ("--listen unix:/l", WHERE),
+        ("--upstream", "argument --upstream: expected one argument"),
+        ("--upstream /q --listen unix:/l", f"argument --upstream: '/q' {UPSTREAM}"),
+        ("--upstream stdio --listen unix:/l", f"argument --upstream: 'stdio' {UPSTREAM}"),
+        ("--upstream unix:/q --listen accept:unix:/l", f"argument --listen: 'accept:unix:/l' {LISTEN}"),
+        ("--upstream unix:/q --listen unix:/q", "--listen: it is QEMU's own socket; the proxy needs one of its own"),
+        (
+            "--upstream unix:/q --listen stdio --listen unix:/l",
+            "--listen: stdio stands alone: the proxy ends with that client",
+        ),
+        ("--upstream unix:/q --take-over /q", "--take-over PATH says where QEMU is; drop --upstream"),
+        (
+            f"--take-over /{99 * 'x'}",
+            f"argument --take-over: 'unix:/{99 * 'x'}.hmpshim' is no address:"
+            " a socket's path has at most 107 bytes; choose a shorter one",
+        ),
+        ("--policy none", "argument --policy: 'none' is not one of auto, hmp"),
+        ("--overwrite none", "argument --overwrite: 'none' is not one of safe, replace, refuse"),
+        ("--mode none", "argument --mode: 'none' is not one of rewrite, observe, enforce"),
+        (
+            "--vmstate node:",
+            "argument --vmstate: 'node:' is no pattern for block nodes: there is nothing behind 'node:'",
+        ),
+        (
+            "--exclude kind:x",
+            "argument --exclude: 'kind:x' is no pattern for block nodes: "
+            "the kinds are pflash, removable, raw, unattached, unable",
+        ),
+        ("--client-buffer x", "argument --client-buffer: invalid int value: 'x'"),
+        (f"{' '.join(WIRE)} --client-buffer 0", "--client-buffer takes a whole number of MiB from 1"),
+        (f"{' '.join(WIRE)} --policy hmp --vmstate a", f"--vmstate: {LEFT_TO_HMP}"),
+        (f"{' '.join(WIRE)} --policy hmp --include a", f"--include: {LEFT_TO_HMP}"),
+        (f"{' '.join(WIRE)} --policy hmp --exclude a", f"--exclude: {LEFT_TO_HMP}"),
+        (f"{' '.join(WIRE)} --include a --exclude a", "--include: 'a' is excluded too; name it in one of them"),
+        (f"{' '.join(WIRE)} --allow help", '--allow: it has a meaning in mode "enforce" only'),
+        *((f"{' '.join(WIRE)} {option}", f"{option.split()[0]}: {NOWHERE}") for option in AUDIT_OPTIONS),
+        (f"{' '.join(WIRE)} --audit=", f"argument --audit: '' {NO_PLACE}"),
+        (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: 'syslog:run' {NO_PLACE}"),
+        (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it is for a file, and the audit log goes to '-'"),
+        (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it goes with audit_rotate_mib or audit_rotate_hours"),
+        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1 to 999999999"),
+        (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not of tags, files, executables, all"),
+        (f"{' '.join(WIRE)} --audit-redact all,x", "argument --audit-redact: 'all,x' is not of tags, files, executables, all"),
+        (f"{' '.join(WIRE)} --audit-failure x", "argument --audit-failure: 'x' is not one of refuse, continue"),
+        (
+            "--upstream unix:/q --listen stdio --audit -",
+            "--audit: the client that is served on stdio has the standard output; write a file, or syslog:",
+        ),
+        (f"{' '.join(WIRE)} savevm", "unrecognized arguments: savevm"),
+        (f"{' '.join(WIRE)} --nosuch", "unrecognized arguments: --nosuch"),
+        ("--json", "unrecognized arguments: --json"),
+    ],
+)
+def test_wrong_use(capsys: pytest.CaptureFixture[str], options: str, error: str) -> None:
+    assert complaint(capsys, options.split()) == f"hmp-proxy: {error} (see hmp-proxy --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "vm"),
+    [
+        ("--connect-timeout 90", VMConfig(QEMU, (TOOLS,), connect_timeout_s=90)),
+        ("--end-with-vm", VMConfig(QEMU, (TOOLS,), ends_with_vm=True)),
+        ("--strict", VMConfig(QEMU, (TOOLS,), is_strict=True)),
+    ],
+)
+def test_how_qemu_is_waited_for(option: str, vm: VMConfig) -> None:
+    assert only_vm(*WIRE, *option.split()) == vm
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ("--connect-timeout 5", "connect-timeout"),
+        ("--end-with-vm", "end-with-vm"),
+        ("--strict", "strict"),
+        ("--upstream unix:/q", "upstream"),
+        ("--listen unix:/l", "listen"),
+        ("--take-over /q", "take-over"),
+        ("--wait", "wait"),
+        ("--client-buffer 1", "client-buffer"),
+        ("--policy hmp", "policy"),
+        ("--vmstate a", "vmstate"),
+        ("--include a", "include"),
+        ("--exclude a", "exclude"),
+        ("--overwrite refuse", "overwrite"),
+        ("--no-guard", "no-guard"),
+        ("--mode observe", "mode"),
+        ("--allow help", "allow"),
+        ("--name a", "name"),
+        ("--audit /log", "audit"),
+        *((option, option.split()[0].removeprefix("--")) for option in AUDIT_OPTIONS),
+    ],
+)
+def test_options_beside_a_file(capsys: pytest.CaptureFixture[str], path: str, options: str, name: str) -> None:
+    """They would be lost when the file is read again."""
+    error = complaint(capsys, ["--config", path, *options.split()])
+    assert error == f"hmp-proxy: --{name} {INTO_THE_FILE} (see hmp-proxy --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("savevm", "say where QEMU is: --upstream, or --config FILE"),
+        ("--upstream unix:/q", "the following arguments are required: COMMAND"),
+        ("--upstream unix:/q --listen unix:/l savevm", "unrecognized arguments: --listen"),
+        ("--upstream unix:/q --mode observe savevm", "unrecognized arguments: --mode"),
+        ("--upstream unix:/q --vm vm1 savevm", "--vm goes with --config"),
+        ("--upstream /q savevm", f"argument --upstream: '/q' {UPSTREAM}"),
+        ("--config FILE savevm", "say which VM: --vm with one of vm1, unix:/q2"),
+        ("--config FILE --vm nosuch savevm", "say which VM: --vm with one of vm1, unix:/q2"),
+        ("--config FILE --vm vm1 --policy hmp savevm", f"--policy {INTO_THE_FILE}"),
+        ("--config FILE --vm vm1 --vmstate a savevm", f"--vmstate {INTO_THE_FILE}"),
+        ("--config FILE --vm vm1 --no-guard savevm", f"--no-guard {INTO_THE_FILE}"),
+    ],
+)
+def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, arguments: str, error: str) -> None:
+    found = complaint(capsys, ["plan", *arguments.replace("FILE", path).split()])
+    assert found == f"hmp-proxy plan: {error} (see hmp-proxy plan --help)\n"
+
+
+# -- the help -------------------------------------------------------------------------------------------------------------
+
+POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load", "--no-guard")
+SERVE_OPTIONS: Final = (
+    *("--upstream", "--config", "--listen", "--take-over", "--wait", "--client-buffer", *POLICY_OPTIONS, "--mode"),
+    *("--stop-timeout", "--abandon-after", "--abandon-load-after"),
+    *("--connect-timeout", "--end-with-vm", "--strict"),
+    *("--allow", "--name", "--audit", *(option.split()[0] for option in AUDIT_OPTIONS), "--verbose", "--help"),
+)
+PLAN_OPTIONS: Final = ("--upstream", "--config", "--vm", *POLICY_OPTIONS, "--json", "--help")
+UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:PATH")
+
+
+def test_times_are_seconds() -> None:
+    vm = only_vm(*WIRE, *["--stop-timeout", "1.5", "--abandon-after", "0", "--abandon-load-after", "60"])
+    assert (vm.stop_timeout_s, vm.policy.abandon_after_s, vm.policy.abandon_load_after_s) == (1.5, 0, 60)
+
+
+@pytest.mark.parametrize("option", ["--stop-timeout", "--abandon-after", "--abandon-load-after"])
+@pytest.mark.parametrize("wrong", ["-1", "inf", "nan", "soon", ""])
+def test_wrong_times(option: str, wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line([*WIRE, f"{option}={wrong}"])
+    assert caught.value.code == 2
+    assert f"argument {option}: '{wrong}' is not a number of seconds from 0" in capsys.readouterr().err
+
+
+def help_text(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        parse_command_line([*arguments, "--help"])
+    assert caught.value.code == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+
+
+@pytest.mark.parametrize(("arguments", "options"), [((), SERVE_OPTIONS), (("plan",), PLAN_OPTIONS)], ids=["serve", "plan"])
+def test_help_has_every_option_with_a_meaning(
+    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], options: Sequence[str]
+) -> None:
+    shown = help_text(capsys, arguments)
+    explained = re.findall(r"(?m)^  (?:-h, )?(--[a-z-]+)(?: [\w{},]+)?(?:  +|\n {20,})\w", shown)
+    assert sorted(explained) == sorted(options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "addresses"),
+    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd", "hold:ADDRESS")), (("plan",), UPSTREAM_ADDRESSES)],
+    ids=["serve", "plan"],
+)
+def test_help_has_every_address_and_pattern(
+    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], addresses: Sequence[str]
+) -> None:
+    shown = help_text(capsys, arguments)
+    assert re.findall(r"(?m)^  (\S+) {2,}\S", section(shown, "addresses")) == list(addresses)
+    found = section(shown, "patterns for block nodes")
+    assert re.findall(r"(?m)^  (\S+) {2,}\S", found) == ["NAME", "KEY:GLOB", "kind:KIND"]
+    assert ", ".join(KEYS) in found
+    assert ", ".join(KINDS) in found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [((), ["0", "2", "3", "4", "5", "6", "130"]), (("plan",), ["0", "2", "3", "4", "5"])],
+    ids=["serve", "plan"],
+)
+def test_help_has_every_exit_status(
+    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], statuses: Sequence[str]
+) -> None:
+    found = section(help_text(capsys, arguments) + "\n", "exit status")
+    assert sorted(re.findall(r"(?:^|  )(\d+)  \w", found, re.MULTILINE), key=int) == statuses
+
+
+@pytest.mark.parametrize("name", ["plan", "--take-over", "SIGHUP", "SIGTERM"])
+def test_help_tells_of(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert name in section(help_text(capsys, ()), "examples") + help_text(capsys, ()).partition("exit status")[2]
+
+
+@pytest.mark.parametrize("arguments", [(), ("plan",)], ids=["serve", "plan"])
+def test_help_promises_nothing_below_that_is_not_there(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> None:
+    shown = help_text(capsys, arguments)
+    for what in re.findall(r"\((\w+): see\s+below\)", shown):
+        assert re.search(rf"(?m)^{what}\b.*:$", shown), what

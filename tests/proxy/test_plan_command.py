@@ -1,0 +1,168 @@
+"""`hmp-proxy plan` on a modelled QEMU: only queries, and what a person or a program is told."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host.addresses import UnixAddress
+from host.config import VMConfig
+from proxy.command_line import PlanInvocation
+from proxy.errors import NotQMPError, UpstreamError
+from proxy.plan_command import explain_plan
+from shim import hmp
+from shim.beside import VERSION, policy_members
+from shim.own_commands import PLAN, QUERY_PROXY
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from tests.fakes.qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
+from tests.support.chained import chained
+from tests.support.graphs import patterns
+
+QUERIES = {
+    *(PLAN, QUERY_PROXY, "query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"),
+    *("query-migrate", "query-migrate-capabilities", "query-replay"),
+}
+NEGOTIATION = ["qmp_capabilities", "query-commands", "query-name"]
+
+
+def explain(
+    command_line: str,
+    policy: Policy | None = None,
+    *,
+    nodes: list[Node] | None = None,
+    as_json: bool = False,
+    **qemu_arguments: Any,
+) -> str:
+    """Explain a command on a modelled VM, which must be asked for nothing but queries and must not change."""
+
+    async def main() -> str:
+        async with FakeQEMU(uefi_vm() if nodes is None else nodes, **qemu_arguments) as qemu:
+            vm = VMConfig(UnixAddress(qemu.path), policy=policy or Policy())
+            before = [list(node.snapshots) for node in qemu.vm.graph.nodes]
+            text = await explain_plan(PlanInvocation(vm, command_line, as_json))
+            assert [list(node.snapshots) for node in qemu.vm.graph.nodes] == before
+            assert qemu.commands[:3] == NEGOTIATION
+            assert set(qemu.commands[3:]) <= QUERIES
+            return text
+
+    return asyncio.run(main())
+
+
+def explain_as_json(command_line: str, policy: Policy | None = None, **arguments: Any) -> Any:
+    return json.loads(explain(command_line, policy, as_json=True, **arguments))
+
+
+def test_text() -> None:
+    text = explain("savevm t")
+    assert text.startswith("plan of: savevm t\npolicy: auto (the default; there is no proxy that tells its own)\n\n")
+    assert "takes  disk0 " in text
+    assert '"tag": "t", "vmstate": "disk0", "devices": ["disk0"]' in text
+    assert text.endswith('The client would get "" (success).\nNothing was changed; only queries were sent.')
+
+
+def test_json() -> None:
+    plan = explain_as_json("savevm t")
+    assert plan["outcome"] == {"kind": "rewritten", "reason": "done by snapshot jobs", "text": ""}
+    assert [command["execute"] for command in plan["qmp"]] == ["snapshot-save", "query-jobs", "job-dismiss"]
+
+
+def test_jobs_have_ids_that_the_proxy_would_hide() -> None:
+    (start, _, dismissal) = explain_as_json("savevm t")["qmp"]
+    assert start["arguments"]["job-id"] == dismissal["arguments"]["id"] == "hmpshim-1"
+
+
+def test_policy_is_the_operators() -> None:
+    error = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
+    assert explain_as_json("savevm t", Policy(PolicyKind.HMP))["outcome"]["text"] == error
+    plan = explain_as_json("savevm t", Policy(vmstate=patterns("d1")), nodes=two_disks())
+    assert plan["vmstate"]["node"] == "d1"
+    assert plan["vmstate"]["reason"] == f"named by the configuration; {plan['native_load']}"
+
+
+def test_name_of_a_snapshot_without_one_is_the_local_time() -> None:
+    (start, _, _) = explain_as_json("savevm")["qmp"]
+    assert re.fullmatch(r"vm-20\d{12}", start["arguments"]["tag"])
+
+
+@pytest.mark.parametrize("line", ["info block", "savevm a b", "loadvm", "", 'savevm "a'])
+def test_what_is_no_command_of_ours(line: str) -> None:
+    """QEMU is not even asked."""
+    plan = explain_as_json(line)
+    assert plan["outcome"] == {"kind": "passed", "reason": hmp.why_not_parsed(line), "text": None}
+    assert (plan["nodes"], plan["qmp"], plan["vmstate"]) == ([], [], None)
+
+
+def test_blocked_migration_is_seen() -> None:
+    plan = explain_as_json("savevm t", vm_faults=VMFaults(migration_blocker="no vvfat"))
+    assert plan["outcome"]["text"] == "Error: no vvfat\r\n"
+
+
+def test_qemu_that_does_not_tell() -> None:
+    outcome = explain_as_json("savevm t", vm_faults=VMFaults(is_graph_refused=True))["outcome"]
+    assert outcome["kind"] == "passed"
+    assert "QEMU refuses to tell" in outcome["reason"]
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    invocation = PlanInvocation(VMConfig(UnixAddress(str(tmp_path / "q"))), "savevm", False)
+    with pytest.raises(UpstreamError):
+        asyncio.run(explain_plan(invocation))
+
+
+@pytest.mark.parametrize("command", ["query-block", "x-debug-query-block-graph"])
+def test_qemu_goes_meanwhile(command: str) -> None:
+    with pytest.raises(NotQMPError):
+        explain("delvm t", faults=Faults(drops=[Drop(command, When.RECEIVED)]))
+
+
+# --- At a proxy's own socket ---
+
+
+def beside(line: str, *policies: Policy, given: Policy | None = None, as_json: bool = False) -> str:
+    """Explain a command at the last of some proxies in a row. given: a policy of one's own."""
+
+    async def main() -> str:
+        async with FakeQEMU(uefi_vm()) as qemu, chained(qemu.path, *policies) as chain:
+            vm = VMConfig(UnixAddress(chain.path), policy=given or Policy())
+            return await explain_plan(PlanInvocation(vm, line, as_json, None if given is None else "--policy"))
+
+    return asyncio.run(main())
+
+
+HMP, REFUSE, ENFORCE = Policy(PolicyKind.HMP), Policy(overwrite=Overwrite.REFUSE), Policy(mode=Mode.ENFORCE)
+
+
+def test_proxy_plans_with_its_own_policy() -> None:
+    text = beside("savevm t", HMP)
+    assert f"\npolicy: hmp (in force at hmp-proxy {VERSION} of VM s0)" in text
+    assert "\nThe client would get: Error: Device 'pflash1' is writable but does not support snapshots\n" in text
+    plan = json.loads(beside("savevm t", REFUSE, as_json=True))
+    assert plan["policy"] == policy_members(REFUSE)
+    assert plan["outcome"]["kind"] == "rewritten"
+
+
+def test_policy_that_is_given_is_planned_with_and_the_plan_says_so() -> None:
+    text = beside("savevm t", REFUSE, given=HMP)
+    told = f"policy: hmp (given by --policy, not the one in force at hmp-proxy {VERSION} of VM s0"
+    assert f"\n{told}, which is: auto, overwrite refuse)" in text
+    assert "Error: Device 'pflash1'" in text
+
+
+@pytest.mark.parametrize(("line", "kind"), [("info block", "refused"), ("savevm t", "rewritten"), ("savevm a b", "passed")])
+def test_proxy_in_mode_enforce_foretells_what_it_refuses(line: str, kind: str) -> None:
+    assert json.loads(beside(line, ENFORCE, as_json=True))["outcome"]["kind"] == kind
+
+
+def test_mode_of_a_given_policy() -> None:
+    assert explain_as_json("info block", ENFORCE)["outcome"]["kind"] == "refused"
+
+
+def test_first_of_two_proxies_makes_the_plan_and_the_second_that_of_what_it_gets() -> None:
+    rewritten = json.loads(beside("savevm t", HMP, Policy(), as_json=True))
+    assert rewritten["outcome"] == {"kind": "rewritten", "reason": "done by snapshot jobs", "text": ""}
+    assert "behind" not in rewritten
+    passed = json.loads(beside("info block", ENFORCE, Policy(), as_json=True))
+    assert (passed["outcome"]["kind"], passed["behind"]["outcome"]["kind"]) == ("passed", "refused")

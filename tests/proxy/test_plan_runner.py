@@ -1,0 +1,316 @@
+"""Plans under way: their commands, how they end, leftovers of an earlier connection, and a lost one."""
+
+import itertools
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+
+from proxy.routing.messages import LINES, PRETTY
+from proxy.routing.outbox import Outbox
+from proxy.routing.pending import Passed
+from proxy.routing.plan_runner import Owed, PlanRunner
+from proxy.routing.rewriter import LOST, Rewriter, Work
+from proxy.routing.session import HMPRequest, Session
+from shim.audit import Action, AuditRecord
+from shim.plan_run import Trace
+from shim.policy import Policy
+from shim.recovery import Written
+from tests.fakes.block import Snapshot, disk
+from tests.fakes.jobs import Job, VMFaults
+from tests.support.pure_router import NOW, ManualClock, ModelQEMU, a_monitor, a_session, hmp
+
+SAVE_STEPS: Final = ["snapshot-save", "query-jobs", "job-dismiss"]
+
+
+@dataclass(slots=True)
+class Bench:
+    """A runner on a modelled QEMU. written: the commands of each write; records, sent: what it left in the outbox."""
+
+    qemu: ModelQEMU = field(default_factory=ModelQEMU)
+    policy: Policy = field(default_factory=Policy)
+    pretty: bool = False
+    rewriter: Rewriter = field(init=False)
+    runner: PlanRunner = field(init=False)
+    clock: ManualClock = field(default_factory=ManualClock)
+    owed: deque[Owed] = field(default_factory=deque)
+    outbox: Outbox = field(default_factory=Outbox)
+    written: list[list[str]] = field(default_factory=list)
+    replies: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        layout = PRETTY if self.pretty else LINES
+        new_id = map("hmpshim-{}".format, itertools.count(1)).__next__
+        clock = self.clock.clock()
+        self.rewriter = Rewriter(a_monitor(), layout, self.policy, clock, new_job_id=new_id, own_prefix="hmpshim-")
+        self.runner = PlanRunner(self.rewriter, layout, clock, "hmpshim-", self.owed, self.outbox)
+
+    def add(self, line: str, session: Session | None = None, id: object = 1) -> Session:
+        session = session or a_session(negotiated=True)
+        session.receive_data(hmp(line, id=id))
+        request = session.next_request()
+        assert isinstance(request, HMPRequest)
+        work = self.rewriter.work(session, request, Trace(NOW, 0, session.client, line))
+        self.runner.begin(work, is_exclusive=True)
+        self.take()
+        return session
+
+    def recover(self, written: Sequence[Written] = ()) -> None:
+        self.runner.begin(self.rewriter.recovery(written), is_exclusive=bool(written))
+        self.take()
+
+    def take(self) -> None:
+        """Let QEMU have what is written."""
+        for segment in self.outbox.segments_to_qemu():
+            commands = [line for line in segment.data.splitlines(keepends=True) if line.strip()]
+            self.written.append([json.loads(command)["execute"] for command in commands])
+            for command in commands:
+                output = self.qemu.receive(command)
+                self.replies += [raw for raw in output.splitlines(keepends=True) if b'"event"' not in raw]
+
+    def answer(self, count: int | None = None) -> None:
+        """Give the replies that are due, or so many of them."""
+        while self.replies and count != 0:
+            owed = self.owed.popleft()
+            if isinstance(owed, Work):
+                self.runner.receive_reply(owed, self.replies.pop(0))
+            else:
+                self.replies.pop(0)
+            self.take()
+            count = None if count is None else count - 1
+
+    def poll(self) -> None:
+        self.runner.poll()
+        self.take()
+
+    @property
+    def records(self) -> list[AuditRecord]:
+        return self.outbox.records
+
+    def outcomes(self) -> list[tuple[str | None, Action]]:
+        return [(record.command_line, record.action) for record in self.records]
+
+
+def replies(session: Session) -> Any:
+    return json.loads(session.data_to_send())
+
+
+def test_plan_runs_to_its_answer() -> None:
+    bench = Bench()
+    session = bench.add("savevm t", id="é")
+    assert not bench.runner.is_idle
+    assert not bench.runner.is_free
+    bench.answer()
+    assert bench.runner.is_idle
+    assert bench.runner.is_free
+    assert bench.runner.take_ended() == [session]
+    assert bench.runner.take_ended() is None
+    assert bench.written[1:] == [SAVE_STEPS]
+    assert session.data_to_send() == b'{"return": "", "id": "\\u00E9"}\r\n'
+    (record,) = bench.records
+    assert (record.action, record.reply) == (Action.REWRITTEN, {"return": "", "id": "é"})
+    assert [sent.command.command for sent in record.sent] == bench.written[0] + SAVE_STEPS
+
+
+def test_pretty_answer() -> None:
+    bench = Bench(pretty=True)
+    session = bench.add("delvm t")
+    bench.answer()
+    assert session.data_to_send() == b'{\r\n    "return": "",\r\n    "id": 1\r\n}\r\n'
+
+
+def test_failure_is_a_return_in_hmps_words() -> None:
+    bench = Bench()
+    session = bench.add("loadvm none")
+    bench.answer()
+    text = "Error: Snapshot 'none' does not exist in one or more devices\r\n"
+    assert replies(session) == {"return": text, "id": 1}
+    assert bench.outcomes() == [("loadvm none", Action.REWRITTEN)]
+
+
+def test_refusal_sends_no_job() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.qemu.vm.graph["d0"].snapshots.append(Snapshot("9", "t", 1))
+    bench.qemu.vm.graph["d1"].snapshots.append(Snapshot("9", "t"))
+    session = bench.add("loadvm t")
+    bench.answer()
+    assert bench.outcomes() == [("loadvm t", Action.REFUSED)]
+    assert replies(session)["return"].startswith("Error: ")
+    assert len(bench.written) == 1
+
+
+def test_plan_that_hands_back_has_qemu_get_the_clients_bytes() -> None:
+    bench = Bench(ModelQEMU(disk("d0", ro=True)))
+    session = bench.add("savevm t")
+    bench.answer(count=len(bench.written[0]))
+    (owed,) = bench.owed
+    assert isinstance(owed, Passed)
+    assert owed.session is session
+    assert (owed.reason, owed.action) == ("there is no writable disk", Action.PASSED)
+    assert [sent.command.command for sent in owed.trace.sent] == bench.written[0]
+    assert bench.written[1:] == [["human-monitor-command"]]
+    assert not bench.runner.is_free  # nobody's command follows before QEMU has answered
+    assert bench.runner.is_idle
+    bench.runner.receive_reply_to_client(owed)
+    assert bench.runner.is_free
+
+
+def test_nothing_to_rewrite_is_an_error() -> None:
+    bench = Bench()
+    session = a_session(negotiated=True)
+    session.receive_data(hmp("stop"))
+    request = session.next_request()
+    assert isinstance(request, HMPRequest)
+    with pytest.raises(ValueError, match="nothing to rewrite"):
+        bench.rewriter.work(session, request, Trace(NOW, 0, session.client, "stop"))
+
+
+@pytest.mark.parametrize("looks", range(1, 4))
+def test_job_that_has_not_concluded_is_looked_at_again(looks: int) -> None:
+    bench = Bench(ModelQEMU(faults=VMFaults(running_queries=looks)))
+    session = bench.add("savevm t")
+    bench.answer()
+    for _ in range(looks):
+        assert bench.runner.wants_poll
+        bench.poll()
+        assert not bench.runner.wants_poll
+        bench.answer()
+    assert bench.written[1:] == [SAVE_STEPS] + [SAVE_STEPS[1:]] * looks
+    assert replies(session)["return"] == ""
+    assert bench.qemu.vm.jobs.rows == []
+
+
+def test_no_job_is_awaited_when_nothing_runs() -> None:
+    assert not Bench().runner.wants_poll
+
+
+class TestRecovery:
+    def test_nothing_to_recover(self) -> None:
+        bench = Bench(ModelQEMU(jobs=[Job("theirs")]))
+        bench.recover()
+        assert bench.runner.is_free
+        bench.answer()
+        assert bench.written[0] == ["query-jobs"]
+        assert all(name.startswith(("query-", "x-debug-query-")) for names in bench.written for name in names)
+        assert bench.records == []
+        assert [job.id for job in bench.qemu.vm.jobs.rows] == ["theirs"]
+
+    def test_leftovers_are_dismissed_and_recorded(self) -> None:
+        bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a", error="disk full"), Job("theirs"), Job("hmpshim-b")]))
+        bench.recover()
+        bench.answer()
+        assert [(record.action, record.command_line, record.reply) for record in bench.records] == [
+            (Action.RECOVERED, None, None)
+        ] * 2
+        assert [record.reason for record in bench.records] == [
+            "job 'hmpshim-b' of an earlier connection ended: success",
+            "job 'hmpshim-a' of an earlier connection ended: disk full",
+        ]
+        assert [job.id for job in bench.qemu.vm.jobs.rows] == ["theirs"]
+
+    def test_job_of_another_kind_is_not_ours_whatever_its_id(self) -> None:
+        bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a", type="mirror", status="ready")]))
+        bench.recover()
+        bench.answer()
+        assert not any("job-dismiss" in names for names in bench.written)
+        assert bench.runner.is_idle
+
+    def test_running_leftover_holds_nobody_up(self) -> None:
+        bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a", status="running")]))
+        bench.recover()
+        bench.answer()
+        assert bench.runner.wants_poll
+        assert bench.runner.is_free
+        bench.add("savevm t")
+        bench.answer()
+        bench.qemu.vm.jobs.finish()
+        bench.poll()
+        bench.answer()
+        assert [record.action for record in bench.records] == [Action.REWRITTEN, Action.RECOVERED]
+
+    def test_leftover_that_never_ends_is_left_alone(self) -> None:
+        bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a", status="running", queries_left=1000)]))
+        bench.recover()
+        bench.answer()
+        for _ in range(1000):
+            if bench.runner.is_idle:
+                break
+            bench.poll()
+            bench.answer()
+        (record,) = bench.records
+        assert record.reason.endswith("job 'hmpshim-a' has not concluded, and is left alone")
+
+    def test_leftover_that_somebody_else_dismissed(self) -> None:
+        bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a", status="running")]))
+        bench.recover()
+        bench.answer()
+        bench.qemu.vm.jobs.rows.clear()
+        bench.poll()
+        bench.answer()
+        assert [record.reason for record in bench.records] == [
+            "job 'hmpshim-a' of an earlier connection ended: "
+            "the result of job 'hmpshim-a' is not known: somebody else dismissed it"
+        ]
+
+    @pytest.mark.parametrize("has_tag", [True, False])
+    def test_internal_snapshot_of_which_nothing_is_written_is_looked_after(self, has_tag: bool) -> None:
+        """The clients wait while it is; nothing is deleted that may be the only one."""
+        bench = Bench()
+        run = f"hmpshim-{'0' * 16}-{'1' * 8}-"
+        tags = [f"{run}7-t", *(["t"] if has_tag else [])]
+        for name in ("d0", "d1"):
+            rows = [Snapshot(str(number), tag, 4096 if name == "d0" else 0, number) for number, tag in enumerate(tags)]
+            bench.qemu.vm.graph[name].snapshots += rows
+        bench.recover()
+        bench.answer()
+        assert bench.runner.is_idle
+        left = [row.name for row in bench.qemu.vm.graph["d0"].snapshots]
+        assert left == (["t"] if has_tag else tags)
+        (record,) = bench.records
+        assert "savevm 't'" in record.reason
+        assert [str(notice) == record.reason for notice in bench.outbox.notices] == ([] if has_tag else [True])
+
+    def test_internal_snapshot_whose_job_is_there_is_left_alone(self) -> None:
+        run = f"hmpshim-{'0' * 16}-{'1' * 8}-"
+        bench = Bench(ModelQEMU(jobs=[Job(f"{run}6", status="concluded", type="mirror")]))
+        for name in ("d0", "d1"):
+            bench.qemu.vm.graph[name].snapshots += [Snapshot("1", f"{run}7-t", 1), Snapshot("2", "t", 1)]
+        bench.recover()
+        bench.answer()
+        assert [row.name for row in bench.qemu.vm.graph["d0"].snapshots] == [f"{run}7-t", "t"]
+        (record,) = bench.records
+        assert record.reason.endswith("another proxy or prompt may be at work on it")
+
+    def test_qemu_that_has_no_jobs_has_no_leftovers(self) -> None:
+        bench = Bench()
+        bench.recover()
+        bench.replies = [b'{"error": {"class": "CommandNotFound", "desc": "The command query-jobs has not been found"}}\r\n']
+        bench.answer()
+        assert bench.records == []
+        assert bench.runner.is_idle
+
+
+@pytest.mark.parametrize("answered", range(8))
+def test_loss_at_every_reply_is_on_record(answered: int) -> None:
+    bench = Bench()
+    bench.add("savevm a")
+    bench.answer(count=answered)
+    assert bench.records == []
+    bench.runner.give_up(LOST)
+    (lost,) = bench.records
+    assert (lost.command_line, lost.action, lost.reason, lost.reply) == ("savevm a", Action.REWRITTEN, LOST, None)
+    assert [sent.reply is None for sent in lost.sent] == sorted(sent.reply is None for sent in lost.sent)
+    assert bench.runner.is_idle
+    bench.runner.give_up(LOST)
+    assert len(bench.records) == 1
+
+
+def test_lost_recovery_is_not_on_record() -> None:
+    bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a")]))
+    bench.recover()
+    bench.runner.give_up(LOST)
+    assert bench.records == []

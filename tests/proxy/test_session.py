@@ -1,0 +1,339 @@
+"""One client: its negotiation, the order of its commands, its descriptors, and what is told from the rest."""
+
+import json
+from typing import Any, Final
+
+import pytest
+
+from proxy.routing.session import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request, Session
+from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM
+from tests.proxy.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
+from tests.support.pure_router import a_session, hmp
+
+IDS: Final[list[Any]] = [
+    *(0, -7, 2**63, 1.5, "", "a\0é", None, True, False, [], [1, [None]], {}, {"k": {"execute": "x"}}, "hmpshim-1", [[[[[]]]]]),
+]
+NAME: Final = b'{"execute":"query-name"}'
+GETFD: Final = b'{"execute":"getfd","arguments":{"fdname":"x"}}'
+ENABLE_OOB: Final = b'{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}'
+YANK: Final = b'{"exec-oob":"query-yank","id":1}'
+
+
+def requests(session: Session, data: bytes, descriptors: tuple[int, ...] = ()) -> list[Request]:
+    """Feed, and take all that is to be done."""
+    assert session.receive_data(data, descriptors) == ()
+    return taken(session)
+
+
+def taken(session: Session) -> list[Request]:
+    found = []
+    while (request := session.next_request()) is not None:
+        found.append(request)
+    return found
+
+
+def replies(session: Session, data: bytes) -> list[Any]:
+    """Feed what is answered here, and decode the answers."""
+    answers = []
+    for request in requests(session, data):
+        assert isinstance(request, LocalReply), request
+        answers.append(json.loads(request.line))
+    return answers
+
+
+def error(desc: str, error_class: str = "GenericError") -> dict[str, Any]:
+    return {"error": {"class": error_class, "desc": desc}}
+
+
+class TestNegotiation:
+    def test_greeting_is_sent_first(self) -> None:
+        session = a_session()
+        assert session.data_to_send() == b""
+        assert not session.is_negotiated
+
+    def test_any_other_command_is_refused_with_its_id(self) -> None:
+        refusal = error("Expecting capabilities negotiation with 'qmp_capabilities'", "CommandNotFound")
+        assert replies(a_session(), b'{"execute":"quit","id":[1]}') == [{"id": [1]} | refusal]
+
+    @pytest.mark.parametrize(("message", "text"), [row for row in ENVELOPES if row[1] and row[0] not in IN_HASH_ORDER], ids=str)
+    def test_envelope_is_checked(self, message: dict[str, Any], text: str) -> None:
+        (reply,) = replies(a_session(), json.dumps(message).encode())
+        assert reply.pop("id", "none") == message.get("id", "none")
+        assert reply == error(text)
+
+    @pytest.mark.parametrize(("arguments", "text"), CAPABILITIES, ids=str)
+    def test_capabilities_are_checked(self, arguments: dict[str, Any], text: str | None) -> None:
+        session = a_session()
+        (reply,) = replies(session, json.dumps({"execute": "qmp_capabilities", "arguments": arguments}).encode())
+        assert reply == (error(text) if text else {"return": {}})
+        assert session.is_negotiated is (text is None)
+
+    @pytest.mark.parametrize("own", IDS, ids=repr)
+    def test_success_has_the_id(self, own: object) -> None:
+        command = json.dumps({"execute": "qmp_capabilities", "id": own}).encode()
+        assert replies(a_session(), command) == [{"return": {}, "id": own}]
+
+    def test_malformed_input_is_answered_and_the_client_goes_on(self) -> None:
+        answers = replies(a_session(), b'[] 5 {"execute":"qmp_capabilities"}')
+        assert answers == [error("QMP input must be a JSON object")] * 2 + [{"return": {}}]
+
+    def test_oob_without_the_offer_is_refused(self) -> None:
+        assert replies(a_session(offers_oob=False), ENABLE_OOB) == [error("Capability oob not available")]
+
+    def test_commands_behind_it_in_the_same_read_are_forwarded(self) -> None:
+        session = a_session()
+        local, forward = requests(session, b'{"execute":"qmp_capabilities"}\n' + NAME)
+        assert isinstance(local, LocalReply)
+        assert forward == Forward(b"\n" + NAME)
+
+    def test_pretty_client_is_answered_pretty(self) -> None:
+        (reply,) = requests(a_session(pretty=True), b'{"execute":"qmp_capabilities"}')
+        assert reply == LocalReply(b'{\r\n    "return": {\r\n    }\r\n}\r\n')
+
+
+class TestRequests:
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            NAME,
+            b"  {'execute' : 'query-name',\n 'id': 1.0e3 }\n",
+            b'{"execute":"qmp_capabilities"}',
+            b'{"execute":"nope","arguments":[]}',
+            b"{}",
+            b'{"execute":5}',
+            b'{"execute":"query-name","bogus":1}',
+            b'{"execute":"human-monitor-command","bogus":1,"arguments":{"command-line":"savevm t"}}',
+            b'{"execute":"job-dismiss"}',
+        ],
+    )
+    def test_all_else_is_forwarded_byte_for_byte(self, raw: bytes) -> None:
+        assert requests(a_session(negotiated=True), raw) == [Forward(raw)]
+
+    def test_qmps_own_snapshot_commands_are_told_apart(self) -> None:
+        raw = b'{"execute":"snapshot-delete","arguments":{}}'
+        message = {"execute": "snapshot-delete", "arguments": {}}
+        assert requests(a_session(negotiated=True), raw) == [ModernRequest(raw, message, "snapshot-delete")]
+
+    def test_nothing_is_plain_behind_a_failure_that_only_a_text_told(self) -> None:
+        session = a_session(negotiated=True)
+        assert session.count_plain(NAME) == 1
+        session.failed_command = "loadvm t"
+        assert session.count_plain(NAME) == 0
+
+    @pytest.mark.parametrize(
+        ("line", "command"),
+        [
+            ("savevm t", SaveVM("t")),
+            ("savevm", SaveVM(None)),
+            (" loadvm  t", LoadVM("t")),
+            ('delvm "a b"', DelVM("a b")),
+            ("info snapshots", InfoSnapshots()),
+        ],
+    )
+    def test_snapshot_command_is_recognised(self, line: str, command: object) -> None:
+        raw = hmp(line, id=7)
+        (request,) = requests(a_session(negotiated=True), raw)
+        assert isinstance(request, HMPRequest)
+        assert (request.raw, request.command_line, request.command, request.cpu_index) == (raw, line, command, None)
+        assert request.message["id"] == 7
+
+    @pytest.mark.parametrize("line", ["", "savevm a b", "loadvm", "info", "info snapshots x", "system_reset", "savevmx", "s"])
+    def test_other_lines_are_left_to_qemu(self, line: str) -> None:
+        (request,) = requests(a_session(negotiated=True), hmp(line))
+        assert isinstance(request, HMPRequest)
+        assert (request.command, request.command_line) == (None, line)
+        assert request.why_passed
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            *("{}", "[]", "5", '{"command-line":5}', '{"command-line":null}', '{"cpu-index":0}', '{"command-line":["savevm"]}'),
+        ],
+    )
+    def test_arguments_of_the_wrong_type_are_left_to_qemu(self, arguments: str) -> None:
+        raw = b'{"execute":"human-monitor-command","arguments":%s}' % arguments.encode()
+        (request,) = requests(a_session(negotiated=True), raw)
+        assert isinstance(request, HMPRequest)
+        assert (request.command, request.command_line) == (None, None)
+        assert request.why_passed == "the arguments are not those of human-monitor-command"
+
+    @pytest.mark.parametrize("cpu_index", [True, 1.0, "0", None, [0]])
+    def test_cpu_index_of_the_wrong_type_is_left_to_qemu(self, cpu_index: object) -> None:
+        (request,) = requests(a_session(negotiated=True), hmp("savevm t", **{"cpu-index": cpu_index}))
+        assert isinstance(request, HMPRequest)
+        assert request.command is None
+
+    def test_unknown_argument_is_left_to_qemu(self) -> None:
+        (request,) = requests(a_session(negotiated=True), hmp("savevm t", bogus=1))
+        assert isinstance(request, HMPRequest)
+        assert request.command is None
+
+    def test_cpu_index_is_kept(self) -> None:
+        (request,) = requests(a_session(negotiated=True), hmp("savevm t", **{"cpu-index": 3}))
+        assert isinstance(request, HMPRequest)
+        assert (request.command, request.cpu_index) == (SaveVM("t"), 3)
+
+    def test_query_jobs_is_told_from_the_rest(self) -> None:
+        raw = b'{"execute":"query-jobs","id":1}'
+        assert requests(a_session(negotiated=True), raw) == [JobsRequest(raw)]
+
+    @pytest.mark.parametrize("own", IDS, ids=repr)
+    def test_exec_oob_without_oob_is_refused(self, own: object) -> None:
+        command = json.dumps({"exec-oob": "query-yank", "id": own}).encode()
+        refusal = {"id": own} | error("QMP input member 'exec-oob' is unexpected")
+        assert replies(a_session(negotiated=True), command) == [refusal]
+
+
+class TestOrder:
+    def test_commands_behind_a_busy_one_wait(self) -> None:
+        session = a_session(negotiated=True)
+        session.receive_data(hmp("savevm t") + NAME + b" [] " + NAME)
+        assert isinstance(session.next_request(), HMPRequest)
+        session.is_busy = True
+        assert session.next_request() is None
+        assert session.backlog == 3
+        session.is_busy = False
+        kinds = [type(request) for request in taken(session)]
+        assert kinds == [Forward, LocalReply, Forward]
+        assert session.backlog == 0
+
+    @pytest.mark.parametrize("cut", range(1, len(hmp("savevm t") + NAME)))
+    def test_every_split_gives_the_same_requests(self, cut: int) -> None:
+        stream = hmp("savevm t") + NAME
+        whole = requests(a_session(negotiated=True), stream)
+        session = a_session(negotiated=True)
+        parts = requests(session, stream[:cut]) + requests(session, stream[cut:])
+        assert [type(request) for request in parts] == [HMPRequest, Forward] == [type(request) for request in whole]
+        assert b"".join(request.raw for request in parts if isinstance(request, HMPRequest | Forward)) == stream
+
+    def test_half_an_object_at_eof_is_dropped(self) -> None:
+        session = a_session(negotiated=True)
+        assert requests(session, NAME + b'{"execute":"qui') == [Forward(NAME)]
+        session.receive_eof()
+        assert session.next_request() is None
+        assert session.is_finished
+
+    def test_client_that_left_is_not_finished_while_something_is_due(self) -> None:
+        session = a_session(negotiated=True)
+        session.receive_data(NAME)
+        session.receive_eof()
+        assert not session.is_finished
+        session.next_request()
+        session.unanswered += 1
+        assert not session.is_finished
+        session.unanswered -= 1
+        session.is_busy = True
+        assert not session.is_finished
+        session.is_busy = False
+        assert session.is_finished
+
+    def test_cut_throws_away_what_is_written(self) -> None:
+        session = a_session(negotiated=True)
+        session.send(b"one")
+        assert session.cut() == ()
+        session.send(b"two")
+        assert session.data_to_send() == b""
+        assert session.has_left
+        assert session.is_cut
+        assert session.cut() == ()
+
+    def test_data_to_send_is_given_once(self) -> None:
+        session = a_session()
+        session.send(b"one")
+        session.send(b"two")
+        assert session.data_to_send() == b"onetwo"
+        assert session.data_to_send() == b""
+
+
+class TestOutOfBand:
+    def messages(self, session: Session) -> list[dict[str, Any]]:
+        return [command.message for command in session.out_of_band()]
+
+    def test_it_is_diverted(self) -> None:
+        session = a_session(oob=True)
+        assert requests(session, NAME + YANK + NAME) == [Forward(NAME), Forward(NAME)]
+        assert self.messages(session) == [json.loads(YANK)]
+        assert self.messages(session) == []
+
+    def test_it_overtakes_a_busy_command(self) -> None:
+        session = a_session(oob=True)
+        session.is_busy = True
+        assert requests(session, NAME + YANK) == []
+        assert self.messages(session) == [json.loads(YANK)]
+        assert session.backlog == 1
+
+    def test_it_is_diverted_in_the_read_that_enables_it(self) -> None:
+        session = a_session()
+        local, forward = requests(session, ENABLE_OOB + NAME + YANK)
+        assert isinstance(local, LocalReply)
+        assert forward == Forward(NAME)
+        assert self.messages(session) == [json.loads(YANK)]
+
+    def test_with_both_keys_it_is_in_band(self) -> None:
+        raw = b'{"execute":"query-name","exec-oob":"query-yank"}'
+        session = a_session(oob=True)
+        assert requests(session, raw) == [Forward(raw)]
+        assert self.messages(session) == []
+
+    def test_before_the_negotiation_it_is_refused(self) -> None:
+        session = a_session()
+        assert replies(session, YANK) == [{"id": 1} | error("QMP input member 'exec-oob' is unexpected")]
+        assert self.messages(session) == []
+
+
+class TestDescriptors:
+    """Numbers stand for descriptors: a session only carries them."""
+
+    def test_they_go_with_the_command_that_takes_them(self) -> None:
+        for raw in (GETFD, b'{"execute":"add-fd"}'):
+            assert requests(a_session(negotiated=True), raw, (5, 6)) == [Forward(raw, (5, 6), True)]
+
+    def test_they_go_with_the_first_command_that_takes_any(self) -> None:
+        assert requests(a_session(negotiated=True), NAME + GETFD + GETFD, (5,)) == [
+            Forward(NAME), Forward(GETFD, (5,), True), Forward(GETFD, (), True),
+        ]  # fmt: skip
+
+    def test_they_wait_for_a_command_that_takes_them(self) -> None:
+        session = a_session(negotiated=True)
+        assert requests(session, NAME + GETFD[:9], (5,)) == [Forward(NAME)]
+        assert requests(session, GETFD[9:]) == [Forward(GETFD, (5,), True)]
+
+    def test_they_are_kept_through_the_negotiation(self) -> None:
+        session = a_session()
+        assert len(requests(session, GETFD, (5,))) == 1
+        assert len(requests(session, b'{"execute":"qmp_capabilities"}')) == 1
+        assert requests(session, GETFD) == [Forward(GETFD, (5,), True)]
+
+    def test_new_ones_replace_those_that_nobody_took(self) -> None:
+        session = a_session(negotiated=True)
+        assert session.receive_data(NAME, (5, 6)) == ()
+        assert session.receive_data(b"", (7,)) == (5, 6)
+        session.receive_data(GETFD)
+        assert taken(session)[-1] == Forward(GETFD, (7,), True)
+
+    def test_those_that_nobody_took_are_given_back_at_the_end(self) -> None:
+        session = a_session(negotiated=True)
+        requests(session, GETFD[:9], (5,))
+        assert session.cut() == (5,)
+        assert session.cut() == ()
+
+    def test_those_of_waiting_commands_are_given_back_when_qemu_is_lost(self) -> None:
+        session = a_session(negotiated=True)
+        session.is_busy = True
+        requests(session, GETFD + NAME, (5,))
+        assert session.drop_requests() == [Forward(GETFD, (5,), True), Forward(NAME)]
+        assert session.backlog == 0
+        assert session.is_busy
+
+    def test_hmp_getfd_takes_none(self) -> None:
+        """QEMU runs it on a monitor without a character device, so that it finds none (7.2); they stay for the next one."""
+        session = a_session(negotiated=True)
+        (request,) = requests(session, hmp("getfd x"), (5,))
+        assert isinstance(request, HMPRequest)
+        assert requests(session, GETFD) == [Forward(GETFD, (5,), True)]
+
+    @pytest.mark.parametrize("oob", [False, True])
+    def test_command_that_is_refused_for_exec_oob_takes_none(self, oob: bool) -> None:
+        session = a_session(negotiated=True, oob=oob)
+        assert len(requests(session, b'{"execute":"getfd","exec-oob":"x"}', (5,))) == 1
+        assert requests(session, GETFD) == [Forward(GETFD, (5,), True)]

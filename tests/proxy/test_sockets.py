@@ -1,0 +1,154 @@
+"""The sockets that addresses stand for are made, inherited or refused with a reason."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress
+from proxy.errors import ListenError
+from proxy.net.sockets import inherited_sockets, is_answered, is_listening, listen, peer, unlink_socket
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path (unix(7): 107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix="a", dir="/tmp") as name:
+        yield Path(name)
+
+
+def test_longest_path_can_be_listened_on(folder: Path) -> None:
+    path = str(folder).ljust(106, "/") + "s"
+    assert len(path) == 107
+    with listen(UnixAddress(path)):
+        assert is_answered(path)
+
+
+def test_stale_socket_is_replaced(folder: Path) -> None:
+    address = UnixAddress(str(folder / "s"))
+    listen(address).close()
+    assert not is_answered(address.path)
+    with listen(address):
+        assert is_answered(address.path)
+
+
+@pytest.mark.parametrize(
+    ("occupy", "reason"),
+    [
+        (lambda path: path.write_text("precious"), "the path exists and is no socket; remove it or choose another"),
+        (lambda path: path.mkdir(), "the path exists and is no socket; remove it or choose another"),
+        (
+            lambda path: path.symlink_to("nowhere"),
+            "the path is a symbolic link to nowhere, where nothing is; remove the link, or name another path",
+        ),
+        (lambda path: None, "No such file or directory"),
+    ],
+    ids=["file", "folder", "dangling link", "no folder"],
+)
+def test_path_that_is_no_socket_is_left_alone(folder: Path, occupy: object, reason: str) -> None:
+    path = folder / "s" if reason != "No such file or directory" else folder / "none" / "s"
+    assert callable(occupy)
+    occupy(path)
+    with pytest.raises(ListenError, match=f"cannot listen on unix:{path}: {reason}"):
+        listen(UnixAddress(str(path)))
+    assert path.is_symlink() or not path.is_file() or path.read_text() == "precious"
+
+
+def test_socket_in_use_is_refused(folder: Path) -> None:
+    address = UnixAddress(str(folder / "s"))
+    with listen(address), pytest.raises(ListenError, match="another program listens there; stop it or choose another path"):
+        listen(address)
+
+
+def test_tcp_port_in_use_is_refused() -> None:
+    with listen(TCPAddress("127.0.0.1", 0)) as first:
+        address = TCPAddress("127.0.0.1", first.getsockname()[1])
+        with pytest.raises(ListenError, match=f"cannot listen on {address}: Address already in use"):
+            listen(address)
+
+
+def test_host_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ListenError, match=r"cannot listen on tcp:no\.such\.host\.invalid:1: "):
+        listen(TCPAddress("no.such.host.invalid", 1))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_tcp_socket_listens(host: str) -> None:
+    with listen(TCPAddress(host, 0)) as sock:
+        assert is_listening(sock)
+
+
+def test_socket_with_a_full_queue_is_answered(folder: Path) -> None:
+    """QEMU's own monitors take one in their queue."""
+    path = str(folder / "s")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
+        server.bind(path)
+        server.listen(0)
+        one.connect(path)
+        two.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            two.connect(path)
+        assert is_answered(path)
+
+
+def test_nobody_answers_where_nothing_is(folder: Path) -> None:
+    (folder / "file").write_text("")
+    assert not is_answered(str(folder / "none"))
+    assert not is_answered(str(folder / "file"))
+
+
+def test_inherited_socket_is_taken_over() -> None:
+    ours, theirs = socket.socketpair()
+    (taken,) = inherited_sockets(DescriptorAddress(ours.detach()))
+    with taken, theirs:
+        assert not is_listening(taken)
+        theirs.send(b"x")
+        assert taken.recv(1) == b"x"
+
+
+def test_descriptor_that_is_no_socket_is_refused() -> None:
+    number = os.open("/dev/null", os.O_RDONLY)
+    with pytest.raises(ListenError, match=f"cannot listen on fd:{number}: no socket was inherited there: "):
+        inherited_sockets(DescriptorAddress(number))
+    os.close(number)
+    with pytest.raises(ListenError, match="no socket was inherited there: Bad file descriptor"):
+        inherited_sockets(DescriptorAddress(number))
+
+
+@pytest.mark.parametrize("pid", [None, "1", "x"])
+def test_systemd_sockets_of_another_process_are_not_ours(monkeypatch: pytest.MonkeyPatch, pid: str | None) -> None:
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.delenv("LISTEN_PID", raising=False)
+    if pid is not None:
+        monkeypatch.setenv("LISTEN_PID", pid)
+    with pytest.raises(ListenError, match=r"cannot listen on systemd: no sockets were passed \(LISTEN_PID\)"):
+        inherited_sockets(SystemdAddress())
+
+
+def test_peer_of_a_unix_socket_is_a_process() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = peer(ours)
+    assert (client.pid, client.uid, client.address) == (os.getpid(), os.getuid(), None)
+    assert client.exe == os.readlink("/proc/self/exe")
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "tcp:127.0.0.1:"), ("::1", "tcp:[::1]:")])
+def test_peer_of_a_tcp_socket_is_an_address(host: str, shown: str) -> None:
+    with listen(TCPAddress(host, 0)) as server, socket.create_connection(server.getsockname()[:2]) as client:
+        accepted, _ = server.accept()
+        with accepted:
+            found = peer(accepted)
+        assert found.address == f"{shown}{client.getsockname()[1]}"
+    assert (found.pid, found.uid, found.exe) == (None, None, None)
+
+
+def test_unlink_socket_twice(folder: Path) -> None:
+    path = folder / "s"
+    listen(UnixAddress(str(path))).close()
+    unlink_socket(str(path))
+    assert not path.exists()
+    unlink_socket(str(path))

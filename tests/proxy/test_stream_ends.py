@@ -1,0 +1,86 @@
+"""A stream on what is no unix socket: TCP, and pipes."""
+
+import asyncio
+import os
+import socket
+import struct
+
+from proxy.net.stream import PipeEnd, SocketEnd
+from tests.proxy.test_stream import MIB, Heard
+from tests.support.running_vm_proxy import until
+
+
+def test_reset_shows_as_eof() -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            peer = socket.create_connection(server.getsockname())
+            ours, _ = server.accept()
+        heard = Heard()
+        stream = heard.stream(SocketEnd(ours))
+        stream.start()
+        stream.write(bytes(8 * MIB))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        await until(lambda: heard.eofs)
+        await until(lambda: stream.unsent_bytes == 0)
+        assert heard.eofs == 1
+        stream.close()
+
+    asyncio.run(run())
+
+
+def test_tcp_carries_bytes_and_drops_descriptors() -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as peer:
+            ours, _ = server.accept()
+            heard = Heard()
+            stream = heard.stream(SocketEnd(ours))
+            stream.start()
+            peer.sendall(b"to us")
+            stream.write(b"to you")
+            await until(lambda: heard.data == b"to us")
+            assert await asyncio.to_thread(peer.recv, 100) == b"to you"
+            stream.close()
+
+    asyncio.run(run())
+
+
+def test_pipes_carry_bytes_both_ways() -> None:
+    async def run() -> None:
+        their_read, our_write = os.pipe()
+        our_read, their_write = os.pipe()
+        heard = Heard()
+        stream = heard.stream(PipeEnd(our_read, our_write))
+        stream.start()
+        os.write(their_write, b"to us")
+        await until(lambda: heard.data == b"to us")
+        stream.write(bytes(MIB))
+        assert stream.unsent_bytes > 0
+        got = 0
+        while got < MIB:
+            got += len(await asyncio.to_thread(os.read, their_read, 65536))
+        await until(lambda: heard.drains == 1)
+        os.close(their_write)
+        await until(lambda: heard.eofs == 1)
+        stream.write(b"still")
+        assert os.read(their_read, 10) == b"still"
+        os.close(their_read)
+        stream.write(b"nobody reads")
+        stream.close()
+        stream.close()
+
+    asyncio.run(run())
+
+
+def test_pipe_that_nobody_reads_any_more_is_not_waited_for() -> None:
+    async def run() -> None:
+        their_read, our_write = os.pipe()
+        our_read, their_write = os.pipe()
+        stream = Heard().stream(PipeEnd(our_read, our_write))
+        stream.write(bytes(MIB))
+        stream.finish()
+        os.close(their_read)
+        await until(lambda: stream.is_closed)
+        os.close(their_write)
+
+    asyncio.run(run())

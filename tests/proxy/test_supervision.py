@@ -1,0 +1,103 @@
+"""A VM of a daemon begins again after an error, as long as nobody stops it; tests/proxy/test_daemon.py has it among others."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host.addresses import UnixAddress
+from host.config import VMConfig
+from host.errors import AuditError, ConfigError
+from proxy.supervision import SupervisedVM, first_error
+from shim.policy import Mode, Policy
+from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.running_vm_proxy import in_thread, talk, until
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path (unix(7): 107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix="v", dir="/tmp") as name:
+        yield Path(name)
+
+
+def config(folder: Path, upstream: str = "/none/q") -> VMConfig:
+    return VMConfig(UnixAddress(upstream), (UnixAddress(f"{folder}/a"),), name="vm1")
+
+
+def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    failures = iter([AuditError("/log", "it is gone")])
+
+    def open_log(vm: VMConfig) -> None:
+        for failure in failures:
+            raise failure
+
+    async def run() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            vm = SupervisedVM(config(folder, qemu.path), open_log)
+            running = asyncio.create_task(vm.keep_running())
+            await until(lambda: "vm1: cannot write the audit log /log: it is gone; trying again" in caplog.messages)
+            vm.change(VMConfig(UnixAddress("/other"), policy=Policy(mode=Mode.ENFORCE)))
+            await until((folder / "a").exists)
+            said = await talk(f"{folder}/a", lambda client: client.hmp("nosuch"))
+            assert said.startswith("Error: HMP command 'nosuch' is not allowed here")
+            assert vm.config.policy.mode is Mode.ENFORCE
+            vm.stop()
+            await running
+
+    asyncio.run(run())
+
+
+def test_stop_ends_the_wait_for_the_next_attempt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def open_log(vm: VMConfig) -> None:
+        raise AuditError("/log", "it is gone")
+
+    async def run() -> None:
+        vm = SupervisedVM(config(folder), open_log)
+        running = asyncio.create_task(vm.keep_running())
+        await until(lambda: caplog.messages)
+        vm.stop()
+        await running
+        with pytest.raises(AuditError):
+            await SupervisedVM(config(folder), open_log).run()
+
+    asyncio.run(run())
+
+
+def test_stopped_before_it_begins(folder: Path) -> None:
+    async def run() -> None:
+        vm = SupervisedVM(config(folder), lambda _: None)
+        vm.stop()
+        await vm.keep_running()
+        await vm.run()
+
+    asyncio.run(run())
+
+
+def test_error_with_a_text_of_its_own_is_the_one_to_see() -> None:
+    told = ConfigError("F", 1, "key", "wrong")
+    group = BaseExceptionGroup("", [RuntimeError("a"), ExceptionGroup("", [ValueError("b"), told])])
+    assert first_error(group) is told
+    assert first_error(told) is told
+    assert isinstance(first_error(ExceptionGroup("", [ExceptionGroup("", [ValueError("b")])])), ValueError)
+
+
+def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> None:
+    async def run() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            ending = VMConfig(UnixAddress(qemu.path), (UnixAddress(f"{folder}/a"),), ends_with_vm=True)
+            vm = SupervisedVM(ending, lambda _: None)
+            running = asyncio.create_task(vm.keep_running())
+            await until((folder / "a").exists)
+            qemu.disconnect()
+            # The connection alone was lost.
+            await until(lambda: qemu.client_count == 2 and (folder / "a").exists())
+            assert await talk(f"{folder}/a", lambda client: client.hmp("savevm t")) == ""
+            assert not running.done()
+            await qemu.close()
+            await running
+            assert not await in_thread((folder / "a").exists)
+
+    asyncio.run(run())

@@ -1,0 +1,93 @@
+"""The table of snapshots, plans and help, on a modelled QEMU."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from repl.answers import help_text, plan_text, snapshots_text
+from repl.executor import Executor
+from repl.layout import Fragments
+from repl.lines import OWN_COMMANDS
+from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
+from tests.support import executing
+from tests.support.executing import Bench
+
+Ask = Callable[[Executor], Awaitable[Fragments | None]]
+
+
+def asked(ask: Ask, *tags: str, **options: Any) -> str | None:
+    found: list[Fragments | None] = []
+
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        for tag in tags:
+            qemu.vm.save_snapshot(tag, overwrite=True)
+        before = [node.snapshots[:] for node in qemu.vm.graph.nodes]
+        found.append(await ask(bench.executor))
+        assert [node.snapshots for node in qemu.vm.graph.nodes] == before
+
+    executing.played(scene, FakeQEMU(two_disks(), **options))
+    return None if found[0] is None else "".join(text for _, text in found[0])
+
+
+# -- snapshots ------------------------------------------------------------------------------------------------------------
+
+
+def test_snapshots_are_a_table() -> None:
+    shown = asked(lambda executor: snapshots_text(executor, width=100), "one", "two words")
+    assert shown is not None
+    assert [line.split("  ")[0] for line in shown.splitlines()] == ["TAG", "two words", "one"]
+
+
+def test_hostile_tag_is_harmless_in_the_table() -> None:
+    shown = asked(lambda executor: snapshots_text(executor, width=100), "\x1b[2J\u202e")
+    assert shown is not None
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_no_snapshots() -> None:
+    shown = asked(lambda executor: snapshots_text(executor, width=100))
+    assert shown == "There is no snapshot. To make one: savevm NAME\n"
+
+
+def test_no_table_of_a_qemu_that_does_not_tell_its_nodes() -> None:
+    refused = VMFaults(is_graph_refused=True)
+    assert asked(lambda executor: snapshots_text(executor, width=100), "t", vm_faults=refused) is None
+
+
+# -- plans ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 120, 400])
+@pytest.mark.parametrize("line", ["savevm t", "savevm", "loadvm t", "delvm t", "info snapshots"])
+def test_plan_fits_and_tells_commands(line: str, width: int) -> None:
+    shown = asked(lambda executor: plan_text(executor, line, width=width), "t")
+    assert shown is not None
+    assert max(map(len, shown.splitlines())) <= width
+    known = {"savevm t": "replaces", "savevm": "snapshot-save", "loadvm t": "snapshot-load", "delvm t": "snapshot-delete"}
+    expected = known.get(line, "")
+    assert expected in "".join(shown.split())
+
+
+def test_plan_of_no_snapshot_command_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="no snapshot command: stop"):
+        asked(lambda executor: plan_text(executor, "stop", width=80))
+
+
+# -- help -----------------------------------------------------------------------------------------------------------------
+
+
+def test_help_of_one_of_our_commands_asks_nobody() -> None:
+    for command in OWN_COMMANDS:
+        if "help" not in command.names:
+            shown = asked(partial(help_text, topic=command.name))
+            assert shown == f"{' '.join([command.name, *command.arguments.split(maxsplit=0)])} -- {command.text}\n"
+
+
+def test_help_lists_ours_before_qemus() -> None:
+    shown = asked(lambda executor: help_text(executor, ""))
+    assert shown is not None
+    assert shown.startswith("At this prompt\n")
+    assert all(command.text in shown for command in OWN_COMMANDS)
+    assert shown.index("reconnect -- ") < shown.index("QEMU's monitor\n")

@@ -1,0 +1,262 @@
+"""The line editor's own parts: the history file, F4, Tab, and the mark at a fault."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.buffer import Buffer, ValidationState
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import FileHistory, InMemoryHistory
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.layout import BufferControl
+from prompt_toolkit.layout.processors import TransformationInput
+from prompt_toolkit.output import DummyOutput
+from prompt_toolkit.validation import ValidationError
+
+from repl.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
+from tests.support.raw_client import DEADLINE_S
+from tests.support.screen import ENTER, ESCAPE, F4, TAB
+
+# -- history --------------------------------------------------------------------------------------------------------------
+
+
+def kept_in(path: Path) -> list[str]:
+    return list(FileHistory(path).load_history_strings())
+
+
+def test_history_is_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "hmpshim" / "history"
+    history, trouble = history_in(path)
+    assert trouble is None
+    history.append_string("info status")
+    assert kept_in(path) == ["info status"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_history_that_is_there_is_read_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    history_in(path)[0].append_string("first\nof two lines")
+    history, _ = history_in(path)
+    history.append_string("second")
+    assert kept_in(path) == ["second", "first\nof two lines"]
+
+
+@pytest.mark.parametrize("line", [" set_password vnc secret", "\tobject_add secret", "\u00a0x"])
+def test_line_that_begins_with_a_blank_is_not_kept(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "history"
+    history, _ = history_in(path)
+    history.append_string(line)
+    history.append_string("info name")
+    assert kept_in(path) == ["info name"]
+    # It is there to be mended as long as the prompt is.
+    assert line in history.get_strings()
+
+
+def test_history_is_kept_nowhere_where_none_is_wanted() -> None:
+    history, trouble = history_in(None)
+    assert isinstance(history, InMemoryHistory)
+    assert trouble is None
+
+
+@pytest.mark.parametrize(("place", "reason"), [("file/history", "Not a directory"), ("folder", "Is a directory")])
+def test_history_that_cannot_be_kept_says_why(tmp_path: Path, place: str, reason: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    history, trouble = history_in(tmp_path / place)
+    assert isinstance(history, InMemoryHistory)
+    # Which of the two ways to the file fails depends on what is in the way.
+    assert trouble in [f"the history is not kept: {tmp_path / place}: {text}" for text in (reason, "File exists")]
+
+
+# -- the mark -------------------------------------------------------------------------------------------------------------
+
+
+def marked(text: str, fault: int | None, lineno: int = 0) -> StyleAndTextTuples:
+    """Show a line of a buffer that was refused at this place."""
+    buffer = Buffer(document=Document(text))
+    if fault is not None:
+        buffer.validation_state = ValidationState.INVALID
+        buffer.validation_error = ValidationError(fault, "wrong")
+    line = text.split("\n")[lineno]
+    given = TransformationInput(BufferControl(buffer), buffer.document, lineno, lambda i: i, [("", line)], 80, 1)
+    return FaultMark().apply_transformation(given).fragments
+
+
+MARK = "class:fault.mark"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "shown"),
+    [
+        ("savevm a b", 9, [("", "savevm a "), (MARK, "b")]),
+        ("infi status", 0, [(MARK, "infi"), ("", " status")]),
+        ("loadvm", 6, [("", "loadvm"), (MARK, " ")]),
+        ("", 0, [(MARK, " ")]),
+        ("a  b", 1, [("", "a"), (MARK, " "), ("", " b")]),
+    ],
+)
+def test_word_at_a_fault_is_marked(text: str, fault: int, shown: StyleAndTextTuples) -> None:
+    assert marked(text, fault) == shown
+
+
+def test_nothing_is_marked_without_a_fault() -> None:
+    assert marked("savevm a", None) == [("", "savevm a")]
+
+
+def test_fault_is_marked_in_its_own_line_only() -> None:
+    text = "info name\nloadvm a b\ninfo"
+    fault = text.index("b\n")
+    assert [marked(text, fault, lineno) for lineno in range(3)] == [
+        [("", "info name")],
+        [("", "loadvm a "), (MARK, "b")],
+        [("", "info")],
+    ]
+
+
+# -- keys -----------------------------------------------------------------------------------------------------------------
+
+
+class Slow(Completer):
+    """It has its completions when it is told so."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+        self.may_answer = asyncio.Event()
+        self.asked = 0
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:
+        return [Completion(text, -len(document.text)) for text in self.texts if text.startswith(document.text)]
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        self.asked += 1
+        await self.may_answer.wait()
+        for completion in self.get_completions(document, complete_event):
+            yield completion
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - prompt_toolkit does not tell
+            await asyncio.sleep(0.002)
+
+
+async def edited(completer: Slow, scene: Callable[[PipeInput, PromptSession[str]], Awaitable[None]]) -> str:
+    """Give what was entered in a scene."""
+    with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
+        session: PromptSession[str] = PromptSession(completer=completer, complete_while_typing=True, key_bindings=keys())
+        prompting = asyncio.create_task(session.prompt_async())
+        await until(lambda: session.app.is_running)
+        await scene(keyboard, session)
+        return await prompting
+
+
+def test_tab_before_the_completions_are_there_is_not_lost() -> None:
+    async def run() -> str:
+        completer = Slow("savevm")
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            keyboard.send_text("sav")
+            await until(lambda: completer.asked == 1)
+            keyboard.send_text(TAB)
+            await until(lambda: len(session.default_buffer.on_completions_changed._handlers) > 1)
+            assert session.default_buffer.text == "sav"
+            completer.may_answer.set()
+            await until(lambda: session.default_buffer.text == "savevm")
+            keyboard.send_text(ENTER)
+
+        return await edited(completer, scene)
+
+    assert asyncio.run(run()) == "savevm"
+
+
+def test_typing_goes_on_while_completions_are_looked_for() -> None:
+    """A Tab that was pressed meanwhile is then forgotten."""
+
+    async def run() -> str:
+        completer = Slow("savevm")
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            keyboard.send_text("sa")
+            await until(lambda: completer.asked == 1)
+            keyboard.send_text(TAB + "ve")
+            await until(lambda: session.default_buffer.text == "save")
+            keyboard.send_text("d")
+            await until(lambda: session.default_buffer.text == "saved")
+            completer.may_answer.set()
+            keyboard.send_text(ENTER)
+
+        return await edited(completer, scene)
+
+    assert asyncio.run(run()) == "saved"
+
+
+def test_tab_and_the_end_of_the_line_at_once() -> None:
+    async def run() -> str:
+        completer = Slow("savevm")
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            keyboard.send_text("sav" + TAB + ENTER)
+
+        return await edited(completer, scene)
+
+    assert asyncio.run(run()) == "sav"
+
+
+def test_tab_without_anything_to_complete() -> None:
+    async def run() -> str:
+        completer = Slow()
+        completer.may_answer.set()
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            keyboard.send_text("x")
+            await until(lambda: completer.asked == 1 and session.default_buffer.complete_state is None)
+            keyboard.send_text(TAB)
+            await until(lambda: completer.asked == 2 and session.default_buffer.complete_state is None)
+            keyboard.send_text(ENTER)
+
+        return await edited(completer, scene)
+
+    assert asyncio.run(run()) == "x"
+
+
+def test_f4_changes_the_editing_mode_and_its_name() -> None:
+    async def run() -> list[str]:
+        names: list[str] = []
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            def note(expected: EditingMode) -> Callable[[], bool]:
+                return lambda: session.app.editing_mode is expected
+
+            def name() -> str:
+                assert session.app.context is not None
+                return session.app.context.copy().run(editing_mode_name)
+
+            names.append(name())
+            keyboard.send_text(F4)
+            await until(note(EditingMode.VI))
+            names.append(name())
+            keyboard.send_text(ESCAPE)
+            await until(lambda: name() == "vi navigation")
+            keyboard.send_text(F4)
+            await until(note(EditingMode.EMACS))
+            names.append(name())
+            keyboard.send_text(ENTER)
+
+        await edited(Slow(), scene)
+        return names
+
+    assert asyncio.run(run()) == ["", "vi insert", ""]
+
+
+@pytest.mark.parametrize(("rows", "menu"), [(1, 0), (2, 0), (3, 1), (5, 1), (10, 3), (24, 8), (100, 8)])
+def test_menu_leaves_room_for_what_was_answered(rows: int, menu: int) -> None:
+    assert menu_rows(rows) == menu

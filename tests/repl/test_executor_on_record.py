@@ -1,0 +1,67 @@
+"""What the prompt's executor puts on record beside HMP commands, and that nothing runs off the record where that is wanted."""
+
+from typing import Any
+
+import pytest
+
+from host.config import AuditFailure
+from shim.qmp import ErrorReply, ReturnReply
+from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.executing import Bench, played
+
+UNWRITABLE = "cannot write the audit log /dev/full: No space left on device; the command was not run"
+
+
+def told(bench: Bench) -> list[tuple[Any, ...]]:
+    return [(record["action"], record["execute"], record["command_line"], record["failed"]) for record in bench.records]
+
+
+def test_qmps_own_snapshot_command_is_on_record_with_its_reply() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        reply = await bench.executor.qmp("snapshot-delete", {"job-id": "j", "tag": "t", "devices": []})
+        (record,) = bench.records
+        assert record["action"] == "modern"
+        assert record["execute"] == "snapshot-delete"
+        assert record["reply"] == ({"return": reply.value} if isinstance(reply, ReturnReply) else record["reply"])
+        assert record["failed"] is isinstance(reply, ErrorReply)
+
+    played(scene, FakeQEMU(two_disks()))
+
+
+def test_other_qmp_commands_are_not_on_record() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        await bench.executor.qmp("query-name", {})
+        assert bench.records == []
+
+    played(scene, FakeQEMU())
+
+
+def test_command_is_announced_where_nothing_may_run_off_the_record() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        await bench.executor.hmp("savevm t")
+        assert told(bench) == [
+            ("begun", "human-monitor-command", "savevm t", None),
+            ("rewritten", "human-monitor-command", "savevm t", False),
+        ]
+        assert bench.records[0]["time"] == bench.records[1]["time"]
+
+    played(scene, FakeQEMU(two_disks()), failure=AuditFailure.REFUSE)
+
+
+@pytest.mark.parametrize("command_line", ["savevm t", "info name"])
+def test_nothing_runs_that_cannot_be_announced(command_line: str) -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        result = await bench.executor.hmp(command_line)
+        assert (result.text, result.is_failure) == (f"Error: {UNWRITABLE}\r\n", True)
+        assert qemu.vm.graph["d0"].count("t") == 0
+
+    played(scene, FakeQEMU(two_disks()), audit="/dev/full", failure=AuditFailure.REFUSE)
+
+
+def test_qmps_own_snapshot_command_that_cannot_be_announced_is_an_error() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        reply = await bench.executor.qmp("snapshot-save", {"job-id": "j"})
+        assert reply == ErrorReply("GenericError", UNWRITABLE)
+        assert await bench.executor.qmp("query-name", {}) == ReturnReply({})
+
+    played(scene, FakeQEMU(two_disks()), audit="/dev/full", failure=AuditFailure.REFUSE)

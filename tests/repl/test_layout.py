@@ -1,0 +1,31 @@
+"""Text fits its width, and nothing of it is lost."""
+
+import random
+
+import pytest
+from prompt_toolkit.utils import get_cwidth
+
+from repl.layout import COMMAND, cut, joined, words, wrapped
+from tests.repl.test_snapshot_table import plain
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "shown"), [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 4, "日…"), ("日本", 4, "日本")]
+)
+def test_cut_text_says_so(text: str, room: int, shown: str) -> None:
+    assert cut(text, room) == shown
+
+
+def test_command_is_never_broken() -> None:
+    lines = wrapped([(COMMAND, "x" * 50), *words("and more")], width=20)
+    assert [plain(line) for line in lines] == ["x" * 50, "and more"]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_wrapping_loses_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    text = " ".join("".join(rng.choices("ab日😀", k=rng.randint(1, 50))) for _ in range(30))
+    for width in (4, *(40, 60, 80, 120)):
+        lines = wrapped(words(text), width=width, indent=2, hanging=4)
+        assert plain(joined(lines)).replace("\n", "").replace(" ", "") == text.replace(" ", "")
+        assert max(get_cwidth(plain(line)) for line in lines) <= width

@@ -1,0 +1,301 @@
+"""What outlasts a line: text above the prompt in its order, questions, and the progress of a command."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TextIO, cast
+
+import pytest
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from repl.layout import Fragments
+from repl.terminal import Terminal
+from tests.support.raw_client import DEADLINE_S
+from tests.support.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, F4, TAB, UP, Screen, pasted
+
+
+@dataclass
+class Desk:
+    """A terminal with its screen and keyboard, and nothing else."""
+
+    terminal: Terminal
+    screen: Screen
+    keyboard: PipeInput
+
+    async def sees(self, text: str) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while text not in self.screen.text:  # noqa: ASYNC110 - a screen does not tell
+                await asyncio.sleep(0.002)
+
+    async def next_line(self) -> str:
+        """Give the line that is entered at a prompt."""
+        session: PromptSession[str] = PromptSession("> ")
+        async with asyncio.timeout(DEADLINE_S):
+            return await session.prompt_async()
+
+
+@asynccontextmanager
+async def at_desk() -> AsyncIterator[Desk]:
+    screen = Screen(80, 24)
+    output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
+    with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=output):
+        screen.answer_with(keyboard.send_text)
+        yield Desk(Terminal(), screen, keyboard)
+
+
+def played(scene: Callable[[Desk], Awaitable[None]]) -> str:
+    """Play a scene and give what is on the screen then."""
+
+    async def run() -> str:
+        async with at_desk() as desk, asyncio.timeout(DEADLINE_S):
+            await scene(desk)
+            await desk.terminal.drain()
+            return desk.screen.text
+
+    return asyncio.run(run())
+
+
+# -- show -----------------------------------------------------------------------------------------------------------------
+
+
+def test_lines_are_shown_in_their_order() -> None:
+    async def scene(desk: Desk) -> None:
+        for number in range(100):
+            desk.terminal.show([("", f"{number}"), ("class:tag", "!")])
+        desk.terminal.notice("notice")
+        desk.terminal.error("error\n")
+        desk.terminal.show([])
+
+    assert played(scene).splitlines() == [*(f"{number}!" for number in range(100)), "notice", "error"]
+
+
+def test_what_is_shown_while_a_line_is_typed_stands_above_it() -> None:
+    async def scene(desk: Desk) -> None:
+        line = asyncio.create_task(desk.next_line())
+        desk.keyboard.send_text("ab")
+        await desk.sees("> ab")
+        desk.terminal.notice("above")
+        await desk.terminal.drain()
+        await desk.sees("above\n> ab")
+        desk.keyboard.send_text("c" + ENTER)
+        assert await line == "abc"
+
+    assert played(scene) == "above\n> abc"
+
+
+def test_storm_is_bounded_and_counted() -> None:
+    async def scene(desk: Desk) -> None:
+        for number in range(5000):
+            desk.terminal.show([("", f"event {number}")])
+
+    lines = played(scene).splitlines()
+    assert lines[0] == "(older lines were dropped: 4000)"
+    assert lines[1:] == [f"event {number}" for number in range(4000, 5000)]
+
+
+def test_what_is_shown_after_a_storm_is_not_counted_to_it() -> None:
+    async def scene(desk: Desk) -> None:
+        for number in range(1001):
+            desk.terminal.show([("", f"event {number}")])
+        await desk.terminal.drain()
+        desk.terminal.notice("later")
+
+    lines = played(scene).splitlines()
+    assert lines[0] == "(older lines were dropped: 1)"
+    assert lines[-2:] == ["event 1000", "later"]
+
+
+def test_drain_waits_for_nothing_where_nothing_is_to_show() -> None:
+    assert played(lambda desk: desk.terminal.drain()) == ""
+
+
+# -- ask ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_yes"),
+    [
+        *(("y", True), ("Y", True), ("xqy", True), (pasted("y") + TAB + "y", True), (UP + F4 + "y", True)),
+        *(("n", False), ("N", False), (ENTER, False), (CTRL_C, False), (CTRL_D, False), (ESCAPE, False)),
+        *((" n", False), ("ny", False), (pasted("y") + ENTER, False)),
+    ],
+)
+def test_only_y_is_a_yes(keys: str, is_yes: bool) -> None:
+    async def scene(desk: Desk) -> None:
+        asking = asyncio.create_task(desk.terminal.ask("Sure?"))
+        await desk.sees("Sure? [y/N]")
+        desk.keyboard.send_text(keys)
+        assert await asking is is_yes
+
+    assert played(scene).splitlines() == [f"Sure? [y/N] {'yes' if is_yes else 'no'}"]
+
+
+def test_what_was_typed_before_the_question_is_no_answer_but_the_next_line() -> None:
+    """Also what nobody has read yet."""
+
+    async def scene(desk: Desk) -> None:
+        desk.keyboard.send_text("y")
+        asking = asyncio.create_task(desk.terminal.ask("Sure?"))
+        await desk.sees("Sure? [y/N]")
+        assert not asking.done()
+        desk.keyboard.send_text("n" + "es" + ENTER)
+        assert await asking is False
+        assert await desk.next_line() == "yes"
+
+    played(scene)
+
+
+def test_event_during_a_question_is_shown_above_it() -> None:
+    async def scene(desk: Desk) -> None:
+        asking = asyncio.create_task(desk.terminal.ask("Sure?"))
+        await desk.sees("Sure? [y/N]")
+        desk.terminal.notice("STOP")
+        await desk.sees("STOP\nSure? [y/N]")
+        desk.keyboard.send_text("y")
+        assert await asking
+
+    assert played(scene) == "STOP\nSure? [y/N] yes"
+
+
+# -- watch ----------------------------------------------------------------------------------------------------------------
+
+
+def busy() -> Fragments:
+    return [("", "busy")]
+
+
+def bar() -> Fragments:
+    return [("", "bar")]
+
+
+def test_end_of_what_is_watched_ends_it() -> None:
+    async def scene(desk: Desk) -> None:
+        end = asyncio.Event()
+        task = asyncio.create_task(end.wait())
+        watching = asyncio.create_task(desk.terminal.watch(task, busy, bar))
+        await desk.sees("busy\nbar")
+        assert not watching.done()
+        end.set()
+        assert await watching is True
+
+    assert played(scene) == ""
+
+
+def test_what_is_done_already_is_not_watched() -> None:
+    async def scene(desk: Desk) -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        task.cancel()
+        await asyncio.wait([task])
+        assert await desk.terminal.watch(task, busy, bar) is True
+
+    assert played(scene) == ""
+
+
+def test_task_that_ends_at_once() -> None:
+    async def nothing() -> None:
+        pass
+
+    async def scene(desk: Desk) -> None:
+        for _ in range(20):
+            assert await desk.terminal.watch(asyncio.create_task(nothing()), busy, bar) is True
+
+    assert played(scene) == ""
+
+
+def test_ctrl_c_leaves_the_task_to_itself() -> None:
+    async def scene(desk: Desk) -> None:
+        end = asyncio.Event()
+        task = asyncio.create_task(end.wait())
+        watching = asyncio.create_task(desk.terminal.watch(task, busy, bar))
+        await desk.sees("busy")
+        desk.keyboard.send_text(CTRL_C)
+        assert await watching is False
+        assert not task.done()
+        end.set()
+        assert await task is True
+
+    assert played(scene) == ""
+
+
+def test_progress_goes_on_by_itself() -> None:
+    async def scene(desk: Desk) -> None:
+        count = 0
+
+        def progress() -> Fragments:
+            nonlocal count
+            count += 1
+            return [("", f"step {count}")]
+
+        task = asyncio.create_task(asyncio.Event().wait())
+        watching = asyncio.create_task(desk.terminal.watch(task, progress, bar))
+        await desk.sees("step 10")
+        desk.keyboard.send_text(CTRL_C)
+        await watching
+        task.cancel()
+
+    played(scene)
+
+
+@pytest.mark.parametrize("parts", [("info ", "name"), ("info name",), tuple("info name"), (pasted("info "), "name")])
+def test_what_is_typed_while_watching_is_the_next_line(parts: tuple[str, ...]) -> None:
+    async def scene(desk: Desk) -> None:
+        end = asyncio.Event()
+        task = asyncio.create_task(end.wait())
+        watching = asyncio.create_task(desk.terminal.watch(task, busy, bar))
+        await desk.sees("busy")
+        for part in parts:
+            desk.keyboard.send_text(part)
+            await asyncio.sleep(0)
+        end.set()
+        await watching
+        desk.keyboard.send_text(ENTER)
+        assert await desk.next_line() == "info name"
+
+    played(scene)
+
+
+def test_keys_around_ctrl_c_keep_their_order() -> None:
+    async def scene(desk: Desk) -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        watching = asyncio.create_task(desk.terminal.watch(task, busy, bar))
+        await desk.sees("busy")
+        desk.keyboard.send_text("abc" + CTRL_C + "def" + ENTER)
+        assert await watching is False
+        assert await desk.next_line() == "abcdef"
+        task.cancel()
+
+    played(scene)
+
+
+def test_cancelled_watch_leaves_nothing_behind() -> None:
+    async def scene(desk: Desk) -> None:
+        end = asyncio.Event()
+        task = asyncio.create_task(end.wait())
+        watching = asyncio.create_task(desk.terminal.watch(task, busy, bar))
+        await desk.sees("busy")
+        watching.cancel()
+        await asyncio.wait([watching])
+        end.set()
+        await task
+
+    played(scene)
+
+
+def test_size_is_the_screens() -> None:
+    async def scene(desk: Desk) -> None:
+        assert (desk.terminal.columns, desk.terminal.rows) == (80, 24)
+
+    played(scene)
+
+
+def test_terminal_obeys_no_text() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.terminal.notice("\x9b2Jnotice\u202e")
+        desk.terminal.error("\x1b[2Jerror\r")
+        desk.terminal.show([("", "two\nlines\x07")])
+
+    assert played(scene).splitlines()[:4] == [r"\x9b2Jnotice\u202e", r"\x1b[2Jerror\r", "two", r"lines\x07"]

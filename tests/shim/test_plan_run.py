@@ -1,0 +1,133 @@
+"""One plan between two of its steps: what it wants written, what it is sent, and what the audit learns."""
+
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+import pytest
+
+from shim.audit import Action, SeenEvent, SentCommand
+from shim.client import Client
+from shim.plan import AwaitJob, Decided, Replies, Run, Step
+from shim.plan_run import PlanRun, Trace
+from shim.qmp import ErrorReply, Execute, ReturnReply
+from tests.support.pure_router import NOW
+
+Plan = Generator[Step, Replies, Any]
+A, B, C = Execute("a"), Execute("b"), Execute("c")
+OK: Final = ReturnReply({})
+DECIDED: Final = Decided((), "d0", "why")
+
+
+def a_trace() -> Trace:
+    return Trace(NOW, 100, Client(), "savevm t")
+
+
+def rewrite(plan: Callable[[], Plan]) -> PlanRun:
+    return PlanRun(plan(), a_trace())
+
+
+def two_rounds() -> Plan:
+    first = yield Run((A, B))
+    second = yield Run((C,))
+    return first, second
+
+
+def test_commands_of_a_run_are_written_in_one_go_and_their_replies_given_together() -> None:
+    work = rewrite(two_rounds)
+    assert work.start(0) == (A, B)
+    assert work.receive_reply(ReturnReply(1), 10, 1) == ()
+    assert work.receive_reply(ReturnReply(2), 10, 2) == (C,)
+    assert not work.is_done
+    assert work.receive_reply(ErrorReply("c", "d"), 10, 3) == ()
+    assert work.is_done
+    assert work.outcome == ((ReturnReply(1), ReturnReply(2)), (ErrorReply("c", "d"),))
+
+
+def test_plan_without_a_step_is_done_at_once() -> None:
+    def plan() -> Plan:
+        return "nothing to do"
+        yield
+
+    work = rewrite(plan)
+    assert work.start(0) == ()
+    assert (work.is_done, work.outcome) == (True, "nothing to do")
+
+
+def test_decisions_are_kept_and_not_waited_for() -> None:
+    def plan() -> Plan:
+        assert (yield DECIDED) == ()
+        assert (yield Decided((), "d1", "better")) == ()
+        yield Run((A,))
+        yield DECIDED
+
+    work = rewrite(plan)
+    assert work.start(0) == (A,)
+    assert work.trace.decided == Decided((), "d1", "better")
+    work.receive_reply(OK, 1, 1)
+    assert (work.is_done, work.trace.decided) == (True, DECIDED)
+
+
+def test_awaited_job_is_told_until_the_plan_goes_on() -> None:
+    def plan() -> Plan:
+        assert (yield AwaitJob("j")) == ()
+        assert (yield AwaitJob("j")) == ()
+        yield Run((A,))
+
+    work = rewrite(plan)
+    assert work.start(0) == ()
+    assert (work.awaited_job, work.is_done) == ("j", False)
+    assert work.resume(1) == ()
+    assert work.awaited_job == "j"
+    assert work.resume(2) == (A,)
+    assert work.awaited_job is None
+
+
+def test_durations_are_counted_from_the_reply_before() -> None:
+    work = rewrite(two_rounds)
+    work.start(1000)
+    for now_ns, size in ((1010, 1), (1025, 22), (1125, 333)):
+        work.receive_reply(OK, size, now_ns)
+    reply = ReturnReply({})
+    assert work.trace.sent == [SentCommand(A, 10, reply, 1), SentCommand(B, 15, reply, 22), SentCommand(C, 100, reply, 333)]
+
+
+@pytest.mark.parametrize("answered", range(4))
+def test_lost_commands_are_told_without_a_reply(answered: int) -> None:
+    closed = []
+
+    def plan() -> Plan:
+        try:
+            yield from two_rounds()
+            yield Run((A,))
+        finally:
+            closed.append(True)
+
+    work = rewrite(plan)
+    work.start(0)
+    for now_ns in range(answered):
+        work.receive_reply(OK, 1, now_ns)
+    work.lose(50)
+    written = [A, B, C, A][: 2 if answered < 2 else answered + 1]
+    assert [sent.command for sent in work.trace.sent] == written
+    assert [sent.reply is None for sent in work.trace.sent] == [number >= answered for number in range(len(written))]
+    assert closed == [True]
+
+
+def test_lost_before_its_start() -> None:
+    work = rewrite(two_rounds)
+    work.lose(5)
+    assert work.trace.sent == []
+
+
+@pytest.mark.parametrize("client_gone", [False, True])
+def test_record_closes_the_trace(client_gone: bool) -> None:
+    trace = a_trace()
+    trace.saw_event("STOP", 130)
+    trace.decided = DECIDED
+    trace.sent.append(SentCommand(A, 1, None, 0))
+    record = trace.record("vm", Action.REFUSED, "why", reply={"return": "x"}, client_gone=client_gone, now_ns=150)
+    assert (record.time, record.vm, record.command_line, record.action, record.reason) == (
+        NOW, "vm", "savevm t", Action.REFUSED, "why",
+    )  # fmt: skip
+    assert (record.duration_ns, record.events, record.client_gone) == (50, (SeenEvent("STOP", 30),), client_gone)
+    assert (record.reply, record.decided, record.sent) == ({"return": "x"}, DECIDED, (SentCommand(A, 1, None, 0),))

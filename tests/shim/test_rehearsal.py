@@ -1,0 +1,249 @@
+"""A rehearsed plan says what the plan then does: both are played on the same modelled VM, the rehearsal first."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+
+from shim import hmp
+from shim.plan import Answer, AwaitJob, Context, Outcome, PassThrough, Plan, Refusal, Run
+from shim.policy import FailedLoad, Overwrite, Policy, PolicyKind
+from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
+from shim.rehearsal import Rehearsal, rehearse
+from shim.snapshot_plans import plan
+from tests.fakes.block import BlockGraph
+from tests.fakes.commands import run_command
+from tests.fakes.jobs import QMPError, VMFaults
+from tests.fakes.vm import VM
+from tests.support.graphs import V5_2, V7_2, VIRTIO, Machine, Node, disk, drive, patterns, rows
+from tests.support.played_plan import Played
+from tests.support.played_plan import drive as drive_plan
+from tests.support.snapshot_plans import COMMANDS, context, raw_data, two, uefi
+
+STATE: Final = {"vm_state": True}
+HMP: Final = Policy(PolicyKind.HMP)
+QUERIES: Final = frozenset(
+    {"query-status", "query-jobs", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"}
+    | {"query-cpus-fast", "query-migrate-capabilities", "query-replay"}
+)
+
+
+def throttled() -> Machine:
+    """A disk under a throttle filter."""
+    nodes = [*disk("a", snapshots=rows("t", vm_state=True))]
+    return Machine([*nodes, Node("filter", "throttle", device="d0", qdev=VIRTIO[0], children={"file": "a"})])
+
+
+# Each gives a fresh VM: a save changes it.
+MACHINES: Final[Mapping[str, Callable[[], Machine]]] = {
+    "no tag": two,
+    "tag on all": lambda: two(rows("t", "u", vm_state=True), rows("t")),
+    "tag on all, twice on one": lambda: two(rows("t", "t", vm_state=True), rows("t")),
+    "tag on all, three times": lambda: two(rows("t", "t", "t", vm_state=True), rows("t", "t", "t")),
+    "tag on the first": lambda: two(rows("t", vm_state=True)),
+    "tag on the second": lambda: two([], rows("u", "t")),
+    "tag without VM state": lambda: two(rows("t"), rows("t")),
+    "VM state on the second": lambda: two(rows("t"), rows("t", vm_state=True)),
+    "one disk": lambda: Machine(drive("a", "d0", VIRTIO[0])),
+    "raw varstore": uefi,
+    "raw varstore, tag": lambda: uefi(on_disk=rows("t", vm_state=True)),
+    "qcow2 varstore": lambda: uefi("qcow2"),
+    "qcow2 varstore, tag": lambda: uefi("qcow2", on_varstore=rows("t"), on_disk=rows("t", vm_state=True)),
+    "qcow2 varstore with VM state": lambda: uefi("qcow2", on_varstore=rows("t", vm_state=True), on_disk=rows("t")),
+    "qcow2 varstore, tag on it only": lambda: uefi("qcow2", on_varstore=rows("t", vm_state=True)),
+    "only a raw varstore": lambda: Machine(disk("vars", "raw", device="pflash1", qdev="/machine/system.flash1")),
+    "only a qcow2 varstore": lambda: Machine(disk("vars", device="pflash1", qdev="/machine/system.flash1")),
+    "raw data disk": raw_data,
+    "raw data disk, tag": lambda: raw_data(rows("t", vm_state=True)),
+    "read-only disk": lambda: Machine(disk("a", device="d0", qdev=VIRTIO[0], ro=True)),
+    "no disk": lambda: Machine([]),
+    "filter": throttled,
+}
+LINES: Final = ("savevm t", "savevm", "loadvm t", "loadvm none", "delvm t", "delvm none", "info snapshots")
+POLICIES: Final[Mapping[str, Policy]] = {
+    "auto": Policy(),
+    "hmp": HMP,
+    "refuse": Policy(overwrite=Overwrite.REFUSE),
+    "vmstate b": Policy(vmstate=patterns("b")),
+    "exclude": Policy(exclude=patterns("b", "disk0")),
+    "include": Policy(include=patterns("kind:pflash")),
+    "no guard": Policy(guard=False),
+    "leave alone": Policy(failed_load=FailedLoad.REFUSE),
+}
+
+
+@dataclass(slots=True)
+class Stage:
+    """A modelled VM that answers commands, and notes what happens to it."""
+
+    vm: VM
+    events: list[str]
+
+    @classmethod
+    def of(cls, machine: Machine, faults: VMFaults | None = None, version: QEMUVersion = V7_2) -> "Stage":
+        events: list[str] = []
+        graph = BlockGraph(machine.nodes, machine.backends)
+        vm = VM(graph, version=version, faults=faults, emit=lambda name, data: events.append(name))
+        return cls(vm, events)
+
+    def answer(self, command: Execute) -> Reply:
+        try:
+            return ReturnReply(run_command(self.vm, command.command, command.arguments))
+        except QMPError as exc:
+            return ErrorReply(exc.error_class, exc.desc)
+        finally:
+            self.vm.jobs.settle()
+
+    def state(self) -> Any:
+        """Give all that a command could change."""
+        snapshots = [(node.name, list(node.snapshots), node.content) for node in self.vm.graph.nodes]
+        return snapshots, self.vm.run_state, self.vm.memory, self.vm.jobs.query(), list(self.events)
+
+
+def make_plan(line: str, using: Context) -> Plan:
+    command = hmp.parse(line)
+    assert command is not None
+    return plan(command, using)
+
+
+def rehearsed(stage: Stage, line: str, using: Context) -> Rehearsal:
+    """Rehearse; only queries may be run, and nothing may change."""
+    before = stage.state()
+    played: Played[Rehearsal] = drive_plan(rehearse(make_plan(line, using), using), stage.answer)
+    assert {command.command for command in played.sent} <= QUERIES
+    assert stage.state() == before
+    assert played.outcome is not None
+    return played.outcome
+
+
+def really_played(stage: Stage, line: str, using: Context) -> Played[Outcome]:
+    return drive_plan(make_plan(line, using), stage.answer)
+
+
+def job_commands(played: Played[Outcome]) -> list[Execute]:
+    """Give what was sent behind the survey."""
+    runs = [step.commands for step in played.steps if isinstance(step, Run)]
+    return [command for commands in runs if not commands[0].command.startswith(("query-", "x-debug-")) for command in commands]
+
+
+def assert_comes_true(stage: Stage, line: str, policy: Policy, version: QEMUVersion = V7_2) -> Rehearsal:
+    rehearsal = rehearsed(stage, line, context(policy, version=version))
+    played = really_played(stage, line, context(policy, version=version))
+    assert rehearsal.outcome == played.outcome
+    assert rehearsal.decided == played.decided
+    assert rehearsal.would_send == job_commands(played)
+    return rehearsal
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_rehearsal_comes_true(machine: str, line: str) -> None:
+    assert_comes_true(Stage.of(MACHINES[machine]()), line, Policy())
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("machine", ["tag on all", "tag on the second", "raw varstore, tag", "qcow2 varstore with VM state"])
+def test_rehearsal_comes_true_under_each_policy(machine: str, policy: str, line: str) -> None:
+    assert_comes_true(Stage.of(MACHINES[machine]()), line, POLICIES[policy])
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("machine", ["no tag", "tag on all", "tag on the first", "raw varstore, tag", "raw data disk"])
+def test_rehearsal_comes_true_where_migration_is_blocked(machine: str, line: str) -> None:
+    stage = Stage.of(MACHINES[machine](), VMFaults(migration_blocker="The vvfat format does not support live migration"))
+    rehearsal = assert_comes_true(stage, line, Policy())
+    if line.startswith("savevm"):
+        assert isinstance(rehearsal.outcome, Answer)
+        assert rehearsal.outcome.text == "Error: The vvfat format does not support live migration\r\n"
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_rehearsal_comes_true_where_qemu_refuses_to_tell(line: str) -> None:
+    stage = Stage.of(two(), VMFaults(is_graph_refused=True))
+    rehearsal = assert_comes_true(stage, line, Policy())
+    reason = "QEMU refuses to tell: Unstable command x-debug-query-block-graph disabled by policy"
+    assert rehearsal == Rehearsal(PassThrough(reason), None, [], None)
+
+
+def test_commands_in_a_row_come_true() -> None:
+    """A rehearsal knows the snapshots of the plays before it."""
+    stage = Stage.of(MACHINES["tag on the second"]())
+    for _ in range(3):
+        for line in ("savevm t", "loadvm t", "savevm u", "info snapshots", "delvm t"):
+            assert_comes_true(stage, line, Policy())
+
+
+def test_qemu_without_jobs_is_asked_for_nothing() -> None:
+    stage = Stage.of(two(), version=V5_2)
+    using = context(version=V5_2, commands=COMMANDS - {"snapshot-save"})
+    rehearsal = rehearsed(stage, "delvm t", using)
+    assert rehearsal == Rehearsal(PassThrough("QEMU 5.2.0 has no snapshot jobs"), None, [], None)
+
+
+def test_replacing_sends_all_its_steps() -> None:
+    """Save to see whether it could be, delete, save."""
+    rehearsal = rehearsed(Stage.of(MACHINES["tag on all"]()), "savevm t", context(Policy(overwrite=Overwrite.REPLACE)))
+    start = {"tag": "t", "vmstate": "a", "devices": ["a", "b"]}
+    assert [(sent.command, sent.arguments) for sent in rehearsal.would_send if sent.command.startswith("snapshot-")] == [
+        ("snapshot-save", {"job-id": "job-1", **start}),
+        ("snapshot-delete", {"job-id": "job-2", "tag": "t", "devices": ["a", "b"]}),
+        ("snapshot-save", {"job-id": "job-3", **start}),
+    ]
+
+
+def test_replacing_safely_sends_all_its_steps() -> None:
+    rehearsal = rehearsed(Stage.of(MACHINES["tag on all"]()), "savevm t", context())
+    assert [(sent.command, sent.arguments["tag"]) for sent in rehearsal.would_send if "tag" in sent.arguments] == [
+        ("snapshot-save", "job-2-t"),
+        ("snapshot-delete", "t"),
+        ("snapshot-save", "t"),
+        ("snapshot-delete", "job-2-t"),
+    ]
+    assert rehearsal.would_send[-1] == Execute("job-dismiss", {"id": "job-1"})
+
+
+def test_graph_is_given_as_the_queries_showed_it() -> None:
+    rehearsal = rehearsed(Stage.of(MACHINES["tag on all"]()), "delvm t", context())
+    assert rehearsal.graph == two(rows("t", "u", vm_state=True), rows("t")).graph()
+
+
+def test_cpu_index_is_asked_for() -> None:
+    stage = Stage.of(two())
+    assert rehearsed(stage, "delvm t", context(cpu_index=0)).would_send
+    rehearsal = rehearsed(stage, "delvm t", context(cpu_index=7))
+    assert rehearsal.outcome == PassThrough("there is no such cpu-index")
+    assert rehearsal.would_send == []
+
+
+def test_refusal_sends_nothing() -> None:
+    rehearsal = rehearsed(Stage.of(MACHINES["tag on all"]()), "savevm t", context(POLICIES["refuse"]))
+    assert isinstance(rehearsal.outcome, Refusal)
+    assert rehearsal.outcome.reason == "snapshot 't' exists on 'd0' and may not be replaced; delvm it first"
+    assert rehearsal.would_send == []
+    assert rehearsal.decided is not None
+
+
+def test_plan_may_wait_for_a_job() -> None:
+    """A rehearsed job has concluded, so the wait is over at once."""
+
+    def waiting() -> Plan:
+        yield AwaitJob("job-1")
+        (reply,) = yield Run((Execute("snapshot-nosuch", {"job-id": "job-1"}),))
+        return PassThrough(str(reply))
+
+    played: Played[Rehearsal] = drive_plan(rehearse(waiting(), context()), Stage.of(two()).answer)
+    assert played.steps == []
+    assert played.outcome is not None
+    assert "CommandNotFound" in played.outcome.outcome.reason
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_rehearsal_can_be_given_up(line: str) -> None:
+    """The connection is lost."""
+    playing = rehearse(make_plan(line, context()), context())
+    next(playing)
+    playing.close()
+    with pytest.raises(StopIteration):
+        next(playing)

@@ -1,0 +1,65 @@
+"""When QEMU itself answers, because it has no snapshot jobs.
+
+test_survey.py has what all plans begin with, test_saving.py savevm, test_snapshot_plans_loading.py the rest.
+"""
+
+import pytest
+
+from shim import snapshot_plans
+from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
+from shim.plan import Context, PassThrough
+from shim.policy import Policy
+from shim.qmp import ReturnReply
+from tests.support.graphs import V5_2, rows
+from tests.support.played_plan import Exchange, play, runs
+from tests.support.snapshot_plans import (
+    COMMANDS,
+    context,
+    refusal_reason,
+)
+
+T = rows("t")
+ALL_COMMANDS = [SaveVM("t"), SaveVM(None), LoadVM("t"), DelVM("t"), InfoSnapshots()]
+
+
+def passed(command: HMPCommand, *exchanges: Exchange, using: Context | None = None) -> str:
+    """Play a command that QEMU itself is to answer, and give the reason."""
+    outcome = play(snapshot_plans.plan(command, using or context()), exchanges).outcome
+    assert isinstance(outcome, PassThrough), outcome
+    return outcome.reason
+
+
+# -- QEMU without snapshot jobs (R1, R10) ---------------------------------------------------------------------------------
+
+
+def status_is(status: str) -> Exchange:
+    return runs(("query-status", {}, ReturnReply({"status": status})))
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS, ids=repr)
+def test_old_qemu_gets_the_clients_own_command(command: HMPCommand) -> None:
+    dangerous = isinstance(command, SaveVM | LoadVM)
+    asked = [status_is("running")] if dangerous else []
+    assert passed(command, *asked, using=context(version=V5_2, commands={"query-jobs"})) == "QEMU 5.2.0 has no snapshot jobs"
+
+
+@pytest.mark.parametrize("missing", ["snapshot-save", "snapshot-load", "snapshot-delete", "query-jobs", "job-dismiss"])
+def test_every_job_command_is_needed(missing: str) -> None:
+    assert passed(DelVM("t"), using=context(commands=COMMANDS - {missing})) == "QEMU 7.2.22 has no snapshot jobs"
+
+
+@pytest.mark.parametrize("status", ["inmigrate", "postmigrate"])
+@pytest.mark.parametrize("command", [SaveVM("t"), SaveVM(None), LoadVM("t")], ids=repr)
+def test_old_qemu_is_not_let_crash_on_a_migrations_disks(command: HMPCommand, status: str) -> None:
+    played = play(snapshot_plans.plan(command, context(version=V5_2, commands=())), [status_is(status)])
+    assert refusal_reason(played).startswith(f"QEMU 5.2.0 would crash: the VM is in state {status}")
+
+
+@pytest.mark.parametrize("command", [DelVM("t"), InfoSnapshots()], ids=repr)
+def test_old_qemu_does_the_harmless_commands_in_any_state(command: HMPCommand) -> None:
+    assert passed(command, using=context(version=V5_2, commands=())) == "QEMU 5.2.0 has no snapshot jobs"
+
+
+def test_guard_off_lets_old_qemu_have_it() -> None:
+    using = context(Policy(guard=False), version=V5_2, commands=())
+    assert passed(SaveVM("t"), using=using) == "QEMU 5.2.0 has no snapshot jobs"

@@ -1,0 +1,38 @@
+"""A report whose every name is an attack on the page that shows it."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Final
+
+from audit.report import Report
+from tests.support.sample_report import sample_report
+
+__all__ = ["IMAGE", "SCRIPT", "hostile_report"]
+
+SCRIPT: Final = "<script>alert(1)</script>"
+IMAGE: Final = '"><img src=x onerror=alert(2)>'
+# Not names: they are what a record must have, or the report's own words.
+_OURS: Final = frozenset({"first", "last", "last_hmp", "time", "state"})
+
+
+def hostile_report() -> Report:
+    """Add the attack to all texts of the sample that come from the log."""
+    report: Report = _attacked(sample_report())
+    return replace(report, log=replace(report.log, names=(SCRIPT, IMAGE)))
+
+
+def _attacked(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        members = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **{name: _attacked(member) for name, member in members.items() if name not in _OURS})
+    if isinstance(value, str):
+        return f"{value}{SCRIPT}{IMAGE}\x00\x1b\ud800" + "W" * 300
+    if isinstance(value, tuple):
+        return tuple(map(_attacked, value))
+    if isinstance(value, Mapping):
+        return {day: counts if isinstance(counts, int) else _keyed(counts) for day, counts in value.items()}
+    return value
+
+
+def _keyed(counts: Mapping[Any, int]) -> dict[Any, int]:
+    return {_attacked(tool): count for tool, count in counts.items()}

@@ -1,0 +1,100 @@
+"""A Daemon in the test's own loop on a configuration file, before modelled QEMUs."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import pytest
+
+from proxy.command_line import ServeInvocation, parse_command_line
+from proxy.daemon import Daemon
+from proxy.net.sockets import is_answered
+from tests.fakes.qemu import FakeQEMU
+from tests.support.raw_client import DEADLINE_S, RawClient
+
+__all__ = ["RunningDaemon", "hmp", "records", "run", "table", "until"]
+
+RETRY_S: Final = 0.002
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds; TimeoutError after the deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - what is waited for may be another process's doing
+            await asyncio.sleep(RETRY_S)
+
+
+def table(qemu: FakeQEMU | str, listen: Path, *lines: str) -> str:
+    """Give the [[vm]] table of a VM, named as its socket."""
+    upstream = qemu if isinstance(qemu, str) else qemu.path
+    first = f'[[vm]]\nname = "{listen.name}"\nupstream = "unix:{upstream}"\nlisten = "unix:{listen}"'
+    return "\n".join([first, *lines]) + "\n"
+
+
+class RunningDaemon:
+    """A Daemon on a configuration file. Leaving the context stops it by SIGTERM.
+
+    absent: names of VMs that are not waited for, beside those that wait themselves.
+    """
+
+    def __init__(self, folder: Path, *tables: str, absent: Sequence[str] = ()) -> None:
+        self.path = folder / "hmpshim.toml"
+        self.path.write_text("".join(tables))
+        invocation = parse_command_line(["--config", str(self.path)])
+        assert isinstance(invocation, ServeInvocation)
+        present = [vm for vm in invocation.vms if not vm.wait and vm.name not in absent]
+        self._listeners = [str(address).removeprefix("unix:") for vm in present for address in vm.listen]
+        self._daemon = Daemon(invocation)
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.create_task(self._daemon.run(), name="Daemon")
+        await until(lambda: self.task.done() or all(map(is_answered, self._listeners)))
+        if self.task.done():
+            await self.task
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE_S):
+            await self.task
+
+    async def read_again(self, caplog: pytest.LogCaptureFixture, *tables: str) -> list[str]:
+        """Change the file, and give what the daemon says about it."""
+        self.path.write_text("".join(tables))
+        caplog.clear()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: caplog.messages)
+        return caplog.messages
+
+
+async def hmp(path: Path, *command_lines: str) -> list[str]:
+    """Run HMP commands as a new client."""
+
+    def converse() -> list[str]:
+        with RawClient.connect(path) as client:
+            client.negotiate()
+            return [client.hmp(line) for line in command_lines]
+
+    return await asyncio.to_thread(converse)
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """Read an audit log."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run a test's coroutine."""
+    asyncio.run(_awaited(main()))
+
+
+async def _awaited(what: Awaitable[None]) -> None:
+    await what
