@@ -12,11 +12,11 @@ from shim import jobs
 from shim.blockgraph import BlockNode, names_of
 from shim.hmp import DelVM, SaveVM
 from shim.intent import Intent, read_internal_tag
-from shim.inventory import holders, scope
 from shim.jobs import JobResult
 from shim.plan import Context, Replies, Run, Settle, Step
 from shim.qmp import Execute, ReturnReply
 from shim.survey import GiveWay, Survey, look_around
+from shim.tags import holders, scope
 
 __all__ = ["Found", "Orphans", "Written", "find_orphans", "recover"]
 

@@ -19,10 +19,10 @@ from itertools import count
 from shim import foretelling, jobs, known_crashes, render
 from shim.blockgraph import BlockNode, name_of, names_of
 from shim.intent import Intent, internal_tag
-from shim.inventory import holders
 from shim.plan import Answer, Context, Decided, Intend, PassThrough, Plan, Replies, Settle, Step, refuse
 from shim.policy import Overwrite
 from shim.survey import Survey
+from shim.tags import holders
 
 __all__ = ["HMP_REPLACES", "savevm"]
 

@@ -11,12 +11,12 @@ from typing import assert_never
 from shim import foretelling, jobs, known_crashes, render
 from shim.blockgraph import BlockGraph, BlockNode, name_of, names_of
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
-from shim.inventory import duplicated, holders, ids_of_others, load_by_id, scope, tagged_or_included, vmstate_to_load
 from shim.plan import Answer, Context, Decided, Outcome, PassThrough, Plan, Refusal, Run, refuse
 from shim.policy import FailedLoad, NodeChoice, PolicyKind, Selection
 from shim.qmp import Execute
 from shim.saving import savevm
 from shim.survey import GiveWay, Survey, look_around, value_of
+from shim.tags import duplicated, holders, ids_of_others, load_by_id, scope, tagged_or_included, vmstate_to_load
 
 __all__ = ["plan"]
 

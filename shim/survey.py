@@ -11,12 +11,12 @@ from shim import known_crashes
 from shim.blockgraph import BlockGraph, join
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, InfoSnapshots, SaveVM
-from shim.inventory import holders
 from shim.known import Known
 from shim.patterns import is_flash
 from shim.plan import Context, Replies, Run, Step
 from shim.policy import PolicyKind, Selection, select
 from shim.qmp import JSON, Execute, Reply, ReturnReply
+from shim.tags import holders
 from shim.wiring import Wiring, read_wiring
 
 __all__ = ["GiveWay", "Survey", "look_around", "value_of"]

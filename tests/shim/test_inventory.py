@@ -9,24 +9,14 @@ from typing import Final
 import pytest
 
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
-from shim.inventory import (
-    Fault,
-    FaultKind,
-    Held,
-    LoadById,
-    PromptLine,
-    Repair,
-    TagEntry,
-    load_by_id,
-    obstacles,
-    take_inventory,
-)
+from shim.inventory import Fault, FaultKind, Held, PromptLine, Repair, TagEntry, obstacles, take_inventory
 from shim.plan import Answer, Outcome, Refusal
 from shim.policy import Policy, PolicyKind, select
 from shim.qmp import Execute, ReturnReply
 from shim.snapshot_plans import plan
 from tests.shim.test_rehearsal import MACHINES, POLICIES, Stage
 from tests.support.graphs import VIRTIO, VM_STATE_BYTES, Backend, Machine, Node, Snapshot, disk, drive, patterns, rows
+from tests.support.inventories import is_loadable, preventing
 from tests.support.played_plan import drive as drive_plan
 from tests.support.snapshot_plans import context, raw_data, two, uefi
 
@@ -96,7 +86,7 @@ def test_disk_that_the_policy_leaves_out_is_listed_and_not_missed() -> None:
     policy = Policy(exclude=patterns("d1"))
     assert entry(two(STATE, T), policy).nodes == (Held("d0", 1), Held("d1", 1))
     assert entry(two(STATE, []), policy).missing == ()
-    assert entry(two(STATE, []), policy).is_loadable
+    assert is_loadable(entry(two(STATE, []), policy))
 
 
 def test_raw_varstore_is_not_missed() -> None:
@@ -199,7 +189,7 @@ def test_disk_that_cannot_hold_snapshots_spoils_every_tag() -> None:
 @pytest.mark.parametrize("on_d1", [dated(T, 60), dated(T, clock_ns=5)], ids=["date", "clock"])
 def test_snapshots_of_different_moments_are_noted_although_loadvm_takes_them(on_d1: list[Snapshot]) -> None:
     found = entry(two(dated(STATE), on_d1))
-    assert found.is_loadable
+    assert is_loadable(found)
     assert found.faults == (
         Fault(
             FaultKind.MIXED,
@@ -245,10 +235,10 @@ def machine_of(stage: Stage) -> Machine:
 def assert_loadvm_agrees(machine: Machine, policy: Policy) -> None:
     for found in inventory(machine, policy):
         outcome = run(Stage.of(machine), LoadVM(found.tag), policy)
-        prevented = [kind for kind in kinds(found) if kind.prevents_loading]
+        prevented = preventing(found)
         assert kinds(found) == sorted(kinds(found), key=list(FaultKind).index)
         assert answered(outcome) == (prevented[0] if prevented else None), (found, outcome)
-        assert found.is_loadable == (outcome == Answer("")), (found, outcome)
+        assert is_loadable(found) == (outcome == Answer("")), (found, outcome)
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
@@ -326,21 +316,6 @@ def test_nothing_is_in_the_way_of_sound_disks() -> None:
     assert obstacles(graph, select(graph, Policy())) == ()
 
 
-@pytest.mark.parametrize(
-    ("on_d0", "on_d1", "expected"),
-    [
-        ("231", "231", LoadById("3", "a", ("a", "b"))),
-        ("231", "31", None),  # not the same id on each disk
-        ("14", "14", None),  # its id is no name, and QEMU looks for one first
-    ],
-)
-def test_own_id_loads_what_another_id_hides_only_where_it_is_a_name(on_d0: str, on_d1: str, expected: LoadById | None) -> None:
-    machine = two(rows(*on_d0, vm_state=True), rows(*on_d1))
-    graph = machine.graph()
-    wanted = "1" if expected else on_d1[-1]
-    assert load_by_id(graph, graph.hmp_set(), wanted) == expected
-
-
 # -- each way out leads out -----------------------------------------------------------------------------------------------
 
 
@@ -374,7 +349,7 @@ def assert_repair_repairs(machine: Machine, policy: Policy, tag: str, kind: Faul
     left = [found for found in inventory(machine_of(stage), policy) if found.tag == tag]
     assert [found for found in left if kind in kinds(found)] == [], repair
     if repair.lines[0].words == ("savevm",):
-        assert left[0].is_loadable or kinds(left[0]) == [FaultKind.SHADOWED_BY_ID]
+        assert is_loadable(left[0]) or kinds(left[0]) == [FaultKind.SHADOWED_BY_ID]
     elif repair.lines[0].words == ("delvm",) and kind is not FaultKind.SHADOWED_BY_ID:
         assert left == []
     assert not stage.vm.jobs.query()

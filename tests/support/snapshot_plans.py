@@ -6,11 +6,11 @@ from itertools import count
 from typing import Any, Final
 
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
-from shim.inventory import holders
 from shim.plan import Answer, Context, Outcome, Refusal
 from shim.policy import Policy, select
 from shim.qmp import ErrorReply, QEMUVersion, Reply, ReturnReply
 from shim.snapshot_plans import plan
+from shim.tags import holders
 from tests.support.graphs import V7_2, VIRTIO, Machine, Snapshot, drive, uefi_vm
 from tests.support.played_plan import Exchange, Played, play, runs
 
