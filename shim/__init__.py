@@ -1,4 +1,43 @@
 """What hmpshim knows: HMP's syntax and texts, QEMU's block graph, and the QMP jobs that a legacy command becomes.
 
-Nothing in this package does I/O or reads a clock: time, ids and randomness are arguments.
+Nothing in this package does I/O or reads a clock; time, ids and randomness are arguments. So one plan serves the proxy, the
+prompt, `hmp-proxy plan` and the tests, and each of them decides for itself how to wait.
+
+**A plan is a generator** (plan.py). It yields a step and is sent what the step brought:
+
+    ================  ==========================  ==================================================================
+    yielded           sent back                   whoever drives the plan
+    ================  ==========================  ==================================================================
+    Run(commands)     their replies, in order     writes the commands in one go and waits for all replies
+    AwaitJob(id)      ()                          waits for the event that the job concluded, or for one poll interval
+    Decided(...)      ()                          keeps it for the audit record; nothing to wait for
+    Intend, Settle    ()                          writes the intent to disk, or forgets it, before it goes on
+    ================  ==========================  ==================================================================
+
+It returns an outcome: an Answer (the text that HMP would have printed, "" for success), a Refusal, or PassThrough (QEMU is to
+get the client's own bytes). plan_run.py plays a plan against replies as they come and contains what it raises. The recovery of
+what an earlier run left (recovery.py) is a generator of the same steps, and so is a rehearsal (rehearsal.py), which yields only
+the queries of another plan and answers its jobs itself.
+
+**A plan has two halves.** First it looks: the survey (survey.py) asks for the block graph (wiring.py, blockgraph.py), the
+policy chooses (policy.py, patterns.py), and what is known to kill QEMU is looked for (known_crashes.py). Up to there it can
+still give way. With its first command that changes anything it is committed: it sees its job to the end even when the client
+has gone, because a job that nobody dismisses blocks its id and hides its error (jobs.py, saving.py).
+
+**What must never be cached.** Nodes and tags: another monitor, or QEMU itself, may change them between two commands, and a
+savevm that believes in yesterday's tags deletes the wrong one. known.py lists the three facts that may be kept, each with the
+reason why it cannot have become wrong.
+
+**Orders that matter**, because a real QEMU showed that the other order loses something:
+
+* `snapshot-*`, `query-jobs` and `job-dismiss` are written in one go. QEMU 7.2 to 11.1 answers the first when its work is done,
+  so this costs one round trip. It is behaviour, not a promise: jobs.py looks at what `query-jobs` says.
+* A tag is looked for on every disk before a save: `snapshot-save` refuses only a tag that all disks have, and adds a second
+  one silently where some have it.
+* An intent is on disk before its first job is sent, and its marker job is dismissed before the intent is forgotten. A process
+  that is killed in between leaves the job without the intent, or the intent without the job, and never neither.
+* The debug graph is asked for before `query-block`: what changes between the two shows in the next graph (known.py).
+
+**What None means** is the same everywhere: nobody said (a policy's `failed_load`), there is none (a vmstate node, a reply), or
+HMP chooses (a savevm's tag). It never means "not yet known".
 """

@@ -3,7 +3,11 @@
 QEMU answers both with CommandNotFound, so whoever asks learns whether a proxy is there. QAPI leaves names that begin with two
 underscores and a vendor's prefix to downstreams (docs/devel/qapi-code-gen.rst, "Naming rules and reserved names").
 
+Why they exist: `hmp-proxy plan` and `hmp-repl` at a proxy's own socket would otherwise decide by a policy of their own, and so
+foretell what does not happen, or put the VM state on another disk than the proxy would. They ask the proxy and show its plan.
+
 Proxies may stand in a row. So each passes the question on to what it takes for QEMU, and tells as `behind` what came back.
+What a newer or older proxy says beyond what is known here is left out, and what it does not say has its default.
 
 docs/proxy-commands.md documents arguments and answers.
 """

@@ -51,12 +51,12 @@ class BlockNode:
 
     @property
     def device(self) -> str:
-        """Give the first BlockBackend name that is not empty, as QEMU's messages do, or ""."""
+        """Return the first BlockBackend name that is not empty, as QEMU's messages do, or ""."""
         return next((backend.device for backend in self.backends if backend.device), "")
 
     @property
     def label(self) -> str:
-        """Give the name that QEMU's messages use: the device's, else the node's."""
+        """Return the name that QEMU's messages use: the device's, else the node's."""
         return self.device or self.name
 
     def count(self, tag: str) -> int:
@@ -64,7 +64,7 @@ class BlockNode:
         return self.snapshots.count_named(tag)
 
     def vm_state_bytes(self, tag: str) -> int:
-        """Give the size of the VM state that a load of this tag would find here: the first match counts."""
+        """Return the size of the VM state that a load of this tag would find here: the first match counts."""
         return next((snapshot.vm_state_size for snapshot in self.snapshots.named(tag)), 0)
 
 
@@ -84,14 +84,14 @@ class BlockGraph:
     walk: tuple[str, ...]
 
     def hmp_set(self) -> tuple[BlockNode, ...]:
-        """Give the nodes that HMP's savevm, loadvm and delvm act on: every writable node of the walk."""
+        """Return the nodes that HMP's savevm, loadvm and delvm act on: every writable node of the walk."""
         return tuple(node for node in self.walked() if not node.is_read_only)
 
     def walked(self) -> Iterator[BlockNode]:
         return (self.nodes[name] for name in self.walk)
 
     def unvisited(self) -> list[BlockNode]:
-        """Give the writable nodes that stand alone or at the top and that HMP does not look at (QEMU 10.0 leaves some out)."""
+        """Return the writable nodes, alone or at the top, that HMP does not look at (QEMU 10.0 leaves some out)."""
         below = {child for node in self.nodes.values() for child in node.children.values()}
         walked = set(self.walk)
         return [node for node in self.nodes.values() if node.name not in below | walked and not node.is_read_only]
@@ -101,12 +101,12 @@ class BlockGraph:
         return self.snapshot_holder(node) is not None
 
     def snapshot_holder(self, node: BlockNode) -> BlockNode | None:
-        """Give the node whose driver stores the snapshots of this one; None where there is none."""
+        """Return the node whose driver stores the snapshots of this one; None where there is none."""
         path = self.snapshot_path(node)
         return path[-1] if path else None
 
     def snapshot_path(self, node: BlockNode) -> tuple[BlockNode, ...]:
-        """Give the node, the filters below it, and at the end the node whose driver stores snapshots; () where there is none.
+        """Return the node, the filters below it, and at the end the node whose driver stores snapshots; () where there is none.
 
         A filter passes a snapshot on only if it has a single data child.
         """
@@ -120,7 +120,7 @@ class BlockGraph:
         return ()
 
     def backup_job(self, node: BlockNode) -> str | None:
-        """Give the job that keeps this node from holding a snapshot: it has put its filter on the disk, which has two children.
+        """Return the job that keeps this node from holding a snapshot, with its filter on the disk, which has two children.
 
         QEMU sees through filters with one, such as those of mirror and commit.
         """

@@ -1,4 +1,8 @@
-"""A rehearsed plan told to a person, or to a program: the nodes, the choice and its reasons, the commands."""
+"""A rehearsed plan, as text for a person or as JSON for a program: the nodes, the choice and its reasons, the commands.
+
+The text is made from the JSON, so both say the same. Names and tags come from disk images and from clients, so everything that
+goes to a terminal is made harmless first (printable.py).
+"""
 
 from collections.abc import Sequence
 
@@ -19,7 +23,7 @@ _QUERIES_ASKED = "Nothing was changed; only queries were sent."
 
 
 def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
-    """Give the plan as a JSON object.
+    """Return the plan as a JSON object.
 
     Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
     vmstate (node, reason) or null, native_load (why QEMU itself could not load what a savevm makes, or null), replaces (the
@@ -41,7 +45,7 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
 
 
 def to_text(command_line: str, rehearsal: Rehearsal) -> str:
-    """Give the plan as lines for a terminal."""
+    """Return the plan as lines for a terminal."""
     plan = to_json(command_line, rehearsal)
     lines = [f"plan of: {printable(command_line)}", ""]
     lines += [_NOT_ASKED] if rehearsal.graph is None else _table([_row(node) for node in plan["nodes"]])
@@ -58,6 +62,7 @@ def to_text(command_line: str, rehearsal: Rehearsal) -> str:
     return "\n".join([*lines, "", _verdict(plan["outcome"]), _QUERIES_ASKED])
 
 
+# What a savevm loses is the first thing that whoever plans one wants to know, so it is listed and not left to be worked out.
 def _replaced(command_line: str, rehearsal: Rehearsal) -> list[str]:
     """Name the nodes from which a savevm that succeeds removes an older snapshot, also where QEMU itself is to do it."""
     command, outcome = hmp.parse(command_line), rehearsal.outcome
@@ -69,7 +74,7 @@ def _replaced(command_line: str, rehearsal: Rehearsal) -> list[str]:
 
 
 def _nodes(rehearsal: Rehearsal) -> list[BlockNode]:
-    """Give all nodes: first those that HMP looks at, in its order."""
+    """Return all nodes: first those that HMP looks at, in its order."""
     if rehearsal.graph is None:
         return []
     walked = list(rehearsal.graph.walked())
@@ -90,6 +95,7 @@ def _node(node: BlockNode) -> dict[str, JSON]:
 
 
 def _unseen(node: BlockNode, graph: BlockGraph | None) -> dict[str, JSON]:
+    """Describe a node that the policy was not asked about, with the members of describe_choice."""
     reason = "part of another node; HMP does not look at it"
     if graph is not None and node.name in graph.walk:
         reason = "nothing was decided about it"

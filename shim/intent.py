@@ -1,7 +1,10 @@
 """What a savevm that replaces a snapshot is about to do, written down before its first step.
 
 Between the steps of a replacing savevm the proxy can be killed. The intent tells the next one what was meant, so that it can
-finish or report it (shim/recovery.py). Where it is kept is the driver's matter.
+finish or report it (shim/recovery.py). Where it is kept is the driver's matter: host/intents.py has a file per VM.
+
+The internal tag is readable on purpose. Where every file of ours is lost, `info snapshots` still shows a person which tag it
+stands for, and that it is one of ours.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from shim.qmp import JSON
 __all__ = ["INTERNAL_PREFIX", "Intent", "InternalTag", "internal_tag", "read_internal_tag"]
 
 INTERNAL_PREFIX = "hmpshim-"
-# The ids of the proxy and of the prompt, as host/ids.py makes them, and behind them the tag.
+# The ids of the proxy and of the prompt, as host/ids.py makes them, and after them the tag.
 _INTERNAL = re.compile(r"((?:hmpshim-[0-9a-f]{16}|hmprepl)-[0-9a-f]{8}-)[0-9]+-(.*)", re.DOTALL)
 # include/migration/snapshot.h and block/snapshot.h: a snapshot's name is a char[256] with its final NUL.
 _NAME_LIMIT_BYTES = 255
@@ -69,7 +72,7 @@ class Intent:
 def internal_tag(new_id: str, tag: str) -> str:
     """Make the tag under which a state is saved first. It shows which tag it stands for, as far as that fits.
 
-    new_id: an id of a job that nobody else has; it begins with a letter, so the result is no snapshot's numeric id.
+    new_id: an id of a job that nobody else has; it begins with a letter, so the result is never taken for a numeric id.
     """
     return f"{new_id}-{tag}".encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
 
@@ -83,7 +86,7 @@ class InternalTag:
 
 
 def read_internal_tag(name: str) -> InternalTag | None:
-    """Read a snapshot's name; None if it is no internal tag."""
+    """Read a snapshot's name; None if it is not an internal tag."""
     found = _INTERNAL.fullmatch(name)
     if found is None:
         return None

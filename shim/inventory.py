@@ -49,7 +49,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromptLine:
-    """A line for the `hmp>` prompt: these words, and behind them the tag, which HMP's quoting spells. tag: None for no tag."""
+    """A line for the `hmp>` prompt: these words, and after them the tag, which HMP's quoting spells. tag: None for no tag."""
 
     words: tuple[str, ...]
     tag: str | None = None
@@ -100,7 +100,7 @@ class TagEntry:
 
 
 def take_inventory(graph: BlockGraph, selection: Selection) -> tuple[TagEntry, ...]:
-    """Give an entry for each tag, the newest first."""
+    """Return an entry for each tag, the newest first."""
     able = [node for node in scope(graph, selection) if graph.can_snapshot(node)]
     tags = dict.fromkeys(name for node in able for name in node.snapshots.names)
     entries = [_entry(graph, selection, tag) for tag in reversed(tags)]
@@ -136,7 +136,7 @@ def _missing(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNod
 
 
 def _faults(graph: BlockGraph, selection: Selection, tag: str) -> Iterator[Fault]:
-    """Give them in the order of FaultKind, so that the first is the one that loadvm answers with."""
+    """Return them in the order of FaultKind, so that the first is the one that loadvm answers with."""
     unable = [node for node in selection.included if not graph.can_snapshot(node)]
     missing = _missing(graph, selection, tag)
     devices = holders(graph, selection, tag)
@@ -170,7 +170,7 @@ def _labels(nodes: Sequence[BlockNode]) -> str:
 
 
 def _start_anew(selection: Selection, tag: str, *, times: int) -> tuple[Repair, ...]:
-    """Give the ways that are always there, except that nothing can be saved without a disk for the VM state."""
+    """Return the ways that are always there, except that nothing can be saved without a disk for the VM state."""
     remove = Repair((PromptLine(("delvm",), tag),) * times, "removes it from all disks")
     if selection.vmstate is None:
         return (remove,)
@@ -194,7 +194,7 @@ def _remove_oldest(graph: BlockGraph, devices: Sequence[BlockNode], spare: Mappi
 
 
 def _load_without(missing: Sequence[BlockNode]) -> Iterator[Repair]:
-    """Give the ways that keep the snapshot: they suit a disk that was plugged in after it was made."""
+    """Return the ways that keep the snapshot: they suit a disk that was plugged in after it was made."""
     devices = [_peripheral(node) for node in missing]
     if all(devices):
         lines = [PromptLine(("device_del", str(device))) for device in devices]
@@ -207,7 +207,7 @@ def _load_without(missing: Sequence[BlockNode]) -> Iterator[Repair]:
 
 
 def _peripheral(node: BlockNode) -> str | None:
-    """Give the id by which the node's only device can be unplugged."""
+    """Return the id by which the node's only device can be unplugged."""
     found = {_PERIPHERAL.fullmatch(backend.qdev) for backend in node.backends}
     only = found.pop() if len(found) == 1 else None
     return None if only is None else only[1]
@@ -270,7 +270,7 @@ def _largest(counts: Sequence[tuple[str, int]]) -> dict[str, int]:
 
 
 def _other_moments(graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str) -> list[BlockNode]:
-    """Give the nodes whose snapshot was not made with the VM state: savevm gives all disks one date and clock.
+    """Return the nodes whose snapshot was not made with the VM state: savevm gives all disks one date and clock.
 
     Ceph's rbd keeps no dates.
     """

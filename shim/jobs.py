@@ -1,4 +1,10 @@
-"""One snapshot-* job from start to dismissed, as a sub-plan (qapi/migration.json and qapi/job.json)."""
+"""One snapshot-* job from start to dismissed, as a sub-plan (qapi/migration.json and qapi/job.json).
+
+Start, look and dismiss are written in one go. The reply to `snapshot-*` says only that the job was accepted; whether it worked
+stands in the `error` of its row in `query-jobs`, which exists until the job is dismissed. QEMU 7.2 to 11.1 does the whole work
+before it answers, so the look that follows finds the job concluded. Where it does not, the sub-plan waits (AwaitJob) and looks
+again.
+"""
 
 import re
 from collections.abc import Generator, Sequence, Set
@@ -54,12 +60,12 @@ _INTERFERENCE = re.compile(
 
 
 def already_exists(tag: str) -> str:
-    """Give the error with which `snapshot-save` refuses to replace a tag. In truth all devices have it, not "one or more"."""
+    """Return the error with which `snapshot-save` refuses to replace a tag. In truth all devices have it, not "one or more"."""
     return f"Snapshot '{tag}' already exists in one or more devices"
 
 
 def hmp_text(result: JobResult) -> str:
-    """Give what HMP prints where a job ends like this: "" for success."""
+    """Return what HMP prints where a job ends like this: "" for success."""
     if result.error is None:
         return ""
     if result.error == _NO_DEVICES:
@@ -70,7 +76,7 @@ def hmp_text(result: JobResult) -> str:
 
 
 def answer(result: JobResult) -> Answer:
-    """Give the outcome of a plan that ends with this job."""
+    """Return the outcome of a plan that ends with this job."""
     return Answer(hmp_text(result), "done by snapshot jobs" if result.error is None else "the snapshot job failed")
 
 

@@ -129,7 +129,7 @@ def against_deleting(hazards: Hazards, version: QEMUVersion) -> str | None:
 
 
 def below_filters(graph: BlockGraph, node: BlockNode, version: QEMUVersion) -> BlockNode:
-    """Give the node to load instead, below the filters that a load must not go through; it has the same snapshots.
+    """Return the node to load instead, below the filters that a load must not go through; it has the same snapshots.
 
     5.2 and 7.2 report success, but then no request through the filter ever ends (seen with raw, copy-on-read and throttle);
     with blkdebug they crash. 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) where one of the filters is throttle. A

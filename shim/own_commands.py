@@ -1,4 +1,8 @@
-"""The names and arguments of the two QMP commands that a proxy answers itself (shim/beside.py)."""
+"""The names and arguments of the two QMP commands that a proxy answers itself (shim/beside.py).
+
+They stand apart from their answers, because every client's command is compared with the names, and the answers need half of the
+package.
+"""
 
 from collections.abc import Mapping
 from typing import Final

@@ -2,6 +2,10 @@
 
 A pattern is `NAME`, which means a node name or a device, or `KEY:GLOB` with one of the keys below. Nothing here knows what a
 match leads to.
+
+Names change under an operator's hands: a mirror puts a filter with a name of its own on top of a disk, and QEMU makes up node
+names (`#block123`) anew at each start. So a pattern that says what a disk is called looks below filters too, and one that says
+where it is plugged in (`qdev:`) or what it is (`kind:`) does not depend on names at all.
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ def _devices(node: BlockNode) -> Iterator[str]:
         yield from (name for name in (backend.device, backend.name, backend.qdev) if name)
 
 
+# key -> what a node offers for a glob to match. docs/policies.md describes the keys.
 _VALUES: dict[str, Callable[[BlockNode], Iterator[str]]] = {
     "node": lambda node: iter((node.name,)),
     "device": _devices,

@@ -51,7 +51,7 @@ class Trace:
         now_ns: int,
         after_failure: str | None = None,
     ) -> AuditRecord:
-        """Give what is known by now. The arguments are members of the record."""
+        """Return what is known by now. The arguments are members of the record."""
         return AuditRecord(
             time=self.time,
             vm=vm,

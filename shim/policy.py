@@ -1,6 +1,13 @@
 """Which nodes a command takes, which of them gets the VM state, and why.
 
-It starts from HMP's set. The policy decides about nodes; it neither knows QMP commands nor what a plan does with its choice.
+It starts from HMP's set: every writable node that HMP looks at. HMP takes all of them and puts the VM state on the first that
+can hold a snapshot, and that is what goes wrong with UEFI firmware: a raw varstore can hold none, so every snapshot fails, and
+a qcow2 varstore, which is the first, receives the whole memory of the VM. The default policy leaves a raw varstore out and
+never puts the VM state on a varstore or on a removable disk; beyond that it chooses as HMP does, so that QEMU's own loadvm
+still finds what is saved here.
+
+The policy decides about nodes. It knows neither QMP commands nor what a plan does with its choice, and it gives a reason in
+words for each node, because the first question of an operator is why.
 """
 
 from __future__ import annotations

@@ -28,13 +28,16 @@ class QEMUVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Execute:
-    """A command to QEMU (qmp-spec.rst, "Issuing Commands")."""
+    """A command to QEMU (qmp-spec.rst, "Issuing Commands").
+
+    arguments: as in the QAPI schema, with QMP's hyphens in the names; left out of the line where there are none.
+    """
 
     command: str
     arguments: Mapping[str, JSON] = field(default_factory=dict)
 
     def to_wire(self, own_id: str | None = None) -> bytes:
-        """Give the command as the shortest QMP line: QEMU reads its monitor one byte at a time."""
+        """Return the command as the shortest QMP line: QEMU reads its monitor one byte at a time."""
         body = '{"execute":' + encode(self.command, compact=True)
         if self.arguments:
             body += ',"arguments":' + encode(dict(self.arguments), compact=True)
@@ -69,6 +72,8 @@ def read_reply(message: JSON) -> Reply:
     return ErrorReply(error["class"], error["desc"])
 
 
+# QEMU's writer has its own idea of JSON (qobject/json-writer.c): everything beyond ASCII as \uXXXX with upper-case digits, and
+# of the short escapes only these. What a client compares byte for byte must come from here and not from Python's json.
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPED = re.compile(r"[^ !#-\[\]-~]")
 
@@ -91,7 +96,7 @@ def _key(key: JSON) -> str:
 
 
 def encode(value: JSON, *, compact: bool = False) -> str:
-    """Spell a JSON value as QEMU's json-writer does: ASCII, upper-case hex, `%.17g`, a blank behind `:` and `,`.
+    """Spell a JSON value as QEMU's json-writer does: ASCII, upper-case hex, `%.17g`, a blank after `:` and `,`.
 
     `compact` leaves those blanks out; the value reads the same.
     """

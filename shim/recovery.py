@@ -2,6 +2,13 @@
 
 A proxy that starts, or that connects again, plays this before everything else. A savevm is completed if QEMU is still the same
 process and the command young; what cannot be completed is told in words, and a snapshot that may be the only one is kept.
+
+How it is known that QEMU is the same process: the first job of a replacing savevm is not dismissed before the end. Jobs live
+in QEMU's memory, so where that job is still listed, the VM has gone on running since, and to save it now is what its client
+wanted, a little late. In another process it would save another state under the client's name.
+
+When nothing was written down (the file is lost, or QEMU has another address now), the internal tags on the disks still tell:
+find_orphans looks for them once per connection.
 """
 
 from collections.abc import Generator, Sequence
@@ -124,7 +131,7 @@ class _Case:
     can_complete: bool
 
     def look(self) -> _Finding:
-        """The old snapshot was to be deleted first."""
+        """Handle overwrite = "replace": the old snapshot was to be deleted first, so there may be none."""
         intent = self.intent
         if self._is_whole(intent.tag):
             return Found(f"{_cut_off(intent)}; '{intent.tag}' is there", False)
@@ -133,7 +140,10 @@ class _Case:
         return Found(f"{_cut_off(intent)}: the old '{intent.tag}' is gone, and there is no new one", True)
 
     def look_internally(self, internal: str) -> _Finding:
-        """The state was to be saved under an internal tag first."""
+        """Handle overwrite = "safe": the state was to be saved under an internal tag first, so one of the two is whole.
+
+        Which one tells how far it came: the tag after the internal one in an image's list means that only tidying up was left.
+        """
         intent, tag = self.intent, self.intent.tag
         is_there = self._is_whole(tag)
         if not self._holding(internal):

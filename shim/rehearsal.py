@@ -2,6 +2,9 @@
 
 The queries are asked for real by whoever drives the rehearsal; the jobs are answered here, by QEMU's own checks in their order
 (migration/savevm.c, save_snapshot and load_snapshot; block/snapshot.c), on the block graph as the queries showed it.
+
+The plan that is rehearsed is the very one that would run, not a description of it, so the two cannot drift apart. What a
+rehearsal cannot know is what only trying shows: a full disk, a device that will not migrate, another monitor's next command.
 """
 
 from collections import Counter
@@ -37,7 +40,11 @@ class Rehearsal:
 
 @dataclass(slots=True)
 class _Stage:
-    """QEMU's state as far as the jobs look at it."""
+    """QEMU's state as far as the jobs look at it.
+
+    values: the queries' answers by name. tags: how often each node has each tag; the jobs change it, the graph stays as it was
+    seen. result: the row that `query-jobs` would show for the last job.
+    """
 
     version: QEMUVersion
     values: dict[str, JSON] = field(default_factory=dict)
@@ -103,6 +110,7 @@ def _set(stage: _Stage, commands: tuple[Execute, ...], replies: Replies, context
 
 
 def _act(stage: _Stage, command: Execute) -> Reply:
+    """Answer a command that changes something as QEMU would, and change the stage as QEMU's disks would be changed."""
     arguments = command.arguments
     match command.command:
         case "query-jobs":
@@ -130,6 +138,7 @@ def _nodes(stage: _Stage, devices: list[str]) -> list[BlockNode]:
 
 
 def _save(stage: _Stage, tag: str, devices: list[str]) -> str | None:
+    # save_snapshot's order: migration blockers, then the disks, then the tag, then what shows while it writes.
     graph, nodes = _seen(stage), _nodes(stage, devices)
     error = foretelling.blocked_error(stage.values.get("query-migrate", {}).get("blocked-reasons", ()))
     error = error or foretelling.unable_error(graph, nodes)
@@ -149,6 +158,7 @@ def _load(stage: _Stage, tag: str, devices: list[str], vmstate: str) -> str | No
 
 
 def _delete(stage: _Stage, tag: str, devices: list[str]) -> str | None:
+    # One snapshot of each device, and a device without the tag is not an error: bdrv_all_delete_snapshot.
     error = foretelling.unable_error(_seen(stage), _nodes(stage, devices))
     if error is None:
         for name in devices:

@@ -3,6 +3,9 @@
 It formats what it is given. It reads no clock and no time zone, and knows nothing of nodes, of the HMP set or of which
 snapshot is on every disk. Lines end in CRLF, as a monitor's do (monitor/monitor.c). The table's layout is that of
 block/qapi.c, bdrv_snapshot_dump, and its frame that of block/monitor/block-hmp-cmds.c, hmp_info_snapshots.
+
+Tools parse these tables by columns and by whole lines, so a blank more or less is a difference that breaks one. Each text was
+taken from a real QEMU, and tests/integration/test_render_against_qemu.py takes it again from every version under test.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +63,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """One generation of the table. `line` is printf's format for the titles as for the rows."""
+    """One generation of the table. `line` is printf's format for the titles as for the rows.
+
+    clock: the format of hours, minutes, seconds and milliseconds. no_icount: what stands for an icount that is not there.
+    """
 
     line: bytes
     titles: tuple[str, ...]
@@ -94,12 +100,12 @@ _ID_ON_ALL_DISKS = "--"
 
 
 def error(desc: str) -> str:
-    """Give the text with which HMP reports an error (monitor/hmp-cmds.c, hmp_handle_error)."""
+    """Return the text with which HMP reports an error (monitor/hmp-cmds.c, hmp_handle_error)."""
     return _to_crlf(f"Error: {desc}\n")
 
 
 def no_vmstate_candidate(version: QEMUVersion) -> str:
-    """Give what `info snapshots` says where no node can hold a VM state."""
+    """Return what `info snapshots` says where no node can hold a VM state."""
     if version < (6, 0):
         return _NO_VMSTATE_CANDIDATE_5_2 + "\r\n"
     # 10.2 took to hmp_handle_error here ("block/monitor: Use hmp_handle_error to report error"), and so to the prefix.
@@ -113,7 +119,7 @@ def snapshot_table(
     version: QEMUVersion,
     local_time: Callable[[int], datetime],
 ) -> str:
-    """Give the text of `info snapshots`.
+    """Return the text of `info snapshots`.
 
     `on_all_disks` are rows of the node that holds the VM state, in its order; HMP shows no ID for them. `partial` pairs
     the name of each disk's BlockBackend ("" if it has none), in HMP's order of disks, with the disk's other snapshots;
@@ -153,7 +159,7 @@ def _cells(snapshot: Snapshot, layout: _Layout, local_time: Callable[[int], date
 
 
 def size_text(size_bytes: int) -> str:
-    """Give three digits and the unit, as util/cutils.c, size_to_str does: 1000 of a unit are 0.977 of the next."""
+    """Return three digits and the unit, as util/cutils.c, size_to_str does: 1000 of a unit are 0.977 of the next."""
     exponent = 0
     while size_bytes >= 1000 * 1024**exponent:
         exponent += 1

@@ -2,6 +2,11 @@
 
 Made from `help`, `help info` and `query-commands` of QEMU 7.2, 10.0 and 11.1. A command without an entry is not HMP's, or
 newer than this table.
+
+The audit's advice and the refusals of mode "enforce" quote it. It names commands and what is different about them; it does not
+translate arguments, because few of them correspond word for word. To add a command: a line in the group that fits (the same
+name, the same with hyphens, another name, nothing in QMP), and tests/shim/test_replacements.py compares the table
+with what a real QEMU lists.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The snapshots of one image, as `query-named-block-nodes` lists them (qapi/block-core.json, SnapshotInfo).
 
-A VM may have thousands, and a command looks at those of one tag. So all of them are checked at once, by C code that the
-interpreter calls once a member, but made into Snapshots only where somebody looks.
+A VM may have thousands, and a command looks at those of one tag. So all of them are checked at once, with one call into C code
+per member, but become Snapshots only where somebody looks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -2,6 +2,16 @@
 
 Up to its end a plan can give way and let QEMU have the client's own command. It asks only for what the command needs. What it
 cannot do without is `query-named-block-nodes`, which lists every snapshot of every disk and so takes nearly all of its time.
+
+Each question is there for one thing that goes wrong without it:
+
+* `query-named-block-nodes` (flat): which nodes are writable, of which format, with which tags.
+* `x-debug-query-block-graph`: how the nodes stand on each other, and in what order HMP visits them. No other query tells.
+* `query-block`: the guest's devices, by which a varstore and a removable disk are known. Kept from then on (known.py).
+* `query-jobs`: whether QEMU is past preconfig, where it refuses jobs. Asked once.
+* `query-cpus-fast`: whether the client's `cpu-index` exists; HMP refuses the command otherwise.
+* what known_crashes.questions names: settings with which this version of QEMU dies of a snapshot.
+* `query-migrate`: whether saving is blocked, asked only where a snapshot would be deleted before that comes out.
 """
 
 from collections.abc import Generator

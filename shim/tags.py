@@ -25,18 +25,18 @@ __all__ = [
 
 
 def scope(graph: BlockGraph, selection: Selection) -> tuple[BlockNode, ...]:
-    """Give HMP's set, and what the policy adds to it."""
+    """Return HMP's set, and what the policy adds to it."""
     hmp_set = graph.hmp_set()
     return (*hmp_set, *(node for node in selection.included if node not in hmp_set))
 
 
 def holders(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNode]:
-    """Find the tag wherever HMP would: also on a disk that the policy leaves out, so that none is left behind there."""
+    """Find the tag wherever HMP would: also on a disk that the policy leaves out, so that none stays there."""
     return [node for node in scope(graph, selection) if node.count(tag) and graph.can_snapshot(node)]
 
 
 def tagged_or_included(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNode]:
-    """Give the nodes that loadvm and delvm act on."""
+    """Return the nodes that loadvm and delvm act on."""
     wanted = {node.name for node in (*selection.included, *holders(graph, selection, tag))}
     return [node for node in scope(graph, selection) if node.name in wanted]
 
@@ -56,7 +56,7 @@ def vmstate_to_load(
 
 
 def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, int]]:
-    """Give the nodes that have the tag more often than one savevm makes it, and how many are too many.
+    """Return the nodes that have the tag more often than one savevm makes it, and how many are too many.
 
     Nodes that lead to the same image get a snapshot each from one savevm; those are alike.
     """
@@ -67,7 +67,7 @@ def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Ite
 
 
 def ids_of_others(devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, Snapshot]]:
-    """Give the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead."""
+    """Return the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead."""
     for node in devices:
         other = node.snapshots.of_id(tag)
         if other is not None and other.name != tag:

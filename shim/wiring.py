@@ -1,9 +1,9 @@
 """How the block layer is wired: which node stands on which, who uses it, and in what order HMP looks at the nodes.
 
-All of it is in the answers to `x-debug-query-block-graph` and `query-block` (qapi/block-core.json). The second is asked for
-only the names and kinds of the guest's devices, and is dear: it lists every snapshot of every disk, as
+All of it is in the answers to `x-debug-query-block-graph` and `query-block` (qapi/block-core.json). The second is needed only
+for the names and kinds of the guest's devices, and is expensive: it lists every snapshot of every disk, as
 `query-named-block-nodes` does (28 ms each on QEMU 7.2 for 26 disks with 100 snapshots; the graph takes 1 ms). So shim/known.py
-keeps a Wiring, and says there why that is safe.
+keeps a Wiring, and explains why that is safe.
 """
 
 from collections.abc import Mapping, Sequence
@@ -142,9 +142,9 @@ def _walk(debug: _Debug, version: QEMUVersion, backends: Mapping[int, Backend]) 
 
 
 def _first_unattached(debug: _Debug, nodes: Sequence[int], roots: Sequence[int], backends: Mapping[int, Backend]) -> int:
-    """Reproduce QEMU 10.0: the walk over monitor-owned nodes goes on behind the last root instead of from the start.
+    """Reproduce QEMU 10.0: the walk over monitor-owned nodes goes on after the last root instead of from the start.
 
-    A root of a `-drive` is not monitor-owned, so behind it there is nothing. A backend without a name of its own was
+    A root of a `-drive` is not monitor-owned, so there is nothing after it. A backend without a name of its own was
     made for a node of `-blockdev`.
     """
     if not roots:
