@@ -2,9 +2,9 @@
 
 It starts from HMP's set: every writable node that HMP looks at. HMP takes all of them and puts the VM state on the first that
 can hold a snapshot, and that is what goes wrong with UEFI firmware: a raw varstore can hold none, so every snapshot fails, and
-a qcow2 varstore, which is the first, receives the whole memory of the VM. The default policy leaves a raw varstore out and
-never puts the VM state on a varstore or on a removable disk; beyond that it chooses as HMP does, so that QEMU's own loadvm
-still finds what is saved here.
+a qcow2 varstore, which is the first, receives the whole memory of the VM. The default policy leaves a raw varstore out, and
+puts the VM state neither on a varstore nor, while a fixed disk can hold it, on a removable one. Beyond that it chooses as HMP
+does.
 
 The policy decides about nodes. It knows neither QMP commands nor what a plan does with its choice, and it gives a reason in
 words for each node, because the first question of an operator is why.
