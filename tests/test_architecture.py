@@ -31,7 +31,9 @@ SANS_IO: Final = ("proxy/qmp_json", "proxy/routing")
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
-WITHOUT_TESTS: Final = frozenset({"__init__", "__main__", "confidential", "lean_asyncio", "monitor", "outbox", "pending"})
+WITHOUT_TESTS: Final = frozenset(
+    {"__init__", "__main__", "confidential", "lean_asyncio", "limits", "monitor", "outbox", "pending"}
+)
 # It tries moments at which to interrupt a process; that is not a wait for something.
 MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
 

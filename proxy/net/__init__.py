@@ -1,0 +1,14 @@
+"""Sockets: streams, listeners, the connection to QEMU. It knows bytes, file descriptors and addresses, and no client's command.
+
+stream.py reads and writes one connected stream; listeners.py lets clients in; upstream.py connects to QEMU as often as it is
+there, with qmp_connection.py to ask it first who it is; takeover.py moves QEMU's own socket aside and back; sockets.py makes
+and tries the sockets themselves.
+
+Two things decide what is written here:
+
+* A relay is as quick as its reads. asyncio's own transports allocate 256 KiB for each read, which is a round trip through mmap
+  and twice the latency of a small message, and its streams cost a task or a future for each. So stream.py reads with
+  `add_reader` into one buffer that all streams share, and calls back with the bytes.
+* File descriptors travel beside the bytes (SCM_RIGHTS, for `getfd` and `add-fd`) and must neither be lost nor kept: every path
+  that drops a client's bytes closes what came with them.
+"""

@@ -29,7 +29,7 @@ _READ_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A negotiated connection. rest: bytes that came behind the last answer, to be routed first."""
+    """A negotiated connection. rest: bytes that came after the last answer, to be routed first."""
 
     sock: socket.socket
     monitor: Monitor
@@ -91,7 +91,7 @@ class QMPConnection:
             raise NotQMPError(self._address, "its commands are not answered") from exc
 
     def hand_over(self) -> Connected:
-        """Give the socket away."""
+        """Let go of the socket, which somebody else takes over."""
         return Connected(self._sock, self.monitor, self._buffer)
 
     def close(self) -> None:

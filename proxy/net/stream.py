@@ -237,7 +237,7 @@ class Stream:
         self._on_failure()
 
     def _send(self, data: bytes, descriptors: tuple[int, ...]) -> int:
-        """Give how many bytes went out. Descriptors go with the first of them."""
+        """Return how many bytes went out. Descriptors go with the first of them."""
         try:
             sent = self._end.send(data, descriptors)
         except (BlockingIOError, InterruptedError):

@@ -1,4 +1,4 @@
-"""QEMU's dialect of JSON: its numbers, keywords and strings, and its words for what is none.
+"""QEMU's dialect of JSON: its numbers, keywords and strings, and its words for anything else.
 
 The facts are those of qobject/json-parser.c and util/unicode.c, the same in QEMU 5.2 to 11.1; qmp-spec.rst only says
 "JSON". Beyond RFC 8259 QEMU takes 'single quotes', the escape \\' and C0 80 for U+0000; short of it, it refuses
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class DialectError(ValueError):
-    """The bytes are no value to QEMU; `str()` is QEMU's text."""
+    """The bytes are not a value to QEMU; `str()` is QEMU's text."""
 
 
 # --- Values (qobject/json-parser.c) -----------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def measure(source: bytes) -> tuple[int, int]:
 
 
 def tokens(source: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give the tokens of a sequence of whole ones, each with its place in `source`."""
+    """Yield the tokens of a sequence of whole ones, each with its place in `source`."""
     at = 0
     while match := _TOKEN.match(source, at):
         begin, at = match.span(1)
@@ -74,7 +74,7 @@ def _string_end(source: bytes, begin: int) -> int:
 
 
 def scalar(token: bytes) -> JSON:
-    """Give the value of one token. Raises DialectError if it begins no value, or is a bracket."""
+    """Return the value of one token. Raises DialectError if no value begins so, or if it is a bracket."""
     first = token[:1]
     if first in b"\"'":
         return _string(token)
@@ -212,7 +212,7 @@ def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
-# scan(text, at) gives the value that begins at a character of `text`, and the index behind it. It raises one of NOT_SURE if
+# scan(text, at) gives the value that begins at a character of `text`, and the index after it. It raises one of NOT_SURE if
 # there is none, or one that grammar.parse() must judge. It does not limit nesting as QEMU does.
 scan: Callable[[str, int], tuple[JSON, int]] = vars(_DECODER)["scan_once"]
 NOT_SURE = (ValueError, StopIteration, RecursionError)

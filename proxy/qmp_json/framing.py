@@ -1,9 +1,9 @@
-"""Where the commands of a QMP client end, and what QEMU would say to what is none.
+"""Where the commands of a QMP client end, and what QEMU would say to anything else.
 
 The rules are those of qobject/json-streamer.c: one JSON value follows the other, with no need of line ends; a byte that
-fits no token is answered at once and forgets the value it stands in, so that what is left of that value is often answered
-once more. From QEMU 11.1 on any other error leaves the value spoilt instead: it gets one answer, and nothing is said of
-it until its brackets balance or a stray byte ends it.
+fits no token is answered at once and makes QEMU forget the value it stands in, so that the rest of that value is often
+answered once more. From QEMU 11.1 on any other error leaves the value spoilt instead: it gets one answer, and QEMU says
+nothing more about it until its brackets balance or a stray byte ends it.
 
 A read that holds whole commands is given to Python's json. All else goes through the lexer, which never goes back to
 an earlier piece; a value it found whole is decoded once.
@@ -15,24 +15,18 @@ from dataclasses import dataclass
 from proxy.qmp_json.dialect import NOT_SURE, DialectError, measure, plain_text, scan, stray, tokens
 from proxy.qmp_json.grammar import Parser, decode, family_of
 from proxy.qmp_json.lexer import SKIPPED, STRAY, Lexer
+from proxy.qmp_json.limits import MAX_BLANK_BYTES, MAX_INNER_BLANK_BYTES, QEMU_LIMITS, Limits
 from proxy.qmp_json.position import Position
 from shim.qmp import JSON, QEMUVersion
 
-__all__ = ["MAX_BLANK_BYTES", "MAX_INNER_BLANK_BYTES", "QEMU_LIMITS", "Command", "CommandFramer", "Limits", "Malformed"]
-
-# Of blanks between commands so many are kept for the next one: no client sends more than a line end or two, and one that
-# sends nothing else costs no memory.
-MAX_BLANK_BYTES = 64
-# The blanks in a value are forwarded with it (W1), so they must be held, and QEMU does not limit them. An indented command of
-# the longest that QEMU reads in a minute has less; more is answered as too many bytes of tokens are.
-MAX_INNER_BLANK_BYTES = 16 << 20
+__all__ = ["Command", "CommandFramer", "Malformed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """A JSON object a client sent.
 
-    `raw` is it as it came, with the blanks before it, and with those behind it if they end the same read.
+    `raw` is it as it came, with the blanks before it, and with those after it if they end the same read.
     """
 
     raw: bytes
@@ -45,17 +39,6 @@ class Malformed:
 
     desc: str
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one value may be made of (qobject/json-streamer.c)."""
-
-    token_bytes: int  # of all tokens; blanks do not count
-    tokens: int
-    nesting: int
-
-
-QEMU_LIMITS = Limits(token_bytes=64 << 20, tokens=2 << 20, nesting=1 << 10)
 
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _TEXT_BLANKS = re.compile(r"[ \t\r\n]*+")
@@ -101,7 +84,7 @@ class CommandFramer:
         self._forget_value()
 
     def receive_data(self, data: bytes) -> list[Command | Malformed]:
-        """Take what the client sent next; give what it completes, in order, each as early as QEMU answers it."""
+        """Take what the client sent next; return what it completes, in order, each as early as QEMU answers it."""
         found: list[Command | Malformed] = []
         at = 0
         if data and not self._tokens and self._lexer.state == "start" and len(data) <= self._harmless_bytes:
@@ -113,18 +96,13 @@ class CommandFramer:
         return found
 
     def count_plain(self, data: bytes) -> int:
-        """Count the commands of `data` if it is nothing but whole plain ones, which need no decoding; else give 0."""
+        """Count the commands of `data` if it is nothing but whole plain ones, which need no decoding; else return 0."""
         is_between = not (self._tokens or self._held or self._blanks) and self._lexer.state == "start"
         if not is_between or len(data) > _MAX_PLAIN_BYTES or not _PLAIN.fullmatch(data):
             return 0
         if self._place is not None:
             self._place.pass_piece(data, self._lexer)
         return data.count(b"{")
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes held of a value that is not complete: no more than the limits and MAX_INNER_BLANK_BYTES allow."""
-        return len(self._held)
 
     def _receive_whole(self, data: bytes, found: list[Command | Malformed]) -> int:
         text = plain_text(data)
@@ -154,7 +132,7 @@ class CommandFramer:
 
     def _receive_piece(self, data: bytes, at: int, found: list[Command | Malformed]) -> None:
         self._watch_limits(len(data) - at)
-        mark = at  # behind what is done with
+        mark = at  # after what is done with
         for kind, end, length in self._lexer.tokens(data, at):
             if kind is SKIPPED:
                 mark = end
@@ -192,11 +170,11 @@ class CommandFramer:
         self._forget_value()
 
     def _conclude(self, data: bytes, mark: int, end: int, found: list[Command | Malformed]) -> int:
-        """Answer a value that ends at `end`, or make it a command. Gives where that ends, blanks at a read's end included."""
+        """Answer a value that ends at `end`, or make it a command. Return where that ends, blanks at a read's end included."""
         if self._is_spoilt:
             return end
-        behind = self._end_of_read(data, end)
-        source = b"".join((self._held, data[mark:behind]))
+        after = self._end_of_read(data, end)
+        source = b"".join((self._held, data[mark:after]))
         try:
             message = decode(source, self._family)
         except DialectError as exc:
@@ -204,7 +182,7 @@ class CommandFramer:
             return end
         if isinstance(message, dict):
             found.append(self._command(source, message))
-            return behind
+            return after
         found.append(Malformed("QMP input must be a JSON object"))
         return end
 
@@ -282,14 +260,14 @@ class CommandFramer:
             self._tokens, self._token_bytes = measure(bytes(self._held[:whole]))
 
     def _count(self, kind: bytes, length: int, extent: int) -> str | None:
-        """Count a token of the value at hand, which has `extent` bytes with it. Gives QEMU's text if it is one too many."""
+        """Count a token of the value at hand, which has `extent` bytes with it. Return QEMU's text if it is one too many."""
         self._braces += _BRACES.get(kind, 0)
         self._brackets += _BRACKETS.get(kind, 0)
         self._tokens += 1
         self._token_bytes += length
         if self._is_spoilt:
             return None
-        # QEMU has a NUL behind each token when it looks.
+        # QEMU has a NUL after each token when it looks.
         if self._token_bytes + 1 > self._limits.token_bytes or self._has_too_many_blanks(extent):
             return _TOO_MANY_BYTES
         if self._tokens > self._limits.tokens:

@@ -1,7 +1,7 @@
 """How tokens make a value, and what QEMU says where they do not (qobject/json-parser.c).
 
 Two families of QEMU differ. Up to 11.0 the tokens of a value are looked at when the last one is there. From 11.1 on each
-token is looked at when it comes, and the words are others. Measured with 5.2.0, 7.2.22 and 10.0.13 here and 11.1.3 there;
+token is looked at when it comes, and the words differ. Measured with 5.2.0, 7.2.22 and 10.0.13 here and 11.1.3 there;
 the change ("json-parser: replace with a push parser") was merged after the release of 11.0.
 """
 
@@ -127,7 +127,7 @@ class Parser:
 
 
 def parse(source: bytes, family: Family = PATIENT) -> JSON:
-    """Give the value of a sequence of whole tokens, with brackets that balance or close too much.
+    """Return the value of a sequence of whole tokens, with brackets that balance or close too much.
 
     Raises DialectError with QEMU's text, but not the place, for the first thing that is wrong.
     """
@@ -138,7 +138,7 @@ def parse(source: bytes, family: Family = PATIENT) -> JSON:
 
 
 def decode(source: bytes, family: Family = PATIENT) -> JSON:
-    """Give the value of a sequence of whole tokens, as parse() does, but quicker where that is safe.
+    """Return the value of a sequence of whole tokens, as parse() does, but quicker where that is safe.
 
     Raises DialectError as parse() does.
     """

@@ -1,7 +1,11 @@
 """QEMU's tokens, cut from a stream in whatever pieces it comes.
 
-The facts are those of QEMU 7.2's qobject/json-lexer.c. What tokens mean is for proxy.qmp_json.dialect, which of them make a
-value for proxy.qmp_json.framing.
+The facts are those of QEMU 7.2's qobject/json-lexer.c. What tokens mean is in dialect.py, which of them make a value in
+framing.py.
+
+A Python loop over bytes would cost a microsecond a byte, and a client may send 64 MiB. So the states of QEMU's lexer are kept,
+but each step is one match of a regular expression that takes as much of the piece as it can, and strings are passed over with
+bytes.find. The unusual patterns are compiled when first met.
 """
 
 import re
@@ -16,8 +20,8 @@ __all__ = ["SKIPPED", "STRAY", "Lexer", "Token"]
 # (kind, end, length): the kind, where the token ends in the piece at hand, and its bytes, also those of earlier pieces.
 # The kind of a structural character is that character. Of other tokens it says nothing, but for these:
 Token: TypeAlias = tuple[bytes, int, int]
-STRAY = b"stray"  # no token: the offending byte, and before it what it spoilt
-SKIPPED = b"skipped"  # no token: the end of what was passed over to recover from a stray byte
+STRAY = b"stray"  # not a token: the offending byte, and before it what it spoilt
+SKIPPED = b"skipped"  # not a token: the end of what was passed over to recover from a stray byte
 _OTHER = b"other"
 
 _SHORT_STRING = rb"\"[ !#-\[\]-\xfd]{0,64}+\""
@@ -27,7 +31,7 @@ _WHOLE = re.compile(rb"[ \t\r\n]*+([]{}[,:]|%b)" % _AT_ONCE)
 # Many of them at once, none a bracket; not any number, because a repeated group costs memory for each repetition.
 _PLAIN = re.compile(rb"(?:[ \t\r\n,:]++|%b){0,1000}" % _AT_ONCE)
 
-# What may come in each state; the group's name is the state behind it. "whole" and "stray" end the token; so does a byte
+# What may come in each state; the group's name is the state after it. "whole" and "stray" end the token; so does a byte
 # that no group takes, without being part of it.
 _ANY = rb"|(?P<stray>[\x00-\xff])"
 _IN_STRING = rb"(?P<%b>(?:\\[ -\xfd][ -!#-&(-\[\]-\xfd]{0,200}+){1,1000})|(?P<%b_escape>\\)|(?P<whole>%b)" + _ANY
@@ -65,7 +69,7 @@ def _next_of(state: str) -> re.Pattern[bytes]:
 class Lexer:
     """Cuts a stream into tokens, whatever pieces it comes in; of earlier pieces it keeps a state and no bytes.
 
-    `token_bytes` is the length above which QEMU takes a token as it is and starts afresh behind it.
+    `token_bytes` is the length above which QEMU takes a token as it is and starts afresh after it.
     """
 
     __slots__ = ("_backslash", "_limit", "length", "sees_all", "state")
@@ -73,7 +77,7 @@ class Lexer:
     def __init__(self, token_bytes: int) -> None:
         self.state = "start"
         self.length = 0  # bytes of the token at hand
-        self.sees_all = True  # otherwise tokens that are no brackets may be passed over
+        self.sees_all = True  # otherwise tokens other than brackets may be passed over
         self._limit = token_bytes
         self._backslash = -1  # the next one in the piece, as far as looked for
 

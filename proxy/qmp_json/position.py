@@ -1,9 +1,9 @@
 """Where in a client's stream a token begins, as QEMU 11.1 says it before "JSON parse error": `LINE:COLUMN: `.
 
-Both count from 1, at the begin of the connection; a line ends behind each line feed, and a column is a byte, whichever. A
-token that begins with the very byte that ended the one before it, a number, a keyword or what was passed over after a stray
-byte, is said to begin one column further on (seen with 11.1.3): QEMU has counted that byte already. Not followed is that
-what touches a token that was cut for its length, of 64 MiB, is said to begin where that one does.
+Both count from 1, from the start of the connection; a line ends after each line feed, and a column is a byte. A token that
+begins with the very byte that ended the one before it (a number, a keyword, or what was passed over after a stray byte) is said
+to begin one column further on (seen with 11.1.3), because QEMU has counted that byte already. One case differs: what touches a
+token that was cut for its length of 64 MiB is said to begin where that one does.
 """
 
 from proxy.qmp_json.lexer import Lexer
@@ -18,7 +18,7 @@ _ENDED_BY_THE_NEXT = frozenset(("keyword", "zero", "integer", "fraction", "expon
 class Position:
     """Counts the lines of a stream that comes in pieces.
 
-    `of` is asked for places of the piece at hand in the order in which they stand; call `pass_piece` behind each piece.
+    `of` is asked for places of the piece at hand in the order in which they stand; call `pass_piece` after each piece.
     """
 
     __slots__ = ("_counted", "_line", "_line_start", "_passed_over", "_token", "_touches")
@@ -35,7 +35,7 @@ class Position:
         self._passed_over = end
 
     def of(self, piece: bytes, at: int) -> str:
-        """Give QEMU's prefix for a token that begins at byte `at` of the piece; below 0, in an earlier piece."""
+        """Return QEMU's prefix for a token that begins at byte `at` of the piece; below 0, in an earlier piece."""
         if at < 0:
             return self._token
         self._count(piece, at)

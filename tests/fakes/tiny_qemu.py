@@ -73,7 +73,7 @@ class TinyQEMU:
                 self._say(answer(item.message))
             else:
                 self._queue.append(item.message)
-        assert not self._framer.buffered_bytes, f"QEMU got half a command: {data!r}"
+        assert not self._framer._held, f"QEMU got half a command: {data!r}"
 
     def step(self) -> None:
         message = self._queue.popleft()
