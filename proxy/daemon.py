@@ -1,4 +1,9 @@
-"""All VMs of one process: signals, the configuration read again, and the audit logs that VMs may share."""
+"""All VMs of one process: signals, the configuration read again, and the audit logs that VMs may share.
+
+A log is opened once for each destination, however many VMs write to it, because two open files would rotate each other away.
+SIGHUP changes what can change under running clients (policies and modes) and opens the logs again; addresses and the set of VMs
+need a restart, and a configuration that cannot be read leaves everything as it is.
+"""
 
 import asyncio
 import logging

@@ -1,7 +1,8 @@
 """At start, and when the configuration is read again: does every pattern of the policy fit something that the VM has?
 
 One that does not may be a slip of the pen, or mean a disk that is plugged in later. So it is a warning, unless the operator
-is strict about it.
+is strict about it. To find out at the first savevm would be too late: `exclude` with a typing error saves a disk that was to be
+left out, and `loadvm` would then throw away what is on it.
 """
 
 from host.config import VMConfig

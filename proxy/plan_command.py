@@ -1,7 +1,7 @@
 """`hmp-proxy plan`: what would be done with a command, on the VM as it is, without doing it.
 
 Where a proxy answers, its plan is the true one: it knows its policy. Otherwise, or for a policy that is given, the plan is made
-here.
+here, by the same rehearsal. Only queries are sent, so it can be run on a production VM at any time.
 """
 
 import json

@@ -1,6 +1,8 @@
 """One VM of a daemon: whatever ends its proxy with an error is shown, and it is begun again, so the other VMs go on.
 
-Where a VM is the daemon's only one, its error is the daemon's.
+Where a VM is the daemon's only one, its error is the daemon's: the exit status tells a service manager, which knows better when
+to start again. With several VMs nobody outside sees that one of them is missing, so it is tried again here, less and less
+often.
 """
 
 import asyncio

@@ -44,6 +44,7 @@ class _Listener:
 
     def close(self) -> None:
         self.sock.close()
+        # Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove.
         if self.path is not None and _inode(self.path) == self.inode:
             unlink_socket(self.path)
 
@@ -184,12 +185,13 @@ class Listeners:
             self._pause(listener, exc.strerror or str(exc))
             return
         self._is_short = False
+        # A reply is often two small writes; with Nagle's algorithm the second would wait 40 ms for an acknowledgement.
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._admit(SocketEnd(sock), peer(sock))
 
     def _pause(self, listener: _Listener, reason: str) -> None:
-        """Leave who comes in the kernel's queue for a while; it is told once."""
+        """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once."""
         if not self._is_short:
             _log.error("cannot take a client, which waits: %s", reason)
         self._is_short = True
@@ -202,7 +204,10 @@ class Listeners:
 
 
 def _shortage(sock: socket.socket) -> str | None:
-    """Say what is short, if taking one more client would leave too few descriptors for everything else."""
+    """Say what is short, if taking one more client would leave too few descriptors for everything else.
+
+    The kernel hands out the lowest free number, so a copy's number tells how many are in use, without a look at /proc.
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         number = os.dup(sock.fileno())

@@ -1,6 +1,10 @@
 """A QMP client on a socket, one batch of commands after the other: for what is asked before, or instead of, serving clients.
 
-qemu.qmp would do as well, but the socket is handed over to the router afterwards, with every byte that was not read yet.
+qemu.qmp would do as well, but the socket is handed over to the router afterwards, with every byte that was not read yet: QEMU
+may send events right after its last answer, and clients must see them.
+
+Not for the hot path: it awaits each reply and decodes each message. It runs before the first client is served, for `hmp-proxy
+plan`, and to check the policy's patterns.
 """
 
 import asyncio

@@ -1,4 +1,8 @@
-"""The sockets that addresses stand for: made, inherited, tried, and asked who is at the other end."""
+"""The sockets that addresses stand for: made, inherited, tried, and asked who is at the other end.
+
+A unix socket's file outlives the process that made it, so a file at a path does not say that anybody listens there; only a
+connection does. What nobody answers is removed and made anew, which is what a proxy that was killed leaves to the next one.
+"""
 
 import contextlib
 import os
@@ -34,11 +38,13 @@ def listen(address: UnixAddress | TCPAddress) -> socket.socket:
 
 
 def _listen_tcp(address: TCPAddress) -> socket.socket:
+    # The first result, as QEMU's own `-qmp tcp:` takes it: a name with several addresses gets one socket, not several.
     family, kind, protocol, _, target = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     sock = socket.socket(family, kind, protocol)
     try:
+        # A proxy that is started again need not wait for the connections of the last one to time out.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(target)
         sock.listen(_BACKLOG)
@@ -60,6 +66,7 @@ def _listen_unix(address: UnixAddress) -> socket.socket:
 
 
 def _remove_stale(address: UnixAddress) -> None:
+    """Remove the file of a socket on which nobody listens. Raises ListenError for anything else: it is not ours to remove."""
     try:
         mode = os.stat(address.path).st_mode
     except FileNotFoundError as exc:
@@ -98,6 +105,7 @@ def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socke
 
 
 def _systemd_descriptors() -> list[int]:
+    """Read the environment of socket activation (sd_listen_fds(3)): the variables are meant for the process that they name."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         raise ListenError("systemd", "no sockets were passed (LISTEN_PID); start it by a .socket unit")
     passed = os.environ.get("LISTEN_FDS", "0")

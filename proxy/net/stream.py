@@ -38,7 +38,11 @@ def close_descriptors(numbers: Sequence[int]) -> None:
 
 
 class End(Protocol):
-    """Our end of a connection, never blocking: read into the shared buffer, send, and see whether anybody is there."""
+    """Our end of a connection, never blocking: read into the shared buffer, send, and see whether anybody is there.
+
+    receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send: how many bytes
+    the kernel took. All raise OSError as the system calls do, BlockingIOError where they would have waited.
+    """
 
     def read_fd(self) -> int: ...
     def write_fd(self) -> int: ...
@@ -119,9 +123,13 @@ def _descriptors(ancillary: Ancillary) -> tuple[int, ...]:
 
 
 def _is_hung_up(number: int) -> bool:
-    """Tell a peer that has closed from one that has only shut down its sending side and may still read (poll(2))."""
+    """Tell a peer that has closed from one that has only shut down its sending side and may still read (poll(2)).
+
+    QEMU makes the same difference with its clients: `printf ... | socat - UNIX:...` shuts down its side and waits for replies.
+    """
     if number < 0:
         return True
+    # No events are asked for, so only POLLHUP, POLLERR and POLLNVAL are reported.
     poller = select.poll()
     poller.register(number, 0)
     return bool(poller.poll(0))
@@ -133,6 +141,9 @@ class Stream:
     `on_data` gets what came and the descriptors with it; `on_eof` is called once, at the end or on an error; `on_drained` when
     nothing is unsent any more; `on_failure` instead of `on_eof` where one of these raised. unsent_bytes: what `write` could not
     hand to the kernel yet. After `close` nothing is called.
+
+    These are callbacks and not coroutines because of what a coroutine costs: a task and one await take a third of the time in
+    which a whole message is relayed. Whoever uses a stream watches `unsent_bytes`, and pauses the other side or cuts this one.
     """
 
     def __init__(
@@ -216,6 +227,7 @@ class Stream:
         except OSError:
             count, descriptors = 0, ()
         if count:
+            # A copy, because the buffer belongs to all streams and is read into again before these bytes are used up.
             try:
                 self._on_data(bytes(_view[:count]), descriptors)
             except Exception:
@@ -243,6 +255,7 @@ class Stream:
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
+            # The peer has gone, and the next read will say so. Until then writes go nowhere, as they do with a real pipe.
             sent = len(data)
         if descriptors:
             close_descriptors(descriptors)

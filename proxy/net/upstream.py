@@ -1,4 +1,9 @@
-"""Where QEMU is, and how to connect to it as often as it is there."""
+"""Where QEMU is, and how to connect to it as often as it is there.
+
+A monitor has one client at a time, and its queue holds one more. So to connect tells little: the place may be in the queue
+behind another client, for as long as that stays. Only the greeting tells that QEMU is ours, and there is a limit to the wait
+for it. QEMU also hangs up on a newcomer while it parts from its last client; that is tried again at once.
+"""
 
 import asyncio
 import os
