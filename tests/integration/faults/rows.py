@@ -158,7 +158,7 @@ def _ask(client: RawClient, line: str) -> str | None:
 
 
 def _text_of(reply: dict[str, Any] | None) -> str | None:
-    """Give the last line of HMP's text: where QEMU itself prints more, a job's error goes elsewhere (README.md)."""
+    """Give the last line of HMP's text: where QEMU itself prints more, a job's error goes elsewhere (docs/transparency.md)."""
     return None if reply is None else (str(reply.get("return")).splitlines() or [""])[-1]
 
 

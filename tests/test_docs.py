@@ -1,0 +1,198 @@
+"""README and the pages of docs/ against the product: what they name exists, and their tables agree with the programs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from audit.fail_on import CONDITIONS
+from audit.report import State
+from repl.lines import OWN_COMMANDS
+from shim.patterns import KEYS, KINDS
+from shim.policy import Mode
+from tests.support.checkout import ROOT
+
+_PAGES: Final = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+}
+_OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+_LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
+# A path in a code span: a file of a kind that the checkout has, or a folder.
+_PATH: Final = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:\.(?:py|md|toml|sh|svg|png|css|js)|/))`")
+# They stand for any.
+_NOT_IN_THE_CHECKOUT: Final = frozenset({"x.py", "test_x.py"})
+
+
+@pytest.fixture(scope="module")
+def help_text() -> str:
+    """What `hmp-proxy --help` prints, and `hmp-proxy plan --help` after it."""
+    return "\n".join(_help("proxy", *words) for words in (["--help"], ["plan", "--help"]))
+
+
+@pytest.fixture(scope="module")
+def prompt_help_text() -> str:
+    """What `hmp-repl --help` prints."""
+    return _help("repl", "--help")
+
+
+@pytest.fixture(scope="module")
+def audit_help_text() -> str:
+    """What `hmp-audit --help` prints, and the help of its commands after it."""
+    return "\n".join(_help("audit", *words, "--help") for words in ([], ["report"], ["follow"], ["check"]))
+
+
+@pytest.fixture(scope="module")
+def usage() -> str:
+    """What `./run help` prints."""
+    return subprocess.run(["./run", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def _help(*command: str) -> str:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def _exit_statuses(help_text: str) -> dict[str, str]:
+    lines = help_text.partition("exit status:\n")[2].partition("\n\n")[0].splitlines()
+    cells = [cell for line in lines for cell in re.split(r" {3,}", line.strip())]
+    return dict(re.split(r"\s+", cell, maxsplit=1) for cell in cells)
+
+
+def _rows(page: str, header: str) -> list[list[str]]:
+    """Return the cells of the table whose header line begins like this."""
+    _, found, rest = _PAGES[page].partition(f"\n{header}")
+    assert found, f"{page} has no table {header!r}"
+    lines = rest.splitlines()[2:]
+    table = lines[: next((number for number, line in enumerate(lines) if not line.startswith("|")), len(lines))]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def _in_code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the names that GitHub gives to a page's headings."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    headings = re.findall(r"(?m)^#+ (.*)$", prose)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_readme_leads_to_every_page() -> None:
+    linked = {link for link in _LINK.findall(_PAGES["README.md"]) if link.endswith(".md")}
+    assert linked == {page for page in _PAGES if page != "README.md"}
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_relative_links_lead_somewhere(page: str) -> None:
+    for link in _LINK.findall(_PAGES[page]):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in _anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    named = [path for path in _PATH.findall(_PAGES[page]) if Path(path).name not in _NOT_IN_THE_CHECKOUT]
+    missing = [path for path in named if not any(base.joinpath(path).exists() for base in (ROOT, ROOT / "docs"))]
+    assert missing == []
+
+
+def test_files_are_found_in_the_text() -> None:
+    assert {"shim/hmp.py", "proxy/routing/", "tests/test_architecture.py"} <= set(_PATH.findall(_PAGES["docs/architecture.md"]))
+
+
+# The list of changes also names what is no option of a program, or is one no more.
+@pytest.mark.parametrize("page", [page for page in _PAGES if page != "CHANGELOG.md"])
+def test_options_that_a_page_names_exist(page: str, help_text: str, prompt_help_text: str, audit_help_text: str) -> None:
+    # Those of pip, QEMU and apt are in no page.
+    named = set(_OPTION.findall(_PAGES[page])) - {"--help"}
+    assert sorted(named - set(_OPTION.findall(help_text + prompt_help_text + audit_help_text))) == []
+
+
+def test_options_are_found_in_the_text() -> None:
+    assert {"--take-over", "--stop-timeout"} <= set(_OPTION.findall(_PAGES["docs/proxy.md"]))
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_commands_of_run_that_a_page_names_exist(page: str, usage: str) -> None:
+    assert set(re.findall(r"\./run ([a-z-]+)", _PAGES[page])) <= set(re.findall(r"\./run ([a-z-]+)", usage))
+
+
+def test_readme_names_the_first_commands_of_run() -> None:
+    assert set(re.findall(r"\./run ([a-z-]+)", _PAGES["README.md"])) >= {"demo", "test", "prompt"}
+
+
+@pytest.mark.parametrize("page", _PAGES)
+def test_variables_that_a_page_names_are_read_somewhere(page: str) -> None:
+    readers = [ROOT / "run", *ROOT.glob("tests/**/*.py"), ROOT / "tests" / "qemu-matrix.sh"]
+    texts = [path.read_text(encoding="utf-8") for path in readers]
+    named = set(re.findall(r"\bHMPSHIM_[A-Z_]+", _PAGES[page]))
+    assert [name for name in named if not any(name in text for text in texts)] == []
+
+
+def test_exit_statuses_agree_with_help(help_text: str, prompt_help_text: str, audit_help_text: str) -> None:
+    assert dict(_rows("docs/proxy.md", "| exit status | |")) == _exit_statuses(help_text)
+    assert dict(_rows("docs/prompt.md", "| exit status of `hmp-repl` | |")) == _exit_statuses(prompt_help_text)
+    assert dict(_rows("docs/audit.md", "| exit status of `hmp-audit` | |")) == _exit_statuses(audit_help_text)
+
+
+@pytest.mark.parametrize(
+    ("page", "option", "told"),
+    [
+        ("docs/proxy.md", "--client-buffer", "16 MiB"),
+        ("docs/proxy.md", "--stop-timeout", "80 s"),
+        ("docs/proxy.md", "--connect-timeout", "30 seconds"),
+        ("docs/transparency.md", "--abandon-after", "5 s"),
+        ("docs/transparency.md", "--abandon-load-after", "1 s"),
+    ],
+)
+def test_defaults_agree_with_help(help_text: str, page: str, option: str, told: str) -> None:
+    default = re.search(rf"(?m)^  {option} .*?\(default\s+(\d+)\)", help_text, re.DOTALL)
+    assert default is not None
+    assert default[1] == told.partition(" ")[0]
+    assert re.search(rf"{told}\s[^.]*\(`{option}`\)", _PAGES[page])
+
+
+def test_queries_that_the_proxy_page_names_are_asked() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("shim/*.py")))
+    named = set(re.findall(r"`((?:x-debug-)?query-[a-z-]+)`", _PAGES["docs/proxy.md"]))
+    assert "query-named-block-nodes" in named
+    assert [query for query in sorted(named) if f'"{query}"' not in sources] == []
+
+
+def test_modes_are_all_told() -> None:
+    assert [name.strip("`") for name, _ in _rows("docs/proxy.md", "| `--mode` | |")] == list(Mode)
+
+
+def test_patterns_are_all_told() -> None:
+    told = {name: _in_code(meaning) for name, meaning in _rows("docs/policies.md", "| pattern | matches |")}
+    assert told["`KEY:GLOB`"] == [key for key in KEYS if key != "kind"]
+    assert told["`kind:KIND`"] == list(KINDS)
+
+
+def test_states_and_conditions_of_the_report_are_all_told() -> None:
+    states = [State.MODERN, State.COVERED, State.BLOCKED]
+    assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| state | |")] == states
+    (told,) = re.findall(r"`--fail-on` takes (.*?)\n\n", _PAGES["docs/audit.md"], re.DOTALL)
+    assert re.findall(r"`(\w+)`", told) == list(CONDITIONS)
+
+
+def test_commands_of_the_prompt_are_all_told() -> None:
+    told = " ".join(cell for cell, *_ in _rows("docs/prompt.md", "| command | |"))
+    for command in OWN_COMMANDS:
+        assert f"`{command.names[0]}" in told
+
+
+def test_addresses_agree_with_help(help_text: str) -> None:
+    listed = help_text.partition("addresses:\n")[2].partition("\n\n")[0].splitlines()
+    named = [name for cell, *_ in _rows("docs/proxy.md", "| address | for | |") for name in _in_code(cell)]
+    assert [line.split()[0] for line in listed] == [name for name in named if name != "accept:tcp:HOST:PORT"]
