@@ -23,6 +23,9 @@ _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 # A path in a code span: a file of a kind that the checkout has, or a folder.
 _PATH: Final = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:\.(?:py|md|toml|sh|svg|png|css|js)|/))`")
+# A class or a function in a code span.
+_IDENTIFIER: Final = re.compile(r"`(_?[a-z]+(?:_[a-z]+)+|[A-Z][A-Za-z]*[a-z])`")
+_PACKAGES: Final = ("shim", "host", "proxy", "repl", "audit")
 # They stand for any.
 _NOT_IN_THE_CHECKOUT: Final = frozenset({"x.py", "test_x.py"})
 
@@ -104,6 +107,13 @@ def test_files_that_a_page_names_exist(page: str) -> None:
     named = [path for path in _PATH.findall(_PAGES[page]) if Path(path).name not in _NOT_IN_THE_CHECKOUT]
     missing = [path for path in named if not any(base.joinpath(path).exists() for base in (ROOT, ROOT / "docs"))]
     assert missing == []
+
+
+def test_names_that_the_architecture_page_gives_are_in_the_code() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for name in _PACKAGES for path in sorted(ROOT.glob(f"{name}/**/*.py")))
+    named = set(_IDENTIFIER.findall(_PAGES["docs/architecture.md"]))
+    assert {"HMPCommand", "to_members", "Policy"} <= named
+    assert [name for name in sorted(named) if not re.search(rf"\b{name}\b", sources)] == []
 
 
 def test_files_are_found_in_the_text() -> None:
