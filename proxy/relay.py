@@ -17,8 +17,9 @@ from proxy.net.stream import End, SocketEnd, Stream, close_descriptors
 from proxy.routing.dispatcher import LEFT_UNANSWERED, Dispatcher
 from proxy.routing.messages import format_of
 from proxy.routing.monitor import Clock
+from proxy.routing.requests import Descriptors
 from proxy.routing.router import Router
-from proxy.routing.session import Descriptors, Session
+from proxy.routing.session import Session
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.policy import Policy

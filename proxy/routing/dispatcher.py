@@ -20,18 +20,9 @@ from proxy.routing.outbox import Outbox, Segment
 from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Passed, without_own_jobs
 from proxy.routing.plan_runner import Owed, PlanRunner
 from proxy.routing.recorder import Recorder
+from proxy.routing.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request
 from proxy.routing.rewriter import LOST, Rewriter, Work
-from proxy.routing.session import (
-    Descriptors,
-    Forward,
-    HMPRequest,
-    JobsRequest,
-    LocalReply,
-    ModernRequest,
-    OwnRequest,
-    Request,
-    Session,
-)
+from proxy.routing.session import Session
 from shim import render
 from shim.audit import Action, AuditRecord
 from shim.client import Client

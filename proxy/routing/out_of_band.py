@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from proxy.routing.messages import MonitorFormat, parse
-from proxy.routing.session import OutOfBand, Session
+from proxy.routing.requests import OutOfBand
+from proxy.routing.session import Session
 from shim.qmp import JSON, encode
 
 __all__ = ["OutOfBandTraffic"]

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.routing.session import Descriptors, Session
+from proxy.routing.requests import Descriptors
+from proxy.routing.session import Session
 from shim.audit import AuditRecord
 
 __all__ = ["Outbox", "Segment"]

@@ -14,8 +14,9 @@ from proxy.routing.messages import MonitorFormat, generic_error
 from proxy.routing.monitor import Clock
 from proxy.routing.outbox import Outbox
 from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Passed
+from proxy.routing.requests import HMPRequest
 from proxy.routing.rewriter import Done, Effect, HandBack, Notice, Rewriter, Tell, Work, Write
-from proxy.routing.session import HMPRequest, Session
+from proxy.routing.session import Session
 from shim import render
 
 __all__ = ["Owed", "PlanRunner"]

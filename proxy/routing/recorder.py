@@ -6,7 +6,8 @@ from dataclasses import replace
 from proxy.routing.messages import parse
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.pending import Passed
-from proxy.routing.session import HMPRequest, ModernRequest, Session
+from proxy.routing.requests import HMPRequest, ModernRequest
+from proxy.routing.session import Session
 from shim.audit import Action, AuditRecord
 from shim.client import Client
 from shim.plan_run import Trace

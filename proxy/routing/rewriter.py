@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 from proxy.routing.messages import MonitorFormat, generic_error, parse
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.recorder import Recorder
-from proxy.routing.session import HMPRequest, OwnRequest, Session
+from proxy.routing.requests import HMPRequest, OwnRequest
+from proxy.routing.session import Session
 from shim.audit import Action, AuditRecord, Rehearsed
 from shim.hmp import LoadVM
 from shim.jobs import JOB_PREFIX

@@ -7,117 +7,28 @@ of other clients.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.routing.messages import MonitorFormat
 from proxy.routing.monitor import Monitor
 from proxy.routing.negotiation import capabilities_error, envelope_error, is_out_of_band
+from proxy.routing.requests import (
+    Descriptors,
+    HMPRequest,
+    LocalReply,
+    ModernRequest,
+    OutOfBand,
+    Request,
+    read_request,
+    takes_descriptors,
+)
 from shim import hmp
 from shim.client import Client
-from shim.own_commands import OWN_COMMANDS
 from shim.qmp import JSON
-from shim.snapshot_commands import is_modern
 
-__all__ = [
-    "Descriptors",
-    "Forward",
-    "HMPRequest",
-    "JobsRequest",
-    "LocalReply",
-    "ModernRequest",
-    "OutOfBand",
-    "OwnRequest",
-    "Request",
-    "Session",
-]
-
-# File descriptors that came with a message (unix(7), SCM_RIGHTS).
-Descriptors: TypeAlias = tuple[int, ...]
-
-_HMP_ARGUMENTS = frozenset({"command-line", "cpu-index"})
-_ENVELOPE = frozenset({"execute", "arguments", "id"})
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """QEMU is to get these bytes, and the client its answer as it comes.
-
-    execute: the command's name, "" where it has none that is a string.
-    takes_descriptors: it is `getfd` or `add-fd`. Those wait for each other also where no descriptor came with one, because
-    QEMU would give it what it has read for the next.
-    """
-
-    raw: bytes
-    descriptors: Descriptors = ()
-    takes_descriptors: bool = False
-    execute: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class JobsRequest:
-    """A `query-jobs`: forwarded, but the shim's own jobs are left out of the answer."""
-
-    raw: bytes
-    execute: ClassVar[str] = "query-jobs"
-
-
-@dataclass(frozen=True, slots=True)
-class ModernRequest:
-    """One of QMP's own snapshot commands: forwarded, and put on record."""
-
-    raw: bytes
-    message: dict[str, JSON]
-    execute: str
-
-
-@dataclass(frozen=True, slots=True)
-class OwnRequest:
-    """A command that the proxy answers itself (shim/own_commands.py). Its arguments are an object, but may be wrong."""
-
-    message: dict[str, JSON]
-    execute: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfBand:
-    """An `exec-oob` (qmp-spec.rst, "Out-of-band execution"). message: the command, with the client's id if it has one."""
-
-    message: dict[str, JSON]
-
-
-@dataclass(frozen=True, slots=True)
-class LocalReply:
-    """QEMU's answer to what must not reach it."""
-
-    line: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class HMPRequest:
-    """A `human-monitor-command`.
-
-    command_line: None if the arguments are not those of the schema; QEMU will say so.
-    command: what the shim can do itself, else None.
-    """
-
-    raw: bytes
-    message: dict[str, JSON]
-    command_line: str | None = None
-    command: hmp.HMPCommand | None = None
-    cpu_index: int | None = None
-    execute: ClassVar[str] = "human-monitor-command"
-
-    @property
-    def why_passed(self) -> str:
-        """Say why QEMU gets it, where there is no `command`."""
-        if self.command_line is None:
-            return "the arguments are not those of human-monitor-command"
-        return hmp.why_not_parsed(self.command_line)
-
-
-Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest | ModernRequest | OwnRequest
+__all__ = ["Session"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,19 +193,9 @@ class Session:
         if not self.is_negotiated:
             self._descriptors = descriptors or self._descriptors
             return self._negotiate(item.message)
-        command = item.message.get("execute")
-        if command == "human-monitor-command" and item.message.keys() <= _ENVELOPE:
-            return _hmp_request(item)
         if "exec-oob" in item.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", item.message)
-        if command == "query-jobs":
-            return JobsRequest(item.raw)
-        name = command if isinstance(command, str) else ""
-        if name in OWN_COMMANDS and envelope_error(item.message) is None:
-            return OwnRequest(item.message, name)
-        if is_modern(item.message):
-            return ModernRequest(item.raw, item.message, name)
-        return Forward(item.raw, descriptors, _takes_descriptors(item.message), name)
+        return read_request(item, descriptors)
 
     def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
         """Hand descriptors to the first command that takes some; until one comes, the session keeps them.
@@ -304,7 +205,7 @@ class Session:
         self._descriptors = descriptors
         attached: list[_Item] = []
         for item in items:
-            if self._descriptors and isinstance(item, Command) and _takes_descriptors(item.message):
+            if self._descriptors and isinstance(item, Command) and takes_descriptors(item.message):
                 item, self._descriptors = _Carrier(item, self._descriptors), ()
             attached.append(item)
         return attached
@@ -336,24 +237,3 @@ class Session:
 
     def _error(self, desc: str, message: dict[str, JSON], *, error_class: str = "GenericError") -> LocalReply:
         return LocalReply(self._format.spell_reply({"error": {"class": error_class, "desc": desc}}, message))
-
-
-def _takes_descriptors(message: dict[str, JSON]) -> bool:
-    """Tell whether QEMU would take a descriptor for this command (monitor/fds.c).
-
-    HMP's `getfd` finds none: a human-monitor-command has no character device (seen in 5.2 to 11.1). Nor does what is refused
-    for having both keys.
-    """
-    return message.get("execute") in ("getfd", "add-fd") and "exec-oob" not in message
-
-
-def _hmp_request(item: Command) -> HMPRequest:
-    given = item.message.get("arguments")
-    arguments: dict[str, JSON] = given if isinstance(given, dict) else {}
-    command_line = arguments.get("command-line")
-    if not isinstance(command_line, str):
-        return HMPRequest(item.raw, item.message)
-    cpu_index = arguments.get("cpu-index")
-    is_well_formed = arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments)
-    command = hmp.parse(command_line) if is_well_formed else None
-    return HMPRequest(item.raw, item.message, command_line, command, cpu_index if is_well_formed else None)

@@ -9,7 +9,8 @@ import pytest
 from proxy.routing.messages import LINES
 from proxy.routing.monitor import Monitor
 from proxy.routing.out_of_band import OutOfBandTraffic
-from proxy.routing.session import OutOfBand, Session
+from proxy.routing.requests import OutOfBand
+from proxy.routing.session import Session
 from shim.client import Client
 from shim.qmp import QEMUVersion
 

@@ -13,8 +13,9 @@ from proxy.routing.messages import LINES, PRETTY
 from proxy.routing.outbox import Outbox
 from proxy.routing.pending import Passed
 from proxy.routing.plan_runner import Owed, PlanRunner
+from proxy.routing.requests import HMPRequest
 from proxy.routing.rewriter import LOST, Rewriter, Work
-from proxy.routing.session import HMPRequest, Session
+from proxy.routing.session import Session
 from shim.audit import Action, AuditRecord
 from shim.plan_run import Trace
 from shim.policy import Policy

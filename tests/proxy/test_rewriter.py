@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from proxy.routing.messages import LINES
+from proxy.routing.requests import HMPRequest
 from proxy.routing.rewriter import Done, Effect, HandBack, Notice, Rewriter, Work, Write
-from proxy.routing.session import HMPRequest, Session
+from proxy.routing.session import Session
 from shim.audit import Action
 from shim.plan import Step
 from shim.plan_run import Trace

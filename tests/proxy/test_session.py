@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.session import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request, Session
-from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM
+from proxy.routing.requests import Forward, HMPRequest, LocalReply, Request
+from proxy.routing.session import Session
 from tests.proxy.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
 from tests.support.pure_router import a_session, hmp
 
@@ -91,91 +91,12 @@ class TestNegotiation:
         assert reply == LocalReply(b'{\r\n    "return": {\r\n    }\r\n}\r\n')
 
 
-class TestRequests:
-    @pytest.mark.parametrize(
-        "raw",
-        [
-            NAME,
-            b"  {'execute' : 'query-name',\n 'id': 1.0e3 }\n",
-            b'{"execute":"qmp_capabilities"}',
-            b'{"execute":"nope","arguments":[]}',
-            b"{}",
-            b'{"execute":5}',
-            b'{"execute":"query-name","bogus":1}',
-            b'{"execute":"human-monitor-command","bogus":1,"arguments":{"command-line":"savevm t"}}',
-            b'{"execute":"job-dismiss"}',
-        ],
-    )
-    def test_all_else_is_forwarded_byte_for_byte(self, raw: bytes) -> None:
-        assert requests(a_session(negotiated=True), raw) == [Forward(raw)]
-
-    def test_qmps_own_snapshot_commands_are_told_apart(self) -> None:
-        raw = b'{"execute":"snapshot-delete","arguments":{}}'
-        message = {"execute": "snapshot-delete", "arguments": {}}
-        assert requests(a_session(negotiated=True), raw) == [ModernRequest(raw, message, "snapshot-delete")]
-
+class TestRefusals:
     def test_nothing_is_plain_behind_a_failure_that_only_a_text_told(self) -> None:
         session = a_session(negotiated=True)
         assert session.count_plain(NAME) == 1
         session.failed_command = "loadvm t"
         assert session.count_plain(NAME) == 0
-
-    @pytest.mark.parametrize(
-        ("line", "command"),
-        [
-            ("savevm t", SaveVM("t")),
-            ("savevm", SaveVM(None)),
-            (" loadvm  t", LoadVM("t")),
-            ('delvm "a b"', DelVM("a b")),
-            ("info snapshots", InfoSnapshots()),
-        ],
-    )
-    def test_snapshot_command_is_recognised(self, line: str, command: object) -> None:
-        raw = hmp(line, id=7)
-        (request,) = requests(a_session(negotiated=True), raw)
-        assert isinstance(request, HMPRequest)
-        assert (request.raw, request.command_line, request.command, request.cpu_index) == (raw, line, command, None)
-        assert request.message["id"] == 7
-
-    @pytest.mark.parametrize("line", ["", "savevm a b", "loadvm", "info", "info snapshots x", "system_reset", "savevmx", "s"])
-    def test_other_lines_are_left_to_qemu(self, line: str) -> None:
-        (request,) = requests(a_session(negotiated=True), hmp(line))
-        assert isinstance(request, HMPRequest)
-        assert (request.command, request.command_line) == (None, line)
-        assert request.why_passed
-
-    @pytest.mark.parametrize(
-        "arguments",
-        [
-            *("{}", "[]", "5", '{"command-line":5}', '{"command-line":null}', '{"cpu-index":0}', '{"command-line":["savevm"]}'),
-        ],
-    )
-    def test_arguments_of_the_wrong_type_are_left_to_qemu(self, arguments: str) -> None:
-        raw = b'{"execute":"human-monitor-command","arguments":%s}' % arguments.encode()
-        (request,) = requests(a_session(negotiated=True), raw)
-        assert isinstance(request, HMPRequest)
-        assert (request.command, request.command_line) == (None, None)
-        assert request.why_passed == "the arguments are not those of human-monitor-command"
-
-    @pytest.mark.parametrize("cpu_index", [True, 1.0, "0", None, [0]])
-    def test_cpu_index_of_the_wrong_type_is_left_to_qemu(self, cpu_index: object) -> None:
-        (request,) = requests(a_session(negotiated=True), hmp("savevm t", **{"cpu-index": cpu_index}))
-        assert isinstance(request, HMPRequest)
-        assert request.command is None
-
-    def test_unknown_argument_is_left_to_qemu(self) -> None:
-        (request,) = requests(a_session(negotiated=True), hmp("savevm t", bogus=1))
-        assert isinstance(request, HMPRequest)
-        assert request.command is None
-
-    def test_cpu_index_is_kept(self) -> None:
-        (request,) = requests(a_session(negotiated=True), hmp("savevm t", **{"cpu-index": 3}))
-        assert isinstance(request, HMPRequest)
-        assert (request.command, request.cpu_index) == (SaveVM("t"), 3)
-
-    def test_query_jobs_is_told_from_the_rest(self) -> None:
-        raw = b'{"execute":"query-jobs","id":1}'
-        assert requests(a_session(negotiated=True), raw) == [JobsRequest(raw)]
 
     @pytest.mark.parametrize("own", IDS, ids=repr)
     def test_exec_oob_without_oob_is_refused(self, own: object) -> None:

@@ -1,0 +1,109 @@
+"""What a client that has negotiated asks for: what is told from the rest, and that the rest is forwarded as it came."""
+
+from typing import Final
+
+import pytest
+
+from proxy.routing.requests import Forward, HMPRequest, JobsRequest, ModernRequest, Request
+from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM
+from tests.support.pure_router import a_session, hmp
+
+NAME: Final = b'{"execute":"query-name"}'
+
+
+def requests(data: bytes) -> list[Request]:
+    """Have a client send this, and take all that is to be done."""
+    session = a_session(negotiated=True)
+    assert session.receive_data(data) == ()
+    found = []
+    while (request := session.next_request()) is not None:
+        found.append(request)
+    return found
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        NAME,
+        b"  {'execute' : 'query-name',\n 'id': 1.0e3 }\n",
+        b'{"execute":"qmp_capabilities"}',
+        b'{"execute":"nope","arguments":[]}',
+        b"{}",
+        b'{"execute":5}',
+        b'{"execute":"query-name","bogus":1}',
+        b'{"execute":"human-monitor-command","bogus":1,"arguments":{"command-line":"savevm t"}}',
+        b'{"execute":"job-dismiss"}',
+    ],
+)
+def test_all_else_is_forwarded_byte_for_byte(raw: bytes) -> None:
+    assert requests(raw) == [Forward(raw)]
+
+
+def test_qmps_own_snapshot_commands_are_told_apart() -> None:
+    raw = b'{"execute":"snapshot-delete","arguments":{}}'
+    message = {"execute": "snapshot-delete", "arguments": {}}
+    assert requests(raw) == [ModernRequest(raw, message, "snapshot-delete")]
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("savevm t", SaveVM("t")),
+        ("savevm", SaveVM(None)),
+        (" loadvm  t", LoadVM("t")),
+        ('delvm "a b"', DelVM("a b")),
+        ("info snapshots", InfoSnapshots()),
+    ],
+)
+def test_snapshot_command_is_recognised(line: str, command: object) -> None:
+    raw = hmp(line, id=7)
+    (request,) = requests(raw)
+    assert isinstance(request, HMPRequest)
+    assert (request.raw, request.command_line, request.command, request.cpu_index) == (raw, line, command, None)
+    assert request.message["id"] == 7
+
+
+@pytest.mark.parametrize("line", ["", "savevm a b", "loadvm", "info", "info snapshots x", "system_reset", "savevmx", "s"])
+def test_other_lines_are_left_to_qemu(line: str) -> None:
+    (request,) = requests(hmp(line))
+    assert isinstance(request, HMPRequest)
+    assert (request.command, request.command_line) == (None, line)
+    assert request.why_passed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("{}", "[]", "5", '{"command-line":5}', '{"command-line":null}', '{"cpu-index":0}', '{"command-line":["savevm"]}'),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_left_to_qemu(arguments: str) -> None:
+    raw = b'{"execute":"human-monitor-command","arguments":%s}' % arguments.encode()
+    (request,) = requests(raw)
+    assert isinstance(request, HMPRequest)
+    assert (request.command, request.command_line) == (None, None)
+    assert request.why_passed == "the arguments are not those of human-monitor-command"
+
+
+@pytest.mark.parametrize("cpu_index", [True, 1.0, "0", None, [0]])
+def test_cpu_index_of_the_wrong_type_is_left_to_qemu(cpu_index: object) -> None:
+    (request,) = requests(hmp("savevm t", **{"cpu-index": cpu_index}))
+    assert isinstance(request, HMPRequest)
+    assert request.command is None
+
+
+def test_unknown_argument_is_left_to_qemu() -> None:
+    (request,) = requests(hmp("savevm t", bogus=1))
+    assert isinstance(request, HMPRequest)
+    assert request.command is None
+
+
+def test_cpu_index_is_kept() -> None:
+    (request,) = requests(hmp("savevm t", **{"cpu-index": 3}))
+    assert isinstance(request, HMPRequest)
+    assert (request.command, request.cpu_index) == (SaveVM("t"), 3)
+
+
+def test_query_jobs_is_told_from_the_rest() -> None:
+    raw = b'{"execute":"query-jobs","id":1}'
+    assert requests(raw) == [JobsRequest(raw)]
