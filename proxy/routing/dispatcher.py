@@ -101,7 +101,7 @@ class Dispatcher:
         """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
         count = 0 if descriptors or not self.plans.is_free else session.count_plain(data)
         if count == 1 or (count and not session.is_gone()):
-            session.unanswered += count
+            session.owe(count)
             self.owed.extend((session,) * count)
             return True
         dropped = session.receive_data(data, descriptors)
@@ -199,7 +199,7 @@ class Dispatcher:
             return False
         del self._waiting[session]
         self._begin_request(session, request)
-        if session.is_waiting and not session.is_busy:
+        if session.backlog and not session.is_busy:
             self._waiting[session] = None
         self.outbox.to_flush[session] = None
         return True
@@ -238,17 +238,17 @@ class Dispatcher:
 
     def _serve_out_of_band(self, session: Session) -> None:
         for command in session.out_of_band():
-            session.unanswered += 1
+            session.owe()
             self.outbox.to_qemu.append(self.out_of_band.send(session, command))
 
     def _owe(self, session: Session, owed: Owed, raw: bytes) -> None:
-        session.unanswered += 1
+        session.owe()
         self.owed.append(owed)
         self.outbox.to_qemu.append(raw)
 
     def _answer_locally(self, session: Session, line: bytes) -> None:
         if session.unanswered and self.owed:
-            session.unanswered += 1
+            session.owe()
             self.owed.append(LocalLine(session, line))
         else:
             self.outbox.send(session, line)
@@ -259,7 +259,8 @@ class Dispatcher:
         if desc is not None:
             self._answer_locally(session, self._format.spell_reply(generic_error(desc), request.message))
             return
-        session.is_prompt |= arguments.get("is-prompt", False)
+        if arguments.get("is-prompt", False):
+            session.note_prompt()
         self.plans.begin(self._rewriter.about_us(session, request), is_exclusive=True)
         self._after_plans()
 
@@ -291,8 +292,8 @@ class Dispatcher:
         self._answer_locally(session, line)
 
     def _deliver_descriptors(self, session: Session, request: Forward) -> None:
-        session.is_busy = True
-        session.unanswered += 1
+        session.wait()
+        session.owe()
         self._descriptor_queue.begin()
         self.owed.append(DescriptorReply(session))
         self.outbox.carry(Segment(request.raw, request.descriptors))
@@ -315,7 +316,7 @@ class Dispatcher:
         while (freed := self.plans.take_ended()) is not None:
             for session in freed:
                 self.outbox.to_flush[session] = None
-                if session.is_waiting:
+                if session.backlog:
                     self._waiting[session] = None
             self._serve_waiting()
 
@@ -333,7 +334,7 @@ class Dispatcher:
         owed = self.owed.popleft()
         match owed:
             case Session():
-                owed.unanswered -= 1
+                owed.settle()
                 self.outbox.send(owed, line)
             case Work():
                 self.plans.receive_reply(owed, line)
@@ -341,10 +342,10 @@ class Dispatcher:
             case DescriptorQueue():
                 self._settle_descriptor_queue(line)
             case JobsReply(session):
-                session.unanswered -= 1
+                session.settle()
                 self.outbox.send(session, without_own_jobs(line, self._format, self._own_prefix))
             case Passed(session):
-                session.unanswered -= 1
+                session.settle()
                 self.outbox.record(partial(self._recorder.record_passed, owed, owed.reason, line))
                 self.outbox.send(session, line)
                 self.plans.receive_reply_to_client(owed)
@@ -360,7 +361,7 @@ class Dispatcher:
         """Send the answers of ours that have waited for those of QEMU."""
         while self.owed and isinstance(owed := self.owed[0], LocalLine):
             self.owed.popleft()
-            owed.session.unanswered -= 1
+            owed.session.settle()
             self.outbox.send(owed.session, owed.line)
 
     def _settle_out_of_band(self, line: bytes) -> bool:
@@ -369,15 +370,15 @@ class Dispatcher:
         if settled is None:
             return False
         session, own_line = settled
-        session.unanswered -= 1
+        session.settle()
         self.outbox.send(session, own_line)
         return True
 
     def _settle_descriptor_reply(self, session: Session, line: bytes) -> None:
-        session.unanswered -= 1
+        session.settle()
         self.outbox.send(session, line)
-        session.is_busy = False
-        if session.is_waiting:
+        session.release()
+        if session.backlog:
             self._waiting[session] = None
         self._settle_descriptor_queue(line)
 

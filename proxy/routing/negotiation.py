@@ -1,9 +1,10 @@
 """QEMU's checks of a command's envelope and of `qmp_capabilities`, with its texts (qapi/qmp-dispatch.c, qapi/control.json)."""
 
+from proxy.routing.messages import generic_error
 from proxy.routing.monitor import Monitor
 from shim.qmp import JSON
 
-__all__ = ["capabilities_error", "envelope_error", "is_out_of_band"]
+__all__ = ["capabilities_error", "envelope_error", "is_out_of_band", "refusal"]
 
 
 def is_out_of_band(message: dict[str, JSON]) -> bool:
@@ -42,3 +43,13 @@ def capabilities_error(arguments: dict[str, JSON], monitor: Monitor) -> str | No
     if unexpected is not None:
         return f"Parameter '{unexpected}' is unexpected"
     return f"Capability {', '.join(enable)} not available" if enable and not monitor.offers_oob else None
+
+
+def refusal(message: dict[str, JSON], monitor: Monitor) -> dict[str, JSON] | None:
+    """Return QEMU's reply to a client that has not negotiated; None for a `qmp_capabilities` that succeeds."""
+    desc = envelope_error(message)
+    if desc is None and message["execute"] != "qmp_capabilities":
+        desc = "Expecting capabilities negotiation with 'qmp_capabilities'"
+        return {"error": {"class": "CommandNotFound", "desc": desc}}
+    desc = desc or capabilities_error(message.get("arguments", {}), monitor)
+    return None if desc is None else generic_error(desc)

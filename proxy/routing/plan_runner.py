@@ -82,7 +82,7 @@ class PlanRunner:
         if is_exclusive:
             self._exclusive = work
         if work.session is not None:
-            work.session.is_busy = True
+            work.session.wait()
         self._carry_on(work, self._rewriter.start(work))
 
     def receive_reply(self, work: Work, line: bytes) -> None:
@@ -174,7 +174,7 @@ class PlanRunner:
                 self._outbox.send(session, line)
             case HandBack(session, request, trace, reason, action, rehearsed):
                 self._show_resume()
-                session.unanswered += 1
+                session.owe()
                 self._handed_back = Passed(session, trace, reason, rehearsed, action)
                 self._owed.append(self._handed_back)
                 self._outbox.to_qemu.append(request.raw)
@@ -202,7 +202,7 @@ class PlanRunner:
         if work is self._exclusive:
             self._exclusive = None
         if work.session is not None:
-            work.session.is_busy = False
+            work.session.release()
             self._freed.append(work.session)
         if work.known is not None:
             self.begin(self._rewriter.search(work.known), is_exclusive=False)

@@ -43,7 +43,7 @@ class Recorder:
 
     def went_on(self, session: Session, execute: str) -> AuditRecord:
         """Tell what a client sent next whose HMP command had failed, where that has no record of its own."""
-        failed, session.failed_command = session.failed_command, None
+        failed = session.take_failed_command()
         trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), None, execute=execute)
         reason = "sent next by a client whose HMP command had failed"
         return trace.record(
@@ -69,7 +69,7 @@ class Recorder:
         )
         if session is not None:
             is_silent = record.is_failure_in_text and not session.is_prompt
-            session.failed_command = trace.command_line if is_silent else None
+            session.note_outcome(trace.command_line if is_silent else None)
         return record
 
     def record_passed(self, passed: Passed, reason: str, line: bytes | None) -> AuditRecord:

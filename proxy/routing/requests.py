@@ -15,6 +15,7 @@ from shim.qmp import JSON
 from shim.snapshot_commands import is_modern
 
 __all__ = [
+    "Carrier",
     "Descriptors",
     "Forward",
     "HMPRequest",
@@ -30,6 +31,15 @@ __all__ = [
 
 # File descriptors that came with a message (unix(7), SCM_RIGHTS).
 Descriptors: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A command that takes the file descriptors that came with it."""
+
+    command: Command
+    descriptors: Descriptors
+
 
 _HMP_ARGUMENTS = frozenset({"command-line", "cpu-index"})
 _ENVELOPE = frozenset({"execute", "arguments", "id"})

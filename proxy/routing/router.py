@@ -35,7 +35,7 @@ class Router:
         if self._format.find_end(data, 0) != len(data) or (len(self._owed) > 1 and type(self._owed[1]) is LocalLine):
             return None
         self._owed.popleft()
-        session.unanswered -= 1
+        session.settle()
         return session
 
     def receive_from_qemu(self, data: bytes) -> None:
@@ -67,7 +67,7 @@ class Router:
         # The usual case first: a reply that is for a session as it is.
         if type(owed) is Session and data.startswith(self._format.replies, start) and not self._out_of_band.is_under_way:
             self._owed.popleft()
-            owed.unanswered -= 1
+            owed.settle()
             return owed
         if self._format.kind(data, start, end) is Kind.EVENT:
             return self._event_receiver(data, start, end)
@@ -127,7 +127,7 @@ class Router:
         self._dispatcher.outbox.send(session, data[:end])
         self._streaming_to = None
         self._owed.popleft()
-        session.unanswered -= 1
+        session.settle()
         self._dispatcher.outbox.to_flush[session] = None
         self._dispatcher.settle_local_lines()
         return data[end:]

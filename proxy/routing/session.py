@@ -1,20 +1,30 @@
-"""One client of the proxy, without I/O: its negotiation, the order of its commands, and which of them are for the shim.
+"""One client of the proxy, without I/O: its negotiation, the order of its commands, and what is still due to it.
 
 QEMU's answers to a client that has not negotiated are given here (qmp-spec.rst, "Capabilities Negotiation"); after that only
 what the shim does, out-of-band commands, and commands that take a file descriptor are told from the rest. Nothing here knows
 of other clients.
+
+Three things make up what a session is at a moment, and each has its methods:
+
+* How far the client has come: its state, which changes as session_state.py's table says.
+* How many answers are due to it: `owe` for each command that goes to QEMU, `settle` for each reply that comes back. An answer
+  of ours counts too while it stands in line after one of QEMU's.
+* Whether a command of it runs that its later ones wait for, because the proxy carries it out in several steps: `wait` and
+  `release`.
+
+Its socket may be closed when it has left and none of this is open: one that half-closes after its last command still reads.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
-from proxy.routing.messages import MonitorFormat
+from proxy.routing.messages import MonitorFormat, generic_error
 from proxy.routing.monitor import Monitor
-from proxy.routing.negotiation import capabilities_error, envelope_error, is_out_of_band
+from proxy.routing.negotiation import is_out_of_band, refusal
 from proxy.routing.requests import (
+    Carrier,
     Descriptors,
     HMPRequest,
     LocalReply,
@@ -24,22 +34,18 @@ from proxy.routing.requests import (
     read_request,
     takes_descriptors,
 )
+from proxy.routing.session_state import State, Step, next_state
 from shim import hmp
 from shim.client import Client
 from shim.qmp import JSON
 
 __all__ = ["Session"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Carrier:
-    """A command that takes the file descriptors that came with it."""
-
-    command: Command
-    descriptors: Descriptors
+# On the way of each message: a look at a member through its class takes longer than the comparison.
+_NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
 
-_Item: TypeAlias = Command | Malformed | _Carrier
+_Item: TypeAlias = Command | Malformed | Carrier
 
 
 class Session:
@@ -57,19 +63,11 @@ class Session:
         # Describes the client as it is when a command of it is put on record; None: it is as when it connected.
         self.look_again: Callable[[Client], Client] | None = None
         self._is_gone = is_gone
-        self.is_negotiated = False
-        # A command of this client runs that what it sent behind must wait for.
-        self.is_busy = False
-        # Commands of this client that QEMU has not answered yet, and answers of ours that wait for theirs.
-        self.unanswered = 0
-        # It has said that it is our prompt: a person is shown each failure, and `help` is the program's own question.
-        self.is_prompt = False
-        # The client's last HMP command, if it failed, only the text of the reply said so, and nothing came behind it yet.
-        self.failed_command: str | None = None
-        # The client sends no more. It may still read, so what it asked for goes on.
-        self.has_left = False
-        # Nothing can be written to the client any more.
-        self.is_cut = False
+        self._state = State.NEGOTIATING
+        self._unanswered = 0
+        self._is_busy = False
+        self._is_prompt = False
+        self._failed_command: str | None = None
         self._monitor = monitor
         self._format = monitor_format
         self._is_oob_enabled = False
@@ -80,40 +78,110 @@ class Session:
         self._descriptors: Descriptors = ()
         self._outgoing: list[bytes] = [monitor.greeting]
 
-    def is_gone(self) -> bool:
-        """Tell whether the client will not read what is sent to it."""
-        return self.is_cut or (self._is_gone is not None and self._is_gone())
-
     def client_now(self) -> Client:
         """Tell who the client is at the moment. It may take a look at the machine: ask for what is put on record only."""
         return self.client if self.look_again is None else self.look_again(self.client)
 
+    # How far it has come.
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def is_negotiated(self) -> bool:
+        """Tell whether its commands go to QEMU, and QEMU's events to it."""
+        return self._state is _OPEN or self._state is _LEFT
+
+    @property
+    def has_left(self) -> bool:
+        """Tell whether it sends no more."""
+        return self._state is not _OPEN and self._state is not _NEGOTIATING
+
     @property
     def is_finished(self) -> bool:
         """Tell whether the client left and all that it asked for is done."""
-        return self.has_left and not self.is_busy and not self.unanswered and not self.is_waiting
-
-    @property
-    def is_waiting(self) -> bool:
-        """Tell whether a command has not been begun yet."""
-        return bool(self._inbox) or self._put_back is not None
-
-    @property
-    def backlog(self) -> int:
-        """Count the commands that have not been begun yet."""
-        return len(self._inbox) + (self._put_back is not None)
+        return self.has_left and not self._is_busy and not self._unanswered and not self.backlog
 
     @property
     def hears_end_of_file(self) -> bool:
         """Tell whether the end of what the client sends is its leaving: with OOB enabled QEMU sees it at once, and hangs up."""
         return self._is_oob_enabled
 
+    def is_gone(self) -> bool:
+        """Tell whether the client will not read what is sent to it."""
+        return self._state is _CUT or (self._is_gone is not None and self._is_gone())
+
+    def _move(self, step: Step) -> None:
+        self._state = next_state(self._state, step)
+
+    # What is due to it.
+
+    @property
+    def unanswered(self) -> int:
+        """Count its commands that QEMU has not answered yet, and the answers of ours that wait for QEMU's."""
+        return self._unanswered
+
+    def owe(self, count: int = 1) -> None:
+        """Note that so many more answers are due."""
+        self._unanswered += count
+
+    def settle(self) -> None:
+        """Note that an answer has come that was due."""
+        self._unanswered -= 1
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a command runs that the later ones wait for."""
+        return self._is_busy
+
+    def wait(self) -> None:
+        """Have `next_request` return nothing until `release`: a command has begun that the later ones must wait for."""
+        assert not self._is_busy, "two commands of one client at once"
+        self._is_busy = True
+
+    def release(self) -> None:
+        """Let the commands go on that have waited."""
+        assert self._is_busy, "nothing has waited"
+        self._is_busy = False
+
+    # What is known of the one who sends.
+
+    @property
+    def is_prompt(self) -> bool:
+        """Tell whether it is our prompt: a person is shown each failure, and `help` is the program's own question."""
+        return self._is_prompt
+
+    def note_prompt(self) -> None:
+        """Note that it has said that it is our prompt."""
+        self._is_prompt = True
+
+    @property
+    def failed_command(self) -> str | None:
+        """The last HMP command, if it failed, only the text of the reply said so, and nothing came after it yet."""
+        return self._failed_command
+
+    def note_outcome(self, failed_command: str | None) -> None:
+        """Note how its last HMP command ended. failed_command: its line, if that failed and only the reply's text says so."""
+        self._failed_command = failed_command
+
+    def take_failed_command(self) -> str | None:
+        """Take `failed_command`: something came after it."""
+        failed, self._failed_command = self._failed_command, None
+        return failed
+
+    # What it sends.
+
+    @property
+    def backlog(self) -> int:
+        """Count the commands that have not been begun yet."""
+        return len(self._inbox) + (self._put_back is not None)
+
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> Descriptors:
-        """Take what the client sent. Gives the descriptors that are to be closed, because nothing will take them."""
+        """Take what the client sent. Return the descriptors that are to be closed, because nothing will take them."""
         items: Sequence[_Item] = self._framer.receive_data(data)
-        dropped: Descriptors = ()
+        dropped = self._descriptors if descriptors else ()
         if descriptors or self._descriptors:
-            dropped = self._descriptors if descriptors else ()
             items = self._attach(items, descriptors or self._descriptors)
         if self._is_oob_enabled:
             items = self._divert_out_of_band(items)
@@ -121,33 +189,33 @@ class Session:
         return dropped
 
     def count_plain(self, data: bytes) -> int:
-        """Count the commands of `data` if all can go to QEMU as they are, at once; else give 0."""
-        if not self.is_negotiated or self.is_busy or self._descriptors or self.failed_command is not None or self.is_waiting:
+        """Count the commands of `data` if all can go to QEMU as they are, at once; else return 0."""
+        if self._state is not _OPEN or self._is_busy or self._descriptors or self._failed_command is not None:
+            return 0
+        if self._put_back is not None or self._inbox:
             return 0
         return self._framer.count_plain(data)
 
     def receive_eof(self) -> None:
         """Note that the client sends no more. Half an object is dropped, as QEMU does."""
-        self.has_left = True
+        self._move(Step.SENDS_NO_MORE)
 
     def cut(self) -> Descriptors:
-        """Note that the client is gone for good: what is written to it is thrown away. Gives descriptors to close."""
-        self.has_left = self.is_cut = True
+        """Note that the client is gone for good: what is written to it is thrown away. Return descriptors to close."""
+        self._move(Step.CUT)
         self._outgoing.clear()
         dropped, self._descriptors = self._descriptors, ()
         return dropped
 
     def drop_requests(self) -> list[Request]:
         """Take all that has not been begun and never will be."""
-        self.is_busy, was_busy = False, self.is_busy
         requests = []
-        while (request := self.next_request()) is not None:
+        while (request := self._next_request()) is not None:
             requests.append(request)
-        self.is_busy = was_busy
         return requests
 
     def send(self, data: bytes) -> None:
-        if not self.is_cut:
+        if self._state is not _CUT:
             self._outgoing.append(data)
 
     def data_to_send(self) -> bytes:
@@ -165,8 +233,9 @@ class Session:
 
     def next_request(self) -> Request | None:
         """Take the next thing to do for this client, or None."""
-        if self.is_busy:
-            return None
+        return None if self._is_busy else self._next_request()
+
+    def _next_request(self) -> Request | None:
         if self._put_back is not None:
             request, self._put_back = self._put_back, None
             return request
@@ -175,13 +244,11 @@ class Session:
         item = self._inbox.popleft()
         if isinstance(item, Malformed):
             return self._error(item.desc, {})
-        if isinstance(item, _Carrier):
-            return self._command(item.command, item.descriptors)
-        return self._command(item, ())
+        return self._command(item.command, item.descriptors) if isinstance(item, Carrier) else self._command(item, ())
 
     def asks_for_own_help(self, request: HMPRequest | ModernRequest) -> bool:
         """Tell whether our prompt asks QEMU for help, for its own purposes, which is no use of HMP."""
-        if not self.is_prompt or not isinstance(request, HMPRequest):
+        if not self._is_prompt or not isinstance(request, HMPRequest):
             return False
         return hmp.command_name(request.command_line or "") in ("help", "?")
 
@@ -206,7 +273,7 @@ class Session:
         attached: list[_Item] = []
         for item in items:
             if self._descriptors and isinstance(item, Command) and takes_descriptors(item.message):
-                item, self._descriptors = _Carrier(item, self._descriptors), ()
+                item, self._descriptors = Carrier(item, self._descriptors), ()
             attached.append(item)
         return attached
 
@@ -220,20 +287,13 @@ class Session:
         return in_band
 
     def _negotiate(self, message: dict[str, JSON]) -> LocalReply:
-        desc = envelope_error(message)
-        if desc is not None:
-            return self._error(desc, message)
-        if message["execute"] != "qmp_capabilities":
-            text = "Expecting capabilities negotiation with 'qmp_capabilities'"
-            return self._error(text, message, error_class="CommandNotFound")
-        arguments = message.get("arguments", {})
-        desc = capabilities_error(arguments, self._monitor)
-        if desc is not None:
-            return self._error(desc, message)
-        self.is_negotiated = True
-        self._is_oob_enabled = "oob" in arguments.get("enable", ())
+        refused = refusal(message, self._monitor)
+        if refused is not None:
+            return LocalReply(self._format.spell_reply(refused, message))
+        self._move(Step.NEGOTIATED)
+        self._is_oob_enabled = "oob" in message.get("arguments", {}).get("enable", ())
         self._inbox = deque(self._divert_out_of_band(self._inbox)) if self._is_oob_enabled else self._inbox
         return LocalReply(self._format.spell_reply({"return": {}}, message))
 
-    def _error(self, desc: str, message: dict[str, JSON], *, error_class: str = "GenericError") -> LocalReply:
-        return LocalReply(self._format.spell_reply({"error": {"class": error_class, "desc": desc}}, message))
+    def _error(self, desc: str, message: dict[str, JSON]) -> LocalReply:
+        return LocalReply(self._format.spell_reply(generic_error(desc), message))

@@ -273,7 +273,7 @@ def test_trace_of_nobody_is_no_qmp_command_of_a_client() -> None:
 
 def test_going_on_is_forgotten_once_noted() -> None:
     session = a_session(negotiated=True)
-    session.failed_command = "savevm t"
+    session.note_outcome("savevm t")
     record = Recorder(a_monitor(), ManualClock().clock()).went_on(session, "quit")
     assert (record.execute, record.after_failure) == ("quit", "savevm t")
     assert not session.failed_command

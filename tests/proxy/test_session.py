@@ -7,6 +7,7 @@ import pytest
 
 from proxy.routing.requests import Forward, HMPRequest, LocalReply, Request
 from proxy.routing.session import Session
+from proxy.routing.session_state import State
 from tests.proxy.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
 from tests.support.pure_router import a_session, hmp
 
@@ -95,7 +96,7 @@ class TestRefusals:
     def test_nothing_is_plain_behind_a_failure_that_only_a_text_told(self) -> None:
         session = a_session(negotiated=True)
         assert session.count_plain(NAME) == 1
-        session.failed_command = "loadvm t"
+        session.note_outcome("loadvm t")
         assert session.count_plain(NAME) == 0
 
     @pytest.mark.parametrize("own", IDS, ids=repr)
@@ -110,10 +111,10 @@ class TestOrder:
         session = a_session(negotiated=True)
         session.receive_data(hmp("savevm t") + NAME + b" [] " + NAME)
         assert isinstance(session.next_request(), HMPRequest)
-        session.is_busy = True
+        session.wait()
         assert session.next_request() is None
         assert session.backlog == 3
-        session.is_busy = False
+        session.release()
         kinds = [type(request) for request in taken(session)]
         assert kinds == [Forward, LocalReply, Forward]
         assert session.backlog == 0
@@ -140,12 +141,12 @@ class TestOrder:
         session.receive_eof()
         assert not session.is_finished
         session.next_request()
-        session.unanswered += 1
+        session.owe()
         assert not session.is_finished
-        session.unanswered -= 1
-        session.is_busy = True
+        session.settle()
+        session.wait()
         assert not session.is_finished
-        session.is_busy = False
+        session.release()
         assert session.is_finished
 
     def test_cut_throws_away_what_is_written(self) -> None:
@@ -155,7 +156,7 @@ class TestOrder:
         session.send(b"two")
         assert session.data_to_send() == b""
         assert session.has_left
-        assert session.is_cut
+        assert session.state is State.CUT
         assert session.cut() == ()
 
     def test_data_to_send_is_given_once(self) -> None:
@@ -178,7 +179,7 @@ class TestOutOfBand:
 
     def test_it_overtakes_a_busy_command(self) -> None:
         session = a_session(oob=True)
-        session.is_busy = True
+        session.wait()
         assert requests(session, NAME + YANK) == []
         assert self.messages(session) == [json.loads(YANK)]
         assert session.backlog == 1
@@ -240,7 +241,7 @@ class TestDescriptors:
 
     def test_those_of_waiting_commands_are_given_back_when_qemu_is_lost(self) -> None:
         session = a_session(negotiated=True)
-        session.is_busy = True
+        session.wait()
         requests(session, GETFD + NAME, (5,))
         assert session.drop_requests() == [Forward(GETFD, (5,), True), Forward(NAME)]
         assert session.backlog == 0
