@@ -140,21 +140,20 @@ class Relay:
         for stream in (*self._streams.values(), *self._leaving):
             stream.close()
 
-    # Feed.
+    # Feed: proxy/routing/outbox.py has the contract.
 
     def _receive_from_qemu(self, data: bytes, descriptors: Descriptors) -> None:
         if descriptors:
             close_descriptors(descriptors)  # QEMU sends none
-        session = self._router.sole_receiver(data)
-        if session is not None:
-            stream = self._streams[session]
-            stream.write(data)
-            if stream.unsent_bytes > self._client_buffer_bytes:
-                self._flush_client(session)
-            if self._is_stopping:
-                self._flush()
-        else:
-            self._router.receive_from_qemu(data)
+        session = self._router.receive_from_qemu(data)
+        if session is None:
+            self._flush()
+            return
+        stream = self._streams[session]
+        stream.write(data)
+        if stream.unsent_bytes > self._client_buffer_bytes:
+            self._flush_client(session)
+        if self._is_stopping:
             self._flush()
 
     def _receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors) -> None:

@@ -1,4 +1,15 @@
-"""What the router wants done outside: bytes for QEMU, audit records, sessions to flush, descriptors to close."""
+"""What the driver has to do outside: bytes for QEMU, audit records, sessions to flush, descriptors to close.
+
+The contract between the driver (proxy/relay.py) and the router with its dispatcher is this, and no more:
+
+1. The driver feeds what came, as it came: `Router.receive_from_qemu` and `Dispatcher.receive_from_client`.
+2. Either these bytes go on as they are and nothing else is to be done: then the call says to whom (a session; True for QEMU),
+   and the driver writes them there. Nearly every read of a busy connection is of this kind, and costs no copy and no queue.
+3. Or the call returns None or False. Then all that is to be done stands in the outbox, with what was fed in its place, and
+   the driver empties that, in the order of its methods, before it feeds again. So it does after every other call.
+
+A session's bytes keep their order either way, because what is in the outbox has left it before the next bytes are fed.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +30,10 @@ class Segment:
 
 
 class Outbox:
-    """The router fills it; the driver empties it, in this order: notices, records, segments, sessions, descriptors."""
+    """Filled by the router and the dispatcher, and emptied by the driver: notices, records, segments, sessions, descriptors.
+
+    Records come before sessions, because no answer goes out before its record is written.
+    """
 
     def __init__(self) -> None:
         # All clients.

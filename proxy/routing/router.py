@@ -5,7 +5,10 @@ routes them, and no id is touched; only an out-of-band command gets an id of the
 dispatcher puts into the FIFO who is owed what; here it is emptied. Both live as long as one connection to QEMU.
 """
 
+from collections.abc import Sequence
+
 from proxy.routing.dispatcher import Dispatcher
+from proxy.routing.message_framer import MessageFramer
 from proxy.routing.messages import Kind, MonitorFormat, may_be_noted, parse
 from proxy.routing.pending import LocalLine, Receiver
 from proxy.routing.session import Session
@@ -14,40 +17,51 @@ __all__ = ["Router"]
 
 
 class Router:
-    """Route what QEMU says. After each call, empty the dispatcher's outbox."""
+    """Route what QEMU says. The contract with the driver stands in outbox.py."""
 
     def __init__(self, dispatcher: Dispatcher, monitor_format: MonitorFormat) -> None:
         self._dispatcher = dispatcher
         self._format = monitor_format
+        self._framer = MessageFramer(monitor_format)
         self._owed = dispatcher.owed
         self._out_of_band = dispatcher.out_of_band
-        # A message that has not come whole is kept in pieces, or passed on piece by piece to this session.
-        self._held: list[bytes] = []
-        self._streaming_to: Session | None = None
 
-    def sole_receiver(self, data: bytes) -> Session | None:
-        """Take in one whole reply that is for one session as it is, with nothing else to do; None if it is more or less."""
-        session = self._owed[0] if self._owed else None
-        if type(session) is not Session or session.has_left or self._held or self._streaming_to is not None:
+    def receive_from_qemu(self, data: bytes) -> Session | None:
+        """Take what QEMU sent, cut anywhere. Return the session that is to get it as it is, or None: see the outbox."""
+        framer = self._framer
+        is_continued = framer.is_partly_taken
+        whole, ends = framer.receive_data(data)
+        if whole is data and len(ends) == 1 and ends[0] == len(data) and not is_continued:
+            session = self._take_sole_receiver(data)
+            if session is not None:
+                return session
+        if is_continued and ends:
+            self._end_reply(whole[: ends[0]])
+            self._route(whole, ends[0], ends[1:])
+        else:
+            self._route(whole, 0, ends)
+        if framer.has_begun:
+            self._pass_on_begun()
+        return None
+
+    def _take_sole_receiver(self, message: bytes) -> Session | None:
+        """Take the session out of the FIFO that a reply is for as it is, if nothing else is to be done for it; else None."""
+        owed = self._owed
+        session = owed[0] if owed else None
+        if type(session) is not Session or session.has_left or self._out_of_band.is_under_way:
             return None
-        if self._out_of_band.is_under_way or not data.startswith(self._format.replies):
+        if not message.startswith(self._format.replies) or (len(owed) > 1 and type(owed[1]) is LocalLine):
             return None
-        if self._format.find_end(data, 0) != len(data) or (len(self._owed) > 1 and type(self._owed[1]) is LocalLine):
-            return None
-        self._owed.popleft()
+        owed.popleft()
         session.settle()
         return session
 
-    def receive_from_qemu(self, data: bytes) -> None:
-        """Route what QEMU sent, cut anywhere.
-
-        Neighbouring messages for the same receiver go out in one piece, as they came in one.
-        """
-        data = self._complete(data)
-        run_start = position = 0
+    def _route(self, data: bytes, start: int, ends: Sequence[int]) -> None:
+        """Route whole messages. Neighbours for the same receiver go out in one piece, as they came in one."""
+        run_start = position = start
         run_receiver: Session | Receiver = Receiver.NOBODY
-        while end := self._format.find_end(data, position):
-            receiver = self._receiver(data, position, end)
+        for end in ends:
+            receiver = self._take_receiver(data, position, end)
             if receiver is not run_receiver:
                 self._deliver(run_receiver, data[run_start:position])
                 run_receiver, run_start = receiver, position
@@ -59,10 +73,9 @@ class Router:
                 run_receiver, run_start = Receiver.NOBODY, position
                 self._dispatcher.settle_local_lines()
         self._deliver(run_receiver, data[run_start:position])
-        if position < len(data):
-            self._begin(data[position:])
 
-    def _receiver(self, data: bytes, start: int, end: int) -> Session | Receiver:
+    def _take_receiver(self, data: bytes, start: int, end: int) -> Session | Receiver:
+        """Tell whom a message is for; a session is taken out of the FIFO with it."""
         owed = self._owed[0] if self._owed else None
         # The usual case first: a reply that is for a session as it is.
         if type(owed) is Session and data.startswith(self._format.replies, start) and not self._out_of_band.is_under_way:
@@ -97,37 +110,20 @@ class Router:
 
     # In pieces: a reply that is only passed on goes out as it comes, anything else waits for its end.
 
-    def _begin(self, data: bytes) -> None:
+    def _pass_on_begun(self) -> None:
+        """Pass on what has come of a reply, if it is for a session as it is. The session stays in the FIFO until its end."""
         owed = self._owed[0] if self._owed else None
-        is_plain = type(owed) is Session and not self._out_of_band.is_under_way and not self._format.is_pretty
-        if is_plain and isinstance(owed, Session) and self._format.is_reply_begun(data):
-            self._streaming_to = owed
-            self._dispatcher.outbox.send(owed, data)
-        else:
-            self._held.append(data)
+        if type(owed) is not Session:
+            return
+        # One that has begun goes on, whatever was sent meanwhile.
+        if not self._framer.is_partly_taken and self._out_of_band.is_under_way:
+            return
+        if begun := self._framer.take_begun_reply():
+            self._dispatcher.outbox.send(owed, begun)
 
-    def _complete(self, data: bytes) -> bytes:
-        """Give the bytes from which to route on, once the message that was begun has its end."""
-        if self._streaming_to is not None:
-            return self._stream(self._streaming_to, data)
-        if not self._held:
-            return data
-        self._held.append(data)
-        if b"\n" not in data:
-            return b""
-        data = b"".join(self._held)
-        self._held.clear()
-        return data
-
-    def _stream(self, session: Session, data: bytes) -> bytes:
-        end = self._format.find_end(data, 0)
-        if not end:
-            self._dispatcher.outbox.send(session, data)
-            return b""
-        self._dispatcher.outbox.send(session, data[:end])
-        self._streaming_to = None
-        self._owed.popleft()
+    def _end_reply(self, rest: bytes) -> None:
+        session = self._owed.popleft()
+        assert isinstance(session, Session)  # see _pass_on_begun
         session.settle()
-        self._dispatcher.outbox.to_flush[session] = None
+        self._dispatcher.outbox.send(session, rest)
         self._dispatcher.settle_local_lines()
-        return data[end:]
