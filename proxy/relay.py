@@ -20,6 +20,7 @@ from proxy.routing.monitor import Clock
 from proxy.routing.requests import Descriptors
 from proxy.routing.router import Router
 from proxy.routing.session import Session
+from proxy.routing.turns import Turns
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.policy import Policy
@@ -46,7 +47,7 @@ class Relay:
     """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
 
     own_prefix: what all ids of new_id begin with, and no client knows. intents: what a savevm intends is written down there.
-    client_buffer_bytes: a client that leaves more unread is cut off.
+    turns: the VM's. client_buffer_bytes: a client that leaves more unread is cut off.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Relay:
         own_prefix: str,
         intents: IntentStore,
         clock: Clock,
+        turns: Turns,
         audit_log: AuditLog | None,
         client_buffer_bytes: int,
     ) -> None:
@@ -70,6 +72,7 @@ class Relay:
             own_prefix=own_prefix,
             announce=announce,
             note=intents.note,
+            turns=turns,
         )
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = intents.written()

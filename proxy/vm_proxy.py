@@ -26,6 +26,7 @@ from proxy.net.upstream import Upstream
 from proxy.preload import preload
 from proxy.relay import Relay
 from proxy.routing.monitor import Clock
+from proxy.routing.turns import Turns
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
 
@@ -56,6 +57,7 @@ class VMProxy:
         self._intents = _intents(config)
         self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
         self._new_id = own_ids(self._own_prefix)
+        self._turns = Turns()
         self._relay: Relay | None = None
         self._take_over = None if config.take_over is None else TakeOver(config.take_over)
         self._taken: list[socket.socket] = []
@@ -205,6 +207,7 @@ class VMProxy:
             own_prefix=self._own_prefix,
             intents=self._intents,
             clock=_CLOCK,
+            turns=self._turns,
             audit_log=self._audit_log,
             client_buffer_bytes=self.config.client_buffer_bytes,
         )

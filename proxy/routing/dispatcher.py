@@ -23,6 +23,7 @@ from proxy.routing.recorder import Recorder
 from proxy.routing.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request
 from proxy.routing.rewriter import LOST, Rewriter, Work
 from proxy.routing.session import Session
+from proxy.routing.turns import Turns
 from shim import render
 from shim.audit import Action, AuditRecord
 from shim.client import Client
@@ -44,6 +45,7 @@ class Dispatcher:
 
     owed: who is owed QEMU's next replies, in their order. outbox: what the driver is to do; empty it after each call. announce:
     puts a command on record before it is run, or tells why it cannot and is not run. note: has an intent written or forgotten.
+    turns: the VM's, shared with its other connections.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Dispatcher:
         own_prefix: str,
         announce: Callable[[AuditRecord], str | None] | None = None,
         note: Callable[[Intend | Settle], None] | None = None,
+        turns: Turns,
     ) -> None:
         self._monitor = monitor
         self._policy = policy
@@ -66,10 +69,9 @@ class Dispatcher:
         self._descriptor_queue = DescriptorQueue()
         self.owed: deque[Owed] = deque()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
-        # Sessions that have something to begin, in the order of their turns.
-        self._waiting: dict[Session, None] = {}
+        self._turns = turns
         self.outbox = Outbox()
-        self.plans = PlanRunner(self._rewriter, self._format, clock, own_prefix, self.owed, self.outbox)
+        self.plans = PlanRunner(self._rewriter, self._format, clock, own_prefix, turns, self.owed, self.outbox)
 
     @property
     def owes_nothing(self) -> bool:
@@ -99,7 +101,7 @@ class Dispatcher:
 
     def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> bool:
         """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
-        count = 0 if descriptors or not self.plans.is_free else session.count_plain(data)
+        count = 0 if descriptors or not self._turns.is_free else session.count_plain(data)
         if count == 1 or (count and not session.is_gone()):
             session.owe(count)
             self.owed.extend((session,) * count)
@@ -125,7 +127,7 @@ class Dispatcher:
 
     def abandon(self, session: Session, reason: str) -> None:
         """Drop what a client sent and was not begun, and put on record what of it is HMP or a snapshot command."""
-        self._waiting.pop(session, None)
+        self._turns.withdraw(session)
         for request in session.drop_requests():
             match request:
                 case HMPRequest() | ModernRequest():
@@ -164,7 +166,7 @@ class Dispatcher:
         while (request := session.next_request()) is not None:
             if not self._can_begin(request):
                 session.put_back(request)
-                self._waiting[session] = None
+                self._turns.queue(session, self._serve_turn)
                 return
             is_local = isinstance(request, LocalReply)
             if begun and not is_local and session.is_gone():
@@ -174,33 +176,23 @@ class Dispatcher:
             begun = begun or not is_local
             self._begin_request(session, request)
 
-    def _serve_waiting(self) -> None:
-        """Let the waiting sessions take turns, one command each, until none can begin."""
-        has_begun = True
-        while has_begun:
-            has_begun = False
-            for session in list(self._waiting):
-                has_begun |= self._serve_turn(session)
-
     def _serve_turn(self, session: Session) -> bool:
         """Begin a waiting session's next command. Tells whether it did."""
-        if session not in self._waiting or not self.plans.is_free:
-            return False
         if session.is_gone():
             self.abandon(session, HUNG_UP)
             self.outbox.to_flush[session] = None
             return False
         request = session.next_request()
         if request is None:
-            del self._waiting[session]
+            self._turns.withdraw(session)
             return False
         if not self._can_begin(request):
             session.put_back(request)
             return False
-        del self._waiting[session]
+        self._turns.withdraw(session)
         self._begin_request(session, request)
         if session.backlog and not session.is_busy:
-            self._waiting[session] = None
+            self._turns.queue(session, self._serve_turn)
         self.outbox.to_flush[session] = None
         return True
 
@@ -209,8 +201,8 @@ class Dispatcher:
             case LocalReply():
                 return True
             case Forward(takes_descriptors=True):
-                return self.plans.is_free and self._descriptor_queue.is_free
-        return self.plans.is_free
+                return self._turns.is_free and self._descriptor_queue.is_free
+        return self._turns.is_free
 
     def _begin_request(self, session: Session, request: Request) -> None:
         if session.failed_command is not None and isinstance(request, Forward | JobsRequest):
@@ -317,8 +309,8 @@ class Dispatcher:
             for session in freed:
                 self.outbox.to_flush[session] = None
                 if session.backlog:
-                    self._waiting[session] = None
-            self._serve_waiting()
+                    self._turns.queue(session, self._serve_turn)
+            self._turns.serve()
 
     def receive_qemu_eof(self) -> None:
         """Note that QEMU has gone, and record each command under way: its outcome is not known."""
@@ -379,7 +371,7 @@ class Dispatcher:
         self.outbox.send(session, line)
         session.release()
         if session.backlog:
-            self._waiting[session] = None
+            self._turns.queue(session, self._serve_turn)
         self._settle_descriptor_queue(line)
 
     def _settle_descriptor_queue(self, line: bytes) -> None:
@@ -387,4 +379,4 @@ class Dispatcher:
         if due is not None:
             self.owed.append(self._descriptor_queue)
             self.outbox.to_qemu.append(due.to_wire())
-        self._serve_waiting()
+        self._turns.serve()

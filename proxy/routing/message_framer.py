@@ -18,18 +18,16 @@ class MessageFramer:
 
     def __init__(self, monitor_format: MonitorFormat) -> None:
         self._format = monitor_format
+        self._end = monitor_format.end
+        self._end_bytes = len(monitor_format.end)
         self._begun: list[bytes] = []  # pieces of a message that has no end yet, and that were not taken
-        self._is_partly_taken = False
+        # The next message to end is one whose first pieces were taken.
+        self.is_partly_taken = False
 
     @property
     def has_begun(self) -> bool:
         """Tell whether something is kept of a message that has no end yet."""
         return bool(self._begun)
-
-    @property
-    def is_partly_taken(self) -> bool:
-        """Tell whether the next message to end is one whose first pieces were taken."""
-        return self._is_partly_taken
 
     def receive_data(self, data: bytes) -> tuple[bytes, list[int]]:
         """Take what QEMU sent, cut anywhere; return bytes, and where in them messages end.
@@ -43,12 +41,15 @@ class MessageFramer:
                 return b"", []
             data = b"".join(self._begun)
             self._begun.clear()
-        ends = self._ends(data)
-        begun = data[ends[-1] :] if ends else data
-        if begun:
-            self._begun.append(begun)
+        ends: list[int] = []
+        position, size = 0, len(data)
+        while position != size and (found := data.find(self._end, position)) >= 0:
+            position = found + self._end_bytes
+            ends.append(position)
+        if position != size:
+            self._begun.append(data[position:])
         if ends:
-            self._is_partly_taken = False
+            self.is_partly_taken = False
         return data, ends
 
     def take_begun_reply(self) -> bytes:
@@ -58,20 +59,9 @@ class MessageFramer:
         """
         if not self._begun or self._format.is_pretty:
             return b""
-        if not self._is_partly_taken and not self._format.is_reply_begun(self._begun[0]):
+        if not self.is_partly_taken and not self._format.is_reply_begun(self._begun[0]):
             return b""
         taken = b"".join(self._begun)
         self._begun.clear()
-        self._is_partly_taken = True
+        self.is_partly_taken = True
         return taken
-
-    def _ends(self, data: bytes) -> list[int]:
-        size = len(data)
-        ends: list[int] = []
-        end = self._format.find_end(data, 0)
-        while end:
-            ends.append(end)
-            if end == size:  # nearly always after the first
-                break
-            end = self._format.find_end(data, end)
-        return ends

@@ -17,6 +17,7 @@ from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Passed
 from proxy.routing.requests import HMPRequest
 from proxy.routing.rewriter import Done, Effect, HandBack, Notice, Rewriter, Tell, Work, Write
 from proxy.routing.session import Session
+from proxy.routing.turns import Turns
 from shim import render
 
 __all__ = ["Owed", "PlanRunner"]
@@ -30,7 +31,7 @@ Owed: TypeAlias = Session | Work | DescriptorQueue | LocalLine | JobsReply | Pas
 class PlanRunner:
     """Run plans.
 
-    owed, outbox: the dispatcher's. After a call that may have ended a plan, call `take_ended`.
+    turns: the VM's. owed, outbox: the dispatcher's. After a call that may have ended a plan, call `take_ended`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class PlanRunner:
         monitor_format: MonitorFormat,
         clock: Clock,
         own_prefix: str,
+        turns: Turns,
         owed: deque[Owed],
         outbox: Outbox,
     ) -> None:
@@ -46,6 +48,7 @@ class PlanRunner:
         self._format = monitor_format
         self._clock = clock
         self._own_prefix = own_prefix
+        self._turns = turns
         self._owed = owed
         self._outbox = outbox
         self._works: list[Work] = []
@@ -60,7 +63,7 @@ class PlanRunner:
     @property
     def is_free(self) -> bool:
         """Tell whether a client's command may be begun."""
-        return self._exclusive is None and self._handed_back is None
+        return self._turns.is_free
 
     @property
     def is_idle(self) -> bool:
@@ -81,6 +84,7 @@ class PlanRunner:
         self._works.append(work)
         if is_exclusive:
             self._exclusive = work
+            self._turns.hold(work)
         if work.session is not None:
             work.session.wait()
         self._carry_on(work, self._rewriter.start(work))
@@ -94,6 +98,7 @@ class PlanRunner:
         """Note that QEMU has run a client's own command."""
         if passed is self._handed_back:
             self._handed_back = None
+            self._turns.release(passed)
             self._has_ended = True
 
     def poll(self) -> None:
@@ -145,6 +150,8 @@ class PlanRunner:
         """Put on record that the outcomes are not known: QEMU has gone, or the proxy ends."""
         for work in self._works:
             self._outbox.records.extend(self._rewriter.lose(work, reason))
+            self._turns.release(work)
+        self._turns.release(self._handed_back)
         self._works.clear()
         self._exclusive = self._handed_back = None
 
@@ -176,6 +183,7 @@ class PlanRunner:
                 self._show_resume()
                 session.owe()
                 self._handed_back = Passed(session, trace, reason, rehearsed, action)
+                self._turns.hold(self._handed_back)
                 self._owed.append(self._handed_back)
                 self._outbox.to_qemu.append(request.raw)
             case Notice(content):
@@ -199,6 +207,7 @@ class PlanRunner:
         """Let the clients go on that had to wait for a plan."""
         self._works.remove(work)
         self._has_ended = True
+        self._turns.release(work)
         if work is self._exclusive:
             self._exclusive = None
         if work.session is not None:

@@ -31,7 +31,7 @@ class Router:
         framer = self._framer
         is_continued = framer.is_partly_taken
         whole, ends = framer.receive_data(data)
-        if whole is data and len(ends) == 1 and ends[0] == len(data) and not is_continued:
+        if len(ends) == 1 and ends[0] == len(data) and whole is data and not is_continued:
             session = self._take_sole_receiver(data)
             if session is not None:
                 return session

@@ -16,6 +16,7 @@ from proxy.routing.plan_runner import Owed, PlanRunner
 from proxy.routing.requests import HMPRequest
 from proxy.routing.rewriter import LOST, Rewriter, Work
 from proxy.routing.session import Session
+from proxy.routing.turns import Turns
 from shim.audit import Action, AuditRecord
 from shim.plan_run import Trace
 from shim.policy import Policy
@@ -47,7 +48,7 @@ class Bench:
         new_id = map("hmpshim-{}".format, itertools.count(1)).__next__
         clock = self.clock.clock()
         self.rewriter = Rewriter(a_monitor(), layout, self.policy, clock, new_job_id=new_id, own_prefix="hmpshim-")
-        self.runner = PlanRunner(self.rewriter, layout, clock, "hmpshim-", self.owed, self.outbox)
+        self.runner = PlanRunner(self.rewriter, layout, clock, "hmpshim-", Turns(), self.owed, self.outbox)
 
     def add(self, line: str, session: Session | None = None, id: object = 1) -> Session:
         session = session or a_session(negotiated=True)

@@ -16,6 +16,7 @@ from proxy.net.qmp_connection import Connected
 from proxy.net.stream import SocketEnd
 from proxy.relay import Relay
 from proxy.routing.rewriter import LOST
+from proxy.routing.turns import Turns
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy
@@ -425,6 +426,7 @@ def test_close_twice_and_after_the_loss() -> None:
                     own_prefix="hmpshim-",
                     intents=IntentStore("unix:/qmp", None),
                     clock=ManualClock().clock(),
+                    turns=Turns(),
                     audit_log=None,
                     client_buffer_bytes=MIB,
                 )

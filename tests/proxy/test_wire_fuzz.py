@@ -26,6 +26,7 @@ from proxy.routing.messages import format_of
 from proxy.routing.monitor import Clock
 from proxy.routing.router import Router
 from proxy.routing.session import Session
+from proxy.routing.turns import Turns
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy
@@ -80,7 +81,7 @@ class Stage:
         self._case = case
         monitor = monitor_of(case.version)
         new_id = (f"{JOB_PREFIX}{number}" for number in count(1)).__next__
-        self._dispatcher = Dispatcher(monitor, Policy(), _CLOCK, new_id=new_id, own_prefix=JOB_PREFIX)
+        self._dispatcher = Dispatcher(monitor, Policy(), _CLOCK, new_id=new_id, own_prefix=JOB_PREFIX, turns=Turns())
         self._router = Router(self._dispatcher, format_of(monitor.greeting))
         self.qemu = TinyQEMU(self._rng)
         self.is_lost = False

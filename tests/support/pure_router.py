@@ -13,6 +13,7 @@ from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.outbox import Segment
 from proxy.routing.router import Router
 from proxy.routing.session import Session
+from proxy.routing.turns import Turns
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
@@ -179,6 +180,7 @@ class Desk:
     notes: list[Intend | Settle] = field(default_factory=list)
     notices: list[str | Exception] = field(default_factory=list)
     clock: ManualClock = field(default_factory=lambda: ManualClock())
+    turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
         numbers = itertools.count(1)
@@ -192,6 +194,7 @@ class Desk:
             own_prefix=JOB_PREFIX,
             announce=self.announce,
             note=self.notes.append,
+            turns=self.turns,
         )
         self.router = Router(self.dispatcher, format_of(self.qemu.greeting))
 

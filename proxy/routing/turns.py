@@ -1,0 +1,62 @@
+"""Whose turn it is on one VM, without I/O: who has the VM to itself, and who waits.
+
+Natively QEMU runs one command at a time whatever monitor it came from, so that a savevm of one monitor holds up the commands of
+all. A plan is many commands, and must look like one. So this belongs to the VM: it is made once for it (proxy/vm_proxy.py),
+outlives each connection to QEMU, and every connection's dispatcher asks it before it begins a command. What waits stays in its
+session; here stands only whose turn is next, over all connections, because clients take turns as QEMU's monitors do.
+"""
+
+from collections.abc import Callable
+
+from proxy.routing.session import Session
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Say whether a client's command may be begun, and let those that wait take turns.
+
+    Whoever holds the VM releases it, also when its connection is lost; `serve` then goes on with those that wait.
+    What `serve` begins is in the outbox of the session's own connection, whose driver has to empty it.
+    """
+
+    def __init__(self) -> None:
+        self._holders: list[object] = []
+        # Sessions that have something to begin, in the order of their turns, and what begins it.
+        self._waiting: dict[Session, Callable[[Session], bool]] = {}
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether a client's command may be begun."""
+        return not self._holders
+
+    def hold(self, holder: object) -> None:
+        """Have no client's command begun until `release`. holder: a plan, or what it left to QEMU; it is told by identity.
+
+        Two may hold: a plan of the recovery does not wait for a client's that has begun.
+        """
+        self._holders.append(holder)
+
+    def release(self, holder: object) -> None:
+        """End a hold. It does nothing for one that does not hold."""
+        self._holders = [held for held in self._holders if held is not holder]
+
+    def queue(self, session: Session, begin: Callable[[Session], bool]) -> None:
+        """Have a session wait for its turn; it keeps its place if it waits already.
+
+        begin: begins its next command, and tells whether it did. It may take the session out of the queue, or put it back last.
+        """
+        self._waiting[session] = begin
+
+    def withdraw(self, session: Session) -> None:
+        """Have a session wait no more, whether it did or not."""
+        self._waiting.pop(session, None)
+
+    def serve(self) -> None:
+        """Let the waiting sessions take turns, one command each, until none can begin."""
+        has_begun = True
+        while has_begun:
+            has_begun = False
+            for session, begin in list(self._waiting.items()):
+                if self.is_free and session in self._waiting:
+                    has_begun |= begin(session)
