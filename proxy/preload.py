@@ -6,13 +6,17 @@ the first client's first byte. What is imported here is what the sources import 
 library does.
 """
 
+import asyncio
 import importlib
 import sys
 from collections.abc import Sequence
 
 from host.config import VMConfig
 
-__all__ = ["preload"]
+__all__ = ["preload", "preload_in_loop"]
+
+# On a machine that is busy.
+_IMPORTS_S = 10.0
 
 # Which may be needed whatever the configuration is now: SIGHUP may change the policy and the mode.
 _OURS = ("shim.snapshot_plans", "shim.rehearsal", "shim.allowance", "shim.beside", "proxy.pattern_check")
@@ -27,3 +31,12 @@ def preload(vms: Sequence[VMConfig]) -> None:
     for name in (*_OURS, *_OF_PYTHON, *(_TO_MASK if masks else ())):
         if name not in sys.modules:
             importlib.import_module(name)
+
+
+def preload_in_loop(vms: Sequence[VMConfig]) -> None:
+    """Import it in a running event loop, where it may take longer than what asyncio's debug mode lets pass in silence."""
+    loop = asyncio.get_running_loop()
+    if loop.slow_callback_duration < _IMPORTS_S:  # unless another VM is at it
+        loop.call_soon(setattr, loop, "slow_callback_duration", loop.slow_callback_duration)
+        loop.slow_callback_duration = _IMPORTS_S
+    preload(vms)

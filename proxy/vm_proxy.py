@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,12 +17,11 @@ from host.ids import own_ids
 from host.intents import IntentStore, state_folder
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.net import takeover
-from proxy.net.listeners import Listeners
+from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.stream import End, SocketEnd
-from proxy.net.takeover import TakeOver
 from proxy.net.upstream import Upstream
-from proxy.preload import preload
+from proxy.preload import preload_in_loop
 from proxy.relay import Relay
 from proxy.routing.monitor import Clock
 from proxy.routing.turns import Turns
@@ -33,9 +31,6 @@ from shim.jobs import JOB_PREFIX
 __all__ = ["VMProxy"]
 
 _log = logging.getLogger(__name__)
-
-# On a machine that is busy.
-_IMPORTS_S = 10.0
 
 _CLOCK = Clock(
     monotonic_ns=time.monotonic_ns,
@@ -59,9 +54,6 @@ class VMProxy:
         self._new_id = own_ids(self._own_prefix)
         self._turns = Turns()
         self._relay: Relay | None = None
-        self._take_over = None if config.take_over is None else TakeOver(config.take_over)
-        self._taken: list[socket.socket] = []
-        self._listeners = Listeners(self._admit, lambda: self._is_connected)
         self._stop = asyncio.Event()
         self._changing: asyncio.Task[None] | None = None
         config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
@@ -82,8 +74,9 @@ class VMProxy:
         self._upstream = Upstream(
             self.config.upstream, name=self.config.name, new_id=self._new_id, timeout_s=self.config.connect_timeout_s
         )
+        self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected)
         try:
-            self._listeners.open(self.config.listen, only_holding=True)
+            self._front.hold()
             await self._connect_or_stop()
             if not self._stop.is_set():
                 await self._serve()
@@ -91,7 +84,10 @@ class VMProxy:
             if self._changing is not None:
                 self._changing.cancel()
                 await asyncio.wait((self._changing,))
-            self._close()
+            if self._relay is not None:
+                self._relay.close()
+            self._front.close()
+            self._upstream.close()
 
     def stop(self) -> None:
         """End, when the rewritten command that runs is done."""
@@ -126,10 +122,8 @@ class VMProxy:
         self._admit(SocketEnd(ours), process(os.getpid(), os.getuid()))
         connection = QMPConnection(theirs, str(self._upstream.address), self._new_id)
         try:
-            from proxy.pattern_check import check_patterns  # it is there: see proxy.preload
-
             await connection.negotiate(self.name)
-            self._complain(await check_patterns(connection, config))
+            await self._check_patterns(connection, config)
             if config.is_strict:
                 self._use(config)
         except ConfigError as exc:
@@ -161,7 +155,7 @@ class VMProxy:
             if not self.config.wait:
                 raise
             _log.warning("%s; waiting for it", exc)
-            self._import_the_rest()
+            preload_in_loop((self.config,))
             await self._connect_again(is_first=True)
         else:
             self._begin(connection, is_first=True)
@@ -170,9 +164,7 @@ class VMProxy:
         connection = await self._upstream.connect()
         try:
             if self.config.policy.patterns:
-                from proxy.pattern_check import check_patterns  # here, because a start without patterns is quicker without it
-
-                self._complain(await check_patterns(connection, self.config))
+                await self._check_patterns(connection, self.config)
         except ConfigError as exc:
             if is_first:
                 connection.close()
@@ -183,17 +175,17 @@ class VMProxy:
             raise
         return connection
 
-    def _complain(self, complaints: Iterable[ConfigError]) -> None:
-        for complaint in complaints:
+    async def _check_patterns(self, connection: QMPConnection, config: VMConfig) -> None:
+        """Log what the policy's patterns miss. Raises ConfigError where the configuration is strict."""
+        from proxy.pattern_check import check_patterns  # here, because a start without patterns is quicker without it
+
+        for complaint in await check_patterns(connection, config):
             _log.warning("%s (of %s)", complaint, self.name)
 
     def _begin(self, connection: QMPConnection, *, is_first: bool) -> None:
         """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then."""
         try:
-            self._listeners.open(self.config.listen)
-            if self._take_over is not None:
-                self._take_over.move_aside()
-                self._listen_in_place(self._take_over)
+            self._front.open()
         except BaseException:
             connection.close()
             raise
@@ -216,38 +208,24 @@ class VMProxy:
         monitor = connection.monitor
         _log.info("connected to QEMU %s at %s, VM %s", monitor.version, self.config.upstream, monitor.vm)
 
-    def _listen_in_place(self, path: TakeOver) -> None:
-        if not path.is_at_path:
-            self._taken.append(path.listen())
-            self._listeners.add(self._taken[-1])
-        self._upstream.address = takeover.aside_address(path.address)
-
     # Clients are served, while QEMU goes and comes.
 
     async def _serve(self) -> None:
-        if not self._listeners.start():
+        if not self._front.start():
             # One that waits already gets its greeting before the imports; nobody's first byte is read before them.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        self._import_the_rest()
+        preload_in_loop((self.config,))
         async with asyncio.TaskGroup() as group:
             tending = group.create_task(self._tend())
             await self._stop.wait()
             tending.cancel()
-        self._listeners.suspend()
+        self._front.suspend()
         await self._finish_work()
-
-    def _import_the_rest(self) -> None:
-        """Import what may be needed later. It may take longer than what asyncio's debug mode lets pass in silence."""
-        loop = asyncio.get_running_loop()
-        if loop.slow_callback_duration < _IMPORTS_S:  # unless another VM is at it
-            loop.call_soon(setattr, loop, "slow_callback_duration", loop.slow_callback_duration)
-            loop.slow_callback_duration = _IMPORTS_S
-        preload((self.config,))
 
     async def _tend(self) -> None:
         """Connect again whenever QEMU went; where no client can come any more, stop with the last one."""
-        is_for_one = self._listeners.has_only_connected
+        is_for_one = self._front.is_for_one
         while self._relay is not None:
             if is_for_one:
                 await self._relay.deserted.wait()
@@ -255,29 +233,13 @@ class VMProxy:
                 return
             await self._relay.lost.wait()
             self._relay = None
-            self._leave()
+            self._front.leave()
             if not await self._await_return():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
                 self._stop.set()
                 return
-            self._listeners.start()
+            self._front.start()
             _log.warning("QEMU at %s is back", self._upstream.address)
-
-    def _leave(self) -> None:
-        """Have no client come to a QEMU that is away."""
-        self._listeners.suspend()
-        path = self._take_over
-        if path is None:
-            return
-        # Those at which clients waited for a QEMU that has come and gone since have no path any more.
-        kept = self._taken[-1:] if path.address.holds else []
-        for listening in self._taken:
-            if listening not in kept:
-                self._listeners.remove(listening)
-                listening.close()
-        self._taken = kept
-        if not kept:
-            path.withdraw()
 
     async def _await_return(self) -> bool:
         """Wait until QEMU is there again; False where it will not come back, or is not waited for."""
@@ -296,7 +258,7 @@ class VMProxy:
         for delay in backoff_s():
             await asyncio.sleep(delay)
             try:
-                self._follow_path()
+                self._front.follow()
                 self._begin(await self._connect(is_first=is_first), is_first=is_first)
             except (UpstreamError, NotQMPError, ListenError) as exc:
                 if is_first and isinstance(exc, ListenError):
@@ -307,14 +269,6 @@ class VMProxy:
             else:
                 return True
         raise AssertionError("backoff_s() does not end")
-
-    def _follow_path(self) -> None:
-        """Move the socket aside that a QEMU that was started anew has made where ours was; hold the path meanwhile."""
-        path = self._take_over
-        if path is not None and (path.has_moved or path.address.holds):
-            path.move_aside()
-            if path.address.holds:
-                self._listen_in_place(path)
 
     def _admit(self, end: End, client: Client) -> None:
         if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():
@@ -338,14 +292,6 @@ class VMProxy:
                 await relay.finished.wait()
         except TimeoutError:
             _log.error("stop_timeout is over: what runs in QEMU goes on there without the proxy")
-
-    def _close(self) -> None:
-        if self._relay is not None:
-            self._relay.close()
-        self._listeners.close()
-        if self._take_over is not None:
-            self._take_over.give_back()
-        self._upstream.close()
 
 
 def _intents(config: VMConfig) -> IntentStore:

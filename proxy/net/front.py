@@ -1,0 +1,99 @@
+"""Where the clients of one VM come in: its own listeners and, where that is asked for, the path of QEMU's socket.
+
+Both open when QEMU is there and close when it has gone. A path that is taken over moves with QEMU's socket, so that the address
+at which QEMU is reached changes with it: here is the one place where that is done.
+"""
+
+import socket
+from collections.abc import Callable
+
+from host.config import VMConfig
+from proxy.net.listeners import Listeners
+from proxy.net.stream import End
+from proxy.net.takeover import TakeOver, aside_address
+from proxy.net.upstream import Upstream
+from shim.client import Client
+
+__all__ = ["Front"]
+
+
+class Front:
+    """Let clients in while QEMU is there.
+
+    Call `hold` before the first connection; `open` and `start` when QEMU is there, `leave` when it is not any more, `follow`
+    before each attempt to connect again; `suspend` when no more clients are wanted, and `close` at the end. upstream: its
+    address is kept where QEMU's socket is.
+    """
+
+    def __init__(
+        self,
+        config: VMConfig,
+        upstream: Upstream,
+        admit: Callable[[End, Client], None],
+        may_admit: Callable[[], bool],
+    ) -> None:
+        self._addresses = config.listen
+        self._upstream = upstream
+        self._listeners = Listeners(admit, may_admit)
+        self._path = None if config.take_over is None else TakeOver(config.take_over)
+        self._in_place: list[socket.socket] = []
+
+    @property
+    def is_for_one(self) -> bool:
+        """Tell whether no further client can come, now that it is started."""
+        return self._listeners.has_only_connected
+
+    def hold(self) -> None:
+        """Open what is open while QEMU is away, too. Raises ListenError."""
+        self._listeners.open(self._addresses, only_holding=True)
+
+    def open(self) -> None:
+        """Open everything, and take QEMU's path over. Raises ListenError."""
+        self._listeners.open(self._addresses)
+        if self._path is not None:
+            self._path.move_aside()
+            self._listen_in_place(self._path)
+
+    def start(self) -> bool:
+        """Let clients in. Tells whether one is there already."""
+        return self._listeners.start()
+
+    def suspend(self) -> None:
+        """Let nobody in."""
+        self._listeners.suspend()
+
+    def leave(self) -> None:
+        """Have no client come to a QEMU that is away."""
+        self._listeners.suspend()
+        path = self._path
+        if path is None:
+            return
+        # Those at which clients waited for a QEMU that has come and gone since have no path any more.
+        kept = self._in_place[-1:] if path.address.holds else []
+        for listening in self._in_place:
+            if listening not in kept:
+                self._listeners.remove(listening)
+                listening.close()
+        self._in_place = kept
+        if not kept:
+            path.withdraw()
+
+    def follow(self) -> None:
+        """Move the socket aside that a QEMU that was started anew has made where ours was; hold the path meanwhile."""
+        path = self._path
+        if path is not None and (path.has_moved or path.address.holds):
+            path.move_aside()
+            if path.address.holds:
+                self._listen_in_place(path)
+
+    def close(self) -> None:
+        """Let nobody in any more, and put QEMU's socket back."""
+        self._listeners.close()
+        if self._path is not None:
+            self._path.give_back()
+
+    def _listen_in_place(self, path: TakeOver) -> None:
+        if not path.is_at_path:
+            self._in_place.append(path.listen())
+            self._listeners.add(self._in_place[-1])
+        self._upstream.address = aside_address(path.address)

@@ -1,0 +1,107 @@
+"""Where a VM's clients come in, while QEMU comes and goes: its listeners and the path that is taken over."""
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from host.addresses import UnixAddress
+from host.config import VMConfig
+from proxy.net.front import Front
+from proxy.net.sockets import is_answered
+from proxy.net.stream import End
+from proxy.net.takeover import aside_address
+from proxy.net.upstream import Upstream
+from shim.client import Client
+from tests.support.running_vm_proxy import bound
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path (unix(7): 107 bytes)."""
+    with tempfile.TemporaryDirectory(prefix="f", dir="/tmp") as name:
+        yield Path(name)
+
+
+def is_there(address: UnixAddress) -> bool:
+    return os.path.exists(address.path)
+
+
+class Stage:
+    """A front with what it lets in, and a QEMU that only listens."""
+
+    def __init__(self, folder: Path, *, holds: bool = False) -> None:
+        self.path = UnixAddress(str(folder / "q"), holds=holds)
+        self.own = UnixAddress(str(folder / "own"))
+        self.upstream = Upstream(UnixAddress(self.path.path), name=None, new_id=lambda: "id")
+        config = VMConfig(upstream=self.path, listen=(self.own,), take_over=self.path)
+        self.front = Front(config, self.upstream, self._admit, lambda: True)
+
+    def _admit(self, end: End, client: Client) -> None:
+        end.close()
+
+    def start_qemu(self) -> socket.socket:
+        Path(self.path.path).unlink(missing_ok=True)
+        sock = bound(Path(self.path.path))
+        sock.listen()
+        return sock
+
+
+def test_qemus_path_and_our_own_are_open_while_it_is_there(folder: Path) -> None:
+    async def run() -> None:
+        stage = Stage(folder)
+        with stage.start_qemu():
+            stage.front.hold()
+            assert not is_there(stage.own)
+            stage.front.open()
+            stage.front.start()
+            assert is_answered(stage.own.path)
+            assert is_answered(stage.path.path)
+            assert stage.upstream.address == aside_address(stage.path)
+            assert not stage.front.is_for_one
+            stage.front.leave()
+            assert not is_there(stage.own)
+            assert not is_there(stage.path)
+            stage.front.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_qemu_that_is_started_anew_is_moved_aside(folder: Path, holds: bool) -> None:
+    async def run() -> None:
+        stage = Stage(folder, holds=holds)
+        with stage.start_qemu():
+            stage.front.open()
+            stage.front.start()
+        stage.front.leave()
+        assert is_there(stage.path) is holds
+        with stage.start_qemu() as qemu:
+            stage.front.follow()
+            assert is_there(stage.path) is holds
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(aside_address(stage.path).path))
+                qemu.accept()[0].close()
+            stage.front.close()
+            assert is_there(stage.path)
+        assert not is_there(aside_address(stage.path))
+
+    asyncio.run(run())
+
+
+def test_nobody_comes_in_after_suspend(folder: Path) -> None:
+    async def run() -> None:
+        stage = Stage(folder)
+        with stage.start_qemu():
+            stage.front.open()
+            stage.front.start()
+            stage.front.suspend()
+            assert not is_there(stage.own)
+            stage.front.close()
+            stage.front.close()
+
+    asyncio.run(run())
