@@ -44,7 +44,6 @@ __all__ = ["Session"]
 # On the way of each message: a look at a member through its class takes longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
-
 _Item: TypeAlias = Command | Malformed | Carrier
 
 
@@ -209,10 +208,7 @@ class Session:
 
     def drop_requests(self) -> list[Request]:
         """Take all that has not been begun and never will be."""
-        requests = []
-        while (request := self._next_request()) is not None:
-            requests.append(request)
-        return requests
+        return list(iter(self._next_request, None))
 
     def send(self, data: bytes) -> None:
         if self._state is not _CUT:
