@@ -17,9 +17,9 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
 from datetime import datetime
 
+from host.audit_trust import oddities_of_log, why_log_not_trusted
 from host.errors import AuditError
 
 __all__ = ["FileSink"]
@@ -30,9 +30,6 @@ _log = logging.getLogger(__name__)
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
 # The log tells of all users of the VM: like a system log, it is its owner's only.
 _PERMISSIONS = 0o600
-# What the kernel says for an owner whom this machine or namespace does not know, as on NFS with root_squash
-# (/proc/sys/kernel/overflowuid).
-_UNKNOWN_OWNER = 65534
 # A record's time is among its first members.
 _HEAD_BYTES = 4096
 _TIME = re.compile(rb'"time": ?"([0-9T:.+-]+Z)"')
@@ -102,10 +99,10 @@ class FileSink:
         except OSError as exc:
             raise AuditError(self._path, self._why_not_opened(exc)) from exc
         found = os.fstat(fd)
-        if (reason := _why_not_trusted(found)) is not None:
+        if (reason := why_log_not_trusted(found)) is not None:
             os.close(fd)
             raise AuditError(self._path, reason)
-        for oddity in _oddities(found):
+        for oddity in oddities_of_log(found):
             self._complain(oddity, f"the audit log {self._path} {oddity}", level=logging.WARNING)
         return fd, found
 
@@ -274,31 +271,6 @@ class FileSink:
         if what not in self._complaints:
             self._complaints.add(what)
             _log.log(level, "%s", text)
-
-
-def _why_not_trusted(found: os.stat_result) -> str | None:
-    """Say why an open file must not be the log: others could change what it says. None if it may be."""
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    if found.st_uid not in (os.geteuid(), 0, _UNKNOWN_OWNER):
-        return f"it belongs to user {found.st_uid}, who could change it; chown it to user {os.geteuid()}, or name another file"
-    if found.st_mode & stat.S_IWOTH:
-        return "everybody may write to it; take that away (chmod o-w)"
-    return None
-
-
-def _oddities(found: os.stat_result) -> Iterator[str]:
-    """Name what need not be wrong with an open file, and often is."""
-    if not stat.S_ISREG(found.st_mode):
-        return
-    if found.st_uid == _UNKNOWN_OWNER != os.geteuid():
-        yield "has an owner whom this machine does not know; who may change it is not known either"
-    if found.st_mode & stat.S_IWGRP:
-        yield f"may be changed by group {found.st_gid}; chmod g-w, unless that is wanted"
-    if found.st_mode & stat.S_IROTH:
-        yield "may be read by everybody; chmod o-r, unless that is wanted"
-    if found.st_nlink > 1:
-        yield "has another name too (a hard link); remove that, unless it is wanted"
 
 
 def _is_readable_file(path: str) -> bool:

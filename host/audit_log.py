@@ -143,6 +143,6 @@ def _open_sink(settings: AuditSettings, program: str) -> Sink:
 
 def _pseudonym_key(settings: AuditSettings) -> bytes:
     """Return the operator's key, or one of this process alone. Raises AuditError."""
-    from host.audit_key import KEY_BYTES, read_key  # here, because most logs mask nothing
+    from host.audit_trust import KEY_BYTES, read_key  # here, because most logs mask nothing
 
     return read_key(settings.key, settings.destination) if settings.key else os.urandom(KEY_BYTES)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from host.audit_key import KEY_BYTES, read_key
+from host.audit_trust import KEY_BYTES, read_key
 from host.errors import AuditError
 
 
