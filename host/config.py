@@ -1,17 +1,19 @@
-"""What the proxy is told about one VM, from the command line or a file, and which wishes contradict each other."""
+"""What the proxy is told about one VM, from the command line or a file.
+
+How each member is spelled in either is in `host/settings.py`.
+"""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from host.addresses import Address, StdioAddress, UnixAddress, plain
+from host.addresses import Address, UnixAddress
 from shim.confidential import Confidential
-from shim.policy import Mode, Policy, PolicyKind
+from shim.policy import Policy
 
 __all__ = [
-    "AUDIT_FIELDS",
     "AUDIT_KEEP",
     "CLIENT_BUFFER_MIB",
     "CONNECT_TIMEOUT_S",
@@ -22,10 +24,8 @@ __all__ = [
     "AuditSettings",
     "Origin",
     "VMConfig",
-    "audit_disagreement",
     "audit_settings",
     "confidential",
-    "contradiction",
     "parse_audit_destination",
 ]
 
@@ -86,21 +86,6 @@ class AuditSettings:
         if other.is_file:
             return other
         return replace(other, sync=False, rotate_bytes=None, rotate_age_s=None, keep=AUDIT_KEEP)
-
-
-# key -> its member of AuditSettings.
-AUDIT_FIELDS = {
-    "audit": "destination",
-    "audit_sync": "sync",
-    "audit_failure": "failure",
-    "audit_redact": "redact",
-    "audit_key": "key",
-    "audit_rotate_mib": "rotate_bytes",
-    "audit_rotate_hours": "rotate_age_s",
-    "audit_keep": "keep",
-}
-_STDIO_IS_SERVED = "the client that is served on stdio has the standard output; write a file, or syslog:"
-_OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit_keep")
 
 
 def parse_audit_destination(text: str) -> str:
@@ -180,60 +165,3 @@ class VMConfig:
     def listeners(self) -> tuple[Address, ...]:
         """All addresses by which clients come in."""
         return self.listen if self.take_over is None else (*self.listen, self.take_over)
-
-
-def contradiction(vm: VMConfig) -> tuple[str, str] | None:
-    """Find two wishes that cannot both be meant: the key of one, and what would be right."""
-    policy = vm.policy
-    if policy.kind is PolicyKind.HMP:
-        for key in ("vmstate", "include", "exclude"):
-            if getattr(policy, key):
-                return key, 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
-    both = [str(pattern) for pattern in policy.include if pattern in policy.exclude]
-    if both:
-        return "include", f"'{both[0]}' is excluded too; name it in one of them"
-    if policy.allow and policy.mode is not Mode.ENFORCE:
-        return "allow", 'it has a meaning in mode "enforce" only'
-    return (vm.audit and _contradiction_of_audit(vm.audit, vm)) or _contradiction_of_sockets(vm)
-
-
-def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
-    """Find a VM that cannot log as an earlier one does, or as another is served: its number, a key, and why."""
-    seen: dict[str, AuditSettings] = {}
-    serves_stdio = any(StdioAddress() in vm.listen for vm in vms)
-    for number, audit in ((number, vm.audit) for number, vm in enumerate(vms) if vm.audit is not None):
-        earlier = seen.setdefault(audit.destination, audit)
-        for key, name in AUDIT_FIELDS.items():
-            # One that wants it synchronous is enough for all.
-            if name != "sync" and getattr(earlier, name) != getattr(audit, name):
-                return number, key, f"an earlier VM logs to '{audit.destination}' too, and has another value"
-        if audit.destination == STANDARD_OUTPUT and serves_stdio:
-            return number, "audit", _STDIO_IS_SERVED
-    return None
-
-
-def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, str] | None:
-    defaults = {field.name: field.default for field in fields(AuditSettings)}
-    wishes = [key for key, name in AUDIT_FIELDS.items() if getattr(audit, name) != defaults[name]]
-    if not audit.destination:
-        return wishes[0], "it goes with audit, which says where the log is"
-    for key in _OF_FILES_ONLY if not audit.is_file else ():
-        if key in wishes:
-            return key, f"it is for a file, and the audit log goes to '{audit.destination}'"
-    if "audit_keep" in wishes and audit.rotate_bytes is None and audit.rotate_age_s is None:
-        return "audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours"
-    if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listen:
-        return "audit", _STDIO_IS_SERVED
-    return None
-
-
-def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
-    if vm.take_over is not None and vm.upstream != plain(vm.take_over):
-        return "upstream", "take_over says where QEMU is; drop one of them"
-    if not vm.listeners:
-        return "listen", "say where the tools come in, or take QEMU's socket over"
-    if vm.take_over is None and vm.upstream in map(plain, vm.listen):
-        return "listen", "it is QEMU's own socket; the proxy needs one of its own"
-    if len(vm.listeners) > 1 and StdioAddress() in vm.listen:
-        return "listen", "stdio stands alone: the proxy ends with that client"
-    return None

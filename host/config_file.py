@@ -3,49 +3,30 @@
     [defaults]                      what holds for every VM that does not say otherwise
     [[vm]]                          one table a VM
 
-`example.toml` beside the README has every key with its meaning.
+The keys are those of `host/settings.py`; `example.toml` beside the README has each of them with its meaning.
 """
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from enum import StrEnum
-from math import inf
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from host.addresses import Address, UnixAddress, parse_listen_address, parse_taken_path, parse_upstream_address, plain
-from host.config import (
-    AUDIT_FIELDS,
-    AuditFailure,
-    Origin,
-    VMConfig,
-    audit_disagreement,
-    audit_settings,
-    confidential,
-    contradiction,
-    parse_audit_destination,
-)
-from host.errors import AddressError, ConfigError
-from shim.confidential import Confidential
-from shim.errors import PatternError
-from shim.patterns import Pattern
-from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
+from host.addresses import plain
+from host.config import Origin, VMConfig, audit_settings
+from host.contradictions import audit_disagreement, contradiction
+from host.errors import ConfigError
+from host.setting_types import MOST_NUMBER, BadValue
+from host.settings import SETTINGS, Owner
+from shim.policy import Policy
 
 __all__ = ["error_at", "load_config_file"]
-
-_Choice = TypeVar("_Choice", bound=StrEnum)
-_Kind = TypeVar("_Kind", bound=Address)
 
 _HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]")
 _BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
 _SYNTAX_ERROR_LINE = re.compile(r"\(at line (\d+)")
 
-
 _SHOWN_CHARS = 100
-# More of anything is a slip of the finger.
-_MOST = 10**9 - 1
 # Python reads no decimal number of so many digits (sys.set_int_max_str_digits), and no value of this file is nested.
 _TOO_LONG_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4300}")
 _MOST_NESTING = 100
@@ -54,155 +35,6 @@ _VALUE_PART = re.compile(
     r"\"\"\".*?(?:\"\"\"|\Z)|'''.*?(?:'''|\Z)|\"(?:\\.|[^\"\\\n])*\"?|'[^'\n]*'?|#[^\n]*|[\[\]{}]", re.DOTALL
 )
 _KEY = re.compile(r"\s*([^=#]+?)\s*=")
-
-
-class _Bad(Exception):
-    """A value is wrong: why, and what would be right."""
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise _Bad("write true or false")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str) and value:
-        return _without_nul(value)
-    raise _Bad('write a text in quotes, such as "vm1"')
-
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise _Bad("it has a NUL character, which no name and no path can have; drop it")
-    return text
-
-
-def _count(unit: str = "", factor: int = 1) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            if value > _MOST:
-                raise _Bad(f"write a whole number{unit} from 1 to {_MOST}")
-            return value * factor
-        raise _Bad(f"write a whole number{unit} from 1")
-
-    return read
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf:
-        return float(value)
-    raise _Bad("write a number of seconds from 0")
-
-
-_mebibytes = _count(" of MiB", 1024 * 1024)
-
-
-def _texts(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    if all(isinstance(item, str) and item for item in values):
-        return [_without_nul(item) for item in values]
-    raise _Bad('write a text in quotes, or a list of such: ["a", "b"]')
-
-
-def _patterns(value: Any) -> tuple[Pattern, ...]:
-    try:
-        return tuple(Pattern.parse(text) for text in _texts(value))
-    except PatternError as exc:
-        raise _Bad(str(exc)) from exc
-
-
-def _choice(kind: type[_Choice]) -> Callable[[Any], _Choice]:
-    def read(value: Any) -> _Choice:
-        try:
-            return kind(value)
-        except ValueError as exc:
-            raise _Bad(f"write one of {', '.join(repr(choice.value) for choice in kind)}") from exc
-
-    return read
-
-
-def _confidential(value: Any) -> frozenset[Confidential]:
-    try:
-        return confidential(_texts(value))
-    except ValueError as exc:
-        raise _Bad(f"write {', '.join(repr(kind.value) for kind in Confidential)} or 'all', or a list of such") from exc
-
-
-def _destination(value: Any) -> str:
-    try:
-        return parse_audit_destination(_text(value))
-    except ValueError as exc:
-        raise _Bad(str(exc)) from exc
-
-
-def _addresses(value: Any) -> tuple[Address, ...]:
-    return tuple(_address(parse_listen_address, text) for text in _texts(value))
-
-
-def _upstream(value: Any) -> Address:
-    return _address(parse_upstream_address, _text(value))
-
-
-def _take_over(value: Any) -> UnixAddress:
-    return _address(parse_taken_path, _text(value))
-
-
-def _address(parse: Callable[[str], _Kind], text: str) -> _Kind:
-    try:
-        return parse(text)
-    except AddressError as exc:
-        raise _Bad(str(exc)) from exc
-
-
-# key -> how to read its value. Those of a policy and of the audit log go into the VM's, the others into the VM.
-_POLICY_KEYS: dict[str, Callable[[Any], Any]] = {
-    "policy": _choice(PolicyKind),
-    "vmstate": _patterns,
-    "include": _patterns,
-    "exclude": _patterns,
-    "overwrite": _choice(Overwrite),
-    "failed_load": _choice(FailedLoad),
-    "guard": _boolean,
-    "abandon_after": _seconds,
-    "abandon_load_after": _seconds,
-    "mode": _choice(Mode),
-    "allow": lambda value: frozenset(_texts(value)),
-}
-_SHARED_KEYS: dict[str, Callable[[Any], Any]] = {
-    "client_buffer_mib": _mebibytes,
-    "wait": _boolean,
-    "stop_timeout": _seconds,
-    "connect_timeout": _count(" of seconds"),
-    "end_with_vm": _boolean,
-    "strict": _boolean,
-}
-_AUDIT_KEYS: dict[str, Callable[[Any], Any]] = {
-    "audit": _destination,
-    "audit_sync": _boolean,
-    "audit_failure": _choice(AuditFailure),
-    "audit_redact": _confidential,
-    "audit_key": _text,
-    "audit_rotate_mib": _mebibytes,
-    "audit_rotate_hours": _count(" of hours", 3600),
-    "audit_keep": _count(),
-}
-_OWN_KEYS: dict[str, Callable[[Any], Any]] = {
-    "name": _text,
-    "upstream": _upstream,
-    "listen": _addresses,
-    "take_over": _take_over,
-}
-_FIELDS = {
-    "policy": "kind",
-    "abandon_after": "abandon_after_s",
-    "abandon_load_after": "abandon_load_after_s",
-    "client_buffer_mib": "client_buffer_bytes",
-    "stop_timeout": "stop_timeout_s",
-    "connect_timeout": "connect_timeout_s",
-    "end_with_vm": "ends_with_vm",
-    "strict": "is_strict",
-}
 
 
 class _File:
@@ -269,7 +101,7 @@ def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
     else:
         found = _TOO_LONG_NUMBER.search(text)
         at = None if found is None else found.start()
-        reason = f"the number is too long; write at most {_MOST}" if found else f"this cannot be read: {exc}"
+        reason = f"the number is too long; write at most {MOST_NUMBER}" if found else f"this cannot be read: {exc}"
     if at is None:
         return ConfigError(path, 0, "", reason)
     line = text.count("\n", 0, at) + 1
@@ -310,35 +142,41 @@ def _read(file: _File, content: Mapping[str, Any]) -> tuple[VMConfig, ...]:
         raise file.error("", 0, "vm", "write each VM as a table of its own: [[vm]]")
     if not tables:
         raise file.error("", 0, "vm", "there is no VM; write at least one [[vm]] table")
-    shared = _values(file, "defaults", 0, defaults, _POLICY_KEYS | _AUDIT_KEYS | _SHARED_KEYS)
+    shared = _values(file, "defaults", 0, defaults)
     return tuple(_read_vm(file, number, table, shared) for number, table in enumerate(tables))
 
 
-def _values(
-    file: _File, table: str, number: int, content: Mapping[str, Any], keys: Mapping[str, Callable[[Any], Any]]
-) -> dict[str, Any]:
+def _values(file: _File, table: str, number: int, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the settings of one table, key by key. Raises ConfigError."""
+    known = {setting.key: setting.type for setting in SETTINGS if setting.is_shared or table == "vm"}
     values = {}
     for key, value in content.items():
-        if key not in keys:
-            raise file.error(table, number, key, f"unknown here; the keys are {', '.join(sorted(keys))}")
+        if key not in known:
+            raise file.error(table, number, key, f"unknown here; the keys are {', '.join(sorted(known))}")
         try:
-            values[key] = keys[key](value)
-        except _Bad as exc:
+            values[key] = known[key].from_file(value)
+        except BadValue as exc:
             raise file.error(table, number, key, str(exc)) from exc
     return values
 
 
+def _members(values: Mapping[str, Any], owner: Owner) -> dict[str, Any]:
+    """Return the members of a dataclass that are given; those left out keep its defaults."""
+    return {setting.field: values[setting.key] for setting in SETTINGS if setting.owner is owner and setting.key in values}
+
+
 def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mapping[str, Any]) -> VMConfig:
-    own = _values(file, "vm", number, content, _POLICY_KEYS | _AUDIT_KEYS | _SHARED_KEYS | _OWN_KEYS)
-    values = {**shared, **own}
-    policy = replace(Policy(), **{_FIELDS.get(key, key): values[key] for key in _POLICY_KEYS if key in values})
-    others = {_FIELDS.get(key, key): values[key] for key in (*_SHARED_KEYS, *_OWN_KEYS) if key in values}
-    if "take_over" in others:
-        others.setdefault("upstream", plain(others["take_over"]))
-    if "upstream" not in others:
+    values = {**shared, **_values(file, "vm", number, content)}
+    if "take_over" in values:
+        values.setdefault("upstream", plain(values["take_over"]))
+    if "upstream" not in values:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
-    audit = audit_settings(**{AUDIT_FIELDS[key]: values[key] for key in _AUDIT_KEYS if key in values})
-    vm = VMConfig(**others, policy=policy, audit=audit, origin=Origin(file.path, number))
+    vm = VMConfig(
+        **_members(values, Owner.VM),
+        policy=Policy(**_members(values, Owner.POLICY)),
+        audit=audit_settings(**_members(values, Owner.AUDIT)),
+        origin=Origin(file.path, number),
+    )
     problem = contradiction(vm)
     if problem is not None:
         key, reason = problem

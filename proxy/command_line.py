@@ -2,25 +2,24 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from host.addresses import Address, UnixAddress, parse_listen_address, parse_taken_path, parse_upstream_address, plain
-from host.audit_options import add_audit, audit_of
-from host.config import CLIENT_BUFFER_MIB, CONNECT_TIMEOUT_S, STOP_TIMEOUT_S, VMConfig, contradiction
+from host.addresses import plain
+from host.config import VMConfig
+from host.contradictions import contradiction
 from host.options import (
     PATTERNS,
     Parser,
-    add_policy,
-    argument,
-    choice,
+    add_section,
+    add_settings,
+    audit_of,
     choose_vm,
+    members_of,
     policy_of,
     refuse_mixture,
-    seconds,
-    whole_number,
 )
-from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, Mode
+from host.settings import Owner, Program, Section, option_of, settings_of
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
 
@@ -110,119 +109,36 @@ class PlanInvocation:
 Invocation: TypeAlias = ServeInvocation | PlanInvocation
 
 
-def _add_source(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    group = parser.add_argument_group("the VM")
-    group.add_argument(
-        "--upstream", type=argument(parse_upstream_address), metavar="ADDRESS", help="QEMU's QMP socket (addresses: see below)"
-    )
+def _parser(prog: str, description: str, epilog: str) -> Parser:
+    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def _add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
+    """Add where QEMU is, by an option or in a file, before whatever else there is about the VM."""
+    group = parser.add_argument_group(Section.VM.value)
+    upstream, *others = settings_of(program, Section.VM)
+    add_settings(group, program, [upstream])
     group.add_argument("--config", metavar="FILE", help="take everything from a TOML file, for any number of VMs")
+    add_settings(group, program, others)
     return group
 
 
-def _add_wire(parser: argparse.ArgumentParser) -> None:
-    wire = _add_source(parser)
-    wire.add_argument(
-        "--listen",
-        action="append",
-        default=[],
-        type=argument(parse_listen_address),
-        metavar="ADDRESS",
-        help="a socket for the legacy tools (repeatable)",
-    )
-    wire.add_argument(
-        "--take-over",
-        type=argument(parse_taken_path),
-        metavar="PATH",
-        help="move QEMU's own socket aside and listen on its path",
-    )
-    wire.add_argument("--wait", action="store_true", help="if QEMU is not there yet, wait for it")
-    wire.add_argument(
-        "--connect-timeout",
-        type=whole_number,
-        default=CONNECT_TIMEOUT_S,
-        metavar="SECONDS",
-        help="how long QEMU may take to greet once its socket is there (default %(default)s)",
-    )
-    wire.add_argument("--end-with-vm", action="store_true", help="end when QEMU has gone, instead of waiting for its return")
-    wire.add_argument(
-        "--client-buffer",
-        type=int,
-        default=CLIENT_BUFFER_MIB,
-        metavar="MIB",
-        help="cut off a client that leaves more than this unread (default %(default)s)",
-    )
-    wire.add_argument(
-        "--stop-timeout",
-        type=seconds,
-        default=STOP_TIMEOUT_S,
-        metavar="S",
-        help="at SIGTERM, how many seconds to wait for what was begun (default %(default)g)",
-    )
-
-
-def _serve_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="hmp-proxy",
-        description=_DESCRIPTION,
-        epilog=f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{PATTERNS}{_EXIT_STATUS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_wire(parser)
-    add_policy(parser).add_argument(
-        "--strict", action="store_true", help="a pattern that fits nothing of the VM is an error, and not only a warning"
-    )
-    _add_abandoning(parser)
-    mode = parser.add_argument_group("how much is done")
-    mode.add_argument(
-        "--mode",
-        type=choice(Mode),
-        choices=list(Mode),
-        default=Mode.REWRITE,
-        help="rewrite: as described above; observe: QEMU gets every command as it is, and the audit log says what rewriting "
-        "would have done; enforce: rewrite, and refuse all other HMP commands (default %(default)s)",
-    )
-    mode.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="COMMAND",
-        help='in mode enforce, an HMP command that passes, such as "info block" (repeatable)',
-    )
-    log = parser.add_argument_group("what is logged")
-    log.add_argument("--name", help="the VM's name in the audit log (default: QEMU's -name, else its socket)")
-    add_audit(log)
+def _serve_parser() -> Parser:
+    epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{PATTERNS}{_EXIT_STATUS}"
+    parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
+    _add_vm(parser, Program.PROXY)
+    for section in (Section.POLICY, Section.GONE, Section.MODE):
+        add_section(parser, Program.PROXY, section)
+    log = add_section(parser, Program.PROXY, Section.LOG)
     log.add_argument("--verbose", action="store_true", help="log connections too, not only what needs attention")
     return parser
 
 
-def _add_abandoning(parser: argparse.ArgumentParser) -> None:
-    gone = parser.add_argument_group("the commands of clients that have hung up")
-    gone.add_argument(
-        "--abandon-after",
-        type=seconds,
-        default=ABANDON_AFTER_S,
-        metavar="S",
-        help="a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
-    )
-    gone.add_argument(
-        "--abandon-load-after",
-        type=seconds,
-        default=ABANDON_LOAD_AFTER_S,
-        metavar="S",
-        help="nor a loadvm, which throws the present away (default %(default)g)",
-    )
-
-
-def _plan_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="hmp-proxy plan",
-        description=_PLAN_DESCRIPTION,
-        epilog=f"{_ADDRESSES}{PATTERNS}{_PLAN_EXIT_STATUS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    group = _add_source(parser)
-    group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
-    add_policy(parser)
+def _plan_parser() -> Parser:
+    parser = _parser("hmp-proxy plan", _PLAN_DESCRIPTION, f"{_ADDRESSES}{PATTERNS}{_PLAN_EXIT_STATUS}")
+    vm = _add_vm(parser, Program.PLAN)
+    vm.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
+    add_section(parser, Program.PLAN, Section.POLICY)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="an HMP command, such as: savevm t1")
     return parser
@@ -241,32 +157,17 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
 def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeInvocation:
     given = parser.parse_args(arguments)
     if given.config is not None:
-        refuse_mixture(parser, given, ("config", "verbose"))
+        refuse_mixture(parser, given, ())
         from host.config_file import load_config_file  # here, because without a file nothing of TOML is needed
 
         return ServeInvocation(load_config_file(given.config), given.config, given.verbose)
-    if given.client_buffer < 1:
-        parser.error("--client-buffer takes a whole number of MiB from 1")
-    upstream, take_over = _upstream(parser, given)
-    vm = VMConfig(
-        upstream=upstream,
-        listen=tuple(given.listen),
-        take_over=take_over,
-        name=given.name,
-        policy=replace(
-            policy_of(given, mode=given.mode, allow=given.allow),
-            abandon_after_s=given.abandon_after,
-            abandon_load_after_s=given.abandon_load_after,
-        ),
-        audit=audit_of(given),
-        client_buffer_bytes=given.client_buffer * 1024 * 1024,
-        wait=given.wait,
-        stop_timeout_s=given.stop_timeout,
-        connect_timeout_s=given.connect_timeout,
-        ends_with_vm=given.end_with_vm,
-        is_strict=given.strict,
-    )
-    _refuse_contradiction(parser, vm)
+    members = members_of(parser, given, Owner.VM)
+    _complete_upstream(parser, members)
+    vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
+    problem = contradiction(vm)
+    if problem is not None:
+        key, reason = problem
+        parser.error(f"{option_of(key)}: {reason}")
     return ServeInvocation((vm,), None, given.verbose)
 
 
@@ -278,26 +179,20 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
             parser.error("say where QEMU is: --upstream, or --config FILE")
         if given.vm is not None:
             parser.error("--vm goes with --config")
-        vm = VMConfig(given.upstream, take_over=None, policy=policy_of(given))
+        vm = VMConfig(given.upstream, policy=policy_of(parser, given))
         return PlanInvocation(vm, command_line, given.json, ", ".join(given.policy_options) or None)
-    refuse_mixture(parser, given, ("config", "vm", "json", "command", "upstream"))
+    refuse_mixture(parser, given, ("upstream",))
     chosen = choose_vm(parser, given.config, given.vm)
     vm = chosen if given.upstream is None else VMConfig(given.upstream, policy=chosen.policy)
     return PlanInvocation(vm, command_line, given.json, given.config)
 
 
-def _refuse_contradiction(parser: argparse.ArgumentParser, vm: VMConfig) -> None:
-    problem = contradiction(vm)
-    if problem is not None:
-        key, reason = problem
-        parser.error(f"--{key.replace('_', '-')}: {reason}")
-
-
-def _upstream(parser: argparse.ArgumentParser, given: argparse.Namespace) -> tuple[Address, UnixAddress | None]:
-    if given.take_over is None:
-        if given.upstream is None or not given.listen:
+def _complete_upstream(parser: argparse.ArgumentParser, members: dict[str, Any]) -> None:
+    """See that it is said where QEMU is and where clients come in: a socket that is taken over is both."""
+    if "take_over" not in members:
+        if "upstream" not in members or "listen" not in members:
             parser.error("say where QEMU is and where the tools come in: --upstream and --listen, --take-over, or --config")
-        return given.upstream, None
-    if given.upstream is not None:
+    elif "upstream" in members:
         parser.error("--take-over PATH says where QEMU is; drop --upstream")
-    return plain(given.take_over), given.take_over
+    else:
+        members["upstream"] = plain(members["take_over"])

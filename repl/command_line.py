@@ -1,21 +1,18 @@
 """The command line of `hmp-repl`."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
+from host.config import STANDARD_OUTPUT, AuditSettings, VMConfig
 from host.errors import AddressError
-from host.options import PATTERNS, Parser, add_policy, argument, choose_vm, policy_of, refuse_mixture
+from host.options import PATTERNS, Parser, add_section, add_settings, choose_vm, policy_of, refuse_mixture
+from host.setting_types import argument
+from host.settings import Program, Section, settings_of
 from shim.policy import FailedLoad, Policy
-
-if TYPE_CHECKING:  # it is a file's matter
-    from host.config import AuditSettings, VMConfig
 
 __all__ = ["Invocation", "parse_command_line"]
 
@@ -42,12 +39,6 @@ exit status:
   0  all went well                       2  wrong use, or wrong configuration
   1  a command failed                    3  no connection to QEMU, or it was lost
   130  interrupted; a snapshot command that had begun went on to its end"""
-
-# Beside these, a file says everything about a VM.
-_FITTING_A_FILE = (
-    *("config", "vm", "address", "audit", "command", "json", "keep_going", "raw"),
-    *("yes", "reconnect", "vi", "history"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +81,7 @@ def _parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_vm(parser)
-    add_policy(parser)
+    add_section(parser, Program.PROMPT, Section.POLICY)
     _add_script(parser)
     _add_person(parser)
     return parser
@@ -107,12 +98,7 @@ def _add_vm(parser: Parser) -> None:
         help="take the policy, the VM's name, the audit log and, without ADDRESS, the socket from hmp-proxy's file",
     )
     group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
-    group.add_argument("--name", help="the VM's name in the audit log (default: QEMU's -name, else the address)")
-    group.add_argument(
-        "--audit",
-        metavar="FILE",
-        help="append a JSON record of every HMP command to FILE; syslog: or syslog:PATH sends it to a syslog daemon",
-    )
+    add_settings(group, Program.PROMPT, settings_of(Program.PROMPT, Section.LOG))
 
 
 def _add_script(parser: Parser) -> None:
@@ -148,7 +134,7 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     vm = _vm(parser, given)
     return Invocation(
         address=given.address or _address_of(parser, vm),
-        policy=_leaving_alone(policy_of(given) if vm is None else vm.policy),
+        policy=_leaving_alone(policy_of(parser, given) if vm is None else vm.policy),
         name=given.name if vm is None else vm.name,
         audit=_audit(parser, given.audit, None if vm is None else vm.audit),
         commands=None if given.command is None else tuple(given.command),
@@ -172,12 +158,7 @@ def _leaving_alone(policy: Policy) -> Policy:
 def _audit(parser: Parser, given: str | None, of_file: AuditSettings | None) -> AuditSettings | None:
     if given is None and of_file is None:
         return None
-    from host.config import STANDARD_OUTPUT, AuditSettings, parse_audit_destination  # here, because few have a log
-
-    try:
-        audit = of_file if given is None else (of_file or AuditSettings()).at(parse_audit_destination(given))
-    except ValueError as exc:
-        parser.error(f"argument --audit: {exc}")
+    audit = of_file if given is None else (of_file or AuditSettings()).at(given)
     if audit is not None and audit.destination == STANDARD_OUTPUT:
         whose = "the file's audit log" if given is None else "--audit -"
         parser.error(f"{whose} is the standard output, which is the prompt's; give --audit FILE, or --audit syslog:")
@@ -186,7 +167,7 @@ def _audit(parser: Parser, given: str | None, of_file: AuditSettings | None) -> 
 
 def _vm(parser: Parser, given: argparse.Namespace) -> VMConfig | None:
     if given.config is not None:
-        refuse_mixture(parser, given, _FITTING_A_FILE)
+        refuse_mixture(parser, given, ("audit",))
         return choose_vm(parser, given.config, given.vm)
     if given.address is None:
         parser.error("say where QEMU is: ADDRESS, or --config FILE")

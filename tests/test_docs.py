@@ -10,6 +10,7 @@ import pytest
 
 from audit.fail_on import CONDITIONS
 from audit.report import State
+from host.settings import SETTINGS, Owner
 from repl.lines import OWN_COMMANDS
 from shim.patterns import KEYS, KINDS
 from shim.policy import Mode
@@ -194,6 +195,11 @@ def test_states_and_conditions_of_the_report_are_all_told() -> None:
     assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| state | |")] == states
     (told,) = re.findall(r"`--fail-on` takes (.*?)\n\n", _PAGES["docs/audit.md"], re.DOTALL)
     assert re.findall(r"`(\w+)`", told) == list(CONDITIONS)
+
+
+def test_options_of_the_audit_log_are_all_told() -> None:
+    told = " ".join(cell for cell, *_ in _rows("docs/audit.md", "| option | |"))
+    assert set(_OPTION.findall(told)) == {setting.flag for setting in SETTINGS if setting.owner is Owner.AUDIT}
 
 
 def test_commands_of_the_prompt_are_all_told() -> None:

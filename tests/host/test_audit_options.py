@@ -2,9 +2,9 @@
 
 import pytest
 
-from host.audit_options import add_audit, audit_of
 from host.config import AuditFailure, AuditSettings
-from host.options import Parser
+from host.options import Parser, add_section, audit_of
+from host.settings import Program, Section
 from shim.confidential import Confidential
 
 ALL_OPTIONS = (
@@ -37,5 +37,5 @@ ALL_OPTIONS = (
 )
 def test_options_become_settings(arguments: tuple[str, ...], settings: AuditSettings | None) -> None:
     parser = Parser()
-    add_audit(parser.add_argument_group("log"))
-    assert audit_of(parser.parse_args(arguments)) == settings
+    add_section(parser, Program.PROXY, Section.LOG)
+    assert audit_of(parser, parser.parse_args(arguments)) == settings

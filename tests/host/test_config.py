@@ -10,12 +10,11 @@ from host.config import (
     AuditFailure,
     AuditSettings,
     VMConfig,
-    audit_disagreement,
     audit_settings,
     confidential,
-    contradiction,
     parse_audit_destination,
 )
+from host.contradictions import audit_disagreement, contradiction
 from shim.confidential import Confidential
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from tests.support.graphs import patterns

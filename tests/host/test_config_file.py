@@ -4,10 +4,11 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from host import settings
 from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.config_file import error_at, load_config_file
@@ -160,18 +161,8 @@ def test_unnamed_vms_are_no_namesakes(path: Path) -> None:
 
 # -- what is wrong: the whole text ----------------------------------------------------------------------------------------
 
-ABANDON_KEYS: Final = "abandon_after, abandon_load_after"
-AUDIT_KEYS: Final = (
-    "audit, audit_failure, audit_keep, audit_key, audit_redact, audit_rotate_hours, audit_rotate_mib, audit_sync"
-)
-POLICY_AND_SHARED: Final = (
-    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, connect_timeout, end_with_vm, exclude, failed_load, guard, "
-    "include, mode, overwrite, policy, stop_timeout, strict, vmstate, wait"
-)
-ALL_KEYS: Final = (
-    f"{ABANDON_KEYS}, allow, {AUDIT_KEYS}, client_buffer_mib, connect_timeout, end_with_vm, exclude, failed_load, guard, "
-    "include, listen, mode, name, overwrite, policy, stop_timeout, strict, take_over, upstream, vmstate, wait"
-)
+POLICY_AND_SHARED: Final = ", ".join(sorted(setting.key for setting in settings.SETTINGS if setting.is_shared))
+ALL_KEYS: Final = ", ".join(sorted(setting.key for setting in settings.SETTINGS))
 TEXT: Final = 'write a text in quotes, such as "vm1"'
 TEXTS: Final = 'write a text in quotes, or a list of such: ["a", "b"]'
 BOOLEAN: Final = "write true or false"
@@ -453,6 +444,6 @@ def test_example_explains_every_key() -> None:
         if re.match(r"#?[a-z_]+ = ", line):
             above = next(other for other in reversed(lines[:number]) if not re.match(r"#abandon_", other))
             assert above.startswith("# ") or above == "#[[vm]]", line
-    choices: list[Any] = [*PolicyKind, *Overwrite, *Mode, *AuditFailure, *Confidential]
+    choices = [*(choice for setting in settings.SETTINGS for choice in setting.type.choices), *Confidential]
     assert [choice.value for choice in choices if f'"{choice.value}"' not in EXAMPLE] == []
     assert os.fspath(ROOT) not in EXAMPLE

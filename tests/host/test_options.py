@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from host.config import VMConfig
-from host.options import Parser, add_policy, choose_vm, policy_of, refuse_mixture
+from host.options import Parser, add_section, choose_vm, policy_of, refuse_mixture
+from host.settings import Program, Section
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 
@@ -24,18 +25,19 @@ listen = "unix:/b.legacy"
 def parser() -> Parser:
     parser = Parser(prog="tool")
     parser.add_argument("--config")
-    add_policy(parser)
+    add_section(parser, Program.PROXY, Section.POLICY)
+    add_section(parser, Program.PROXY, Section.MODE)
     return parser
 
 
 def test_no_option_is_the_default_policy(parser: Parser) -> None:
-    assert policy_of(parser.parse_args([])) == Policy()
+    assert policy_of(parser, parser.parse_args([])) == Policy()
 
 
 def test_all_options_reach_the_policy(parser: Parser) -> None:
     words = "--policy hmp --vmstate a --vmstate b --include node:c --exclude kind:raw --overwrite refuse --no-guard"
-    given = parser.parse_args(words.split())
-    assert policy_of(given, mode=Mode.ENFORCE, allow=["info"]) == Policy(
+    given = parser.parse_args([*words.split(), "--mode", "enforce", "--allow", "info"])
+    assert policy_of(parser, given) == Policy(
         PolicyKind.HMP,
         vmstate=(Pattern(None, "a"), Pattern(None, "b")),
         include=(Pattern("node", "c"),),

@@ -10,6 +10,7 @@ import pytest
 from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.errors import ConfigError
+from host.settings import SETTINGS, Program
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from shim.confidential import Confidential
 from shim.patterns import KEYS, KINDS
@@ -358,14 +359,11 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 
 # -- the help -------------------------------------------------------------------------------------------------------------
 
-POLICY_OPTIONS: Final = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load", "--no-guard")
-SERVE_OPTIONS: Final = (
-    *("--upstream", "--config", "--listen", "--take-over", "--wait", "--client-buffer", *POLICY_OPTIONS, "--mode"),
-    *("--stop-timeout", "--abandon-after", "--abandon-load-after"),
-    *("--connect-timeout", "--end-with-vm", "--strict"),
-    *("--allow", "--name", "--audit", *(option.split()[0] for option in AUDIT_OPTIONS), "--verbose", "--help"),
+SERVE_OPTIONS: Final = (*(row.flag for row in SETTINGS if Program.PROXY in row.programs), "--config", "--verbose", "--help")
+PLAN_OPTIONS: Final = (
+    *(row.flag for row in SETTINGS if Program.PLAN in row.programs),
+    *("--config", "--vm", "--json", "--help"),
 )
-PLAN_OPTIONS: Final = ("--upstream", "--config", "--vm", *POLICY_OPTIONS, "--json", "--help")
 UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:PATH")
 
 

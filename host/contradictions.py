@@ -1,0 +1,79 @@
+"""Which wishes for a VM, or for several, cannot all be meant: the key of one of them, and what would be right.
+
+A file and a command line are checked alike, after they have become a VMConfig.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+
+from host.addresses import StdioAddress, plain
+from host.config import STANDARD_OUTPUT, AuditSettings, VMConfig
+from host.settings import SETTINGS, Owner
+from shim.policy import Mode, PolicyKind
+
+__all__ = ["audit_disagreement", "contradiction"]
+
+_STDIO_IS_SERVED = "the client that is served on stdio has the standard output; write a file, or syslog:"
+_OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit_keep")
+
+
+def contradiction(vm: VMConfig) -> tuple[str, str] | None:
+    """Return two wishes that cannot both be meant: the key of one, and what would be right."""
+    policy = vm.policy
+    if policy.kind is PolicyKind.HMP:
+        for key in ("vmstate", "include", "exclude"):
+            if getattr(policy, key):
+                return key, 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
+    both = [str(pattern) for pattern in policy.include if pattern in policy.exclude]
+    if both:
+        return "include", f"'{both[0]}' is excluded too; name it in one of them"
+    if policy.allow and policy.mode is not Mode.ENFORCE:
+        return "allow", 'it has a meaning in mode "enforce" only'
+    return (vm.audit and _contradiction_of_audit(vm.audit, vm)) or _contradiction_of_sockets(vm)
+
+
+def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
+    """Return a VM that cannot log as an earlier one does, or as another is served: its number, a key, and why."""
+    seen: dict[str, AuditSettings] = {}
+    serves_stdio = any(StdioAddress() in vm.listen for vm in vms)
+    for number, audit in ((number, vm.audit) for number, vm in enumerate(vms) if vm.audit is not None):
+        earlier = seen.setdefault(audit.destination, audit)
+        for key, name in _audit_members():
+            # One that wants it synchronous is enough for all.
+            if name != "sync" and getattr(earlier, name) != getattr(audit, name):
+                return number, key, f"an earlier VM logs to '{audit.destination}' too, and has another value"
+        if audit.destination == STANDARD_OUTPUT and serves_stdio:
+            return number, "audit", _STDIO_IS_SERVED
+    return None
+
+
+def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, str] | None:
+    defaults = {field.name: field.default for field in fields(AuditSettings)}
+    wishes = [key for key, name in _audit_members() if getattr(audit, name) != defaults[name]]
+    if not audit.destination:
+        return wishes[0], "it goes with audit, which says where the log is"
+    for key in _OF_FILES_ONLY if not audit.is_file else ():
+        if key in wishes:
+            return key, f"it is for a file, and the audit log goes to '{audit.destination}'"
+    if "audit_keep" in wishes and audit.rotate_bytes is None and audit.rotate_age_s is None:
+        return "audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours"
+    if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listen:
+        return "audit", _STDIO_IS_SERVED
+    return None
+
+
+def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
+    if vm.take_over is not None and vm.upstream != plain(vm.take_over):
+        return "upstream", "take_over says where QEMU is; drop one of them"
+    if not vm.listeners:
+        return "listen", "say where the tools come in, or take QEMU's socket over"
+    if vm.take_over is None and vm.upstream in map(plain, vm.listen):
+        return "listen", "it is QEMU's own socket; the proxy needs one of its own"
+    if len(vm.listeners) > 1 and StdioAddress() in vm.listen:
+        return "listen", "stdio stands alone: the proxy ends with that client"
+    return None
+
+
+def _audit_members() -> Iterator[tuple[str, str]]:
+    """Yield the keys of the audit log, and their members of AuditSettings."""
+    return ((setting.key, setting.field) for setting in SETTINGS if setting.owner is Owner.AUDIT)

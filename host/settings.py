@@ -1,0 +1,202 @@
+"""The table of settings: all that can be said about a VM, on a command line or in a file.
+
+**To add a setting**, give the dataclass of its owner (Policy, AuditSettings or VMConfig) a member with a default, and add one
+row here. The row makes the option of the programs that it names, with its place in their `--help`, the key of the configuration
+file, the refusal of the option beside --config, and the error texts that name the option. Tests then fail until
+`example.toml` shows and explains the key with its default. Only a value of a new form needs a new type in
+`host/setting_types.py`, and only a wish that another one rules out needs a line in `host/contradictions.py`.
+
+The order of the rows is that of the options in `--help`, section by section.
+
+What says how a program runs, and nothing about a VM (`--verbose`, `--json`, `--history`), is no setting: it cannot stand in
+the file, goes with --config, and is in that program's command line.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import Any
+
+from host import setting_types as types
+from host.config import AUDIT_KEEP, CLIENT_BUFFER_MIB, CONNECT_TIMEOUT_S, STOP_TIMEOUT_S, AuditFailure
+from shim.confidential import Confidential
+from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
+
+__all__ = ["SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of"]
+
+
+class Program(Enum):
+    """Whose command line has the option: `hmp-proxy`, `hmp-proxy plan` or `hmp-repl`."""
+
+    PROXY = auto()
+    PLAN = auto()
+    PROMPT = auto()
+
+
+class Owner(Enum):
+    """Whose member the value is: VMConfig's own, or that of its Policy or its AuditSettings."""
+
+    VM = auto()
+    POLICY = auto()
+    AUDIT = auto()
+
+
+class Section(StrEnum):
+    """A part of `--help`, by its title."""
+
+    VM = "the VM"
+    POLICY = "which disks a snapshot takes"
+    GONE = "the commands of clients that have hung up"
+    MODE = "how much is done"
+    LOG = "what is logged"
+
+
+_PROXY = (Program.PROXY,)
+_PROXY_AND_PLAN = (Program.PROXY, Program.PLAN)
+_PROXY_AND_PROMPT = (Program.PROXY, Program.PROMPT)
+_ALL = tuple(Program)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row.
+
+    key: its name in the file. member: its name in `owner`'s dataclass; "" if that is the key.
+    programs: which of them have the option; the file's key is for all. option: "" if it is the key with two hyphens before it.
+    default: as the option would store it; None where it is "nothing". The dataclass has it too, as a value.
+    prompt_help: what the prompt's `--help` says instead.
+    is_shared: it may stand in [defaults] too, and not only in a [[vm]] table.
+    """
+
+    key: str
+    type: types.SettingType
+    owner: Owner
+    section: Section
+    help: str
+    member: str = ""
+    programs: tuple[Program, ...] = _PROXY
+    option: str = ""
+    metavar: str | None = None
+    default: Any = None
+    prompt_help: str = ""
+    is_shared: bool = True
+
+    @property
+    def field(self) -> str:
+        return self.member or self.key
+
+    @property
+    def flag(self) -> str:
+        return self.option or f"--{self.key.replace('_', '-')}"
+
+    @property
+    def destination(self) -> str:
+        """Where argparse stores it (argparse, "dest")."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def gives_policy(self) -> bool:
+        """Whether a plan is made with the policy that this option gives, instead of the one in force at a proxy."""
+        return self.owner is Owner.POLICY and Program.PLAN in self.programs
+
+
+def _vm(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
+    return Setting(key=key, type=kind, help=text, owner=Owner.VM, **{"section": Section.VM, **rest})
+
+
+def _policy(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
+    return Setting(key=key, type=kind, help=text, owner=Owner.POLICY, **{"section": Section.POLICY, "programs": _ALL, **rest})
+
+
+def _audit(key: str, kind: types.SettingType, member: str, text: str, **rest: Any) -> Setting:
+    return Setting(key=key, type=kind, help=text, owner=Owner.AUDIT, member=member, section=Section.LOG, **rest)
+
+
+# A row is read as one where it stands in few lines; the formatter would take one for each argument.
+# fmt: off
+SETTINGS: tuple[Setting, ...] = (
+    _vm("upstream", types.ADDRESS, "QEMU's QMP socket (addresses: see below)",
+        programs=_PROXY_AND_PLAN, metavar="ADDRESS", is_shared=False),
+    _vm("listen", types.ADDRESSES, "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
+    _vm("take_over", types.TAKEN_PATH, "move QEMU's own socket aside and listen on its path", metavar="PATH", is_shared=False),
+    _vm("wait", types.SWITCH, "if QEMU is not there yet, wait for it"),
+    _vm("connect_timeout", types.WHOLE_SECONDS,
+        "how long QEMU may take to greet once its socket is there (default %(default)s)",
+        member="connect_timeout_s", metavar="SECONDS", default=CONNECT_TIMEOUT_S),
+    _vm("end_with_vm", types.SWITCH, "end when QEMU has gone, instead of waiting for its return", member="ends_with_vm"),
+    _vm("client_buffer_mib", types.BUFFER_MIB, "cut off a client that leaves more than this unread (default %(default)s)",
+        member="client_buffer_bytes", option="--client-buffer", metavar="MIB", default=CLIENT_BUFFER_MIB),
+    _vm("stop_timeout", types.SECONDS, "at SIGTERM, how many seconds to wait for what was begun (default %(default)g)",
+        member="stop_timeout_s", metavar="S", default=STOP_TIMEOUT_S),
+
+    _policy("policy", types.one_of(PolicyKind),
+            "auto: a UEFI varstore is left out if it cannot hold a snapshot, and never gets the VM state; "
+            "hmp: exactly the disks that QEMU's own HMP commands take (default %(default)s)",
+            member="kind", default=PolicyKind.AUTO),
+    _policy("vmstate", types.PATTERNS,
+            "what gets the VM state (patterns: see below); repeat it to name the second choice", metavar="PATTERN"),
+    _policy("include", types.PATTERNS, "a node that snapshots take in any case (repeatable)", metavar="PATTERN"),
+    _policy("exclude", types.PATTERNS, "a node that no snapshot takes (repeatable)", metavar="PATTERN"),
+    _policy("overwrite", types.one_of(Overwrite),
+            "what savevm does whose tag exists, where QEMU's own savevm cannot replace it: safe: save under an internal tag "
+            "first, so that a snapshot exists at every moment; replace: delete the old one, then save, in half the time; "
+            "refuse: nothing is replaced, by QEMU neither (default %(default)s)",
+            default=Overwrite.SAFE),
+    _policy("failed_load", types.one_of(FailedLoad),
+            "what loadvm does that is known to fail, as for a tag that a disk lacks: hmp: as HMP, which stops the VM and "
+            "leaves it stopped; refuse: answer HMP's error, and leave the VM alone (default: hmp; at the prompt refuse)"),
+    _policy("guard", types.SWITCH_OFF, "do not refuse commands that are known to crash the connected QEMU",
+            option="--no-guard"),
+    _vm("strict", types.SWITCH, "a pattern that fits nothing of the VM is an error, and not only a warning",
+        member="is_strict", section=Section.POLICY),
+
+    _policy("abandon_after", types.SECONDS,
+            "a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
+            member="abandon_after_s", section=Section.GONE, programs=_PROXY, metavar="S", default=ABANDON_AFTER_S),
+    _policy("abandon_load_after", types.SECONDS, "nor a loadvm, which throws the present away (default %(default)g)",
+            member="abandon_load_after_s", section=Section.GONE, programs=_PROXY, metavar="S", default=ABANDON_LOAD_AFTER_S),
+
+    _policy("mode", types.one_of(Mode),
+            "rewrite: as described above; observe: QEMU gets every command as it is, and the audit log says what rewriting "
+            "would have done; enforce: rewrite, and refuse all other HMP commands (default %(default)s)",
+            section=Section.MODE, programs=_PROXY, default=Mode.REWRITE),
+    _policy("allow", types.ALLOWED, 'in mode enforce, an HMP command that passes, such as "info block" (repeatable)',
+            section=Section.MODE, programs=_PROXY, metavar="COMMAND"),
+
+    _vm("name", types.TEXT, "the VM's name in the audit log (default: QEMU's -name, else its socket)", section=Section.LOG,
+        programs=_PROXY_AND_PROMPT, is_shared=False,
+        prompt_help="the VM's name in the audit log (default: QEMU's -name, else the address)"),
+    _audit("audit", types.DESTINATION, "destination",
+           "append a JSON record of every human-monitor-command to FILE; - is the standard output, syslog: the syslog daemon "
+           "at /dev/log, syslog:PATH one at another socket",
+           programs=_PROXY_AND_PROMPT, metavar="FILE",
+           prompt_help="append a JSON record of every HMP command to FILE; syslog: or syslog:PATH sends it to a syslog daemon"),
+    _audit("audit_sync", types.SWITCH, "sync", "have each record on the disk before its command is answered"),
+    _audit("audit_failure", types.one_of(AuditFailure), "failure",
+           "what becomes of a command whose record cannot be written: refuse: it is not run; continue: it is run, and the "
+           "next record tells how many were lost (default %(default)s)",
+           default=AuditFailure.CONTINUE),
+    _audit("audit_redact", types.CONFIDENTIAL, "redact",
+           f"mask what is confidential: {', '.join(Confidential)}, or all (repeatable, or separated by commas)",
+           metavar="KIND"),
+    _audit("audit_key", types.TEXT, "key",
+           "what the masks are made with: a file that only its owner can read; without one the masks of each process differ",
+           metavar="KEYFILE"),
+    _audit("audit_rotate_mib", types.MIB, "rotate_bytes", "put FILE aside as FILE.1 before it grows beyond this",
+           metavar="MIB"),
+    _audit("audit_rotate_hours", types.HOURS, "rotate_age_s", "the same when its first record is older", metavar="HOURS"),
+    _audit("audit_keep", types.COUNT, "keep",
+           "how many files put aside are kept, FILE.1 to FILE.COUNT (default %(default)s)",
+           metavar="COUNT", default=AUDIT_KEEP),
+)
+# fmt: on
+
+
+def settings_of(program: Program, section: Section) -> Iterator[Setting]:
+    """Yield the settings for which a program has an option in a section, in the order of its `--help`."""
+    return (setting for setting in SETTINGS if setting.section is section and program in setting.programs)
+
+
+def option_of(key: str) -> str:
+    """Return the option of a key, as an error about it names it."""
+    return next(setting.flag for setting in SETTINGS if setting.key == key)
