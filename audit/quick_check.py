@@ -4,6 +4,7 @@ import re
 from typing import Final, TypeAlias
 
 from audit.errors import DamagedLine
+from audit.wording import MOST_MS
 from shim.audit import Action
 from shim.qmp import JSON
 
@@ -29,8 +30,6 @@ _KINDS: Final[_Kinds] = (
 _CLIENT_KINDS: Final[_Kinds] = (("exe", _TEXT_OR_NONE), ("uid", (int, _NONE)), ("address", _TEXT_OR_NONE))
 _NODE_KINDS: Final[_Kinds] = (("node", _TEXT), ("device", _TEXT_OR_NONE), ("included", (bool,)), ("reason", _TEXT))
 _SENT_KINDS: Final[_Kinds] = (("execute", _TEXT),)
-# No command takes 30 years.
-_MOST_MS: Final = 1e12
 # No disk holds so many.
 _MOST_RECORDS: Final = 1e12
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -48,7 +47,7 @@ def check_soundness(record: dict[str, JSON]) -> None:
     if record["execute"] is None and record["action"] != Action.RECOVERED:
         raise DamagedLine("it says of no command that it is about")
     # json.loads takes NaN and Infinity, which are no JSON, and numbers of any length.
-    if not (0 <= record["stopped_ms"] <= _MOST_MS and 0 <= record["duration_ms"] <= _MOST_MS):
+    if not (0 <= record["stopped_ms"] <= MOST_MS and 0 <= record["duration_ms"] <= MOST_MS):
         raise DamagedLine("a duration of it is none")
     if not (0 <= record["lost_before"] <= _MOST_RECORDS and 0 <= record["repeated"] <= _MOST_RECORDS):
         raise DamagedLine("a number of records in it is none")

@@ -10,6 +10,7 @@ from audit.report import Tool
 from shim.hmp import BLANKS
 
 __all__ = [
+    "MOST_MS",
     *("counted", "in_one_line", "listed", "milliseconds", "minute", "number", "parse_moment", "times", "tool_labels", "within"),
 ]
 
@@ -17,7 +18,7 @@ _BLANKS: Final = re.compile(f"[{BLANKS}]+")
 _MS_PER_S: Final = 1000
 _S_PER_MIN: Final = 60
 # No command takes 30 years. A record that says so must not stop the page.
-_MOST_MS: Final = 1e12
+MOST_MS: Final = 1e12
 
 
 def number(value: int) -> str:
@@ -42,7 +43,7 @@ def listed(names: Sequence[str], *, most: int = 0, conjunction: str = "and") -> 
 
 def milliseconds(value: float) -> str:
     """Say a duration with three digits at most, in the unit that suits it."""
-    ms = within(value, _MOST_MS)
+    ms = within(value, MOST_MS)
     if ms < _MS_PER_S - 0.5:
         return f"{ms:.3g} ms" if ms < 100 else f"{ms:.0f} ms"
     seconds = ms / _MS_PER_S

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from audit.page.elements import Child, Element, make
-from audit.wording import milliseconds, minute, number, within
+from audit.wording import MOST_MS, milliseconds, minute, number, within
 
 __all__ = ["NOTHING", "Cell", "Column", "amount", "cell", "long_text", "pause", "stacked", "table", "text", "time"]
 
 # What stands where there is nothing to tell: an empty cell could be a fault.
 NOTHING: Final = "\N{EN DASH}"
-_MOST_MS: Final = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def amount(count: int) -> Cell:
 
 
 def pause(value_ms: float) -> Cell:
-    return Cell((milliseconds(value_ms),), within(value_ms, _MOST_MS))
+    return Cell((milliseconds(value_ms),), within(value_ms, MOST_MS))
 
 
 def time(moment: str) -> Cell:

@@ -30,7 +30,8 @@ _MAX_STEM: Final = 34
 _LOADS: Final = frozenset({"loadvm", "snapshot-load"})
 _SHORTEST_SPAN: Final = timedelta(minutes=10)
 _CALENDAR: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-_MOST_MS: Final = 1e9
+# No mark is higher than that of a pause of 11 days, so that a record that says more does not make all others flat.
+_HIGHEST_MS: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _scale(placed: Sequence[_Placed]) -> _Scale:
         # One moment is in the middle, where the calendar has that much before and behind it.
         first = min(max(first, _CALENDAR[0] + _SHORTEST_SPAN / 2) - _SHORTEST_SPAN / 2, _CALENDAR[1] - _SHORTEST_SPAN)
         last = first + _SHORTEST_SPAN
-    longest = max(within(one.entry.stopped_ms, _MOST_MS) for one in placed)
+    longest = max(within(one.entry.stopped_ms, _HIGHEST_MS) for one in placed)
     return _Scale(first, last, 10.0 ** max(2, math.ceil(math.log10(max(longest, 1)))))
 
 
