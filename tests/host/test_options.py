@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from host.config import VMConfig
-from host.options import Parser, add_section, choose_vm, policy_of, refuse_mixture
+from host.config import AuditFailure, AuditSettings, VMConfig
+from host.options import Parser, add_section, audit_of, choose_vm, policy_of, refuse_mixture
 from host.settings import Program, Section
+from shim.confidential import Confidential
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 
@@ -85,3 +86,37 @@ def test_unclear_vm_is_an_error_that_names_the_choices(
     with pytest.raises(SystemExit):
         vm_of(tmp_path, parser, name)
     assert "say which VM: --vm with one of a, unix:/b" in capsys.readouterr().err
+
+
+ALL_AUDIT_OPTIONS = (
+    *("--audit", "/log", "--audit-sync", "--audit-failure", "refuse", "--audit-redact", "tags,executables"),
+    *("--audit-rotate-mib", "1", "--audit-rotate-hours", "1", "--audit-keep", "3"),
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        ((), None),
+        (("--audit-failure", "continue", "--audit-keep", "10"), None),
+        (("--audit", "-"), AuditSettings("-")),
+        (("--audit-sync",), AuditSettings(sync=True)),
+        (
+            ALL_AUDIT_OPTIONS,
+            AuditSettings(
+                "/log",
+                sync=True,
+                failure=AuditFailure.REFUSE,
+                redact=frozenset({Confidential.TAGS, Confidential.EXECUTABLES}),
+                rotate_bytes=1024 * 1024,
+                rotate_age_s=3600,
+                keep=3,
+            ),
+        ),
+    ],
+    ids=["none", "defaults", "standard output", "nowhere", "all"],
+)
+def test_options_of_the_audit_log_become_settings(arguments: tuple[str, ...], settings: AuditSettings | None) -> None:
+    parser = Parser()
+    add_section(parser, Program.PROXY, Section.LOG)
+    assert audit_of(parser, parser.parse_args(arguments)) == settings

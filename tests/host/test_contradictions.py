@@ -1,0 +1,133 @@
+"""Which wishes for a VM contradict each other, and which of several VMs."""
+
+from typing import Any
+
+import pytest
+
+from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.config import AuditFailure, AuditSettings, VMConfig
+from host.contradictions import audit_disagreement, contradiction
+from shim.confidential import Confidential
+from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from tests.support.graphs import patterns
+
+QEMU = UnixAddress("/run/qmp")
+TOOLS = UnixAddress("/run/legacy")
+OTHER = UnixAddress("/run/other")
+LEFT_TO_HMP = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
+NOWHERE = "it goes with audit, which says where the log is"
+STDIO_IS_SERVED = "the client that is served on stdio has the standard output; write a file, or syslog:"
+
+
+def vm(policy: Policy | None = None, *, audit: AuditSettings | None = None) -> VMConfig:
+    return VMConfig(QEMU, (TOOLS,), policy=policy or Policy(), audit=audit)
+
+
+def logging(destination: str = "", **members: Any) -> VMConfig:
+    return vm(audit=AuditSettings(destination, **members))
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (vm(Policy(PolicyKind.HMP, vmstate=patterns("a"))), ("vmstate", LEFT_TO_HMP)),
+        (vm(Policy(PolicyKind.HMP, include=patterns("a"))), ("include", LEFT_TO_HMP)),
+        (vm(Policy(PolicyKind.HMP, exclude=patterns("a"))), ("exclude", LEFT_TO_HMP)),
+        (
+            vm(Policy(include=patterns("b", "node:a"), exclude=patterns("node:a", "c"))),
+            ("include", "'node:a' is excluded too; name it in one of them"),
+        ),
+        (vm(Policy(allow=frozenset({"help"}))), ("allow", 'it has a meaning in mode "enforce" only')),
+        (vm(Policy(mode=Mode.OBSERVE, allow=frozenset({"help"}))), ("allow", 'it has a meaning in mode "enforce" only')),
+        (logging(sync=True), ("audit_sync", NOWHERE)),
+        (logging(failure=AuditFailure.REFUSE), ("audit_failure", NOWHERE)),
+        (logging(redact=frozenset({Confidential.TAGS})), ("audit_redact", NOWHERE)),
+        (logging(rotate_bytes=1), ("audit_rotate_mib", NOWHERE)),
+        (logging(rotate_age_s=1), ("audit_rotate_hours", NOWHERE)),
+        (logging(keep=1), ("audit_keep", NOWHERE)),
+        (logging(key="/key"), ("audit_key", NOWHERE)),
+        (logging("/log", keep=1), ("audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours")),
+        (logging("-", sync=True), ("audit_sync", "it is for a file, and the audit log goes to '-'")),
+        (logging("syslog:", rotate_bytes=1), ("audit_rotate_mib", "it is for a file, and the audit log goes to 'syslog:'")),
+        (logging("syslog:", rotate_age_s=1), ("audit_rotate_hours", "it is for a file, and the audit log goes to 'syslog:'")),
+        (logging("-", keep=1), ("audit_keep", "it is for a file, and the audit log goes to '-'")),
+        (VMConfig(QEMU, (StdioAddress(),), audit=AuditSettings("-")), ("audit", STDIO_IS_SERVED)),
+        (VMConfig(QEMU, take_over=OTHER), ("upstream", "take_over says where QEMU is; drop one of them")),
+        (VMConfig(QEMU), ("listen", "say where the tools come in, or take QEMU's socket over")),
+        (
+            VMConfig(QEMU, (UnixAddress(QEMU.path, holds=True),)),
+            ("listen", "it is QEMU's own socket; the proxy needs one of its own"),
+        ),
+        (VMConfig(QEMU, (TOOLS, QEMU)), ("listen", "it is QEMU's own socket; the proxy needs one of its own")),
+        (VMConfig(QEMU, (StdioAddress(), TOOLS)), ("listen", "stdio stands alone: the proxy ends with that client")),
+        (
+            VMConfig(QEMU, (StdioAddress(),), take_over=QEMU),
+            ("listen", "stdio stands alone: the proxy ends with that client"),
+        ),
+    ],
+)
+def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
+    assert contradiction(config) == problem
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        vm(),
+        vm(Policy(PolicyKind.HMP, overwrite=Overwrite.REFUSE, guard=False, mode=Mode.OBSERVE)),
+        vm(Policy(vmstate=patterns("a"), include=patterns("a"), exclude=patterns("node:a"))),
+        vm(Policy(vmstate=patterns("a"), exclude=patterns("a"))),
+        vm(Policy(mode=Mode.ENFORCE)),
+        vm(Policy(mode=Mode.ENFORCE, allow=frozenset({"info block"}))),
+        logging("/log", sync=True, rotate_bytes=1, keep=1),
+        logging("/log", rotate_age_s=1, keep=1),
+        logging("-", failure=AuditFailure.REFUSE, redact=frozenset(Confidential)),
+        logging("syslog:/run/log", failure=AuditFailure.REFUSE),
+        VMConfig(QEMU, (StdioAddress(),), audit=AuditSettings("syslog:")),
+        VMConfig(QEMU, take_over=QEMU),
+        VMConfig(QEMU, (TOOLS, OTHER), take_over=QEMU),
+        VMConfig(QEMU, (StdioAddress(),)),
+        VMConfig(QEMU, (SystemdAddress(),)),
+        VMConfig(DescriptorAddress(3), (DescriptorAddress(4), TCPAddress("::1", 1))),
+    ],
+)
+def test_what_goes_together(config: VMConfig) -> None:
+    assert contradiction(config) is None
+
+
+def test_first_problem_is_the_one_that_is_told() -> None:
+    policy = Policy(PolicyKind.HMP, include=patterns("a"), exclude=patterns("a"), allow=frozenset({"help"}))
+    assert contradiction(VMConfig(QEMU, policy=policy)) == ("include", LEFT_TO_HMP)
+
+
+# -- several VMs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("members", "key"),
+    [
+        ({"failure": AuditFailure.REFUSE}, "audit_failure"),
+        ({"redact": frozenset({Confidential.TAGS})}, "audit_redact"),
+        ({"rotate_bytes": 2}, "audit_rotate_mib"),
+        ({"rotate_age_s": 2}, "audit_rotate_hours"),
+        ({"keep": 2}, "audit_keep"),
+        ({"key": "/other"}, "audit_key"),
+    ],
+)
+def test_vms_that_share_a_log_agree_about_it(members: dict[str, Any], key: str) -> None:
+    first, second = logging("/log", rotate_bytes=1), logging("/log", **{"rotate_bytes": 1, **members})
+    reason = "an earlier VM logs to '/log' too, and has another value"
+    assert audit_disagreement([first, vm(), second]) == (2, key, reason)
+    assert audit_disagreement([first, first, vm()]) is None
+    assert audit_disagreement([first, logging("/other", **members)]) is None
+
+
+def test_one_vm_may_want_a_shared_log_synchronous() -> None:
+    assert audit_disagreement([logging("/log", sync=True), logging("/log")]) is None
+
+
+def test_standard_output_is_one_thing_only() -> None:
+    served = VMConfig(OTHER, (StdioAddress(),))
+    assert audit_disagreement([logging("-"), logging("-")]) is None
+    assert audit_disagreement([logging("-"), served]) == (0, "audit", STDIO_IS_SERVED)
+    assert audit_disagreement([logging("/log"), served]) is None
