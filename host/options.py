@@ -36,10 +36,6 @@ patterns for block nodes:
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that says an error in one line, as every error here is said, and exits with status 2."""
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.set_defaults(policy_options=[])
-
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
@@ -57,6 +53,7 @@ class _PolicyOption(argparse.Action):
 
 def add_settings(group: argparse._ArgumentGroup, program: Program, settings: Iterable[Setting]) -> None:
     """Add the options of settings. Those given that give a policy are in `policy_options`, in their order."""
+    group.set_defaults(policy_options=[])
     for setting in settings:
         group.add_argument(setting.flag, **_how_given(setting, program))
 
