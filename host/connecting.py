@@ -1,13 +1,25 @@
-"""Connecting to a monitor's socket as QEMU serves it: one client, and a queue of one. And what to say if that fails."""
+"""Connecting to a monitor's socket as QEMU serves it: one client, and a queue of one. What to say if that fails, and when to
+try again.
+"""
 
 import asyncio
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from host.addresses import TCPAddress, UnixAddress
 
-__all__ = ["HANG_UPS", "HANG_UP_PAUSE_S", "USE_QMP", "connect_socket", "is_human_monitor", "is_served", "why_no_greeting"]
+__all__ = [
+    "HANG_UPS",
+    "HANG_UP_PAUSE_S",
+    "USE_QMP",
+    "backoff_s",
+    "connect_socket",
+    "is_human_monitor",
+    "is_served",
+    "why_no_greeting",
+]
 
 # What a monitor for people begins with, behind what a telnet server says first (QEMU 5.2 to 11.1).
 _BANNER = b" monitor - type 'help' for more information"
@@ -25,6 +37,14 @@ _QUEUE_FULL_S = 0.05
 # QEMU may hang up on a client that comes while it is parting from the one before, or while it starts: try again so often.
 HANG_UPS = 3
 HANG_UP_PAUSE_S = 0.1
+
+
+def backoff_s() -> Iterator[float]:
+    """Yield how long to wait before each new attempt to connect: a restarted QEMU is found soon, a gone one costs little."""
+    delay = 0.05
+    while True:
+        yield delay
+        delay = min(delay * 2, 2.0)
 
 
 async def connect_socket(address: UnixAddress | TCPAddress) -> socket.socket:

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
 from host.audit_log import AuditLog
-from host.backoff import backoff_s
 from host.config import VMConfig
+from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.vm_proxy import VMProxy
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from host.addresses import AcceptAddress, DescriptorAddress, process
 from host.audit_log import AuditLog
-from host.backoff import backoff_s
 from host.config import VMConfig
+from host.connecting import backoff_s
 from host.errors import ConfigError
 from host.ids import own_ids
 from host.intents import IntentStore, state_folder

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 from prompt_toolkit.application import get_app
 
 from host.audit_log import AuditLog
-from host.backoff import backoff_s
+from host.connecting import backoff_s
 from repl.answers import help_text, plan_text, snapshots_text
 from repl.beside import OTHER_POLICY
 from repl.command_line import Invocation

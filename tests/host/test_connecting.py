@@ -1,6 +1,7 @@
 """Connecting as QEMU's sockets need it: where the queue is full, there is a wait for a place."""
 
 import asyncio
+import itertools
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import connect_socket, is_served, why_no_greeting
+from host.connecting import backoff_s, connect_socket, is_served, why_no_greeting
 
 
 @pytest.fixture
@@ -79,3 +80,10 @@ EITHER = "QEMU is still starting or is stopped, or another client is connected: 
 )
 def test_what_is_not_known_is_not_guessed(served: bool | None, reason: str) -> None:
     assert why_no_greeting(5.0, is_served=served) == reason
+
+
+def test_backoff_begins_small_and_ends_at_two_seconds() -> None:
+    delays = list(itertools.islice(backoff_s(), 10))
+    assert delays[0] == 0.05
+    assert delays == sorted(delays)
+    assert delays[-1] == 2.0
