@@ -59,7 +59,7 @@ def parse_time(text: str, now: datetime, *, is_end: bool = False) -> str:
         moment = datetime.fromisoformat(text)
     except ValueError as exc:
         right = "write 2026-11-24, 2026-11-24T15:30 (UTC), or 7d, 12h, 30m for so long ago"
-        raise ValueError(f"'{text}' is no time; {right}") from exc
+        raise ValueError(f"invalid time '{text}'; {right}") from exc
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return spell_time(moment + timedelta(days=1) if is_end and len(text) <= len("2026-11-24") else moment)

@@ -137,7 +137,7 @@ class Tail:
             raise SourceError(self._path, exc.strerror or str(exc)) from exc
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise SourceError(self._path, "it is no file")
+            raise SourceError(self._path, "it is not a file")
         self._files.append(_File(descriptor, 0 if last is None else _start_of_last(descriptor, last)))
 
     def _retire(self) -> list[bytes]:

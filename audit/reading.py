@@ -34,13 +34,13 @@ def decode(line: bytes) -> dict[str, JSON]:
     except (ValueError, RecursionError) as exc:
         raise DamagedLine(f"it is not JSON: {exc}") from exc
     if not isinstance(record, dict):
-        raise DamagedLine("it is no JSON object")
+        raise DamagedLine("it is not a JSON object")
     if "schema" not in record:
         raise DamagedLine("it has no schema")
     version = record["schema"]
     # To Python, true is 1 and so is 1.0.
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
-        shown = "no number" if isinstance(version, dict | list) else printable(f"{version!r:.40}")
+        shown = "not a number" if isinstance(version, dict | list) else printable(f"{version!r:.40}")
         raise DamagedLine(f"its schema is {shown}, and the newest that is known here is {SCHEMA_VERSION}")
     return record
 

@@ -23,7 +23,7 @@ _COMMAND = '{ "execute":"x-received" ,\t"arguments" : {"b":1.50, "a": "\\u00e9é
 
 
 def resident_mib(pid: int) -> float:
-    """Give the resident memory of a process (proc(5), VmRSS)."""
+    """Return the resident memory of a process (proc(5), VmRSS)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
 

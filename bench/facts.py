@@ -22,7 +22,7 @@ def is_pgo() -> bool:
 
 
 def qemu_version() -> str | None:
-    """Give the version of the QEMU that would be measured, None if there is none."""
+    """Return the version of the QEMU that would be measured, None if there is none."""
     program = shutil.which(os.environ.get("QEMU_SYSTEM", "qemu-system-x86_64"))
     if program is None or shutil.which("qemu-img") is None:
         return None
@@ -31,7 +31,7 @@ def qemu_version() -> str | None:
 
 
 def machine_facts(core: int, language: str) -> dict[str, str]:
-    """Give what a reader must know to compare two runs, in the order to show it."""
+    """Return what a reader must know to compare two runs, in the order to show it."""
     build = "with PGO" if is_pgo() else "without PGO"
     return {
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores; all processes pinned to core {core}",

@@ -42,7 +42,7 @@ class Fleet:
         self.folder = self._make_folder(_TMPFS if os.access(_TMPFS, os.W_OK) else None)
 
     def folder_with_room(self, size_bytes: int) -> Path:
-        """Give a folder for a file of this size: `folder`, or one on a disk. Raises BenchError if there is no room."""
+        """Return a folder for a file of this size: `folder`, or one on a disk. Raises BenchError if there is no room."""
         if shutil.disk_usage(self.folder).free > size_bytes:
             return self.folder
         folder = self._make_folder(None)

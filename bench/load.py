@@ -19,7 +19,7 @@ _buffer = bytearray(_READ_BYTES)
 
 
 def negotiated(path: str) -> socket.socket:
-    """Give a connection in command mode. Raises OSError if nobody listens at `path`."""
+    """Return a connection in command mode. Raises OSError if nobody listens at `path`."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(path)
     await_lines(sock, 1)

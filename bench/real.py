@@ -114,7 +114,7 @@ def _timed_ms(twin: _Twin, sock: socket.socket, command_line: str) -> float:
 
 
 def ask(sock: socket.socket, command: Execute, *, may_answer: object = None) -> object:
-    """Give what a command returns, past any events. Raises BenchError for an error.
+    """Return what a command returns, past any events. Raises BenchError for an error.
 
     may_answer: what alone it may return; None for anything.
     """
@@ -125,7 +125,7 @@ def ask(sock: socket.socket, command: Execute, *, may_answer: object = None) -> 
 
 
 def ask_all(sock: socket.socket, commands: Sequence[Execute]) -> list[object]:
-    """Give what commands return that are sent in one write. Raises BenchError for the first error."""
+    """Return what commands return that are sent in one write. Raises BenchError for the first error."""
     sock.sendall(b"".join(command.to_wire() for command in commands))
     answers: list[object] = []
     held = b""

@@ -18,7 +18,7 @@ _TOOLS: Final = 20
 
 
 def generate(templates: Sequence[dict[str, Any]], count: int, seed: int) -> Iterator[str]:
-    """Give so many lines, in order of time. The same arguments give the same lines."""
+    """Return so many lines, in order of time. The same arguments give the same lines."""
     chance = random.Random(seed)
     spelled = [json.dumps(template) for template in templates]
     step = timedelta(days=_DAYS) / count

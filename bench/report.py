@@ -15,7 +15,7 @@ _LEFT = (0, len(RELAYS) + 1, len(_HEADINGS) - 1)
 
 
 def as_table(facts: Mapping[str, str], measurements: Sequence[Measurement], notes: Sequence[str]) -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     rows: list[Sequence[str]] = [_HEADINGS]
     for measurement in measurements:
         rows += _rows(measurement)
@@ -31,7 +31,7 @@ def as_table(facts: Mapping[str, str], measurements: Sequence[Measurement], note
 
 
 def as_json(facts: Mapping[str, str], measurements: Sequence[Measurement], notes: Sequence[str]) -> str:
-    """Give the same with every round's number."""
+    """Return the same with every round's number."""
     return json.dumps(
         {
             "facts": dict(facts),

@@ -39,7 +39,7 @@ _EXECUTE = re.compile(rb'"execute": *"([^"]*)"')
 
 
 def fnv1a(data: bytes) -> str:
-    """Give the 64-bit FNV-1a hash that `x-received` answers with."""
+    """Return the 64-bit FNV-1a hash that `x-received` answers with."""
     value = 14695981039346656037
     for byte in data:
         value = (value ^ byte) * 1099511628211 % 2**64

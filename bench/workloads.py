@@ -52,7 +52,7 @@ class Workload:
 
 
 def workloads(*, is_pgo: bool) -> tuple[Workload, ...]:
-    """Give the workloads against the stub. A CPython without PGO is slower, and a ping is nearly all Python."""
+    """Return the workloads against the stub. A CPython without PGO is slower, and a ping is nearly all Python."""
     ping = 1.25 if is_pgo else 1.45
     return (
         Workload("ping", "ping", "requests", 1000, 200, 1, PING, {SOCAT: ping, STREAMS: 0.35, DIRECT: None}, is_fresh=True),

@@ -22,7 +22,7 @@ Try: savevm t1, info snapshots, plan loadvm t1, help. Tab completes. Ctrl-D leav
 
 
 def main() -> int:
-    """Give the prompt's exit status."""
+    """Return the prompt's exit status."""
     # Ctrl-C is for the prompt, which has the terminal.
     signal.signal(signal.SIGINT, lambda *_: None)
     try:

@@ -27,7 +27,7 @@ _FIRMWARE: Final = b"\xfa\xf4\xeb\xfd".ljust(0xFFF0, b"\x90") + b"\xea\x00\x00\x
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Give a new folder, in $TMPDIR if sockets can have their place there, else in /tmp."""
+    """Return a new folder, in $TMPDIR if sockets can have their place there, else in /tmp."""
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _LONGEST_PARENT_BYTES:
         parent = "/tmp"
@@ -101,7 +101,7 @@ class VM:
             raise DemoError(f"qemu-img failed: {done.stderr}")
 
     def command(self) -> list[str]:
-        """Give QEMU's command line. Raises DemoError if QEMU is missing."""
+        """Return QEMU's command line. Raises DemoError if QEMU is missing."""
         accelerators = ["-accel", "kvm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else []
         return [
             *(_find(os.environ.get("QEMU_SYSTEM", "qemu-system-x86_64")), "-nodefaults", "-display", "none", "-m", "32"),
@@ -131,7 +131,7 @@ def _find(program: str) -> str:
 
 
 def proxy_command(vm: VM, listen: Path, audit: Path) -> list[str]:
-    """Give the command line of hmp-proxy in front of the VM."""
+    """Return the command line of hmp-proxy in front of the VM."""
     sockets = ["--upstream", f"unix:{vm.qmp_path}", "--listen", f"unix:{listen}"]
     return [sys.executable, "-m", "proxy", *sockets, "--audit", str(audit)]
 

@@ -36,7 +36,7 @@ class LegacyTool:
         return json.loads(greeting)["QMP"]
 
     def execute(self, command: str) -> Any:
-        """Give what a command without arguments returns; nothing is shown."""
+        """Return what a command without arguments returns; nothing is shown."""
         return self._request({"execute": command}, is_shown=False)
 
     def monitor(self, command_line: str) -> str:
@@ -63,7 +63,7 @@ class LegacyTool:
                 return decoded["return"]
 
     def _receive(self) -> bytes:
-        """Give the next message: QEMU writes each on a line of its own."""
+        """Return the next message: QEMU writes each on a line of its own."""
         deadline = time.monotonic() + _DEADLINE_S
         while b"\n" not in self._buffer:
             if not self._waiter.wait_readable(self._sock, deadline):

@@ -82,7 +82,7 @@ class StreamSink:
 
 
 def _own(fd: int, mode: int) -> tuple[int, bool]:
-    """Give a descriptor of our own for a pipe or a terminal, and whether a write to it may wait.
+    """Return a descriptor of our own for a pipe or a terminal, and whether a write to it may wait.
 
     O_NONBLOCK belongs to what is open, not to the descriptor, so setting it would change it for all who share it; opened
     anew it is ours. A file's place to write is shared in the same way, and that is to stay so.

@@ -68,7 +68,7 @@ def read_key(path: str, log: str) -> bytes:
 
 def _why_key_not_trusted(found: os.stat_result) -> str | None:
     if not stat.S_ISREG(found.st_mode):
-        return f"it is no file; {_HOW}"
+        return f"it is not a file; {_HOW}"
     if found.st_uid not in (os.geteuid(), 0):
         return f"it belongs to user {found.st_uid}, who knows it then; chown it to user {os.geteuid()}"
     if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):

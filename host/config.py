@@ -81,7 +81,7 @@ class AuditSettings:
         return self.destination != STANDARD_OUTPUT and not self.destination.startswith(SYSLOG)
 
     def at(self, destination: str) -> Self:
-        """Give the settings for another destination; what only a file can have is dropped where it is none."""
+        """Return the settings for another destination; what only a file can have is dropped where it is none."""
         other = replace(self, destination=destination)
         if other.is_file:
             return other
@@ -91,11 +91,11 @@ class AuditSettings:
 def parse_audit_destination(text: str) -> str:
     """Check where a log shall be. Raises ValueError, with a text that says what is right."""
     if (reason := _why_no_path(text)) is not None:
-        raise ValueError(f"'{text[:_SHOWN_CHARS]}' is no place for a log: {reason}")
+        raise ValueError(f"invalid log destination '{text[:_SHOWN_CHARS]}': {reason}")
     is_syslog = text.startswith(SYSLOG)
     if not text or (is_syslog and text != SYSLOG and not text.startswith(f"{SYSLOG}/")):
         places = f"a file, {STANDARD_OUTPUT} for standard output, {SYSLOG} or {SYSLOG}/path/of/socket"
-        raise ValueError(f"'{text}' is no place for a log: write {places}")
+        raise ValueError(f"invalid log destination '{text}': write {places}")
     return text
 
 

@@ -79,10 +79,10 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
     except OSError as exc:
         raise ConfigError(path, 0, "", exc.strerror or str(exc)) from exc
     except UnicodeDecodeError as exc:
-        raise ConfigError(path, exc.object.count(b"\n", 0, exc.start) + 1, "", f"this is no TOML: {exc}") from exc
+        raise ConfigError(path, exc.object.count(b"\n", 0, exc.start) + 1, "", f"invalid TOML: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
         at = _SYNTAX_ERROR_LINE.search(str(exc))
-        raise ConfigError(path, int(at[1]) if at else len(text.splitlines()), "", f"this is no TOML: {exc}") from exc
+        raise ConfigError(path, int(at[1]) if at else len(text.splitlines()), "", f"invalid TOML: {exc}") from exc
     except (ValueError, RecursionError) as exc:
         raise _unreadable(path, text, exc) from exc
     file = _File(path, text)

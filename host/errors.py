@@ -34,7 +34,7 @@ class AddressError(ProgramError):
     """The operator wrote an address that has no meaning here."""
 
     exit_status = 2
-    template = "'{subject}' is no address: {reason}"
+    template = "invalid address '{subject}': {reason}"
 
     def __str__(self) -> str:
         """Return the text with no more of the address than is good to read."""

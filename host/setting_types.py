@@ -99,7 +99,7 @@ def _number_of_word(text: str) -> int:
     # The length first: int() refuses a text of thousands of digits.
     if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_NUMBER)) and int(text) >= 1:
         return int(text)
-    raise argparse.ArgumentTypeError(f"'{text:.40}' is no whole number from 1 to {MOST_NUMBER}")
+    raise argparse.ArgumentTypeError(f"'{text:.40}' is not a whole number from 1 to {MOST_NUMBER}")
 
 
 def _destination_of_word(text: str) -> str:

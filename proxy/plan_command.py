@@ -47,7 +47,7 @@ async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[
                 return plan, text
             case ErrorReply(error_class, desc) if error_class != "CommandNotFound":
                 raise NotQMPError(str(invocation.vm.upstream), f"the proxy there makes no plan: {desc}")
-        whose = "the default; there is no proxy that tells its own"
+        whose = "the default; no proxy there says what its own is"
     else:
         whose = f"given by {invocation.given_by}{await _otherwise(connection)}"
     rehearsal = await _rehearse(invocation, connection)

@@ -113,7 +113,7 @@ def _read_value(line: str, at: int) -> tuple[str, JSON, int]:
 
 
 def _refuse(literal: str) -> float:
-    raise ValueError(f"{literal} is no number")
+    raise ValueError(f"{literal} is not a number")
 
 
 def _finite(literal: str) -> float:

@@ -21,7 +21,7 @@ class PatternError(ShimError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"'{self.pattern}' is no pattern for block nodes: {self.reason}"
+        return f"invalid pattern '{self.pattern}' for block nodes: {self.reason}"
 
 
 class UnreadableReply(ShimError):

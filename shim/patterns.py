@@ -94,7 +94,7 @@ class Pattern:
         if not colon or key not in KEYS:
             return cls(None, text)
         if not glob:
-            raise PatternError(text, f"there is nothing behind '{key}:'")
+            raise PatternError(text, f"nothing follows '{key}:'")
         if key == "kind" and glob not in KINDS:
             raise PatternError(text, f"the kinds are {', '.join(KINDS)}")
         return cls(key, glob)

@@ -76,7 +76,7 @@ def _remove_stale(address: UnixAddress) -> None:
             raise ListenError(str(address), reason) from exc
         return
     if not stat.S_ISSOCK(mode):
-        raise ListenError(str(address), "the path exists and is no socket; remove it or choose another")
+        raise ListenError(str(address), "the path exists and is not a socket; remove it or choose another")
     if is_answered(address.path):
         raise ListenError(str(address), "another program listens there; stop it or choose another path")
     os.unlink(address.path)
@@ -110,7 +110,7 @@ def _systemd_descriptors() -> list[int]:
         raise ListenError("systemd", "no sockets were passed (LISTEN_PID); start it by a .socket unit")
     passed = os.environ.get("LISTEN_FDS", "0")
     if not (passed.isascii() and passed.isdigit()):
-        raise ListenError("systemd", f"LISTEN_FDS is no number: {passed!r}")
+        raise ListenError("systemd", f"LISTEN_FDS is not a number: {passed!r}")
     count = int(passed)
     return list(range(_SYSTEMD_FIRST_FD, _SYSTEMD_FIRST_FD + count))
 

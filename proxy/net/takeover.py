@@ -30,7 +30,7 @@ def restore(address: UnixAddress) -> None:
     if not os.path.exists(aside):
         return
     if not stat.S_ISSOCK(os.stat(aside).st_mode):
-        raise ListenError(str(address), f"{aside} is in the way and is no socket; remove it")
+        raise ListenError(str(address), f"{aside} is in the way and is not a socket; remove it")
     if is_answered(aside):
         if is_answered(address.path):
             raise ListenError(str(address), "another proxy has taken it over; stop it first")

@@ -243,7 +243,7 @@ class Session:
         return self._command(item.command, item.descriptors) if isinstance(item, Carrier) else self._command(item, ())
 
     def asks_for_own_help(self, request: HMPRequest | ModernRequest) -> bool:
-        """Tell whether our prompt asks QEMU for help, for its own purposes, which is no use of HMP."""
+        """Tell whether our prompt asks QEMU for help, for its own purposes, which does not count as use of HMP."""
         if not self._is_prompt or not isinstance(request, HMPRequest):
             return False
         return hmp.command_name(request.command_line or "") in ("help", "?")

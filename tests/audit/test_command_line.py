@@ -52,7 +52,7 @@ def test_check() -> None:
         ([], "hmp-audit: the following arguments are required: command"),
         (["rapport"], "invalid choice: 'rapport'"),
         (["report"], "hmp-audit report: the following arguments are required: FILE"),
-        (["report", "log", "--since", "yesterday"], "argument --since: 'yesterday' is no time; write 2026-11-24"),
+        (["report", "log", "--since", "yesterday"], "argument --since: invalid time 'yesterday'; write 2026-11-24"),
         (["report", "log", "--until", "9999-12-31"], "argument --until: "),
         (["report", "log", "--json", "--csv"], "not allowed with argument --json"),
         (["report", "log", "--html", "p", "--csv"], "not allowed with argument"),

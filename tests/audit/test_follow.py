@@ -235,11 +235,11 @@ def test_file_that_is_moved_back_is_not_given_again(path: Path, tails: Callable[
 
 
 def test_what_is_no_file_cannot_be_followed(tmp_path: Path, path: Path, tails: Callable[..., Tail]) -> None:
-    with pytest.raises(SourceError, match="it is no file"):
+    with pytest.raises(SourceError, match="it is not a file"):
         Tail(str(tmp_path), last=1)
     tail = tails()
     os.mkfifo(path)
-    with pytest.raises(SourceError, match="it is no file"):
+    with pytest.raises(SourceError, match="it is not a file"):
         tail.read()
 
 

@@ -114,7 +114,7 @@ def test_recovered_job_of_version_1_was_no_command() -> None:
         (b'{"schema":true}\n', "its schema is True, and the newest that is known here is 3"),
         (b'{"schema":1.0}\n', "its schema is 1.0, and the newest that is known here is 3"),
         (b'{"schema":"\\u001b[2J"}\n', "its schema is '\\x1b[2J', and the newest that is known here is 3"),
-        (b'{"schema":[[2]]}\n', "its schema is no number, and the newest that is known here is 3"),
+        (b'{"schema":[[2]]}\n', "its schema is not a number, and the newest that is known here is 3"),
     ],
 )
 def test_why_a_line_is_no_record(data: bytes, expected: str) -> None:
@@ -140,7 +140,7 @@ def test_what_json_does_not_take_is_a_damaged_line(data: bytes) -> None:
 def test_schema_is_not_looked_at_in_depth() -> None:
     """Deeper than repr can go."""
     depth = 900
-    assert reason(b'{"schema":' + b"[" * depth + b"]" * depth + b"}\n").startswith("its schema is no number, ")
+    assert reason(b'{"schema":' + b"[" * depth + b"]" * depth + b"}\n").startswith("its schema is not a number, ")
 
 
 def test_record_is_found_at_every_cut_or_told_to_be_damaged() -> None:

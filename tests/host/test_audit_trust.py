@@ -66,7 +66,7 @@ def test_key_that_can_be_guessed_is_refused(path: Path, content: bytes) -> None:
 
 def test_fifo_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo", 0o600)
-    assert why_not(tmp_path / "fifo").startswith("it is no file; make one")
+    assert why_not(tmp_path / "fifo").startswith("it is not a file; make one")
 
 
 def test_missing_file_is_told_with_how_to_make_it(tmp_path: Path) -> None:

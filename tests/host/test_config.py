@@ -63,7 +63,7 @@ def test_places_for_a_log(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "syslog:log"])
 def test_what_is_no_place_for_a_log(text: str) -> None:
-    with pytest.raises(ValueError, match=f"'{text}' is no place for a log: write a file, - for standard output, syslog: or "):
+    with pytest.raises(ValueError, match=f"invalid log destination '{text}': write a file, - for standard output, syslog: or "):
         parse_audit_destination(text)
 
 

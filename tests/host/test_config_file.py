@@ -168,10 +168,10 @@ TEXTS: Final = 'write a text in quotes, or a list of such: ["a", "b"]'
 BOOLEAN: Final = "write true or false"
 CONFIDENTIAL: Final = "write 'tags', 'files', 'executables' or 'all', or a list of such"
 NOWHERE: Final = "it goes with audit, which says where the log is"
-NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
+NO_PLACE: Final = "write a file, - for standard output, syslog: or syslog:/path/of/socket"
 MEBIBYTES: Final = "write a whole number of MiB from 1"
-LISTEN: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
-UPSTREAM: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
+LISTEN: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
+UPSTREAM: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
 LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
 EACH_ONE: Final = "each needs one of its own"
 LONG: Final = "/" + 107 * "x"
@@ -194,10 +194,10 @@ LONG: Final = "/" + 107 * "x"
         ('exclude = ""', f"exclude: {TEXTS}"),
         ("allow = { a = 1 }", f"allow: {TEXTS}"),
         ("allow = [[]]", f"allow: {TEXTS}"),
-        ('vmstate = "node:"', "vmstate: 'node:' is no pattern for block nodes: there is nothing behind 'node:'"),
+        ('vmstate = "node:"', "vmstate: invalid pattern 'node:' for block nodes: nothing follows 'node:'"),
         (
             'exclude = ["a", "kind:flash"]',
-            "exclude: 'kind:flash' is no pattern for block nodes: the kinds are pflash, removable, raw, unattached, unable",
+            "exclude: invalid pattern 'kind:flash' for block nodes: the kinds are pflash, removable, raw, unattached, unable",
         ),
         ('guard = "no"', f"guard: {BOOLEAN}"),
         ("guard = 0", f"guard: {BOOLEAN}"),
@@ -206,7 +206,7 @@ LONG: Final = "/" + 107 * "x"
         ("audit = true", f"audit: {TEXT}"),
         ('audit = ""', f"audit: {TEXT}"),
         ('audit = ["/log"]', f"audit: {TEXT}"),
-        ('audit = "syslog:log"', f"audit: 'syslog:log' {NO_PLACE}"),
+        ('audit = "syslog:log"', f"audit: invalid log destination 'syslog:log': {NO_PLACE}"),
         ('audit_failure = "stop"', "audit_failure: write one of 'refuse', 'continue'"),
         ('audit_redact = ["tags", "x"]', f"audit_redact: {CONFIDENTIAL}"),
         ("audit_redact = 1", f"audit_redact: {TEXTS}"),
@@ -259,19 +259,20 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
         # Values of keys that only a VM has.
         (f"{VM1}name = 1\n", f"F:4: name: {TEXT}"),
         ("[[vm]]\nlisten = 'stdio'\nupstream = ['unix:/q']\n", f"F:3: upstream: {TEXT}"),
-        ("[[vm]]\nupstream = '/q'\n", f"F:2: upstream: '/q' {UPSTREAM}"),
-        ("[[vm]]\nupstream = 'stdio'\n", f"F:2: upstream: 'stdio' {UPSTREAM}"),
+        ("[[vm]]\nupstream = '/q'\n", f"F:2: upstream: invalid address '/q': {UPSTREAM}"),
+        ("[[vm]]\nupstream = 'stdio'\n", f"F:2: upstream: invalid address 'stdio': {UPSTREAM}"),
         (
             "[[vm]]\nupstream = 'accept:fd:3'\n",
-            "F:2: upstream: 'accept:fd:3' is no address: write accept:unix:PATH or accept:tcp:HOST:PORT",
+            "F:2: upstream: invalid address 'accept:fd:3': write accept:unix:PATH or accept:tcp:HOST:PORT",
         ),
-        ("[[vm]]\nupstream='unix:/q'\nlisten = ['unix:/l', 'l']\n", f"F:3: listen: 'l' {LISTEN}"),
-        ("[[vm]]\nupstream='unix:/q'\nlisten = 'tcp:h:65536'\n", f"F:3: listen: 'tcp:h:65536' {LISTEN}"),
+        ("[[vm]]\nupstream='unix:/q'\nlisten = ['unix:/l', 'l']\n", f"F:3: listen: invalid address 'l': {LISTEN}"),
+        ("[[vm]]\nupstream='unix:/q'\nlisten = 'tcp:h:65536'\n", f"F:3: listen: invalid address 'tcp:h:65536': {LISTEN}"),
         ("[[vm]]\nupstream='unix:/q'\nlisten = 3\n", f"F:3: listen: {TEXTS}"),
         ("[[vm]]\ntake_over = true\n", f"F:2: take_over: {TEXT}"),
         (
             f"[[vm]]\ntake_over = '{LONG}'\n",
-            f"F:2: take_over: 'unix:{LONG}.hmpshim' is no address: a socket's path has at most 107 bytes; choose a shorter one",
+            f"F:2: take_over: invalid address 'unix:{LONG}.hmpshim': "
+            "a socket's path has at most 107 bytes; choose a shorter one",
         ),
         # Tables.
         ("", "F:1: vm: there is no VM; write at least one [[vm]] table"),
@@ -359,7 +360,7 @@ def test_wrong_files(path: Path, text: str, error: str) -> None:
 def test_what_is_no_toml(path: Path, text: bytes, line: int) -> None:
     """The rest is Python's, and differs between its versions."""
     error = error_of(path, text)
-    assert error.startswith(f"F:{line}: this is no TOML: ")
+    assert error.startswith(f"F:{line}: invalid TOML: ")
     assert "\n" not in error
 
 

@@ -14,7 +14,7 @@ from tests.host.test_config_file import SETTINGS, VM1, path
 __all__ = ["path"]
 
 LONG_PATH: Final = "/" + "a" * 5000
-NO_HOST: Final = "is no address: the host is neither a name nor an IP address; write tcp:HOST:PORT"
+NO_HOST: Final = "the host is neither a name nor an IP address; write tcp:HOST:PORT"
 NUL: Final = "it has a NUL character, which no name and no path can have; drop it"
 TOO_DEEP: Final = "it is nested more than 100 deep; write a text, or a list of texts"
 
@@ -34,10 +34,10 @@ TOO_DEEP: Final = "it is nested more than 100 deep; write a text, or a list of t
         ('audit = "/a\\u0000"', f"audit: {NUL}"),
         ('audit_key = "/a\\u0000"', f"audit_key: {NUL}"),
         ('take_over = "/a\\u0000"', f"take_over: {NUL}"),
-        (f'audit = "{LONG_PATH}"', "is no place for a log: a path has at most 4095 bytes, and each name in it 255"),
-        (f'audit = "/{"a" * 256}"', "is no place for a log: a path has at most 4095 bytes, and each name in it 255"),
-        (f'audit = "syslog:{LONG_PATH}"', "is no place for a log: a socket's path has at most 107 bytes"),
-        (f'take_over = "/{"a" * 100}"', "is no address: a socket's path has at most 107 bytes; choose a shorter one"),
+        (f'audit = "{LONG_PATH}"', "a path has at most 4095 bytes, and each name in it 255"),
+        (f'audit = "/{"a" * 256}"', "a path has at most 4095 bytes, and each name in it 255"),
+        (f'audit = "syslog:{LONG_PATH}"', "a socket's path has at most 107 bytes"),
+        (f'take_over = "/{"a" * 100}"', "a socket's path has at most 107 bytes; choose a shorter one"),
     ],
     ids=lambda value: f"{value:.30}",
 )

@@ -9,7 +9,7 @@ from host.errors import AddressError, AuditError, ConfigError, ProgramError
     ("error", "text", "exit_status"),
     [
         (ProgramError("a", "b"), "a: b", 1),
-        (AddressError("foo", "write x"), "'foo' is no address: write x", 2),
+        (AddressError("foo", "write x"), "invalid address 'foo': write x", 2),
         (ConfigError("/c", 3, "vmstate", "why"), "/c:3: vmstate: why", 2),
         (ConfigError("/c", 0, "", "why"), "/c: why", 2),
         (AuditError("/log", "Permission denied"), "cannot write the audit log /log: Permission denied", 6),

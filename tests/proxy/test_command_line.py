@@ -208,12 +208,12 @@ def test_plan_with_the_policy_of_a_file_on_another_socket(path: str) -> None:
 
 # -- wrong use: one line, status 2 ----------------------------------------------------------------------------------------
 
-LISTEN: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
-UPSTREAM: Final = "is no address: write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
+LISTEN: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
+UPSTREAM: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
 WHERE: Final = "say where QEMU is and where the tools come in: --upstream and --listen, --take-over, or --config"
 LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
 NOWHERE: Final = "it goes with audit, which says where the log is"
-NO_PLACE: Final = "is no place for a log: write a file, - for standard output, syslog: or syslog:/path/of/socket"
+NO_PLACE: Final = "write a file, - for standard output, syslog: or syslog:/path/of/socket"
 AUDIT_OPTIONS: Final = (
     *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-key /key", "--audit-rotate-mib 1"),
     *("--audit-rotate-hours 1", "--audit-keep 1"),
@@ -239,9 +239,9 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         ("--upstream unix:/q", WHERE),
         ("--listen unix:/l", WHERE),
         ("--upstream", "argument --upstream: expected one argument"),
-        ("--upstream /q --listen unix:/l", f"argument --upstream: '/q' {UPSTREAM}"),
-        ("--upstream stdio --listen unix:/l", f"argument --upstream: 'stdio' {UPSTREAM}"),
-        ("--upstream unix:/q --listen accept:unix:/l", f"argument --listen: 'accept:unix:/l' {LISTEN}"),
+        ("--upstream /q --listen unix:/l", f"argument --upstream: invalid address '/q': {UPSTREAM}"),
+        ("--upstream stdio --listen unix:/l", f"argument --upstream: invalid address 'stdio': {UPSTREAM}"),
+        ("--upstream unix:/q --listen accept:unix:/l", f"argument --listen: invalid address 'accept:unix:/l': {LISTEN}"),
         ("--upstream unix:/q --listen unix:/q", "--listen: it is QEMU's own socket; the proxy needs one of its own"),
         (
             "--upstream unix:/q --listen stdio --listen unix:/l",
@@ -250,7 +250,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         ("--upstream unix:/q --take-over /q", "--take-over PATH says where QEMU is; drop --upstream"),
         (
             f"--take-over /{99 * 'x'}",
-            f"argument --take-over: 'unix:/{99 * 'x'}.hmpshim' is no address:"
+            f"argument --take-over: invalid address 'unix:/{99 * 'x'}.hmpshim':"
             " a socket's path has at most 107 bytes; choose a shorter one",
         ),
         ("--policy none", "argument --policy: 'none' is not one of auto, hmp"),
@@ -258,11 +258,11 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         ("--mode none", "argument --mode: 'none' is not one of rewrite, observe, enforce"),
         (
             "--vmstate node:",
-            "argument --vmstate: 'node:' is no pattern for block nodes: there is nothing behind 'node:'",
+            "argument --vmstate: invalid pattern 'node:' for block nodes: nothing follows 'node:'",
         ),
         (
             "--exclude kind:x",
-            "argument --exclude: 'kind:x' is no pattern for block nodes: "
+            "argument --exclude: invalid pattern 'kind:x' for block nodes: "
             "the kinds are pflash, removable, raw, unattached, unable",
         ),
         ("--client-buffer x", "argument --client-buffer: invalid int value: 'x'"),
@@ -273,11 +273,11 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         (f"{' '.join(WIRE)} --include a --exclude a", "--include: 'a' is excluded too; name it in one of them"),
         (f"{' '.join(WIRE)} --allow help", '--allow: it has a meaning in mode "enforce" only'),
         *((f"{' '.join(WIRE)} {option}", f"{option.split()[0]}: {NOWHERE}") for option in AUDIT_OPTIONS),
-        (f"{' '.join(WIRE)} --audit=", f"argument --audit: '' {NO_PLACE}"),
-        (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: 'syslog:run' {NO_PLACE}"),
+        (f"{' '.join(WIRE)} --audit=", f"argument --audit: invalid log destination '': {NO_PLACE}"),
+        (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: invalid log destination 'syslog:run': {NO_PLACE}"),
         (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it is for a file, and the audit log goes to '-'"),
         (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it goes with audit_rotate_mib or audit_rotate_hours"),
-        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is no whole number from 1 to 999999999"),
+        (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is not a whole number from 1 to 999999999"),
         (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-redact all,x", "argument --audit-redact: 'all,x' is not of tags, files, executables, all"),
         (f"{' '.join(WIRE)} --audit-failure x", "argument --audit-failure: 'x' is not one of refuse, continue"),
@@ -344,7 +344,7 @@ def test_options_beside_a_file(capsys: pytest.CaptureFixture[str], path: str, op
         ("--upstream unix:/q --listen unix:/l savevm", "unrecognized arguments: --listen"),
         ("--upstream unix:/q --mode observe savevm", "unrecognized arguments: --mode"),
         ("--upstream unix:/q --vm vm1 savevm", "--vm goes with --config"),
-        ("--upstream /q savevm", f"argument --upstream: '/q' {UPSTREAM}"),
+        ("--upstream /q savevm", f"argument --upstream: invalid address '/q': {UPSTREAM}"),
         ("--config FILE savevm", "say which VM: --vm with one of vm1, unix:/q2"),
         ("--config FILE --vm nosuch savevm", "say which VM: --vm with one of vm1, unix:/q2"),
         ("--config FILE --vm vm1 --policy hmp savevm", f"--policy {INTO_THE_FILE}"),

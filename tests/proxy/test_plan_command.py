@@ -57,7 +57,7 @@ def explain_as_json(command_line: str, policy: Policy | None = None, **arguments
 
 def test_text() -> None:
     text = explain("savevm t")
-    assert text.startswith("plan of: savevm t\npolicy: auto (the default; there is no proxy that tells its own)\n\n")
+    assert text.startswith("plan of: savevm t\npolicy: auto (the default; no proxy there says what its own is)\n\n")
     assert "takes  disk0 " in text
     assert '"tag": "t", "vmstate": "disk0", "devices": ["disk0"]' in text
     assert text.endswith('The client would get "" (success).\nNothing was changed; only queries were sent.')

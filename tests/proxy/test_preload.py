@@ -150,7 +150,7 @@ def test_nothing_is_imported_after_the_first_command(folder: Path, log: str) -> 
                 await use(folder)
                 (folder / "hmpshim.toml").write_text("nonsense")
                 process.send_signal(signal.SIGHUP)
-                await until(lambda: "this is no TOML" in said(folder))
+                await until(lambda: "invalid TOML" in said(folder))
                 process.terminate()
                 assert await in_thread(process.wait, DEADLINE_S) == 0
         assert imported(folder)[len(before) :] == []

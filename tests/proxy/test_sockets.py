@@ -38,8 +38,8 @@ def test_stale_socket_is_replaced(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("occupy", "reason"),
     [
-        (lambda path: path.write_text("precious"), "the path exists and is no socket; remove it or choose another"),
-        (lambda path: path.mkdir(), "the path exists and is no socket; remove it or choose another"),
+        (lambda path: path.write_text("precious"), "the path exists and is not a socket; remove it or choose another"),
+        (lambda path: path.mkdir(), "the path exists and is not a socket; remove it or choose another"),
         (
             lambda path: path.symlink_to("nowhere"),
             "the path is a symbolic link to nowhere, where nothing is; remove the link, or name another path",

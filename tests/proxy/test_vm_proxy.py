@@ -279,7 +279,7 @@ def test_listening_socket_cannot_be_made(folder: Path, occupied: str) -> None:
     path = folder / "legacy.sock" if occupied != "no folder" else folder / "none" / "legacy.sock"
     reasons = {
         "in use": "another program listens there; stop it or choose another path",
-        "file": "the path exists and is no socket; remove it or choose another",
+        "file": "the path exists and is not a socket; remove it or choose another",
         "no folder": "No such file or directory",
     }
 

@@ -242,16 +242,16 @@ NOT_OURS: Final = "is the standard output, which is the prompt's; give --audit F
         ("/q /q", "unrecognized arguments: /q"),
         ("/q --nonsense", "unrecognized arguments: --nonsense"),
         ("/q --audit -", f"--audit - {NOT_OURS}"),
-        ("/q --audit=", "argument --audit: '' is no place for a log: write a file, "),
-        ("/q --audit syslog:x", "argument --audit: 'syslog:x' is no place for a log: write a file, "),
+        ("/q --audit=", "argument --audit: invalid log destination '': write a file, "),
+        ("/q --audit syslog:x", "argument --audit: invalid log destination 'syslog:x': write a file, "),
         ("/q -c", "argument -c: expected one argument"),
         ("/q --mode observe", "unrecognized arguments: --mode observe"),
         ("/q --policy none", "'none' is not one of auto, hmp"),
         ("/q --vmstate kind:x", "argument --vmstate: "),
-        ("fd:3", "'fd:3' is no address: write PATH, unix:PATH or tcp:HOST:PORT"),
-        ("accept:unix:/q", "'accept:unix:/q' is no address: write PATH, unix:PATH or tcp:HOST:PORT"),
-        ("tcp:nonsense", "'tcp:nonsense' is no address: "),
-        ("unix:", "'unix:' is no address: "),
+        ("fd:3", "invalid address 'fd:3': write PATH, unix:PATH or tcp:HOST:PORT"),
+        ("accept:unix:/q", "invalid address 'accept:unix:/q': write PATH, unix:PATH or tcp:HOST:PORT"),
+        ("tcp:nonsense", "invalid address 'tcp:nonsense': "),
+        ("unix:", "invalid address 'unix:': "),
         ("x" * 108, "a socket's path has at most 107 bytes"),
         ("--config {file}", "say which VM: --vm with one of a, tcp:h:2, taken, far"),
         ("--config {file} --vm nosuch", "say which VM: --vm with one of a, tcp:h:2, taken, far"),
@@ -278,7 +278,7 @@ def test_empty_address_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse_command_line([""])
     assert ended.value.code == 2
-    assert "is no address" in capsys.readouterr().err
+    assert "invalid address" in capsys.readouterr().err
 
 
 # -- the help -------------------------------------------------------------------------------------------------------------

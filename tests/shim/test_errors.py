@@ -14,7 +14,7 @@ def test_unreadable_reply_says_what_and_why() -> None:
 
 def test_pattern_error_says_which_pattern_and_why() -> None:
     error = PatternError("d[", "an open bracket")
-    assert str(error) == "'d[' is no pattern for block nodes: an open bracket"
+    assert str(error) == "invalid pattern 'd[' for block nodes: an open bracket"
     assert (error.pattern, error.reason, error.args) == ("d[", "an open bracket", ("d[", "an open bracket"))
 
 

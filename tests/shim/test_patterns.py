@@ -130,16 +130,16 @@ def test_equal_patterns_are_equal() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is no pattern for block nodes: it is empty"),
-        ("node:", "'node:' is no pattern for block nodes: there is nothing behind 'node:'"),
-        ("kind:", "'kind:' is no pattern for block nodes: there is nothing behind 'kind:'"),
+        ("", "invalid pattern '' for block nodes: it is empty"),
+        ("node:", "invalid pattern 'node:' for block nodes: nothing follows 'node:'"),
+        ("kind:", "invalid pattern 'kind:' for block nodes: nothing follows 'kind:'"),
         (
             "kind:flash",
-            "'kind:flash' is no pattern for block nodes: the kinds are pflash, removable, raw, unattached, unable",
+            "invalid pattern 'kind:flash' for block nodes: the kinds are pflash, removable, raw, unattached, unable",
         ),
         (
             "kind:*",
-            "'kind:*' is no pattern for block nodes: the kinds are pflash, removable, raw, unattached, unable",
+            "invalid pattern 'kind:*' for block nodes: the kinds are pflash, removable, raw, unattached, unable",
         ),
     ],
 )
