@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from audit.fail_on import CONDITIONS
 from audit.filters import Filters, parse_time
-from host.options import Parser
+from host.options import Parser, add_version
 
 __all__ = ["CheckInvocation", "FollowInvocation", "Invocation", "ReportInvocation", "parse_command_line"]
 
@@ -83,6 +83,7 @@ def parse_command_line(arguments: Sequence[str], now: datetime) -> Invocation:
     parser = Parser(
         prog="hmp-audit", description=_DESCRIPTION, epilog=_COMMANDS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_version(parser)
     parser.add_argument("command", choices=list(_READERS), help="see below")
     given = parser.parse_args(arguments[:1])
     return _READERS[given.command](arguments[1:], now)

@@ -12,12 +12,14 @@ from host.settings import SETTINGS, Owner, Program, Section, Setting, settings_o
 from shim.patterns import KEYS, KINDS
 from shim.policy import Policy
 from shim.printable import printable
+from shim.version import VERSION
 
 __all__ = [
     "PATTERNS",
     "Parser",
     "add_section",
     "add_settings",
+    "add_version",
     "audit_of",
     "choose_vm",
     "members_of",
@@ -38,6 +40,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add --version, which prints the program's name and version, and exits."""
+    parser.add_argument("--version", action="version", version=f"{parser.prog} {VERSION}", help="show the version and exit")
 
 
 class _PolicyOption(argparse.Action):

@@ -13,6 +13,7 @@ from host.options import (
     Parser,
     add_section,
     add_settings,
+    add_version,
     audit_of,
     choose_vm,
     members_of,
@@ -126,6 +127,7 @@ def _add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
 def _serve_parser() -> Parser:
     epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{PATTERNS}{_EXIT_STATUS}"
     parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
+    add_version(parser)
     _add_vm(parser, Program.PROXY)
     for section in (Section.POLICY, Section.GONE, Section.MODE):
         add_section(parser, Program.PROXY, section)

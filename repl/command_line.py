@@ -9,7 +9,7 @@ from pathlib import Path
 from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
 from host.config import STANDARD_OUTPUT, AuditSettings, VMConfig
 from host.errors import AddressError
-from host.options import PATTERNS, Parser, add_section, add_settings, choose_vm, policy_of, refuse_mixture
+from host.options import PATTERNS, Parser, add_section, add_settings, add_version, choose_vm, policy_of, refuse_mixture
 from host.setting_types import argument
 from host.settings import Program, Section, settings_of
 from shim.policy import FailedLoad, Policy
@@ -80,6 +80,7 @@ def _parser() -> Parser:
         epilog=f"{_REST}{PATTERNS}{_EXIT_STATUS}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_version(parser)
     _add_vm(parser)
     add_section(parser, Program.PROMPT, Section.POLICY)
     _add_script(parser)

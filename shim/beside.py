@@ -26,6 +26,7 @@ from shim.plan import Context, PassThrough, Refusal, Replies, Run
 from shim.policy import Mode, Policy
 from shim.qmp import JSON, Execute, ReturnReply
 from shim.rehearsal import Rehearsal, rehearse
+from shim.version import VERSION
 
 __all__ = [
     "VERSION",
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 PROGRAM: Final = "hmpshim"
-VERSION: Final = "0.1.0"
 
 # -- policies as JSON -----------------------------------------------------------------------------------------------------
 

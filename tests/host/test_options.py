@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from host.config import AuditFailure, AuditSettings, VMConfig
-from host.options import Parser, add_section, audit_of, choose_vm, policy_of, refuse_mixture
+from host.options import Parser, add_section, add_version, audit_of, choose_vm, policy_of, refuse_mixture
 from host.settings import Program, Section
 from shim.confidential import Confidential
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.version import VERSION
 
 VMS = """
 [[vm]]
@@ -66,6 +67,13 @@ def test_option_beside_a_file_is_refused(parser: Parser, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         refuse_mixture(parser, parser.parse_args(["--config", "f", "--no-guard"]), ["config"])
     assert "--no-guard does not go with --config; write it into the file" in capsys.readouterr().err
+
+
+def test_version_is_shown(parser: Parser, capsys: pytest.CaptureFixture[str]) -> None:
+    add_version(parser)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"tool {VERSION}\n")
 
 
 def vm_of(tmp_path: Path, parser: Parser, name: str | None) -> VMConfig:

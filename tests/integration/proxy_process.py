@@ -15,6 +15,7 @@ from tests.support.raw_client import DEADLINE_S, RawClient, negotiated
 __all__ = ["ProxyError", "ProxyProcess"]
 
 _RETRY_S: Final = 0.005
+_FROM_CHECKOUT: Final = (sys.executable, "-X", "dev", "-W", "error", "-m", "proxy")
 
 
 class ProxyError(Exception):
@@ -27,13 +28,20 @@ class ProxyProcess:
     Leaving the context ends it by SIGTERM and raises ProxyError if it does not end well.
     """
 
-    def __init__(self, folder: Path, upstream: str, options: Sequence[str] = (), *, pretty: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        upstream: str,
+        options: Sequence[str] = (),
+        *,
+        pretty: bool = False,
+        program: Sequence[str] = _FROM_CHECKOUT,
+    ) -> None:
         self.path = str(folder / "legacy.sock")
         self.audit_path = folder / "audit.jsonl"
         self.stderr_path = folder / "proxy.stderr"
         self.pretty = pretty
-        self._command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy"]
-        self._command += ["--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
+        self._command = [*program, "--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
         self._command += ["--audit", str(self.audit_path), "--verbose", *options]
         self.process: subprocess.Popen[bytes] | None = None
 
