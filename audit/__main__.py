@@ -54,9 +54,9 @@ def main() -> int:
 
 
 def _report(invocation: ReportInvocation) -> int:
+    from audit.counting.report_builder import make_report
     from audit.fail_on import violations
     from audit.progress import Progress
-    from audit.report_builder import make_report
 
     with Progress(sys.stderr) as progress:
         report = make_report(invocation.paths, invocation.filters, progress.watch)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from audit.errors import DamagedLine, SourceError
-from audit.reading import decode
-from audit.schema import problems
-from audit.sources import Source
+from audit.log.reading import decode
+from audit.log.schema import problems
+from audit.log.sources import Source
 from audit.wording import counted
 from shim.printable import printable
 from shim.qmp import JSON

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
+from audit.counting.filters import Filters, parse_time
 from audit.fail_on import CONDITIONS
-from audit.filters import Filters, parse_time
 from host.options import Parser, add_version
 
 __all__ = ["CheckInvocation", "FollowInvocation", "Invocation", "ReportInvocation", "parse_command_line"]

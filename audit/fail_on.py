@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Set
 from typing import Final, TypeAlias
 
-from audit.readiness import COVERED_COMMANDS
+from audit.counting.readiness import COVERED_COMMANDS
 from audit.report import CommandUse, Report, ToolUse
 from audit.wording import times
 

@@ -11,9 +11,9 @@ from typing import Final, TextIO, TypeAlias
 
 from audit.errors import DamagedLine, SourceError
 from audit.lines import Lines, details, paint
-from audit.reading import decode, modernize
-from audit.schema import problems
-from audit.sources import MAX_LINE_BYTES, STANDARD_INPUT
+from audit.log.reading import decode, modernize
+from audit.log.schema import problems
+from audit.log.sources import MAX_LINE_BYTES, STANDARD_INPUT
 from shim.printable import printable
 
 __all__ = ["QUIET_READS", "LineSplitter", "StreamTail", "Tail", "follow"]

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Self, TextIO
 
-from audit.sources import Source
+from audit.log.sources import Source
 from shim.printable import printable
 
 __all__ = ["Progress"]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from audit.filters import Filters
+from audit.counting.filters import Filters
+from audit.counting.report_builder import make_report
 from audit.lines import details
-from audit.report_builder import make_report
 from audit.report_table import as_table
 from demo.errors import DemoError
 from demo.interrupt import Waiter

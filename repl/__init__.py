@@ -2,11 +2,20 @@
 
 A way through it, from the keys to QEMU:
 
-    app, editing, style          the line editor of the prompt; terminal: what is above it, questions, progress
-    suggesting, suggest, facts   completion from what knowledge has learnt of the live VM
-    lines, arguments, scanning   what a typed line asks for, or where it is wrong
-    console                      lines obeyed for a person: caution before harm, answers and show for the text
-    script                       lines obeyed for a script
-    executor                     one command after the other, by the shim's plans or by QEMU, each on record
-    link                         the connection, by qemu.qmp
+    prompt/      the program at a terminal
+        app, editing, style           the line editor; terminal: what is above it, questions, progress
+        completer, completion         what can come next in a line, from what is known of the live VM
+        console                       lines carried out for a person, with questions before harm
+        foreground                    the command that the person waits for, and Ctrl-C
+        answers, event_filter         what the prompt answers itself, and which events it shows
+    output/      what a person is shown and asked, as text: replies, tables, plans, the toolbar
+    script                            lines carried out for a script
+    lines, arguments, scanning        what a typed line asks for, or where it is wrong
+    vm_cache, completion_data         what is known of the live VM; typing never waits for it
+    executor, results                 one command after the other, by the shim's plans or by QEMU, each on record
+    beside                            the same at a proxy's socket, where the proxy's policy holds
+    link                              the connection, by qemu.qmp
+
+Imports go downwards: prompt/ knows all of it, output/ nothing of prompt/, and the rest, apart from the command itself and the
+script's questions, neither.
 """

@@ -48,7 +48,7 @@ async def _run(invocation: Invocation) -> int:
             from repl.script import Script  # a person waits for the prompt, and only one of the two is needed
 
             return await Script(invocation, client, audit_log).run()
-        from repl.app import Prompt
+        from repl.prompt.app import Prompt
 
         await Prompt(invocation, client, audit_log).run()
     finally:

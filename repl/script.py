@@ -12,11 +12,11 @@ from host.audit_log import AuditLog
 from repl.beside import OTHER_POLICY
 from repl.command_line import Invocation
 from repl.completion_data import CompletionData
-from repl.confirmation import confirmation, ends_vm
 from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
 from repl.executor import Executor
 from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
+from repl.output.confirmation import confirmation, ends_vm
 from repl.results import intents_at
 from repl.scanning import LineError
 from shim import hmp

@@ -18,6 +18,9 @@ MAX_FILE_LINES: Final = 400
 # A table of cases is longer than code, and no harder to read.
 MAX_TEST_LINES: Final = 500
 MAX_FUNCTION_LINES: Final = 60
+# What fits on a screen beside its subfolders. The two lowest packages are flat: whoever looks for something knows its name.
+MAX_FOLDER_FILES: Final = 18
+FLAT: Final = frozenset({"shim", "host"})
 
 INPUT_OUTPUT: Final = frozenset({"asyncio", "io", "logging", "os", "pathlib", "select", "selectors", "signal", "socket", "ssl"})
 PROCESSES: Final = frozenset({"multiprocessing", "subprocess", "tempfile", "threading"})
@@ -127,6 +130,18 @@ def test_deciding_part_of_the_proxy_does_no_io(folder: str) -> None:
         assert imported(path) & FORBIDDEN_IN_SANS_IO == set(), path
         seen.add(path)
         waiting += [source for source in SOURCES if module_of(source) in modules(path) and source not in seen]
+
+
+def test_prompt_is_known_to_itself_alone() -> None:
+    """And to the command, which imports it late: a script starts without it."""
+    others = [path for path in in_package("repl") if path.parts[1] not in ("prompt", "__main__.py")]
+    assert [str(path) for path in others if any(name.startswith("repl.prompt") for name in modules(path))] == []
+
+
+def test_folders_are_short() -> None:
+    folders = [path.parent.as_posix() for path in SOURCES]
+    counts = {folder: folders.count(folder) for folder in folders if folder not in FLAT}
+    assert {folder: count for folder, count in counts.items() if count > MAX_FOLDER_FILES} == {}
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.stem not in WITHOUT_TESTS], ids=str)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, parse_command_line
-from audit.filters import Filters
+from audit.counting.filters import Filters
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from audit.counting.filters import Filters
+from audit.counting.report_builder import make_report
 from audit.fail_on import CONDITIONS, violations
-from audit.filters import Filters
 from audit.report import Report
-from audit.report_builder import make_report
 from tests.support.audit_records import a_record, log_of, report_of, sent
 
 MODERN: dict[str, Any] = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from audit.failures import FailureTally
+from audit.counting.failures import FailureTally
 from audit.report import VM, Failure, Tool
 from tests.support.audit_records import a_record
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from audit.filters import Filters, parse_time
+from audit.counting.filters import Filters, parse_time
 from audit.report import Tool
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

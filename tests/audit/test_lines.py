@@ -9,8 +9,8 @@ from typing import Any, Final
 import pytest
 
 from audit.lines import Lines, details, is_colourful, one_line, paint
-from audit.reading import modernize
-from audit.schema import problems
+from audit.log.reading import modernize
+from audit.log.schema import problems
 from shim.audit import Action, to_members
 from shim.client import Client
 from shim.excerpt import excerpt

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from audit.log.sources import Source
 from audit.progress import Progress
-from audit.sources import Source
 from tests.support.audit_records import a_record, log_of
 
 

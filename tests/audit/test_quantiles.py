@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from audit.quantiles import Quantiles
+from audit.counting.quantiles import Quantiles
 
 
 def quantiles(values: list[float]) -> Quantiles:

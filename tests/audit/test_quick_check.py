@@ -2,10 +2,10 @@
 
 import pytest
 
+from audit.counting.filters import Filters
+from audit.counting.tally import Tally
 from audit.errors import DamagedLine
-from audit.filters import Filters
-from audit.quick_check import check_soundness
-from audit.tally import Tally
+from audit.log.quick_check import check_soundness
 from tests.support.audit_records import a_record
 
 

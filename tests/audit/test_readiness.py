@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.readiness import blockers, hmp_replacement, state
+from audit.counting.readiness import blockers, hmp_replacement, state
 from audit.report import CommandUse, State
 from shim.replacements import Replacement
 

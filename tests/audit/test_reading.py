@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from audit.errors import DamagedLine
-from audit.reading import decode, modernize, read_record
+from audit.log.reading import decode, modernize, read_record
 from shim.audit import SCHEMA_VERSION
 
 _OLD: Final[dict[str, Any]] = {

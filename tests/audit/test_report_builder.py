@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from audit.filters import Filters
+from audit.counting.filters import Filters
+from audit.counting.report_builder import make_report
+from audit.log.sources import Source
 from audit.report import VM, Overwriting, SilentFailure, Standstill, State, Tool
-from audit.report_builder import make_report
-from audit.sources import Source
 from tests.support.audit_records import a_record, log_of, report_of, sent
 
 TOOL, VM1 = Tool("h1", "/bin/tool", 1000, ""), VM("h1", "vm1")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from audit.filters import Filters
+from audit.counting.filters import Filters
+from audit.counting.report_builder import make_report
 from audit.report import Report
-from audit.report_builder import make_report
 from audit.report_table import as_table
 from tests.support.audit_records import a_record, log_of, report_of, sent
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from audit.reading import decode
-from audit.schema import ACTIONS, MEMBERS, OUTCOMES, VERSIONS, Member, problems
+from audit.log.reading import decode
+from audit.log.schema import ACTIONS, MEMBERS, OUTCOMES, VERSIONS, Member, problems
 from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Rehearsed, SeenEvent, SentCommand, spell, to_json, to_members
 from shim.blockgraph import BlockNode
 from shim.client import Client

@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-import audit.sources
+import audit.log.sources
 from audit.errors import SourceError
-from audit.sources import Source
+from audit.log.sources import Source
 from tests.support.checkout import ROOT
 
 _TEXT: Final = b'{"schema":2}\n\nx\r\n{"schema"'
@@ -43,8 +43,8 @@ def piped(*pieces: bytes) -> tuple[str, threading.Thread]:
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a line be too long soon."""
-    monkeypatch.setattr(audit.sources, "MAX_LINE_BYTES", 10)
-    monkeypatch.setattr(audit.sources, "_SKIPPED_BYTES", 4)
+    monkeypatch.setattr(audit.log.sources, "MAX_LINE_BYTES", 10)
+    monkeypatch.setattr(audit.log.sources, "_SKIPPED_BYTES", 4)
 
 
 def test_plain_file_is_given_line_by_line(tmp_path: Path) -> None:
@@ -95,14 +95,14 @@ def test_empty_pipe_has_no_lines() -> None:
 
 @pytest.mark.parametrize("data", [_TEXT, gzip.compress(_TEXT), b""], ids=["plain", "compressed", "empty"])
 def test_standard_input(data: bytes) -> None:
-    code = "import sys; from audit.sources import Source; source = Source('-'); print(source.name, list(source))"
+    code = "import sys; from audit.log.sources import Source; source = Source('-'); print(source.name, list(source))"
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=ROOT, input=data, capture_output=True, check=True)
     assert done.stdout.decode() == f"standard input {_LINES if data else []}\n"
 
 
 def test_standard_input_that_is_closed() -> None:
-    code = "from audit.sources import Source; Source('-')"
+    code = "from audit.log.sources import Source; Source('-')"
     command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.endswith("SourceError: cannot read standard input: Bad file descriptor\n")

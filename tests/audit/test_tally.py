@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from audit.filters import Filters
+from audit.counting.filters import Filters
+from audit.counting.tally import OTHERS, Tally, ToolTally
 from audit.report import VM, Tool
-from audit.tally import OTHERS, Tally, ToolTally
 from tests.support.audit_records import a_record, sent
 
 TOOL = Tool("h1", "/bin/tool", 1000, "")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from audit.filters import Filters
-from audit.schema import problems
-from audit.tally import Tally
+from audit.counting.filters import Filters
+from audit.counting.tally import Tally
+from audit.log.schema import problems
 from bench.records import generate
 from tests.support.audit_records import a_record
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from host.addresses import UnixAddress
-from repl.app import Prompt
 from repl.command_line import Invocation
 from repl.errors import LinkError
+from repl.prompt.app import Prompt
 from shim.client import Client
 from shim.policy import Mode, Policy, PolicyKind
 from tests.integration.machines import Machine

@@ -10,9 +10,9 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from host.addresses import UnixAddress
-from repl.console import Console
 from repl.link import Link
-from repl.terminal import Terminal
+from repl.prompt.console import Console
+from repl.prompt.terminal import Terminal
 from shim.client import Client
 from shim.policy import Mode, Policy
 from tests.integration.command_lines import BIOS, disk

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pytest
 
-from repl.completion import quote_tag, suggest
 from repl.completion_data import (
     CommandHelp,
     CompletionData,
@@ -18,6 +17,7 @@ from repl.completion_data import (
     read_tags,
 )
 from repl.lines import OWN_COMMANDS, HMPLine, read_line
+from repl.prompt.completion import quote_tag, suggest
 from repl.scanning import LineError
 from shim.blockgraph import BlockGraph, read_graph
 from shim.qmp import QEMUVersion

@@ -8,8 +8,8 @@ from typing import Any, Final
 import pytest
 
 from audit.check import check
-from audit.filters import Filters
-from audit.report_builder import make_report
+from audit.counting.filters import Filters
+from audit.counting.report_builder import make_report
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, make_qcow2, snapshots_of
 from tests.support.raw_client import RawClient

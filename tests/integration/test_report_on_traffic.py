@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import pytest
 
-from audit.filters import Filters
+from audit.counting.filters import Filters
+from audit.counting.report_builder import make_report
 from audit.report import Report, State, ToolUse
-from audit.report_builder import make_report
 from audit.report_data import as_json
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, make_qcow2, make_raw

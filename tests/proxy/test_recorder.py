@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from audit.reading import decode
-from audit.schema import problems
+from audit.log.reading import decode
+from audit.log.schema import problems
 from proxy.routing.recorder import Recorder
 from shim.audit import Action, AuditRecord, spell, to_members
 from shim.client import Client

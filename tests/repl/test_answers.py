@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from repl.answers import help_text, plan_text, snapshots_text
 from repl.executor import Executor
-from repl.layout import Fragments
 from repl.lines import OWN_COMMANDS
+from repl.output.layout import Fragments
+from repl.prompt.answers import help_text, plan_text, snapshots_text
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
 from tests.support import executing
 from tests.support.executing import Bench

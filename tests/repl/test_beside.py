@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from repl.answers import plan_text, snapshots_text
 from repl.beside import ASK_PROXY, BY_PROXY, read_facts, read_plan, refuse_own_policy
-from repl.confirmation import confirmation
 from repl.errors import LinkError, OwnPolicyError
 from repl.lines import HMPLine
+from repl.output.confirmation import confirmation
+from repl.prompt.answers import plan_text, snapshots_text
 from repl.vm_cache import VMCache
 from shim.beside import VERSION, ProxyFacts, plan_members, policy_words
 from shim.errors import UnreadableReply

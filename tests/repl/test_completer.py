@@ -8,8 +8,8 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.validation import ValidationError
 
-from repl.completer import LineCompleter, LineValidator
 from repl.completion_data import CommandHelp, CompletionData, Named
+from repl.prompt.completer import LineCompleter, LineValidator
 from repl.vm_cache import VMCache
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support import executing

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from repl.completion import Suggestion, quote_tag, suggest
 from repl.completion_data import CompletionData, Named, QMPArgument, QMPCommand, parse_help, read_schema
 from repl.lines import OWN_COMMANDS
+from repl.prompt.completion import Suggestion, quote_tag, suggest
 from shim.hmp import LoadVM, parse
 from tests.repl.test_completion_data import HELP, HELP_INFO, SCHEMA
 from tests.repl.test_lines import SNIPPETS

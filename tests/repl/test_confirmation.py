@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from repl.confirmation import Confirmation, confirmation, ends_vm
 from repl.lines import HMPLine
+from repl.output.confirmation import Confirmation, confirmation, ends_vm
 from shim import hmp
 from shim.policy import Overwrite, Policy, PolicyKind
 from shim.qmp import QEMUVersion

@@ -19,7 +19,7 @@ from prompt_toolkit.layout.processors import TransformationInput
 from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.validation import ValidationError
 
-from repl.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
+from repl.prompt.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
 from tests.support.raw_client import DEADLINE_S
 from tests.support.screen import ENTER, ESCAPE, F4, TAB
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from repl.event_filter import EventFilter
+from repl.prompt.event_filter import EventFilter
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,19 @@ from repl.event_filter import EventFilter
 )
 def test_lets_pass(events: EventFilter, name: str, passes: bool) -> None:
     assert events.lets_pass(name) is passes
+
+
+@pytest.mark.parametrize(
+    ("names", "is_on", "changed"),
+    [
+        (None, None, EventFilter(names=("STOP",))),
+        (None, False, EventFilter(is_on=False)),
+        (None, True, EventFilter()),
+        (("RESUME",), None, EventFilter(names=("RESUME",))),
+    ],
+)
+def test_changed(names: tuple[str, ...] | None, is_on: bool | None, changed: EventFilter) -> None:
+    assert EventFilter(names=("STOP",)).changed(names, is_on) == changed
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from host.addresses import UnixAddress
 from repl.errors import LostError
 from repl.executor import Executor
-from repl.foreground import Foreground, GivenUpError
 from repl.link import Link
-from repl.terminal import Terminal
+from repl.prompt.foreground import Foreground, GivenUpError
+from repl.prompt.terminal import Terminal
 from repl.vm_cache import VMCache
 from shim.client import Client
 from shim.policy import Policy

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from repl.foreground import Foreground
-from repl.layout import Fragments
-from repl.terminal import Terminal
+from repl.output.layout import Fragments
+from repl.prompt.foreground import Foreground
+from repl.prompt.terminal import Terminal
 from repl.vm_cache import VMCache
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.repl.test_terminal import Desk, at_desk

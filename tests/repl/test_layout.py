@@ -5,7 +5,7 @@ import random
 import pytest
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import COMMAND, cut, joined, words, wrapped
+from repl.output.layout import COMMAND, cut, joined, words, wrapped
 from tests.repl.test_snapshot_table import plain
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from repl.layout import Fragment
-from repl.plan_summary import plan_summary, replaces_snapshot
+from repl.output.layout import Fragment
+from repl.output.plan_summary import plan_summary, replaces_snapshot
 from shim import hmp
 from shim.plan import Context, PassThrough
 from shim.policy import Overwrite, Policy

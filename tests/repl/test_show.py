@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from repl.layout import Fragments
-from repl.show import duration_text, end_of_command, event_line, hmp_text, json_text, qmp_reply
+from repl.output.layout import Fragments
+from repl.output.show import duration_text, end_of_command, event_line, hmp_text, json_text, qmp_reply
 from shim.qmp import ErrorReply, ReturnReply
 
 HOSTILE: Final = "\x1b]0;title\x07\x1b[2J\x9b1m\x00\u202e\r\x7f"

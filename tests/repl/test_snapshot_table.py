@@ -9,8 +9,8 @@ from typing import Final
 import pytest
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import Fragment
-from repl.snapshot_table import age_text, ago_text, shown_tag, snapshot_table
+from repl.output.layout import Fragment
+from repl.output.snapshot_table import age_text, ago_text, shown_tag, snapshot_table
 from shim.inventory import Fault, FaultKind, Held, PromptLine, Repair, TagEntry, take_inventory
 from shim.policy import Policy, select
 from tests.support.graphs import VM_STATE_BYTES, Machine, Snapshot, rows

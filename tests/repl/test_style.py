@@ -9,13 +9,13 @@ import pytest
 from prompt_toolkit.styles import ANSI_COLOR_NAMES
 from prompt_toolkit.styles.defaults import PROMPT_TOOLKIT_STYLE
 
-from repl.style import STYLE
+from repl.prompt.style import STYLE
 from tests.support.checkout import ROOT
 
 REPL: Final = ROOT / "repl"
 OURS: Final = dict(STYLE.style_rules)
 KNOWN: Final = {name for name, _ in PROMPT_TOOLKIT_STYLE} | set(OURS)
-# The JSON tokens' classes are made of the names of groups (repl/show.py).
+# The JSON tokens' classes are made of the names of groups (repl/output/show.py).
 MADE: Final = {f"json.{token}" for token in ("key", "string", "number", "constant")}
 
 
@@ -29,7 +29,7 @@ def used_in(path: Path) -> set[str]:
     return {name for text in whole for name in re.findall(r"class:([a-z][\w.-]*\w)", text)}
 
 
-@pytest.mark.parametrize("path", sorted(REPL.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(REPL.rglob("*.py")), ids=lambda path: path.stem)
 def test_each_class_has_a_look(path: Path) -> None:
     assert used_in(path) - KNOWN == set()
 
@@ -39,7 +39,7 @@ def test_made_classes_have_a_look() -> None:
 
 
 def test_no_look_is_for_nothing() -> None:
-    used = {name for path in REPL.glob("*.py") for name in used_in(path)} | MADE | {name for name, _ in PROMPT_TOOLKIT_STYLE}
+    used = {name for path in REPL.rglob("*.py") for name in used_in(path)} | MADE | {name for name, _ in PROMPT_TOOLKIT_STYLE}
     assert set(OURS) - used == set()
 
 

@@ -12,8 +12,8 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from repl.layout import Fragments
-from repl.terminal import Terminal
+from repl.output.layout import Fragments
+from repl.prompt.terminal import Terminal
 from tests.support.raw_client import DEADLINE_S
 from tests.support.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, F4, TAB, UP, Screen, pasted
 

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from prompt_toolkit.utils import get_cwidth
 
-from repl.vm_status import VMStatus, policy_text, run_state_after, toolbar
+from repl.output.vm_status import VMStatus, policy_text, run_state_after, toolbar
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
 from shim.policy import Mode, Policy, PolicyKind
 from tests.support.graphs import patterns

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from audit.filters import Filters
+from audit.counting.filters import Filters
+from audit.counting.report_builder import make_report
 from audit.report import Report
-from audit.report_builder import make_report
 
 __all__ = ["SAVE", "a_record", "log_of", "report_of", "sent"]
 

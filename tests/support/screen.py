@@ -17,9 +17,9 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from host.audit_log import AuditLog
-from repl.app import Prompt
 from repl.command_line import Invocation
-from repl.console import Console
+from repl.prompt.app import Prompt
+from repl.prompt.console import Console
 from shim.client import Client
 from tests.support.raw_client import DEADLINE_S
 

@@ -16,16 +16,16 @@ from prompt_toolkit.application import get_app, get_app_session
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 
-from repl.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
 from repl.link import Event, Link
-from repl.style import STYLE
-from repl.terminal import Terminal
+from repl.prompt.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
+from repl.prompt.style import STYLE
+from repl.prompt.terminal import Terminal
 
 if TYPE_CHECKING:
     from host.audit_log import AuditLog
     from repl.command_line import Invocation
-    from repl.console import Console
     from repl.errors import LostError
+    from repl.prompt.console import Console
     from shim.client import Client
 
 __all__ = ["Prompt"]
@@ -97,8 +97,8 @@ class Prompt:
     async def _furnish(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> Console:
         """Give the editor what it needs the console for, when the prompt is there."""
         await self._is_shown.wait()
-        from repl.completer import LineCompleter, LineValidator
-        from repl.console import Console
+        from repl.prompt.completer import LineCompleter, LineValidator
+        from repl.prompt.console import Console
 
         console = Console(self._invocation, self._client, self._audit_log, self._link, self._terminal, tasks)
         session.completer = LineCompleter(console.knowledge)

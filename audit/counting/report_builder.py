@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from audit.counting.filters import Filters
+from audit.counting.readiness import blockers, hmp_replacement, state
+from audit.counting.tally import CommandTally, Tally, ToolTally
 from audit.errors import DamagedLine, SourceError
-from audit.filters import Filters
-from audit.readiness import blockers, hmp_replacement, state
-from audit.reading import read_record
+from audit.log.reading import read_record
+from audit.log.sources import STANDARD_INPUT, Source
 from audit.report import CommandUse, LogSummary, Overwriting, Report, SilentFailure, Standstill, State, ToolUse
-from audit.sources import STANDARD_INPUT, Source
-from audit.tally import CommandTally, Tally, ToolTally
 from shim.audit import Action
 from shim.qmp import JSON
 

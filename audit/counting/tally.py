@@ -9,11 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final, TypeAlias
 
-from audit.failures import FailureTally
-from audit.filters import Filters
-from audit.quantiles import Quantiles
-from audit.quick_check import check_soundness
-from audit.readiness import hmp_replacement
+from audit.counting.failures import FailureTally
+from audit.counting.filters import Filters
+from audit.counting.quantiles import Quantiles
+from audit.counting.readiness import hmp_replacement
+from audit.log.quick_check import check_soundness
 from audit.report import VM, TimelineEntry, Tool
 from shim import hmp
 from shim.audit import Action

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from repl.executor import Executor
-from repl.layout import Fragments
 from repl.lines import HMPLine
-from repl.plan_summary import plan_summary, replaces_snapshot
+from repl.output.layout import Fragments
+from repl.output.plan_summary import plan_summary, replaces_snapshot
 from shim.blockgraph import BlockGraph
 from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM, command_name
 from shim.plan import PassThrough, Refusal

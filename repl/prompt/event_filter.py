@@ -13,6 +13,12 @@ class EventFilter:
     is_on: bool = True
     names: tuple[str, ...] = ()
 
+    def changed(self, names: tuple[str, ...] | None, is_on: bool | None) -> "EventFilter":
+        """Return the filter after `events NAMES`, `events on` or `events off`. What was not typed is None."""
+        if names is not None:
+            return EventFilter(names=names)
+        return self if is_on is None else EventFilter(is_on=is_on)
+
     def lets_pass(self, name: str) -> bool:
         return self.is_on and (not self.names or any(fnmatchcase(name, pattern) for pattern in self.names))
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from repl.layout import Fragments
+from repl.output.layout import Fragments
 from shim.printable import harmless
 from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 

@@ -1,14 +1,14 @@
 """A rehearsed plan in a few lines for a person, before it is carried out: what it takes, what is lost, how it would end.
 
 shim/explain.py tells the same with all nodes and commands. This is for a terminal of a given width, as prompt_toolkit's
-formatted text (repl/snapshot_table.py); nothing here sends a command or reads a clock.
+formatted text (repl/output/snapshot_table.py); nothing here sends a command or reads a clock.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from repl.layout import Fragment, joined, words, wrapped
-from repl.snapshot_table import ago_text, date_text
+from repl.output.layout import Fragment, joined, words, wrapped
+from repl.output.snapshot_table import ago_text, date_text
 from shim import hmp
 from shim.blockgraph import BlockNode
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM

@@ -19,8 +19,8 @@ from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.utils import is_dumb_terminal
 
-from repl.layout import Fragments
-from repl.style import STYLE
+from repl.output.layout import Fragments
+from repl.prompt.style import STYLE
 from shim.printable import harmless
 
 __all__ = ["Terminal"]

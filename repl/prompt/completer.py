@@ -7,8 +7,8 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.validation import ValidationError, Validator
 
-from repl.completion import suggest
 from repl.lines import read_line
+from repl.prompt.completion import suggest
 from repl.scanning import LineError
 from repl.vm_cache import VMCache
 

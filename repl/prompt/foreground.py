@@ -5,12 +5,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from repl.confirmation import ends_vm
 from repl.errors import LinkError, LostError, NotConnectedError
 from repl.executor import Executor
-from repl.layout import Fragments
-from repl.show import duration_text
-from repl.terminal import Terminal
+from repl.output.confirmation import ends_vm
+from repl.output.layout import Fragments
+from repl.output.show import duration_text
+from repl.prompt.terminal import Terminal
 from repl.vm_cache import VMCache
 from shim.printable import harmless
 

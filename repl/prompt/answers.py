@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from repl.completion import quote_tag
 from repl.executor import Executor
-from repl.layout import Fragments, joined, words, wrapped
 from repl.lines import OWN_COMMANDS
-from repl.plan_summary import plan_summary
-from repl.show import hmp_text
-from repl.snapshot_table import snapshot_table
+from repl.output.layout import Fragments, joined, words, wrapped
+from repl.output.plan_summary import plan_summary
+from repl.output.show import hmp_text
+from repl.output.snapshot_table import snapshot_table
+from repl.prompt.completion import quote_tag
 from shim.inventory import obstacles, take_inventory
 from shim.policy import select
 from shim.printable import harmless

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import Fragments, cut
+from repl.output.layout import Fragments, cut
 from shim.hmp import HMPCommand, LoadVM, SaveVM
 from shim.policy import Mode, Policy
 from shim.printable import printable

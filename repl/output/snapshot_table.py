@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.layout import COMMAND, Fragment, Line, cut, joined, words, wrapped
+from repl.output.layout import COMMAND, Fragment, Line, cut, joined, words, wrapped
 from shim.inventory import Fault, FaultKind, PromptLine, Repair, TagEntry
 from shim.printable import printable
 from shim.render import size_text

@@ -12,23 +12,23 @@ from prompt_toolkit.application import get_app
 
 from host.audit_log import AuditLog
 from host.connecting import backoff_s
-from repl.answers import help_text, plan_text, snapshots_text
 from repl.beside import OTHER_POLICY
 from repl.command_line import Invocation
-from repl.confirmation import confirmation
 from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
-from repl.event_filter import EventFilter
 from repl.executor import Executor
-from repl.foreground import Foreground, GivenUpError
-from repl.layout import Fragments
 from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
+from repl.output.confirmation import confirmation
+from repl.output.layout import Fragments
+from repl.output.show import end_of_command, event_line, hmp_text, qmp_reply
+from repl.output.vm_status import VMStatus, policy_text, run_state_after, toolbar
+from repl.prompt.answers import help_text, plan_text, snapshots_text
+from repl.prompt.event_filter import EventFilter
+from repl.prompt.foreground import Foreground, GivenUpError
+from repl.prompt.terminal import Terminal
 from repl.results import HMPResult, intents_at
 from repl.scanning import LineError
-from repl.show import end_of_command, event_line, hmp_text, qmp_reply
-from repl.terminal import Terminal
 from repl.vm_cache import VMCache
-from repl.vm_status import VMStatus, policy_text, run_state_after, toolbar
 from shim.beside import policy_words
 from shim.client import Client
 from shim.hmp import InfoSnapshots, parse
@@ -197,10 +197,7 @@ class Console:
         return not isinstance(reply, ErrorReply)
 
     def _set_events(self, names: tuple[str, ...] | None, on: bool | None) -> bool:
-        if names is not None:
-            self._events = EventFilter(names=names)
-        elif on is not None:
-            self._events = EventFilter(is_on=on)
+        self._events = self._events.changed(names, on)
         self._terminal.notice(str(self._events))
         return True
 
