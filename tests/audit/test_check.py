@@ -13,8 +13,8 @@ import pytest
 
 from audit.check import check
 from shim.audit import spell, to_members
-from tests.shim.test_audit import record, whole_record
 from tests.support.checkout import ROOT
+from tests.support.written_records import record, whole_record
 
 _TIME: Final = "2026-11-23T17:18:06.436083Z"
 

@@ -18,9 +18,9 @@ import audit.follow
 from audit.errors import SourceError
 from audit.follow import QUIET_READS, LineSplitter, StreamTail, Tail, follow
 from shim.audit import spell, to_members
-from tests.shim.test_audit import record
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S
+from tests.support.written_records import record
 
 _RETRY_S: Final = 0.002
 

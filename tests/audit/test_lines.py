@@ -16,7 +16,7 @@ from shim.client import Client
 from shim.excerpt import excerpt
 from shim.plan import Decided
 from shim.qmp import JSON
-from tests.shim.test_audit import record, whole_record
+from tests.support.written_records import record, whole_record
 
 _REPORTED: Final = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
 _HOSTILE: Final = "\x1b]0;x\x07\x1b[2J\n\r\u202e\x9b\ud800\x7fé"

@@ -10,31 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from host.audit_file import FileSink
 from host.errors import AuditError
+from tests.support.audit_files import path, sink_of, texts
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
-@contextmanager
-def sink_of(path: Path | str, **options: Any) -> Iterator[FileSink]:
-    sink = FileSink(str(path), **options)
-    try:
-        yield sink
-    finally:
-        sink.close()
-
-
-def texts(path: Path) -> list[str]:
-    return path.read_text().splitlines()
-
+__all__ = ["path"]
 
 # -- opening and writing --------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import pytest
 
 from host.audit_file import FileSink
 from host.errors import AuditError
-from tests.host.test_audit_file import path, sink_of, texts
+from tests.support.audit_files import path, sink_of, texts
 
 __all__ = ["path"]
 

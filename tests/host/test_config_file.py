@@ -16,16 +16,13 @@ from host.errors import ConfigError
 from shim.confidential import Confidential
 from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.support.checkout import ROOT
+from tests.support.config_files import EXAMPLE, SETTINGS, VM1, path
 from tests.support.graphs import patterns
 
+__all__ = ["path"]
+
 MIB: Final = 1024 * 1024
-VM1: Final = '[[vm]]\nupstream = "unix:/q"\nlisten = "unix:/l"\n'
 VM2: Final = '[[vm]]\nupstream = "unix:/q2"\nlisten = "unix:/l2"\n'
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "hmpshim.toml"
 
 
 def load(path: Path, text: str) -> tuple[VMConfig, ...]:
@@ -400,9 +397,6 @@ def test_error_at_a_key_of_a_file_that_has_gone(path: Path) -> None:
 
 
 # -- the example ----------------------------------------------------------------------------------------------------------
-
-EXAMPLE: Final = (ROOT / "example.toml").read_text(encoding="utf-8")
-SETTINGS: Final = re.sub(r"(?m)^#(?=[a-z\[])", "", EXAMPLE)
 
 
 def test_example_is_a_configuration_of_defaults() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from host.config_file import load_config_file
 from host.errors import ConfigError
-from tests.host.test_config_file import SETTINGS, VM1, path
+from tests.support.config_files import SETTINGS, VM1, path
 
 __all__ = ["path"]
 

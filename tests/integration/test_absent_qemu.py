@@ -10,7 +10,7 @@ import pytest
 from host.connecting import USE_QMP
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
-from tests.integration.test_takeover_on_qemu import until
+from tests.integration.waiting import until
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S, RawClient
 

@@ -23,7 +23,7 @@ from shim.blockgraph import BlockGraph, read_graph
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
 from tests.integration.machines import Machine, machine
-from tests.repl.test_completion import TAGS
+from tests.support.hmp_lines import TAGS
 from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions

@@ -14,7 +14,7 @@ import pytest
 
 from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM, command_name, parse
 from tests.integration.qemu_vm import QEMUVM, make_qcow2
-from tests.shim.test_hmp import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_BLANKS, NOT_OURS
+from tests.support.hmp_lines import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_BLANKS, NOT_OURS
 from tests.support.raw_client import RawClient
 
 DEVICE = "d0"

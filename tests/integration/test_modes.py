@@ -14,7 +14,7 @@ import pytest
 from shim.qmp import encode
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, snapshots_of
-from tests.integration.test_uefi import DATA_DISK, DISK, FLASH, QCOW2_VARS, RAW_VARS, SECOND_DISK, UEFIVM, machine, proxied
+from tests.integration.uefi_machine import DATA_DISK, DISK, FLASH, QCOW2_VARS, RAW_VARS, SECOND_DISK, UEFIVM, machine, proxied
 from tests.support.proxy_command import run_proxy
 from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
 

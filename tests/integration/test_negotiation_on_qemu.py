@@ -10,7 +10,7 @@ import pytest
 from shim.qmp import QEMUVersion
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
-from tests.proxy.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
+from tests.support.negotiation_cases import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
 from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.versions

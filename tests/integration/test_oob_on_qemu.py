@@ -10,7 +10,7 @@ from qemu.qmp import QMPClient
 
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import DIRTYING_ROM, QEMUVM, make_qcow2
-from tests.proxy.test_session import IDS
+from tests.support.negotiation_cases import IDS
 from tests.support.raw_client import RawClient, command_bytes
 
 YANK = {"type": "chardev", "id": "qmp"}

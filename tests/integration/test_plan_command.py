@@ -10,8 +10,8 @@ import pytest
 
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
-from tests.integration.test_uefi import DATA_DISK, DISK, FLASH, IMAGES, QCOW2_VARS, RAW_VARS, SECOND_DISK, machine
 from tests.integration.twins import make_images
+from tests.integration.uefi_machine import DATA_DISK, DISK, FLASH, IMAGES, QCOW2_VARS, RAW_VARS, SECOND_DISK, machine
 from tests.support.proxy_command import run_proxy
 from tests.support.raw_client import RawClient
 

@@ -121,7 +121,8 @@ def test_session(vm: Machine, tmp_path: Path, columns: int, rows: int) -> None:
         seat.type("info snapshots" + ENTER)
         seat.sees(r"before .* d0, d1" if columns >= 80 else r"before\n  disks: d0, d1\n")
         seat.sees_line("")
-        seat.sees(r"1 snapshot" if columns >= 80 else r" vm1 │ running")
+        # A narrow toolbar has room for a short version only: QEMU 8.2.2, but not 7.2.22.
+        seat.sees(r"1 snapshot" if columns >= 80 else r" vm1 │ (QEMU \S+ │ )?running")
         seat.type("loadvm bef")
         seat.sees(r" before  \d{4}-\d\d-\d\d")
         seat.type(TAB)

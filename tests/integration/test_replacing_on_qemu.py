@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.integration.test_uefi import DISK, FLASH, RAW_VARS, SECOND_DISK, UEFIVM, proxied
+from tests.integration.uefi_machine import DISK, FLASH, RAW_VARS, SECOND_DISK, UEFIVM, proxied
 from tests.support.raw_client import command_bytes
 
 pytestmark = pytest.mark.versions

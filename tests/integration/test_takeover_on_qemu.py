@@ -5,20 +5,18 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 import pytest
 
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
+from tests.integration.waiting import until
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
-
-RETRY_S: Final = 0.005
 
 
 @pytest.fixture
@@ -28,13 +26,6 @@ def vm() -> Iterator[QEMUVM]:
     make_qcow2(machine.path("d0.qcow2"))
     with machine:
         yield machine
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(RETRY_S)
 
 
 class Proxy:

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -23,20 +23,9 @@ from shim.policy import Policy
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
 from tests.support.pure_router import ManualClock, a_monitor
 from tests.support.raw_client import RawClient, command_bytes
-from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, talk, until
+from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, played, talk, until
 
 MIB: Final = 1024 * 1024
-Scene = Callable[[FakeQEMU, RunningServer], Awaitable[None]]
-
-
-def played(scene: Scene, fake: FakeQEMU | None = None, *options: str, audit: str | None = None) -> None:
-    """Run a scene with a server in front of the fake, and see that nothing was written to the log that should not be."""
-
-    async def run() -> None:
-        async with fake or FakeQEMU(two_disks()) as qemu, RunningServer(f"unix:{qemu.path}", *options, audit=audit) as server:
-            await scene(qemu, server)
-
-    asyncio.run(run())
 
 
 def answer(line: str) -> Callable[[RawClient], str]:

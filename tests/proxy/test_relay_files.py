@@ -8,8 +8,7 @@ from typing import TextIO
 import pytest
 
 from tests.fakes.qemu import FakeQEMU, When
-from tests.proxy.test_relay import played
-from tests.support.running_vm_proxy import RunningServer, connected, in_thread, until
+from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played, until
 
 
 def null() -> TextIO:

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.routing.outbox import Segment
 from proxy.routing.session import Session
-from tests.proxy.test_session import IDS
+from tests.support.negotiation_cases import IDS
 from tests.support.pure_router import GETFD, NAME, Desk, failure, hmp, names, reply
 
 # --- Out of band ------------------------------------------------------------------------------------------------------

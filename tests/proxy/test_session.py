@@ -8,12 +8,9 @@ import pytest
 from proxy.routing.requests import Forward, HMPRequest, LocalReply, Request
 from proxy.routing.session import Session
 from proxy.routing.session_state import State
-from tests.proxy.test_negotiation import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
+from tests.support.negotiation_cases import CAPABILITIES, ENVELOPES, IDS, IN_HASH_ORDER
 from tests.support.pure_router import a_session, hmp
 
-IDS: Final[list[Any]] = [
-    *(0, -7, 2**63, 1.5, "", "a\0é", None, True, False, [], [1, [None]], {}, {"k": {"execute": "x"}}, "hmpshim-1", [[[[[]]]]]),
-]
 NAME: Final = b'{"execute":"query-name"}'
 GETFD: Final = b'{"execute":"getfd","arguments":{"fdname":"x"}}'
 ENABLE_OOB: Final = b'{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}'

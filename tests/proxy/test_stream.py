@@ -7,12 +7,12 @@ import os
 import random
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 import pytest
 
-from proxy.net.stream import End, SocketEnd, Stream, close_descriptors
+from proxy.net.stream import SocketEnd, Stream, close_descriptors
+from tests.support.heard_stream import Heard
 from tests.support.running_vm_proxy import until
 
 MIB: Final = 1024 * 1024
@@ -27,33 +27,6 @@ def nothing_is_left_open() -> Iterator[None]:
     before = open_descriptors()
     yield
     assert open_descriptors() == before
-
-
-@dataclass(slots=True)
-class Heard:
-    """What a stream told."""
-
-    data: bytearray = field(default_factory=bytearray)
-    pieces: list[tuple[bytes, tuple[int, ...]]] = field(default_factory=list)
-    eofs: int = 0
-    drains: int = 0
-    failures: int = 0
-
-    def stream(self, end: End) -> Stream:
-        return Stream(end, on_data=self._take, on_eof=self._end, on_drained=self._drain, on_failure=self._fail)
-
-    def _take(self, data: bytes, descriptors: tuple[int, ...]) -> None:
-        self.data += data
-        self.pieces.append((data, descriptors))
-
-    def _end(self) -> None:
-        self.eofs += 1
-
-    def _drain(self) -> None:
-        self.drains += 1
-
-    def _fail(self) -> None:
-        self.failures += 1
 
 
 Play = Callable[[Stream, socket.socket, Heard], Awaitable[None]]

@@ -4,10 +4,13 @@ import asyncio
 import os
 import socket
 import struct
+from typing import Final
 
 from proxy.net.stream import PipeEnd, SocketEnd
-from tests.proxy.test_stream import MIB, Heard
+from tests.support.heard_stream import Heard
 from tests.support.running_vm_proxy import until
+
+MIB: Final = 1024 * 1024
 
 
 def test_reset_shows_as_eof() -> None:

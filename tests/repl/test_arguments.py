@@ -6,7 +6,7 @@ import pytest
 
 from repl.arguments import split_arguments
 from repl.lines import QMPLine, read_line
-from tests.repl.test_lines import FACTS, NOTHING_KNOWN, fault
+from tests.support.typed_lines import FACTS, NOTHING_KNOWN, fault
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from shim.plan import Answer, PassThrough, Refusal
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, ReturnReply
 from tests.fakes.qemu import FakeQEMU, Snapshot, uefi_vm
-from tests.shim.test_explain import rehearsed
 from tests.support.chained import Chain, chained
 from tests.support.executing import Bench, executing
 from tests.support.graphs import patterns
 from tests.support.snapshot_plans import two, uefi
+from tests.support.stage import rehearsed
 
 REFUSE, HMP, ENFORCE = Policy(overwrite=Overwrite.REFUSE), Policy(PolicyKind.HMP), Policy(mode=Mode.ENFORCE)
 VARSTORE = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"

@@ -10,8 +10,9 @@ from repl.completion_data import CompletionData, Named, QMPArgument, QMPCommand,
 from repl.lines import OWN_COMMANDS
 from repl.prompt.completion import Suggestion, quote_tag, suggest
 from shim.hmp import LoadVM, parse
-from tests.repl.test_completion_data import HELP, HELP_INFO, SCHEMA
-from tests.repl.test_lines import SNIPPETS
+from tests.support.hmp_lines import TAGS
+from tests.support.qemu_facts import HELP, HELP_INFO, SCHEMA
+from tests.support.typed_lines import SNIPPETS
 
 NOTHING_KNOWN: Final = CompletionData()
 QMP_COMMANDS, EVENTS = read_schema(SCHEMA)
@@ -241,33 +242,6 @@ def test_qmp_keys_that_must_be_given_come_first() -> None:
     assert texts("qmp c z=1 ", facts) == ["b=", "a="]
 
 
-TAGS: Final = {
-    "t1": "t1",
-    "a-b_c.d": "a-b_c.d",
-    "é日😀": "é日😀",
-    "-x": "-x",
-    "/x": "/x",
-    "'s'": "'s'",
-    'un"ter': 'un"ter',
-    "a\\nb": "a\\nb",
-    "a\\": "a\\",
-    "a\0b": "a\0b",
-    "a\u00a0b": "a\u00a0b",
-    "": '""',
-    " ": '" "',
-    "a b": '"a b"',
-    " a": '" a"',
-    "a ": '"a "',
-    "a\tb": '"a\tb"',
-    "a\nb": r'"a\nb"',
-    "a\rb": r'"a\rb"',
-    '"': r'"\""',
-    '"a"': r'"\"a\""',
-    'a "b"': r'"a \"b\""',
-    "a b\\": r'"a b\\"',
-    "a \\n": r'"a \\n"',
-    "it's a tag": '"it\'s a tag"',
-}
 UNWRITABLE: Final = ("\ud800", "a\uffffb", "a" * 1024, "é" * 512, "a " * 600)
 
 

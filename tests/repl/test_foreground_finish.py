@@ -12,7 +12,7 @@ from repl.prompt.foreground import Foreground
 from repl.prompt.terminal import Terminal
 from repl.vm_cache import VMCache
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.repl.test_terminal import Desk, at_desk
+from tests.support.desk import Desk, at_desk
 from tests.support.executing import Bench, executing
 from tests.support.screen import CTRL_C
 

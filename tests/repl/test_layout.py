@@ -6,7 +6,7 @@ import pytest
 from prompt_toolkit.utils import get_cwidth
 
 from repl.output.layout import COMMAND, cut, joined, words, wrapped
-from tests.repl.test_snapshot_table import plain
+from tests.support.fragments import plain
 
 
 @pytest.mark.parametrize(

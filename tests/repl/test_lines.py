@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from repl.completion_data import CompletionData, parse_help, read_schema
+from repl.completion_data import CompletionData
 from repl.lines import (
     OWN_COMMANDS,
     EmptyLine,
@@ -21,22 +21,10 @@ from repl.lines import (
 )
 from repl.scanning import LineError
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM, first_refused, is_about_snapshots, parse
-from tests.repl.test_completion_data import HELP, HELP_INFO, SCHEMA
-from tests.shim.test_hmp import ARGUMENTS, BLANKS, MALFORMED_ARGUMENTS, NOT_BLANKS
+from tests.support.hmp_lines import ARGUMENTS, BLANKS, MALFORMED_ARGUMENTS, NOT_BLANKS
+from tests.support.typed_lines import FACTS, NOTHING_KNOWN, SNIPPETS, fault
 
-NOTHING_KNOWN: Final = CompletionData()
-QMP_COMMANDS, EVENTS = read_schema(SCHEMA)
-FACTS: Final = CompletionData(
-    commands=parse_help(HELP), topics=parse_help(HELP_INFO, prefix="info"), qmp_commands=QMP_COMMANDS, events=EVENTS
-)
 ESCAPES: Final = r"""a quoted tag has \n \r \\ \' \" """.rstrip()
-
-
-def fault(line: str, facts: CompletionData = FACTS) -> tuple[int, str]:
-    with pytest.raises(LineError) as raised:
-        read_line(line, facts)
-    assert str(raised.value) == raised.value.message
-    return raised.value.position, raised.value.message
 
 
 @pytest.mark.parametrize("line", ["", " ", "\t \n"])
@@ -241,14 +229,6 @@ def test_our_commands_are_told_as_hmps_are() -> None:
     assert names == ["plan", "qmp", "events", "reconnect", "exit", "help", "?"]
     for command in OWN_COMMANDS:
         assert command.text
-
-
-SNIPPETS: Final = (
-    *("savevm", "loadvm", "delvm", "info", "snapshots", "plan", "qmp", "events", "help", "exit", "stop", "device_add"),
-    *("set-mode", "driver=", "at.x=", "speed", "mode=keep", "on", "off", "STOP", "BLOCK_*", "t1", " ", " ", " ", "\t", "\n"),
-    *('"', '"', "\\", "'", "{", "}", "[", "]", ":", ",", "=", "=", ".", "/", "-", "1", "1e999", "NaN", "null", "\\u", "d800"),
-    *("\ud800", "\uffff", "é", "\0"),
-)
 
 
 def fault_of(line: str, facts: CompletionData) -> LineError | None:

@@ -15,12 +15,13 @@ from shim.plan import Context, PassThrough
 from shim.policy import Overwrite, Policy
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshot_plans import plan
-from tests.repl.test_snapshot_table import CHARACTERS, assert_fits, shown
-from tests.shim.test_rehearsal import LINES, MACHINES, POLICIES, Stage
+from tests.support.fragments import CHARACTERS, assert_fits, shown
 from tests.support.graphs import Machine, Snapshot, patterns, rows
+from tests.support.plan_cases import LINES, MACHINES, POLICIES
 from tests.support.played_plan import Played
 from tests.support.played_plan import drive as drive_plan
 from tests.support.snapshot_plans import COMMANDS, context, raw_data, two, uefi
+from tests.support.stage import Stage
 
 DATE: Final = 1_790_000_000
 NOW: Final = datetime.fromtimestamp(DATE + 3 * 3600, UTC)

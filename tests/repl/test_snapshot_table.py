@@ -13,6 +13,7 @@ from repl.output.layout import Fragment
 from repl.output.snapshot_table import age_text, ago_text, shown_tag, snapshot_table
 from shim.inventory import Fault, FaultKind, Held, PromptLine, Repair, TagEntry, take_inventory
 from shim.policy import Policy, select
+from tests.support.fragments import CHARACTERS, assert_fits, plain, shown, split
 from tests.support.graphs import VM_STATE_BYTES, Machine, Snapshot, rows
 from tests.support.snapshot_plans import raw_data, two
 
@@ -31,28 +32,6 @@ def quote(tag: str) -> str:
 
 def table(entries: Sequence[TagEntry], width: int = 80) -> list[Fragment]:
     return snapshot_table(entries, width=width, now=NOW, local_time=utc, quote=quote)
-
-
-def plain(fragments: Sequence[Fragment]) -> str:
-    return "".join(text for _, text in fragments)
-
-
-def shown(fragments: Sequence[Fragment]) -> str:
-    """Give the text without the end of its last line."""
-    text = plain(fragments)
-    assert text.endswith("\n")
-    return text[:-1]
-
-
-def split(fragments: Sequence[Fragment]) -> list[list[Fragment]]:
-    lines: list[list[Fragment]] = [[]]
-    for fragment in fragments:
-        if fragment == ("", "\n"):
-            lines.append([])
-        else:
-            lines[-1].append(fragment)
-    assert lines.pop() == []
-    return lines
 
 
 def dated(snapshots: Sequence[Snapshot], after_s: int = 0) -> list[Snapshot]:
@@ -294,8 +273,6 @@ def test_long_tag_is_cut_and_its_command_is_not() -> None:
 
 # -- what holds at every width --------------------------------------------------------------------------------------------
 
-CHARACTERS: Final = "ab日é0 \n\x1b'\"\\\u0301😀"
-
 
 def random_tag(rng: random.Random) -> str:
     return "".join(rng.choices(CHARACTERS, k=rng.choice([0, 1, 3, 8, 30, 255])))
@@ -317,14 +294,6 @@ def random_entry(rng: random.Random) -> TagEntry:
     date_sec = rng.choice([0, DATE, DATE - 10**8, DATE + 10**6])
     held = tuple(Held(label, rng.randint(1, 3)) for label in labels)
     return TagEntry(tag, date_sec, rng.randint(0, 10**18), rng.choice([0, 10**9]), tuple(labels[:1]), held, (), faults)
-
-
-def assert_fits(fragments: Sequence[Fragment], width: int) -> None:
-    """A wider line is one word of a command."""
-    for line in split(fragments):
-        if get_cwidth(plain(line)) > width:
-            assert [style for style, text in line if text.strip()] == ["class:repair"], line
-    assert all(char.isprintable() for line in split(fragments) for char in plain(line))
 
 
 @pytest.mark.parametrize("width", [10, 20, *WIDTHS])

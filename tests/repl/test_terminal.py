@@ -1,50 +1,14 @@
 """What outlasts a line: text above the prompt in its order, questions, and the progress of a command."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TextIO, cast
+from collections.abc import Awaitable, Callable
 
 import pytest
-from prompt_toolkit import PromptSession
-from prompt_toolkit.application import create_app_session
-from prompt_toolkit.input import PipeInput, create_pipe_input
-from prompt_toolkit.output.vt100 import Vt100_Output
 
 from repl.output.layout import Fragments
-from repl.prompt.terminal import Terminal
+from tests.support.desk import Desk, at_desk
 from tests.support.raw_client import DEADLINE_S
-from tests.support.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, F4, TAB, UP, Screen, pasted
-
-
-@dataclass
-class Desk:
-    """A terminal with its screen and keyboard, and nothing else."""
-
-    terminal: Terminal
-    screen: Screen
-    keyboard: PipeInput
-
-    async def sees(self, text: str) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while text not in self.screen.text:  # noqa: ASYNC110 - a screen does not tell
-                await asyncio.sleep(0.002)
-
-    async def next_line(self) -> str:
-        """Give the line that is entered at a prompt."""
-        session: PromptSession[str] = PromptSession("> ")
-        async with asyncio.timeout(DEADLINE_S):
-            return await session.prompt_async()
-
-
-@asynccontextmanager
-async def at_desk() -> AsyncIterator[Desk]:
-    screen = Screen(80, 24)
-    output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
-    with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=output):
-        screen.answer_with(keyboard.send_text)
-        yield Desk(Terminal(), screen, keyboard)
+from tests.support.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, F4, TAB, UP, pasted
 
 
 def played(scene: Callable[[Desk], Awaitable[None]]) -> str:

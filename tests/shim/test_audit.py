@@ -7,54 +7,19 @@ from typing import Any
 
 import pytest
 
-from shim.audit import SCHEMA_VERSION, Action, AuditRecord, SeenEvent, SentCommand, to_json, to_members
+from shim.audit import SCHEMA_VERSION, Action, SeenEvent, SentCommand, to_json, to_members
 from shim.client import Client
 from shim.plan import Decided
 from shim.policy import Policy, select
-from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 from tests.support.graphs import Machine, uefi_vm
-
-MS = 1_000_000
-TIME = datetime(2026, 11, 23, 17, 18, 6, 436083, tzinfo=UTC)
-QUERY = Execute("query-jobs")
-
-
-def decided() -> Decided:
-    selection = select(Machine(uefi_vm()).graph(), Policy())
-    return Decided(selection.choices, "disk0", selection.vmstate_reason)
-
-
-def record(**members: Any) -> AuditRecord:
-    defaults: dict[str, Any] = {
-        "time": TIME,
-        "vm": "vm1",
-        "client": Client(4242, 1000, "/usr/bin/tool"),
-        "command_line": "savevm t1",
-        "action": Action.REWRITTEN,
-        "reason": "done by snapshot jobs",
-        "reply": {"return": "", "id": "x"},
-        "duration_ns": 40 * MS,
-        "client_gone": False,
-    }
-    return AuditRecord(**(defaults | members))
+from tests.support.written_records import MS, QUERY, TIME, record, whole_record
 
 
 def members(**changes: Any) -> dict[str, Any]:
     decoded = json.loads(to_json(record(**changes), host="node7"))
     assert isinstance(decoded, dict)
     return decoded
-
-
-def whole_record() -> AuditRecord:
-    save = Execute("snapshot-save", {"job-id": "hmpshim-1", "tag": "t1", "vmstate": "disk0", "devices": ["disk0"]})
-    sent = [
-        SentCommand(Execute("query-block"), 2 * MS, ReturnReply([1, 2]), 4000),
-        SentCommand(save, 30 * MS, ReturnReply({}), 14),
-        SentCommand(QUERY, 1_234_567, ErrorReply("GenericError", "no"), 60),
-        SentCommand(Execute("job-dismiss", {"id": "hmpshim-1"}), 0, None, 0),
-    ]
-    events = [SeenEvent("STOP", 5 * MS), SeenEvent("RESUME", 30 * MS)]
-    return record(decided=decided(), sent=sent, events=events)
 
 
 def test_every_member_of_a_record() -> None:

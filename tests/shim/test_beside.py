@@ -23,11 +23,11 @@ from shim.own_commands import PLAN, QUERY_PROXY
 from shim.plan import PassThrough, Refusal
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
-from tests.shim.test_rehearsal import Stage
 from tests.support.checkout import ROOT
 from tests.support.graphs import patterns
 from tests.support.played_plan import Played, drive
 from tests.support.snapshot_plans import context, two
+from tests.support.stage import Stage
 
 NOT_FOUND = ErrorReply("CommandNotFound", "not found")
 POLICIES = [

@@ -5,28 +5,15 @@ from typing import Final
 
 import pytest
 
-from shim import hmp
 from shim.explain import to_json, to_text
 from shim.plan import Context, PassThrough
 from shim.policy import Policy, PolicyKind
-from shim.rehearsal import Rehearsal, rehearse
-from shim.snapshot_plans import plan
-from tests.shim.test_rehearsal import Stage
+from shim.rehearsal import Rehearsal
 from tests.support.graphs import V10_0, VIRTIO, Backend, Machine, Node, disk, drive, patterns, rows
-from tests.support.played_plan import Played
-from tests.support.played_plan import drive as drive_plan
 from tests.support.snapshot_plans import context, raw_data, two, uefi
+from tests.support.stage import rehearsed
 
 UNCHANGED: Final = "Nothing was changed; only queries were sent."
-
-
-def rehearsed(machine: Machine, line: str, using: Context | None = None) -> Rehearsal:
-    command = hmp.parse(line)
-    assert command is not None
-    using = using or context()
-    played: Played[Rehearsal] = drive_plan(rehearse(plan(command, using), using), Stage.of(machine).answer)
-    assert played.outcome is not None
-    return played.outcome
 
 
 def text(machine: Machine, line: str, using: Context | None = None) -> str:

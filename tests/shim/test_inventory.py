@@ -14,11 +14,12 @@ from shim.plan import Answer, Outcome, Refusal
 from shim.policy import Policy, PolicyKind, select
 from shim.qmp import Execute, ReturnReply
 from shim.snapshot_plans import plan
-from tests.shim.test_rehearsal import MACHINES, POLICIES, Stage
 from tests.support.graphs import VIRTIO, VM_STATE_BYTES, Backend, Machine, Node, Snapshot, disk, drive, patterns, rows
 from tests.support.inventories import is_loadable, preventing
+from tests.support.plan_cases import MACHINES, POLICIES
 from tests.support.played_plan import drive as drive_plan
 from tests.support.snapshot_plans import context, raw_data, two, uefi
+from tests.support.stage import Stage
 
 DATE: Final = 1_790_000_000
 STATE: Final = rows("t", vm_state=True)

@@ -1,104 +1,28 @@
 """A rehearsed plan says what the plan then does: both are played on the same modelled VM, the rehearsal first."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from shim import hmp
 from shim.plan import Answer, AwaitJob, Context, Outcome, PassThrough, Plan, Refusal, Run
-from shim.policy import FailedLoad, Overwrite, Policy, PolicyKind
-from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
+from shim.policy import Overwrite, Policy
+from shim.qmp import Execute, QEMUVersion
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshot_plans import plan
-from tests.fakes.block import BlockGraph
-from tests.fakes.commands import run_command
-from tests.fakes.jobs import QMPError, VMFaults
-from tests.fakes.vm import VM
-from tests.support.graphs import V5_2, V7_2, VIRTIO, Machine, Node, disk, drive, patterns, rows
+from tests.fakes.jobs import VMFaults
+from tests.support.graphs import V5_2, V7_2, rows
+from tests.support.plan_cases import LINES, MACHINES, POLICIES
 from tests.support.played_plan import Played
 from tests.support.played_plan import drive as drive_plan
-from tests.support.snapshot_plans import COMMANDS, context, raw_data, two, uefi
+from tests.support.snapshot_plans import COMMANDS, context, two
+from tests.support.stage import Stage
 
 STATE: Final = {"vm_state": True}
-HMP: Final = Policy(PolicyKind.HMP)
 QUERIES: Final = frozenset(
     {"query-status", "query-jobs", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"}
     | {"query-cpus-fast", "query-migrate-capabilities", "query-replay"}
 )
-
-
-def throttled() -> Machine:
-    """A disk under a throttle filter."""
-    nodes = [*disk("a", snapshots=rows("t", vm_state=True))]
-    return Machine([*nodes, Node("filter", "throttle", device="d0", qdev=VIRTIO[0], children={"file": "a"})])
-
-
-# Each gives a fresh VM: a save changes it.
-MACHINES: Final[Mapping[str, Callable[[], Machine]]] = {
-    "no tag": two,
-    "tag on all": lambda: two(rows("t", "u", vm_state=True), rows("t")),
-    "tag on all, twice on one": lambda: two(rows("t", "t", vm_state=True), rows("t")),
-    "tag on all, three times": lambda: two(rows("t", "t", "t", vm_state=True), rows("t", "t", "t")),
-    "tag on the first": lambda: two(rows("t", vm_state=True)),
-    "tag on the second": lambda: two([], rows("u", "t")),
-    "tag without VM state": lambda: two(rows("t"), rows("t")),
-    "VM state on the second": lambda: two(rows("t"), rows("t", vm_state=True)),
-    "one disk": lambda: Machine(drive("a", "d0", VIRTIO[0])),
-    "raw varstore": uefi,
-    "raw varstore, tag": lambda: uefi(on_disk=rows("t", vm_state=True)),
-    "qcow2 varstore": lambda: uefi("qcow2"),
-    "qcow2 varstore, tag": lambda: uefi("qcow2", on_varstore=rows("t"), on_disk=rows("t", vm_state=True)),
-    "qcow2 varstore with VM state": lambda: uefi("qcow2", on_varstore=rows("t", vm_state=True), on_disk=rows("t")),
-    "qcow2 varstore, tag on it only": lambda: uefi("qcow2", on_varstore=rows("t", vm_state=True)),
-    "only a raw varstore": lambda: Machine(disk("vars", "raw", device="pflash1", qdev="/machine/system.flash1")),
-    "only a qcow2 varstore": lambda: Machine(disk("vars", device="pflash1", qdev="/machine/system.flash1")),
-    "raw data disk": raw_data,
-    "raw data disk, tag": lambda: raw_data(rows("t", vm_state=True)),
-    "read-only disk": lambda: Machine(disk("a", device="d0", qdev=VIRTIO[0], ro=True)),
-    "no disk": lambda: Machine([]),
-    "filter": throttled,
-}
-LINES: Final = ("savevm t", "savevm", "loadvm t", "loadvm none", "delvm t", "delvm none", "info snapshots")
-POLICIES: Final[Mapping[str, Policy]] = {
-    "auto": Policy(),
-    "hmp": HMP,
-    "refuse": Policy(overwrite=Overwrite.REFUSE),
-    "vmstate b": Policy(vmstate=patterns("b")),
-    "exclude": Policy(exclude=patterns("b", "disk0")),
-    "include": Policy(include=patterns("kind:pflash")),
-    "no guard": Policy(guard=False),
-    "leave alone": Policy(failed_load=FailedLoad.REFUSE),
-}
-
-
-@dataclass(slots=True)
-class Stage:
-    """A modelled VM that answers commands, and notes what happens to it."""
-
-    vm: VM
-    events: list[str]
-
-    @classmethod
-    def of(cls, machine: Machine, faults: VMFaults | None = None, version: QEMUVersion = V7_2) -> "Stage":
-        events: list[str] = []
-        graph = BlockGraph(machine.nodes, machine.backends)
-        vm = VM(graph, version=version, faults=faults, emit=lambda name, data: events.append(name))
-        return cls(vm, events)
-
-    def answer(self, command: Execute) -> Reply:
-        try:
-            return ReturnReply(run_command(self.vm, command.command, command.arguments))
-        except QMPError as exc:
-            return ErrorReply(exc.error_class, exc.desc)
-        finally:
-            self.vm.jobs.settle()
-
-    def state(self) -> Any:
-        """Give all that a command could change."""
-        snapshots = [(node.name, list(node.snapshots), node.content) for node in self.vm.graph.nodes]
-        return snapshots, self.vm.run_state, self.vm.memory, self.vm.jobs.query(), list(self.events)
 
 
 def make_plan(line: str, using: Context) -> Plan:

@@ -21,10 +21,23 @@ from typing import Any, Final, Self, TypeVar
 from proxy.command_line import ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
 from proxy.net.sockets import is_answered
+from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S, Address, RawClient
 
-__all__ = ["RunningServer", "answering", "bound", "connected", "exists", "in_thread", "proxy_ends", "serving", "talk", "until"]
+__all__ = [
+    "RunningServer",
+    "answering",
+    "bound",
+    "connected",
+    "exists",
+    "in_thread",
+    "played",
+    "proxy_ends",
+    "serving",
+    "talk",
+    "until",
+]
 
 Result = TypeVar("Result")
 RETRY_S: Final = 0.002
@@ -184,3 +197,16 @@ def proxy_ends(*arguments: str) -> tuple[int, str]:
         timeout=DEADLINE_S,
     )
     return ended.returncode, ended.stderr
+
+
+Scene = Callable[[FakeQEMU, RunningServer], Awaitable[None]]
+
+
+def played(scene: Scene, fake: FakeQEMU | None = None, *options: str, audit: str | None = None) -> None:
+    """Run a scene with a server in front of the fake, and see that nothing was written to the log that should not be."""
+
+    async def run() -> None:
+        async with fake or FakeQEMU(two_disks()) as qemu, RunningServer(f"unix:{qemu.path}", *options, audit=audit) as server:
+            await scene(qemu, server)
+
+    asyncio.run(run())
