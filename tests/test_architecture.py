@@ -2,7 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sized
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -41,34 +42,55 @@ WITHOUT_TESTS: Final = frozenset(
 MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
+@dataclass(slots=True)
+class Facts:
+    """What one walk through a file finds."""
 
+    line_count: int
+    # The full names of the modules that it imports, also inside functions, and of the names that it imports from them.
+    modules: set[str] = field(default_factory=set)
+    has_relative_import: bool = False
+    calls: set[str] = field(default_factory=set)
+    # How many lines each function has.
+    functions: dict[str, int] = field(default_factory=dict)
+    # The lines of the sleeps that are in no `while`. asyncio's sleep(0) waits for no time.
+    sleeps: list[int] = field(default_factory=list)
 
-def imported(path: Path) -> set[str]:
-    """Give the top-level names of the modules that a file imports, also inside functions."""
-    found: set[str] = set()
-    for node in ast.walk(tree(path)):
+    @property
+    def packages(self) -> set[str]:
+        """The top-level names of what it imports; "." for a relative import."""
+        return {name.partition(".")[0] for name in self.modules} | ({"."} if self.has_relative_import else set())
+
+    def add(self, node: ast.AST, *, is_in_loop: bool) -> None:
         match node:
             case ast.Import(names):
-                found |= {alias.name.partition(".")[0] for alias in names}
-            case ast.ImportFrom(module, level=0) if module:
-                found.add(module.partition(".")[0])
+                self.modules |= {alias.name for alias in names}
+            case ast.ImportFrom(module, names, level=0) if module:
+                self.modules |= {module} | {f"{module}.{alias.name}" for alias in names}
             case ast.ImportFrom():
-                found.add(".")
-    return found
+                self.has_relative_import = True
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
+                self.functions[name] = (node.end_lineno or 0) - node.lineno + 1
+            case ast.Call(ast.Name(name) | ast.Attribute(attr=name), arguments):
+                self.calls.add(name)
+                if name == "sleep" and not is_in_loop and not _is_zero(arguments):
+                    self.sleeps.append(node.lineno)
 
 
-def modules(path: Path) -> set[str]:
-    """Give the full names of the modules that a file imports, and of the names that it imports from them."""
-    found: set[str] = set()
-    for node in ast.walk(tree(path)):
-        match node:
-            case ast.Import(names):
-                found |= {alias.name for alias in names}
-            case ast.ImportFrom(module, names) if module:
-                found |= {module} | {f"{module}.{alias.name}" for alias in names}
+def _is_zero(arguments: list[ast.expr]) -> bool:
+    return isinstance(arguments[0], ast.Constant) and arguments[0].value == 0
+
+
+@cache
+def facts(path: Path) -> Facts:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    found = Facts(len(text.splitlines()))
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(text, str(path)), False)]
+    while waiting:
+        node, is_in_loop = waiting.pop()
+        found.add(node, is_in_loop=is_in_loop)
+        is_in_loop |= isinstance(node, ast.While)
+        waiting += [(child, is_in_loop) for child in ast.iter_child_nodes(node)]
     return found
 
 
@@ -76,47 +98,38 @@ def module_of(path: Path) -> str:
     return ".".join(path.with_suffix("").parts)
 
 
-def called(path: Path) -> Iterator[str]:
-    for node in ast.walk(tree(path)):
-        match node:
-            case ast.Call(ast.Name(name)) | ast.Call(ast.Attribute(attr=name)):
-                yield name
-
-
 def in_package(*names: str) -> list[Path]:
     return [path for path in SOURCES if path.parts[0] in names]
 
 
-@pytest.mark.parametrize("path", in_package("shim"), ids=str)
-def test_shim_does_no_io(path: Path) -> None:
-    assert imported(path) & FORBIDDEN_IN_SHIM == set()
-    assert set(called(path)) & FORBIDDEN_CALLS_IN_SHIM == set()
+def offences(paths: Iterable[Path], found: Callable[[Facts], Sized]) -> dict[str, Sized]:
+    """Return what is found in each file that has any of it."""
+    return {str(path): offence for path in paths if (offence := found(facts(path)))}
 
 
-@pytest.mark.parametrize("path", in_package("proxy"), ids=str)
-def test_proxy_does_not_know_the_repl(path: Path) -> None:
-    assert imported(path) & {"repl", "audit"} == set()
-    assert "qemu" not in imported(path), "its re-serialising, unbounded client is not for the hot path"
+def test_shim_does_no_io() -> None:
+    assert offences(in_package("shim"), lambda file: file.packages & FORBIDDEN_IN_SHIM) == {}
+    assert offences(in_package("shim"), lambda file: file.calls & FORBIDDEN_CALLS_IN_SHIM) == {}
 
 
-@pytest.mark.parametrize("path", in_package("host"), ids=str)
-def test_what_the_programs_share_knows_none_of_them(path: Path) -> None:
-    assert imported(path) & {"proxy", "repl", "audit", "qemu", "prompt_toolkit"} == set()
+@pytest.mark.parametrize(
+    ("package", "unknown"),
+    [
+        # qemu.qmp's re-serialising, unbounded client is not for the hot path.
+        ("proxy", {"repl", "audit", "qemu"}),
+        ("host", {"proxy", "repl", "audit", "qemu", "prompt_toolkit"}),
+        ("repl", {"proxy", "audit"}),
+        # It knows only what was written.
+        ("audit", {"proxy", "repl", "qemu", "asyncio", "socket"}),
+    ],
+)
+def test_package_does_not_know(package: str, unknown: set[str]) -> None:
+    assert offences(in_package(package), lambda file: file.packages & unknown) == {}
 
 
-@pytest.mark.parametrize("path", in_package("repl"), ids=str)
-def test_repl_does_not_know_the_proxy(path: Path) -> None:
-    assert imported(path) & {"proxy", "audit"} == set()
-
-
-@pytest.mark.parametrize("path", in_package("audit"), ids=str)
-def test_audit_knows_only_what_was_written(path: Path) -> None:
-    assert imported(path) & {"proxy", "repl", "qemu", "asyncio", "socket"} == set()
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=str)
-def test_imports_are_absolute_and_of_known_packages(path: Path) -> None:
-    assert imported(path) <= sys.stdlib_module_names | RUN_TIME_LIBRARIES | set(PACKAGES)
+def test_imports_are_absolute_and_of_known_packages() -> None:
+    known = sys.stdlib_module_names | RUN_TIME_LIBRARIES | set(PACKAGES)
+    assert offences(SOURCES, lambda file: file.packages - known) == {}
 
 
 @pytest.mark.parametrize("folder", SANS_IO)
@@ -127,9 +140,9 @@ def test_deciding_part_of_the_proxy_does_no_io(folder: str) -> None:
     assert waiting
     while waiting:
         path = waiting.pop()
-        assert imported(path) & FORBIDDEN_IN_SANS_IO == set(), path
+        assert facts(path).packages & FORBIDDEN_IN_SANS_IO == set(), path
         seen.add(path)
-        waiting += [source for source in SOURCES if module_of(source) in modules(path) and source not in seen]
+        waiting += [source for source in SOURCES if module_of(source) in facts(path).modules and source not in seen]
 
 
 def test_prompt_is_known_to_itself_alone() -> None:
@@ -148,41 +161,36 @@ def test_folders_are_short() -> None:
 def test_source_file_has_a_test_file_of_its_name(path: Path) -> None:
     """It stands in the tests' folder of the package, or, where only a real QEMU can show it, with the integration tests."""
     candidates = [Path("tests", folder, f"test_{path.stem}.py") for folder in (path.parts[0], "integration")]
-    assert any(module_of(path) in modules(test) for test in candidates if test in TESTS)
+    assert any(module_of(path) in facts(test).modules for test in candidates if test in TESTS)
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
-def test_file_is_short(path: Path) -> None:
-    most = MAX_TEST_LINES if path in TESTS else MAX_FILE_LINES
-    assert len((ROOT / path).read_text(encoding="utf-8").splitlines()) <= most
+def test_files_are_short() -> None:
+    lengths = {path: facts(path).line_count for path in SOURCES + TESTS}
+    most = {path: MAX_TEST_LINES if path in TESTS else MAX_FILE_LINES for path in lengths}
+    assert {str(path): length for path, length in lengths.items() if length > most[path]} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
-def test_functions_are_short(path: Path) -> None:
-    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
-    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+def test_functions_are_short() -> None:
+    def too_long(file: Facts) -> dict[str, int]:
+        return {name: length for name, length in file.functions.items() if length > MAX_FUNCTION_LINES}
+
+    assert offences(SOURCES + TESTS, too_long) == {}
 
 
-@pytest.mark.parametrize("path", [path for path in TESTS if path.as_posix() not in MAY_SLEEP], ids=str)
-def test_tests_wait_for_conditions_and_not_for_time(path: Path) -> None:
-    """A sleep is between two looks of a `while`, at what nothing announces. asyncio's sleep(0) waits for no time."""
-    everywhere = list(_sleeps(tree(path)))
-    in_loops = [call for loop in ast.walk(tree(path)) if isinstance(loop, ast.While) for call in _sleeps(loop)]
-    assert [call.lineno for call in everywhere if call not in in_loops] == []
+def test_tests_wait_for_conditions_and_not_for_time() -> None:
+    """A sleep is between two looks of a `while`, at what nothing announces."""
+    waiting = [path for path in TESTS if path.as_posix() not in MAY_SLEEP]
+    assert offences(waiting, lambda file: file.sleeps) == {}
 
 
-def _sleeps(below: ast.AST) -> Iterator[ast.Call]:
-    for node in ast.walk(below):
-        match node:
-            case ast.Call(ast.Attribute(attr="sleep") | ast.Name("sleep"), args=[ast.Constant(0)]):
-                pass
-            case ast.Call(ast.Attribute(attr="sleep") | ast.Name("sleep")):
-                yield node
+def test_nothing_is_imported_from_a_test_file() -> None:
+    """What several tests share stands in tests/support, or beside the integration tests, under a name of its own."""
+    test_files = {module_of(path) for path in TESTS if path.name.startswith("test_")}
+    assert offences(TESTS, lambda file: file.modules & test_files) == {}
 
 
 def test_the_walk_found_the_sources() -> None:
     assert {path.parts[0] for path in SOURCES} == set(PACKAGES)
     assert Path("shim/snapshot_plans.py") in SOURCES
-    assert imported(Path("shim/jobs.py")) == {"re", "collections", "dataclasses", "itertools", "typing", "shim"}
-    assert "fullmatch" in set(called(Path("shim/jobs.py")))
+    assert facts(Path("shim/jobs.py")).packages == {"re", "collections", "dataclasses", "itertools", "typing", "shim"}
+    assert "fullmatch" in facts(Path("shim/jobs.py")).calls

@@ -47,7 +47,7 @@ def played(scene: Callable[[Post], Awaitable[None]]) -> str:
     """Play a scene, and give what is on the screen at its end."""
 
     async def run() -> str:
-        async with FakeQEMU(two_disks()) as qemu, executing(qemu.path) as bench, at_desk() as desk:
+        async with FakeQEMU(two_disks()) as qemu, executing(qemu.path) as bench, at_desk(Terminal()) as desk:
             knowledge = VMCache(bench.executor, on_change=lambda: None)
             async with asyncio.TaskGroup() as tasks:
                 watch = Foreground(desk.terminal, bench.executor, knowledge, tasks, ready=ready, toolbar=toolbar)

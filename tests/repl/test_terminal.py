@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from repl.output.layout import Fragments
+from repl.prompt.terminal import Terminal
 from tests.support.desk import Desk, at_desk
 from tests.support.raw_client import DEADLINE_S
 from tests.support.screen import CTRL_C, CTRL_D, ENTER, ESCAPE, F4, TAB, UP, pasted
@@ -15,7 +16,7 @@ def played(scene: Callable[[Desk], Awaitable[None]]) -> str:
     """Play a scene and give what is on the screen then."""
 
     async def run() -> str:
-        async with at_desk() as desk, asyncio.timeout(DEADLINE_S):
+        async with at_desk(Terminal()) as desk, asyncio.timeout(DEADLINE_S):
             await scene(desk)
             await desk.terminal.drain()
             return desk.screen.text

@@ -39,9 +39,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def at_desk() -> AsyncIterator[Desk]:
+async def at_desk(terminal: Terminal) -> AsyncIterator[Desk]:
     screen = Screen(80, 24)
     output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
     with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=output):
         screen.answer_with(keyboard.send_text)
-        yield Desk(Terminal(), screen, keyboard)
+        yield Desk(terminal, screen, keyboard)
