@@ -1,18 +1,16 @@
 """A tiny QEMU without sockets: it answers in order, and what it answers follows from the command, so that a mix-up shows."""
 
+import json
 import random
 from collections import deque
 from functools import cache
 from typing import Any, Final
 
-from proxy.qmp_json.framing import Command, CommandFramer
-from proxy.routing.negotiation import is_out_of_band
 from shim.jobs import JOB_PREFIX
-from shim.qmp import encode
 from tests.fakes.block import BlockGraph, Snapshot, disk
 from tests.fakes.commands import run_command
 from tests.fakes.vm import VM
-from tests.support.streams import OLDER
+from tests.fakes.wire import Framer, spell
 
 __all__ = ["TinyQEMU", "answer", "error_reply"]
 
@@ -27,7 +25,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     name = message.get("execute", message.get("exec-oob"))
     if not isinstance(name, str) or name == "nosuch":
         return error_reply(f"no {name}") | own
-    return {"return": f"{name} {encode(message.get('arguments'))}"} | own
+    return {"return": f"{name} {json.dumps(message.get('arguments'))}"} | own
 
 
 @cache
@@ -52,7 +50,7 @@ class TinyQEMU:
         self.events: list[str] = []
         self.is_silent = False  # a job ended without an event
         self._rng = rng
-        self._framer = CommandFramer(OLDER)
+        self._framer = Framer()
         self._queue: deque[dict[str, Any]] = deque()
         self._tags = {"t"}
         self._jobs: dict[str, dict[str, Any]] = {}
@@ -66,14 +64,14 @@ class TinyQEMU:
         return any(job["status"] == "running" for job in self._jobs.values())
 
     def receive(self, data: bytes) -> None:
-        for item in self._framer.receive_data(data):
-            assert isinstance(item, Command), f"QEMU got {item} out of {data!r}"
-            self.received.append(item.raw.strip())
-            if is_out_of_band(item.message):
-                self._say(answer(item.message))
+        for raw, message in self._framer.feed(data):
+            assert isinstance(message, dict), f"QEMU got {raw!r} out of {data!r}"
+            self.received.append(raw.strip())
+            if "exec-oob" in message and "execute" not in message:
+                self._say(answer(message))
             else:
-                self._queue.append(item.message)
-        assert not self._framer._held, f"QEMU got half a command: {data!r}"
+                self._queue.append(message)
+        assert not self._framer.is_in_value, f"QEMU got half a command: {data!r}"
 
     def step(self) -> None:
         message = self._queue.popleft()
@@ -138,4 +136,4 @@ class TinyQEMU:
         self.emit("JOB_STATUS_CHANGE", {"status": "concluded", "id": job["id"]})
 
     def _say(self, message: dict[str, Any]) -> None:
-        self.output += encode(message).encode() + b"\r\n"
+        self.output += spell(message)

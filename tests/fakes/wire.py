@@ -2,19 +2,32 @@
 
 Input follows docs/interop/qmp-spec.rst and qobject/json-lexer.c as far as tests need it: values end at their closing
 bracket, strings may be in single quotes. Of QEMU's parse errors there is one text.
+
+Nothing here is the code under test: what both got wrong, no test would see.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from shim.qmp import encode
-
 __all__ = ["BadInput", "Framer", "in_qdict_order", "spell"]
 
 QDICT_BUCKETS: Final = 512
+# Modified UTF-8, the one overlong form that QEMU takes (util/unicode.c, mod_utf8_codepoint).
+_LONG_NUL: Final = b"\xc0\x80"
+_NOT_PLAIN: Final = re.compile(r"[^ !#-\[\]-~]")
+_SHORT_ESCAPES: Final = {
+    '"': r"\"",
+    "\\": r"\\",
+    "\b": r"\b",
+    "\f": r"\f",
+    "\n": r"\n",
+    "\r": r"\r",
+    "\t": r"\t",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,10 @@ class Framer:
         self._depth = 0
         self._quote = 0
         self._is_escaped = False
+
+    @property
+    def is_in_value(self) -> bool:
+        return bool(self._raw)
 
     def feed(self, received: bytes) -> Iterator[tuple[bytes, Any]]:
         for byte in received:
@@ -73,7 +90,7 @@ class Framer:
         raw, text = bytes(self._raw), bytes(self._json)
         self.__init__()  # type: ignore[misc]
         try:
-            return raw, json.loads(text)
+            return raw, json.loads(text.replace(_LONG_NUL, rb"\u0000"))
         except ValueError:
             return raw, BadInput()
 
@@ -100,17 +117,35 @@ def in_qdict_order(value: Any) -> Any:
 
 def spell(message: dict[str, Any], *, pretty: bool = False) -> bytes:
     """Spell a message as QEMU writes it, with its line end (monitor/qmp.c, qmp_send_response)."""
-    ordered = in_qdict_order(message)
-    text = _indented(ordered, 0).replace("\n", "\r\n") if pretty else encode(ordered)
+    text = _spelled(in_qdict_order(message), "\r\n" if pretty else None)
     return text.encode("ascii") + b"\r\n"
 
 
-def _indented(value: Any, depth: int) -> str:
-    """qobject/json-writer.c with pretty=true: four blanks a level, empty brackets on two lines."""
-    inner, outer = "\n" + "    " * (depth + 1), "\n" + "    " * depth
-    if isinstance(value, dict):
-        members = [f"{encode(key)}: {_indented(item, depth + 1)}" for key, item in value.items()]
-        return "{" + ",".join(inner + member for member in members) + outer + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(inner + _indented(item, depth + 1) for item in value) + outer + "]"
-    return encode(value)
+def _spelled(value: Any, line_start: str | None) -> str:
+    """qobject/json-writer.c. line_start: for pretty=true, where four blanks a level are put, and an item on each line."""
+    item_start = None if line_start is None else line_start + 4 * " "
+    match value:
+        case dict():
+            items = [f"{_spelled(key, None)}: {_spelled(item, item_start)}" for key, item in value.items()]
+            opening, closing = "{}"
+        case list():
+            items = [_spelled(item, item_start) for item in value]
+            opening, closing = "[]"
+        case str():
+            return f'"{_NOT_PLAIN.sub(_escaped, value)}"'
+        case float():
+            return f"{value:.17g}"
+        case _:
+            return json.dumps(value)
+    if item_start is None:
+        return opening + ", ".join(items) + closing
+    return opening + ",".join(item_start + item for item in items) + f"{line_start}{closing}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A character outside of ASCII is one or two units of UTF-16."""
+    char = found[0]
+    if char in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[char]
+    units = char.encode("utf-16-be", "surrogatepass").hex().upper()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))

@@ -27,6 +27,7 @@ NUMBERS: Final = frozenset(
     | {"actual-size", "virtual-size", "thread-id", "micro"}
 )
 MIGRATION_NUMBERS: Final = frozenset({"ram", "total-time", "setup-time", "downtime"})
+TIMES: Final = re.compile(rb'("(?:micro)?seconds"): \d+')
 TABLE_NUMBERS: Final = re.compile(
     r"(?P<size> *[1-9][\d.]* [KM]?i?B)|(?P<date> *\d+-\d+-\d+ \d+:\d+:\d+)|(?P<clock> *\d+:\d+:\d+\.\d+)"
 )
@@ -352,21 +353,31 @@ def test_fake_negotiates_as_qemu(steps: Sequence[Step]) -> None:
     assert setup.play_fake(steps, run_state="running") == setup.play_real(steps, run_state="running")
 
 
-def test_fake_is_pretty_as_qemu() -> None:
-    """The bytes, not the values: QEMU's pretty mode spans lines."""
+SPELT: Final = [
+    *("".join(map(chr, range(1, 128))), "\0\x80\x9f\xa0é\u07ff\u0800\u2028\ufffd", "\U00010000😀\U0010fffd", "<&>/\\u00e9"),
+    *(0, -1, 2**63 - 1, -(2**63), 2**64 - 1, 1.5, -0.1, 1e300, 5e-324, 1.0, True, False, None),
+    *([], {}, [[]], {"k": {}}, {"z": [1, {"b": None, "a": ""}], "é\n": [True], "": 0}),
+]
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+def test_fake_spells_as_qemu(pretty: bool) -> None:
+    """The bytes, not the values: escapes, numbers, blanks, the order of members, and the lines of QEMU's pretty mode."""
 
     def talk(client: RawClient) -> list[bytes]:
         client.negotiate()
         client.execute("query-name", None, {"z": [], "a": [1, {}]})
+        for value in SPELT:
+            client.execute("nosuch", None, value)
         client.execute("stop")
-        return [re.sub(rb": \d+", b": 0", message) for message in client.transcript[1:]]
+        return [TIMES.sub(rb"\1: 0", message) for message in client.transcript[1:]]
 
     async def run() -> list[bytes]:
-        async with FakeQEMU(pretty=True) as fake:
-            with RawClient.connect(fake.path, pretty=True) as client:
+        async with FakeQEMU(pretty=pretty) as fake:
+            with RawClient.connect(fake.path, pretty=pretty) as client:
                 return await asyncio.to_thread(talk, client)
 
-    with QEMUVM(pretty=True) as vm, vm.connect() as client:
+    with QEMUVM(pretty=pretty) as vm, vm.connect() as client:
         real = talk(client)
     assert asyncio.run(run()) == real
 
