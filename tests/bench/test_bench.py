@@ -16,6 +16,8 @@ from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S
 
 MARK: Final = "HMPSHIM_BENCH_TEST"
+pytestmark = pytest.mark.bench
+
 TWO_WORKLOADS: Final = ("--quick", "--only", "ping", "--only", "pipelined")
 
 

@@ -353,7 +353,7 @@ def test_fake_negotiates_as_qemu(steps: Sequence[Step]) -> None:
     assert setup.play_fake(steps, run_state="running") == setup.play_real(steps, run_state="running")
 
 
-SPELT: Final = [
+SPELT: Final[list[Any]] = [
     *("".join(map(chr, range(1, 128))), "\0\x80\x9f\xa0é\u07ff\u0800\u2028\ufffd", "\U00010000😀\U0010fffd", "<&>/\\u00e9"),
     *(0, -1, 2**63 - 1, -(2**63), 2**64 - 1, 1.5, -0.1, 1e300, 5e-324, 1.0, True, False, None),
     *([], {}, [[]], {"k": {}}, {"z": [1, {"b": None, "a": ""}], "é\n": [True], "": 0}),
