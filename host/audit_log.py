@@ -113,11 +113,12 @@ class AuditLog:
 
 def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> AuditLog:
     """Open what the settings name. program: as a syslog daemon shall know it. Raises AuditError if that cannot be opened."""
+    key = _pseudonym_key(settings) if settings.redact else b""  # first, because where it fails no log shall be open
     return AuditLog(
         _open_sink(settings, program),
         refuses=settings.failure is AuditFailure.REFUSE,
         redacts=settings.redact,
-        key=_pseudonym_key(settings) if settings.redact else b"",
+        key=key,
     )
 
 

@@ -15,12 +15,13 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from types import FrameType
 from typing import Final
 
 import pytest
 
+from tests.support.leaks import nothing_left
 from tests.support.raw_client import TIME_SCALE
 
 os.environ["PYTHONASYNCIODEBUG"] = "1"
@@ -53,6 +54,13 @@ class OverdueError(BaseException):
 
 def _alarm(number: int, frame: FrameType | None) -> None:
     raise OverdueError(f"the test was not done within {LIMIT_S:g} s")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """It is the outermost of a test's own fixtures; what those of a file or a session hold was there before."""
+    with nothing_left():
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,8 @@
 In every case each client hears its own replies in its order, malformed input gets its documented error and harms nobody
 else, QEMU gets whole commands only, and at the end nobody waits. Each case is played in pieces and byte by byte.
 
-HMPSHIM_FUZZ_CASES sets how many cases are played (10,000 with CI=true, else 1,000); a failure names its seed, and `play(seed)` plays that case again.
+HMPSHIM_FUZZ_CASES sets how many cases are played (10,000 with CI=true, else 1,000); a failure names its seed, and `play(seed)`
+plays that case again.
 """
 
 import asyncio
