@@ -19,7 +19,6 @@ from shim.printable import printable
 __all__ = ["QUIET_READS", "LineSplitter", "StreamTail", "Tail", "follow"]
 
 INTERRUPTED: Final = 130
-_DEFAULT_LAST: Final = 10
 _STANDARD_INPUT_FD: Final = 0
 _POLL_MS: Final = 200
 _READ_BYTES: Final = 64 * 1024
@@ -225,9 +224,8 @@ def follow(
     output: TextIO,
     complain: Callable[[str], object],
     *,
-    last: int = _DEFAULT_LAST,
+    last: int,
     has_details: bool = False,
-    has_dates: bool = False,
     is_coloured: bool = False,
     wait: Callable[[], object] | None = None,
 ) -> int:
@@ -238,7 +236,7 @@ def follow(
     """
     tail = _open(path, last)
     try:
-        _show(tail, output, _View(Lines(is_coloured, has_dates), has_details), wait or _waiting(tail, output), complain, path)
+        _show(tail, output, _View(Lines(is_coloured), has_details), wait or _waiting(tail, output), complain, path)
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -291,6 +289,7 @@ def _waiting(tail: _Tail, output: TextIO) -> Callable[[], None]:
 def _discard(output: TextIO) -> None:
     """Let what is still buffered go nowhere, so that Python's own flush at the end does not fail."""
     with contextlib.suppress(io.UnsupportedOperation):
+        output_fd = output.fileno()
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(null, output.fileno())
+        os.dup2(null, output_fd)
         os.close(null)

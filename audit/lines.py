@@ -64,40 +64,35 @@ def paint(text: str, role: str, *, is_coloured: bool) -> str:
 
 @dataclass(slots=True)
 class Lines:
-    """Lines of records that follow each other: a column stays as wide as it ever was, and a new day has a line of its own.
-
-    has_dates: each line has its date, and no day has a line.
-    """
+    """Lines of records that follow each other: a column stays as wide as it ever was, and a new day has a line of its own."""
 
     is_coloured: bool = False
-    has_dates: bool = False
     _widths: tuple[int, ...] = _MIN_WIDTHS
     _day: str = ""
 
     def give(self, record: JSON) -> str:
         """Give the next record's line, with that of its day before it where that is another one; without a line end."""
         self._widths = tuple(map(max, self._widths, map(_width, _cells(record))))
-        line = one_line(record, widths=self._widths, has_date=self.has_dates, is_coloured=self.is_coloured)
+        line = one_line(record, widths=self._widths, is_coloured=self.is_coloured)
         day = printable(record["time"][:10])
-        if self.has_dates or day == self._day:
+        if day == self._day:
             return line
         self._day = day
         return f"{paint(day, 'date', is_coloured=self.is_coloured)}\n{line}"
 
 
-def one_line(record: JSON, *, widths: tuple[int, ...] = _MIN_WIDTHS, has_date: bool = False, is_coloured: bool = False) -> str:
+def one_line(record: JSON, *, widths: tuple[int, ...] = _MIN_WIDTHS, is_coloured: bool = False) -> str:
     """Tell one record (of today's schema, without problems) in a line: when, where, who, what, and what became of it.
 
     widths: of the columns between the time and the outcome.
     """
     vm, tool, command, action = map(_padded, _cells(record), widths)
-    time = printable(record["time"].removesuffix("Z"))
-    shown_time = f"{time[:10]} {time[11:19]}" if has_date else time[11:19]
+    time = printable(record["time"][11:19])
     outcome = _outcome(record)
     if outcome and _is_failure(record):
         outcome = paint(outcome, "failure", is_coloured=is_coloured)
     painted = paint(action, record["action"], is_coloured=is_coloured)
-    return "  ".join([shown_time, vm, tool, command, painted, *([outcome] if outcome else [])]).rstrip()
+    return "  ".join([time, vm, tool, command, painted, *([outcome] if outcome else [])]).rstrip()
 
 
 def _cells(record: JSON) -> tuple[str, ...]:

@@ -8,19 +8,13 @@ left out, and `loadvm` would then throw away what is on it.
 from host.config import VMConfig
 from host.errors import ConfigError
 from proxy.net.qmp_connection import QMPConnection
-from shim.blockgraph import BlockGraph, read_graph
+from shim.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
 from shim.errors import UnreadableReply
 from shim.patterns import Pattern
 from shim.policy import select, unmatched, why_unmatched
-from shim.qmp import Execute, ReturnReply
+from shim.qmp import ReturnReply
 
 __all__ = ["check_patterns"]
-
-_QUERIES = (
-    Execute("query-block"),
-    Execute("query-named-block-nodes", {"flat": True}),
-    Execute("x-debug-query-block-graph"),
-)
 
 
 async def check_patterns(connection: QMPConnection, config: VMConfig) -> list[ConfigError]:
@@ -53,9 +47,9 @@ def _complaint(config: VMConfig, pattern: Pattern, graph: BlockGraph) -> ConfigE
 
 
 async def _graph(connection: QMPConnection) -> BlockGraph | None:
-    replies = await connection.execute(_QUERIES)
+    replies = await connection.execute(GRAPH_QUERIES)
     values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
-    if len(values) < len(_QUERIES):
+    if len(values) < len(GRAPH_QUERIES):
         return None
     try:
         return read_graph(*values, version=connection.monitor.version)

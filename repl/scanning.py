@@ -4,12 +4,12 @@ import re
 from collections.abc import Collection
 from difflib import get_close_matches
 
+from shim.hmp import BLANKS
+
 __all__ = ["BLANKS", "LineError", "expect_end", "expect_known", "name_end", "skip_blanks", "word_end"]
 
-# C's isspace() in the C locale, as HMP has it.
-BLANKS = " \t\n\v\f\r"
-_BLANK = re.compile(r"[ \t\n\v\f\r]")
-_NAME_END = re.compile(r"[ \t\n\v\f\r/]")
+_BLANK = re.compile(f"[{BLANKS}]")
+_NAME_END = re.compile(f"[{BLANKS}/]")
 
 
 class LineError(Exception):

@@ -8,11 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from shim.errors import UnreadableReply
-from shim.qmp import JSON, QEMUVersion
+from shim.qmp import JSON, Execute, QEMUVersion
 from shim.snapshot_rows import SnapshotRows
 from shim.wiring import Backend, WiredNode, Wiring, read_wiring
 
-__all__ = ["Backend", "BlockGraph", "BlockNode", "join", "name_of", "names_of", "read_graph"]
+__all__ = ["GRAPH_QUERIES", "Backend", "BlockGraph", "BlockNode", "join", "name_of", "names_of", "read_graph"]
+
+# Their answers, in this order, are what `read_graph` reads.
+GRAPH_QUERIES = (
+    Execute("query-block"),
+    Execute("query-named-block-nodes", {"flat": True}),
+    Execute("x-debug-query-block-graph"),
+)
 
 # Drivers that store internal snapshots themselves. QEMU's rbd does so too, on the cluster.
 _SNAPSHOT_DRIVERS = frozenset({"qcow2", "rbd"})

@@ -39,8 +39,8 @@ class _Arguments:
 _OPTIONS = re.compile(r"\[(-\w[\w|-]*)( [^\[\]]+)?\]")
 _ALTERNATIVES = re.compile(r"[\w-]+(\|[\w-]+)*")
 # An HMP word; a quote may still be open.
-_WORD = re.compile(r'"(?:[^"\\]|\\.?)*"?|[^" \t\n\v\f\r][^ \t\n\v\f\r]*', re.DOTALL)
-_BLANK_RUN = re.compile(r"[ \t\n\v\f\r]+")
+_WORD = re.compile(rf'"(?:[^"\\]|\\.?)*"?|[^"{BLANKS}][^{BLANKS}]*', re.DOTALL)
+_BLANK_RUN = re.compile(f"[{BLANKS}]+")
 _ESCAPED = {"\n": r"\n", "\r": r"\r", '"': r"\"", "\\": r"\\"}
 # What a person may write in quotes in another way than `_quoted` does.
 _TYPED_IN_QUOTES = re.compile(r"\\.|[\n\r]", re.DOTALL)
