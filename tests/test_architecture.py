@@ -148,7 +148,7 @@ def test_deciding_part_of_the_proxy_does_no_io(folder: str) -> None:
 def test_prompt_is_known_to_itself_alone() -> None:
     """And to the command, which imports it late: a script starts without it."""
     others = [path for path in in_package("repl") if path.parts[1] not in ("prompt", "__main__.py")]
-    assert [str(path) for path in others if any(name.startswith("repl.prompt") for name in modules(path))] == []
+    assert [str(path) for path in others if any(name.startswith("repl.prompt") for name in facts(path).modules)] == []
 
 
 def test_folders_are_short() -> None:
