@@ -1,4 +1,4 @@
-"""`hmp-audit check`: tells which lines of a log are no records, or break the schema."""
+"""`hmp-audit check`: say which lines of a log are not records, or break the schema."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

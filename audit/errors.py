@@ -3,7 +3,7 @@
 host.ProgramError
 ├── SourceError       a log cannot be read                                           3
 └── PageError         the page cannot be written                                     3
-DamagedLine           a line of a log is no record: it is counted, and the others are used
+DamagedLine           a line of a log is not a record: it is counted, and the others are used
 """
 
 from host.errors import ProgramError
@@ -26,7 +26,7 @@ class PageError(ProgramError):
 
 
 class DamagedLine(Exception):
-    """A line is no record that can be used. reason: why not."""
+    """A line is not a record that can be used. reason: why not."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -25,7 +25,7 @@ _READ_BYTES: Final = 64 * 1024
 # A moved log is read on for so long after its last record (8 s at least): its writers open the new one one after the other, and
 # logrotate makes the new one before it tells them (logrotate(8), create and postrotate).
 QUIET_READS: Final = 40
-# A log that is moved faster than that is no log that somebody follows.
+# A log that is moved faster than that is not one that somebody follows.
 _MOST_FILES: Final = 8
 
 
@@ -36,7 +36,7 @@ class LineSplitter:
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Give the lines that end in this piece, without their line ends."""
+        """Return the lines that end in this piece, without their line ends."""
         first, *others = data.split(b"\n")
         self._add(first)
         lines = []
@@ -46,7 +46,7 @@ class LineSplitter:
         return lines
 
     def take_rest(self) -> bytes:
-        """Give what has no line end yet, and forget it."""
+        """Return what has no line end yet, and forget it."""
         rest, self._rest = bytes(self._rest), bytearray()
         return rest
 
@@ -65,7 +65,7 @@ class _File:
         self.quiet_reads = 0
 
     def read(self) -> list[bytes]:
-        """Give the next whole lines, none where there are none yet. Raises OSError."""
+        """Return the next whole lines, none where there are none yet. Raises OSError."""
         if os.fstat(self._descriptor).st_size < self.position:
             self.position = 0
             self._splitter.take_rest()
@@ -109,7 +109,7 @@ class Tail:
         return not self._files
 
     def read(self) -> list[bytes]:
-        """Give the next lines, without line ends; none if nothing was written since. Raises SourceError."""
+        """Return the next lines, without line ends; none if nothing was written since. Raises SourceError."""
         try:
             self._open_newest()
             for file in self._files:
@@ -151,7 +151,7 @@ class Tail:
 
 
 def _start_of_last(descriptor: int, count: int) -> int:
-    """Give the position of the last lines, so many that are whole."""
+    """Return the position of the last lines, so many that are whole."""
     end = os.fstat(descriptor).st_size
     while end > 0:
         begin = max(0, end - _READ_BYTES)
@@ -179,7 +179,7 @@ class StreamTail:
         self.is_over = False
 
     def read(self) -> list[bytes]:
-        """Give the next lines, without line ends; none if nothing has come since. Raises SourceError."""
+        """Return the next lines, without line ends; none if nothing has come since. Raises SourceError."""
         try:
             while self._poll.poll(0):
                 data = os.read(self.input_fd, _READ_BYTES)
@@ -272,7 +272,7 @@ def _show(
 
 
 def _waiting(tail: _Tail, output: TextIO) -> Callable[[], None]:
-    """Give a wait that ends early when a pipe has something, and at once when nobody reads the output any more."""
+    """Return a wait that ends early when a pipe has something, and at once when nobody reads the output any more."""
     poll, output_fd = select.poll(), output.fileno()
     # Errors and hang-ups are told without being asked for (poll(2)).
     poll.register(output_fd, 0)

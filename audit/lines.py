@@ -57,7 +57,7 @@ def is_colourful(stream: _Stream, environ: Mapping[str, str]) -> bool:
 
 
 def paint(text: str, role: str, *, is_coloured: bool) -> str:
-    """Give a text the colour of its role: `failure`, `date` or an action. One without a colour stays as it is."""
+    """Return a text the colour of its role: `failure`, `date` or an action. One without a colour stays as it is."""
     colour = _COLOURS.get(role)
     return f"\x1b[{colour}m{text}\x1b[0m" if is_coloured and colour else text
 
@@ -71,7 +71,7 @@ class Lines:
     _day: str = ""
 
     def give(self, record: JSON) -> str:
-        """Give the next record's line, with that of its day before it where that is another one; without a line end."""
+        """Return the next record's line, with that of its day before it where that is another one; without a line end."""
         self._widths = tuple(map(max, self._widths, map(_width, _cells(record))))
         line = one_line(record, widths=self._widths, is_coloured=self.is_coloured)
         day = printable(record["time"][:10])
@@ -115,7 +115,7 @@ def _is_failure(record: JSON) -> bool:
 
 
 def _outcome(record: JSON) -> str:
-    """Give how long it took, and what else is to be known of this one."""
+    """Return how long it took, and what else is to be known of this one."""
     action = record["action"]
     facts = []
     if action not in _UNTIMED:
@@ -174,7 +174,7 @@ def _shortened(text: str, most: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Give how many columns a terminal needs for it (https://www.unicode.org/reports/tr11)."""
+    """Return how many columns a terminal needs for it (https://www.unicode.org/reports/tr11)."""
     return len(text) if text.isascii() else sum(map(_width_of, text))
 
 

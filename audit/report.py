@@ -76,7 +76,7 @@ class Blocker:
 class CommandUse:
     """One command as one tool used it.
 
-    name: HMP's, for `info` with its topic; QMP's where is_hmp is False. replacement: None where it is no HMP, or not in the
+    name: HMP's, for `info` with its topic; QMP's where is_hmp is False. replacement: None where it is not HMP, or not in the
     table. failed: the reply told of a failure. unknown: no reply came. silent: the tool went on all the same, though only the
     text of the reply had told it.
     """
@@ -191,7 +191,7 @@ class TimelineEntry:
 class LogSummary:
     """What was read. records: those that counted. left_out: by the filters.
 
-    damaged: lines that are no records. torn: logs whose last line is not whole, which are counted in `damaged` too.
+    damaged: lines that are not records. torn: logs whose last line is not whole, which are counted in `damaged` too.
     lost: records that could not be written, as later ones tell. unfinished: commands that were begun and whose outcome is not
     on record. unreadable: what stopped the reading of a log, one text each.
     """

@@ -24,12 +24,12 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(report: Report) -> str:
-    """Give one JSON object, indented."""
+    """Return one JSON object, indented."""
     return json.dumps(to_members(report), indent=2)
 
 
 def to_members(report: Report) -> dict[str, JSON]:
-    """Give the report as its JSON form has it; the names are those of audit.report."""
+    """Return the report as its JSON form has it; the names are those of audit.report."""
     return {
         "report": REPORT_VERSION,
         "log": asdict(report.log),
@@ -75,7 +75,7 @@ def _replacement(replacement: Replacement | None) -> JSON:
 
 
 def as_csv(report: Report) -> str:
-    """Give a line for each command of each tool, and a first one with the columns' names."""
+    """Return a line for each command of each tool, and a first one with the columns' names."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)

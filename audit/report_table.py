@@ -21,7 +21,7 @@ _LISTED: Final = 20
 
 
 def as_table(report: Report, *, width: int, is_ascii: bool = False) -> str:
-    """Give the whole page, no line longer than `width` where names allow it. is_ascii: the terminal cannot show more."""
+    """Return the whole page, no line longer than `width` where names allow it. is_ascii: the terminal cannot show more."""
     sections = [_wrapped(_head(report), width), _tools(report, width), _commands(report, width)]
     sections.append(_wrapped(_outcomes(report), width))
     sections += [_standstills(report, width), _trend(report, "#" if is_ascii else "█"), _log(report)]

@@ -64,7 +64,7 @@ def in_one_line(text: str) -> str:
 
 
 def minute(time: str) -> str:
-    """Give a record's time to the minute, as people read it; "" stays."""
+    """Return a record's time to the minute, as people read it; "" stays."""
     return time[:16].replace("T", " ")
 
 

@@ -96,7 +96,7 @@ def split_arguments(line: str, at: int) -> Iterator[TypedArgument]:
 
 
 def _read_value(line: str, at: int) -> tuple[str, JSON, int]:
-    """Give a value as text and, if it is that, as JSON; and the index behind it."""
+    """Return a value as text and, if it is that, as JSON; and the index after it."""
     is_quoted = line.startswith('"', at)
     text = line[at : word_end(line, at)]
     try:
@@ -108,7 +108,7 @@ def _read_value(line: str, at: int) -> tuple[str, JSON, int]:
     if end == word_end(line, end):
         return value if is_quoted else line[at:end], value, end
     if is_quoted:
-        raise LineError(end, "extraneous characters behind the closing quote")
+        raise LineError(end, "extraneous characters after the closing quote")
     return text, text, at + len(text)
 
 
@@ -124,7 +124,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _decode(line: str, at: int) -> tuple[JSON, int]:
-    """Decode the JSON value that begins at `at`, and give the index behind it."""
+    """Decode the JSON value that begins at `at`, and return it with the index after it."""
     try:
         value, end = _DECODER.raw_decode(line, at)
         # Escapes too can make what QEMU does not take.

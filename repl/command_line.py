@@ -106,7 +106,7 @@ def _add_script(parser: Parser) -> None:
     group = parser.add_argument_group("for scripts")
     group.add_argument("-c", dest="command", action="append", metavar="COMMAND", help="run this and leave (repeatable)")
     group.add_argument("--json", action="store_true", help="print one JSON object a command")
-    group.add_argument("--keep-going", action="store_true", help="run the commands behind one that failed, too")
+    group.add_argument("--keep-going", action="store_true", help="run the commands after one that failed, too")
     group.add_argument("--raw", action="store_true", help='print what HMP prints byte for byte, "info snapshots" too')
 
 

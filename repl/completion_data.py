@@ -51,7 +51,7 @@ class CommandHelp:
 
     @property
     def name(self) -> str:
-        """Give the name that is no abbreviation; QEMU 5.2 has `q|quit`, later ones `quit|q`."""
+        """Return the name that is not an abbreviation; QEMU 5.2 has `q|quit`, later ones `quit|q`."""
         return max(self.names, key=len)
 
 
@@ -135,7 +135,7 @@ def _read_entry(found: re.Match[str]) -> CommandHelp:
 
 
 def read_tags(graph: BlockGraph, local_time: Callable[[int], datetime]) -> tuple[Named, ...]:
-    """Give each snapshot tag of any node once, from newest to oldest, with its date and the size of its VM state.
+    """Return each snapshot tag of any node once, from newest to oldest, with its date and the size of its VM state.
 
     `local_time` turns seconds since the epoch into a person's local time.
     """
@@ -157,7 +157,7 @@ def _tag_meta(date: datetime, vm_state_bytes: int) -> str:
 
 
 def read_block_names(graph: BlockGraph) -> tuple[Named, ...]:
-    """Give the names of all block devices and nodes, HMP's own disks first, and what QEMU named itself last."""
+    """Return the names of all block devices and nodes, HMP's own disks first, and what QEMU named itself last."""
     walked = [graph.nodes[name] for name in graph.walk]
     nodes = dict.fromkeys([*(node.name for node in walked), *graph.nodes])
     found: dict[str, str] = {}
@@ -179,7 +179,7 @@ def _node_meta(node: BlockNode) -> str:
 def read_peripherals(value: JSON) -> tuple[Named, ...]:
     """Read what `qom-list` (qapi/qom.json) returns for /machine/peripheral: the devices that have an id.
 
-    Raises UnreadableReply if it is no list of properties.
+    Raises UnreadableReply if it is not a list of properties.
     """
     try:
         children = [(entry["name"], entry["type"]) for entry in value if entry["type"].startswith(_CHILD)]
@@ -230,7 +230,7 @@ def _read_argument(types: Mapping[str, JSON], member: JSON, *, is_optional: bool
 
 
 def _read_type(types: Mapping[str, JSON], entry: JSON) -> tuple[str, tuple[str, ...]]:
-    """Give what to call a type, and its values if they can be told one by one."""
+    """Return what to call a type, and its values if they can be told one by one."""
     match entry["meta-type"]:
         case "builtin":
             json_type = entry["json-type"]

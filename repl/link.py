@@ -57,7 +57,7 @@ class _HungUpError(LinkError):
 class Link:
     """One connection after the other to the same address. Call `connect`, then `execute`; `close` at the end.
 
-    on_event: called for each event, before the reply of a command that came behind it is given.
+    on_event: called for each event, before the reply of a command that came after it is given.
     on_lost: called once when a connection ends that `close` did not end.
     on_busy: called if `connect` has to wait until QEMU has time for an answer.
     """
@@ -215,7 +215,7 @@ class Link:
         return False
 
     async def _watch(self, client: QMPClient) -> None:
-        """Wait for the end of a connection, tidy up behind it, and tell."""
+        """Wait for the end of a connection, tidy up after it, and tell."""
         while client.runstate is Runstate.RUNNING:
             await client.runstate_changed()
         reason = await _disconnect(client)

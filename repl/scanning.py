@@ -25,7 +25,7 @@ class LineError(Exception):
 
 
 def skip_blanks(line: str, at: int) -> int:
-    """Give the index of the first character from `at` that is no blank."""
+    """Return the index of the first character from `at` that is not a blank."""
     return len(line) - len(line[at:].lstrip(BLANKS))
 
 
@@ -34,7 +34,7 @@ def word_end(line: str, at: int) -> int:
 
 
 def name_end(line: str, at: int) -> int:
-    """Give the index behind the command's name that begins at `at`: a `/` ends it too."""
+    """Return the index after the command's name that begins at `at`: a `/` ends it too."""
     return at + len(_NAME_END.split(line[at:], maxsplit=1)[0])
 
 

@@ -239,7 +239,7 @@ def _columns() -> int:
 
 
 async def _standard_input(*ends: asyncio.Event) -> AsyncIterator[str]:
-    """Give the lines as they come, until the end of the input or one of the events."""
+    """Return the lines as they come, until the end of the input or one of the events."""
     rest = b""
     while data := await _read_some(sys.stdin.fileno(), ends):
         *lines, rest = (rest + data).split(b"\n")

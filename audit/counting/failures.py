@@ -44,7 +44,7 @@ class FailureTally:
                 _note(group.reasons, f"{name}: {node['reason']}")
 
     def results(self) -> tuple[Failure, ...]:
-        """Give them all, the most frequent first."""
+        """Return them all, the most frequent first."""
         found = [
             Failure(
                 text=text,
@@ -83,7 +83,7 @@ def _note(seen: dict[_Named, None], value: _Named) -> None:
 
 
 def _text(record: dict[str, JSON]) -> str:
-    """Give what the reply says of the failure, with TAG for the tag, on one line."""
+    """Return what the reply says of the failure, with TAG for the tag, on one line."""
     reply, command_line = record["reply"], record["command_line"]
     text = reply["error"]["desc"] if "error" in reply else reply["return"]
     command = None if command_line is None else hmp.parse(command_line)

@@ -48,7 +48,7 @@ def _fits(patterns: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def parse_time(text: str, now: datetime, *, is_end: bool = False) -> str:
-    """Read a time as a person writes it: 2026-11-24, 2026-11-24T15:30, with +01:00 or Z behind it, or 30m, 12h, 7d, 2w ago.
+    """Read a time as a person writes it: 2026-11-24, 2026-11-24T15:30, with +01:00 or Z after it, or 30m, 12h, 7d, 2w ago.
 
     Without a zone it is UTC, as in the records. is_end: a day means its end. Raises ValueError with what would be right.
     """

@@ -9,7 +9,7 @@ __all__ = ["Quantiles"]
 _EXACT_VALUES = 1000
 _BUCKET_RATIO = 1.01
 _LOG_RATIO = math.log(_BUCKET_RATIO)
-# What is shorter stands in one bucket: records have three digits behind the point of a millisecond.
+# What is shorter stands in one bucket: records have three digits after the point of a millisecond.
 _SHORTEST = 0.001
 
 
@@ -35,7 +35,7 @@ class Quantiles:
         self._buckets[_bucket(value)] += 1
 
     def quantile(self, share: float) -> float:
-        """Give the least value that so much of all is at most: the 0.5 quantile of 1, 2, 3, 4 is 2. Without values it is 0."""
+        """Return the least value that so much of all is at most: the 0.5 quantile of 1, 2, 3, 4 is 2. Without values it is 0."""
         rank = max(1, math.ceil(share * self.count))
         if self._values:
             return sorted(self._values)[rank - 1]

@@ -24,7 +24,7 @@ _ORDER: Final = (State.BLOCKED, State.COVERED, State.MODERN)
 
 @dataclass(slots=True)
 class _Lines:
-    """What became of the lines that are no records."""
+    """What became of the lines that are not records."""
 
     damaged: int = 0
     torn: int = 0
@@ -50,7 +50,7 @@ def make_report(
 
 
 def _first_time(path: str) -> str:
-    """Give the time of a log's first record. A pipe can be read once only, so it counts as the newest."""
+    """Return the time of a log's first record. A pipe can be read once only, so it counts as the newest."""
     if path == STANDARD_INPUT:
         return "~"
     with contextlib.suppress(SourceError, DamagedLine), Source(path) as source:
@@ -148,9 +148,9 @@ def _command_use(name: str, counted: CommandTally, *, is_hmp: bool) -> CommandUs
 
 
 def _silent_failures(tool: ToolTally) -> Iterator[SilentFailure]:
-    for failed, behind in tool.going_on.items():
-        following = tuple(name for name, _ in behind.most_common())
-        yield SilentFailure(tool.tool, failed, behind.total(), following, tool.last_silent[failed])
+    for failed, later in tool.going_on.items():
+        following = tuple(name for name, _ in later.most_common())
+        yield SilentFailure(tool.tool, failed, later.total(), following, tool.last_silent[failed])
 
 
 def _by_day(tools: Sequence[tuple[ToolTally, dict[str, int]]]) -> dict[str, dict[JSON, int]]:

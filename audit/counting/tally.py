@@ -29,7 +29,7 @@ _NO_COMMAND: Final = "(no command line)"
 # Saves and loads that the timeline has: more points than a screen could show apart.
 _TIMELINE_ENTRIES: Final = 2000
 _SAVES_AND_LOADS: Final = frozenset({"savevm", "loadvm", "snapshot-save", "snapshot-load"})
-_NO_TIME: Final = "~"  # behind all times
+_NO_TIME: Final = "~"  # after all times
 # Of a save or load: the VM, the tool, the command, its line, duration and pause in ms, and whether it failed.
 _Moment: TypeAlias = tuple[VM, Tool, str, str | None, float, float, bool]
 
@@ -47,7 +47,7 @@ class CommandTally:
 
 
 class ToolTally:
-    """One tool. commands: by name, and whether it is HMP's. going_on: what it sent behind a failed command."""
+    """One tool. commands: by name, and whether it is HMP's. going_on: what it sent after a failed command."""
 
     __slots__ = ("commands", "days", "going_on", "last_silent", "modern_days", "overwritten", "tool")
 
@@ -74,8 +74,8 @@ class ToolTally:
         self.command(failed, is_hmp=True).silent += times
         if failed not in self.going_on and len(self.going_on) >= _UNKNOWN_COMMANDS:
             failed = OTHERS
-        behind = self.going_on.setdefault(failed, Counter())
-        behind[following if following in behind or len(behind) < _UNKNOWN_COMMANDS else OTHERS] += times
+        later = self.going_on.setdefault(failed, Counter())
+        later[following if following in later or len(later) < _UNKNOWN_COMMANDS else OTHERS] += times
         self.last_silent[failed] = max(time, self.last_silent.get(failed, ""))
 
 
@@ -126,14 +126,14 @@ class Tally:
         self._count(tool, vm, record)
 
     def timeline(self) -> Iterator[TimelineEntry]:
-        """Give the latest saves and loads, in order of time."""
+        """Return the latest saves and loads, in order of time."""
         for time, _, moment in sorted(self._timeline, key=lambda entry: entry[:2]):
             vm, tool, command, command_line, duration_ms, stopped_ms, has_failed = moment
             tag = getattr(None if command_line is None else hmp.parse(command_line), "tag", None)
             yield TimelineEntry(time, vm, tool, command, tag or "", duration_ms, stopped_ms, has_failed)
 
     def _tool(self, host: str, client: dict[str, JSON]) -> ToolTally | None:
-        """Give the tally of a client's tool; None if the filters leave it out."""
+        """Return the tally of a client's tool; None if the filters leave it out."""
         exe, uid, address = client["exe"], client["uid"], client["address"]
         if address is not None:
             address = address.rpartition(":")[0]

@@ -46,7 +46,7 @@ def check_soundness(record: dict[str, JSON]) -> None:
         raise DamagedLine(f"its time {record['time']!r} is none")
     if record["execute"] is None and record["action"] != Action.RECOVERED:
         raise DamagedLine("it says of no command that it is about")
-    # json.loads takes NaN and Infinity, which are no JSON, and numbers of any length.
+    # json.loads takes NaN and Infinity, which are not JSON, and numbers of any length.
     if not (0 <= record["stopped_ms"] <= MOST_MS and 0 <= record["duration_ms"] <= MOST_MS):
         raise DamagedLine("a duration of it is none")
     if not (0 <= record["lost_before"] <= _MOST_RECORDS and 0 <= record["repeated"] <= _MOST_RECORDS):

@@ -17,7 +17,7 @@ _BEGIN: Final = b'{"schema":'
 
 
 def read_record(line: bytes) -> dict[str, JSON]:
-    """Give the record of a line, which may have a syslog header, as today's schema has it. Raises DamagedLine.
+    """Return the record of a line, which may have a syslog header, as today's schema has it. Raises DamagedLine.
 
     Only what makes it a record is looked at: that it is JSON, an object, and of a known version.
     """
@@ -25,7 +25,7 @@ def read_record(line: bytes) -> dict[str, JSON]:
 
 
 def decode(line: bytes) -> dict[str, JSON]:
-    """Give the record of a line as it was written, of a version that is known. Raises DamagedLine as `read_record` does."""
+    """Return the record of a line as it was written, of a version that is known. Raises DamagedLine as `read_record` does."""
     begin = 0 if line.startswith(b"{") else line.find(_BEGIN)
     if begin < 0:
         raise DamagedLine("it is not JSON" if line.strip() else "it is blank")
@@ -46,7 +46,7 @@ def decode(line: bytes) -> dict[str, JSON]:
 
 
 def modernize(record: dict[str, JSON]) -> dict[str, JSON]:
-    """Give a record as today's schema has it."""
+    """Return a record as today's schema has it."""
     version = record["schema"]
     if version == SCHEMA_VERSION:
         return record

@@ -52,7 +52,7 @@ def _is_integer(value: JSON) -> bool:
 
 
 def _is_number(value: JSON) -> bool:
-    # json.loads takes NaN and Infinity, which are no JSON.
+    # json.loads takes NaN and Infinity, which are not JSON.
     return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -149,7 +149,7 @@ _Children: TypeAlias = Mapping[str, tuple[tuple[str, Member], ...]]
 
 
 def _children(version: int) -> _Children:
-    """Give the members, with their names, that each object has."""
+    """Return the members, with their names, that each object has."""
     known = sorted((member for member in MEMBERS if member.since <= version), key=lambda member: member.parent)
     grouped = groupby(known, key=lambda member: member.parent)
     return {parent: tuple((member.name, member) for member in members) for parent, members in grouped}

@@ -52,7 +52,7 @@ class _Scale:
         return max(1.0, min(_MAX_BAR, self.pitch * 0.7))
 
     def x(self, index: int) -> float:
-        """Give the middle of a column."""
+        """Return the middle of a column."""
         return _LEFT + (index + 0.5) * self.pitch
 
     def y(self, count: int) -> float:
@@ -86,7 +86,7 @@ def bar_chart(report: Report) -> list[Child]:
 
 
 def _series(columns: Columns) -> list[_Series]:
-    """Give the tools with the most commands their colours."""
+    """Return the tools with the most commands their colours."""
     totals: Counter[Tool] = Counter()
     for column in columns.used:
         totals.update(column.hmp)

@@ -43,7 +43,7 @@ class Column:
 class Columns:
     """The columns in which something happened, in order. count: how many there are on the axis, with the empty ones.
 
-    begins: the first moment of each of these. undated: how many of the report's days are no days.
+    begins: the first moment of each of these. undated: how many of the report's days are not days.
     """
 
     span: Span
@@ -80,7 +80,7 @@ def day_columns(report: Report) -> Columns:
 
 
 def _place(moment: datetime, span: Span) -> int:
-    """Number a moment's span, so that one behind another is one more. The first day of year 1 was a Monday, and is day 1."""
+    """Number a moment's span, so that the next one is one more. The first day of year 1 was a Monday, and is day 1."""
     match span:
         case Span.DAY:
             return moment.toordinal()

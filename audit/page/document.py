@@ -26,7 +26,7 @@ _LISTED_LOGS = 50
 
 
 def render_html(report: Report, *, generated: str) -> str:
-    """Give the page. generated: when that was, as text."""
+    """Return the page. generated: when that was, as text."""
     html = make("html", _head(), lang="en")
     body = make(
         "body",

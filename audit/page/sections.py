@@ -24,7 +24,7 @@ _STATES: Final = {
 
 
 def tables(report: Report) -> list[Element]:
-    """Give all sections with tables, in their order."""
+    """Return all sections with tables, in their order."""
     return [
         _tools(report),
         _commands(report),
@@ -36,7 +36,7 @@ def tables(report: Report) -> list[Element]:
 
 
 def section(name: str, heading: str, intro: str, *children: Child) -> Element:
-    """Give a section that the tiles can lead to. intro: "" where the heading says it all."""
+    """Return a section that the tiles can lead to. intro: "" where the heading says it all."""
     lead = make("p", intro, class_="intro") if intro else None
     title = make("h2", heading, id=f"{name}-heading")
     return make("section", title, lead, *children, id=name, aria_labelledby=f"{name}-heading")

@@ -26,14 +26,14 @@ _MONTH_S: Final = 31 * _DAY_S
 
 @dataclass(frozen=True, slots=True)
 class TickLabel:
-    """Two lines. under: what the ticks behind it share with it, so that it is said once; "" where it was said."""
+    """Two lines. under: what the ticks after it share with it, so that it is said once; "" where it was said."""
 
     text: str
     under: str
 
 
 def round_ticks(most: int, *, about: int = 4) -> list[int]:
-    """Give ticks from 0 to at least `most`, 1, 2 or 5 times a power of ten apart."""
+    """Return ticks from 0 to at least `most`, 1, 2 or 5 times a power of ten apart."""
     least = max(most, 1) / about
     power = 10 ** max(0, math.floor(math.log10(least)))
     step = next((factor * power for factor in (1, 2, 5) if factor * power >= least), 10 * power)
@@ -41,7 +41,7 @@ def round_ticks(most: int, *, about: int = 4) -> list[int]:
 
 
 def time_ticks(first: datetime, last: datetime, *, most: int = 8) -> list[datetime]:
-    """Give the round moments from first to last, so few that their labels have room. There may be none in a short time."""
+    """Return the round moments from first to last, so few that their labels have room. There may be none in a short time."""
     span_s = (last - first).total_seconds()
     for step_s in _STEPS_S:
         if span_s / step_s <= most:

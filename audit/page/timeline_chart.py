@@ -46,7 +46,7 @@ class _Scale:
         return _LEFT + (_RIGHT - _LEFT) * ((moment - self.first) / (self.last - self.first))
 
     def stem(self, pause_ms: float) -> float:
-        """Give the height of a pause. It grows with its logarithm: milliseconds and minutes are both seen."""
+        """Return the height of a pause. It grows with its logarithm: milliseconds and minutes are both seen."""
         share = math.log1p(within(pause_ms, self.most_ms)) / math.log1p(self.most_ms)
         return _MIN_STEM + (_MAX_STEM - _MIN_STEM) * share
 
@@ -86,7 +86,7 @@ def timeline_chart(report: Report) -> list[Child]:
 def _scale(placed: Sequence[_Placed]) -> _Scale:
     first, last = min(one.moment for one in placed), max(one.moment for one in placed)
     if last - first < _SHORTEST_SPAN:
-        # One moment is in the middle, where the calendar has that much before and behind it.
+        # One moment is in the middle, where the calendar has that much before and after it.
         first = min(max(first, _CALENDAR[0] + _SHORTEST_SPAN / 2) - _SHORTEST_SPAN / 2, _CALENDAR[1] - _SHORTEST_SPAN)
         last = first + _SHORTEST_SPAN
     longest = max(within(one.entry.stopped_ms, _HIGHEST_MS) for one in placed)

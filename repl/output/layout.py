@@ -48,7 +48,7 @@ def wrapped(said: Sequence[Fragment], *, width: int, indent: int = 0, hanging: i
 
 
 def _split(text: str, room: int) -> tuple[str, str]:
-    """Split where the room ends, but behind the first character at the earliest."""
+    """Split where the room ends, but after the first character at the earliest."""
     end, used = 0, 0
     for char in text:
         used += get_cwidth(char)

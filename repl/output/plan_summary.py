@@ -69,7 +69,7 @@ def _sent(rehearsal: Rehearsal, name: str) -> list[Execute]:
 
 
 def _nodes(rehearsal: Rehearsal) -> Iterator[Fragment]:
-    """Give the nodes, those of one reason together."""
+    """Return the nodes, those of one reason together."""
     choices = () if rehearsal.decided is None else rehearsal.decided.choices
     groups: dict[tuple[bool, str], list[NodeChoice]] = {}
     for choice in choices:
@@ -138,7 +138,7 @@ def _way_to_replace(rehearsal: Rehearsal) -> Iterator[Fragment]:
 
 
 def _replaced(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
-    """Give the nodes whose snapshot of the tag goes, also where QEMU's own savevm sees to that."""
+    """Return the nodes whose snapshot of the tag goes, also where QEMU's own savevm sees to that."""
     graph, decided = rehearsal.graph, rehearsal.decided
     if not isinstance(rehearsal.outcome, PassThrough):
         return _targets(rehearsal, tag)
@@ -148,7 +148,7 @@ def _replaced(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
 
 
 def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
-    """Give the nodes from which it would be deleted."""
+    """Return the nodes from which it would be deleted."""
     graph = rehearsal.graph
     names = dict.fromkeys(name for delete in _sent(rehearsal, "snapshot-delete") for name in delete.arguments["devices"])
     found = [] if graph is None else [graph.nodes[name] for name in names if name in graph.nodes]
@@ -156,7 +156,7 @@ def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
 
 
 def _description(nodes: Sequence[BlockNode], tag: str, moment: Callable[[Snapshot], str]) -> str:
-    """Give the newest one's date, and the size of the VM state that goes with it."""
+    """Return the newest one's date, and the size of the VM state that goes with it."""
     snapshots = [snapshot for node in nodes for snapshot in node.snapshots if snapshot.name == tag]
     if not snapshots:
         return "an unknown date"

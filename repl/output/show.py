@@ -23,7 +23,7 @@ _EVENT_DATA_CHARS = 160
 
 
 def hmp_text(text: str, *, is_failure: bool) -> Fragments:
-    """Give what HMP printed, errors in their colour. Nothing for ""."""
+    """Return what HMP printed, errors in their colour. Nothing for ""."""
     if not text:
         return []
     shown = harmless(text)
@@ -31,7 +31,7 @@ def hmp_text(text: str, *, is_failure: bool) -> Fragments:
 
 
 def json_text(value: JSON) -> Fragments:
-    """Give a JSON value over as many lines as are good to read, in colours."""
+    """Return a JSON value over as many lines as are good to read, in colours."""
     text = harmless(json.dumps(value, indent=2, ensure_ascii=False))
     fragments: Fragments = []
     at = 0
@@ -53,7 +53,7 @@ def qmp_reply(reply: Reply) -> Fragments:
 def event_line(
     name: str, data: Mapping[str, JSON], time_s: float | None, *, local_time: Callable[[float], datetime]
 ) -> Fragments:
-    """Give an event in one line: when, which, and its data."""
+    """Return an event in one line: when, which, and its data."""
     when = "" if time_s is None else f"{local_time(time_s):%H:%M:%S.%f}"[:-3] + " "
     told = harmless(json.dumps(data, ensure_ascii=False)) if data else ""
     if len(told) > _EVENT_DATA_CHARS:
@@ -62,7 +62,7 @@ def event_line(
 
 
 def duration_text(duration_ns: int) -> str:
-    """Give a duration as a person says it: milliseconds, seconds with a tenth, or minutes and seconds."""
+    """Return a duration as a person says it: milliseconds, seconds with a tenth, or minutes and seconds."""
     seconds = duration_ns / _NS_PER_S
     if round(seconds, 3) < 1:
         return f"{seconds * 1000:.0f} ms"

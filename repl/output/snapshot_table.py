@@ -90,7 +90,7 @@ def _cells(entry: TagEntry, now: datetime, local_time: LocalTime) -> dict[str, s
 
 
 def age_text(seconds: float) -> str:
-    """Give an age in one unit, cut down: "42 s", "3 min", "2 h", "5 days", "4 months"; of a date in the future it says so."""
+    """Return an age in one unit, cut down: "42 s", "3 min", "2 h", "5 days", "4 months"; of a date in the future it says so."""
     if seconds < 0:
         return f"{age_text(-seconds)} in the future"
     for least, unit, name in _UNITS:
@@ -101,12 +101,12 @@ def age_text(seconds: float) -> str:
 
 
 def ago_text(seconds: float) -> str:
-    """Give an age as part of a sentence."""
+    """Return an age as part of a sentence."""
     return age_text(seconds) if seconds < 0 else f"{age_text(seconds)} ago"
 
 
 def date_text(date_sec: int, local_time: LocalTime) -> str:
-    """Give a snapshot's date, "-" where none was kept."""
+    """Return a snapshot's date, "-" where none was kept."""
     return local_time(date_sec).strftime("%Y-%m-%d %H:%M:%S") if date_sec else "-"
 
 
@@ -124,7 +124,7 @@ def shown_tag(tag: str) -> str:
 
 
 def _layout(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int] | None:
-    """Give the columns that there is room for, and their widths; None where a table does not fit."""
+    """Return the columns that there is room for, and their widths; None where a table does not fit."""
     if width < _NARROW_COLUMNS:
         return None
     natural = {title: _column_width(title, [row[title] for row in rows], width) for title in _COLUMNS}
@@ -145,7 +145,7 @@ def _column_width(title: str, cells: Sequence[str], width: int) -> int:
 
 
 def _row(cells: Mapping[str, str], widths: Mapping[str, int], styles: Mapping[str, str]) -> list[Line]:
-    """Give the lines of a row. Without styles it is the header."""
+    """Return the lines of a row. Without styles it is the header."""
     columns = [_cell_lines(title, cells[title], size) for title, size in widths.items()]
     lines: list[Line] = []
     for texts in zip_longest(*columns, fillvalue=""):
@@ -170,7 +170,7 @@ def _without_blanks_at_the_end(line: Line) -> Line:
 
 
 def _stacked(entry: TagEntry, cells: Mapping[str, str], now: datetime, width: int) -> list[Line]:
-    """Give the tag on a line, and what is known about it below."""
+    """Return the tag on a line, and what is known about it below."""
     date = f"{ago_text(now.timestamp() - entry.date_sec)} ({cells['DATE']})" if entry.date_sec else "at an unknown time"
     state = f"VM state: {cells['VM STATE']} on {cells['STATE ON']}" if entry.vm_state_bytes else "no VM state"
     facts = (f"disks: {cells['DISKS']}", state, f"saved {date}", f"VM clock {cells['VM CLOCK']}")
@@ -182,7 +182,7 @@ def _stacked(entry: TagEntry, cells: Mapping[str, str], now: datetime, width: in
 
 
 def _faults(faults: Sequence[Fault], width: int, quote: Quote) -> Iterator[Line]:
-    """Give the faults of one entry; a way out of several is told once."""
+    """Return the faults of one entry; a way out of several is told once."""
     told: list[Repair] = []
     for fault in faults:
         said = [(_FAULT, "!"), *words(printable(f"{fault.kind}: {fault.text}"), _FAULT)]
@@ -194,7 +194,7 @@ def _faults(faults: Sequence[Fault], width: int, quote: Quote) -> Iterator[Line]
 
 
 def _repair(repair: Repair, label: str, width: int, quote: Quote) -> Iterator[Line]:
-    """Give each command a line of its own, and below them what they do."""
+    """Return each command a line of its own, and below them what they do."""
     effect = words(printable(repair.effect))
     if not all(quote(line.tag).isprintable() for line in repair.lines if line.tag is not None):
         effect += words(_UNTYPABLE)

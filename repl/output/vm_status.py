@@ -11,7 +11,7 @@ from shim.printable import printable
 
 __all__ = ["VMStatus", "policy_text", "run_state_after", "toolbar"]
 
-# Event -> the run state behind it (qapi/run-state.json), until QEMU is asked.
+# Event -> the run state after it (qapi/run-state.json), until QEMU is asked.
 _RUN_STATES = {
     "STOP": "paused",
     "RESUME": "running",
@@ -36,7 +36,7 @@ class VMStatus:
 
 
 def run_state_after(run_state: str | None, event: str, during: HMPCommand | None) -> str | None:
-    """Give the run state that an event leads to. during: the snapshot command that runs, if one does."""
+    """Return the run state that an event leads to. during: the snapshot command that runs, if one does."""
     if event == "STOP" and isinstance(during, SaveVM | LoadVM):
         return "save-vm" if isinstance(during, SaveVM) else "restore-vm"
     return _RUN_STATES.get(event, run_state)
@@ -52,7 +52,7 @@ def policy_text(policy: Policy) -> str:
 
 
 def toolbar(status: VMStatus, *, mode: str, width: int) -> Fragments:
-    """Give the toolbar; what is least needed is left out where the terminal is narrow.
+    """Return the toolbar; what is least needed is left out where the terminal is narrow.
 
     mode: the editing mode, if it is worth a word.
     """

@@ -25,7 +25,7 @@ F4 changes between emacs and vi.
 
 
 async def snapshots_text(executor: Executor, *, width: int) -> Fragments | None:
-    """Give the snapshots as a table for a person; None where QEMU does not tell its nodes. Raises LostError."""
+    """Return the snapshots as a table for a person; None where QEMU does not tell its nodes. Raises LostError."""
     graph = await executor.block_graph()
     if graph is None:
         return None
@@ -45,7 +45,7 @@ def _quoted(tag: str) -> str:
 
 
 async def plan_text(executor: Executor, command_line: str, *, width: int) -> Fragments:
-    """Give the plan of a snapshot command: with all nodes as a table, or where that is too wide, in words. Raises LinkError."""
+    """Return the plan of a snapshot command: with all nodes as a table, or where that is too wide, in words. Raises LinkError."""
     planned = await executor.plan(command_line)
     if all(len(line) <= width for line in planned.text.splitlines()):
         return [("", harmless(planned.text) + "\n")]
@@ -70,7 +70,7 @@ def _commands(rehearsal: Rehearsal, width: int) -> Fragments:
 
 
 async def help_text(executor: Executor, topic: str) -> Fragments:
-    """Give the help of a command, ours or QEMU's, or of all. Raises LostError."""
+    """Return the help of a command, ours or QEMU's, or of all. Raises LostError."""
     own = [command for command in OWN_COMMANDS if topic in ("", *command.names)]
     fragments: Fragments = []
     if not topic:

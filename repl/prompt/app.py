@@ -95,7 +95,7 @@ class Prompt:
         return session
 
     async def _furnish(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> Console:
-        """Give the editor what it needs the console for, when the prompt is there."""
+        """Return the editor what it needs the console for, when the prompt is there."""
         await self._is_shown.wait()
         from repl.prompt.completer import LineCompleter, LineValidator
         from repl.prompt.console import Console

@@ -58,7 +58,7 @@ _SWITCHES = (Named("on", "show all events"), Named("off", "show none"))
 
 
 def suggest(before_cursor: str, facts: CompletionData) -> list[Suggestion]:
-    """Give what can stand at the cursor, best first: what has the typed letters, then what has them in another case."""
+    """Return what can stand at the cursor, best first: what has the typed letters, then what has them in another case."""
     start = skip_blanks(before_cursor, 0)
     end = name_end(before_cursor, start)
     if end == len(before_cursor):
@@ -146,7 +146,7 @@ def _suggest_argument(command: CommandHelp, rest: str, facts: CompletionData) ->
         return []
     if current.startswith("-"):
         return _matching(current, [Named(option, "option") for option in arguments.options if option not in before])
-    # A word behind an option with a value belongs to that.
+    # A word after an option with a value belongs to that.
     own = [word for option, word in pairwise(["", *before]) if option not in arguments.with_value]
     position = sum(word not in arguments.options for word in own)
     if position >= len(arguments.positions):
@@ -168,7 +168,7 @@ def _read_arguments(command: CommandHelp) -> _Arguments:
 
 
 def _choices(position: str, command: str, facts: CompletionData) -> list[Named]:
-    """Give what can stand for one argument, e.g. `device`, `device|all`, `on|off`."""
+    """Return what can stand for one argument, e.g. `device`, `device|all`, `on|off`."""
     if not _ALTERNATIVES.fullmatch(position):
         return []
     choices: list[Named] = []

@@ -113,7 +113,7 @@ class Console:
         self._intents.close()
 
     def toolbar(self, mode: str = "") -> Fragments:
-        """Give the toolbar. mode: the editing mode, if it is worth a word."""
+        """Return the toolbar. mode: the editing mode, if it is worth a word."""
         status = VMStatus(
             self._executor.vm_name,
             str(self._link.version),

@@ -46,7 +46,7 @@ class _DiscreetHistory(FileHistory):
 
 
 def history_in(path: Path | None) -> tuple[History, str | None]:
-    """Give the history kept in a file, readable for its owner only, and why it cannot be kept, if so. None keeps none."""
+    """Return the history kept in a file, readable for its owner only, and why it cannot be kept, if so. None keeps none."""
     if path is None:
         return InMemoryHistory(), None
     try:
@@ -58,7 +58,7 @@ def history_in(path: Path | None) -> tuple[History, str | None]:
 
 
 def keys() -> KeyBindings:
-    """Give the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost."""
+    """Return the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost."""
     bindings = KeyBindings()
 
     @bindings.add("tab", filter=vi_insert_mode | emacs_insert_mode)
@@ -99,7 +99,7 @@ def _complete_when_found(buffer: Buffer, begun: CompletionState) -> None:
 
 
 def menu_rows(rows: int) -> int:
-    """Give how many rows to keep free for the menu: on a low terminal they would hide what was answered, or all."""
+    """Return how many rows to keep free for the menu: on a low terminal they would hide what was answered, or all."""
     return min(_MOST_MENU_ROWS, rows // 3)
 
 

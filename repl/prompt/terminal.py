@@ -167,7 +167,7 @@ class Terminal:
 
 
 def _put_back(keyboard: Input, typed: Sequence[KeyPress]) -> None:
-    """Have the next line begin with these keys, before those that came behind them."""
+    """Have the next line begin with these keys, before those that came after them."""
     store_typeahead(keyboard, [*typed, *get_typeahead(keyboard)])
 
 

@@ -107,7 +107,7 @@ def test_qmp_arguments_by_the_schema(line: str, arguments: dict[str, Any]) -> No
         ("qmp device_add a.b.c=1 a.b.c=2", 23, "argument 'a.b.c' is given twice"),
         ('qmp device_add driver="a b', 22, "not JSON: Unterminated string"),
         ('qmp device_add driver="a\\qb"', 24, "not JSON: Invalid \\escape"),
-        ('qmp device_add driver="a"b', 25, "extraneous characters behind the closing quote"),
+        ('qmp device_add driver="a"b', 25, "extraneous characters after the closing quote"),
         ('qmp device_add driver="\\udc00"', 22, "QEMU does not take the character U+DC00"),
         # Missing
         ("qmp device_add", 14, "missing argument 'driver'"),
