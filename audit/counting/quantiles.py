@@ -35,7 +35,7 @@ class Quantiles:
         self._buckets[_bucket(value)] += 1
 
     def quantile(self, share: float) -> float:
-        """Return the least value that so much of all is at most: the 0.5 quantile of 1, 2, 3, 4 is 2. Without values it is 0."""
+        """Return the least value that this share of all does not exceed: 2 for half of 1, 2, 3, 4. Without values it is 0."""
         rank = max(1, math.ceil(share * self.count))
         if self._values:
             return sorted(self._values)[rank - 1]

@@ -45,7 +45,7 @@ def _quoted(tag: str) -> str:
 
 
 async def plan_text(executor: Executor, command_line: str, *, width: int) -> Fragments:
-    """Return the plan of a snapshot command: with all nodes as a table, or where that is too wide, in words. Raises LinkError."""
+    """Return the plan of a snapshot command: all nodes in a table, or in words where that is too wide. Raises LinkError."""
     planned = await executor.plan(command_line)
     if all(len(line) <= width for line in planned.text.splitlines()):
         return [("", harmless(planned.text) + "\n")]
