@@ -32,6 +32,9 @@ os.environ.pop("NO_COLOR", None)
 os.environ["STATE_DIRECTORY"] = tempfile.mkdtemp(prefix="hmpshim-state-")
 # The days since 1970 choose what a run takes of more than fits into one. The workers of a run take it from the first process.
 os.environ.setdefault("HMPSHIM_FAULT_SEED", str(int(time.time()) // 86400))
+# A shell starts what runs in its background with SIGINT ignored, and so would be the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
