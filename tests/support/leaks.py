@@ -77,7 +77,8 @@ def _children() -> list[int]:
 
 def _command(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+        return words or Path(f"/proc/{pid}/comm").read_text().strip()  # a program that begins just now has no words yet
     except OSError:
         return "?"
 

@@ -80,7 +80,7 @@ def asked(way: str, *options: str) -> Iterator[Asked]:
 
 
 def may_begin(way: str, version: QEMUVersion) -> bool:
-    """Tell whether a client that closed while QEMU stalled may have its first command done, as QEMU 10.0 and 11.1 do at times."""
+    """Tell whether QEMU may do the first command of a client that left while it stalled: 10.0 and 11.1 do at times."""
     return way == "native" and version >= (10, 0)
 
 
