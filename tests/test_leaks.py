@@ -89,7 +89,7 @@ def _no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         (a_socket, "descriptors.*socket:"),
         (a_descriptor, "descriptors.*pipe:"),
         (a_thread, "threads.*left-thread"),
-        (a_child, "children.*cat"),
+        (a_child, "children"),
         (an_ended_child, "children"),
         (a_task, "tasks.*left-task"),
     ],

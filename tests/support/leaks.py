@@ -76,9 +76,9 @@ def _children() -> list[int]:
 
 
 def _command(pid: int) -> str:
+    """Return a child's words; a program that begins just now has none yet."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
-        return words or Path(f"/proc/{pid}/comm").read_text().strip()  # a program that begins just now has no words yet
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
     except OSError:
         return "?"
 
