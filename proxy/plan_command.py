@@ -15,6 +15,7 @@ from proxy.net.qmp_connection import QMPConnection
 from proxy.net.upstream import Upstream
 from shim.beside import ProxyFacts, plan_members, policy_words, rehearse_line
 from shim.errors import UnreadableReply
+from shim.hmp import HMPLine
 from shim.jobs import JOB_PREFIX
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.plan import Context, Replies
@@ -51,7 +52,7 @@ async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[
     else:
         whose = f"given by {invocation.given_by}{await _otherwise(connection)}"
     rehearsal = await _rehearse(invocation, connection)
-    members = plan_members(invocation.command_line, rehearsal, invocation.vm.policy, whose)
+    members = plan_members(HMPLine.read(invocation.command_line), rehearsal, invocation.vm.policy, whose)
     return members["plan"], members["text"]
 
 
@@ -77,7 +78,7 @@ async def _rehearse(invocation: PlanInvocation, connection: QMPConnection) -> Re
         local_time=datetime.fromtimestamp,
         policy=invocation.vm.policy,
     )
-    playing = rehearse_line(invocation.command_line, context)
+    playing = rehearse_line(HMPLine.read(invocation.command_line), context)
     replies: Replies | None = None
     try:
         while True:

@@ -12,6 +12,7 @@ from repl.results import Planned, reply_json
 from shim.beside import ProxyFacts, policy_words
 from shim.blockgraph import BlockGraph
 from shim.errors import PatternError, UnreadableReply
+from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.patterns import Pattern
 from shim.plan import Answer, Decided, Outcome, PassThrough, Refusal
@@ -60,9 +61,9 @@ def check_own_policy(proxy: ProxyFacts | None, options: Sequence[str], address: 
         raise OwnPolicyError(address, reason)
 
 
-async def plan_of_proxy(link: Link, proxy: ProxyFacts, command_line: str, graph: BlockGraph | None) -> Planned:
+async def plan_of_proxy(link: Link, proxy: ProxyFacts, line: HMPLine, graph: BlockGraph | None) -> Planned:
     """Have the proxy make a plan. graph: as for `read_plan`. Raises LinkError."""
-    (answer,) = await link.execute([Execute(PLAN, {"command-line": command_line})])
+    (answer,) = await link.execute([Execute(PLAN, {"command-line": line.text})])
     match answer.reply:
         case ReturnReply({"plan": dict(plan), "text": str(text)}):
             try:

@@ -19,14 +19,14 @@ from repl.beside import ASK_PROXY, BY_PROXY, check_own_policy, plan_of_proxy, re
 from repl.errors import LostError
 from repl.link import Event, Link
 from repl.results import HMPResult, Planned, Running, reply_json
-from shim import hmp, jobs, render, snapshot_plans
+from shim import jobs, render, snapshot_plans
 from shim.allowance import refusal
 from shim.audit import Action, AuditRecord, Rehearsed, stopped_ns
 from shim.beside import ProxyFacts, plan_members, policy_words
 from shim.blockgraph import BlockGraph, read_graph
 from shim.client import Client
 from shim.errors import UnreadableReply
-from shim.hmp import HMPCommand, LoadVM
+from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.known import Known
 from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
 from shim.plan_run import GivenUp, PlanRun, Trace
@@ -136,14 +136,14 @@ class Executor:
         running = self.running
         return 0 if running is None else stopped_ns(running.trace.events, time.monotonic_ns() - running.trace.started_ns)
 
-    async def hmp(self, command_line: str) -> HMPResult:
+    async def hmp(self, line: HMPLine) -> HMPResult:
         """Carry out an HMP command, behind those that are under way. Raises LostError."""
         async with self._turn:
             self.link.check()
-            trace = self._trace(command_line)
-            self.running = Running(command_line, trace)
+            trace = self._trace(line)
+            self.running = Running(line.text, trace)
             try:
-                return await self._hmp(command_line, trace)
+                return await self._hmp(line, trace)
             finally:
                 self.running = None
 
@@ -158,25 +158,24 @@ class Executor:
             finally:
                 self.running = None
 
-    async def plan(self, command_line: str) -> Planned:
+    async def plan(self, line: HMPLine) -> Planned:
         """Tell what a snapshot command would do; only queries are sent. Raises LinkError.
 
         Beside a proxy it is the proxy's plan.
         """
-        command = hmp.parse(command_line)
-        if command is None:
-            raise ValueError(f"no snapshot command: {command_line}")
+        if line.command is None:
+            raise ValueError(f"no snapshot command: {line.text}")
         if self.proxy is not None:
-            return await plan_of_proxy(self.link, self.proxy, command_line, await self.block_graph())
-        rehearsal = await self.rehearse(command)
+            return await plan_of_proxy(self.link, self.proxy, line, await self.block_graph())
+        rehearsal = await self.rehearse(line.command)
         whose = "of this prompt"
-        members = plan_members(command_line, rehearsal, self.policy, whose)
+        members = plan_members(line, rehearsal, self.policy, whose)
         return Planned(rehearsal, members["plan"], members["text"], f"{policy_words(self.policy)} ({whose})")
 
     async def rehearse(self, command: HMPCommand) -> Rehearsal:
         """Tell what a command would do; only queries are sent. Raises LostError."""
         async with self._turn:
-            work = PlanRun(self._rehearsing(command), self._trace(""))
+            work = PlanRun(self._rehearsing(command), self._trace(None))
             await self._drive(work)
         if work.failure is not None:
             return Rehearsal(work.outcome, None, [], None)
@@ -223,48 +222,48 @@ class Executor:
         except UnreadableReply:
             return None
 
-    async def _hmp(self, command_line: str, trace: Trace) -> HMPResult:
+    async def _hmp(self, line: HMPLine, trace: Trace) -> HMPResult:
         enforces = self.policy.mode is Mode.ENFORCE and self.proxy is None
-        refused = refusal(command_line, self.policy.allow) if enforces else None
+        refused = refusal(line, self.policy.allow) if enforces else None
         if refused is not None:
             return self._finish(trace, Action.REFUSED, refused, ReturnReply(render.error(refused)))
         if (unrecorded := self._announce(trace)) is not None:
             return self._finish(trace, Action.REFUSED, unrecorded, ReturnReply(render.error(unrecorded)))
-        command = hmp.parse(command_line)
+        command = line.command
         if command is None:
-            return await self._pass(trace, hmp.why_not_parsed(command_line))
+            return await self._pass(line, trace, line.why_not_parsed)
         if self.proxy is not None:
-            return await self._leave_to_proxy(command, trace)
+            return await self._leave_to_proxy(line, trace)
         if self.policy.mode is Mode.OBSERVE:
             work = PlanRun(self._rehearsing(command), trace)
             with self._on_record(trace, Action.REWRITTEN):
                 rehearsal = await self._drive(work)
             if work.failure is not None:
-                return await self._pass(trace, rehearsal.reason)
+                return await self._pass(line, trace, rehearsal.reason)
             trace.decided = rehearsal.decided
-            return await self._pass(trace, "only observed", Action.OBSERVED, Rehearsed.of(rehearsal))
+            return await self._pass(line, trace, "only observed", Action.OBSERVED, Rehearsed.of(rehearsal))
         work = PlanRun(snapshot_plans.plan(command, self._context()), trace, note=self._intents.note)
         with self._on_record(trace, Action.REWRITTEN):
             outcome = await self._drive(work)
-        result = await self._conclude(outcome, trace)
+        result = await self._conclude(line, outcome, trace)
         if work.failure is not None and work.has_begun:
             await self._recover()
         return result
 
-    async def _leave_to_proxy(self, command: HMPCommand, trace: Trace) -> HMPResult:
+    async def _leave_to_proxy(self, line: HMPLine, trace: Trace) -> HMPResult:
         """Send the proxy HMP's own line; but no load that is known to fail, since it would leave the VM stopped."""
-        if isinstance(command, LoadVM) and self.policy.mode is not Mode.OBSERVE:
+        if isinstance(line.command, LoadVM) and self.policy.mode is not Mode.OBSERVE:
             with self._on_record(trace, Action.DELEGATED):
-                planned = await self.plan(trace.command_line or "")
+                planned = await self.plan(line)
             trace.decided = planned.rehearsal.decided
             if isinstance(planned.rehearsal.outcome, Answer) and planned.rehearsal.outcome.text:
                 return self._finish(trace, Action.REFUSED, _WOULD_FAIL, ReturnReply(planned.rehearsal.outcome.text))
-        return await self._pass(trace, BY_PROXY, Action.DELEGATED)
+        return await self._pass(line, trace, BY_PROXY, Action.DELEGATED)
 
-    async def _conclude(self, outcome: Any, trace: Trace) -> HMPResult:
+    async def _conclude(self, line: HMPLine, outcome: Any, trace: Trace) -> HMPResult:
         match outcome:
             case PassThrough(reason, is_delegated):
-                return await self._pass(trace, reason, Action.DELEGATED if is_delegated else Action.PASSED)
+                return await self._pass(line, trace, reason, Action.DELEGATED if is_delegated else Action.PASSED)
             case Answer(text, reason):
                 return self._finish(trace, Action.REWRITTEN, reason, ReturnReply(text))
             case Refusal(text, reason):
@@ -285,17 +284,16 @@ class Executor:
         return timed.reply
 
     async def _pass(
-        self, trace: Trace, reason: str, action: Action = Action.PASSED, rehearsed: Rehearsed | None = None
+        self, line: HMPLine, trace: Trace, reason: str, action: Action = Action.PASSED, rehearsed: Rehearsed | None = None
     ) -> HMPResult:
         """Have QEMU do it."""
-        command_line = trace.command_line or ""
-        arguments: dict[str, JSON] = {"command-line": command_line}
+        arguments: dict[str, JSON] = {"command-line": line.text}
         if self._cpu_index is not None and action is not Action.DELEGATED:
             arguments["cpu-index"] = self._cpu_index
         with self._on_record(trace, action, rehearsed):
             (timed,) = await self.link.execute([Execute("human-monitor-command", arguments)])
         if timed.reply == ReturnReply(""):
-            self._keep_cpu(command_line)
+            self._keep_cpu(line)
         return self._finish(trace, action, reason, timed.reply, rehearsed and rehearsed.compare(timed.reply))
 
     @contextlib.contextmanager
@@ -307,8 +305,8 @@ class Executor:
             self._record(trace, action, _LOST if isinstance(exc, LostError) else _LEFT, None, rehearsed)
             raise
 
-    def _keep_cpu(self, command_line: str) -> None:
-        name, _, number = command_line.strip().partition(" ")
+    def _keep_cpu(self, line: HMPLine) -> None:
+        name, _, number = line.text.strip().partition(" ")
         if name == "cpu" and number.strip().isdecimal():
             self._cpu_index = int(number)
 
@@ -316,7 +314,9 @@ class Executor:
         is_error = isinstance(reply, ErrorReply)
         text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
         record = self._record(trace, action, reason, reply_json(reply), rehearsed)
-        return HMPResult(text, is_error or has_failed(trace.command_line or "", text), record.duration_ns, record.stopped_ns)
+        return HMPResult(
+            text, is_error or (trace.line is not None and has_failed(trace.line, text)), record.duration_ns, record.stopped_ns
+        )
 
     async def _drive(self, work: PlanRun) -> Any:
         """Play a plan to its end and give its outcome. A failure of ours is told, and contained in the work."""
@@ -368,8 +368,8 @@ class Executor:
             known=self._known,
         )
 
-    def _trace(self, command_line: str | None, *, execute: str | None = "human-monitor-command") -> Trace:
-        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, command_line, execute=execute)
+    def _trace(self, line: HMPLine | None, *, execute: str | None = "human-monitor-command") -> Trace:
+        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, line, execute=execute)
 
     def _announce(self, trace: Trace) -> str | None:
         """Put on record that a command is about to be run, if the log wants that. Tells why that cannot be done."""

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from repl.arguments import read_arguments, refusal
 from repl.completion_data import CommandHelp, CompletionData
 from repl.scanning import BLANKS, LineError, expect_end, expect_known, name_end, skip_blanks, word_end
-from shim.hmp import HMPCommand, command_name, first_refused, is_about_snapshots, parse
+from shim.hmp import HMPLine, first_refused
 from shim.qmp import JSON
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "EmptyLine",
     "EventsLine",
     "ExitLine",
-    "HMPLine",
     "HelpLine",
     "Line",
     "PlanLine",
@@ -49,18 +48,10 @@ class EmptyLine:
 
 
 @dataclass(frozen=True, slots=True)
-class HMPLine:
-    """An HMP command, as it was typed. `command` is None for what is not about snapshots."""
-
-    command_line: str
-    command: HMPCommand | None
-
-
-@dataclass(frozen=True, slots=True)
 class PlanLine:
     """`plan savevm t1`: what this snapshot command would do."""
 
-    command_line: str
+    line: HMPLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +132,21 @@ def _read(line: str, facts: CompletionData) -> Line:
         case "reconnect" | "exit" as name:
             expect_end(line, rest)
             return ExitLine() if name == "exit" else ReconnectLine()
-    _check_known(line, start, rest, facts)
+    read = HMPLine.read(line)
+    _check_known(read, start, rest, facts)
     _check_snapshot_command(line, start)
-    return HMPLine(line, parse(line))
+    return read
 
 
 def _names(commands: Iterable[CommandHelp]) -> list[str]:
     return [name for command in commands for name in command.names]
 
 
-def _check_known(line: str, start: int, rest: int, facts: CompletionData) -> None:
-    name = command_name(line)
+def _check_known(line: HMPLine, start: int, rest: int, facts: CompletionData) -> None:
     if facts.commands:
-        expect_known(start, "command", name, _names(facts.commands), _names(OWN_COMMANDS))
-    topic = line[rest : name_end(line, rest)]
-    if name == "info" and topic and facts.topics:
+        expect_known(start, "command", line.name, _names(facts.commands), _names(OWN_COMMANDS))
+    topic = line.text[rest : name_end(line.text, rest)]
+    if line.name == "info" and topic and facts.topics:
         expect_known(rest, "topic of info", topic, _names(facts.topics))
 
 
@@ -191,12 +182,12 @@ def _read_plan(line: str, at: int) -> PlanLine:
     if at == len(line):
         raise LineError(at, f"plan needs a command; it knows {known}")
     _check_snapshot_command(line, at)
-    command_line = line[at:].rstrip(BLANKS)
-    if not is_about_snapshots(command_line):
+    planned = HMPLine.read(line[at:].rstrip(BLANKS))
+    if not planned.is_about_snapshots:
         raise LineError(at, f"plan only knows {known}")
-    if parse(command_line) is None:
+    if planned.command is None:
         raise LineError(len(line), "the tag is too long: QEMU would cut it inside a character")
-    return PlanLine(command_line)
+    return PlanLine(planned)
 
 
 def _read_events(line: str, at: int, facts: CompletionData) -> EventsLine:

@@ -14,13 +14,13 @@ from repl.command_line import Invocation
 from repl.completion_data import CompletionData
 from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
 from repl.executor import Executor
-from repl.lines import EventsLine, HMPLine, PlanLine, QMPLine, ReconnectLine, read_line
+from repl.lines import EventsLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.output.confirmation import confirmation, ends_vm
 from repl.results import intents_at
 from repl.scanning import LineError
-from shim import hmp
 from shim.client import Client
+from shim.hmp import HMPLine, first_refused
 from shim.printable import harmless, printable
 from shim.qmp import JSON, ErrorReply, ReturnReply
 
@@ -107,28 +107,30 @@ class Script:
         match asked:
             case QMPLine(name, arguments):
                 return await self._qmp(line, name, arguments)
-            case PlanLine(command_line):
-                return await self._plan(line, command_line)
+            case PlanLine(planned):
+                return await self._plan(line, planned)
             case EventsLine() | ReconnectLine():
                 self._put(line, {"ok": False, "error": (text := "this is for the prompt, not for a script")}, "")
                 _complain(f"{line.strip()}: {text}")
                 return False
+            case HMPLine():
+                return await self._hmp(asked)
             case _:
-                return await self._hmp(HMPLine(line, hmp.parse(line)))
+                return await self._hmp(HMPLine.read(line))
 
     async def _hmp(self, line: HMPLine) -> bool:
         if self._is_at_terminal and not await self._is_wanted(line):
-            self._put(line.command_line, {"ok": False, "error": "not confirmed"}, "")
+            self._put(line.text, {"ok": False, "error": "not confirmed"}, "")
             return False
-        has_quit = ends_vm(line.command_line)
+        has_quit = ends_vm(line)
         try:
-            result = await self._executor.hmp(line.command_line)
+            result = await self._executor.hmp(line)
         except NotConnectedError as exc:
-            raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.command_line.strip()}' was not sent") from exc
+            raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.text.strip()}' was not sent") from exc
         except LostError as exc:
             if has_quit:
-                return self._note_end(line.command_line)
-            raise LostError(exc.subject, f"{exc.reason}; what became of '{line.command_line.strip()}' is not known") from exc
+                return self._note_end(line.text)
+            raise LostError(exc.subject, f"{exc.reason}; what became of '{line.text.strip()}' is not known") from exc
         self._has_quit = has_quit and not result.is_failure
         members = {
             "ok": not result.is_failure,
@@ -136,7 +138,7 @@ class Script:
             "duration_ms": round(result.duration_ns / 1_000_000, 3),
             "stopped_ms": round(result.stopped_ns / 1_000_000, 3),
         }
-        self._put(line.command_line, members, result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n"))
+        self._put(line.text, members, result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n"))
         return not result.is_failure
 
     async def _qmp(self, line: str, name: str, arguments: dict[str, JSON]) -> bool:
@@ -163,8 +165,8 @@ class Script:
         self._put(line, {"ok": True}, "")
         return True
 
-    async def _plan(self, line: str, command_line: str) -> bool:
-        planned = await self._executor.plan(command_line)
+    async def _plan(self, line: str, asked: HMPLine) -> bool:
+        planned = await self._executor.plan(asked)
         self._put(line, {"ok": True, "plan": planned.plan}, planned.text + "\n")
         return True
 
@@ -221,8 +223,9 @@ class Script:
 
 def _read(line: str) -> Any:
     """Read a line of ours; what is HMP's goes to QEMU however it looks, so that QEMU's own error comes."""
-    if hmp.first_refused(line) is None and hmp.command_name(line) not in _OWN_NAMES:
-        return HMPLine(line, hmp.parse(line))
+    read = HMPLine.read(line)
+    if first_refused(line) is None and read.name not in _OWN_NAMES:
+        return read
     return read_line(line, CompletionData())
 
 

@@ -2,22 +2,20 @@
 
 from collections.abc import Set
 
-from shim import hmp
+from shim.hmp import HMPLine
 from shim.replacements import Replacement, replacement
 
 __all__ = ["refusal"]
 
 
-def refusal(command_line: str, allow: Set[str]) -> str | None:
-    """Say why a command line that the shim does not do itself is refused, naming what to use instead; None if it passes.
+def refusal(line: HMPLine, allow: Set[str]) -> str | None:
+    """Say why a line that the shim does not do itself is refused, naming what to use instead; None if it passes.
 
     allow: names of commands; "info" allows all its topics, "info block" one.
     """
-    name, topic = hmp.command_name(command_line), hmp.info_topic(command_line)
-    full_name = hmp.full_name(command_line)
-    if not name or name in allow or full_name in allow or hmp.is_about_snapshots(command_line):
+    if not line.name or line.name in allow or line.full_name in allow or line.is_about_snapshots:
         return None
-    return f"HMP command '{full_name}' is not allowed here; {_hint(replacement(name, topic))}"
+    return f"HMP command '{line.full_name}' is not allowed here; {_hint(replacement(line.name, line.topic))}"
 
 
 def _hint(instead: Replacement | None) -> str:

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from shim import hmp
 from shim.client import Client
+from shim.hmp import HMPLine
 from shim.plan import Decided, PassThrough
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, encode
@@ -114,14 +114,14 @@ class AuditRecord:
     """One command of a client from its arrival to its answer.
 
     time: when it came in, aware. execute: the QMP command that it came as; None for what no client sent.
-    command_line: None for what is no HMP. reply: the exact reply as the client gets it, None if it gets none.
+    line: None for what is no HMP. reply: the exact reply as the client gets it, None if it gets none.
     after_failure: the command line that the client sent before, if that had failed and only its text said so.
     """
 
     time: datetime
     vm: str
     client: Client
-    command_line: str | None
+    line: HMPLine | None
     action: Action
     reason: str
     reply: JSON | None
@@ -135,16 +135,20 @@ class AuditRecord:
     after_failure: str | None = None
 
     @property
+    def command_line(self) -> str | None:
+        return None if self.line is None else self.line.text
+
+    @property
     def hmp_command(self) -> str | None:
-        """Give the name of the HMP command, for `info` with its topic."""
-        return None if self.command_line is None else hmp.full_name(self.command_line)
+        """Return the name of the HMP command, for `info` with its topic."""
+        return None if self.line is None else self.line.full_name
 
     @property
     def has_failed(self) -> bool | None:
         """Tell whether the reply tells of a failure; None where there is no reply."""
         match self.reply:
-            case {"return": str(text)} if self.command_line is not None:
-                return has_failed(self.command_line, text)
+            case {"return": str(text)} if self.line is not None:
+                return has_failed(self.line, text)
             case {"error": _}:
                 return True
             case {"return": _}:
@@ -154,7 +158,7 @@ class AuditRecord:
     @property
     def is_failure_in_text(self) -> bool:
         """Tell whether QMP calls it a success, and only HMP's text tells of the failure."""
-        return self.command_line is not None and "return" in (self.reply or ()) and self.has_failed is True
+        return self.line is not None and "return" in (self.reply or ()) and self.has_failed is True
 
     @property
     def stopped_ns(self) -> int:

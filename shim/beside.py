@@ -17,9 +17,10 @@ from dataclasses import MISSING, Field, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final, Self, get_args, get_type_hints
 
-from shim import explain, hmp, render, snapshot_plans
+from shim import explain, render, snapshot_plans
 from shim.allowance import refusal
 from shim.errors import PatternError, UnreadableReply
+from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.patterns import Pattern
 from shim.plan import Context, PassThrough, Refusal, Replies, Run
@@ -169,37 +170,37 @@ def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
 # -- plans ----------------------------------------------------------------------------------------------------------------
 
 
-def make_plan(command_line: str, facts: ProxyFacts, context: Context) -> Generator[Run, Replies, dict[str, JSON]]:
+def make_plan(line: HMPLine, facts: ProxyFacts, context: Context) -> Generator[Run, Replies, dict[str, JSON]]:
     """Answer PLAN. The context's ids of jobs go to the client."""
-    rehearsal = yield from rehearse_line(command_line, context)
+    rehearsal = yield from rehearse_line(line, context)
     behind = None
     if isinstance(rehearsal.outcome, PassThrough) or facts.policy.mode is Mode.OBSERVE:
-        behind = yield from _ask_behind(Execute(PLAN, {"command-line": command_line}))
-    return plan_members(command_line, rehearsal, facts.policy, f"in force at {facts}", behind)
+        behind = yield from _ask_behind(Execute(PLAN, {"command-line": line.text}))
+    return plan_members(line, rehearsal, facts.policy, f"in force at {facts}", behind)
 
 
-def rehearse_line(command_line: str, context: Context) -> Generator[Run, Replies, Rehearsal]:
+def rehearse_line(line: HMPLine, context: Context) -> Generator[Run, Replies, Rehearsal]:
     """Play what the policy has done with any command line; only queries are sent."""
-    command, policy = hmp.parse(command_line), context.policy
-    refused = refusal(command_line, policy.allow) if policy.mode is Mode.ENFORCE else None
+    policy = context.policy
+    refused = refusal(line, policy.allow) if policy.mode is Mode.ENFORCE else None
     if refused is not None:
         return Rehearsal(Refusal(render.error(refused), refused), None, [], None)
-    if command is None:
-        return Rehearsal(PassThrough(hmp.why_not_parsed(command_line)), None, [], None)
-    return (yield from rehearse(snapshot_plans.plan(command, context), context))
+    if line.command is None:
+        return Rehearsal(PassThrough(line.why_not_parsed), None, [], None)
+    return (yield from rehearse(snapshot_plans.plan(line.command, context), context))
 
 
-def plan_members(command_line: str, rehearsal: Rehearsal, policy: Policy, whose: str, behind: JSON = None) -> dict[str, JSON]:
+def plan_members(line: HMPLine, rehearsal: Rehearsal, policy: Policy, whose: str, behind: JSON = None) -> dict[str, JSON]:
     """Return a plan for a program, `plan`, and for a person, `text`.
 
     whose: whose policy it is, in words. behind: the same of a proxy that gets the command, None if QEMU does.
     """
     told = f"{policy_words(policy)} ({whose})"
-    head, gap, rest = explain.to_text(command_line, rehearsal).partition("\n")
+    head, gap, rest = explain.to_text(line, rehearsal).partition("\n")
     lines = [head, f"policy: {told}"]
     if policy.mode is Mode.OBSERVE:
         lines.append("mode observe: QEMU gets every command as it is, and this is what rewriting would do")
-    plan = explain.to_json(command_line, rehearsal) | {"policy": policy_members(policy), "policy_of": whose}
+    plan = explain.to_json(line, rehearsal) | {"policy": policy_members(policy), "policy_of": whose}
     text = "\n".join(lines) + gap + rest
     match behind:
         case {"plan": dict(its_plan), "text": str(its_text)}:

@@ -6,9 +6,9 @@ goes to a terminal is made harmless first (printable.py).
 
 from collections.abc import Sequence
 
-from shim import hmp
 from shim.audit import describe_choice, describe_vmstate
 from shim.blockgraph import BlockGraph, BlockNode
+from shim.hmp import HMPLine, SaveVM
 from shim.plan import PassThrough, Refusal
 from shim.printable import harmless, printable
 from shim.qmp import JSON, encode
@@ -22,7 +22,7 @@ _NOT_ASKED = "QEMU was not asked for its block nodes."
 _QUERIES_ASKED = "Nothing was changed; only queries were sent."
 
 
-def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
+def to_json(line: HMPLine, rehearsal: Rehearsal) -> dict[str, JSON]:
     """Return the plan as a JSON object.
 
     Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
@@ -33,21 +33,21 @@ def to_json(command_line: str, rehearsal: Rehearsal) -> dict[str, JSON]:
     decided = rehearsal.decided
     choices = {} if decided is None else {choice.node.name: describe_choice(choice) for choice in decided.choices}
     return {
-        "command_line": command_line,
+        "command_line": line.text,
         "nodes": [_node(node) | choices.get(node.name, _unseen(node, rehearsal.graph)) for node in _nodes(rehearsal)],
         "vmstate": None if decided is None else describe_vmstate(decided),
         "native_load": None if decided is None else decided.native_load,
-        "replaces": _replaced(command_line, rehearsal),
+        "replaces": _replaced(line, rehearsal),
         "unmatched": [str(pattern) for pattern in rehearsal.unmatched],
         "qmp": [{"execute": command.command, "arguments": dict(command.arguments)} for command in rehearsal.would_send],
         "outcome": _outcome(rehearsal),
     }
 
 
-def to_text(command_line: str, rehearsal: Rehearsal) -> str:
+def to_text(line: HMPLine, rehearsal: Rehearsal) -> str:
     """Return the plan as lines for a terminal."""
-    plan = to_json(command_line, rehearsal)
-    lines = [f"plan of: {printable(command_line)}", ""]
+    plan = to_json(line, rehearsal)
+    lines = [f"plan of: {printable(line.text)}", ""]
     lines += [_NOT_ASKED] if rehearsal.graph is None else _table([_row(node) for node in plan["nodes"]])
     decided = rehearsal.decided
     if decided is not None:
@@ -63,10 +63,10 @@ def to_text(command_line: str, rehearsal: Rehearsal) -> str:
 
 
 # What a savevm loses is the first thing that whoever plans one wants to know, so it is listed and not left to be worked out.
-def _replaced(command_line: str, rehearsal: Rehearsal) -> list[str]:
+def _replaced(line: HMPLine, rehearsal: Rehearsal) -> list[str]:
     """Name the nodes from which a savevm that succeeds removes an older snapshot, also where QEMU itself is to do it."""
-    command, outcome = hmp.parse(command_line), rehearsal.outcome
-    if not isinstance(command, hmp.SaveVM) or command.tag is None or rehearsal.decided is None:
+    command, outcome = line.command, rehearsal.outcome
+    if not isinstance(command, SaveVM) or command.tag is None or rehearsal.decided is None:
         return []
     if not isinstance(outcome, PassThrough) and (isinstance(outcome, Refusal) or outcome.text):
         return []

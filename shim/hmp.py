@@ -3,29 +3,15 @@
 It knows how QEMU's human monitor takes a line apart (monitor/hmp.c; the commands' argument types are in hmp-commands.hx
 and hmp-commands-info.hx) and nothing of QMP, nodes or snapshots. QEMU 5.2, 7.2, 10.0 and 11.1 do it alike.
 
-`parse` recognises exactly one well-formed command. Everything else is None and belongs to QEMU as it came, so that QEMU
+An HMPLine has a `command` only for exactly one well-formed command. Everything else belongs to QEMU as it came, so that QEMU
 answers in its own words; so does a line that QEMU takes in a way that no QMP command can repeat.
 """
 
 import re
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Self, TypeAlias
 
-__all__ = [
-    "BLANKS",
-    "DelVM",
-    "HMPCommand",
-    "InfoSnapshots",
-    "LoadVM",
-    "SaveVM",
-    "command_name",
-    "first_refused",
-    "full_name",
-    "info_topic",
-    "is_about_snapshots",
-    "parse",
-    "why_not_parsed",
-]
+__all__ = ["BLANKS", "DelVM", "HMPCommand", "HMPLine", "InfoSnapshots", "LoadVM", "SaveVM", "first_refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,78 +64,83 @@ _REFUSED = re.compile(
 )
 
 
-def parse(command_line: str) -> HMPCommand | None:
-    """Read a line as HMP would; None unless it is exactly one well-formed savevm, loadvm, delvm or `info snapshots`.
+_TAGGED: dict[str, type[SaveVM] | type[LoadVM] | type[DelVM]] = {"savevm": SaveVM, "loadvm": LoadVM, "delvm": DelVM}
 
-    `command_line` is human-monitor-command's (qapi/misc.json) after JSON decoding. A tag may be empty and may hold any
-    character. It has at most 1023 bytes, since QEMU drops the rest; if that would split a character, None.
+
+@dataclass(frozen=True, slots=True)
+class HMPLine:
+    """A command line as QEMU's human monitor takes it apart: human-monitor-command's `command-line` (qapi/misc.json), decoded.
+
+    It is read once, where a command comes in, and handed on; whoever decides, records or masks looks at this value.
+
+    name: what HMP would look up, cut to 255 bytes as HMP's is; "" for a blank line, or one that begins with `/`. topic: what
+    `info` is asked about, cut likewise; "" for another command. full_name: the name, for `info` with its topic: "info block -v"
+    is `info block`. What is no blank to C belongs to a name: `info version` with U+00A0 after it is another command.
+
+    command: what the line is if it is exactly one well-formed savevm, loadvm, delvm or `info snapshots`, else None; then
+    why_not_parsed says why, and is "" otherwise.
     """
-    if first_refused(command_line) is not None:
-        return None
-    name, rest = _split_name(command_line)
-    match name:
-        case "savevm" if not rest:
-            return SaveVM(None)
-        case "savevm" | "loadvm" | "delvm":
-            tag = _sole_argument(rest)
-            return None if tag is None else _TAGGED[name](tag)
-        case "info" if _split_name(rest) == ("snapshots", ""):
-            return InfoSnapshots()
-    return None
+
+    text: str
+    name: str
+    topic: str
+    full_name: str
+    command: HMPCommand | None
+    why_not_parsed: str
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read a line as HMP would.
+
+        A tag may be empty and may hold any character that QEMU takes. It has at most 1023 bytes, since QEMU drops the rest; if
+        that would split a character, the line is not parsed.
+        """
+        name, rest = _split_name(text.strip(BLANKS))
+        topic, arguments = _split_name(rest) if name == "info" else ("", rest)
+        command, why = None, _OTHER
+        if name in _TAGGED or topic == "snapshots":
+            command, why = _command(name, arguments) if first_refused(text) is None else None, _MALFORMED
+        name, topic = _cut_name(name), topic and _cut_name(topic)
+        full_name = f"info {topic}" if topic else name
+        return cls(text, name, topic, full_name, command, "" if command is not None else why)
+
+    @property
+    def is_about_snapshots(self) -> bool:
+        """Tell whether the line begins as one of the commands that are parsed, well-formed or not."""
+        return self.name in _TAGGED or self.topic == "snapshots"
+
+    def not_parsed(self) -> Self:
+        """Return the same line as one that only QEMU may carry out: it came with arguments that only QEMU can judge."""
+        return self if self.command is None else replace(self, command=None, why_not_parsed=_MALFORMED)
+
+
+_OTHER = "not a snapshot command"
+_MALFORMED = "not exactly one well-formed savevm, loadvm, delvm or info snapshots"
 
 
 def first_refused(text: str) -> int | None:
-    """Give the index of the first character that QEMU takes in no JSON string; None if there is none."""
+    """Return the index of the first character that QEMU takes in no JSON string; None if there is none."""
     found = _REFUSED.search(text)
     return None if found is None else found.start()
 
 
-def command_name(command_line: str) -> str:
-    """Give the name that HMP would look up, cut to 255 bytes as HMP's is.
-
-    "info snapshots" gives `info`; a blank line, or one that begins with `/`, gives "".
-    """
-    name, _ = _split_name(command_line)
-    return _cut_name(name)
-
-
-def info_topic(command_line: str) -> str:
-    """Return what `info` is asked about, cut as a name is; "" for another command."""
-    name, rest = _split_name(command_line)
-    return _cut_name(_split_name(rest)[0]) if name == "info" else ""
-
-
-def full_name(command_line: str) -> str:
-    """Return the name of the command, for `info` with its topic: "info block -v" gives `info block`.
-
-    What is no blank to C belongs to the name: `info version` with U+00A0 behind it, or between, is another command.
-    """
-    topic = info_topic(command_line)
-    return f"info {topic}" if topic else command_name(command_line)
-
-
-def is_about_snapshots(command_line: str) -> bool:
-    """Tell whether the line begins as one of the commands that `parse` knows, well-formed or not."""
-    return command_name(command_line) in _TAGGED or info_topic(command_line) == "snapshots"
-
-
-def why_not_parsed(command_line: str) -> str:
-    """Say why `parse` gives None, for the audit."""
-    if not is_about_snapshots(command_line):
-        return "not a snapshot command"
-    return "not exactly one well-formed savevm, loadvm, delvm or info snapshots"
-
-
-_TAGGED: dict[str, type[SaveVM] | type[LoadVM] | type[DelVM]] = {"savevm": SaveVM, "loadvm": LoadVM, "delvm": DelVM}
+def _command(name: str, arguments: str) -> HMPCommand | None:
+    if name == "info":
+        return None if arguments else InfoSnapshots()
+    if name == "savevm" and not arguments:
+        return SaveVM(None)
+    tag = _sole_argument(arguments)
+    return None if tag is None else _TAGGED[name](tag)
 
 
 def _cut_name(name: str) -> str:
+    if len(name) <= _NAME_LIMIT_BYTES and name.isascii():
+        return name
     return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
 
 
 def _split_name(line: str) -> tuple[str, str]:
-    """Split behind the name, and drop the blanks round both parts. A `/` ends the name but stays in the rest."""
-    line = line.strip(BLANKS)
+    """Split a line without blanks round it after its name. A `/` ends the name but stays in the rest."""
     name = _NAME_END.split(line, maxsplit=1)[0]
     return name, line[len(name) :].lstrip(BLANKS)
 

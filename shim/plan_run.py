@@ -11,6 +11,7 @@ from typing import Any
 from shim import render
 from shim.audit import Action, AuditRecord, SeenEvent, SentCommand
 from shim.client import Client
+from shim.hmp import HMPLine
 from shim.plan import Answer, AwaitJob, Decided, Intend, PassThrough, Replies, Run, Settle, Step
 from shim.qmp import JSON, Execute, Reply
 
@@ -21,17 +22,21 @@ __all__ = ["GivenUp", "PlanRun", "Trace"]
 class Trace:
     """What the audit wants to know of a command while it is under way.
 
-    started_ns: the monotonic clock when it came in. command_line: None for what is no HMP. execute: as in AuditRecord.
+    started_ns: the monotonic clock when it came in. line: None for what is no HMP. execute: as in AuditRecord.
     """
 
     time: datetime
     started_ns: int
     client: Client
-    command_line: str | None
+    line: HMPLine | None
     sent: list[SentCommand] = field(default_factory=list)
     events: list[SeenEvent] = field(default_factory=list)
     decided: Decided | None = None
     execute: str | None = "human-monitor-command"
+
+    @property
+    def command_line(self) -> str | None:
+        return None if self.line is None else self.line.text
 
     def saw_event(self, name: str, now_ns: int) -> None:
         self.events.append(SeenEvent(name, now_ns - self.started_ns))
@@ -56,7 +61,7 @@ class Trace:
             time=self.time,
             vm=vm,
             client=self.client,
-            command_line=self.command_line,
+            line=self.line,
             action=action,
             reason=reason,
             reply=reply,

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from shim import hmp
 from shim.confidential import Confidential
 from shim.excerpt import MAX_TEXT_CHARS
+from shim.hmp import BLANKS, HMPLine
 from shim.qmp import JSON
 
 __all__ = ["redact"]
@@ -30,7 +30,6 @@ _QUOTED_OR_PATH = re.compile(
 # A word behind `info` and its topic that can be an option, a device or a node. A file may be named like one, too; what has a
 # dot is more often a file.
 _HARMLESS_WORD = re.compile(r"-[A-Za-z]|[#A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
-_SNAPSHOT_COMMANDS = frozenset({"savevm", "loadvm", "delvm"})
 # A shorter word is part of too many others: it is masked where it stands alone.
 _SHORT_CHARACTERS = 4
 
@@ -66,36 +65,30 @@ def _pseudonyms(key: bytes) -> _Pseudonym:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """A command line that was taken apart.
+class _Words:
+    """A command line in two parts, both as they were written: what may be shown, and the words that may be confidential.
 
-    head: the name, for `info` with its topic. rest: what stands behind, word for word. tag: None unless it is a well-formed
-    command with one.
+    head: the name, for `info` with its topic. rest: what stands after it. tag: None unless it is well-formed and has one.
+    kind: what the words of the rest are, "tag" or "arg".
     """
 
     head: str
     rest: str
     tag: str | None
+    kind: str
+    is_info: bool
 
     @classmethod
-    def of(cls, text: str) -> "_Line":
-        line = text.strip(hmp.BLANKS)
-        head = hmp.command_name(line)
-        if topic := hmp.info_topic(line):
-            head = line[: line.index(topic, len(head)) + len(topic)]
-        return cls(head, line[len(head) :], getattr(hmp.parse(line), "tag", None))
+    def of(cls, line: HMPLine) -> "_Words":
+        text = line.text.strip(BLANKS)
+        head = line.name
+        if line.topic:
+            head = text[: text.index(line.topic, len(head)) + len(line.topic)]
+        kind = "tag" if line.is_about_snapshots else "arg"
+        return cls(head, text[len(head) :], getattr(line.command, "tag", None), kind, line.name == "info")
 
-    @property
-    def is_info(self) -> bool:
-        return hmp.command_name(self.head) == "info"
-
-    @property
-    def kind(self) -> str:
-        """What its words are."""
-        return "tag" if self.head in _SNAPSHOT_COMMANDS or hmp.info_topic(self.head) == "snapshots" else "arg"
-
-    def masked_words(self) -> Iterator[str]:
-        """Return the words of `rest` that may be confidential. Those behind `info` mostly name devices and nodes."""
+    def masked(self) -> Iterator[str]:
+        """Return the words of `rest` that may be confidential. Those after `info` mostly name devices and nodes."""
         for word in _WORD.findall(self.rest):
             if self.kind == "tag" or not self.is_info or not _HARMLESS_WORD.fullmatch(word):
                 yield word
@@ -132,11 +125,11 @@ class _Masks:
         }
 
     def _learn_line(self, text: str | None) -> None:
-        line = _Line.of(text or "")
+        line = _Words.of(HMPLine.read(text or ""))
         if line.tag is not None and self._tags:
             self._learn(line.tag, "tag")
         elif line.kind == "arg" or (self._tags and line.tag is None):
-            for word in line.masked_words():
+            for word in line.masked():
                 for part in (word, *_BETWEEN_PARTS.split(word)):
                     self._learn(part, line.kind)
 
@@ -148,8 +141,8 @@ class _Masks:
             self._known.setdefault(value.replace("\n", "\r\n"), mask)
 
     def _line(self, text: str | None) -> str | None:
-        line = _Line.of(text or "")
-        masked = frozenset(line.masked_words())
+        line = _Words.of(HMPLine.read(text or ""))
+        masked = frozenset(line.masked())
         if text is None or not masked or (line.kind == "tag" and not self._tags):
             return text
         if line.tag is not None:

@@ -6,16 +6,16 @@ words its own failure otherwise counts as done.
 
 import re
 
-from shim import hmp
+from shim.hmp import DelVM, HMPLine, LoadVM, SaveVM
 
 __all__ = ["has_failed"]
 
 _FAILURE = re.compile(r"^(Error: |unknown command: '|invalid CPU index|Try \"help [^\"]*\" for more information)", re.MULTILINE)
-_SILENT_COMMANDS = (hmp.SaveVM, hmp.LoadVM, hmp.DelVM)
+_SILENT_COMMANDS = (SaveVM, LoadVM, DelVM)
 
 
-def has_failed(command_line: str, text: str) -> bool:
+def has_failed(line: HMPLine, text: str) -> bool:
     """Tell from what HMP printed. savevm, loadvm and delvm print nothing if all went well."""
-    if isinstance(hmp.parse(command_line), _SILENT_COMMANDS):
+    if isinstance(line.command, _SILENT_COMMANDS):
         return text != ""
     return _FAILURE.search(text) is not None

@@ -4,7 +4,7 @@ from typing import Final, TypeVar
 
 from audit.report import VM, Failure, Tool
 from audit.wording import in_one_line
-from shim import hmp
+from shim.hmp import DelVM, HMPLine, LoadVM, SaveVM
 from shim.qmp import JSON
 
 __all__ = ["FailureTally"]
@@ -86,8 +86,8 @@ def _text(record: dict[str, JSON]) -> str:
     """Return what the reply says of the failure, with TAG for the tag, on one line."""
     reply, command_line = record["reply"], record["command_line"]
     text = reply["error"]["desc"] if "error" in reply else reply["return"]
-    command = None if command_line is None else hmp.parse(command_line)
+    command = None if command_line is None else HMPLine.read(command_line).command
     match command:
-        case hmp.SaveVM(str(tag)) | hmp.LoadVM(tag) | hmp.DelVM(tag):
+        case SaveVM(str(tag)) | LoadVM(tag) | DelVM(tag):
             text = text.replace(f"'{tag}'", "'TAG'")
     return in_one_line(text)[:_TEXT_CHARS]

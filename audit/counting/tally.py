@@ -15,8 +15,8 @@ from audit.counting.quantiles import Quantiles
 from audit.counting.readiness import hmp_replacement
 from audit.log.quick_check import check_soundness
 from audit.report import VM, TimelineEntry, Tool
-from shim import hmp
 from shim.audit import Action
+from shim.hmp import HMPLine
 from shim.qmp import JSON
 from shim.saving import HMP_REPLACES
 
@@ -70,7 +70,7 @@ class ToolTally:
 
     def went_on(self, failed_line: str, following: str, time: str, times: int = 1) -> None:
         """Note what followed a failure that only a text told, and how often."""
-        failed = hmp.full_name(failed_line)
+        failed = HMPLine.read(failed_line).full_name
         self.command(failed, is_hmp=True).silent += times
         if failed not in self.going_on and len(self.going_on) >= _UNKNOWN_COMMANDS:
             failed = OTHERS
@@ -129,7 +129,7 @@ class Tally:
         """Return the latest saves and loads, in order of time."""
         for time, _, moment in sorted(self._timeline, key=lambda entry: entry[:2]):
             vm, tool, command, command_line, duration_ms, stopped_ms, has_failed = moment
-            tag = getattr(None if command_line is None else hmp.parse(command_line), "tag", None)
+            tag = getattr(None if command_line is None else HMPLine.read(command_line).command, "tag", None)
             yield TimelineEntry(time, vm, tool, command, tag or "", duration_ms, stopped_ms, has_failed)
 
     def _tool(self, host: str, client: dict[str, JSON]) -> ToolTally | None:

@@ -4,8 +4,8 @@ import json
 from typing import Final
 
 from audit.errors import DamagedLine
-from shim import hmp
 from shim.audit import SCHEMA_VERSION
+from shim.hmp import HMPLine
 from shim.printable import printable
 from shim.qmp import JSON
 from shim.verdict import has_failed
@@ -59,15 +59,16 @@ _ADDED_BY_VERSION_3: Final[dict[str, JSON]] = {"repeated": 0, "cut": []}
 
 def _of_version_1(record: dict[str, JSON]) -> dict[str, JSON]:
     """Add what version 2 knows of a command and version 1 did not say."""
-    line, reply = record.get("command_line"), record.get("reply")
+    command_line, reply = record.get("command_line"), record.get("reply")
+    line = HMPLine.read(command_line) if isinstance(command_line, str) else None
     text = reply.get("return") if isinstance(reply, dict) else None
     failed = None if not isinstance(reply, dict) else "error" in reply
-    if isinstance(line, str) and isinstance(text, str):
+    if line is not None and isinstance(text, str):
         failed = has_failed(line, text)
     return record | {
         "host": None,
         "execute": None if record.get("action") == "recovered" else "human-monitor-command",
-        "hmp_command": hmp.full_name(line) if isinstance(line, str) else None,
+        "hmp_command": None if line is None else line.full_name,
         "failed": failed,
         "after_failure": None,
         "lost_before": 0,

@@ -37,6 +37,7 @@ __all__ = ["HUNG_UP", "LEFT_UNANSWERED", "QEMU_WENT", "STOPPED", "Dispatcher"]
 HUNG_UP = "the client hung up before it was begun"
 STOPPED = "the proxy ended before it was begun"
 QEMU_WENT = "QEMU went before it was begun"
+_NOT_OF_SCHEMA = "the arguments are not those of human-monitor-command"
 LEFT_UNANSWERED = "the proxy ended before the answer came, so the outcome is not known"
 
 
@@ -262,18 +263,19 @@ class Dispatcher:
             self._refuse(session, request, unrecorded)
         elif isinstance(request, ModernRequest):
             self._owe(session, Passed(session, trace, "QMP's own command", action=Action.MODERN), request.raw)
-        elif request.command is None:
-            self._owe(session, Passed(session, trace, request.why_passed), request.raw)
+        elif request.line is None or request.line.command is None:
+            reason = _NOT_OF_SCHEMA if request.line is None else request.line.why_not_parsed
+            self._owe(session, Passed(session, trace, reason), request.raw)
         else:
             self.plans.begin(self._rewriter.work(session, request, trace), is_exclusive=True)
             self._after_plans()
 
     def _refusal(self, request: HMPRequest) -> str | None:
-        if self._policy.mode is not Mode.ENFORCE:
+        if self._policy.mode is not Mode.ENFORCE or request.line is None:
             return None
         from shim.allowance import refusal  # here, because only this mode needs its table
 
-        return refusal(request.command_line or "", self._policy.allow)
+        return refusal(request.line, self._policy.allow)
 
     def _refuse(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> None:
         reply = {"return": render.error(reason)} if isinstance(request, HMPRequest) else generic_error(reason)

@@ -26,8 +26,8 @@ class Recorder:
 
     def trace(self, session: Session, request: HMPRequest | ModernRequest) -> Trace:
         """Begin to note what becomes of a command."""
-        command_line = request.command_line if isinstance(request, HMPRequest) else None
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), command_line, execute=request.execute)
+        line = request.line if isinstance(request, HMPRequest) else None
+        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), line, execute=request.execute)
 
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
@@ -69,7 +69,7 @@ class Recorder:
         )
         if session is not None:
             is_silent = record.is_failure_in_text and not session.is_prompt
-            session.note_outcome(trace.command_line if is_silent else None)
+            session.note_outcome(record.command_line if is_silent else None)
         return record
 
     def record_passed(self, passed: Passed, reason: str, line: bytes | None) -> AuditRecord:

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from proxy.qmp_json.framing import Command
 from proxy.routing.negotiation import envelope_error
-from shim import hmp
+from shim.hmp import HMPLine
 from shim.own_commands import OWN_COMMANDS
 from shim.qmp import JSON
 from shim.snapshot_commands import is_modern
@@ -103,23 +103,14 @@ class LocalReply:
 class HMPRequest:
     """A `human-monitor-command`.
 
-    command_line: None if the arguments are not those of the schema; QEMU will say so.
-    command: what the shim can do itself, else None.
+    line: None if the arguments are not those of the schema; QEMU will say so.
     """
 
     raw: bytes
     message: dict[str, JSON]
-    command_line: str | None = None
-    command: hmp.HMPCommand | None = None
+    line: HMPLine | None = None
     cpu_index: int | None = None
     execute: ClassVar[str] = "human-monitor-command"
-
-    @property
-    def why_passed(self) -> str:
-        """Say why QEMU gets it, where there is no `command`."""
-        if self.command_line is None:
-            return "the arguments are not those of human-monitor-command"
-        return hmp.why_not_parsed(self.command_line)
 
 
 Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest | ModernRequest | OwnRequest
@@ -158,5 +149,7 @@ def _hmp_request(item: Command) -> HMPRequest:
         return HMPRequest(item.raw, item.message)
     cpu_index = arguments.get("cpu-index")
     is_well_formed = arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments)
-    command = hmp.parse(command_line) if is_well_formed else None
-    return HMPRequest(item.raw, item.message, command_line, command, cpu_index if is_well_formed else None)
+    line = HMPLine.read(command_line)
+    if not is_well_formed:
+        return HMPRequest(item.raw, item.message, line.not_parsed())
+    return HMPRequest(item.raw, item.message, line, cpu_index)

@@ -16,7 +16,7 @@ from proxy.routing.recorder import Recorder
 from proxy.routing.requests import HMPRequest, OwnRequest
 from proxy.routing.session import Session
 from shim.audit import Action, AuditRecord, Rehearsed
-from shim.hmp import LoadVM
+from shim.hmp import HMPLine, LoadVM
 from shim.jobs import JOB_PREFIX
 from shim.known import Known
 from shim.own_commands import PLAN
@@ -152,15 +152,16 @@ class Rewriter:
         return Work(PlanRun(find_orphans(known, self._context(None)), self._recorder.trace_of_nobody()))
 
     def work(self, session: Session, request: HMPRequest, trace: Trace) -> Work:
-        """Carry out a command that the shim can do (`request.command` is not None)."""
-        if request.command is None:
+        """Carry out a command that the shim can do: its line was parsed."""
+        command = None if request.line is None else request.line.command
+        if command is None:
             raise ValueError("nothing to rewrite")
         context = self._context(request.cpu_index)
-        playing: Generator[Step, Replies, Any] = plan(request.command, context)
+        playing: Generator[Step, Replies, Any] = plan(command, context)
         is_rehearsal = self._policy.mode is Mode.OBSERVE
         if is_rehearsal:
             playing = rehearse(playing, context)
-        limit_s = self._policy.abandon_load_after_s if isinstance(request.command, LoadVM) else self._policy.abandon_after_s
+        limit_s = self._policy.abandon_load_after_s if isinstance(command, LoadVM) else self._policy.abandon_after_s
 
         def may_begin() -> bool:
             age_ns = self._clock.monotonic_ns() - trace.started_ns
@@ -179,7 +180,7 @@ class Rewriter:
             # The ids that it shows are no ids of ours: those have a token that no client knows.
             numbers = count(1)
             context = replace(self._context(None), new_job_id=lambda: f"{JOB_PREFIX}{next(numbers)}")
-            playing = beside.make_plan(arguments["command-line"], facts, context)
+            playing = beside.make_plan(HMPLine.read(arguments["command-line"]), facts, context)
         else:
             playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))
         return Work(PlanRun(playing, self._recorder.trace_of_nobody()), session, request)

@@ -35,7 +35,6 @@ from proxy.routing.requests import (
     takes_descriptors,
 )
 from proxy.routing.session_state import State, Step, next_state
-from shim import hmp
 from shim.client import Client
 from shim.qmp import JSON
 
@@ -244,9 +243,9 @@ class Session:
 
     def asks_for_own_help(self, request: HMPRequest | ModernRequest) -> bool:
         """Tell whether our prompt asks QEMU for help, for its own purposes, which does not count as use of HMP."""
-        if not self._is_prompt or not isinstance(request, HMPRequest):
+        if not self._is_prompt or not isinstance(request, HMPRequest) or request.line is None:
             return False
-        return hmp.command_name(request.command_line or "") in ("help", "?")
+        return request.line.name in ("help", "?")
 
     def put_back(self, request: Request) -> None:
         """Have `next_request` return this one again: it cannot be begun yet."""

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from repl.executor import Executor
-from repl.lines import HMPLine
 from repl.output.layout import Fragments
 from repl.output.plan_summary import plan_summary, replaces_snapshot
 from shim.blockgraph import BlockGraph
-from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM, command_name
+from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from shim.plan import PassThrough, Refusal
 from shim.rehearsal import Rehearsal
 
@@ -25,19 +24,19 @@ class Confirmation:
     question: str
 
 
-def ends_vm(command_line: str) -> bool:
+def ends_vm(line: HMPLine) -> bool:
     """Tell whether QEMU ends by it, and the connection with it."""
-    return command_name(command_line) in ("quit", "q")
+    return line.name in ("quit", "q")
 
 
 async def confirmation(executor: Executor, line: HMPLine, *, width: int) -> Confirmation | None:
     """Look what a command would take; None where nothing is lost. Raises LinkError."""
     command = line.command
-    if ends_vm(line.command_line):
+    if ends_vm(line):
         return Confirmation([("class:notice", _END_OF_VM)], "End the VM?")
     if command is None or isinstance(command, InfoSnapshots):
         return None
-    planned = await executor.plan(line.command_line)
+    planned = await executor.plan(line)
     rehearsal = planned.rehearsal
     if isinstance(rehearsal.outcome, Refusal):
         return None  # nothing will be done, and the answer says why
@@ -53,7 +52,7 @@ async def confirmation(executor: Executor, line: HMPLine, *, width: int) -> Conf
         case DelVM():
             question = "Delete it?"
     explanation = plan_summary(
-        line.command_line,
+        line,
         rehearsal,
         width=width,
         now=datetime.now().astimezone(),

@@ -9,9 +9,8 @@ from datetime import datetime
 
 from repl.output.layout import Fragment, joined, words, wrapped
 from repl.output.snapshot_table import ago_text, date_text
-from shim import hmp
 from shim.blockgraph import BlockNode
-from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
+from shim.hmp import DelVM, HMPCommand, HMPLine, LoadVM, SaveVM
 from shim.plan import Answer, PassThrough, Refusal
 from shim.policy import NodeChoice
 from shim.printable import printable
@@ -26,7 +25,7 @@ _STAYS_STOPPED = "QEMU stops a running VM for that and leaves it stopped; 'cont'
 
 
 def plan_summary(
-    command_line: str,
+    line: HMPLine,
     rehearsal: Rehearsal,
     *,
     width: int,
@@ -39,7 +38,7 @@ def plan_summary(
     now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show. policy: which one
     it is and whose, where that is worth a line.
     """
-    command = hmp.parse(command_line)
+    command = line.command
 
     def moment(snapshot: Snapshot) -> str:
         date = date_text(snapshot.date_sec, local_time)
@@ -48,7 +47,7 @@ def plan_summary(
     told: list[Fragment] = [] if policy is None else [("", f"policy: {policy}")]
     told += [*_nodes(rehearsal), *_vm_state(command, rehearsal), *_effects(command, rehearsal, moment)]
     told += _verdict(command, rehearsal)
-    lines = wrapped([(_HEADING, printable(command_line))], width=width)
+    lines = wrapped([(_HEADING, printable(line.text))], width=width)
     for style, text in told:
         lines += wrapped(words(printable(text), style), width=width, indent=2, hanging=4)
     return joined(lines)

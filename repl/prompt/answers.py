@@ -9,6 +9,7 @@ from repl.output.plan_summary import plan_summary
 from repl.output.show import hmp_text
 from repl.output.snapshot_table import snapshot_table
 from repl.prompt.completion import quote_tag
+from shim.hmp import HMPLine
 from shim.inventory import obstacles, take_inventory
 from shim.policy import select
 from shim.printable import harmless
@@ -44,14 +45,14 @@ def _quoted(tag: str) -> str:
     return quote_tag(tag) or repr(tag)
 
 
-async def plan_text(executor: Executor, command_line: str, *, width: int) -> Fragments:
+async def plan_text(executor: Executor, line: HMPLine, *, width: int) -> Fragments:
     """Return the plan of a snapshot command: all nodes in a table, or in words where that is too wide. Raises LinkError."""
-    planned = await executor.plan(command_line)
+    planned = await executor.plan(line)
     if all(len(line) <= width for line in planned.text.splitlines()):
         return [("", harmless(planned.text) + "\n")]
     now = datetime.now().astimezone()
     summary = plan_summary(
-        command_line,
+        line,
         planned.rehearsal,
         width=width,
         now=now,
@@ -80,7 +81,7 @@ async def help_text(executor: Executor, topic: str) -> Fragments:
         fragments += [("class:tag", call), ("", f" -- {command.text}\n")]
     if own and topic not in ("", "help", "?"):
         return fragments
-    result = await executor.hmp(f"help {topic}".strip())
+    result = await executor.hmp(HMPLine.read(f"help {topic}".strip()))
     if not topic:
         fragments.append(("class:heading", "QEMU's monitor\n"))
     if not result.text:

@@ -12,7 +12,7 @@ from repl.arguments import JSON_BEGINNINGS, TypedArgument, split_arguments
 from repl.completion_data import CommandHelp, CompletionData, Named, QMPCommand
 from repl.lines import OWN_COMMANDS
 from repl.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
-from shim.hmp import LoadVM, parse
+from shim.hmp import HMPLine, LoadVM
 
 __all__ = ["Suggestion", "quote_tag", "suggest"]
 
@@ -81,7 +81,7 @@ def suggest(before_cursor: str, facts: CompletionData) -> list[Suggestion]:
 
 def quote_tag(tag: str) -> str | None:
     """Spell a tag as HMP reads it, in quotes only where it must be; None if HMP cannot be told it."""
-    return next((text for text in (tag, _quoted(tag)) if parse(f"loadvm {text}") == LoadVM(tag)), None)
+    return next((text for text in (tag, _quoted(tag)) if HMPLine.read(f"loadvm {text}").command == LoadVM(tag)), None)
 
 
 def _quoted(text: str) -> str:

@@ -16,7 +16,7 @@ from repl.beside import OTHER_POLICY
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
 from repl.executor import Executor
-from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, HMPLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
+from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.output.confirmation import confirmation
 from repl.output.layout import Fragments
@@ -31,7 +31,7 @@ from repl.scanning import LineError
 from repl.vm_cache import VMCache
 from shim.beside import policy_words
 from shim.client import Client
-from shim.hmp import InfoSnapshots, parse
+from shim.hmp import HMPLine, InfoSnapshots
 from shim.jobs import REPL_JOB_PREFIX
 from shim.printable import harmless
 from shim.qmp import ErrorReply
@@ -135,8 +135,8 @@ class Console:
                 case HMPLine():
                     await self._let_confirm(asked, line)
                     return await self._watch.run(self._hmp(asked), line)
-                case PlanLine(command_line):
-                    look = plan_text(self._executor, command_line, width=self._terminal.columns)
+                case PlanLine(planned):
+                    look = plan_text(self._executor, planned, width=self._terminal.columns)
                     self._terminal.show(await self._watch.look(look, line))
                     return True
                 case QMPLine(name, arguments):
@@ -169,12 +169,12 @@ class Console:
             raise GivenUpError
 
     async def _hmp(self, line: HMPLine) -> bool:
-        result = await self._executor.hmp(line.command_line)
+        result = await self._executor.hmp(line)
         self._terminal.show(await self._shown(line, result))
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
         if prints_nothing or self._watch.is_left(asyncio.current_task()):
             ended = end_of_command(
-                line.command_line.strip(),
+                line.text.strip(),
                 is_failure=result.is_failure,
                 duration_ns=result.duration_ns,
                 stopped_ns=result.stopped_ns,
@@ -207,7 +207,8 @@ class Console:
         """Tell an event, if the person wants to see it, and what it means for the VM."""
         self._executor.take_event(event)
         running = self._executor.running
-        during = None if running is None else parse(running.command_line)
+        line = None if running is None else running.trace.line
+        during = None if line is None else line.command
         self.knowledge.run_state = run_state_after(self.knowledge.run_state, event.name, during)
         is_job = event.name == "JOB_STATUS_CHANGE"
         is_own = is_job and str(event.data.get("id", "")).startswith(REPL_JOB_PREFIX)

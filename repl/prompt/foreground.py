@@ -12,6 +12,7 @@ from repl.output.layout import Fragments
 from repl.output.show import duration_text
 from repl.prompt.terminal import Terminal
 from repl.vm_cache import VMCache
+from shim.hmp import HMPLine
 from shim.printable import harmless
 
 __all__ = ["Foreground", "GivenUpError"]
@@ -100,7 +101,7 @@ class Foreground:
             self._terminal.error(f"{exc}; 'reconnect' connects again")
             return False
         except LostError as exc:
-            if ends_vm(line):
+            if ends_vm(HMPLine.read(line)):
                 return True
             self._terminal.error(f"{exc}; what became of '{harmless(line)}' is not known")
             return False

@@ -15,6 +15,7 @@ from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Rehearsed, SeenEvent
 from shim.blockgraph import BlockNode
 from shim.client import Client
 from shim.excerpt import excerpt
+from shim.hmp import HMPLine
 from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
@@ -44,7 +45,7 @@ def _full_record(action: Action = Action.REWRITTEN) -> dict[str, Any]:
         time=datetime.now(UTC),
         vm="vm",
         client=Client(1, 2, "/bin/tool"),
-        command_line="savevm t",
+        line=HMPLine.read("savevm t"),
         action=action,
         reason="done" * 1000,
         reply={"return": ""},

@@ -19,6 +19,7 @@ from host.errors import AuditError
 from shim.audit import Action, AuditRecord
 from shim.client import Client
 from shim.confidential import Confidential
+from shim.hmp import HMPLine
 from tests.support.checkout import ROOT
 from tests.support.pure_router import NOW
 
@@ -54,7 +55,7 @@ def sink() -> ListSink:
 
 def a_record(line: str = "savevm t") -> AuditRecord:
     client = Client(1, 2, "/usr/bin/tool")
-    return AuditRecord(NOW, "vm1", client, line, Action.PASSED, "because", {"return": ""}, 1, client_gone=False)
+    return AuditRecord(NOW, "vm1", client, HMPLine.read(line), Action.PASSED, "because", {"return": ""}, 1, client_gone=False)
 
 
 def lose(log: AuditLog, sink: ListSink, count: int) -> None:
@@ -228,7 +229,7 @@ def test_key_that_cannot_be_read_opens_no_log(tmp_path: Path) -> None:
 def refused(line: str) -> AuditRecord:
     asker = Client(1, 2, "/usr/bin/tool")
     reply = {"return": "Error: not allowed\r\n"}
-    return AuditRecord(NOW, "vm1", asker, line, Action.REFUSED, "not allowed", reply, 1, client_gone=False)
+    return AuditRecord(NOW, "vm1", asker, HMPLine.read(line), Action.REFUSED, "not allowed", reply, 1, client_gone=False)
 
 
 def test_long_commands_do_not_push_the_history_out(file: Path) -> None:

@@ -9,13 +9,25 @@ import pytest
 from host.audit_refusals import Due, Refusals
 from shim.audit import Action, AuditRecord, SentCommand
 from shim.client import Client
+from shim.hmp import HMPLine
 from shim.qmp import Execute
 from tests.support.pure_router import NOW
 
 
 def a_record(line: str | None = "stop", action: Action = Action.REFUSED, **members: Any) -> AuditRecord:
     client = Client(members.pop("pid", 1), members.pop("uid", 2), members.pop("exe", "/bin/tool"), members.pop("address", None))
-    return AuditRecord(NOW, members.pop("vm", "vm1"), client, line, action, "no", None, 1, client_gone=False, **members)
+    return AuditRecord(
+        NOW,
+        members.pop("vm", "vm1"),
+        client,
+        None if line is None else HMPLine.read(line),
+        action,
+        "no",
+        None,
+        1,
+        client_gone=False,
+        **members,
+    )
 
 
 def due(record: AuditRecord, repeated: int = 0) -> Due:

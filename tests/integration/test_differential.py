@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from shim import hmp
+from shim.hmp import HMPLine
 from shim.qmp import QEMUVersion
 from tests.integration.twins import IDS, Boot, Case, Step, Until, play
 
@@ -341,7 +342,7 @@ def assert_rewritten(case: Case, records: Sequence[dict[str, Any]], version: QEM
     for record in records:
         if record["action"] == "modern":  # jobs of the client's own
             continue
-        command = hmp.parse(record["command_line"] or "")
+        command = HMPLine.read(record["command_line"] or "").command
         if command is None or isinstance(command, hmp.InfoSnapshots):
             assert record["action"] == "passed"
         elif version < (6, 0):

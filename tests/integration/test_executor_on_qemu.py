@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from shim.hmp import HMPLine
 from shim.policy import Mode, Policy, PolicyKind
 from tests.integration.command_lines import BIOS, FLASH_CODE, disk
 from tests.integration.machines import Machine, machine
@@ -37,18 +38,20 @@ def test_chosen_cpu_is_kept_for_the_commands_behind() -> None:
     """QEMU itself forgets it with each human-monitor-command."""
 
     async def chosen(bench: Bench) -> str:
-        (marked,) = [line for line in (await bench.executor.hmp("info cpus")).text.splitlines() if line.startswith("*")]
+        (marked,) = [
+            line for line in (await bench.executor.hmp(HMPLine.read("info cpus"))).text.splitlines() if line.startswith("*")
+        ]
         return marked[:8]
 
     async def scene(bench: Bench) -> None:
         executor = bench.executor
         assert await chosen(bench) == "* CPU #0"
         for line, number in (("cpu 1", 1), ("  cpu  0 ", 0), ("cpu 1", 1), ("cpu 7", 1), ("cpu", 1), ("cpu x", 1), ("sync", 1)):
-            await executor.hmp(line)
+            await executor.hmp(HMPLine.read(line))
             assert await chosen(bench) == f"* CPU #{number}", line
-        assert "CPU#1" in (await executor.hmp("info registers")).text
+        assert "CPU#1" in (await executor.hmp(HMPLine.read("info registers"))).text
         # It is no matter of the commands that jobs do.
-        assert (await executor.hmp("savevm t")).text == ""
+        assert (await executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert await chosen(bench) == "* CPU #1"
         # Another QEMU may be behind the socket by then.
         await bench.reconnect()
@@ -60,7 +63,7 @@ def test_chosen_cpu_is_kept_for_the_commands_behind() -> None:
 
 def test_cpu_that_there_is_not_is_a_failure() -> None:
     async def scene(bench: Bench) -> None:
-        result = await bench.executor.hmp("cpu 7")
+        result = await bench.executor.hmp(HMPLine.read("cpu 7"))
         assert (result.text, result.is_failure) == ("invalid CPU index\r\n", True)
 
     with machine(f"{BIOS} -smp 2", {}) as vm:
@@ -92,7 +95,7 @@ def by_prompt(args: str, images: dict[str, str], lines: Sequence[str], policy: P
     records: list[dict[str, Any]] = []
 
     async def scene(bench: Bench) -> None:
-        texts.extend([(await bench.executor.hmp(line)).text for line in lines])
+        texts.extend([(await bench.executor.hmp(HMPLine.read(line))).text for line in lines])
         records.extend(bench.records)
 
     with machine(args, images) as vm:

@@ -16,10 +16,11 @@ from repl.completion_data import (
     read_schema,
     read_tags,
 )
-from repl.lines import OWN_COMMANDS, HMPLine, read_line
+from repl.lines import OWN_COMMANDS, read_line
 from repl.prompt.completion import quote_tag, suggest
 from repl.scanning import LineError
 from shim.blockgraph import BlockGraph, read_graph
+from shim.hmp import HMPLine
 from shim.qmp import QEMUVersion
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
 from tests.integration.machines import Machine, machine

@@ -1,4 +1,4 @@
-"""parse() against the real monitor: what it says of a line is what QEMU then does with it.
+"""HMPLine against the real monitor: what it says of a line is what QEMU then does with it.
 
 Every line goes to human-monitor-command as it is, on a stopped VM with one small disk. What QEMU did is read off its
 reply and the disk's snapshots, which never go through shim.hmp.
@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 import pytest
 
-from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM, command_name, parse
+from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from tests.integration.qemu_vm import QEMUVM, make_qcow2
 from tests.support.hmp_lines import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_BLANKS, NOT_OURS
 from tests.support.raw_client import RawClient
@@ -118,7 +118,7 @@ def assert_name_is_looked_up(line: str, text: str) -> None:
 
     It repeats names over 255 bytes whole, although it looks up no more than that of them.
     """
-    name = command_name(line)
+    name = HMPLine.read(line).name
     if text.startswith("unknown command: ") and name != "info":
         blanks = line[: len(line) - len(line.lstrip(BLANKS))]
         end = "" if len(name.encode()) >= NAME_BYTES - 3 else "'\n"
@@ -126,7 +126,7 @@ def assert_name_is_looked_up(line: str, text: str) -> None:
 
 
 def assert_parse_agrees(disk: Disk, line: str) -> None:
-    match parse(line):
+    match HMPLine.read(line).command:
         case SaveVM(tag):
             assert_saves(disk, line, tag)
         case LoadVM(tag):
@@ -149,7 +149,7 @@ TABLE = [
     *(f"savevm{argument}" for argument in (*MALFORMED_ARGUMENTS, *NOT_BLANKS)),
     *(f"{char}savevm t" for char in NOT_BLANKS),
     *("savevm/", "savevm /", "savevm/x", "savevm//x", 'savevm/"x"', "savevm/x y", "loadvm/x", "delvm/x"),
-    *(line for line in NOT_OURS if command_name(line) not in {"stop", "help"}),
+    *(line for line in NOT_OURS if HMPLine.read(line).name not in {"stop", "help"}),
     *("savevm a\ufffe", "savevm a\ufdd0", "savevm \ud800", "savevm \U0010ffff"),
 ]
 
@@ -191,17 +191,17 @@ def test_long_line(disk: Disk, line: str) -> None:
 @pytest.mark.parametrize("argument", ["a" * 1022 + "é", "a" * 1020 + "😀", "a" * 1022 + "\0"], ids=["2", "4", "nul"])
 def test_argument_cut_inside_a_character_passes_through(disk: Disk, argument: str) -> None:
     """QEMU takes these with half a character at the end, which no QMP command can carry."""
-    assert parse(f"savevm {argument}") is None
+    assert HMPLine.read(f"savevm {argument}").command is None
     assert disk.run(f"savevm {argument}") == ""
     assert disk.names() == ["a" * STORED_NAME_BYTES]
 
 
 @pytest.mark.parametrize("argument", ["t", '""', r'"a\"b\\"', "日本", "t\0x", "/"], ids=ascii)
 def test_snapshot_of_the_parsed_tag_is_loaded(disk: Disk, argument: str) -> None:
-    saved = parse(f"savevm {argument}")
+    saved = HMPLine.read(f"savevm {argument}").command
     assert isinstance(saved, SaveVM)
     disk.client.returned("human-monitor-command", {"command-line": f"savevm {argument}"})
-    assert parse(f"loadvm {argument}") == LoadVM(disk.names()[0])
+    assert HMPLine.read(f"loadvm {argument}").command == LoadVM(disk.names()[0])
     assert disk.run(f"loadvm {argument}") == ""
 
 
@@ -229,5 +229,5 @@ def test_random_line(disk: Disk, seed: int) -> None:
 
 
 def test_random_lines_are_of_every_kind() -> None:
-    kinds = [type(parse(random_line(random.Random(seed)))) for seed in range(300)]
+    kinds = [type(HMPLine.read(random_line(random.Random(seed))).command) for seed in range(300)]
     assert all(kinds.count(kind) >= minimum for kind, minimum in ((SaveVM, 30), (LoadVM, 20), (DelVM, 20), (type(None), 90)))

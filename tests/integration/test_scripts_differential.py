@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from shim.hmp import HMPLine
 from shim.verdict import has_failed
 from tests.integration.command_lines import disk
 from tests.integration.outcomes import Outcome, images_of, play_lines
@@ -53,7 +54,7 @@ def play_by_repl(case: Case, lines: Sequence[str]) -> list[Outcome]:
         for line in lines:
             ended = repl(vm.qmp_path, "--raw", "--failed-load", "hmp", "-c", line)
             text = normal(ended.out)
-            assert (ended.status, ended.err) == (int(has_failed(line, text)), "")
+            assert (ended.status, ended.err) == (int(has_failed(HMPLine.read(line), text)), "")
             outcomes.append(Outcome(line, text, observer.returned("query-status")["status"], images_of(observer)))
         assert observer.returned("query-jobs") == []
     return outcomes

@@ -13,8 +13,8 @@ from host.config import VMConfig
 from proxy.command_line import PlanInvocation
 from proxy.errors import NotQMPError, UpstreamError
 from proxy.plan_command import explain_plan
-from shim import hmp
 from shim.beside import VERSION, policy_members
+from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
@@ -91,7 +91,7 @@ def test_name_of_a_snapshot_without_one_is_the_local_time() -> None:
 def test_what_is_no_command_of_ours(line: str) -> None:
     """QEMU is not even asked."""
     plan = explain_as_json(line)
-    assert plan["outcome"] == {"kind": "passed", "reason": hmp.why_not_parsed(line), "text": None}
+    assert plan["outcome"] == {"kind": "passed", "reason": HMPLine.read(line).why_not_parsed, "text": None}
     assert (plan["nodes"], plan["qmp"], plan["vmstate"]) == ([], [], None)
 
 

@@ -18,6 +18,7 @@ from proxy.routing.rewriter import LOST, Rewriter, Work
 from proxy.routing.session import Session
 from proxy.routing.turns import Turns
 from shim.audit import Action, AuditRecord
+from shim.hmp import HMPLine
 from shim.plan_run import Trace
 from shim.policy import Policy
 from shim.recovery import Written
@@ -55,7 +56,7 @@ class Bench:
         session.receive_data(hmp(line, id=id))
         request = session.next_request()
         assert isinstance(request, HMPRequest)
-        work = self.rewriter.work(session, request, Trace(NOW, 0, session.client, line))
+        work = self.rewriter.work(session, request, Trace(NOW, 0, session.client, HMPLine.read(line)))
         self.runner.begin(work, is_exclusive=True)
         self.take()
         return session
@@ -168,7 +169,7 @@ def test_nothing_to_rewrite_is_an_error() -> None:
     request = session.next_request()
     assert isinstance(request, HMPRequest)
     with pytest.raises(ValueError, match="nothing to rewrite"):
-        bench.rewriter.work(session, request, Trace(NOW, 0, session.client, "stop"))
+        bench.rewriter.work(session, request, Trace(NOW, 0, session.client, HMPLine.read("stop")))
 
 
 @pytest.mark.parametrize("looks", range(1, 4))

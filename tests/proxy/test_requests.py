@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from proxy.routing.requests import Forward, HMPRequest, JobsRequest, ModernRequest, Request
-from shim.hmp import DelVM, InfoSnapshots, LoadVM, SaveVM
+from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from tests.support.pure_router import a_session, hmp
 
 NAME: Final = b'{"execute":"query-name"}'
@@ -59,7 +59,8 @@ def test_snapshot_command_is_recognised(line: str, command: object) -> None:
     raw = hmp(line, id=7)
     (request,) = requests(raw)
     assert isinstance(request, HMPRequest)
-    assert (request.raw, request.command_line, request.command, request.cpu_index) == (raw, line, command, None)
+    assert (request.raw, request.line, request.cpu_index) == (raw, HMPLine.read(line), None)
+    assert HMPLine.read(line).command == command
     assert request.message["id"] == 7
 
 
@@ -67,8 +68,9 @@ def test_snapshot_command_is_recognised(line: str, command: object) -> None:
 def test_other_lines_are_left_to_qemu(line: str) -> None:
     (request,) = requests(hmp(line))
     assert isinstance(request, HMPRequest)
-    assert (request.command, request.command_line) == (None, line)
-    assert request.why_passed
+    assert request.line == HMPLine.read(line)
+    assert request.line.command is None
+    assert request.line.why_not_parsed
 
 
 @pytest.mark.parametrize(
@@ -81,27 +83,26 @@ def test_arguments_of_the_wrong_type_are_left_to_qemu(arguments: str) -> None:
     raw = b'{"execute":"human-monitor-command","arguments":%s}' % arguments.encode()
     (request,) = requests(raw)
     assert isinstance(request, HMPRequest)
-    assert (request.command, request.command_line) == (None, None)
-    assert request.why_passed == "the arguments are not those of human-monitor-command"
+    assert request.line is None
 
 
 @pytest.mark.parametrize("cpu_index", [True, 1.0, "0", None, [0]])
 def test_cpu_index_of_the_wrong_type_is_left_to_qemu(cpu_index: object) -> None:
     (request,) = requests(hmp("savevm t", **{"cpu-index": cpu_index}))
     assert isinstance(request, HMPRequest)
-    assert request.command is None
+    assert request.line == HMPLine.read("savevm t").not_parsed()
 
 
 def test_unknown_argument_is_left_to_qemu() -> None:
     (request,) = requests(hmp("savevm t", bogus=1))
     assert isinstance(request, HMPRequest)
-    assert request.command is None
+    assert request.line == HMPLine.read("savevm t").not_parsed()
 
 
 def test_cpu_index_is_kept() -> None:
     (request,) = requests(hmp("savevm t", **{"cpu-index": 3}))
     assert isinstance(request, HMPRequest)
-    assert (request.command, request.cpu_index) == (SaveVM("t"), 3)
+    assert (request.line, request.cpu_index) == (HMPLine.read("savevm t"), 3)
 
 
 def test_query_jobs_is_told_from_the_rest() -> None:

@@ -10,6 +10,7 @@ from proxy.routing.requests import HMPRequest
 from proxy.routing.rewriter import Done, Effect, HandBack, Notice, Rewriter, Work, Write
 from proxy.routing.session import Session
 from shim.audit import Action
+from shim.hmp import HMPLine
 from shim.plan import Step
 from shim.plan_run import Trace
 from shim.policy import Mode, Policy
@@ -27,7 +28,7 @@ def a_work(rewriter: Rewriter, line: str) -> tuple[Work, Session]:
     session.receive_data(hmp(line, id=1))
     request = session.next_request()
     assert isinstance(request, HMPRequest)
-    return rewriter.work(session, request, Trace(NOW, 0, session.client, line)), session
+    return rewriter.work(session, request, Trace(NOW, 0, session.client, HMPLine.read(line))), session
 
 
 def play(rewriter: Rewriter, work: Work, qemu: ModelQEMU) -> Iterator[Effect]:

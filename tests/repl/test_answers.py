@@ -10,6 +10,7 @@ from repl.executor import Executor
 from repl.lines import OWN_COMMANDS
 from repl.output.layout import Fragments
 from repl.prompt.answers import help_text, plan_text, snapshots_text
+from shim.hmp import HMPLine
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
 from tests.support import executing
 from tests.support.executing import Bench
@@ -62,7 +63,7 @@ def test_no_table_of_a_qemu_that_does_not_tell_its_nodes() -> None:
 @pytest.mark.parametrize("width", [30, 60, 80, 120, 400])
 @pytest.mark.parametrize("line", ["savevm t", "savevm", "loadvm t", "delvm t", "info snapshots"])
 def test_plan_fits_and_tells_commands(line: str, width: int) -> None:
-    shown = asked(lambda executor: plan_text(executor, line, width=width), "t")
+    shown = asked(lambda executor: plan_text(executor, HMPLine.read(line), width=width), "t")
     assert shown is not None
     assert max(map(len, shown.splitlines())) <= width
     known = {"savevm t": "replaces", "savevm": "snapshot-save", "loadvm t": "snapshot-load", "delvm t": "snapshot-delete"}
@@ -72,7 +73,7 @@ def test_plan_fits_and_tells_commands(line: str, width: int) -> None:
 
 def test_plan_of_no_snapshot_command_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="no snapshot command: stop"):
-        asked(lambda executor: plan_text(executor, "stop", width=80))
+        asked(lambda executor: plan_text(executor, HMPLine.read("stop"), width=80))
 
 
 # -- help -----------------------------------------------------------------------------------------------------------------

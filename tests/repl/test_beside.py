@@ -8,13 +8,12 @@ import pytest
 
 from repl.beside import ASK_PROXY, BY_PROXY, read_facts, read_plan, refuse_own_policy
 from repl.errors import LinkError, OwnPolicyError
-from repl.lines import HMPLine
 from repl.output.confirmation import confirmation
 from repl.prompt.answers import plan_text, snapshots_text
 from repl.vm_cache import VMCache
 from shim.beside import VERSION, ProxyFacts, plan_members, policy_words
 from shim.errors import UnreadableReply
-from shim.hmp import parse
+from shim.hmp import HMPLine
 from shim.plan import Answer, PassThrough, Refusal
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, ReturnReply
@@ -52,7 +51,7 @@ def test_proxy_does_the_snapshot_commands_by_its_own_policy() -> None:
         executor = bench.executor
         assert str(executor.proxy) == f"hmp-proxy {VERSION} of VM s0"
         assert (executor.policy, executor.vm_name) == (HMP, "s0")
-        assert (await executor.hmp("savevm t")).text == VARSTORE
+        assert (await executor.hmp(HMPLine.read("savevm t"))).text == VARSTORE
         assert "snapshot-save" not in [sent for sent in qemu.commands if sent == "snapshot-delete"]
         assert commands(chain.records(0)) == [("savevm t", "rewritten")]
         (record,) = bench.records
@@ -65,7 +64,7 @@ def test_life_of_a_snapshot_at_a_proxy() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
         lines = ["savevm t", "savevm t", "loadvm t", "cont", "delvm t"]
         for line in lines:
-            await bench.executor.hmp(line)
+            await bench.executor.hmp(HMPLine.read(line))
         assert [record["command_line"] for record in chain.records(0)] == lines
         assert {record["action"] for record in chain.records(0)} == {"rewritten", "passed"}
         assert qemu.vm.graph["disk0"].snapshots == []
@@ -76,7 +75,7 @@ def test_life_of_a_snapshot_at_a_proxy() -> None:
 
 def test_load_that_is_known_to_fail_does_not_stop_the_vm() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
-        result = await bench.executor.hmp("loadvm none")
+        result = await bench.executor.hmp(HMPLine.read("loadvm none"))
         assert (result.is_failure, result.text) == (True, MISSING)
         assert qemu.vm.run_state == "running"
         assert chain.records(0) == []
@@ -88,14 +87,14 @@ def test_load_that_is_known_to_fail_does_not_stop_the_vm() -> None:
 def test_plan_and_question_are_the_proxys() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
         qemu.vm.graph["disk0"].snapshots.append(Snapshot("1", "t", 9))
-        planned = await bench.executor.plan("savevm u")
+        planned = await bench.executor.plan(HMPLine.read("savevm u"))
         assert planned.policy == f"auto, overwrite replace (in force at hmp-proxy {VERSION} of VM s0)"
         assert planned.plan["outcome"] == {"kind": "rewritten", "reason": "done by snapshot jobs", "text": ""}
-        wide = "".join(text for _, text in await plan_text(bench.executor, "savevm t", width=500))
+        wide = "".join(text for _, text in await plan_text(bench.executor, HMPLine.read("savevm t"), width=500))
         assert wide.startswith(f"plan of: savevm t\npolicy: {planned.policy}\n")
-        narrow = "".join(text for _, text in await plan_text(bench.executor, "savevm t", width=70))
+        narrow = "".join(text for _, text in await plan_text(bench.executor, HMPLine.read("savevm t"), width=70))
         assert "the old one is deleted first; if QEMU or hmpshim ends" in " ".join(narrow.split())
-        asked = await confirmation(bench.executor, HMPLine("savevm t", parse("savevm t")), width=300)
+        asked = await confirmation(bench.executor, HMPLine.read("savevm t"), width=300)
         assert asked is not None
         told = "".join(text for _, text in asked.explanation)
         assert f"  policy: {planned.policy}\n" in told
@@ -109,14 +108,14 @@ def test_plan_and_question_are_the_proxys() -> None:
 def test_nothing_is_asked_where_the_proxy_will_refuse() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
         qemu.vm.graph["disk0"].snapshots.append(Snapshot("1", "t", 9))
-        assert await confirmation(bench.executor, HMPLine("savevm t", parse("savevm t")), width=80) is None
+        assert await confirmation(bench.executor, HMPLine.read("savevm t"), width=80) is None
 
     beside(scene, REFUSE)
 
 
 def test_table_of_snapshots_is_of_the_proxys_disks() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
-        await bench.executor.hmp("savevm t")
+        await bench.executor.hmp(HMPLine.read("savevm t"))
         table = await snapshots_text(bench.executor, width=100)
         assert table is not None
         told = "".join(text for _, text in table)
@@ -128,12 +127,12 @@ def test_table_of_snapshots_is_of_the_proxys_disks() -> None:
 def test_what_the_prompt_asks_for_itself_is_no_use_of_hmp() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
         executor = bench.executor
-        await executor.hmp("info x")
+        await executor.hmp(HMPLine.read("info x"))
         knowledge = VMCache(executor, on_change=lambda: None)
         async with asyncio.TaskGroup() as tasks:
             knowledge.load_soon(tasks)
-        await executor.plan("savevm t")
-        await executor.hmp("info y")
+        await executor.plan(HMPLine.read("savevm t"))
+        await executor.hmp(HMPLine.read("info y"))
         for number in range(2):
             found = chain.records(number)
             assert [record["command_line"] for record in found] == ["info x", "info y"]
@@ -144,13 +143,13 @@ def test_what_the_prompt_asks_for_itself_is_no_use_of_hmp() -> None:
 
 def test_first_of_two_proxies_does_it_and_what_it_passes_the_second_one_does() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert [record["execute"] for record in chain.records(0)] == ["snapshot-save"]
         assert commands(chain.records(1)) == [("savevm t", "rewritten")]
-        refused = await bench.executor.hmp("info block")
+        refused = await bench.executor.hmp(HMPLine.read("info block"))
         assert refused.text.startswith("Error: HMP command 'info block' is not allowed here")
         assert commands(chain.records(0))[1:] == [("info block", "refused")]
-        planned = await bench.executor.plan("savevm t")
+        planned = await bench.executor.plan(HMPLine.read("savevm t"))
         assert isinstance(planned.rehearsal.outcome, Answer)
 
     beside(scene, ENFORCE, Policy())
@@ -158,7 +157,7 @@ def test_first_of_two_proxies_does_it_and_what_it_passes_the_second_one_does() -
 
 def test_mode_observe_of_the_first_proxy_leaves_the_plan_to_the_second() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, chain: Chain) -> None:
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert commands(chain.records(1)) == [("savevm t", "observed")]
         assert commands(chain.records(0)) == [("savevm t", "rewritten")]
 
@@ -204,7 +203,7 @@ def test_plan_is_read_back(machine: Any, policy: Policy, line: str) -> None:
     from tests.support.snapshot_plans import context
 
     made = rehearsed(machine, line, context(policy))
-    plan = plan_members(line, made, policy, "here")["plan"]
+    plan = plan_members(HMPLine.read(line), made, policy, "here")["plan"]
     read = read_plan(plan, made.graph)
     assert read == made
     without = read_plan(plan, None)
@@ -213,17 +212,19 @@ def test_plan_is_read_back(machine: Any, policy: Policy, line: str) -> None:
 
 def test_plan_of_the_proxy_behind_is_what_counts() -> None:
     made = rehearsed(two(), "savevm t")
-    its = plan_members("savevm t", made, Policy(), "there")
+    its = plan_members(HMPLine.read("savevm t"), made, Policy(), "there")
     passed = made.__class__(PassThrough("so"), None, [], None)
-    plan = plan_members("savevm t", passed, Policy(), "here", its)["plan"]
+    plan = plan_members(HMPLine.read("savevm t"), passed, Policy(), "here", its)["plan"]
     assert read_plan(plan, made.graph) == made
     refused = made.__class__(Refusal("Error: no\r\n", "no"), None, [], None)
-    assert read_plan(plan_members("x", refused, Policy(), "here")["plan"], None).outcome == Refusal("Error: no\r\n", "no")
+    assert read_plan(plan_members(HMPLine.read("x"), refused, Policy(), "here")["plan"], None).outcome == Refusal(
+        "Error: no\r\n", "no"
+    )
 
 
 def test_node_that_has_gone_since_is_left_out() -> None:
     made = rehearsed(two(), "savevm t")
-    plan = plan_members("savevm t", made, Policy(), "here")["plan"]
+    plan = plan_members(HMPLine.read("savevm t"), made, Policy(), "here")["plan"]
     fewer = rehearsed(uefi(), "savevm t").graph
     read = read_plan(plan, fewer)
     assert read.decided is not None

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from repl.lines import HMPLine
 from repl.output.confirmation import Confirmation, confirmation, ends_vm
-from shim import hmp
+from shim.hmp import HMPLine
 from shim.policy import Overwrite, Policy, PolicyKind
 from shim.qmp import QEMUVersion
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
@@ -29,7 +28,7 @@ def cautioned(
         if then is not None:
             then(qemu)
         before = [node.snapshots[:] for node in qemu.vm.graph.nodes]
-        found.append(await confirmation(bench.executor, HMPLine(line, hmp.parse(line)), width=200))
+        found.append(await confirmation(bench.executor, HMPLine.read(line), width=200))
         assert [node.snapshots for node in qemu.vm.graph.nodes] == before
         assert qemu.vm.run_state == "running"
 
@@ -59,7 +58,7 @@ def test_end_of_the_vm_is_asked_for(line: str) -> None:
     assert asked is not None
     assert asked.question == "End the VM?"
     assert told(asked).startswith("This ends QEMU")
-    assert ends_vm(line)
+    assert ends_vm(HMPLine.read(line))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_explanation_fits_the_terminal() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         qemu.vm.save_snapshot("t", overwrite=True)
         for width in range(20, 100, 7):
-            asked = await confirmation(bench.executor, HMPLine("loadvm t", hmp.parse("loadvm t")), width=width)
+            asked = await confirmation(bench.executor, HMPLine.read("loadvm t"), width=width)
             assert max(map(len, told(asked).splitlines())) <= width
 
     fits: Callable[[FakeQEMU, Bench], Awaitable[None]] = scene

@@ -6,8 +6,9 @@ from typing import Any, Final, NoReturn
 import pytest
 
 from repl import executor as executor_module
-from shim import hmp, render
+from shim import render
 from shim.allowance import refusal
+from shim.hmp import HMPLine
 from shim.jobs import REPL_JOB_PREFIX
 from shim.plan import Answer, PassThrough
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
@@ -51,7 +52,7 @@ def jobs_of(qemu: FakeQEMU) -> list[str]:
 )
 def test_snapshot_command_is_done_by_jobs(line: str, tags: list[str], text: str, jobs: list[str], left: list[str]) -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        result = await bench.executor.hmp(line)
+        result = await bench.executor.hmp(HMPLine.read(line))
         assert (result.text, result.is_failure) == (text, text != "")
         assert result.duration_ns >= result.stopped_ns >= 0
         assert jobs_of(qemu) == jobs
@@ -68,7 +69,7 @@ def test_snapshot_command_is_done_by_jobs(line: str, tags: list[str], text: str,
 
 def test_tag_is_replaced_by_qemus_own_savevm_where_that_does_the_same() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert jobs_of(qemu) == []
         assert [snapshot.name for snapshot in qemu.vm.graph["d0"].snapshots] == ["t"]
         (record,) = bench.records
@@ -86,8 +87,8 @@ def test_tag_is_replaced_by_qemus_own_savevm_where_that_does_the_same() -> None:
 )
 def test_tag_is_replaced_beside_a_varstore_as_the_policy_says(overwrite: Overwrite, jobs: list[str]) -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        assert (await bench.executor.hmp("savevm t")).text == ""
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert jobs_of(qemu)[1:] == jobs
         assert [snapshot.name for snapshot in qemu.vm.graph["disk0"].snapshots] == ["t"]
         assert not bench.executor.has_unsettled
@@ -102,10 +103,10 @@ def test_failure_of_ours_before_anything_was_changed_leaves_it_to_qemu(monkeypat
     monkeypatch.setattr("shim.survey.join", fail)
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        command = hmp.parse("savevm t")
+        command = HMPLine.read("savevm t").command
         assert command is not None
         assert isinstance((await bench.executor.rehearse(command)).outcome, PassThrough)
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert qemu.vm.graph["d0"].count("t") == 1
         (record,) = bench.records
         assert (record["action"], record["reason"]) == ("passed", "hmpshim failed before it had changed anything")
@@ -123,7 +124,7 @@ def test_failure_of_ours_later_is_told_as_an_unknown_outcome(monkeypatch: pytest
     monkeypatch.setattr("shim.jobs.answer", fail)
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        result = await bench.executor.hmp("savevm t")
+        result = await bench.executor.hmp(HMPLine.read("savevm t"))
         assert result.is_failure
         assert "the outcome is not known" in result.text
         assert [str(exc) for exc in bench.failures] == ["a bug"]
@@ -135,9 +136,9 @@ def test_failure_of_ours_later_is_told_as_an_unknown_outcome(monkeypatch: pytest
 
 def test_table_of_snapshots_leaves_the_varstore_out() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        assert (await bench.executor.hmp("info snapshots")).text == "There is no snapshot available.\r\n"
-        await bench.executor.hmp("savevm t")
-        result = await bench.executor.hmp("info snapshots")
+        assert (await bench.executor.hmp(HMPLine.read("info snapshots"))).text == "There is no snapshot available.\r\n"
+        await bench.executor.hmp(HMPLine.read("savevm t"))
+        result = await bench.executor.hmp(HMPLine.read("info snapshots"))
         assert not result.is_failure
         head, _, row, end = result.text.split("\r\n")
         assert (head, row[:11], end) == ("List of snapshots present on all disks:", "--        t", "")
@@ -149,7 +150,7 @@ def test_table_of_snapshots_leaves_the_varstore_out() -> None:
 def test_policy_of_the_prompt_decides() -> None:
     async def saved(policy: Policy) -> tuple[str, str]:
         async with FakeQEMU(uefi_vm()) as qemu, executing(qemu.path, policy=policy) as bench:
-            result = await bench.executor.hmp("savevm t")
+            result = await bench.executor.hmp(HMPLine.read("savevm t"))
             return result.text, bench.records[0]["action"]
 
     varstore = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
@@ -161,7 +162,7 @@ def test_refusal_changes_nothing() -> None:
     """Loading a tag that a disk has twice would silently bring back the older content."""
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        result = await bench.executor.hmp("loadvm t")
+        result = await bench.executor.hmp(HMPLine.read("loadvm t"))
         assert result.is_failure
         assert result.text.startswith("Error: ")
         assert (jobs_of(qemu), qemu.vm.run_state) == ([], "running")
@@ -172,7 +173,7 @@ def test_refusal_changes_nothing() -> None:
 
 def test_qemu_without_snapshot_jobs_gets_the_command() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert qemu.vm.graph["d0"].count("t") == 1
         assert jobs_of(qemu) == []
         assert bench.records[0]["action"] == "passed"
@@ -187,7 +188,7 @@ def test_job_that_goes_on_is_waited_for(monkeypatch: pytest.MonkeyPatch, announc
     asked = 10**6
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        saving = asyncio.create_task(bench.executor.hmp("savevm t"))
+        saving = asyncio.create_task(bench.executor.hmp(HMPLine.read("savevm t")))
         await until(lambda: any(job.queries_left < asked for job in qemu.vm.jobs.rows))
         assert not saving.done()
         await qemu.finish_jobs()
@@ -211,18 +212,18 @@ def test_job_that_goes_on_is_waited_for(monkeypatch: pytest.MonkeyPatch, announc
 )
 def test_other_command_is_qemus(line: str, text: str) -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        result = await bench.executor.hmp(line)
+        result = await bench.executor.hmp(HMPLine.read(line))
         assert (result.text, result.is_failure, result.stopped_ns) == (text, True, 0)
         assert qemu.received[-1]["arguments"] == {"command-line": line}
         (record,) = bench.records
-        assert (record["action"], record["reason"], record["qmp"]) == ("passed", hmp.why_not_parsed(line), [])
+        assert (record["action"], record["reason"], record["qmp"]) == ("passed", HMPLine.read(line).why_not_parsed, [])
 
     played(scene, FakeQEMU(two_disks()))
 
 
 def test_empty_line_is_no_failure() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        assert not (await bench.executor.hmp(" ")).is_failure
+        assert not (await bench.executor.hmp(HMPLine.read(" "))).is_failure
 
     played(scene, FakeQEMU())
 
@@ -230,7 +231,7 @@ def test_empty_line_is_no_failure() -> None:
 def test_qmp_error_to_an_hmp_command_is_told_as_hmp_tells_errors() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         bench.executor._cpu_index = 7
-        result = await bench.executor.hmp("info registers")
+        result = await bench.executor.hmp(HMPLine.read("info registers"))
         assert (result.text, result.is_failure) == ("Error: Parameter 'cpu-index' expects a CPU number\r\n", True)
         error = {"class": "GenericError", "desc": "Parameter 'cpu-index' expects a CPU number"}
         assert bench.records[0]["reply"] == {"error": error}
@@ -240,9 +241,9 @@ def test_qmp_error_to_an_hmp_command_is_told_as_hmp_tells_errors() -> None:
 
 def test_line_that_qmp_cannot_carry_is_refused_and_the_connection_lives_on() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        result = await bench.executor.hmp("savevm \udcff")
+        result = await bench.executor.hmp(HMPLine.read("savevm \udcff"))
         assert (result.is_failure, result.text[:16]) == (True, "Error: not sent:")
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert [record["command_line"] for record in bench.records] == ["savevm \udcff", "savevm t"]
 
     played(scene, FakeQEMU(two_disks()))
@@ -264,13 +265,13 @@ def test_enforce_refuses_what_is_not_allowed() -> None:
     policy = Policy(mode=Mode.ENFORCE, allow=frozenset({"info status"}))
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        why = refusal("info block", policy.allow)
+        why = refusal(HMPLine.read("info block"), policy.allow)
         assert why is not None
-        result = await bench.executor.hmp("info block")
+        result = await bench.executor.hmp(HMPLine.read("info block"))
         assert (result.text, result.is_failure) == (render.error(why), True)
         assert "human-monitor-command" not in qemu.commands
-        assert (await bench.executor.hmp("savevm t")).text == ""
-        await bench.executor.hmp("info status")
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
+        await bench.executor.hmp(HMPLine.read("info status"))
         assert [(record["action"], record["reason"]) for record in bench.records] == [
             ("refused", why),
             ("rewritten", "done by snapshot jobs"),
@@ -282,7 +283,7 @@ def test_enforce_refuses_what_is_not_allowed() -> None:
 
 def test_observe_passes_and_notes_what_would_have_been_done() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        result = await bench.executor.hmp("savevm t")
+        result = await bench.executor.hmp(HMPLine.read("savevm t"))
         assert result.text == "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
         assert jobs_of(qemu) == []
         (record,) = bench.records
@@ -296,7 +297,7 @@ def test_observe_passes_and_notes_what_would_have_been_done() -> None:
 
 def test_rehearsal_sends_only_queries() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        command = hmp.parse("delvm t")
+        command = HMPLine.read("delvm t").command
         assert command is not None
         rehearsal = await bench.executor.rehearse(command)
         assert isinstance(rehearsal.outcome, Answer)
@@ -313,13 +314,18 @@ def test_rehearsal_sends_only_queries() -> None:
 def test_commands_wait_for_the_one_that_runs() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         executor = bench.executor
-        command = hmp.parse("delvm t")
+        command = HMPLine.read("delvm t").command
         assert command is not None
         qemu.hold("snapshot-save")
-        saving = asyncio.create_task(executor.hmp("savevm t"))
+        saving = asyncio.create_task(executor.hmp(HMPLine.read("savevm t")))
         await qemu.reached("snapshot-save")
         sent = len(qemu.commands)
-        others = [executor.hmp("info status"), executor.qmp("stop", {}), executor.rehearse(command), executor.recover()]
+        others = [
+            executor.hmp(HMPLine.read("info status")),
+            executor.qmp("stop", {}),
+            executor.rehearse(command),
+            executor.recover(),
+        ]
         waiting = [asyncio.ensure_future(other) for other in others]
         await bench.link.execute([])
         assert executor.running is not None
@@ -353,7 +359,7 @@ def test_time_for_which_the_vm_stands_still_is_told_while_it_runs() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         assert bench.executor.stopped_ns == 0
         qemu.hold("snapshot-load")
-        loading = asyncio.create_task(bench.executor.hmp("loadvm t"))
+        loading = asyncio.create_task(bench.executor.hmp(HMPLine.read("loadvm t")))
         await qemu.reached("snapshot-load")
         await until(lambda: bench.executor.stopped_ns > 0)
         qemu.release()
@@ -387,7 +393,7 @@ def test_vm_is_called(tmp_path_factory: pytest.TempPathFactory, name: str | None
         answers = {"query-name": answer, "query-commands": {"return": []}, "human-monitor-command": {"return": ""}}
         server = asyncio.start_unix_server(obeying(answers.__getitem__), path)
         async with await server, executing(path, name=name) as bench:
-            await bench.executor.hmp("x")
+            await bench.executor.hmp(HMPLine.read("x"))
             assert bench.executor.vm_name == bench.records[0]["vm"] == vm_name.format(path)
 
     asyncio.run(run())
@@ -405,7 +411,7 @@ def test_block_graph_is_qemus() -> None:
 def test_without_a_block_graph_qemu_gets_the_command() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         assert await bench.executor.block_graph() is None
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert (bench.records[0]["action"], jobs_of(qemu)) == ("passed", [])
 
     played(scene, FakeQEMU(two_disks(), vm_faults=VMFaults(is_graph_refused=True)))
@@ -426,7 +432,7 @@ def test_unreadable_block_graph_is_none(tmp_path_factory: pytest.TempPathFactory
 
 def test_record_says_who_asked_and_what_was_decided() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        await bench.executor.hmp("savevm t")
+        await bench.executor.hmp(HMPLine.read("savevm t"))
         (record,) = bench.records
         assert record["client"] == {"pid": 11, "uid": 22, "exe": "/usr/bin/hmp-repl", "address": None, "connected_as": None}
         assert [(node["device"], node["included"]) for node in record["nodes"]] == [
@@ -444,7 +450,7 @@ def test_record_says_who_asked_and_what_was_decided() -> None:
 
 def test_full_disk_is_complained_of_and_the_command_goes_on() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert qemu.vm.graph["d0"].count("t") == 1
         assert list(map(str, bench.complaints)) == ["cannot write the audit log /dev/full: No space left on device"]
 
@@ -453,7 +459,7 @@ def test_full_disk_is_complained_of_and_the_command_goes_on() -> None:
 
 def test_without_an_audit_log_nothing_is_written() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        assert (await bench.executor.hmp("savevm t")).text == ""
+        assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
         assert bench.complaints == []
 
     played(scene, FakeQEMU(two_disks()), audit="")

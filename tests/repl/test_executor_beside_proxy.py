@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from shim.hmp import HMPLine
 from shim.policy import Mode, Overwrite, Policy
 from shim.qmp import QEMUVersion
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Node, Snapshot, VMFaults, When, disk, two_disks, uefi_vm
@@ -65,7 +66,7 @@ def snapshots(qemu: FakeQEMU) -> dict[str, list[str]]:
 
 async def by_prompt(qemu: FakeQEMU, policy: Policy, lines: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
     async with executing(qemu.path, policy=policy) as bench:
-        return [(await bench.executor.hmp(line)).text for line in lines], bench.records
+        return [(await bench.executor.hmp(HMPLine.read(line))).text for line in lines], bench.records
 
 
 async def by_proxy(qemu: FakeQEMU, options: Sequence[str], lines: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -105,7 +106,7 @@ def test_same_record_of_a_lost_connection(command: str, nth: int, its_nth: int) 
         async with dying(nth) as ours, dying(its_nth) as twin:
             async with executing(ours.path) as bench:
                 with pytest.raises(Exception, match="is lost"):
-                    await bench.executor.hmp("savevm t")
+                    await bench.executor.hmp(HMPLine.read("savevm t"))
                 records = bench.records
             its_records = await lost_by_proxy(twin)
             assert spelled(records) == spelled([record | {"client_gone": False} for record in its_records])

@@ -8,6 +8,7 @@ import pytest
 
 from host.intents import IntentStore
 from repl.errors import LostError, NotConnectedError
+from shim.hmp import HMPLine
 from shim.jobs import JOB_PREFIX, REPL_JOB_PREFIX
 from shim.recovery import Found
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Job, Snapshot, When, two_disks, uefi_vm
@@ -34,7 +35,7 @@ def test_connection_is_lost_at_each_step(command: str, nth: int, when: When) -> 
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         with pytest.raises(LostError):
-            await bench.executor.hmp("savevm t")
+            await bench.executor.hmp(HMPLine.read("savevm t"))
         assert bench.executor.running is None
         (record,) = bench.records
         assert (record["reply"], record["reason"]) == (None, LOST)
@@ -44,7 +45,7 @@ def test_connection_is_lost_at_each_step(command: str, nth: int, when: When) -> 
         assert command in lost
         # The next one is not sent.
         with pytest.raises(NotConnectedError):
-            await bench.executor.hmp("info status")
+            await bench.executor.hmp(HMPLine.read("info status"))
         assert len(bench.records) == 1
         assert any(snapshot.vm_state_size for snapshot in qemu.vm.graph["disk0"].snapshots)
         await bench.reconnect()
@@ -70,7 +71,7 @@ def test_next_run_completes_what_an_earlier_one_was_killed_in(tmp_path: Path) ->
             first = IntentStore("hmp-repl x", tmp_path, is_shared=True)
             async with executing(qemu.path, intents=first) as bench:
                 with pytest.raises(LostError):
-                    await bench.executor.hmp("savevm t")
+                    await bench.executor.hmp(HMPLine.read("savevm t"))
             first.close()
             second = IntentStore("hmp-repl x", tmp_path, is_shared=True)
             async with executing(qemu.path, intents=second) as bench:
@@ -88,7 +89,7 @@ def test_next_run_completes_what_an_earlier_one_was_killed_in(tmp_path: Path) ->
 def test_connection_is_lost_while_qemu_does_it(when: When) -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         with pytest.raises(LostError):
-            await bench.executor.hmp("info status")
+            await bench.executor.hmp(HMPLine.read("info status"))
         assert bench.records[0]["reason"] == LOST
 
     played(scene, FakeQEMU(faults=Faults(drops=[Drop("human-monitor-command", when)])))
@@ -97,7 +98,7 @@ def test_connection_is_lost_while_qemu_does_it(when: When) -> None:
 def test_what_queued_behind_was_not_sent() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         lines = ["savevm t", "info status", "delvm t"]
-        results = await asyncio.gather(*(bench.executor.hmp(line) for line in lines), return_exceptions=True)
+        results = await asyncio.gather(*(bench.executor.hmp(HMPLine.read(line)) for line in lines), return_exceptions=True)
         assert [type(result) for result in results] == [LostError, NotConnectedError, NotConnectedError]
         assert [(record["command_line"], record["reason"]) for record in bench.records] == [("savevm t", LOST)]
 
@@ -107,7 +108,7 @@ def test_what_queued_behind_was_not_sent() -> None:
 def test_command_for_whose_end_nobody_waits_is_on_record() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         qemu.hold("snapshot-save")
-        saving = asyncio.create_task(bench.executor.hmp("savevm t"))
+        saving = asyncio.create_task(bench.executor.hmp(HMPLine.read("savevm t")))
         await qemu.reached("snapshot-save")
         saving.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -127,7 +128,7 @@ def test_command_for_whose_end_nobody_waits_is_on_record() -> None:
 def test_own_job_is_found_read_and_dismissed() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         with pytest.raises(LostError):
-            await bench.executor.hmp("savevm t")
+            await bench.executor.hmp(HMPLine.read("savevm t"))
         (own,) = [job.id for job in qemu.vm.jobs.rows if job.id.startswith(REPL_JOB_PREFIX)]
         qemu.vm.jobs.rows += [Job(f"{JOB_PREFIX}1"), Job(f"{REPL_JOB_PREFIX}other-1"), Job("foreign")]
         await bench.reconnect()

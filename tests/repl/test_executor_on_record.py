@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from host.config import AuditFailure
+from shim.hmp import HMPLine
 from shim.qmp import ErrorReply, ReturnReply
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.executing import Bench, played
@@ -38,7 +39,7 @@ def test_other_qmp_commands_are_not_on_record() -> None:
 
 def test_command_is_announced_where_nothing_may_run_off_the_record() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        await bench.executor.hmp("savevm t")
+        await bench.executor.hmp(HMPLine.read("savevm t"))
         assert told(bench) == [
             ("begun", "human-monitor-command", "savevm t", None),
             ("rewritten", "human-monitor-command", "savevm t", False),
@@ -51,7 +52,7 @@ def test_command_is_announced_where_nothing_may_run_off_the_record() -> None:
 @pytest.mark.parametrize("command_line", ["savevm t", "info name"])
 def test_nothing_runs_that_cannot_be_announced(command_line: str) -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        result = await bench.executor.hmp(command_line)
+        result = await bench.executor.hmp(HMPLine.read(command_line))
         assert (result.text, result.is_failure) == (f"Error: {UNWRITABLE}\r\n", True)
         assert qemu.vm.graph["d0"].count("t") == 0
 

@@ -11,6 +11,7 @@ from repl.output.layout import Fragments
 from repl.prompt.foreground import Foreground
 from repl.prompt.terminal import Terminal
 from repl.vm_cache import VMCache
+from shim.hmp import HMPLine
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.desk import Desk, at_desk
 from tests.support.executing import Bench, executing
@@ -29,7 +30,7 @@ class Post:
 
     async def run(self, line: str) -> bool:
         async def hmp() -> bool:
-            return not (await self.bench.executor.hmp(line)).is_failure
+            return not (await self.bench.executor.hmp(HMPLine.read(line))).is_failure
 
         return await self.watch.run(hmp(), line)
 

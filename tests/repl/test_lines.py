@@ -12,7 +12,6 @@ from repl.lines import (
     EventsLine,
     ExitLine,
     HelpLine,
-    HMPLine,
     Line,
     PlanLine,
     QMPLine,
@@ -20,7 +19,7 @@ from repl.lines import (
     read_line,
 )
 from repl.scanning import LineError
-from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM, first_refused, is_about_snapshots, parse
+from shim.hmp import DelVM, HMPCommand, HMPLine, InfoSnapshots, LoadVM, SaveVM, first_refused
 from tests.support.hmp_lines import ARGUMENTS, BLANKS, MALFORMED_ARGUMENTS, NOT_BLANKS
 from tests.support.typed_lines import FACTS, NOTHING_KNOWN, SNIPPETS, fault
 
@@ -57,7 +56,8 @@ def test_blank_line_asks_for_nothing(line: str) -> None:
     ],
 )
 def test_hmp_command_is_kept_as_it_was_typed(line: str, command: HMPCommand | None) -> None:
-    assert read_line(line, FACTS) == read_line(line, NOTHING_KNOWN) == HMPLine(line, command)
+    assert read_line(line, FACTS) == read_line(line, NOTHING_KNOWN) == HMPLine.read(line)
+    assert HMPLine.read(line).command == command
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,8 @@ def test_unknown_hmp_command(line: str, position: int, message: str) -> None:
     if message:
         assert fault(line) == (position, message)
     else:
-        assert read_line(line, FACTS) == HMPLine(line, None)
+        assert read_line(line, FACTS) == HMPLine.read(line)
+        assert HMPLine.read(line).command is None
 
 
 @pytest.mark.parametrize("line", ["savevn t", "SAVEVM t", "/x", "info blokc", "zzz", "qmp nonsense a=1", "events NONSENSE"])
@@ -125,13 +126,13 @@ def test_what_shim_hmp_does_not_read_has_a_fault(name: str, argument: str) -> No
 @pytest.mark.parametrize("name", ["savevm", "loadvm", "delvm"])
 def test_what_shim_hmp_reads_has_no_fault(name: str, argument: str) -> None:
     line = f"{name} {argument}"
-    assert read_line(line, FACTS) == HMPLine(line, parse(line))
-    assert read_line(f"plan {line}", FACTS) == PlanLine(line)
+    assert read_line(line, FACTS) == HMPLine.read(line)
+    assert read_line(f"plan {line}", FACTS) == PlanLine(HMPLine.read(line))
 
 
 @pytest.mark.parametrize("blank", BLANKS)
 def test_blanks_are_hmps(blank: str) -> None:
-    assert read_line(f"plan{blank}savevm{blank}t{blank}", FACTS) == PlanLine(f"savevm{blank}t")
+    assert read_line(f"plan{blank}savevm{blank}t{blank}", FACTS) == PlanLine(HMPLine.read(f"savevm{blank}t"))
     assert read_line(f"qmp{blank}stop{blank}", FACTS) == QMPLine("stop", {})
     assert read_line(f"{blank}exit{blank}", FACTS) == ExitLine()
 
@@ -160,13 +161,14 @@ def test_character_that_qemu_refuses_is_a_fault_where_it_is_the_first(line: str,
 
 @pytest.mark.parametrize("char", ["\ud7ff", "\ue000", "\ufdcf", "\ufffd", "\U0010fffd", "\0", "\x7f", "é", "😀"])
 def test_other_characters_are_taken(char: str) -> None:
-    assert read_line(f"savevm {char}", FACTS) == HMPLine(f"savevm {char}", SaveVM(char))
+    assert read_line(f"savevm {char}", FACTS) == HMPLine.read(f"savevm {char}")
+    assert HMPLine.read(f"savevm {char}").command == SaveVM(char)
     assert read_line(f"qmp device_add driver={char}", FACTS) == QMPLine("device_add", {"driver": char})
 
 
 @pytest.mark.parametrize("line", ["savevm", "savevm t1", 'loadvm "a b"', "delvm t", "info snapshots", "savevm/x"])
 def test_plan_takes_snapshot_commands(line: str) -> None:
-    assert read_line(f"plan {line}", FACTS) == read_line(f" plan   {line}  ", FACTS) == PlanLine(line)
+    assert read_line(f"plan {line}", FACTS) == read_line(f" plan   {line}  ", FACTS) == PlanLine(HMPLine.read(line))
 
 
 @pytest.mark.parametrize(
@@ -257,8 +259,8 @@ def test_random_snapshot_command_has_a_fault_exactly_if_shim_hmp_does_not_read_i
     for _ in range(250):
         line = rng.choice(["savevm", "loadvm", "delvm", "info snapshots"])
         line += "".join(rng.choices(" \t\"\\nrt/a'é", k=rng.randrange(8)))
-        if is_about_snapshots(line):
-            assert (fault_of(line, NOTHING_KNOWN) is None) == (parse(line) is not None), line
+        if HMPLine.read(line).is_about_snapshots:
+            assert (fault_of(line, NOTHING_KNOWN) is None) == (HMPLine.read(line).command is not None), line
 
 
 def test_first_refused_character() -> None:

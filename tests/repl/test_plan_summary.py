@@ -10,7 +10,7 @@ import pytest
 
 from repl.output.layout import Fragment
 from repl.output.plan_summary import plan_summary, replaces_snapshot
-from shim import hmp
+from shim.hmp import HMPLine
 from shim.plan import Context, PassThrough
 from shim.policy import Overwrite, Policy
 from shim.rehearsal import Rehearsal, rehearse
@@ -33,7 +33,7 @@ def dated(*tags: str, vm_state: bool = False) -> list[Snapshot]:
 
 
 def rehearsed(machine: Machine, line: str, using: Context | None = None) -> Rehearsal:
-    command = hmp.parse(line)
+    command = HMPLine.read(line).command
     assert command is not None
     using = using or context()
     played: Played[Rehearsal] = drive_plan(rehearse(plan(command, using), using), Stage.of(machine).answer)
@@ -42,7 +42,9 @@ def rehearsed(machine: Machine, line: str, using: Context | None = None) -> Rehe
 
 
 def summary(line: str, rehearsal: Rehearsal, width: int = 80) -> list[Fragment]:
-    return plan_summary(line, rehearsal, width=width, now=NOW, local_time=lambda seconds: datetime.fromtimestamp(seconds, UTC))
+    return plan_summary(
+        HMPLine.read(line), rehearsal, width=width, now=NOW, local_time=lambda seconds: datetime.fromtimestamp(seconds, UTC)
+    )
 
 
 def text(machine: Machine, line: str, using: Context | None = None, *, width: int = 200) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from repl.vm_cache import VMCache
+from shim.hmp import HMPLine
 from tests.fakes.qemu import FakeQEMU, VMFaults, When, two_disks
 from tests.support import executing
 from tests.support.executing import Bench
@@ -44,7 +45,7 @@ def test_nothing_is_known_at_first() -> None:
 
 def test_look_tells_the_toolbars_numbers_and_what_to_complete() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, knowledge: VMCache) -> None:
-        await bench.executor.hmp("savevm t1")
+        await bench.executor.hmp(HMPLine.read("savevm t1"))
         await knowledge.refresh()
         assert (knowledge.run_state, knowledge.snapshot_count) == ("running", 1)
         assert [tag.name for tag in knowledge.facts.tags] == ["t1"]
@@ -86,7 +87,7 @@ def test_wish_during_a_look_sees_what_happened_since() -> None:
 
 def test_lost_connection_leaves_all_as_it_was() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, knowledge: VMCache) -> None:
-        await bench.executor.hmp("savevm t1")
+        await bench.executor.hmp(HMPLine.read("savevm t1"))
         await knowledge.refresh()
         facts = knowledge.facts
         qemu.hold(LOOK)

@@ -3,6 +3,7 @@
 import pytest
 
 from shim.allowance import refusal
+from shim.hmp import HMPLine
 
 BLOCK = "HMP command 'info block' is not allowed here; use QMP: query-block and query-named-block-nodes"
 
@@ -18,7 +19,7 @@ BLOCK = "HMP command 'info block' is not allowed here; use QMP: query-block and 
     ],
 )  # fmt: skip
 def test_passes_without_being_allowed(command_line: str) -> None:
-    assert refusal(command_line, frozenset()) is None
+    assert refusal(HMPLine.read(command_line), frozenset()) is None
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ def test_passes_without_being_allowed(command_line: str) -> None:
     ],
 )
 def test_passes_because_it_is_allowed(command_line: str, allow: str) -> None:
-    assert refusal(command_line, {allow, "help"}) is None
-    assert refusal(command_line, {"help"}) is not None
+    assert refusal(HMPLine.read(command_line), {allow, "help"}) is None
+    assert refusal(HMPLine.read(command_line), {"help"}) is not None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_passes_because_it_is_allowed(command_line: str, allow: str) -> None:
 )
 def test_only_the_whole_name_counts(command_line: str, allow: str) -> None:
     is_info = command_line.startswith("info ") and allow == "info"
-    assert (refusal(command_line, {allow}) is None) is is_info
+    assert (refusal(HMPLine.read(command_line), {allow}) is None) is is_info
 
 
 @pytest.mark.parametrize(
@@ -78,4 +79,4 @@ def test_only_the_whole_name_counts(command_line: str, allow: str) -> None:
     ],
 )
 def test_refusals(command_line: str, reason: str) -> None:
-    assert refusal(command_line, frozenset({"help"})) == reason
+    assert refusal(HMPLine.read(command_line), frozenset({"help"})) == reason

@@ -19,6 +19,7 @@ from shim.beside import (
     tell_proxy,
 )
 from shim.errors import UnreadableReply
+from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.plan import PassThrough, Refusal
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
@@ -55,7 +56,7 @@ def behind_is(value: Any) -> Callable[[Execute], Reply]:
 
 
 def planned(line: str, policy: Policy | None = None, *, behind: Any = None) -> dict[str, Any]:
-    played: Played[dict[str, Any]] = drive(make_plan(line, facts(policy), context(policy)), behind_is(behind))
+    played: Played[dict[str, Any]] = drive(make_plan(HMPLine.read(line), facts(policy), context(policy)), behind_is(behind))
     assert played.outcome is not None
     return played.outcome
 
@@ -146,7 +147,7 @@ def test_plan_says_whose_policy_it_is() -> None:
 
 
 def test_plan_does_not_ask_behind_for_what_is_done_here() -> None:
-    played = drive(make_plan("savevm t", facts(), context()), behind_is(None))
+    played = drive(make_plan(HMPLine.read("savevm t"), facts(), context()), behind_is(None))
     assert PLAN not in [command.command for command in played.sent]
 
 
@@ -170,11 +171,11 @@ def test_plan_in_mode_observe_says_who_does_it() -> None:
 
 def test_plan_in_mode_enforce_foretells_the_refusal() -> None:
     policy = Policy(mode=Mode.ENFORCE)
-    played = drive(rehearse_line("info block", context(policy)), behind_is(None))
+    played = drive(rehearse_line(HMPLine.read("info block"), context(policy)), behind_is(None))
     assert played.outcome is not None
     assert isinstance(played.outcome.outcome, Refusal)
     assert played.outcome.outcome.text.startswith("Error: HMP command 'info block' is not allowed here")
     allowed = Policy(mode=Mode.ENFORCE, allow=frozenset({"info"}))
-    passed = drive(rehearse_line("info block", context(allowed)), behind_is(None)).outcome
+    passed = drive(rehearse_line(HMPLine.read("info block"), context(allowed)), behind_is(None)).outcome
     assert passed is not None
     assert passed.outcome == PassThrough("not a snapshot command")

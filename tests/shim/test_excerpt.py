@@ -10,6 +10,7 @@ from shim.audit import Action, AuditRecord, Rehearsed, SentCommand, to_members
 from shim.blockgraph import BlockNode
 from shim.client import Client
 from shim.excerpt import MAX_TEXT_CHARS, excerpt
+from shim.hmp import HMPLine
 from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute
@@ -25,7 +26,7 @@ def a_record(text: str) -> dict[str, Any]:
         time=NOW,
         vm=text,
         client=Client(1, 2, text, text, text),
-        command_line=text,
+        line=HMPLine.read(text),
         action=Action.PASSED,
         reason=text,
         reply={"return": text, "id": text},

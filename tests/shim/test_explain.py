@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 
 from shim.explain import to_json, to_text
+from shim.hmp import HMPLine
 from shim.plan import Context, PassThrough
 from shim.policy import Policy, PolicyKind
 from shim.rehearsal import Rehearsal
@@ -17,7 +18,7 @@ UNCHANGED: Final = "Nothing was changed; only queries were sent."
 
 
 def text(machine: Machine, line: str, using: Context | None = None) -> str:
-    return to_text(line, rehearsed(machine, line, using))
+    return to_text(HMPLine.read(line), rehearsed(machine, line, using))
 
 
 SAVEVM_ON_UEFI: Final = """\
@@ -123,11 +124,11 @@ def test_text_where_nothing_was_asked() -> None:
     rehearsal = Rehearsal(PassThrough("it is no command of ours"), None, [], None)
     reason = "QEMU would get the command as it is: it is no command of ours."
     first = "plan of: stop\n\nQEMU was not asked for its block nodes."
-    assert to_text("stop", rehearsal) == f"{first}\n\n{reason}\n{UNCHANGED}"
+    assert to_text(HMPLine.read("stop"), rehearsal) == f"{first}\n\n{reason}\n{UNCHANGED}"
 
 
 def reasons(rehearsal: Rehearsal) -> dict[str, str]:
-    return {node["node"]: node["reason"] for node in to_json("", rehearsal)["nodes"]}
+    return {node["node"]: node["reason"] for node in to_json(HMPLine.read(""), rehearsal)["nodes"]}
 
 
 def test_nothing_is_decided_where_qemu_answers() -> None:
@@ -145,7 +146,7 @@ def test_node_that_qemu_10_0_leaves_out() -> None:
 def test_node_that_the_policy_adds_is_among_the_nodes() -> None:
     machine = Machine([*disk("lone"), *disk("a")], [Backend("a", "", VIRTIO[0])])
     using = context(Policy(include=patterns("lone")), version=V10_0)
-    found = to_json("delvm t", rehearsed(machine, "delvm t", using))
+    found = to_json(HMPLine.read("delvm t"), rehearsed(machine, "delvm t", using))
     assert [(node["node"], node["included"]) for node in found["nodes"]][:2] == [("a", True), ("lone-file", False)]
     assert {node["node"]: node["reason"] for node in found["nodes"]}["lone"] == (
         "included by the configuration, although HMP does not look at it"
@@ -197,7 +198,7 @@ SAVEVM_JSON: Final = {
 def test_json_of_a_savevm() -> None:
     nodes = disk("a", device="d0", qdev=VIRTIO[0], snapshots=rows("old", "older", vm_state=True))
     rehearsal = rehearsed(Machine(nodes), "savevm t", context(Policy(PolicyKind.HMP)))
-    plan_as_json = to_json("savevm t", rehearsal)
+    plan_as_json = to_json(HMPLine.read("savevm t"), rehearsal)
     assert plan_as_json == SAVEVM_JSON
     assert json.loads(json.dumps(plan_as_json)) == plan_as_json
 
@@ -220,11 +221,11 @@ def test_json_of_a_savevm() -> None:
     ],
 )
 def test_outcomes_in_json(machine: Machine, line: str, outcome: object) -> None:
-    assert to_json(line, rehearsed(machine, line))["outcome"] == outcome
+    assert to_json(HMPLine.read(line), rehearsed(machine, line))["outcome"] == outcome
 
 
 def test_refusal_in_json() -> None:
-    outcome = to_json("loadvm t", rehearsed(two(rows("t", "t", vm_state=True), rows("t")), "loadvm t"))["outcome"]
+    outcome = to_json(HMPLine.read("loadvm t"), rehearsed(two(rows("t", "t", vm_state=True), rows("t")), "loadvm t"))["outcome"]
     assert outcome["kind"] == "refused"
     assert outcome["text"] == f"Error: {outcome['reason']}\r\n"
 
@@ -240,7 +241,7 @@ def test_large_nodes_are_shown_in_units() -> None:
 def test_replaced_snapshot_is_told_wherever_it_is() -> None:
     machine = two(rows("t", vm_state=True), rows("t"))
     assert "It replaces the snapshot of this name on a, b." in text(machine, "savevm t")
-    assert to_json("savevm t", rehearsed(machine, "savevm t"))["replaces"] == ["a", "b"]
+    assert to_json(HMPLine.read("savevm t"), rehearsed(machine, "savevm t"))["replaces"] == ["a", "b"]
 
 
 @pytest.mark.parametrize("line", ["savevm new", "savevm", "loadvm t", "delvm t"])
@@ -256,7 +257,11 @@ def test_patterns_that_fit_nothing_are_told() -> None:
     using = context(Policy(vmstate=patterns("d1", "d9"), exclude=patterns("usbstick", "kind:removable")))
     told = "\nPatterns of the policy that fit no node of the VM now: d9, usbstick, kind:removable\n"
     assert told in text(two(), "savevm t", using)
-    assert to_json("savevm t", rehearsed(two(), "savevm t", using))["unmatched"] == ["d9", "usbstick", "kind:removable"]
+    assert to_json(HMPLine.read("savevm t"), rehearsed(two(), "savevm t", using))["unmatched"] == [
+        "d9",
+        "usbstick",
+        "kind:removable",
+    ]
     assert "Patterns" not in text(two(), "savevm t", context(Policy(vmstate=patterns("d1"))))
 
 
@@ -272,7 +277,7 @@ def test_patterns_that_fit_nothing_are_told() -> None:
 def test_what_qemu_itself_could_not_load_is_told(machine: Machine, policy: Policy, cause: str) -> None:
     told = f"QEMU itself (-loadvm, or a revert by libvirt before 10.10) could not load it: {cause}"
     assert f"\n{told}.\n" in text(machine, "savevm t", context(policy))
-    assert to_json("savevm t", rehearsed(machine, "savevm t", context(policy)))["native_load"] == told
+    assert to_json(HMPLine.read("savevm t"), rehearsed(machine, "savevm t", context(policy)))["native_load"] == told
 
 
 @pytest.mark.parametrize("machine", [two(), raw_data()], ids=["two disks", "one of them unable"])

@@ -2,41 +2,41 @@
 
 import pytest
 
-from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM, command_name, full_name, info_topic, parse
+from shim.hmp import DelVM, HMPCommand, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from tests.support.hmp_lines import ARGUMENTS, BLANKS, MALFORMED_ARGUMENTS, NOT_BLANKS, NOT_OURS
 
 
 @pytest.mark.parametrize("line", ["savevm", "savevm ", " savevm", "savevm\n", "savevm\r\n", "\t savevm \v\f"])
 def test_savevm_alone_leaves_the_name_to_hmp(line: str) -> None:
-    assert parse(line) == SaveVM(None)
+    assert HMPLine.read(line).command == SaveVM(None)
 
 
 @pytest.mark.parametrize("line", ["loadvm", "loadvm ", "delvm", "\tdelvm\n"])
 def test_loadvm_and_delvm_need_a_tag(line: str) -> None:
-    assert parse(line) is None
+    assert HMPLine.read(line).command is None
 
 
 @pytest.mark.parametrize("argument", ARGUMENTS)
 @pytest.mark.parametrize(("name", "command"), [("savevm", SaveVM), ("loadvm", LoadVM), ("delvm", DelVM)])
 def test_tag_of_argument(name: str, command: type[SaveVM] | type[LoadVM] | type[DelVM], argument: str) -> None:
-    assert parse(f"{name} {argument}") == command(ARGUMENTS[argument])
-    assert parse(f" \t{name}\n {argument}\r\n") == command(ARGUMENTS[argument])
+    assert HMPLine.read(f"{name} {argument}").command == command(ARGUMENTS[argument])
+    assert HMPLine.read(f" \t{name}\n {argument}\r\n").command == command(ARGUMENTS[argument])
 
 
 @pytest.mark.parametrize("argument", MALFORMED_ARGUMENTS)
 @pytest.mark.parametrize("name", ["savevm", "loadvm", "delvm"])
 def test_malformed_argument_is_left_to_qemu(name: str, argument: str) -> None:
-    assert parse(f"{name} {argument}") is None
+    assert HMPLine.read(f"{name} {argument}").command is None
 
 
 @pytest.mark.parametrize("line", NOT_OURS)
 def test_line_that_is_not_ours_is_left_to_qemu(line: str) -> None:
-    assert parse(line) is None
+    assert HMPLine.read(line).command is None
 
 
 @pytest.mark.parametrize("line", ["info snapshots", " info  snapshots ", "info\tsnapshots\r\n", "\vinfo\fsnapshots"])
 def test_info_snapshots(line: str) -> None:
-    assert parse(line) == InfoSnapshots()
+    assert HMPLine.read(line).command == InfoSnapshots()
 
 
 @pytest.mark.parametrize(
@@ -54,34 +54,34 @@ def test_info_snapshots(line: str) -> None:
     ],
 )
 def test_slash_ends_the_name_and_begins_the_tag(line: str, command: HMPCommand | None) -> None:
-    assert parse(line) == command
+    assert HMPLine.read(line).command == command
 
 
 @pytest.mark.parametrize("blank", BLANKS)
 def test_blanks_separate(blank: str) -> None:
-    assert parse(f"{blank}savevm{blank}{blank}t{blank}") == SaveVM("t")
-    assert parse(f"savevm a{blank}b") is None
+    assert HMPLine.read(f"{blank}savevm{blank}{blank}t{blank}").command == SaveVM("t")
+    assert HMPLine.read(f"savevm a{blank}b").command is None
 
 
 @pytest.mark.parametrize("char", NOT_BLANKS)
 def test_other_whitespace_is_part_of_the_word(char: str) -> None:
-    assert parse(f"savevm a{char}b") == SaveVM(f"a{char}b")
-    assert parse(f"savevm {char}") == SaveVM(char)
-    assert parse(f"savevm{char}t") is None
-    assert parse(f"{char}savevm t") is None
+    assert HMPLine.read(f"savevm a{char}b").command == SaveVM(f"a{char}b")
+    assert HMPLine.read(f"savevm {char}").command == SaveVM(char)
+    assert HMPLine.read(f"savevm{char}t").command is None
+    assert HMPLine.read(f"{char}savevm t").command is None
 
 
 @pytest.mark.parametrize("code", [0xD800, 0xDFFF, 0xFDD0, 0xFDEF, 0xFFFE, 0xFFFF, 0x1FFFE, 0x10FFFF], ids=hex)
 def test_character_that_qemu_refuses_in_json_is_left_to_qemu(code: int) -> None:
     """QEMU says "JSON parse error, … is not a valid Unicode character", and would to a snapshot-save with it."""
     char = chr(code)
-    assert parse(f"savevm a{char}") is None
-    assert parse(f'delvm "{char}"') is None
+    assert HMPLine.read(f"savevm a{char}").command is None
+    assert HMPLine.read(f'delvm "{char}"').command is None
 
 
 @pytest.mark.parametrize("char", ["\ud7ff", "\ue000", "\ufdcf", "\ufdf0", "\ufffd", "\U00010000", "\U0010fffd"])
 def test_neighbours_of_refused_characters_are_taken(char: str) -> None:
-    assert parse(f"savevm a{char}") == SaveVM(f"a{char}")
+    assert HMPLine.read(f"savevm a{char}").command == SaveVM(f"a{char}")
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_neighbours_of_refused_characters_are_taken(char: str) -> None:
 )
 def test_argument_is_cut_to_1023_bytes(argument: str, tag: str | None) -> None:
     """The cut comes last: quotes, escapes and what follows are checked in the whole line (QEMU 7.2.22)."""
-    assert parse(f"delvm {argument}") == (None if tag is None else DelVM(tag))
+    assert HMPLine.read(f"delvm {argument}").command == (None if tag is None else DelVM(tag))
 
 
 def test_blanks_before_the_command_are_unlimited() -> None:
-    assert parse(" " * 1_000_000 + "savevm t") == SaveVM("t")
+    assert HMPLine.read(" " * 1_000_000 + "savevm t").command == SaveVM("t")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_blanks_before_the_command_are_unlimited() -> None:
     ],
 )
 def test_command_name(line: str, name: str) -> None:
-    assert command_name(line) == name
+    assert HMPLine.read(line).name == name
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_command_name(line: str, name: str) -> None:
 )
 def test_name_ends_at_cs_blanks_only(line: str, name: str) -> None:
     """QEMU 7.2 to 11.1 answer `unknown command` to `info version` with U+00A0 behind it."""
-    assert full_name(line) == name
+    assert HMPLine.read(line).full_name == name
 
 
 def test_topic_is_cut_as_a_name_is() -> None:
-    assert info_topic("info " + "é" * 200) == "é" * 127
-    assert full_name("info " + "x" * 360_000) == "info " + "x" * 255
+    assert HMPLine.read("info " + "é" * 200).topic == "é" * 127
+    assert HMPLine.read("info " + "x" * 360_000).full_name == "info " + "x" * 255

@@ -7,6 +7,7 @@ import pytest
 
 from shim.audit import Action, SeenEvent, SentCommand
 from shim.client import Client
+from shim.hmp import HMPLine
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
 from shim.plan_run import PlanRun, Trace
 from shim.qmp import ErrorReply, Execute, ReturnReply
@@ -19,7 +20,7 @@ DECIDED: Final = Decided((), "d0", "why")
 
 
 def a_trace() -> Trace:
-    return Trace(NOW, 100, Client(), "savevm t")
+    return Trace(NOW, 100, Client(), HMPLine.read("savevm t"))
 
 
 def rewrite(plan: Callable[[], Plan]) -> PlanRun:

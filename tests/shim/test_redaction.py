@@ -13,6 +13,7 @@ from shim.blockgraph import BlockNode
 from shim.client import Client
 from shim.confidential import Confidential
 from shim.excerpt import excerpt
+from shim.hmp import HMPLine
 from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
@@ -30,7 +31,7 @@ def members(line: str | None = "savevm t", **changes: Any) -> dict[str, JSON]:
         "time": NOW,
         "vm": "vm1",
         "client": Client(1, 2, "/usr/bin/tool"),
-        "command_line": line,
+        "line": None if line is None else HMPLine.read(line),
         "action": Action.PASSED,
         "reason": "because",
         "reply": {"return": "", "id": "own"},

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from shim import hmp
+from shim.hmp import HMPLine
 from shim.plan import Answer, AwaitJob, Context, Outcome, PassThrough, Plan, Refusal, Run
 from shim.policy import Overwrite, Policy
 from shim.qmp import Execute, QEMUVersion
@@ -26,7 +26,7 @@ QUERIES: Final = frozenset(
 
 
 def make_plan(line: str, using: Context) -> Plan:
-    command = hmp.parse(line)
+    command = HMPLine.read(line).command
     assert command is not None
     return plan(command, using)
 

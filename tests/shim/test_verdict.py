@@ -2,6 +2,7 @@
 
 import pytest
 
+from shim.hmp import HMPLine
 from shim.verdict import has_failed
 
 HINT = 'Try "help savevm" for more information\r\n'
@@ -28,7 +29,7 @@ HINT = 'Try "help savevm" for more information\r\n'
     ],
 )
 def test_failure(line: str, text: str) -> None:
-    assert has_failed(line, text)
+    assert has_failed(HMPLine.read(line), text)
 
 
 @pytest.mark.parametrize(
@@ -48,4 +49,4 @@ def test_failure(line: str, text: str) -> None:
     ],
 )
 def test_no_failure(line: str, text: str) -> None:
-    assert not has_failed(line, text)
+    assert not has_failed(HMPLine.read(line), text)

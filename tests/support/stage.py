@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from shim import hmp
+from shim.hmp import HMPLine
 from shim.plan import Context
 from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 from shim.rehearsal import Rehearsal, rehearse
@@ -49,7 +49,7 @@ class Stage:
 
 
 def rehearsed(machine: Machine, line: str, using: Context | None = None) -> Rehearsal:
-    command = hmp.parse(line)
+    command = HMPLine.read(line).command
     assert command is not None
     using = using or context()
     played: Played[Rehearsal] = drive_plan(rehearse(plan(command, using), using), Stage.of(machine).answer)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from proxy.qmp_json.framing import CommandFramer, Malformed
 from proxy.routing.monitor import Monitor
 from proxy.routing.negotiation import capabilities_error, envelope_error, is_out_of_band
-from shim import hmp
+from shim.hmp import HMPLine
 from shim.qmp import QEMUVersion
 from tests.fakes.block import BlockGraph
 from tests.fakes.commands import command_names
@@ -188,4 +188,4 @@ def _is_rewritten(message: dict[str, Any]) -> bool:
         return False
     line = arguments.get("command-line")
     is_plain = message.keys() <= {"execute", "arguments", "id"} and arguments.keys() == {"command-line"}
-    return is_plain and isinstance(line, str) and hmp.parse(line) is not None
+    return is_plain and isinstance(line, str) and HMPLine.read(line).command is not None

@@ -5,6 +5,7 @@ from typing import Any
 
 from shim.audit import Action, AuditRecord, SeenEvent, SentCommand
 from shim.client import Client
+from shim.hmp import HMPLine
 from shim.plan import Decided
 from shim.policy import Policy, select
 from shim.qmp import ErrorReply, Execute, ReturnReply
@@ -23,11 +24,14 @@ def decided() -> Decided:
 
 
 def record(**members: Any) -> AuditRecord:
+    if "command_line" in members:
+        text = members.pop("command_line")
+        members["line"] = None if text is None else HMPLine.read(text)
     defaults: dict[str, Any] = {
         "time": TIME,
         "vm": "vm1",
         "client": Client(4242, 1000, "/usr/bin/tool"),
-        "command_line": "savevm t1",
+        "line": HMPLine.read("savevm t1"),
         "action": Action.REWRITTEN,
         "reason": "done by snapshot jobs",
         "reply": {"return": "", "id": "x"},
