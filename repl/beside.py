@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from repl.errors import LinkError, OwnPolicyError
 from repl.link import Link
-from repl.results import Planned, reply_json
+from repl.results import Planned
 from shim.beside import ProxyFacts, policy_words
 from shim.blockgraph import BlockGraph
 from shim.errors import PatternError, UnreadableReply
@@ -17,13 +17,13 @@ from shim.own_commands import PLAN, QUERY_PROXY
 from shim.patterns import Pattern
 from shim.plan import Answer, Decided, Outcome, PassThrough, Refusal
 from shim.policy import NodeChoice
-from shim.qmp import JSON, Execute, Reply, ReturnReply
+from shim.qmp import JSON, Execute, Reply, ReturnReply, reply_members
 from shim.rehearsal import Rehearsal
 
 __all__ = [
     "ASK_PROXY",
-    "BY_PROXY",
     "OTHER_POLICY",
+    "TO_PROXY",
     "check_own_policy",
     "plan_of_proxy",
     "read_facts",
@@ -33,7 +33,7 @@ __all__ = [
 
 # It also tells the proxy that what fails is shown to whoever typed, and that `help` is a question of the prompt's own.
 ASK_PROXY = Execute(QUERY_PROXY, {"is-prompt": True})
-BY_PROXY = "the proxy does it, by its own policy"
+TO_PROXY = PassThrough("the proxy does it, by its own policy", is_delegated=True)
 OTHER_POLICY = "{} has another policy than the file; its own holds until it reads the file again (SIGHUP)"
 
 
@@ -71,7 +71,7 @@ async def plan_of_proxy(link: Link, proxy: ProxyFacts, line: HMPLine, graph: Blo
             except UnreadableReply as exc:
                 raise LinkError(str(link.address), str(exc)) from exc
             return Planned(rehearsal, plan, text, f"{policy_words(proxy.policy)} (in force at {proxy})")
-    raise LinkError(str(link.address), f"the proxy there makes no plan: {reply_json(answer.reply)}")
+    raise LinkError(str(link.address), f"the proxy there makes no plan: {reply_members(answer.reply)}")
 
 
 def read_plan(plan: JSON, graph: BlockGraph | None) -> Rehearsal:

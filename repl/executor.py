@@ -4,34 +4,34 @@ It knows the connection, the policy and the audit log, and nothing of who typed 
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from functools import partial
 
 from host.audit_log import AuditLog
 from host.errors import AuditError
 from host.ids import own_ids
 from host.intents import IntentStore
-from repl.beside import ASK_PROXY, BY_PROXY, check_own_policy, plan_of_proxy, read_facts
-from repl.errors import LostError
+from repl.beside import ASK_PROXY, TO_PROXY, check_own_policy, plan_of_proxy, read_facts
 from repl.link import Event, Link
-from repl.results import HMPResult, Planned, Running, reply_json
+from repl.plan_driver import PlanDriver
+from repl.recorder import Recorder
+from repl.results import HMPResult, Planned, Running
 from shim import jobs, render, snapshot_plans
-from shim.allowance import refusal
-from shim.audit import Action, AuditRecord, Rehearsed, stopped_ns
+from shim.audit import Action, stopped_ns
 from shim.beside import ProxyFacts, plan_members, policy_words
 from shim.blockgraph import BlockGraph, read_graph
 from shim.client import Client
+from shim.decision import Decision, Pass, Result, decide, decide_modern
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.known import Known
-from shim.plan import Answer, Context, PassThrough, Refusal, Replies, Step
-from shim.plan_run import GivenUp, PlanRun, Trace
+from shim.plan import Answer, Context, PassThrough, Refusal, concluded
+from shim.plan_run import FAILED_EARLY, PlanRun, Trace
 from shim.policy import Mode, Policy
-from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply
+from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, reply_members
 from shim.recovery import Found, recover
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshot_commands import is_modern
@@ -39,17 +39,12 @@ from shim.verdict import has_failed
 
 __all__ = ["Executor"]
 
-# A job concludes before its command is answered (seen in QEMU 7.2 to 11.1); should one not, it is asked for so often.
-_POLL_S = 0.5
 _GRAPH_QUERIES = (
     Execute("query-block"),
     Execute("query-named-block-nodes", {"flat": True}),
     Execute("x-debug-query-block-graph"),
 )
-_LOST = "the connection to QEMU was lost, so the outcome is not known"
-_LEFT = "nobody waited for its end, so the outcome is not known"
 _WOULD_FAIL = "the load is known to fail, and would leave the VM stopped"
-_NOT_BEGUN = "it was given up before anything was changed"
 _NOT_LOOKED_AFTER = "hmpshim has failed while it looked after what an earlier connection left; see info snapshots"
 
 
@@ -79,19 +74,16 @@ class Executor:
         self.policy = self._own_policy = policy
         self._policy_options = policy_options
         self.proxy: ProxyFacts | None = None
-        self.vm_name = name or ""
         self.running: Running | None = None
         self._name = name
         self.link = link
-        self._client = client
-        self._audit_log = audit_log
-        self._complain = complain
-        self._on_failure = on_failure
+        self._recorder = Recorder(client, audit_log, complain)
+        self._recorder.vm_name = name or ""
+        self._driver = PlanDriver(link, on_failure)
         self._commands: frozenset[str] = frozenset()
         self._intents = intents or IntentStore(str(link.address), None)
         self._job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
         self._new_job_id = own_ids(self._job_prefix)
-        self._job_concluded = asyncio.Event()
         # When the VM stopped: on QEMU's clock, and on ours.
         self._last_stop: tuple[float | None, int] | None = None
         self._turn = asyncio.Lock()
@@ -112,13 +104,17 @@ class Executor:
             self._commands = frozenset(entry["name"] for entry in known.value)
         asked = own_name.value.get("name") if isinstance(own_name, ReturnReply) else None
         told = asked if self.proxy is None else self.proxy.vm
-        self.vm_name = self._name or told or str(self.link.address)
+        self._recorder.vm_name = self._name or told or str(self.link.address)
+
+    @property
+    def vm_name(self) -> str:
+        return self._recorder.vm_name
 
     def take_event(self, event: Event) -> None:
         """Note what an event tells about the VM and about the command under way."""
         self._known.receive_event(event.name)
         if event.name == "JOB_STATUS_CHANGE" and event.data.get("status") == "concluded":
-            self._job_concluded.set()
+            self._driver.note_concluded()
         elif event.name in ("STOP", "RESUME") and self.running is not None:
             self.running.trace.saw_event(event.name, self._moment(event))
 
@@ -140,7 +136,7 @@ class Executor:
         """Carry out an HMP command, behind those that are under way. Raises LostError."""
         async with self._turn:
             self.link.check()
-            trace = self._trace(line)
+            trace = self._recorder.trace(line)
             self.running = Running(line.text, trace)
             try:
                 return await self._hmp(line, trace)
@@ -151,7 +147,7 @@ class Executor:
         """Carry out a QMP command, behind those that are under way. Raises LostError."""
         async with self._turn:
             self.link.check()
-            trace = self._trace(None, execute=name)
+            trace = self._recorder.trace(None, execute=name)
             self.running = Running(f"qmp {name}", trace)
             try:
                 return await self._qmp(name, arguments, trace)
@@ -175,10 +171,11 @@ class Executor:
     async def rehearse(self, command: HMPCommand) -> Rehearsal:
         """Tell what a command would do; only queries are sent. Raises LostError."""
         async with self._turn:
-            work = PlanRun(self._rehearsing(command), self._trace(None))
-            await self._drive(work)
+            context = self._context()
+            work = PlanRun(rehearse(snapshot_plans.plan(command, context), context), self._recorder.trace(None))
+            await self._driver.play(work)
         if work.failure is not None:
-            return Rehearsal(work.outcome, None, [], None)
+            return Rehearsal(PassThrough(FAILED_EARLY), None, [], None)
         rehearsal: Rehearsal = work.outcome
         return rehearsal
 
@@ -198,11 +195,11 @@ class Executor:
     async def _recover(self, prefix: str | None = None) -> list[Found]:
         written = self._intents.written() if prefix is None else []
         playing = recover(prefix or self._job_prefix, written, self._context())
-        work = PlanRun(playing, self._trace(None, execute=None), note=self._intents.note)
-        await self._drive(work)
+        work = PlanRun(playing, self._recorder.trace(None, execute=None), note=self._intents.note)
+        await self._driver.play(work)
         found: list[Found] = work.outcome if work.failure is None else [Found(_NOT_LOOKED_AFTER, is_trouble=True)]
         for one in found:
-            self._record(work.trace, Action.RECOVERED, one.text, None)
+            self._recorder.record(work.trace, Action.RECOVERED, one.text, None)
         return found
 
     async def concluded_jobs(self) -> set[str]:
@@ -223,139 +220,69 @@ class Executor:
             return None
 
     async def _hmp(self, line: HMPLine, trace: Trace) -> HMPResult:
-        enforces = self.policy.mode is Mode.ENFORCE and self.proxy is None
-        refused = refusal(line, self.policy.allow) if enforces else None
-        if refused is not None:
-            return self._finish(trace, Action.REFUSED, refused, ReturnReply(render.error(refused)))
-        if (unrecorded := self._announce(trace)) is not None:
-            return self._finish(trace, Action.REFUSED, unrecorded, ReturnReply(render.error(unrecorded)))
-        command = line.command
-        if command is None:
-            return await self._pass(line, trace, line.why_not_parsed)
-        if self.proxy is not None:
-            return await self._leave_to_proxy(line, trace)
-        if self.policy.mode is Mode.OBSERVE:
-            work = PlanRun(self._rehearsing(command), trace)
-            with self._on_record(trace, Action.REWRITTEN):
-                rehearsal = await self._drive(work)
-            if work.failure is not None:
-                return await self._pass(line, trace, rehearsal.reason)
-            trace.decided = rehearsal.decided
-            return await self._pass(line, trace, "only observed", Action.OBSERVED, Rehearsed.of(rehearsal))
-        work = PlanRun(snapshot_plans.plan(command, self._context()), trace, note=self._intents.note)
-        with self._on_record(trace, Action.REWRITTEN):
-            outcome = await self._drive(work)
-        result = await self._conclude(line, outcome, trace)
-        if work.failure is not None and work.has_begun:
+        run = PlanRun(await self._decide(line, trace), trace, note=self._intents.note, is_command=True)
+        with self._recorder.on_record(trace, run):
+            result: Result = await self._driver.play(run, lambda: self._as_typed(line, run.passing))
+        if run.passing is not None and result.reply == ReturnReply(""):
+            self._keep_cpu(line)
+        told = self._finish(line, trace, result)
+        if run.failure is not None and run.has_begun:
             await self._recover()
-        return result
+        return told
 
-    async def _leave_to_proxy(self, line: HMPLine, trace: Trace) -> HMPResult:
-        """Send the proxy HMP's own line; but no load that is known to fail, since it would leave the VM stopped."""
+    async def _decide(self, line: HMPLine, trace: Trace) -> Decision:
+        """Have the shim decide; but beside a proxy, which has the policy, all it leaves to do is to send HMP's own line."""
+        announce = partial(self._recorder.announce, trace)
+        if self.proxy is None:
+            return decide(line, self.policy, self._context, announce=announce)
+        policy = replace(self.policy, mode=Mode.REWRITE)
+        if line.command is None:
+            return decide(line, policy, self._context, announce=announce)
+        unrecorded = announce()
+        outcome = TO_PROXY if unrecorded is not None else await self._foretell(line, trace)
+        return decide(line, policy, self._context, announce=lambda: unrecorded, plans=lambda *_: concluded(outcome))
+
+    async def _foretell(self, line: HMPLine, trace: Trace) -> PassThrough | Refusal:
+        """Leave a snapshot command to the proxy; but no load that is known to fail, since it would leave the VM stopped."""
         if isinstance(line.command, LoadVM) and self.policy.mode is not Mode.OBSERVE:
-            with self._on_record(trace, Action.DELEGATED):
+            with self._recorder.on_record(trace, action=Action.DELEGATED):
                 planned = await self.plan(line)
             trace.decided = planned.rehearsal.decided
             if isinstance(planned.rehearsal.outcome, Answer) and planned.rehearsal.outcome.text:
-                return self._finish(trace, Action.REFUSED, _WOULD_FAIL, ReturnReply(planned.rehearsal.outcome.text))
-        return await self._pass(line, trace, BY_PROXY, Action.DELEGATED)
+                return Refusal(planned.rehearsal.outcome.text, _WOULD_FAIL)
+        return TO_PROXY
 
-    async def _conclude(self, line: HMPLine, outcome: Any, trace: Trace) -> HMPResult:
-        match outcome:
-            case PassThrough(reason, is_delegated):
-                return await self._pass(line, trace, reason, Action.DELEGATED if is_delegated else Action.PASSED)
-            case Answer(text, reason):
-                return self._finish(trace, Action.REWRITTEN, reason, ReturnReply(text))
-            case Refusal(text, reason):
-                return self._finish(trace, Action.REFUSED, reason, ReturnReply(text))
-            case GivenUp():
-                return self._finish(trace, Action.ABANDONED, _NOT_BEGUN, ReturnReply(render.error(_NOT_BEGUN)))
-        raise AssertionError(f"a plan returned {outcome!r}")
-
-    async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
-        if not is_modern({"execute": name, "arguments": arguments}):
-            (timed,) = await self.link.execute([Execute(name, arguments)])
-            return timed.reply
-        if (unrecorded := self._announce(trace)) is not None:
-            return ErrorReply("GenericError", unrecorded)
-        with self._on_record(trace, Action.MODERN):
-            (timed,) = await self.link.execute([Execute(name, arguments)])
-        self._record(trace, Action.MODERN, "QMP's own command", reply_json(timed.reply))
-        return timed.reply
-
-    async def _pass(
-        self, line: HMPLine, trace: Trace, reason: str, action: Action = Action.PASSED, rehearsed: Rehearsed | None = None
-    ) -> HMPResult:
-        """Have QEMU do it."""
+    def _as_typed(self, line: HMPLine, passing: Pass | None) -> Execute:
+        """Make the command that QEMU gets as it was typed."""
         arguments: dict[str, JSON] = {"command-line": line.text}
-        if self._cpu_index is not None and action is not Action.DELEGATED:
+        if self._cpu_index is not None and passing is not None and passing.action is not Action.DELEGATED:
             arguments["cpu-index"] = self._cpu_index
-        with self._on_record(trace, action, rehearsed):
-            (timed,) = await self.link.execute([Execute("human-monitor-command", arguments)])
-        if timed.reply == ReturnReply(""):
-            self._keep_cpu(line)
-        return self._finish(trace, action, reason, timed.reply, rehearsed and rehearsed.compare(timed.reply))
-
-    @contextlib.contextmanager
-    def _on_record(self, trace: Trace, action: Action, rehearsed: Rehearsed | None = None) -> Iterator[None]:
-        """Put on record that an outcome is not known."""
-        try:
-            yield
-        except (LostError, asyncio.CancelledError) as exc:
-            self._record(trace, action, _LOST if isinstance(exc, LostError) else _LEFT, None, rehearsed)
-            raise
+        return Execute("human-monitor-command", arguments)
 
     def _keep_cpu(self, line: HMPLine) -> None:
         name, _, number = line.text.strip().partition(" ")
         if name == "cpu" and number.strip().isdecimal():
             self._cpu_index = int(number)
 
-    def _finish(self, trace: Trace, action: Action, reason: str, reply: Reply, rehearsed: Rehearsed | None = None) -> HMPResult:
+    def _finish(self, line: HMPLine, trace: Trace, result: Result) -> HMPResult:
+        reply = _reply_of(result)
         is_error = isinstance(reply, ErrorReply)
         text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
-        record = self._record(trace, action, reason, reply_json(reply), rehearsed)
-        return HMPResult(
-            text, is_error or (trace.line is not None and has_failed(trace.line, text)), record.duration_ns, record.stopped_ns
-        )
+        record = self._recorder.record(trace, result.action, result.reason, reply_members(reply), result.rehearsed)
+        return HMPResult(text, is_error or has_failed(line, text), record.duration_ns, record.stopped_ns)
 
-    async def _drive(self, work: PlanRun) -> Any:
-        """Play a plan to its end and give its outcome. A failure of ours is told, and contained in the work."""
-        commands = work.start(time.monotonic_ns())
-        while not work.is_done:
-            if work.awaited_job is not None:
-                await self._wait_for_job()
-                commands = work.resume(time.monotonic_ns())
-            else:
-                commands = await self._ask(work, commands)
-        if work.failure is not None:
-            self._on_failure(work.failure)
-        return work.outcome
-
-    async def _ask(self, work: PlanRun, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
-        self._job_concluded.clear()
-        try:
-            answers, loss = await self.link.attempt(commands)
-        except asyncio.CancelledError:
-            work.lose(time.monotonic_ns())
-            raise
-        further: tuple[Execute, ...] = ()
-        for answer in answers:
-            further = work.receive_reply(answer.reply, answer.size_bytes, answer.received_ns)
-        if loss is not None:
-            work.lose(time.monotonic_ns())
-            raise loss
-        return further
-
-    async def _wait_for_job(self) -> None:
-        try:
-            async with asyncio.timeout(_POLL_S):
-                await self._job_concluded.wait()
-        except TimeoutError:
-            return
-
-    def _rehearsing(self, command: HMPCommand) -> Generator[Step, Replies, Any]:
-        context = self._context()
-        return rehearse(snapshot_plans.plan(command, context), context)
+    async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
+        command = Execute(name, arguments)
+        if not is_modern({"execute": name, "arguments": arguments}):
+            (timed,) = await self.link.execute([command])
+            return timed.reply
+        run = PlanRun(decide_modern(partial(self._recorder.announce, trace)), trace, is_command=True)
+        with self._recorder.on_record(run.trace, run):
+            result: Result = await self._driver.play(run, lambda: command)
+        reply = _reply_of(result)
+        if result.action is not Action.REFUSED:
+            self._recorder.record(trace, result.action, result.reason, reply_members(reply))
+        return reply
 
     def _context(self) -> Context:
         return Context(
@@ -368,25 +295,9 @@ class Executor:
             known=self._known,
         )
 
-    def _trace(self, line: HMPLine | None, *, execute: str | None = "human-monitor-command") -> Trace:
-        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, line, execute=execute)
 
-    def _announce(self, trace: Trace) -> str | None:
-        """Put on record that a command is about to be run, if the log wants that. Tells why that cannot be done."""
-        if self._audit_log is None or not self._audit_log.refuses:
-            return None
-        return self._audit_log.write_ahead(trace.begun(self.vm_name))
-
-    def _record(
-        self, trace: Trace, action: Action, reason: str, reply: JSON | None, rehearsed: Rehearsed | None = None
-    ) -> AuditRecord:
-        now_ns = time.monotonic_ns()
-        record = trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns)
-        if rehearsed is not None:
-            record = replace(record, rehearsed=rehearsed)
-        if self._audit_log is not None:
-            try:
-                self._audit_log.write(record)
-            except AuditError as exc:
-                self._complain(exc)
-        return record
+def _reply_of(result: Result) -> Reply:
+    """Return the reply to a command of the prompt's, which is never given up: its client is here."""
+    if result.reply is None:
+        raise AssertionError(f"no answer to a command of ours: {result}")
+    return result.reply

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from host.addresses import TCPAddress, UnixAddress
 from host.intents import IntentStore, state_folder
 from shim.plan_run import Trace
-from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
+from shim.qmp import JSON
 from shim.rehearsal import Rehearsal
 
-__all__ = ["HMPResult", "Planned", "Running", "intents_at", "reply_json"]
+__all__ = ["HMPResult", "Planned", "Running", "intents_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,3 @@ class Planned:
 def intents_at(address: UnixAddress | TCPAddress) -> IntentStore:
     """Return where the prompts at an address write down what their savevms intend. A proxy there has a file of its own."""
     return IntentStore(f"hmp-repl {address}", state_folder(), is_shared=True)
-
-
-def reply_json(reply: Reply) -> JSON:
-    """Return a reply as a record has it."""
-    match reply:
-        case ReturnReply(value):
-            return {"return": value}
-        case ErrorReply(error_class, desc):
-            return {"error": {"class": error_class, "desc": desc}}

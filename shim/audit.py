@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -133,6 +133,10 @@ class AuditRecord:
     rehearsed: Rehearsed | None = None
     execute: str | None = "human-monitor-command"
     after_failure: str | None = None
+    has_failed: bool | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "has_failed", _has_failed(self.line, self.reply))
 
     @property
     def command_line(self) -> str | None:
@@ -144,18 +148,6 @@ class AuditRecord:
         return None if self.line is None else self.line.full_name
 
     @property
-    def has_failed(self) -> bool | None:
-        """Tell whether the reply tells of a failure; None where there is no reply."""
-        match self.reply:
-            case {"return": str(text)} if self.line is not None:
-                return has_failed(self.line, text)
-            case {"error": _}:
-                return True
-            case {"return": _}:
-                return False
-        return None
-
-    @property
     def is_failure_in_text(self) -> bool:
         """Tell whether QMP calls it a success, and only HMP's text tells of the failure."""
         return self.line is not None and "return" in (self.reply or ()) and self.has_failed is True
@@ -164,6 +156,17 @@ class AuditRecord:
     def stopped_ns(self) -> int:
         """Give how long the VM stood still."""
         return stopped_ns(self.events, self.duration_ns)
+
+
+def _has_failed(line: HMPLine | None, reply: JSON | None) -> bool | None:
+    match reply:
+        case {"return": str(text)} if line is not None:
+            return has_failed(line, text)
+        case {"error": _}:
+            return True
+        case {"return": _}:
+            return False
+    return None
 
 
 def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:
@@ -197,7 +200,7 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
     host: the machine's name. lost_before: how many records of this log could not be written since the last one that was.
     repeated: how many more like it this record stands for.
     """
-    decided = record.decided
+    decided, line = record.decided, record.line
     return {
         "schema": SCHEMA_VERSION,
         "time": spell_time(record.time),
@@ -205,16 +208,16 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
         "vm": record.vm,
         "client": _client(record.client),
         "execute": record.execute,
-        "command_line": record.command_line,
-        "hmp_command": record.hmp_command,
+        "command_line": None if line is None else line.text,
+        "hmp_command": None if line is None else line.full_name,
         "action": record.action.value,
         "reason": record.reason,
         "nodes": [] if decided is None else [describe_choice(choice) for choice in decided.choices],
         "vmstate": None if decided is None else describe_vmstate(decided),
-        "qmp": [_sent(sent) for sent in record.sent],
+        "qmp": list(map(_sent, record.sent)),
         "rehearsed": None if record.rehearsed is None else _rehearsed(record.rehearsed),
-        "events": [{"event": event.name, "after_ms": _ms(event.after_ns)} for event in record.events],
-        "stopped_ms": _ms(record.stopped_ns),
+        "events": list(map(_event, record.events)),
+        "stopped_ms": _ms(record.stopped_ns) if record.events else 0.0,
         "reply": _reply(record.reply),
         "failed": record.has_failed,
         "after_failure": record.after_failure,
@@ -303,6 +306,10 @@ def _sent(sent: SentCommand) -> dict[str, JSON]:
         case _:
             members["return_bytes"] = sent.reply_bytes
     return members
+
+
+def _event(event: SeenEvent) -> dict[str, JSON]:
+    return {"event": event.name, "after_ms": _ms(event.after_ns)}
 
 
 def _rehearsed(rehearsed: Rehearsed) -> dict[str, JSON]:

@@ -44,6 +44,7 @@ HMPCommand: TypeAlias = SaveVM | LoadVM | DelVM | InfoSnapshots
 
 # C's isspace() in the C locale. str.isspace() would also take U+00A0, U+001C and others.
 BLANKS = " \t\n\v\f\r"
+# A `/` ends a name and stays in the rest.
 _NAME_END = re.compile(r"[ \t\n\v\f\r/]")
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\[nr\\\'"][^"\\]*)*)"')
@@ -95,14 +96,19 @@ class HMPLine:
         A tag may be empty and may hold any character that QEMU takes. It has at most 1023 bytes, since QEMU drops the rest; if
         that would split a character, the line is not parsed.
         """
-        name, rest = _split_name(text.strip(BLANKS))
-        topic, arguments = _split_name(rest) if name == "info" else ("", rest)
-        command, why = None, _OTHER
+        line = text.strip(BLANKS)
+        name, topic = _NAME_END.split(line, maxsplit=1)[0], ""
+        rest = line[len(name) :].lstrip(BLANKS)
+        if name == "info":
+            topic = _NAME_END.split(rest, maxsplit=1)[0]
+            rest = rest[len(topic) :].lstrip(BLANKS)
+        command, why = None, "not a snapshot command"
         if name in _TAGGED or topic == "snapshots":
-            command, why = _command(name, arguments) if first_refused(text) is None else None, _MALFORMED
-        name, topic = _cut_name(name), topic and _cut_name(topic)
-        full_name = f"info {topic}" if topic else name
-        return cls(text, name, topic, full_name, command, "" if command is not None else why)
+            command = None if first_refused(text) is not None else _command(name, rest)
+            why = _MALFORMED if command is None else ""
+        if len(text) > _NAME_LIMIT_BYTES or not text.isascii():
+            name, topic = _cut_name(name), _cut_name(topic)
+        return cls(text, name, topic, f"info {topic}" if topic else name, command, why)
 
     @property
     def is_about_snapshots(self) -> bool:
@@ -114,7 +120,6 @@ class HMPLine:
         return self if self.command is None else replace(self, command=None, why_not_parsed=_MALFORMED)
 
 
-_OTHER = "not a snapshot command"
 _MALFORMED = "not exactly one well-formed savevm, loadvm, delvm or info snapshots"
 
 
@@ -134,15 +139,7 @@ def _command(name: str, arguments: str) -> HMPCommand | None:
 
 
 def _cut_name(name: str) -> str:
-    if len(name) <= _NAME_LIMIT_BYTES and name.isascii():
-        return name
     return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
-
-
-def _split_name(line: str) -> tuple[str, str]:
-    """Split a line without blanks round it after its name. A `/` ends the name but stays in the rest."""
-    name = _NAME_END.split(line, maxsplit=1)[0]
-    return name, line[len(name) :].lstrip(BLANKS)
 
 
 def _sole_argument(rest: str) -> str | None:

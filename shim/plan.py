@@ -28,6 +28,7 @@ __all__ = [
     "Run",
     "Settle",
     "Step",
+    "concluded",
     "refuse",
 ]
 
@@ -119,6 +120,12 @@ def refuse(danger: str) -> Refusal:
 Outcome: TypeAlias = Answer | Refusal | PassThrough
 Replies: TypeAlias = tuple[Reply, ...]
 Plan: TypeAlias = Generator[Step, Replies, Outcome]
+
+
+def concluded(outcome: Outcome) -> Plan:
+    """Make a plan with no step, where the outcome is known."""
+    return outcome
+    yield
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,33 @@
-"""One plan in progress, without I/O: the commands it wants written, their replies, and the trace for the audit.
+"""One plan or decision in progress, without I/O: what it wants written, the replies, and the trace for the audit.
 
 A PlanRun neither knows sockets nor the order of QEMU's replies; whoever drives it hands it its own.
+
+Here a fault of ours is contained, so that it costs neither a VM nor another client anything. What was sent tells the two cases
+apart: where nothing that changes anything was, the command is passed to QEMU as if we had not been there; afterwards nobody can
+say what was done, and the client is told exactly that.
 """
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from shim import render
-from shim.audit import Action, AuditRecord, SeenEvent, SentCommand
+from shim.audit import Action, AuditRecord, Rehearsed, SeenEvent, SentCommand
 from shim.client import Client
+from shim.decision import Decision, Pass, Result, pass_on
 from shim.hmp import HMPLine
-from shim.plan import Answer, AwaitJob, Decided, Intend, PassThrough, Replies, Run, Settle, Step
-from shim.qmp import JSON, Execute, Reply
+from shim.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
+from shim.qmp import JSON, Execute, Reply, ReturnReply
 
-__all__ = ["GivenUp", "PlanRun", "Trace"]
+__all__ = ["FAILED_EARLY", "GIVEN_UP", "PlanRun", "Trace"]
+
+GIVEN_UP: Final = "the client had hung up before anything was changed, and it had come too long ago"
+FAILED_EARLY: Final = "hmpshim failed before it had changed anything"
+_UNKNOWN: Final = "hmpshim failed, so the outcome is not known"
+_UNKNOWN_TEXT: Final = render.error(
+    "hmpshim has failed while it did this, so the outcome is not known; see info snapshots, and hmpshim's log"
+)
 
 
 @dataclass(slots=True)
@@ -54,6 +66,7 @@ class Trace:
         reply: JSON | None,
         client_gone: bool,
         now_ns: int,
+        rehearsed: Rehearsed | None = None,
         after_failure: str | None = None,
     ) -> AuditRecord:
         """Return what is known by now. The arguments are members of the record."""
@@ -70,36 +83,35 @@ class Trace:
             decided=self.decided,
             sent=tuple(self.sent),
             events=tuple(self.events),
+            rehearsed=rehearsed,
             execute=self.execute,
             after_failure=after_failure,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """The outcome of a plan that was not let change anything, because its client had gone."""
-
-
 class PlanRun:
-    """Play one plan.
+    """Play one plan, a client's command or one of our own.
 
     Call `start`, then `receive_reply` for each reply in the order of the commands, and `resume` when the job it waits for may
-    have ended. Each returns the commands to write next. When `is_done`, `outcome` is what the plan returned.
+    have ended. Each returns the commands to write next. If there are none, look what it waits for: a job (`awaited_job`),
+    QEMU's reply to the client's own bytes (`passing`; call `receive_passed` with it), or nothing (`is_done`; `outcome` is what
+    the plan returned).
 
-    A plan that raises does no harm beyond itself: where it had changed nothing, its outcome is that QEMU gets the command, else
-    a text that says that the outcome is not known. `failure` has the exception.
+    note: has an intent written down, or forgotten. may_begin: asked once, before the first command that changes anything, and
+    before the client's own goes to QEMU; where it says no, the outcome is a Result without a reply.
 
-    note: has an intent written down, or forgotten. may_begin: asked once, before the first command that changes anything; where
-    it says no, the outcome is GivenUp.
+    is_command: a client waits for the Result. Then a plan that raises has one nevertheless: see the module's words. Without,
+    the outcome stays None. `failure` has the exception either way.
     """
 
     def __init__(
         self,
-        plan: Generator[Step, Replies, Any],
+        plan: Generator[Step, Replies, Any] | Decision,
         trace: Trace,
         *,
         note: Callable[[Intend | Settle], None] | None = None,
         may_begin: Callable[[], bool] | None = None,
+        is_command: bool = False,
     ) -> None:
         self.trace = trace
         self.outcome: Any = None
@@ -109,12 +121,15 @@ class PlanRun:
         self.has_begun = False
         # The job whose end the plan waits for.
         self.awaited_job: str | None = None
+        # QEMU has been given the client's own bytes, or is to be; set until the end.
+        self.passing: Pass | None = None
         # The VM will stop once more: see plan.Run.
         self.hides_resume = False
-        self._plan = plan
+        self._plan: Generator[Step | Pass, Replies, Any] = plan
         self._note = note
         self._may_begin = may_begin
-        self._is_let = False
+        self._is_command = is_command
+        self._is_let = may_begin is None
         self._run: tuple[Execute, ...] = ()
         self._replies: list[Reply] = []
         self._since_ns = 0
@@ -137,6 +152,10 @@ class PlanRun:
             return ()
         return self._advance(tuple(self._replies), now_ns)
 
+    def receive_passed(self, reply: Reply, now_ns: int) -> None:
+        """Take QEMU's reply to the client's own bytes, with which the plan ends."""
+        self._advance((reply,), now_ns)
+
     def lose(self, now_ns: int) -> None:
         """Give up: the connection to QEMU is lost, and what it did of the commands under way is not known."""
         for command in self._run[len(self._replies) :]:
@@ -145,51 +164,61 @@ class PlanRun:
         self._plan.close()
 
     def _advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
+        """Go on to the next step that is to be waited for, or to the end."""
         self._run, self._replies, self._since_ns, self.hides_resume = (), [], now_ns, False
         try:
-            self._play(answer)
+            step = next(self._plan) if answer is None else self._plan.send(answer)
+            while not self._take(step):
+                step = self._plan.send(())
         except StopIteration as stop:
             self.outcome, self.is_done = stop.value, True
         except Exception as exc:
-            self.failure, self.is_done = exc, True
-            self.outcome = _UNKNOWN if self.has_begun else PassThrough(_OWN_FAILURE)
+            self.failure = exc
+            self._contain(answer, now_ns)
         return self._run
 
-    def _play(self, answer: Replies | None) -> None:
-        """Go on to the next step that is to be waited for. Raises StopIteration at the plan's end, and what the plan raises."""
-        step = next(self._plan) if answer is None else self._plan.send(answer)
-        while True:
-            match step:
-                case Run(changes_nothing=True):
-                    self._run = step.commands
-                    return
-                case Run() | Intend() if not (self._is_let or self._let()):
-                    self._plan.close()
-                    raise StopIteration(GivenUp())
-                case Run(commands):
-                    self._run, self.hides_resume, self.has_begun = commands, step.hides_resume, True
-                    return
-                case AwaitJob(job_id):
-                    self.awaited_job = job_id
-                    return
-                case Decided():
-                    self.trace.decided = step
-                case Intend() | Settle():
-                    if self._note is not None:
-                        self._note(step)
-            step = self._plan.send(())
-
-    def may_begin(self) -> bool:
-        """Ask whether something may be changed."""
-        return self._may_begin is None or self._may_begin()
+    def _take(self, step: Step | Pass) -> bool:
+        """Note what a step wants. Tells whether it is to be waited for."""
+        if not self._is_let and _needs_leave(step) and not self._let():
+            self._plan.close()
+            raise StopIteration(Result(None, Action.ABANDONED, GIVEN_UP))
+        match step:
+            case Pass():
+                self.passing = step
+            case Run(commands):
+                self._run = commands
+                if not step.changes_nothing:
+                    self.hides_resume, self.has_begun = step.hides_resume, True
+            case AwaitJob(job_id):
+                self.awaited_job = job_id
+            case Decided():
+                self.trace.decided = step
+                return False
+            case Intend() | Settle():
+                if self._note is not None:
+                    self._note(step)
+                return False
+        return True
 
     def _let(self) -> bool:
-        self._is_let = self.may_begin()
+        """Ask whether something may be changed."""
+        self._is_let = self._may_begin is None or self._may_begin()
         return self._is_let
 
+    def _contain(self, answer: Replies | None, now_ns: int) -> None:
+        """Go on, or end, after the plan has raised. answer: what it was sent last."""
+        passed = self.passing
+        if not self._is_command:
+            self.is_done = True
+        elif passed is not None and answer:
+            self.outcome, self.is_done = Result(answer[0], passed.action, passed.reason, passed.rehearsed), True
+        elif self.has_begun:
+            self.outcome, self.is_done = Result(ReturnReply(_UNKNOWN_TEXT), Action.REWRITTEN, _UNKNOWN), True
+        else:
+            self._plan = pass_on(Pass(Action.PASSED, FAILED_EARLY))
+            self._advance(None, now_ns)
 
-_OWN_FAILURE = "hmpshim failed before it had changed anything"
-_UNKNOWN = Answer(
-    render.error("hmpshim has failed while it did this, so the outcome is not known; see info snapshots, and hmpshim's log"),
-    "hmpshim failed, so the outcome is not known",
-)
+
+def _needs_leave(step: Step | Pass) -> bool:
+    """Tell whether a step changes something, or has QEMU do so."""
+    return isinstance(step, Pass | Intend) or (isinstance(step, Run) and not step.changes_nothing)

@@ -9,7 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["JSON", "ErrorReply", "Execute", "QEMUVersion", "Reply", "ReturnReply", "encode", "encode_pretty", "read_reply"]
+__all__ = [
+    "JSON",
+    "ErrorReply",
+    "Execute",
+    "QEMUVersion",
+    "Reply",
+    "ReturnReply",
+    "encode",
+    "encode_pretty",
+    "read_reply",
+    "reply_members",
+]
 
 # A decoded JSON value. The edge where Any is allowed: whoever receives one makes a dataclass of it at once.
 JSON: TypeAlias = Any
@@ -70,6 +81,15 @@ def read_reply(message: JSON) -> Reply:
         return ReturnReply(message["return"])
     error = message["error"]
     return ErrorReply(error["class"], error["desc"])
+
+
+def reply_members(reply: Reply) -> dict[str, JSON]:
+    """Return a reply as the members of its message, without an id: what `read_reply` reads."""
+    match reply:
+        case ReturnReply(value):
+            return {"return": value}
+        case ErrorReply(error_class, desc):
+            return {"error": {"class": error_class, "desc": desc}}
 
 
 # QEMU's writer has its own idea of JSON (qobject/json-writer.c): everything beyond ASCII as \uXXXX with upper-case digits, and

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from shim.qmp import JSON, encode, encode_pretty
 
-__all__ = ["LINES", "PRETTY", "Kind", "MonitorFormat", "format_of", "generic_error", "may_be_noted", "parse"]
+__all__ = ["LINES", "PRETTY", "Kind", "MonitorFormat", "format_of", "generic_error", "may_be_noted", "parse", "with_id"]
 
 # What stands before an event's name. Events with other names than these are passed on without a closer look.
 _EVENT_NAME = b'"event": "'
@@ -56,11 +56,8 @@ class MonitorFormat:
         return ((encode_pretty if self.is_pretty else encode)(value) + "\r\n").encode("ascii")
 
     def spell_reply(self, reply: dict[str, JSON], message: dict[str, JSON]) -> bytes:
-        """Write a reply with the id of the command's message: QEMU puts it last in a success, first in an error."""
-        if "id" in message:
-            own = {"id": message["id"]}
-            reply = own | reply if "error" in reply else reply | own
-        return self.spell(reply)
+        """Write a reply with the id of the command's message."""
+        return self.spell(with_id(reply, message))
 
 
 _REPLY_KEYS = ("return", "error", "id")
@@ -91,6 +88,14 @@ def parse(message: bytes) -> JSON:
         return json.loads(message)
     except ValueError:
         return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
+
+
+def with_id(reply: dict[str, JSON], message: dict[str, JSON]) -> dict[str, JSON]:
+    """Return a reply with the id of the command's message: QEMU puts it last in a success, first in an error."""
+    if "id" not in message:
+        return reply
+    own = {"id": message["id"]}
+    return own | reply if "error" in reply else reply | own
 
 
 def generic_error(desc: str) -> dict[str, JSON]:

@@ -1,14 +1,21 @@
-"""Whose a message of QEMU's is. What a reply is owed to, beside a forwarded command's session, stands in the router's FIFO."""
+"""Who is owed QEMU's next replies, in their order, and whose a message is that nobody is owed.
 
+QEMU answers the in-band commands of one monitor in the order in which it got them. So what goes to QEMU and who is to get the
+reply are put down together, here; and an answer of ours to a client that QEMU still owes one stands in the same line.
+"""
+
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TypeAlias
 
+from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.messages import MonitorFormat, parse
+from proxy.routing.outbox import Outbox
+from proxy.routing.plan_maker import Work
 from proxy.routing.session import Session
-from shim.audit import Action, Rehearsed
-from shim.plan_run import Trace
 
-__all__ = ["DescriptorReply", "JobsReply", "LocalLine", "Passed", "Receiver", "without_own_jobs"]
+__all__ = ["DescriptorReply", "JobsReply", "LocalLine", "Owed", "PendingReplies", "Receiver", "without_own_jobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +34,43 @@ class JobsReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """The reply to a client's command that QEMU runs itself and that is put on record.
-
-    rehearsed: what rewriting would have done.
-    """
-
-    session: Session
-    trace: Trace
-    reason: str
-    rehearsed: Rehearsed | None = None
-    action: Action = Action.PASSED
-
-
-@dataclass(frozen=True, slots=True)
 class DescriptorReply:
     """The reply to a client's command that takes descriptors."""
 
     session: Session
+
+
+# A session alone is owed the reply to a command that was forwarded as it came, a work and the descriptor queue those to theirs.
+Owed: TypeAlias = Session | Work | DescriptorQueue | LocalLine | JobsReply | DescriptorReply
+
+
+class PendingReplies:
+    """The FIFO. queue: the router takes from it, and the fast paths of both add to it and take from it directly."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.queue: deque[Owed] = deque()
+        self._outbox = outbox
+
+    def owe(self, session: Session, owed: Owed, raw: bytes) -> None:
+        """Have QEMU get a client's bytes, whose reply is owed so."""
+        session.owe()
+        self.queue.append(owed)
+        self._outbox.to_qemu.append(raw)
+
+    def answer(self, session: Session, line: bytes) -> None:
+        """Answer a client ourselves, after all that it is owed before."""
+        if session.unanswered and self.queue:
+            session.owe()
+            self.queue.append(LocalLine(session, line))
+        else:
+            self._outbox.send(session, line)
+
+    def settle_local_lines(self) -> None:
+        """Send the answers of ours that have waited for those of QEMU."""
+        while self.queue and isinstance(owed := self.queue[0], LocalLine):
+            self.queue.popleft()
+            owed.session.settle()
+            self._outbox.send(owed.session, owed.line)
 
 
 class Receiver(Enum):

@@ -1,60 +1,63 @@
-"""The plans under way, without I/O: their commands and replies, and what is over when they end.
+"""What is under way, without I/O: the commands that it wants written, their replies, and what follows when it ends.
 
-One of them may be exclusive: while it runs, no client's in-band command may be begun, nor while QEMU runs the command that a
-plan handed back to it. A failure of ours in a plan ends that plan and nothing else: its client gets an answer, and the others
-go on.
+One work may be *exclusive*: a client's snapshot command, from its first step to its answer, or a savevm that is completed after
+a loss. It holds the VM (turns.py), so that nothing of a client's is begun meanwhile. That includes the time in which QEMU runs
+the client's own bytes in the end, because the work ends only with QEMU's reply. A command that is passed at once is never
+exclusive, so any number of them stands in QEMU's own queue.
+
+A failure of ours in a work ends that work and nothing else: its client gets an answer, and the others go on.
 """
 
-from collections import deque
-from collections.abc import Iterable
-from typing import TypeAlias, assert_never
+from math import inf
 
-from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.messages import MonitorFormat, generic_error
+from proxy.routing.messages import generic_error, parse, with_id
 from proxy.routing.monitor import Clock
 from proxy.routing.outbox import Outbox
-from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Passed
-from proxy.routing.requests import HMPRequest
-from proxy.routing.rewriter import Done, Effect, HandBack, Notice, Rewriter, Tell, Work, Write
+from proxy.routing.pending import PendingReplies
+from proxy.routing.plan_maker import PlanMaker, RecordedRequest, Work
+from proxy.routing.recorder import Recorder
+from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
 from proxy.routing.session import Session
 from proxy.routing.turns import Turns
 from shim import render
+from shim.audit import Action
+from shim.decision import Result
+from shim.qmp import JSON, Execute, read_reply, reply_members
+from shim.recovery import Orphans, Written
 
-__all__ = ["Owed", "PlanRunner"]
+__all__ = ["LOST", "PlanRunner"]
 
+LOST = "the connection to QEMU was lost, so the outcome is not known"
 _BROKEN = "hmpshim has failed while it did this, so the outcome is not known; see its log"
-
-# Who is owed a reply: a session alone that of a forwarded command, a plan and the descriptor_queue those of their own.
-Owed: TypeAlias = Session | Work | DescriptorQueue | LocalLine | JobsReply | Passed | DescriptorReply
+_FAILED = "hmpshim has failed while it looked; see its log"
 
 
 class PlanRunner:
-    """Run plans.
+    """Play works. After a call that may have ended an exclusive one, call `take_ended`.
 
-    turns: the VM's. owed, outbox: the dispatcher's. After a call that may have ended a plan, call `take_ended`.
+    own_prefix: what the ids of our jobs begin with. turns: the VM's.
     """
 
     def __init__(
         self,
-        rewriter: Rewriter,
-        monitor_format: MonitorFormat,
+        maker: PlanMaker,
+        recorder: Recorder,
         clock: Clock,
         own_prefix: str,
         turns: Turns,
-        owed: deque[Owed],
+        pending: PendingReplies,
         outbox: Outbox,
     ) -> None:
-        self._rewriter = rewriter
-        self._format = monitor_format
+        self._maker = maker
+        self._recorder = recorder
         self._clock = clock
         self._own_prefix = own_prefix
         self._turns = turns
-        self._owed = owed
+        self._pending = pending
         self._outbox = outbox
-        self._works: list[Work] = []
+        # In the order in which they began.
+        self._works: dict[Work, None] = {}
         self._exclusive: Work | None = None
-        # What an exclusive plan gave back to QEMU to do, until QEMU's reply.
-        self._handed_back: Passed | None = None
         # The RESUME between two saves of one plan: clients see one pause.
         self._hidden_resume = b""
         self._has_ended = False
@@ -67,52 +70,62 @@ class PlanRunner:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no plan is under way."""
-        return not self._works
+        """Tell whether no plan is at work. What QEMU has been given to run stands in the FIFO."""
+        return all(work.run.passing is not None for work in self._works)
 
     @property
     def wants_poll(self) -> bool:
         """Tell whether a job did not conclude at once. An event will tell its end, but nothing promises one."""
-        return any(work.rewrite.awaited_job is not None for work in self._works)
+        return any(work.run.awaited_job is not None for work in self._works)
 
     @property
     def client_count(self) -> int:
-        """Count the clients that wait for a plan's answer."""
+        """Count the clients' commands that are under way."""
         return sum(work.session is not None for work in self._works)
 
+    # What is begun, and what comes from QEMU.
+
+    def begin_command(self, session: Session, request: RecordedRequest) -> bool:
+        """Begin a client's command that is put on record. Tells whether something has ended, so that others may go on."""
+        work = self._maker.command(session, request)
+        is_plan = isinstance(request, HMPRequest) and request.line is not None and request.line.command is not None
+        self.begin(work, is_exclusive=is_plan)
+        return self._has_ended
+
     def begin(self, work: Work, *, is_exclusive: bool) -> None:
-        self._works.append(work)
+        self._works[work] = None
         if is_exclusive:
-            self._exclusive = work
+            self._exclusive, work.is_exclusive = work, True
             self._turns.hold(work)
-        if work.session is not None:
-            work.session.wait()
-        self._carry_on(work, self._rewriter.start(work))
+            if work.session is not None:
+                work.session.wait()
+        self._carry_on(work, work.run.start(self._clock.monotonic_ns()), is_first=True)
 
-    def receive_reply(self, work: Work, line: bytes) -> None:
-        """Take the reply to the oldest of a plan's commands. Those of a plan that was broken off mean nothing any more."""
+    def receive_reply(self, work: Work, line: bytes) -> bool:
+        """Take a reply that is due to a work, and tell whether that has ended something, so that others may go on.
+
+        The replies to one that was broken off mean nothing any more.
+        """
         if work in self._works:
-            self._carry_on(work, self._rewriter.receive_reply(work, line))
-
-    def receive_reply_to_client(self, passed: Passed) -> None:
-        """Note that QEMU has run a client's own command."""
-        if passed is self._handed_back:
-            self._handed_back = None
-            self._turns.release(passed)
-            self._has_ended = True
+            if work.run.passing is not None:
+                self._finish_passed(work, line)
+            else:
+                reply = read_reply(parse(line))
+                self._carry_on(work, work.run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
+        return self._has_ended
 
     def poll(self) -> None:
         """Look again at a job whose end was not seen."""
         for work in list(self._works):
-            if work.rewrite.awaited_job is not None:
-                self._carry_on(work, self._rewriter.resume(work))
+            if work.run.awaited_job is not None:
+                self._carry_on(work, work.run.resume(self._clock.monotonic_ns()))
 
     def take_job_status(self, job_id: str, status: str) -> bool:
         """Note what an event tells of a job. Tells whether the clients are to see it."""
         if status == "concluded":
             for work in list(self._works):
-                if work.rewrite.awaited_job == job_id:
-                    self._carry_on(work, self._rewriter.resume(work))
+                if work.run.awaited_job == job_id:
+                    self._carry_on(work, work.run.resume(self._clock.monotonic_ns()))
         is_own = job_id.startswith(self._own_prefix)
         if status == "created" and not is_own and self._exclusive is not None:
             # No client of ours can have started it: they wait.
@@ -121,25 +134,23 @@ class PlanRunner:
 
     def take_device_deleted(self) -> None:
         """Note that a device has gone: what was known of the disks may not hold any more."""
-        self._rewriter.receive_event("DEVICE_DELETED")
+        self._maker.receive_event("DEVICE_DELETED")
 
     def take_run_state(self, name: str, message: bytes) -> bool:
         """Note a STOP or RESUME at the command that runs, whose reply is next. Tells whether the clients are to see it."""
-        owed = self._owed[0] if self._owed else self._exclusive
-        if isinstance(owed, Passed):
-            owed.trace.saw_event(name, self._clock.monotonic_ns())
-        elif isinstance(owed, Work):
-            owed.rewrite.trace.saw_event(name, self._clock.monotonic_ns())
-        if name == "RESUME" and isinstance(owed, Work) and owed.rewrite.hides_resume:
-            self._hidden_resume = message
-            return False
+        owed = self._pending.queue[0] if self._pending.queue else self._exclusive
+        if isinstance(owed, Work):
+            owed.run.trace.saw_event(name, self._clock.monotonic_ns())
+            if name == "RESUME" and owed.run.hides_resume:
+                self._hidden_resume = message
+                return False
         if name == "STOP" and self._hidden_resume:
             self._hidden_resume = b""
             return False
         return True
 
     def take_ended(self) -> list[Session] | None:
-        """Take the clients whose plans have ended since the last call; None if nothing has."""
+        """Take the clients whose exclusive works have ended since the last call; None if none has."""
         if not self._has_ended:
             return None
         self._has_ended = False
@@ -149,79 +160,144 @@ class PlanRunner:
     def give_up(self, reason: str) -> None:
         """Put on record that the outcomes are not known: QEMU has gone, or the proxy ends."""
         for work in self._works:
-            self._outbox.records.extend(self._rewriter.lose(work, reason))
+            work.run.lose(self._clock.monotonic_ns())
+            self._record_lost(work, reason)
             self._turns.release(work)
-        self._turns.release(self._handed_back)
         self._works.clear()
-        self._exclusive = self._handed_back = None
+        self._exclusive = None
 
-    def _carry_on(self, work: Work, effects: Iterable[Effect]) -> None:
-        """Bring the effects of a plan's step about. A failure of ours ends this plan, and nothing else."""
+    # What a work leads to.
+
+    def _carry_on(self, work: Work, commands: tuple[Execute, ...], *, is_first: bool = False) -> None:
+        """Have done what a work waits for. A failure of ours ends this work, and nothing else.
+
+        is_first: nothing was sent for it yet, so what QEMU owes the client for earlier commands has to come first.
+        """
+        run = work.run
         try:
-            for effect in effects:
-                self._apply(work, effect)
+            if commands:
+                self._pending.queue.extend([work] * len(commands))
+                self._outbox.to_qemu.extend([command.to_wire() for command in commands])
+            elif run.is_done or run.passing is not None:
+                if run.failure is not None:
+                    self._outbox.notices.append(run.failure)
+                if self._hidden_resume:
+                    self._show_resume(work)
+                if run.is_done:
+                    self._finish(work, is_first=is_first)
+                elif work.session is not None and isinstance(work.request, RecordedRequest):
+                    self._pending.owe(work.session, work, work.request.raw)
         except Exception as exc:
             self._outbox.notices.append(exc)
             self._break_off(work)
-        if work.rewrite.is_done and work in self._works:
+        if run.is_done:
             self._end(work)
 
-    def _apply(self, work: Work, effect: Effect) -> None:
-        match effect:
-            case Write(commands):
-                lines = [command.to_wire() for command in commands]
-                self._owed.extend([work] * len(lines))
-                self._outbox.to_qemu.extend(lines)
-            case Done(record, session, line):
-                self._show_resume()
-                self._outbox.records.append(record)
-                if session is not None:
-                    self._outbox.send(session, line)
-            case Tell(session, line):
-                self._outbox.send(session, line)
-            case HandBack(session, request, trace, reason, action, rehearsed):
-                self._show_resume()
-                session.owe()
-                self._handed_back = Passed(session, trace, reason, rehearsed, action)
-                self._turns.hold(self._handed_back)
-                self._owed.append(self._handed_back)
-                self._outbox.to_qemu.append(request.raw)
-            case Notice(content):
-                self._outbox.notices.append(content)
-            case _:
-                assert_never(effect)
+    def _show_resume(self, work: Work) -> None:
+        """Let the clients see that the VM runs: it does not stop again, as the plan had meant it to."""
+        if work is self._exclusive:
+            event, self._hidden_resume = self._hidden_resume, b""
+            self._outbox.tell_everybody(event)
+
+    def _finish_passed(self, work: Work, line: bytes) -> None:
+        """Let the client have QEMU's reply as it came, whatever becomes of the record."""
+        if work.session is None:
+            return
+        work.session.settle()
+        if work.is_recorded:
+            try:
+                reply = parse(line)
+                work.run.receive_passed(read_reply(reply), self._clock.monotonic_ns())
+                result: Result = work.run.outcome
+                self._outbox.records.append(
+                    self._recorder.record(work.run.trace, work.session, result.action, result.reason, reply, result.rehearsed)
+                )
+            except Exception as exc:
+                self._outbox.notices.append(exc)
+        self._outbox.send(work.session, line)
+        self._end(work)
+
+    def _finish(self, work: Work, *, is_first: bool) -> None:
+        """Do what is left to do for a work that has ended by itself."""
+        match work.request:
+            case None:
+                self._finish_recovery(work)
+            case OwnRequest(message):
+                told = generic_error(_FAILED) if work.run.failure is not None else {"return": work.run.outcome}
+                self._answer(work, told, message, None, is_first=is_first)
+            case HMPRequest(message=message) | ModernRequest(message=message):
+                result, remarks = self._recorder.remark(work.run.trace, work.run.outcome, work.strange_jobs)
+                self._outbox.notices += remarks
+                reply = None if result.reply is None else reply_members(result.reply)
+                self._answer(work, reply, message, result, is_first=is_first)
+
+    def _answer(
+        self, work: Work, reply: dict[str, JSON] | None, message: dict[str, JSON], result: Result | None, *, is_first: bool
+    ) -> None:
+        """Put a result on record, then answer the client. message: the client's command."""
+        session = work.session
+        if session is None:
+            return
+        line = b"" if reply is None else session.spell_reply(reply, message)
+        if result is not None and work.is_recorded:
+            self._record(work, result, None if reply is None else with_id(reply, message))
+        if is_first and line:
+            self._pending.answer(session, line)
+        elif line:
+            self._outbox.send(session, line)
+
+    def _record(self, work: Work, result: Result, reply: JSON | None) -> None:
+        """reply: as the client gets it, with its id."""
+        self._outbox.records.append(
+            self._recorder.record(work.run.trace, work.session, result.action, result.reason, reply, result.rehearsed)
+        )
+
+    def _record_lost(self, work: Work, reason: str) -> None:
+        """Put on record that the outcome of a client's command is not known."""
+        if not work.is_recorded or work.session is None or isinstance(work.request, OwnRequest):
+            return
+        passing = work.run.passing
+        action, rehearsed = (Action.REWRITTEN, None) if passing is None else (passing.action, passing.rehearsed)
+        self._outbox.record(lambda: self._recorder.record(work.run.trace, work.session, action, reason, None, rehearsed))
+
+    def _finish_recovery(self, work: Work) -> None:
+        outcome = work.run.outcome
+        if work.run.failure is not None:
+            return
+        if isinstance(outcome, Orphans):
+            work.orphans = [Written(intent, inf) for intent in outcome.intents]
+            outcome = outcome.found
+        for found in outcome:
+            if found.is_trouble:
+                self._outbox.notices.append(found.text)
+            self._record(work, Result(None, Action.RECOVERED, found.text), None)
 
     def _break_off(self, work: Work) -> None:
-        """Answer the client of a plan that cannot go on."""
-        work.rewrite.is_done = True
-        self._show_resume()
+        """Answer the client of a work that cannot go on."""
+        work.run.is_done = True
+        if self._hidden_resume:
+            self._show_resume(work)
         if work.session is None or work.request is None:
             return
-        reply = generic_error(_BROKEN)
-        if isinstance(work.request, HMPRequest):
-            reply = {"return": render.error(_BROKEN)}
-            self._outbox.record(lambda: next(iter(self._rewriter.lose(work, _BROKEN))))
-        self._outbox.send(work.session, self._format.spell_reply(reply, work.request.message))
+        reply = {"return": render.error(_BROKEN)} if isinstance(work.request, HMPRequest) else generic_error(_BROKEN)
+        work.run.lose(self._clock.monotonic_ns())
+        self._record_lost(work, _BROKEN)
+        self._outbox.send(work.session, work.session.spell_reply(reply, work.request.message))
 
     def _end(self, work: Work) -> None:
-        """Let the clients go on that had to wait for a plan."""
-        self._works.remove(work)
-        self._has_ended = True
-        self._turns.release(work)
+        """Let the clients go on that had to wait for an exclusive work."""
+        self._works.pop(work, None)
         if work is self._exclusive:
             self._exclusive = None
-        if work.session is not None:
-            work.session.release()
-            self._freed.append(work.session)
+        if work.is_exclusive:
+            self._turns.release(work)
+            self._has_ended = True
+            if work.session is not None:
+                work.session.release()
+                self._freed.append(work.session)
         if work.known is not None:
-            self.begin(self._rewriter.search(work.known), is_exclusive=False)
+            self.begin(self._maker.search(work.known), is_exclusive=False)
         if work.orphans:
-            self.begin(self._rewriter.recovery(work.orphans, searches=False), is_exclusive=True)
-        if work.rewrite.failure is not None and work.rewrite.has_begun:
-            self.begin(self._rewriter.recovery(), is_exclusive=False)
-
-    def _show_resume(self) -> None:
-        """Let the clients see that the VM runs: it does not stop again, as the plan had meant it to."""
-        event, self._hidden_resume = self._hidden_resume, b""
-        if event:
-            self._outbox.tell_everybody(event)
+            self.begin(self._maker.recovery(work.orphans, searches=False), is_exclusive=True)
+        if work.run.failure is not None and work.run.has_begun:
+            self.begin(self._maker.recovery(), is_exclusive=False)

@@ -1,17 +1,16 @@
 """Traces of commands while they run, and the audit records that they become."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from proxy.routing.messages import parse
 from proxy.routing.monitor import Clock, Monitor
-from proxy.routing.pending import Passed
 from proxy.routing.requests import HMPRequest, ModernRequest
 from proxy.routing.session import Session
-from shim.audit import Action, AuditRecord
+from shim.audit import Action, AuditRecord, Rehearsed
 from shim.client import Client
+from shim.decision import Result
 from shim.plan_run import Trace
-from shim.qmp import JSON, read_reply
+from shim.qmp import JSON, ReturnReply
 
 __all__ = ["Recorder"]
 
@@ -20,9 +19,13 @@ class Recorder:
     """Open traces and close them."""
 
     def __init__(self, monitor: Monitor, clock: Clock, announce: Callable[[AuditRecord], str | None] | None = None) -> None:
-        self._vm = monitor.vm
+        self.vm = monitor.vm
         self._clock = clock
         self._announce = announce
+        # Whether a command is to be on record before it is run.
+        self.announces = announce is not None
+        # Why QEMU could not load by itself what is saved here.
+        self._gaps_told: set[str] = set()
 
     def trace(self, session: Session, request: HMPRequest | ModernRequest) -> Trace:
         """Begin to note what becomes of a command."""
@@ -39,7 +42,7 @@ class Recorder:
 
     def announce(self, trace: Trace) -> str | None:
         """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done."""
-        return None if self._announce is None else self._announce(trace.begun(self._vm))
+        return None if self._announce is None else self._announce(trace.begun(self.vm))
 
     def went_on(self, session: Session, execute: str) -> AuditRecord:
         """Tell what a client sent next whose HMP command had failed, where that has no record of its own."""
@@ -47,7 +50,7 @@ class Recorder:
         trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), None, execute=execute)
         reason = "sent next by a client whose HMP command had failed"
         return trace.record(
-            self._vm,
+            self.vm,
             Action.WENT_ON,
             reason,
             reply=None,
@@ -56,28 +59,46 @@ class Recorder:
             after_failure=failed,
         )
 
-    def record(self, trace: Trace, session: Session | None, action: Action, reason: str, reply: JSON | None) -> AuditRecord:
+    def record(
+        self,
+        trace: Trace,
+        session: Session | None,
+        action: Action,
+        reason: str,
+        reply: JSON | None,
+        rehearsed: Rehearsed | None = None,
+    ) -> AuditRecord:
         """Close a trace. reply: as the client gets it, None if it gets none."""
         record = trace.record(
-            self._vm,
+            self.vm,
             action,
             reason,
             reply=reply,
             client_gone=session is not None and session.is_gone(),
             now_ns=self._clock.monotonic_ns(),
+            rehearsed=rehearsed,
             after_failure=None if session is None else session.failed_command,
         )
         if session is not None:
-            is_silent = record.is_failure_in_text and not session.is_prompt
+            is_silent = record.has_failed and record.is_failure_in_text and not session.is_prompt
             session.note_outcome(record.command_line if is_silent else None)
         return record
 
-    def record_passed(self, passed: Passed, reason: str, line: bytes | None) -> AuditRecord:
-        """Close the trace of a command that QEMU ran itself. line: its reply, None if none came."""
-        reply = None if line is None else parse(line)
-        rehearsed = passed.rehearsed
-        if rehearsed is None:
-            return self.record(passed.trace, passed.session, passed.action, reason, reply)
-        compared = rehearsed if reply is None else rehearsed.compare(read_reply(reply))
-        record = self.record(passed.trace, passed.session, Action.OBSERVED, reason, reply)
-        return replace(record, rehearsed=compared)
+    def remark(self, trace: Trace, result: Result, strange_jobs: Sequence[str]) -> tuple[Result, list[str]]:
+        """Return what the operator is to read about a rewritten command, and the result with that in its reason.
+
+        strange_jobs: those that another monitor of QEMU began meanwhile. That what is saved is for this proxy only is said once
+        for each reason.
+        """
+        remarks: list[str] = []
+        if result.action is not Action.REWRITTEN:
+            return result, remarks
+        if strange_jobs:
+            told = f"another monitor of QEMU began the job '{strange_jobs[0]}' meanwhile"
+            result = replace(result, reason=f"{result.reason}; {told}")
+            remarks.append(f"while '{trace.command_line}' was carried out, {told}; the snapshot may be of two moments")
+        gap = None if trace.decided is None or result.reply != ReturnReply("") else trace.decided.native_load
+        if gap is not None and gap not in self._gaps_told:
+            self._gaps_told.add(gap)
+            remarks.append(f"VM {self.vm}, what is saved here: {gap}")
+        return result, remarks

@@ -213,6 +213,10 @@ class Session:
         if self._state is not _CUT:
             self._outgoing.append(data)
 
+    def spell_reply(self, reply: dict[str, JSON], message: dict[str, JSON]) -> bytes:
+        """Write a reply of ours as QEMU's monitor would write it to this client. message: the client's command."""
+        return self._format.spell_reply(reply, message)
+
     def data_to_send(self) -> bytes:
         """Take what is to be written to the client."""
         if len(self._outgoing) == 1:

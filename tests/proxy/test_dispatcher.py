@@ -7,13 +7,13 @@ from typing import Any, Final
 import pytest
 
 from proxy.routing.dispatcher import HUNG_UP, LEFT_UNANSWERED, STOPPED
-from proxy.routing.rewriter import GIVEN_UP
 from proxy.routing.session import Session
 from shim import snapshot_plans
 from shim.audit import Action
 from shim.client import Client
 from shim.intent import Intent
 from shim.plan import Replies, Step
+from shim.plan_run import GIVEN_UP
 from shim.policy import Policy
 from shim.recovery import Written
 from tests.fakes.vm import VM
@@ -246,7 +246,7 @@ def failing_at(monkeypatch: pytest.MonkeyPatch, failing_step: int) -> None:
                 raise OurFailure("at the end") from None
             return stop.value
 
-    monkeypatch.setattr("proxy.routing.rewriter.plan", plan)
+    monkeypatch.setattr("shim.snapshot_plans.plan", plan)
 
 
 def _tagged(vm: VM) -> None:
@@ -298,7 +298,7 @@ def test_record_that_cannot_be_made_costs_nobody_the_answer(monkeypatch: pytest.
     def fail(*_: object) -> None:
         raise OurFailure
 
-    monkeypatch.setattr("proxy.routing.recorder.Recorder.record_passed", fail)
+    monkeypatch.setattr("proxy.routing.recorder.Recorder.record", fail)
     desk = Desk()
     client = desk.client()
     desk.send(client, hmp("info x", id=1) + NAME)
@@ -345,7 +345,7 @@ def test_recovery_that_fails_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) ->
         raise OurFailure
         yield
 
-    monkeypatch.setattr("proxy.routing.rewriter.recover", fail)
+    monkeypatch.setattr("proxy.routing.plan_maker.recover", fail)
     desk = Desk()
     desk.start([Written(Intent("t", None, "d0", ("d0",), "job"), 1.0)])
     client = desk.client()

@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 
-from proxy.routing.rewriter import LOST, Rewriter
+from proxy.routing.plan_runner import LOST
 from shim.audit import Action
 from shim.beside import VERSION, policy_members
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.policy import Mode, Overwrite, Policy
-from shim.qmp import QEMUVersion
 from tests.fakes.block import uefi_vm
 from tests.fakes.jobs import VMFaults
 from tests.support.graphs import patterns
-from tests.support.pure_router import NAME, Desk, ModelQEMU, a_monitor, hmp, names
+from tests.support.pure_router import NAME, Desk, ModelQEMU, hmp, names
 
 IDS = ["x", 0, None, -1.5, {"a": [True, None, "\u20ac"]}, [[]], False, 2**63]
 
@@ -246,12 +245,8 @@ def test_nothing_is_told_where_qemu_could_load_it_or_nothing_was_saved() -> None
 
 
 def test_nobodys_work_is_lost_without_a_record() -> None:
-    rewriter = Rewriter(
-        a_monitor(version=QEMUVersion(7, 2, 22)),
-        Desk().router._format,
-        Policy(),
-        Desk().clock.clock(),
-        new_job_id=lambda: "hmpshim-1",
-        own_prefix="hmpshim-",
-    )
-    assert list(rewriter.lose(rewriter.recovery(), LOST)) == []
+    desk = Desk()
+    desk.start()
+    assert desk.dispatcher.give_up(LOST) == 0
+    desk.take()
+    assert desk.records == []

@@ -9,22 +9,20 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.messages import LINES, PRETTY
 from proxy.routing.outbox import Outbox
-from proxy.routing.pending import Passed
-from proxy.routing.plan_runner import Owed, PlanRunner
+from proxy.routing.pending import Owed, PendingReplies
+from proxy.routing.plan_maker import PlanMaker, Work
+from proxy.routing.plan_runner import LOST, PlanRunner
+from proxy.routing.recorder import Recorder
 from proxy.routing.requests import HMPRequest
-from proxy.routing.rewriter import LOST, Rewriter, Work
 from proxy.routing.session import Session
 from proxy.routing.turns import Turns
 from shim.audit import Action, AuditRecord
-from shim.hmp import HMPLine
-from shim.plan_run import Trace
 from shim.policy import Policy
 from shim.recovery import Written
 from tests.fakes.block import Snapshot, disk
 from tests.fakes.jobs import Job, VMFaults
-from tests.support.pure_router import NOW, ManualClock, ModelQEMU, a_monitor, a_session, hmp
+from tests.support.pure_router import ManualClock, ModelQEMU, a_monitor, a_session, hmp
 
 SAVE_STEPS: Final = ["snapshot-save", "query-jobs", "job-dismiss"]
 
@@ -36,33 +34,33 @@ class Bench:
     qemu: ModelQEMU = field(default_factory=ModelQEMU)
     policy: Policy = field(default_factory=Policy)
     pretty: bool = False
-    rewriter: Rewriter = field(init=False)
+    maker: PlanMaker = field(init=False)
     runner: PlanRunner = field(init=False)
     clock: ManualClock = field(default_factory=ManualClock)
-    owed: deque[Owed] = field(default_factory=deque)
     outbox: Outbox = field(default_factory=Outbox)
+    owed: deque[Owed] = field(init=False)
     written: list[list[str]] = field(default_factory=list)
     replies: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        layout = PRETTY if self.pretty else LINES
         new_id = map("hmpshim-{}".format, itertools.count(1)).__next__
         clock = self.clock.clock()
-        self.rewriter = Rewriter(a_monitor(), layout, self.policy, clock, new_job_id=new_id, own_prefix="hmpshim-")
-        self.runner = PlanRunner(self.rewriter, layout, clock, "hmpshim-", Turns(), self.owed, self.outbox)
+        recorder, pending = Recorder(a_monitor(), clock), PendingReplies(self.outbox)
+        self.owed = pending.queue
+        self.maker = PlanMaker(a_monitor(), self.policy, clock, recorder, new_job_id=new_id, own_prefix="hmpshim-")
+        self.runner = PlanRunner(self.maker, recorder, clock, "hmpshim-", Turns(), pending, self.outbox)
 
     def add(self, line: str, session: Session | None = None, id: object = 1) -> Session:
-        session = session or a_session(negotiated=True)
+        session = session or a_session(negotiated=True, pretty=self.pretty)
         session.receive_data(hmp(line, id=id))
         request = session.next_request()
         assert isinstance(request, HMPRequest)
-        work = self.rewriter.work(session, request, Trace(NOW, 0, session.client, HMPLine.read(line)))
-        self.runner.begin(work, is_exclusive=True)
+        self.runner.begin_command(session, request)
         self.take()
         return session
 
     def recover(self, written: Sequence[Written] = ()) -> None:
-        self.runner.begin(self.rewriter.recovery(written), is_exclusive=bool(written))
+        self.runner.begin(self.maker.recovery(written), is_exclusive=bool(written))
         self.take()
 
     def take(self) -> None:
@@ -151,25 +149,27 @@ def test_plan_that_hands_back_has_qemu_get_the_clients_bytes() -> None:
     session = bench.add("savevm t")
     bench.answer(count=len(bench.written[0]))
     (owed,) = bench.owed
-    assert isinstance(owed, Passed)
+    assert isinstance(owed, Work)
     assert owed.session is session
-    assert (owed.reason, owed.action) == ("there is no writable disk", Action.PASSED)
-    assert [sent.command.command for sent in owed.trace.sent] == bench.written[0]
+    passing = owed.run.passing
+    assert passing is not None
+    assert (passing.reason, passing.action) == ("there is no writable disk", Action.PASSED)
+    assert [sent.command.command for sent in owed.run.trace.sent] == bench.written[0]
     assert bench.written[1:] == [["human-monitor-command"]]
     assert not bench.runner.is_free  # nobody's command follows before QEMU has answered
     assert bench.runner.is_idle
-    bench.runner.receive_reply_to_client(owed)
+    bench.answer()
     assert bench.runner.is_free
 
 
-def test_nothing_to_rewrite_is_an_error() -> None:
+def test_what_is_no_snapshot_command_is_passed_at_once_and_holds_nobody_up() -> None:
     bench = Bench()
-    session = a_session(negotiated=True)
-    session.receive_data(hmp("stop"))
-    request = session.next_request()
-    assert isinstance(request, HMPRequest)
-    with pytest.raises(ValueError, match="nothing to rewrite"):
-        bench.rewriter.work(session, request, Trace(NOW, 0, session.client, HMPLine.read("stop")))
+    session = bench.add("stop")
+    assert bench.written == [["human-monitor-command"]]
+    assert (bench.runner.is_free, session.is_busy, session.unanswered) == (True, False, 1)
+    bench.answer()
+    assert (bench.outcomes(), session.unanswered) == ([("stop", Action.PASSED)], 0)
+    assert "return" in replies(session)
 
 
 @pytest.mark.parametrize("looks", range(1, 4))

@@ -15,7 +15,7 @@ from host.intents import IntentStore, state_folder
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import SocketEnd
 from proxy.relay import Relay
-from proxy.routing.rewriter import LOST
+from proxy.routing.plan_runner import LOST
 from proxy.routing.turns import Turns
 from shim.client import Client
 from shim.jobs import JOB_PREFIX

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from proxy.routing.dispatcher import HUNG_UP, QEMU_WENT
-from proxy.routing.rewriter import LOST
+from proxy.routing.plan_runner import LOST
 from shim.audit import Action
 from shim.policy import Policy
 from shim.qmp import QEMUVersion
@@ -121,17 +121,6 @@ def test_job_of_another_monitor_meanwhile_is_noticed() -> None:
     desk.send(client, hmp("delvm t"))
     desk.run()
     assert desk.records[-1].reason == "done by snapshot jobs"
-
-
-def test_waiting_clients_take_turns() -> None:
-    desk = Desk()
-    client, first, second = (desk.client(number=number) for number in (1, 2, 3))
-    desk.send(client, hmp("delvm t"))
-    for number, other in ((2, first), (3, second)):
-        desk.send(other, b"".join(b'{"execute":"query-name","id":%d%d}' % (number, nth) for nth in (1, 2)))
-    for _ in range(2):
-        desk.receive(desk.qemu.receive(desk.written()))
-    assert re.findall(rb'"id":([0-9]+)', desk.written()) == [b"21", b"31", b"22", b"32"]
 
 
 def test_events_are_noted_on_the_command_that_runs() -> None:

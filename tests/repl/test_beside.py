@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from repl.beside import ASK_PROXY, BY_PROXY, read_facts, read_plan, refuse_own_policy
+from repl.beside import ASK_PROXY, TO_PROXY, read_facts, read_plan, refuse_own_policy
 from repl.errors import LinkError, OwnPolicyError
 from repl.output.confirmation import confirmation
 from repl.prompt.answers import plan_text, snapshots_text
@@ -55,7 +55,7 @@ def test_proxy_does_the_snapshot_commands_by_its_own_policy() -> None:
         assert "snapshot-save" not in [sent for sent in qemu.commands if sent == "snapshot-delete"]
         assert commands(chain.records(0)) == [("savevm t", "rewritten")]
         (record,) = bench.records
-        assert (record["action"], record["reason"], record["reply"]) == ("delegated", BY_PROXY, {"return": VARSTORE})
+        assert (record["action"], record["reason"], record["reply"]) == ("delegated", TO_PROXY.reason, {"return": VARSTORE})
 
     beside(scene, HMP, policy=Policy(vmstate=patterns("pflash0")))
 

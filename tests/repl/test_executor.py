@@ -5,7 +5,7 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
-from repl import executor as executor_module
+from repl.executor import Executor
 from shim import render
 from shim.allowance import refusal
 from shim.hmp import HMPLine
@@ -15,7 +15,6 @@ from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, QEMUVersion, ReturnReply
 from tests.fakes.qemu import FakeQEMU, Node, Snapshot, VMFaults, disk, two_disks, uefi_vm
 from tests.support.executing import Bench, executing, played
-from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until
 from tests.support.seen_link import obeying
 
@@ -181,23 +180,6 @@ def test_qemu_without_snapshot_jobs_gets_the_command() -> None:
     played(scene, FakeQEMU(two_disks(), version=QEMUVersion(5, 2, 0)))
 
 
-@pytest.mark.parametrize("announces", [True, False], ids=["announced", "silent"])
-def test_job_that_goes_on_is_waited_for(monkeypatch: pytest.MonkeyPatch, announces: bool) -> None:
-    """No QEMU was seen to do so."""
-    monkeypatch.setattr(executor_module, "_POLL_S", DEADLINE_S * 2 if announces else 0.005)
-    asked = 10**6
-
-    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        saving = asyncio.create_task(bench.executor.hmp(HMPLine.read("savevm t")))
-        await until(lambda: any(job.queries_left < asked for job in qemu.vm.jobs.rows))
-        assert not saving.done()
-        await qemu.finish_jobs()
-        assert (await saving).text == ""
-        assert qemu.vm.jobs.rows == []
-
-    played(scene, FakeQEMU(two_disks(), vm_faults=VMFaults(running_queries=asked, announces_late=announces)))
-
-
 # --- What QEMU gets ---------------------------------------------------------------------------------------------------
 
 
@@ -313,7 +295,7 @@ def test_rehearsal_sends_only_queries() -> None:
 
 def test_commands_wait_for_the_one_that_runs() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        executor = bench.executor
+        executor: Executor = bench.executor
         command = HMPLine.read("delvm t").command
         assert command is not None
         qemu.hold("snapshot-save")

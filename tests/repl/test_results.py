@@ -1,4 +1,4 @@
-"""Replies as records have them, and where a prompt keeps its intents."""
+"""Where a prompt keeps its intents."""
 
 from pathlib import Path
 
@@ -6,15 +6,9 @@ import pytest
 
 from host.addresses import UnixAddress
 from host.intents import IntentStore
-from repl.results import intents_at, reply_json
+from repl.results import intents_at
 from shim.intent import Intent
 from shim.plan import Intend
-from shim.qmp import ErrorReply, ReturnReply
-
-
-def test_reply_as_a_record_has_it() -> None:
-    assert reply_json(ReturnReply([1])) == {"return": [1]}
-    assert reply_json(ErrorReply("GenericError", "no")) == {"error": {"class": "GenericError", "desc": "no"}}
 
 
 def test_intents_of_the_prompt_are_not_those_of_a_proxy_at_the_same_address(

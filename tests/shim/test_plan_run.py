@@ -7,9 +7,10 @@ import pytest
 
 from shim.audit import Action, SeenEvent, SentCommand
 from shim.client import Client
+from shim.decision import Pass, Result
 from shim.hmp import HMPLine
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
-from shim.plan_run import PlanRun, Trace
+from shim.plan_run import FAILED_EARLY, GIVEN_UP, PlanRun, Trace
 from shim.qmp import ErrorReply, Execute, ReturnReply
 from tests.support.pure_router import NOW
 
@@ -132,3 +133,104 @@ def test_record_closes_the_trace(client_gone: bool) -> None:
     )  # fmt: skip
     assert (record.duration_ns, record.events, record.client_gone) == (50, (SeenEvent("STOP", 30),), client_gone)
     assert (record.reply, record.decided, record.sent) == ({"return": "x"}, DECIDED, (SentCommand(A, 1, None, 0),))
+
+
+# --- A client's command -----------------------------------------------------------------------------------------------
+
+
+CHANGES: Final = Run((Execute("snapshot-save"),))
+LOOKS: Final = Run((Execute("query-block"),))
+PASS: Final = Pass(Action.DELEGATED, "QEMU's is better")
+
+
+def command(*steps: Run | Pass, may_begin: Callable[[], bool] | None = None, fails: bool = True) -> PlanRun:
+    """Give a command whose plan has these steps, and then fails."""
+
+    def plan() -> Generator[Step | Pass, Replies, Result]:
+        for step in steps:
+            assert (yield step)  # the replies
+        if fails:
+            raise ValueError("ours")
+        return Result(OK, Action.PASSED, "done")
+
+    return PlanRun(plan(), a_trace(), may_begin=may_begin, is_command=True)
+
+
+def test_passed_command_ends_with_qemus_reply_and_is_no_command_of_the_shims() -> None:
+    work = command(PASS, fails=False)
+    assert work.start(0) == ()
+    assert (work.passing, work.is_done) == (PASS, False)
+    work.receive_passed(OK, 1)
+    assert (work.is_done, work.outcome, work.trace.sent) == (True, Result(OK, Action.PASSED, "done"), [])
+
+
+@pytest.mark.parametrize("steps", [(), (LOOKS,)], ids=["at once", "after a look"])
+def test_failure_before_anything_was_changed_has_qemu_get_the_command(steps: tuple[Run, ...]) -> None:
+    work = command(*steps)
+    work.start(0)
+    for _ in steps:
+        assert work.receive_reply(OK, 1, 1) == ()
+    assert (work.is_done, work.passing) == (False, Pass(Action.PASSED, FAILED_EARLY))
+    assert isinstance(work.failure, ValueError)
+    work.receive_passed(OK, 2)
+    assert (work.is_done, work.outcome) == (True, Result(OK, Action.PASSED, FAILED_EARLY))
+
+
+def test_failure_after_something_was_changed_is_told_as_an_unknown_outcome() -> None:
+    work = command(LOOKS, CHANGES)
+    work.start(0)
+    work.receive_reply(OK, 1, 1)
+    work.receive_reply(OK, 1, 2)
+    assert (work.is_done, work.passing, work.has_begun) == (True, None, True)
+    assert work.outcome.action is Action.REWRITTEN
+    assert work.outcome.reply.value.startswith("Error: hmpshim has failed while it did this")
+
+
+def test_failure_after_qemu_has_answered_takes_nothing_from_the_answer() -> None:
+    work = command(PASS)
+    work.start(0)
+    work.receive_passed(OK, 1)
+    assert (work.is_done, work.outcome) == (True, Result(OK, PASS.action, PASS.reason))
+    assert isinstance(work.failure, ValueError)
+
+
+@pytest.mark.parametrize("step", [CHANGES, PASS], ids=["job", "pass"])
+def test_what_comes_too_late_is_given_up_before_it_changes_anything(step: Run | Pass) -> None:
+    asked: list[bool] = []
+
+    def may_begin() -> bool:
+        asked.append(True)
+        return False
+
+    work = command(LOOKS, step, may_begin=may_begin)
+    assert work.start(0) == LOOKS.commands
+    assert asked == []
+    assert work.receive_reply(OK, 1, 1) == ()
+    assert (work.is_done, work.passing, work.has_begun) == (True, None, False)
+    assert work.outcome == Result(None, Action.ABANDONED, GIVEN_UP)
+
+
+def test_leave_is_asked_for_once() -> None:
+    asked: list[bool] = []
+
+    def may_begin() -> bool:
+        asked.append(True)
+        return True
+
+    work = command(CHANGES, CHANGES, PASS, may_begin=may_begin)
+    work.start(0)
+    work.receive_reply(OK, 1, 1)
+    work.receive_reply(OK, 1, 2)
+    assert (asked, work.passing) == ([True], PASS)
+
+
+def test_work_of_nobody_that_fails_has_no_outcome() -> None:
+    def plan() -> Plan:
+        yield Run((A,))
+        raise ValueError("ours")
+
+    work = rewrite(plan)
+    work.start(0)
+    work.receive_reply(OK, 1, 1)
+    assert (work.is_done, work.outcome, work.passing) == (True, None, None)
+    assert isinstance(work.failure, ValueError)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, ReturnReply, encode, encode_pretty, read_reply
+from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, ReturnReply, encode, encode_pretty, read_reply, reply_members
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,8 @@ def test_replies_are_read() -> None:
     assert read_reply({"return": [1], "id": 1}) == ReturnReply([1])
     assert read_reply({"error": {"class": "c", "desc": "d"}}) == ErrorReply("c", "d")
     assert read_reply({"id": 1, "error": {"class": "c", "desc": "d", "more": 1}}) == ErrorReply("c", "d")
+
+
+def test_reply_as_a_record_has_it() -> None:
+    assert reply_members(ReturnReply([1])) == {"return": [1]}
+    assert reply_members(ErrorReply("GenericError", "no")) == {"error": {"class": "GenericError", "desc": "no"}}

@@ -1,0 +1,156 @@
+"""The work that the proxy has under way: clients' commands, questions about the proxy itself, and its own recovery.
+
+Each is a generator of the shim's, with whom it is for. Here it is made; plan_runner.py plays it. Nothing is decided here
+about a command (shim/decision.py does that) nor about whose turn it is (dispatcher.py).
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from typing import Any, TypeAlias
+
+from proxy.routing.monitor import Clock, Monitor
+from proxy.routing.recorder import Recorder
+from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
+from proxy.routing.session import Session
+from shim.decision import decide, decide_modern
+from shim.hmp import HMPLine, LoadVM
+from shim.jobs import JOB_PREFIX
+from shim.known import Known
+from shim.own_commands import PLAN
+from shim.plan import Context, Intend, Replies, Settle, Step
+from shim.plan_run import PlanRun, Trace
+from shim.policy import Mode, Policy
+from shim.recovery import Written, find_orphans, recover
+
+__all__ = ["PlanMaker", "RecordedRequest", "Work"]
+
+# What a decision is made about, and a record.
+RecordedRequest: TypeAlias = HMPRequest | ModernRequest
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """Something under way, and the client's request that it carries out (None: the recovery).
+
+    The router's FIFO has it once for each reply that is due to it: those to its own commands, or that to the client's bytes.
+
+    is_recorded: False for a question of our own prompt to QEMU, which is no use of HMP. is_exclusive: no client's command
+    may be begun while it runs. strange_jobs: those that another
+    monitor of QEMU began meanwhile, which could not be held. known: of a recovery, after which the unknown is searched.
+    orphans: what was found so.
+    """
+
+    run: PlanRun
+    session: Session | None = None
+    request: RecordedRequest | OwnRequest | None = None
+    is_recorded: bool = True
+    is_exclusive: bool = False
+    strange_jobs: list[str] = field(default_factory=list)
+    known: Sequence[Written] | None = None
+    orphans: Sequence[Written] = ()
+
+
+class PlanMaker:
+    """Make what is to be played.
+
+    new_job_id: makes ids that begin with own_prefix, and that no client knows. note: has an intent written down, or forgotten.
+    """
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        policy: Policy,
+        clock: Clock,
+        recorder: Recorder,
+        *,
+        new_job_id: Callable[[], str],
+        own_prefix: str,
+        note: Callable[[Intend | Settle], None] | None = None,
+    ) -> None:
+        self._monitor = monitor
+        self._policy = policy
+        self._clock = clock
+        self._recorder = recorder
+        self._new_job_id = new_job_id
+        self._own_prefix = own_prefix
+        self._note = note
+        self._known = Known()
+
+    def set_policy(self, policy: Policy) -> None:
+        """Use another policy for the commands that come from now on."""
+        self._policy = policy
+
+    def receive_event(self, name: str) -> None:
+        """Note an event that ends what was known of the disks."""
+        self._known.receive_event(name)
+
+    def command(self, session: Session, request: RecordedRequest) -> Work:
+        """Decide about a client's command, and see it to its end."""
+        is_recorded = not session.asks_for_own_help(request)
+        trace = self._recorder.trace(session, request) if is_recorded else self._recorder.trace_of_nobody()
+        announce = partial(self._recorder.announce, trace) if is_recorded and self._recorder.announces else None
+        may_begin = None
+        if isinstance(request, ModernRequest):
+            decision = decide_modern(announce)
+        else:
+            line = request.line
+            decision = decide(line, self._policy, partial(self._context, request.cpu_index), announce=announce)
+            if line is not None and line.command is not None and self._policy.mode is not Mode.OBSERVE:
+                may_begin = self._before_its_limit(session, trace, is_load=isinstance(line.command, LoadVM))
+        run = PlanRun(decision, trace, note=self._note, may_begin=may_begin, is_command=True)
+        return Work(run, session, request, is_recorded)
+
+    def _before_its_limit(self, session: Session, trace: Trace, *, is_load: bool) -> Callable[[], bool]:
+        """Return what tells whether a command may still change anything: its client is there, or it came just now."""
+        limit_s = self._policy.abandon_load_after_s if is_load else self._policy.abandon_after_s
+
+        def may_begin() -> bool:
+            age_ns = self._clock.monotonic_ns() - trace.started_ns
+            return age_ns <= limit_s * _NS_PER_S or not session.is_gone()
+
+        return may_begin
+
+    def about_us(self, session: Session, request: OwnRequest) -> Work:
+        """Answer one of our own commands, whose arguments are right."""
+        from shim import beside  # here, because a start is quicker without it
+
+        facts = beside.ProxyFacts(beside.VERSION, self._monitor.vm, str(self._monitor.version), self._policy)
+        arguments = request.message.get("arguments", {})
+        playing: Generator[Step, Replies, Any]
+        if request.execute == PLAN:
+            # The ids that it shows are no ids of ours: those have a token that no client knows.
+            numbers = count(1)
+            context = replace(self._context(None), new_job_id=lambda: f"{JOB_PREFIX}{next(numbers)}")
+            playing = beside.make_plan(HMPLine.read(arguments["command-line"]), facts, context)
+        else:
+            playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))
+        return Work(PlanRun(playing, self._recorder.trace_of_nobody()), session, request)
+
+    def recovery(self, written: Sequence[Written] = (), *, searches: bool = True) -> Work:
+        """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off.
+
+        searches: afterwards what nothing is known of is searched.
+        """
+        playing = recover(self._own_prefix, written, self._context(None))
+        work = Work(PlanRun(playing, self._recorder.trace_of_nobody(), note=self._note))
+        work.known = written if searches else None
+        return work
+
+    def search(self, known: Sequence[Written]) -> Work:
+        """Look for what an earlier connection left of which nothing is known. known: what is."""
+        return Work(PlanRun(find_orphans(known, self._context(None)), self._recorder.trace_of_nobody()))
+
+    def _context(self, cpu_index: int | None) -> Context:
+        return Context(
+            version=self._monitor.version,
+            commands=self._monitor.commands,
+            new_job_id=self._new_job_id,
+            now=self._clock.local(),
+            local_time=self._clock.local_time,
+            policy=self._policy,
+            cpu_index=cpu_index,
+            known=self._known,
+        )

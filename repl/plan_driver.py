@@ -1,0 +1,74 @@
+"""Play a plan, or the decision about a command, on the prompt's connection, one at a time and to its end."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from repl.link import Link
+from shim.plan_run import PlanRun
+from shim.qmp import Execute
+
+__all__ = ["PlanDriver"]
+
+# A job concludes before its command is answered (seen in QEMU 7.2 to 11.1); should one not, it is asked for so often.
+_POLL_S = 0.5
+
+
+class PlanDriver:
+    """Call `note_concluded` when an event tells that a job has concluded. on_failure: told of each failure of ours."""
+
+    def __init__(self, link: Link, on_failure: Callable[[Exception], None]) -> None:
+        self._link = link
+        self._on_failure = on_failure
+        self._job_concluded = asyncio.Event()
+
+    def note_concluded(self) -> None:
+        self._job_concluded.set()
+
+    async def play(self, run: PlanRun, own: Callable[[], Execute] | None = None) -> Any:
+        """Play to the end and return the outcome. Raises LostError.
+
+        own: makes the command itself, as QEMU is to get it where the plan has it passed. A failure of ours is told, and
+        contained in the run.
+        """
+        try:
+            await self._play(run, own)
+        finally:
+            if run.failure is not None:
+                self._on_failure(run.failure)
+        return run.outcome
+
+    async def _play(self, run: PlanRun, own: Callable[[], Execute] | None) -> None:
+        commands = run.start(time.monotonic_ns())
+        while not run.is_done:
+            if run.awaited_job is not None:
+                await self._wait_for_job()
+                commands = run.resume(time.monotonic_ns())
+            elif run.passing is not None and own is not None:
+                (answer,) = await self._link.execute([own()])
+                run.receive_passed(answer.reply, answer.received_ns)
+            else:
+                commands = await self._ask(run, commands)
+
+    async def _ask(self, run: PlanRun, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
+        self._job_concluded.clear()
+        try:
+            answers, loss = await self._link.attempt(commands)
+        except asyncio.CancelledError:
+            run.lose(time.monotonic_ns())
+            raise
+        further: tuple[Execute, ...] = ()
+        for answer in answers:
+            further = run.receive_reply(answer.reply, answer.size_bytes, answer.received_ns)
+        if loss is not None:
+            run.lose(time.monotonic_ns())
+            raise loss
+        return further
+
+    async def _wait_for_job(self) -> None:
+        try:
+            async with asyncio.timeout(_POLL_S):
+                await self._job_concluded.wait()
+        except TimeoutError:
+            return

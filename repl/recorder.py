@@ -1,0 +1,71 @@
+"""What the prompt puts on record: each HMP command, each snapshot command of QMP's own, and what it looked after."""
+
+import time
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from host.audit_log import AuditLog
+from host.errors import AuditError
+from repl.errors import LostError
+from shim.audit import Action, AuditRecord, Rehearsed
+from shim.client import Client
+from shim.hmp import HMPLine
+from shim.plan_run import PlanRun, Trace
+from shim.qmp import JSON
+
+__all__ = ["Recorder"]
+
+_LOST = "the connection to QEMU was lost, so the outcome is not known"
+_LEFT = "nobody waited for its end, so the outcome is not known"
+
+
+class Recorder:
+    """Open traces and close them.
+
+    vm_name: the VM's in the audit. complain: told when a record cannot be written; the command goes on.
+    """
+
+    def __init__(self, client: Client, audit_log: AuditLog | None, complain: Callable[[AuditError], None]) -> None:
+        self.vm_name = ""
+        self._client = client
+        self._audit_log = audit_log
+        self._complain = complain
+
+    def trace(self, line: HMPLine | None, *, execute: str | None = "human-monitor-command") -> Trace:
+        """Begin to note what becomes of a command. line: None for what is no HMP; execute: None for what nobody typed."""
+        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, line, execute=execute)
+
+    def announce(self, trace: Trace) -> str | None:
+        """Put on record that a command is about to be run, if the log wants that. Tells why that cannot be done."""
+        if self._audit_log is None or not self._audit_log.refuses:
+            return None
+        return self._audit_log.write_ahead(trace.begun(self.vm_name))
+
+    def record(
+        self, trace: Trace, action: Action, reason: str, reply: JSON | None, rehearsed: Rehearsed | None = None
+    ) -> AuditRecord:
+        """Close a trace."""
+        now_ns = time.monotonic_ns()
+        record = trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns, rehearsed=rehearsed)
+        if self._audit_log is not None:
+            try:
+                self._audit_log.write(record)
+            except AuditError as exc:
+                self._complain(exc)
+        return record
+
+    @contextmanager
+    def on_record(self, trace: Trace, run: PlanRun | None = None, *, action: Action = Action.REWRITTEN) -> Iterator[None]:
+        """Put on record that the outcome of a command is not known. action: what it was, unless QEMU had got it."""
+        try:
+            yield
+        except (LostError, CancelledError) as exc:
+            reason = _LOST if isinstance(exc, LostError) else _LEFT
+            passing = None if run is None else run.passing
+            if passing is None:
+                self.record(trace, action, reason, None)
+            else:
+                self.record(trace, passing.action, reason, None, passing.rehearsed)
+            raise

@@ -1,0 +1,63 @@
+"""How the prompt waits for what a plan waits for."""
+
+import asyncio
+
+import pytest
+
+from repl import plan_driver
+from repl.plan_driver import PlanDriver
+from shim.audit import Action
+from shim.client import Client
+from shim.decision import Decision, Pass, pass_on
+from shim.hmp import HMPLine
+from shim.plan_run import PlanRun, Trace
+from shim.qmp import Execute, ReturnReply
+from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
+from tests.support.executing import Bench, played
+from tests.support.pure_router import NOW
+from tests.support.raw_client import DEADLINE_S
+from tests.support.running_vm_proxy import until
+
+
+def a_run(decision: Decision) -> PlanRun:
+    return PlanRun(decision, Trace(NOW, 0, Client(), None), is_command=True)
+
+
+def test_command_that_is_passed_goes_out_as_it_is_made() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        driver = PlanDriver(bench.link, lambda failure: pytest.fail(str(failure)))
+        result = await driver.play(a_run(pass_on(Pass(Action.PASSED, "why"))), lambda: Execute("query-name"))
+        assert (result.reply, qemu.commands[-1]) == (ReturnReply({}), "query-name")
+
+    played(scene, FakeQEMU())
+
+
+def test_failure_of_ours_is_told_once_and_the_command_passed() -> None:
+    def failing() -> Decision:
+        raise ValueError("ours")
+        yield
+
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        failures: list[Exception] = []
+        result = await PlanDriver(bench.link, failures.append).play(a_run(failing()), lambda: Execute("query-name"))
+        assert [str(failure) for failure in failures] == ["ours"]
+        assert result.reply == ReturnReply({})
+
+    played(scene, FakeQEMU())
+
+
+@pytest.mark.parametrize("announces", [True, False], ids=["announced", "silent"])
+def test_job_that_goes_on_is_waited_for(monkeypatch: pytest.MonkeyPatch, announces: bool) -> None:
+    """No QEMU was seen to do so."""
+    monkeypatch.setattr(plan_driver, "_POLL_S", DEADLINE_S * 2 if announces else 0.005)
+    asked = 10**6
+
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        saving = asyncio.create_task(bench.executor.hmp(HMPLine.read("savevm t")))
+        await until(lambda: any(job.queries_left < asked for job in qemu.vm.jobs.rows))
+        assert not saving.done()
+        await qemu.finish_jobs()
+        assert (await saving).text == ""
+        assert qemu.vm.jobs.rows == []
+
+    played(scene, FakeQEMU(two_disks(), vm_faults=VMFaults(running_queries=asked, announces_late=announces)))

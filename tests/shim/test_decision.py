@@ -1,0 +1,161 @@
+"""The decision about a command: what it yields, what it is sent, and how it ends."""
+
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+
+from shim.audit import Action, Rehearsed
+from shim.decision import Decision, Pass, Result, decide, decide_modern, pass_on
+from shim.hmp import HMPCommand, HMPLine, SaveVM
+from shim.plan import Answer, Context, Decided, Outcome, PassThrough, Plan, Refusal, Run, concluded
+from shim.policy import Mode, Policy
+from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
+
+QUERY: Final = Run((Execute("query-block"),))
+DECIDED: Final = Decided((), "d0", "why")
+DONE: Final = ReturnReply("")
+
+
+def a_context() -> Context:
+    return Context(
+        version=QEMUVersion(7, 2, 22),
+        commands=frozenset(),
+        new_job_id=lambda: "hmpshim-1",
+        now=datetime(2026, 1, 2),
+        local_time=lambda seconds: datetime.fromtimestamp(seconds, UTC),
+    )
+
+
+def not_asked() -> Any:
+    pytest.fail("nobody asked for it")
+
+
+def ending(outcome: Outcome) -> Any:
+    """Give what makes plans that look, decide, and end so."""
+
+    def plans(command: HMPCommand, context: Context) -> Plan:
+        assert command == SaveVM("t")
+        replies = yield QUERY
+        assert replies == (ReturnReply([]),)
+        yield DECIDED
+        return outcome
+
+    return plans
+
+
+def decided(line: str, mode: Mode = Mode.REWRITE, **options: Any) -> Decision:
+    return decide(HMPLine.read(line), Policy(mode=mode), options.pop("look", a_context), **options)
+
+
+def ended(decision: Generator[Any, Any, Result], *sent: tuple[Reply, ...]) -> tuple[list[Any], Result]:
+    """Play a decision with what it is sent in turn; give its steps and its result."""
+    steps, answers = [], iter(sent)
+    try:
+        step = next(decision)
+        while True:
+            steps.append(step)
+            step = decision.send(() if isinstance(step, Decided) else next(answers))
+    except StopIteration as stop:
+        return steps, stop.value
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("line", ["", "savevm a b", "info snapshots x"])
+def test_line_that_is_not_parsed_is_passed_at_once_and_nothing_is_looked_at(line: str, mode: Mode) -> None:
+    steps, result = ended(decided(line, mode, look=not_asked), (DONE,))
+    reason = HMPLine.read(line).why_not_parsed
+    assert steps == [Pass(Action.PASSED, reason)]
+    assert result == Result(DONE, Action.PASSED, reason)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_arguments_that_are_not_those_of_the_schema_are_passed(mode: Mode) -> None:
+    error = ErrorReply("GenericError", "Parameter 'command-line' is missing")
+    steps, result = ended(decide(None, Policy(mode=mode), not_asked), (error,))
+    assert [step.reason for step in steps] == ["the arguments are not those of human-monitor-command"]
+    assert (result.reply, result.action) == (error, Action.PASSED)
+
+
+def test_line_that_came_with_strange_arguments_is_passed_although_it_could_be_parsed() -> None:
+    line = HMPLine.read("savevm t").not_parsed()
+    steps, _ = ended(decide(line, Policy(), not_asked), (DONE,))
+    assert steps == [Pass(Action.PASSED, "not exactly one well-formed savevm, loadvm, delvm or info snapshots")]
+
+
+def test_what_the_policy_does_not_allow_is_refused_and_not_announced() -> None:
+    steps, result = ended(decided("stop", Mode.ENFORCE, look=not_asked, announce=not_asked))
+    assert (steps, result.action) == ([], Action.REFUSED)
+    assert result.reply == ReturnReply(f"Error: {result.reason}\r\n")
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("line", ["savevm t", "info snapshots x"])
+def test_what_cannot_be_announced_is_refused(line: str, mode: Mode) -> None:
+    steps, result = ended(decided(line, mode, look=not_asked, announce=lambda: "the disk is full"))
+    assert (steps, result) == ([], Result(ReturnReply("Error: the disk is full\r\n"), Action.REFUSED, "the disk is full"))
+
+
+def test_announced_command_goes_on() -> None:
+    told: list[str] = []
+    steps, _ = ended(decided("info x", announce=lambda: told.append("info x")), (DONE,))
+    assert (told, len(steps)) == (["info x"], 1)
+
+
+@pytest.mark.parametrize("mode", [Mode.REWRITE, Mode.ENFORCE])
+@pytest.mark.parametrize(
+    ("outcome", "action"),
+    [(Answer("x", "why"), Action.REWRITTEN), (Refusal("x", "why"), Action.REFUSED)],
+    ids=["answer", "refusal"],
+)
+def test_plan_that_answers_ends_the_decision(outcome: Outcome, action: Action, mode: Mode) -> None:
+    steps, result = ended(decided("savevm t", mode, plans=ending(outcome)), (ReturnReply([]),))
+    assert (steps, result) == ([QUERY, DECIDED], Result(ReturnReply("x"), action, "why"))
+
+
+@pytest.mark.parametrize("is_delegated", [False, True])
+def test_plan_that_gives_way_is_followed_by_qemus_own_command(is_delegated: bool) -> None:
+    """The decision goes on until QEMU's reply, so that whoever lets nobody in before its end need do nothing more."""
+    action = Action.DELEGATED if is_delegated else Action.PASSED
+    plans = ending(PassThrough("why", is_delegated))
+    steps, result = ended(decided("savevm t", plans=plans), (ReturnReply([]),), (DONE,))
+    assert (steps, result) == ([QUERY, DECIDED, Pass(action, "why")], Result(DONE, action, "why"))
+
+
+@pytest.mark.parametrize(("text", "agreed"), [("", True), ("Error: no\r\n", False)])
+def test_observed_command_is_passed_and_what_would_have_been_done_is_compared(text: str, agreed: bool) -> None:
+    plans = ending(Answer("", "done"))
+    steps, result = ended(decided("savevm t", Mode.OBSERVE, plans=plans), (ReturnReply([]),), (ReturnReply(text),))
+    assert steps == [QUERY, DECIDED, Pass(Action.OBSERVED, "only observed", Rehearsed((), "done", ""))]
+    expected = Rehearsed((), "done", "", agreed=agreed)
+    assert result == Result(ReturnReply(text), Action.OBSERVED, "only observed", expected)
+
+
+def test_plans_of_the_shim_are_the_default() -> None:
+    """This QEMU has no jobs."""
+    steps, _ = ended(decided("delvm t"), (DONE,))
+    assert steps == [Pass(Action.PASSED, "QEMU 7.2.22 has no snapshot jobs")]
+
+
+def test_known_outcome_needs_no_step() -> None:
+    decision = decided("savevm t", plans=lambda *_: concluded(Refusal("x", "why")))
+    assert ended(decision) == ([], Result(ReturnReply("x"), Action.REFUSED, "why"))
+
+
+def test_qmps_own_command_is_passed_whatever_comes_of_it() -> None:
+    for reply in (DONE, ErrorReply("GenericError", "no")):
+        steps, result = ended(decide_modern(), (reply,))
+        assert steps == [Pass(Action.MODERN, "QMP's own command")]
+        assert result == Result(reply, Action.MODERN, "QMP's own command")
+
+
+def test_qmps_own_command_that_cannot_be_announced_is_an_error() -> None:
+    steps, result = ended(decide_modern(lambda: "the disk is full"))
+    assert (steps, result.action) == ([], Action.REFUSED)
+    assert result.reply == ErrorReply("GenericError", "the disk is full")
+
+
+def test_passing_on_asks_for_nothing_else() -> None:
+    step = Pass(Action.PASSED, "why")
+    assert ended(pass_on(step), (DONE,)) == ([step], Result(DONE, Action.PASSED, "why"))
