@@ -21,7 +21,7 @@ from proxy.routing.session import Session
 from proxy.routing.turns import Turns
 from shim import render
 from shim.audit import Action
-from shim.decision import Result
+from shim.decision import Pass, Result
 from shim.qmp import JSON, Execute, read_reply, reply_members
 from shim.recovery import Orphans, Written
 
@@ -181,8 +181,7 @@ class PlanRunner:
             elif run.is_done or run.passing is not None:
                 if run.failure is not None:
                     self._outbox.notices.append(run.failure)
-                if self._hidden_resume:
-                    self._show_resume(work)
+                self._show_resume(work)
                 if run.is_done:
                     self._finish(work, is_first=is_first)
                 elif work.session is not None and isinstance(work.request, RecordedRequest):
@@ -195,7 +194,7 @@ class PlanRunner:
 
     def _show_resume(self, work: Work) -> None:
         """Let the clients see that the VM runs: it does not stop again, as the plan had meant it to."""
-        if work is self._exclusive:
+        if self._hidden_resume and work is self._exclusive:
             event, self._hidden_resume = self._hidden_resume, b""
             self._outbox.tell_everybody(event)
 
@@ -254,11 +253,10 @@ class PlanRunner:
 
     def _record_lost(self, work: Work, reason: str) -> None:
         """Put on record that the outcome of a client's command is not known."""
-        if not work.is_recorded or work.session is None or isinstance(work.request, OwnRequest):
-            return
-        passing = work.run.passing
-        action, rehearsed = (Action.REWRITTEN, None) if passing is None else (passing.action, passing.rehearsed)
-        self._outbox.record(lambda: self._recorder.record(work.run.trace, work.session, action, reason, None, rehearsed))
+        if work.is_recorded and isinstance(work.request, RecordedRequest):
+            passing = work.run.passing or Pass(Action.REWRITTEN, "")
+            trace, session, rehearsed = work.run.trace, work.session, passing.rehearsed
+            self._outbox.record(lambda: self._recorder.record(trace, session, passing.action, reason, None, rehearsed))
 
     def _finish_recovery(self, work: Work) -> None:
         outcome = work.run.outcome
@@ -275,8 +273,7 @@ class PlanRunner:
     def _break_off(self, work: Work) -> None:
         """Answer the client of a work that cannot go on."""
         work.run.is_done = True
-        if self._hidden_resume:
-            self._show_resume(work)
+        self._show_resume(work)
         if work.session is None or work.request is None:
             return
         reply = {"return": render.error(_BROKEN)} if isinstance(work.request, HMPRequest) else generic_error(_BROKEN)

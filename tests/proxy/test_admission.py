@@ -56,7 +56,7 @@ def test_plan_that_is_passed_in_the_end_holds_the_others_until_qemus_reply() -> 
     desk.send(other, b'{"execute":"query-name","id":2}')
     assert desk.written() == b""
     desk.receive(b'{"return": "", "id": 1}\r\n')
-    assert names(desk.heard(client)) == ["return"]
+    assert names(desk.heard(client))[-1] == "return"
     assert json.loads(desk.written())["id"] == 2
     assert [record.action for record in desk.records] == [Action.DELEGATED]
 
