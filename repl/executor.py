@@ -77,8 +77,7 @@ class Executor:
         self.running: Running | None = None
         self._name = name
         self.link = link
-        self._recorder = Recorder(client, audit_log, complain)
-        self._recorder.vm_name = name or ""
+        self._recorder = Recorder(client, audit_log, complain, vm_name=name or "")
         self._driver = PlanDriver(link, on_failure)
         self._commands: frozenset[str] = frozenset()
         self._intents = intents or IntentStore(str(link.address), None)
@@ -247,9 +246,9 @@ class Executor:
         if isinstance(line.command, LoadVM) and self.policy.mode is not Mode.OBSERVE:
             with self._recorder.on_record(trace, action=Action.DELEGATED):
                 planned = await self.plan(line)
-            trace.decided = planned.rehearsal.decided
-            if isinstance(planned.rehearsal.outcome, Answer) and planned.rehearsal.outcome.text:
-                return Refusal(planned.rehearsal.outcome.text, _WOULD_FAIL)
+            trace.decided, outcome = planned.rehearsal.decided, planned.rehearsal.outcome
+            if isinstance(outcome, Answer) and outcome.text:
+                return Refusal(outcome.text, _WOULD_FAIL)
         return TO_PROXY
 
     def _as_typed(self, line: HMPLine, passing: Pass | None) -> Execute:
@@ -266,10 +265,10 @@ class Executor:
 
     def _finish(self, line: HMPLine, trace: Trace, result: Result) -> HMPResult:
         reply = _reply_of(result)
-        is_error = isinstance(reply, ErrorReply)
         text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
         record = self._recorder.record(trace, result.action, result.reason, reply_members(reply), result.rehearsed)
-        return HMPResult(text, is_error or has_failed(line, text), record.duration_ns, record.stopped_ns)
+        is_failure = isinstance(reply, ErrorReply) or has_failed(line, text)
+        return HMPResult(text, is_failure, record.duration_ns, record.stopped_ns)
 
     async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
         command = Execute(name, arguments)
@@ -277,12 +276,11 @@ class Executor:
             (timed,) = await self.link.execute([command])
             return timed.reply
         run = PlanRun(decide_modern(partial(self._recorder.announce, trace)), trace, is_command=True)
-        with self._recorder.on_record(run.trace, run):
+        with self._recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: command)
-        reply = _reply_of(result)
         if result.action is not Action.REFUSED:
-            self._recorder.record(trace, result.action, result.reason, reply_members(reply))
-        return reply
+            self._recorder.record(trace, result.action, result.reason, reply_members(_reply_of(result)))
+        return _reply_of(result)
 
     def _context(self) -> Context:
         return Context(
@@ -297,7 +295,6 @@ class Executor:
 
 
 def _reply_of(result: Result) -> Reply:
-    """Return the reply to a command of the prompt's, which is never given up: its client is here."""
-    if result.reply is None:
-        raise AssertionError(f"no answer to a command of ours: {result}")
+    """Return the reply to a command of the prompt's: that is never given up, because its client is here."""
+    assert result.reply is not None
     return result.reply

@@ -27,8 +27,10 @@ class Recorder:
     vm_name: the VM's in the audit. complain: told when a record cannot be written; the command goes on.
     """
 
-    def __init__(self, client: Client, audit_log: AuditLog | None, complain: Callable[[AuditError], None]) -> None:
-        self.vm_name = ""
+    def __init__(
+        self, client: Client, audit_log: AuditLog | None, complain: Callable[[AuditError], None], *, vm_name: str
+    ) -> None:
+        self.vm_name = vm_name
         self._client = client
         self._audit_log = audit_log
         self._complain = complain

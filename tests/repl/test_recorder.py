@@ -30,9 +30,7 @@ class Log:
 
 def a_recorder() -> tuple[Recorder, Log]:
     log: Any = Log()
-    recorder = Recorder(Client(), log, lambda error: pytest.fail(str(error)))
-    recorder.vm_name = "vm1"
-    return recorder, log
+    return Recorder(Client(), log, lambda error: pytest.fail(str(error)), vm_name="vm1"), log
 
 
 @pytest.mark.parametrize(
