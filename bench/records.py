@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from shim.audit import spell, spell_time
+from shim.audit_form import spell, spell_time
 
 __all__ = ["generate"]
 

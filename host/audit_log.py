@@ -10,7 +10,8 @@ from typing import Protocol
 
 from host.config import STANDARD_OUTPUT, SYSLOG, AuditFailure, AuditSettings
 from host.errors import AuditError
-from shim.audit import AuditRecord, spell, to_members
+from shim.audit import AuditRecord
+from shim.audit_form import spell, to_members
 from shim.confidential import Confidential
 from shim.qmp import JSON
 

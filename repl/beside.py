@@ -110,7 +110,7 @@ def _decided(plan: JSON, graph: BlockGraph | None) -> Decided | None:
         if node["node"] in graph.nodes and (node["included"] or node["node"] in graph.walk)
     )
     holder = vmstate["node"] if vmstate["node"] in graph.nodes else None
-    # The reason of a plan's VM state tells this too (shim.audit.describe_vmstate).
+    # The reason of a plan's VM state tells this too (shim.audit_form.describe_vmstate).
     native_load = plan.get("native_load")
     reason = vmstate["reason"].removesuffix(f"; {native_load}")
     return Decided(choices, holder, reason, native_load)

@@ -3,8 +3,8 @@
 Else twelve commands of 360 KB would push the history out of a log that is rotated by its size. Nothing is lost for proof: the
 sum tells whether a text that somebody shows is the one that was sent.
 
-It works on the members of a record as shim.audit's `to_members` gives them, before anything is masked: masking takes time for
-each word. It goes through all members, so none can be forgotten.
+It works on the members of a record as shim.audit_form's `to_members` gives them, before anything is masked: masking takes time
+for each word. It goes through all members, so none can be forgotten.
 """
 
 from collections.abc import Mapping

@@ -6,7 +6,7 @@ goes to a terminal is made harmless first (printable.py).
 
 from collections.abc import Sequence
 
-from shim.audit import describe_choice, describe_vmstate
+from shim.audit_form import describe_choice, describe_vmstate
 from shim.blockgraph import BlockGraph, BlockNode
 from shim.hmp import HMPLine, SaveVM
 from shim.plan import PassThrough, Refusal

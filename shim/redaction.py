@@ -1,6 +1,6 @@
 """Masking of confidential values in audit records, by kinds, with pseudonyms that stay the same for the same value.
 
-It works on the members of a record as shim.audit's `to_members` gives them. The key of the pseudonyms is an argument.
+It works on the members of a record as shim.audit_form's `to_members` gives them. The key of the pseudonyms is an argument.
 
 Never masked, because records are of no use without them: the names of VMs, hosts, block nodes and devices, the names of
 commands, job ids, and a client's own `id` in a reply.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from audit.report import Tool
-from shim.audit import spell_time
+from shim.audit_form import spell_time
 
 __all__ = ["Filters", "parse_time"]
 

@@ -4,7 +4,7 @@ import json
 from typing import Final
 
 from audit.errors import DamagedLine
-from shim.audit import SCHEMA_VERSION
+from shim.audit_form import SCHEMA_VERSION
 from shim.hmp import HMPLine
 from shim.printable import printable
 from shim.qmp import JSON

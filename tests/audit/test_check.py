@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from audit.check import check
-from shim.audit import spell, to_members
+from shim.audit_form import spell, to_members
 from tests.support.checkout import ROOT
 from tests.support.written_records import record, whole_record
 

@@ -17,7 +17,7 @@ import pytest
 import audit.follow
 from audit.errors import SourceError
 from audit.follow import QUIET_READS, LineSplitter, StreamTail, Tail, follow
-from shim.audit import spell, to_members
+from shim.audit_form import spell, to_members
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S
 from tests.support.written_records import record

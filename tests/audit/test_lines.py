@@ -11,7 +11,8 @@ import pytest
 from audit.lines import Lines, details, is_colourful, one_line, paint
 from audit.log.reading import modernize
 from audit.log.schema import problems
-from shim.audit import Action, to_members
+from shim.audit import Action
+from shim.audit_form import to_members
 from shim.client import Client
 from shim.excerpt import excerpt
 from shim.plan import Decided

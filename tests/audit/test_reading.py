@@ -7,7 +7,7 @@ import pytest
 
 from audit.errors import DamagedLine
 from audit.log.reading import decode, modernize, read_record
-from shim.audit import SCHEMA_VERSION
+from shim.audit_form import SCHEMA_VERSION
 
 _OLD: Final[dict[str, Any]] = {
     "schema": 1,

@@ -11,7 +11,8 @@ import pytest
 
 from audit.log.reading import decode
 from audit.log.schema import ACTIONS, MEMBERS, OUTCOMES, VERSIONS, Member, problems
-from shim.audit import SCHEMA_VERSION, Action, AuditRecord, Rehearsed, SeenEvent, SentCommand, spell, to_json, to_members
+from shim.audit import Action, AuditRecord, Rehearsed, SeenEvent, SentCommand
+from shim.audit_form import SCHEMA_VERSION, spell, to_json, to_members
 from shim.blockgraph import BlockNode
 from shim.client import Client
 from shim.excerpt import excerpt

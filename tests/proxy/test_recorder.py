@@ -11,7 +11,8 @@ import pytest
 from audit.log.reading import decode
 from audit.log.schema import problems
 from proxy.routing.recorder import Recorder
-from shim.audit import Action, AuditRecord, spell, to_members
+from shim.audit import Action, AuditRecord
+from shim.audit_form import spell, to_members
 from shim.client import Client
 from shim.excerpt import excerpt
 from shim.policy import Mode, Policy

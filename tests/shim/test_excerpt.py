@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shim.audit import Action, AuditRecord, Rehearsed, SentCommand, to_members
+from shim.audit import Action, AuditRecord, Rehearsed, SentCommand
+from shim.audit_form import to_members
 from shim.blockgraph import BlockNode
 from shim.client import Client
 from shim.excerpt import MAX_TEXT_CHARS, excerpt

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from shim.audit import Action, AuditRecord, Rehearsed, SentCommand, spell, to_members
+from shim.audit import Action, AuditRecord, Rehearsed, SentCommand
+from shim.audit_form import spell, to_members
 from shim.blockgraph import BlockNode
 from shim.client import Client
 from shim.confidential import Confidential
