@@ -153,8 +153,7 @@ class PlanRunner:
         """Take the clients whose exclusive works have ended since the last call; None if none has."""
         if not self._has_ended:
             return None
-        self._has_ended = False
-        freed, self._freed = self._freed, []
+        self._has_ended, freed, self._freed = False, self._freed, []
         return freed
 
     def give_up(self, reason: str) -> None:
@@ -204,6 +203,7 @@ class PlanRunner:
             return
         work.session.settle()
         if work.is_recorded:
+            told = work.run.failure
             try:
                 reply = parse(line)
                 work.run.receive_passed(read_reply(reply), self._clock.monotonic_ns())
@@ -211,6 +211,8 @@ class PlanRunner:
                 self._outbox.records.append(
                     self._recorder.record(work.run.trace, work.session, result.action, result.reason, reply, result.rehearsed)
                 )
+                if work.run.failure is not None and work.run.failure is not told:
+                    self._outbox.notices.append(work.run.failure)
             except Exception as exc:
                 self._outbox.notices.append(exc)
         self._outbox.send(work.session, line)
@@ -240,10 +242,8 @@ class PlanRunner:
         line = b"" if reply is None else session.spell_reply(reply, message)
         if result is not None and work.is_recorded:
             self._record(work, result, None if reply is None else with_id(reply, message))
-        if is_first and line:
-            self._pending.answer(session, line)
-        elif line:
-            self._outbox.send(session, line)
+        if line:
+            (self._pending.answer if is_first else self._outbox.send)(session, line)
 
     def _record(self, work: Work, result: Result, reply: JSON | None) -> None:
         """reply: as the client gets it, with its id."""

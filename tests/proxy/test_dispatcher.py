@@ -14,7 +14,7 @@ from shim.client import Client
 from shim.intent import Intent
 from shim.plan import Replies, Step
 from shim.plan_run import GIVEN_UP
-from shim.policy import Policy
+from shim.policy import Mode, Policy
 from shim.recovery import Written
 from tests.fakes.vm import VM
 from tests.support.graphs import patterns
@@ -305,6 +305,22 @@ def test_record_that_cannot_be_made_costs_nobody_the_answer(monkeypatch: pytest.
     desk.run()
     assert names(desk.heard(client)) == ["return", "return"]
     assert [type(notice) for notice in desk.notices] == [OurFailure]
+
+
+def test_comparison_that_fails_is_told_and_costs_nobody_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OurFailure
+
+    monkeypatch.setattr("shim.audit.Rehearsed.compare", fail)
+    desk = Desk(policy=Policy(mode=Mode.OBSERVE))
+    client = desk.client()
+    desk.send(client, hmp("savevm t", id=1) + NAME)
+    desk.run()
+    assert [value.get("id") for value in desk.heard(client) if "event" not in value] == [1, None]
+    assert [type(notice) for notice in desk.notices] == [OurFailure]
+    (record,) = desk.records
+    assert (record.action, record.reply) == (Action.OBSERVED, {"return": "", "id": 1})
+    assert desk.dispatcher.owes_nothing
 
 
 @pytest.mark.parametrize("what", ["spell_reply", "record"])
