@@ -1,6 +1,6 @@
 """What becomes of the clients' commands, without I/O.
 
-A command is forwarded, answered, or decided about (shim/decision.py) and played; admission.py says when.
+A command is forwarded, answered, or decided about (shim/decision.py) and played; turns.py says when.
 
 While a plan runs, no client's in-band command goes to QEMU, as none runs natively while HMP's savevm does: a client's `quit`
 between the deletion of a snapshot and the next save would cost the snapshot. Whatever cannot be begun waits in its session, and
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import assert_never
 
-from proxy.routing.admission import HUNG_UP, Admission
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.messages import format_of, generic_error, parse
 from proxy.routing.monitor import Clock, Monitor
@@ -23,7 +22,7 @@ from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
 from proxy.routing.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request
 from proxy.routing.session import Session
-from proxy.routing.turns import Turns
+from proxy.routing.turns import HUNG_UP, Admission, Turns
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.own_commands import argument_error
