@@ -1,1 +1,28 @@
-"""The transport: a QMP proxy that stands between legacy tools and one QEMU, and rewrites their snapshot commands."""
+"""`hmp-proxy`: a QMP proxy that stands between legacy tools and one QEMU, and rewrites their snapshot commands.
+
+    qmp_json/   what a client may send, as QEMU reads it        no I/O
+    routing/    who gets what, and when a command may begin     no I/O
+    net/        streams, listeners, the connection to QEMU      sockets and descriptors only
+    relay.py    one connection to QEMU with its clients         feeds routing from net, and writes what it says
+    vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
+    daemon.py   all VMs of a process                            signals, the configuration, the audit logs
+
+Imports go up this list and never down: net and routing do not know the relay, and routing does not know net. The
+programs' own modules (command_line, plan_command, pattern_check, preload, supervision) stand beside them.
+
+**The first rule is that nothing is noticed.** A message that is not a snapshot command goes through as the bytes that it is. It
+is not parsed, not spelled anew, not given another id and not delayed, and a task or a future for each would cost more than all
+the rest. That is why the hot path is callbacks from a socket to a socket, with a FIFO between them, and why `hmp-proxy` does
+not use asyncio's streams.
+
+**The second rule is that nothing is lost.** What a client was promised is done or told: no answer goes out before its record is
+written, a plan that has changed something is seen to its end whoever hangs up, and what a killed proxy left half done is
+completed or told by the next one (shim/recovery.py).
+
+**What happens when something of ours fails.** An exception while a plan runs ends that plan with an answer (shim/plan_run.py).
+One in the service of a client ends that client's connection, with an error that says so. One while QEMU's replies are routed
+ends the connection to QEMU, because from then on nobody knows whose the next reply is. Nothing else notices, and each traceback
+is in the log once.
+
+**Nothing is imported while clients are served** (preload.py): the package may have been upgraded under a running proxy.
+"""

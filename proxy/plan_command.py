@@ -5,7 +5,6 @@ here, by the same rehearsal. Only queries are sent, so it can be run on a produc
 """
 
 import json
-from datetime import datetime
 from itertools import count
 
 from host.ids import own_ids
@@ -13,6 +12,7 @@ from proxy.command_line import PlanInvocation
 from proxy.errors import NotQMPError
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.upstream import Upstream
+from proxy.system_clock import SYSTEM_CLOCK
 from shim.beside import ProxyFacts, plan_members, policy_words, rehearse_line
 from shim.errors import UnreadableReply
 from shim.hmp import HMPLine
@@ -68,14 +68,15 @@ async def _otherwise(connection: QMPConnection) -> str:
     return f", not the one in force at {facts}, which is: {policy_words(facts.policy)}"
 
 
+# The ids in a plan that is only shown are not ours: those have a token that no client knows.
 async def _rehearse(invocation: PlanInvocation, connection: QMPConnection) -> Rehearsal:
     numbers = count(1)
     context = Context(
         version=connection.monitor.version,
         commands=connection.monitor.commands,
         new_job_id=lambda: f"{JOB_PREFIX}{next(numbers)}",
-        now=datetime.now(),
-        local_time=datetime.fromtimestamp,
+        now=SYSTEM_CLOCK.local(),
+        local_time=SYSTEM_CLOCK.local_time,
         policy=invocation.vm.policy,
     )
     playing = rehearse_line(HMPLine.read(invocation.command_line), context)

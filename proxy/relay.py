@@ -1,6 +1,12 @@
 """One connection to QEMU with its clients: the sockets around one router. Feed, take, write; no protocol.
 
-A relay ends with its connection to QEMU, and its clients with it, as they would with QEMU's own socket.
+A relay ends with its connection to QEMU, and its clients with it, as they would with QEMU's own socket. A tool that sees the
+end of its monitor takes it for the end of the VM, or connects again; to keep it connected to nothing would tell it something
+false.
+
+Three limits keep one client from harming the others. A client that does not read is cut off when so many bytes wait for it. One
+that sends faster than QEMU reads is not read until QEMU has caught up. One that sends on while its own snapshot command runs
+may have so many commands waiting, and is then not read until they have begun.
 """
 
 import asyncio
@@ -99,6 +105,7 @@ class Relay:
         self.deserted = asyncio.Event()
 
     def start(self) -> None:
+        """Begin: first with what an earlier connection left behind, then with what QEMU sent since the negotiation."""
         self._dispatcher.start(self._written)
         self._router.receive_from_qemu(self._rest)
         self._flush()
@@ -189,6 +196,7 @@ class Relay:
             self._drop(session)
 
     def _lose_qemu(self) -> None:
+        """End with QEMU. What was under way is put on record first, because its outcome is not known."""
         self._dispatcher.receive_qemu_eof()
         self._flush()
         for session in list(self._streams):
@@ -210,6 +218,7 @@ class Relay:
     # Take and write, in the order that the router asks for: no answer goes out before its record is written.
 
     def _flush(self) -> None:
+        """Empty the outbox, in the order that its contract names."""
         outbox = self._dispatcher.outbox
         for notice in outbox.notices_to_log():
             _log_notice(notice)
@@ -262,6 +271,7 @@ class Relay:
             stream.start()
 
     def _is_congested(self, session: Session) -> bool:
+        """Tell whether a client is to wait in the kernel: pausing its socket is the only way to slow it down."""
         return self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or session.backlog > _BACKLOG_COMMANDS
 
     def _drop(self, session: Session) -> None:

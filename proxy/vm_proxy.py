@@ -1,12 +1,19 @@
-"""The proxy of one VM: where clients come in, the connection to QEMU and its return, and an orderly end."""
+"""The proxy of one VM: where clients come in, the connection to QEMU and its return, and an orderly end.
+
+The order of a start is that of its promises. The sockets that are to hold clients while QEMU is away open first. Then QEMU is
+connected to and negotiated with, and the policy's patterns are compared with its disks. Only then do the other sockets open, so
+that a client that gets in finds a QEMU behind it. What serving may need is imported after that and before the first byte of a
+client is read, so the start stays quick and a later upgrade of the package does no harm.
+
+An orderly end is the reverse. No client is read any more, what was begun is done and answered or put on record, and then the
+sockets go, those that were moved aside back to their place. There is a limit to that time, because a supervisor has one too.
+"""
 
 import asyncio
 import logging
 import os
 import socket
-import time
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from host.addresses import AcceptAddress, DescriptorAddress, process
 from host.audit_log import AuditLog
@@ -23,21 +30,14 @@ from proxy.net.stream import End, SocketEnd
 from proxy.net.upstream import Upstream
 from proxy.preload import preload_in_loop
 from proxy.relay import Relay
-from proxy.routing.monitor import Clock
 from proxy.routing.turns import Turns
+from proxy.system_clock import SYSTEM_CLOCK
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
 
 __all__ = ["VMProxy"]
 
 _log = logging.getLogger(__name__)
-
-_CLOCK = Clock(
-    monotonic_ns=time.monotonic_ns,
-    utc=lambda: datetime.now(UTC),
-    local=datetime.now,
-    local_time=datetime.fromtimestamp,
-)
 
 
 class VMProxy:
@@ -198,7 +198,7 @@ class VMProxy:
             new_id=self._new_id,
             own_prefix=self._own_prefix,
             intents=self._intents,
-            clock=_CLOCK,
+            clock=SYSTEM_CLOCK,
             turns=self._turns,
             audit_log=self._audit_log,
             client_buffer_bytes=self.config.client_buffer_bytes,

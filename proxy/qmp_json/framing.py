@@ -66,6 +66,10 @@ class CommandFramer:
     """Cuts what a client sends into commands, and words the errors for the rest as a QEMU of this version does.
 
     At the end of the stream drop the framer: QEMU does not answer half a value.
+
+    Three paths, from the quickest: `count_plain` for commands without arguments that nobody looks into; `_receive_whole` for
+    reads that hold whole commands; `_receive_piece` for what is cut, malformed, or too long or deep to be sure about. Each
+    gives up its input to the next one unread, so the slow path alone decides what is right, and the others only agree with it.
     """
 
     def __init__(self, version: QEMUVersion, limits: Limits = QEMU_LIMITS) -> None:
@@ -105,6 +109,7 @@ class CommandFramer:
         return data.count(b"{")
 
     def _receive_whole(self, data: bytes, found: list[Command | Malformed]) -> int:
+        """Take the whole commands that `data` begins with; return where the first one begins that is not surely one."""
         text = plain_text(data)
         if text is None:
             return 0
@@ -131,6 +136,7 @@ class CommandFramer:
         return text.count("{", begin, end) + text.count("[", begin, end) > self._limits.nesting
 
     def _receive_piece(self, data: bytes, at: int, found: list[Command | Malformed]) -> None:
+        """Read on token by token, and hold what is not complete."""
         self._watch_limits(len(data) - at)
         mark = at  # after what is done with
         for kind, end, length in self._lexer.tokens(data, at):
@@ -253,6 +259,7 @@ class CommandFramer:
             self._judged = 0
 
     def _watch_limits(self, new_bytes: int) -> None:
+        """Have every token counted from where a limit could be passed; up to there brackets are enough, which is quicker."""
         self._is_harmless = len(self._held) + new_bytes <= self._harmless_bytes
         if not self._is_harmless and not self._lexer.sees_all:
             self._lexer.sees_all = True

@@ -1,6 +1,8 @@
 """What becomes of the clients' commands, without I/O.
 
-A command is forwarded, answered, or decided about (shim/decision.py) and played; turns.py says when.
+A command is forwarded, answered, or decided about (shim/decision.py) and played; turns.py says when. Forwarded is what is
+neither HMP nor a snapshot command: its bytes go to QEMU, and its session stands in the FIFO for the reply. Answered here is
+what concerns the client's own negotiation, which QEMU must not hear of, and the two commands about the proxy itself.
 
 While a plan runs, no client's in-band command goes to QEMU, as none runs natively while HMP's savevm does: a client's `quit`
 between the deletion of a snapshot and the next save would cost the snapshot. Whatever cannot be begun waits in its session, and

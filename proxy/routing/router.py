@@ -3,6 +3,9 @@
 QEMU answers the in-band commands of one monitor in the order in which it got them. So a FIFO of who is owed the next reply
 routes them, and no id is touched; only an out-of-band command gets an id of the proxy's, because its reply overtakes. The
 dispatcher puts into the FIFO who is owed what; here it is emptied. Both live as long as one connection to QEMU.
+
+Replies are not decoded. Whether a message is a reply or an event shows in its first bytes, and the few events that matter here
+(STOP, RESUME, those of jobs, DEVICE_DELETED) by their name. Only these, and replies to commands of our own, are parsed.
 """
 
 from collections.abc import Sequence
@@ -87,6 +90,7 @@ class Router:
         return Receiver.PROXY
 
     def _event_receiver(self, data: bytes, start: int, end: int) -> Receiver:
+        """Tell who gets an event. Clients do not see those of our jobs, nor that a VM ran between two saves of one savevm."""
         if not may_be_noted(data, start, end):
             return Receiver.EVERYBODY
         event = parse(data[start:end])
@@ -122,6 +126,7 @@ class Router:
             self._dispatcher.outbox.send(owed, begun)
 
     def _end_reply(self, rest: bytes) -> None:
+        """Send the rest of a reply whose beginning has gone out already."""
         session = self._owed.popleft()
         assert isinstance(session, Session)  # see _pass_on_begun
         session.settle()
