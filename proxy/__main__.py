@@ -1,4 +1,8 @@
-"""`hmp-proxy`: the command."""
+"""`hmp-proxy`: the command.
+
+Its errors are one line each, with the exit statuses that `--help` lists: whoever starts it is often a script or a service
+manager. A traceback comes only from a fault of ours.
+"""
 
 import proxy.lean_asyncio  # noqa: F401  (before asyncio)
 

@@ -73,12 +73,14 @@ class Daemon:
 
     def _stop(self) -> None:
         if self._is_stopping:
+            # Whoever asks twice does not want to wait. What is not answered is put on record on the way out.
             raise KeyboardInterrupt
         self._is_stopping = True
         for vm in self._vms:
             vm.stop()
 
     def _reload(self) -> None:
+        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else."""
         for audit_log in self._audit_logs.values():
             try:
                 audit_log.reopen()

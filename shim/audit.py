@@ -1,6 +1,10 @@
 """The audit record: what a client asked, what was decided, done and answered.
 
 A record is built from values. Its JSON form stands in audit_form.py; writing it is the transport's.
+
+There is one record for each command that a team has to think about when it gives up HMP: every HMP command, and QMP's own
+snapshot commands, which show who has moved already. What a tool does after a failure has one too, because HMP reports failures
+as text in a success, and a tool that goes on as if nothing had happened is the most expensive kind of dependency.
 """
 
 from __future__ import annotations

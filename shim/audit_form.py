@@ -1,4 +1,9 @@
-"""The JSON form of an audit record. docs/audit-log.md documents it member by member."""
+"""The JSON form of an audit record. docs/audit-log.md documents it member by member.
+
+Every member is always there, null or empty where there is nothing to say, so that `jq` and a database need no cases. Times are
+UTC with microseconds in a form that sorts as text. A long reply is only counted, and what no reader of JSON would take (NaN, a
+number without end) is spelled so that all do: a client must not be able to make a record that nobody can read.
+"""
 
 import json
 import math

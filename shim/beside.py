@@ -43,6 +43,7 @@ __all__ = [
 
 PROGRAM: Final = "hmpshim"
 
+# A policy goes over the wire with the keys of the configuration file, so that a person can compare the two.
 # -- policies as JSON -----------------------------------------------------------------------------------------------------
 
 

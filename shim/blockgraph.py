@@ -85,7 +85,11 @@ def names_of(nodes: Iterable[BlockNode]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class BlockGraph:
-    """All nodes by name, and in `walk` those that HMP looks at, in its order (read-only ones included)."""
+    """All nodes by name, and in `walk` those that HMP looks at, in its order (read-only ones included).
+
+    A *top* is a node that nothing stands on: a guest's disk as the guest sees it. A snapshot is asked of a top, and stored by
+    the first node below it whose driver can (`snapshot_path`); filters in between pass it on.
+    """
 
     nodes: Mapping[str, BlockNode]
     walk: tuple[str, ...]

@@ -111,6 +111,7 @@ def _unseen(node: BlockNode, graph: BlockGraph | None) -> dict[str, JSON]:
 
 
 def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
+    """Describe how the command would end, with the words that the audit record would have for it."""
     outcome = rehearsal.outcome
     if isinstance(outcome, PassThrough):
         kind = "delegated" if outcome.is_delegated else "passed"

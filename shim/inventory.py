@@ -99,6 +99,7 @@ class TagEntry:
     faults: tuple[Fault, ...]
 
 
+# The newest first, because that is the one that a person wants; of two of one second the later one in the image's list.
 def take_inventory(graph: BlockGraph, selection: Selection) -> tuple[TagEntry, ...]:
     """Return an entry for each tag, the newest first."""
     able = [node for node in scope(graph, selection) if graph.can_snapshot(node)]
@@ -135,6 +136,7 @@ def _missing(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNod
     return [node for node in selection.included if graph.can_snapshot(node) and not node.count(tag)]
 
 
+# A tag may have several faults. loadvm stops at the first, and a person who mends only that comes to the next one.
 def _faults(graph: BlockGraph, selection: Selection, tag: str) -> Iterator[Fault]:
     """Return them in the order of FaultKind, so that the first is the one that loadvm answers with."""
     unable = [node for node in selection.included if not graph.can_snapshot(node)]

@@ -80,7 +80,11 @@ KINDS = tuple(_KINDS)
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One pattern. key: None for a bare name."""
+    """One pattern. key: None for a bare name.
+
+    A glob matches the whole of a value, as in a shell: `virtio*` is not in `my-virtio`. A value that equals the text matches
+    too, whatever signs are in it.
+    """
 
     key: str | None
     glob: str

@@ -199,6 +199,7 @@ def _matching(patterns: Sequence[Pattern], graph: BlockGraph, nodes: Iterable[Bl
 
 
 def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
+    """Judge HMP's nodes in HMP's order, then those that only a pattern brings in."""
     lost = unmatched(policy, graph) if policy.include else []
     for node in graph.walked():
         yield _judge(graph, policy, node)
@@ -223,6 +224,7 @@ def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     return replace(choice, reason=f"{choice.reason}; it cannot hold a snapshot until the backup job '{job}' on it has ended")
 
 
+# The order is the order of precedence: nothing overrules read-only, exclude wins over include, and the kind decides last.
 def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     if node.is_read_only:
         return NodeChoice(node, False, "read-only")

@@ -75,6 +75,7 @@ class ErrorReply:
 Reply: TypeAlias = ReturnReply | ErrorReply
 
 
+# Replies are values from here on: a plan cannot take an error for a success by forgetting to look.
 def read_reply(message: JSON) -> Reply:
     """Make a Reply of a decoded answer of QEMU (qmp-spec.rst, "Commands Responses")."""
     if "return" in message:

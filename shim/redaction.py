@@ -2,6 +2,10 @@
 
 It works on the members of a record as shim.audit_form's `to_members` gives them. The key of the pseudonyms is an argument.
 
+The same tag has the same pseudonym wherever it stands, so a report still counts per tag and per tool; without the key nobody
+can try out which tag it was. What is confidential is known from the command line and from what the plan did, and is then looked
+for in every text of the record, because QEMU's errors quote tags and paths. A word too many is masked rather than one too few.
+
 Never masked, because records are of no use without them: the names of VMs, hosts, block nodes and devices, the names of
 commands, job ids, and a client's own `id` in a reply.
 """
@@ -35,7 +39,7 @@ _SHORT_CHARACTERS = 4
 
 
 def redact(members: Mapping[str, JSON], kinds: Set[Confidential], key: bytes) -> dict[str, JSON]:
-    """Give a record's members with everything masked that is of these kinds. key: of the pseudonyms, up to 64 bytes."""
+    """Return a record's members with everything masked that is of these kinds. key: of the pseudonyms, up to 64 bytes."""
     masked = dict(members)
     pseudonym = _pseudonyms(key)
     if Confidential.EXECUTABLES in kinds:
@@ -111,7 +115,7 @@ class _Masks:
         self._pattern = re.compile("|".join(map(_spelling, sorted(self._known, key=len, reverse=True))) or r"(?!)")
 
     def mask(self, members: Mapping[str, JSON]) -> dict[str, JSON]:
-        """Give the members that are masked."""
+        """Return the members that are masked."""
         rehearsed, vmstate = members["rehearsed"], members["vmstate"]
         return {
             "command_line": self._line(members["command_line"]),

@@ -153,6 +153,7 @@ def _save(stage: _Stage, tag: str, devices: list[str]) -> str | None:
 
 
 def _load(stage: _Stage, tag: str, devices: list[str], vmstate: str) -> str | None:
+    # The VM stops before these checks, and stays stopped where one fails: what a plan warns of, or refuses.
     graph = _seen(stage)
     return foretelling.load_error(graph, _nodes(stage, devices), graph.nodes.get(vmstate), tag)
 

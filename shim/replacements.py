@@ -27,6 +27,7 @@ class Replacement:
         return " and ".join(self.commands) + (f" ({self.note})" if self.note else "")
 
 
+# The groups below make the table. They say how a QMP command's name follows from HMP's, so that one look finds the odd ones.
 def _same(*names: str) -> dict[str, Replacement]:
     """Commands that QMP has under the same name."""
     return {name: Replacement((name,)) for name in names}

@@ -61,6 +61,7 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     return (yield from _replace_fast(saving))
 
 
+# R8 in docs/architecture.md: the old snapshot is never lost to a failure that QEMU could have reported beforehand.
 def _spare_the_old_one(tag: str, survey: Survey, context: Context) -> Answer | None:
     """Answer a savevm that would fail only after it has deleted the snapshot that it is to replace."""
     included = survey.selection.included
@@ -86,7 +87,11 @@ def _free_name(survey: Survey, context: Context) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Saving:
-    """What is to be saved where. replaced: the nodes that have the tag."""
+    """What is to be saved where.
+
+    included: the nodes that the policy takes, in HMP's order. replaced: those that have the tag, also where the policy leaves
+    them out, because a tag that means two moments could be loaded half and half.
+    """
 
     tag: str
     vmstate: BlockNode

@@ -2,6 +2,13 @@
 
 Each plan begins with a survey (shim/survey.py), at which it can still give way and let QEMU have the client's own command;
 from its first job on it sees the work to its end.
+
+The four commands differ in what they act on. savevm takes the disks that the policy takes today. loadvm and delvm also take
+every other disk that has the tag, because a disk that is left at another moment than the rest is worse than one too many, and
+because what was saved under another policy must still be found. `info snapshots` lists what loadvm would accept.
+
+Where QEMU's own checks refuse a command, the plan lets them: their words are HMP's, and a tool may look for them. A check of
+our own stands only where QEMU would crash, hang, load the wrong snapshot and report success, or find out too late.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +31,11 @@ _JOB_COMMANDS = frozenset({"snapshot-save", "snapshot-load", "snapshot-delete", 
 
 
 def plan(command: HMPCommand, context: Context) -> Plan:
-    """Make the plan of a legacy command."""
+    """Make the plan of a legacy command.
+
+    It gives way (PassThrough) to a QEMU without snapshot jobs, to one that refuses to describe its disks, and where the policy
+    chooses what HMP would in a command that only looks.
+    """
     try:
         if not context.commands >= _JOB_COMMANDS:
             return (yield from _leave_to_old_qemu(command, context))
@@ -149,6 +160,7 @@ def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Co
 
 
 def _delvm(tag: str, survey: Survey, context: Context) -> Plan:
+    """Delete the tag from every disk that has it. That a disk lacks it is not an error, as in HMP."""
     devices = tagged_or_included(survey.graph, survey.selection, tag)
     yield Decided(_explain(survey.selection, devices), None, "delvm needs none")
     if not devices:
@@ -157,6 +169,7 @@ def _delvm(tag: str, survey: Survey, context: Context) -> Plan:
 
 
 def _info_snapshots(survey: Survey, context: Context) -> Plan:
+    """List as HMP does, but for the disks that the policy takes: a tag that a varstore lacks can be loaded all the same."""
     selection = survey.selection
     yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason)
     if selection.is_hmps_choice or context.policy.kind is PolicyKind.HMP:

@@ -25,7 +25,10 @@ class SnapshotRows(Sequence[Snapshot]):
     __slots__ = ("_ids", "_names", "_rows")
 
     def __init__(self, rows: Sequence[Mapping[str, JSON]] = ()) -> None:
-        """Raises KeyError or TypeError for rows that are not as the schema promises."""
+        """Raises KeyError or TypeError for rows that are not as the schema promises.
+
+        That is checked here and not when a row is used: up to the end of the survey a plan can still give way to QEMU.
+        """
         for member, kind in _MEMBERS.items():
             for found in set(map(type, map(itemgetter(member), rows))) - {kind}:
                 raise TypeError(f"{member} of a snapshot is of type {found.__name__}")

@@ -99,6 +99,7 @@ def _first_questions(command: HMPCommand, known: Known, context: Context) -> lis
     return [name for name in names if name != "query-replay" or not known.is_without_replay]
 
 
+# epoch: that of the moment at which the graph was asked for; a device that went since makes the answer old.
 def _wiring(known: Known, values: dict[str, JSON], epoch: int, context: Context) -> Generator[Step, Replies, Wiring]:
     """Take the known one, if it still holds, else learn it."""
     wiring = known.wiring(values[_GRAPH])

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 
+# HMP finds a tag on disks that the policy leaves out, so delvm and a replacing savevm must look there too.
 def scope(graph: BlockGraph, selection: Selection) -> tuple[BlockNode, ...]:
     """Return HMP's set, and what the policy adds to it."""
     hmp_set = graph.hmp_set()

@@ -52,6 +52,9 @@ class _Listener:
 class Listeners:
     """Open what the operator named, and give each client to `admit`.
 
+    An address is opened whole or not at all, and all addresses of a VM or none: a proxy that serves half of what its operator
+    named looks well and is not.
+
     Call `open` (or `add` for a socket that is listening already), then `start` when there is somebody to come to, `suspend`
     when there is not any more, and so on; `close` at the end. may_admit: tells whether a client can be taken right now.
     """

@@ -52,6 +52,7 @@ class End(Protocol):
     def close(self) -> None: ...
 
 
+# A write that does not fit is kept by the stream, so an end never waits and never keeps bytes itself.
 class SocketEnd:
     """A connected socket. On a unix socket it sends file descriptors too, and receives them if it `takes_descriptors`."""
 

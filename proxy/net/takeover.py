@@ -21,6 +21,7 @@ def aside_address(address: UnixAddress) -> UnixAddress:
     return UnixAddress(address.path + ASIDE_SUFFIX)
 
 
+# Called before anything else of a start: what it finds is either a proxy's that was killed, or one that still runs.
 def restore(address: UnixAddress) -> None:
     """Put QEMU's socket back where a proxy that was killed has moved it from.
 

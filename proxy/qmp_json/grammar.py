@@ -3,6 +3,9 @@
 Two families of QEMU differ. Up to 11.0 the tokens of a value are looked at when the last one is there. From 11.1 on each
 token is looked at when it comes, and the words differ. Measured with 5.2.0, 7.2.22 and 10.0.13 here and 11.1.3 there;
 the change ("json-parser: replace with a push parser") was merged after the release of 11.0.
+
+The parser keeps a stack of open objects and arrays and what each may take next, as QEMU's new one does. For the older family it
+is fed only when a value is whole: the order in which errors are found is the same, and only the moment differs.
 """
 
 import contextlib

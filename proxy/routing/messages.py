@@ -1,7 +1,8 @@
 """Where QEMU's messages end and what they are, told from their first bytes (qmp-spec.rst, "Output").
 
-QEMU writes a message as one line, or over many lines in pretty mode (`-qmp-pretty`); a line break never stands inside a JSON
-string. The order of keys is that of QEMU 5.2 to 11.1; what begins otherwise is parsed by whoever asks.
+A monitor has one of two formats for its whole life, and its greeting shows which. QEMU writes a message as one line, or over
+many lines in pretty mode (`-qmp-pretty`); a line break never stands inside a JSON string. The order of keys is that of QEMU 5.2
+to 11.1; what begins otherwise is parsed by whoever asks.
 """
 
 import json

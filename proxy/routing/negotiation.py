@@ -1,4 +1,10 @@
-"""QEMU's checks of a command's envelope and of `qmp_capabilities`, with its texts (qapi/qmp-dispatch.c, qapi/control.json)."""
+"""QEMU's checks of a command's envelope and of `qmp_capabilities`, with its texts (qapi/qmp-dispatch.c, qapi/control.json).
+
+Each client negotiates with the proxy, because the one negotiation that QEMU knows is over before the first client comes: the
+monitor behind it has OOB enabled if it offers it. So the proxy has to say what QEMU would to a client that sends a command
+before `qmp_capabilities`, sends that twice, or asks for a capability that is not offered. Texts differ between versions only
+where the functions below say so. What QEMU finds wrong with a command of a negotiated client it says itself.
+"""
 
 from proxy.routing.messages import generic_error
 from proxy.routing.monitor import Monitor

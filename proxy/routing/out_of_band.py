@@ -1,4 +1,9 @@
-"""Out-of-band commands under way (qmp-spec.rst, "Out-of-band execution"). Their replies overtake, so ids route them."""
+"""Out-of-band commands under way (qmp-spec.rst, "Out-of-band execution"). Their replies overtake, so ids route them.
+
+They are the one kind of command that is never held back, not even while a plan runs: a client uses them to free a QEMU that
+hangs (`yank`, `migrate-pause`), and QEMU runs them beside its in-band command. While one is under way, a reply that looks as if
+it were the next of the FIFO may be its, so replies are parsed for that time, and only for that.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,9 @@
-"""Traces of commands while they run, and the audit records that they become."""
+"""Traces of commands while they run, and the audit records that they become.
+
+A trace begins when a command is begun, not when it is read, so a record's duration is what the client waited for QEMU and not
+for other clients. The client is looked at once more at that moment: a process may have become another program since it
+connected.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
