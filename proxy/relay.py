@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 _POLL_INTERVAL_S = 0.1
 # QEMU reads its monitor at about 240 KB/s; beyond a second of work the clients wait in the kernel.
 _UPSTREAM_HIGH_BYTES = 256 * 1024
-# Commands that one client may have waiting behind its rewritten one before it is read no further.
+# Commands that one client may have waiting while its rewritten one runs, before it is read no further.
 _BACKLOG_COMMANDS = 1000
 
 # For a client whose command made us fail; whether QEMU got it is not known.

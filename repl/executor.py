@@ -127,7 +127,7 @@ class Executor:
 
     @property
     def stopped_ns(self) -> int:
-        """Give how long the VM has stood still since the command under way began."""
+        """Return how long the VM has stood still since the command under way began."""
         running = self.running
         return 0 if running is None else stopped_ns(running.trace.events, time.monotonic_ns() - running.trace.started_ns)
 
@@ -202,7 +202,7 @@ class Executor:
         return found
 
     async def concluded_jobs(self) -> set[str]:
-        """Give the ids of jobs of this program, of whatever run, that wait to be dismissed. Raises LostError."""
+        """Return the ids of jobs of this program, of whatever run, that wait to be dismissed. Raises LostError."""
         (listed,) = [timed.reply for timed in await self.link.execute([Execute("query-jobs")])]
         found = listed.value if isinstance(listed, ReturnReply) else []
         return {job["id"] for job in found if job["status"] == "concluded" and job["id"].startswith(jobs.REPL_JOB_PREFIX)}

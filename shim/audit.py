@@ -141,7 +141,7 @@ class AuditRecord:
 
     @property
     def stopped_ns(self) -> int:
-        """Give how long the VM stood still."""
+        """Return how long the VM stood still."""
         return stopped_ns(self.events, self.duration_ns)
 
 
@@ -157,7 +157,7 @@ def _has_failed(line: HMPLine | None, reply: JSON | None) -> bool | None:
 
 
 def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:
-    """Give how long the VM stood still: from each STOP to its RESUME, or to the end of the command, so long after its begin."""
+    """Return how long the VM stood still: from each STOP to its RESUME, or to the end of the command (end_ns)."""
     total, stopped_at = 0, None
     for event in events:
         if event.name == "STOP" and stopped_at is None:

@@ -83,18 +83,18 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
 
 
 def spell_time(time: datetime) -> str:
-    """Give an aware time as records have it: UTC with microseconds, so that texts sort as times do."""
+    """Return an aware time as records have it: UTC with microseconds, so that texts sort as times do."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def describe_vmstate(decided: Decided) -> dict[str, JSON]:
-    """Give where the VM state goes or comes from, and why; of a savevm also whether QEMU itself could load it."""
+    """Return where the VM state goes or comes from, and why; of a savevm also whether QEMU itself could load it."""
     reason = decided.vmstate_reason if decided.native_load is None else f"{decided.vmstate_reason}; {decided.native_load}"
     return {"node": decided.vmstate, "reason": reason}
 
 
 def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
-    """Give a node of the walk with what was decided about it."""
+    """Return a node of the walk with what was decided about it."""
     node = choice.node
     return {
         "node": node.name,

@@ -31,7 +31,7 @@ _NAMED_IN_TEXT = re.compile(r"(?i:\bsnapshots?(?: named)?|\bdelvm|\bVM state of|
 _QUOTED_OR_PATH = re.compile(
     r"(?<!\w)(?P<quote>['\"])(?P<quoted>[^\r\n]*?)(?P=quote)(?!\w)|(?P<path>(?<![\w/])/[^\s'\",;:)\]}]+)"
 )
-# A word behind `info` and its topic that can be an option, a device or a node. A file may be named like one, too; what has a
+# A word after `info` and its topic that can be an option, a device or a node. A file may be named like one, too; what has a
 # dot is more often a file.
 _HARMLESS_WORD = re.compile(r"-[A-Za-z]|[#A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
 # A shorter word is part of too many others: it is masked where it stands alone.
@@ -217,7 +217,7 @@ def _spelling(value: str) -> str:
 
 
 def _tags_of(members: Mapping[str, JSON]) -> Iterator[str]:
-    """Give the tags that a record names outside of its command lines."""
+    """Return the tags that a record names outside of its command lines."""
     rehearsed = members["rehearsed"] or {"qmp": [], "outcome": "", "text": None}
     for sent in (*members["qmp"], *rehearsed["qmp"]):
         tag = sent["arguments"].get("tag")

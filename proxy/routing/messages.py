@@ -37,7 +37,7 @@ class MonitorFormat:
     is_pretty: bool
 
     def find_end(self, data: bytes, start: int) -> int:
-        """Give the position behind the message that begins at `start`, or 0 if it is not whole."""
+        """Return the position after the message that begins at `start`, or 0 if it is not whole."""
         found = data.find(self.end, start)
         return found + len(self.end) if found >= 0 else 0
 

@@ -16,7 +16,7 @@ __all__ = ["OutOfBandTraffic"]
 
 
 class OutOfBandTraffic:
-    """Give each command an id of the proxy's, which no client can have chosen, and its reply the client's own again."""
+    """Return each command an id of the proxy's, which no client can have chosen, and its reply the client's own again."""
 
     def __init__(self, monitor_format: MonitorFormat, new_id: Callable[[], str]) -> None:
         self._format = monitor_format
@@ -28,13 +28,13 @@ class OutOfBandTraffic:
         return bool(self._under_way)
 
     def send(self, session: Session, command: OutOfBand) -> bytes:
-        """Give the command as QEMU is to get it."""
+        """Return the command as QEMU is to get it."""
         own_id = self._new_id()
         self._under_way[own_id] = (session, command.message)
         return encode(command.message | {"id": own_id}, compact=True).encode("ascii") + b"\n"
 
     def settle(self, line: bytes) -> tuple[Session, bytes] | None:
-        """Give the client's reply if this is one to an out-of-band command, else None."""
+        """Return the client's reply if this is one to an out-of-band command, else None."""
         if not self._under_way:
             return None
         reply = parse(line)

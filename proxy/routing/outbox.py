@@ -62,7 +62,7 @@ class Outbox:
             self.notices.append(exc)
 
     def carry(self, segment: Segment) -> None:
-        """Have these bytes written behind all others so far, with their descriptors."""
+        """Have these bytes written after all others so far, with their descriptors."""
         self._end_segment()
         self._segments.append(segment)
 

@@ -266,7 +266,7 @@ class Session:
     def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
         """Hand descriptors to the first command that takes some; until one comes, the session keeps them.
 
-        So does QEMU's character device. The kernel ends a read behind the bytes that descriptors came with.
+        So does QEMU's character device. The kernel ends a read after the bytes that descriptors came with.
         """
         self._descriptors = descriptors
         attached: list[_Item] = []

@@ -38,7 +38,7 @@ def log(folder: Path, *lines: bytes, name: str = "log") -> str:
 
 
 def checked(*paths: str) -> tuple[int, list[str]]:
-    """Give the exit status and the lines that were told."""
+    """Return the exit status and the lines that were told."""
     told: list[str] = []
     status = check(paths, told.append)
     assert all(text.endswith("\n") and text[:-1].isprintable() for text in told)

@@ -35,7 +35,7 @@ REPORTS: Final = {"sample": sample_report(), "hostile": hostile_report(), "empty
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder with the pages."""
+    """Return a folder with the pages."""
     made = tmp_path_factory.mktemp("pages")
     for name, report in REPORTS.items():
         made.joinpath(f"{name}.html").write_text(render_html(report, generated="2026-11-24 08:00 UTC"), encoding="utf-8")

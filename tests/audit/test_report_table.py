@@ -29,7 +29,7 @@ def report(tmp_path: Path) -> Report:
 
 
 def row(text: str, begin: str) -> list[str]:
-    """Give the words of the line that begins so, behind its blanks."""
+    """Return the words of the line that begins so, behind its blanks."""
     return next(line for line in text.splitlines() if line.lstrip().startswith(begin)).split()
 
 

@@ -67,7 +67,7 @@ def _old_record() -> dict[str, Any]:
 
 
 def _rows(header: str) -> list[list[str]]:
-    """Give the cells of the document's table whose header line begins like this."""
+    """Return the cells of the document's table whose header line begins like this."""
     _, found, rest = _DOCUMENT.partition(f"\n{header}")
     assert found, f"there is no table {header!r}"
     table = rest.partition("\n\n")[0].splitlines()[2:]
@@ -75,7 +75,7 @@ def _rows(header: str) -> list[list[str]]:
 
 
 def _walk(value: JSON, pattern: str = "") -> Iterator[str]:
-    """Give the paths of the members of a record, as the table has them; what is in arguments and replies is no member."""
+    """Return the paths of the members of a record, as the table has them; what is in arguments and replies is no member."""
     for name, member in value.items():
         path = f"{pattern}{name}"
         yield path
@@ -88,7 +88,7 @@ def _walk(value: JSON, pattern: str = "") -> Iterator[str]:
 
 
 def _places(value: JSON, path: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Give the objects of a record that have the member, each with the member's name."""
+    """Return the objects of a record that have the member, each with the member's name."""
     head, _, rest = path.partition(".")
     if not rest:
         yield value, head

@@ -17,7 +17,7 @@ def shown(report: Report, name: str) -> Element:
 
 
 def rows(report: Report, name: str) -> list[dict[str, str]]:
-    """Give a section's table, by its headings."""
+    """Return a section's table, by its headings."""
     section = shown(report, name)
     headings = [button.text or "" for button in section.iter("button")]
     bodies = [row for body in section.iter("tbody") for row in body]

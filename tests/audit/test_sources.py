@@ -27,7 +27,7 @@ def read(path: Path | str) -> list[bytes]:
 
 
 def piped(*pieces: bytes) -> tuple[str, threading.Thread]:
-    """Give a path whose reader gets these bytes from a pipe, and who writes them."""
+    """Return a path whose reader gets these bytes from a pipe, and who writes them."""
     reading, writing = os.pipe()
 
     def write() -> None:

@@ -41,7 +41,7 @@ def notes(chart: Element) -> list[str]:
 
 
 def stem(mark: Element) -> tuple[float, float]:
-    """Give where it stands, and how high it is."""
+    """Return where it stands, and how high it is."""
     line = mark.find("line")
     assert line is not None
     return float(line.get("x1", "")), float(line.get("y2", "")) - float(line.get("y1", ""))

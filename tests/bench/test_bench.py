@@ -38,7 +38,7 @@ class Bench:
         )
 
     def processes(self) -> list[str]:
-        """Give the command lines of what runs with the mark."""
+        """Return the command lines of what runs with the mark."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -52,7 +52,7 @@ class Bench:
         return [path for place in ("/dev/shm", "/tmp") for path in Path(place).glob(f"hmpshim-bench-{self.process.pid}-*")]
 
     def wait(self) -> tuple[int, str, str]:
-        """Give exit status, standard output and standard error."""
+        """Return exit status, standard output and standard error."""
         try:
             output, errors = self.process.communicate(timeout=3 * DEADLINE_S)
         except subprocess.TimeoutExpired:

@@ -77,11 +77,11 @@ class Node:
     can_store: bool = True
 
     def count(self, tag: str) -> int:
-        """Give how many snapshots of that tag the node itself has."""
+        """Return how many snapshots of that tag the node itself has."""
         return sum(snapshot.name == tag for snapshot in self.snapshots)
 
     def find(self, tag: str) -> Snapshot | None:
-        """Give the first of that tag, as QEMU's bdrv_snapshot_find does."""
+        """Return the first of that tag, as QEMU's bdrv_snapshot_find does."""
         return next((snapshot for snapshot in self.snapshots if snapshot.name == tag), None)
 
 
@@ -104,14 +104,14 @@ def disk(
     ro: bool = False,
     snapshots: Iterable[Snapshot] = (),
 ) -> list[Node]:
-    """Give a format node and its `<name>-file` node, in the order in which QEMU makes them."""
+    """Return a format node and its `<name>-file` node, in the order in which QEMU makes them."""
     below = f"{name}-file"
     node = Node(name, driver, device=device, qdev=qdev, ro=ro, children={"file": below}, snapshots=list(snapshots))
     return [Node(below, "file", ro=ro, filename=f"{name}.img"), replace(node, filename=f"{name}.img")]
 
 
 def uefi_vm(*, varstore: str = "raw") -> list[Node]:
-    """Give a UEFI guest: pflash0 (ro code), pflash1 (varstore), and d0 on qcow2, all by -drive, pflash first."""
+    """Return a UEFI guest: pflash0 (ro code), pflash1 (varstore), and d0 on qcow2, all by -drive, pflash first."""
     return [
         *disk("code", "raw", device="pflash0", qdev="/machine/system.flash0", ro=True),
         *disk("vars", varstore, device="pflash1", qdev="/machine/system.flash1"),
@@ -120,7 +120,7 @@ def uefi_vm(*, varstore: str = "raw") -> list[Node]:
 
 
 def two_disks() -> list[Node]:
-    """Give two qcow2 disks by -blockdev and -device: d0, then d1."""
+    """Return two qcow2 disks by -blockdev and -device: d0, then d1."""
     return [
         *disk("d0", device="", qdev="/machine/peripheral/v0/virtio-backend"),
         *disk("d1", device="", qdev="/machine/peripheral/v1/virtio-backend"),
@@ -152,12 +152,12 @@ class BlockGraph:
         return node
 
     def label(self, node: Node) -> str:
-        """Give the name that messages use (bdrv_get_device_or_node_name)."""
+        """Return the name that messages use (bdrv_get_device_or_node_name)."""
         devices = (backend.device for backend in self.backends if backend.root == node.name)
         return next((device for device in devices if device), node.name)
 
     def snapshot_node(self, node: Node) -> Node | None:
-        """Give the node that stores the snapshots of `node`, itself or one below (bdrv_snapshot_fallback)."""
+        """Return the node that stores the snapshots of `node`, itself or one below (bdrv_snapshot_fallback)."""
         if node.driver in SNAPSHOT_DRIVERS:
             return node
         below = PRIMARY_CHILD.get(node.driver, "file")
@@ -174,12 +174,12 @@ class BlockGraph:
         return self.snapshot_node(node) is not None and self.can_snapshot(self._below(node))
 
     def snapshots_of(self, node: Node) -> list[Snapshot]:
-        """Give the list that bdrv_snapshot_list shows for `node`; the caller may change it."""
+        """Return the list that bdrv_snapshot_list shows for `node`; the caller may change it."""
         target = self.snapshot_node(node)
         return [] if target is None else target.snapshots
 
     def hmp_set(self) -> list[Node]:
-        """Give HMP's nodes in its order (bdrv_next and bdrv_all_snapshots_includes_bs, without the quirk of 10.0)."""
+        """Return HMP's nodes in its order (bdrv_next and bdrv_all_snapshots_includes_bs, without the quirk of 10.0)."""
         children = {child for node in self.nodes for child in node.children.values()}
         rooted = [backend.root for backend in self.backends if backend.root is not None]
         walk = [root for position, root in enumerate(rooted) if root not in rooted[position + 1 :]]

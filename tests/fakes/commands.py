@@ -30,7 +30,7 @@ class Command:
 
 
 def command_names(vm: VM) -> list[str]:
-    """Give the commands that this version has."""
+    """Return the commands that this version has."""
     has_jobs = vm.version >= SNAPSHOT_JOBS_SINCE
     return [name for name in COMMANDS if has_jobs or name not in SNAPSHOT_JOBS]
 

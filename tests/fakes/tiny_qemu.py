@@ -20,7 +20,7 @@ def error_reply(desc: str, error_class: str = "GenericError") -> dict[str, Any]:
 
 
 def answer(message: dict[str, Any]) -> dict[str, Any]:
-    """Give what TinyQEMU replies to a command of a client."""
+    """Return what TinyQEMU replies to a command of a client."""
     own = {"id": message["id"]} if "id" in message else {}
     name = message.get("execute", message.get("exec-oob"))
     if not isinstance(name, str) or name == "nosuch":

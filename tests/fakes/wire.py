@@ -106,7 +106,7 @@ def _bucket(key: str) -> int:
 
 
 def in_qdict_order(value: Any) -> Any:
-    """Give the value with the members of each object in QEMU's order (within a bucket the newest is first)."""
+    """Return the value with the members of each object in QEMU's order (within a bucket the newest is first)."""
     if isinstance(value, dict):
         rank = {key: (_bucket(key), -position) for position, key in enumerate(value)}
         return {key: in_qdict_order(value[key]) for key in sorted(value, key=rank.__getitem__)}

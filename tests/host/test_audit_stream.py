@@ -27,7 +27,7 @@ STUCK: Final = "cannot write the audit log on standard output: its reader does n
 
 @pytest.fixture(params=["pipe", "socket", "terminal", "pipe of another user"])
 def ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """Give an end to read from and one to write to, of each kind that standard output can be."""
+    """Return an end to read from and one to write to, of each kind that standard output can be."""
     monkeypatch.setattr(audit_stream, "_PATIENCE_S", 0.05)
     match request.param:
         case "pipe":

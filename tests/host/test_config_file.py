@@ -31,7 +31,7 @@ def load(path: Path, text: str) -> tuple[VMConfig, ...]:
 
 
 def error_of(path: Path, text: str | bytes) -> str:
-    """Give the error's text with the file's name for its path."""
+    """Return the error's text with the file's name for its path."""
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(ConfigError) as caught:
         load_config_file(str(path))

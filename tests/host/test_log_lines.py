@@ -19,7 +19,7 @@ SHOWN: Final = r"/x\x1b[2J\r\nhmp-proxy: all is well\x9b1m\u202e\ud800"
 
 @pytest.fixture
 def written() -> Iterator[tuple[logging.Logger, io.StringIO]]:
-    """Give a logger and what it has written."""
+    """Return a logger and what it has written."""
     logger, stream = logging.Logger("test"), io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(LogLines("hmp-proxy: %(message)s"))

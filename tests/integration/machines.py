@@ -61,13 +61,13 @@ class Machine:
 
     @contextmanager
     def native(self) -> Iterator[RawClient]:
-        """Give a client of QEMU itself."""
+        """Return a client of QEMU itself."""
         with self.vm.negotiated() as client:
             yield client
 
     @contextmanager
     def asked(self, way: str) -> Iterator[RawClient]:
-        """Give a client of QEMU itself or of a proxy: "native" or "proxied"."""
+        """Return a client of QEMU itself or of a proxy: "native" or "proxied"."""
         if way == "native":
             with self.native() as client:
                 yield client
@@ -90,7 +90,7 @@ def wait_for(client: RawClient, run_state: str) -> None:
 
 
 def pattern_of(image: Path) -> int:
-    """Give the byte of which an image's first 64 KiB consist."""
+    """Return the byte of which an image's first 64 KiB consist."""
     copy = image.with_suffix(".copy")
     formats = ["-f", image.suffix[1:], "-O", "raw"]
     subprocess.run(["qemu-img", "dd", "-U", *formats, "bs=64k", "count=1", f"if={image}", f"of={copy}"], check=True)

@@ -46,7 +46,7 @@ class Told:
 
 
 def images_of(client: RawClient) -> Images:
-    """Give the snapshots of every qcow2 image that a node of the VM has open."""
+    """Return the snapshots of every qcow2 image that a node of the VM has open."""
     nodes = client.returned("query-named-block-nodes", {"flat": True})
     described = [node["image"] for node in nodes if node["drv"] == "qcow2"]
     return {_image_name(image["filename"]): _snapshots(image) for image in described}
@@ -80,7 +80,7 @@ def _told(client: RawClient, observer: RawClient, lines: Sequence[str]) -> Itera
 
 @contextmanager
 def _asked(vm: QEMUVM, options: Sequence[str] | None) -> Iterator[tuple[RawClient, ProxyProcess | None]]:
-    """Give a client of QEMU itself, or of a proxy with these options."""
+    """Return a client of QEMU itself, or of a proxy with these options."""
     if options is None:
         with vm.negotiated() as native:
             yield native, None

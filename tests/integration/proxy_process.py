@@ -90,7 +90,7 @@ class ProxyProcess:
             time.sleep(_RETRY_S)
 
     def negotiated(self) -> RawClient:
-        """Give a client in command mode."""
+        """Return a client in command mode."""
         return negotiated(self.connect())
 
     def wait_gone(self) -> int:

@@ -30,7 +30,7 @@ class QEMUError(Exception):
 
 
 def _rom(code: bytes) -> bytes:
-    """Give a 64 KiB firmware whose code runs at F000:0000, where the reset vector jumps to."""
+    """Return a 64 KiB firmware whose code runs at F000:0000, where the reset vector jumps to."""
     reset_vector = b"\xea\x00\x00\x00\xf0"  # jmp 0xf000:0x0000
     return code.ljust(0xFFF0, b"\x90") + reset_vector.ljust(16, b"\x00")
 
@@ -44,7 +44,7 @@ DIRTYING_ROM: Final = _rom(b"\xfa\xb8\x00\x10\x8e\xd8\x31\xdb\xfe\x07\x43\xeb\xf
 
 
 def qemu_binary() -> str:
-    """Give the path of the QEMU to test; QEMUError when there is none."""
+    """Return the path of the QEMU to test; QEMUError when there is none."""
     name = os.environ.get("QEMU_SYSTEM", "qemu-system-x86_64")
     path = shutil.which(name)
     if path is None:
@@ -102,7 +102,7 @@ class QEMUVM:
         return self.process is not None and self.process.poll() is None
 
     def path(self, name: str) -> Path:
-        """Give the path of a file in the folder."""
+        """Return the path of a file in the folder."""
         return self.folder / name
 
     def start(self) -> None:
@@ -139,7 +139,7 @@ class QEMUVM:
             time.sleep(RETRY_S)
 
     def negotiated(self, *, observer: bool = False) -> RawClient:
-        """Give a client in command mode."""
+        """Return a client in command mode."""
         return negotiated(self.connect(observer=observer))
 
     def wait_gone(self) -> int:
@@ -202,13 +202,13 @@ def make_raw(path: Path, size_bytes: int = 64 * KIB, *, content: bytes = b"") ->
 
 
 def snapshots_of(image: Path) -> list[tuple[str, int]]:
-    """Give name and VM state size of each internal snapshot, in the image's order; also while QEMU has it open."""
+    """Return name and VM state size of each internal snapshot, in the image's order; also while QEMU has it open."""
     described: dict[str, Any] = json.loads(_qemu_img("info", "-U", "--output=json", str(image)))
     return [(row["name"], row["vm-state-size"]) for row in described.get("snapshots", [])]
 
 
 def version(vm: QEMUVM) -> QEMUVersion:
-    """Give the version from the greeting."""
+    """Return the version from the greeting."""
     with vm.connect() as client:
         triple = client.receive()["QMP"]["version"]["qemu"]
     return QEMUVersion(triple["major"], triple["minor"], triple["micro"])

@@ -54,7 +54,7 @@ def restore(running: Machine) -> None:
 
 
 def invocation(running: Machine, **options: Any) -> Invocation:
-    """Give what a command line means. path: of another socket than QEMU's."""
+    """Return what a command line means. path: of another socket than QEMU's."""
     path = options.pop("path", running.vm.qmp_path)
     return Invocation(UnixAddress(path), options.pop("policy", Policy()), **options)
 

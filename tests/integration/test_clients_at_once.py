@@ -104,7 +104,7 @@ def run_indenting_client(client: RawClient, *, rounds: int) -> None:
 
 
 def pipeline(number: int) -> tuple[bytes, list[tuple[object, str]]]:
-    """Give a savevm and fifty queries behind it as one piece, and the ids and commands in order."""
+    """Return a savevm and fifty queries behind it as one piece, and the ids and commands in order."""
     commands = [(IDS[at % len(IDS)], QUERIES[at % len(QUERIES)]) for at in range(PIPELINED)]
     raw = hmp_bytes(f"savevm pipelined-{number}", id=number) + b"".join(command_bytes(name, None, id) for id, name in commands)
     return raw, commands

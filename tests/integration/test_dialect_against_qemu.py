@@ -34,7 +34,7 @@ class Monitor:
         return self._framer.receive_data(stream)
 
     def ask(self, stream: bytes, last_id: str | None = None) -> list[Any]:
-        """Give the replies to `stream`, up to the one with `last_id`."""
+        """Return the replies to `stream`, up to the one with `last_id`."""
         self._client.send(stream)
         replies = [self._client.receive()]
         while replies[-1].get("id") != last_id:
@@ -74,7 +74,7 @@ ABOUT_BYTES: Final = re.compile("([1-9][0-9]*:[1-9][0-9]*: )?JSON |QMP input mus
 
 
 def _seen(reply: dict[str, Any]) -> str | None:
-    """Give the text of an error about the bytes; None for any reply to a command."""
+    """Return the text of an error about the bytes; None for any reply to a command."""
     error = reply.get("error", {"desc": ""})
     if ABOUT_BYTES.match(error["desc"]):
         assert reply == {"error": {"class": "GenericError", "desc": error["desc"]}}

@@ -291,7 +291,7 @@ CASES: Final = (
 
 
 def native_only(case: Case, version: QEMUVersion) -> str:
-    """Give the case's text as this version has it: QEMU 11.1 makes some of it part of the error, and jobs give that too."""
+    """Return the case's text as this version has it: QEMU 11.1 makes some of it part of the error, and jobs give that too."""
     if version < (6, 0) or (version >= (11, 0) and case.native_only == NO_DEVICE):
         return ""
     if version >= (11, 0) and case.native_only == SIZE_MISMATCH:

@@ -83,7 +83,7 @@ def utc(seconds: int) -> datetime:
 
 
 def spelt(command: CommandHelp, prefix: str = "") -> str:
-    """Give an entry as QEMU writes it, but for the space between words."""
+    """Return an entry as QEMU writes it, but for the space between words."""
     return " ".join(f"{prefix} {'|'.join(command.names)} {command.arguments} -- {command.text}".split())
 
 

@@ -34,7 +34,7 @@ TABLE_NUMBERS: Final = re.compile(
 
 
 def normal(value: Any, key: str = "") -> Any:
-    """Give the value without what differs from run to run."""
+    """Return the value without what differs from run to run."""
     match value:
         case dict():
             return {name: normal(item, name) for name, item in value.items() if name not in MIGRATION_NUMBERS}

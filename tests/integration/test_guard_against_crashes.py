@@ -96,12 +96,12 @@ class Crash:
 
 
 def loading(name: str, args: str) -> Case:
-    """Give a case with a snapshot to load on a machine with three images."""
+    """Return a case with a snapshot to load on a machine with three images."""
     return Case(name, args, (), THREE, setup=["savevm t"])
 
 
 def with_job(name: str, *steps: Step | Until, args: str = f"{disk('d0')} {blockdev('d1')}") -> Case:
-    """Give a case whose snapshot is made beside the job: a mirror's target becomes one of the disks."""
+    """Return a case whose snapshot is made beside the job: a mirror's target becomes one of the disks."""
     return Case(name, args, (), THREE, setup=[*steps, "savevm t"])
 
 
@@ -186,7 +186,7 @@ CRASHES: Final = (
 
 
 def switched_on(capability: str) -> Case:
-    """Give a case with a snapshot, after which the migration capability is turned on where there is one of that name."""
+    """Return a case with a snapshot, after which the migration capability is turned on where there is one of that name."""
     change: Step = ("migrate-set-capabilities", {"capabilities": [{"capability": capability, "state": True}]})
     return Case(capability, disk("d0"), (), TWO, setup=["savevm t", change])
 

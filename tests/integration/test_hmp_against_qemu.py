@@ -72,7 +72,7 @@ def disk(vm_disk: Disk) -> Disk:
 
 
 def stored(tag: str) -> str:
-    """Give the tag as query-block shows it after QEMU has stored its first 255 bytes, perhaps with half a character."""
+    """Return the tag as query-block shows it after QEMU has stored its first 255 bytes, perhaps with half a character."""
     cut = tag.encode().replace(b"\0", b"\xc0\x80")[:STORED_NAME_BYTES]
     return cut.replace(b"\xc0\x80", b"\0").decode(errors="replace")
 
@@ -214,7 +214,7 @@ PIECES = [
 
 
 def random_line(rng: random.Random) -> str:
-    """Give a line that is a command of ours about half of the time."""
+    """Return a line that is a command of ours about half of the time."""
     blanks = "".join(rng.choices(BLANKS, k=rng.choice([0, 0, 1, 3])))
     separator = rng.choice([" ", " ", " ", "\t\n", "/", "", '"'])
     argument = "".join(rng.choices(PIECES, k=rng.choice([0, 1, 1, 2, 3, 5]))) * rng.choice([1, 1, 1, 1, 90])

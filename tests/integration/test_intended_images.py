@@ -97,7 +97,7 @@ LAYOUTS: Final = (
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a folder with all images, whether a machine has them or not."""
+    """Return a folder with all images, whether a machine has them or not."""
     # Not tmp_path: unix socket paths end at 107 bytes (unix(7)).
     with tempfile.TemporaryDirectory(prefix="q", dir="/tmp") as name:
         path = Path(name)
@@ -109,7 +109,7 @@ def folder() -> Iterator[Path]:
 
 
 def found(folder: Path) -> Mapping[str, list[tuple[str, bool]]]:
-    """Give the images that have snapshots: their tags, and which of them has a VM state."""
+    """Return the images that have snapshots: their tags, and which of them has a VM state."""
     all_images = {path.name: snapshots_of(path) for path in folder.glob("*.qcow2")}
     return {name: [(tag, size > 0) for tag, size in snapshots] for name, snapshots in all_images.items() if snapshots}
 

@@ -155,7 +155,7 @@ def test_tag_of_a_savevm_has_no_fault(way: str, qemu_version: QEMUVersion) -> No
 
 
 def ways_out(name: str) -> int:
-    """Give how many there are to type: those that start anew, and for duplicates one more."""
+    """Return how many there are to type: those that start anew, and for duplicates one more."""
     return 3 if name.startswith("duplicated") else 2
 
 

@@ -44,7 +44,7 @@ def hmp(vm: Machine, way: str, *lines: str) -> list[str]:
 
 
 def missing(version: QEMUVersion, device: str) -> str:
-    """Give what HMP says of a tag that is not on this disk."""
+    """Return what HMP says of a tag that is not on this disk."""
     return MISSING if version >= (6, 0) else MISSING_5_2.format(device)
 
 
@@ -100,7 +100,7 @@ def test_tag_on_one_disk_is_replaced_on_all(device: str, way: str) -> None:
 
 
 def duplicate(vm: Machine, device: str) -> None:
-    """Give one disk the tag twice, first with 0xAA and then with 0xBB, as a job does it; go on to 0xCC."""
+    """Return one disk the tag twice, first with 0xAA and then with 0xBB, as a job does it; go on to 0xCC."""
     vm.write(0xAA, "d0", "d1")
     save_disk_only(vm, "t", device)
     vm.write(0xBB, "d0", "d1")

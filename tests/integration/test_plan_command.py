@@ -26,7 +26,7 @@ TWO_DISKS: Final = (DISK, SECOND_DISK)
 
 
 def plan(upstream: str, *arguments: str) -> str:
-    """Give what it says; it must end well, and say nothing on standard error."""
+    """Return what it says; it must end well, and say nothing on standard error."""
     ended = run_proxy("plan", "--upstream", f"unix:{upstream}", *arguments)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
@@ -37,7 +37,7 @@ def plan_as_json(upstream: str, *arguments: str) -> Any:
 
 
 def without_job_ids(commands: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """Give the commands behind the survey, and their arguments less what every run makes anew."""
+    """Return the commands behind the survey, and their arguments less what every run makes anew."""
     started = next((number for number, command in enumerate(commands) if command["execute"].startswith("snapshot-")), None)
     if started is None:
         assert {command["execute"] for command in commands} <= SURVEY | {"query-jobs"}
@@ -56,7 +56,7 @@ def without_job_ids(commands: Sequence[dict[str, Any]]) -> list[tuple[str, dict[
 
 
 def facts(plan_or_record: dict[str, Any]) -> list[tuple[str, bool, str]]:
-    """Give what was decided about each node that HMP looks at."""
+    """Return what was decided about each node that HMP looks at."""
     rows = [(node["node"], node["included"], node["reason"]) for node in plan_or_record["nodes"]]
     return [row for row in rows if not row[2].startswith("part of another node")]
 
@@ -120,7 +120,7 @@ def assert_comes_true(vm: QEMUVM, line: str, *, first: Sequence[str] = (), optio
 
 
 def state(observer: RawClient) -> list[Any]:
-    """Give what a snapshot command could change."""
+    """Return what a snapshot command could change."""
     queries = ("query-named-block-nodes", "query-jobs", "query-block", "query-status", "query-migrate", "query-block-jobs")
     return [observer.returned(query) for query in queries]
 

@@ -55,7 +55,7 @@ class VM:
         return {name: [Snapshot.from_wire(info) for info in images[name].get("snapshots", [])] for name, _ in self.disks}
 
     def rendered(self) -> str:
-        """Give the table for the disks, of which the first holds the VM state."""
+        """Return the table for the disks, of which the first holds the VM state."""
         of_node = self.snapshots()
         names = [{snapshot.name for snapshot in snapshots} for snapshots in of_node.values()]
         common = set.intersection(*names)

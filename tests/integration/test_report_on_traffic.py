@@ -46,7 +46,7 @@ class Site:
         return self.folder / "log"
 
     def executable(self, name: str) -> str:
-        """Give an executable of this name that runs Python."""
+        """Return an executable of this name that runs Python."""
         path = self.folder / name
         if not path.exists():
             shutil.copy(os.path.realpath(sys.executable), path)

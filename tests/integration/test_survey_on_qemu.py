@@ -19,7 +19,7 @@ TWO: Final = {"d0.qcow2": "", "d1.qcow2": ""}
 
 
 def asked(proxy: ProxyProcess) -> list[str]:
-    """Give what was asked for the command before, other than its jobs' state."""
+    """Return what was asked for the command before, other than its jobs' state."""
     names = [sent["execute"] for sent in proxy.records[-1]["qmp"]]
     return [name for name in names if name.startswith(("query-b", "query-n", "x-"))]
 

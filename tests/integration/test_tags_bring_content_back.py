@@ -109,7 +109,7 @@ def test_too_long_tag_saved_twice_is_not_loaded() -> None:
 
 
 def save_numbers(vm: Machine, client: RawClient) -> None:
-    """Give the disks snapshots whose ids are 2, 3 and 4 and whose tags are 2, 1 and 3."""
+    """Return the disks snapshots whose ids are 2, 3 and 4 and whose tags are 2, 1 and 3."""
     for pattern, tag in enumerate("1213", start=1):
         vm.write(pattern, "d0", "d1")
         assert client.hmp(f"savevm {tag}") == ""

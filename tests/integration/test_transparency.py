@@ -46,7 +46,7 @@ class Twin:
             yield client
 
     def tags(self) -> list[str]:
-        """Give the tags of the snapshots, seen from another monitor once the commands under way are done."""
+        """Return the tags of the snapshots, seen from another monitor once the commands under way are done."""
         with self.vm.negotiated(observer=True) as observer:
             (disk,) = observer.returned("query-block")
             return [row["name"] for row in disk["inserted"]["image"].get("snapshots", [])]
@@ -272,7 +272,7 @@ def test_qemu_qmp_gets_the_same_with_oob(twins: Twins) -> None:
 
 
 async def _on_a_model(play: Callable[[FakeQEMU, ProxyProcess], Awaitable[None]]) -> list[bytes]:
-    """Give what QEMU received from the clients."""
+    """Return what QEMU received from the clients."""
     async with FakeQEMU(two_disks()) as qemu:
         proxy = ProxyProcess(Path(qemu.path).parent, qemu.path)
         await asyncio.to_thread(proxy.__enter__)

@@ -38,7 +38,7 @@ class Observed:
         return ProxyProcess(self.vm.folder, self.vm.qmp_path)
 
     def own_jobs(self) -> list[dict[str, Any]]:
-        """Give the proxy's jobs, which it shows to none of its clients."""
+        """Return the proxy's jobs, which it shows to none of its clients."""
         return [job for job in self.observer.returned("query-jobs") if job["id"].startswith(JOB_PREFIX)]
 
     def tags(self) -> list[str]:
@@ -99,7 +99,7 @@ def hmp_bytes(*lines: str) -> bytes:
 
 
 def written(proxy: ProxyProcess) -> list[dict[str, Any]]:
-    """Give the records so far. One that is being written at this moment can be seen without its end."""
+    """Return the records so far. One that is being written at this moment can be seen without its end."""
     text = proxy.audit_path.read_text()
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 

@@ -94,7 +94,7 @@ class Course:
 
 
 def normal(message: bytes) -> str:
-    """Give a raw message without what differs from run to run; all other bytes stay."""
+    """Return a raw message without what differs from run to run; all other bytes stay."""
     text = _TIMESTAMP.sub('"timestamp": <time>', message.decode("ascii"))
     text = normal_tag(_NODE_NAME.sub("#block<number>", text))
     return _TABLE_ROW.sub(lambda row: " 0 B <date, clock>" if row[1] == "0 B" else " <size, date, clock>", text)

@@ -81,18 +81,18 @@ class UEFIVM:
         return state
 
     def snapshots(self, image: str) -> list[tuple[str, bool]]:
-        """Give the tags on an image, and which of them has the VM state."""
+        """Return the tags on an image, and which of them has the VM state."""
         return [(tag, size > 0) for tag, size in snapshots_of(self.vm.path(image))]
 
     def last_vmstate(self) -> tuple[str | None, str]:
-        """Give the device that the last record names for the VM state, and why."""
+        """Return the device that the last record names for the VM state, and why."""
         record = self.proxy.records[-1]
         node = record["vmstate"]["node"]
         return next((row["device"] for row in record["nodes"] if row["node"] == node), None), record["vmstate"]["reason"]
 
 
 def pattern_of(image: Path) -> int:
-    """Give the byte of which an image's first 64 KiB consist."""
+    """Return the byte of which an image's first 64 KiB consist."""
     copy = image.with_suffix(".copy")
     source, target = f"if={image}", f"of={copy}"
     formats = ["-f", image.suffix[1:], "-O", "raw"]

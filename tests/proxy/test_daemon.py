@@ -96,7 +96,7 @@ TROUBLES: Final[dict[str, tuple[type[ProgramError], str]]] = {
 
 @contextlib.asynccontextmanager
 async def troubled(folder: Path, trouble: str) -> AsyncIterator[tuple[str, FakeQEMU]]:
-    """Give the table of a VM "b" that cannot begin, and what answers in its QEMU's place."""
+    """Return the table of a VM "b" that cannot begin, and what answers in its QEMU's place."""
     greeting = b"SSH-2.0\r\n" if trouble == "no QMP server" else None
     async with FakeQEMU(two_disks(), faults=Faults(greeting=greeting)) as qemu:
         with socket.socket(socket.AF_UNIX) as taken:

@@ -11,7 +11,7 @@ from proxy.qmp_json.grammar import decode, parse
 
 
 def _quick(source: bytes) -> Any:
-    """Give the value as the C scanner sees it; NOT_SURE when it is not asked or refuses."""
+    """Return the value as the C scanner sees it; NOT_SURE when it is not asked or refuses."""
     text = plain_text(source)
     if text is None:
         raise ValueError

@@ -27,7 +27,7 @@ def plan_of(line: str, **members: Any) -> bytes:
 
 
 def answered(desk: Desk, data: bytes, **options: Any) -> Any:
-    """Give the one answer to what a new client sends."""
+    """Return the one answer to what a new client sends."""
     client = desk.client(**options)
     desk.send(client, data)
     desk.run()

@@ -73,7 +73,7 @@ class Bench:
                 self.replies += [raw for raw in output.splitlines(keepends=True) if b'"event"' not in raw]
 
     def answer(self, count: int | None = None) -> None:
-        """Give the replies that are due, or so many of them."""
+        """Return the replies that are due, or so many of them."""
         while self.replies and count != 0:
             owed = self.owed.popleft()
             if isinstance(owed, Work):

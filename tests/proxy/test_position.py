@@ -7,7 +7,7 @@ from proxy.qmp_json.position import Position
 
 
 def places(*pieces: bytes) -> list[str]:
-    """Give the place of each token, strays included."""
+    """Return the place of each token, strays included."""
     lexer, place = Lexer(1 << 20), Position()
     given = []
     for piece in pieces:

@@ -30,7 +30,7 @@ NEGOTIATED: Final = (
 
 @contextmanager
 def connection(*said: bytes, ends: bool = False) -> Iterator[tuple[QMPConnection, socket.socket]]:
-    """Give a connection with somebody who has said all this already, and the other end."""
+    """Return a connection with somebody who has said all this already, and the other end."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     numbers = count(1)

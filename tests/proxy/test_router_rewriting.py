@@ -299,7 +299,7 @@ def test_qemu_lost_at_every_step_of_every_plan(command: str, prepare: Prepare) -
 
 
 def _outputs(desk: Desk) -> Iterator[bytes]:
-    """Give QEMU's output piece by piece: before each command, behind its effect, and with its reply."""
+    """Return QEMU's output piece by piece: before each command, behind its effect, and with its reply."""
     while data := desk.written():
         for _, when, output in desk.qemu.steps(data):
             assert when in When

@@ -25,13 +25,13 @@ def state(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invocation(**members: Any) -> Invocation:
-    """Give what the command line `/q` means, with these members instead."""
+    """Return what the command line `/q` means, with these members instead."""
     members["policy"] = replace(members.get("policy", Policy()), failed_load=FailedLoad.REFUSE)
     return Invocation(**{"address": QEMU, "history": Path("/state/hmpshim/history"), **members})
 
 
 def invocation_of_file(**members: Any) -> Invocation:
-    """Give what is meant where a file has the policy."""
+    """Return what is meant where a file has the policy."""
     return invocation(**members, file_policy=members.get("policy", Policy()))
 
 

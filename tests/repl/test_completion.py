@@ -41,7 +41,7 @@ def texts(before_cursor: str, facts: CompletionData = FACTS) -> list[str]:
 
 
 def completed(before_cursor: str, facts: CompletionData = FACTS) -> list[str]:
-    """Give the lines that each suggestion would make."""
+    """Return the lines that each suggestion would make."""
     return [before_cursor[: len(before_cursor) + one.start] + one.text for one in suggest(before_cursor, facts)]
 
 

@@ -19,7 +19,7 @@ OLD = QEMUVersion(5, 2, 0)
 def cautioned(
     line: str, *tags: str, policy: Policy | None = None, then: Callable[[FakeQEMU], None] | None = None, **options: Any
 ) -> Confirmation | None:
-    """Give what a person is told before this line, on a VM with these snapshots."""
+    """Return what a person is told before this line, on a VM with these snapshots."""
     found: list[Confirmation | None] = []
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:

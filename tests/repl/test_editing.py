@@ -150,7 +150,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def edited(completer: Slow, scene: Callable[[PipeInput, PromptSession[str]], Awaitable[None]]) -> str:
-    """Give what was entered in a scene."""
+    """Return what was entered in a scene."""
     with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
         session: PromptSession[str] = PromptSession(completer=completer, complete_while_typing=True, key_bindings=keys())
         prompting = asyncio.create_task(session.prompt_async())

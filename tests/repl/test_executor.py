@@ -23,7 +23,7 @@ SAVING: Final = ["snapshot-save", "query-jobs", "job-dismiss"]
 
 
 def tagged(*tags: str) -> list[Node]:
-    """Give two disks that have these tags, the first with a VM state."""
+    """Return two disks that have these tags, the first with a VM state."""
     return [
         *disk("d0", device="", snapshots=[Snapshot(str(number), tag, 9) for number, tag in enumerate(tags, 1)]),
         *disk("d1", device="", snapshots=[Snapshot(str(number), tag) for number, tag in enumerate(tags, 1)]),

@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
 
 
 def refused(address: UnixAddress | TCPAddress) -> str:
-    """Give why there is no connection."""
+    """Return why there is no connection."""
 
     async def run() -> str:
         return await refusal(address)

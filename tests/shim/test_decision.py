@@ -33,7 +33,7 @@ def not_asked() -> Any:
 
 
 def ending(outcome: Outcome) -> Any:
-    """Give what makes plans that look, decide, and end so."""
+    """Return what makes plans that look, decide, and end so."""
 
     def plans(command: HMPCommand, context: Context) -> Plan:
         assert command == SaveVM("t")

@@ -15,7 +15,7 @@ T, STATE = rows("t"), rows("t", vm_state=True)
 
 
 def machine(*, can_store: bool = True, has_bitmap: bool = False) -> Machine:
-    """Give a VM whose second disk has what a snapshot cannot be made of, or loaded under."""
+    """Return a VM whose second disk has what a snapshot cannot be made of, or loaded under."""
     below = disk("b", device="d1", qdev=VIRTIO[1], snapshots=T)
     below[-1].can_store, below[-1].has_bitmap = can_store, has_bitmap
     return Machine([*drive("a", "d0", VIRTIO[0], tags=STATE), *below])

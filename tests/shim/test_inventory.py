@@ -224,7 +224,7 @@ def run(stage: Stage, command: HMPCommand, policy: Policy) -> Outcome:
 
 
 def answered(outcome: Outcome) -> FaultKind | None:
-    """Give the fault that loadvm's text is about."""
+    """Return the fault that loadvm's text is about."""
     assert isinstance(outcome, Answer | Refusal)
     return next((kind for words, kind in ANSWERS.items() if words in outcome.text), None)
 

@@ -74,7 +74,7 @@ def test_loading_beside_a_mirror_is_no_danger() -> None:
 
 
 def stack(*drivers: str, version: QEMUVersion = V7_2) -> BlockGraph:
-    """Give a qcow2 node called 0 with filters 1, 2, … on it, the lowest first."""
+    """Return a qcow2 node called 0 with filters 1, 2, … on it, the lowest first."""
     filters = [Node(str(place), driver, children={"file": str(place - 1)}) for place, driver in enumerate(drivers, 1)]
     return Machine([*disk("0"), *filters]).graph(version)
 

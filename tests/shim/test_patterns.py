@@ -22,7 +22,7 @@ FILES = ["code-file", "vars-file", "disk0-file", "sys[0]-file", "cd-file"]
 
 
 def matched(text: str, machine: Machine = GUEST) -> list[str]:
-    """Give the names of the nodes, as they were made."""
+    """Return the names of the nodes, as they were made."""
     pattern, graph = Pattern.parse(text), machine.graph()
     found = {node.name for node in graph.nodes.values() if pattern.matches(graph, node)}
     return [node.name for node in machine.nodes if node.name in found]

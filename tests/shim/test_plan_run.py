@@ -144,7 +144,7 @@ PASS: Final = Pass(Action.DELEGATED, "QEMU's is better")
 
 
 def command(*steps: Run | Pass, may_begin: Callable[[], bool] | None = None, fails: bool = True) -> PlanRun:
-    """Give a command whose plan has these steps, and then fails."""
+    """Return a command whose plan has these steps, and then fails."""
 
     def plan() -> Generator[Step | Pass, Replies, Result]:
         for step in steps:

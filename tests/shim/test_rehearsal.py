@@ -46,7 +46,7 @@ def really_played(stage: Stage, line: str, using: Context) -> Played[Outcome]:
 
 
 def job_commands(played: Played[Outcome]) -> list[Execute]:
-    """Give what was sent behind the survey."""
+    """Return what was sent behind the survey."""
     runs = [step.commands for step in played.steps if isinstance(step, Run)]
     return [command for commands in runs if not commands[0].command.startswith(("query-", "x-debug-")) for command in commands]
 

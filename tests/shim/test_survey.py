@@ -129,7 +129,7 @@ def asked(command: HMPCommand, machine: Machine, using: Context, decided: list[D
 
 
 def acquainted(machine: Machine, version: QEMUVersion = V7_2) -> Context:
-    """Give a context whose connection has seen a delvm."""
+    """Return a context whose connection has seen a delvm."""
     using = replace(context(version=version), known=Known())
     asked(DelVM("none"), machine, using)
     asked(LoadVM("none"), machine, using)
@@ -174,7 +174,7 @@ def test_new_device_is_asked_about_once() -> None:
 
 
 def decisions(command: HMPCommand, machine: Machine, using: Context) -> Decided | None:
-    """Give what a plan decides before its first job."""
+    """Return what a plan decides before its first job."""
     found: list[Decided] = []
     asked(command, machine, using, found)
     return found[-1] if found else None

@@ -16,7 +16,7 @@ _HMP: Final = "human-monitor-command"
 
 
 def a_record(command_line: str | None = "savevm t1", **members: Any) -> dict[str, Any]:
-    """Give a record of today's version. exe, uid, address, pid: of its client; day: of November 2026; all else are members."""
+    """Return a record of today's version. exe, uid, address, pid: its client's; day: of November 2026; the rest are members."""
     client = {"pid": 1, "uid": 1000, "exe": "/bin/tool", "address": None, "connected_as": None}
     client |= {name: members.pop(name) for name in client if name in members}
     day = members.pop("day", 24)

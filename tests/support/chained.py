@@ -31,7 +31,7 @@ class Chain:
         self._logs.append(log)
 
     def records(self, number: int) -> list[dict[str, Any]]:
-        """Give the records of one proxy, from 0."""
+        """Return the records of one proxy, from 0."""
         return [json.loads(line) for line in self._logs[number].read_text().splitlines()]
 
 

@@ -32,7 +32,7 @@ class Desk:
                 await asyncio.sleep(0.002)
 
     async def next_line(self) -> str:
-        """Give the line that is entered at a prompt."""
+        """Return the line that is entered at a prompt."""
         session: PromptSession[str] = PromptSession("> ")
         async with asyncio.timeout(DEADLINE_S):
             return await session.prompt_async()

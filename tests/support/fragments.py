@@ -15,7 +15,7 @@ def plain(fragments: Sequence[Fragment]) -> str:
 
 
 def shown(fragments: Sequence[Fragment]) -> str:
-    """Give the text without the end of its last line."""
+    """Return the text without the end of its last line."""
     text = plain(fragments)
     assert text.endswith("\n")
     return text[:-1]

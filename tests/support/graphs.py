@@ -85,12 +85,12 @@ class Machine:
 def drive(
     name: str, device: str, qdev: str | None = None, *, driver: str = "qcow2", tags: Sequence[Snapshot] = ()
 ) -> list[Node]:
-    """Give the nodes of a `-drive id=device`, whose format node has the name; `qdev` None attaches no device."""
+    """Return the nodes of a `-drive id=device`, whose format node has the name; `qdev` None attaches no device."""
     return disk(name, driver, device=device, qdev=qdev, snapshots=tags)
 
 
 def rows(*tags: str, vm_state: bool = False, first_id: int = 1) -> list[Snapshot]:
-    """Give a snapshot for each tag, oldest first."""
+    """Return a snapshot for each tag, oldest first."""
     size = VM_STATE_BYTES if vm_state else 0
     return [Snapshot(str(number), tag, size, content=number) for number, tag in enumerate(tags, first_id)]
 

@@ -141,7 +141,7 @@ def awaits(job_id: str) -> Exchange:
 
 
 def job_row(job_id: str, error: str | None = None, *, status: str = "concluded") -> dict[str, JSON]:
-    """Give the row of query-jobs (qapi/job.json, JobInfo)."""
+    """Return the row of query-jobs (qapi/job.json, JobInfo)."""
     row = {"current-progress": 1, "status": status, "total-progress": 1, "type": "snapshot-save", "id": job_id}
     return row if error is None else row | {"error": error}
 

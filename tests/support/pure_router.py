@@ -95,7 +95,7 @@ def a_monitor(
 
 
 def a_session(*, offers_oob: bool = True, negotiated: bool = False, oob: bool = False, pretty: bool = False) -> Session:
-    """Give a session whose greeting has been taken."""
+    """Return a session whose greeting has been taken."""
     raw = greeting(pretty=pretty, capabilities=["oob"] if offers_oob else [])
     session = Session(Client(1, 2, "/bin/tool"), a_monitor(raw), format_of(raw))
     session.data_to_send()

@@ -126,7 +126,7 @@ class RawClient:
         self.socket.sendall(raw)
 
     def receive_message(self) -> bytes:
-        """Give the next message with its line end."""
+        """Return the next message with its line end."""
         deadline = time.monotonic() + self.deadline_s
         while (end := self._message_end()) < 0:
             self._receive_more(deadline)
@@ -136,19 +136,19 @@ class RawClient:
         return message
 
     def receive(self) -> dict[str, Any]:
-        """Give the next message, decoded."""
+        """Return the next message, decoded."""
         value: dict[str, Any] = json.loads(self.receive_message())
         return value
 
     def read_until_reply(self) -> list[bytes]:
-        """Give the raw messages up to and with the next reply; those before it are events."""
+        """Return the raw messages up to and with the next reply; those before it are events."""
         messages = [self.receive_message()]
         while not is_reply(messages[-1]):
             messages.append(self.receive_message())
         return messages
 
     def read_until_event(self, name: str, **data: Any) -> list[bytes]:
-        """Give the raw messages up to and with the next event `name` that has the members of `data`."""
+        """Return the raw messages up to and with the next event `name` that has the members of `data`."""
         messages: list[bytes] = []
         while True:
             messages.append(self.receive_message())

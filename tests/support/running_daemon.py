@@ -30,7 +30,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def table(qemu: FakeQEMU | str, listen: Path, *lines: str) -> str:
-    """Give the [[vm]] table of a VM, named as its socket."""
+    """Return the [[vm]] table of a VM, named as its socket."""
     upstream = qemu if isinstance(qemu, str) else qemu.path
     first = f'[[vm]]\nname = "{listen.name}"\nupstream = "unix:{upstream}"\nlisten = "unix:{listen}"'
     return "\n".join([first, *lines]) + "\n"

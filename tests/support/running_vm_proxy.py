@@ -56,7 +56,7 @@ def in_thread(function: Callable[..., Result], *arguments: Any) -> Awaitable[Res
 
 
 async def connected(address: Address, *, oob: bool = False, pretty: bool = False) -> RawClient:
-    """Give a client in command mode; while QEMU is away nobody listens, so that may be waited for."""
+    """Return a client in command mode; while QEMU is away nobody listens, so that may be waited for."""
     client = await _connect(address, pretty=pretty)
     try:
         await asyncio.to_thread(client.negotiate, oob=oob)

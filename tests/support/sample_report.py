@@ -90,7 +90,7 @@ def command_use(name: str, count: int, *, is_hmp: bool = True, **counts: int) ->
 
 
 def sample_report(seed: int = 7) -> Report:
-    """Give the report."""
+    """Return the report."""
     rng = random.Random(seed)
     return Report(
         log=_log(),

@@ -110,12 +110,12 @@ class Screen:
         return any((30 <= int(code) <= 48 and code != "39") or 90 <= int(code) <= 107 for code in asked)
 
     def styled(self, is_so: Callable[[Any], bool]) -> str:
-        """Give the characters in sight whose look (pyte's Char) is so."""
+        """Return the characters in sight whose look (pyte's Char) is so."""
         return "".join(text for text, look in self.styles if is_so(look))
 
     @property
     def styles(self) -> Iterator[tuple[str, Any]]:
-        """Give each character in sight with its look (pyte's Char: fg, bg, bold, underscore, reverse)."""
+        """Return each character in sight with its look (pyte's Char: fg, bg, bold, underscore, reverse)."""
         for row in range(self.size.rows):
             for column in range(self.size.columns):
                 char = self._screen.buffer[row][column]
@@ -228,7 +228,7 @@ class Person:
 
 
 def pasted(text: str) -> str:
-    """Give the keys by which a terminal announces a paste."""
+    """Return the keys by which a terminal announces a paste."""
     return f"\x1b[200~{text}\x1b[201~"
 
 

@@ -44,7 +44,7 @@ def two(on_d0: list[Snapshot] | None = None, on_d1: list[Snapshot] | None = None
 
 
 def uefi(varstore: str = "raw", *, on_varstore: list[Snapshot] | None = None, on_disk: list[Snapshot] | None = None) -> Machine:
-    """Give a UEFI guest: code (read-only), vars, disk0, each by -drive."""
+    """Return a UEFI guest: code (read-only), vars, disk0, each by -drive."""
     nodes = {node.name: node for node in uefi_vm(varstore=varstore)}
     nodes["vars"].snapshots = on_varstore or []
     nodes["disk0"].snapshots = on_disk or []
@@ -52,7 +52,7 @@ def uefi(varstore: str = "raw", *, on_varstore: list[Snapshot] | None = None, on
 
 
 def raw_data(on_d0: list[Snapshot] | None = None) -> Machine:
-    """Give a VM with a qcow2 disk, node a, drive d0, and a raw one, node b, drive d1."""
+    """Return a VM with a qcow2 disk, node a, drive d0, and a raw one, node b, drive d1."""
     return Machine([*drive("a", "d0", VIRTIO[0], tags=on_d0 or []), *drive("b", "d1", VIRTIO[1], driver="raw")])
 
 
@@ -63,7 +63,7 @@ def context(
     commands: Iterable[str] = COMMANDS,
     cpu_index: int | None = None,
 ) -> Context:
-    """Give a context whose jobs are job-1, job-2 and so on, and whose local time is UTC."""
+    """Return a context whose jobs are job-1, job-2 and so on, and whose local time is UTC."""
     numbers = count(1)
     return Context(
         version=version,
@@ -129,7 +129,7 @@ def survey_of_blockers(
 
 
 def switched_on(capabilities: Sequence[str]) -> list[dict[str, Any]]:
-    """Give what query-migrate-capabilities answers."""
+    """Return what query-migrate-capabilities answers."""
     names = ("xbzrle", *dict.fromkeys(("multifd", *capabilities)))
     return [{"capability": name, "state": name in capabilities} for name in names]
 
@@ -165,12 +165,12 @@ def play_command(command: HMPCommand, machine: Machine, *jobs: Exchange, using: 
 
 
 def error(text: str) -> Answer:
-    """Give the outcome of a job that failed with this text."""
+    """Return the outcome of a job that failed with this text."""
     return Answer(f"Error: {text}\r\n", "the snapshot job failed")
 
 
 def refusal_reason(played: Played[Outcome]) -> str:
-    """Give why the command was refused; its text must be HMP's form of it."""
+    """Return why the command was refused; its text must be HMP's form of it."""
     outcome = played.outcome
     assert isinstance(outcome, Refusal), outcome
     assert outcome.text == f"Error: {outcome.reason}\r\n"

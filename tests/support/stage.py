@@ -43,7 +43,7 @@ class Stage:
             self.vm.jobs.settle()
 
     def state(self) -> Any:
-        """Give all that a command could change."""
+        """Return all that a command could change."""
         snapshots = [(node.name, list(node.snapshots), node.content) for node in self.vm.graph.nodes]
         return snapshots, self.vm.run_state, self.vm.memory, self.vm.jobs.query(), list(self.events)
 

@@ -168,11 +168,11 @@ class Relay:
         return self._gate
 
     def commands(self, *names: str) -> list[Message]:
-        """Give the commands of these names that the proxy has written so far."""
+        """Return the commands of these names that the proxy has written so far."""
         return [message for message in self.arrived if message.kind is Kind.COMMAND and message.name in names]
 
     def replies(self, *names: str) -> list[Message]:
-        """Give the replies to commands of these names that QEMU has written so far."""
+        """Return the replies to commands of these names that QEMU has written so far."""
         return [message for message in self.arrived if message.kind is Kind.REPLY and message.name in names]
 
     def _wake(self) -> None:

@@ -106,7 +106,7 @@ class Seen:
 
 @contextmanager
 def _clients(row: Row, *, natively: bool) -> Iterator[tuple[Stage, RawClient, RawClient, RawClient]]:
-    """Give the client of the command, another one, and one of the test's own."""
+    """Return the client of the command, another one, and one of the test's own."""
     with staged(row.firmware, row.options, starts_proxy=not natively, is_relayed=False) as stage:
         observer = stage.observer()
         client = stage.stack.enter_context(stage.vm.negotiated()) if natively else stage.client()
@@ -158,7 +158,7 @@ def _ask(client: RawClient, line: str) -> str | None:
 
 
 def _text_of(reply: dict[str, Any] | None) -> str | None:
-    """Give the last line of HMP's text: where QEMU itself prints more, a job's error goes elsewhere (docs/transparency.md)."""
+    """Return the last line of HMP's text: what QEMU itself prints beside it goes elsewhere (docs/transparency.md)."""
     return None if reply is None else (str(reply.get("return")).splitlines() or [""])[-1]
 
 

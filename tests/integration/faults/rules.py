@@ -16,7 +16,7 @@ _PAGE: Final = (ROOT / "docs" / "fault-matrix.md").read_text(encoding="utf-8")
 
 
 def _rows(header: str) -> Iterator[list[str]]:
-    """Give the cells of each row of the table whose first line begins like this."""
+    """Return the cells of each row of the table whose first line begins like this."""
     _, found, rest = _PAGE.partition(f"\n| {header} |")
     assert found, f"docs/fault-matrix.md has no table {header!r}"
     for line in rest.splitlines()[2:]:
@@ -26,7 +26,7 @@ def _rows(header: str) -> Iterator[list[str]]:
 
 
 def rules() -> Mapping[tuple[Strike, Phase], list[str]]:
-    """Give the words of each cell."""
+    """Return the words of each cell."""
     return {
         (Strike(fault), phase): cell.split("; ")
         for fault, *cells in _rows("fault")
@@ -35,17 +35,17 @@ def rules() -> Mapping[tuple[Strike, Phase], list[str]]:
 
 
 def columns() -> Mapping[Phase, list[str]]:
-    """Give the steps of each column."""
+    """Return the steps of each column."""
     return {Phase(column): re.findall(r"`([a-z-]+)`", steps.rpartition(": ")[2]) for column, steps in _rows("column")}
 
 
 def words() -> list[str]:
-    """Give the words that the page explains."""
+    """Return the words that the page explains."""
     return [word for word, _ in _rows("word")]
 
 
 def judge(outcome: Outcome, strike: Strike) -> list[str]:
-    """Give the words of the cell that do not hold, with what was seen."""
+    """Return the words of the cell that do not hold, with what was seen."""
     cell = rules()[strike, outcome.step.phase]
     broken = [word for word in cell if not CHECKS[word](outcome)]
     if "Traceback" in outcome.stderr:

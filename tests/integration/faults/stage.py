@@ -131,11 +131,11 @@ class Stage:
         self.proxy.__exit__(None, None, None)
 
     def client(self) -> RawClient:
-        """Give a client of the proxy in command mode."""
+        """Return a client of the proxy in command mode."""
         return self.stack.enter_context(self.proxy.negotiated())
 
     def observer(self) -> RawClient:
-        """Give a client of QEMU's other monitor in command mode."""
+        """Return a client of QEMU's other monitor in command mode."""
         return self.stack.enter_context(self.vm.negotiated(observer=True))
 
     def gate(self, condition: Condition, *, freezes: bool = False) -> Gate:
@@ -162,7 +162,7 @@ class Stage:
             passing.receive_message()
 
     def own_jobs(self, client: RawClient) -> list[dict[str, Any]]:
-        """Give the proxies' jobs, which their clients do not see."""
+        """Return the proxies' jobs, which their clients do not see."""
         return [job for job in client.returned("query-jobs") if job["id"].startswith(JOB_PREFIX)]
 
     def end(self) -> Disks:

@@ -115,7 +115,7 @@ def reply_of(client: RawClient) -> dict[str, Any] | None:
 
 
 def final_records(records: Sequence[dict[str, Any]], line: str) -> list[dict[str, Any]]:
-    """Give the records that tell what became of a command."""
+    """Return the records that tell what became of a command."""
     return [record for record in records if record["command_line"] == line and record["action"] != "begun"]
 
 

@@ -39,7 +39,7 @@ class Asked:
     observer: RawClient
 
     def client(self) -> RawClient:
-        """Give a client that has not negotiated."""
+        """Return a client that has not negotiated."""
         return self.stage.vm.connect() if self.way == "native" else self.stage.proxy.connect()
 
     @contextmanager
