@@ -85,6 +85,8 @@ exit status:
   5  the socket on which QEMU is accepted cannot be made"""
 
 
+# What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
+# costs exit status 2 and nothing else.
 @dataclass(frozen=True, slots=True)
 class ServeInvocation:
     """`hmp-proxy`. config_path: None if the VM was described by options."""

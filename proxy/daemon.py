@@ -98,6 +98,7 @@ class Daemon:
         self._apply({vm.upstream: vm for vm in vms})
 
     def _apply(self, vms: dict[Address, VMConfig]) -> None:
+        """Give each running VM what the file says of it now. A VM is known by where its QEMU is."""
         for running in self._vms:
             vm = vms.pop(running.config.upstream, None)
             if vm is None:

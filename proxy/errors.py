@@ -17,6 +17,8 @@ class ProxyError(ProgramError):
     """The root of the transport's errors."""
 
 
+# The statuses are told apart by what has to be done: start the VM (3), name another socket or stop the other client (4), free
+# the listening address (5).
 class UpstreamError(ProxyError):
     """No connection to QEMU."""
 

@@ -1,6 +1,7 @@
 """Import asyncio without TLS, which nothing here uses: OpenSSL costs 4 MiB and a tenth of the start. Import this first.
 
-asyncio does without the module ssl where there is none (asyncio/sslproto.py).
+asyncio does without the module ssl where there is none (asyncio/sslproto.py). The entry is taken out again afterwards, so that
+whoever needs TLS in this process later still gets it.
 """
 
 import sys

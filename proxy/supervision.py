@@ -99,6 +99,7 @@ class SupervisedVM:
             _log.log(level, "%s: unexpected error, beginning again: %r", self.name, error, exc_info=error if is_new else None)
 
 
+# A TaskGroup raises groups in groups; a person is to see one line.
 def first_error(error: BaseException) -> BaseException:
     """Return the error that a person is to see: one that has a text of its own, if there is one."""
     if not isinstance(error, BaseExceptionGroup):

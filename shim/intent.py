@@ -43,6 +43,7 @@ class Intent:
     marker: str
 
     def to_members(self) -> dict[str, JSON]:
+        """Return it as it is kept on disk, and read by a newer version or an older one."""
         return {
             "tag": self.tag,
             "internal_tag": self.internal_tag,

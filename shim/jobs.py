@@ -154,6 +154,7 @@ def _look(job_id: str, *, stays: bool = False) -> tuple[Execute, ...]:
     return (look,) if stays else (look, Execute("job-dismiss", {"id": job_id}))
 
 
+# By its id alone: ids of ours have a token that no client knows, so a job of this id is the one that was started.
 def _find(job_id: str, jobs: Reply) -> JSON | None:
     if not isinstance(jobs, ReturnReply):
         return None

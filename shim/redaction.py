@@ -99,7 +99,10 @@ class _Words:
 
 
 class _Masks:
-    """The masks for one record: what it is known to name, and its texts with that masked."""
+    """The masks for one record: what it is known to name, and its texts with that masked.
+
+    Longer names are looked for first, so that a tag that is part of another one does not leave half of that to be read.
+    """
 
     def __init__(self, members: Mapping[str, JSON], kinds: Set[Confidential], pseudonym: _Pseudonym) -> None:
         self._tags = Confidential.TAGS in kinds

@@ -91,6 +91,7 @@ _LAYOUT_9_0 = _Layout(
     no_icount="--",
 )
 
+# util/cutils.c, size_to_str, which QEMU uses for the column VM SIZE.
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 # QEMU holds U+0000 as two bytes (util/unicode.c, "modified UTF-8"), and columns are padded by bytes.

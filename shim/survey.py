@@ -121,6 +121,7 @@ def _may_fail_after_deleting(command: SaveVM, graph: BlockGraph, selection: Sele
     return replaces or any(node is not None and node.is_encrypted for node in holding)
 
 
+# `info snapshots` costs QEMU little and us a whole survey, so it is worth a look at the wiring alone, which is quick.
 def _give_way_to_hmps_choice(known: Known, context: Context) -> Generator[Step, Replies, None]:
     """Let QEMU list the snapshots where the wiring alone tells that the policy chooses as HMP does."""
     policy = context.policy

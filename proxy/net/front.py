@@ -93,6 +93,7 @@ class Front:
             self._path.give_back()
 
     def _listen_in_place(self, path: TakeOver) -> None:
+        """Listen where QEMU's socket was, and look for QEMU where it has gone."""
         if not path.is_at_path:
             self._in_place.append(path.listen())
             self._listeners.add(self._in_place[-1])

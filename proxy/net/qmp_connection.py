@@ -102,6 +102,11 @@ class QMPConnection:
         self._sock.close()
 
     async def _await_greeting(self, timeout_s: float) -> None:
+        """Wait for the greeting, at first only as long as a QEMU that runs needs for it.
+
+        Then the kernel is asked whether another client is being served. If so, waiting on would only hide that; if nobody can
+        tell, or if QEMU is only starting, the rest of the time is waited for.
+        """
         soon_s = min(GREETING_TIMEOUT_S, timeout_s)
         for waited_s, limit_s in ((soon_s, soon_s), (timeout_s, timeout_s - soon_s)):
             try:

@@ -83,7 +83,10 @@ def _remove_stale(address: UnixAddress) -> None:
 
 
 def is_answered(path: str) -> bool:
-    """Tell whether somebody listens on a unix socket, by a connection that is closed at once."""
+    """Tell whether somebody listens on a unix socket, by a connection that is closed at once.
+
+    Where QEMU itself listens, that is a client that leaves at once.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -126,7 +129,11 @@ def unlink_socket(path: str) -> None:
 
 
 def peer(sock: socket.socket) -> Client:
-    """Tell who is at the other end: for a unix socket the kernel knows (unix(7), SO_PEERCRED)."""
+    """Tell who is at the other end: for a unix socket the kernel knows (unix(7), SO_PEERCRED).
+
+    That is the process that connected. One that was handed the socket later is not known, nor one at the end of a TCP
+    connection.
+    """
     if sock.family != socket.AF_UNIX:
         try:
             host, port, *_ = sock.getpeername()

@@ -263,6 +263,7 @@ class Stream:
         return sent
 
     def _write_more(self) -> None:
+        """Go on where the kernel had no room. A part that has gone out has taken the descriptors along."""
         while self._unsent:
             data, descriptors = self._unsent[0]
             sent = self._send(data, descriptors)

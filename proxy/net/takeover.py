@@ -59,7 +59,10 @@ class TakeOver:
         return self._inode is not None and _inode(self.address.path) == self._inode
 
     def move_aside(self) -> None:
-        """Move the socket that QEMU has made at the path aside, if it has made one. Raises ListenError."""
+        """Move the socket that QEMU has made at the path aside, if it has made one. Raises ListenError.
+
+        A rename is one step: whoever connects meanwhile reaches QEMU or us, and never finds nothing.
+        """
         if self.is_at_path or not os.path.exists(self.address.path):
             return
         try:
@@ -84,6 +87,7 @@ class TakeOver:
         return listening
 
     def _imitate(self, aside: str) -> None:
+        """Let in whom QEMU's socket lets in: libvirt gives it to another user and closes it to the rest."""
         if self.has_moved:
             status = os.stat(aside)
             os.chown(self.address.path, status.st_uid, status.st_gid)
@@ -103,6 +107,7 @@ class TakeOver:
         self.has_moved = False
         aside = aside_address(self.address).path
         if os.path.exists(self.address.path):
+            # A new QEMU is there already; what was moved aside was the last one's.
             unlink_socket(aside)
         elif os.path.exists(aside):
             os.rename(aside, self.address.path)

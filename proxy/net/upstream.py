@@ -56,6 +56,7 @@ class Upstream:
         return await self._connect()
 
     async def _connect(self) -> QMPConnection:
+        """Connect once. For QEMU to connect to us (`accept:`) there is no limit: it may be started at any time."""
         try:
             async with asyncio.timeout(None if self._listening else self._timeout_s):
                 sock = await self._open()

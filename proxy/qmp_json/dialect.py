@@ -99,6 +99,8 @@ def _integer(text: str) -> int | float:
     return exact if _INT64_MIN <= exact <= _UINT64_MAX else near
 
 
+# QEMU reads strings in two passes: the lexer takes any byte that may stand in one, and the parser decodes escapes and UTF-8 and
+# says what is wrong with them. Lone surrogates and noncharacters are errors to it, and Python's json takes both.
 # --- Strings (qobject/json-parser.c, util/unicode.c) ------------------------------------------------------------------
 
 _ESCAPE = re.compile(rb"\\(?:u(?:[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.{0,4})|.)", re.DOTALL)
@@ -184,7 +186,10 @@ _NEAR_NONCHARACTERS = (b"\xbf\xbe", b"\xbf\xbf", b"\xef\xb7")
 
 
 def plain_text(source: bytes) -> str | None:
-    """Decode what scan() may be asked about; None means: grammar.parse() it."""
+    """Decode what scan() may be asked about; None means: grammar.parse() it.
+
+    The tests are for bytes without which nothing can differ. They say no to some texts that would be right, which costs time.
+    """
     if b"\\" in source and _NEAR_BAD_ESCAPE.search(source):
         return None
     if source.isascii():

@@ -140,6 +140,7 @@ def parse(source: bytes, family: Family = PATIENT) -> JSON:
     return parser.value
 
 
+# The way for nearly every command that came in pieces: json is quicker by ten, and where it could differ plain_text says no.
 def decode(source: bytes, family: Family = PATIENT) -> JSON:
     """Return the value of a sequence of whole tokens, as parse() does, but quicker where that is safe.
 

@@ -111,6 +111,7 @@ class Lexer:
         return self._conclude(piece, match.end())
 
     def _conclude(self, piece: bytes, at: int) -> tuple[bytes, int]:
+        """Say what ends at byte `at`: a token's kind, or b"" where none does, and where to go on."""
         match self.state:
             case "whole":
                 self.state = "start"
@@ -126,6 +127,7 @@ class Lexer:
         return b"", at
 
     def _pass_plain(self, piece: bytes, at: int) -> int:
+        """Pass over what may stand in a string and means nothing to its end; return where that stops."""
         # Each search ends where the string is read to, so that no byte is searched twice.
         if self._backslash < at:
             found = piece.find(b"\\", at)

@@ -1,4 +1,8 @@
-"""What the proxy takes as given while it is connected: facts about QEMU's monitor, and the time."""
+"""What the proxy takes as given while it is connected: facts about QEMU's monitor, and the time.
+
+Both are values that the driver hands in. A QEMU that comes back after a restart may be another version with another greeting,
+so everything that depends on them is made anew for each connection.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from shim.qmp import JSON
 __all__ = ["capabilities_error", "envelope_error", "is_out_of_band", "refusal"]
 
 
+# Before the envelope, because QEMU looks at this first: it decides on which queue a command is put.
 def is_out_of_band(message: dict[str, JSON]) -> bool:
     """Tell whether a client that enabled OOB means this to overtake. With both keys it is an in-band error."""
     return "exec-oob" in message and "execute" not in message

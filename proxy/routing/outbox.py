@@ -29,6 +29,7 @@ class Segment:
     descriptors: Descriptors = ()
 
 
+# A list each, and not one list of actions: the driver has to do them in its own order, whatever order they came about in.
 class Outbox:
     """Filled by the router and the dispatcher, and emptied by the driver: notices, records, segments, sessions, descriptors.
 

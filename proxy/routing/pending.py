@@ -2,6 +2,9 @@
 
 QEMU answers the in-band commands of one monitor in the order in which it got them. So what goes to QEMU and who is to get the
 reply are put down together, here; and an answer of ours to a client that QEMU still owes one stands in the same line.
+
+An entry never leaves but with its reply, or when QEMU has gone. A client that hangs up stays in the queue: its reply still
+comes, and thrown away at the wrong place it would be the next client's.
 """
 
 from collections import deque
@@ -74,7 +77,10 @@ class PendingReplies:
 
 
 class Receiver(Enum):
-    """Who gets a message that is not for one session alone."""
+    """Who gets a message that is not for one session alone.
+
+    EVERYBODY: an event. NOBODY: an event of our own jobs. PROXY: a reply that has to be looked at before anybody gets it.
+    """
 
     EVERYBODY = auto()
     NOBODY = auto()

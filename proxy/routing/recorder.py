@@ -46,11 +46,18 @@ class Recorder:
         return self.record(self.trace(session, request), session, Action.ABANDONED, reason, None)
 
     def announce(self, trace: Trace) -> str | None:
-        """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done."""
+        """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done.
+
+        With `--audit-failure refuse` nothing may run that is not on record, so the record has to come before the command.
+        """
         return None if self._announce is None else self._announce(trace.begun(self.vm))
 
     def went_on(self, session: Session, execute: str) -> AuditRecord:
-        """Tell what a client sent next whose HMP command had failed, where that has no record of its own."""
+        """Tell what a client sent next whose HMP command had failed, where that has no record of its own.
+
+        HMP tells of a failure in the text of a success. A tool that sends `cont` after a failed loadvm has not read it, and
+        only this record shows that.
+        """
         failed = session.take_failed_command()
         trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), None, execute=execute)
         reason = "sent next by a client whose HMP command had failed"

@@ -2,6 +2,9 @@
 
 A type for each kind of command that is dealt with differently. What is not recognised is a `Forward`: QEMU gets the client's
 own bytes, and says what is wrong with them.
+
+The kind is told from the decoded message, never from its bytes: `human\u002dmonitor-command`, single quotes, and the words
+inside a string are what a comparison of bytes gets wrong. An HMP line is read here, once, and goes on as a value.
 """
 
 from dataclasses import dataclass, field
@@ -142,6 +145,7 @@ def takes_descriptors(message: dict[str, JSON]) -> bool:
 
 
 def _hmp_request(item: Command) -> HMPRequest:
+    """Read a human-monitor-command. What has an argument too many, or one of a wrong type, QEMU refuses: it is not parsed."""
     given = item.message.get("arguments")
     arguments: dict[str, JSON] = given if isinstance(given, dict) else {}
     command_line = arguments.get("command-line")
