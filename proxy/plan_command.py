@@ -5,7 +5,6 @@ here, by the same rehearsal. Only queries are sent, so it can be run on a produc
 """
 
 import json
-from itertools import count
 
 from host.ids import own_ids
 from proxy.command_line import PlanInvocation
@@ -16,7 +15,7 @@ from proxy.system_clock import SYSTEM_CLOCK
 from shim.beside import ProxyFacts, plan_members, policy_words, rehearse_line
 from shim.errors import UnreadableReply
 from shim.hmp import HMPLine
-from shim.jobs import JOB_PREFIX
+from shim.jobs import shown_ids
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.plan import Context, Replies
 from shim.qmp import JSON, ErrorReply, Execute, ReturnReply
@@ -68,13 +67,11 @@ async def _otherwise(connection: QMPConnection) -> str:
     return f", not the one in force at {facts}, which is: {policy_words(facts.policy)}"
 
 
-# The ids in a plan that is only shown are not ours: those have a token that no client knows.
 async def _rehearse(invocation: PlanInvocation, connection: QMPConnection) -> Rehearsal:
-    numbers = count(1)
     context = Context(
         version=connection.monitor.version,
         commands=connection.monitor.commands,
-        new_job_id=lambda: f"{JOB_PREFIX}{next(numbers)}",
+        new_job_id=shown_ids(),
         now=SYSTEM_CLOCK.local(),
         local_time=SYSTEM_CLOCK.local_time,
         policy=invocation.vm.policy,

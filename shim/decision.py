@@ -107,8 +107,7 @@ def decide(
         step = yield from (_observe(plan, context) if policy.mode is Mode.OBSERVE else _rewrite(plan))
     if isinstance(step, Result):
         return step
-    (reply,) = yield step
-    return step.answered(reply) if step.rehearsed is not None else Result(reply, step.action, step.reason)
+    return (yield from pass_on(step))
 
 
 def decide_modern(announce: Announce | None = None) -> Decision:

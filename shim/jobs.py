@@ -7,7 +7,7 @@ again.
 """
 
 import re
-from collections.abc import Generator, Sequence, Set
+from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass
 from itertools import count
 from typing import TypeAlias
@@ -28,6 +28,7 @@ __all__ = [
     "load",
     "recover",
     "save",
+    "shown_ids",
 ]
 
 # The ids of our jobs begin with it, and go on with a token that no client knows (host/ids.py). By both together a proxy knows
@@ -39,6 +40,12 @@ REPL_JOB_PREFIX = "hmprepl-"
 # After so many looks at a job of an earlier connection it is left alone. While one runs, QEMU answers nothing (seen in 7.2,
 # 10.0 and 11.1), so a job that is shown as running time and again is none that will end.
 _MOST_LOOKS = 100
+
+
+def shown_ids() -> Callable[[], str]:
+    """Return a source of ids for a plan that is only shown. They are not ours: those have a token that no client knows."""
+    numbers = count(1)
+    return lambda: f"{JOB_PREFIX}{next(numbers)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ about a command (shim/decision.py does that) nor about whose turn it is (dispatc
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
 from typing import Any, TypeAlias
 
 from proxy.routing.monitor import Clock, Monitor
@@ -16,7 +15,7 @@ from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
 from proxy.routing.session import Session
 from shim.decision import decide, decide_modern
 from shim.hmp import HMPLine, LoadVM
-from shim.jobs import JOB_PREFIX
+from shim.jobs import shown_ids
 from shim.known import Known
 from shim.own_commands import PLAN
 from shim.plan import Context, Intend, Replies, Settle, Step
@@ -37,10 +36,9 @@ class Work:
 
     The router's FIFO has it once for each reply that is due to it: those to its own commands, or that to the client's bytes.
 
-    is_recorded: False for a question of our own prompt to QEMU, which is no use of HMP. is_exclusive: no client's command
-    may be begun while it runs. strange_jobs: those that another
-    monitor of QEMU began meanwhile, which could not be held. known: of a recovery, after which the unknown is searched.
-    orphans: what was found so.
+    is_recorded: False for a question of our own prompt to QEMU, which does not count as use of HMP. is_exclusive: no client's
+    command may be begun while it runs. strange_jobs: those that another monitor of QEMU began meanwhile, which could not be
+    held. known: of a recovery, after which the unknown is searched. orphans: what was found so.
     """
 
     run: PlanRun
@@ -121,9 +119,7 @@ class PlanMaker:
         arguments = request.message.get("arguments", {})
         playing: Generator[Step, Replies, Any]
         if request.execute == PLAN:
-            # The ids that it shows are no ids of ours: those have a token that no client knows.
-            numbers = count(1)
-            context = replace(self._context(None), new_job_id=lambda: f"{JOB_PREFIX}{next(numbers)}")
+            context = replace(self._context(None), new_job_id=shown_ids())
             playing = beside.make_plan(HMPLine.read(arguments["command-line"]), facts, context)
         else:
             playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))

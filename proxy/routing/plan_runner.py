@@ -64,11 +64,6 @@ class PlanRunner:
         self._freed: list[Session] = []
 
     @property
-    def is_free(self) -> bool:
-        """Tell whether a client's command may be begun."""
-        return self._turns.is_free
-
-    @property
     def is_idle(self) -> bool:
         """Tell whether no plan is at work. What QEMU has been given to run stands in the FIFO."""
         return all(work.run.passing is not None for work in self._works)
@@ -208,9 +203,7 @@ class PlanRunner:
                 reply = parse(line)
                 work.run.receive_passed(read_reply(reply), self._clock.monotonic_ns())
                 result: Result = work.run.outcome
-                self._outbox.records.append(
-                    self._recorder.record(work.run.trace, work.session, result.action, result.reason, reply, result.rehearsed)
-                )
+                self._record(work, result, reply)
                 if work.run.failure is not None and work.run.failure is not told:
                     self._outbox.notices.append(work.run.failure)
             except Exception as exc:
@@ -246,7 +239,7 @@ class PlanRunner:
             (self._pending.answer if is_first else self._outbox.send)(session, line)
 
     def _record(self, work: Work, result: Result, reply: JSON | None) -> None:
-        """reply: as the client gets it, with its id."""
+        """Put a result on record. reply: as the client gets it, with its id."""
         self._outbox.records.append(
             self._recorder.record(work.run.trace, work.session, result.action, result.reason, reply, result.rehearsed)
         )

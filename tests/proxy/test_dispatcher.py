@@ -132,7 +132,7 @@ def test_plan_in_its_survey_is_given_up_when_it_comes_too_late(line: str, stall_
         assert not any(command["execute"] == "human-monitor-command" for command in desk.qemu.received)
     else:
         assert outcome[1] in (Action.REWRITTEN, Action.DELEGATED)
-    assert desk.dispatcher.plans.is_free
+    assert desk.turns.is_free
 
 
 def test_client_that_waits_is_served_however_late() -> None:

@@ -36,6 +36,7 @@ class Bench:
     pretty: bool = False
     maker: PlanMaker = field(init=False)
     runner: PlanRunner = field(init=False)
+    turns: Turns = field(default_factory=Turns)
     clock: ManualClock = field(default_factory=ManualClock)
     outbox: Outbox = field(default_factory=Outbox)
     owed: deque[Owed] = field(init=False)
@@ -48,7 +49,7 @@ class Bench:
         recorder, pending = Recorder(a_monitor(), clock), PendingReplies(self.outbox)
         self.owed = pending.queue
         self.maker = PlanMaker(a_monitor(), self.policy, clock, recorder, new_job_id=new_id, own_prefix="hmpshim-")
-        self.runner = PlanRunner(self.maker, recorder, clock, "hmpshim-", Turns(), pending, self.outbox)
+        self.runner = PlanRunner(self.maker, recorder, clock, "hmpshim-", self.turns, pending, self.outbox)
 
     def add(self, line: str, session: Session | None = None, id: object = 1) -> Session:
         session = session or a_session(negotiated=True, pretty=self.pretty)
@@ -103,10 +104,10 @@ def test_plan_runs_to_its_answer() -> None:
     bench = Bench()
     session = bench.add("savevm t", id="é")
     assert not bench.runner.is_idle
-    assert not bench.runner.is_free
+    assert not bench.turns.is_free
     bench.answer()
     assert bench.runner.is_idle
-    assert bench.runner.is_free
+    assert bench.turns.is_free
     assert bench.runner.take_ended() == [session]
     assert bench.runner.take_ended() is None
     assert bench.written[1:] == [SAVE_STEPS]
@@ -156,17 +157,17 @@ def test_plan_that_hands_back_has_qemu_get_the_clients_bytes() -> None:
     assert (passing.reason, passing.action) == ("there is no writable disk", Action.PASSED)
     assert [sent.command.command for sent in owed.run.trace.sent] == bench.written[0]
     assert bench.written[1:] == [["human-monitor-command"]]
-    assert not bench.runner.is_free  # nobody's command follows before QEMU has answered
+    assert not bench.turns.is_free  # nobody's command follows before QEMU has answered
     assert bench.runner.is_idle
     bench.answer()
-    assert bench.runner.is_free
+    assert bench.turns.is_free
 
 
 def test_what_is_no_snapshot_command_is_passed_at_once_and_holds_nobody_up() -> None:
     bench = Bench()
     session = bench.add("stop")
     assert bench.written == [["human-monitor-command"]]
-    assert (bench.runner.is_free, session.is_busy, session.unanswered) == (True, False, 1)
+    assert (bench.turns.is_free, session.is_busy, session.unanswered) == (True, False, 1)
     bench.answer()
     assert (bench.outcomes(), session.unanswered) == ([("stop", Action.PASSED)], 0)
     assert "return" in replies(session)
@@ -195,7 +196,7 @@ class TestRecovery:
     def test_nothing_to_recover(self) -> None:
         bench = Bench(ModelQEMU(jobs=[Job("theirs")]))
         bench.recover()
-        assert bench.runner.is_free
+        assert bench.turns.is_free
         bench.answer()
         assert bench.written[0] == ["query-jobs"]
         assert all(name.startswith(("query-", "x-debug-query-")) for names in bench.written for name in names)
@@ -227,7 +228,7 @@ class TestRecovery:
         bench.recover()
         bench.answer()
         assert bench.runner.wants_poll
-        assert bench.runner.is_free
+        assert bench.turns.is_free
         bench.add("savevm t")
         bench.answer()
         bench.qemu.vm.jobs.finish()

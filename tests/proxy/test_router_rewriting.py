@@ -88,7 +88,7 @@ def test_nothing_gets_between_the_steps_of_a_plan(command: str, raw: bytes) -> N
         desk.send(client, hmp(command))
         for _ in range(step):
             desk.receive(desk.qemu.receive(desk.written()))
-        if desk.dispatcher.plans.is_free:
+        if desk.turns.is_free:
             break
         own = len(desk.to_qemu)
         desk.send(other, raw)
@@ -97,7 +97,7 @@ def test_nothing_gets_between_the_steps_of_a_plan(command: str, raw: bytes) -> N
             sent = desk.written()
             assert raw not in sent
             desk.receive(desk.qemu.receive(sent))
-            if desk.dispatcher.plans.is_free:
+            if desk.turns.is_free:
                 break
         first = desk.written()
         assert first.startswith(raw) or (b"savevm other" in raw and first.startswith(b'{"execute":"query-'))

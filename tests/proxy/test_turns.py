@@ -137,7 +137,7 @@ def test_passed_commands_stand_in_qemus_own_queue() -> None:
     desk.send(other, hmp("stop", id=3) + NAME)
     sent = [json.loads(line).get("id") for line in desk.written().splitlines()]
     assert sent == [1, 2, 3, None]
-    assert desk.dispatcher.plans.is_free
+    assert desk.turns.is_free
     desk.receive(b"".join(reply(number) for number in (1, 2, 3)))
     assert [value["id"] for value in desk.heard(client)] == [1, 2]
     assert [value["id"] for value in desk.heard(other)] == [3]
