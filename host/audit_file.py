@@ -55,26 +55,23 @@ class FileSink:
         self._sync = sync
         self._rotate_bytes = rotate_bytes
         self._rotate_age_s = rotate_age_s
+        self._rotates = rotate_bytes is not None or rotate_age_s is not None
         self._keep = keep
         # What failed before; it is complained about once.
         self._complaints: set[str] = set()
-        # Why the file at the path could not be opened, when it was last tried.
-        self._why_old: str | None = None
         fd, found = self._open()
         self._take(fd, found)
 
     def write(self, line: bytes) -> None:
         """Write a line. Raises AuditError if it is not all there, or nobody could ever find it."""
-        self._follow()
-        self._check_name()
-        if self._is_due(len(line) + 1):
+        found = self._look()
+        if self._rotates and self._is_due(found, len(line) + 1):
             self._rotate(len(line) + 1)
-        self._append(line)
+            found = self._look()
+        self._append(line, found.st_size)
         if self._has_no_name():
             # The file was removed since we looked, and the line with it.
-            self._follow()
-            self._check_name()
-            self._append(line)
+            self._append(line, self._look().st_size)
 
     def reopen(self) -> None:
         """Open the file anew. Raises AuditError, and goes on in the old one, if that fails."""
@@ -141,29 +138,31 @@ class FileSink:
         self._take(fd, found)
         self._complaints.discard("open")
 
-    def _follow(self) -> bool:
-        """Go on in a new file if this one is not at its path any more. Tells whether it does."""
-        self._why_old = None
-        if self._is_current():
-            return False
+    def _look(self) -> os.stat_result:
+        """Go on in a new file if this one is not at its path any more; return what our file is then.
+
+        Raises AuditError if a line that were written now would be lost with our descriptor.
+        """
+        why_old = None if self._is_current() else self._follow()
+        found = os.fstat(self._fd)
+        if self._is_regular and not found.st_nlink:
+            why = f", and there can be no new one: {why_old}" if why_old else ""
+            raise AuditError(self._path, f"the file was removed{why}")
+        return found
+
+    def _follow(self) -> str | None:
+        """Go on in the file that is at the path now; return why that cannot be done, and the old one has to do."""
         try:
             self._open_anew()
         except AuditError as exc:
-            self._why_old = exc.reason
             if not self._has_no_name():
                 self._complain("open", f"{exc}; going on with the old file")
-            return False
-        return True
+            return exc.reason
+        return None
 
     def _has_no_name(self) -> bool:
         """Tell whether the open file was removed from every folder: nobody else can ever open it."""
         return self._is_regular and os.fstat(self._fd).st_nlink == 0
-
-    def _check_name(self) -> None:
-        """Raises AuditError if a line that were written now would be lost with our descriptor."""
-        if self._has_no_name():
-            why = f", and there can be no new one: {self._why_old}" if self._why_old else ""
-            raise AuditError(self._path, f"the file was removed{why}")
 
     def _is_current(self) -> bool:
         """Tell whether the path still leads to the open file."""
@@ -175,19 +174,20 @@ class FileSink:
 
     # Writing.
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, size: int) -> None:
+        """Write a line after the file's `size` bytes."""
         try:
-            self._write(line)
+            self._write(line, size)
             if self._can_read and not self._stands_alone(line):
                 # Just before, another process wrote half a record: its disk was full, or it was killed. Ours has joined that.
-                self._write(line)
+                self._write(line, os.fstat(self._fd).st_size)
         except BlockingIOError as exc:
             raise AuditError(self._path, "its reader does not keep up") from exc
         except OSError as exc:
             raise AuditError(self._path, exc.strerror or str(exc)) from exc
 
-    def _write(self, line: bytes) -> None:
-        begin = b"\n" if self._ends_torn() else b""
+    def _write(self, line: bytes, size: int) -> None:
+        begin = b"\n" if self._ends_torn(size) else b""
         data = begin + line + b"\n"
         written = os.write(self._fd, data)
         if self._sync:
@@ -205,25 +205,21 @@ class FileSink:
         begin = os.lseek(self._fd, 0, os.SEEK_CUR) - len(line) - 1
         return begin <= 0 or os.pread(self._fd, 1, begin - 1) in (b"\n", b"")
 
-    def _ends_torn(self) -> bool:
+    def _ends_torn(self, size: int) -> bool:
         """Tell whether the last record is not whole, whoever wrote it: the next one must not continue its line.
 
         Another process may be at it just now; then an empty line comes of it, which means nothing.
         """
         if not self._can_read:
             return self._is_torn
-        size = os.fstat(self._fd).st_size
         return size > 0 and os.pread(self._fd, 1, size - 1) not in (b"\n", b"")
 
     # Rotating.
 
-    def _is_due(self, more_bytes: int) -> bool:
-        if not self._is_regular or (self._rotate_bytes is None and self._rotate_age_s is None):
+    def _is_due(self, found: os.stat_result, more_bytes: int) -> bool:
+        if not self._is_regular or not found.st_size:
             return False
-        size = os.fstat(self._fd).st_size
-        if size == 0:
-            return False
-        if self._rotate_bytes is not None and size + more_bytes > self._rotate_bytes:
+        if self._rotate_bytes is not None and found.st_size + more_bytes > self._rotate_bytes:
             return True
         return self._rotate_age_s is not None and time.time() - self._begun() > self._rotate_age_s
 
@@ -253,7 +249,7 @@ class FileSink:
             self._complain_of_rotation(exc)
             return
         try:
-            if self._is_current() and self._is_due(more_bytes):
+            if self._is_current() and self._is_due(os.fstat(self._fd), more_bytes):
                 _shift(self._path, self._keep)
         except OSError as exc:
             self._complain_of_rotation(exc)
@@ -261,7 +257,6 @@ class FileSink:
             self._complaints.discard("rotate")
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
-        self._follow()
 
     def _complain_of_rotation(self, exc: OSError) -> None:
         reason = exc.strerror or str(exc)

@@ -68,7 +68,7 @@ class AuditLog:
         if self._redact is not None:
             members = self._redact(members, self._redacts, self._key)
         due, is_due = self._refusals.take(record, members, self._now_s())
-        failure = self._write_due(due)
+        failure = self._write_due(due) if due else None
         if is_due:
             self._write(members)
         elif failure is not None:

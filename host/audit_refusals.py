@@ -56,7 +56,7 @@ class Refusals:
 
     def take(self, record: AuditRecord, members: dict[str, JSON], now_s: float) -> tuple[list[Due], bool]:
         """Take a record in, with its members. Returns which earlier ones are to be written now, and whether this one is."""
-        due = list(self._over(now_s))
+        due = list(self._over(now_s)) if self._series else []
         # What was sent to QEMU before it was refused was announced, too, and its outcome must not be missing.
         if record.action not in _COUNTED or record.sent:
             return due, True
@@ -77,8 +77,6 @@ class Refusals:
         return [due for one in series.values() for due in one.due()]
 
     def _over(self, now_s: float) -> Iterator[Due]:
-        if not self._series:
-            return
         for key, series in list(self._series.items()):
             if now_s - series.begun_s >= _SERIES_S:
                 del self._series[key]

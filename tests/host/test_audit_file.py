@@ -130,8 +130,8 @@ def test_line_that_another_process_leaves_torn_at_the_last_moment_costs_only_its
     """Behind our look at the end and before our write: then the line is written once more, by itself."""
 
     class Late(FileSink):
-        def _ends_torn(self) -> bool:
-            found = super()._ends_torn()
+        def _ends_torn(self, size: int) -> bool:
+            found = super()._ends_torn(size)
             if (path.read_bytes() or b"x")[-2:] == b"a\n":
                 with path.open("ab") as other:
                     other.write(b"torn")
