@@ -11,7 +11,7 @@ may have so many commands waiting, and is then not read until they have begun.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from host.addresses import look_again
@@ -220,41 +220,39 @@ class Relay:
     def _flush(self) -> None:
         """Empty the outbox, in the order that its contract names."""
         outbox = self._dispatcher.outbox
-        for notice in outbox.notices_to_log():
-            _log_notice(notice)
-        for record in outbox.records_to_write():
-            self._write_record(record)
+        if outbox.notices:
+            _log_notices(outbox.notices_to_log())
+        if outbox.records:
+            self._write_records(outbox.records_to_write())
         for segment in outbox.segments_to_qemu():
             self._upstream.write(segment.data, segment.descriptors)
-        for session in outbox.sessions_to_flush():
-            self._flush_client(session)
-        if numbers := outbox.descriptors_to_close():
-            close_descriptors(numbers)
-        if not self._dispatcher.plans.is_idle:
-            self._follow_plans()
+        if outbox.to_flush:
+            for session in outbox.sessions_to_flush():
+                self._flush_client(session)
+        if outbox.to_close:
+            close_descriptors(outbox.descriptors_to_close())
+        if self._dispatcher.plans.awaiting and self._poll_timer is None:
+            self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing:
             self.finished.set()
 
-    def _write_record(self, record: AuditRecord) -> None:
+    def _write_records(self, records: Sequence[AuditRecord]) -> None:
         if self._audit_log is None:
             return
-        try:
-            self._audit_log.write(record)
-        except AuditError as exc:
-            _log.error("%s", exc)
-        except Exception:
-            # A record that cannot be made costs nobody the answer.
-            _log.exception("a record is lost")
+        for record in records:
+            try:
+                self._audit_log.write(record)
+            except AuditError as exc:
+                _log.error("%s", exc)
+            except Exception:
+                # A record that cannot be made costs nobody the answer.
+                _log.exception("a record is lost")
 
     def _announce(self, begun: AuditRecord) -> str | None:
         unrecorded = None if self._audit_log is None else self._audit_log.write_ahead(begun)
         if unrecorded is not None:
             _log.error("%s", unrecorded)
         return unrecorded
-
-    def _follow_plans(self) -> None:
-        if self._dispatcher.plans.wants_poll and self._poll_timer is None:
-            self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
 
     def _flush_client(self, session: Session) -> None:
         stream = self._streams.get(session)
@@ -291,8 +289,9 @@ class Relay:
                 stream.start()
 
 
-def _log_notice(notice: str | Exception) -> None:
-    if isinstance(notice, Exception):
-        _log.error("hmpshim has failed, and goes on", exc_info=notice)
-    else:
-        _log.warning("%s", notice)
+def _log_notices(notices: Sequence[str | Exception]) -> None:
+    for notice in notices:
+        if isinstance(notice, Exception):
+            _log.error("hmpshim has failed, and goes on", exc_info=notice)
+        else:
+            _log.warning("%s", notice)

@@ -76,16 +76,11 @@ class Dispatcher:
     @property
     def owes_nothing(self) -> bool:
         """Tell whether all that was begun is done and answered."""
-        return self.plans.is_idle and not self.owed and not self.out_of_band.is_under_way
+        return self.plans.is_idle and not self.owed and not self.out_of_band.under_way
 
     def start(self, written: Sequence[Written] = ()) -> None:
-        """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found.
-
-        Jobs that are only to be dismissed hold nobody up. Completing a savevm is a plan like another.
-        """
-        work = self._maker.recovery(written)
-        self.plans.begin(work, is_exclusive=bool(written))
-        self._after_plans()
+        """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found."""
+        self._begin(self._maker.recovery(written))
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
@@ -108,7 +103,8 @@ class Dispatcher:
         dropped = session.receive_data(data, descriptors)
         if dropped:
             self.outbox.to_close.extend(dropped)
-        self._serve_out_of_band(session)
+        if session.out_of_band:
+            self._serve_out_of_band(session)
         self._admission.serve(session)
         return False
 
@@ -160,8 +156,7 @@ class Dispatcher:
             case Forward(raw, takes_descriptors=False):
                 self._pending.owe(session, session, raw)
             case HMPRequest() | ModernRequest():
-                if self.plans.begin_command(session, request):
-                    self._after_plans()
+                self._begin(self._maker.command(session, request))
             case LocalReply(line):
                 self._pending.answer(session, line)
                 self._serve_out_of_band(session)  # it may have been enabled just now
@@ -174,8 +169,13 @@ class Dispatcher:
             case _:
                 assert_never(request)
 
+    def _begin(self, work: Work) -> None:
+        self.plans.begin(work)
+        if self.plans.has_ended:
+            self._after_plans()
+
     def _serve_out_of_band(self, session: Session) -> None:
-        for command in session.out_of_band():
+        for command in session.take_out_of_band():
             session.owe()
             self.outbox.to_qemu.append(self.out_of_band.send(session, command))
 
@@ -187,8 +187,7 @@ class Dispatcher:
             return
         if arguments.get("is-prompt", False):
             session.note_prompt()
-        self.plans.begin(self._maker.about_us(session, request), is_exclusive=True)
-        self._after_plans()
+        self._begin(self._maker.about_us(session, request))
 
     def _deliver_descriptors(self, session: Session, request: Forward) -> None:
         session.wait()
@@ -202,18 +201,20 @@ class Dispatcher:
     def poll(self) -> None:
         """Look again at a job whose end was not seen."""
         self.plans.poll()
-        self._after_plans()
+        if self.plans.has_ended:
+            self._after_plans()
 
     def take_job_status(self, job_id: str, status: str) -> bool:
         """Note what an event tells of a job. Tells whether the clients are to see it."""
         is_shown = self.plans.take_job_status(job_id, status)
-        self._after_plans()
+        if self.plans.has_ended:
+            self._after_plans()
         return is_shown
 
     def _after_plans(self) -> None:
-        """Let the clients go on that had to wait for a plan that has ended."""
-        while (freed := self.plans.take_ended()) is not None:
-            for session in freed:
+        """Let the clients go on that had to wait for a plan that has ended. One of them may begin a plan that ends at once."""
+        while self.plans.has_ended:
+            for session in self.plans.take_freed():
                 self.outbox.to_flush[session] = None
                 self._admission.wait(session)
             self._turns.serve()
@@ -225,10 +226,8 @@ class Dispatcher:
             self.abandon(session, QEMU_WENT)
 
     def settle(self, line: bytes) -> None:
-        """Deal with a reply that is not for a session as it is."""
-        if self.owed and type(self.owed[0]) is LocalLine:
-            self._pending.settle_local_lines()
-        if (self.out_of_band.is_under_way and self._settle_out_of_band(line)) or not self.owed:
+        """Deal with a reply that is not for a session as it is, and send the answers of ours that have waited for it."""
+        if (self.out_of_band.under_way and self._settle_out_of_band(line)) or not self.owed:
             return
         owed = self.owed.popleft()
         match owed:
@@ -236,7 +235,8 @@ class Dispatcher:
                 owed.settle()
                 self.outbox.send(owed, line)
             case Work():
-                if self.plans.receive_reply(owed, line):
+                self.plans.receive_reply(owed, line)
+                if self.plans.has_ended:
                     self._after_plans()
             case DescriptorQueue():
                 self._settle_descriptor_queue(line)
@@ -246,9 +246,11 @@ class Dispatcher:
             case DescriptorReply(session):
                 self._settle_descriptor_reply(session, line)
             case LocalLine():
-                raise AssertionError("local lines were settled before")
+                raise AssertionError("local lines are settled with what comes before them")
             case _:
                 assert_never(owed)
+        if self.owed and type(self.owed[0]) is LocalLine:
+            self._pending.settle_local_lines()
 
     def settle_local_lines(self) -> None:
         """Send the answers of ours that have waited for those of QEMU."""

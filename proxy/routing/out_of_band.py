@@ -21,26 +21,23 @@ class OutOfBandTraffic:
     def __init__(self, monitor_format: MonitorFormat, new_id: Callable[[], str]) -> None:
         self._format = monitor_format
         self._new_id = new_id
-        self._under_way: dict[str, tuple[Session, dict[str, JSON]]] = {}
-
-    @property
-    def is_under_way(self) -> bool:
-        return bool(self._under_way)
+        # By the proxy's ids: whose it is, and the command.
+        self.under_way: dict[str, tuple[Session, dict[str, JSON]]] = {}
 
     def send(self, session: Session, command: OutOfBand) -> bytes:
         """Return the command as QEMU is to get it."""
         own_id = self._new_id()
-        self._under_way[own_id] = (session, command.message)
+        self.under_way[own_id] = (session, command.message)
         return encode(command.message | {"id": own_id}, compact=True).encode("ascii") + b"\n"
 
     def settle(self, line: bytes) -> tuple[Session, bytes] | None:
         """Return the client's reply if this is one to an out-of-band command, else None."""
-        if not self._under_way:
+        if not self.under_way:
             return None
         reply = parse(line)
         own_id = reply.get("id")
-        if not isinstance(own_id, str) or own_id not in self._under_way:
+        if not isinstance(own_id, str) or own_id not in self.under_way:
             return None
-        session, message = self._under_way.pop(own_id)
+        session, message = self.under_way.pop(own_id)
         del reply["id"]
         return session, self._format.spell_reply(reply, message)

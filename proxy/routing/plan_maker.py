@@ -14,7 +14,7 @@ from proxy.routing.recorder import Recorder
 from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
 from proxy.routing.session import Session
 from shim.decision import decide, decide_modern
-from shim.hmp import HMPLine, LoadVM
+from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.jobs import shown_ids
 from shim.known import Known
 from shim.own_commands import PLAN
@@ -27,6 +27,7 @@ __all__ = ["PlanMaker", "RecordedRequest", "Work"]
 
 # What a decision is made about, and a record.
 RecordedRequest: TypeAlias = HMPRequest | ModernRequest
+_HELP = ("help", "?")
 _NS_PER_S = 1_000_000_000
 
 
@@ -87,23 +88,26 @@ class PlanMaker:
 
     def command(self, session: Session, request: RecordedRequest) -> Work:
         """Decide about a client's command, and see it to its end."""
-        is_recorded = not session.asks_for_own_help(request)
+        line = request.line if isinstance(request, HMPRequest) else None
+        # What our prompt asks QEMU for its own purposes is no use of HMP.
+        is_recorded = not session.is_prompt or line is None or line.name not in _HELP
         trace = self._recorder.trace(session, request) if is_recorded else self._recorder.trace_of_nobody()
         announce = partial(self._recorder.announce, trace) if is_recorded and self._recorder.announces else None
         may_begin = None
+        command = None if line is None else line.command
         if isinstance(request, ModernRequest):
             decision = decide_modern(announce)
         else:
-            line = request.line
             decision = decide(line, self._policy, partial(self._context, request.cpu_index), announce=announce)
-            if line is not None and line.command is not None and self._policy.mode is not Mode.OBSERVE:
-                may_begin = self._before_its_limit(session, trace, is_load=isinstance(line.command, LoadVM))
+            if command is not None and self._policy.mode is not Mode.OBSERVE:
+                may_begin = self._before_its_limit(session, trace, command)
         run = PlanRun(decision, trace, note=self._note, may_begin=may_begin, is_command=True)
-        return Work(run, session, request, is_recorded)
+        return Work(run, session, request, is_recorded, is_exclusive=command is not None)
 
-    def _before_its_limit(self, session: Session, trace: Trace, *, is_load: bool) -> Callable[[], bool]:
+    def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand) -> Callable[[], bool]:
         """Return what tells whether a command may still change anything: its client is there, or it came just now."""
-        limit_s = self._policy.abandon_load_after_s if is_load else self._policy.abandon_after_s
+        policy = self._policy
+        limit_s = policy.abandon_load_after_s if isinstance(command, LoadVM) else policy.abandon_after_s
 
         def may_begin() -> bool:
             age_ns = self._clock.monotonic_ns() - trace.started_ns
@@ -123,15 +127,17 @@ class PlanMaker:
             playing = beside.make_plan(HMPLine.read(arguments["command-line"]), facts, context)
         else:
             playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))
-        return Work(PlanRun(playing, self._recorder.trace_of_nobody()), session, request)
+        return Work(PlanRun(playing, self._recorder.trace_of_nobody()), session, request, is_exclusive=True)
 
     def recovery(self, written: Sequence[Written] = (), *, searches: bool = True) -> Work:
         """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off.
 
+        Jobs that are only to be dismissed hold nobody up. Completing a savevm is a plan like another.
+
         searches: afterwards what nothing is known of is searched.
         """
         playing = recover(self._own_prefix, written, self._context(None))
-        work = Work(PlanRun(playing, self._recorder.trace_of_nobody(), note=self._note))
+        work = Work(PlanRun(playing, self._recorder.trace_of_nobody(), note=self._note), is_exclusive=bool(written))
         work.known = written if searches else None
         return work
 

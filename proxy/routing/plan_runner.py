@@ -33,7 +33,7 @@ _FAILED = "hmpshim has failed while it looked; see its log"
 
 
 class PlanRunner:
-    """Play works. After a call that may have ended an exclusive one, call `take_ended`.
+    """Play works. After a call that may have ended an exclusive one, look at `has_ended`, and let others go on.
 
     own_prefix: what the ids of our jobs begin with. turns: the VM's.
     """
@@ -57,10 +57,13 @@ class PlanRunner:
         self._outbox = outbox
         # In the order in which they began.
         self._works: dict[Work, None] = {}
+        # Those whose job did not conclude at once. An event will tell its end, but nothing promises one: see `poll`.
+        self.awaiting: dict[Work, None] = {}
         self._exclusive: Work | None = None
         # The RESUME between two saves of one plan: clients see one pause.
         self._hidden_resume = b""
-        self._has_ended = False
+        # An exclusive work has ended: see `take_freed`.
+        self.has_ended = False
         self._freed: list[Session] = []
 
     @property
@@ -69,58 +72,42 @@ class PlanRunner:
         return all(work.run.passing is not None for work in self._works)
 
     @property
-    def wants_poll(self) -> bool:
-        """Tell whether a job did not conclude at once. An event will tell its end, but nothing promises one."""
-        return any(work.run.awaited_job is not None for work in self._works)
-
-    @property
     def client_count(self) -> int:
         """Count the clients' commands that are under way."""
         return sum(work.session is not None for work in self._works)
 
     # What is begun, and what comes from QEMU.
 
-    def begin_command(self, session: Session, request: RecordedRequest) -> bool:
-        """Begin a client's command that is put on record. Tells whether something has ended, so that others may go on."""
-        work = self._maker.command(session, request)
-        is_plan = isinstance(request, HMPRequest) and request.line is not None and request.line.command is not None
-        self.begin(work, is_exclusive=is_plan)
-        return self._has_ended
-
-    def begin(self, work: Work, *, is_exclusive: bool) -> None:
+    def begin(self, work: Work) -> None:
         self._works[work] = None
-        if is_exclusive:
-            self._exclusive, work.is_exclusive = work, True
+        if work.is_exclusive:
+            self._exclusive = work
             self._turns.hold(work)
             if work.session is not None:
                 work.session.wait()
         self._carry_on(work, work.run.start(self._clock.monotonic_ns()), is_first=True)
 
-    def receive_reply(self, work: Work, line: bytes) -> bool:
-        """Take a reply that is due to a work, and tell whether that has ended something, so that others may go on.
-
-        The replies to one that was broken off mean nothing any more.
-        """
-        if work in self._works:
-            if work.run.passing is not None:
-                self._finish_passed(work, line)
-            else:
-                reply = read_reply(parse(line))
-                self._carry_on(work, work.run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
-        return self._has_ended
+    def receive_reply(self, work: Work, line: bytes) -> None:
+        """Take a reply that is due to a work. The replies to one that was broken off mean nothing any more."""
+        if work not in self._works:
+            return
+        if work.run.passing is not None:
+            self._finish_passed(work, line)
+        else:
+            reply = read_reply(parse(line))
+            self._carry_on(work, work.run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
 
     def poll(self) -> None:
         """Look again at a job whose end was not seen."""
-        for work in list(self._works):
-            if work.run.awaited_job is not None:
-                self._carry_on(work, work.run.resume(self._clock.monotonic_ns()))
+        for work in list(self.awaiting):
+            self._resume(work)
 
     def take_job_status(self, job_id: str, status: str) -> bool:
         """Note what an event tells of a job. Tells whether the clients are to see it."""
         if status == "concluded":
-            for work in list(self._works):
+            for work in list(self.awaiting):
                 if work.run.awaited_job == job_id:
-                    self._carry_on(work, work.run.resume(self._clock.monotonic_ns()))
+                    self._resume(work)
         is_own = job_id.startswith(self._own_prefix)
         if status == "created" and not is_own and self._exclusive is not None:
             # No client of ours can have started it: they wait.
@@ -144,11 +131,9 @@ class PlanRunner:
             return False
         return True
 
-    def take_ended(self) -> list[Session] | None:
-        """Take the clients whose exclusive works have ended since the last call; None if none has."""
-        if not self._has_ended:
-            return None
-        self._has_ended, freed, self._freed = False, self._freed, []
+    def take_freed(self) -> list[Session]:
+        """Take the clients whose exclusive works have ended since the last call."""
+        self.has_ended, freed, self._freed = False, self._freed, []
         return freed
 
     def give_up(self, reason: str) -> None:
@@ -158,9 +143,14 @@ class PlanRunner:
             self._record_lost(work, reason)
             self._turns.release(work)
         self._works.clear()
+        self.awaiting.clear()
         self._exclusive = None
 
     # What a work leads to.
+
+    def _resume(self, work: Work) -> None:
+        del self.awaiting[work]
+        self._carry_on(work, work.run.resume(self._clock.monotonic_ns()))
 
     def _carry_on(self, work: Work, commands: tuple[Execute, ...], *, is_first: bool = False) -> None:
         """Have done what a work waits for. A failure of ours ends this work, and nothing else.
@@ -175,20 +165,23 @@ class PlanRunner:
             elif run.is_done or run.passing is not None:
                 if run.failure is not None:
                     self._outbox.notices.append(run.failure)
-                self._show_resume(work)
+                if work is self._exclusive:
+                    self._show_resume()
                 if run.is_done:
                     self._finish(work, is_first=is_first)
                 elif work.session is not None and isinstance(work.request, RecordedRequest):
                     self._pending.owe(work.session, work, work.request.raw)
+            elif run.awaited_job is not None:
+                self.awaiting[work] = None
         except Exception as exc:
             self._outbox.notices.append(exc)
             self._break_off(work)
         if run.is_done:
             self._end(work)
 
-    def _show_resume(self, work: Work) -> None:
+    def _show_resume(self) -> None:
         """Let the clients see that the VM runs: it does not stop again, as the plan had meant it to."""
-        if self._hidden_resume and work is self._exclusive:
+        if self._hidden_resume:
             event, self._hidden_resume = self._hidden_resume, b""
             self._outbox.tell_everybody(event)
 
@@ -266,7 +259,8 @@ class PlanRunner:
     def _break_off(self, work: Work) -> None:
         """Answer the client of a work that cannot go on."""
         work.run.is_done = True
-        self._show_resume(work)
+        if work is self._exclusive:
+            self._show_resume()
         if work.session is None or work.request is None:
             return
         reply = {"return": render.error(_BROKEN)} if isinstance(work.request, HMPRequest) else generic_error(_BROKEN)
@@ -281,13 +275,13 @@ class PlanRunner:
             self._exclusive = None
         if work.is_exclusive:
             self._turns.release(work)
-            self._has_ended = True
+            self.has_ended = True
             if work.session is not None:
                 work.session.release()
                 self._freed.append(work.session)
         if work.known is not None:
-            self.begin(self._maker.search(work.known), is_exclusive=False)
+            self.begin(self._maker.search(work.known))
         if work.orphans:
-            self.begin(self._maker.recovery(work.orphans, searches=False), is_exclusive=True)
+            self.begin(self._maker.recovery(work.orphans, searches=False))
         if work.run.failure is not None and work.run.has_begun:
-            self.begin(self._maker.recovery(), is_exclusive=False)
+            self.begin(self._maker.recovery())

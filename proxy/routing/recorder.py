@@ -35,7 +35,8 @@ class Recorder:
     def trace(self, session: Session, request: HMPRequest | ModernRequest) -> Trace:
         """Begin to note what becomes of a command."""
         line = request.line if isinstance(request, HMPRequest) else None
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), line, execute=request.execute)
+        client = session.look_again(session.client)
+        return Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=request.execute)
 
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
@@ -58,8 +59,10 @@ class Recorder:
         HMP tells of a failure in the text of a success. A tool that sends `cont` after a failed loadvm has not read it, and
         only this record shows that.
         """
-        failed = session.take_failed_command()
-        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), session.client_now(), None, execute=execute)
+        failed = session.failed_command
+        session.note_outcome(None)
+        client = session.look_again(session.client)
+        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), client, None, execute=execute)
         reason = "sent next by a client whose HMP command had failed"
         return trace.record(
             self.vm,
@@ -91,8 +94,8 @@ class Recorder:
             rehearsed=rehearsed,
             after_failure=None if session is None else session.failed_command,
         )
-        if session is not None:
-            is_silent = record.has_failed and record.is_failure_in_text and not session.is_prompt
+        if session is not None and (record.has_failed or session.failed_command is not None):
+            is_silent = record.is_failure_in_text and not session.is_prompt
             session.note_outcome(record.command_line if is_silent else None)
         return record
 

@@ -35,9 +35,7 @@ class Router:
         is_continued = framer.is_partly_taken
         whole, ends = framer.receive_data(data)
         if len(ends) == 1 and ends[0] == len(data) and whole is data and not is_continued:
-            session = self._take_sole_receiver(data)
-            if session is not None:
-                return session
+            return self._route_one(data)
         if is_continued and ends:
             self._end_reply(whole[: ends[0]])
             self._route(whole, ends[0], ends[1:])
@@ -47,17 +45,25 @@ class Router:
             self._pass_on_begun()
         return None
 
-    def _take_sole_receiver(self, message: bytes) -> Session | None:
-        """Take the session out of the FIFO that a reply is for as it is, if nothing else is to be done for it; else None."""
+    def _route_one(self, message: bytes) -> Session | None:
+        """Route what came as one whole message, as nearly all does where a client waits for each answer.
+
+        Return the session that is to get it as it is, if nothing else is to be done for it.
+        """
         owed = self._owed
-        session = owed[0] if owed else None
-        if type(session) is not Session or session.has_left or self._out_of_band.is_under_way:
+        if not owed or self._out_of_band.under_way or not message.startswith(self._format.replies):
+            self._route(message, 0, (len(message),))
             return None
-        if not message.startswith(self._format.replies) or (len(owed) > 1 and type(owed[1]) is LocalLine):
-            return None
-        owed.popleft()
-        session.settle()
-        return session
+        session = owed[0]
+        if type(session) is not Session:
+            self._dispatcher.settle(message)
+        elif session.has_left or (len(owed) > 1 and type(owed[1]) is LocalLine):
+            self._route(message, 0, (len(message),))
+        else:
+            owed.popleft()
+            session.settle()
+            return session
+        return None
 
     def _route(self, data: bytes, start: int, ends: Sequence[int]) -> None:
         """Route whole messages. Neighbours for the same receiver go out in one piece, as they came in one."""
@@ -81,7 +87,7 @@ class Router:
         """Tell whom a message is for; a session is taken out of the FIFO with it."""
         owed = self._owed[0] if self._owed else None
         # The usual case first: a reply that is for a session as it is.
-        if type(owed) is Session and data.startswith(self._format.replies, start) and not self._out_of_band.is_under_way:
+        if type(owed) is Session and data.startswith(self._format.replies, start) and not self._out_of_band.under_way:
             self._owed.popleft()
             owed.settle()
             return owed
@@ -120,7 +126,7 @@ class Router:
         if type(owed) is not Session:
             return
         # One that has begun goes on, whatever was sent meanwhile.
-        if not self._framer.is_partly_taken and self._out_of_band.is_under_way:
+        if not self._framer.is_partly_taken and self._out_of_band.under_way:
             return
         if begun := self._framer.take_begun_reply():
             self._dispatcher.outbox.send(owed, begun)

@@ -26,9 +26,7 @@ from proxy.routing.negotiation import is_out_of_band, refusal
 from proxy.routing.requests import (
     Carrier,
     Descriptors,
-    HMPRequest,
     LocalReply,
-    ModernRequest,
     OutOfBand,
     Request,
     read_request,
@@ -43,42 +41,44 @@ __all__ = ["Session"]
 # On the way of each message: a look at a member through its class takes longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
-_Item: TypeAlias = Command | Malformed | Carrier
+# A request among them was put back.
+_Item: TypeAlias = Command | Malformed | Carrier | Request
 
 
 class Session:
     """What the proxy knows of one client.
 
-    After `receive_data`, take `out_of_band` and `next_request` until they return nothing. `next_request` returns nothing while
-    a command of this client runs that the others wait for (`is_busy`). A request that cannot be begun yet is put back. What is
-    to be written to the client collects until `data_to_send` is called.
+    After `receive_data`, take what is in `out_of_band`, and `next_request` until it returns nothing. `next_request` returns
+    nothing while a command of this client runs that the others wait for (`is_busy`). A request that cannot be begun yet is put
+    back. What is to be written to the client collects until `data_to_send` is called.
+
+    The attributes are for reading; each is changed by a method here.
     """
 
     def __init__(
         self, client: Client, monitor: Monitor, monitor_format: MonitorFormat, is_gone: Callable[[], bool] | None = None
     ) -> None:
         self.client = client
-        # Describes the client as it is when a command of it is put on record; None: it is as when it connected.
-        self.look_again: Callable[[Client], Client] | None = None
+        # Describes the client as it is when a command of it is put on record. It may take a look at the machine.
+        self.look_again: Callable[[Client], Client] = _as_it_connected
+        # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
+        self.failed_command: str | None = None
+        # It is our prompt: a person is shown each failure, and `help` is the program's own question.
+        self.is_prompt = False
+        # A command runs that the later ones wait for: see `wait`.
+        self.is_busy = False
+        # Commands that overtake all others, also while the session is busy.
+        self.out_of_band: list[OutOfBand] = []
         self._is_gone = is_gone
         self._state = State.NEGOTIATING
         self._unanswered = 0
-        self._is_busy = False
-        self._is_prompt = False
-        self._failed_command: str | None = None
         self._monitor = monitor
         self._format = monitor_format
         self._is_oob_enabled = False
         self._framer = CommandFramer(monitor.version)
         self._inbox: deque[_Item] = deque()
-        self._put_back: Request | None = None
-        self._out_of_band: list[OutOfBand] = []
         self._descriptors: Descriptors = ()
         self._outgoing: list[bytes] = [monitor.greeting]
-
-    def client_now(self) -> Client:
-        """Tell who the client is at the moment. It may take a look at the machine: ask for what is put on record only."""
-        return self.client if self.look_again is None else self.look_again(self.client)
 
     # How far it has come.
 
@@ -99,7 +99,7 @@ class Session:
     @property
     def is_finished(self) -> bool:
         """Tell whether the client left and all that it asked for is done."""
-        return self.has_left and not self._is_busy and not self._unanswered and not self.backlog
+        return self.has_left and not self.is_busy and not self._unanswered and not self.backlog
 
     @property
     def hears_end_of_file(self) -> bool:
@@ -128,52 +128,32 @@ class Session:
         """Note that an answer has come that was due."""
         self._unanswered -= 1
 
-    @property
-    def is_busy(self) -> bool:
-        """Tell whether a command runs that the later ones wait for."""
-        return self._is_busy
-
     def wait(self) -> None:
         """Have `next_request` return nothing until `release`: a command has begun that the later ones must wait for."""
-        assert not self._is_busy, "two commands of one client at once"
-        self._is_busy = True
+        assert not self.is_busy, "two commands of one client at once"
+        self.is_busy = True
 
     def release(self) -> None:
         """Let the commands go on that have waited."""
-        assert self._is_busy, "nothing has waited"
-        self._is_busy = False
+        assert self.is_busy, "nothing has waited"
+        self.is_busy = False
 
     # What is known of the one who sends.
 
-    @property
-    def is_prompt(self) -> bool:
-        """Tell whether it is our prompt: a person is shown each failure, and `help` is the program's own question."""
-        return self._is_prompt
-
     def note_prompt(self) -> None:
         """Note that it has said that it is our prompt."""
-        self._is_prompt = True
-
-    @property
-    def failed_command(self) -> str | None:
-        """The last HMP command, if it failed, only the text of the reply said so, and nothing came after it yet."""
-        return self._failed_command
+        self.is_prompt = True
 
     def note_outcome(self, failed_command: str | None) -> None:
         """Note how its last HMP command ended. failed_command: its line, if that failed and only the reply's text says so."""
-        self._failed_command = failed_command
-
-    def take_failed_command(self) -> str | None:
-        """Take `failed_command`: something came after it."""
-        failed, self._failed_command = self._failed_command, None
-        return failed
+        self.failed_command = failed_command
 
     # What it sends.
 
     @property
     def backlog(self) -> int:
         """Count the commands that have not been begun yet."""
-        return len(self._inbox) + (self._put_back is not None)
+        return len(self._inbox)
 
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> Descriptors:
         """Take what the client sent. Return the descriptors that are to be closed, because nothing will take them."""
@@ -188,9 +168,7 @@ class Session:
 
     def count_plain(self, data: bytes) -> int:
         """Count the commands of `data` if all can go to QEMU as they are, at once; else return 0."""
-        if self._state is not _OPEN or self._is_busy or self._descriptors or self._failed_command is not None:
-            return 0
-        if self._put_back is not None or self._inbox:
+        if self._state is not _OPEN or self.is_busy or self._descriptors or self.failed_command is not None or self._inbox:
             return 0
         return self._framer.count_plain(data)
 
@@ -207,7 +185,10 @@ class Session:
 
     def drop_requests(self) -> list[Request]:
         """Take all that has not been begun and never will be."""
-        return list(iter(self._next_request, None))
+        requests: list[Request] = []
+        while self._inbox:
+            requests.append(self._read(self._inbox.popleft()))
+        return requests
 
     def send(self, data: bytes) -> None:
         if self._state is not _CUT:
@@ -225,43 +206,37 @@ class Session:
         self._outgoing.clear()
         return data
 
-    def out_of_band(self) -> list[OutOfBand]:
-        """Take the out-of-band commands: they overtake everything, also while the session is busy."""
-        taken, self._out_of_band = self._out_of_band, []
+    def take_out_of_band(self) -> list[OutOfBand]:
+        """Take the out-of-band commands."""
+        taken, self.out_of_band = self.out_of_band, []
         return taken
 
     def next_request(self) -> Request | None:
         """Take the next thing to do for this client, or None."""
-        return None if self._is_busy else self._next_request()
-
-    def _next_request(self) -> Request | None:
-        if self._put_back is not None:
-            request, self._put_back = self._put_back, None
-            return request
-        if not self._inbox:
-            return None
-        item = self._inbox.popleft()
-        if isinstance(item, Malformed):
-            return self._error(item.desc, {})
-        return self._command(item.command, item.descriptors) if isinstance(item, Carrier) else self._command(item, ())
-
-    def asks_for_own_help(self, request: HMPRequest | ModernRequest) -> bool:
-        """Tell whether our prompt asks QEMU for help, for its own purposes, which does not count as use of HMP."""
-        if not self._is_prompt or not isinstance(request, HMPRequest) or request.line is None:
-            return False
-        return request.line.name in ("help", "?")
+        return None if self.is_busy or not self._inbox else self._read(self._inbox.popleft())
 
     def put_back(self, request: Request) -> None:
         """Have `next_request` return this one again: it cannot be begun yet."""
-        self._put_back = request
+        self._inbox.appendleft(request)
 
-    def _command(self, item: Command, descriptors: Descriptors) -> Request:
-        if not self.is_negotiated:
+    def _read(self, item: _Item) -> Request:
+        """Tell what an item asks for: not before its turn, because the items before it may change that."""
+        descriptors: Descriptors = ()
+        match item:
+            case Command():
+                command = item
+            case Carrier(command, descriptors):
+                pass
+            case Malformed(desc):
+                return self._error(desc, {})
+            case request:
+                return request
+        if self._state is not _OPEN and self._state is not _LEFT:
             self._descriptors = descriptors or self._descriptors
-            return self._negotiate(item.message)
-        if "exec-oob" in item.message and not self._is_oob_enabled:
-            return self._error("QMP input member 'exec-oob' is unexpected", item.message)
-        return read_request(item, descriptors)
+            return self._negotiate(command.message)
+        if "exec-oob" in command.message and not self._is_oob_enabled:
+            return self._error("QMP input member 'exec-oob' is unexpected", command.message)
+        return read_request(command, descriptors)
 
     def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
         """Hand descriptors to the first command that takes some; until one comes, the session keeps them.
@@ -280,7 +255,7 @@ class Session:
         in_band: list[_Item] = []
         for item in items:
             if isinstance(item, Command) and is_out_of_band(item.message):
-                self._out_of_band.append(OutOfBand(item.message))
+                self.out_of_band.append(OutOfBand(item.message))
             else:
                 in_band.append(item)
         return in_band
@@ -296,3 +271,7 @@ class Session:
 
     def _error(self, desc: str, message: dict[str, JSON]) -> LocalReply:
         return LocalReply(self._format.spell_reply(generic_error(desc), message))
+
+
+def _as_it_connected(client: Client) -> Client:
+    return client

@@ -26,14 +26,11 @@ class Turns:
     """
 
     def __init__(self) -> None:
+        # A client's command may be begun.
+        self.is_free = True
         self._holders: list[object] = []
         # Sessions that have something to begin, in the order of their turns, and what begins it.
         self._waiting: dict[Session, Callable[[Session], bool]] = {}
-
-    @property
-    def is_free(self) -> bool:
-        """Tell whether a client's command may be begun."""
-        return not self._holders
 
     def hold(self, holder: object) -> None:
         """Have no client's command begun until `release`. holder: a plan, or what it left to QEMU; it is told by identity.
@@ -41,10 +38,12 @@ class Turns:
         Two may hold: a plan of the recovery does not wait for a client's that has begun.
         """
         self._holders.append(holder)
+        self.is_free = False
 
     def release(self, holder: object) -> None:
         """End a hold. It does nothing for one that does not hold."""
         self._holders = [held for held in self._holders if held is not holder]
+        self.is_free = not self._holders
 
     def queue(self, session: Session, begin: Callable[[Session], bool]) -> None:
         """Have a session wait for its turn; it keeps its place if it waits already.

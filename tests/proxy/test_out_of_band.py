@@ -36,7 +36,7 @@ def test_reply_comes_back_with_the_clients_own_id(own: dict[str, Any]) -> None:
     assert settled is not None
     assert settled[0] is session
     assert json.loads(settled[1]) == {"return": [], **own}
-    assert not sent.is_under_way
+    assert not sent.under_way
 
 
 def test_error_has_its_id_first_as_qemu_has() -> None:
@@ -53,7 +53,7 @@ def test_other_replies_are_left_alone(line: bytes) -> None:
     assert sent.settle(line) is None
     sent.send(a_session(), OutOfBand({"exec-oob": "query-yank", "id": "own-2"}))
     assert sent.settle(line) is None
-    assert sent.is_under_way
+    assert sent.under_way
 
 
 def test_replies_in_any_order_find_their_sessions() -> None:
@@ -65,4 +65,4 @@ def test_replies_in_any_order_find_their_sessions() -> None:
         settled = sent.settle(b'{"return": {}, "id": "own-%d"}' % (number + 1))
         assert settled is not None
         assert (settled[0], json.loads(settled[1])["id"]) == (sessions[number], number)
-    assert not sent.is_under_way
+    assert not sent.under_way

@@ -56,12 +56,12 @@ class Bench:
         session.receive_data(hmp(line, id=id))
         request = session.next_request()
         assert isinstance(request, HMPRequest)
-        self.runner.begin_command(session, request)
+        self.runner.begin(self.maker.command(session, request))
         self.take()
         return session
 
     def recover(self, written: Sequence[Written] = ()) -> None:
-        self.runner.begin(self.maker.recovery(written), is_exclusive=bool(written))
+        self.runner.begin(self.maker.recovery(written))
         self.take()
 
     def take(self) -> None:
@@ -108,8 +108,9 @@ def test_plan_runs_to_its_answer() -> None:
     bench.answer()
     assert bench.runner.is_idle
     assert bench.turns.is_free
-    assert bench.runner.take_ended() == [session]
-    assert bench.runner.take_ended() is None
+    assert bench.runner.has_ended
+    assert bench.runner.take_freed() == [session]
+    assert not bench.runner.has_ended
     assert bench.written[1:] == [SAVE_STEPS]
     assert session.data_to_send() == b'{"return": "", "id": "\\u00E9"}\r\n'
     (record,) = bench.records
@@ -179,9 +180,9 @@ def test_job_that_has_not_concluded_is_looked_at_again(looks: int) -> None:
     session = bench.add("savevm t")
     bench.answer()
     for _ in range(looks):
-        assert bench.runner.wants_poll
+        assert bench.runner.awaiting
         bench.poll()
-        assert not bench.runner.wants_poll
+        assert not bench.runner.awaiting
         bench.answer()
     assert bench.written[1:] == [SAVE_STEPS] + [SAVE_STEPS[1:]] * looks
     assert replies(session)["return"] == ""
@@ -189,7 +190,7 @@ def test_job_that_has_not_concluded_is_looked_at_again(looks: int) -> None:
 
 
 def test_no_job_is_awaited_when_nothing_runs() -> None:
-    assert not Bench().runner.wants_poll
+    assert not Bench().runner.awaiting
 
 
 class TestRecovery:
@@ -227,7 +228,7 @@ class TestRecovery:
         bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a", status="running")]))
         bench.recover()
         bench.answer()
-        assert bench.runner.wants_poll
+        assert bench.runner.awaiting
         assert bench.turns.is_free
         bench.add("savevm t")
         bench.answer()

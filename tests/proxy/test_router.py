@@ -316,4 +316,4 @@ def test_nothing_is_due_before_anything_happened() -> None:
     out = dispatcher.outbox
     due = [out.segments_to_qemu(), out.records_to_write(), out.sessions_to_flush(), out.descriptors_to_close()]
     assert due == [[]] * 4
-    assert (dispatcher.plans.is_idle, dispatcher.plans.wants_poll) == (True, False)
+    assert (dispatcher.plans.is_idle, dispatcher.plans.awaiting) == (True, {})

@@ -208,7 +208,7 @@ def test_running_leftover_holds_nobody_up() -> None:
     desk = Desk(ModelQEMU(jobs=[Job("hmpshim-a", status="running")]))
     desk.start()
     desk.run()
-    assert desk.dispatcher.plans.wants_poll
+    assert desk.dispatcher.plans.awaiting
     client = desk.client()
     desk.send(client, hmp("savevm t"))
     desk.run()
@@ -227,13 +227,13 @@ def test_job_that_does_not_conclude_at_once(by: str) -> None:
     client = desk.client()
     desk.send(client, hmp("savevm t", id=1))
     desk.run()
-    assert desk.dispatcher.plans.wants_poll
+    assert desk.dispatcher.plans.awaiting
     assert names(desk.heard(client)) == []
     if by == "event":
         desk.qemu.vm.jobs.finish()
         desk.receive(desk.qemu.take_output())
         desk.run()
-    while by == "poll" and desk.dispatcher.plans.wants_poll:
+    while by == "poll" and desk.dispatcher.plans.awaiting:
         desk.dispatcher.poll()
         desk.take()
         desk.run()
@@ -293,7 +293,7 @@ def test_qemu_lost_at_every_step_of_every_plan(command: str, prepare: Prepare) -
         (record,) = desk.records
         assert (record.command_line, record.reason, record.reply) == (command, LOST, None)
         assert desk.dispatcher.plans.is_idle
-        assert not desk.dispatcher.plans.wants_poll
+        assert not desk.dispatcher.plans.awaiting
         desk.lose()
         assert len(desk.records) == 1
 

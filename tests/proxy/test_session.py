@@ -166,7 +166,7 @@ class TestOrder:
 
 class TestOutOfBand:
     def messages(self, session: Session) -> list[dict[str, Any]]:
-        return [command.message for command in session.out_of_band()]
+        return [command.message for command in session.take_out_of_band()]
 
     def test_it_is_diverted(self) -> None:
         session = a_session(oob=True)

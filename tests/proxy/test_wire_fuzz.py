@@ -111,7 +111,7 @@ class Stage:
             actions = [partial(self.qemu.emit, "POWERDOWN")]
         if not actions and self.qemu.has_running_job:
             actions.append(self.qemu.finish_jobs)
-        if not actions and self._dispatcher.plans.wants_poll and self.qemu.is_silent:
+        if not actions and self._dispatcher.plans.awaiting and self.qemu.is_silent:
             actions.append(self._dispatcher.poll)
         return actions
 
