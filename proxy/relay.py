@@ -159,6 +159,8 @@ class Relay:
         if session is None:
             self._flush()
             return
+        if self._dispatcher.outbox.records:
+            self._write_records(self._dispatcher.outbox.records_to_write())
         stream = self._streams[session]
         stream.write(data)
         if stream.unsent_bytes > self._client_buffer_bytes:
@@ -270,7 +272,7 @@ class Relay:
 
     def _is_congested(self, session: Session) -> bool:
         """Tell whether a client is to wait in the kernel: pausing its socket is the only way to slow it down."""
-        return self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or session.backlog > _BACKLOG_COMMANDS
+        return self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or len(session.inbox) > _BACKLOG_COMMANDS
 
     def _drop(self, session: Session) -> None:
         """Forget a client; its socket closes when it has been sent what is due."""

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from proxy.routing.monitor import Clock
 
@@ -9,7 +10,7 @@ __all__ = ["SYSTEM_CLOCK"]
 
 SYSTEM_CLOCK = Clock(
     monotonic_ns=time.monotonic_ns,
-    utc=lambda: datetime.now(UTC),
+    utc=partial(datetime.now, UTC),
     local=datetime.now,
     local_time=datetime.fromtimestamp,
 )

@@ -40,14 +40,14 @@ class PlanDriver:
         return run.outcome
 
     async def _play(self, run: PlanRun, own: Callable[[], Execute] | None) -> None:
-        commands = run.start(time.monotonic_ns())
+        commands = run.advance(None, time.monotonic_ns())
         while not run.is_done:
             if run.awaited_job is not None:
                 await self._wait_for_job()
-                commands = run.resume(time.monotonic_ns())
+                commands = run.advance((), time.monotonic_ns())
             elif run.passing is not None and own is not None:
                 (answer,) = await self._link.execute([own()])
-                run.receive_passed(answer.reply, answer.received_ns)
+                run.advance((answer.reply,), answer.received_ns)
             else:
                 commands = await self._ask(run, commands)
 

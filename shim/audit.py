@@ -123,7 +123,15 @@ class AuditRecord:
     has_failed: bool | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "has_failed", _has_failed(self.line, self.reply))
+        failed: bool | None = None
+        match self.reply:
+            case {"return": str(text)} if self.line is not None:
+                failed = has_failed(self.line, text)
+            case {"error": _}:
+                failed = True
+            case {"return": _}:
+                failed = False
+        object.__setattr__(self, "has_failed", failed)
 
     @property
     def command_line(self) -> str | None:
@@ -143,17 +151,6 @@ class AuditRecord:
     def stopped_ns(self) -> int:
         """Return how long the VM stood still."""
         return stopped_ns(self.events, self.duration_ns)
-
-
-def _has_failed(line: HMPLine | None, reply: JSON | None) -> bool | None:
-    match reply:
-        case {"return": str(text)} if line is not None:
-            return has_failed(line, text)
-        case {"error": _}:
-            return True
-        case {"return": _}:
-            return False
-    return None
 
 
 def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from shim.audit import AuditRecord, Rehearsed, SeenEvent, SentCommand
-from shim.client import Client
 from shim.plan import Decided
 from shim.policy import NodeChoice
 from shim.qmp import JSON, ErrorReply, encode
@@ -53,13 +52,19 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
     host: the machine's name. lost_before: how many records of this log could not be written since the last one that was.
     repeated: how many more like it this record stands for.
     """
-    decided, line = record.decided, record.line
+    client, decided, line = record.client, record.decided, record.line
     return {
         "schema": SCHEMA_VERSION,
         "time": spell_time(record.time),
         "host": host,
         "vm": record.vm,
-        "client": _client(record.client),
+        "client": {
+            "pid": client.pid,
+            "uid": client.uid,
+            "exe": client.exe,
+            "address": client.address,
+            "connected_as": client.connected_as,
+        },
         "execute": record.execute,
         "command_line": None if line is None else line.text,
         "hmp_command": None if line is None else line.full_name,
@@ -102,16 +107,6 @@ def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
         "format": node.driver,
         "included": choice.included,
         "reason": choice.reason,
-    }
-
-
-def _client(client: Client) -> dict[str, JSON]:
-    return {
-        "pid": client.pid,
-        "uid": client.uid,
-        "exe": client.exe,
-        "address": client.address,
-        "connected_as": client.connected_as,
     }
 
 

@@ -105,9 +105,10 @@ def decide(
         context = look()
         plan = (plans or snapshot_plans.plan)(line.command, context)
         step = yield from (_observe(plan, context) if policy.mode is Mode.OBSERVE else _rewrite(plan))
-    if isinstance(step, Result):
-        return step
-    return (yield from pass_on(step))
+    if isinstance(step, Pass):
+        (reply,) = yield step
+        step = step.answered(reply)
+    return step
 
 
 def decide_modern(announce: Announce | None = None) -> Decision:

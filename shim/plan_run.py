@@ -92,10 +92,10 @@ class Trace:
 class PlanRun:
     """Play one plan, a client's command or one of our own.
 
-    Call `start`, then `receive_reply` for each reply in the order of the commands, and `resume` when the job it waits for may
-    have ended. Each returns the commands to write next. If there are none, look what it waits for: a job (`awaited_job`),
-    QEMU's reply to the client's own bytes (`passing`; call `receive_passed` with it), or nothing (`is_done`; `outcome` is what
-    the plan returned).
+    Call `advance` with None to begin, then `receive_reply` for each reply in the order of the commands. Both return the
+    commands to write next. If there are none, look what it waits for: a job (`awaited_job`; `advance` with () when it may have
+    ended), QEMU's reply to the client's own bytes (`passing`; `advance` with that alone), or nothing (`is_done`; `outcome` is
+    what the plan returned).
 
     note: has an intent written down, or forgotten. may_begin: asked once, before the first command that changes anything, and
     before the client's own goes to QEMU; where it says no, the outcome is a Result without a reply.
@@ -134,14 +134,6 @@ class PlanRun:
         self._replies: list[Reply] = []
         self._since_ns = 0
 
-    def start(self, now_ns: int) -> tuple[Execute, ...]:
-        return self._advance(None, now_ns)
-
-    def resume(self, now_ns: int) -> tuple[Execute, ...]:
-        """Go on after `awaited_job` concluded, or after a poll interval."""
-        self.awaited_job = None
-        return self._advance((), now_ns)
-
     def receive_reply(self, reply: Reply, size_bytes: int, now_ns: int) -> tuple[Execute, ...]:
         """Take the reply to the oldest command that has none yet."""
         command = self._run[len(self._replies)]
@@ -150,11 +142,7 @@ class PlanRun:
         self._replies.append(reply)
         if len(self._replies) < len(self._run):
             return ()
-        return self._advance(tuple(self._replies), now_ns)
-
-    def receive_passed(self, reply: Reply, now_ns: int) -> None:
-        """Take QEMU's reply to the client's own bytes, with which the plan ends."""
-        self._advance((reply,), now_ns)
+        return self.advance(tuple(self._replies), now_ns)
 
     def lose(self, now_ns: int) -> None:
         """Give up: the connection to QEMU is lost, and what it did of the commands under way is not known."""
@@ -163,9 +151,9 @@ class PlanRun:
         self._run, self._replies, self.awaited_job = (), [], None
         self._plan.close()
 
-    def _advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
-        """Go on to the next step that is to be waited for, or to the end."""
-        self._run, self._replies, self._since_ns, self.hides_resume = (), [], now_ns, False
+    def advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
+        """Go on to the next step that is to be waited for, or to the end. answer: what it waits for; None begins it."""
+        self._run, self._replies, self._since_ns, self.hides_resume, self.awaited_job = (), [], now_ns, False, None
         try:
             step = next(self._plan) if answer is None else self._plan.send(answer)
             while not self._take(step):
@@ -216,7 +204,7 @@ class PlanRun:
             self.outcome, self.is_done = Result(ReturnReply(_UNKNOWN_TEXT), Action.REWRITTEN, _UNKNOWN), True
         else:
             self._plan = pass_on(Pass(Action.PASSED, FAILED_EARLY))
-            self._advance(None, now_ns)
+            self.advance(None, now_ns)
 
 
 def _needs_leave(step: Step | Pass) -> bool:

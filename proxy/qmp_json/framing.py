@@ -123,7 +123,8 @@ class CommandFramer:
                 break
             if end - begin > self._shallow_chars and self._may_nest_too_deep(text, begin, end):
                 break
-            begin = _blanks_end(text, end)
+            # Nearly always only a line's end is left: that spares the regular expression.
+            begin = size if size - end <= 2 and text[end:] in _LINE_ENDS else _blanks_end(text, end)
             if begin == size:
                 found.append(self._command(data[at:], message))
                 return len(data)
@@ -292,7 +293,5 @@ class CommandFramer:
 
 
 def _blanks_end(text: str, at: int) -> int:
-    if len(text) - at <= 2 and text[at:] in _LINE_ENDS:  # nearly always: spares the regular expression
-        return len(text)
     blanks = _TEXT_BLANKS.match(text, at)
     return blanks.end() if blanks else at

@@ -80,7 +80,9 @@ class Dispatcher:
 
     def start(self, written: Sequence[Written] = ()) -> None:
         """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found."""
-        self._begin(self._maker.recovery(written))
+        self.plans.begin(self._maker.recovery(written))
+        if self.plans.has_ended:
+            self._after_plans()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
@@ -156,7 +158,9 @@ class Dispatcher:
             case Forward(raw, takes_descriptors=False):
                 self._pending.owe(session, session, raw)
             case HMPRequest() | ModernRequest():
-                self._begin(self._maker.command(session, request))
+                self.plans.begin(self._maker.command(session, request))
+                if self.plans.has_ended:
+                    self._after_plans()
             case LocalReply(line):
                 self._pending.answer(session, line)
                 self._serve_out_of_band(session)  # it may have been enabled just now
@@ -168,11 +172,6 @@ class Dispatcher:
                 self._deliver_descriptors(session, request)
             case _:
                 assert_never(request)
-
-    def _begin(self, work: Work) -> None:
-        self.plans.begin(work)
-        if self.plans.has_ended:
-            self._after_plans()
 
     def _serve_out_of_band(self, session: Session) -> None:
         for command in session.take_out_of_band():
@@ -187,7 +186,9 @@ class Dispatcher:
             return
         if arguments.get("is-prompt", False):
             session.note_prompt()
-        self._begin(self._maker.about_us(session, request))
+        self.plans.begin(self._maker.about_us(session, request))
+        if self.plans.has_ended:
+            self._after_plans()
 
     def _deliver_descriptors(self, session: Session, request: Forward) -> None:
         session.wait()
@@ -225,19 +226,20 @@ class Dispatcher:
         for session in self.outbox.sessions:
             self.abandon(session, QEMU_WENT)
 
-    def settle(self, line: bytes) -> None:
-        """Deal with a reply that is not for a session as it is, and send the answers of ours that have waited for it."""
+    def settle(self, line: bytes) -> Session | None:
+        """Deal with a reply that is not simply the next session's. Return the one that is to get it as it is, if one is."""
         if (self.out_of_band.under_way and self._settle_out_of_band(line)) or not self.owed:
-            return
+            return None
         owed = self.owed.popleft()
         match owed:
             case Session():
                 owed.settle()
-                self.outbox.send(owed, line)
+                return owed
             case Work():
-                self.plans.receive_reply(owed, line)
+                session = self.plans.receive_reply(owed, line)
                 if self.plans.has_ended:
                     self._after_plans()
+                return session
             case DescriptorQueue():
                 self._settle_descriptor_queue(line)
             case JobsReply(session):
@@ -249,8 +251,7 @@ class Dispatcher:
                 raise AssertionError("local lines are settled with what comes before them")
             case _:
                 assert_never(owed)
-        if self.owed and type(self.owed[0]) is LocalLine:
-            self._pending.settle_local_lines()
+        return None
 
     def settle_local_lines(self) -> None:
         """Send the answers of ours that have waited for those of QEMU."""

@@ -3,8 +3,9 @@
 The contract between the driver (proxy/relay.py) and the router with its dispatcher is this, and no more:
 
 1. The driver feeds what came, as it came: `Router.receive_from_qemu` and `Dispatcher.receive_from_client`.
-2. Either these bytes go on as they are and nothing else is to be done: then the call says to whom (a session; True for QEMU),
-   and the driver writes them there. Nearly every read of a busy connection is of this kind, and costs no copy and no queue.
+2. Either these bytes go on as they are and nothing else is to be done, but to write the records of the outbox before them: then
+   the call says to whom they go (a session; True for QEMU), and the driver writes them there. Nearly every read of a busy
+   connection is of this kind, and costs no copy and no queue.
 3. Or the call returns None or False. Then all that is to be done stands in the outbox, with what was fed in its place, and
    the driver empties that, in the order of its methods, before it feeds again. So it does after every other call.
 
@@ -80,8 +81,9 @@ class Outbox:
 
     def segments_to_qemu(self) -> list[Segment]:
         """Take what is to be written to QEMU."""
-        if self.to_qemu:
-            self._end_segment()
+        if len(self.to_qemu) == 1 and not self._segments:
+            return [Segment(self.to_qemu.pop())]
+        self._end_segment()
         segments, self._segments = self._segments, []
         return segments
 
@@ -97,7 +99,6 @@ class Outbox:
         return numbers
 
     def _end_segment(self) -> None:
-        data = self.to_qemu[0] if len(self.to_qemu) == 1 else b"".join(self.to_qemu)
-        self.to_qemu.clear()
-        if data:
-            self._segments.append(Segment(data))
+        if self.to_qemu:
+            self._segments.append(Segment(b"".join(self.to_qemu)))
+            self.to_qemu.clear()

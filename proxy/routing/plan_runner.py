@@ -85,17 +85,20 @@ class PlanRunner:
             self._turns.hold(work)
             if work.session is not None:
                 work.session.wait()
-        self._carry_on(work, work.run.start(self._clock.monotonic_ns()), is_first=True)
+        self._carry_on(work, work.run.advance(None, self._clock.monotonic_ns()), is_first=True)
 
-    def receive_reply(self, work: Work, line: bytes) -> None:
-        """Take a reply that is due to a work. The replies to one that was broken off mean nothing any more."""
+    def receive_reply(self, work: Work, line: bytes) -> Session | None:
+        """Take a reply that is due to a work. Return the client that is to get it as it is, if its record is all that is due.
+
+        The replies to one that was broken off mean nothing any more.
+        """
         if work not in self._works:
-            return
+            return None
         if work.run.passing is not None:
-            self._finish_passed(work, line)
-        else:
-            reply = read_reply(parse(line))
-            self._carry_on(work, work.run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
+            return self._finish_passed(work, line)
+        reply = read_reply(parse(line))
+        self._carry_on(work, work.run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
+        return None
 
     def poll(self) -> None:
         """Look again at a job whose end was not seen."""
@@ -150,7 +153,7 @@ class PlanRunner:
 
     def _resume(self, work: Work) -> None:
         del self.awaiting[work]
-        self._carry_on(work, work.run.resume(self._clock.monotonic_ns()))
+        self._carry_on(work, work.run.advance((), self._clock.monotonic_ns()))
 
     def _carry_on(self, work: Work, commands: tuple[Execute, ...], *, is_first: bool = False) -> None:
         """Have done what a work waits for. A failure of ours ends this work, and nothing else.
@@ -185,24 +188,26 @@ class PlanRunner:
             event, self._hidden_resume = self._hidden_resume, b""
             self._outbox.tell_everybody(event)
 
-    def _finish_passed(self, work: Work, line: bytes) -> None:
+    def _finish_passed(self, work: Work, line: bytes) -> Session | None:
         """Let the client have QEMU's reply as it came, whatever becomes of the record."""
-        if work.session is None:
-            return
-        work.session.settle()
+        run, session, told = work.run, work.session, work.run.failure
+        assert session is not None  # nothing is passed but a client's command
+        session.settle()
         if work.is_recorded:
-            told = work.run.failure
             try:
                 reply = parse(line)
-                work.run.receive_passed(read_reply(reply), self._clock.monotonic_ns())
-                result: Result = work.run.outcome
-                self._record(work, result, reply)
-                if work.run.failure is not None and work.run.failure is not told:
-                    self._outbox.notices.append(work.run.failure)
+                run.advance((read_reply(reply),), self._clock.monotonic_ns())
+                self._outbox.records.append(self._recorder.record(run.trace, session, run.outcome, reply))
+                if run.failure is not None and run.failure is not told:
+                    self._outbox.notices.append(run.failure)
             except Exception as exc:
                 self._outbox.notices.append(exc)
-        self._outbox.send(work.session, line)
+        if not work.is_exclusive and not self._outbox.notices:
+            del self._works[work]
+            return session
+        self._outbox.send(session, line)
         self._end(work)
+        return None
 
     def _finish(self, work: Work, *, is_first: bool) -> None:
         """Do what is left to do for a work that has ended by itself."""
@@ -227,22 +232,18 @@ class PlanRunner:
             return
         line = b"" if reply is None else session.spell_reply(reply, message)
         if result is not None and work.is_recorded:
-            self._record(work, result, None if reply is None else with_id(reply, message))
+            told = None if reply is None else with_id(reply, message)
+            self._outbox.records.append(self._recorder.record(work.run.trace, session, result, told))
         if line:
             (self._pending.answer if is_first else self._outbox.send)(session, line)
-
-    def _record(self, work: Work, result: Result, reply: JSON | None) -> None:
-        """Put a result on record. reply: as the client gets it, with its id."""
-        self._outbox.records.append(
-            self._recorder.record(work.run.trace, work.session, result.action, result.reason, reply, result.rehearsed)
-        )
 
     def _record_lost(self, work: Work, reason: str) -> None:
         """Put on record that the outcome of a client's command is not known."""
         if work.is_recorded and isinstance(work.request, RecordedRequest):
             passing = work.run.passing or Pass(Action.REWRITTEN, "")
-            trace, session, rehearsed = work.run.trace, work.session, passing.rehearsed
-            self._outbox.record(lambda: self._recorder.record(trace, session, passing.action, reason, None, rehearsed))
+            trace, session = work.run.trace, work.session
+            result = Result(None, passing.action, reason, passing.rehearsed)
+            self._outbox.record(lambda: self._recorder.record(trace, session, result, None))
 
     def _finish_recovery(self, work: Work) -> None:
         outcome = work.run.outcome
@@ -254,7 +255,8 @@ class PlanRunner:
         for found in outcome:
             if found.is_trouble:
                 self._outbox.notices.append(found.text)
-            self._record(work, Result(None, Action.RECOVERED, found.text), None)
+            result = Result(None, Action.RECOVERED, found.text)
+            self._outbox.records.append(self._recorder.record(work.run.trace, None, result, None))
 
     def _break_off(self, work: Work) -> None:
         """Answer the client of a work that cannot go on."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.requests import HMPRequest, ModernRequest
 from proxy.routing.session import Session
-from shim.audit import Action, AuditRecord, Rehearsed
+from shim.audit import Action, AuditRecord
 from shim.client import Client
 from shim.decision import Result
 from shim.plan_run import Trace
@@ -44,7 +44,7 @@ class Recorder:
 
     def abandoned(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> AuditRecord:
         """Tell of a command that was never begun."""
-        return self.record(self.trace(session, request), session, Action.ABANDONED, reason, None)
+        return self.record(self.trace(session, request), session, Result(None, Action.ABANDONED, reason), None)
 
     def announce(self, trace: Trace) -> str | None:
         """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done.
@@ -74,24 +74,16 @@ class Recorder:
             after_failure=failed,
         )
 
-    def record(
-        self,
-        trace: Trace,
-        session: Session | None,
-        action: Action,
-        reason: str,
-        reply: JSON | None,
-        rehearsed: Rehearsed | None = None,
-    ) -> AuditRecord:
-        """Close a trace. reply: as the client gets it, None if it gets none."""
+    def record(self, trace: Trace, session: Session | None, result: Result, reply: JSON | None) -> AuditRecord:
+        """Close a trace. reply: as the client gets it, with its id; None if it gets none."""
         record = trace.record(
             self.vm,
-            action,
-            reason,
+            result.action,
+            result.reason,
             reply=reply,
             client_gone=session is not None and session.is_gone(),
             now_ns=self._clock.monotonic_ns(),
-            rehearsed=rehearsed,
+            rehearsed=result.rehearsed,
             after_failure=None if session is None else session.failed_command,
         )
         if session is not None and (record.has_failed or session.failed_command is not None):

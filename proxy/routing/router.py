@@ -54,15 +54,20 @@ class Router:
         if not owed or self._out_of_band.under_way or not message.startswith(self._format.replies):
             self._route(message, 0, (len(message),))
             return None
-        session = owed[0]
-        if type(session) is not Session:
-            self._dispatcher.settle(message)
-        elif session.has_left or (len(owed) > 1 and type(owed[1]) is LocalLine):
-            self._route(message, 0, (len(message),))
-        else:
+        first = owed[0]
+        if type(first) is Session:
             owed.popleft()
-            session.settle()
+            first.settle()
+            session: Session | None = first
+        else:
+            session = self._dispatcher.settle(message)
+        is_local_next = owed and type(owed[0]) is LocalLine
+        if session is not None and not is_local_next and not session.has_left:
             return session
+        if session is not None:
+            self._dispatcher.outbox.send(session, message)
+        if is_local_next:
+            self._dispatcher.settle_local_lines()
         return None
 
     def _route(self, data: bytes, start: int, ends: Sequence[int]) -> None:
@@ -74,8 +79,8 @@ class Router:
             if receiver is not run_receiver:
                 self._deliver(run_receiver, data[run_start:position])
                 run_receiver, run_start = receiver, position
-            if receiver is Receiver.PROXY:
-                self._dispatcher.settle(data[position:end])
+            if receiver is Receiver.PROXY and (session := self._dispatcher.settle(data[position:end])) is not None:
+                self._dispatcher.outbox.send(session, data[position:end])
             position = end
             if self._owed and type(self._owed[0]) is LocalLine:
                 self._deliver(run_receiver, data[run_start:position])

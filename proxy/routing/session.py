@@ -63,6 +63,8 @@ class Session:
         self.look_again: Callable[[Client], Client] = _as_it_connected
         # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
         self.failed_command: str | None = None
+        # It sends no more.
+        self.has_left = False
         # It is our prompt: a person is shown each failure, and `help` is the program's own question.
         self.is_prompt = False
         # A command runs that the later ones wait for: see `wait`.
@@ -76,7 +78,8 @@ class Session:
         self._format = monitor_format
         self._is_oob_enabled = False
         self._framer = CommandFramer(monitor.version)
-        self._inbox: deque[_Item] = deque()
+        # What has not been begun yet, in its order.
+        self.inbox: deque[_Item] = deque()
         self._descriptors: Descriptors = ()
         self._outgoing: list[bytes] = [monitor.greeting]
 
@@ -92,14 +95,9 @@ class Session:
         return self._state is _OPEN or self._state is _LEFT
 
     @property
-    def has_left(self) -> bool:
-        """Tell whether it sends no more."""
-        return self._state is not _OPEN and self._state is not _NEGOTIATING
-
-    @property
     def is_finished(self) -> bool:
         """Tell whether the client left and all that it asked for is done."""
-        return self.has_left and not self.is_busy and not self._unanswered and not self.backlog
+        return self.has_left and not self.is_busy and not self._unanswered and not self.inbox
 
     @property
     def hears_end_of_file(self) -> bool:
@@ -112,6 +110,7 @@ class Session:
 
     def _move(self, step: Step) -> None:
         self._state = next_state(self._state, step)
+        self.has_left = self._state is not _OPEN and self._state is not _NEGOTIATING
 
     # What is due to it.
 
@@ -150,11 +149,6 @@ class Session:
 
     # What it sends.
 
-    @property
-    def backlog(self) -> int:
-        """Count the commands that have not been begun yet."""
-        return len(self._inbox)
-
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> Descriptors:
         """Take what the client sent. Return the descriptors that are to be closed, because nothing will take them."""
         items: Sequence[_Item] = self._framer.receive_data(data)
@@ -163,12 +157,12 @@ class Session:
             items = self._attach(items, descriptors or self._descriptors)
         if self._is_oob_enabled:
             items = self._divert_out_of_band(items)
-        self._inbox.extend(items)
+        self.inbox.extend(items)
         return dropped
 
     def count_plain(self, data: bytes) -> int:
         """Count the commands of `data` if all can go to QEMU as they are, at once; else return 0."""
-        if self._state is not _OPEN or self.is_busy or self._descriptors or self.failed_command is not None or self._inbox:
+        if self._state is not _OPEN or self.is_busy or self._descriptors or self.failed_command is not None or self.inbox:
             return 0
         return self._framer.count_plain(data)
 
@@ -186,8 +180,8 @@ class Session:
     def drop_requests(self) -> list[Request]:
         """Take all that has not been begun and never will be."""
         requests: list[Request] = []
-        while self._inbox:
-            requests.append(self._read(self._inbox.popleft()))
+        while self.inbox:
+            requests.append(self._read(self.inbox.popleft()))
         return requests
 
     def send(self, data: bytes) -> None:
@@ -213,11 +207,11 @@ class Session:
 
     def next_request(self) -> Request | None:
         """Take the next thing to do for this client, or None."""
-        return None if self.is_busy or not self._inbox else self._read(self._inbox.popleft())
+        return None if self.is_busy or not self.inbox else self._read(self.inbox.popleft())
 
     def put_back(self, request: Request) -> None:
         """Have `next_request` return this one again: it cannot be begun yet."""
-        self._inbox.appendleft(request)
+        self.inbox.appendleft(request)
 
     def _read(self, item: _Item) -> Request:
         """Tell what an item asks for: not before its turn, because the items before it may change that."""
@@ -266,7 +260,7 @@ class Session:
             return LocalReply(self._format.spell_reply(refused, message))
         self._move(Step.NEGOTIATED)
         self._is_oob_enabled = "oob" in message.get("arguments", {}).get("enable", ())
-        self._inbox = deque(self._divert_out_of_band(self._inbox)) if self._is_oob_enabled else self._inbox
+        self.inbox = deque(self._divert_out_of_band(self.inbox)) if self._is_oob_enabled else self.inbox
         return LocalReply(self._format.spell_reply({"return": {}}, message))
 
     def _error(self, desc: str, message: dict[str, JSON]) -> LocalReply:

@@ -93,7 +93,7 @@ class Admission:
 
     def wait(self, session: Session) -> None:
         """Put a session in line, if it has something to begin."""
-        if session.backlog:
+        if session.inbox:
             self._turns.queue(session, self._serve_turn)
 
     def serve(self, session: Session) -> None:
@@ -102,7 +102,7 @@ class Admission:
         A client that has gone gets one command begun: that one may have been all it wanted. QEMU does as much.
         """
         begun = False
-        while (request := session.next_request()) is not None:
+        while session.inbox and (request := session.next_request()) is not None:
             is_local = isinstance(request, LocalReply)
             if not is_local and not self._can_begin(request):
                 session.put_back(request)

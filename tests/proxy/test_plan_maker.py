@@ -34,7 +34,7 @@ def a_work(maker: PlanMaker, line: str) -> tuple[Work, Session]:
 
 def play(work: Work, qemu: ModelQEMU) -> None:
     """Play a work with QEMU, up to its end or to where QEMU is to get the client's bytes."""
-    commands = work.run.start(0)
+    commands = work.run.advance(None, 0)
     while commands:
         output = b"".join(qemu.receive(command.to_wire()) for command in commands)
         replies = [raw for raw in output.splitlines(keepends=True) if b'"event"' not in raw]
@@ -77,7 +77,7 @@ def test_failure_of_ours_is_told_and_the_command_handed_back(monkeypatch: pytest
 
     monkeypatch.setattr("shim.snapshot_plans.plan", plan)
     work, _ = a_work(a_maker(), "savevm t")
-    assert work.run.start(0) == ()
+    assert work.run.advance(None, 0) == ()
     assert isinstance(work.run.failure, ValueError)
     passing = work.run.passing
     assert passing is not None

@@ -78,7 +78,10 @@ class Bench:
         while self.replies and count != 0:
             owed = self.owed.popleft()
             if isinstance(owed, Work):
-                self.runner.receive_reply(owed, self.replies.pop(0))
+                line = self.replies.pop(0)
+                session = self.runner.receive_reply(owed, line)
+                if session is not None:
+                    session.send(line)
             else:
                 self.replies.pop(0)
             self.take()

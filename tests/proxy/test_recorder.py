@@ -14,6 +14,7 @@ from proxy.routing.recorder import Recorder
 from shim.audit import Action, AuditRecord
 from shim.audit_form import spell, to_members
 from shim.client import Client
+from shim.decision import Result
 from shim.excerpt import excerpt
 from shim.policy import Mode, Policy
 from tests.support.pure_router import NAME, Desk, ManualClock, a_monitor, a_session, failure, hmp, line, reply
@@ -268,7 +269,7 @@ def test_client_is_looked_at_when_a_command_of_it_is_put_on_record_and_only_then
 
 def test_trace_of_nobody_is_no_qmp_command_of_a_client() -> None:
     recorder = Recorder(a_monitor(), ManualClock().clock())
-    record = recorder.record(recorder.trace_of_nobody(), None, Action.RECOVERED, "found", None)
+    record = recorder.record(recorder.trace_of_nobody(), None, Result(None, Action.RECOVERED, "found"), None)
     assert (record.execute, record.command_line, record.has_failed) == (None, None, None)
 
 

@@ -110,11 +110,11 @@ class TestOrder:
         assert isinstance(session.next_request(), HMPRequest)
         session.wait()
         assert session.next_request() is None
-        assert session.backlog == 3
+        assert len(session.inbox) == 3
         session.release()
         kinds = [type(request) for request in taken(session)]
         assert kinds == [Forward, LocalReply, Forward]
-        assert session.backlog == 0
+        assert len(session.inbox) == 0
 
     @pytest.mark.parametrize("cut", range(1, len(hmp("savevm t") + NAME)))
     def test_every_split_gives_the_same_requests(self, cut: int) -> None:
@@ -179,7 +179,7 @@ class TestOutOfBand:
         session.wait()
         assert requests(session, NAME + YANK) == []
         assert self.messages(session) == [json.loads(YANK)]
-        assert session.backlog == 1
+        assert len(session.inbox) == 1
 
     def test_it_is_diverted_in_the_read_that_enables_it(self) -> None:
         session = a_session()
@@ -241,7 +241,7 @@ class TestDescriptors:
         session.wait()
         requests(session, GETFD + NAME, (5,))
         assert session.drop_requests() == [Forward(GETFD, (5,), True), Forward(NAME)]
-        assert session.backlog == 0
+        assert len(session.inbox) == 0
         assert session.is_busy
 
     def test_hmp_getfd_takes_none(self) -> None:

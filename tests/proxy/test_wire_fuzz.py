@@ -99,7 +99,7 @@ class Stage:
         assert self._dispatcher.plans.is_idle
         assert not self.qemu.has_running_job
         for player in self.players:
-            assert player.is_removed, f"a client waits: {player.session.unanswered=} {player.session.backlog=}"
+            assert player.is_removed, f"a client waits: {player.session.unanswered=} {player.session.inbox=}"
 
     def _actions(self) -> list[Callable[[], None]]:
         actions: list[Callable[[], None]] = [partial(self._act, player) for player in self.players if not player.has_left]

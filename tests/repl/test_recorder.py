@@ -48,7 +48,7 @@ def test_outcome_that_nobody_knows_is_on_record_as_what_was_under_way(error: Bas
     rehearsed = Rehearsed((), "done", "")
     run = PlanRun(pass_on(Pass(Action.OBSERVED, "why", rehearsed)), trace, is_command=True)
     if passed:
-        run.start(0)
+        run.advance(None, 0)
     with pytest.raises(type(error)), recorder.on_record(trace, run):
         raise error
     (record,) = log.records

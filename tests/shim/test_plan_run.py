@@ -36,7 +36,7 @@ def two_rounds() -> Plan:
 
 def test_commands_of_a_run_are_written_in_one_go_and_their_replies_given_together() -> None:
     work = rewrite(two_rounds)
-    assert work.start(0) == (A, B)
+    assert work.advance(None, 0) == (A, B)
     assert work.receive_reply(ReturnReply(1), 10, 1) == ()
     assert work.receive_reply(ReturnReply(2), 10, 2) == (C,)
     assert not work.is_done
@@ -51,7 +51,7 @@ def test_plan_without_a_step_is_done_at_once() -> None:
         yield
 
     work = rewrite(plan)
-    assert work.start(0) == ()
+    assert work.advance(None, 0) == ()
     assert (work.is_done, work.outcome) == (True, "nothing to do")
 
 
@@ -63,7 +63,7 @@ def test_decisions_are_kept_and_not_waited_for() -> None:
         yield DECIDED
 
     work = rewrite(plan)
-    assert work.start(0) == (A,)
+    assert work.advance(None, 0) == (A,)
     assert work.trace.decided == Decided((), "d1", "better")
     work.receive_reply(OK, 1, 1)
     assert (work.is_done, work.trace.decided) == (True, DECIDED)
@@ -76,17 +76,17 @@ def test_awaited_job_is_told_until_the_plan_goes_on() -> None:
         yield Run((A,))
 
     work = rewrite(plan)
-    assert work.start(0) == ()
+    assert work.advance(None, 0) == ()
     assert (work.awaited_job, work.is_done) == ("j", False)
-    assert work.resume(1) == ()
+    assert work.advance((), 1) == ()
     assert work.awaited_job == "j"
-    assert work.resume(2) == (A,)
+    assert work.advance((), 2) == (A,)
     assert work.awaited_job is None
 
 
 def test_durations_are_counted_from_the_reply_before() -> None:
     work = rewrite(two_rounds)
-    work.start(1000)
+    work.advance(None, 1000)
     for now_ns, size in ((1010, 1), (1025, 22), (1125, 333)):
         work.receive_reply(OK, size, now_ns)
     reply = ReturnReply({})
@@ -105,7 +105,7 @@ def test_lost_commands_are_told_without_a_reply(answered: int) -> None:
             closed.append(True)
 
     work = rewrite(plan)
-    work.start(0)
+    work.advance(None, 0)
     for now_ns in range(answered):
         work.receive_reply(OK, 1, now_ns)
     work.lose(50)
@@ -158,27 +158,27 @@ def command(*steps: Run | Pass, may_begin: Callable[[], bool] | None = None, fai
 
 def test_passed_command_ends_with_qemus_reply_and_is_no_command_of_the_shims() -> None:
     work = command(PASS, fails=False)
-    assert work.start(0) == ()
+    assert work.advance(None, 0) == ()
     assert (work.passing, work.is_done) == (PASS, False)
-    work.receive_passed(OK, 1)
+    work.advance((OK,), 1)
     assert (work.is_done, work.outcome, work.trace.sent) == (True, Result(OK, Action.PASSED, "done"), [])
 
 
 @pytest.mark.parametrize("steps", [(), (LOOKS,)], ids=["at once", "after a look"])
 def test_failure_before_anything_was_changed_has_qemu_get_the_command(steps: tuple[Run, ...]) -> None:
     work = command(*steps)
-    work.start(0)
+    work.advance(None, 0)
     for _ in steps:
         assert work.receive_reply(OK, 1, 1) == ()
     assert (work.is_done, work.passing) == (False, Pass(Action.PASSED, FAILED_EARLY))
     assert isinstance(work.failure, ValueError)
-    work.receive_passed(OK, 2)
+    work.advance((OK,), 2)
     assert (work.is_done, work.outcome) == (True, Result(OK, Action.PASSED, FAILED_EARLY))
 
 
 def test_failure_after_something_was_changed_is_told_as_an_unknown_outcome() -> None:
     work = command(LOOKS, CHANGES)
-    work.start(0)
+    work.advance(None, 0)
     work.receive_reply(OK, 1, 1)
     work.receive_reply(OK, 1, 2)
     assert (work.is_done, work.passing, work.has_begun) == (True, None, True)
@@ -188,8 +188,8 @@ def test_failure_after_something_was_changed_is_told_as_an_unknown_outcome() -> 
 
 def test_failure_after_qemu_has_answered_takes_nothing_from_the_answer() -> None:
     work = command(PASS)
-    work.start(0)
-    work.receive_passed(OK, 1)
+    work.advance(None, 0)
+    work.advance((OK,), 1)
     assert (work.is_done, work.outcome) == (True, Result(OK, PASS.action, PASS.reason))
     assert isinstance(work.failure, ValueError)
 
@@ -203,7 +203,7 @@ def test_what_comes_too_late_is_given_up_before_it_changes_anything(step: Run | 
         return False
 
     work = command(LOOKS, step, may_begin=may_begin)
-    assert work.start(0) == LOOKS.commands
+    assert work.advance(None, 0) == LOOKS.commands
     assert asked == []
     assert work.receive_reply(OK, 1, 1) == ()
     assert (work.is_done, work.passing, work.has_begun) == (True, None, False)
@@ -218,7 +218,7 @@ def test_leave_is_asked_for_once() -> None:
         return True
 
     work = command(CHANGES, CHANGES, PASS, may_begin=may_begin)
-    work.start(0)
+    work.advance(None, 0)
     work.receive_reply(OK, 1, 1)
     work.receive_reply(OK, 1, 2)
     assert (asked, work.passing) == ([True], PASS)
@@ -230,7 +230,7 @@ def test_work_of_nobody_that_fails_has_no_outcome() -> None:
         raise ValueError("ours")
 
     work = rewrite(plan)
-    work.start(0)
+    work.advance(None, 0)
     work.receive_reply(OK, 1, 1)
     assert (work.is_done, work.outcome, work.passing) == (True, None, None)
     assert isinstance(work.failure, ValueError)

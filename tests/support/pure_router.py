@@ -224,6 +224,7 @@ class Desk:
         """Let QEMU say something."""
         session = self.router.receive_from_qemu(data)
         if session is not None:
+            self._take_records()
             self.order.append("answer")
             self.said[session] += data
         self.take()
@@ -235,9 +236,7 @@ class Desk:
     def take(self) -> None:
         """Do what a driver does after each call."""
         self.notices += self.dispatcher.outbox.notices_to_log()
-        for record in self.dispatcher.outbox.records_to_write():
-            self.order.append("record")
-            self.records.append(record)
+        self._take_records()
         self.to_qemu += self.dispatcher.outbox.segments_to_qemu()
         for session in self.dispatcher.outbox.sessions_to_flush():
             data = session.data_to_send()
@@ -245,6 +244,11 @@ class Desk:
                 self.order.append("answer")
             self.said[session] += data
         self.closed += self.dispatcher.outbox.descriptors_to_close()
+
+    def _take_records(self) -> None:
+        for record in self.dispatcher.outbox.records_to_write():
+            self.order.append("record")
+            self.records.append(record)
 
     def written(self) -> bytes:
         """Take what was written to QEMU."""
