@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
+from host.addresses import Address, DescriptorAddress
 from shim.intent import Intent
 from shim.plan import Intend, Settle
 from shim.recovery import Written
 
-__all__ = ["IntentStore", "state_folder"]
+__all__ = ["IntentStore", "intents_of", "state_folder"]
 
 _log = logging.getLogger(__name__)
 
@@ -127,6 +128,14 @@ class IntentStore:
                 self._has_complained = True
                 told = "%s cannot be written (%s): if this proxy is killed during a savevm, the next one cannot complete it"
                 _log.warning(told, self._path, exc.strerror or exc)
+
+
+def intents_of(address: Address) -> IntentStore:
+    """Return the store of the proxy of the VM at an address.
+
+    It is a file, except where the address does not tell one VM from another: an inherited connection's number.
+    """
+    return IntentStore(str(address), None if isinstance(address, DescriptorAddress) else state_folder())
 
 
 def _file_name(address: str) -> str:

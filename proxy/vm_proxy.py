@@ -15,13 +15,13 @@ import os
 import socket
 from dataclasses import replace
 
-from host.addresses import AcceptAddress, DescriptorAddress, process
+from host.addresses import AcceptAddress, process
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ConfigError
 from host.ids import own_ids
-from host.intents import IntentStore, state_folder
+from host.intents import intents_of
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.net import takeover
 from proxy.net.front import Front
@@ -49,7 +49,7 @@ class VMProxy:
     def __init__(self, config: VMConfig, audit_log: AuditLog | None) -> None:
         self.config = config
         self._audit_log = audit_log
-        self._intents = _intents(config)
+        self._intents = intents_of(config.upstream)
         self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
         self._new_id = own_ids(self._own_prefix)
         self._turns = Turns()
@@ -136,7 +136,7 @@ class VMProxy:
     # QEMU comes.
 
     async def _connect_or_stop(self) -> None:
-        """Connect for the first time, which may take as long as the operator likes."""
+        """Connect for the first time, which may take as long as the operator likes. `stop` ends it at any moment."""
         connecting = asyncio.ensure_future(self._connect_first())
         stopping = asyncio.ensure_future(self._stop.wait())
         try:
@@ -183,7 +183,10 @@ class VMProxy:
             _log.warning("%s (of %s)", complaint, self.name)
 
     def _begin(self, connection: QMPConnection, *, is_first: bool) -> None:
-        """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then."""
+        """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then.
+
+        The sockets open first, and clients are let in last (`Front.start`), so that one that is let in finds a relay.
+        """
         try:
             self._front.open()
         except BaseException:
@@ -250,7 +253,8 @@ class VMProxy:
             return await self._connect_again()
         if isinstance(self._upstream.address, AcceptAddress):
             return False
-        # The connection may be lost alone; a QEMU that has gone is refused at once.
+        # The connection may be lost alone. Where QEMU has gone, connecting fails at once: one that ended has removed its path,
+        # and one that was killed has left a path that refuses (seen on 5.2 to 11.1).
         return await self._connect_again(is_patient=False)
 
     async def _connect_again(self, *, is_first: bool = False, is_patient: bool = True) -> bool:
@@ -291,10 +295,5 @@ class VMProxy:
             async with asyncio.timeout(self.config.stop_timeout_s):
                 await relay.finished.wait()
         except TimeoutError:
+            # Nothing can stop it: QEMU looks at a job-cancel when the savevm that it is to end is done (seen on 7.2 to 11.1).
             _log.error("stop_timeout is over: what runs in QEMU goes on there without the proxy")
-
-
-def _intents(config: VMConfig) -> IntentStore:
-    """Keep them in a file, except where the address does not tell one VM from another: an inherited connection's number."""
-    has_lasting_address = not isinstance(config.upstream, DescriptorAddress)
-    return IntentStore(str(config.upstream), state_folder() if has_lasting_address else None)

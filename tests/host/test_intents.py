@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from host.intents import IntentStore, state_folder
+from host.addresses import DescriptorAddress, UnixAddress
+from host.intents import IntentStore, intents_of, state_folder
 from shim.intent import Intent
 from shim.plan import Intend, Settle
 from shim.recovery import Written
@@ -91,6 +92,14 @@ def test_draft_that_a_killed_process_left_is_overwritten(tmp_path: Path) -> None
 def test_every_address_names_a_file(tmp_path: Path, address: str) -> None:
     at(1.0, tmp_path, address).note(Intend(FIRST))
     assert len(at(2.0, tmp_path, address).written()) == 1
+
+
+def test_only_an_address_that_tells_one_vm_from_another_has_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    intents_of(DescriptorAddress(3))
+    assert list(tmp_path.iterdir()) == []
+    token = intents_of(UnixAddress("/run/vm1")).token
+    assert intents_of(UnixAddress("/run/vm1")).token == token
 
 
 def test_folder_is_systemds_or_xdgs(monkeypatch: pytest.MonkeyPatch) -> None:
