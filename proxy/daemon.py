@@ -26,7 +26,8 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """Serve until SIGINT or SIGTERM; a second one ends it at once. SIGHUP reads the configuration and opens the logs again.
 
-    One VM of several that cannot begin, or whose server fails, is tried again and again, and the others go on.
+    One VM of several that cannot begin, or whose server fails, is tried again and again, and the others go on. An only VM ends
+    the process with its own error, because its exit status is what a service manager acts upon.
     """
 
     def __init__(self, invocation: ServeInvocation) -> None:
@@ -40,7 +41,11 @@ class Daemon:
             self._audit_log_of(invocation.vms[0])
 
     def _audit_log_of(self, vm: VMConfig) -> AuditLog | None:
-        """Open a log for the first VM that begins; the others share it."""
+        """Open a log for the first VM that begins; the others share it. Raises AuditError.
+
+        Of several VMs, one whose log cannot be opened is so one that is tried again. No log is closed before the end, because
+        its other VMs write to it.
+        """
         if vm.audit is None:
             return None
         destination = vm.audit.destination
@@ -73,7 +78,8 @@ class Daemon:
 
     def _stop(self) -> None:
         if self._is_stopping:
-            # Whoever asks twice does not want to wait. What is not answered is put on record on the way out.
+            # Whoever asks twice does not want to wait. What is not answered is put on record on the way out. This is a callback
+            # of the loop, which lets KeyboardInterrupt through: it leaves asyncio.run() after all tasks were cancelled.
             raise KeyboardInterrupt
         self._is_stopping = True
         for vm in self._vms:
@@ -98,7 +104,11 @@ class Daemon:
         self._apply({vm.upstream: vm for vm in vms})
 
     def _apply(self, vms: dict[Address, VMConfig]) -> None:
-        """Give each running VM what the file says of it now. A VM is known by where its QEMU is."""
+        """Give each running VM what the file says of it now. A VM is known by where its QEMU is.
+
+        Not by its name, which may be QEMU's own and is not known before QEMU is there. What needs a restart is only told of:
+        tools are connected by the old address.
+        """
         for running in self._vms:
             vm = vms.pop(running.config.upstream, None)
             if vm is None:

@@ -25,7 +25,11 @@ __all__ = ["explain_plan"]
 
 
 async def explain_plan(invocation: PlanInvocation) -> str:
-    """Connect, ask, and return the plan as text or JSON. Raises UpstreamError or NotQMPError."""
+    """Connect, ask, and return the plan as text or JSON. Raises UpstreamError or NotQMPError.
+
+    QEMU serves one client a socket, so at QEMU's own socket this works only while no proxy is connected there. That is why a
+    proxy's socket will do as well, and is what `--help` shows.
+    """
     upstream = Upstream(invocation.vm.upstream, name=invocation.vm.name, new_id=own_ids("plan-"))
     try:
         connection = await upstream.connect()
@@ -39,7 +43,11 @@ async def explain_plan(invocation: PlanInvocation) -> str:
 
 
 async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[JSON, str]:
-    """Return the plan for a program and for a person."""
+    """Return the plan for a program and for a person.
+
+    The proxy is asked first. Only CommandNotFound means that none is there, or one too old to know the command. Any other
+    error is passed on: a plan made here by the default policy would look like the proxy's, and foretell what does not happen.
+    """
     if invocation.given_by is None:
         (reply,) = await connection.execute([Execute(PLAN, {"command-line": invocation.command_line})])
         match reply:
@@ -56,7 +64,10 @@ async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[
 
 
 async def _otherwise(connection: QMPConnection) -> str:
-    """Say which policy is in force instead of the one that is given."""
+    """Say which policy is in force instead of the one that is given; "" where no proxy is there to have another.
+
+    A proxy of another version may describe its policy in a way that cannot be read. The plan does not depend on it.
+    """
     (reply,) = await connection.execute([Execute(QUERY_PROXY)])
     if not isinstance(reply, ReturnReply):
         return ""
@@ -68,6 +79,10 @@ async def _otherwise(connection: QMPConnection) -> str:
 
 
 async def _rehearse(invocation: PlanInvocation, connection: QMPConnection) -> Rehearsal:
+    """Play the plan as the proxy would, and await each step's queries here: nobody else is served meanwhile.
+
+    Job ids are examples, since none is sent. A `savevm` without a tag is named by this machine's clock and time zone.
+    """
     context = Context(
         version=connection.monitor.version,
         commands=connection.monitor.commands,

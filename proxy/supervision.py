@@ -27,7 +27,10 @@ _INHERITED = (DescriptorAddress, StdioAddress, SystemdAddress)
 
 
 class SupervisedVM:
-    """Call `run` or `keep_running` once. open_audit_log: raises AuditError if it cannot be opened."""
+    """Call `run` or `keep_running` once. open_audit_log: raises AuditError if it cannot be opened.
+
+    Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay.
+    """
 
     def __init__(self, config: VMConfig, open_audit_log: Callable[[VMConfig], AuditLog | None]) -> None:
         self._open_audit_log = open_audit_log
@@ -65,12 +68,15 @@ class SupervisedVM:
         try:
             await proxy.run()
         finally:
+            # What SIGHUP changed must not be undone when the VM is begun again.
             self._config, self._proxy = proxy.config, None
 
     async def keep_running(self) -> None:
         """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.
 
-        A QEMU that is not there is waited for.
+        A QEMU that is not there is waited for, whatever the file says: of several VMs some are always off. The pauses grow
+        from 0.05 s to 2 s. What was inherited is there once: a descriptor's number may be another file's by the next attempt,
+        so such a VM is given up at its first error.
         """
         self._config = replace(self._config, wait=True)
         is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listen))
@@ -92,6 +98,7 @@ class SupervisedVM:
                     await self._stopping.wait()
 
     def _tell(self, error: BaseException, *, is_new: bool) -> None:
+        """Log an error loudly once; one that comes back every 2 s all night shows with `--verbose` only."""
         level = logging.ERROR if is_new else logging.INFO
         if isinstance(error, ProgramError):
             _log.log(level, "%s: %s; trying again", self.name, error)

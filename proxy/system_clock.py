@@ -1,4 +1,9 @@
-"""The time, for the parts that read no clock themselves."""
+"""The time, for the parts that read no clock themselves.
+
+Durations are monotonic, because the clock may be set while a savevm runs. Records have UTC, so that the logs of several hosts
+can be read together. What HMP shows and names by the time (`info snapshots`, a savevm without a tag) is in QEMU's local time.
+No QMP command tells its time zone, so this process's is taken: start the proxy with QEMU's TZ.
+"""
 
 import time
 from datetime import UTC, datetime

@@ -63,7 +63,11 @@ class Front:
         self._listeners.suspend()
 
     def leave(self) -> None:
-        """Have no client come to a QEMU that is away."""
+        """Have no client come to a QEMU that is away.
+
+        Where the path holds, the last of our sockets at it stays, and with it whoever waits there; `follow` moves a restarted
+        QEMU's socket aside and makes ours anew.
+        """
         self._listeners.suspend()
         path = self._path
         if path is None:

@@ -45,6 +45,7 @@ class _Listener:
     def close(self) -> None:
         self.sock.close()
         # Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove.
+        # (QEMU does not look: the end of one removes by name what another has made there, seen on 7.2 and 11.1.)
         if self.path is not None and _inode(self.path) == self.inode:
             unlink_socket(self.path)
 
@@ -105,7 +106,11 @@ class Listeners:
         return bool(connected)
 
     def suspend(self) -> None:
-        """Let nobody in until `open` and `start` are called again. Calling it again does nothing."""
+        """Let nobody in until `open` and `start` are called again. Calling it again does nothing.
+
+        A socket that holds stays open: up to _BACKLOG clients connect to it and wait for a QEMU that may never come. All others
+        are closed, so that a tool sees what it would see of a QEMU that has gone: no such file, or a refused connection.
+        """
         self._is_started = False
         for listener in self._listeners():
             self._ignore(listener)
@@ -158,6 +163,7 @@ class Listeners:
                     else:
                         self._connected.append((SocketEnd(sock), peer(sock)))
             case StdioAddress():
+                # A pipe has no peer that the kernel would name; whoever started us is taken for it.
                 _check_standard_input()
                 client = process(os.getppid(), os.getuid())
                 self._connected.append((PipeEnd(0, 1), client))
@@ -175,6 +181,7 @@ class Listeners:
             asyncio.get_running_loop().remove_reader(listener.sock)
 
     def _accept(self, listener: _Listener) -> None:
+        """Take one client. Of a crowd the loop comes back for each, so that those who are served already wait for one only."""
         if not self._may_admit():
             return  # QEMU has gone this moment, and `suspend` is about to be called
         if (shortage := _shortage(listener.sock)) is not None:
@@ -194,7 +201,10 @@ class Listeners:
         self._admit(SocketEnd(sock), peer(sock))
 
     def _pause(self, listener: _Listener, reason: str) -> None:
-        """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once."""
+        """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once.
+
+        The socket stays readable as long as somebody waits there, so to go on listening would only spin.
+        """
         if not self._is_short:
             _log.error("cannot take a client, which waits: %s", reason)
         self._is_short = True
@@ -209,7 +219,8 @@ class Listeners:
 def _shortage(sock: socket.socket) -> str | None:
     """Say what is short, if taking one more client would leave too few descriptors for everything else.
 
-    The kernel hands out the lowest free number, so a copy's number tells how many are in use, without a look at /proc.
+    The kernel hands out the lowest free number, so a copy's number tells how many are in use, without a look at /proc. Asked
+    before each client, because clients pass descriptors too, and those are held until their command has gone to QEMU.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -234,6 +245,7 @@ def _inode(path: str) -> int | None:
 
 
 def _check_standard_input() -> None:
+    """Raise ListenError for what epoll cannot wait for, above all a file: `hmp-proxy --listen stdio < commands`."""
     try:
         with select.epoll() as poll:
             poll.register(0)

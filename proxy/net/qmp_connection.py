@@ -66,7 +66,11 @@ class QMPConnection:
     ) -> None:
         """Read the greeting, enable what it offers, and learn the commands.
 
-        name: the VM's, None asks QEMU. timeout_s: how long the greeting may take.
+        name: the VM's, None asks QEMU. timeout_s: how long the greeting may take. To be ready is more than to have greeted: a
+        QEMU that is being built, or that runs its -loadvm, greets at once and answers nothing until it is done (7.2, 11.1).
+
+        Out-of-band execution is enabled if it is offered, since no client could have it otherwise; a client that does not ask
+        for it is not given it. Raises NotQMPError, and HungUpError if QEMU closes the connection.
         """
         await self._await_greeting(timeout_s)
         version, offers_oob = self._read_greeting()
@@ -82,7 +86,11 @@ class QMPConnection:
         self._monitor = Monitor(self._greeting, offers_oob, version, commands, vm)
 
     async def execute(self, commands: Sequence[Execute]) -> list[Reply]:
-        """Write the commands in one go and give their replies. Events are dropped."""
+        """Write the commands in one go and return their replies. Events are dropped: no client is there yet to miss them.
+
+        In one go they cost one round trip, and QEMU answers them in their order. Raises HungUpError if the connection ends,
+        NotQMPError if an answer takes too long or is none of QMP.
+        """
         own_ids = [self._new_id() for _ in commands]
         request = b"".join(command.to_wire(own) for command, own in zip(commands, own_ids, strict=True))
         try:
@@ -138,7 +146,8 @@ class QMPConnection:
     async def _reply(self, own_id: str) -> Reply:
         """Wait for the reply with this id.
 
-        QEMU gives a reply that it still owed to an earlier connection to this one (seen in 5.2 to 11.1): nobody gets it.
+        QEMU gives a reply that it still owed to an earlier connection to this one (seen in 5.2 to 11.1): nobody gets it. So
+        ids are never used twice, not by another process either (host/ids.py): a fixed one would take that reply for its own.
         """
         while True:
             line = await self._message()

@@ -16,7 +16,8 @@ from shim.client import Client
 
 __all__ = ["inherited_sockets", "is_answered", "is_listening", "listen", "peer", "unlink_socket"]
 
-# As many as a busy host may bring at once; QEMU's own monitors take 1.
+# As many as a busy host may bring at once. QEMU's own monitors take 1, with which two wait; the third gets EAGAIN on a unix
+# socket and no answer on TCP (seen on 7.2 and 11.1), and many tools take that for a QEMU that is not there.
 _BACKLOG = 64
 _UCRED = struct.Struct("3i")
 # sd_listen_fds(3), SD_LISTEN_FDS_START.
@@ -26,7 +27,8 @@ _SYSTEMD_FIRST_FD = 3
 def listen(address: UnixAddress | TCPAddress) -> socket.socket:
     """Make a listening socket. The file of a unix socket that nobody listens on any more is replaced.
 
-    Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made.
+    Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made. The mode of a unix
+    socket is what the umask leaves of 0777, as QEMU's own is.
     """
     try:
         if isinstance(address, TCPAddress):
@@ -66,7 +68,11 @@ def _listen_unix(address: UnixAddress) -> socket.socket:
 
 
 def _remove_stale(address: UnixAddress) -> None:
-    """Remove the file of a socket on which nobody listens. Raises ListenError for anything else: it is not ours to remove."""
+    """Remove the file of a socket on which nobody listens. Raises ListenError for anything else: it is not ours to remove.
+
+    QEMU (seen on 7.2 and 11.1) replaces without a word whatever is there, be it a regular file or the socket of another QEMU
+    that runs. A proxy in the same place would cut off the tools of another VM.
+    """
     try:
         mode = os.stat(address.path).st_mode
     except FileNotFoundError as exc:
@@ -85,7 +91,8 @@ def _remove_stale(address: UnixAddress) -> None:
 def is_answered(path: str) -> bool:
     """Tell whether somebody listens on a unix socket, by a connection that is closed at once.
 
-    Where QEMU itself listens, that is a client that leaves at once.
+    Where QEMU itself listens, that is a client that leaves at once. A greeting is not waited for: a QEMU process that is
+    stopped lets clients connect and says nothing.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -131,8 +138,8 @@ def unlink_socket(path: str) -> None:
 def peer(sock: socket.socket) -> Client:
     """Tell who is at the other end: for a unix socket the kernel knows (unix(7), SO_PEERCRED).
 
-    That is the process that connected. One that was handed the socket later is not known, nor one at the end of a TCP
-    connection.
+    That is the process that connected, with the uid that it had then. One that was handed the socket later is not known, nor
+    one at the end of a TCP connection. A client that has gone already is an empty Client, and not an error.
     """
     if sock.family != socket.AF_UNIX:
         try:

@@ -1,7 +1,8 @@
 """A connected byte stream on the event loop: reads without waste, writes without waiting, and a count of what waits.
 
 It knows bytes and file descriptors only. asyncio's own transports read into a fresh 256 KiB buffer each time, which costs a
-round trip through mmap and doubles the latency of a small message; here all streams of a process share one buffer.
+round trip through mmap and doubles the latency of a small message; here all streams of a process share one buffer. (Measured
+on CPython 3.11 as times of socat's: 2.1 for a small message with asyncio's reads, 1.1 with one buffer.)
 """
 
 import array
@@ -92,6 +93,8 @@ class PipeEnd:
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
         self._write_fd = write_fd
+        # It is the open file that is made non-blocking, and a shell that started us may share it. QEMU's `-qmp stdio` does so
+        # too (seen on 7.2 and 11.1).
         os.set_blocking(read_fd, False)
         os.set_blocking(write_fd, False)
 
@@ -185,7 +188,8 @@ class Stream:
     def write(self, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
         """Send as much as the kernel takes at once and keep the rest; descriptors are closed here when they are sent.
 
-        A peer that has gone shows at the next read.
+        A peer that has gone shows at the next read. Two writes are never joined into one: QEMU keeps the descriptors of one
+        message only, and closes them for those of the next (seen on 7.2, 10.0 and 11.1).
         """
         if self.is_closed or not data:
             close_descriptors(descriptors)
@@ -226,6 +230,7 @@ class Stream:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
+            # A reset is an end, as it is to QEMU. What had not been read by then is lost with it.
             count, descriptors = 0, ()
         if count:
             # A copy, because the buffer belongs to all streams and is read into again before these bytes are used up.

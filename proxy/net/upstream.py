@@ -46,6 +46,7 @@ class Upstream:
     async def connect(self) -> QMPConnection:
         """Connect to QEMU's monitor and negotiate.
 
+        Each connection starts with a greeting of its own and without capabilities, whatever an earlier one had agreed upon.
         Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
         """
         for _ in range(HANG_UPS if self.can_return else 0):
@@ -57,6 +58,7 @@ class Upstream:
 
     async def _connect(self) -> QMPConnection:
         """Connect once. For QEMU to connect to us (`accept:`) there is no limit: it may be started at any time."""
+        # The limit is for connecting too: in front of a monitor two may wait, and who comes third is not let in by the kernel.
         try:
             async with asyncio.timeout(None if self._listening else self._timeout_s):
                 sock = await self._open()
@@ -74,7 +76,7 @@ class Upstream:
         return connection
 
     def close(self) -> None:
-        """Wait for QEMU no more."""
+        """Wait for QEMU no more. A connection that was made belongs to whoever has it."""
         if self._listening is not None:
             self._listening.close()
             if isinstance(self.address, AcceptAddress) and isinstance(self.address.listening, UnixAddress):

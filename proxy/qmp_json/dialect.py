@@ -50,13 +50,19 @@ _SYNTAX_ERROR_CHARS = 1023  # QEMU formats it into 1024 bytes with a NUL; only a
 
 
 def measure(source: bytes) -> tuple[int, int]:
-    """Count the tokens of `source`, and their bytes."""
+    """Count the tokens of `source`, and their bytes.
+
+    It is for a value that turns out longer than expected. Up to there its tokens were passed over uncounted, which is quicker.
+    """
     lengths = [len(token) for _, token in tokens(source)]
     return len(lengths), sum(lengths)
 
 
 def tokens(source: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the tokens of a sequence of whole ones, each with its place in `source`."""
+    """Yield the tokens of a sequence of whole ones, each with its place in `source`.
+
+    The lexer has found them whole, so nothing in `source` is stray. Anything else would end the sequence without a word.
+    """
     at = 0
     while match := _TOKEN.match(source, at):
         begin, at = match.span(1)
@@ -74,7 +80,11 @@ def _string_end(source: bytes, begin: int) -> int:
 
 
 def scalar(token: bytes) -> JSON:
-    """Return the value of one token. Raises DialectError if no value begins so, or if it is a bracket."""
+    """Return the value of one token. Raises DialectError if no value begins so, or if it is a bracket.
+
+    Numbers become what they are to QEMU, because an out-of-band command and its id are spelled anew from these values: QEMU
+    answers an id of `1e3` with 1000, and one of `0.1` with 0.10000000000000001 (7.2 to 11.1).
+    """
     first = token[:1]
     if first in b"\"'":
         return _string(token)
@@ -103,12 +113,14 @@ def _integer(text: str) -> int | float:
 # says what is wrong with them. Lone surrogates and noncharacters are errors to it, and Python's json takes both.
 # --- Strings (qobject/json-parser.c, util/unicode.c) ------------------------------------------------------------------
 
+# `\'` is QEMU's own: its 'single quotes' need a way to have an apostrophe inside, which JSON does not have.
 _ESCAPE = re.compile(rb"\\(?:u(?:[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.{0,4})|.)", re.DOTALL)
 _SHORT_ESCAPES = {
     b"\\b": "\b", b"\\f": "\f", b"\\n": "\n", b"\\r": "\r", b"\\t": "\t",
     b'\\"': '"', b"\\'": "'", b"\\\\": "\\", b"\\/": "/",
 }  # fmt: skip
 _HEX = re.compile(rb"[0-9a-fA-F]{4}")
+# Unicode's noncharacters: U+FDD0 to U+FDEF, and the last two of each of the 17 planes (util/unicode.c, is_valid_codepoint).
 _LAST_OF_PLANES = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
 _NO_CHARACTER = re.compile(f"[\ud800-\udfff\ufdd0-\ufdef{_LAST_OF_PLANES}]")
 # What the first byte promises, as far as it is kept.
@@ -189,6 +201,9 @@ def plain_text(source: bytes) -> str | None:
     """Decode what scan() may be asked about; None means: grammar.parse() it.
 
     The tests are for bytes without which nothing can differ. They say no to some texts that would be right, which costs time.
+    Each is for something that json takes and QEMU refuses: lone surrogates and noncharacters, written as escapes or as they
+    are. What QEMU takes and json does not needs no test, because json says so by itself: single quotes, the escape for an
+    apostrophe, and C0 80, which is no UTF-8.
     """
     if b"\\" in source and _NEAR_BAD_ESCAPE.search(source):
         return None
@@ -211,6 +226,8 @@ def _float(text: str) -> float:
     return _refuse(text) if text.lstrip("-")[1] in "eE" and text.lstrip("-")[0] == "0" else float(text)
 
 
+# json keeps the last of two equal keys without a word, and QEMU refuses them. Were both taken, a rule could look at one
+# `execute` while QEMU obeyed the other.
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     members = dict(pairs)
     return members if len(members) == len(pairs) else _refuse("duplicate key")

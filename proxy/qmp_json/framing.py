@@ -49,15 +49,13 @@ _BRACKETS = {b"[": 1, b"]": -1}
 
 _TOO_MANY_BYTES = "JSON token size limit exceeded"
 
-
 # Commands without arguments that mean nothing to the proxy, as most programs spell them, one or many. Nothing in them repeats
-# a key or needs decoding, and each has one brace.
+# a key or needs decoding, and each has one brace. Left out is what the proxy acts upon: HMP, the jobs that it hides from
+# query-jobs, the negotiation, a descriptor that must travel with its own command, and the proxy's own two commands.
 _PLAIN = re.compile(
     rb'(?:\{"execute": ?"(?!(?:human-monitor-command|query-jobs|qmp_capabilities|getfd|add-fd)"|__hmpshim_)[A-Za-z0-9_-]+"'
     rb'(?:, ?"id": ?(?:"[ !#-\[\]^-z|~]*"|[1-9][0-9]{0,17}))?\}\r?\n?)+'
 )
-
-
 # A repeated group costs memory for each repetition: 15 bytes for each byte of this.
 _MAX_PLAIN_BYTES = 64 * 1024
 
@@ -240,6 +238,8 @@ class CommandFramer:
         return desc if self._place is None else self._place.of(data, begin) + desc
 
     def _spoil(self, desc: str, found: list[Command | Malformed]) -> None:
+        # Up to 11.0 what is left of the value is read as a new one, and answered again: 7.2 has an error for every bracket that
+        # is nested too deep, where 11.1 has one.
         found.append(Malformed(desc))
         if self._family.is_eager:
             self._held.clear()

@@ -53,6 +53,8 @@ def family_of(version: QEMUVersion) -> Family:
 
 
 class _Wants(Enum):
+    """What an open object or array may take next. FIRST is not ITEM, because `[]` is a value and `[1,]` is not."""
+
     FIRST = auto()  # an item or the end
     ITEM = auto()
     COLON = auto()
@@ -61,7 +63,11 @@ class _Wants(Enum):
 
 @dataclass(slots=True)
 class _Open:
-    """An object or array that is not closed yet."""
+    """An object or array that is not closed yet.
+
+    `container` is filled in place and put into the one around it when its own bracket comes, as QEMU does: so two equal keys
+    are found at the end of the second one's value, and not at the key.
+    """
 
     container: JSON
     closer: bytes
@@ -99,6 +105,11 @@ class Parser:
             self.value = value
 
     def _is_punctuation(self, top: _Open, token: bytes) -> bool:
+        """Take a comma, a colon or the closing bracket where one fits; return False where a value is to begin.
+
+        Raises DialectError where neither fits. Up to 11.0 QEMU reads a key as any value and complains afterwards, so that an
+        array for a key is an error at its end; from 11.1 on it is one at its first byte.
+        """
         match top.wants:
             case _Wants.FIRST if token == top.closer:
                 return True

@@ -34,6 +34,8 @@ _PLAIN = re.compile(rb"(?:[ \t\r\n,:]++|%b){0,1000}" % _AT_ONCE)
 # What may come in each state; the group's name is the state after it. "whole" and "stray" end the token; so does a byte
 # that no group takes, without being part of it.
 _ANY = rb"|(?P<stray>[\x00-\xff])"
+# QEMU lets every byte from 20 to FD stand in a string, whether or not they make UTF-8. So a bad character is an error of the
+# parser, after the closing quote, and a bad byte (a tab, FF) is one of the lexer, where it stands.
 _IN_STRING = rb"(?P<%b>(?:\\[ -\xfd][ -!#-&(-\[\]-\xfd]{0,200}+){1,1000})|(?P<%b_escape>\\)|(?P<whole>%b)" + _ANY
 _NEXT = {
     "start": rb"(?P<start>[ \t\r\n]+)|(?P<whole>[]{}[,:])|(?P<double>\")|(?P<single>')|(?P<keyword>[a-z]+)"
@@ -69,6 +71,9 @@ def _next_of(state: str) -> re.Pattern[bytes]:
 class Lexer:
     """Cuts a stream into tokens, whatever pieces it comes in; of earlier pieces it keeps a state and no bytes.
 
+    A stray byte is not the end of it. QEMU passes over what follows up to a line end, a structural character or another stray
+    byte, and reads on from there, so that a client that has sent garbage can go on (qmp-spec.rst, "QGA Synchronization").
+
     `token_bytes` is the length above which QEMU takes a token as it is and starts afresh after it.
     """
 
@@ -82,7 +87,12 @@ class Lexer:
         self._backslash = -1  # the next one in the piece, as far as looked for
 
     def tokens(self, piece: bytes, at: int) -> Iterator[Token]:
-        """Read `piece` from `at` on."""
+        """Read `piece` from `at` on, and yield each token once its end is known.
+
+        A bracket's end is known at once, and so is a string's; a number or a keyword ends with the byte after it, which may
+        come a minute later. Take all tokens of a piece before the next piece is read: what is not ended by then is kept as a
+        state. `sees_all` may be changed between two tokens, and holds from the next one on.
+        """
         self._backslash = -1
         while at < len(piece):
             if self.state == "start":
@@ -104,6 +114,7 @@ class Lexer:
                 return self._conclude(piece, at)
         match = _next_of(self.state).match(piece, at)
         if match is None:
+            # A byte that cannot go on with the token ends it, and is read once more as the first of the next one.
             ended, self.state = self.state, "start"
             return SKIPPED if ended == "recovery" else _OTHER, at
         self.state = str(match.lastgroup)
