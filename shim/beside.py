@@ -71,7 +71,7 @@ def _wishes() -> list[Field[Any]]:
 
 
 def policy_words(policy: Policy) -> str:
-    """Name a policy by what differs from the default one."""
+    """Name a policy by what differs from the default one, with the keys of the configuration file: `auto, guard off`."""
     words = [policy.kind.value]
     for field in _wishes():
         value = getattr(policy, field.name)
@@ -163,7 +163,7 @@ def tell_proxy(facts: ProxyFacts, *, is_prompt: bool) -> Generator[Run, Replies,
 
 
 def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
-    """Ask what is taken for QEMU; None if it is QEMU."""
+    """Ask what is taken for QEMU; None if it is QEMU, which answers CommandNotFound, or if it cannot say."""
     (reply,) = yield Run((command,))
     return reply.value if isinstance(reply, ReturnReply) and isinstance(reply.value, dict) else None
 
@@ -172,7 +172,11 @@ def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
 
 
 def make_plan(line: HMPLine, facts: ProxyFacts, context: Context) -> Generator[Run, Replies, dict[str, JSON]]:
-    """Answer PLAN. The context's ids of jobs go to the client."""
+    """Answer PLAN. The context's ids of jobs go to the client, so they must not be the proxy's own (jobs.shown_ids).
+
+    A proxy behind is asked only where it would get the command as it is. Of one that is rewritten here it gets the jobs, which
+    it passes on.
+    """
     rehearsal = yield from rehearse_line(line, context)
     behind = None
     if isinstance(rehearsal.outcome, PassThrough) or facts.policy.mode is Mode.OBSERVE:
@@ -181,7 +185,10 @@ def make_plan(line: HMPLine, facts: ProxyFacts, context: Context) -> Generator[R
 
 
 def rehearse_line(line: HMPLine, context: Context) -> Generator[Run, Replies, Rehearsal]:
-    """Play what the policy has done with any command line; only queries are sent."""
+    """Play what the policy has done with any command line; only queries are sent.
+
+    The order is that of shim/decision.py: a refusal of mode "enforce" first, then what is no snapshot command, then the plan.
+    """
     policy = context.policy
     refused = refusal(line, policy.allow) if policy.mode is Mode.ENFORCE else None
     if refused is not None:

@@ -23,8 +23,9 @@ _QUERIES_ASKED = "Nothing was changed; only queries were sent."
 
 
 def to_json(line: HMPLine, rehearsal: Rehearsal) -> dict[str, JSON]:
-    """Return the plan as a JSON object.
+    """Return the plan as a JSON object: `hmp-proxy plan --json`, `plan` at the prompt with --json, and a proxy's own answer.
 
+    Programs read it (docs/proxy-commands.md), and proxies and prompts of other versions do, so members are only ever added.
     Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
     vmstate (node, reason) or null, native_load (why QEMU itself could not load what a savevm makes, or null), replaces (the
     names of the nodes whose snapshot of the tag a savevm replaces), unmatched (the policy's patterns that fit no node now), qmp
@@ -74,7 +75,11 @@ def _replaced(line: HMPLine, rehearsal: Rehearsal) -> list[str]:
 
 
 def _nodes(rehearsal: Rehearsal) -> list[BlockNode]:
-    """Return all nodes: first those that HMP looks at, in its order."""
+    """Return all nodes: first those that HMP looks at, in its order.
+
+    The others are shown because patterns name them, too: whoever wonders why `exclude` has no effect finds there that the name
+    is that of a part, as the file below a qcow2 node is.
+    """
     if rehearsal.graph is None:
         return []
     walked = list(rehearsal.graph.walked())
@@ -120,6 +125,7 @@ def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
     return {"kind": kind, "reason": outcome.reason, "text": outcome.text}
 
 
+# A load takes the VM state of one node only, so the table says at each tag which node has it.
 def _row(node: JSON) -> tuple[str, ...]:
     tags = ", ".join(
         _shown_tag(snapshot["name"]) + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
@@ -155,6 +161,7 @@ def _verdict(outcome: JSON) -> str:
             return printable(f"QEMU would get the command as it is: {outcome['reason']}.")
         case "refused":
             return f"It would be refused: {harmless(outcome['text'].strip())}"
+    # HMP's own text: its lines stay lines, and only what a terminal would obey in a tag or a name is spelled out.
     text = harmless(outcome["text"]).strip()
     if not text:
         return 'The client would get "" (success).'

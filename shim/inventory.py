@@ -25,9 +25,11 @@ __all__ = [
     "take_inventory",
 ]
 
-# The job that the text of a repair proposes; whoever types it dismisses it too.
+# The job that the text of a repair proposes. Whoever types it dismisses it too: an id is taken until its job is dismissed, also
+# when that has concluded (`Job ID 'repair' already in use`).
 _REPAIR_JOB = "repair"
-# The QOM path of a device with an id, or of a part of it; query-block shows the bare id of some devices.
+# The QOM path of a device with an id, or of a part of it (/machine/peripheral/vd0/virtio-backend is vd0's); query-block shows
+# the bare id of some devices (cd0, for an ide-cd).
 _PERIPHERAL = re.compile(r"(?:/machine/peripheral/)?([^/]+)(?:/.*)?")
 
 
@@ -172,7 +174,11 @@ def _labels(nodes: Sequence[BlockNode]) -> str:
 
 
 def _start_anew(selection: Selection, tag: str, *, times: int) -> tuple[Repair, ...]:
-    """Return the ways that are always there, except that nothing can be saved without a disk for the VM state."""
+    """Return the ways that are always there, except that nothing can be saved without a disk for the VM state.
+
+    times: how often delvm must run, because each removes one snapshot of the tag from each disk. A savevm needs no repeating:
+    the shim's replaces them all.
+    """
     remove = Repair((PromptLine(("delvm",), tag),) * times, "removes it from all disks")
     if selection.vmstate is None:
         return (remove,)
@@ -180,7 +186,11 @@ def _start_anew(selection: Selection, tag: str, *, times: int) -> tuple[Repair, 
 
 
 def _remove_oldest(graph: BlockGraph, devices: Sequence[BlockNode], spare: Mapping[str, int], tag: str) -> tuple[Repair, ...]:
-    """Keep the newest of each disk, where the VM state is among them."""
+    """Keep the newest of each disk, where the VM state is among them.
+
+    A round is a job, and names only the disks that still have one too many: snapshot-delete removes the first of the name from
+    each that it is given, which is the oldest (seen on 7.2 to 11.1). Two nodes on one image share its list, so one is named.
+    """
     left = [_tagged(node, tag)[spare.get(node.name, 0)] for node in devices]
     if not any(snapshot.vm_state_size for snapshot in left):
         return ()
@@ -231,6 +241,7 @@ def _unable(graph: BlockGraph, unable: Sequence[BlockNode]) -> Iterator[Fault]:
 
 
 def _held_by_a_job(graph: BlockGraph, node: BlockNode, job: str) -> Fault:
+    # QEMU would save on the node below the job's filter, but would not load there (seen on 7.2 to 11.1): only waiting helps.
     text = f"the backup job '{job}' runs on {node.label}, so loadvm and savevm fail until it has ended"
     below = graph.nodes.get(node.children.get("file", ""))
     if below is not None and below.snapshots:

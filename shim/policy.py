@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 
+# QEMU drops at once what a client that hung up had not begun. A plan's survey comes before what it begins, and QEMU may be busy
+# with another client's savevm meanwhile, so a fire-and-forget script gets these seconds. A loadvm gets fewer: done late, it
+# throws away what the VM has done since.
 ABANDON_AFTER_S = 5.0
 ABANDON_LOAD_AFTER_S = 1.0
 
@@ -123,7 +126,8 @@ class Selection:
 
     choices: all nodes of HMP's walk, and those that the policy adds. vmstate: None where no taken node is to hold the VM state.
     missing_vmstate: the configured patterns, where they match no taken node that can hold it.
-    is_hmps_choice: HMP itself would take the same nodes and the same vmstate.
+    is_hmps_choice: HMP itself would take the same nodes and the same vmstate. Only then may QEMU's own command do the work: its
+    savevm, which replaces a tag in one step, and its `info snapshots`.
     native_load: why QEMU itself could not load what a savevm makes of this, in words; None where it could.
     """
 
@@ -160,7 +164,10 @@ def _part_of(tops: str) -> str:
 
 
 def select(graph: BlockGraph, policy: Policy) -> Selection:
-    """Apply the policy to the graph as it is now."""
+    """Apply the policy to the graph as it is now.
+
+    The result holds for one command: another monitor may plug a disk in before the next one.
+    """
     choices = tuple(_choose(graph, policy))
     included = [choice.node for choice in choices if choice.included]
     able = [node for node in included if graph.can_snapshot(node)]

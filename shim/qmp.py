@@ -27,7 +27,11 @@ JSON: TypeAlias = Any
 
 
 class QEMUVersion(NamedTuple):
-    """QEMU's version as its greeting states it (qapi/control.json, VersionTriple)."""
+    """QEMU's version as its greeting states it (qapi/control.json, VersionTriple).
+
+    It compares with a plain tuple, which may leave out the last number: `version >= (9, 0)`. A release candidate is x.y.50 or
+    more of the version before, so what changed in 9.0 is not looked for in it.
+    """
 
     major: int
     minor: int
@@ -66,7 +70,11 @@ class ReturnReply:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """A command that failed (qmp-spec.rst, "Error")."""
+    """A command that failed (qmp-spec.rst, "Error").
+
+    error_class: nearly always GenericError, which says nothing; CommandNotFound is the one that anybody here acts upon. What
+    failed is told by `desc` alone, whose words change between versions.
+    """
 
     error_class: str
     desc: str
@@ -77,7 +85,10 @@ Reply: TypeAlias = ReturnReply | ErrorReply
 
 # Replies are values from here on: a plan cannot take an error for a success by forgetting to look.
 def read_reply(message: JSON) -> Reply:
-    """Make a Reply of a decoded answer of QEMU (qmp-spec.rst, "Commands Responses")."""
+    """Make a Reply of a decoded answer of QEMU (qmp-spec.rst, "Commands Responses").
+
+    Raises KeyError or TypeError for what is neither a success nor an error; an event is neither.
+    """
     if "return" in message:
         return ReturnReply(message["return"])
     error = message["error"]
@@ -119,7 +130,9 @@ def _key(key: JSON) -> str:
 def encode(value: JSON, *, compact: bool = False) -> str:
     """Spell a JSON value as QEMU's json-writer does: ASCII, upper-case hex, `%.17g`, a blank after `:` and `,`.
 
-    `compact` leaves those blanks out; the value reads the same.
+    `compact` leaves those blanks out; the value reads the same. It is for what goes to QEMU, which takes 3.6 µs a byte; what a
+    client gets has QEMU's blanks, since some look for `"event": "STOP"` with its one blank. 0.1 is 0.10000000000000001, as QEMU
+    writes it. Raises TypeError for what JSON does not have.
     """
     comma, colon = (",", ":") if compact else (", ", ": ")
     match value:
@@ -144,7 +157,10 @@ def encode(value: JSON, *, compact: bool = False) -> str:
 
 
 def encode_pretty(value: JSON, depth: int = 0) -> str:
-    """Spell a JSON value as a monitor with `pretty=on` does: an item a line, 4 blanks a level, CR LF, nothing in one line."""
+    """Spell a JSON value as a monitor with `pretty=on` does: an item a line, 4 blanks a level, CR LF, nothing in one line.
+
+    An empty object has its brackets on two lines, too: the `{}` of a success is `{`, CR LF, and `}` below `"return"`.
+    """
     outer, inner = "\r\n" + 4 * depth * " ", "\r\n" + 4 * (depth + 1) * " "
     match value:
         case Mapping():

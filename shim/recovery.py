@@ -59,7 +59,11 @@ _Finding: TypeAlias = Generator[Step, Replies, Found]
 
 
 def recover(prefix: str, written: Sequence[Written], context: Context) -> Generator[Step, Replies, list[Found]]:
-    """Look after the jobs whose ids begin with the prefix, and after each intent."""
+    """Look after the jobs whose ids begin with the prefix, and after each intent.
+
+    The jobs come first: while one of them runs nobody can say which snapshots there are. Those that mark an intent are not
+    dismissed with the others, because they are what tells that QEMU is the same process.
+    """
     found = []
     ended: dict[str, JobResult] = {}
     kept = frozenset(one.intent.marker for one in written)
@@ -79,6 +83,7 @@ def find_orphans(known: Sequence[Written], context: Context) -> Generator[Step, 
     """
     if "snapshot-delete" not in context.commands:
         return Orphans()
+    # A delvm's survey asks for little, and does not leave the list to QEMU, as that of `info snapshots` may.
     try:
         survey = yield from look_around(DelVM(""), context)
     except GiveWay:
@@ -102,7 +107,11 @@ def find_orphans(known: Sequence[Written], context: Context) -> Generator[Step, 
 
 
 def _look_after(written: Written, is_same_qemu: bool, context: Context) -> _Finding:
-    """Complete or report one savevm. is_same_qemu: the job that marks it is still there."""
+    """Complete or report one savevm. is_same_qemu: the job that marks it is still there.
+
+    The job goes before the intent, as at the end of a savevm that was not cut off (shim/saving.py). An intent stays where the
+    internal snapshot may be the only one left: each start tells of it again, until a person has dealt with it.
+    """
     intent = written.intent
     try:
         survey = yield from look_around(SaveVM(intent.tag), context)
@@ -179,6 +188,7 @@ class _Case:
         return Found(told, False)
 
     def _delete(self, tag: str) -> jobs.JobPlan:
+        """Delete every snapshot of the tag, one of each disk a round: a disk may have had two before the savevm came."""
         result = JobResult(None)
         nodes = self._holding(tag)
         for left in range(max((node.count(tag) for node in nodes), default=0)):

@@ -57,6 +57,8 @@ def redact(members: Mapping[str, JSON], kinds: Set[Confidential], key: bytes) ->
 _Pseudonym = Callable[[str, str], str]
 
 
+# 8 digits: a report stays readable, and of a thousand tags two have the same mask with a probability of one in 8,600. A tag and
+# a file of the same name have different ones (blake2b's `person`).
 def _pseudonyms(key: bytes) -> _Pseudonym:
     # Here, because it takes longer to load than all of this, and most logs mask nothing.
     from hashlib import blake2b
@@ -132,6 +134,11 @@ class _Masks:
         }
 
     def _learn_line(self, text: str | None) -> None:
+        """Note the words of a command line that are to be masked wherever they come again.
+
+        A tag that was parsed is one value, blanks and all. In any other line each word may be confidential, or a part of what
+        is, and QEMU's error may quote any of them: so each is noted, whole and in its parts.
+        """
         line = _Words.of(HMPLine.read(text or ""))
         if line.tag is not None and self._tags:
             self._learn(line.tag, "tag")
@@ -159,7 +166,7 @@ class _Masks:
 
     def _text(self, text: str) -> str:
         if len(text) >= MAX_TEXT_CHARS:
-            # It may have been cut within what is to be masked.
+            # It may have been cut within what is to be masked, and half a tag is not found by looking for the whole.
             return str(_counted(text))
         text = self._pattern.sub(lambda found: self._known[found[0]], text)
         return _QUOTED_OR_PATH.sub(self._path, text) if self._files else text
@@ -198,6 +205,7 @@ class _Masks:
         }
 
     def _reply(self, reply: JSON, *, has_failed: bool | None) -> JSON:
+        """Mask a reply: of an error what it names, since its words say what went wrong; of a success all that it printed."""
         match reply:
             case {"return": str(text)} if has_failed:
                 return {**reply, "return": self._text_about_line(text)}

@@ -61,12 +61,17 @@ class _Stage:
         return read_hazards(self.values)
 
 
-# What QEMU's own checks of snapshot-save look at, beside the disks.
+# What QEMU's own checks of snapshot-save look at, beside the disks. A plan asks for it only where much depends on it
+# (survey.py); a rehearsal always, because it has to foretell what QEMU would find out.
 _OF_SAVING = (Execute("query-migrate"), Execute("query-migrate-capabilities"))
 
 
 def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]:
-    """Play a plan. Yields the queries, which must be run, and is sent their replies."""
+    """Play a plan. Yields the queries, which must be run, and is sent their replies.
+
+    What changes something is told by the commands' names (`Run.changes_nothing`). So a command that is new to a plan is at
+    worst answered with CommandNotFound here, and never sent.
+    """
     stage, decided, would_send = _Stage(context.version), None, list[Execute]()
     try:
         step = next(plan)
@@ -92,6 +97,11 @@ def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]
 
 
 def _set(stage: _Stage, commands: tuple[Execute, ...], replies: Replies, context: Context) -> None:
+    """Note what queries told, and set up the disks as soon as that is enough.
+
+    The disks are set up once. A plan that looks again after its jobs would see them as they were, and only `tags` knows better.
+    A connection that knows the wiring does not ask for query-block (known.py), so it is taken from there.
+    """
     values = stage.values
     values.update(
         (command.command, reply.value)

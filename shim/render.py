@@ -173,7 +173,8 @@ def _clock(clock_ns: int, layout: _Layout) -> str:
 
 
 def _line(layout: _Layout, cells: Sequence[str]) -> str:
-    # bytes % pads as C's printf does, by bytes. A lone surrogate cannot come from QEMU; it is kept rather than refused.
+    # bytes % pads as C's printf does, by bytes: a tag with letters beyond ASCII shifts the columns after it, in QEMU and here.
+    # A lone surrogate cannot come from QEMU; it is kept rather than refused.
     fields = tuple(cell.encode(errors="surrogatepass").replace(b"\0", _NUL) for cell in cells)
     return (layout.line % fields).replace(_NUL, b"\0").decode(errors="surrogatepass")
 

@@ -39,19 +39,29 @@ def _hyphenated(*names: str) -> dict[str, Replacement]:
 
 
 def _none(*names: str) -> dict[str, Replacement]:
+    """Commands that QMP has nothing for: mostly what a person debugs a guest with, such as `x`, `print` and `gva2gpa`."""
     return {name: Replacement() for name in names}
 
 
 def _info(topic: str, *commands: str, note: str = "") -> tuple[str, Replacement]:
+    """A topic of `info`.
+
+    note "unstable": QAPI says so of the query. Most of them return HMP's own text; any may change or go with a release, and a
+    QEMU that was started with `-compat unstable-input=reject` refuses them.
+    """
     return f"info {topic}", Replacement(commands, note)
 
 
+# The jobs answer {} also where they fail: how one ended stands in query-jobs, until job-dismiss. HMP replaces a tag, stops the
+# VM for a load and takes all disks; the jobs do only the second, and take the nodes that they are given.
 _SNAPSHOTS = {
     "savevm": Replacement(("snapshot-save",), "a job; delete the tag first to replace it"),
     "loadvm": Replacement(("snapshot-load",), "a job; the VM stays stopped if it fails"),
     "delvm": Replacement(("snapshot-delete",), "a job"),
 }
 
+# The same name does not mean the same arguments: HMP's are words in a row, QMP's have names. HMP has no abbreviations (seen on
+# 5.2 to 11.1): `c`, `q` and `s` below are commands of their own.
 _ACTIONS = (
     _same("balloon", "block_resize", "block_set_io_throttle", "chardev-add", "chardev-change", "chardev-remove")
     | _same("chardev-send-break", "client_migrate_info", "closefd", "cont", "device_add", "device_del", "dump-guest-memory")
@@ -161,5 +171,8 @@ REPLACEMENTS = _SNAPSHOTS | _ACTIONS | _INFO
 
 
 def replacement(name: str, topic: str = "") -> Replacement | None:
-    """Look up an HMP command by its name, `info` by its topic too. None for what is not in the table."""
+    """Look up an HMP command by its name, `info` by its topic too. None for what is not in the table.
+
+    None does not say that QMP has no equivalent, as an empty Replacement does, but that nobody has looked for one.
+    """
     return REPLACEMENTS.get(f"info {topic}" if name == "info" else name)

@@ -27,6 +27,7 @@ from shim.tags import duplicated, holders, ids_of_others, load_by_id, scope, tag
 
 __all__ = ["plan"]
 
+# All of them, since QEMU 6.0. A QEMU that lacks one gets the client's own bytes: half a plan is worse than none.
 _JOB_COMMANDS = frozenset({"snapshot-save", "snapshot-load", "snapshot-delete", "query-jobs", "job-dismiss"})
 
 
@@ -80,6 +81,7 @@ def _danger(command: HMPCommand, survey: Survey, context: Context) -> str | None
 
 
 def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
+    """Give way, but for what would kill it: 5.2 aborts where it saves or loads while a migration has the disks."""
     if context.policy.guard and isinstance(command, SaveVM | LoadVM):
         (status,) = yield Run((Execute("query-status"),))
         danger = known_crashes.during_migration(known_crashes.Hazards(value_of(status)["status"]), context.version)
@@ -94,6 +96,11 @@ def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
 
 
 def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
+    """Load the tag from every disk that has it and every one that the policy takes.
+
+    What was decided is told first, so that the record of a refusal has the disks. Refusals come before the job, which stops a
+    running VM before its first check and leaves it stopped if that fails, as HMP's loadvm does.
+    """
     graph, selection = survey.graph, survey.selection
     devices = tagged_or_included(graph, selection, tag)
     vmstate, reason = vmstate_to_load(graph, selection, devices, tag)
@@ -111,6 +118,7 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
         if danger:
             return refuse(danger)
     names = _loadable_names(graph, devices, context)
+    # No node for the VM state means no node at all. The job says so before it looks for "", and hmp_text has HMP's words.
     holder = _loadable_names(graph, [vmstate] if vmstate else [], context)
     result = yield from jobs.load(context.new_job_id(), tag, holder[0] if holder else "", names)
     return jobs.answer(result)
@@ -160,7 +168,11 @@ def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Co
 
 
 def _delvm(tag: str, survey: Survey, context: Context) -> Plan:
-    """Delete the tag from every disk that has it. That a disk lacks it is not an error, as in HMP."""
+    """Delete the tag from every disk that has it. That a disk lacks it is not an error, as in HMP.
+
+    Of a tag that a disk has twice one goes, as with HMP: a tool that wants both gone repeats the command. Without any disk HMP
+    says "" and the job "At least one device is required", so no job is asked.
+    """
     devices = tagged_or_included(survey.graph, survey.selection, tag)
     yield Decided(_explain(survey.selection, devices), None, "delvm needs none")
     if not devices:

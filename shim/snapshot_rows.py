@@ -13,6 +13,7 @@ from shim.render import Snapshot
 
 __all__ = ["SnapshotRows"]
 
+# What is used of the members that the schema requires. `icount` is none of those: QEMU lists it under record/replay only.
 _MEMBERS: Mapping[str, type] = {
     **{"id": str, "name": str, "vm-state-size": int, "date-sec": int},
     **{"vm-clock-sec": int, "vm-clock-nsec": int},
@@ -20,7 +21,10 @@ _MEMBERS: Mapping[str, type] = {
 
 
 class SnapshotRows(Sequence[Snapshot]):
-    """The snapshots, oldest first as QEMU lists them. Equal to any other with the same snapshots."""
+    """The snapshots, oldest first as QEMU lists them. Equal to any other with the same snapshots.
+
+    The order is kept, because it decides: of several with one name QEMU loads and deletes the first.
+    """
 
     __slots__ = ("_ids", "_names", "_rows")
 

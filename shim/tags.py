@@ -68,7 +68,10 @@ def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Ite
 
 
 def ids_of_others(devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, Snapshot]]:
-    """Return the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead."""
+    """Return the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead.
+
+    After savevm 2, 3 and 1, which get the ids 1, 2 and 3, `loadvm 1` brings back the disk of "2" and reports success.
+    """
     for node in devices:
         other = node.snapshots.of_id(tag)
         if other is not None and other.name != tag:
