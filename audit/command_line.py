@@ -13,13 +13,13 @@ from host.options import Parser, add_version
 __all__ = ["CheckInvocation", "FollowInvocation", "Invocation", "ReportInvocation", "parse_command_line"]
 
 _DESCRIPTION = """\
-Read the audit logs of hmp-proxy and hmp-repl, and tell who still depends on HMP."""
+Read the audit logs of hmp-proxy and hmp-repl, and report who still depends on HMP."""
 
 _COMMANDS = """\
 commands (each has a --help of its own):
-  report FILE...   who uses which HMP commands, what replaces them, what failed, and how that goes on from day to day
-  follow FILE      show records as they are written, a line each
-  check FILE...    see whether each line is a whole record, and say where one is not
+  report FILE...   who uses which HMP commands, what replaces them, what failed, and how that changes from day to day
+  follow FILE      show records as they are written, one line each
+  check FILE...    check that each line is a whole record, and say where one is not
 
 examples:
   hmp-audit report /var/log/hmp.jsonl*                          a table; rotated and compressed logs too
@@ -30,21 +30,21 @@ examples:
 
 exit status:
   0  done
-  1  report: what --fail-on names was found; check: a line is broken
-  2  wrong use
-  3  a log cannot be read, or the page not written
+  1  report: something that --fail-on names was found; check: a line is broken
+  2  wrong usage
+  3  a log cannot be read, or the page cannot be written
   130  interrupted
 """
 
 _REPORT_DESCRIPTION = """\
-Tell from audit logs which tools use which HMP commands, how far they are on the way to QMP, what failed, and how long VMs
-stood still. Times are UTC. FILE may be compressed with gzip; - is standard input."""
+Report which tools use which HMP commands, how far they are on the way to QMP, what failed, and how long VMs stood still.
+Times are UTC. FILE may be compressed with gzip; - is standard input."""
 
 _FOLLOW_DESCRIPTION = """\
-Show the records of a log as they are written, one line each, until interrupted. A rotated log is followed."""
+Show the records of a log as they are written, one line each, until interrupted. Goes on when the log is rotated."""
 
 _CHECK_DESCRIPTION = """\
-See whether each line of a log is a whole record of a known schema, and say where one is not and why."""
+Check that each line of a log is a whole record of a known schema, and say where one is not and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +93,15 @@ def _report(arguments: Sequence[str], now: datetime) -> ReportInvocation:
     parser = Parser(prog="hmp-audit report", description=_REPORT_DESCRIPTION)
     parser.add_argument("files", nargs="+", metavar="FILE", help="an audit log, or - for standard input")
     _add_filters(parser, now)
-    form = parser.add_argument_group("how it is told (default: a table)").add_mutually_exclusive_group()
+    form = parser.add_argument_group("in which form (default: a table)").add_mutually_exclusive_group()
     form.add_argument("--json", dest="form", action="store_const", const="json", default="table", help="one JSON object")
-    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="a line for each command of each tool")
-    form.add_argument("--html", metavar="FILE", help="write a page for a browser, which needs nothing but itself")
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="one line for each command of each tool")
+    form.add_argument("--html", metavar="FILE", help="write a self-contained page for a browser")
     _add_conditions(parser)
     given = parser.parse_args(arguments)
     fail_on = frozenset(name for names in given.fail_on for name in names)
     if given.allow and not fail_on & {"hmp", "blocked"}:
-        parser.error("--allow goes with --fail-on hmp or blocked")
+        parser.error("--allow needs --fail-on hmp or blocked")
     return ReportInvocation(
         paths=tuple(given.files),
         filters=Filters(given.since or "", given.until or "", tuple(given.vm), tuple(given.tool)),
@@ -115,14 +115,14 @@ def _report(arguments: Sequence[str], now: datetime) -> ReportInvocation:
 def _add_filters(parser: argparse.ArgumentParser, now: datetime) -> None:
     group = parser.add_argument_group("which records")
     ends = (
-        ("--since", _time(now), "from then on: 2026-11-24, 2026-11-24T15:30 (UTC), or 7d for so long ago"),
-        ("--until", _time(now, is_end=True), "until then; a day is taken whole"),
+        ("--since", _time(now), "from this time on: 2026-11-24, 2026-11-24T15:30 (UTC), or 7d for seven days ago"),
+        ("--until", _time(now, is_end=True), "up to this time; a day is taken whole"),
     )
     for option, read, meaning in ends:
         group.add_argument(option, type=read, metavar="TIME", help=meaning)
     for option, meaning in (
-        ("--vm", "of these VMs (repeatable; the shell's wildcards)"),
-        ("--tool", "of these tools, by executable or its file name (repeatable; the shell's wildcards)"),
+        ("--vm", "of these VMs (repeatable; shell wildcards)"),
+        ("--tool", "of these tools, by the path or the name of the executable (repeatable; shell wildcards)"),
     ):
         group.add_argument(option, action="append", default=[], metavar="PATTERN", help=meaning)
 
@@ -136,25 +136,27 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_conditions,
         metavar="WHAT",
-        help=f"exit with status 1 on WHAT, a list with commas. {meanings}",
+        help=f"exit with status 1 on WHAT, a list separated by commas. {meanings}",
     )
     group.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="COMMAND",
-        help='HMP that counts neither for "hmp" nor for "blocked", such as "info block" (repeatable)',
+        help='an HMP command that counts neither as "hmp" nor as "blocked", such as "info block" (repeatable)',
     )
 
 
 def _follow(arguments: Sequence[str], _: datetime) -> FollowInvocation:
     parser = Parser(prog="hmp-audit follow", description=_FOLLOW_DESCRIPTION)
     parser.add_argument("file", metavar="FILE", help="an audit log, or - for standard input")
-    parser.add_argument("--lines", type=int, default=10, metavar="N", help="first the last N records (default %(default)s)")
-    parser.add_argument("--details", action="store_true", help="several lines a record: its disks and QMP commands too")
+    parser.add_argument(
+        "--lines", type=int, default=10, metavar="N", help="begin with the last N records (default %(default)s)"
+    )
+    parser.add_argument("--details", action="store_true", help="several lines per record, with its disks and QMP commands")
     given = parser.parse_args(arguments)
     if given.lines < 0:
-        parser.error("--lines takes a whole number from 0")
+        parser.error("--lines takes a whole number, 0 or more")
     return FollowInvocation(given.file, given.lines, given.details)
 
 

@@ -72,11 +72,11 @@ def _hmp_uses(report: Report, allow: _Allowed) -> Iterator[tuple[ToolUse, Comman
 
 # name -> what it means, and how it is found.
 CONDITIONS: Final[dict[str, tuple[str, Callable[[Report, _Allowed], Iterator[str]]]]] = {
-    "hmp": ("any HMP was used, but for --allow", _hmp),
-    "blocked": ("HMP was used that the shim does not do, but for --allow", _blocked),
+    "hmp": ("any HMP was used, except what --allow names", _hmp),
+    "blocked": ("HMP was used that the shim does not do, except what --allow names", _blocked),
     "error": ("a command failed", _error),
-    "silent": ("a tool went on after a failure that only a text had told", _silent),
+    "silent": ("a tool went on after a failure that only a reply's text reported", _silent),
     "overwritten": ("a snapshot was saved over", _overwritten),
-    "incomplete": ("lines are damaged, or records lost; all others imply it", _incomplete),
+    "incomplete": ("lines are damaged, or records lost (all others imply this)", _incomplete),
     "empty": ("there is no record at all", _empty),
 }

@@ -97,7 +97,10 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
 def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
     """Make the error for what is TOML and more than Python can read. tomllib does not say where it was then."""
     if isinstance(exc, RecursionError):
-        at, reason = _place_of_nesting(text), f"it is nested more than {_MOST_NESTING} deep; write a text, or a list of texts"
+        at, reason = (
+            _place_of_nesting(text),
+            f"it is nested more than {_MOST_NESTING} deep; write a string, or a list of strings",
+        )
     else:
         found = _TOO_LONG_NUMBER.search(text)
         at = None if found is None else found.start()

@@ -13,7 +13,7 @@ from shim.policy import Mode, PolicyKind
 
 __all__ = ["audit_disagreement", "contradiction"]
 
-_STDIO_IS_SERVED = "the client that is served on stdio has the standard output; write a file, or syslog:"
+_STDIO_IS_SERVED = "standard output belongs to the client on stdio; write a file, or syslog:"
 _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit_keep")
 
 
@@ -26,9 +26,9 @@ def contradiction(vm: VMConfig) -> tuple[str, str] | None:
                 return key, 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
     both = [str(pattern) for pattern in policy.include if pattern in policy.exclude]
     if both:
-        return "include", f"'{both[0]}' is excluded too; name it in one of them"
+        return "include", f"'{both[0]}' is excluded too; name it in only one of them"
     if policy.allow and policy.mode is not Mode.ENFORCE:
-        return "allow", 'it has a meaning in mode "enforce" only'
+        return "allow", 'it works only in mode "enforce"; set that mode, or drop this'
     return (vm.audit and _contradiction_of_audit(vm.audit, vm)) or _contradiction_of_sockets(vm)
 
 
@@ -41,7 +41,7 @@ def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
         for key, name in _audit_members():
             # One that wants it synchronous is enough for all.
             if name != "sync" and getattr(earlier, name) != getattr(audit, name):
-                return number, key, f"an earlier VM logs to '{audit.destination}' too, and has another value"
+                return number, key, f"an earlier VM logs to '{audit.destination}' too, with another value; give both the same"
         if audit.destination == STANDARD_OUTPUT and serves_stdio:
             return number, "audit", _STDIO_IS_SERVED
     return None
@@ -51,12 +51,12 @@ def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, st
     defaults = {field.name: field.default for field in fields(AuditSettings)}
     wishes = [key for key, name in _audit_members() if getattr(audit, name) != defaults[name]]
     if not audit.destination:
-        return wishes[0], "it goes with audit, which says where the log is"
+        return wishes[0], "it needs audit, which says where the log is"
     for key in _OF_FILES_ONLY if not audit.is_file else ():
         if key in wishes:
-            return key, f"it is for a file, and the audit log goes to '{audit.destination}'"
+            return key, f"it works only with a file, and the audit log goes to '{audit.destination}'"
     if "audit_keep" in wishes and audit.rotate_bytes is None and audit.rotate_age_s is None:
-        return "audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours"
+        return "audit_keep", "it needs audit_rotate_mib or audit_rotate_hours"
     if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listen:
         return "audit", _STDIO_IS_SERVED
     return None
@@ -66,11 +66,11 @@ def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
     if vm.take_over is not None and vm.upstream != plain(vm.take_over):
         return "upstream", "take_over says where QEMU is; drop one of them"
     if not vm.listeners:
-        return "listen", "say where the tools come in, or take QEMU's socket over"
+        return "listen", "say where the tools connect, or take over QEMU's socket"
     if vm.take_over is None and vm.upstream in map(plain, vm.listen):
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
     if len(vm.listeners) > 1 and StdioAddress() in vm.listen:
-        return "listen", "stdio stands alone: the proxy ends with that client"
+        return "listen", "stdio must be the only address: the proxy ends when that client leaves"
     return None
 
 

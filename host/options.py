@@ -29,7 +29,7 @@ __all__ = [
 
 PATTERNS = f"""
 patterns for block nodes:
-  NAME                  a node name or a device, with the shell's wildcards
+  NAME                  a node name or a device, with shell wildcards
   KEY:GLOB              where KEY is {", ".join(KEYS)}
   kind:KIND             where KIND is {", ".join(KINDS)}
 """
@@ -131,10 +131,10 @@ def refuse_mixture(parser: argparse.ArgumentParser, given: argparse.Namespace, f
     fitting: the keys that may be given all the same.
     """
     for option in given.policy_options:
-        parser.error(f"{option} does not go with --config; write it into the file")
+        parser.error(f"{option} cannot be used with --config; write it into the file")
     for setting in SETTINGS:
         if setting.key not in fitting and _is_said(setting, given):
-            parser.error(f"{setting.flag} does not go with --config; write it into the file")
+            parser.error(f"{setting.flag} cannot be used with --config; write it into the file")
 
 
 def choose_vm(parser: argparse.ArgumentParser, path: str, name: str | None) -> VMConfig:

@@ -92,7 +92,7 @@ def _seconds_of_word(text: str) -> float:
         value = -1.0
     if 0 <= value < inf:
         return value
-    raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds from 0")
+    raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds, 0 or more")
 
 
 def _number_of_word(text: str) -> int:
@@ -113,7 +113,7 @@ def _confidential_of_word(text: str) -> frozenset[Confidential]:
     try:
         return confidential(text.split(","))
     except ValueError as exc:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of {', '.join(Confidential)}, all") from exc
+        raise argparse.ArgumentTypeError(f"'{text}' is not one of {', '.join(Confidential)}, all") from exc
 
 
 # What argparse stored.
@@ -125,7 +125,7 @@ def _bytes_of_mib(mib: int) -> int:
 
 def _bytes_of_buffer(mib: int) -> int:
     if mib < 1:
-        raise ValueError("takes a whole number of MiB from 1")
+        raise ValueError("takes a whole number of MiB, 1 or more")
     return mib * _MIB
 
 
@@ -149,12 +149,12 @@ def _boolean(value: Any) -> bool:
 def _text(value: Any) -> str:
     if isinstance(value, str) and value:
         return _without_nul(value)
-    raise BadValue('write a text in quotes, such as "vm1"')
+    raise BadValue('write a string in quotes, such as "vm1"')
 
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise BadValue("it has a NUL character, which no name and no path can have; drop it")
+        raise BadValue("it contains a NUL character, which no name or path can have; drop it")
     return text
 
 
@@ -164,7 +164,7 @@ def _count(unit: str = "", factor: int = 1) -> Callable[[Any], int]:
             if value > MOST_NUMBER:
                 raise BadValue(f"write a whole number{unit} from 1 to {MOST_NUMBER}")
             return value * factor
-        raise BadValue(f"write a whole number{unit} from 1")
+        raise BadValue(f"write a whole number{unit}, 1 or more")
 
     return read
 
@@ -172,14 +172,14 @@ def _count(unit: str = "", factor: int = 1) -> Callable[[Any], int]:
 def _seconds(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf:
         return float(value)
-    raise BadValue("write a number of seconds from 0")
+    raise BadValue("write a number of seconds, 0 or more")
 
 
 def _texts(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
     if all(isinstance(item, str) and item for item in values):
         return [_without_nul(item) for item in values]
-    raise BadValue('write a text in quotes, or a list of such: ["a", "b"]')
+    raise BadValue('write a string in quotes, or a list of strings: ["a", "b"]')
 
 
 def _allowed(value: Any) -> frozenset[str]:
@@ -207,7 +207,7 @@ def _confidential(value: Any) -> frozenset[Confidential]:
     try:
         return confidential(_texts(value))
     except ValueError as exc:
-        raise BadValue(f"write {', '.join(repr(kind.value) for kind in Confidential)} or 'all', or a list of such") from exc
+        raise BadValue(f"write {', '.join(repr(kind.value) for kind in Confidential)} or 'all', or a list of these") from exc
 
 
 def _destination(value: Any) -> str:

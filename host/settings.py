@@ -46,8 +46,8 @@ class Section(StrEnum):
 
     VM = "the VM"
     POLICY = "which disks a snapshot takes"
-    GONE = "the commands of clients that have hung up"
-    MODE = "how much is done"
+    GONE = "commands of clients that have hung up"
+    MODE = "what is done with HMP commands"
     LOG = "what is logged"
 
 
@@ -115,78 +115,81 @@ def _audit(key: str, kind: types.SettingType, member: str, text: str, **rest: An
 # A row is read as one where it stands in few lines; the formatter would take one for each argument.
 # fmt: off
 SETTINGS: tuple[Setting, ...] = (
-    _vm("upstream", types.ADDRESS, "QEMU's QMP socket (addresses: see below)",
+    _vm("upstream", types.ADDRESS, "QEMU's QMP socket (see addresses below)",
         programs=_PROXY_AND_PLAN, metavar="ADDRESS", is_shared=False),
     _vm("listen", types.ADDRESSES, "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
-    _vm("take_over", types.TAKEN_PATH, "move QEMU's own socket aside and listen on its path", metavar="PATH", is_shared=False),
+    _vm("take_over", types.TAKEN_PATH, "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
     _vm("wait", types.SWITCH, "if QEMU is not there yet, wait for it"),
     _vm("connect_timeout", types.WHOLE_SECONDS,
-        "how long QEMU may take to greet once its socket is there (default %(default)s)",
+        "how many seconds QEMU may take to send its greeting once its socket exists (default %(default)s)",
         member="connect_timeout_s", metavar="SECONDS", default=CONNECT_TIMEOUT_S),
-    _vm("end_with_vm", types.SWITCH, "end when QEMU has gone, instead of waiting for its return", member="ends_with_vm"),
-    _vm("client_buffer_mib", types.BUFFER_MIB, "cut off a client that leaves more than this unread (default %(default)s)",
+    _vm("end_with_vm", types.SWITCH, "end when QEMU has gone, instead of waiting for it to come back", member="ends_with_vm"),
+    _vm("client_buffer_mib", types.BUFFER_MIB, "disconnect a client that leaves more than this unread (default %(default)s)",
         member="client_buffer_bytes", option="--client-buffer", metavar="MIB", default=CLIENT_BUFFER_MIB),
-    _vm("stop_timeout", types.SECONDS, "at SIGTERM, how many seconds to wait for what was begun (default %(default)g)",
+    _vm("stop_timeout", types.SECONDS,
+        "how many seconds to wait, at SIGTERM, for the commands that have begun (default %(default)g)",
         member="stop_timeout_s", metavar="S", default=STOP_TIMEOUT_S),
 
     _policy("policy", types.one_of(PolicyKind),
-            "auto: a UEFI varstore is left out if it cannot hold a snapshot, and never gets the VM state; "
+            "auto: a UEFI varstore that cannot hold a snapshot is left out, and no varstore ever gets the VM state; "
             "hmp: exactly the disks that QEMU's own HMP commands take (default %(default)s)",
             member="kind", default=PolicyKind.AUTO),
     _policy("vmstate", types.PATTERNS,
-            "what gets the VM state (patterns: see below); repeat it to name the second choice", metavar="PATTERN"),
-    _policy("include", types.PATTERNS, "a node that snapshots take in any case (repeatable)", metavar="PATTERN"),
+            "which disk gets the VM state (see patterns below); repeat it to name a second choice", metavar="PATTERN"),
+    _policy("include", types.PATTERNS, "a node that every snapshot takes (repeatable)", metavar="PATTERN"),
     _policy("exclude", types.PATTERNS, "a node that no snapshot takes (repeatable)", metavar="PATTERN"),
     _policy("overwrite", types.one_of(Overwrite),
-            "what savevm does whose tag exists, where QEMU's own savevm cannot replace it: safe: save under an internal tag "
-            "first, so that a snapshot exists at every moment; replace: delete the old one, then save, in half the time; "
-            "refuse: nothing is replaced, by QEMU neither (default %(default)s)",
+            "what savevm does if its tag exists and QEMU's own savevm cannot replace it: safe: save under an internal tag "
+            "first, so that a snapshot exists at every moment; replace: delete the old snapshot, then save, in half the time; "
+            "refuse: keep the old snapshot, and do not let QEMU's own savevm replace one either (default %(default)s)",
             default=Overwrite.SAFE),
     _policy("failed_load", types.one_of(FailedLoad),
-            "what loadvm does that is known to fail, as for a tag that a disk lacks: hmp: as HMP, which stops the VM and "
-            "leaves it stopped; refuse: answer HMP's error, and leave the VM alone (default: hmp; at the prompt refuse)"),
+            "what loadvm does if it is known to fail, for example because a disk lacks the tag: hmp: stop the VM and leave it "
+            "stopped, as HMP does; refuse: answer with HMP's error and let the VM run on (default: hmp; for hmp-repl: refuse)"),
     _policy("guard", types.SWITCH_OFF, "do not refuse commands that are known to crash the connected QEMU",
             option="--no-guard"),
-    _vm("strict", types.SWITCH, "a pattern that fits nothing of the VM is an error, and not only a warning",
+    _vm("strict", types.SWITCH, "make a pattern that matches nothing in the VM an error, not just a warning",
         member="is_strict", section=Section.POLICY),
 
     _policy("abandon_after", types.SECONDS,
-            "a savevm or delvm is not begun any more so many seconds after it came (default %(default)g)",
+            "do not start a savevm or delvm more than this many seconds after it arrived (default %(default)g)",
             member="abandon_after_s", section=Section.GONE, programs=_PROXY, metavar="S", default=ABANDON_AFTER_S),
-    _policy("abandon_load_after", types.SECONDS, "nor a loadvm, which throws the present away (default %(default)g)",
+    _policy("abandon_load_after", types.SECONDS,
+            "the same for loadvm, which throws away the VM's present state (default %(default)g)",
             member="abandon_load_after_s", section=Section.GONE, programs=_PROXY, metavar="S", default=ABANDON_LOAD_AFTER_S),
 
     _policy("mode", types.one_of(Mode),
-            "rewrite: as described above; observe: QEMU gets every command as it is, and the audit log says what rewriting "
-            "would have done; enforce: rewrite, and refuse all other HMP commands (default %(default)s)",
+            "rewrite: as described above; observe: QEMU gets every command unchanged, and the audit log says what rewriting "
+            "would have done; enforce: as rewrite, and all other HMP commands are refused (default %(default)s)",
             section=Section.MODE, programs=_PROXY, default=Mode.REWRITE),
-    _policy("allow", types.ALLOWED, 'in mode enforce, an HMP command that passes, such as "info block" (repeatable)',
+    _policy("allow", types.ALLOWED, 'an HMP command that is not refused in mode enforce, such as "info block" (repeatable)',
             section=Section.MODE, programs=_PROXY, metavar="COMMAND"),
 
-    _vm("name", types.TEXT, "the VM's name in the audit log (default: QEMU's -name, else its socket)", section=Section.LOG,
+    _vm("name", types.TEXT, "the VM's name in the audit log (default: QEMU's -name, or else its socket)", section=Section.LOG,
         programs=_PROXY_AND_PROMPT, is_shared=False,
-        prompt_help="the VM's name in the audit log (default: QEMU's -name, else the address)"),
+        prompt_help="the VM's name in the audit log (default: QEMU's -name, or else the address)"),
     _audit("audit", types.DESTINATION, "destination",
-           "append a JSON record of every human-monitor-command to FILE; - is the standard output, syslog: the syslog daemon "
-           "at /dev/log, syslog:PATH one at another socket",
+           "append a JSON record of every human-monitor-command to FILE; - means standard output, syslog: the syslog daemon "
+           "at /dev/log, and syslog:PATH one at another socket",
            programs=_PROXY_AND_PROMPT, metavar="FILE",
-           prompt_help="append a JSON record of every HMP command to FILE; syslog: or syslog:PATH sends it to a syslog daemon"),
-    _audit("audit_sync", types.SWITCH, "sync", "have each record on the disk before its command is answered"),
+           prompt_help="append a JSON record of every HMP command to FILE; syslog: and syslog:PATH send it to a syslog daemon"),
+    _audit("audit_sync", types.SWITCH, "sync", "have each record on disk before its command is answered"),
     _audit("audit_failure", types.one_of(AuditFailure), "failure",
-           "what becomes of a command whose record cannot be written: refuse: it is not run; continue: it is run, and the "
-           "next record tells how many were lost (default %(default)s)",
+           "what happens to a command whose record cannot be written: refuse: it is not run; continue: it is run, and the "
+           "next record says how many were lost (default %(default)s)",
            default=AuditFailure.CONTINUE),
     _audit("audit_redact", types.CONFIDENTIAL, "redact",
-           f"mask what is confidential: {', '.join(Confidential)}, or all (repeatable, or separated by commas)",
+           f"mask confidential values: {', '.join(Confidential)}, or all (repeatable, or separated by commas)",
            metavar="KIND"),
     _audit("audit_key", types.TEXT, "key",
-           "what the masks are made with: a file that only its owner can read; without one the masks of each process differ",
+           "the key of the masks, a file that only its owner can read; without one, the masks of each process differ",
            metavar="KEYFILE"),
-    _audit("audit_rotate_mib", types.MIB, "rotate_bytes", "put FILE aside as FILE.1 before it grows beyond this",
+    _audit("audit_rotate_mib", types.MIB, "rotate_bytes", "rename FILE to FILE.1 before it grows beyond this",
            metavar="MIB"),
-    _audit("audit_rotate_hours", types.HOURS, "rotate_age_s", "the same when its first record is older", metavar="HOURS"),
+    _audit("audit_rotate_hours", types.HOURS, "rotate_age_s", "rename it also when its first record is older than this",
+           metavar="HOURS"),
     _audit("audit_keep", types.COUNT, "keep",
-           "how many files put aside are kept, FILE.1 to FILE.COUNT (default %(default)s)",
+           "how many renamed files to keep, FILE.1 to FILE.COUNT (default %(default)s)",
            metavar="COUNT", default=AUDIT_KEEP),
 )
 # fmt: on

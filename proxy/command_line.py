@@ -26,7 +26,7 @@ __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_lin
 
 _DESCRIPTION = """\
 Stand between legacy tools and QEMU's QMP socket. savevm, loadvm, delvm and "info snapshots", sent by
-human-monitor-command, are done by QEMU's snapshot jobs with the disks that the policy chooses, and answered
+human-monitor-command, are done by QEMU's snapshot jobs on the disks that the policy chooses, and answered
 as HMP would have answered. Everything else goes through byte for byte."""
 
 _EXAMPLES = """\
@@ -34,9 +34,9 @@ examples:
   put the proxy in front of a VM, and point the tools at /run/vm1/legacy.sock:
     qemu-system-x86_64 ... -qmp unix:/run/vm1/qmp.sock,server=on,wait=off
     hmp-proxy --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
-  or slip it under the tools, which keep their socket; QEMU's comes back when the proxy ends:
+  or put it under tools that keep their path; QEMU's socket comes back when the proxy ends:
     hmp-proxy --take-over /run/vm1/qmp.sock --audit /var/log/hmp.jsonl
-  see what a command would do, without doing it (the VM's socket must be free; the proxy's own will do):
+  see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
   try it by hand:
     socat READLINE UNIX-CONNECT:/run/vm1/legacy.sock
@@ -49,40 +49,40 @@ addresses:
   unix:PATH             a unix socket
   tcp:HOST:PORT         a TCP socket; [::1] for IPv6
   fd:N                  an inherited socket, listening or connected
-  accept:unix:PATH      for --upstream: QEMU connects to us (-qmp unix:PATH,server=off,reconnect=1)
+  accept:unix:PATH      for --upstream: QEMU connects to the proxy (-qmp unix:PATH,server=off,reconnect=1)
 """
 
 _LISTEN_ADDRESSES = """\
-  stdio                 for --listen: the one client is at standard input and output; its end is the proxy's
+  stdio                 for --listen: one client, at standard input and output; the proxy ends when it leaves
   systemd               for --listen: the sockets of a systemd .socket unit
-  hold:ADDRESS          for --listen and --take-over: while QEMU is away clients wait there, where else nobody listens
+  hold:ADDRESS          for --listen and --take-over: clients can connect while QEMU is away, and wait
 """
 
 _EXIT_STATUS = """
 exit status:
-  0  stopped by SIGINT or SIGTERM        5  the listening socket cannot be made, or is in use
-  2  wrong use, or wrong configuration   6  the audit log cannot be opened
-  3  QEMU's socket cannot be reached     130  stopped at once by a second signal
-  4  what answers there is no QMP server, or serves another client
+  0  stopped by SIGINT or SIGTERM             5  the listening socket cannot be created, or is in use
+  2  wrong usage, or a wrong configuration    6  the audit log cannot be opened
+  3  QEMU's socket cannot be reached          130  stopped at once by a second signal
+  4  the other end is not a QMP server, or it is serving another client
 
-When QEMU goes away the clients are disconnected, and the proxy waits for it to come back on the same socket; with
---end-with-vm it ends with status 0. Of several VMs in a file, one that cannot begin is tried again and again, and the
-others go on.
-SIGHUP reads the configuration file and opens the audit logs again."""
+When QEMU goes away, the clients are disconnected, and the proxy waits for QEMU to come back on the same socket; with
+--end-with-vm it ends with status 0. If one of several VMs in a file cannot be served, the proxy tries again and again, and
+the others go on.
+On SIGHUP the proxy reads the configuration file again and reopens the audit logs."""
 
 _PLAN_DESCRIPTION = """\
 Show what the proxy would do with a command: all block nodes, which of them it would take and why, where the VM state
 would go, the exact QMP commands, and the answer. Only queries are sent to QEMU; nothing is changed.
-At a proxy's own socket the proxy makes the plan, with its policy in force; options or a file that give a policy are planned
-with instead, and the plan says so."""
+At a proxy's socket the proxy itself makes the plan, by the policy that is in force there. If options or a file give a
+policy, the plan is made by that one instead, and says so."""
 
 _PLAN_EXIT_STATUS = """
 exit status:
   0  the plan was shown, whatever it says
-  2  wrong use, or wrong configuration
+  2  wrong usage, or a wrong configuration
   3  QEMU's socket cannot be reached
-  4  what answers there is no QMP server, or serves another client
-  5  the socket on which QEMU is accepted cannot be made"""
+  4  the other end is not a QMP server, or it is serving another client
+  5  the socket to which QEMU is to connect (accept:) cannot be created"""
 
 
 # What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
@@ -121,7 +121,7 @@ def _add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
     group = parser.add_argument_group(Section.VM.value)
     upstream, *others = settings_of(program, Section.VM)
     add_settings(group, program, [upstream])
-    group.add_argument("--config", metavar="FILE", help="take everything from a TOML file, for any number of VMs")
+    group.add_argument("--config", metavar="FILE", help="read all settings from a TOML file, for any number of VMs")
     add_settings(group, program, others)
     return group
 
@@ -134,7 +134,7 @@ def _serve_parser() -> Parser:
     for section in (Section.POLICY, Section.GONE, Section.MODE):
         add_section(parser, Program.PROXY, section)
     log = add_section(parser, Program.PROXY, Section.LOG)
-    log.add_argument("--verbose", action="store_true", help="log connections too, not only what needs attention")
+    log.add_argument("--verbose", action="store_true", help="also log connections, not only what needs attention")
     return parser
 
 
@@ -182,7 +182,7 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
         if given.upstream is None:
             parser.error("say where QEMU is: --upstream, or --config FILE")
         if given.vm is not None:
-            parser.error("--vm goes with --config")
+            parser.error("--vm needs --config FILE")
         vm = VMConfig(given.upstream, policy=policy_of(parser, given))
         return PlanInvocation(vm, command_line, given.json, ", ".join(given.policy_options) or None)
     refuse_mixture(parser, given, ("upstream",))
@@ -195,7 +195,7 @@ def _complete_upstream(parser: argparse.ArgumentParser, members: dict[str, Any])
     """See that it is said where QEMU is and where clients come in: a socket that is taken over is both."""
     if "take_over" not in members:
         if "upstream" not in members or "listen" not in members:
-            parser.error("say where QEMU is and where the tools come in: --upstream and --listen, --take-over, or --config")
+            parser.error("say where QEMU is and where the tools connect: --upstream and --listen, --take-over, or --config")
     elif "upstream" in members:
         parser.error("--take-over PATH says where QEMU is; drop --upstream")
     else:

@@ -17,14 +17,14 @@ from shim.policy import FailedLoad, Policy
 __all__ = ["Invocation", "parse_command_line"]
 
 _DESCRIPTION = """\
-A prompt for QEMU's monitor. savevm, loadvm, delvm and "info snapshots" are done by QEMU's snapshot jobs with the disks that
-the policy chooses; all other HMP commands are QEMU's own. Tab completes, and "help" tells what else there is."""
+A prompt for QEMU's monitor. savevm, loadvm, delvm and "info snapshots" are done by QEMU's snapshot jobs on the disks that
+the policy chooses; all other HMP commands are QEMU's own. Tab completes, and "help" lists what else there is."""
 
 _REST = """\
 address:
-  unix:PATH, or PATH    QEMU's QMP socket, or a hmp-proxy's (QEMU serves one client a socket, the proxy many).
-                        At a proxy its policy holds: it does the snapshot commands and makes the plans, and options
-                        that give another policy are an error
+  unix:PATH, or PATH    QEMU's QMP socket, or hmp-proxy's (QEMU serves one client per socket, the proxy many).
+                        At a proxy's socket the proxy's policy applies: the proxy does the snapshot commands and
+                        makes the plans, and options that give another policy are an error
   tcp:HOST:PORT         the same on TCP; [::1] for IPv6
 
 examples:
@@ -36,8 +36,8 @@ examples:
 
 _EXIT_STATUS = """
 exit status:
-  0  all went well                       2  wrong use, or wrong configuration
-  1  a command failed                    3  no connection to QEMU, or it was lost
+  0  all went well       2  wrong usage, or a wrong configuration
+  1  a command failed    3  no connection to QEMU, or it was lost
   130  interrupted; a snapshot command that had begun went on to its end"""
 
 
@@ -91,12 +91,16 @@ def _parser() -> Parser:
 def _add_vm(parser: Parser) -> None:
     group = parser.add_argument_group("the VM")
     group.add_argument(
-        "address", nargs="?", type=argument(_parse_address), metavar="ADDRESS", help="where its monitor is (see below)"
+        "address",
+        nargs="?",
+        type=argument(_parse_address),
+        metavar="ADDRESS",
+        help="where QEMU's monitor listens (see address below)",
     )
     group.add_argument(
         "--config",
         metavar="FILE",
-        help="take the policy, the VM's name, the audit log and, without ADDRESS, the socket from hmp-proxy's file",
+        help="read the policy, the VM's name, the audit log and, without ADDRESS, the socket from hmp-proxy's file",
     )
     group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
     add_settings(group, Program.PROMPT, settings_of(Program.PROMPT, Section.LOG))
@@ -104,23 +108,25 @@ def _add_vm(parser: Parser) -> None:
 
 def _add_script(parser: Parser) -> None:
     group = parser.add_argument_group("for scripts")
-    group.add_argument("-c", dest="command", action="append", metavar="COMMAND", help="run this and leave (repeatable)")
-    group.add_argument("--json", action="store_true", help="print one JSON object a command")
-    group.add_argument("--keep-going", action="store_true", help="run the commands after one that failed, too")
-    group.add_argument("--raw", action="store_true", help='print what HMP prints byte for byte, "info snapshots" too')
+    group.add_argument(
+        "-c", dest="command", action="append", metavar="COMMAND", help="run this command, then exit (repeatable)"
+    )
+    group.add_argument("--json", action="store_true", help="print one JSON object per command")
+    group.add_argument("--keep-going", action="store_true", help="go on after a command that failed")
+    group.add_argument("--raw", action="store_true", help='print HMP\'s output byte for byte, also that of "info snapshots"')
 
 
 def _add_person(parser: Parser) -> None:
     group = parser.add_argument_group("at a terminal")
     group.add_argument(
-        "--yes", action="store_true", help="do not ask before something is lost (without a terminal nothing is asked)"
+        "--yes", action="store_true", help="do not ask before something is lost (without a terminal, nothing is ever asked)"
     )
     group.add_argument("--reconnect", action="store_true", help="when QEMU has gone, connect again as soon as it is back")
-    group.add_argument("--vi", action="store_true", help="begin with vi's keys instead of emacs's; F4 changes it")
+    group.add_argument("--vi", action="store_true", help="start with vi keys instead of emacs keys; F4 switches")
     group.add_argument(
         "--history",
         metavar="FILE",
-        help='keep typed lines in FILE, in none if it is "" (default: hmpshim/history in $XDG_STATE_HOME or ~/.local/state); '
+        help='keep typed lines in FILE; "" keeps none (default: hmpshim/history in $XDG_STATE_HOME or ~/.local/state); '
         "a line that begins with a blank is not kept",
     )
 
@@ -162,7 +168,7 @@ def _audit(parser: Parser, given: str | None, of_file: AuditSettings | None) -> 
     audit = of_file if given is None else (of_file or AuditSettings()).at(given)
     if audit is not None and audit.destination == STANDARD_OUTPUT:
         whose = "the file's audit log" if given is None else "--audit -"
-        parser.error(f"{whose} is the standard output, which is the prompt's; give --audit FILE, or --audit syslog:")
+        parser.error(f"{whose} goes to standard output, which the prompt itself uses; give --audit FILE, or --audit syslog:")
     return audit
 
 
@@ -173,7 +179,7 @@ def _vm(parser: Parser, given: argparse.Namespace) -> VMConfig | None:
     if given.address is None:
         parser.error("say where QEMU is: ADDRESS, or --config FILE")
     if given.vm is not None:
-        parser.error("--vm goes with --config")
+        parser.error("--vm needs --config FILE")
     return None
 
 

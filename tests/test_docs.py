@@ -10,7 +10,7 @@ import pytest
 
 from audit.fail_on import CONDITIONS
 from audit.report import State
-from host.settings import SETTINGS, Owner
+from host.settings import SETTINGS, Program
 from repl.lines import OWN_COMMANDS
 from shim.patterns import KEYS, KINDS
 from shim.policy import Mode
@@ -27,6 +27,11 @@ _PATH: Final = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:\.(?:py|md|toml|sh|svg|png|
 # A class or a function in a code span.
 _IDENTIFIER: Final = re.compile(r"`(_?[a-z]+(?:_[a-z]+)+|[A-Z][A-Za-z]*[a-z])`")
 _PACKAGES: Final = ("shim", "host", "proxy", "repl", "audit")
+# Where options are documented: the page, and the header of its table.
+_POLICY_TABLE: Final = ("docs/policies.md", "| option | in the file | default | |")
+_SETTINGS_TABLES: Final = (_POLICY_TABLE, *((page, _POLICY_TABLE[1]) for page in ("docs/proxy.md", "docs/audit.md")))
+_PROMPT_TABLE: Final = ("docs/prompt.md", "| option of `hmp-repl` | default | |")
+_AUDIT_TABLE: Final = ("docs/audit.md", "| option of `hmp-audit` | default | |")
 # They stand for any.
 _NOT_IN_THE_CHECKOUT: Final = frozenset({"x.py", "test_x.py"})
 
@@ -64,6 +69,21 @@ def _exit_statuses(help_text: str) -> dict[str, str]:
     lines = help_text.partition("exit status:\n")[2].partition("\n\n")[0].splitlines()
     cells = [cell for line in lines for cell in re.split(r" {3,}", line.strip())]
     return dict(re.split(r"\s+", cell, maxsplit=1) for cell in cells)
+
+
+def _options(help_text: str) -> dict[str, str]:
+    """Return the options of a program, each with its default as `--help` words it; "" where it names none."""
+    found = re.findall(r"(?m)^  (--?[a-z][a-z-]*)(.*(?:\n {10,}.*)*)", help_text)
+    meanings = {option: " ".join(re.sub(r"-\n +", "-", meaning).split()) for option, meaning in found}
+    defaults = {option: re.search(r"\(default:? ([^)]*)\)", meaning) for option, meaning in meanings.items()}
+    return {option: found[1] if found else "" for option, found in defaults.items() if option not in ("-h", "--version")}
+
+
+def _told_options(page: str, header: str) -> dict[str, list[str]]:
+    """Return the options of a table, each with the cells between it and its meaning, without units and marks of code."""
+    rows = [[cell.replace("`", "") for cell in row] for row in _rows(page, header)]
+    assert len({row[0] for row in rows}) == len(rows)
+    return {row[0].split()[0]: [re.sub(r"^(\d+) (?:s|MiB)$", r"\1", cell) for cell in row[1:-1]] for row in rows}
 
 
 def _rows(page: str, header: str) -> list[list[str]]:
@@ -197,9 +217,46 @@ def test_states_and_conditions_of_the_report_are_all_told() -> None:
     assert re.findall(r"`(\w+)`", told) == list(CONDITIONS)
 
 
-def test_options_of_the_audit_log_are_all_told() -> None:
-    told = " ".join(cell for cell, *_ in _rows("docs/audit.md", "| option | |"))
-    assert set(_OPTION.findall(told)) == {setting.flag for setting in SETTINGS if setting.owner is Owner.AUDIT}
+def test_tables_of_options_are_those_that_are_compared() -> None:
+    tables = [(page, header) for page, text in _PAGES.items() for header in re.findall(r"(?m)^\| option\b.*$", text)]
+    assert sorted(tables) == sorted((*_SETTINGS_TABLES, _PROMPT_TABLE, _AUDIT_TABLE))
+
+
+def test_options_of_the_proxy_are_told_with_their_defaults(help_text: str) -> None:
+    told = {option: default for table in _SETTINGS_TABLES for option, (_, default) in _told_options(*table).items()}
+    assert told == _options(help_text)
+
+
+def test_options_of_the_prompt_are_told_with_their_defaults(prompt_help_text: str) -> None:
+    told = {option: default for option, (default,) in _told_options(*_PROMPT_TABLE).items()}
+    of_policy = {option: default for option, (_, default) in _told_options(*_POLICY_TABLE).items()}
+    not_the_prompts = {setting.flag for setting in SETTINGS if Program.PROMPT not in setting.programs}
+    assert of_policy.keys() & not_the_prompts == {"--strict"}
+    del of_policy["--strict"]
+    assert told | of_policy == _options(prompt_help_text)
+
+
+def test_options_of_the_audit_are_told_with_their_defaults(audit_help_text: str) -> None:
+    assert {option: default for option, (default,) in _told_options(*_AUDIT_TABLE).items()} == _options(audit_help_text)
+
+
+def test_keys_of_the_file_are_told_with_their_options() -> None:
+    told = {option: key.partition(" = ")[0] for table in _SETTINGS_TABLES for option, (key, _) in _told_options(*table).items()}
+    assert {option: key for option, key in told.items() if key} == {setting.flag: setting.key for setting in SETTINGS}
+
+
+def test_options_and_defaults_are_found_in_a_help() -> None:
+    shown = """\
+options:
+  -h, --help   show this
+  --far N      so far, or as far as hmp-
+               audit goes (default
+               9)
+  --by WAY     on foot
+
+--no-option
+"""
+    assert _options(shown) == {"--far": "9", "--by": ""}
 
 
 def test_commands_of_the_prompt_are_all_told() -> None:

@@ -57,10 +57,10 @@ def test_check() -> None:
         (["report", "log", "--json", "--csv"], "not allowed with argument --json"),
         (["report", "log", "--html", "p", "--csv"], "not allowed with argument"),
         (["report", "log", "--fail-on", "hmp,hpm"], "'hpm' is not one of hmp, blocked, error, silent"),
-        (["report", "log", "--allow", "stop"], "--allow goes with --fail-on hmp or blocked"),
-        (["report", "log", "--allow", "stop", "--fail-on", "error"], "--allow goes with --fail-on hmp or blocked"),
+        (["report", "log", "--allow", "stop"], "--allow needs --fail-on hmp or blocked"),
+        (["report", "log", "--allow", "stop", "--fail-on", "error"], "--allow needs --fail-on hmp or blocked"),
         (["follow"], "the following arguments are required: FILE"),
-        (["follow", "log", "--lines", "-1"], "--lines takes a whole number from 0"),
+        (["follow", "log", "--lines", "-1"], "--lines takes a whole number, 0 or more"),
         (["check"], "the following arguments are required: FILE"),
     ],
 )

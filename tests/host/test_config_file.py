@@ -160,13 +160,13 @@ def test_unnamed_vms_are_no_namesakes(path: Path) -> None:
 
 POLICY_AND_SHARED: Final = ", ".join(sorted(setting.key for setting in settings.SETTINGS if setting.is_shared))
 ALL_KEYS: Final = ", ".join(sorted(setting.key for setting in settings.SETTINGS))
-TEXT: Final = 'write a text in quotes, such as "vm1"'
-TEXTS: Final = 'write a text in quotes, or a list of such: ["a", "b"]'
+TEXT: Final = 'write a string in quotes, such as "vm1"'
+TEXTS: Final = 'write a string in quotes, or a list of strings: ["a", "b"]'
 BOOLEAN: Final = "write true or false"
-CONFIDENTIAL: Final = "write 'tags', 'files', 'executables' or 'all', or a list of such"
-NOWHERE: Final = "it goes with audit, which says where the log is"
+CONFIDENTIAL: Final = "write 'tags', 'files', 'executables' or 'all', or a list of these"
+NOWHERE: Final = "it needs audit, which says where the log is"
 NO_PLACE: Final = "write a file, - for standard output, syslog: or syslog:/path/of/socket"
-MEBIBYTES: Final = "write a whole number of MiB from 1"
+MEBIBYTES: Final = "write a whole number of MiB, 1 or more"
 LISTEN: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
 UPSTREAM: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
 LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
@@ -208,14 +208,14 @@ LONG: Final = "/" + 107 * "x"
         ('audit_redact = ["tags", "x"]', f"audit_redact: {CONFIDENTIAL}"),
         ("audit_redact = 1", f"audit_redact: {TEXTS}"),
         ("audit_rotate_mib = 0", f"audit_rotate_mib: {MEBIBYTES}"),
-        ("audit_rotate_hours = 0.5", "audit_rotate_hours: write a whole number of hours from 1"),
-        ("audit_keep = 0", "audit_keep: write a whole number from 1"),
+        ("audit_rotate_hours = 0.5", "audit_rotate_hours: write a whole number of hours, 1 or more"),
+        ("audit_keep = 0", "audit_keep: write a whole number, 1 or more"),
         ("client_buffer_mib = 0", f"client_buffer_mib: {MEBIBYTES}"),
-        ("stop_timeout = -1", "stop_timeout: write a number of seconds from 0"),
-        ("stop_timeout = inf", "stop_timeout: write a number of seconds from 0"),
-        ("stop_timeout = nan", "stop_timeout: write a number of seconds from 0"),
-        ("abandon_after = true", "abandon_after: write a number of seconds from 0"),
-        ('abandon_load_after = "1"', "abandon_load_after: write a number of seconds from 0"),
+        ("stop_timeout = -1", "stop_timeout: write a number of seconds, 0 or more"),
+        ("stop_timeout = inf", "stop_timeout: write a number of seconds, 0 or more"),
+        ("stop_timeout = nan", "stop_timeout: write a number of seconds, 0 or more"),
+        ("abandon_after = true", "abandon_after: write a number of seconds, 0 or more"),
+        ('abandon_load_after = "1"', "abandon_load_after: write a number of seconds, 0 or more"),
         ("client_buffer_mib = -1", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = 1.0", f"client_buffer_mib: {MEBIBYTES}"),
         ("client_buffer_mib = true", f"client_buffer_mib: {MEBIBYTES}"),
@@ -284,31 +284,31 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
         (f"{VM1}exclude = 'a'\npolicy = 'hmp'\n", f"F:4: exclude: {LEFT_TO_HMP}"),
         (f"[defaults]\npolicy = 'hmp'\n{VM1}vmstate = 'a'\n", f"F:6: vmstate: {LEFT_TO_HMP}"),
         (f"[defaults]\nexclude = 'a'\n{VM1}{VM2}policy = 'hmp'\n", f"F:2: exclude: {LEFT_TO_HMP} (for the [[vm]] of line 6)"),
-        (f"{VM1}include = ['a', 'b']\nexclude = 'b'\n", "F:4: include: 'b' is excluded too; name it in one of them"),
-        (f"{VM1}allow = 'info'\n", 'F:4: allow: it has a meaning in mode "enforce" only'),
+        (f"{VM1}include = ['a', 'b']\nexclude = 'b'\n", "F:4: include: 'b' is excluded too; name it in only one of them"),
+        (f"{VM1}allow = 'info'\n", 'F:4: allow: it works only in mode "enforce"; set that mode, or drop this'),
         (f"{VM1}audit_sync = true\n", f"F:4: audit_sync: {NOWHERE}"),
         (f"[defaults]\naudit_keep = 1\n{VM1}", f"F:2: audit_keep: {NOWHERE} (for the [[vm]] of line 3)"),
         (
             f"[defaults]\naudit = '/log'\naudit_sync = true\n{VM1}audit = '-'\n",
-            "F:3: audit_sync: it is for a file, and the audit log goes to '-' (for the [[vm]] of line 4)",
+            "F:3: audit_sync: it works only with a file, and the audit log goes to '-' (for the [[vm]] of line 4)",
         ),
         (
             f"{VM1}audit = '/log'\n{VM2}audit_failure = 'refuse'\naudit = '/log'\n",
-            "F:8: audit_failure: an earlier VM logs to '/log' too, and has another value",
+            "F:8: audit_failure: an earlier VM logs to '/log' too, with another value; give both the same",
         ),
         (
             f"{VM1}audit = '/log'\naudit_redact = 'all'\n{VM2}audit = '/log'\n",
-            "F:6: audit_redact: an earlier VM logs to '/log' too, and has another value",
+            "F:6: audit_redact: an earlier VM logs to '/log' too, with another value; give both the same",
         ),
         (
             f"{VM1}audit = '-'\n{VM2.replace('unix:/l2', 'stdio')}",
-            "F:4: audit: the client that is served on stdio has the standard output; write a file, or syslog:",
+            "F:4: audit: standard output belongs to the client on stdio; write a file, or syslog:",
         ),
         (
             "[[vm]]\ntake_over = '/q'\nupstream = 'unix:/other'\n",
             "F:3: upstream: take_over says where QEMU is; drop one of them",
         ),
-        ("\n[[vm]]\nupstream = 'unix:/q'\n", "F:2: listen: say where the tools come in, or take QEMU's socket over"),
+        ("\n[[vm]]\nupstream = 'unix:/q'\n", "F:2: listen: say where the tools connect, or take over QEMU's socket"),
         ("[[vm]]\nlisten = 'unix:/l'\n", "F:1: [vm]: say where QEMU is: upstream, or take_over"),
         (f"{VM1}[[vm]]\n", "F:4: [vm]: say where QEMU is: upstream, or take_over"),
         (
@@ -317,7 +317,7 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
         ),
         (
             "[[vm]]\nupstream = 'unix:/q'\nlisten = ['stdio', 'unix:/l']\n",
-            "F:3: listen: stdio stands alone: the proxy ends with that client",
+            "F:3: listen: stdio must be the only address: the proxy ends when that client leaves",
         ),
         # Two of one kind.
         (

@@ -15,8 +15,8 @@ __all__ = ["path"]
 
 LONG_PATH: Final = "/" + "a" * 5000
 NO_HOST: Final = "the host is neither a name nor an IP address; write tcp:HOST:PORT"
-NUL: Final = "it has a NUL character, which no name and no path can have; drop it"
-TOO_DEEP: Final = "it is nested more than 100 deep; write a text, or a list of texts"
+NUL: Final = "it contains a NUL character, which no name or path can have; drop it"
+TOO_DEEP: Final = "it is nested more than 100 deep; write a string, or a list of strings"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ QEMU = UnixAddress("/run/qmp")
 TOOLS = UnixAddress("/run/legacy")
 OTHER = UnixAddress("/run/other")
 LEFT_TO_HMP = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
-NOWHERE = "it goes with audit, which says where the log is"
-STDIO_IS_SERVED = "the client that is served on stdio has the standard output; write a file, or syslog:"
+NOWHERE = "it needs audit, which says where the log is"
+STDIO_IS_SERVED = "standard output belongs to the client on stdio; write a file, or syslog:"
 
 
 def vm(policy: Policy | None = None, *, audit: AuditSettings | None = None) -> VMConfig:
@@ -35,10 +35,13 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
         (vm(Policy(PolicyKind.HMP, exclude=patterns("a"))), ("exclude", LEFT_TO_HMP)),
         (
             vm(Policy(include=patterns("b", "node:a"), exclude=patterns("node:a", "c"))),
-            ("include", "'node:a' is excluded too; name it in one of them"),
+            ("include", "'node:a' is excluded too; name it in only one of them"),
         ),
-        (vm(Policy(allow=frozenset({"help"}))), ("allow", 'it has a meaning in mode "enforce" only')),
-        (vm(Policy(mode=Mode.OBSERVE, allow=frozenset({"help"}))), ("allow", 'it has a meaning in mode "enforce" only')),
+        (vm(Policy(allow=frozenset({"help"}))), ("allow", 'it works only in mode "enforce"; set that mode, or drop this')),
+        (
+            vm(Policy(mode=Mode.OBSERVE, allow=frozenset({"help"}))),
+            ("allow", 'it works only in mode "enforce"; set that mode, or drop this'),
+        ),
         (logging(sync=True), ("audit_sync", NOWHERE)),
         (logging(failure=AuditFailure.REFUSE), ("audit_failure", NOWHERE)),
         (logging(redact=frozenset({Confidential.TAGS})), ("audit_redact", NOWHERE)),
@@ -46,23 +49,32 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
         (logging(rotate_age_s=1), ("audit_rotate_hours", NOWHERE)),
         (logging(keep=1), ("audit_keep", NOWHERE)),
         (logging(key="/key"), ("audit_key", NOWHERE)),
-        (logging("/log", keep=1), ("audit_keep", "it goes with audit_rotate_mib or audit_rotate_hours")),
-        (logging("-", sync=True), ("audit_sync", "it is for a file, and the audit log goes to '-'")),
-        (logging("syslog:", rotate_bytes=1), ("audit_rotate_mib", "it is for a file, and the audit log goes to 'syslog:'")),
-        (logging("syslog:", rotate_age_s=1), ("audit_rotate_hours", "it is for a file, and the audit log goes to 'syslog:'")),
-        (logging("-", keep=1), ("audit_keep", "it is for a file, and the audit log goes to '-'")),
+        (logging("/log", keep=1), ("audit_keep", "it needs audit_rotate_mib or audit_rotate_hours")),
+        (logging("-", sync=True), ("audit_sync", "it works only with a file, and the audit log goes to '-'")),
+        (
+            logging("syslog:", rotate_bytes=1),
+            ("audit_rotate_mib", "it works only with a file, and the audit log goes to 'syslog:'"),
+        ),
+        (
+            logging("syslog:", rotate_age_s=1),
+            ("audit_rotate_hours", "it works only with a file, and the audit log goes to 'syslog:'"),
+        ),
+        (logging("-", keep=1), ("audit_keep", "it works only with a file, and the audit log goes to '-'")),
         (VMConfig(QEMU, (StdioAddress(),), audit=AuditSettings("-")), ("audit", STDIO_IS_SERVED)),
         (VMConfig(QEMU, take_over=OTHER), ("upstream", "take_over says where QEMU is; drop one of them")),
-        (VMConfig(QEMU), ("listen", "say where the tools come in, or take QEMU's socket over")),
+        (VMConfig(QEMU), ("listen", "say where the tools connect, or take over QEMU's socket")),
         (
             VMConfig(QEMU, (UnixAddress(QEMU.path, holds=True),)),
             ("listen", "it is QEMU's own socket; the proxy needs one of its own"),
         ),
         (VMConfig(QEMU, (TOOLS, QEMU)), ("listen", "it is QEMU's own socket; the proxy needs one of its own")),
-        (VMConfig(QEMU, (StdioAddress(), TOOLS)), ("listen", "stdio stands alone: the proxy ends with that client")),
+        (
+            VMConfig(QEMU, (StdioAddress(), TOOLS)),
+            ("listen", "stdio must be the only address: the proxy ends when that client leaves"),
+        ),
         (
             VMConfig(QEMU, (StdioAddress(),), take_over=QEMU),
-            ("listen", "stdio stands alone: the proxy ends with that client"),
+            ("listen", "stdio must be the only address: the proxy ends when that client leaves"),
         ),
     ],
 )
@@ -116,7 +128,7 @@ def test_first_problem_is_the_one_that_is_told() -> None:
 )
 def test_vms_that_share_a_log_agree_about_it(members: dict[str, Any], key: str) -> None:
     first, second = logging("/log", rotate_bytes=1), logging("/log", **{"rotate_bytes": 1, **members})
-    reason = "an earlier VM logs to '/log' too, and has another value"
+    reason = "an earlier VM logs to '/log' too, with another value; give both the same"
     assert audit_disagreement([first, vm(), second]) == (2, key, reason)
     assert audit_disagreement([first, first, vm()]) is None
     assert audit_disagreement([first, logging("/other", **members)]) is None

@@ -66,7 +66,7 @@ def test_option_beside_a_file_is_refused(parser: Parser, capsys: pytest.CaptureF
     refuse_mixture(parser, parser.parse_args(["--config", "f"]), ["config"])
     with pytest.raises(SystemExit):
         refuse_mixture(parser, parser.parse_args(["--config", "f", "--no-guard"]), ["config"])
-    assert "--no-guard does not go with --config; write it into the file" in capsys.readouterr().err
+    assert "--no-guard cannot be used with --config; write it into the file" in capsys.readouterr().err
 
 
 def test_version_is_shown(parser: Parser, capsys: pytest.CaptureFixture[str]) -> None:

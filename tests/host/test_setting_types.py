@@ -80,5 +80,5 @@ def test_what_is_wrong_in_one_is_wrong_in_the_other(kind: SettingType, word: str
 
 
 def test_buffer_of_nothing_is_refused_after_the_words_are_read() -> None:
-    with pytest.raises(ValueError, match="takes a whole number of MiB from 1"):
+    with pytest.raises(ValueError, match="takes a whole number of MiB, 1 or more"):
         value_of(types.BUFFER_MIB, ["0"])

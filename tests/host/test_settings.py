@@ -132,7 +132,7 @@ def test_new_row_makes_the_key(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        (f"{VM}patience = 0\n", ":4: patience: write a whole number of seconds from 1"),
+        (f"{VM}patience = 0\n", ":4: patience: write a whole number of seconds, 1 or more"),
         (f"[defaults]\naudit_loud = true\n{VM}", ":2: audit_loud: unknown here; the keys are "),
     ],
 )
@@ -147,13 +147,13 @@ def test_new_row_has_its_errors_in_the_file(path: Path, text: str, error: str) -
 @pytest.mark.parametrize("words", ["--patience 5", "--preferred a", "--audit-loud"])
 def test_new_row_is_refused_beside_a_file(path: Path, capsys: pytest.CaptureFixture[str], words: str) -> None:
     loaded(path, VM)
-    error = f"{words.split()[0]} does not go with --config; write it into the file (see hmp-proxy --help)"
+    error = f"{words.split()[0]} cannot be used with --config; write it into the file (see hmp-proxy --help)"
     assert complaint(capsys, "--config", str(path), *words.split()) == f"hmp-proxy: {error}\n"
 
 
 @pytest.mark.usefixtures("_made_up_rows")
 def test_new_row_of_the_audit_log_goes_with_a_log(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "it goes with audit, which says where the log is" in complaint(capsys, *WIRE, "--audit-loud")
+    assert "it needs audit, which says where the log is" in complaint(capsys, *WIRE, "--audit-loud")
 
 
 # -- the table ------------------------------------------------------------------------------------------------------------

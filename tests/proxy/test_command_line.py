@@ -210,15 +210,15 @@ def test_plan_with_the_policy_of_a_file_on_another_socket(path: str) -> None:
 
 LISTEN: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
 UPSTREAM: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
-WHERE: Final = "say where QEMU is and where the tools come in: --upstream and --listen, --take-over, or --config"
+WHERE: Final = "say where QEMU is and where the tools connect: --upstream and --listen, --take-over, or --config"
 LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
-NOWHERE: Final = "it goes with audit, which says where the log is"
+NOWHERE: Final = "it needs audit, which says where the log is"
 NO_PLACE: Final = "write a file, - for standard output, syslog: or syslog:/path/of/socket"
 AUDIT_OPTIONS: Final = (
     *("--audit-sync", "--audit-failure refuse", "--audit-redact tags", "--audit-key /key", "--audit-rotate-mib 1"),
     *("--audit-rotate-hours 1", "--audit-keep 1"),
 )
-INTO_THE_FILE: Final = "does not go with --config; write it into the file"
+INTO_THE_FILE: Final = "cannot be used with --config; write it into the file"
 
 
 def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
@@ -245,7 +245,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         ("--upstream unix:/q --listen unix:/q", "--listen: it is QEMU's own socket; the proxy needs one of its own"),
         (
             "--upstream unix:/q --listen stdio --listen unix:/l",
-            "--listen: stdio stands alone: the proxy ends with that client",
+            "--listen: stdio must be the only address: the proxy ends when that client leaves",
         ),
         ("--upstream unix:/q --take-over /q", "--take-over PATH says where QEMU is; drop --upstream"),
         (
@@ -266,24 +266,27 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
             "the kinds are pflash, removable, raw, unattached, unable",
         ),
         ("--client-buffer x", "argument --client-buffer: invalid int value: 'x'"),
-        (f"{' '.join(WIRE)} --client-buffer 0", "--client-buffer takes a whole number of MiB from 1"),
+        (f"{' '.join(WIRE)} --client-buffer 0", "--client-buffer takes a whole number of MiB, 1 or more"),
         (f"{' '.join(WIRE)} --policy hmp --vmstate a", f"--vmstate: {LEFT_TO_HMP}"),
         (f"{' '.join(WIRE)} --policy hmp --include a", f"--include: {LEFT_TO_HMP}"),
         (f"{' '.join(WIRE)} --policy hmp --exclude a", f"--exclude: {LEFT_TO_HMP}"),
-        (f"{' '.join(WIRE)} --include a --exclude a", "--include: 'a' is excluded too; name it in one of them"),
-        (f"{' '.join(WIRE)} --allow help", '--allow: it has a meaning in mode "enforce" only'),
+        (f"{' '.join(WIRE)} --include a --exclude a", "--include: 'a' is excluded too; name it in only one of them"),
+        (f"{' '.join(WIRE)} --allow help", '--allow: it works only in mode "enforce"; set that mode, or drop this'),
         *((f"{' '.join(WIRE)} {option}", f"{option.split()[0]}: {NOWHERE}") for option in AUDIT_OPTIONS),
         (f"{' '.join(WIRE)} --audit=", f"argument --audit: invalid log destination '': {NO_PLACE}"),
         (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: invalid log destination 'syslog:run': {NO_PLACE}"),
-        (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it is for a file, and the audit log goes to '-'"),
-        (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it goes with audit_rotate_mib or audit_rotate_hours"),
+        (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it works only with a file, and the audit log goes to '-'"),
+        (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it needs audit_rotate_mib or audit_rotate_hours"),
         (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is not a whole number from 1 to 999999999"),
-        (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not of tags, files, executables, all"),
-        (f"{' '.join(WIRE)} --audit-redact all,x", "argument --audit-redact: 'all,x' is not of tags, files, executables, all"),
+        (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not one of tags, files, executables, all"),
+        (
+            f"{' '.join(WIRE)} --audit-redact all,x",
+            "argument --audit-redact: 'all,x' is not one of tags, files, executables, all",
+        ),
         (f"{' '.join(WIRE)} --audit-failure x", "argument --audit-failure: 'x' is not one of refuse, continue"),
         (
             "--upstream unix:/q --listen stdio --audit -",
-            "--audit: the client that is served on stdio has the standard output; write a file, or syslog:",
+            "--audit: standard output belongs to the client on stdio; write a file, or syslog:",
         ),
         (f"{' '.join(WIRE)} savevm", "unrecognized arguments: savevm"),
         (f"{' '.join(WIRE)} --nosuch", "unrecognized arguments: --nosuch"),
@@ -343,7 +346,7 @@ def test_options_beside_a_file(capsys: pytest.CaptureFixture[str], path: str, op
         ("--upstream unix:/q", "the following arguments are required: COMMAND"),
         ("--upstream unix:/q --listen unix:/l savevm", "unrecognized arguments: --listen"),
         ("--upstream unix:/q --mode observe savevm", "unrecognized arguments: --mode"),
-        ("--upstream unix:/q --vm vm1 savevm", "--vm goes with --config"),
+        ("--upstream unix:/q --vm vm1 savevm", "--vm needs --config FILE"),
         ("--upstream /q savevm", f"argument --upstream: invalid address '/q': {UPSTREAM}"),
         ("--config FILE savevm", "say which VM: --vm with one of vm1, unix:/q2"),
         ("--config FILE --vm nosuch savevm", "say which VM: --vm with one of vm1, unix:/q2"),
@@ -381,7 +384,7 @@ def test_wrong_times(option: str, wrong: str, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as caught:
         parse_command_line([*WIRE, f"{option}={wrong}"])
     assert caught.value.code == 2
-    assert f"argument {option}: '{wrong}' is not a number of seconds from 0" in capsys.readouterr().err
+    assert f"argument {option}: '{wrong}' is not a number of seconds, 0 or more" in capsys.readouterr().err
 
 
 def help_text(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:

@@ -227,7 +227,7 @@ def test_wrong_file_is_told_with_its_line(tmp_path: Path) -> None:
         parse_command_line(["--config", str(path)])
 
 
-NOT_OURS: Final = "is the standard output, which is the prompt's; give --audit FILE, or --audit syslog:"
+NOT_OURS: Final = "goes to standard output, which the prompt itself uses; give --audit FILE, or --audit syslog:"
 
 
 # -- wrong use ------------------------------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ NOT_OURS: Final = "is the standard output, which is the prompt's; give --audit F
     [
         ("", "say where QEMU is: ADDRESS, or --config FILE"),
         ("--json", "say where QEMU is: ADDRESS, or --config FILE"),
-        ("/q --vm a", "--vm goes with --config"),
+        ("/q --vm a", "--vm needs --config FILE"),
         ("/q /q", "unrecognized arguments: /q"),
         ("/q --nonsense", "unrecognized arguments: --nonsense"),
         ("/q --audit -", f"--audit - {NOT_OURS}"),
@@ -256,10 +256,10 @@ NOT_OURS: Final = "is the standard output, which is the prompt's; give --audit F
         ("--config {file}", "say which VM: --vm with one of a, tcp:h:2, taken, far"),
         ("--config {file} --vm nosuch", "say which VM: --vm with one of a, tcp:h:2, taken, far"),
         ("--config {file} --vm far", "the file names no socket that can be connected to; give ADDRESS"),
-        ("--config {file} --vm a --policy hmp", "--policy does not go with --config; write it into the file"),
-        ("--config {file} --vm a --vmstate x", "--vmstate does not go with --config; write it into the file"),
-        ("--config {file} --vm a --no-guard", "--no-guard does not go with --config; write it into the file"),
-        ("--config {file} --vm a --name b", "--name does not go with --config; write it into the file"),
+        ("--config {file} --vm a --policy hmp", "--policy cannot be used with --config; write it into the file"),
+        ("--config {file} --vm a --vmstate x", "--vmstate cannot be used with --config; write it into the file"),
+        ("--config {file} --vm a --no-guard", "--no-guard cannot be used with --config; write it into the file"),
+        ("--config {file} --vm a --name b", "--name cannot be used with --config; write it into the file"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(file: str, capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:
@@ -312,4 +312,4 @@ def test_policy_beside_a_file_is_refused_even_where_it_is_the_default(
 ) -> None:
     with pytest.raises(SystemExit):
         parse_command_line(["--config", file, *option.split()])
-    assert f"hmp-repl: {option.split()[0]} does not go with --config; write it into the file" in capsys.readouterr().err
+    assert f"hmp-repl: {option.split()[0]} cannot be used with --config; write it into the file" in capsys.readouterr().err
