@@ -155,7 +155,7 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
     match kind:
         case "unix" if rest:
             if "\0" in rest:
-                raise AddressError(text, "a path has no NUL character; write the path of a socket")
+                raise AddressError(text, "a path cannot contain a NUL character; write the path of a socket")
             if len(os.fsencode(rest)) > _UNIX_PATH_BYTES:
                 raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
             return UnixAddress(rest)

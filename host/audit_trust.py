@@ -58,7 +58,7 @@ def read_key(path: str, log: str) -> bytes:
     except OSError as exc:
         raise AuditError(log, f"its key {path}: {exc.strerror or exc}; {_HOW}") from exc
     if reason is None and len(content) < _LEAST_BYTES:
-        reason = f"it has less than {_LEAST_BYTES} bytes; {_HOW}"
+        reason = f"it has fewer than {_LEAST_BYTES} bytes; {_HOW}"
     if reason is not None:
         raise AuditError(log, f"its key {path}: {reason}")
     from hashlib import blake2b  # here, because most logs mask nothing

@@ -103,7 +103,7 @@ def _why_no_path(text: str) -> str | None:
     """Say why the kernel would take no such path, without asking it. None if it may."""
     path = os.fsencode(text.removeprefix(SYSLOG))
     if b"\0" in path:
-        return "a path has no NUL character"
+        return "a path cannot contain a NUL character"
     if text.startswith(SYSLOG) and len(path) > _SOCKET_PATH_BYTES:
         return f"a socket's path has at most {_SOCKET_PATH_BYTES} bytes"
     if len(path) > _PATH_BYTES or any(len(name) > _NAME_BYTES for name in path.split(b"/")):

@@ -54,7 +54,7 @@ async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[
             case ReturnReply({"plan": dict(plan), "text": str(text)}):
                 return plan, text
             case ErrorReply(error_class, desc) if error_class != "CommandNotFound":
-                raise NotQMPError(str(invocation.vm.upstream), f"the proxy there makes no plan: {desc}")
+                raise NotQMPError(str(invocation.vm.upstream), f"the proxy there cannot make a plan: {desc}")
         whose = "the default; no proxy there says what its own is"
     else:
         whose = f"given by {invocation.given_by}{await _otherwise(connection)}"

@@ -71,7 +71,7 @@ async def plan_of_proxy(link: Link, proxy: ProxyFacts, line: HMPLine, graph: Blo
             except UnreadableReply as exc:
                 raise LinkError(str(link.address), str(exc)) from exc
             return Planned(rehearsal, plan, text, f"{policy_words(proxy.policy)} (in force at {proxy})")
-    raise LinkError(str(link.address), f"the proxy there makes no plan: {reply_members(answer.reply)}")
+    raise LinkError(str(link.address), f"the proxy there cannot make a plan: {reply_members(answer.reply)}")
 
 
 def read_plan(plan: JSON, graph: BlockGraph | None) -> Rehearsal:

@@ -94,11 +94,11 @@ class Pattern:
         """Read a pattern. Raises PatternError with what would be right."""
         key, colon, glob = text.partition(":")
         if not text:
-            raise PatternError(text, "it is empty")
+            raise PatternError(text, "it is empty; write NAME, KEY:GLOB or kind:KIND")
         if not colon or key not in KEYS:
             return cls(None, text)
         if not glob:
-            raise PatternError(text, f"nothing follows '{key}:'")
+            raise PatternError(text, f"nothing follows '{key}:'; write what to look for")
         if key == "kind" and glob not in KINDS:
             raise PatternError(text, f"the kinds are {', '.join(KINDS)}")
         return cls(key, glob)

@@ -82,7 +82,7 @@ class QMPConnection:
             commands = frozenset(entry["name"] for entry in _value(known, []))
             vm = name or _value(own_name, {}).get("name") or default_name or self._address
         except (KeyError, TypeError, AttributeError) as exc:
-            raise NotQMPError(self._address, "its answers have not the shape of QEMU's") from exc
+            raise NotQMPError(self._address, "its answers do not have the shape of QEMU's") from exc
         self._monitor = Monitor(self._greeting, offers_oob, version, commands, vm)
 
     async def execute(self, commands: Sequence[Execute]) -> list[Reply]:

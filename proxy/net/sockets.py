@@ -117,7 +117,7 @@ def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socke
 def _systemd_descriptors() -> list[int]:
     """Read the environment of socket activation (sd_listen_fds(3)): the variables are meant for the process that they name."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        raise ListenError("systemd", "no sockets were passed (LISTEN_PID); start it by a .socket unit")
+        raise ListenError("systemd", "no sockets were passed (LISTEN_PID); start it from a .socket unit")
     passed = os.environ.get("LISTEN_FDS", "0")
     if not (passed.isascii() and passed.isdigit()):
         raise ListenError("systemd", f"LISTEN_FDS is not a number: {passed!r}")

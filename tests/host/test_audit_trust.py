@@ -61,7 +61,7 @@ def test_key_of_another_user_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"short", b" " * 100])
 def test_key_that_can_be_guessed_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert why_not(path).startswith("it has less than 16 bytes; make one: (umask 077; head -c 32 /dev/urandom > FILE)")
+    assert why_not(path).startswith("it has fewer than 16 bytes; make one: (umask 077; head -c 32 /dev/urandom > FILE)")
 
 
 def test_fifo_is_refused_without_waiting(tmp_path: Path) -> None:

@@ -191,7 +191,10 @@ LONG: Final = "/" + 107 * "x"
         ('exclude = ""', f"exclude: {TEXTS}"),
         ("allow = { a = 1 }", f"allow: {TEXTS}"),
         ("allow = [[]]", f"allow: {TEXTS}"),
-        ('vmstate = "node:"', "vmstate: invalid pattern 'node:' for block nodes: nothing follows 'node:'"),
+        (
+            'vmstate = "node:"',
+            "vmstate: invalid pattern 'node:' for block nodes: nothing follows 'node:'; write what to look for",
+        ),
         (
             'exclude = ["a", "kind:flash"]',
             "exclude: invalid pattern 'kind:flash' for block nodes: the kinds are pflash, removable, raw, unattached, unable",

@@ -258,7 +258,7 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         ("--mode none", "argument --mode: 'none' is not one of rewrite, observe, enforce"),
         (
             "--vmstate node:",
-            "argument --vmstate: invalid pattern 'node:' for block nodes: nothing follows 'node:'",
+            "argument --vmstate: invalid pattern 'node:' for block nodes: nothing follows 'node:'; write what to look for",
         ),
         (
             "--exclude kind:x",

@@ -202,7 +202,7 @@ def test_closing_twice_does_nothing() -> None:
 
 HEAD: Final = "unix:/q does not answer as a QMP server: "
 EARLY: Final = "it closed the connection before its answers were complete"
-UNSHAPED: Final = "its answers have not the shape of QEMU's"
+UNSHAPED: Final = "its answers do not have the shape of QEMU's"
 NO_GREETINGS: Final = (
     *(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", b"\n", b"5\n", b"[]\n", b"\xff\n", b'{"QMP": []}\n', b'{"QMP": {}}\n'),
     b'{"QMP": {"version": {"qemu": {}}, "capabilities": []}}\n',

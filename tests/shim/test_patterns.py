@@ -130,9 +130,9 @@ def test_equal_patterns_are_equal() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "invalid pattern '' for block nodes: it is empty"),
-        ("node:", "invalid pattern 'node:' for block nodes: nothing follows 'node:'"),
-        ("kind:", "invalid pattern 'kind:' for block nodes: nothing follows 'kind:'"),
+        ("", "invalid pattern '' for block nodes: it is empty; write NAME, KEY:GLOB or kind:KIND"),
+        ("node:", "invalid pattern 'node:' for block nodes: nothing follows 'node:'; write what to look for"),
+        ("kind:", "invalid pattern 'kind:' for block nodes: nothing follows 'kind:'; write what to look for"),
         (
             "kind:flash",
             "invalid pattern 'kind:flash' for block nodes: the kinds are pflash, removable, raw, unattached, unable",
