@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 # Values may be nested as deep as QEMU takes them (1024), and each level costs a few of Python's frames.
 _RECURSION_LIMIT = 10_000
-# 128 and the number of SIGINT, as a shell tells of a process that a signal ended.
+# 128 plus the number of SIGINT, as shells report a process that a signal ended.
 _INTERRUPTED = 130
 
 

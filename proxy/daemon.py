@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 class Daemon:
     """Serve until SIGINT or SIGTERM; a second one ends it at once. SIGHUP reads the configuration and opens the logs again.
 
-    One VM of several that cannot begin, or whose server fails, is tried again and again, and the others go on. An only VM ends
-    the process with its own error, because its exit status is what a service manager acts upon.
+    One VM of several that cannot begin, or whose server fails, is tried again and again, and the others go on. The
+    error of the only VM ends the process, because its exit status is what a service manager acts upon.
     """
 
     def __init__(self, invocation: ServeInvocation) -> None:
@@ -43,8 +43,8 @@ class Daemon:
     def _audit_log_of(self, vm: VMConfig) -> AuditLog | None:
         """Open a log for the first VM that begins; the others share it. Raises AuditError.
 
-        Of several VMs, one whose log cannot be opened is so one that is tried again. No log is closed before the end, because
-        its other VMs write to it.
+        So, of several VMs, one whose log cannot be opened is tried again like any other. No log is closed before the end,
+        because its other VMs write to it.
         """
         if vm.audit is None:
             return None

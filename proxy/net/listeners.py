@@ -181,7 +181,7 @@ class Listeners:
             asyncio.get_running_loop().remove_reader(listener.sock)
 
     def _accept(self, listener: _Listener) -> None:
-        """Take one client. Of a crowd the loop comes back for each, so that those who are served already wait for one only."""
+        """Take one client. The loop comes back here for each of a crowd, and serves the clients that are in already between."""
         if not self._may_admit():
             return  # QEMU has gone this moment, and `suspend` is about to be called
         if (shortage := _shortage(listener.sock)) is not None:

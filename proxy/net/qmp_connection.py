@@ -89,7 +89,7 @@ class QMPConnection:
         """Write the commands in one go and return their replies. Events are dropped: no client is there yet to miss them.
 
         In one go they cost one round trip, and QEMU answers them in their order. Raises HungUpError if the connection ends,
-        NotQMPError if an answer takes too long or is none of QMP.
+        NotQMPError if an answer takes too long or is not QMP.
         """
         own_ids = [self._new_id() for _ in commands]
         request = b"".join(command.to_wire(own) for command, own in zip(commands, own_ids, strict=True))
@@ -146,8 +146,8 @@ class QMPConnection:
     async def _reply(self, own_id: str) -> Reply:
         """Wait for the reply with this id.
 
-        QEMU gives a reply that it still owed to an earlier connection to this one (seen in 5.2 to 11.1): nobody gets it. So
-        ids are never used twice, not by another process either (host/ids.py): a fixed one would take that reply for its own.
+        What QEMU still owed to an earlier connection comes on this one (seen in 5.2 to 11.1), and nobody gets it. So ids are
+        never used twice, not by another process either (host/ids.py): a fixed one would take that reply for its own.
         """
         while True:
             line = await self._message()
