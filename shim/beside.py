@@ -174,8 +174,8 @@ def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
 def make_plan(line: HMPLine, facts: ProxyFacts, context: Context) -> Generator[Run, Replies, dict[str, JSON]]:
     """Answer PLAN. The context's ids of jobs go to the client, so they must not be the proxy's own (jobs.shown_ids).
 
-    A proxy behind is asked only where it would get the command as it is. Of one that is rewritten here it gets the jobs, which
-    it passes on.
+    A proxy behind is asked only where it would get the command as it is. Where the command is rewritten here, it gets the jobs
+    instead, and passes them on.
     """
     rehearsal = yield from rehearse_line(line, context)
     behind = None

@@ -130,9 +130,9 @@ def _key(key: JSON) -> str:
 def encode(value: JSON, *, compact: bool = False) -> str:
     """Spell a JSON value as QEMU's json-writer does: ASCII, upper-case hex, `%.17g`, a blank after `:` and `,`.
 
-    `compact` leaves those blanks out; the value reads the same. It is for what goes to QEMU, which takes 3.6 µs a byte; what a
-    client gets has QEMU's blanks, since some look for `"event": "STOP"` with its one blank. 0.1 is 0.10000000000000001, as QEMU
-    writes it. Raises TypeError for what JSON does not have.
+    `compact` leaves those blanks out; the value reads the same. What goes to QEMU is compact, since QEMU takes 3.6 µs a byte.
+    What a client gets has QEMU's blanks, since some look for `"event": "STOP"` with its one blank. 0.1 is 0.10000000000000001,
+    as QEMU writes it. Raises TypeError for what JSON does not have.
     """
     comma, colon = (",", ":") if compact else (", ", ": ")
     match value:
