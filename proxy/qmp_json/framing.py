@@ -124,7 +124,7 @@ class CommandFramer:
             # Nearly always only a line's end is left: that spares the regular expression.
             begin = size if size - end <= 2 and text[end:] in _LINE_ENDS else _blanks_end(text, end)
             if begin == size:
-                found.append(self._command(data[at:], message))
+                found.append(self._command(data[at:], message) if self._blanks else Command(data[at:], message))
                 return len(data)
             raw = data[at : at + (end - chars if size == len(data) else len(text[chars:end].encode()))]
             found.append(self._command(raw, message))

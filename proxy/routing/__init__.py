@@ -10,8 +10,7 @@ and each has its own answer:
 * *Out-of-band replies* overtake. Such a command gets an id of ours, by which its reply is found, and the client's own id is put
   back (out_of_band.py).
 * *An answer of ours*, an error in negotiation for one, must not overtake the replies that its client is still owed. It stands
-in
-  the queue as a LocalLine and goes out when the ones before it have.
+  in the queue as a LocalLine and goes out when the ones before it have.
 
 **Why a plan holds the others up.** Natively no command of any monitor runs while HMP's savevm does. A plan is several commands,
 and what falls between them can cost a snapshot: `quit` between the deletion of the old one and the save of the new. So from a
@@ -25,8 +24,7 @@ events go on.
   (requests.py says what each is), and the bytes that wait for it. Only a session spells JSON for its client.
 * The *dispatcher* says what becomes of a command that may begin: forwarded, answered here, or decided about and played.
 * The *plan runner* (with plan_maker.py) plays decisions and recoveries: it writes their commands, feeds them the replies, and
-ends
-  them.
+  ends them.
 * *Turns* say when a command may begin. They belong to the VM and outlive a connection.
 * The *router* takes what QEMU sends apart (message_framer.py) and gives each message to whom it is for.
 * The *outbox* is all that comes out. Its docstring has the contract with the driver, which is the only one there is.

@@ -16,7 +16,7 @@ __all__ = ["OutOfBandTraffic"]
 
 
 class OutOfBandTraffic:
-    """Return each command an id of the proxy's, which no client can have chosen, and its reply the client's own again."""
+    """Put an id of ours, which no client can have chosen, into each command, and the client's own back into its reply."""
 
     def __init__(self, monitor_format: MonitorFormat, new_id: Callable[[], str]) -> None:
         self._format = monitor_format
