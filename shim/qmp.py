@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 __all__ = [
@@ -121,6 +122,7 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{code:04X}"
 
 
+@lru_cache(maxsize=512)  # the same few keys come again and again in a long value
 def _key(key: JSON) -> str:
     if not isinstance(key, str):
         raise TypeError(f"not a JSON object's key: {key!r}")
