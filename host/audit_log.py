@@ -44,14 +44,14 @@ class AuditLog:
     ) -> None:
         # Here, because without a log none of it is needed, and not later, because nothing is imported while serving.
         from host.audit_refusals import Refusals
-        from shim.excerpt import excerpt
+        from shim.excerpt import MAX_TEXT_CHARS, excerpt
 
         self._redact = None
         if redacts:
             from shim.redaction import redact
 
             self._redact = redact
-        self._excerpt = excerpt
+        self._excerpt, self._max_text_chars = excerpt, MAX_TEXT_CHARS
         self._refusals = Refusals()
         self._now_s = now_s
         self._sink = sink
@@ -64,7 +64,9 @@ class AuditLog:
 
     def write(self, record: AuditRecord) -> None:
         """Write one record, or count it, if it is one refusal of very many. Raises AuditError if it is not all there."""
-        members = self._excerpt(to_members(record, host=self._host))
+        members = to_members(record, host=self._host)
+        if len(repr(members)) > self._max_text_chars:  # most records are shorter than any text may be
+            members = self._excerpt(members)
         if self._redact is not None:
             members = self._redact(members, self._redacts, self._key)
         due, is_due = self._refusals.take(record, members, self._now_s())

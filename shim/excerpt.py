@@ -20,8 +20,7 @@ MAX_TEXT_CHARS = 2048
 
 def excerpt(members: Mapping[str, JSON]) -> dict[str, JSON]:
     """Return a record's members with each text cut to MAX_TEXT_CHARS; `cut` tells which were longer."""
-    # Most records are shorter than any text may be, which shows at once.
-    if len(repr(members)) <= MAX_TEXT_CHARS or not _has_long_text(members):
+    if not _has_long_text(members):
         return dict(members)
     cuts: list[JSON] = list(members["cut"])
     shortened = {name: _shortened(value, name, cuts) for name, value in members.items()}

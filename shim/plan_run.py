@@ -15,7 +15,7 @@ from typing import Any, Final
 from shim import render
 from shim.audit import Action, AuditRecord, Rehearsed, SeenEvent, SentCommand
 from shim.client import Client
-from shim.decision import Decision, Pass, Result, pass_on
+from shim.decision import Pass, Result, pass_on
 from shim.hmp import HMPLine
 from shim.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
 from shim.qmp import JSON, Execute, Reply, ReturnReply
@@ -89,6 +89,7 @@ class Trace:
         )
 
 
+@dataclass(slots=True, eq=False)
 class PlanRun:
     """Play one plan, a client's command or one of our own.
 
@@ -104,35 +105,26 @@ class PlanRun:
     the outcome stays None. `failure` has the exception either way.
     """
 
-    def __init__(
-        self,
-        plan: Generator[Step, Replies, Any] | Decision,
-        trace: Trace,
-        *,
-        note: Callable[[Intend | Settle], None] | None = None,
-        may_begin: Callable[[], bool] | None = None,
-        is_command: bool = False,
-    ) -> None:
-        self.trace = trace
-        self.outcome: Any = None
-        self.is_done = False
-        self.failure: Exception | None = None
-        # A command was sent that changes something.
-        self.has_begun = False
-        # The job whose end the plan waits for.
-        self.awaited_job: str | None = None
-        # QEMU has been given the client's own bytes, or is to be; set until the end.
-        self.passing: Pass | None = None
-        # The VM will stop once more: see plan.Run.
-        self.hides_resume = False
-        self._plan: Generator[Step | Pass, Replies, Any] = plan
-        self._note = note
-        self._may_begin = may_begin
-        self._is_command = is_command
-        self._is_let = may_begin is None
-        self._run: tuple[Execute, ...] = ()
-        self._replies: list[Reply] = []
-        self._since_ns = 0
+    plan: Generator[Step | Pass, Replies, Any]
+    trace: Trace
+    note: Callable[[Intend | Settle], None] | None = None
+    may_begin: Callable[[], bool] | None = None
+    is_command: bool = False
+
+    outcome: Any = field(default=None, init=False)
+    is_done: bool = field(default=False, init=False)
+    failure: Exception | None = field(default=None, init=False)
+    # A command was sent that changes something.
+    has_begun: bool = field(default=False, init=False)
+    # The job whose end the plan waits for.
+    awaited_job: str | None = field(default=None, init=False)
+    # QEMU has been given the client's own bytes, or is to be; set until the end.
+    passing: Pass | None = field(default=None, init=False)
+    # The VM will stop once more: see plan.Run.
+    hides_resume: bool = field(default=False, init=False)
+    _run: tuple[Execute, ...] = field(default=(), init=False)
+    _replies: list[Reply] = field(default_factory=list, init=False)
+    _since_ns: int = field(default=0, init=False)
 
     def receive_reply(self, reply: Reply, size_bytes: int, now_ns: int) -> tuple[Execute, ...]:
         """Take the reply to the oldest command that has none yet."""
@@ -149,15 +141,15 @@ class PlanRun:
         for command in self._run[len(self._replies) :]:
             self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, None, 0))
         self._run, self._replies, self.awaited_job = (), [], None
-        self._plan.close()
+        self.plan.close()
 
     def advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
         """Go on to the next step that is to be waited for, or to the end. answer: what it waits for; None begins it."""
         self._run, self._replies, self._since_ns, self.hides_resume, self.awaited_job = (), [], now_ns, False, None
         try:
-            step = next(self._plan) if answer is None else self._plan.send(answer)
+            step = next(self.plan) if answer is None else self.plan.send(answer)
             while not self._take(step):
-                step = self._plan.send(())
+                step = self.plan.send(())
         except StopIteration as stop:
             self.outcome, self.is_done = stop.value, True
         except Exception as exc:
@@ -167,9 +159,11 @@ class PlanRun:
 
     def _take(self, step: Step | Pass) -> bool:
         """Note what a step wants. Tells whether it is to be waited for."""
-        if not self._is_let and _needs_leave(step) and not self._let():
-            self._plan.close()
-            raise StopIteration(Result(None, Action.ABANDONED, GIVEN_UP))
+        if self.may_begin is not None and _needs_leave(step):
+            may_begin, self.may_begin = self.may_begin, None
+            if not may_begin():
+                self.plan.close()
+                raise StopIteration(Result(None, Action.ABANDONED, GIVEN_UP))
         match step:
             case Pass():
                 self.passing = step
@@ -183,27 +177,22 @@ class PlanRun:
                 self.trace.decided = step
                 return False
             case Intend() | Settle():
-                if self._note is not None:
-                    self._note(step)
+                if self.note is not None:
+                    self.note(step)
                 return False
         return True
-
-    def _let(self) -> bool:
-        """Ask whether something may be changed."""
-        self._is_let = self._may_begin is None or self._may_begin()
-        return self._is_let
 
     def _contain(self, answer: Replies | None, now_ns: int) -> None:
         """Go on, or end, after the plan has raised. answer: what it was sent last."""
         passed = self.passing
-        if not self._is_command:
+        if not self.is_command:
             self.is_done = True
         elif passed is not None and answer:
             self.outcome, self.is_done = Result(answer[0], passed.action, passed.reason, passed.rehearsed), True
         elif self.has_begun:
             self.outcome, self.is_done = Result(ReturnReply(_UNKNOWN_TEXT), Action.REWRITTEN, _UNKNOWN), True
         else:
-            self._plan = pass_on(Pass(Action.PASSED, FAILED_EARLY))
+            self.plan = pass_on(Pass(Action.PASSED, FAILED_EARLY))
             self.advance(None, now_ns)
 
 

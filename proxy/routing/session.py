@@ -181,9 +181,11 @@ class Session:
 
     def drop_requests(self) -> list[Request]:
         """Take all that has not been begun and never will be."""
+        was_busy, self.is_busy = self.is_busy, False
         requests: list[Request] = []
-        while self.inbox:
-            requests.append(self._read(self.inbox.popleft()))
+        while (request := self.next_request()) is not None:
+            requests.append(request)
+        self.is_busy = was_busy
         return requests
 
     def send(self, data: bytes) -> None:
@@ -208,17 +210,14 @@ class Session:
         return taken
 
     def next_request(self) -> Request | None:
-        """Take the next thing to do for this client, or None."""
-        return None if self.is_busy or not self.inbox else self._read(self.inbox.popleft())
+        """Take the next thing to do for this client, or None.
 
-    def put_back(self, request: Request) -> None:
-        """Have `next_request` return this one again: it cannot be begun yet."""
-        self.inbox.appendleft(request)
-
-    def _read(self, item: _Item) -> Request:
-        """Tell what an item asks for: not before its turn, because the items before it may change that."""
+        What an item asks for is read here and not when it comes, because the items before it may change that.
+        """
+        if self.is_busy or not self.inbox:
+            return None
         descriptors: Descriptors = ()
-        match item:
+        match item := self.inbox.popleft():
             case Command():
                 command = item
             case Carrier(command, descriptors):
@@ -233,6 +232,10 @@ class Session:
         if "exec-oob" in command.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", command.message)
         return read_request(command, descriptors)
+
+    def put_back(self, request: Request) -> None:
+        """Have `next_request` return this one again: it cannot be begun yet."""
+        self.inbox.appendleft(request)
 
     def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
         """Hand descriptors to the first command that takes some; until one comes, the session keeps them.
