@@ -142,17 +142,17 @@ def recover(prefix: str, *, kept: Set[str] = frozenset()) -> Generator[Step, Rep
 
 def _conclude(job_id: str, jobs: Reply, *, stays: bool = False, most_looks: int | None = None) -> JobPlan:
     """Go on looking until the job has concluded; the last look has dismissed it, unless it `stays`."""
-    for looks in count(1):
+    looks = count(1)
+    while True:
         job = _find(job_id, jobs)
         if job is None:
             return JobResult(f"the result of job '{job_id}' is not known: somebody else dismissed it")
         if job["status"] == "concluded":
             return JobResult(job.get("error"))
-        if looks == most_looks:
-            break
+        if next(looks) == most_looks:
+            return JobResult(f"job '{job_id}' has not concluded, and is left alone")
         yield AwaitJob(job_id)
         jobs, *_ = yield Run(_look(job_id, stays=stays))
-    return JobResult(f"job '{job_id}' has not concluded, and is left alone")
 
 
 def _look(job_id: str, *, stays: bool = False) -> tuple[Execute, ...]:

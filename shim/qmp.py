@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, assert_never
 
 __all__ = [
     "JSON",
@@ -103,6 +103,8 @@ def reply_members(reply: Reply) -> dict[str, JSON]:
             return {"return": value}
         case ErrorReply(error_class, desc):
             return {"error": {"class": error_class, "desc": desc}}
+        case _:
+            assert_never(reply)
 
 
 # QEMU's writer has its own idea of JSON (qobject/json-writer.c): everything beyond ASCII as \uXXXX with upper-case digits, and

@@ -10,6 +10,7 @@ rehearsal cannot know is what only trying shows: a full disk, a device that will
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from shim import foretelling, jobs
 from shim.blockgraph import BlockGraph, BlockNode, join
@@ -90,6 +91,8 @@ def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]
                 case Run(commands):
                     answer = yield step
                     _set(stage, commands, answer, context)
+                case _:
+                    assert_never(step)
             step = plan.send(answer)
     except StopIteration as stop:
         idle = () if stage.graph is None else tuple(unmatched(context.policy, stage.graph))

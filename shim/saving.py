@@ -78,11 +78,8 @@ def _free_name(survey: Survey, context: Context) -> str:
 
     HMP would make a second snapshot of the same name, which neither can be loaded safely.
     """
-    for seconds in count():
-        name = f"vm-{context.now + timedelta(seconds=seconds):%Y%m%d%H%M%S}"
-        if not holders(survey.graph, survey.selection, name):
-            return name
-    raise AssertionError("count() does not end")
+    names = (f"vm-{context.now + timedelta(seconds=seconds):%Y%m%d%H%M%S}" for seconds in count())
+    return next(name for name in names if not holders(survey.graph, survey.selection, name))
 
 
 @dataclass(frozen=True, slots=True)

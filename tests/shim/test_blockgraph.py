@@ -266,6 +266,19 @@ def test_filter_shows_the_snapshots_below_it() -> None:
     assert graph.nodes["top"].count("t") == graph.nodes["low"].count("t") == 1
 
 
+def test_filters_show_the_data_of_all_below_them_down_to_the_disk() -> None:
+    stack = [Node("mid", "throttle", children={"file": "low"}), Node("top", "throttle", device="", children={"file": "mid"})]
+    graph = Machine([*disk("low"), *stack]).graph()
+    assert names(graph.below_filters(graph.nodes["top"])) == ["mid", "low"]
+    assert graph.below_filters(graph.nodes["low"]) == ()
+
+
+def test_filter_above_a_node_that_qemu_does_not_list_has_nothing_below_it() -> None:
+    top = Node("top", "throttle", device="", children={"file": "low"})
+    graph = Machine([*disk("low"), top], unlisted=frozenset({"low"})).graph()
+    assert graph.below_filters(graph.nodes["top"]) == ()
+
+
 # What QEMU 7.2.22 answered to x-debug-query-block-graph, as "id name" of each kind and "parent edge child", in its order. The
 # VM has two pflash, a disk d0 by -drive with a mirror job to mn, a drive un without a device, a disk of blockdevs with a
 # throttle filter, an NBD export of the node below the filter, an empty ide-cd with id=cd0, and a blockdev cn without a user.
@@ -336,6 +349,15 @@ def test_node_without_a_member_is_unreadable(member: str) -> None:
     replies: list[Any] = [machine.query_block(), machine.query_named_block_nodes(), machine.query_graph()]
     _break(replies, 1, _without(member))
     with pytest.raises(UnreadableReply, match=member):
+        read_graph(*replies, version=V11_1)
+
+
+@pytest.mark.parametrize(("member", "value"), [("drv", None), ("file", []), ("ro", "no"), ("encrypted", 0)])
+def test_node_with_a_member_of_another_type_is_unreadable(member: str, value: Any) -> None:
+    machine = Machine(two_disks())
+    replies: list[Any] = [machine.query_block(), machine.query_named_block_nodes(), machine.query_graph()]
+    _break(replies, 1, lambda entry: entry | {member: value})
+    with pytest.raises(UnreadableReply):
         read_graph(*replies, version=V11_1)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from shim import exclusions
 from shim.exclusions import Exclusions
 from shim.policy import Policy, select
 from tests.support.graphs import VIRTIO, Backend, Machine, Node, disk, drive, patterns
@@ -65,6 +66,16 @@ def test_kind_of_disk_loses_nothing(pattern: str) -> None:
     raw = vm(*disk("stick", driver="raw"), root="stick")
     assert reason(raw, policy, "stick") == "writable disk"
     assert told == []
+
+
+def test_only_so_many_disks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exclusions, "_MARKS", 1)
+    policy = Policy(exclude=patterns("stick"))
+    select(STICK.graph(), policy)
+    file, image = disk("stick")
+    moved = vm(file, replace(image, name="new"), root="new", qdev=VIRTIO[2])
+    assert "'stick' excluded this disk before" in reason(moved, policy, "new")
+    assert reason(vm(*disk("other"), root="other"), policy, "other") == "writable disk"
 
 
 def test_disk_that_is_not_there_is_not_lost() -> None:

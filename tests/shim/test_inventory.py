@@ -18,7 +18,7 @@ from tests.support.graphs import VIRTIO, VM_STATE_BYTES, Backend, Machine, Node,
 from tests.support.inventories import is_loadable, preventing
 from tests.support.plan_cases import MACHINES, POLICIES
 from tests.support.played_plan import drive as drive_plan
-from tests.support.snapshot_plans import context, raw_data, two, uefi
+from tests.support.snapshot_plans import backed_up, context, raw_data, two, uefi
 from tests.support.stage import Stage
 
 DATE: Final = 1_790_000_000
@@ -294,15 +294,7 @@ def test_disk_without_an_id_is_not_advised_to_be_unplugged(qdev: str | None) -> 
 
 def test_backup_job_is_no_reason_to_despair() -> None:
     """HMP has the same words for it as for a raw disk: "is writable but does not support snapshots"."""
-    below = disk("a", snapshots=STATE)
-    held = Machine(
-        [
-            *(*below, *disk("target")),
-            Node("top", "copy-before-write", device="d0", qdev=VIRTIO[0], children={"file": "a", "target": "target"}),
-        ],
-        jobs={"nightly": {"main node": "top"}},
-    )
-    graph = held.graph()
+    graph = backed_up(STATE).graph()
     (found,) = obstacles(graph, select(graph, Policy()))
     assert found == Fault(
         FaultKind.UNABLE,
@@ -310,6 +302,12 @@ def test_backup_job_is_no_reason_to_despair() -> None:
         "the snapshots of that disk are there: 't'",
         (Repair((), "wait for the end of the job; 'info block-jobs' shows how far it is"),),
     )
+
+
+def test_backup_job_on_a_disk_without_snapshots_is_all_there_is_to_tell() -> None:
+    graph = backed_up().graph()
+    (found,) = obstacles(graph, select(graph, Policy()))
+    assert found.text == "the backup job 'nightly' runs on d0, so loadvm and savevm fail until it has ended"
 
 
 def test_nothing_is_in_the_way_of_sound_disks() -> None:

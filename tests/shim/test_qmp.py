@@ -94,6 +94,14 @@ def test_what_is_not_json_is_a_type_error(value: Any) -> None:
         encode(value)
 
 
+@pytest.mark.parametrize("key", [1, None, b"x"], ids=repr)
+def test_key_that_is_not_a_string_is_a_type_error(key: Any) -> None:
+    """Python's json would spell it as a string, and QEMU would look for a member that nobody named."""
+    for spell in (encode, encode_pretty):
+        with pytest.raises(TypeError, match=r"^not a JSON object's key: "):
+            spell({"a": {key: 1}})
+
+
 def test_command_goes_out_as_one_short_line() -> None:
     command = Execute("snapshot-delete", {"job-id": "j", "tag": "é\n", "devices": ["d0", "d1"]})
     assert command.to_wire() == (

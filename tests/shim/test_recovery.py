@@ -139,6 +139,23 @@ def test_save_that_fails_again_keeps_the_internal_snapshot() -> None:
     assert world.tags() == [[INTERNAL], [INTERNAL]]
 
 
+def test_old_snapshot_that_cannot_be_deleted_keeps_the_internal_one() -> None:
+    world = World("t", INTERNAL, faults=VMFaults(failures={"snapshot-delete": "no"}))
+    played = world.recover(INTERNAL)
+    text = f", and cannot be completed: no; what was saved first is kept as '{INTERNAL}': load that one"
+    assert told(played) == (text, True)
+    assert world.tags() == [["t", INTERNAL], ["t", INTERNAL]]
+    assert played.settled == []
+
+
+def test_internal_snapshot_that_cannot_be_deleted_is_told_and_looked_at_again() -> None:
+    world = World(INTERNAL, "t", is_same_qemu=False, faults=VMFaults(failures={"snapshot-delete": "no"}))
+    played = world.recover(INTERNAL)
+    assert told(played) == (f"; 't' had been saved; the internal '{INTERNAL}' cannot be deleted: no", True)
+    assert world.tags() == [[INTERNAL, "t"], [INTERNAL, "t"]]
+    assert played.settled == []
+
+
 # -- the old one was deleted first -----------------------------------------------------------------------------------------
 
 

@@ -284,6 +284,11 @@ def test_answers_are_only_counted(kinds: set[Confidential], value: JSON, instead
     assert found["qmp"][0]["return"] == instead
 
 
+def test_error_of_another_form_than_qemus_is_only_counted() -> None:
+    """No QEMU sends one; but what its words are is not known, so nothing of it is kept."""
+    assert masked(TAGS, reply={"error": ["t"]})["reply"] == {"error": "masked (5 characters)"}
+
+
 def test_rehearsed_table_is_only_counted() -> None:
     assert masked(TAGS, "info snapshots", rehearsed=Rehearsed((), "why", "a table"))["rehearsed"]["text"] == (
         "masked (7 characters)"

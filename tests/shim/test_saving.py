@@ -11,7 +11,21 @@ from shim.policy import Overwrite, Policy, PolicyKind, select
 from shim.qmp import QEMUVersion
 from shim.saving import HMP_REPLACES, savevm
 from shim.survey import Survey
-from tests.support.graphs import V10_0, VERSIONS, VIRTIO, Backend, Machine, Node, Snapshot, disk, drive, names, patterns, rows
+from tests.support.graphs import (
+    V10_0,
+    V11_1,
+    VERSIONS,
+    VIRTIO,
+    Backend,
+    Machine,
+    Node,
+    Snapshot,
+    disk,
+    drive,
+    names,
+    patterns,
+    rows,
+)
 from tests.support.played_plan import Exchange, awaits, dismissed, job, job_row, look, play, started
 from tests.support.snapshot_plans import (
     COMMANDS,
@@ -270,6 +284,20 @@ def test_savevm_deletes_nothing_while_migration_is_blocked(
     else:
         exchanges += [job("save", 1, INTERNAL, "a b", "a", error=BLOCKER, comes_again=True), dismissed(1)]
     assert play(snapshot_plans.plan(SaveVM("t"), context(policy)), exchanges).outcome == error(BLOCKER)
+
+
+@pytest.mark.parametrize("policy", [FAST, Policy()], ids=["fast", "safe"])
+def test_savevm_that_would_fail_after_the_deletion_is_not_tried(policy: Policy) -> None:
+    """QEMU 11.1 looks at this capability only when the old snapshot is deleted."""
+    using = context(policy, version=V11_1)
+    exchanges = [
+        survey(two(T, T), SaveVM("t"), using),
+        survey_of_blockers(version=V11_1, capabilities=["multifd"]),
+    ]
+    assert play(snapshot_plans.plan(SaveVM("t"), using), exchanges).outcome == Answer(
+        "Error: Snapshots are not compatible with multifd\r\n",
+        "not tried, because QEMU would delete the snapshot 't' and then fail",
+    )
 
 
 def test_savevm_of_a_new_tag_lets_qemu_say_that_migration_is_blocked() -> None:

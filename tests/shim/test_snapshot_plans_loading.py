@@ -247,6 +247,16 @@ def test_loadvm_of_a_tag_that_is_the_id_of_another_is_refused(on_d0: Sequence[in
     )
 
 
+def test_refused_loadvm_of_a_tag_that_is_the_id_of_another_says_how_its_own_id_loads_it() -> None:
+    """Where the id of '1', 3, is a tag too, QEMU finds the tag '3', and then loads what has the id."""
+    machine = two(rows("2", "3", "1", vm_state=True), rows("2", "3", "1"))
+    assert refusal_reason(play_command(LoadVM("1"), machine)) == (
+        "on 'd0' 1 is also the id of the snapshot '2', and loading would silently take that one. "
+        "Its own id, 3, brings '1' back: QMP snapshot-load with tag '3', vmstate 'a' and devices ['a', 'b']. "
+        "Or remove the other one (delvm '2'), then load '1'; tags that are not numbers avoid this"
+    )
+
+
 def test_loadvm_of_a_tag_that_is_its_own_id_is_not_refused() -> None:
     machine = two(rows("1", vm_state=True), rows("1"))
     assert play_command(LoadVM("1"), machine, job("load", 1, "1", "a b", "a")).outcome == DONE

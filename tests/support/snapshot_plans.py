@@ -11,7 +11,7 @@ from shim.policy import Policy, select
 from shim.qmp import ErrorReply, QEMUVersion, Reply, ReturnReply
 from shim.snapshot_plans import plan
 from shim.tags import holders
-from tests.support.graphs import V7_2, VIRTIO, Machine, Snapshot, drive, uefi_vm
+from tests.support.graphs import V7_2, VIRTIO, Machine, Node, Snapshot, disk, drive, uefi_vm
 from tests.support.played_plan import Exchange, Played, play, runs
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "DONE",
     "NOW",
     "RAW_DATA_ERROR",
+    "backed_up",
     "context",
     "error",
     "play_command",
@@ -54,6 +55,12 @@ def uefi(varstore: str = "raw", *, on_varstore: list[Snapshot] | None = None, on
 def raw_data(on_d0: list[Snapshot] | None = None) -> Machine:
     """Return a VM with a qcow2 disk, node a, drive d0, and a raw one, node b, drive d1."""
     return Machine([*drive("a", "d0", VIRTIO[0], tags=on_d0 or []), *drive("b", "d1", VIRTIO[1], driver="raw")])
+
+
+def backed_up(on_disk: list[Snapshot] | None = None) -> Machine:
+    """Return a VM whose disk, node a, is below the filter of a backup job: node top, drive d0."""
+    top = Node("top", "copy-before-write", device="d0", qdev=VIRTIO[0], children={"file": "a", "target": "target"})
+    return Machine([*disk("a", snapshots=on_disk or []), *disk("target"), top], jobs={"nightly": {"main node": "top"}})
 
 
 def context(
