@@ -81,7 +81,8 @@ class SupervisedVM:
         self._config = replace(self._config, wait=True)
         is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listen))
         told = ""
-        for delay_s in backoff_s():
+        delays_s = backoff_s()
+        while True:
             try:
                 await self.run()
             except Exception as exc:  # of whatever kind: it is this VM's alone
@@ -94,7 +95,7 @@ class SupervisedVM:
                 _log.error("%s: it is not served any more; what was handed to the process cannot be opened again", self.name)
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
+                async with asyncio.timeout(next(delays_s)):
                     await self._stopping.wait()
 
     def _tell(self, error: BaseException, *, is_new: bool) -> None:

@@ -102,12 +102,11 @@ class VMProxy:
         changed = replace(self.config, policy=policy, is_strict=config.is_strict, origin=config.origin)
         if self._changing is not None:
             self._changing.cancel()
-        if not (policy.patterns and self._is_connected):
+        is_checked = bool(policy.patterns) and self._is_connected
+        if not (is_checked and changed.is_strict):
             self._use(changed)
-            return
-        if not changed.is_strict:
-            self._use(changed)
-        self._changing = asyncio.create_task(self._check_change(changed), name="change")
+        if is_checked:
+            self._changing = asyncio.create_task(self._check_change(changed), name="change")
 
     def _use(self, config: VMConfig) -> None:
         self.config = config
@@ -229,7 +228,8 @@ class VMProxy:
     async def _tend(self) -> None:
         """Connect again whenever QEMU went; where no client can come any more, stop with the last one."""
         is_for_one = self._front.is_for_one
-        while self._relay is not None:
+        while True:
+            assert self._relay is not None, "_begin comes before each round"
             if is_for_one:
                 await self._relay.deserted.wait()
                 self._stop.set()
@@ -259,8 +259,9 @@ class VMProxy:
 
     async def _connect_again(self, *, is_first: bool = False, is_patient: bool = True) -> bool:
         """Try until QEMU is there; False, without patience, as soon as nobody is."""
-        for delay in backoff_s():
-            await asyncio.sleep(delay)
+        delays_s = backoff_s()
+        while True:
+            await asyncio.sleep(next(delays_s))
             try:
                 self._front.follow()
                 self._begin(await self._connect(is_first=is_first), is_first=is_first)
@@ -272,7 +273,6 @@ class VMProxy:
                 (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
             else:
                 return True
-        raise AssertionError("backoff_s() does not end")
 
     def _admit(self, end: End, client: Client) -> None:
         if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():

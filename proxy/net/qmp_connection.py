@@ -116,7 +116,8 @@ class QMPConnection:
         tell, or if QEMU is only starting, the rest of the time is waited for.
         """
         soon_s = min(GREETING_TIMEOUT_S, timeout_s)
-        for waited_s, limit_s in ((soon_s, soon_s), (timeout_s, timeout_s - soon_s)):
+        waited_s, limit_s = soon_s, soon_s
+        while True:
             try:
                 async with asyncio.timeout(limit_s):
                     self._greeting = await self._message(limit=_GREETING_BYTES)
@@ -125,6 +126,7 @@ class QMPConnection:
                 has_other = self._has_other_client()
                 if has_other or waited_s == timeout_s:
                     raise NotQMPError(self._address, why_no_greeting(waited_s, is_served=has_other)) from None
+                waited_s, limit_s = timeout_s, timeout_s - soon_s
 
     def _has_other_client(self) -> bool | None:
         if self._sock.family != socket.AF_UNIX:

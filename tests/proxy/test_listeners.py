@@ -1,37 +1,27 @@
-"""Every way in for clients: sockets that are made, inherited or passed by systemd, and standard input and output."""
+"""Every way in for clients, and when it is open; test_listeners_of_a_server.py has a proxy with them."""
 
 import asyncio
+import errno
 import os
 import resource
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
+from host.addresses import AcceptAddress, Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
 from proxy.errors import ListenError
 from proxy.net import listeners as module
 from proxy.net.listeners import Listeners
-from proxy.net.sockets import is_answered
+from proxy.net.sockets import is_answered, listen
 from proxy.net.stream import End
 from shim.client import Client
-from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.checkout import ROOT
-from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
-from tests.support.raw_client import Address as ClientAddress
-from tests.support.running_vm_proxy import RunningServer, connected, in_thread, proxy_ends, talk, until
-
-# What systemd does before it starts a service with a socket (sd_listen_fds(3)).
-AS_SYSTEMD = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.execve(sys.argv[2], sys.argv[2:], os.environ | {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
-"""
+from tests.support.raw_client import RawClient
+from tests.support.running_vm_proxy import bound, free_port, in_thread, until
 
 
 @pytest.fixture
@@ -39,19 +29,6 @@ def folder() -> Iterator[Path]:
     """A folder with a short path (unix(7): 107 bytes)."""
     with tempfile.TemporaryDirectory(prefix="e", dir="/tmp") as name:
         yield Path(name)
-
-
-def saves(client: RawClient) -> str:
-    return client.hmp("savevm t")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-    return port
-
-
-# --- Listeners --------------------------------------------------------------------------------------------------------
 
 
 class Admitted:
@@ -130,6 +107,18 @@ def test_removed_socket_lets_nobody_in_and_stays_open(folder: Path) -> None:
     play(conversation)
 
 
+def test_socket_that_is_added_after_the_start_lets_clients_in_at_once(folder: Path) -> None:
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        listeners.start()
+        with bound(folder / "a") as listening:
+            listening.listen()
+            listeners.add(listening)
+            with RawClient.connect(f"{folder}/a"):
+                await until(lambda: admitted.ends)
+
+    play(conversation)
+
+
 def test_inherited_connection_is_let_in_at_the_start() -> None:
     async def conversation(listeners: Listeners, admitted: Admitted) -> None:
         ours, theirs = socket.socketpair()
@@ -152,6 +141,97 @@ def test_connection_that_is_not_let_in_is_closed() -> None:
     with theirs:
         play(conversation)
         assert theirs.recv(1) == b""
+
+
+@contextmanager
+def standard_streams(read_fd: int, write_fd: int) -> Iterator[None]:
+    """Put two descriptors in place of standard input and output, whatever becomes of those."""
+    kept = os.dup(0), os.dup(1)
+    for number, instead in enumerate((read_fd, write_fd)):
+        os.dup2(instead, number)
+        os.close(instead)
+    try:
+        yield
+    finally:
+        for number, original in enumerate(kept):
+            os.dup2(original, number)
+            os.close(original)
+
+
+def test_standard_streams_are_a_connection_that_is_there_already() -> None:
+    our_read, their_write = os.pipe()
+    their_read, our_write = os.pipe()
+
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        listeners.open([StdioAddress()])
+        assert listeners.has_only_connected
+        assert listeners.start()
+        (end,) = admitted.ends
+        assert [client.pid for client in admitted.clients] == [os.getppid()]
+        assert end.send(b"greeting", ()) == len(b"greeting")
+        assert os.read(their_read, 100) == b"greeting"
+        os.write(their_write, b"command")
+        assert end.receive() == (len(b"command"), ())
+
+    with standard_streams(our_read, our_write):
+        play(conversation)
+        assert os.read(their_read, 1) == b""
+        os.close(their_write)
+        os.close(their_read)
+
+
+def test_standard_input_that_is_a_file_is_refused(folder: Path) -> None:
+    (folder / "file").touch()
+
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        with pytest.raises(ListenError, match="standard input must be a pipe, a socket or a terminal"):
+            listeners.open([StdioAddress()])
+
+    with standard_streams(os.open(folder / "file", os.O_RDONLY), os.open("/dev/null", os.O_WRONLY)):
+        play(conversation)
+
+
+class _Listening(socket.socket):
+    """A listening socket whose accept() fails so often, and then works."""
+
+    def __init__(self, listening: socket.socket, *failures: OSError) -> None:
+        super().__init__(fileno=listening.detach())
+        self._failures = list(failures)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._failures:
+            raise self._failures.pop(0)
+        return super().accept()
+
+
+@pytest.mark.parametrize("gone", [BlockingIOError(), ConnectionAbortedError()], ids=repr)
+def test_client_that_has_left_before_it_is_taken_is_nobody(
+    folder: Path, caplog: pytest.LogCaptureFixture, gone: OSError
+) -> None:
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        with _Listening(listen(UnixAddress(f"{folder}/a")), gone) as listening, RawClient.connect(f"{folder}/a"):
+            listeners.add(listening)
+            listeners.start()
+            await until(lambda: admitted.ends)
+        assert caplog.messages == []
+
+    play(conversation)
+
+
+def test_failure_of_accept_is_told_once_and_tried_again(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ACCEPT_PAUSE_S", 0.01)
+    full = [OSError(errno.ENFILE, "Too many open files in system"), OSError("no number")]
+
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        with _Listening(listen(UnixAddress(f"{folder}/a")), *full) as listening, RawClient.connect(f"{folder}/a"):
+            listeners.add(listening)
+            listeners.start()
+            await until(lambda: admitted.ends)
+        assert caplog.messages == ["cannot take a client, which waits: Too many open files in system"]
+
+    play(conversation)
 
 
 @contextmanager
@@ -289,6 +369,16 @@ def test_path_that_is_another_programs_by_now_is_left(folder: Path) -> None:
     play(conversation)
 
 
+def test_path_that_somebody_removed_needs_no_removal(folder: Path) -> None:
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        listeners.open([UnixAddress(f"{folder}/a"), UnixAddress(f"{folder}/b")])
+        (folder / "a").unlink()
+        listeners.close()
+
+    play(conversation)
+    assert not list(folder.iterdir())
+
+
 def test_pause_of_a_socket_that_is_closed_meanwhile(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,148 +398,3 @@ def test_pause_of_a_socket_that_is_closed_meanwhile(
         assert not admitted.ends
 
     play(conversation)
-
-
-# --- A server with them -----------------------------------------------------------------------------------------------
-
-
-def test_several_listeners(folder: Path) -> None:
-    port = free_port()
-    addresses: list[ClientAddress] = [f"{folder}/a", f"{folder}/b", ("127.0.0.1", port)]
-
-    async def run() -> None:
-        options = ["--listen", f"unix:{folder}/a", "--listen", f"unix:{folder}/b", "--listen", f"tcp:127.0.0.1:{port}"]
-        async with FakeQEMU(two_disks()) as qemu, RunningServer(f"unix:{qemu.path}", *options) as server:
-            for address in (server.path, *addresses):
-                assert await talk(address, saves) == ""
-            clients = [record["client"] for record in server.records]
-        assert [client["pid"] for client in clients] == [os.getpid()] * 3 + [None]
-        assert clients[-1]["address"].startswith("tcp:127.0.0.1:")
-
-    asyncio.run(run())
-    assert not list(folder.iterdir())
-
-
-@contextmanager
-def started(*arguments: str, pass_fds: tuple[int, ...] = (), prefix: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `hmp-proxy` with pipes to it; it must have ended well in the end."""
-    command = [*prefix, sys.executable, "-X", "dev", "-W", "error", "-m", "proxy", *arguments]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, pass_fds=pass_fds, **pipes) as process:  # type: ignore[call-overload]
-        try:
-            yield process
-        finally:
-            process.terminate()
-            _, said = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, said
-    assert b"Traceback" not in said
-
-
-@pytest.mark.parametrize("how", ["fd", "systemd"])
-def test_inherited_listening_socket(folder: Path, how: str) -> None:
-    async def run() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            with socket.socket(socket.AF_UNIX) as listening:
-                listening.bind(f"{folder}/a")
-                listening.listen()
-                number = listening.fileno()
-                listen = ["--listen", f"fd:{number}" if how == "fd" else "systemd"]
-                prefix = (sys.executable, "-c", AS_SYSTEMD, str(number)) if how == "systemd" else ()
-                with started("--upstream", f"unix:{qemu.path}", *listen, pass_fds=(number,), prefix=prefix):
-                    assert await talk(f"{folder}/a", saves) == ""
-                    assert await talk(f"{folder}/a", saves) == ""
-        # The file is not the proxy's: whoever made the socket keeps it.
-        assert (folder / "a").exists()
-
-    asyncio.run(run())
-
-
-def test_systemd_passed_nothing() -> None:
-    status, said = proxy_ends("--upstream", "unix:/none", "--listen", "systemd")
-    assert (status, said.count("\n")) == (3, 1)
-
-
-@pytest.mark.parametrize("listen", ["systemd", "fd:97"])
-def test_nothing_was_inherited(listen: str) -> None:
-    async def run() -> tuple[int, str]:
-        async with FakeQEMU() as qemu:
-            return await in_thread(lambda: proxy_ends("--upstream", f"unix:{qemu.path}", "--listen", listen))
-
-    status, said = asyncio.run(run())
-    assert status == 5
-    assert said.count("\n") == 1
-    assert said.startswith(f"hmp-proxy: cannot listen on {listen}: no socket")
-
-
-@pytest.mark.parametrize("qemu_ends", [False, True], ids=["client ends", "QEMU ends"])
-def test_inherited_connection_ends_the_proxy_with_it(qemu_ends: bool) -> None:
-    async def run() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            ours, theirs = socket.socketpair()
-            listen = ["--listen", f"fd:{theirs.fileno()}"]
-            with started("--upstream", f"unix:{qemu.path}", *listen, pass_fds=(theirs.fileno(),)) as proxy, ours:
-                theirs.close()
-                with RawClient(ours) as client:
-                    await in_thread(client.negotiate)
-                    assert await in_thread(client.hmp, "savevm t") == ""
-                    if qemu_ends:
-                        qemu.disconnect()
-                        await in_thread(client.expect_eof)
-                await in_thread(proxy.wait, DEADLINE_S)
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("qemu_ends", [False, True], ids=["client ends", "QEMU ends"])
-def test_standard_input_and_output(qemu_ends: bool) -> None:
-    async def run() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            with started("--upstream", f"unix:{qemu.path}", "--listen", "stdio") as proxy:
-                assert proxy.stdin is not None
-                assert proxy.stdout is not None
-                assert b'"QMP"' in await in_thread(proxy.stdout.readline)
-                save = command_bytes("human-monitor-command", {"command-line": "savevm t"}, id=1)
-                proxy.stdin.write(b'{"execute":"qmp_capabilities"}' + save)
-                proxy.stdin.flush()
-                said = [await in_thread(proxy.stdout.readline) for _ in range(4)]
-                assert [b"return" in line or b"event" in line for line in said] == [True] * 4
-                assert said[-1] == b'{"return": "", "id": 1}\r\n'
-                if qemu_ends:
-                    qemu.disconnect()
-                    assert await in_thread(proxy.stdout.read) == b""
-                else:
-                    # What was asked for is done, and answered, before the end.
-                    proxy.stdin.write(save)
-                    proxy.stdin.close()
-                    assert (await in_thread(proxy.stdout.read)).endswith(b'{"return": "", "id": 1}\r\n')
-                    proxy.stdin = None
-                assert await in_thread(proxy.wait, DEADLINE_S) == 0
-
-    asyncio.run(run())
-
-
-def test_standard_input_that_cannot_be_waited_for() -> None:
-    async def run() -> tuple[int, str]:
-        async with FakeQEMU() as qemu:
-            return await in_thread(lambda: proxy_ends("--upstream", f"unix:{qemu.path}", "--listen", "stdio"))
-
-    reason = "standard input must be a pipe, a socket or a terminal"
-    assert asyncio.run(run()) == (5, f"hmp-proxy: cannot listen on stdio: {reason}\n")
-
-
-def test_inherited_connection_to_qemu_ends_the_proxy_with_it(folder: Path) -> None:
-    async def run() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.connect(qemu.path)
-                arguments = ["--upstream", f"fd:{sock.fileno()}", "--listen", f"unix:{folder}/a"]
-                with started(*arguments, pass_fds=(sock.fileno(),)) as proxy:
-                    sock.close()
-                    await until(lambda: is_answered(f"{folder}/a"))
-                    with await connected(f"{folder}/a") as client:
-                        assert await in_thread(client.hmp, "savevm t") == ""
-                        qemu.disconnect()
-                        await in_thread(client.expect_eof)
-                    await in_thread(proxy.wait, DEADLINE_S)
-
-    asyncio.run(run())

@@ -1,11 +1,14 @@
 """A QMP client for what comes before, or instead of, serving clients: played with bytes, and on the modelled QEMU."""
 
 import asyncio
+import contextlib
+import errno
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import pytest
 
@@ -245,6 +248,30 @@ def test_no_greeting_in_time() -> None:
         asyncio.run(talk.negotiate(None, "unix:/q", timeout_s=0.01))
     either = "QEMU is still starting or is stopped, or another client is connected: it serves one a socket"
     assert str(caught.value) == f"{HEAD}no greeting within 0.01 s; {either}"
+
+
+class _Nameless(socket.socket):
+    """A socket of whose other end the kernel does not tell the name."""
+
+    def getpeername(self) -> NoReturn:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "nameless"])
+def test_no_greeting_where_nobody_can_tell_who_else_is_served(kind: str) -> None:
+    with contextlib.ExitStack() as stack:
+        if kind == "tcp":
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            ours = socket.create_connection(server.getsockname())
+        else:
+            pair, theirs = socket.socketpair()
+            ours = _Nameless(fileno=pair.detach())
+            stack.enter_context(theirs)
+        ours.setblocking(False)
+        talk = QMPConnection(ours, "unix:/q", lambda: "id")
+        stack.callback(talk.close)
+        with pytest.raises(NotQMPError, match="QEMU is still starting or is stopped, or another client is connected"):
+            asyncio.run(talk.negotiate(None, timeout_s=0.01))
 
 
 def test_greeting_that_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,19 @@
 
 import os
 import socket
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress
 from proxy.errors import ListenError
+from proxy.net import sockets
 from proxy.net.sockets import inherited_sockets, is_answered, is_listening, listen, peer, unlink_socket
+from shim.client import Client
 
 
 @pytest.fixture
@@ -128,6 +132,28 @@ def test_systemd_sockets_of_another_process_are_not_ours(monkeypatch: pytest.Mon
         inherited_sockets(SystemdAddress())
 
 
+def test_systemd_sockets_are_those_that_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(sockets, "_SYSTEMD_FIRST_FD", ours.fileno())
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    (taken,) = inherited_sockets(SystemdAddress())
+    assert taken.fileno() == ours.detach()
+    with taken, theirs:
+        theirs.send(b"x")
+        assert taken.recv(1) == b"x"
+    monkeypatch.delenv("LISTEN_FDS")
+    assert inherited_sockets(SystemdAddress()) == []
+
+
+@pytest.mark.parametrize("count", ["", "x", "-1", "٣"])
+def test_number_of_systemd_sockets_that_is_not_a_number_is_refused(monkeypatch: pytest.MonkeyPatch, count: str) -> None:
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", count)
+    with pytest.raises(ListenError, match=f"cannot listen on systemd: LISTEN_FDS is not a number: {count!r}"):
+        inherited_sockets(SystemdAddress())
+
+
 def test_peer_of_a_unix_socket_is_a_process() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -144,6 +170,31 @@ def test_peer_of_a_tcp_socket_is_an_address(host: str, shown: str) -> None:
             found = peer(accepted)
         assert found.address == f"{shown}{client.getsockname()[1]}"
     assert (found.pid, found.uid, found.exe) == (None, None, None)
+
+
+def test_peer_that_has_reset_its_tcp_connection_is_not_known() -> None:
+    with listen(TCPAddress("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted, _ = server.accept()
+        with accepted:
+            client.close()
+            with pytest.raises(ConnectionResetError):
+                accepted.recv(1)
+            assert peer(accepted) == Client()
+
+
+class _Guarded(socket.socket):
+    """A socket whose options a security module keeps from us (SELinux, socket:getopt)."""
+
+    def getsockopt(self, *_: Any) -> NoReturn:
+        raise PermissionError
+
+
+def test_peer_that_may_not_be_asked_for_is_not_known() -> None:
+    ours, theirs = socket.socketpair()
+    with _Guarded(fileno=ours.detach()) as guarded, theirs:
+        assert peer(guarded) == Client()
 
 
 def test_unlink_socket_twice(folder: Path) -> None:

@@ -312,3 +312,93 @@ def test_foreign_ancillary_data_is_ignored() -> None:
         assert heard.pieces == [(b"who", ())]
 
     play(conversation)
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------------
+
+
+def test_message_without_descriptors_but_with_other_news_gives_none() -> None:
+    """A peer may send its credentials (unix(7), SCM_CREDENTIALS) to a socket that wants them."""
+
+    async def run() -> None:
+        ours, peer = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        heard = Heard()
+        stream = heard.stream(SocketEnd(ours))
+        stream.start()
+        with peer:
+            peer.send(b"one")
+            await until(lambda: heard.pieces == [(b"one", ())])
+        stream.close()
+
+    asyncio.run(run())
+
+
+class _Spurious(SocketEnd):
+    """A socket that the kernel calls readable, and then has nothing to read, as it may (select(2), BUGS)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.misses = 0
+
+    def receive(self) -> tuple[int, tuple[int, ...]]:
+        self.misses += 1
+        if self.misses == 1:
+            raise BlockingIOError
+        return super().receive()
+
+
+def test_nothing_to_read_is_no_end() -> None:
+    async def run() -> None:
+        ours, peer = socket.socketpair()
+        heard = Heard()
+        end = _Spurious(ours)
+        stream = heard.stream(end)
+        stream.start()
+        peer.send(b"one")
+        await until(lambda: heard.data == b"one")
+        assert (end.misses, heard.eofs) == (2, 0)
+        stream.close()
+        peer.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("failing", ["on_data", "on_eof", "on_drained"])
+def test_callback_that_raises_ends_the_reading_and_is_told_once(failing: str, caplog: pytest.LogCaptureFixture) -> None:
+    failures: list[str] = []
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(failing)
+
+    async def run() -> None:
+        ours, peer = socket.socketpair()
+        peer.setblocking(False)
+        heard: dict[str, Callable[..., None]] = {name: lambda *_: None for name in ("on_data", "on_eof", "on_drained")}
+        stream = Stream(SocketEnd(ours), **(heard | {failing: fail}), on_failure=lambda: failures.append(failing))
+        stream.start()
+        if failing == "on_drained":
+            stream.write(bytes(MIB))
+            await read(peer, MIB)
+        elif failing == "on_data":
+            peer.send(b"one")
+        else:
+            peer.shutdown(socket.SHUT_WR)
+        await until(lambda: failures == [failing])
+        stream.start()
+        assert not stream.is_reading
+        stream.close()
+        peer.close()
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == ["a connection is given up"]
+    assert failing in caplog.text
+
+
+def test_end_that_is_closed_has_nobody_at_its_other_end() -> None:
+    ours, peer = socket.socketpair()
+    with peer:
+        end = SocketEnd(ours)
+        assert not end.is_peer_gone()
+        end.close()
+        assert end.is_peer_gone()

@@ -53,10 +53,12 @@ def test_pipes_carry_bytes_both_ways() -> None:
         their_read, our_write = os.pipe()
         our_read, their_write = os.pipe()
         heard = Heard()
-        stream = heard.stream(PipeEnd(our_read, our_write))
+        end = PipeEnd(our_read, our_write)
+        stream = heard.stream(end)
         stream.start()
         os.write(their_write, b"to us")
         await until(lambda: heard.data == b"to us")
+        assert not end.is_peer_gone()
         stream.write(bytes(MIB))
         assert stream.unsent_bytes > 0
         got = 0
@@ -68,6 +70,7 @@ def test_pipes_carry_bytes_both_ways() -> None:
         stream.write(b"still")
         assert os.read(their_read, 10) == b"still"
         os.close(their_read)
+        assert end.is_peer_gone()
         stream.write(b"nobody reads")
         stream.close()
         stream.close()

@@ -216,6 +216,13 @@ class TestRestore:
                 assert is_connected_to(address.path, second)
                 assert not os.path.exists(aside_address(address).path)
 
+    def test_file_that_is_not_a_socket_is_left_alone(self, address: UnixAddress) -> None:
+        aside = Path(aside_address(address).path)
+        aside.write_text("precious")
+        with pytest.raises(ListenError, match="is in the way and is not a socket; remove it"):
+            restore(address)
+        assert aside.read_text() == "precious"
+
     def test_running_proxy_is_left_alone(self, address: UnixAddress) -> None:
         with qemu_at(address) as qemu, taken(address) as (path, listening):
             with pytest.raises(ListenError, match="another proxy has taken it over; stop it first"):

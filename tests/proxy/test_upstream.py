@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from host.addresses import parse_upstream_address
+from host.addresses import StdioAddress, parse_upstream_address
 from proxy.errors import ListenError, NotQMPError, UpstreamError
 from proxy.net import qmp_connection
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, Connected
@@ -331,6 +331,14 @@ def test_descriptor_that_is_no_socket() -> None:
     reason = "no socket was inherited there: "
     assert refused(f"fd:{number}").startswith(f"UpstreamError: cannot connect to QEMU at fd:{number}: {reason}")
     os.close(number)
+
+
+def test_address_at_which_qemu_cannot_be() -> None:
+    async def run() -> None:
+        with pytest.raises(UpstreamError, match="cannot connect to QEMU at stdio: QEMU cannot be there"):
+            await Upstream(StdioAddress(), name=None, new_id=lambda: "id").connect()
+
+    play(run())
 
 
 def test_listening_socket_is_not_qemu(folder: Path) -> None:

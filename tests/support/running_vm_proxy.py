@@ -31,6 +31,7 @@ __all__ = [
     "bound",
     "connected",
     "exists",
+    "free_port",
     "in_thread",
     "played",
     "proxy_ends",
@@ -170,6 +171,12 @@ def bound(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
     return sock
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+    return port
 
 
 @contextlib.asynccontextmanager
