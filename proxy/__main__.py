@@ -53,5 +53,5 @@ def _serve(invocation: ServeInvocation) -> None:
     asyncio.run(serve())
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - only in a process of its own, such as those of tests/proxy/test_vm_proxy.py
     sys.exit(main())

@@ -8,7 +8,7 @@ import sys
 from types import ModuleType
 from typing import cast
 
-if "ssl" not in sys.modules and "asyncio" not in sys.modules:
+if "ssl" not in sys.modules and "asyncio" not in sys.modules:  # pragma: no cover - a process of its own: test_lean_asyncio.py
     sys.modules["ssl"] = cast(ModuleType, None)
     import asyncio
 

@@ -12,7 +12,7 @@ from tests.fakes.hmp import run_hmp
 from tests.fakes.jobs import QMPError
 from tests.fakes.vm import SNAPSHOT_JOBS_SINCE, VM
 
-__all__ = ["OOB_COMMANDS", "check_arguments", "command_names", "run_command"]
+__all__ = ["COMMANDS", "OOB_COMMANDS", "Command", "check_arguments", "command_names", "run_command"]
 
 Arguments: TypeAlias = Mapping[str, Any]
 # Commands that may run out of band (query-qmp-schema, allow-oob).

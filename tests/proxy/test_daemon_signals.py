@@ -214,6 +214,43 @@ def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixtur
     run(main)
 
 
+def test_policy_that_changes_while_qemu_is_away_holds_when_it_is_back(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = str(folder / "q")
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks(), path=path) as first, RunningDaemon(folder, table(path, folder / "a")) as running:
+            await first.close()
+            await until(lambda: "has gone; waiting for it to come back" in caplog.text)
+            changed = table(path, folder / "a", 'exclude = "d1"')
+            assert await running.read_again(caplog, changed) == ["a: the policy was read again"]
+            async with FakeQEMU(two_disks(), path=path) as second:
+                await until(lambda: is_answered(str(folder / "a")))
+                assert await hmp(folder / "a", "savevm t") == [""]
+                assert [second.vm.graph[name].count("t") for name in ("d0", "d1")] == [1, 0]
+
+    run(main)
+
+
+def test_qemu_that_goes_while_it_is_asked_about_a_policy(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A strict policy that could not be compared with the disks is not used."""
+    caplog.set_level("INFO", logger="proxy.vm_proxy")
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            qemu.hold("query-block", When.RECEIVED)
+            running.path.write_text(table(qemu, folder / "a", "strict = true", 'exclude = "d1"'))
+            os.kill(os.getpid(), signal.SIGHUP)
+            await qemu.reached("query-block")
+            qemu.disconnect()
+            qemu.release()
+            await until(lambda: "a: QEMU went before its disks were compared with the patterns" in caplog.messages)
+            await until(lambda: qemu.client_count == 2 and is_answered(str(folder / "a")))
+            assert await hmp(folder / "a", "savevm t") == [""]
+            assert [qemu.vm.graph[name].count("t") for name in ("d0", "d1")] == [1, 1]
+
+    run(main)
+
+
 # -- SIGHUP: the audit log ------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +321,25 @@ def test_without_a_file_only_the_log_is_opened_again(folder: Path, caplog: pytes
 
 
 # -- the end --------------------------------------------------------------------------------------------------------------
+
+
+def test_second_signal_is_an_interruption(folder: Path) -> None:
+    """It comes out of the event loop itself, before what is waited for is done."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        qemu = FakeQEMU(two_disks())
+        runner.run(qemu.__aenter__())
+        arguments = ["--upstream", f"unix:{qemu.path}", "--listen", f"unix:{folder / 'a'}"]
+        invocation = parse_command_line(arguments)
+        assert isinstance(invocation, ServeInvocation)
+        running = loop.create_task(Daemon(invocation).run())
+        runner.run(until((folder / "a").exists))
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(running)
+        loop.run_until_complete(running)
+        runner.run(qemu.close())
 
 
 @contextmanager

@@ -59,6 +59,14 @@ def test_every_split_gives_the_same(stream: bytes, version: QEMUVersion) -> None
         assert values(fed([stream[:cut], stream[cut:]], version=version)) == whole
 
 
+def test_plain_commands_are_counted_and_their_lines_too() -> None:
+    """QEMU 11.1 says where in the stream an error is, also after commands that nobody looked into."""
+    framer = CommandFramer(NEWEST)
+    assert framer.count_plain(b'{"execute": "stop"}\n{"execute": "cont", "id": 1}\r\n') == 2
+    assert framer.count_plain(b'{"execute": "getfd"}') == 0
+    assert values(framer.receive_data(b" ]\n")) == ["3:2: JSON parse error, expecting value"]
+
+
 @pytest.mark.parametrize("version", FAMILIES, ids=str)
 def test_every_split_in_three_gives_the_same_bytes_too(version: QEMUVersion) -> None:
     stream = b' {"a":"\xc3\xa9\\"}"}\r\n{}# x\n {\'b\':[1.5e1,tru' + b'e]} 5 [] \n{"c":"\\ud83d\\ude00"}'

@@ -14,6 +14,7 @@ from host.errors import ConfigError
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
 from shim.policy import Policy, select
+from tests.fakes.block import BlockGraph
 from tests.fakes.qemu import FakeQEMU, Node, VMFaults, uefi_vm
 from tests.support.graphs import Backend, Machine, disk, patterns
 
@@ -110,6 +111,13 @@ def test_qemu_that_does_not_tell() -> None:
     """It is not the time to complain: a command will say so."""
     faults = VMFaults(is_graph_refused=True)
     asked, complaints = check(VMConfig(QEMU, policy=Policy(vmstate=patterns("d1")), is_strict=True), faults=faults)
+    assert (len(asked), complaints) == (3, [])
+
+
+def test_qemu_whose_disks_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it the time to complain of an answer of another shape, by a QEMU of the future."""
+    monkeypatch.setattr(BlockGraph, "query_graph", lambda graph: {"nodes": [], "edges": "none"})
+    asked, complaints = check(VMConfig(QEMU, policy=Policy(vmstate=patterns("d1")), is_strict=True))
     assert (len(asked), complaints) == (3, [])
 
 

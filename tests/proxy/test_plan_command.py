@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,6 +17,8 @@ from shim.beside import VERSION, policy_members
 from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from tests.fakes.commands import COMMANDS, Command
+from tests.fakes.jobs import QMPError
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
 from tests.support.chained import chained
 from tests.support.graphs import patterns
@@ -166,3 +168,41 @@ def test_first_of_two_proxies_makes_the_plan_and_the_second_that_of_what_it_gets
     assert "behind" not in rewritten
     passed = json.loads(beside("info block", ENFORCE, Policy(), as_json=True))
     assert (passed["outcome"]["kind"], passed["behind"]["outcome"]["kind"]) == ("passed", "refused")
+
+
+# --- Where another version of the proxy answers, or none ---
+
+
+def explain_given() -> str:
+    """Explain a savevm with a policy of one's own, at a modelled QEMU."""
+
+    async def main() -> str:
+        async with FakeQEMU(uefi_vm()) as qemu:
+            vm = VMConfig(UnixAddress(qemu.path), policy=HMP)
+            return await explain_plan(PlanInvocation(vm, "savevm t", False, "--policy"))
+
+    return asyncio.run(main())
+
+
+def test_policy_that_is_given_where_no_proxy_is() -> None:
+    assert "\npolicy: hmp (given by --policy)\n" in explain_given()
+
+
+def test_proxy_of_which_nothing_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that will tell of itself in another form."""
+    monkeypatch.setitem(COMMANDS, QUERY_PROXY, Command(lambda vm, arguments: {"version": 2}))
+    assert "\npolicy: hmp (given by --policy, whatever is in force at the proxy there: " in explain_given()
+
+
+def test_proxy_that_cannot_make_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(vm: object, arguments: object) -> NoReturn:
+        raise QMPError("Parameter 'device' is missing")
+
+    monkeypatch.setitem(COMMANDS, PLAN, Command(refuse, {"command-line": "string"}))
+    with pytest.raises(NotQMPError, match="the proxy there cannot make a plan: Parameter 'device' is missing"):
+        explain("savevm t")
+
+
+def test_proxy_that_answers_with_something_else_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, PLAN, Command(lambda vm, arguments: {"plan": "?"}, {"command-line": "string"}))
+    assert "\npolicy: auto (the default; no proxy there says what its own is)\n" in explain("savevm t")

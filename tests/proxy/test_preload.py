@@ -176,6 +176,12 @@ def test_nothing_is_imported_while_qemu_is_waited_for(folder: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_was_not_imported_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "encodings.idna", raising=False)
+    preload(())
+    assert "encodings.idna" in sys.modules
+
+
 def test_masking_is_imported_where_it_is_wanted() -> None:
     """All names can be imported, and a second time does nothing."""
     masked = AuditSettings("/log", redact=frozenset({Confidential.TAGS}))
