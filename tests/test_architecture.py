@@ -1,6 +1,7 @@
 """What a linter cannot see: which package may import what, and that each source file has its tests."""
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 WITHOUT_TESTS: Final = frozenset(
     {"__init__", "__main__", "confidential", "lean_asyncio", "limits", "monitor", "system_clock", "outbox", "pending"}
 )
+# A comment that takes code out of the coverage, and what must follow it: who checks that code, or why nobody can.
+EXCLUSION: Final = re.compile(r"#\s*pragma\W*no\s*(?:cover|branch)(.*)", re.IGNORECASE)
+REASON: Final = re.compile(r" - \S+(?: \S+){2,}")
 # It tries moments at which to interrupt a process; that is not a wait for something.
 MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
 
@@ -175,6 +179,35 @@ def test_functions_are_short() -> None:
         return {name: length for name, length in file.functions.items() if length > MAX_FUNCTION_LINES}
 
     assert offences(SOURCES + TESTS, too_long) == {}
+
+
+def unexplained(text: str) -> list[int]:
+    """Return the lines with code that coverage is to leave out for no reason."""
+    lines = [(number, EXCLUSION.search(line)) for number, line in enumerate(text.splitlines(), 1)]
+    return [number for number, found in lines if found is not None and REASON.fullmatch(found[1]) is None]
+
+
+def test_what_coverage_leaves_out_has_a_reason() -> None:
+    found = {str(path): unexplained((ROOT / path).read_text(encoding="utf-8")) for path in SOURCES}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("comment", "is_explained"),
+    [
+        ("no cover - nobody reads it here", True),
+        ("no branch - nobody reads it here", True),
+        ("no cover", False),
+        ("no cover - ", False),
+        ("no cover - two words", False),
+        ("no cover: nobody reads it here", False),
+        ("NO COVER", False),
+        ("no branch", False),
+    ],
+)
+def test_reason_has_at_least_three_words(comment: str, is_explained: bool) -> None:
+    """And what coverage takes for a comment of its own is known."""
+    assert unexplained(f"a = 1\nb = 2  # pragma: {comment}") == ([] if is_explained else [2])
 
 
 def test_tests_wait_for_conditions_and_not_for_time() -> None:
