@@ -250,8 +250,8 @@ class Console:
 
     async def _know(self) -> None:
         """Wait until it is known which QEMU this is."""
-        if self._getting_to_know is not None:
-            await asyncio.wait([self._getting_to_know])
+        assert self._getting_to_know is not None
+        await asyncio.wait([self._getting_to_know])
 
     async def _tidy_up(self) -> None:
         """Dismiss what a prompt that was killed has left: another one that is alive dismisses its own jobs at once."""
@@ -268,7 +268,7 @@ class Console:
             tell(harmless(found.text))
 
     async def _reconnect(self) -> None:
-        for delay in backoff_s():
+        for delay in backoff_s():  # pragma: no branch - backoff_s() never ends
             await asyncio.sleep(delay)
             with contextlib.suppress(LinkError):
                 await self._connect_again()
