@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, assert_never
 
 from host.audit_log import AuditLog
 from repl.beside import OTHER_POLICY
@@ -65,7 +66,8 @@ class Script:
             if self._executor.has_unsettled:
                 for found in await self._executor.recover():
                     _complain(harmless(found.text))
-            return await self._run(self._lines())
+            async with aclosing(self._lines()) as lines:
+                return await self._run(lines)
         except LostError as exc:
             _complain(str(exc))
             return ExitStatus.NO_CONNECTION
@@ -87,14 +89,15 @@ class Script:
                     break
         return ExitStatus.INTERRUPTED if self._interrupted.is_set() else status
 
-    async def _lines(self) -> AsyncIterator[str]:
+    async def _lines(self) -> AsyncGenerator[str, None]:
         if self._invocation.commands is not None:
             for command in self._invocation.commands:
                 yield command
             return
-        async for line in _standard_input(self._lost, self._interrupted):
-            if line.strip():
-                yield line
+        async with aclosing(_standard_input(self._lost, self._interrupted)) as lines:
+            async for line in lines:
+                if line.strip():
+                    yield line
         if self._lost.is_set() and not self._has_quit:
             raise LostError(str(self._invocation.address), "QEMU closed it")
 
@@ -113,10 +116,7 @@ class Script:
                 self._put(line, {"ok": False, "error": (text := "this is for the prompt, not for a script")}, "")
                 _complain(f"{line.strip()}: {text}")
                 return False
-            case HMPLine():
-                return await self._hmp(asked)
-            case _:
-                return await self._hmp(HMPLine.read(line))
+        return await self._hmp(asked)
 
     async def _hmp(self, line: HMPLine) -> bool:
         if self._is_at_terminal and not await self._is_wanted(line):
@@ -158,6 +158,8 @@ class Script:
             case ErrorReply(error_class, desc):
                 self._put(line, {"ok": False, "error": {"class": error_class, "desc": desc}}, f"{error_class}: {desc}\n")
                 return False
+            case _:
+                assert_never(reply)
 
     def _note_end(self, line: str) -> bool:
         """QEMU ended, as it was told to, and before it could answer."""
@@ -235,13 +237,10 @@ def _complain(text: str) -> None:
 
 
 def _columns() -> int:
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
-    except OSError:
-        return _COLUMNS
+    return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
 
 
-async def _standard_input(*ends: asyncio.Event) -> AsyncIterator[str]:
+async def _standard_input(*ends: asyncio.Event) -> AsyncGenerator[str, None]:
     """Return the lines as they come, until the end of the input or one of the events."""
     rest = b""
     while data := await _read_some(sys.stdin.fileno(), ends):
