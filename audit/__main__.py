@@ -45,7 +45,8 @@ def main() -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough, as head does. What is still buffered must not be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), sys.stdout.fileno())
         return 0
     except ProgramError as exc:
         _complain(str(exc))
@@ -121,5 +122,5 @@ def _complain(text: str) -> None:
     sys.stderr.write(f"hmp-audit: {printable(text)}\n")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - a program of its own: tests/audit/test_audit_program.py
     sys.exit(main())

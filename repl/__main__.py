@@ -35,7 +35,8 @@ def main() -> int:
         return ExitStatus.TERMINATED
     except BrokenPipeError:
         # Nobody reads the output any more; the interpreter would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), sys.stdout.fileno())
         return ExitStatus.COMMAND_FAILED
 
 
@@ -80,5 +81,5 @@ def _give_up(error: ProgramError, status: ExitStatus) -> int:
     return status
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - a program of its own: tests/integration/test_scripts.py
     sys.exit(main())

@@ -30,11 +30,10 @@ def decode(line: bytes) -> dict[str, JSON]:
     if begin < 0:
         raise DamagedLine("it is not JSON" if line.strip() else "it is blank")
     try:
-        record = json.loads(line[begin:] if begin else line)
+        # Text that begins with a brace is an object or nothing.
+        record: dict[str, JSON] = json.loads(line[begin:] if begin else line)
     except (ValueError, RecursionError) as exc:
         raise DamagedLine(f"it is not JSON: {exc}") from exc
-    if not isinstance(record, dict):
-        raise DamagedLine("it is not a JSON object")
     if "schema" not in record:
         raise DamagedLine("it has no schema")
     version = record["schema"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 from audit.report import Report, Tool
 from audit.wording import parse_moment
@@ -90,6 +90,8 @@ def _place(moment: datetime, span: Span) -> int:
             return moment.year * 12 + moment.month - 1
         case Span.YEAR:
             return moment.year
+        case _:
+            assert_never(span)
 
 
 def _begin(place: int, span: Span) -> datetime:
@@ -103,3 +105,5 @@ def _begin(place: int, span: Span) -> datetime:
             return datetime(place // 12, place % 12 + 1, 1, tzinfo=UTC)
         case Span.YEAR:
             return datetime(place, 1, 1, tzinfo=UTC)
+        case _:
+            assert_never(span)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def test_compressed_log_goes_by_its_compressed_bytes(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"x\n" * 1000))
     with Source(str(path)) as source:
         assert "100%" in watched(Terminal(), source, [2.0])
+
+
+def test_pipe_has_no_share() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"x\n" * 1000)
+    os.close(writing)
+    with Source(f"/dev/fd/{reading}") as source:
+        assert watched(Terminal(), source, [2.0]) == f"\r\x1b[K/dev/fd/{reading}  1,000 lines"
+    os.close(reading)
 
 
 def test_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, source: Source) -> None:

@@ -14,6 +14,7 @@ from audit.counting.report_builder import make_report
 from audit.log.sources import Source
 from audit.report import VM, Overwriting, SilentFailure, Standstill, State, Tool
 from tests.support.audit_records import a_record, log_of, report_of, sent
+from tests.support.standard_input import standard_input
 
 TOOL, VM1 = Tool("h1", "/bin/tool", 1000, ""), VM("h1", "vm1")
 
@@ -40,6 +41,15 @@ def test_rotated_logs_are_read_in_order_of_time(tmp_path: Path) -> None:
     newer = log_of(tmp_path / "log", [a_record(time=time), a_record(day=25)])
     for paths in ([newer, older], [older, newer]):
         assert make_report(paths, Filters()).log.unfinished == 0
+
+
+def test_standard_input_counts_as_the_newest(tmp_path: Path) -> None:
+    """It can be read once only, so nobody looks at its first record before."""
+    time = "2026-11-24T10:00:00.000000Z"
+    begun = log_of(tmp_path / "log", [a_record(action="begun", time=time, reply=None, failed=None)])
+    with standard_input(json.dumps(a_record(time=time)).encode()):
+        report = make_report(["-", begun], Filters())
+    assert (report.log.records, report.log.unfinished) == (2, 0)
 
 
 def test_log_that_is_not_there_is_told_and_the_others_are_read(tmp_path: Path) -> None:

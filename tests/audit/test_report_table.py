@@ -52,6 +52,12 @@ def test_whole_page(report: Report) -> None:
     assert "records that could not be written, as later ones tell: 4" in text
 
 
+def test_jobs_that_were_found_are_counted(tmp_path: Path) -> None:
+    found = a_record(None, execute=None, action="recovered", reply=None, failed=None)
+    text = as_table(report_of(tmp_path, found, found), width=140)
+    assert "  jobs found after a lost connection, and seen to their end: 2\n" in text
+
+
 def test_no_line_is_wider_than_the_terminal_where_names_allow_it(report: Report) -> None:
     lines = as_table(report, width=110).splitlines()
     commands = lines.index("Commands")

@@ -15,6 +15,7 @@ import audit.log.sources
 from audit.errors import SourceError
 from audit.log.sources import Source
 from tests.support.checkout import ROOT
+from tests.support.standard_input import standard_input
 
 _TEXT: Final = b'{"schema":2}\n\nx\r\n{"schema"'
 _LINES: Final = [b'{"schema":2}\n', b"\n", b"x\r\n", b'{"schema"']
@@ -99,6 +100,16 @@ def test_standard_input(data: bytes) -> None:
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=ROOT, input=data, capture_output=True, check=True)
     assert done.stdout.decode() == f"standard input {_LINES if data else []}\n"
+
+
+def test_standard_input_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    with standard_input(_TEXT):
+        assert read("-") == _LINES
+        # It is not ours to close.
+        os.fstat(0)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SourceError, match="cannot read standard input: Bad file descriptor"):
+        Source("-")
 
 
 def test_standard_input_that_is_closed() -> None:
