@@ -61,9 +61,9 @@ async def _run(invocation: Invocation) -> int:
 def _end_in_order() -> None:
     """Have a signal end the program as an exception does: a terminal must not stay in the line editor's mode."""
     running = asyncio.current_task()
-    if running is not None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    assert running is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
 
 
 def _open_audit_log(invocation: Invocation) -> AuditLog | None:
