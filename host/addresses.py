@@ -160,15 +160,20 @@ def _parse_socket(text: str) -> UnixAddress | TCPAddress | DescriptorAddress | N
                 raise AddressError(text, f"a socket's path has at most {_UNIX_PATH_BYTES} bytes; choose a shorter one")
             return UnixAddress(rest)
         case "tcp":
-            host, _, port = rest.rpartition(":")
-            if host and port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and int(port) <= 0xFFFF:
-                host = host.removeprefix("[").removesuffix("]")
-                if not _can_be_host(host):
-                    raise AddressError(text, "the host is neither a name nor an IP address; write tcp:HOST:PORT")
-                return TCPAddress(host, int(port))
+            return _parse_tcp(text, rest)
         case "fd" if rest.isascii() and rest.isdigit() and len(rest) <= _DESCRIPTOR_DIGITS:
             return DescriptorAddress(int(rest))
     return None
+
+
+def _parse_tcp(text: str, rest: str) -> TCPAddress | None:
+    host, _, port = rest.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and int(port) <= 0xFFFF):
+        return None
+    host = host.removeprefix("[").removesuffix("]")
+    if not _can_be_host(host):
+        raise AddressError(text, "the host is neither a name nor an IP address; write tcp:HOST:PORT")
+    return TCPAddress(host, int(port))
 
 
 def _can_be_host(host: str) -> bool:

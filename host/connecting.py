@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import assert_never
 
 from host.addresses import TCPAddress, UnixAddress
 
@@ -55,6 +56,8 @@ async def connect_socket(address: UnixAddress | TCPAddress) -> socket.socket:
         case TCPAddress(host, port):
             sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
             return await _connected(sock, (host, port))
+        case _:
+            assert_never(address)
 
 
 async def _connected(sock: socket.socket, target: tuple[str, int]) -> socket.socket:

@@ -85,8 +85,7 @@ class IntentStore:
 
     def _lock(self) -> bool:
         """Make the file ours until this process ends. Where it is another's, or cannot be locked, keep to memory."""
-        if self._path is None:
-            return False
+        assert self._path is not None
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from repl.executor import Executor
 from repl.output.layout import Fragments
@@ -51,6 +52,8 @@ async def confirmation(executor: Executor, line: HMPLine, *, width: int) -> Conf
             question = "Load it?"
         case DelVM():
             question = "Delete it?"
+        case _:
+            assert_never(command)
     explanation = plan_summary(
         line,
         rehearsal,

@@ -6,6 +6,7 @@ formatted text (repl/output/snapshot_table.py); nothing here sends a command or 
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import assert_never
 
 from repl.output.layout import Fragment, joined, words, wrapped
 from repl.output.snapshot_table import ago_text, date_text
@@ -192,3 +193,5 @@ def _verdict(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Fragm
             yield _ERROR, f"QEMU would answer: {text.strip()}"
             if isinstance(command, LoadVM):
                 yield _ERROR, _STAYS_STOPPED
+        case _:
+            assert_never(rehearsal.outcome)

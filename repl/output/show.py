@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import assert_never
 
 from repl.output.layout import Fragments
 from shim.printable import harmless
@@ -48,6 +49,8 @@ def qmp_reply(reply: Reply) -> Fragments:
             return json_text(value)
         case ErrorReply(error_class, desc):
             return [("class:error", f"{error_class}: {harmless(desc)}\n")]
+        case _:
+            assert_never(reply)
 
 
 def event_line(

@@ -81,9 +81,8 @@ class Terminal:
 
         def decide(event: KeyPressEvent, decision: str) -> None:
             nonlocal answer
-            if not answer:
-                answer = decision
-                event.app.exit()
+            answer = decision
+            event.app.exit()
 
         for key in ("y", "Y"):
             bindings.add(key)(lambda event: decide(event, "yes"))

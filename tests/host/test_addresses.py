@@ -166,6 +166,17 @@ def test_client_that_has_ended_is_as_it_was() -> None:
         assert look_again(client) is client
 
 
+def test_program_that_we_may_not_look_at_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one with set-user-ID; what the client was when it connected stays known."""
+
+    def forbidden(path: str) -> str:
+        raise PermissionError
+
+    client = process(os.getpid(), 7)
+    monkeypatch.setattr(os, "readlink", forbidden)
+    assert look_again(client) == replace(client, exe=None, connected_as=client.exe)
+
+
 def test_process_that_has_taken_over_the_pid_is_not_the_client() -> None:
     with becoming_cat() as (client, child):
         become_cat(child)

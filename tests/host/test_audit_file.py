@@ -1,5 +1,6 @@
 """A line is one write; the file is followed where it is moved, and put aside when it is due; a failing disk is an error."""
 
+import errno
 import fcntl
 import json
 import os
@@ -169,6 +170,22 @@ def test_file_that_may_only_be_written(path: Path, monkeypatch: pytest.MonkeyPat
     assert path.read_text() == "aa\nb\nc\n"
 
 
+def test_write_that_takes_nothing_leaves_a_torn_line_known(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a FIFO, which cannot be looked at."""
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write = os.write
+    with sink_of(path) as sink:
+        for size, text in ((2, b"aaa"), (0, b"b")):
+            monkeypatch.setattr(os, "write", lambda fd, data, size=size: write(fd, data[:size]))
+            with pytest.raises(AuditError, match=f"only {size} of 4 bytes" if size else "only 0 of 3 bytes"):
+                sink.write(text)
+        monkeypatch.undo()
+        sink.write(b"c")
+        assert os.read(reader, 100) == b"aa\nc\n"
+    os.close(reader)
+
+
 def fill(sink: FileSink) -> None:
     """Write more than any pipe takes."""
     for _ in range(1000):
@@ -185,6 +202,8 @@ def test_fifo_whose_reader_is_stuck(path: Path) -> None:
         sink.write(b"a")
         with pytest.raises(AuditError, match=r"bytes were written|does not keep up"):
             fill(sink)
+        with pytest.raises(AuditError, match="its reader does not keep up"):
+            sink.write(b"y" * 10_000)
         taken = os.read(reader, 10_000_000)
         sink.write(b"z")
         taken += os.read(reader, 10_000_000)
@@ -345,6 +364,39 @@ def test_rotation_under_way_is_not_waited_for(path: Path) -> None:
         sink.write(b"c")
     assert texts(path) == ["c"]
     assert texts(numbered(path, 1)) == ["a", "b"]
+
+
+def test_file_that_another_process_has_just_put_aside_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between our look and our lock."""
+    lock = fcntl.flock
+
+    def late(fd: int, operation: int) -> None:
+        if operation != fcntl.LOCK_UN and not numbered(path, 1).exists():
+            path.rename(numbered(path, 1))
+            path.write_text("other\n")
+        lock(fd, operation)
+
+    with sink_of(path, rotate_bytes=10) as sink:
+        sink.write(b"0123456")
+        monkeypatch.setattr(fcntl, "flock", late)
+        sink.write(b"89")
+    assert texts(path) == ["other", "89"]
+    assert texts(numbered(path, 1)) == ["0123456"]
+    assert not numbered(path, 2).exists()
+
+
+def test_lines_go_on_where_nothing_can_be_locked(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with sink_of(path, rotate_bytes=1) as sink:
+        for number in range(3):
+            sink.write(str(number).encode())
+    assert texts(path) == ["0", "1", "2"]
+    assert caplog.messages == [f"cannot put the audit log {path} aside: No locks available; it goes on growing"]
 
 
 def test_lines_go_on_where_the_file_cannot_be_put_aside(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -190,6 +190,13 @@ def test_standard_output() -> None:
     assert json.loads(done.stdout)["command_line"] == "savevm t"
 
 
+def test_each_destination_has_its_sink(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    log = open_audit_log(AuditSettings("-"))
+    log.write(a_record())
+    log.close()
+    assert json.loads(capfdbinary.readouterr().out)["command_line"] == "savevm t"
+
+
 def test_sinks_that_are_not_used_are_not_loaded() -> None:
     script = "import sys, proxy.daemon; print([name for name in sys.modules if name.startswith('host.audit_')])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, text=True)
@@ -287,3 +294,18 @@ def test_refusals_that_were_counted_can_be_lost(sink: ListSink) -> None:
     sink.is_broken = False
     log.write(a_record())
     assert sink.records[-1]["lost_before"] == 6
+
+
+def test_loss_of_what_was_counted_is_an_error_also_at_a_refusal_that_is_only_counted(sink: ListSink) -> None:
+    now_s = [0.0]
+    log = AuditLog(sink, now_s=lambda: now_s[0])
+    for _ in range(12):
+        log.write(refused("stop"))
+    now_s[0] = 30
+    for _ in range(10):
+        log.write(refused("cont"))
+    sink.is_broken = True
+    now_s[0] = 61
+    with pytest.raises(AuditError):
+        log.write(refused("cont"))
+    assert log.untold == 2

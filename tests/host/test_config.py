@@ -67,6 +67,12 @@ def test_what_is_no_place_for_a_log(text: str) -> None:
         parse_audit_destination(text)
 
 
+@pytest.mark.parametrize("text", ["/a\0", "syslog:/a\0"])
+def test_log_at_no_path_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"invalid log destination .*: a path has no NUL character"):
+        parse_audit_destination(text)
+
+
 def test_kinds_of_what_is_confidential() -> None:
     assert confidential([]) == frozenset()
     assert confidential(["tags", "files", "tags"]) == {Confidential.TAGS, Confidential.FILES}

@@ -1,6 +1,7 @@
 """A configuration file with what no program could take: it is told with file, line and key, and never by a traceback."""
 
 import random
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -73,6 +74,23 @@ def test_address_that_nothing_could_take_is_told_with_its_place(path: Path, upst
     assert (caught.value.line, caught.value.key) == (3, "upstream")
     assert str(caught.value).endswith(error)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(ValueError("odd"), "this cannot be read: odd"), (RecursionError(), TOO_DEEP)],
+)
+def test_what_a_later_python_may_refuse_is_told_without_a_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, error: str
+) -> None:
+    def refuse(text: str) -> None:
+        raise failure
+
+    path.write_text(VM1)
+    monkeypatch.setattr(tomllib, "loads", refuse)
+    with pytest.raises(ConfigError) as caught:
+        load_config_file(str(path))
+    assert str(caught.value) == f"{path}: {error}"
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from host import connecting
 from host.addresses import TCPAddress, UnixAddress
 from host.connecting import backoff_s, connect_socket, is_served, why_no_greeting
 
@@ -65,6 +66,12 @@ def test_kernel_tells_whether_a_listener_has_a_client(path: str) -> None:
         with server.accept()[0]:
             assert is_served(path) is True
         assert is_served(path) is False
+
+
+def test_kernel_that_tells_of_no_sockets_is_not_taken_for_an_answer(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc is not mounted."""
+    monkeypatch.setattr(connecting, "_UNIX_SOCKETS", Path(path))
+    assert is_served(path) is None
 
 
 EITHER = "QEMU is still starting or is stopped, or another client is connected: it serves one a socket"

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from host.log_lines import LogLines
+from host.log_lines import LogLines, write_log
 from tests.support.checkout import ROOT
 
 HOSTILE: Final = "/x\x1b[2J\r\nhmp-proxy: all is well\x9b1m\u202e\ud800"
@@ -57,6 +57,13 @@ def test_stack_forges_no_message(written: tuple[logging.Logger, io.StringIO]) ->
     logger, stream = written
     logger.warning("here", stack_info=True)
     assert {line[:6] for line in stream.getvalue().splitlines()[1:]} == {"    | "}
+
+
+def test_program_writes_its_log_on_standard_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    write_log("hmp-repl")
+    logging.getLogger("host").warning("%s", HOSTILE)
+    assert capsys.readouterr() == ("", f"hmp-repl: {SHOWN}\n")
 
 
 @pytest.mark.parametrize(

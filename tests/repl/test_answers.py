@@ -11,7 +11,8 @@ from repl.lines import OWN_COMMANDS
 from repl.output.layout import Fragments
 from repl.prompt.answers import help_text, plan_text, snapshots_text
 from shim.hmp import HMPLine
-from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
+from tests.fakes import commands
+from tests.fakes.qemu import FakeQEMU, Snapshot, VMFaults, disk, two_disks
 from tests.support import executing
 from tests.support.executing import Bench
 
@@ -28,7 +29,7 @@ def asked(ask: Ask, *tags: str, **options: Any) -> str | None:
         found.append(await ask(bench.executor))
         assert [node.snapshots for node in qemu.vm.graph.nodes] == before
 
-    executing.played(scene, FakeQEMU(two_disks(), **options))
+    executing.played(scene, FakeQEMU(**({"nodes": two_disks()} | options)))
     return None if found[0] is None else "".join(text for _, text in found[0])
 
 
@@ -39,6 +40,16 @@ def test_snapshots_are_a_table() -> None:
     shown = asked(lambda executor: snapshots_text(executor, width=100), "one", "two words")
     assert shown is not None
     assert [line.split("  ")[0] for line in shown.splitlines()] == ["TAG", "two words", "one"]
+
+
+def test_repair_names_the_tag_as_hmp_reads_it() -> None:
+    async def look(executor: Executor) -> Fragments | None:
+        return await snapshots_text(executor, width=100)
+
+    partial_disks = [*disk("d0", device="", snapshots=[Snapshot("1", "two words", 9)]), *disk("d1", device="")]
+    shown = asked(look, nodes=partial_disks)
+    assert shown is not None
+    assert 'delvm "two words"' in shown
 
 
 def test_hostile_tag_is_harmless_in_the_table() -> None:
@@ -84,6 +95,17 @@ def test_help_of_one_of_our_commands_asks_nobody() -> None:
         if "help" not in command.names:
             shown = asked(partial(help_text, topic=command.name))
             assert shown == f"{' '.join([command.name, *command.arguments.split(maxsplit=0)])} -- {command.text}\n"
+
+
+def test_help_of_a_command_of_qemus_is_qemus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "run_hmp", lambda vm, line: f"{line} -- as QEMU says\n")
+    assert asked(partial(help_text, topic="info")) == "help info -- as QEMU says\n"
+
+
+def test_help_that_there_is_none_of_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """QEMU then prints nothing."""
+    monkeypatch.setattr(commands, "run_hmp", lambda vm, line: "")
+    assert asked(partial(help_text, topic="no\x1b")) == "there is no help for 'no\\x1b'\n"
 
 
 def test_help_lists_ours_before_qemus() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from repl.beside import ASK_PROXY, TO_PROXY, read_facts, read_plan, refuse_own_policy
+from repl.beside import ASK_PROXY, TO_PROXY, plan_of_proxy, read_facts, read_plan, refuse_own_policy
 from repl.errors import LinkError, OwnPolicyError
 from repl.output.confirmation import confirmation
 from repl.prompt.answers import plan_text, snapshots_text
@@ -21,6 +21,7 @@ from tests.fakes.qemu import FakeQEMU, Snapshot, uefi_vm
 from tests.support.chained import Chain, chained
 from tests.support.executing import Bench, executing
 from tests.support.graphs import patterns
+from tests.support.seen_link import NO_PROXY, Seen, obeying, served
 from tests.support.snapshot_plans import two, uefi
 from tests.support.stage import rehearsed
 
@@ -220,6 +221,23 @@ def test_plan_of_the_proxy_behind_is_what_counts() -> None:
     assert read_plan(plan_members(HMPLine.read("x"), refused, Policy(), "here")["plan"], None).outcome == Refusal(
         "Error: no\r\n", "no"
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"return": {"plan": {}, "text": "x"}}, "the proxy's plan"),
+        ({"return": {"plan": 5}}, "the proxy there makes no plan: {'return': {'plan': 5}}"),
+        (NO_PROXY, "the proxy there makes no plan: {'error': {'class': 'CommandNotFound', 'desc': 'not found'}}"),
+    ],
+)
+def test_proxy_that_makes_no_plan_says_so(answer: dict[str, Any], reason: str) -> None:
+    async def scene(seen: Seen) -> None:
+        with pytest.raises(LinkError) as caught:
+            await plan_of_proxy(seen.link, ProxyFacts("1", "vm1", "7.2.0", Policy()), HMPLine.read("savevm t"), None)
+        assert reason in str(caught.value)
+
+    asyncio.run(served(obeying(lambda name: answer), scene))
 
 
 def test_node_that_has_gone_since_is_left_out() -> None:

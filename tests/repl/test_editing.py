@@ -19,6 +19,7 @@ from prompt_toolkit.layout.processors import TransformationInput
 from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.validation import ValidationError
 
+from repl.prompt import editing
 from repl.prompt.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
 from tests.support.raw_client import DEADLINE_S
 from tests.support.screen import ENTER, ESCAPE, F4, TAB
@@ -159,6 +160,12 @@ async def edited(completer: Slow, scene: Callable[[PipeInput, PromptSession[str]
         return await prompting
 
 
+def is_tab_kept(session: PromptSession[str]) -> bool:
+    """Tell whether a Tab waits for the completions that are looked for."""
+    waiting = session.default_buffer.on_completions_changed._handlers
+    return any(handler.__module__ == editing.__name__ for handler in waiting)
+
+
 def test_tab_before_the_completions_are_there_is_not_lost() -> None:
     async def run() -> str:
         completer = Slow("savevm")
@@ -167,15 +174,36 @@ def test_tab_before_the_completions_are_there_is_not_lost() -> None:
             keyboard.send_text("sav")
             await until(lambda: completer.asked == 1)
             keyboard.send_text(TAB)
-            await until(lambda: len(session.default_buffer.on_completions_changed._handlers) > 1)
+            await until(lambda: is_tab_kept(session))
             assert session.default_buffer.text == "sav"
             completer.may_answer.set()
             await until(lambda: session.default_buffer.text == "savevm")
+            assert not is_tab_kept(session)
             keyboard.send_text(ENTER)
 
         return await edited(completer, scene)
 
     assert asyncio.run(run()) == "savevm"
+
+
+def test_tab_goes_through_the_completions_that_are_there() -> None:
+    async def run() -> str:
+        completer = Slow("savevm", "screendump")
+        completer.may_answer.set()
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            buffer = session.default_buffer
+            keyboard.send_text("s")
+            await until(lambda: buffer.complete_state is not None and len(buffer.complete_state.completions) == 2)
+            keyboard.send_text(TAB)
+            await until(lambda: buffer.text == "savevm")
+            keyboard.send_text(TAB)
+            await until(lambda: buffer.text == "screendump")
+            keyboard.send_text(ENTER)
+
+        return await edited(completer, scene)
+
+    assert asyncio.run(run()) == "screendump"
 
 
 def test_typing_goes_on_while_completions_are_looked_for() -> None:
@@ -197,6 +225,27 @@ def test_typing_goes_on_while_completions_are_looked_for() -> None:
         return await edited(completer, scene)
 
     assert asyncio.run(run()) == "saved"
+
+
+@pytest.mark.parametrize(("found", "more"), [(["savevm"], "x"), ([], "")], ids=["typing goes on", "nothing found"])
+def test_tab_that_was_kept_is_forgotten(found: list[str], more: str) -> None:
+    async def run() -> str:
+        completer = Slow(*found)
+
+        async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+            keyboard.send_text("sav")
+            await until(lambda: completer.asked == 1)
+            keyboard.send_text(TAB)
+            await until(lambda: is_tab_kept(session))
+            keyboard.send_text(more)
+            await until(lambda: session.default_buffer.text == "sav" + more)
+            completer.may_answer.set()
+            await until(lambda: not is_tab_kept(session))
+            keyboard.send_text(ENTER)
+
+        return await edited(completer, scene)
+
+    assert asyncio.run(run()) == "sav" + more
 
 
 def test_tab_and_the_end_of_the_line_at_once() -> None:

@@ -13,6 +13,7 @@ from shim.jobs import REPL_JOB_PREFIX
 from shim.plan import Answer, PassThrough
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, QEMUVersion, ReturnReply
+from tests.fakes import commands
 from tests.fakes.qemu import FakeQEMU, Node, Snapshot, VMFaults, disk, two_disks, uefi_vm
 from tests.support.executing import Bench, executing, played
 from tests.support.running_vm_proxy import until
@@ -210,6 +211,19 @@ def test_empty_line_is_no_failure() -> None:
     played(scene, FakeQEMU())
 
 
+def test_cpu_that_was_chosen_is_the_one_of_the_commands_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """human-monitor-command forgets it each time (monitor/misc.c, qmp_human_monitor_command)."""
+    monkeypatch.setattr(commands, "run_hmp", lambda vm, line: "invalid CPU index" if line == "cpu 7" else "")
+
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        for line in ("cpu 7", "cpu x", "info registers", " cpu  0 ", "info registers"):
+            await bench.executor.hmp(HMPLine.read(line))
+        sent = [one["arguments"].get("cpu-index") for one in qemu.received if one["execute"] == "human-monitor-command"]
+        assert sent == [None, None, None, None, 0]
+
+    played(scene, FakeQEMU())
+
+
 def test_qmp_error_to_an_hmp_command_is_told_as_hmp_tells_errors() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         bench.executor._cpu_index = 7
@@ -379,6 +393,24 @@ def test_vm_is_called(tmp_path_factory: pytest.TempPathFactory, name: str | None
             assert bench.executor.vm_name == bench.records[0]["vm"] == vm_name.format(path)
 
     asyncio.run(run())
+
+
+def test_qemu_that_does_not_tell_its_commands_gets_the_line(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = str(tmp_path_factory.mktemp("v") / "s")
+    sent: list[str] = []
+
+    def answer(name: str) -> dict[str, Any]:
+        sent.append(name)
+        return {"return": ""} if name == "human-monitor-command" else {"error": {"class": "GenericError", "desc": "no"}}
+
+    async def run() -> None:
+        async with await asyncio.start_unix_server(obeying(answer), path), executing(path) as bench:
+            assert not (await bench.executor.hmp(HMPLine.read("savevm t"))).is_failure
+
+    asyncio.run(run())
+    assert sent[:2] == ["query-commands", "query-name"]
+    assert sent[-1] == "human-monitor-command"
+    assert [name for name in sent if name.startswith("snapshot-")] == []
 
 
 def test_block_graph_is_qemus() -> None:

@@ -13,7 +13,7 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from host.addresses import UnixAddress
-from repl.errors import LostError
+from repl.errors import LinkError, LostError
 from repl.executor import Executor
 from repl.link import Link
 from repl.prompt.foreground import Foreground, GivenUpError
@@ -36,11 +36,11 @@ class Seat:
     watch: Foreground
     terminal: Terminal
     end: asyncio.Event = field(default_factory=asyncio.Event)
-    outcome: bool | LostError = True
+    outcome: bool | LinkError = True
 
     async def command(self) -> bool:
         await self.end.wait()
-        if isinstance(self.outcome, LostError):
+        if isinstance(self.outcome, LinkError):
             raise self.outcome
         return self.outcome
 
@@ -164,6 +164,16 @@ def test_lost_connection_in_mid_command_leaves_its_outcome_unknown() -> None:
         one.end.set()
         assert not await one.watch.run(one.command(), "savevm t")
         await one.sees("what became of 'savevm t' is not known")
+
+    played(scene)
+
+
+def test_proxy_that_is_not_understood_is_told() -> None:
+    async def scene(one: Seat) -> None:
+        one.outcome = LinkError("unix:/q", "the proxy there makes no plan")
+        one.end.set()
+        assert not await one.watch.run(one.command(), "loadvm t")
+        await one.sees("cannot connect to QEMU at unix:/q: the proxy there makes no plan")
 
     played(scene)
 

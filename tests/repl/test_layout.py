@@ -10,7 +10,8 @@ from tests.support.fragments import plain
 
 
 @pytest.mark.parametrize(
-    ("text", "room", "shown"), [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 4, "日…"), ("日本", 4, "日本")]
+    ("text", "room", "shown"),
+    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 4, "日…"), ("日本", 4, "日本"), ("日", 1, "日…")],
 )
 def test_cut_text_says_so(text: str, room: int, shown: str) -> None:
     assert cut(text, room) == shown
@@ -19,6 +20,10 @@ def test_cut_text_says_so(text: str, room: int, shown: str) -> None:
 def test_command_is_never_broken() -> None:
     lines = wrapped([(COMMAND, "x" * 50), *words("and more")], width=20)
     assert [plain(line) for line in lines] == ["x" * 50, "and more"]
+
+
+def test_character_that_is_wider_than_the_line_stands_alone() -> None:
+    assert [plain(line) for line in wrapped(words("日a"), width=1)] == ["日", "a"]
 
 
 @pytest.mark.parametrize("seed", range(25))

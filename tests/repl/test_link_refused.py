@@ -1,6 +1,7 @@
 """What the prompt's connection says where there is none, or where what answers is no QMP server."""
 
 import asyncio
+import json
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -167,6 +168,25 @@ def test_connection_that_ends_as_soon_as_it_is_made_is_an_error_and_no_fault(fol
             return await refusal(UnixAddress(f"{folder}/s"))
 
     assert asyncio.run(run()) == NO_QMP
+
+
+def test_server_that_refuses_to_negotiate_is_left_with_its_reason(folder: Path) -> None:
+    parted = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING)
+        asked = json.loads(await reader.read(1000))
+        error = {"class": "GenericError", "desc": "not today\nnor tomorrow"}
+        writer.write(json.dumps({"error": error, "id": asked["id"]}).encode() + b"\r\n")
+        parted.append(await reader.read())
+        writer.close()
+
+    async def run() -> str:
+        async with await asyncio.start_unix_server(serve, folder / "s"):
+            return await refusal(UnixAddress(f"{folder}/s"))
+
+    assert asyncio.run(run()) == "not today"
+    assert parted == [b""]
 
 
 def test_pretty_monitor_is_refused() -> None:

@@ -8,10 +8,11 @@ from typing import Final
 
 import pytest
 
+from repl.beside import TO_PROXY
 from repl.output.layout import Fragment
 from repl.output.plan_summary import plan_summary, replaces_snapshot
 from shim.hmp import HMPLine
-from shim.plan import Context, PassThrough
+from shim.plan import Answer, Context, Outcome, PassThrough
 from shim.policy import Overwrite, Policy
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshot_plans import plan
@@ -178,6 +179,18 @@ def test_snapshot_without_a_date() -> None:
 )
 def test_endings(machine: Machine, line: str, ending: str) -> None:
     assert last_lines(machine, line, 1) == [f"  {ending}"]
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome", "told"),
+    [
+        ("savevm t", TO_PROXY, "replaces 't' of an unknown date"),
+        ("loadvm t", Answer("", "it is there"), "the VM goes back to the moment of the snapshot; what happened"),
+    ],
+)
+def test_what_is_lost_is_told_also_where_the_disks_are_not_known(line: str, outcome: Outcome, told: str) -> None:
+    """A proxy made the plan, and its QEMU does not tell the prompt its graph."""
+    assert told in shown(summary(line, Rehearsal(outcome, None, [], None), 200))
 
 
 def test_nothing_asked() -> None:

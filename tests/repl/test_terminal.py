@@ -99,6 +99,20 @@ def test_only_y_is_a_yes(keys: str, is_yes: bool) -> None:
     assert played(scene).splitlines() == [f"Sure? [y/N] {'yes' if is_yes else 'no'}"]
 
 
+@pytest.mark.parametrize(("key", "word"), [("y", "yes"), ("n", "no")])
+def test_terminal_that_cannot_move_its_cursor_is_asked_too(monkeypatch: pytest.MonkeyPatch, key: str, word: str) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+
+    async def scene(desk: Desk) -> None:
+        asking = asyncio.create_task(desk.terminal.ask("Sure?"))
+        await desk.sees("Sure? [y/N]")
+        desk.keyboard.send_text(key)
+        assert await asking is (key == "y")
+        assert "\x1b" not in desk.screen.written
+
+    assert played(scene) == f"Sure? [y/N] {word}"
+
+
 def test_what_was_typed_before_the_question_is_no_answer_but_the_next_line() -> None:
     """Also what nobody has read yet."""
 

@@ -138,12 +138,16 @@ ANSWERS: Final[dict[str, Any]] = {
 }
 
 
+REFUSED: Final = {"error": {"class": "GenericError", "desc": "disabled by policy"}}
+
+
 def loaded(**answers: Any) -> VMCache:
-    """Load all from a QEMU that answers so."""
+    """Load all from a QEMU that answers so. REFUSED is an error."""
     known: list[VMCache] = []
 
     async def run() -> None:
-        server = obeying(lambda name: {"return": (ANSWERS | answers)[name]})
+        values = ANSWERS | answers
+        server = obeying(lambda name: REFUSED if values[name] is REFUSED else {"return": values[name]})
         with TemporaryDirectory(prefix="k", dir="/tmp") as folder:
             async with await asyncio.start_unix_server(server, f"{folder}/s"), executing.executing(f"{folder}/s") as bench:
                 knowledge = VMCache(bench.executor, on_change=lambda: None)
@@ -168,6 +172,12 @@ def test_answer_that_cannot_be_read_is_no_end_of_the_prompt(answer: dict[str, An
     knowledge = loaded(**answer)
     assert knowledge.facts.events == ()
     assert knowledge.snapshot_count == 0
+
+
+def test_qemu_that_does_not_tell_its_state_tells_the_rest() -> None:
+    knowledge = loaded(**{"query-status": REFUSED})
+    assert (knowledge.run_state, knowledge.snapshot_count) == (None, 0)
+    assert knowledge.facts.events == ("STOP",)
 
 
 def test_help_that_is_no_text_is_none() -> None:

@@ -17,7 +17,7 @@ from tests.fakes.wire import Framer
 from tests.support.pure_router import greeting
 from tests.support.raw_client import DEADLINE_S
 
-__all__ = ["Seen", "obeying", "seeing", "served"]
+__all__ = ["NO_PROXY", "Seen", "obeying", "seeing", "served"]
 
 READ_BYTES = 64 * 1024
 NO_PROXY = {"error": {"class": "CommandNotFound", "desc": "not found"}}
