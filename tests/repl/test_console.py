@@ -165,8 +165,11 @@ def test_jobs_of_others_are_told_and_what_they_changed_is_looked_at() -> None:
 
 def test_command_that_was_left_tells_its_end_and_leaving_waits_for_it() -> None:
     async def scene(person: Person, qemu: FakeQEMU) -> None:
+        # The last that is asked in the background; some of it is asked by HMP commands.
+        await qemu.wait_received("query-qmp-schema")
         qemu.hold("human-monitor-command")
         person.type("info status" + ENTER)
+        await qemu.reached("human-monitor-command")
         await person.sees("(Ctrl-C: do not wait)")
         person.type(CTRL_C)
         await person.sees("info status goes on in QEMU; its end will be told here")
