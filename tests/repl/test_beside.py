@@ -227,8 +227,8 @@ def test_plan_of_the_proxy_behind_is_what_counts() -> None:
     ("answer", "reason"),
     [
         ({"return": {"plan": {}, "text": "x"}}, "the proxy's plan"),
-        ({"return": {"plan": 5}}, "the proxy there makes no plan: {'return': {'plan': 5}}"),
-        (NO_PROXY, "the proxy there makes no plan: {'error': {'class': 'CommandNotFound', 'desc': 'not found'}}"),
+        ({"return": {"plan": 5}}, "the proxy there cannot make a plan: {'return': {'plan': 5}}"),
+        (NO_PROXY, "the proxy there cannot make a plan: {'error': {'class': 'CommandNotFound', 'desc': 'not found'}}"),
     ],
 )
 def test_proxy_that_makes_no_plan_says_so(answer: dict[str, Any], reason: str) -> None:

@@ -170,10 +170,10 @@ def test_lost_connection_in_mid_command_leaves_its_outcome_unknown() -> None:
 
 def test_proxy_that_is_not_understood_is_told() -> None:
     async def scene(one: Seat) -> None:
-        one.outcome = LinkError("unix:/q", "the proxy there makes no plan")
+        one.outcome = LinkError("unix:/q", "the proxy there cannot make a plan")
         one.end.set()
         assert not await one.watch.run(one.command(), "loadvm t")
-        await one.sees("cannot connect to QEMU at unix:/q: the proxy there makes no plan")
+        await one.sees("cannot connect to QEMU at unix:/q: the proxy there cannot make a plan")
 
     played(scene)
 

@@ -237,10 +237,12 @@ class Terminal:
     def __init__(self, master: int) -> None:
         self._master = master
 
-    @property
-    def shown(self) -> str:
-        """What was written on it since the last look; waits for something."""
-        return os.read(self._master, 64 * 1024).decode().replace("\r\n", "\n")
+    def up_to(self, end: str) -> str:
+        """Return what was written on it since the last look, as soon as it ends so. The kernel may hand it over in pieces."""
+        shown = b""
+        while not shown.endswith(end.encode()):
+            shown += os.read(self._master, 64 * 1024).replace(b"\r\n", b"\n")
+        return shown.decode()
 
 
 @contextmanager
@@ -268,7 +270,7 @@ def test_what_is_lost_is_asked_for(
     qemu = saved()
     with at_terminal(monkeypatch, typed) as terminal:
         assert run(qemu, "delvm t", as_json=True) == (ExitStatus.OK if is_wanted else ExitStatus.COMMAND_FAILED)
-        assert terminal.shown.endswith("Delete it? [y/N] ")
+        terminal.up_to("Delete it? [y/N] ")
     assert qemu.vm.graph["d0"].count("t") == (0 if is_wanted else 1)
     told = json.loads(capsysbinary.readouterr().out)
     assert told["ok"] is is_wanted
@@ -283,7 +285,7 @@ def test_nothing_is_asked_where_nothing_is_lost_or_nobody_wants_it(
         assert run(saved(), line, **options) == ExitStatus.OK
         sys.stderr.write("end\n")
         sys.stderr.flush()
-        assert terminal.shown == "end\n"
+        assert terminal.up_to("end\n") == "end\n"
 
 
 @pytest.mark.parametrize(("columns", "least", "most"), [(40, 20, 40), (0, 41, 80), (300, 81, 300)])
@@ -291,7 +293,7 @@ def test_question_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: in
     """0: a terminal that does not know how wide it is."""
     with at_terminal(monkeypatch, b"n\n", columns) as terminal:
         run(saved(), "loadvm t")
-        longest = max(map(len, terminal.shown.splitlines()))
+        longest = max(map(len, terminal.up_to("Load it? [y/N] ").splitlines()))
     assert least <= longest <= most
 
 
@@ -299,8 +301,8 @@ def test_question_ends_with_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
     with at_terminal(monkeypatch) as terminal:
 
         async def meanwhile(qemu: FakeQEMU) -> None:
-            assert "Delete it?" in await in_thread(lambda: terminal.shown)
+            await in_thread(terminal.up_to, "Delete it? [y/N] ")
             await qemu.close()
 
         assert run(saved(), "delvm t", meanwhile=meanwhile) == ExitStatus.NO_CONNECTION
-        assert terminal.shown.endswith(" is lost: QEMU closed it\n")
+        terminal.up_to(" is lost: QEMU closed it\n")
