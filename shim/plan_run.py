@@ -10,7 +10,7 @@ say what was done, and the client is told exactly that.
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from shim import render
 from shim.audit import Action, AuditRecord, Rehearsed, SeenEvent, SentCommand
@@ -180,6 +180,8 @@ class PlanRun:
                 if self.note is not None:
                     self.note(step)
                 return False
+            case _:
+                assert_never(step)
         return True
 
     def _contain(self, answer: Replies | None, now_ns: int) -> None:

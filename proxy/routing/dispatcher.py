@@ -247,7 +247,7 @@ class Dispatcher:
                 self.outbox.send(session, without_own_jobs(line, self._format, self._own_prefix))
             case DescriptorReply(session):
                 self._settle_descriptor_reply(session, line)
-            case LocalLine():
+            case LocalLine():  # pragma: no cover - never first in the queue when a reply comes
                 raise AssertionError("local lines are settled with what comes before them")
             case _:
                 assert_never(owed)

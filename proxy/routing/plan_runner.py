@@ -9,6 +9,7 @@ A failure of ours in a work ends that work and nothing else: its client gets an 
 """
 
 from math import inf
+from typing import assert_never
 
 from proxy.routing.messages import generic_error, parse, with_id
 from proxy.routing.monitor import Clock
@@ -88,11 +89,8 @@ class PlanRunner:
         self._carry_on(work, work.run.advance(None, self._clock.monotonic_ns()), is_first=True)
 
     def receive_reply(self, work: Work, line: bytes) -> Session | None:
-        """Take a reply that is due to a work. Return the client that is to get it as it is, if its record is all that is due.
-
-        The replies to one that was broken off mean nothing any more.
-        """
-        if work not in self._works:
+        """Take a reply that is due to a work. Return the client that is to get it as it is, if only its record is due."""
+        if work not in self._works:  # pragma: no cover - a guard: what is broken off waits for no reply
             return None
         if work.run.passing is not None:
             return self._finish_passed(work, line)
@@ -163,8 +161,10 @@ class PlanRunner:
         run = work.run
         try:
             if commands:
-                self._pending.queue.extend([work] * len(commands))
-                self._outbox.to_qemu.extend([command.to_wire() for command in commands])
+                # Spelled before any is owed: one that cannot be spelled must not leave a place in the FIFO without a reply.
+                raws = [command.to_wire() for command in commands]
+                self._pending.queue.extend([work] * len(raws))
+                self._outbox.to_qemu.extend(raws)
             elif run.is_done or run.passing is not None:
                 if run.failure is not None:
                     self._outbox.notices.append(run.failure)
@@ -172,7 +172,9 @@ class PlanRunner:
                     self._show_resume()
                 if run.is_done:
                     self._finish(work, is_first=is_first)
-                elif work.session is not None and isinstance(work.request, RecordedRequest):
+                else:
+                    assert work.session is not None  # QEMU gets the bytes of no other
+                    assert isinstance(work.request, RecordedRequest)
                     self._pending.owe(work.session, work, work.request.raw)
             elif run.awaited_job is not None:
                 self.awaiting[work] = None
@@ -222,14 +224,15 @@ class PlanRunner:
                 self._outbox.notices += remarks
                 reply = None if result.reply is None else reply_members(result.reply)
                 self._answer(work, reply, message, result, is_first=is_first)
+            case _:
+                assert_never(work.request)
 
     def _answer(
         self, work: Work, reply: dict[str, JSON] | None, message: dict[str, JSON], result: Result | None, *, is_first: bool
     ) -> None:
         """Put a result on record, then answer the client. message: the client's command."""
         session = work.session
-        if session is None:
-            return
+        assert session is not None
         line = b"" if reply is None else session.spell_reply(reply, message)
         if result is not None and work.is_recorded:
             told = None if reply is None else with_id(reply, message)

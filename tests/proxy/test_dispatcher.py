@@ -15,10 +15,12 @@ from shim.intent import Intent
 from shim.plan import Replies, Step
 from shim.plan_run import GIVEN_UP
 from shim.policy import Mode, Policy
+from shim.qmp import Execute
 from shim.recovery import Written
+from tests.fakes.jobs import Job, VMFaults
 from tests.fakes.vm import VM
 from tests.support.graphs import patterns
-from tests.support.pure_router import CAPABILITIES, GETFD, NAME, Desk, hmp, names
+from tests.support.pure_router import CAPABILITIES, GETFD, NAME, Desk, ModelQEMU, hmp, names
 
 NS_PER_S: Final = 10**9
 
@@ -369,3 +371,96 @@ def test_recovery_that_fails_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) ->
     desk.run()
     assert [value["return"] for value in desk.heard(client) if "event" not in value] == [""]
     assert [type(notice) for notice in desk.notices] == [OurFailure]
+
+
+@pytest.mark.parametrize("by", ["event", "poll"])
+def test_plan_that_fails_when_its_job_is_looked_at_again_frees_the_others(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk(ModelQEMU(faults=VMFaults(running_queries=1, announces_late=by == "event")))
+    client, other = desk.client(number=1), desk.client(number=2)
+    desk.send(client, hmp("savevm a", id=1))
+    desk.run()
+    desk.send(other, NAME)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OurFailure
+
+    monkeypatch.setattr("shim.jobs._look", fail)
+    if by == "event":
+        desk.qemu.vm.jobs.finish()
+        desk.receive(desk.qemu.take_output())
+    else:
+        desk.dispatcher.poll()
+        desk.take()
+    monkeypatch.undo()
+    desk.run()
+    (answer,) = [value for value in desk.heard(client) if "event" not in value]
+    assert answer["return"].startswith("Error: hmpshim has failed while it did this")
+    assert names([value for value in desk.heard(other) if "event" not in value]) == ["return"]
+    assert desk.dispatcher.owes_nothing
+
+
+def test_command_of_ours_that_cannot_be_spelled_leaves_no_place_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Execute) -> bytes:
+        raise OurFailure
+
+    desk = Desk()
+    client = desk.client()
+    monkeypatch.setattr(Execute, "to_wire", fail)
+    desk.send(client, hmp("savevm a", id=1))
+    monkeypatch.undo()
+    desk.send(client, b'{"execute":"query-name","id":2}')
+    desk.run()
+    replies = [value for value in desk.heard(client) if "event" not in value]
+    assert [reply["id"] for reply in replies] == [1, 2]
+    assert replies[0]["return"].startswith("Error: hmpshim has failed")
+    assert desk.dispatcher.owes_nothing
+
+
+def test_recovery_whose_record_cannot_be_made_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OurFailure
+
+    monkeypatch.setattr("proxy.routing.recorder.Recorder.record", fail)
+    desk = Desk(ModelQEMU(jobs=[Job("hmpshim-a", status="concluded")]))
+    desk.start()
+    desk.run()
+    monkeypatch.undo()
+    assert OurFailure in map(type, desk.notices)
+    assert desk.dispatcher.owes_nothing
+    client = desk.client()
+    desk.send(client, hmp("savevm a"))
+    desk.run()
+    assert desk.said[client].endswith(b'{"return": ""}\r\n')
+
+
+def test_descriptors_that_nothing_takes_are_closed_when_others_come() -> None:
+    desk = Desk()
+    client = desk.client()
+    desk.send(client, b'{"execute":"query-name"}', descriptors=(91,))
+    desk.send(client, b'{"execute":"query-name"}', descriptors=(92,))
+    assert desk.closed == [91]
+
+
+def test_device_that_goes_ends_what_was_known_of_the_disks() -> None:
+    desk = Desk()
+    client = desk.client()
+
+    def asks_for_the_backends() -> bool:
+        desk.qemu.received.clear()
+        desk.send(client, hmp("delvm nosuch"))
+        desk.run()
+        return "query-block" in [command["execute"] for command in desk.qemu.received]
+
+    assert [asks_for_the_backends() for _ in range(2)] == [True, False]
+    event = b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "DEVICE_DELETED", "data": {"path": "/x"}}\r\n'
+    desk.receive(event)
+    assert event in desk.said[client]
+    assert [asks_for_the_backends() for _ in range(2)] == [True, False]
+
+
+def test_event_that_is_spelled_otherwise_is_passed_on() -> None:
+    desk = Desk()
+    client = desk.client()
+    event = b'{"timestamp":{"seconds":1,"microseconds":2},"event":"POWERDOWN"}\r\n'
+    desk.receive(event)
+    assert desk.said[client].endswith(event)

@@ -188,3 +188,17 @@ def test_client_that_has_gone_gets_one_command_begun() -> None:
     desk.send(session, b'{"execute":"qmp_capabilities"}' + hmp("info x") + hmp("info y"))
     assert desk.written().count(b"human-monitor-command") == 1
     assert [(record.command_line, record.reason) for record in desk.records] == [("info y", HUNG_UP)]
+
+
+def test_client_with_a_command_under_way_leaves_the_line_when_its_turn_comes() -> None:
+    desk = Desk()
+    other, client = desk.client(number=1), desk.client(number=2)
+    desk.send(other, hmp("savevm a"))
+    desk.send(client, NAME)
+    client.wait()
+    desk.run()
+    assert not [value for value in desk.heard(client) if "return" in value]
+    client.release()
+    desk.send(client, NAME)
+    desk.run()
+    assert len([value for value in desk.heard(client) if "return" in value]) == 2

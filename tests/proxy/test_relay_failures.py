@@ -1,0 +1,151 @@
+"""What a relay does where something of ours fails, or a client does not read, or the proxy ends."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+from host.audit_log import AuditLog
+from proxy.relay import _log_notices
+from proxy.routing.dispatcher import Dispatcher
+from proxy.routing.router import Router
+from tests.fakes.qemu import FakeQEMU
+from tests.support.pure_router import NAME
+from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, played, until
+
+MIB: Final = 1024 * 1024
+
+
+class OurFailure(Exception):
+    """Something that no code expects."""
+
+
+def failing_once(whole: Callable[..., Any], fails: Callable[..., bool]) -> Callable[..., Any]:
+    """Return what raises at the first call for which `fails` holds, and else does as `whole`."""
+    failed: list[bool] = []
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if not failed and fails(*arguments):
+            failed.append(True)
+            raise OurFailure
+        return whole(*arguments, **named)
+
+    return call
+
+
+def test_client_in_whose_service_we_fail_is_told_and_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Dispatcher.receive_from_client
+    failing = failing_once(whole, lambda _dispatcher, _session, data, *_: b"boom" in data)
+    monkeypatch.setattr(Dispatcher, "receive_from_client", failing)
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client, await connected(server.path) as other:
+            client.send(b'{"execute":"boom"}')
+            assert b"hmpshim has failed, and ends this connection" in await in_thread(client.expect_eof)
+            assert await in_thread(other.hmp, "savevm t") == ""
+        assert "OurFailure" in caplog.text
+
+    played(scene)
+
+
+def test_connection_of_whose_replies_nothing_is_known_any_more_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Router.receive_from_qemu
+    monkeypatch.setattr(Router, "receive_from_qemu", failing_once(whole, lambda _router, data: b"SPOILS" in data))
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            await qemu.send_event("SPOILS")
+            assert await in_thread(client.expect_eof) == b""
+        assert "the connection to QEMU is given up after a failure of hmpshim's own" in caplog.text
+        with await connected(server.path) as client:
+            assert await in_thread(client.hmp, "savevm t") == ""
+
+    played(scene)
+
+
+def test_record_that_cannot_be_written_for_an_unknown_reason_costs_nobody_the_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(AuditLog, "write", failing_once(AuditLog.write, lambda *_: True))
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            assert await in_thread(client.hmp, "savevm a") == ""
+            assert await in_thread(client.hmp, "savevm b") == ""
+        assert server.actions() == [("savevm b", "rewritten")]
+        assert caplog.text.count("a record is lost") == 1
+
+    played(scene)
+
+
+def test_command_that_cannot_be_put_on_record_first_is_not_run(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            told = await in_thread(client.hmp, "savevm t")
+            assert told.startswith("Error: cannot write the audit log /dev/full")
+            assert "the command was not run" in told
+        assert qemu.vm.graph["d0"].count("t") == 0
+        assert "the command was not run" in caplog.text
+
+    played(scene, None, "--audit-failure", "refuse", audit="/dev/full")
+
+
+def test_client_with_oob_that_sends_no_more_is_dropped_as_qemu_drops_it() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("query-name")
+        with await connected(server.path, oob=True) as client:
+            client.send(b'{"execute":"query-name","id":1}')
+            await qemu.reached("query-name")
+            client.half_close()
+            assert await in_thread(client.expect_eof) == b""
+            qemu.release()
+
+    played(scene)
+
+
+def test_client_that_asks_on_without_reading_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """Each reply comes alone, and goes the short way."""
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            asked = 0
+
+            def is_answered_or_cut() -> bool:
+                return qemu.received.count({"execute": "query-commands"}) > asked or "cut off a client" in caplog.text
+
+            while "cut off a client that does not read" not in caplog.text:
+                asked = qemu.received.count({"execute": "query-commands"})
+                client.send(b'{"execute":"query-commands"}\n')
+                await until(is_answered_or_cut)
+            assert 0 < len(await in_thread(client.expect_eof)) < 2 * MIB
+
+    played(scene, None, "--client-buffer", "1")
+
+
+def test_proxy_that_ends_waits_for_the_reply_to_a_forwarded_command() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("query-name")
+        with await connected(server.path) as client:
+            client.send(NAME)
+            await qemu.reached("query-name")
+            stopping = asyncio.create_task(server.stop())
+            await until(lambda: not exists(server.path))
+            qemu.release()
+            assert b'"return"' in await in_thread(client.expect_eof)
+            await stopping
+
+    played(scene)
+
+
+def test_notices_are_warnings_and_failures_are_errors(caplog: pytest.LogCaptureFixture) -> None:
+    _log_notices(["an internal tag was left", OurFailure("x")])
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, "an internal tag was left"),
+        (logging.ERROR, "hmpshim has failed, and goes on"),
+    ]
