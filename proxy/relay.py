@@ -189,8 +189,8 @@ class Relay:
     def _give_up_client(self, session: Session) -> None:
         """End a client in whose service we failed: it is told, and closed, so that it does not wait for ever."""
         self._flush()
-        if (stream := self._streams.get(session)) is not None:
-            stream.write(_OWN_FAILURE)
+        if session in self._streams:  # pragma: no branch - one that was dropped before we failed has nobody to be told
+            self._streams[session].write(_OWN_FAILURE)
             self._drop(session)
 
     def _lose_qemu(self) -> None:

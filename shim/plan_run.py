@@ -168,9 +168,8 @@ class PlanRun:
             case Pass():
                 self.passing = step
             case Run(commands):
-                self._run = commands
-                if not step.changes_nothing:
-                    self.hides_resume, self.has_begun = step.hides_resume, True
+                self._run, self.hides_resume = commands, step.hides_resume
+                self.has_begun |= not step.changes_nothing
             case AwaitJob(job_id):
                 self.awaited_job = job_id
             case Decided():

@@ -12,16 +12,13 @@ from typing import Any, Final
 import pytest
 
 from host.intents import IntentStore, state_folder
-from proxy.net.qmp_connection import Connected
 from proxy.net.stream import SocketEnd
 from proxy.relay import Relay
 from proxy.routing.plan_runner import LOST
-from proxy.routing.turns import Turns
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
-from shim.policy import Policy
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Job, VMFaults, When, two_disks
-from tests.support.pure_router import ManualClock, a_monitor
+from tests.support.lone_relay import lone_relay
 from tests.support.raw_client import RawClient, command_bytes
 from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, played, talk, until
 
@@ -408,17 +405,7 @@ def test_close_twice_and_after_the_loss() -> None:
         for is_lost in (False, True):
             (ours, qemu), (end, client) = socket.socketpair(), socket.socketpair()
             with qemu, client:
-                relay = Relay(
-                    Connected(ours, a_monitor(), b""),
-                    Policy(),
-                    new_id=lambda: "hmpshim-1",
-                    own_prefix="hmpshim-",
-                    intents=IntentStore("unix:/qmp", None),
-                    clock=ManualClock().clock(),
-                    turns=Turns(),
-                    audit_log=None,
-                    client_buffer_bytes=MIB,
-                )
+                relay: Relay = lone_relay(ours)
                 relay.start()
                 relay.add_client(SocketEnd(end), Client())
                 if is_lost:

@@ -1,18 +1,24 @@
 """What a relay does where something of ours fails, or a client does not read, or the proxy ends."""
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
 
 from host.audit_log import AuditLog
+from proxy.net.stream import SocketEnd
 from proxy.relay import _log_notices
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router
+from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
+from tests.support.lone_relay import lone_relay
 from tests.support.pure_router import NAME
+from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, played, until
 
 MIB: Final = 1024 * 1024
@@ -149,3 +155,66 @@ def test_notices_are_warnings_and_failures_are_errors(caplog: pytest.LogCaptureF
         (logging.WARNING, "an internal tag was left"),
         (logging.ERROR, "hmpshim has failed, and goes on"),
     ]
+
+
+def test_command_that_is_on_record_first_is_run() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            assert await in_thread(client.hmp, "savevm t") == ""
+        assert server.actions() == [("savevm t", "begun"), ("savevm t", "rewritten")]
+
+    played(scene, None, "--audit-failure", "refuse")
+
+
+def test_flood_of_plain_commands_waits_in_the_kernel_while_qemu_does_not_read() -> None:
+    """They go the short way, read by read, up to what may wait for QEMU."""
+
+    async def run() -> None:
+        (ours, qemu), (end, peer) = socket.socketpair(), socket.socketpair()
+        with qemu, peer:
+            relay = lone_relay(ours)
+            relay.start()
+            relay.add_client(SocketEnd(end), Client())
+            await in_thread(peer.recv, MIB)
+            peer.sendall(b'{"execute":"qmp_capabilities"}')
+            await in_thread(peer.recv, MIB)
+            peer.setblocking(False)
+            written = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    written += peer.send(NAME * 40)
+                    await asyncio.sleep(0)
+            qemu.settimeout(DEADLINE_S)
+            read = 0
+            while read < written:
+                read += len(await in_thread(qemu.recv, MIB))
+            assert written > 256 * 1024
+            relay.close()
+
+    asyncio.run(run())
+
+
+def test_client_is_read_no_more_once_the_proxy_ends() -> None:
+    """Not even when QEMU has taken what waited for it, for which clients are let go on otherwise."""
+
+    async def run() -> None:
+        (ours, qemu), (end, peer) = socket.socketpair(), socket.socketpair()
+        with qemu, peer:
+            relay = lone_relay(ours)
+            relay.start()
+            relay.add_client(SocketEnd(end), Client())
+            await in_thread(peer.recv, MIB)
+            peer.sendall(b'{"execute":"qmp_capabilities"}')
+            await in_thread(peer.recv, MIB)
+            relay._upstream.write(b"x" * 4 * MIB)  # more than the kernel takes
+            relay.stop()
+            peer.sendall(NAME)
+            qemu.settimeout(DEADLINE_S)
+            read = b""
+            while read.count(b"x" * MIB) < 4:
+                read += await in_thread(qemu.recv, MIB)
+            await until(lambda: not relay._upstream.unsent_bytes)
+            assert b"query-name" not in read
+            relay.close()
+
+    asyncio.run(run())

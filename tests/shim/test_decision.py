@@ -32,6 +32,10 @@ def not_asked() -> Any:
     pytest.fail("nobody asked for it")
 
 
+def giving_way(_: HMPCommand, __: Context) -> Plan:
+    return concluded(PassThrough("there is no writable disk"))
+
+
 def ending(outcome: Outcome) -> Any:
     """Return what makes plans that look, decide, and end so."""
 
@@ -121,6 +125,13 @@ def test_plan_that_gives_way_is_followed_by_qemus_own_command(is_delegated: bool
     plans = ending(PassThrough("why", is_delegated))
     steps, result = ended(decided("savevm t", plans=plans), (ReturnReply([]),), (DONE,))
     assert (steps, result) == ([QUERY, DECIDED, Pass(action, "why")], Result(DONE, action, "why"))
+
+
+def test_observed_command_that_would_not_have_been_rewritten_is_passed_at_once() -> None:
+    steps, result = ended(decided("savevm t", Mode.OBSERVE, plans=giving_way), (DONE,))
+    rehearsed = Rehearsed((), "there is no writable disk", None)
+    assert steps == [Pass(Action.OBSERVED, "only observed", rehearsed)]
+    assert result == Result(DONE, Action.OBSERVED, "only observed", rehearsed.compare(DONE))
 
 
 @pytest.mark.parametrize(("text", "agreed"), [("", True), ("Error: no\r\n", False)])

@@ -1,0 +1,40 @@
+"""What is to be done outside, as the driver takes it."""
+
+from proxy.routing.outbox import Outbox, Segment
+from shim.audit import AuditRecord
+
+
+def test_record_that_cannot_be_made_is_a_notice() -> None:
+    def fail() -> AuditRecord:
+        raise ValueError("no such member")
+
+    outbox = Outbox()
+    outbox.record(fail)
+    assert outbox.records_to_write() == []
+    (notice,) = outbox.notices_to_log()
+    assert str(notice) == "no such member"
+    assert outbox.notices_to_log() == []
+
+
+def test_bytes_go_in_one_piece_but_for_those_with_descriptors() -> None:
+    outbox = Outbox()
+    outbox.to_qemu += [b"1", b"2"]
+    outbox.carry(Segment(b"3", (7,)))
+    outbox.to_qemu += [b"4"]
+    outbox.carry(Segment(b"5", (8,)))
+    outbox.to_qemu += [b"6", b"7"]
+    assert outbox.segments_to_qemu() == [
+        Segment(b"12"),
+        Segment(b"3", (7,)),
+        Segment(b"4"),
+        Segment(b"5", (8,)),
+        Segment(b"67"),
+    ]
+    assert outbox.segments_to_qemu() == []
+
+
+def test_bytes_alone_are_taken_once() -> None:
+    outbox = Outbox()
+    outbox.to_qemu.append(b"1")
+    assert outbox.segments_to_qemu() == [Segment(b"1")]
+    assert outbox.segments_to_qemu() == []

@@ -1,0 +1,30 @@
+"""A relay on sockets that a test holds at the other end, without listeners or a VM's proxy around it."""
+
+import socket
+from typing import Final
+
+from host.intents import IntentStore
+from proxy.net.qmp_connection import Connected
+from proxy.relay import Relay
+from proxy.routing.turns import Turns
+from shim.policy import Policy
+from tests.support.pure_router import ManualClock, a_monitor
+
+__all__ = ["lone_relay"]
+
+MIB: Final = 1024 * 1024
+
+
+def lone_relay(sock: socket.socket) -> Relay:
+    """Return a relay that has negotiated with the QEMU at the other end of a socket; `start` it in a running loop."""
+    return Relay(
+        Connected(sock, a_monitor(), b""),
+        Policy(),
+        new_id=lambda: "hmpshim-1",
+        own_prefix="hmpshim-",
+        intents=IntentStore("unix:/qmp", None),
+        clock=ManualClock().clock(),
+        turns=Turns(),
+        audit_log=None,
+        client_buffer_bytes=MIB,
+    )
