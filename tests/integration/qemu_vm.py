@@ -111,8 +111,9 @@ class QEMUVM:
             self.process = subprocess.Popen(
                 self._command_line(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
             )
-        # The socket is there before QEMU has read all its arguments; the greeting comes when it runs.
-        with self.connect() as client:
+        # The socket is there before QEMU has read all its arguments; the greeting comes when it runs. Where there is an
+        # observer's, that is waited for: somebody may be waiting for the other, which takes one at a time.
+        with self.connect(observer=self.observer_path is not None) as client:
             try:
                 client.receive_message()
             except ConnectionLostError as exc:

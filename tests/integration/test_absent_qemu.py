@@ -21,7 +21,7 @@ pytestmark = pytest.mark.versions
 def vm() -> Iterator[QEMUVM]:
     """A VM with a human monitor beside its QMP socket."""
     drive = "if=none,id=d0,file=d0.qcow2,format=qcow2"
-    machine = QEMUVM(["-bios", "rom", "-drive", drive, "-monitor", "unix:hmp,server=on,wait=off"])
+    machine = QEMUVM(["-bios", "rom", "-drive", drive, "-monitor", "unix:hmp,server=on,wait=off"], observed=True)
     machine.path("rom").write_bytes(IDLE_ROM)
     make_qcow2(machine.path("d0.qcow2"))
     with machine:
