@@ -106,7 +106,9 @@ def _effects(command: HMPCommand | None, rehearsal: Rehearsal, moment: Callable[
             # The first save of two has an internal tag.
             tag = next((save.arguments["tag"] for save in reversed(_sent(rehearsal, "snapshot-save"))), wanted or "")
             nodes = _replaced(rehearsal, tag)
-            yield _LOST, f"replaces '{tag}' of {_description(nodes, tag, moment)} on {_labels(nodes)}; the old one is lost"
+            # Of a plan that a proxy made, the disks may not be known here.
+            old = f" of {_description(nodes, tag, moment)} on {_labels(nodes)}" if nodes else ""
+            yield _LOST, f"replaces '{tag}'{old}; the old one is lost"
             yield from _way_to_replace(rehearsal)
         case LoadVM(tag) if _succeeds(rehearsal):
             found = _found_vm_state(rehearsal, tag)
@@ -158,8 +160,6 @@ def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
 def _description(nodes: Sequence[BlockNode], tag: str, moment: Callable[[Snapshot], str]) -> str:
     """Return the newest one's date, and the size of the VM state that goes with it."""
     snapshots = [snapshot for node in nodes for snapshot in node.snapshots if snapshot.name == tag]
-    if not snapshots:
-        return "an unknown date"
     size = max(snapshot.vm_state_size for snapshot in snapshots)
     state = f"with a VM state of {size_text(size)}" if size else "without a VM state"
     return f"{moment(max(snapshots, key=lambda snapshot: snapshot.date_sec))} {state}"

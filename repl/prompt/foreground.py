@@ -65,6 +65,8 @@ class Foreground:
         finally:
             task.cancel()
             await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # what came of it is of no interest any more
         raise GivenUpError
 
     async def run(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
@@ -73,7 +75,7 @@ class Foreground:
         False if it failed, or was left.
         """
         task = self._tasks.create_task(self._told(command, line))
-        if await self._terminal.watch(task, self._progress_of(line), self._toolbar):
+        if await self._terminal.watch(task, self._progress_of(line), self._toolbar) or task.done():
             return task.result()
         self._terminal.notice(f"{harmless(line)} goes on in QEMU; its end will be told here")
         self._left.add(task)
@@ -88,7 +90,7 @@ class Foreground:
             name = "a command" if running is None else harmless(running.command_line.strip())
             self._terminal.notice(f"leaving when {name} is done")
             await self._terminal.drain()
-            if not await self._terminal.watch(left, self._progress_of(name), self._toolbar):
+            if not await self._terminal.watch(left, self._progress_of(name), self._toolbar) and not left.done():
                 self._terminal.notice(f"left; {name} goes on in QEMU")
                 break
         for task in self._left:

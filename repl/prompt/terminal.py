@@ -102,14 +102,20 @@ class Terminal:
     async def watch(self, task: asyncio.Task[Any], progress: Callable[[], Fragments], toolbar: Callable[[], Fragments]) -> bool:
         """Show how a command goes on until it ends (True), or until Ctrl-C says that nobody waits for it (False).
 
+        Ctrl-C counts also where the command ends in the same moment.
+
         What is typed meanwhile is the next line's.
         """
         bindings = KeyBindings()
         typed: list[KeyPress] = []
 
+        is_given_up = False
+
         @bindings.add("c-c")
         @bindings.add("<sigint>")
         def _(event: KeyPressEvent) -> None:
+            nonlocal is_given_up
+            is_given_up = True
             event.app.exit()
 
         @bindings.add(Keys.Any)
@@ -130,7 +136,7 @@ class Terminal:
         finally:
             task.remove_done_callback(end)
             _put_back(app.input, typed)
-        return task.done()
+        return not is_given_up
 
     def _application(
         self,

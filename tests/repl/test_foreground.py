@@ -158,6 +158,30 @@ def test_command_knows_that_it_was_left() -> None:
     assert seen == [True]
 
 
+def test_look_that_ends_as_it_is_given_up_is_given_up() -> None:
+    async def scene(one: Seat) -> None:
+        looking = asyncio.create_task(one.watch.look(one.command(), "loadvm t"))
+        await one.sees("loadvm t")
+        one.keys.send_text(CTRL_C)
+        one.end.set()
+        with pytest.raises(GivenUpError):
+            await looking
+
+    played(scene)
+
+
+def test_command_that_ends_as_it_is_left_is_done() -> None:
+    async def scene(one: Seat) -> None:
+        running = asyncio.create_task(one.watch.run(one.command(), "savevm t"))
+        await one.sees("savevm t")
+        one.keys.send_text(CTRL_C)
+        one.end.set()
+        assert await running
+        assert "goes on in QEMU" not in one.screen.text
+
+    played(scene)
+
+
 def test_lost_connection_in_mid_command_leaves_its_outcome_unknown() -> None:
     async def scene(one: Seat) -> None:
         one.outcome = LOST

@@ -184,7 +184,7 @@ def test_endings(machine: Machine, line: str, ending: str) -> None:
 @pytest.mark.parametrize(
     ("line", "outcome", "told"),
     [
-        ("savevm t", TO_PROXY, "replaces 't' of an unknown date"),
+        ("savevm t", TO_PROXY, "replaces 't'; the old one is lost"),
         ("loadvm t", Answer("", "it is there"), "the VM goes back to the moment of the snapshot; what happened"),
     ],
 )

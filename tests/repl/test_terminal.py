@@ -174,6 +174,23 @@ def test_what_is_done_already_is_not_watched() -> None:
     assert played(scene) == ""
 
 
+def test_ctrl_c_is_heeded_also_where_the_task_ends_in_the_same_moment() -> None:
+    """As at a look before a question: whoever has given it up wants no command begun."""
+
+    async def scene(desk: Desk) -> None:
+        end = asyncio.Event()
+
+        task = asyncio.create_task(end.wait())
+        watching = asyncio.create_task(desk.terminal.watch(task, busy, bar))
+        await desk.sees("busy")
+        desk.keyboard.send_text(CTRL_C)
+        end.set()
+        assert await watching is False
+        assert await task is True
+
+    assert played(scene) == ""
+
+
 def test_task_that_ends_at_once() -> None:
     async def nothing() -> None:
         pass
