@@ -10,8 +10,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -22,7 +20,7 @@ from proxy.command_line import ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.checkout import ROOT
+from tests.support.proxy_command import run_proxy
 from tests.support.raw_client import DEADLINE_S, Address, RawClient
 
 __all__ = [
@@ -194,15 +192,7 @@ async def answering(path: Path, said: bytes, *, waits: bool = True) -> AsyncIter
 
 def proxy_ends(*arguments: str) -> tuple[int, str]:
     """Run `hmp-proxy` until it ends by itself; give its status and what it wrote to standard error."""
-    command = [sys.executable, "-X", "dev", "-W", "error", "-m", "proxy", *arguments]
-    ended = subprocess.run(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-    )
+    ended = run_proxy(*arguments)
     return ended.returncode, ended.stderr
 
 
