@@ -43,7 +43,7 @@ class AuditLog:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         # Here, because without a log none of it is needed, and not later, because nothing is imported while serving.
-        from host.audit_refusals import Refusals
+        from host.audit_refusals import COUNTED, Refusals
         from shim.excerpt import MAX_TEXT_CHARS, excerpt
 
         self._redact = None
@@ -52,7 +52,7 @@ class AuditLog:
 
             self._redact = redact
         self._excerpt, self._max_text_chars = excerpt, MAX_TEXT_CHARS
-        self._refusals = Refusals()
+        self._refusals, self._counted = Refusals(), COUNTED
         self._now_s = now_s
         self._sink = sink
         self.refuses = refuses
@@ -69,6 +69,9 @@ class AuditLog:
             members = self._excerpt(members)
         if self._redact is not None:
             members = self._redact(members, self._redacts, self._key)
+        if not self._refusals.series and record.action not in self._counted:
+            self._write(members)
+            return
         due, is_due = self._refusals.take(record, members, self._now_s())
         failure = self._write_due(due) if due else None
         if is_due:

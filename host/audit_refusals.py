@@ -13,7 +13,7 @@ from typing import TypeAlias
 from shim.audit import Action, AuditRecord
 from shim.qmp import JSON
 
-__all__ = ["Refusals"]
+__all__ = ["COUNTED", "Refusals"]
 
 # So many of one tool's one command stand alone in a minute.
 _ALONE = 10
@@ -21,7 +21,7 @@ _SERIES_S = 60.0
 # So many tools and commands are told apart at a time; names are made up quickly. The further ones count as one.
 _MAX_SERIES = 100
 
-_COUNTED = (Action.REFUSED, Action.WENT_ON)
+COUNTED = (Action.REFUSED, Action.WENT_ON)
 # Which VM, which tool (as reports tell them apart), which command.
 _Key: TypeAlias = tuple[object, ...]
 _OTHERS: _Key = ()
@@ -52,18 +52,19 @@ class Refusals:
     """Sort records into those to write and those to count. Call `take` for each, and `take_all` at the end."""
 
     def __init__(self) -> None:
-        self._series: dict[_Key, _Series] = {}
+        # Where there is none, only records of what is COUNTED matter here.
+        self.series: dict[_Key, _Series] = {}
 
     def take(self, record: AuditRecord, members: dict[str, JSON], now_s: float) -> tuple[list[Due], bool]:
         """Take a record in, with its members. Returns which earlier ones are to be written now, and whether this one is."""
-        due = list(self._over(now_s)) if self._series else []
+        due = list(self._over(now_s)) if self.series else []
         # What was sent to QEMU before it was refused was announced, too, and its outcome must not be missing.
-        if record.action not in _COUNTED or record.sent:
+        if record.action not in COUNTED or record.sent:
             return due, True
         key = _key(record)
-        if key not in self._series and len(self._series) >= _MAX_SERIES:
+        if key not in self.series and len(self.series) >= _MAX_SERIES:
             key = _OTHERS
-        series = self._series.setdefault(key, _Series(now_s))
+        series = self.series.setdefault(key, _Series(now_s))
         if series.alone < _ALONE:
             series.alone += 1
             return due, True
@@ -73,13 +74,13 @@ class Refusals:
 
     def take_all(self) -> list[Due]:
         """Return all that is kept back, and forget it."""
-        series, self._series = self._series, {}
+        series, self.series = self.series, {}
         return [due for one in series.values() for due in one.due()]
 
     def _over(self, now_s: float) -> Iterator[Due]:
-        for key, series in list(self._series.items()):
+        for key, series in list(self.series.items()):
             if now_s - series.begun_s >= _SERIES_S:
-                del self._series[key]
+                del self.series[key]
                 yield from series.due()
 
 

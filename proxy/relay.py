@@ -173,9 +173,9 @@ class Relay:
                 return
         else:
             self._flush()
-        stream = self._streams.get(session)
-        if stream is not None and self._is_congested(session):
-            stream.pause()
+        waits = session.inbox or self._upstream.unsent_bytes
+        if waits and session in self._streams and self._is_congested(session):
+            self._streams[session].pause()
 
     def _receive_client_eof(self, session: Session, end: End) -> None:
         if end.is_peer_gone():

@@ -41,14 +41,15 @@ def close_descriptors(numbers: Sequence[int]) -> None:
 class End(Protocol):
     """Our end of a connection, never blocking: read into the shared buffer, send, and see whether anybody is there.
 
-    receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send: how many bytes
-    the kernel took. All raise OSError as the system calls do, BlockingIOError where they would have waited.
+    receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send, send_with: how
+    many bytes the kernel took. All raise OSError as the system calls do, BlockingIOError where they would have waited.
     """
 
     def read_fd(self) -> int: ...
     def write_fd(self) -> int: ...
     def receive(self) -> tuple[int, tuple[int, ...]]: ...
-    def send(self, data: bytes, descriptors: Sequence[int]) -> int: ...
+    def send(self, data: bytes) -> int: ...
+    def send_with(self, data: bytes, descriptors: Sequence[int]) -> int: ...
     def is_peer_gone(self) -> bool: ...
     def close(self) -> None: ...
 
@@ -61,6 +62,7 @@ class SocketEnd:
         sock.setblocking(False)
         self._sock = sock
         self._recvmsg_into = sock.recvmsg_into
+        self.send = sock.send
         self._takes_descriptors = takes_descriptors and sock.family == socket.AF_UNIX
 
     def read_fd(self) -> int:
@@ -74,11 +76,8 @@ class SocketEnd:
         count, ancillary, _, _ = self._recvmsg_into(_VIEWS, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
         return count, _descriptors(ancillary) if ancillary else ()
 
-    def send(self, data: bytes, descriptors: Sequence[int]) -> int:
-        if descriptors:
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
-            return self._sock.sendmsg([data], [rights])
-        return self._sock.send(data)
+    def send_with(self, data: bytes, descriptors: Sequence[int]) -> int:
+        return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
     def is_peer_gone(self) -> bool:
         return _is_hung_up(self._sock.fileno())
@@ -107,8 +106,11 @@ class PipeEnd:
     def receive(self) -> tuple[int, tuple[int, ...]]:
         return os.readv(self._read_fd, [_view]), ()
 
-    def send(self, data: bytes, descriptors: Sequence[int]) -> int:
+    def send(self, data: bytes) -> int:
         return os.write(self._write_fd, data)
+
+    def send_with(self, data: bytes, descriptors: Sequence[int]) -> int:
+        return self.send(data)  # a pipe carries none
 
     def is_peer_gone(self) -> bool:
         return _is_hung_up(self._write_fd)
@@ -161,7 +163,7 @@ class Stream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = end
-        self._receive = end.receive
+        self._receive, self._send_plain = end.receive, end.send
         self._on_data = on_data
         self._on_eof = on_eof
         self._on_drained = on_drained
@@ -257,7 +259,7 @@ class Stream:
     def _send(self, data: bytes, descriptors: tuple[int, ...]) -> int:
         """Return how many bytes went out. Descriptors go with the first of them."""
         try:
-            sent = self._end.send(data, descriptors)
+            sent = self._end.send_with(data, descriptors) if descriptors else self._send_plain(data)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError:
