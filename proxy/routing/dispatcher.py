@@ -1,4 +1,4 @@
-"""What becomes of the clients' commands, without I/O.
+"""What becomes of the clients' commands, without I/O. What QEMU says to them is the router's.
 
 A command is forwarded, answered, or decided about (shim/decision.py) and played; turns.py says when. Forwarded is what is
 neither HMP nor a snapshot command: its bytes go to QEMU, and its session stands in the FIFO for the reply. Answered here is
@@ -18,13 +18,13 @@ from proxy.routing.messages import format_of, generic_error, parse
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox, Segment
-from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, PendingReplies, without_own_jobs
+from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
 from proxy.routing.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request
 from proxy.routing.session import Session
-from proxy.routing.turns import HUNG_UP, Admission, Turns
+from proxy.routing.turns import Turns
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.own_commands import argument_error
@@ -34,6 +34,7 @@ from shim.recovery import Written
 
 __all__ = ["HUNG_UP", "LEFT_UNANSWERED", "QEMU_WENT", "STOPPED", "Dispatcher"]
 
+HUNG_UP = "the client hung up before it was begun"
 STOPPED = "the proxy ended before it was begun"
 QEMU_WENT = "QEMU went before it was begun"
 LEFT_UNANSWERED = "the proxy ended before the answer came, so the outcome is not known"
@@ -60,18 +61,17 @@ class Dispatcher:
         turns: Turns,
     ) -> None:
         self._monitor = monitor
-        self._own_prefix = own_prefix
+        self.own_prefix = own_prefix
         self._format = format_of(monitor.greeting)
         self._recorder = Recorder(monitor, clock, announce)
         self._maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix, note=note)
         self._descriptor_queue = DescriptorQueue()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
         self.outbox = Outbox()
-        self._pending = PendingReplies(self.outbox)
-        self.owed = self._pending.queue
-        self.plans = PlanRunner(self._maker, self._recorder, clock, own_prefix, turns, self._pending, self.outbox)
+        self.pending = PendingReplies(self.outbox)
+        self.owed = self.pending.queue
+        self.plans = PlanRunner(self._maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
         self._turns = turns
-        self._admission = Admission(turns, self._descriptor_queue, self.outbox, begin=self._begin_request, abandon=self.abandon)
 
     @property
     def owes_nothing(self) -> bool:
@@ -82,7 +82,7 @@ class Dispatcher:
         """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found."""
         self.plans.begin(self._maker.recovery(written))
         if self.plans.has_ended:
-            self._after_plans()
+            self.go_on()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
@@ -107,7 +107,7 @@ class Dispatcher:
             self.outbox.to_close.extend(dropped)
         if session.out_of_band:
             self._serve_out_of_band(session)
-        self._admission.serve(session)
+        self._serve(session)
         return False
 
     def receive_client_eof(self, session: Session) -> None:
@@ -151,21 +151,68 @@ class Dispatcher:
         self.plans.give_up(reason)
         return count
 
+    # Whose turn it is: see turns.py.
+
+    def _stand_in_line(self, session: Session) -> None:
+        """Have a session wait for its turn, if it has something to begin."""
+        if session.inbox:
+            self._turns.queue(session, self._serve_turn)
+
+    def _serve(self, session: Session) -> None:
+        """Begin what a client has sent, as far as that can be. What cannot be begun goes back to its session.
+
+        A client alone is served as fast as it sends; where one has to wait, it stands in the VM's line, and gets one command
+        begun a turn. A client that has gone gets one begun: that one may have been all it wanted. QEMU does as much.
+        """
+        begun = False
+        while session.inbox and (request := session.next_request()) is not None:
+            is_local = type(request) is LocalReply
+            if not is_local and not (self._turns.is_free and (not request.takes_descriptors or self._descriptor_queue.is_free)):
+                session.put_back(request)
+                self._turns.queue(session, self._serve_turn)
+                return
+            if begun and not is_local and session.is_gone():
+                session.put_back(request)
+                self.abandon(session, HUNG_UP)
+                return
+            begun = begun or not is_local
+            self._begin_request(session, request)
+
+    def _serve_turn(self, session: Session) -> bool:
+        """Begin a waiting session's next command. Tells whether it did."""
+        if session.is_gone():
+            self.abandon(session, HUNG_UP)
+            self.outbox.to_flush[session] = None
+            return False
+        request = session.next_request()
+        if request is None:
+            self._turns.withdraw(session)
+            return False
+        if request.takes_descriptors and not self._descriptor_queue.is_free:
+            session.put_back(request)
+            return False
+        self._turns.withdraw(session)
+        self._begin_request(session, request)
+        if not session.is_busy:
+            self._stand_in_line(session)
+        self.outbox.to_flush[session] = None
+        return True
+
     def _begin_request(self, session: Session, request: Request) -> None:
         if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
             self.outbox.record(partial(self._recorder.went_on, session, request.execute))
         match request:
             case Forward(raw, takes_descriptors=False):
-                self._pending.owe(session, session, raw)
+                self.pending.owe(session, session, raw)
             case HMPRequest() | ModernRequest():
                 self.plans.begin(self._maker.command(session, request))
                 if self.plans.has_ended:
-                    self._after_plans()
+                    self.go_on()
             case LocalReply(line):
-                self._pending.answer(session, line)
+                self.pending.answer(session, line)
                 self._serve_out_of_band(session)  # it may have been enabled just now
             case JobsRequest(raw):
-                self._pending.owe(session, JobsReply(session), raw)
+                self.pending.owe(session, JobsReply(session), raw)
             case OwnRequest():
                 self._answer_about_us(session, request)
             case Forward():
@@ -182,13 +229,13 @@ class Dispatcher:
         arguments = request.message.get("arguments", {})
         desc = argument_error(request.execute, arguments)
         if desc is not None:
-            self._pending.answer(session, session.spell_reply(generic_error(desc), request.message))
+            self.pending.answer(session, session.spell_reply(generic_error(desc), request.message))
             return
         if arguments.get("is-prompt", False):
             session.note_prompt()
         self.plans.begin(self._maker.about_us(session, request))
         if self.plans.has_ended:
-            self._after_plans()
+            self.go_on()
 
     def _deliver_descriptors(self, session: Session, request: Forward) -> None:
         session.wait()
@@ -203,21 +250,24 @@ class Dispatcher:
         """Look again at a job whose end was not seen."""
         self.plans.poll()
         if self.plans.has_ended:
-            self._after_plans()
+            self.go_on()
 
     def take_job_status(self, job_id: str, status: str) -> bool:
         """Note what an event tells of a job. Tells whether the clients are to see it."""
         is_shown = self.plans.take_job_status(job_id, status)
         if self.plans.has_ended:
-            self._after_plans()
+            self.go_on()
         return is_shown
 
-    def _after_plans(self) -> None:
-        """Let the clients go on that had to wait for a plan that has ended. One of them may begin a plan that ends at once."""
+    def go_on(self) -> None:
+        """Let the clients go on that had to wait for a plan, once it has ended (`PlanRunner.has_ended`).
+
+        One of them may begin a plan that ends at once.
+        """
         while self.plans.has_ended:
             for session in self.plans.take_freed():
                 self.outbox.to_flush[session] = None
-                self._admission.wait(session)
+                self._stand_in_line(session)
             self._turns.serve()
 
     def receive_qemu_eof(self) -> None:
@@ -226,55 +276,11 @@ class Dispatcher:
         for session in self.outbox.sessions:
             self.abandon(session, QEMU_WENT)
 
-    def settle(self, line: bytes) -> Session | None:
-        """Deal with a reply that is not simply the next session's. Return the one that is to get it as it is, if one is."""
-        if (self.out_of_band.under_way and self._settle_out_of_band(line)) or not self.owed:
-            return None
-        owed = self.owed.popleft()
-        match owed:
-            case Session():
-                owed.settle()
-                return owed
-            case Work():
-                session = self.plans.receive_reply(owed, line)
-                if self.plans.has_ended:
-                    self._after_plans()
-                return session
-            case DescriptorQueue():
-                self._settle_descriptor_queue(line)
-            case JobsReply(session):
-                session.settle()
-                self.outbox.send(session, without_own_jobs(line, self._format, self._own_prefix))
-            case DescriptorReply(session):
-                self._settle_descriptor_reply(session, line)
-            case LocalLine():  # pragma: no cover - never first in the queue when a reply comes
-                raise AssertionError("local lines are settled with what comes before them")
-            case _:
-                assert_never(owed)
-        return None
-
-    def settle_local_lines(self) -> None:
-        """Send the answers of ours that have waited for those of QEMU."""
-        self._pending.settle_local_lines()
-
-    def _settle_out_of_band(self, line: bytes) -> bool:
-        """Pass an out-of-band reply on. Tells whether it was one."""
-        settled = self.out_of_band.settle(line)
-        if settled is None:
-            return False
-        session, own_line = settled
-        session.settle()
-        self.outbox.send(session, own_line)
-        return True
-
-    def _settle_descriptor_reply(self, session: Session, line: bytes) -> None:
-        session.settle()
-        self.outbox.send(session, line)
-        session.release()
-        self._admission.wait(session)
-        self._settle_descriptor_queue(line)
-
-    def _settle_descriptor_queue(self, line: bytes) -> None:
+    def take_descriptor_reply(self, line: bytes, session: Session | None = None) -> None:
+        """Let others' descriptors go to QEMU, as far as a reply allows. session: whose it is, None for a question of ours."""
+        if session is not None:
+            session.release()
+            self._stand_in_line(session)
         due = self._descriptor_queue.settle(parse(line))
         if due is not None:
             self.owed.append(self._descriptor_queue)

@@ -69,6 +69,7 @@ class JobsRequest:
 
     raw: bytes
     execute: ClassVar[str] = "query-jobs"
+    takes_descriptors: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class ModernRequest:
     raw: bytes
     message: dict[str, JSON]
     execute: str
+    takes_descriptors: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class OwnRequest:
 
     message: dict[str, JSON]
     execute: str
+    takes_descriptors: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class LocalReply:
     """QEMU's answer to what must not reach it."""
 
     line: bytes
+    takes_descriptors: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class HMPRequest:
     line: HMPLine | None = None
     cpu_index: int | None = None
     execute: ClassVar[str] = "human-monitor-command"
+    takes_descriptors: ClassVar[bool] = False
 
 
 Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest | ModernRequest | OwnRequest

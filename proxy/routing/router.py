@@ -9,11 +9,14 @@ Replies are not decoded. Whether a message is a reply or an event shows in its f
 """
 
 from collections.abc import Sequence
+from typing import assert_never
 
+from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.message_framer import MessageFramer
 from proxy.routing.messages import Kind, MonitorFormat, may_be_noted, parse
-from proxy.routing.pending import LocalLine, Receiver
+from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Receiver, without_own_jobs
+from proxy.routing.plan_maker import Work
 from proxy.routing.session import Session
 
 __all__ = ["Router"]
@@ -26,16 +29,29 @@ class Router:
         self._dispatcher = dispatcher
         self._format = monitor_format
         self._framer = MessageFramer(monitor_format)
+        self._plans = dispatcher.plans
+        self._pending = dispatcher.pending
         self._owed = dispatcher.owed
         self._out_of_band = dispatcher.out_of_band
+        self._outbox = dispatcher.outbox
 
     def receive_from_qemu(self, data: bytes) -> Session | None:
         """Take what QEMU sent, cut anywhere. Return the session that is to get it as it is, or None: see the outbox."""
-        framer = self._framer
+        framer, owed = self._framer, self._owed
         is_continued = framer.is_partly_taken
         whole, ends = framer.receive_data(data)
-        if len(ends) == 1 and ends[0] == len(data) and whole is data and not is_continued:
-            return self._route_one(data)
+        is_one = len(ends) == 1 and ends[0] == len(data) and whole is data and not is_continued
+        if is_one and owed and data.startswith(self._format.replies) and not self._out_of_band.under_way:
+            # A whole reply, as nearly all come where a client waits for each.
+            session = self._settle(data)
+            is_local_next = owed and type(owed[0]) is LocalLine
+            if session is not None and not is_local_next and not session.has_left:
+                return session
+            if session is not None:
+                self._outbox.send(session, data)
+            if is_local_next:
+                self._pending.settle_local_lines()
+            return None
         if is_continued and ends:
             self._end_reply(whole[: ends[0]])
             self._route(whole, ends[0], ends[1:])
@@ -43,31 +59,6 @@ class Router:
             self._route(whole, 0, ends)
         if framer.has_begun:
             self._pass_on_begun()
-        return None
-
-    def _route_one(self, message: bytes) -> Session | None:
-        """Route what came as one whole message, as nearly all does where a client waits for each answer.
-
-        Return the session that is to get it as it is, if nothing else is to be done for it.
-        """
-        owed = self._owed
-        if not owed or self._out_of_band.under_way or not message.startswith(self._format.replies):
-            self._route(message, 0, (len(message),))
-            return None
-        first = owed[0]
-        if type(first) is Session:
-            owed.popleft()
-            first.settle()
-            session: Session | None = first
-        else:
-            session = self._dispatcher.settle(message)
-        is_local_next = owed and type(owed[0]) is LocalLine
-        if session is not None and not is_local_next and not session.has_left:
-            return session
-        if session is not None:
-            self._dispatcher.outbox.send(session, message)
-        if is_local_next:
-            self._dispatcher.settle_local_lines()
         return None
 
     def _route(self, data: bytes, start: int, ends: Sequence[int]) -> None:
@@ -79,13 +70,13 @@ class Router:
             if receiver is not run_receiver:
                 self._deliver(run_receiver, data[run_start:position])
                 run_receiver, run_start = receiver, position
-            if receiver is Receiver.PROXY and (session := self._dispatcher.settle(data[position:end])) is not None:
-                self._dispatcher.outbox.send(session, data[position:end])
+            if receiver is Receiver.PROXY and (session := self._take_reply(data[position:end])) is not None:
+                self._outbox.send(session, data[position:end])
             position = end
             if self._owed and type(self._owed[0]) is LocalLine:
                 self._deliver(run_receiver, data[run_start:position])
                 run_receiver, run_start = Receiver.NOBODY, position
-                self._dispatcher.settle_local_lines()
+                self._pending.settle_local_lines()
         self._deliver(run_receiver, data[run_start:position])
 
     def _take_receiver(self, data: bytes, start: int, end: int) -> Session | Receiver:
@@ -107,11 +98,11 @@ class Router:
         event = parse(data[start:end])
         match event["event"]:
             case "STOP" | "RESUME" as name:
-                is_shown = self._dispatcher.plans.take_run_state(name, data[start:end])
+                is_shown = self._plans.take_run_state(name, data[start:end])
             case "JOB_STATUS_CHANGE":
                 is_shown = self._dispatcher.take_job_status(event["data"]["id"], event["data"]["status"])
             case "DEVICE_DELETED":
-                self._dispatcher.plans.take_device_deleted()
+                self._plans.take_device_deleted()
                 is_shown = True
             case _:
                 is_shown = True
@@ -119,9 +110,46 @@ class Router:
 
     def _deliver(self, receiver: Session | Receiver, data: bytes) -> None:
         if isinstance(receiver, Session):
-            self._dispatcher.outbox.send(receiver, data)
+            self._outbox.send(receiver, data)
         elif receiver is Receiver.EVERYBODY:
-            self._dispatcher.outbox.tell_everybody(data)
+            self._outbox.tell_everybody(data)
+
+    # What a reply leads to.
+
+    def _take_reply(self, line: bytes) -> Session | None:
+        """Deal with a reply that may be an out-of-band one, or that nobody is owed. Otherwise as `_settle`."""
+        if self._out_of_band.under_way and (settled := self._out_of_band.settle(line)) is not None:
+            session, own_line = settled
+            session.settle()
+            self._outbox.send(session, own_line)
+            return None
+        return self._settle(line) if self._owed else None
+
+    def _settle(self, line: bytes) -> Session | None:
+        """Take who is owed a reply out of the FIFO, and do what is due for it. Return the session that gets it as it is."""
+        match self._owed.popleft():
+            case Session() as session:
+                session.settle()
+                return session
+            case Work() as work:
+                receiver = self._plans.receive_reply(work, line)
+                if self._plans.has_ended:
+                    self._dispatcher.go_on()
+                return receiver
+            case DescriptorQueue():
+                self._dispatcher.take_descriptor_reply(line)
+            case JobsReply(session):
+                session.settle()
+                self._outbox.send(session, without_own_jobs(line, self._format, self._dispatcher.own_prefix))
+            case DescriptorReply(session):
+                session.settle()
+                self._outbox.send(session, line)
+                self._dispatcher.take_descriptor_reply(line, session)
+            case LocalLine():  # pragma: no cover - never first in the queue when a reply comes
+                raise AssertionError("local lines are settled with what comes before them")
+            case owed:
+                assert_never(owed)
+        return None
 
     # In pieces: a reply that is only passed on goes out as it comes, anything else waits for its end.
 
@@ -134,12 +162,12 @@ class Router:
         if not self._framer.is_partly_taken and self._out_of_band.under_way:
             return
         if begun := self._framer.take_begun_reply():
-            self._dispatcher.outbox.send(owed, begun)
+            self._outbox.send(owed, begun)
 
     def _end_reply(self, rest: bytes) -> None:
         """Send the rest of a reply whose beginning has gone out already."""
         session = self._owed.popleft()
         assert isinstance(session, Session)  # see _pass_on_begun
         session.settle()
-        self._dispatcher.outbox.send(session, rest)
-        self._dispatcher.settle_local_lines()
+        self._outbox.send(session, rest)
+        self._pending.settle_local_lines()

@@ -168,7 +168,7 @@ def test_standard_streams_are_a_connection_that_is_there_already() -> None:
         assert listeners.start()
         (end,) = admitted.ends
         assert [client.pid for client in admitted.clients] == [os.getppid()]
-        assert end.send(b"greeting", ()) == len(b"greeting")
+        assert end.send(b"greeting") == len(b"greeting")
         assert os.read(their_read, 100) == b"greeting"
         os.write(their_write, b"command")
         assert end.receive() == (len(b"command"), ())

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
+from proxy.routing.dispatcher import HUNG_UP
 from proxy.routing.session import Session
-from proxy.routing.turns import HUNG_UP, Turns
+from proxy.routing.turns import Turns
 from shim.audit import Action
 from shim.policy import Mode, Policy
 from tests.support.pure_router import GETFD, NAME, Desk, ModelQEMU, a_session, hmp, names, reply
