@@ -148,7 +148,27 @@ class PlanRun:
         self._run, self._replies, self._since_ns, self.hides_resume, self.awaited_job = (), [], now_ns, False, None
         try:
             step = next(self.plan) if answer is None else self.plan.send(answer)
-            while not self._take(step):
+            while True:
+                if self.may_begin is not None and _needs_leave(step):
+                    self._ask_leave()
+                match step:
+                    case Pass():
+                        self.passing = step
+                        break
+                    case Run(commands):
+                        self._run, self.hides_resume = commands, step.hides_resume
+                        self.has_begun |= not step.changes_nothing
+                        break
+                    case AwaitJob(job_id):
+                        self.awaited_job = job_id
+                        break
+                    case Decided():
+                        self.trace.decided = step
+                    case Intend() | Settle():
+                        if self.note is not None:
+                            self.note(step)
+                    case _:
+                        assert_never(step)
                 step = self.plan.send(())
         except StopIteration as stop:
             self.outcome, self.is_done = stop.value, True
@@ -157,31 +177,12 @@ class PlanRun:
             self._contain(answer, now_ns)
         return self._run
 
-    def _take(self, step: Step | Pass) -> bool:
-        """Note what a step wants. Tells whether it is to be waited for."""
-        if self.may_begin is not None and _needs_leave(step):
-            may_begin, self.may_begin = self.may_begin, None
-            if not may_begin():
-                self.plan.close()
-                raise StopIteration(Result(None, Action.ABANDONED, GIVEN_UP))
-        match step:
-            case Pass():
-                self.passing = step
-            case Run(commands):
-                self._run, self.hides_resume = commands, step.hides_resume
-                self.has_begun |= not step.changes_nothing
-            case AwaitJob(job_id):
-                self.awaited_job = job_id
-            case Decided():
-                self.trace.decided = step
-                return False
-            case Intend() | Settle():
-                if self.note is not None:
-                    self.note(step)
-                return False
-            case _:
-                assert_never(step)
-        return True
+    def _ask_leave(self) -> None:
+        """Ask whether anything may be changed, once; end the plan if not."""
+        may_begin, self.may_begin = self.may_begin, None
+        if may_begin is not None and not may_begin():
+            self.plan.close()
+            raise StopIteration(Result(None, Action.ABANDONED, GIVEN_UP))
 
     def _contain(self, answer: Replies | None, now_ns: int) -> None:
         """Go on, or end, after the plan has raised. answer: what it was sent last."""
