@@ -69,7 +69,7 @@ class FileSink:
             self._rotate(len(line) + 1)
             found = self._look()
         self._append(line, found.st_size)
-        if self._has_no_name():
+        if self._is_regular and not os.fstat(self._fd).st_nlink:
             # The file was removed since we looked, and the line with it.
             self._append(line, self._look().st_size)
 
@@ -145,7 +145,7 @@ class FileSink:
         """
         why_old = None if self._is_current() else self._follow()
         found = os.fstat(self._fd)
-        if self._is_regular and not found.st_nlink:
+        if self._is_regular and not found.st_nlink:  # removed from every folder: nobody else can ever open it
             why = f", and there can be no new one: {why_old}" if why_old else ""
             raise AuditError(self._path, f"the file was removed{why}")
         return found
@@ -155,14 +155,10 @@ class FileSink:
         try:
             self._open_anew()
         except AuditError as exc:
-            if not self._has_no_name():
+            if not self._is_regular or os.fstat(self._fd).st_nlink:
                 self._complain("open", f"{exc}; going on with the old file")
             return exc.reason
         return None
-
-    def _has_no_name(self) -> bool:
-        """Tell whether the open file was removed from every folder: nobody else can ever open it."""
-        return self._is_regular and os.fstat(self._fd).st_nlink == 0
 
     def _is_current(self) -> bool:
         """Tell whether the path still leads to the open file."""

@@ -52,7 +52,9 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
     host: the machine's name. lost_before: how many records of this log could not be written since the last one that was.
     repeated: how many more like it this record stands for.
     """
-    client, decided, line = record.client, record.decided, record.line
+    client, decided, line, reply = record.client, record.decided, record.line, record.reply
+    if reply is not None and not isinstance(reply.get("id", ""), str):
+        reply = _with_id_as_text(reply)
     return {
         "schema": SCHEMA_VERSION,
         "time": spell_time(record.time),
@@ -76,7 +78,7 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
         "rehearsed": None if record.rehearsed is None else _rehearsed(record.rehearsed),
         "events": list(map(_event, record.events)),
         "stopped_ms": _ms(record.stopped_ns) if record.events else 0.0,
-        "reply": _reply(record.reply),
+        "reply": reply,
         "failed": record.has_failed,
         "after_failure": record.after_failure,
         "duration_ms": _ms(record.duration_ns),
@@ -110,15 +112,13 @@ def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
     }
 
 
-def _reply(reply: JSON | None) -> JSON | None:
-    """Put a reply on record with its id as a text.
+def _with_id_as_text(reply: JSON) -> JSON:
+    """Return a reply with its id as a text.
 
     The id is the one value in it that the client made up and QEMU repeats unread: it may be nested 1,000 deep, or a number
     that is infinite to a double, and a reader of the log must not fail at that. A text stays as it is; what else it may be is
     spelled as JSON.
     """
-    if reply is None or isinstance(reply.get("id", ""), str):
-        return reply
     try:
         text = encode(reply["id"], compact=True)
     except RecursionError:

@@ -54,8 +54,28 @@ class End(Protocol):
     def close(self) -> None: ...
 
 
+class _PolledEnd:
+    """What sockets and pipes have in common. _peer_fd: returns the descriptor at which a hang-up shows, -1 when closed."""
+
+    _peer_fd: Callable[[], int]
+
+    def is_peer_gone(self) -> bool:
+        """Tell a peer that has closed from one that has only shut down its sending side and may still read (poll(2)).
+
+        QEMU makes the same difference with its clients: `printf ... | socat - UNIX:...` shuts down its side and waits for
+        replies.
+        """
+        number = self._peer_fd()
+        if number < 0:
+            return True
+        # No events are asked for, so only POLLHUP, POLLERR and POLLNVAL are reported.
+        poller = select.poll()
+        poller.register(number, 0)
+        return bool(poller.poll(0))
+
+
 # A write that does not fit is kept by the stream, so an end never waits and never keeps bytes itself.
-class SocketEnd:
+class SocketEnd(_PolledEnd):
     """A connected socket. On a unix socket it sends file descriptors too, and receives them if it `takes_descriptors`."""
 
     def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
@@ -63,6 +83,7 @@ class SocketEnd:
         self._sock = sock
         self._recvmsg_into = sock.recvmsg_into
         self.send = sock.send
+        self._peer_fd = sock.fileno
         self._takes_descriptors = takes_descriptors and sock.family == socket.AF_UNIX
 
     def read_fd(self) -> int:
@@ -79,19 +100,17 @@ class SocketEnd:
     def send_with(self, data: bytes, descriptors: Sequence[int]) -> int:
         return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
-    def is_peer_gone(self) -> bool:
-        return _is_hung_up(self._sock.fileno())
-
     def close(self) -> None:
         self._sock.close()
 
 
-class PipeEnd:
+class PipeEnd(_PolledEnd):
     """Two pipes, or a terminal: standard input and output."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
         self._write_fd = write_fd
+        self._peer_fd = self.write_fd
         # It is the open file that is made non-blocking, and a shell that started us may share it. QEMU's `-qmp stdio` does so
         # too (seen on 7.2 and 11.1).
         os.set_blocking(read_fd, False)
@@ -112,9 +131,6 @@ class PipeEnd:
     def send_with(self, data: bytes, descriptors: Sequence[int]) -> int:
         return self.send(data)  # a pipe carries none
 
-    def is_peer_gone(self) -> bool:
-        return _is_hung_up(self._write_fd)
-
     def close(self) -> None:
         os.close(self._read_fd)
         os.close(self._write_fd)
@@ -126,19 +142,6 @@ def _descriptors(ancillary: Ancillary) -> tuple[int, ...]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             numbers += [number for (number,) in struct.iter_unpack("i", data[: len(data) // 4 * 4])]
     return tuple(numbers)
-
-
-def _is_hung_up(number: int) -> bool:
-    """Tell a peer that has closed from one that has only shut down its sending side and may still read (poll(2)).
-
-    QEMU makes the same difference with its clients: `printf ... | socat - UNIX:...` shuts down its side and waits for replies.
-    """
-    if number < 0:
-        return True
-    # No events are asked for, so only POLLHUP, POLLERR and POLLNVAL are reported.
-    poller = select.poll()
-    poller.register(number, 0)
-    return bool(poller.poll(0))
 
 
 class Stream:

@@ -13,6 +13,7 @@ from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.recorder import Recorder
 from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
 from proxy.routing.session import Session
+from shim.client import Client
 from shim.decision import decide, decide_modern
 from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.jobs import shown_ids
@@ -91,7 +92,8 @@ class PlanMaker:
         line = request.line if isinstance(request, HMPRequest) else None
         # What our prompt asks QEMU for its own purposes is no use of HMP.
         is_recorded = not session.is_prompt or line is None or line.name not in _HELP
-        trace = self._recorder.trace(session, request) if is_recorded else self._recorder.trace_of_nobody()
+        client = session.look_again(session.client) if is_recorded else Client()
+        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=request.execute)
         announce = partial(self._recorder.announce, trace) if is_recorded and self._recorder.announces else None
         may_begin = None
         command = None if line is None else line.command

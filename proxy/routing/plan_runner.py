@@ -92,10 +92,28 @@ class PlanRunner:
         """Take a reply that is due to a work. Return the client that is to get it as it is, if only its record is due."""
         if work not in self._works:  # pragma: no cover - a guard: what is broken off waits for no reply
             return None
-        if work.run.passing is not None:
-            return self._finish_passed(work, line)
-        reply = read_reply(parse(line))
-        self._carry_on(work, work.run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
+        run, session = work.run, work.session
+        if run.passing is None:
+            reply = read_reply(parse(line))
+            self._carry_on(work, run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
+            return None
+        assert session is not None  # nothing is passed but a client's command
+        session.settle()
+        told = run.failure
+        try:
+            if work.is_recorded:
+                reply = parse(line)
+                run.advance((read_reply(reply),), self._clock.monotonic_ns())
+                self._outbox.records.append(self._recorder.record(run.trace, session, run.outcome, reply))
+                if run.failure is not None and run.failure is not told:
+                    self._outbox.notices.append(run.failure)
+        except Exception as exc:  # the client has its answer, whatever becomes of the record
+            self._outbox.notices.append(exc)
+        if not work.is_exclusive and not self._outbox.notices:
+            del self._works[work]
+            return session
+        self._outbox.send(session, line)
+        self._end(work)
         return None
 
     def poll(self) -> None:
@@ -175,7 +193,9 @@ class PlanRunner:
                 else:
                     assert work.session is not None  # QEMU gets the bytes of no other
                     assert isinstance(work.request, RecordedRequest)
-                    self._pending.owe(work.session, work, work.request.raw)
+                    work.session.owe()
+                    self._pending.queue.append(work)
+                    self._outbox.to_qemu.append(work.request.raw)
             elif run.awaited_job is not None:
                 self.awaiting[work] = None
         except Exception as exc:
@@ -189,27 +209,6 @@ class PlanRunner:
         if self._hidden_resume:
             event, self._hidden_resume = self._hidden_resume, b""
             self._outbox.tell_everybody(event)
-
-    def _finish_passed(self, work: Work, line: bytes) -> Session | None:
-        """Let the client have QEMU's reply as it came, whatever becomes of the record."""
-        run, session, told = work.run, work.session, work.run.failure
-        assert session is not None  # nothing is passed but a client's command
-        session.settle()
-        if work.is_recorded:
-            try:
-                reply = parse(line)
-                run.advance((read_reply(reply),), self._clock.monotonic_ns())
-                self._outbox.records.append(self._recorder.record(run.trace, session, run.outcome, reply))
-                if run.failure is not None and run.failure is not told:
-                    self._outbox.notices.append(run.failure)
-            except Exception as exc:
-                self._outbox.notices.append(exc)
-        if not work.is_exclusive and not self._outbox.notices:
-            del self._works[work]
-            return session
-        self._outbox.send(session, line)
-        self._end(work)
-        return None
 
     def _finish(self, work: Work, *, is_first: bool) -> None:
         """Do what is left to do for a work that has ended by itself."""

@@ -1,8 +1,8 @@
-"""Traces of commands while they run, and the audit records that they become.
+"""The audit records that the traces of commands become.
 
-A trace begins when a command is begun, not when it is read, so a record's duration is what the client waited for QEMU and not
-for other clients. The client is looked at once more at that moment: a process may have become another program since it
-connected.
+A trace begins when a command is begun (plan_maker.py), not when it is read, so a record's duration is what the client waited
+for QEMU and not for other clients. The client is looked at once more at that moment: a process may have become another program
+since it connected.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Open traces and close them."""
+    """Make records of what was done, and of what was not."""
 
     def __init__(self, monitor: Monitor, clock: Clock, announce: Callable[[AuditRecord], str | None] | None = None) -> None:
         self.vm = monitor.vm
@@ -32,19 +32,16 @@ class Recorder:
         # Why QEMU could not load by itself what is saved here.
         self._gaps_told: set[str] = set()
 
-    def trace(self, session: Session, request: HMPRequest | ModernRequest) -> Trace:
-        """Begin to note what becomes of a command."""
-        line = request.line if isinstance(request, HMPRequest) else None
-        client = session.look_again(session.client)
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=request.execute)
-
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
         return Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None, execute=None)
 
     def abandoned(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> AuditRecord:
         """Tell of a command that was never begun."""
-        return self.record(self.trace(session, request), session, Result(None, Action.ABANDONED, reason), None)
+        line = request.line if isinstance(request, HMPRequest) else None
+        client = session.look_again(session.client)
+        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=request.execute)
+        return self.record(trace, session, Result(None, Action.ABANDONED, reason), None)
 
     def announce(self, trace: Trace) -> str | None:
         """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done.

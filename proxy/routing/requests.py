@@ -129,7 +129,16 @@ def read_request(command: Command, descriptors: Descriptors) -> Request:
     message, raw = command.message, command.raw
     execute = message.get("execute")
     if execute == "human-monitor-command" and message.keys() <= _ENVELOPE:
-        return _hmp_request(command)
+        given = message.get("arguments")
+        arguments: dict[str, JSON] = given if isinstance(given, dict) else {}
+        text, cpu_index = arguments.get("command-line"), arguments.get("cpu-index")
+        if not isinstance(text, str):
+            return HMPRequest(raw, message)
+        line = HMPLine.read(text)
+        # One with an argument too many, or one of a wrong type, QEMU refuses.
+        if arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments):
+            return HMPRequest(raw, message, line, cpu_index)
+        return HMPRequest(raw, message, line.not_parsed())
     if execute == "query-jobs":
         return JobsRequest(raw)
     name = execute if isinstance(execute, str) else ""
@@ -147,18 +156,3 @@ def takes_descriptors(message: dict[str, JSON]) -> bool:
     for having both keys.
     """
     return message.get("execute") in ("getfd", "add-fd") and "exec-oob" not in message
-
-
-def _hmp_request(item: Command) -> HMPRequest:
-    """Read a human-monitor-command. What has an argument too many, or one of a wrong type, QEMU refuses: it is not parsed."""
-    given = item.message.get("arguments")
-    arguments: dict[str, JSON] = given if isinstance(given, dict) else {}
-    command_line = arguments.get("command-line")
-    if not isinstance(command_line, str):
-        return HMPRequest(item.raw, item.message)
-    cpu_index = arguments.get("cpu-index")
-    is_well_formed = arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments)
-    line = HMPLine.read(command_line)
-    if not is_well_formed:
-        return HMPRequest(item.raw, item.message, line.not_parsed())
-    return HMPRequest(item.raw, item.message, line, cpu_index)
