@@ -20,7 +20,7 @@ from repl.plan_driver import PlanDriver
 from repl.recorder import Recorder
 from repl.results import HMPResult, Planned, Running
 from shim import jobs, render, snapshot_plans
-from shim.audit import Action, stopped_ns
+from shim.audit import Action, Trace, stopped_ns
 from shim.beside import ProxyFacts, plan_members, policy_words
 from shim.blockgraph import BlockGraph, read_graph
 from shim.client import Client
@@ -29,7 +29,7 @@ from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.known import Known
 from shim.plan import Answer, Context, PassThrough, Refusal, concluded
-from shim.plan_run import FAILED_EARLY, PlanRun, Trace
+from shim.plan_run import FAILED_EARLY, PlanRun
 from shim.policy import Mode, Policy
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, reply_members
 from shim.recovery import Found, recover

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from host.audit_log import AuditLog
 from host.errors import AuditError
 from repl.errors import LostError
-from shim.audit import Action, AuditRecord, Rehearsed
+from shim.audit import Action, AuditRecord, Rehearsed, Trace
 from shim.client import Client
 from shim.hmp import HMPLine
-from shim.plan_run import PlanRun, Trace
+from shim.plan_run import PlanRun
 from shim.qmp import JSON
 
 __all__ = ["Recorder"]

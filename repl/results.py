@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from host.addresses import TCPAddress, UnixAddress
 from host.intents import IntentStore, state_folder
-from shim.plan_run import Trace
+from shim.audit import Trace
 from shim.qmp import JSON
 from shim.rehearsal import Rehearsal
 

@@ -1,6 +1,7 @@
 """The audit record: what a client asked, what was decided, done and answered.
 
-A record is built from values. Its JSON form stands in audit_form.py; writing it is the transport's.
+A record is built from values, and a Trace collects them while the command runs. Its JSON form stands in audit_form.py; writing
+it is the transport's.
 
 There is one record for each command that a team has to think about when it gives up HMP: every HMP command, and QMP's own
 snapshot commands, which show who has moved already. What a tool does after a failure has one too, because HMP reports failures
@@ -30,6 +31,7 @@ __all__ = [
     "Rehearsed",
     "SeenEvent",
     "SentCommand",
+    "Trace",
     "stopped_ns",
 ]
 
@@ -151,6 +153,65 @@ class AuditRecord:
     def stopped_ns(self) -> int:
         """Return how long the VM stood still."""
         return stopped_ns(self.events, self.duration_ns)
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the audit wants to know of a command while it is under way.
+
+    started_ns: the monotonic clock when it came in. line: None for what is no HMP. execute: as in AuditRecord.
+    """
+
+    time: datetime
+    started_ns: int
+    client: Client
+    line: HMPLine | None
+    sent: list[SentCommand] = field(default_factory=list)
+    events: list[SeenEvent] = field(default_factory=list)
+    decided: Decided | None = None
+    execute: str | None = "human-monitor-command"
+
+    @property
+    def command_line(self) -> str | None:
+        return None if self.line is None else self.line.text
+
+    def saw_event(self, name: str, now_ns: int) -> None:
+        self.events.append(SeenEvent(name, now_ns - self.started_ns))
+
+    def begun(self, vm: str) -> AuditRecord:
+        """Tell that the command is about to be run."""
+        return self.record(vm, Action.BEGUN, "about to be run", reply=None, client_gone=False, now_ns=self.started_ns)
+
+    def record(
+        self,
+        vm: str,
+        action: Action,
+        reason: str,
+        *,
+        reply: JSON | None,
+        client_gone: bool,
+        now_ns: int,
+        rehearsed: Rehearsed | None = None,
+        after_failure: str | None = None,
+    ) -> AuditRecord:
+        """Return what is known by now. The arguments are members of the record."""
+        return AuditRecord(
+            time=self.time,
+            vm=vm,
+            client=self.client,
+            line=self.line,
+            action=action,
+            reason=reason,
+            reply=reply,
+            duration_ns=now_ns - self.started_ns,
+            client_gone=client_gone,
+            decided=self.decided,
+            sent=tuple(self.sent),
+            events=tuple(self.events),
+            rehearsed=rehearsed,
+            execute=self.execute,
+            after_failure=after_failure,
+        )
 
 
 def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:

@@ -9,18 +9,15 @@ say what was done, and the client is told exactly that.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, assert_never
 
 from shim import render
-from shim.audit import Action, AuditRecord, Rehearsed, SeenEvent, SentCommand
-from shim.client import Client
+from shim.audit import Action, SentCommand, Trace
 from shim.decision import Pass, Result, pass_on
-from shim.hmp import HMPLine
 from shim.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
-from shim.qmp import JSON, Execute, Reply, ReturnReply
+from shim.qmp import Execute, Reply, ReturnReply
 
-__all__ = ["FAILED_EARLY", "GIVEN_UP", "PlanRun", "Trace"]
+__all__ = ["FAILED_EARLY", "GIVEN_UP", "PlanRun"]
 
 GIVEN_UP: Final = "the client had hung up before anything was changed, and it had come too long ago"
 FAILED_EARLY: Final = "hmpshim failed before it had changed anything"
@@ -28,65 +25,6 @@ _UNKNOWN: Final = "hmpshim failed, so the outcome is not known"
 _UNKNOWN_TEXT: Final = render.error(
     "hmpshim has failed while it did this, so the outcome is not known; see info snapshots, and hmpshim's log"
 )
-
-
-@dataclass(slots=True)
-class Trace:
-    """What the audit wants to know of a command while it is under way.
-
-    started_ns: the monotonic clock when it came in. line: None for what is no HMP. execute: as in AuditRecord.
-    """
-
-    time: datetime
-    started_ns: int
-    client: Client
-    line: HMPLine | None
-    sent: list[SentCommand] = field(default_factory=list)
-    events: list[SeenEvent] = field(default_factory=list)
-    decided: Decided | None = None
-    execute: str | None = "human-monitor-command"
-
-    @property
-    def command_line(self) -> str | None:
-        return None if self.line is None else self.line.text
-
-    def saw_event(self, name: str, now_ns: int) -> None:
-        self.events.append(SeenEvent(name, now_ns - self.started_ns))
-
-    def begun(self, vm: str) -> AuditRecord:
-        """Tell that the command is about to be run."""
-        return self.record(vm, Action.BEGUN, "about to be run", reply=None, client_gone=False, now_ns=self.started_ns)
-
-    def record(
-        self,
-        vm: str,
-        action: Action,
-        reason: str,
-        *,
-        reply: JSON | None,
-        client_gone: bool,
-        now_ns: int,
-        rehearsed: Rehearsed | None = None,
-        after_failure: str | None = None,
-    ) -> AuditRecord:
-        """Return what is known by now. The arguments are members of the record."""
-        return AuditRecord(
-            time=self.time,
-            vm=vm,
-            client=self.client,
-            line=self.line,
-            action=action,
-            reason=reason,
-            reply=reply,
-            duration_ns=now_ns - self.started_ns,
-            client_gone=client_gone,
-            decided=self.decided,
-            sent=tuple(self.sent),
-            events=tuple(self.events),
-            rehearsed=rehearsed,
-            execute=self.execute,
-            after_failure=after_failure,
-        )
 
 
 @dataclass(slots=True, eq=False)

@@ -13,6 +13,7 @@ from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.recorder import Recorder
 from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
 from proxy.routing.session import Session
+from shim.audit import Trace
 from shim.client import Client
 from shim.decision import decide, decide_modern
 from shim.hmp import HMPCommand, HMPLine, LoadVM
@@ -20,7 +21,7 @@ from shim.jobs import shown_ids
 from shim.known import Known
 from shim.own_commands import PLAN
 from shim.plan import Context, Intend, Replies, Settle, Step
-from shim.plan_run import PlanRun, Trace
+from shim.plan_run import PlanRun
 from shim.policy import Mode, Policy
 from shim.recovery import Written, find_orphans, recover
 

@@ -11,10 +11,9 @@ from dataclasses import replace
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.requests import HMPRequest, ModernRequest
 from proxy.routing.session import Session
-from shim.audit import Action, AuditRecord
+from shim.audit import Action, AuditRecord, Trace
 from shim.client import Client
 from shim.decision import Result
-from shim.plan_run import Trace
 from shim.qmp import JSON, ReturnReply
 
 __all__ = ["Recorder"]

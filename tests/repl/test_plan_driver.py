@@ -6,11 +6,11 @@ import pytest
 
 from repl import plan_driver
 from repl.plan_driver import PlanDriver
-from shim.audit import Action
+from shim.audit import Action, Trace
 from shim.client import Client
 from shim.decision import Decision, Pass, pass_on
 from shim.hmp import HMPLine
-from shim.plan_run import PlanRun, Trace
+from shim.plan_run import PlanRun
 from shim.qmp import Execute, ReturnReply
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
 from tests.support.executing import Bench, played

@@ -5,12 +5,12 @@ from typing import Any, Final
 
 import pytest
 
-from shim.audit import Action, SeenEvent, SentCommand
+from shim.audit import Action, SeenEvent, SentCommand, Trace
 from shim.client import Client
 from shim.decision import Pass, Result
 from shim.hmp import HMPLine
 from shim.plan import AwaitJob, Decided, Replies, Run, Step
-from shim.plan_run import FAILED_EARLY, GIVEN_UP, PlanRun, Trace
+from shim.plan_run import FAILED_EARLY, GIVEN_UP, PlanRun
 from shim.qmp import ErrorReply, Execute, ReturnReply
 from tests.support.pure_router import NOW
 
