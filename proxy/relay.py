@@ -254,8 +254,8 @@ class Relay:
 
     def _flush_client(self, session: Session) -> None:
         stream = self._streams.get(session)
-        if stream is None:  # pragma: no cover - a guard: nothing is sent to a client that was dropped
-            return
+        if stream is None:
+            return  # it was cut off, and this is the reply to what it had asked for before
         stream.write(session.data_to_send())
         if stream.unsent_bytes > self._client_buffer_bytes:
             _log.warning("cut off a client that does not read: %s", session.client)

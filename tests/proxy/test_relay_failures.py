@@ -19,7 +19,7 @@ from tests.fakes.qemu import FakeQEMU
 from tests.support.lone_relay import lone_relay
 from tests.support.pure_router import NAME
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, played, until
+from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, played, talk, until
 
 MIB: Final = 1024 * 1024
 
@@ -111,6 +111,8 @@ def test_client_with_oob_that_sends_no_more_is_dropped_as_qemu_drops_it() -> Non
             client.half_close()
             assert await in_thread(client.expect_eof) == b""
             qemu.release()
+        # The reply that was still due comes first, and goes nowhere.
+        assert await talk(server.path, lambda other: other.hmp("savevm t")) == ""
 
     played(scene)
 
