@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from host.addresses import Address, UnixAddress
+from host.socket_access import DEFAULT_MODE, SocketAccess
 from shim.confidential import Confidential
 from shim.policy import Policy
 
@@ -144,6 +145,7 @@ class VMConfig:
     connect_timeout_s: how long QEMU may take to greet.
     ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
     is_strict: a pattern that fits nothing is an error, not only a warning.
+    socket_mode, socket_owner, socket_group: of the unix sockets that are made for this VM; see SocketAccess.
     origin: None for the command line.
     """
 
@@ -159,7 +161,14 @@ class VMConfig:
     connect_timeout_s: int = CONNECT_TIMEOUT_S
     ends_with_vm: bool = False
     is_strict: bool = False
+    socket_mode: int = DEFAULT_MODE
+    socket_owner: int | None = None
+    socket_group: int | None = None
     origin: Origin | None = None
+
+    @property
+    def socket_access(self) -> SocketAccess:
+        return SocketAccess(self.socket_mode, self.socket_owner, self.socket_group)
 
     @property
     def listeners(self) -> tuple[Address, ...]:

@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 from host.addresses import Address, parse_listen_address, parse_taken_path, parse_upstream_address
 from host.config import confidential, parse_audit_destination
 from host.errors import AddressError
+from host.socket_access import group_id, parse_mode, user_id
 from shim.confidential import Confidential
 from shim.errors import PatternError
 from shim.patterns import Pattern
 
 __all__ = [
-    *("ADDRESS", "ADDRESSES", "ALLOWED", "BUFFER_MIB", "CONFIDENTIAL", "COUNT", "DESTINATION", "HOURS", "MIB", "MOST_NUMBER"),
-    *("PATTERNS", "SECONDS", "SWITCH", "SWITCH_OFF", "TAKEN_PATH", "TEXT", "WHOLE_SECONDS"),
+    *("ADDRESS", "ADDRESSES", "ALLOWED", "BUFFER_MIB", "CONFIDENTIAL", "COUNT", "DESTINATION", "GROUP", "HOURS", "MIB", "MODE"),
+    *("MOST_NUMBER", "PATTERNS", "SECONDS", "SWITCH", "SWITCH_OFF", "TAKEN_PATH", "TEXT", "USER", "WHOLE_SECONDS"),
     *("BadValue", "SettingType", "argument", "one_of"),
 ]
 
@@ -64,12 +65,12 @@ class SettingType:
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Make a function for add_argument's `type` of one that raises AddressError or PatternError."""
+    """Make a function for add_argument's `type` of one that raises AddressError, PatternError or ValueError."""
 
     def parse_argument(text: str) -> _T:
         try:
             return parse(text)
-        except (AddressError, PatternError) as exc:
+        except (AddressError, PatternError, ValueError) as exc:
             raise argparse.ArgumentTypeError(str(exc)) from exc
 
     return parse_argument
@@ -227,6 +228,25 @@ def _address(parse: Callable[[str], _Kind]) -> Callable[[Any], _Kind]:
     return read
 
 
+def _mode(value: Any) -> int:
+    if not isinstance(value, str):
+        raise BadValue('write the mode as a string in octal, such as "0660"')
+    try:
+        return parse_mode(value)
+    except ValueError as exc:
+        raise BadValue(str(exc)) from exc
+
+
+def _account(find: Callable[[str], int]) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        try:
+            return find(str(value) if type(value) is int else _text(value))
+        except ValueError as exc:
+            raise BadValue(str(exc)) from exc
+
+    return read
+
+
 def _addresses(value: Any) -> tuple[Address, ...]:
     try:
         return tuple(parse_listen_address(text) for text in _texts(value))
@@ -259,4 +279,7 @@ CONFIDENTIAL = SettingType(_confidential, _confidential_of_word, _union, is_repe
 DESTINATION = SettingType(_destination, _destination_of_word)
 ADDRESS = SettingType(_address(parse_upstream_address), argument(parse_upstream_address))
 ADDRESSES = SettingType(_addresses, argument(parse_listen_address), tuple, is_repeatable=True)
+MODE = SettingType(_mode, argument(parse_mode))
+USER = SettingType(_account(user_id), argument(user_id))
+GROUP = SettingType(_account(group_id), argument(group_id))
 TAKEN_PATH = SettingType(_address(parse_taken_path), argument(parse_taken_path))

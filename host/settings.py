@@ -19,6 +19,7 @@ from typing import Any
 
 from host import setting_types as types
 from host.config import AUDIT_KEEP, CLIENT_BUFFER_MIB, CONNECT_TIMEOUT_S, STOP_TIMEOUT_S, AuditFailure
+from host.socket_access import DEFAULT_MODE
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
 
@@ -119,6 +120,12 @@ SETTINGS: tuple[Setting, ...] = (
         programs=_PROXY_AND_PLAN, metavar="ADDRESS", is_shared=False),
     _vm("listen", types.ADDRESSES, "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
     _vm("take_over", types.TAKEN_PATH, "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
+    _vm("socket_mode", types.MODE,
+        "the permissions of the unix sockets that the proxy makes, in octal, whatever the umask; 0600 lets only its own user "
+        "connect (default 0600)", metavar="MODE", default=DEFAULT_MODE),
+    _vm("socket_owner", types.USER, "the user whose these sockets are, by name or number (default: the proxy's own)",
+        metavar="USER"),
+    _vm("socket_group", types.GROUP, "the group whose they are (default: the proxy's own)", metavar="GROUP"),
     _vm("wait", types.SWITCH, "if QEMU is not there yet, wait for it"),
     _vm("connect_timeout", types.WHOLE_SECONDS,
         "how many seconds QEMU may take to send its greeting once its socket exists (default %(default)s)",

@@ -71,9 +71,8 @@ class VMProxy:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin."""
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
-        self._upstream = Upstream(
-            self.config.upstream, name=self.config.name, new_id=self._new_id, timeout_s=self.config.connect_timeout_s
-        )
+        name, timeout_s, access = self.config.name, self.config.connect_timeout_s, self.config.socket_access
+        self._upstream = Upstream(self.config.upstream, name=name, new_id=self._new_id, timeout_s=timeout_s, access=access)
         self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected)
         try:
             self._front.hold()

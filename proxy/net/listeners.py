@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from proxy.net.sockets import inherited_sockets, is_listening, listen, peer, unlink_socket
 from proxy.net.stream import End, PipeEnd, SocketEnd
@@ -58,9 +59,16 @@ class Listeners:
 
     Call `open` (or `add` for a socket that is listening already), then `start` when there is somebody to come to, `suspend`
     when there is not any more, and so on; `close` at the end. may_admit: tells whether a client can be taken right now.
+    access: of the unix sockets that are made here.
     """
 
-    def __init__(self, admit: Callable[[End, Client], None], may_admit: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        admit: Callable[[End, Client], None],
+        may_admit: Callable[[], bool] = lambda: True,
+        access: SocketAccess = OWNER_ONLY,
+    ) -> None:
+        self._access = access
         self._admit = admit
         self._may_admit = may_admit
         self._opened: dict[Address, list[_Listener]] = {}
@@ -152,7 +160,7 @@ class Listeners:
         opened: list[_Listener] = []
         match address:
             case UnixAddress() | TCPAddress():
-                listener = _Listener(listen(address), address.holds)
+                listener = _Listener(listen(address, self._access), address.holds)
                 if isinstance(address, UnixAddress):
                     listener.path, listener.inode = address.path, _inode(address.path)
                 opened.append(listener)

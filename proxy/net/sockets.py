@@ -5,12 +5,14 @@ connection does. What nobody answers is removed and made anew, which is what a p
 """
 
 import contextlib
+import errno
 import os
 import socket
 import stat
 import struct
 
 from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from shim.client import Client
 
@@ -24,17 +26,17 @@ _UCRED = struct.Struct("3i")
 _SYSTEMD_FIRST_FD = 3
 
 
-def listen(address: UnixAddress | TCPAddress) -> socket.socket:
+def listen(address: UnixAddress | TCPAddress, access: SocketAccess = OWNER_ONLY) -> socket.socket:
     """Make a listening socket. The file of a unix socket that nobody listens on any more is replaced.
 
-    Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made. The mode of a unix
-    socket is what the umask leaves of 0777, as QEMU's own is.
+    Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made. access: who may connect
+    to a unix socket. QEMU's own sockets have what the umask leaves of 0777, which is often everybody.
     """
     try:
         if isinstance(address, TCPAddress):
             return _listen_tcp(address)
         _remove_stale(address)
-        return _listen_unix(address)
+        return _listen_unix(address, access)
     except OSError as exc:
         raise ListenError(str(address), exc.strerror or str(exc)) from exc
 
@@ -56,15 +58,37 @@ def _listen_tcp(address: TCPAddress) -> socket.socket:
     return sock
 
 
-def _listen_unix(address: UnixAddress) -> socket.socket:
+def _listen_unix(address: UnixAddress, access: SocketAccess) -> socket.socket:
+    """Make the socket as it is to be before anybody can connect, and never with more rights than that."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with contextlib.ExitStack() as undone:
+        undone.callback(sock.close)
+        # The file gets the mode of the socket that is bound, less what the umask takes (Linux, net/unix/af_unix.c): so it is
+        # nobody else's from its first moment.
+        os.fchmod(sock.fileno(), DEFAULT_MODE)
         sock.bind(address.path)
+        undone.callback(unlink_socket, address.path)
+        _give_access(address.path, access)
         sock.listen(_BACKLOG)
-    except BaseException:
-        sock.close()
-        raise
+        undone.pop_all()
     return sock
+
+
+def _give_access(path: str, access: SocketAccess) -> None:
+    """Let others connect, now that the socket is there and before it listens. Raises OSError.
+
+    By a descriptor, because in a folder that others may write to the path may lead somewhere else by now.
+    """
+    number = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
+            raise OSError(errno.EEXIST, "somebody else has put something there")
+        there = f"/proc/self/fd/{number}"
+        if access.owner is not None or access.group is not None:
+            os.chown(there, -1 if access.owner is None else access.owner, -1 if access.group is None else access.group)
+        os.chmod(there, access.mode)
+    finally:
+        os.close(number)
 
 
 def _remove_stale(address: UnixAddress) -> None:

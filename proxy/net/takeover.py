@@ -10,6 +10,7 @@ import socket
 import stat
 
 from host.addresses import ASIDE_SUFFIX, UnixAddress
+from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from proxy.net.sockets import is_answered, listen, unlink_socket
 
@@ -52,6 +53,8 @@ class TakeOver:
         self._inode: int | None = None
         # Whether QEMU's socket was moved aside, so that it is ours to put back.
         self.has_moved = False
+        # Who may connect to QEMU's socket, when it was last there.
+        self._last_access = OWNER_ONLY
 
     @property
     def is_at_path(self) -> bool:
@@ -75,8 +78,7 @@ class TakeOver:
         """Listen in QEMU's place, with the owner and mode of its socket. Raises ListenError; QEMU's is put back then."""
         listening = None
         try:
-            listening = listen(UnixAddress(self.address.path))
-            self._imitate(aside_address(self.address).path)
+            listening = listen(UnixAddress(self.address.path), self._access())
             self._inode = _inode(self.address.path)
         except (OSError, ListenError) as exc:
             if listening is not None:
@@ -86,12 +88,12 @@ class TakeOver:
             raise self._error(exc) from exc
         return listening
 
-    def _imitate(self, aside: str) -> None:
+    def _access(self) -> SocketAccess:
         """Let in whom QEMU's socket lets in: libvirt gives it to another user and closes it to the rest."""
         if self.has_moved:
-            status = os.stat(aside)
-            os.chown(self.address.path, status.st_uid, status.st_gid)
-            os.chmod(self.address.path, status.st_mode & 0o7777)
+            status = os.stat(aside_address(self.address).path)
+            self._last_access = SocketAccess(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        return self._last_access
 
     def withdraw(self) -> None:
         """Remove our socket's file, unless somebody else's is there by now. The caller closes the socket."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
+from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
 from proxy.net.sockets import inherited_sockets, listen, unlink_socket
@@ -23,11 +24,18 @@ class Upstream:
     """Where QEMU is: connect to it as often as it is there.
 
     name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address.
-    timeout_s: how long a place in its socket's queue may take, and then the greeting.
+    timeout_s: how long a place in its socket's queue may take, and then the greeting. access: who may come as QEMU, where it
+    connects to us on a unix socket.
     """
 
     def __init__(
-        self, address: Address, *, name: str | None, new_id: Callable[[], str], timeout_s: float = GREETING_TIMEOUT_S
+        self,
+        address: Address,
+        *,
+        name: str | None,
+        new_id: Callable[[], str],
+        timeout_s: float = GREETING_TIMEOUT_S,
+        access: SocketAccess = OWNER_ONLY,
     ) -> None:
         """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
         self.address = address
@@ -36,7 +44,7 @@ class Upstream:
         self._has_inherited = False
         self._new_id = new_id
         self._timeout_s = timeout_s
-        self._listening = listen(address.listening) if isinstance(address, AcceptAddress) else None
+        self._listening = listen(address.listening, access) if isinstance(address, AcceptAddress) else None
 
     @property
     def can_return(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Self
 
 import pytest
 
+from tests.integration.other_user import LET_IN, NOBODY, REFUSED, connects_as
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
 from tests.integration.waiting import until
 from tests.support.checkout import ROOT
@@ -155,3 +156,13 @@ def test_qemu_connects_to_us_and_comes_back(vm: QEMUVM) -> None:
         vm.start()
         until(lambda: saves(legacy, "u"))
     assert not os.path.exists(accept)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
+@pytest.mark.parametrize(("mode", "outcome"), [(0o600, REFUSED), (0o666, LET_IN)])
+def test_whom_qemu_let_in_is_let_in(vm: QEMUVM, mode: int, outcome: str) -> None:
+    vm.folder.chmod(0o755)
+    os.chmod(vm.qmp_path, mode)
+    with Proxy(vm.folder, ["--take-over", vm.qmp_path]):
+        assert inode(vm.qmp_path) != inode(f"{vm.qmp_path}.hmpshim")
+        assert connects_as(NOBODY, vm.qmp_path) == outcome

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.socket_access import SocketAccess
 from proxy.errors import ListenError
 from proxy.net import sockets
 from proxy.net.sockets import inherited_sockets, is_answered, is_listening, listen, peer, unlink_socket
@@ -29,6 +31,88 @@ def test_longest_path_can_be_listened_on(folder: Path) -> None:
     assert len(path) == 107
     with listen(UnixAddress(path)):
         assert is_answered(path)
+
+
+def access_of(path: str) -> tuple[str, int, int]:
+    status = os.stat(path)
+    return f"{stat.S_IMODE(status.st_mode):04o}", status.st_uid, status.st_gid
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o377])
+def test_socket_is_for_its_own_user_whatever_the_umask(folder: Path, umask: int) -> None:
+    path = str(folder / "s")
+    before = os.umask(umask)
+    try:
+        with listen(UnixAddress(path)):
+            assert access_of(path) == ("0600", os.geteuid(), os.getegid())
+    finally:
+        os.umask(before)
+
+
+def test_socket_has_the_mode_and_the_owners_that_are_wanted(folder: Path) -> None:
+    path = str(folder / "s")
+    with listen(UnixAddress(path), SocketAccess(0o660, 1234, 5678)):
+        assert access_of(path) == ("0660", 1234, 5678)
+    unlink_socket(path)
+    with listen(UnixAddress(path), SocketAccess(0o666, group=5678)):
+        assert access_of(path) == ("0666", os.geteuid(), 5678)
+
+
+def test_socket_is_never_open_to_more_than_it_is_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it listen before everybody can come who may."""
+    path, seen = str(folder / "s"), []
+    change_owner, change_mode = os.chown, os.chmod
+
+    def note(step: str) -> None:
+        seen.append((step, access_of(path)[0], is_answered(path)))
+
+    def chown(there: str, owner: int, group: int) -> None:
+        note("chown")
+        change_owner(there, owner, group)
+
+    def chmod(there: str, mode: int) -> None:
+        note("chmod")
+        change_mode(there, mode)
+
+    monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "chmod", chmod)
+    before = os.umask(0)
+    try:
+        with listen(UnixAddress(path), SocketAccess(0o666, 1234, 5678)):
+            assert seen == [("chown", "0600", False), ("chmod", "0600", False)]
+    finally:
+        os.umask(before)
+
+
+def test_socket_that_cannot_be_given_away_is_not_left_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chown(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", chown)
+    path = folder / "s"
+    with pytest.raises(ListenError, match=f"cannot listen on unix:{path}: Operation not permitted"):
+        listen(UnixAddress(str(path)), SocketAccess(owner=1234))
+    assert not path.exists()
+
+
+def test_what_was_put_in_the_sockets_place_meanwhile_is_not_opened_to_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, precious = folder / "s", folder / "precious"
+    precious.write_text("")
+    precious.chmod(0o600)
+    bind = socket.socket.bind
+
+    class Swapped(socket.socket):
+        def bind(self, address: Any) -> None:
+            bind(self, address)
+            os.unlink(path)
+            os.link(precious, path)
+
+    monkeypatch.setattr(socket, "socket", Swapped)
+    with pytest.raises(ListenError, match="somebody else has put something there"):
+        listen(UnixAddress(str(path)), SocketAccess(0o666))
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o600
 
 
 def test_stale_socket_is_replaced(folder: Path) -> None:

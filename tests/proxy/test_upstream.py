@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from host.addresses import StdioAddress, parse_upstream_address
+from host.socket_access import SocketAccess
 from proxy.errors import ListenError, NotQMPError, UpstreamError
 from proxy.net import qmp_connection
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, Connected
@@ -376,6 +378,16 @@ def test_qemu_connects_to_us_as_often_as_it_likes(folder: Path, kind: str) -> No
 def test_socket_to_wait_at_cannot_be_made(folder: Path) -> None:
     with pytest.raises(ListenError, match=f"cannot listen on unix:{folder}/none/a: No such file or directory"):
         an_upstream(f"accept:unix:{folder}/none/a")
+
+
+def test_socket_at_which_qemu_comes_is_for_whom_it_is_wanted(folder: Path) -> None:
+    path = folder / "a"
+    upstream = Upstream(
+        parse_upstream_address(f"accept:unix:{path}"), name=None, new_id=lambda: "1", access=SocketAccess(0o620, 1234, 5678)
+    )
+    found = path.stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o620, 1234, 5678)
+    upstream.close()
 
 
 def test_waiting_for_qemu_has_no_timeout(folder: Path) -> None:

@@ -1,0 +1,29 @@
+"""Somebody else on this machine, who tries to connect to a unix socket."""
+
+import subprocess
+import sys
+from typing import Final
+
+__all__ = ["LET_IN", "NOBODY", "REFUSED", "connects_as"]
+
+NOBODY: Final = 65534
+# Connects as the user that it is run by, and tells what comes of it.
+CONNECT: Final = """
+import socket, sys
+sock = socket.socket(socket.AF_UNIX)
+try:
+    sock.connect(sys.argv[1])
+except OSError as exc:
+    print(type(exc).__name__)
+else:
+    print(sock.recv(6).decode())
+"""
+# What comes of it: QEMU's greeting begins, or the kernel refuses.
+LET_IN: Final = '{"QMP"'
+REFUSED: Final = "PermissionError"
+
+
+def connects_as(user: int, path: str) -> str:
+    command = [sys.executable, "-c", CONNECT, path]
+    ended = subprocess.run(command, user=user, group=user, extra_groups=[], capture_output=True, text=True, check=True, cwd="/")
+    return ended.stdout.strip()
