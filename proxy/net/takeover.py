@@ -76,16 +76,12 @@ class TakeOver:
 
     def listen(self) -> socket.socket:
         """Listen in QEMU's place, with the owner and mode of its socket. Raises ListenError; QEMU's is put back then."""
-        listening = None
         try:
             listening = listen(UnixAddress(self.address.path), self._access())
-            self._inode = _inode(self.address.path)
         except (OSError, ListenError) as exc:
-            if listening is not None:
-                listening.close()
-                unlink_socket(self.address.path)
             self.give_back()
             raise self._error(exc) from exc
+        self._inode = _inode(self.address.path)
         return listening
 
     def _access(self) -> SocketAccess:

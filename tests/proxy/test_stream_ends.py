@@ -6,6 +6,8 @@ import socket
 import struct
 from typing import Final
 
+import pytest
+
 from proxy.net.stream import PipeEnd, SocketEnd
 from tests.support.heard_stream import Heard
 from tests.support.running_vm_proxy import until
@@ -59,6 +61,11 @@ def test_pipes_carry_bytes_both_ways() -> None:
         os.write(their_write, b"to us")
         await until(lambda: heard.data == b"to us")
         assert not end.is_peer_gone()
+        number = os.open("/dev/null", os.O_RDONLY)
+        stream.write(b"alone", (number,))  # a pipe carries no descriptors
+        assert os.read(their_read, 100) == b"alone"
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)
         stream.write(bytes(MIB))
         assert stream.unsent_bytes > 0
         got = 0
