@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import pytest
 
 from host.audit_log import AuditLog
 from proxy.net.stream import SocketEnd
-from proxy.relay import _log_notices
+from proxy.relay import Relay, _log_notices
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router
 from shim.client import Client
@@ -168,30 +168,39 @@ def test_command_that_is_on_record_first_is_run() -> None:
     played(scene, None, "--audit-failure", "refuse")
 
 
+@contextlib.asynccontextmanager
+async def one_client() -> AsyncIterator[tuple[Relay, socket.socket, socket.socket]]:
+    """Yield a relay with one client in command mode, and the other ends of its sockets: QEMU's and the client's."""
+    (ours, qemu), (end, peer) = socket.socketpair(), socket.socketpair()
+    with qemu, peer:
+        relay = lone_relay(ours)
+        relay.start()
+        relay.add_client(SocketEnd(end), Client())
+        await in_thread(peer.recv, MIB)
+        peer.sendall(b'{"execute":"qmp_capabilities"}')
+        await in_thread(peer.recv, MIB)
+        qemu.settimeout(DEADLINE_S)
+        try:
+            yield relay, qemu, peer
+        finally:
+            relay.close()
+
+
 def test_flood_of_plain_commands_waits_in_the_kernel_while_qemu_does_not_read() -> None:
     """They go the short way, read by read, up to what may wait for QEMU."""
 
     async def run() -> None:
-        (ours, qemu), (end, peer) = socket.socketpair(), socket.socketpair()
-        with qemu, peer:
-            relay = lone_relay(ours)
-            relay.start()
-            relay.add_client(SocketEnd(end), Client())
-            await in_thread(peer.recv, MIB)
-            peer.sendall(b'{"execute":"qmp_capabilities"}')
-            await in_thread(peer.recv, MIB)
+        async with one_client() as (_, qemu, peer):
             peer.setblocking(False)
             written = 0
             with contextlib.suppress(BlockingIOError):
                 while True:
                     written += peer.send(NAME * 40)
                     await asyncio.sleep(0)
-            qemu.settimeout(DEADLINE_S)
-            read = 0
-            while read < written:
-                read += len(await in_thread(qemu.recv, MIB))
             assert written > 256 * 1024
-            relay.close()
+            read = b""
+            while read.count(b"query-name") < written // len(NAME):
+                read += await in_thread(qemu.recv, MIB)
 
     asyncio.run(run())
 
@@ -200,23 +209,14 @@ def test_client_is_read_no_more_once_the_proxy_ends() -> None:
     """Not even when QEMU has taken what waited for it, for which clients are let go on otherwise."""
 
     async def run() -> None:
-        (ours, qemu), (end, peer) = socket.socketpair(), socket.socketpair()
-        with qemu, peer:
-            relay = lone_relay(ours)
-            relay.start()
-            relay.add_client(SocketEnd(end), Client())
-            await in_thread(peer.recv, MIB)
-            peer.sendall(b'{"execute":"qmp_capabilities"}')
-            await in_thread(peer.recv, MIB)
+        async with one_client() as (relay, qemu, peer):
             relay._upstream.write(b"x" * 4 * MIB)  # more than the kernel takes
             relay.stop()
             peer.sendall(NAME)
-            qemu.settimeout(DEADLINE_S)
             read = b""
             while read.count(b"x" * MIB) < 4:
                 read += await in_thread(qemu.recv, MIB)
             await until(lambda: not relay._upstream.unsent_bytes)
             assert b"query-name" not in read
-            relay.close()
 
     asyncio.run(run())
