@@ -5,6 +5,7 @@ Linux asks for the right to write to it (unix(7), "Pathname socket ownership and
 
 import grp
 import pwd
+from collections.abc import Callable
 from dataclasses import dataclass
 
 __all__ = ["DEFAULT_MODE", "OWNER_ONLY", "SocketAccess", "group_id", "parse_mode", "user_id"]
@@ -37,22 +38,21 @@ def parse_mode(text: str) -> int:
 
 def user_id(text: str) -> int:
     """Return the number of a user, given by name or number. Raises ValueError if there is none."""
-    if (number := _number(text)) is not None:
-        return number
-    try:
-        return pwd.getpwnam(text).pw_uid
-    except (KeyError, ValueError):
-        raise ValueError(f"there is no user '{text:.40}' on this machine; write a name or a number") from None
+    return _find("user", text, lambda name: pwd.getpwnam(name).pw_uid)
 
 
 def group_id(text: str) -> int:
     """Return the number of a group, given by name or number. Raises ValueError if there is none."""
+    return _find("group", text, lambda name: grp.getgrnam(name).gr_gid)
+
+
+def _find(kind: str, text: str, look_up: Callable[[str], int]) -> int:
     if (number := _number(text)) is not None:
         return number
     try:
-        return grp.getgrnam(text).gr_gid
+        return look_up(text)
     except (KeyError, ValueError):
-        raise ValueError(f"there is no group '{text:.40}' on this machine; write a name or a number") from None
+        raise ValueError(f"there is no {kind} '{text:.40}' on this machine; write a name or a number") from None
 
 
 def _number(text: str) -> int | None:

@@ -81,8 +81,7 @@ class Dispatcher:
     def start(self, written: Sequence[Written] = ()) -> None:
         """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found."""
         self.plans.begin(self._maker.recovery(written))
-        if self.plans.has_ended:
-            self.go_on()
+        self.go_on()
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""
@@ -234,8 +233,7 @@ class Dispatcher:
         if arguments.get("is-prompt", False):
             session.note_prompt()
         self.plans.begin(self._maker.about_us(session, request))
-        if self.plans.has_ended:
-            self.go_on()
+        self.go_on()
 
     def _deliver_descriptors(self, session: Session, request: Forward) -> None:
         session.wait()
@@ -249,14 +247,12 @@ class Dispatcher:
     def poll(self) -> None:
         """Look again at a job whose end was not seen."""
         self.plans.poll()
-        if self.plans.has_ended:
-            self.go_on()
+        self.go_on()
 
     def take_job_status(self, job_id: str, status: str) -> bool:
         """Note what an event tells of a job. Tells whether the clients are to see it."""
         is_shown = self.plans.take_job_status(job_id, status)
-        if self.plans.has_ended:
-            self.go_on()
+        self.go_on()
         return is_shown
 
     def go_on(self) -> None:

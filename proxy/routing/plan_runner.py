@@ -193,9 +193,7 @@ class PlanRunner:
                 else:
                     assert work.session is not None  # QEMU gets the bytes of no other
                     assert isinstance(work.request, RecordedRequest)
-                    work.session.owe()
-                    self._pending.queue.append(work)
-                    self._outbox.to_qemu.append(work.request.raw)
+                    self._pending.owe(work.session, work, work.request.raw)
             elif run.awaited_job is not None:
                 self.awaiting[work] = None
         except Exception as exc:

@@ -14,6 +14,7 @@ from proxy.routing.session import Session
 from shim.audit import Action, AuditRecord, Trace
 from shim.client import Client
 from shim.decision import Result
+from shim.hmp import HMPLine
 from shim.qmp import JSON, ReturnReply
 
 __all__ = ["Recorder"]
@@ -38,8 +39,7 @@ class Recorder:
     def abandoned(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> AuditRecord:
         """Tell of a command that was never begun."""
         line = request.line if isinstance(request, HMPRequest) else None
-        client = session.look_again(session.client)
-        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=request.execute)
+        trace = self._trace(session, line, request.execute)
         return self.record(trace, session, Result(None, Action.ABANDONED, reason), None)
 
     def announce(self, trace: Trace) -> str | None:
@@ -57,8 +57,7 @@ class Recorder:
         """
         failed = session.failed_command
         session.note_outcome(None)
-        client = session.look_again(session.client)
-        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), client, None, execute=execute)
+        trace = self._trace(session, None, execute)
         reason = "sent next by a client whose HMP command had failed"
         return trace.record(
             self.vm,
@@ -69,6 +68,11 @@ class Recorder:
             now_ns=trace.started_ns,
             after_failure=failed,
         )
+
+    def _trace(self, session: Session, line: HMPLine | None, execute: str) -> Trace:
+        """Return the trace of what was not run."""
+        client = session.look_again(session.client)
+        return Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=execute)
 
     def record(self, trace: Trace, session: Session | None, result: Result, reply: JSON | None) -> AuditRecord:
         """Close a trace. reply: as the client gets it, with its id; None if it gets none."""

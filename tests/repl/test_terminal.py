@@ -179,7 +179,6 @@ def test_ctrl_c_is_heeded_also_where_the_task_ends_in_the_same_moment() -> None:
 
     async def scene(desk: Desk) -> None:
         end = asyncio.Event()
-
         task = asyncio.create_task(end.wait())
         watching = asyncio.create_task(desk.terminal.watch(task, busy, bar))
         await desk.sees("busy")
