@@ -3,6 +3,7 @@
 Where the lines go is a sink's matter: a file, standard output or a syslog daemon.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence, Set
@@ -16,6 +17,8 @@ from shim.confidential import Confidential
 from shim.qmp import JSON
 
 __all__ = ["AuditLog", "Sink", "open_audit_log"]
+
+_log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -62,41 +65,53 @@ class AuditLog:
         # Records that could not be written since the last one that was; the next one tells.
         self.untold = 0
 
+    def write_all(self, records: Sequence[AuditRecord]) -> None:
+        """Write records whose commands have been run. What cannot be written is logged: it costs nobody the answer."""
+        for record in records:
+            try:
+                self.write(record)
+            except AuditError as exc:
+                _log.error("%s", exc)
+            except Exception:
+                _log.exception("a record is lost")
+
     def write(self, record: AuditRecord) -> None:
         """Write one record, or count it, if it is one refusal of very many. Raises AuditError if it is not all there."""
-        members = to_members(record, host=self._host)
+        members = to_members(record, host=self._host, lost_before=self.untold)
         if len(repr(members)) > self._max_text_chars:  # most records are shorter than any text may be
             members = self._excerpt(members)
         if self._redact is not None:
             members = self._redact(members, self._redacts, self._key)
-        if not self._refusals.series and record.action not in self._counted:
-            self._write(members)
+        if self._refusals.series or record.action in self._counted:
+            self._count(record, members)
             return
-        due, is_due = self._refusals.take(record, members, self._now_s())
-        failure = self._write_due(due) if due else None
-        if is_due:
-            self._write(members)
-        elif failure is not None:
-            raise failure
-
-    def _write_due(self, due: Sequence[tuple[dict[str, JSON], int]]) -> AuditError | None:
-        """Write refusals that were kept back. Returns the last error; what is lost is counted."""
-        failure = None
-        for members, repeated in due:
-            try:
-                self._write(members | {"repeated": repeated})
-            except AuditError as exc:
-                failure = exc
-        return failure
-
-    def _write(self, members: dict[str, JSON]) -> None:
-        members["lost_before"] = self.untold
         try:
             self._sink.write(spell(members).encode("ascii"))
         except AuditError:
-            self.untold += 1 + members["repeated"]
+            self.untold += 1
             raise
         self.untold = 0
+
+    def _count(self, record: AuditRecord, members: dict[str, JSON]) -> None:
+        """Write a record while refusals are counted, unless it is one of many itself, and those that are due before it."""
+        due, is_due = self._refusals.take(record, members, self._now_s())
+        failure = self._write_due([*due, (members, 0)] if is_due else due)
+        if failure is not None:
+            raise failure
+
+    def _write_due(self, due: Sequence[tuple[dict[str, JSON], int]]) -> AuditError | None:
+        """Write records, each for so many more. What is lost is counted; returns the error if nothing tells of it yet."""
+        failure = None
+        for members, repeated in due:
+            told = members | {"lost_before": self.untold, "repeated": repeated}
+            try:
+                self._sink.write(spell(told).encode("ascii"))
+            except AuditError as exc:
+                failure = exc
+                self.untold += 1 + repeated
+            else:
+                failure, self.untold = None, 0
+        return failure
 
     def write_ahead(self, begun: AuditRecord) -> str | None:
         """Write that a command is about to be run. Tells why it shall not be run, if that is not on record."""

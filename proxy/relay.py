@@ -16,7 +16,6 @@ from functools import partial
 
 from host.addresses import look_again
 from host.audit_log import AuditLog
-from host.errors import AuditError
 from host.intents import IntentStore
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, SocketEnd, Stream, close_descriptors
@@ -84,6 +83,7 @@ class Relay:
         self._written = intents.written()
         self._rest = connected.rest
         self._audit_log = audit_log
+        self._write_records = _drop if audit_log is None else audit_log.write_all
         self._client_buffer_bytes = client_buffer_bytes
         self._streams: dict[Session, Stream] = {}
         # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
@@ -157,8 +157,9 @@ class Relay:
         if session is None:
             self._flush()
             return
-        if self._dispatcher.outbox.records:
-            self._write_records(self._dispatcher.outbox.records_to_write())
+        if records := self._dispatcher.outbox.records:
+            self._write_records(records)
+            records.clear()
         stream = self._streams[session]
         stream.write(data)
         if stream.unsent_bytes > self._client_buffer_bytes:
@@ -221,9 +222,14 @@ class Relay:
         if outbox.notices:
             _log_notices(outbox.notices_to_log())
         if outbox.records:
-            self._write_records(outbox.records_to_write())
-        for segment in outbox.segments_to_qemu():
-            self._upstream.write(segment.data, segment.descriptors)
+            self._write_records(outbox.records)
+            outbox.records.clear()
+        if outbox.segments:
+            for segment in outbox.segments_to_qemu():
+                self._upstream.write(segment.data, segment.descriptors)
+        elif outbox.to_qemu:
+            self._upstream.write(b"".join(outbox.to_qemu))
+            outbox.to_qemu.clear()
         if outbox.to_flush:
             for session in outbox.sessions_to_flush():
                 self._flush_client(session)
@@ -233,18 +239,6 @@ class Relay:
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing:
             self.finished.set()
-
-    def _write_records(self, records: Sequence[AuditRecord]) -> None:
-        if self._audit_log is None:
-            return
-        for record in records:
-            try:
-                self._audit_log.write(record)
-            except AuditError as exc:
-                _log.error("%s", exc)
-            except Exception:
-                # A record that cannot be made costs nobody the answer.
-                _log.exception("a record is lost")
 
     def _announce(self, begun: AuditRecord) -> str | None:
         unrecorded = None if self._audit_log is None else self._audit_log.write_ahead(begun)
@@ -285,6 +279,10 @@ class Relay:
         for session, stream in self._streams.items():
             if not self._is_stopping and not self._is_congested(session):
                 stream.start()
+
+
+def _drop(_: Sequence[AuditRecord]) -> None:
+    """Write no records: there is no log."""
 
 
 def _log_notices(notices: Sequence[str | Exception]) -> None:

@@ -20,7 +20,7 @@ from repl.plan_driver import PlanDriver
 from repl.recorder import Recorder
 from repl.results import HMPResult, Planned, Running
 from shim import jobs, render, snapshot_plans
-from shim.audit import Action, Trace, stopped_ns
+from shim.audit import Action, Trace, has_failed, stopped_ns
 from shim.beside import ProxyFacts, plan_members, policy_words
 from shim.blockgraph import BlockGraph, read_graph
 from shim.client import Client
@@ -35,7 +35,6 @@ from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, reply_member
 from shim.recovery import Found, recover
 from shim.rehearsal import Rehearsal, rehearse
 from shim.snapshot_commands import is_modern
-from shim.verdict import has_failed
 
 __all__ = ["Executor"]
 

@@ -10,6 +10,7 @@ as text in a success, and a tool that goes on as if nothing had happened is the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,10 +18,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from shim.client import Client
-from shim.hmp import HMPLine
+from shim.hmp import DelVM, HMPLine, LoadVM, SaveVM
 from shim.plan import Decided, PassThrough
 from shim.qmp import JSON, Execute, Reply, ReturnReply
-from shim.verdict import has_failed
 
 if TYPE_CHECKING:  # a proxy that only forwards starts quicker without it
     from shim.rehearsal import Rehearsal
@@ -32,6 +32,7 @@ __all__ = [
     "SeenEvent",
     "SentCommand",
     "Trace",
+    "has_failed",
     "stopped_ns",
 ]
 
@@ -224,3 +225,19 @@ def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:
             total += event.after_ns - stopped_at
             stopped_at = None
     return total if stopped_at is None else total + end_ns - stopped_at
+
+
+# QEMU has used these forms since 5.2 at the latest (monitor/hmp.c; hmp_handle_error in monitor/hmp-cmds.c).
+_FAILURE = re.compile(r"^(Error: |unknown command: '|invalid CPU index|Try \"help [^\"]*\" for more information)", re.MULTILINE)
+_SILENT_COMMANDS = (SaveVM, LoadVM, DelVM)
+
+
+def has_failed(line: HMPLine, text: str) -> bool:
+    """Tell whether an HMP command failed from what it printed, because HMP has no status.
+
+    savevm, loadvm and delvm print nothing if all went well. A command that words its own failure otherwise than QEMU's other
+    commands counts as done.
+    """
+    if isinstance(line.command, _SILENT_COMMANDS):
+        return text != ""
+    return _FAILURE.search(text) is not None

@@ -3,6 +3,7 @@
 The words are those of QEMU's docs/interop/qmp-spec.rst. Nothing here reads or writes a socket.
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ __all__ = [
     "QEMUVersion",
     "Reply",
     "ReturnReply",
+    "decode",
     "encode",
     "encode_pretty",
     "read_reply",
@@ -82,6 +84,22 @@ class ErrorReply:
 
 
 Reply: TypeAlias = ReturnReply | ErrorReply
+
+
+# A client's id of 1e400 comes back as `inf` (7.2), which is no JSON.
+_STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')
+
+
+def decode(message: bytes) -> JSON:
+    """Decode one message of QEMU's. Raises ValueError for what is no JSON."""
+    try:
+        return json.loads(message)
+    except ValueError:
+        return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
+
+
+def _for_python(match: re.Match[bytes]) -> bytes:
+    return b"Infinity" if match[0] == b"inf" else match[0]
 
 
 # Replies are values from here on: a plan cannot take an error for a success by forgetting to look.

@@ -4,11 +4,11 @@ import json
 from typing import Final
 
 from audit.errors import DamagedLine
+from shim.audit import has_failed
 from shim.audit_form import SCHEMA_VERSION
 from shim.hmp import HMPLine
 from shim.printable import printable
 from shim.qmp import JSON
-from shim.verdict import has_failed
 
 __all__ = ["decode", "modernize", "read_record"]
 

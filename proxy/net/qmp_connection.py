@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
 from proxy.errors import HungUpError, NotQMPError
-from proxy.routing.messages import format_of, parse
+from proxy.routing.messages import format_of
 from proxy.routing.monitor import Monitor
-from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, read_reply
+from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, decode, read_reply
 
 __all__ = ["GREETING_TIMEOUT_S", "Connected", "QMPConnection"]
 
@@ -137,7 +137,7 @@ class QMPConnection:
 
     def _read_greeting(self) -> tuple[QEMUVersion, bool]:
         try:
-            content = parse(self._greeting)["QMP"]
+            content = decode(self._greeting)["QMP"]
             version = content["version"]["qemu"]
             return QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
         except (ValueError, RecursionError, KeyError, TypeError) as exc:
@@ -154,7 +154,7 @@ class QMPConnection:
         while True:
             line = await self._message()
             try:
-                message = parse(line)
+                message = decode(line)
                 if message.get("id") == own_id:
                     return read_reply(message)
             except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as exc:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import assert_never
 
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.messages import format_of, generic_error, parse
+from proxy.routing.messages import format_of, generic_error
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox, Segment
@@ -30,6 +30,7 @@ from shim.client import Client
 from shim.own_commands import argument_error
 from shim.plan import Intend, Settle
 from shim.policy import Policy
+from shim.qmp import decode
 from shim.recovery import Written
 
 __all__ = ["HUNG_UP", "LEFT_UNANSWERED", "QEMU_WENT", "STOPPED", "Dispatcher"]
@@ -277,7 +278,7 @@ class Dispatcher:
         if session is not None:
             session.release()
             self._stand_in_line(session)
-        due = self._descriptor_queue.settle(parse(line))
+        due = self._descriptor_queue.settle(decode(line))
         if due is not None:
             self.owed.append(self._descriptor_queue)
             self.outbox.to_qemu.append(due.to_wire())

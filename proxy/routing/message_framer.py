@@ -23,6 +23,8 @@ class MessageFramer:
         self._begun: list[bytes] = []  # pieces of a message that has no end yet, and that were not taken
         # The next message to end is one whose first pieces were taken.
         self.is_partly_taken = False
+        # Nothing is kept and nothing was taken: the next byte begins a message, and whole ones need not come by here.
+        self.is_between = True
 
     @property
     def has_begun(self) -> bool:
@@ -50,6 +52,7 @@ class MessageFramer:
             self._begun.append(data[position:])
         if ends:
             self.is_partly_taken = False
+        self.is_between = not self._begun and not self.is_partly_taken
         return data, ends
 
     def take_begun_reply(self) -> bytes:

@@ -2,17 +2,15 @@
 
 A monitor has one of two formats for its whole life, and its greeting shows which. QEMU writes a message as one line, or over
 many lines in pretty mode (`-qmp-pretty`); a line break never stands inside a JSON string. The order of keys is that of QEMU 5.2
-to 11.1; what begins otherwise is parsed by whoever asks.
+to 11.1; what begins otherwise is decoded by whoever asks.
 """
 
-import json
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from shim.qmp import JSON, encode, encode_pretty
+from shim.qmp import JSON, decode, encode, encode_pretty
 
-__all__ = ["LINES", "PRETTY", "Kind", "MonitorFormat", "format_of", "generic_error", "may_be_noted", "parse", "with_id"]
+__all__ = ["LINES", "PRETTY", "Kind", "MonitorFormat", "format_of", "generic_error", "may_be_noted", "with_id"]
 
 # What stands before an event's name. Events with other names than these are passed on without a closer look.
 _EVENT_NAME = b'"event": "'
@@ -46,7 +44,7 @@ class MonitorFormat:
             return Kind.EVENT
         if data.startswith(self.replies, start):
             return Kind.REPLY
-        return Kind.EVENT if "event" in parse(data[start:end]) else Kind.REPLY
+        return Kind.EVENT if "event" in decode(data[start:end]) else Kind.REPLY
 
     def is_reply_begun(self, data: bytes) -> bool:
         """Tell whether an unfinished message is surely a reply."""
@@ -68,9 +66,6 @@ PRETTY = MonitorFormat(
     b"\n}\r\n", _OPEN + b'"timestamp"', tuple(_OPEN + f'"{key}"'.encode() for key in _REPLY_KEYS), is_pretty=True
 )
 
-# A client's id of 1e400 comes back as `inf` (7.2), which is no JSON.
-_STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')
-
 
 def format_of(greeting: bytes) -> MonitorFormat:
     """Tell the format from a whole or begun greeting: only a pretty one has a line of one brace."""
@@ -81,14 +76,6 @@ def may_be_noted(data: bytes, start: int, end: int) -> bool:
     """Tell whether an event may be one that the proxy has to look into: those of jobs, STOP, RESUME and DEVICE_DELETED."""
     found = data.find(_EVENT_NAME, start, end)
     return found < 0 or data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME))
-
-
-def parse(message: bytes) -> JSON:
-    """Decode one message. Raises ValueError for what is no JSON."""
-    try:
-        return json.loads(message)
-    except ValueError:
-        return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
 
 
 def with_id(reply: dict[str, JSON], message: dict[str, JSON]) -> dict[str, JSON]:
@@ -102,7 +89,3 @@ def with_id(reply: dict[str, JSON], message: dict[str, JSON]) -> dict[str, JSON]
 def generic_error(desc: str) -> dict[str, JSON]:
     """Make an error reply (qmp-spec.rst, "Error")."""
     return {"error": {"class": "GenericError", "desc": desc}}
-
-
-def _for_python(match: re.Match[bytes]) -> bytes:
-    return b"Infinity" if match[0] == b"inf" else match[0]

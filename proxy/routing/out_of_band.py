@@ -7,10 +7,10 @@ it were the next of the FIFO may be its, so replies are parsed for that time, an
 
 from collections.abc import Callable
 
-from proxy.routing.messages import MonitorFormat, parse
+from proxy.routing.messages import MonitorFormat
 from proxy.routing.requests import OutOfBand
 from proxy.routing.session import Session
-from shim.qmp import JSON, encode
+from shim.qmp import JSON, decode, encode
 
 __all__ = ["OutOfBandTraffic"]
 
@@ -34,7 +34,7 @@ class OutOfBandTraffic:
         """Return the client's reply if this is one to an out-of-band command, else None."""
         if not self.under_way:
             return None
-        reply = parse(line)
+        reply = decode(line)
         own_id = reply.get("id")
         if not isinstance(own_id, str) or own_id not in self.under_way:
             return None

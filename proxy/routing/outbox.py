@@ -7,7 +7,7 @@ The contract between the driver (proxy/relay.py) and the router with its dispatc
    the call says to whom they go (a session; True for QEMU), and the driver writes them there. Nearly every read of a busy
    connection is of this kind, and costs no copy and no queue.
 3. Or the call returns None or False. Then all that is to be done stands in the outbox, with what was fed in its place, and
-   the driver empties that, in the order of its methods, before it feeds again. So it does after every other call.
+   the driver empties that, in the order that Outbox names, before it feeds again. So it does after every other call.
 
 A session's bytes keep their order either way, because what is in the outbox has left it before the next bytes are fed.
 """
@@ -35,7 +35,7 @@ class Outbox:
     """Filled by the router and the dispatcher, and emptied by the driver: notices, records, segments, sessions, descriptors.
 
     Records come before sessions, because no answer goes out before its record is written. Most of it is empty most of the time,
-    so a driver looks before it takes.
+    so a driver looks before it takes; it empties `records` itself, and `to_qemu` where there are no `segments`.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,8 @@ class Outbox:
         self.to_flush: dict[Session, None] = {}
         self.to_close: list[int] = []
         self.notices: list[str | Exception] = []
-        self._segments: list[Segment] = []
+        # What goes before `to_qemu`; empty but for commands with descriptors.
+        self.segments: list[Segment] = []
 
     def send(self, session: Session, data: bytes) -> None:
         session.send(data)
@@ -67,24 +68,17 @@ class Outbox:
     def carry(self, segment: Segment) -> None:
         """Have these bytes written after all others so far, with their descriptors."""
         self._end_segment()
-        self._segments.append(segment)
+        self.segments.append(segment)
 
     def notices_to_log(self) -> list[str | Exception]:
         """Take what the operator shall read, and failures of our own."""
         notices, self.notices = self.notices, []
         return notices
 
-    def records_to_write(self) -> list[AuditRecord]:
-        """Take the audit records that must be written before the clients get their answers."""
-        records, self.records = self.records, []
-        return records
-
     def segments_to_qemu(self) -> list[Segment]:
-        """Take what is to be written to QEMU."""
-        if len(self.to_qemu) == 1 and not self._segments:
-            return [Segment(self.to_qemu.pop())]
+        """Take what is to be written to QEMU, `to_qemu` included."""
         self._end_segment()
-        segments, self._segments = self._segments, []
+        segments, self.segments = self.segments, []
         return segments
 
     def sessions_to_flush(self) -> list[Session]:
@@ -100,5 +94,5 @@ class Outbox:
 
     def _end_segment(self) -> None:
         if self.to_qemu:
-            self._segments.append(Segment(b"".join(self.to_qemu)))
+            self.segments.append(Segment(b"".join(self.to_qemu)))
             self.to_qemu.clear()

@@ -13,10 +13,11 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.messages import MonitorFormat, parse
+from proxy.routing.messages import MonitorFormat
 from proxy.routing.outbox import Outbox
 from proxy.routing.plan_maker import Work
 from proxy.routing.session import Session
+from shim.qmp import decode
 
 __all__ = ["DescriptorReply", "JobsReply", "LocalLine", "Owed", "PendingReplies", "Receiver", "without_own_jobs"]
 
@@ -91,7 +92,7 @@ def without_own_jobs(line: bytes, monitor_format: MonitorFormat, own_prefix: str
     """Take the shim's jobs out of a reply to `query-jobs`. A reply without any stays as QEMU wrote it."""
     if own_prefix.encode("ascii") not in line:
         return line
-    message = parse(line)
+    message = decode(line)
     if "return" not in message:
         return line
     message["return"] = [job for job in message["return"] if not job["id"].startswith(own_prefix)]

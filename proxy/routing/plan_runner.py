@@ -11,7 +11,7 @@ A failure of ours in a work ends that work and nothing else: its client gets an 
 from math import inf
 from typing import assert_never
 
-from proxy.routing.messages import generic_error, parse, with_id
+from proxy.routing.messages import generic_error, with_id
 from proxy.routing.monitor import Clock
 from proxy.routing.outbox import Outbox
 from proxy.routing.pending import PendingReplies
@@ -23,7 +23,7 @@ from proxy.routing.turns import Turns
 from shim import render
 from shim.audit import Action
 from shim.decision import Pass, Result
-from shim.qmp import JSON, Execute, read_reply, reply_members
+from shim.qmp import JSON, Execute, decode, read_reply, reply_members
 from shim.recovery import Orphans, Written
 
 __all__ = ["LOST", "PlanRunner"]
@@ -94,7 +94,7 @@ class PlanRunner:
             return None
         run, session = work.run, work.session
         if run.passing is None:
-            reply = read_reply(parse(line))
+            reply = read_reply(decode(line))
             self._carry_on(work, run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
             return None
         assert session is not None  # nothing is passed but a client's command
@@ -102,7 +102,7 @@ class PlanRunner:
         told = run.failure
         try:
             if work.is_recorded:
-                reply = parse(line)
+                reply = decode(line)
                 run.advance((read_reply(reply),), self._clock.monotonic_ns())
                 self._outbox.records.append(self._recorder.record(run.trace, session, run.outcome, reply))
                 if run.failure is not None and run.failure is not told:
@@ -178,12 +178,9 @@ class PlanRunner:
         """
         run = work.run
         try:
-            if commands:
-                # Spelled before any is owed: one that cannot be spelled must not leave a place in the FIFO without a reply.
-                raws = [command.to_wire() for command in commands]
-                self._pending.queue.extend([work] * len(raws))
-                self._outbox.to_qemu.extend(raws)
-            elif run.is_done or run.passing is not None:
+            # Spelled before any is owed: one that cannot be spelled must not leave a place in the FIFO without a reply.
+            raws = [command.to_wire() for command in commands]
+            if run.is_done or run.passing is not None:
                 if run.failure is not None:
                     self._outbox.notices.append(run.failure)
                 if work is self._exclusive:
@@ -193,9 +190,12 @@ class PlanRunner:
                 else:
                     assert work.session is not None  # QEMU gets the bytes of no other
                     assert isinstance(work.request, RecordedRequest)
-                    self._pending.owe(work.session, work, work.request.raw)
+                    work.session.owe()
+                    raws = [work.request.raw]
             elif run.awaited_job is not None:
                 self.awaiting[work] = None
+            self._pending.queue.extend([work] * len(raws))
+            self._outbox.to_qemu.extend(raws)
         except Exception as exc:
             self._outbox.notices.append(exc)
             self._break_off(work)

@@ -14,10 +14,11 @@ from typing import assert_never
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.message_framer import MessageFramer
-from proxy.routing.messages import Kind, MonitorFormat, may_be_noted, parse
+from proxy.routing.messages import Kind, MonitorFormat, may_be_noted
 from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Receiver, without_own_jobs
 from proxy.routing.plan_maker import Work
 from proxy.routing.session import Session
+from shim.qmp import decode
 
 __all__ = ["Router"]
 
@@ -28,6 +29,7 @@ class Router:
     def __init__(self, dispatcher: Dispatcher, monitor_format: MonitorFormat) -> None:
         self._dispatcher = dispatcher
         self._format = monitor_format
+        self._end = monitor_format.end
         self._framer = MessageFramer(monitor_format)
         self._plans = dispatcher.plans
         self._pending = dispatcher.pending
@@ -38,11 +40,9 @@ class Router:
     def receive_from_qemu(self, data: bytes) -> Session | None:
         """Take what QEMU sent, cut anywhere. Return the session that is to get it as it is, or None: see the outbox."""
         framer, owed = self._framer, self._owed
-        is_continued = framer.is_partly_taken
-        whole, ends = framer.receive_data(data)
-        is_one = len(ends) == 1 and ends[0] == len(data) and whole is data and not is_continued
-        if is_one and owed and data.startswith(self._format.replies) and not self._out_of_band.under_way:
-            # A whole reply, as nearly all come where a client waits for each.
+        # One whole reply, as nearly all come where a client waits for each.
+        is_reply = framer.is_between and data.startswith(self._format.replies)
+        if is_reply and owed and data.find(self._end) + len(self._end) == len(data) and not self._out_of_band.under_way:
             session = self._settle(data)
             is_local_next = owed and type(owed[0]) is LocalLine
             if session is not None and not is_local_next and not session.has_left:
@@ -52,6 +52,8 @@ class Router:
             if is_local_next:
                 self._pending.settle_local_lines()
             return None
+        is_continued = framer.is_partly_taken
+        whole, ends = framer.receive_data(data)
         if is_continued and ends:
             self._end_reply(whole[: ends[0]])
             self._route(whole, ends[0], ends[1:])
@@ -95,7 +97,7 @@ class Router:
         """Tell who gets an event. Clients do not see those of our jobs, nor that a VM ran between two saves of one savevm."""
         if not may_be_noted(data, start, end):
             return Receiver.EVERYBODY
-        event = parse(data[start:end])
+        event = decode(data[start:end])
         match event["event"]:
             case "STOP" | "RESUME" as name:
                 is_shown = self._plans.take_run_state(name, data[start:end])

@@ -61,6 +61,8 @@ class Session:
         self.client = client
         # Describes the client as it is when a command of it is put on record. It may take a look at the machine.
         self.look_again: Callable[[Client], Client] = _as_it_connected
+        # Tells whether the client will not read what is sent to it.
+        self.is_gone: Callable[[], bool] = is_gone or _is_there
         # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
         self.failed_command: str | None = None
         # It sends no more.
@@ -71,7 +73,6 @@ class Session:
         self.is_busy = False
         # Commands that overtake all others, also while the session is busy.
         self.out_of_band: list[OutOfBand] = []
-        self._is_gone = is_gone
         self._state = State.NEGOTIATING
         self._unanswered = 0
         self._monitor = monitor
@@ -103,10 +104,6 @@ class Session:
     def hears_end_of_file(self) -> bool:
         """Tell whether the end of what the client sends is its leaving: with OOB enabled QEMU sees it at once, and hangs up."""
         return self._is_oob_enabled
-
-    def is_gone(self) -> bool:
-        """Tell whether the client will not read what is sent to it."""
-        return self._state is _CUT or (self._is_gone is not None and self._is_gone())
 
     def _move(self, step: Step) -> None:
         self._state = next_state(self._state, step)
@@ -175,6 +172,7 @@ class Session:
     def cut(self) -> Descriptors:
         """Note that the client is gone for good: what is written to it is thrown away. Return descriptors to close."""
         self._move(Step.CUT)
+        self.is_gone = _has_gone
         self._outgoing.clear()
         dropped, self._descriptors = self._descriptors, ()
         return dropped
@@ -274,3 +272,11 @@ class Session:
 
 def _as_it_connected(client: Client) -> Client:
     return client
+
+
+def _is_there() -> bool:
+    return False
+
+
+def _has_gone() -> bool:
+    return True

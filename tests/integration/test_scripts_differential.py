@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
+from shim.audit import has_failed
 from shim.hmp import HMPLine
-from shim.verdict import has_failed
 from tests.integration.command_lines import disk
 from tests.integration.outcomes import Outcome, images_of, play_lines
 from tests.integration.repl_process import repl

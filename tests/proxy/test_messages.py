@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.messages import LINES, PRETTY, Kind, MonitorFormat, format_of, parse
+from proxy.routing.messages import LINES, PRETTY, Kind, MonitorFormat, format_of
+from shim.qmp import decode
 from tests.fakes.wire import spell
 from tests.support.pure_router import greeting
 
@@ -50,7 +51,7 @@ def test_ends_of_many_messages_are_found_in_order(monitor_format: MonitorFormat,
     stream = b"".join(written(message, monitor_format) for message in messages)
     found, position = [], 0
     while end := monitor_format.find_end(stream, position):
-        found.append(parse(stream[position:end]))
+        found.append(decode(stream[position:end]))
         position = end
     assert found == messages
     assert position == len(stream)
@@ -95,13 +96,13 @@ def test_kind_of_what_is_no_json_is_an_error(monitor_format: MonitorFormat) -> N
     ],
 )
 def test_infinite_numbers_are_read_as_qemu_writes_them(raw: bytes, value: object) -> None:
-    assert parse(raw) == value
+    assert decode(raw) == value
 
 
 @pytest.mark.parametrize("raw", [b"infinite", b"x", b"", b'{"a": Inf}'])
 def test_what_is_no_json_is_an_error(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"Expecting|Extra"):
-        parse(raw)
+        decode(raw)
 
 
 @LAYOUTS
@@ -119,8 +120,8 @@ def test_reply_is_surely_begun_when_its_first_key_is_there(monitor_format: Monit
 @LAYOUTS
 @pytest.mark.parametrize("message", MESSAGES, ids=json.dumps)
 def test_spelling_is_that_of_qemu(monitor_format: MonitorFormat, message: dict[str, Any]) -> None:
-    assert parse(monitor_format.spell(message)) == message
-    assert list(parse(monitor_format.spell(message))) == list(message)
+    assert decode(monitor_format.spell(message)) == message
+    assert list(decode(monitor_format.spell(message))) == list(message)
     assert monitor_format.find_end(monitor_format.spell(message), 0) == len(monitor_format.spell(message))
 
 
@@ -132,8 +133,8 @@ def test_spelling_byte_for_byte() -> None:
 @pytest.mark.parametrize("own", [0, None, "a", True, [1, {"k": None}], {"k": {}}, 1.5, -(2**63), ""], ids=json.dumps)
 def test_id_is_last_in_a_success_and_first_in_an_error(own: object) -> None:
     command = {"execute": "x", "id": own}
-    success = parse(LINES.spell_reply({"return": {}}, command))
-    failure = parse(LINES.spell_reply({"error": {"class": "c", "desc": "d"}}, command))
+    success = decode(LINES.spell_reply({"return": {}}, command))
+    failure = decode(LINES.spell_reply({"error": {"class": "c", "desc": "d"}}, command))
     assert list(success.items()) == [("return", {}), ("id", own)]
     assert list(failure) == ["id", "error"]
     assert failure["id"] == own

@@ -10,7 +10,7 @@ def test_record_that_cannot_be_made_is_a_notice() -> None:
 
     outbox = Outbox()
     outbox.record(fail)
-    assert outbox.records_to_write() == []
+    assert outbox.records == []
     (notice,) = outbox.notices_to_log()
     assert str(notice) == "no such member"
     assert outbox.notices_to_log() == []

@@ -314,6 +314,6 @@ def test_nothing_is_due_before_anything_happened() -> None:
     router: Router = desk.router
     router.receive_from_qemu(b"")
     out = dispatcher.outbox
-    due = [out.segments_to_qemu(), out.records_to_write(), out.sessions_to_flush(), out.descriptors_to_close()]
+    due = [out.segments_to_qemu(), out.records, out.sessions_to_flush(), out.descriptors_to_close()]
     assert due == [[]] * 4
     assert (dispatcher.plans.is_idle, dispatcher.plans.awaiting) == (True, {})

@@ -162,7 +162,7 @@ class Stage:
         assert self._dispatcher.plans.is_idle
 
     def _take(self) -> None:
-        self._dispatcher.outbox.records_to_write()
+        self._dispatcher.outbox.records.clear()
         for segment in self._dispatcher.outbox.segments_to_qemu():
             self.qemu.receive(segment.data)
         assert not self._dispatcher.outbox.descriptors_to_close()

@@ -246,9 +246,10 @@ class Desk:
         self.closed += self.dispatcher.outbox.descriptors_to_close()
 
     def _take_records(self) -> None:
-        for record in self.dispatcher.outbox.records_to_write():
-            self.order.append("record")
-            self.records.append(record)
+        records = self.dispatcher.outbox.records
+        self.order += ["record"] * len(records)
+        self.records += records
+        records.clear()
 
     def written(self) -> bytes:
         """Take what was written to QEMU."""

@@ -2,8 +2,8 @@
 
 import pytest
 
+from shim.audit import has_failed
 from shim.hmp import HMPLine
-from shim.verdict import has_failed
 
 HINT = 'Try "help savevm" for more information\r\n'
 
