@@ -4,9 +4,9 @@ A relay ends with its connection to QEMU, and its clients with it, as they would
 end of its monitor takes it for the end of the VM, or connects again; to keep it connected to nothing would tell it something
 false.
 
-Three limits keep one client from harming the others. A client that does not read is cut off when so many bytes wait for it. One
-that sends faster than QEMU reads is not read until QEMU has caught up. One that sends on while its own snapshot command runs
-may have so many commands waiting, and is then not read until they have begun.
+A client is not read while something of it waits: for its turn, for its own snapshot command, or for QEMU, which reads slowly.
+So what it sends waits in the kernel and then in the client itself. One that does not read is cut off when so many bytes wait
+for it.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from host.audit_log import AuditLog
 from host.intents import IntentStore
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, SocketEnd, Stream, close_descriptors
-from proxy.routing.dispatcher import LEFT_UNANSWERED, Dispatcher
+from proxy.routing.abandonment import LEFT_UNANSWERED
+from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.messages import format_of
 from proxy.routing.monitor import Clock
 from proxy.routing.requests import Descriptors
@@ -38,9 +39,6 @@ _log = logging.getLogger(__name__)
 _POLL_INTERVAL_S = 0.1
 # QEMU reads its monitor at about 240 KB/s; beyond a second of work the clients wait in the kernel.
 _UPSTREAM_HIGH_BYTES = 256 * 1024
-# Commands that one client may have waiting while its rewritten one runs, before it is read no further.
-_BACKLOG_COMMANDS = 1000
-
 # For a client whose command made us fail; whether QEMU got it is not known.
 _OWN_FAILURE = (
     b'{"error": {"class": "GenericError", "desc": "hmpshim has failed, and ends this connection; '
@@ -89,6 +87,7 @@ class Relay:
         # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
         self._leaving: set[Stream] = set()
         self._poll_timer: asyncio.TimerHandle | None = None
+        self._next_turn: asyncio.Handle | None = None
         self._upstream = Stream(
             SocketEnd(connected.sock, takes_descriptors=False),
             on_data=self._receive_from_qemu,
@@ -144,8 +143,9 @@ class Relay:
         self._flush()
         if unanswered:
             _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
-        if self._poll_timer is not None:
-            self._poll_timer.cancel()
+        for timer in (self._poll_timer, self._next_turn):
+            if timer is not None:
+                timer.cancel()
         self._upstream.close()
         for stream in (*self._streams.values(), *self._leaving):
             stream.close()
@@ -172,10 +172,10 @@ class Relay:
             self._upstream.write(data)
             if self._upstream.unsent_bytes <= _UPSTREAM_HIGH_BYTES:
                 return
+            self._dispatcher.is_congested = True
         else:
             self._flush()
-        waits = session.inbox or self._upstream.unsent_bytes
-        if waits and session in self._streams and self._is_congested(session):
+        if session in self._streams and self._has_to_wait(session):
             self._streams[session].pause()
 
     def _receive_client_eof(self, session: Session, end: End) -> None:
@@ -209,6 +209,17 @@ class Relay:
         _log.error("the connection to QEMU is given up after a failure of hmpshim's own")
         self._lose_qemu()
 
+    def _work_off(self) -> None:
+        """Go on with what clients have sent, after all others have had their turn."""
+        self._next_turn = None
+        for session in list(self._dispatcher.unfinished):
+            try:
+                self._dispatcher.work_off(session)
+            except Exception:
+                _log.exception("a client is given up: %s", session.client)
+                self._give_up_client(session)
+        self._flush()
+
     def _poll(self) -> None:
         self._poll_timer = None
         self._dispatcher.poll()
@@ -235,6 +246,10 @@ class Relay:
                 self._flush_client(session)
         if outbox.to_close:
             close_descriptors(outbox.descriptors_to_close())
+        if self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES:
+            self._dispatcher.is_congested = True
+        if self._dispatcher.unfinished and self._next_turn is None:
+            self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
         if self._dispatcher.plans.awaiting and self._poll_timer is None:
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing:
@@ -257,12 +272,12 @@ class Relay:
             self._drop(session)
         elif session.has_left and session.is_finished:
             self._drop(session)
-        elif not stream.is_reading and not self._is_stopping and not self._is_congested(session):
+        elif not stream.is_reading and not self._is_stopping and not self._has_to_wait(session):
             stream.start()
 
-    def _is_congested(self, session: Session) -> bool:
+    def _has_to_wait(self, session: Session) -> bool:
         """Tell whether a client is to wait in the kernel: pausing its socket is the only way to slow it down."""
-        return self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES or len(session.inbox) > _BACKLOG_COMMANDS
+        return self._dispatcher.is_congested or session.inbox.has_input
 
     def _drop(self, session: Session) -> None:
         """Forget a client; its socket closes when it has been sent what is due."""
@@ -276,8 +291,11 @@ class Relay:
             self.deserted.set()
 
     def _resume_clients(self) -> None:
+        self._dispatcher.is_congested = False
+        self._dispatcher.serve_waiting()
+        self._flush()
         for session, stream in self._streams.items():
-            if not self._is_stopping and not self._is_congested(session):
+            if not self._is_stopping and not self._has_to_wait(session):
                 stream.start()
 
 

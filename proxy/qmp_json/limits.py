@@ -1,24 +1,30 @@
-"""How much one client may make the proxy hold: QEMU's own limits of a value, and ours of what QEMU does not limit."""
+"""How much one client may make the proxy hold: limits of one value, and of blanks between values."""
 
 from dataclasses import dataclass
 
-__all__ = ["MAX_BLANK_BYTES", "MAX_INNER_BLANK_BYTES", "QEMU_LIMITS", "Limits"]
+__all__ = ["MAX_BLANK_BYTES", "QEMU_LIMITS", "Limits"]
 
 # Of blanks between commands so many are kept for the next one: no client sends more than a line end or two, and one that
 # sends nothing else costs no memory.
 MAX_BLANK_BYTES = 64
-# The blanks in a value are forwarded with it (W1), so they must be held, and QEMU does not limit them. An indented command of
-# the longest that QEMU reads in a minute has less; more is answered as too many bytes of tokens are.
-MAX_INNER_BLANK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one value may be made of (qobject/json-streamer.c)."""
+    """What one value may be made of (qobject/json-streamer.c). What is more gets the answer that QEMU has for that.
 
-    token_bytes: int  # of all tokens; blanks do not count
-    tokens: int
-    nesting: int
+    The defaults are below QEMU's own: it reads 1 MiB in 5 s, in which nobody else is served, and a value of two million tokens
+    takes 100 MiB here. No command that is known to make sense has so many of either.
+
+    token_bytes: of all tokens; blanks do not count. inner_blank_bytes: QEMU does not limit them, but they are forwarded with
+    the value (W1), and must be held; more is answered as too many bytes of tokens are.
+    """
+
+    token_bytes: int = 16 << 20
+    tokens: int = 128 << 10
+    nesting: int = 1 << 10
+    inner_blank_bytes: int = 1 << 20
 
 
-QEMU_LIMITS = Limits(token_bytes=64 << 20, tokens=2 << 20, nesting=1 << 10)
+# The limits of QEMU itself.
+QEMU_LIMITS = Limits(token_bytes=64 << 20, tokens=2 << 20, nesting=1 << 10, inner_blank_bytes=16 << 20)

@@ -7,38 +7,37 @@ what concerns the client's own negotiation, which QEMU must not hear of, and the
 While a plan runs, no client's in-band command goes to QEMU, as none runs natively while HMP's savevm does: a client's `quit`
 between the deletion of a snapshot and the next save would cost the snapshot. Whatever cannot be begun waits in its session, and
 the sessions take turns, one command each, when the way is free.
+
+No client can keep the others waiting by asking for much. While several want something, each has one command under way, as with
+monitors of their own; one that is alone has a window (window.py). And what one client has sent is worked off in turns of a
+number of requests: what is over stands in `unfinished`, and the driver comes back for it when the others have had theirs.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import assert_never
 
+from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, QEMU_WENT, STOPPED, Abandonment
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.messages import format_of, generic_error
+from proxy.routing.limits import ClientLimits
+from proxy.routing.messages import format_of
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.out_of_band import OutOfBandTraffic
-from proxy.routing.outbox import Outbox, Segment
-from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
+from proxy.routing.outbox import Outbox
+from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request
+from proxy.routing.requests import Descriptors, LocalReply, Request
 from proxy.routing.session import Session
-from proxy.routing.turns import Turns
+from proxy.routing.starter import Starter
+from proxy.routing.turns import TURN_REQUESTS, Turns
 from shim.audit import AuditRecord
 from shim.client import Client
-from shim.own_commands import argument_error
 from shim.plan import Intend, Settle
 from shim.policy import Policy
 from shim.qmp import decode
 from shim.recovery import Written
 
-__all__ = ["HUNG_UP", "LEFT_UNANSWERED", "QEMU_WENT", "STOPPED", "Dispatcher"]
-
-HUNG_UP = "the client hung up before it was begun"
-STOPPED = "the proxy ended before it was begun"
-QEMU_WENT = "QEMU went before it was begun"
-LEFT_UNANSWERED = "the proxy ended before the answer came, so the outcome is not known"
+__all__ = ["Dispatcher"]
 
 
 class Dispatcher:
@@ -46,7 +45,8 @@ class Dispatcher:
 
     owed: who is owed QEMU's next replies, in their order. outbox: what the driver is to do; empty it after each call. announce:
     puts a command on record before it is run, or tells why it cannot and is not run. note: has an intent written or forgotten.
-    turns: the VM's, shared with its other connections.
+    turns: the VM's, shared with its other connections. limits: those of each client. unfinished: sessions that have more to do
+    at once than fits into a turn; call `work_off` for them after others have been served.
     """
 
     def __init__(
@@ -60,8 +60,11 @@ class Dispatcher:
         announce: Callable[[AuditRecord], str | None] | None = None,
         note: Callable[[Intend | Settle], None] | None = None,
         turns: Turns,
+        limits: ClientLimits = ClientLimits(),  # noqa: B008 - immutable
     ) -> None:
         self._monitor = monitor
+        self._clock = clock
+        self._limits = limits
         self.own_prefix = own_prefix
         self._format = format_of(monitor.greeting)
         self._recorder = Recorder(monitor, clock, announce)
@@ -72,7 +75,22 @@ class Dispatcher:
         self.pending = PendingReplies(self.outbox)
         self.owed = self.pending.queue
         self.plans = PlanRunner(self._maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
+        self._starter = Starter(
+            self._maker,
+            self.plans,
+            self._recorder,
+            self.pending,
+            self.out_of_band,
+            self._descriptor_queue,
+            self.outbox,
+            self.go_on,
+        )
         self._turns = turns
+        self.waiting = turns.waiting
+        self.unfinished: dict[Session, None] = {}
+        self._abandonment = Abandonment(self._recorder, turns, self.outbox, self.unfinished)
+        # QEMU does not read as fast as it is written to; nothing is begun meanwhile.
+        self.is_congested = False
 
     @property
     def owes_nothing(self) -> bool:
@@ -90,59 +108,60 @@ class Dispatcher:
 
     def add_session(self, client: Client, is_gone: Callable[[], bool] | None = None) -> Session:
         """Take in a client. is_gone: tells whether nobody is there to read its replies."""
-        session = Session(client, self._monitor, self._format, is_gone)
+        session = Session(client, self._monitor, self._format, is_gone, self._limits)
         self.outbox.sessions.append(session)
         self.outbox.to_flush[session] = None
         return session
 
     def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> bool:
         """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
-        count = 0 if descriptors or not self._turns.is_free else session.count_plain(data)
+        count = 0 if descriptors or not self._turns.is_free else session.count_plain(data, self._room(session))
         if count == 1 or (count and not session.is_gone()):
             session.owe(count)
             self.owed.extend((session,) * count)
             return True
-        dropped = session.receive_data(data, descriptors)
-        if dropped:
-            self.outbox.to_close.extend(dropped)
-        if session.out_of_band:
-            self._serve_out_of_band(session)
+        session.receive_data(data, descriptors)
+        if session.abandoned is not None:
+            self._abandonment.abandon(session, session.abandoned)
+            return False
+        if session.inbox.out_of_band:
+            self._starter.send_out_of_band(session)
         self._serve(session)
+        if session.inbox.unclaimed:
+            self.outbox.to_close.extend(session.inbox.take_unclaimed())
         return False
 
     def receive_client_eof(self, session: Session) -> None:
         """Note that a client sends no more, but may read on. What it asked for goes on, unless QEMU would hang up on it."""
         session.receive_eof()
         if session.hears_end_of_file:
-            self.abandon(session, HUNG_UP)
+            self._abandonment.abandon(session, HUNG_UP)
         self.outbox.to_flush[session] = None
 
     def receive_hang_up(self, session: Session) -> None:
         """Note that a client has gone. What has begun goes on; what has not, never will."""
         session.receive_eof()
-        self.abandon(session, HUNG_UP)
+        self._abandonment.abandon(session, HUNG_UP)
         self.outbox.to_flush[session] = None
 
-    def abandon(self, session: Session, reason: str) -> None:
-        """Drop what a client sent and was not begun, and put on record what of it is HMP or a snapshot command."""
-        self._turns.withdraw(session)
-        for request in session.drop_requests():
-            match request:
-                case HMPRequest() | ModernRequest():
-                    self.outbox.record(partial(self._recorder.abandoned, session, request, reason))
-                case Forward(descriptors=descriptors):
-                    self.outbox.to_close.extend(descriptors)
+    def work_off(self, session: Session) -> None:
+        """Go on with what did not fit into a turn of a client."""
+        del self.unfinished[session]
+        self.outbox.to_flush[session] = None
+        if session.abandoned is not None:
+            self._abandonment.abandon(session, session.abandoned)
+        else:
+            self._serve(session)
 
     def remove_session(self, session: Session) -> None:
         """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
-        self.abandon(session, HUNG_UP)
+        self._abandonment.abandon(session, HUNG_UP)
         self.outbox.to_close.extend(session.cut())
         self.outbox.sessions.remove(session)
 
     def stop(self) -> None:
         """Begin nothing more: the proxy is to end."""
-        for session in self.outbox.sessions:
-            self.abandon(session, STOPPED)
+        self._abandonment.abandon_all(STOPPED)
 
     def give_up(self, reason: str = LEFT_UNANSWERED) -> int:
         """Put on record each command under way, since its outcome will not be known. Returns how many replies are due."""
@@ -155,93 +174,85 @@ class Dispatcher:
 
     def _stand_in_line(self, session: Session) -> None:
         """Have a session wait for its turn, if it has something to begin."""
-        if session.inbox:
+        if session.inbox.has_input:
             self._turns.queue(session, self._serve_turn)
+
+    def _is_alone(self, session: Session) -> bool:
+        """Tell whether no other client has a command under way, or waits."""
+        waiting = self._turns.waiting
+        return len(self.owed) <= session.unanswered and len(waiting) <= (session in waiting)
+
+    def _room(self, session: Session) -> int:
+        """Tell how many more commands of a client QEMU may be given now."""
+        if self.is_congested:
+            return 0
+        under_way = session.unanswered
+        if not self._is_alone(session):
+            return 0 if under_way else 1
+        return max(session.window.size - under_way, 0)
+
+    def _may_begin(self, session: Session, request: Request) -> bool:
+        if type(request) is LocalReply:  # it stands in line behind QEMU's, and nobody but its client waits for it
+            return session.unanswered < self._limits.commands
+        if not self._turns.is_free or (request.takes_descriptors and not self._descriptor_queue.is_free):
+            return False
+        return self._room(session) > 0
 
     def _serve(self, session: Session) -> None:
         """Begin what a client has sent, as far as that can be. What cannot be begun goes back to its session.
 
-        A client alone is served as fast as it sends; where one has to wait, it stands in the VM's line, and gets one command
+        A client alone is served as fast as QEMU answers. One that has to wait stands in the VM's line, and gets one command
         begun a turn. A client that has gone gets one begun: that one may have been all it wanted. QEMU does as much.
         """
         begun = False
-        while session.inbox and (request := session.next_request()) is not None:
+        if session in self.waiting:
+            return
+        for _ in range(TURN_REQUESTS):
+            if session.is_busy or not session.inbox.has_input:
+                return
+            request = session.next_request()
+            if request is None:
+                continue
             is_local = type(request) is LocalReply
-            if not is_local and not (self._turns.is_free and (not request.takes_descriptors or self._descriptor_queue.is_free)):
+            if not self._may_begin(session, request):
                 session.put_back(request)
+                session.window.fill(session.unanswered, self._clock.monotonic_ns())
                 self._turns.queue(session, self._serve_turn)
                 return
             if begun and not is_local and session.is_gone():
                 session.put_back(request)
-                self.abandon(session, HUNG_UP)
+                self._abandonment.abandon(session, HUNG_UP)
                 return
             begun = begun or not is_local
-            self._begin_request(session, request)
+            self._starter.begin(session, request)
+        self.unfinished[session] = None
 
     def _serve_turn(self, session: Session) -> bool:
-        """Begin a waiting session's next command. Tells whether it did."""
+        """Begin a waiting session's next command, or all that fit into its window if it is alone. Tells whether it did."""
         if session.is_gone():
-            self.abandon(session, HUNG_UP)
+            self._abandonment.abandon(session, HUNG_UP)
             self.outbox.to_flush[session] = None
             return False
+        if self._is_alone(session):
+            if session.unanswered > session.window.size // 2:
+                return False  # a command at a time would cost a write each
+            session.window.refill(session.unanswered, self._clock.monotonic_ns())
         request = session.next_request()
-        if request is None:
+        if request is None:  # it has to be looked for further on
             self._turns.withdraw(session)
+            self.unfinished[session] = None
             return False
-        if request.takes_descriptors and not self._descriptor_queue.is_free:
+        if not self._may_begin(session, request):
             session.put_back(request)
             return False
         self._turns.withdraw(session)
-        self._begin_request(session, request)
-        if not session.is_busy:
+        self._starter.begin(session, request)
+        if self._is_alone(session):
+            self._serve(session)
+        elif not session.is_busy:
             self._stand_in_line(session)
         self.outbox.to_flush[session] = None
         return True
-
-    def _begin_request(self, session: Session, request: Request) -> None:
-        if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
-            self.outbox.record(partial(self._recorder.went_on, session, request.execute))
-        match request:
-            case Forward(raw, takes_descriptors=False):
-                self.pending.owe(session, session, raw)
-            case HMPRequest() | ModernRequest():
-                self.plans.begin(self._maker.command(session, request))
-                if self.plans.has_ended:
-                    self.go_on()
-            case LocalReply(line):
-                self.pending.answer(session, line)
-                self._serve_out_of_band(session)  # it may have been enabled just now
-            case JobsRequest(raw):
-                self.pending.owe(session, JobsReply(session), raw)
-            case OwnRequest():
-                self._answer_about_us(session, request)
-            case Forward():
-                self._deliver_descriptors(session, request)
-            case _:
-                assert_never(request)
-
-    def _serve_out_of_band(self, session: Session) -> None:
-        for command in session.take_out_of_band():
-            session.owe()
-            self.outbox.to_qemu.append(self.out_of_band.send(session, command))
-
-    def _answer_about_us(self, session: Session, request: OwnRequest) -> None:
-        arguments = request.message.get("arguments", {})
-        desc = argument_error(request.execute, arguments)
-        if desc is not None:
-            self.pending.answer(session, session.spell_reply(generic_error(desc), request.message))
-            return
-        if arguments.get("is-prompt", False):
-            session.note_prompt()
-        self.plans.begin(self._maker.about_us(session, request))
-        self.go_on()
-
-    def _deliver_descriptors(self, session: Session, request: Forward) -> None:
-        session.wait()
-        session.owe()
-        self._descriptor_queue.begin()
-        self.owed.append(DescriptorReply(session))
-        self.outbox.carry(Segment(request.raw, request.descriptors))
 
     # What QEMU's messages lead to.
 
@@ -267,11 +278,19 @@ class Dispatcher:
                 self._stand_in_line(session)
             self._turns.serve()
 
+    def settle_out_of_band(self, session: Session) -> None:
+        """Note the reply to an out-of-band command, and let the client's next one go."""
+        session.settle()
+        self._starter.send_out_of_band(session)
+
+    def serve_waiting(self) -> None:
+        """Let clients go on that wait, because a reply has come, or QEMU has read what was written to it."""
+        self._turns.serve()
+
     def receive_qemu_eof(self) -> None:
         """Note that QEMU has gone, and record each command under way: its outcome is not known."""
         self.give_up(LOST)
-        for session in self.outbox.sessions:
-            self.abandon(session, QEMU_WENT)
+        self._abandonment.abandon_all(QEMU_WENT)
 
     def take_descriptor_reply(self, line: bytes, session: Session | None = None) -> None:
         """Let others' descriptors go to QEMU, as far as a reply allows. session: whose it is, None for a question of ours."""

@@ -24,6 +24,10 @@ class OutOfBandTraffic:
         # By the proxy's ids: whose it is, and the command.
         self.under_way: dict[str, tuple[Session, dict[str, JSON]]] = {}
 
+    def count(self, session: Session) -> int:
+        """Count a client's commands that are under way."""
+        return sum(whose is session for whose, _ in self.under_way.values())
+
     def send(self, session: Session, command: OutOfBand) -> bytes:
         """Return the command as QEMU is to get it."""
         own_id = self._new_id()

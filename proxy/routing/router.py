@@ -36,6 +36,8 @@ class Router:
         self._owed = dispatcher.owed
         self._out_of_band = dispatcher.out_of_band
         self._outbox = dispatcher.outbox
+        # Sessions that wait for their turn.
+        self._waiting = dispatcher.waiting
 
     def receive_from_qemu(self, data: bytes) -> Session | None:
         """Take what QEMU sent, cut anywhere. Return the session that is to get it as it is, or None: see the outbox."""
@@ -45,12 +47,14 @@ class Router:
         if is_reply and owed and data.find(self._end) + len(self._end) == len(data) and not self._out_of_band.under_way:
             session = self._settle(data)
             is_local_next = owed and type(owed[0]) is LocalLine
-            if session is not None and not is_local_next and not session.has_left:
+            if session is not None and not is_local_next and not session.has_left and not self._waiting:
                 return session
             if session is not None:
                 self._outbox.send(session, data)
             if is_local_next:
                 self._pending.settle_local_lines()
+            if self._waiting:
+                self._dispatcher.serve_waiting()
             return None
         is_continued = framer.is_partly_taken
         whole, ends = framer.receive_data(data)
@@ -61,6 +65,8 @@ class Router:
             self._route(whole, 0, ends)
         if framer.has_begun:
             self._pass_on_begun()
+        if self._waiting:
+            self._dispatcher.serve_waiting()
         return None
 
     def _route(self, data: bytes, start: int, ends: Sequence[int]) -> None:
@@ -122,8 +128,8 @@ class Router:
         """Deal with a reply that may be an out-of-band one, or that nobody is owed. Otherwise as `_settle`."""
         if self._out_of_band.under_way and (settled := self._out_of_band.settle(line)) is not None:
             session, own_line = settled
-            session.settle()
             self._outbox.send(session, own_line)
+            self._dispatcher.settle_out_of_band(session)
             return None
         return self._settle(line) if self._owed else None
 

@@ -15,24 +15,17 @@ Three things make up what a session is at a moment, and each has its methods:
 Its socket may be closed when it has left and none of this is open: one that half-closes after its last command still reads.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
+from proxy.routing.inbox import Inbox
+from proxy.routing.limits import ClientLimits
 from proxy.routing.messages import MonitorFormat, generic_error
 from proxy.routing.monitor import Monitor
-from proxy.routing.negotiation import is_out_of_band, refusal
-from proxy.routing.requests import (
-    Carrier,
-    Descriptors,
-    LocalReply,
-    OutOfBand,
-    Request,
-    read_request,
-    takes_descriptors,
-)
+from proxy.routing.negotiation import refusal
+from proxy.routing.requests import Carrier, Descriptors, LocalReply, Request, read_request
 from proxy.routing.session_state import State, Step, next_state
+from proxy.routing.window import Window
 from shim.client import Client
 from shim.qmp import JSON
 
@@ -41,22 +34,25 @@ __all__ = ["Session"]
 # On the way of each message: a look at a member through its class takes longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
-# A request among them was put back.
-_Item: TypeAlias = Command | Malformed | Carrier | Request
-
 
 class Session:
     """What the proxy knows of one client.
 
-    After `receive_data`, take what is in `out_of_band`, and `next_request` until it returns nothing. `next_request` returns
-    nothing while a command of this client runs that the others wait for (`is_busy`). A request that cannot be begun yet is put
-    back. What is to be written to the client collects until `data_to_send` is called.
+    After `receive_data`, take the inbox's `out_of_band`, and `next_request` while the inbox `has_input`. `next_request` returns
+    nothing while a command of this client runs that the others wait for (`is_busy`), and where reading a step further gave
+    nothing whole. A request that cannot be begun yet is put back. What is to be written to the client collects until
+    `data_to_send` is called.
 
     The attributes are for reading; each is changed by a method here.
     """
 
     def __init__(
-        self, client: Client, monitor: Monitor, monitor_format: MonitorFormat, is_gone: Callable[[], bool] | None = None
+        self,
+        client: Client,
+        monitor: Monitor,
+        monitor_format: MonitorFormat,
+        is_gone: Callable[[], bool] | None = None,
+        limits: ClientLimits = ClientLimits(),  # noqa: B008 - immutable
     ) -> None:
         self.client = client
         # Describes the client as it is when a command of it is put on record. It may take a look at the machine.
@@ -71,17 +67,18 @@ class Session:
         self.is_prompt = False
         # A command runs that the later ones wait for: see `wait`.
         self.is_busy = False
-        # Commands that overtake all others, also while the session is busy.
-        self.out_of_band: list[OutOfBand] = []
+        # Why nothing more of it is begun, once that is so.
+        self.abandoned: str | None = None
         self._state = State.NEGOTIATING
         self._unanswered = 0
         self._monitor = monitor
         self._format = monitor_format
+        self._has_negotiated = False
         self._is_oob_enabled = False
-        self._framer = CommandFramer(monitor.version)
-        # What has not been begun yet, in its order.
-        self.inbox: deque[_Item] = deque()
-        self._descriptors: Descriptors = ()
+        # What it has sent and is not begun yet.
+        self.inbox = Inbox(CommandFramer(monitor.version, limits.value))
+        # How many of its commands QEMU may have to do at a time.
+        self.window = Window(limits.commands)
         self._outgoing: list[bytes] = [monitor.greeting]
 
     # How far it has come.
@@ -98,7 +95,7 @@ class Session:
     @property
     def is_finished(self) -> bool:
         """Tell whether the client left and all that it asked for is done."""
-        return self.has_left and not self.is_busy and not self._unanswered and not self.inbox
+        return self.has_left and not self.is_busy and not self._unanswered and not self.inbox.has_input
 
     @property
     def hears_end_of_file(self) -> bool:
@@ -146,24 +143,17 @@ class Session:
 
     # What it sends.
 
-    def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> Descriptors:
-        """Take what the client sent. Return the descriptors that are to be closed, because nothing will take them."""
-        items: Sequence[_Item] = self._framer.receive_data(data)
-        dropped = self._descriptors if descriptors else ()
-        if descriptors or self._descriptors:
-            items = self._attach(items, descriptors or self._descriptors)
-        if self._is_oob_enabled:
-            items = self._divert_out_of_band(items)
-        self.inbox.extend(items)
-        return dropped
+    def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
+        """Take what the client sent."""
+        self.inbox.receive_data(data, descriptors)
 
-    def count_plain(self, data: bytes) -> int:
-        """Count the commands of `data` if all can go to QEMU as they are, at once; else return 0."""
+    def count_plain(self, data: bytes, room: int) -> int:
+        """Count the commands of `data` if all can go to QEMU as they are, at once, and are `room` or fewer; else return 0."""
         if b'"arguments"' in data:  # plain commands have none; most others do, and need no closer look
             return 0
-        if self._state is not _OPEN or self.is_busy or self._descriptors or self.failed_command is not None or self.inbox:
+        if self._state is not _OPEN or self.is_busy or self.failed_command is not None or self.abandoned is not None:
             return 0
-        return self._framer.count_plain(data)
+        return self.inbox.count_plain(data, room)
 
     def receive_eof(self) -> None:
         """Note that the client sends no more. Half an object is dropped, as QEMU does."""
@@ -174,17 +164,7 @@ class Session:
         self._move(Step.CUT)
         self.is_gone = _has_gone
         self._outgoing.clear()
-        dropped, self._descriptors = self._descriptors, ()
-        return dropped
-
-    def drop_requests(self) -> list[Request]:
-        """Take all that has not been begun and never will be."""
-        was_busy, self.is_busy = self.is_busy, False
-        requests: list[Request] = []
-        while (request := self.next_request()) is not None:
-            requests.append(request)
-        self.is_busy = was_busy
-        return requests
+        return self.inbox.drop_descriptors()
 
     def send(self, data: bytes) -> None:
         if self._state is not _CUT:
@@ -202,30 +182,27 @@ class Session:
         self._outgoing.clear()
         return data
 
-    def take_out_of_band(self) -> list[OutOfBand]:
-        """Take the out-of-band commands."""
-        taken, self.out_of_band = self.out_of_band, []
-        return taken
-
     def next_request(self) -> Request | None:
-        """Take the next thing to do for this client, or None.
+        """Take the next thing to do for this client, or None. It is bounded in time: see Inbox.
 
         What an item asks for is read here and not when it comes, because the items before it may change that.
         """
-        if self.is_busy or not self.inbox:
-            return None
+        return None if self.is_busy else self.drop_request()
+
+    def drop_request(self) -> Request | None:
+        """Take the next request whether or not others go before it: none of them will be begun."""
         descriptors: Descriptors = ()
-        match item := self.inbox.popleft():
-            case Command():
-                command = item
+        match self.inbox.take():
+            case Command() as command:
+                pass
             case Carrier(command, descriptors):
                 pass
             case Malformed(desc):
                 return self._error(desc, {})
             case request:
                 return request
-        if self._state is not _OPEN and self._state is not _LEFT:
-            self._descriptors = descriptors or self._descriptors
+        if not self._has_negotiated:
+            self.inbox.keep_for_next(descriptors)
             return self._negotiate(command.message)
         if "exec-oob" in command.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", command.message)
@@ -233,37 +210,18 @@ class Session:
 
     def put_back(self, request: Request) -> None:
         """Have `next_request` return this one again: it cannot be begun yet."""
-        self.inbox.appendleft(request)
-
-    def _attach(self, items: Sequence[_Item], descriptors: Descriptors) -> list[_Item]:
-        """Hand descriptors to the first command that takes some; until one comes, the session keeps them.
-
-        So does QEMU's character device. The kernel ends a read after the bytes that descriptors came with.
-        """
-        self._descriptors = descriptors
-        attached: list[_Item] = []
-        for item in items:
-            if self._descriptors and isinstance(item, Command) and takes_descriptors(item.message):
-                item, self._descriptors = Carrier(item, self._descriptors), ()
-            attached.append(item)
-        return attached
-
-    def _divert_out_of_band(self, items: Sequence[_Item]) -> list[_Item]:
-        in_band: list[_Item] = []
-        for item in items:
-            if isinstance(item, Command) and is_out_of_band(item.message):
-                self.out_of_band.append(OutOfBand(item.message))
-            else:
-                in_band.append(item)
-        return in_band
+        self.inbox.put_back(request)
 
     def _negotiate(self, message: dict[str, JSON]) -> LocalReply:
         refused = refusal(message, self._monitor)
         if refused is not None:
             return LocalReply(self._format.spell_reply(refused, message))
-        self._move(Step.NEGOTIATED)
+        self._has_negotiated = True
+        if self._state is not _CUT:  # else what it sent before is only gone through
+            self._move(Step.NEGOTIATED)
         self._is_oob_enabled = "oob" in message.get("arguments", {}).get("enable", ())
-        self.inbox = deque(self._divert_out_of_band(self.inbox)) if self._is_oob_enabled else self.inbox
+        if self._is_oob_enabled:
+            self.inbox.enable_out_of_band()
         return LocalReply(self._format.spell_reply({"return": {}}, message))
 
     def _error(self, desc: str, message: dict[str, JSON]) -> LocalReply:

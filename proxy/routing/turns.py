@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 from proxy.routing.session import Session
 
-__all__ = ["Turns"]
+__all__ = ["TURN_REQUESTS", "Turns"]
+
+# How many requests of one client are dealt with before it is the others' turn: 10 ms, if each has to be put on record.
+TURN_REQUESTS = 128
 
 
 class Turns:
@@ -24,8 +27,8 @@ class Turns:
         # A client's command may be begun.
         self.is_free = True
         self._holders: list[object] = []
-        # Sessions that have something to begin, in the order of their turns, and what begins it.
-        self._waiting: dict[Session, Callable[[Session], bool]] = {}
+        # Sessions that have something to begin, in the order of their turns, and what begins it. For reading.
+        self.waiting: dict[Session, Callable[[Session], bool]] = {}
 
     def hold(self, holder: object) -> None:
         """Have no client's command begun until `release`. holder: a plan, or what it left to QEMU; it is told by identity.
@@ -45,17 +48,17 @@ class Turns:
 
         begin: begins its next command, and tells whether it did. It may take the session out of the queue, or put it back last.
         """
-        self._waiting[session] = begin
+        self.waiting[session] = begin
 
     def withdraw(self, session: Session) -> None:
         """Have a session wait no more, whether it did or not."""
-        self._waiting.pop(session, None)
+        self.waiting.pop(session, None)
 
     def serve(self) -> None:
         """Let the waiting sessions take turns, one command each, until none can begin."""
         has_begun = True
         while has_begun:
             has_begun = False
-            for session, begin in list(self._waiting.items()):
-                if self.is_free and session in self._waiting:
+            for session, begin in list(self.waiting.items()):
+                if self.is_free and session in self.waiting:
                     has_begun |= begin(session)

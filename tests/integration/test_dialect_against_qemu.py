@@ -12,7 +12,7 @@ from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from shim.qmp import QEMUVersion
 from tests.integration.qemu_vm import QEMUVM, version
 from tests.support.raw_client import DEADLINE_S, RawClient
-from tests.support.streams import NESTED_1024, SNIPPETS, STREAMS, STREAMS_FROM_11_1
+from tests.support.streams import NESTED_1024, SNIPPETS, STREAMS, STREAMS_FROM_11_1, read_all
 
 pytestmark = pytest.mark.versions
 
@@ -31,7 +31,7 @@ class Monitor:
         self.ask(NEGOTIATION)
 
     def frame(self, stream: bytes) -> list[Command | Malformed]:
-        return self._framer.receive_data(stream)
+        return read_all(self._framer, stream)
 
     def ask(self, stream: bytes, last_id: str | None = None) -> list[Any]:
         """Return the replies to `stream`, up to the one with `last_id`."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.dispatcher import HUNG_UP, LEFT_UNANSWERED, STOPPED
+from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, STOPPED
 from proxy.routing.session import Session
 from shim import snapshot_plans
 from shim.audit import Action

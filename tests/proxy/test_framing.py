@@ -7,9 +7,19 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
-from proxy.qmp_json.limits import MAX_BLANK_BYTES, MAX_INNER_BLANK_BYTES, QEMU_LIMITS, Limits
+from proxy.qmp_json.limits import MAX_BLANK_BYTES, QEMU_LIMITS, Limits
 from shim.qmp import QEMUVersion
-from tests.support.streams import FAMILIES, NESTED_1024, NEWEST, NO_OBJECT, OLDER, SNIPPETS, STREAMS, STREAMS_FROM_11_1
+from tests.support.streams import (
+    FAMILIES,
+    NESTED_1024,
+    NEWEST,
+    NO_OBJECT,
+    OLDER,
+    SNIPPETS,
+    STREAMS,
+    STREAMS_FROM_11_1,
+    read_all,
+)
 
 EXPECTING_VALUE = "JSON parse error, expecting value"
 TOO_MANY_BYTES = "JSON token size limit exceeded"
@@ -26,7 +36,7 @@ def held_bytes(framer: CommandFramer) -> int:
 
 def fed(pieces: Iterable[bytes], limits: Limits = QEMU_LIMITS, version: QEMUVersion = OLDER) -> list[Command | Malformed]:
     framer = CommandFramer(version, limits)
-    return [item for piece in pieces for item in framer.receive_data(piece)]
+    return [item for piece in pieces for item in read_all(framer, piece)]
 
 
 def bytewise(stream: bytes) -> list[bytes]:
@@ -62,9 +72,11 @@ def test_every_split_gives_the_same(stream: bytes, version: QEMUVersion) -> None
 def test_plain_commands_are_counted_and_their_lines_too() -> None:
     """QEMU 11.1 says where in the stream an error is, also after commands that nobody looked into."""
     framer = CommandFramer(NEWEST)
-    assert framer.count_plain(b'{"execute": "stop"}\n{"execute": "cont", "id": 1}\r\n') == 2
-    assert framer.count_plain(b'{"execute": "getfd"}') == 0
-    assert values(framer.receive_data(b" ]\n")) == ["3:2: JSON parse error, expecting value"]
+    two = b'{"execute": "stop"}\n{"execute": "cont", "id": 1}\r\n'
+    assert framer.count_plain(two, 1) == 0
+    assert framer.count_plain(two, 2) == 2
+    assert framer.count_plain(b'{"execute": "getfd"}', 9) == 0
+    assert values(read_all(framer, b" ]\n")) == ["3:2: JSON parse error, expecting value"]
 
 
 @pytest.mark.parametrize("version", FAMILIES, ids=str)
@@ -109,8 +121,8 @@ class TestRaw:
     def test_blanks_without_commands_are_not_kept_for_ever(self) -> None:
         framer = CommandFramer(OLDER)
         for _ in range(1000):
-            framer.receive_data(b" \n" * 100)
-        (command,) = framer.receive_data(b"{}")
+            read_all(framer, b" \n" * 100)
+        (command,) = read_all(framer, b"{}")
         assert isinstance(command, Command)
         assert command.raw == (b" \n" * 100)[:MAX_BLANK_BYTES] + b"{}"
 
@@ -133,17 +145,17 @@ class TestPromptness:
 
     def test_held_bytes_are_those_of_the_incomplete_value(self) -> None:
         framer = CommandFramer(OLDER)
-        framer.receive_data(b'{} \n {"a":')
+        read_all(framer, b'{} \n {"a":')
         assert held_bytes(framer) == len(b'{"a":')
-        framer.receive_data(b"1}")
+        read_all(framer, b"1}")
         assert held_bytes(framer) == 0
-        framer.receive_data(b'{"a":# x')
+        read_all(framer, b'{"a":# x')
         assert held_bytes(framer) == 0
 
 
 class TestLimits:
     def test_limits_are_qemus(self) -> None:
-        assert Limits(token_bytes=64 * 1024 * 1024, tokens=2 * 1024 * 1024, nesting=1024) == QEMU_LIMITS
+        assert (QEMU_LIMITS.token_bytes, QEMU_LIMITS.tokens, QEMU_LIMITS.nesting) == (64 << 20, 2 << 20, 1 << 10)
 
     def test_a_string_of_64_mib_is_cut_there(self) -> None:
         piece = b"x" * (1 << 20)
@@ -209,21 +221,21 @@ class TestBlanksInside:
     def test_blanks_without_end_are_not_held_for_ever(self, version: QEMUVersion) -> None:
         framer = CommandFramer(version)
         blanks = b" " * (1 << 20)
-        for _ in range(MAX_INNER_BLANK_BYTES >> 20):
-            assert framer.receive_data(blanks if held_bytes(framer) else b"{" + blanks) == []
-        assert values(framer.receive_data(blanks)) == [TOO_MANY_BYTES]
+        for _ in range(QEMU_LIMITS.inner_blank_bytes >> 20):
+            assert read_all(framer, blanks if held_bytes(framer) else b"{" + blanks) == []
+        assert values(read_all(framer, blanks)) == [TOO_MANY_BYTES]
         for _ in range(20):
-            assert framer.receive_data(blanks) == []
+            assert read_all(framer, blanks) == []
             assert held_bytes(framer) == 0
 
     @pytest.mark.parametrize("version", FAMILIES, ids=str)
     def test_tokens_that_straddle_the_reads_make_no_difference(self, version: QEMUVersion) -> None:
         framer = CommandFramer(version)
-        framer.receive_data(b'["a')
+        read_all(framer, b'["a')
         found: list[Command | Malformed] = []
         while not found:
-            found = framer.receive_data(b'",' + b"\n" * (1 << 20) + b'"a')
-            assert held_bytes(framer) < MAX_INNER_BLANK_BYTES + (3 << 20)
+            found = read_all(framer, b'",' + b"\n" * (1 << 20) + b'"a')
+            assert held_bytes(framer) < QEMU_LIMITS.inner_blank_bytes + (3 << 20)
         assert values(found)[0] == TOO_MANY_BYTES
 
     def test_an_indented_command_of_some_mib_comes_through(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from proxy.qmp_json.framing import CommandFramer
 from proxy.qmp_json.lexer import SKIPPED, STRAY, Lexer, Token
 from shim.qmp import QEMUVersion
-from tests.support.streams import FAMILIES
+from tests.support.streams import FAMILIES, read_all
 
 LIMIT = 64 << 20
 
@@ -84,7 +84,7 @@ def _calls(stream: bytes, piece_bytes: int, version: QEMUVersion) -> int:
     sys.setprofile(count)
     try:
         pieces = [stream[at : at + piece_bytes] for at in range(0, len(stream), piece_bytes)]
-        found = [item for piece in pieces for item in framer.receive_data(piece)]
+        found = [item for piece in pieces for item in read_all(framer, piece)]
     finally:
         sys.setprofile(before)
     assert len(found) == 1

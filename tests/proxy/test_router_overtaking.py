@@ -122,9 +122,9 @@ def test_infinite_id_harms_nobody(number: str) -> None:
 
 def test_descriptors_have_a_segment_of_their_own() -> None:
     desk = Desk()
-    client, other = desk.client(number=1), desk.client(number=2)
+    client, other, third = (desk.client(number=number) for number in (1, 2, 3))
     named = NAME.replace(b"{", b'{"arguments":{},')
-    for session, data, descriptors in ((other, named, ()), (client, GETFD + named, (5,)), (other, named, ())):
+    for session, data, descriptors in ((other, named, ()), (client, GETFD + named, (5,)), (third, named, ())):
         assert not desk.dispatcher.receive_from_client(session, data, descriptors)
     assert desk.dispatcher.outbox.segments_to_qemu() == [Segment(named), Segment(GETFD, (5,)), Segment(named)]
 

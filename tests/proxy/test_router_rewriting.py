@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from proxy.routing.dispatcher import HUNG_UP, QEMU_WENT
+from proxy.routing.abandonment import HUNG_UP, QEMU_WENT
 from proxy.routing.plan_runner import LOST
 from shim.audit import Action
 from shim.policy import Policy

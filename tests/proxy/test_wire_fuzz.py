@@ -162,6 +162,12 @@ class Stage:
         assert self._dispatcher.plans.is_idle
 
     def _take(self) -> None:
+        self._empty_outbox()
+        while self._dispatcher.unfinished:
+            self._dispatcher.work_off(next(iter(self._dispatcher.unfinished)))
+            self._empty_outbox()
+
+    def _empty_outbox(self) -> None:
         self._dispatcher.outbox.records.clear()
         for segment in self._dispatcher.outbox.segments_to_qemu():
             self.qemu.receive(segment.data)

@@ -234,7 +234,13 @@ class Desk:
         self.take()
 
     def take(self) -> None:
-        """Do what a driver does after each call."""
+        """Do what a driver does after each call, to the end of what clients have sent."""
+        self._empty_outbox()
+        while self.dispatcher.unfinished:
+            self.dispatcher.work_off(next(iter(self.dispatcher.unfinished)))
+            self._empty_outbox()
+
+    def _empty_outbox(self) -> None:
         self.notices += self.dispatcher.outbox.notices_to_log()
         self._take_records()
         self.to_qemu += self.dispatcher.outbox.segments_to_qemu()

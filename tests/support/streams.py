@@ -3,9 +3,10 @@
 A stream gives values and texts of errors.
 """
 
+from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from shim.qmp import QEMUVersion
 
-__all__ = ["FAMILIES", "NESTED_1024", "NEWEST", "NO_OBJECT", "OLDER", "SNIPPETS", "STREAMS", "STREAMS_FROM_11_1"]
+__all__ = ["FAMILIES", "NESTED_1024", "NEWEST", "NO_OBJECT", "OLDER", "SNIPPETS", "STREAMS", "STREAMS_FROM_11_1", "read_all"]
 
 # The newest that was measured of each family.
 OLDER = QEMUVersion(10, 0, 13)
@@ -223,3 +224,12 @@ SNIPPETS = [
     b"\\", b'\\"', b"\\u00e9", b"\\ud83d", b"\\ude00", b"\xff", b"\xfe", b"\x00", b"\n", b" ", b"\t", b"#", b"%s", b"+",
     b"\xc3", b"\xa9", b"\xed\xa0\x80", b"\xc0\x80", b"\xef\xbf\xbf", b'{"execute":"x"}', b'{"a":[1,2,{"b":"c"}]}\r\n',
 ]  # fmt: skip
+
+
+def read_all(framer: CommandFramer, data: bytes) -> list[Command | Malformed]:
+    """Feed a piece, and return all that it completes."""
+    framer.feed(data)
+    found: list[Command | Malformed] = []
+    while framer.has_input:
+        found += framer.read()
+    return found

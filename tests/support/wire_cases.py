@@ -17,7 +17,7 @@ from tests.fakes.block import BlockGraph
 from tests.fakes.commands import command_names
 from tests.fakes.tiny_qemu import answer, error_reply
 from tests.fakes.vm import VM
-from tests.support.streams import FAMILIES, SNIPPETS
+from tests.support.streams import FAMILIES, SNIPPETS, read_all
 
 __all__ = ["Case", "Expected", "Leaves", "Plan", "expected", "make_case", "monitor_of"]
 
@@ -148,7 +148,7 @@ def expected(monitor: Monitor, stream: bytes) -> Expected:
     """Tell it from the whole stream; what the shim says is not known here."""
     told = Expected([], [], [], [])
     is_negotiated = False
-    for item in CommandFramer(monitor.version).receive_data(stream):
+    for item in read_all(CommandFramer(monitor.version), stream):
         if isinstance(item, Malformed):
             told.in_band.append(error_reply(item.desc))
             continue

@@ -1,0 +1,69 @@
+"""How far a value has come, in tokens and bytes, and whether it is more than one value may be (qobject/json-streamer.c).
+
+Counting every token costs time that a value of usual size need not pay: one of fewer bytes than the limits have tokens cannot
+pass them, so its brackets are enough to know where it ends. Where a value turns out longer, what was passed over uncounted is
+counted afterwards.
+"""
+
+from proxy.qmp_json.dialect import measure
+from proxy.qmp_json.lexer import Lexer
+from proxy.qmp_json.limits import Limits
+
+__all__ = ["TOO_MANY_BYTES", "Extent"]
+
+TOO_MANY_BYTES = "JSON token size limit exceeded"
+
+_BRACES = {b"{": 1, b"}": -1}
+_BRACKETS = {b"[": 1, b"]": -1}
+
+
+class Extent:
+    """Counts the value at hand. `reset` it after each; call `expect` for each piece, and `add` for each token that is seen.
+
+    is_open: it has more opening brackets of a kind than closing ones, and of the other kind none too few.
+    """
+
+    __slots__ = ("_braces", "_brackets", "_limits", "_token_bytes", "harmless_bytes", "is_harmless", "is_open", "tokens")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        # A value of no more bytes cannot exceed the limits, nesting apart.
+        self.harmless_bytes = min(limits.token_bytes - 1, limits.tokens)
+        # What is held and the piece at hand together are no more.
+        self.is_harmless = True
+        self.reset()
+
+    def reset(self) -> None:
+        self._braces = self._brackets = 0
+        self.tokens = self._token_bytes = 0
+        self.is_open = False
+
+    def expect(self, held: bytearray, new_bytes: int, lexer: Lexer) -> None:
+        """Have every token counted from where a limit could be passed. held: of the value, from earlier pieces."""
+        self.is_harmless = len(held) + new_bytes <= self.harmless_bytes
+        if not self.is_harmless and not lexer.sees_all:
+            lexer.sees_all = True
+            whole = len(held) - lexer.length
+            self.tokens, self._token_bytes = measure(bytes(held[:whole]))
+
+    def add(self, kind: bytes, length: int) -> None:
+        """Count a token."""
+        braces = self._braces = self._braces + _BRACES.get(kind, 0)
+        brackets = self._brackets = self._brackets + _BRACKETS.get(kind, 0)
+        self.is_open = (braces > 0 or brackets > 0) and braces >= 0 and brackets >= 0
+        self.tokens += 1
+        self._token_bytes += length
+
+    def excess(self, extent_bytes: int) -> str | None:
+        """Return QEMU's text if the last token is one too many. extent_bytes: of the value so far, with its blanks."""
+        # QEMU has a NUL after each token when it looks.
+        if self._token_bytes + 1 > self._limits.token_bytes or self.has_too_many_blanks(extent_bytes):
+            return TOO_MANY_BYTES
+        if self.tokens > self._limits.tokens:
+            return "JSON token count limit exceeded"
+        if self._braces + self._brackets > self._limits.nesting:
+            return "JSON nesting depth limit exceeded"
+        return None
+
+    def has_too_many_blanks(self, extent_bytes: int) -> bool:
+        return not self.is_harmless and extent_bytes - self._token_bytes > self._limits.inner_blank_bytes

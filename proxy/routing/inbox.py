@@ -1,0 +1,150 @@
+"""What a client has sent and is not begun yet, without I/O: bytes first, and requests as late as possible.
+
+A client may send what costs much to read, or very many commands at once. So its bytes are cut into commands in steps, each
+of a few milliseconds at most, and only when the next command is wanted. Until then a command costs the bytes that it has.
+
+Out-of-band commands are the exception: they overtake, so some of what stands before them has to be read to find them. QEMU
+itself reads eight commands ahead, and no further (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX).
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from proxy.qmp_json.framing import Command, CommandFramer, Malformed
+from proxy.routing.negotiation import is_out_of_band
+from proxy.routing.requests import Carrier, Descriptors, OutOfBand, Request, takes_descriptors
+
+__all__ = ["Inbox", "Item"]
+
+# A request among them was put back.
+Item: TypeAlias = Command | Malformed | Carrier | Request
+
+# How far out-of-band commands are looked for behind commands that wait.
+_MOST_READ_AHEAD = 1000
+_STEPS_AHEAD = 8
+
+
+class Inbox:
+    """The pieces that a client sent, in their order, and what was read of them.
+
+    `take` until it returns None; while it `has_input`, there is more, and another call reads a step further. The same with
+    `out_of_band`, whose commands go before all others.
+    """
+
+    def __init__(self, framer: CommandFramer) -> None:
+        self._framer = framer
+        self._pieces: deque[tuple[bytes, Descriptors]] = deque()
+        self._items: deque[Item] = deque()
+        self._descriptors: Descriptors = ()
+        self._piece_bytes = 0
+        self._is_oob_enabled = False
+        # Commands that overtake all others.
+        self.out_of_band: list[OutOfBand] = []
+        # Descriptors that no command will take: others have come since.
+        self.unclaimed: list[int] = []
+
+    @property
+    def has_input(self) -> bool:
+        """Tell whether there is more to take, or bytes that may be more."""
+        return bool(self._items or self._pieces) or self._framer.has_input
+
+    @property
+    def size_bytes(self) -> int:
+        """Count what is kept: the pieces until all of them is taken, and what has come of a value without an end."""
+        return (self._piece_bytes if self.has_input else 0) + self._framer.held_bytes
+
+    @property
+    def descriptor_count(self) -> int:
+        """Count the descriptors that are open for this client: they wait for a command which takes them."""
+        return len(self.unclaimed) + len(self._descriptors) + sum(len(descriptors) for _, descriptors in self._pieces)
+
+    def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
+        """Take what the client sent."""
+        self._piece_bytes = len(data) + (self._piece_bytes if self.has_input else 0)
+        self._pieces.append((data, descriptors))
+        if self._is_oob_enabled:
+            self._read_ahead()
+
+    def count_plain(self, data: bytes, room: int) -> int:
+        """Count the commands of `data` if all can go to QEMU as they are, and are `room` or fewer; else return 0."""
+        if self._descriptors or self._items or self._pieces or self._framer.has_input:
+            return 0
+        return self._framer.count_plain(data, room)
+
+    def take(self) -> Item | None:
+        """Take the next item. None may mean only that a step was read without one: see `has_input`."""
+        if not self._items and self.has_input:
+            self._read_on()
+        return self._items.popleft() if self._items else None
+
+    def put_back(self, item: Item) -> None:
+        """Have `take` return this one again."""
+        self._items.appendleft(item)
+
+    def enable_out_of_band(self) -> None:
+        """Have out-of-band commands overtake from now on, also those that have come already."""
+        self._is_oob_enabled = True
+        self._items = deque(self._divert(self._items))
+        self._read_ahead()
+
+    def take_out_of_band(self, most: int) -> list[OutOfBand]:
+        """Take the next out-of-band commands, no more than so many."""
+        taken, self.out_of_band = self.out_of_band[:most], self.out_of_band[most:]
+        return taken
+
+    def keep_for_next(self, descriptors: Descriptors) -> None:
+        """Keep descriptors for another command: the one that they came with did not take them."""
+        self._descriptors = descriptors or self._descriptors
+
+    def take_unclaimed(self) -> list[int]:
+        """Take the descriptors that are to be closed."""
+        taken, self.unclaimed = self.unclaimed, []
+        return taken
+
+    def drop_descriptors(self) -> Descriptors:
+        """Take the descriptors that no command took, because nothing more will be begun."""
+        dropped = (*self.take_unclaimed(), *self._descriptors, *(number for _, numbers in self._pieces for number in numbers))
+        self._descriptors = ()
+        self._pieces = deque((data, ()) for data, _ in self._pieces)
+        return dropped
+
+    def _read_ahead(self) -> None:
+        for _ in range(_STEPS_AHEAD):
+            if not (self._pieces or self._framer.has_input) or len(self._items) >= _MOST_READ_AHEAD:
+                return
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read a step further."""
+        if not self._framer.has_input:
+            data, descriptors = self._pieces.popleft()
+            if descriptors:
+                self.unclaimed += self._descriptors
+                self._descriptors = descriptors
+            self._framer.feed(data)
+        items: Sequence[Item] = self._framer.read()
+        if self._descriptors:
+            items = self._attach(items)
+        self._items.extend(self._divert(items) if self._is_oob_enabled else items)
+
+    def _attach(self, items: Sequence[Item]) -> list[Item]:
+        """Hand descriptors to the first command that takes some; until one comes, they are kept.
+
+        So does QEMU's character device. The kernel ends a read after the bytes that descriptors came with.
+        """
+        attached: list[Item] = []
+        for item in items:
+            if self._descriptors and isinstance(item, Command) and takes_descriptors(item.message):
+                item, self._descriptors = Carrier(item, self._descriptors), ()
+            attached.append(item)
+        return attached
+
+    def _divert(self, items: Sequence[Item]) -> list[Item]:
+        in_band: list[Item] = []
+        for item in items:
+            if isinstance(item, Command) and is_out_of_band(item.message):
+                self.out_of_band.append(OutOfBand(item.message))
+            else:
+                in_band.append(item)
+        return in_band

@@ -1,0 +1,96 @@
+"""How one request of a client is begun, without I/O: one method a kind. When it may be is the dispatcher's matter.
+
+Whatever comes of it stands in the outbox, and who is owed the reply in the FIFO.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import assert_never
+
+from proxy.routing.descriptor_queue import DescriptorQueue
+from proxy.routing.messages import generic_error
+from proxy.routing.out_of_band import OutOfBandTraffic
+from proxy.routing.outbox import Outbox, Segment
+from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
+from proxy.routing.plan_maker import PlanMaker
+from proxy.routing.plan_runner import PlanRunner
+from proxy.routing.recorder import Recorder
+from proxy.routing.requests import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request
+from proxy.routing.session import Session
+from shim.own_commands import argument_error
+
+__all__ = ["Starter"]
+
+# Out-of-band commands of one client that may be under way (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX).
+_OUT_OF_BAND = 8
+
+
+class Starter:
+    """Begin requests. go_on: lets others go on, when a plan has ended."""
+
+    def __init__(
+        self,
+        maker: PlanMaker,
+        plans: PlanRunner,
+        recorder: Recorder,
+        pending: PendingReplies,
+        out_of_band: OutOfBandTraffic,
+        descriptor_queue: DescriptorQueue,
+        outbox: Outbox,
+        go_on: Callable[[], None],
+    ) -> None:
+        self._maker = maker
+        self._plans = plans
+        self._recorder = recorder
+        self._pending = pending
+        self._out_of_band = out_of_band
+        self._descriptor_queue = descriptor_queue
+        self._outbox = outbox
+        self._go_on = go_on
+
+    def begin(self, session: Session, request: Request) -> None:
+        if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
+            self._outbox.record(partial(self._recorder.went_on, session, request.execute))
+        match request:
+            case Forward(raw, takes_descriptors=False):
+                self._pending.owe(session, session, raw)
+            case HMPRequest() | ModernRequest():
+                self._plans.begin(self._maker.command(session, request))
+                if self._plans.has_ended:
+                    self._go_on()
+            case LocalReply(line):
+                self._pending.answer(session, line)
+                self.send_out_of_band(session)  # it may have been enabled just now
+            case JobsRequest(raw):
+                self._pending.owe(session, JobsReply(session), raw)
+            case OwnRequest():
+                self._answer_about_us(session, request)
+            case Forward():
+                self._deliver_descriptors(session, request)
+            case _:
+                assert_never(request)
+
+    def send_out_of_band(self, session: Session) -> None:
+        """Send a client's out-of-band commands, as many as QEMU would have read from it."""
+        if session.inbox.out_of_band:
+            for command in session.inbox.take_out_of_band(_OUT_OF_BAND - self._out_of_band.count(session)):
+                session.owe()
+                self._outbox.to_qemu.append(self._out_of_band.send(session, command))
+
+    def _answer_about_us(self, session: Session, request: OwnRequest) -> None:
+        arguments = request.message.get("arguments", {})
+        desc = argument_error(request.execute, arguments)
+        if desc is not None:
+            self._pending.answer(session, session.spell_reply(generic_error(desc), request.message))
+            return
+        if arguments.get("is-prompt", False):
+            session.note_prompt()
+        self._plans.begin(self._maker.about_us(session, request))
+        self._go_on()
+
+    def _deliver_descriptors(self, session: Session, request: Forward) -> None:
+        session.wait()
+        session.owe()
+        self._descriptor_queue.begin()
+        self._pending.queue.append(DescriptorReply(session))
+        self._outbox.carry(Segment(request.raw, request.descriptors))
