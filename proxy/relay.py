@@ -175,7 +175,7 @@ class Relay:
             self._dispatcher.is_congested = True
         else:
             self._flush()
-        if session in self._streams and self._has_to_wait(session):
+        if (self._dispatcher.is_congested or session.inbox.has_input) and session in self._streams:
             self._streams[session].pause()
 
     def _receive_client_eof(self, session: Session, end: End) -> None:

@@ -98,11 +98,13 @@ class CommandFramer:
         """Count what is kept of a value that has no end yet."""
         return len(self._held) + len(self._blanks)
 
-    def feed(self, data: bytes) -> None:
-        """Take what the client sent next. What it sent before must have been read."""
+    def feed(self, data: bytes) -> list[Command | Malformed]:
+        """Take what the client sent next, and read a first step of it. What it sent before must have been read."""
         assert not self.has_input, "one piece after the other"
         self._steps = self._read_piece(data)
-        self.has_input = True
+        self.has_input = next(self._steps, _ENDED) is not _ENDED
+        found, self._found = self._found, []
+        return found
 
     def read(self) -> list[Command | Malformed]:
         """Read a step on; return what is complete by then, in order, each as early as QEMU answers it."""

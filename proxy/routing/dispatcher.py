@@ -14,6 +14,7 @@ number of requests: what is over stands in `unfinished`, and the driver comes ba
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, QEMU_WENT, STOPPED, Abandonment
 from proxy.routing.descriptor_queue import DescriptorQueue
@@ -26,7 +27,7 @@ from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import Descriptors, LocalReply, Request
+from proxy.routing.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
 from proxy.routing.session import Session
 from proxy.routing.starter import Starter
 from proxy.routing.turns import TURN_REQUESTS, Turns
@@ -34,19 +35,17 @@ from shim.audit import AuditRecord
 from shim.client import Client
 from shim.plan import Intend, Settle
 from shim.policy import Policy
-from shim.qmp import decode
 from shim.recovery import Written
 
 __all__ = ["Dispatcher"]
 
 
 class Dispatcher:
-    """Begin commands, and play plans.
+    """Begin commands, and play plans. Empty the outbox after each call.
 
-    owed: who is owed QEMU's next replies, in their order. outbox: what the driver is to do; empty it after each call. announce:
-    puts a command on record before it is run, or tells why it cannot and is not run. note: has an intent written or forgotten.
-    turns: the VM's, shared with its other connections. limits: those of each client. unfinished: sessions that have more to do
-    at once than fits into a turn; call `work_off` for them after others have been served.
+    owed: who is owed QEMU's next replies, in their order. announce: puts a command on record before it is run, or tells why
+    that cannot be, and it is not run. note: has an intent written or forgotten. turns: the VM's. limits: those of each client.
+    unfinished: who has more to do than fits into a turn; call `work_off` for each after others have been served.
     """
 
     def __init__(
@@ -75,18 +74,20 @@ class Dispatcher:
         self.pending = PendingReplies(self.outbox)
         self.owed = self.pending.queue
         self.plans = PlanRunner(self._maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
-        self._starter = Starter(
+        self.starter = Starter(
             self._maker,
             self.plans,
-            self._recorder,
             self.pending,
             self.out_of_band,
             self._descriptor_queue,
             self.outbox,
             self.go_on,
+            self._stand_in_line,
         )
         self._turns = turns
+        # Sessions that wait for their turn, and what lets them go on after a reply, or when QEMU has read on.
         self.waiting = turns.waiting
+        self.serve_waiting = turns.serve
         self.unfinished: dict[Session, None] = {}
         self._abandonment = Abandonment(self._recorder, turns, self.outbox, self.unfinished)
         # QEMU does not read as fast as it is written to; nothing is begun meanwhile.
@@ -107,7 +108,7 @@ class Dispatcher:
         self._maker.set_policy(policy)
 
     def add_session(self, client: Client, is_gone: Callable[[], bool] | None = None) -> Session:
-        """Take in a client. is_gone: tells whether nobody is there to read its replies."""
+        """Take in a client. is_gone: tells whether nobody reads its replies."""
         session = Session(client, self._monitor, self._format, is_gone, self._limits)
         self.outbox.sessions.append(session)
         self.outbox.to_flush[session] = None
@@ -115,20 +116,27 @@ class Dispatcher:
 
     def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> bool:
         """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
-        count = 0 if descriptors or not self._turns.is_free else session.count_plain(data, self._room(session))
+        count = 0 if descriptors else session.count_plain(data, self._room(session))
         if count == 1 or (count and not session.is_gone()):
             session.owe(count)
             self.owed.extend((session,) * count)
             return True
-        session.receive_data(data, descriptors)
+        inbox, outbox = session.inbox, self.outbox
+        inbox.receive_data(data, descriptors)
         if session.abandoned is not None:
             self._abandonment.abandon(session, session.abandoned)
             return False
-        if session.inbox.out_of_band:
-            self._starter.send_out_of_band(session)
+        if inbox.out_of_band:
+            self.starter.send_out_of_band(session)
         self._serve(session)
-        if session.inbox.unclaimed:
-            self.outbox.to_close.extend(session.inbox.take_unclaimed())
+        if inbox.unclaimed:
+            outbox.to_close.extend(inbox.take_unclaimed())
+        if len(outbox.to_qemu) == 1 and outbox.to_qemu[0] is data:
+            # One whole command that is passed, as nearly all HMP commands come.
+            is_all = not (inbox.items or inbox.is_unread or outbox.records or outbox.to_flush or outbox.notices)
+            if is_all:
+                outbox.to_qemu.clear()
+            return is_all
         return False
 
     def receive_client_eof(self, session: Session) -> None:
@@ -177,26 +185,18 @@ class Dispatcher:
         if session.inbox.has_input:
             self._turns.queue(session, self._serve_turn)
 
-    def _is_alone(self, session: Session) -> bool:
-        """Tell whether no other client has a command under way, or waits."""
-        waiting = self._turns.waiting
-        return len(self.owed) <= session.unanswered and len(waiting) <= (session in waiting)
-
     def _room(self, session: Session) -> int:
-        """Tell how many more commands of a client QEMU may be given now."""
-        if self.is_congested:
-            return 0
-        under_way = session.unanswered
-        if not self._is_alone(session):
-            return 0 if under_way else 1
-        return max(session.window.size - under_way, 0)
+        """Tell how many more commands of a client QEMU may be given now.
 
-    def _may_begin(self, session: Session, request: Request) -> bool:
-        if type(request) is LocalReply:  # it stands in line behind QEMU's, and nobody but its client waits for it
-            return session.unanswered < self._limits.commands
-        if not self._turns.is_free or (request.takes_descriptors and not self._descriptor_queue.is_free):
-            return False
-        return self._room(session) > 0
+        One that is alone and waits gets no more before half of what it has under way is done: one at a time would cost a write
+        each.
+        """
+        if self.is_congested or not self._turns.is_free:
+            return 0
+        under_way, size, waits = session.unanswered, session.window.size, session in self.waiting
+        if len(self.owed) > under_way or len(self.waiting) > waits:  # others have something under way, or wait
+            return 0 if under_way else 1
+        return 0 if waits and under_way > size // 2 else max(size - under_way, 0)
 
     def _serve(self, session: Session) -> None:
         """Begin what a client has sent, as far as that can be. What cannot be begun goes back to its session.
@@ -204,17 +204,19 @@ class Dispatcher:
         A client alone is served as fast as QEMU answers. One that has to wait stands in the VM's line, and gets one command
         begun a turn. A client that has gone gets one begun: that one may have been all it wanted. QEMU does as much.
         """
-        begun = False
         if session in self.waiting:
             return
+        begun, inbox = False, session.inbox
         for _ in range(TURN_REQUESTS):
-            if session.is_busy or not session.inbox.has_input:
+            if session.is_busy or not (inbox.items or inbox.is_unread):
                 return
             request = session.next_request()
             if request is None:
                 continue
+            # An answer of ours stands in line behind QEMU's, and nobody but its client waits for it.
             is_local = type(request) is LocalReply
-            if not self._may_begin(session, request):
+            room = self._limits.commands - session.unanswered if is_local else self._room(session)
+            if room <= 0 or (request.takes_descriptors and not self._descriptor_queue.is_free):
                 session.put_back(request)
                 session.window.fill(session.unanswered, self._clock.monotonic_ns())
                 self._turns.queue(session, self._serve_turn)
@@ -224,7 +226,7 @@ class Dispatcher:
                 self._abandonment.abandon(session, HUNG_UP)
                 return
             begun = begun or not is_local
-            self._starter.begin(session, request)
+            self._begin(session, request)
         self.unfinished[session] = None
 
     def _serve_turn(self, session: Session) -> bool:
@@ -233,26 +235,40 @@ class Dispatcher:
             self._abandonment.abandon(session, HUNG_UP)
             self.outbox.to_flush[session] = None
             return False
-        if self._is_alone(session):
-            if session.unanswered > session.window.size // 2:
-                return False  # a command at a time would cost a write each
+        if not self._room(session):
+            return False
+        is_alone = len(self.waiting) == 1 and len(self.owed) <= session.unanswered
+        if is_alone:
             session.window.refill(session.unanswered, self._clock.monotonic_ns())
         request = session.next_request()
         if request is None:  # it has to be looked for further on
             self._turns.withdraw(session)
             self.unfinished[session] = None
             return False
-        if not self._may_begin(session, request):
+        if request.takes_descriptors and not self._descriptor_queue.is_free:
             session.put_back(request)
             return False
         self._turns.withdraw(session)
-        self._starter.begin(session, request)
-        if self._is_alone(session):
+        self._begin(session, request)
+        if is_alone:
             self._serve(session)
         elif not session.is_busy:
             self._stand_in_line(session)
         self.outbox.to_flush[session] = None
         return True
+
+    def _begin(self, session: Session, request: Request) -> None:
+        if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
+            self.outbox.record(partial(self._recorder.went_on, session, request.execute))
+        match request:
+            case Forward(raw, takes_descriptors=False):
+                self.pending.owe(session, session, raw)
+            case HMPRequest() | ModernRequest():
+                self.plans.begin(self._maker.command(session, request))
+                if self.plans.has_ended:
+                    self.go_on()
+            case _:
+                self.starter.begin(session, request)
 
     # What QEMU's messages lead to.
 
@@ -278,27 +294,7 @@ class Dispatcher:
                 self._stand_in_line(session)
             self._turns.serve()
 
-    def settle_out_of_band(self, session: Session) -> None:
-        """Note the reply to an out-of-band command, and let the client's next one go."""
-        session.settle()
-        self._starter.send_out_of_band(session)
-
-    def serve_waiting(self) -> None:
-        """Let clients go on that wait, because a reply has come, or QEMU has read what was written to it."""
-        self._turns.serve()
-
     def receive_qemu_eof(self) -> None:
         """Note that QEMU has gone, and record each command under way: its outcome is not known."""
         self.give_up(LOST)
         self._abandonment.abandon_all(QEMU_WENT)
-
-    def take_descriptor_reply(self, line: bytes, session: Session | None = None) -> None:
-        """Let others' descriptors go to QEMU, as far as a reply allows. session: whose it is, None for a question of ours."""
-        if session is not None:
-            session.release()
-            self._stand_in_line(session)
-        due = self._descriptor_queue.settle(decode(line))
-        if due is not None:
-            self.owed.append(self._descriptor_queue)
-            self.outbox.to_qemu.append(due.to_wire())
-        self._turns.serve()

@@ -28,14 +28,17 @@ _STEPS_AHEAD = 8
 class Inbox:
     """The pieces that a client sent, in their order, and what was read of them.
 
-    `take` until it returns None; while it `has_input`, there is more, and another call reads a step further. The same with
-    `out_of_band`, whose commands go before all others.
+    Call `take` while it `has_input`; None means that a step was read in which nothing ended. The `items` that were read may be
+    taken from their left directly. The commands `out_of_band` go before all others.
     """
 
     def __init__(self, framer: CommandFramer) -> None:
         self._framer = framer
         self._pieces: deque[tuple[bytes, Descriptors]] = deque()
-        self._items: deque[Item] = deque()
+        # What was read and not taken.
+        self.items: deque[Item] = deque()
+        # There are bytes that were not read.
+        self.is_unread = False
         self._descriptors: Descriptors = ()
         self._piece_bytes = 0
         self._is_oob_enabled = False
@@ -47,7 +50,7 @@ class Inbox:
     @property
     def has_input(self) -> bool:
         """Tell whether there is more to take, or bytes that may be more."""
-        return bool(self._items or self._pieces) or self._framer.has_input
+        return self.is_unread or bool(self.items)
 
     @property
     def size_bytes(self) -> int:
@@ -61,31 +64,36 @@ class Inbox:
 
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
         """Take what the client sent."""
-        self._piece_bytes = len(data) + (self._piece_bytes if self.has_input else 0)
         self._pieces.append((data, descriptors))
+        if self.items or self.is_unread:
+            self._piece_bytes += len(data)
+            self.is_unread = True
+        else:
+            self._piece_bytes = len(data)
+            self._read_on()
         if self._is_oob_enabled:
             self._read_ahead()
 
     def count_plain(self, data: bytes, room: int) -> int:
         """Count the commands of `data` if all can go to QEMU as they are, and are `room` or fewer; else return 0."""
-        if self._descriptors or self._items or self._pieces or self._framer.has_input:
+        if self._descriptors or self.has_input:
             return 0
         return self._framer.count_plain(data, room)
 
     def take(self) -> Item | None:
         """Take the next item. None may mean only that a step was read without one: see `has_input`."""
-        if not self._items and self.has_input:
+        if not self.items and self.is_unread:
             self._read_on()
-        return self._items.popleft() if self._items else None
+        return self.items.popleft() if self.items else None
 
     def put_back(self, item: Item) -> None:
         """Have `take` return this one again."""
-        self._items.appendleft(item)
+        self.items.appendleft(item)
 
     def enable_out_of_band(self) -> None:
         """Have out-of-band commands overtake from now on, also those that have come already."""
         self._is_oob_enabled = True
-        self._items = deque(self._divert(self._items))
+        self.items = deque(self._divert(self.items))
         self._read_ahead()
 
     def take_out_of_band(self, most: int) -> list[OutOfBand]:
@@ -111,22 +119,25 @@ class Inbox:
 
     def _read_ahead(self) -> None:
         for _ in range(_STEPS_AHEAD):
-            if not (self._pieces or self._framer.has_input) or len(self._items) >= _MOST_READ_AHEAD:
+            if not self.is_unread or len(self.items) >= _MOST_READ_AHEAD:
                 return
             self._read_on()
 
     def _read_on(self) -> None:
         """Read a step further."""
-        if not self._framer.has_input:
+        items: Sequence[Item]
+        if self._framer.has_input:
+            items = self._framer.read()
+        else:
             data, descriptors = self._pieces.popleft()
             if descriptors:
                 self.unclaimed += self._descriptors
                 self._descriptors = descriptors
-            self._framer.feed(data)
-        items: Sequence[Item] = self._framer.read()
+            items = self._framer.feed(data)
         if self._descriptors:
             items = self._attach(items)
-        self._items.extend(self._divert(items) if self._is_oob_enabled else items)
+        self.items.extend(self._divert(items) if self._is_oob_enabled else items)
+        self.is_unread = self._framer.has_input or bool(self._pieces)
 
     def _attach(self, items: Sequence[Item]) -> list[Item]:
         """Hand descriptors to the first command that takes some; until one comes, they are kept.

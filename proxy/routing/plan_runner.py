@@ -179,7 +179,7 @@ class PlanRunner:
         run = work.run
         try:
             # Spelled before any is owed: one that cannot be spelled must not leave a place in the FIFO without a reply.
-            raws = [command.to_wire() for command in commands]
+            raws = [command.to_wire() for command in commands] if commands else []
             if run.is_done or run.passing is not None:
                 if run.failure is not None:
                     self._outbox.notices.append(run.failure)

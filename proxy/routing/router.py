@@ -32,6 +32,7 @@ class Router:
         self._end = monitor_format.end
         self._framer = MessageFramer(monitor_format)
         self._plans = dispatcher.plans
+        self._starter = dispatcher.starter
         self._pending = dispatcher.pending
         self._owed = dispatcher.owed
         self._out_of_band = dispatcher.out_of_band
@@ -129,7 +130,7 @@ class Router:
         if self._out_of_band.under_way and (settled := self._out_of_band.settle(line)) is not None:
             session, own_line = settled
             self._outbox.send(session, own_line)
-            self._dispatcher.settle_out_of_band(session)
+            self._starter.settle_out_of_band(session)
             return None
         return self._settle(line) if self._owed else None
 
@@ -145,14 +146,14 @@ class Router:
                     self._dispatcher.go_on()
                 return receiver
             case DescriptorQueue():
-                self._dispatcher.take_descriptor_reply(line)
+                self._starter.take_descriptor_reply(line)
             case JobsReply(session):
                 session.settle()
                 self._outbox.send(session, without_own_jobs(line, self._format, self._dispatcher.own_prefix))
             case DescriptorReply(session):
                 session.settle()
                 self._outbox.send(session, line)
-                self._dispatcher.take_descriptor_reply(line, session)
+                self._starter.take_descriptor_reply(line, session)
             case LocalLine():  # pragma: no cover - never first in the queue when a reply comes
                 raise AssertionError("local lines are settled with what comes before them")
             case owed:

@@ -18,7 +18,7 @@ Its socket may be closed when it has left and none of this is open: one that hal
 from collections.abc import Callable
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
-from proxy.routing.inbox import Inbox
+from proxy.routing.inbox import Inbox, Item
 from proxy.routing.limits import ClientLimits
 from proxy.routing.messages import MonitorFormat, generic_error
 from proxy.routing.monitor import Monitor
@@ -38,7 +38,7 @@ _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, St
 class Session:
     """What the proxy knows of one client.
 
-    After `receive_data`, take the inbox's `out_of_band`, and `next_request` while the inbox `has_input`. `next_request` returns
+    What it sent goes into its `inbox`; take the `out_of_band` of that, and `next_request` while it `has_input`. That returns
     nothing while a command of this client runs that the others wait for (`is_busy`), and where reading a step further gave
     nothing whole. A request that cannot be begun yet is put back. What is to be written to the client collects until
     `data_to_send` is called.
@@ -70,7 +70,8 @@ class Session:
         # Why nothing more of it is begun, once that is so.
         self.abandoned: str | None = None
         self._state = State.NEGOTIATING
-        self._unanswered = 0
+        # How many of its commands QEMU has not answered yet, and answers of ours that wait for QEMU's: see `owe`.
+        self.unanswered = 0
         self._monitor = monitor
         self._format = monitor_format
         self._has_negotiated = False
@@ -95,7 +96,7 @@ class Session:
     @property
     def is_finished(self) -> bool:
         """Tell whether the client left and all that it asked for is done."""
-        return self.has_left and not self.is_busy and not self._unanswered and not self.inbox.has_input
+        return self.has_left and not self.is_busy and not self.unanswered and not self.inbox.has_input
 
     @property
     def hears_end_of_file(self) -> bool:
@@ -108,18 +109,13 @@ class Session:
 
     # What is due to it.
 
-    @property
-    def unanswered(self) -> int:
-        """Count its commands that QEMU has not answered yet, and the answers of ours that wait for QEMU's."""
-        return self._unanswered
-
     def owe(self, count: int = 1) -> None:
         """Note that so many more answers are due."""
-        self._unanswered += count
+        self.unanswered += count
 
     def settle(self) -> None:
         """Note that an answer has come that was due."""
-        self._unanswered -= 1
+        self.unanswered -= 1
 
     def wait(self) -> None:
         """Have `next_request` return nothing until `release`: a command has begun that the later ones must wait for."""
@@ -142,10 +138,6 @@ class Session:
         self.failed_command = failed_command
 
     # What it sends.
-
-    def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
-        """Take what the client sent."""
-        self.inbox.receive_data(data, descriptors)
 
     def count_plain(self, data: bytes, room: int) -> int:
         """Count the commands of `data` if all can go to QEMU as they are, at once, and are `room` or fewer; else return 0."""
@@ -187,12 +179,18 @@ class Session:
 
         What an item asks for is read here and not when it comes, because the items before it may change that.
         """
-        return None if self.is_busy else self.drop_request()
+        if self.is_busy:
+            return None
+        items = self.inbox.items
+        return self._request(items.popleft() if items else self.inbox.take())
 
     def drop_request(self) -> Request | None:
         """Take the next request whether or not others go before it: none of them will be begun."""
+        return self._request(self.inbox.take())
+
+    def _request(self, item: Item | None) -> Request | None:
         descriptors: Descriptors = ()
-        match self.inbox.take():
+        match item:
             case Command() as command:
                 pass
             case Carrier(command, descriptors):

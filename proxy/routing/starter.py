@@ -1,10 +1,11 @@
-"""How one request of a client is begun, without I/O: one method a kind. When it may be is the dispatcher's matter.
+"""How the rarer requests of clients are begun, without I/O.
+
+When each may be is the dispatcher's matter, and so are commands that are forwarded or decided about.
 
 Whatever comes of it stands in the outbox, and who is owed the reply in the FIFO.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import assert_never
 
 from proxy.routing.descriptor_queue import DescriptorQueue
@@ -14,10 +15,10 @@ from proxy.routing.outbox import Outbox, Segment
 from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
 from proxy.routing.plan_maker import PlanMaker
 from proxy.routing.plan_runner import PlanRunner
-from proxy.routing.recorder import Recorder
-from proxy.routing.requests import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, OwnRequest, Request
+from proxy.routing.requests import Forward, JobsRequest, LocalReply, OwnRequest
 from proxy.routing.session import Session
 from shim.own_commands import argument_error
+from shim.qmp import decode
 
 __all__ = ["Starter"]
 
@@ -26,38 +27,30 @@ _OUT_OF_BAND = 8
 
 
 class Starter:
-    """Begin requests. go_on: lets others go on, when a plan has ended."""
+    """Begin requests. go_on: lets others go on, when a plan has ended. stand_in_line: has a client wait for its turn."""
 
     def __init__(
         self,
         maker: PlanMaker,
         plans: PlanRunner,
-        recorder: Recorder,
         pending: PendingReplies,
         out_of_band: OutOfBandTraffic,
         descriptor_queue: DescriptorQueue,
         outbox: Outbox,
         go_on: Callable[[], None],
+        stand_in_line: Callable[[Session], None],
     ) -> None:
         self._maker = maker
         self._plans = plans
-        self._recorder = recorder
         self._pending = pending
         self._out_of_band = out_of_band
         self._descriptor_queue = descriptor_queue
         self._outbox = outbox
         self._go_on = go_on
+        self._stand_in_line = stand_in_line
 
-    def begin(self, session: Session, request: Request) -> None:
-        if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
-            self._outbox.record(partial(self._recorder.went_on, session, request.execute))
+    def begin(self, session: Session, request: LocalReply | JobsRequest | OwnRequest | Forward) -> None:
         match request:
-            case Forward(raw, takes_descriptors=False):
-                self._pending.owe(session, session, raw)
-            case HMPRequest() | ModernRequest():
-                self._plans.begin(self._maker.command(session, request))
-                if self._plans.has_ended:
-                    self._go_on()
             case LocalReply(line):
                 self._pending.answer(session, line)
                 self.send_out_of_band(session)  # it may have been enabled just now
@@ -77,6 +70,11 @@ class Starter:
                 session.owe()
                 self._outbox.to_qemu.append(self._out_of_band.send(session, command))
 
+    def settle_out_of_band(self, session: Session) -> None:
+        """Note the reply to an out-of-band command, and let the client's next one go."""
+        session.settle()
+        self.send_out_of_band(session)
+
     def _answer_about_us(self, session: Session, request: OwnRequest) -> None:
         arguments = request.message.get("arguments", {})
         desc = argument_error(request.execute, arguments)
@@ -94,3 +92,13 @@ class Starter:
         self._descriptor_queue.begin()
         self._pending.queue.append(DescriptorReply(session))
         self._outbox.carry(Segment(request.raw, request.descriptors))
+
+    def take_descriptor_reply(self, line: bytes, session: Session | None = None) -> None:
+        """Let others' descriptors go to QEMU, as far as a reply allows. session: whose it is, None for a question of ours."""
+        if session is not None:
+            session.release()
+            self._stand_in_line(session)
+        due = self._descriptor_queue.settle(decode(line))
+        if due is not None:
+            self._pending.queue.append(self._descriptor_queue)
+            self._outbox.to_qemu.append(due.to_wire())

@@ -26,7 +26,7 @@ def a_maker(policy: Policy | None = None) -> PlanMaker:
 
 def a_work(maker: PlanMaker, line: str) -> tuple[Work, Session]:
     session = a_session(negotiated=True)
-    session.receive_data(hmp(line, id=1))
+    session.inbox.receive_data(hmp(line, id=1))
     request = session.next_request()
     assert isinstance(request, HMPRequest)
     return maker.command(session, request), session

@@ -53,7 +53,7 @@ class Bench:
 
     def add(self, line: str, session: Session | None = None, id: object = 1) -> Session:
         session = session or a_session(negotiated=True, pretty=self.pretty)
-        session.receive_data(hmp(line, id=id))
+        session.inbox.receive_data(hmp(line, id=id))
         request = session.next_request()
         assert isinstance(request, HMPRequest)
         self.runner.begin(self.maker.command(session, request))

@@ -14,7 +14,7 @@ NAME: Final = b'{"execute":"query-name"}'
 def requests(data: bytes) -> list[Request]:
     """Have a client send this, and take all that is to be done."""
     session = a_session(negotiated=True)
-    session.receive_data(data)
+    session.inbox.receive_data(data)
     found = []
     while (request := session.next_request()) is not None:
         found.append(request)

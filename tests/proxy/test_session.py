@@ -19,7 +19,7 @@ YANK: Final = b'{"exec-oob":"query-yank","id":1}'
 
 def requests(session: Session, data: bytes, descriptors: tuple[int, ...] = ()) -> list[Request]:
     """Feed, and take all that is to be done."""
-    session.receive_data(data, descriptors)
+    session.inbox.receive_data(data, descriptors)
     assert not session.inbox.unclaimed
     return taken(session)
 
@@ -108,7 +108,7 @@ class TestRefusals:
 class TestOrder:
     def test_commands_behind_a_busy_one_wait(self) -> None:
         session = a_session(negotiated=True)
-        session.receive_data(hmp("savevm t") + NAME + b" [] " + NAME)
+        session.inbox.receive_data(hmp("savevm t") + NAME + b" [] " + NAME)
         assert isinstance(session.next_request(), HMPRequest)
         session.wait()
         assert session.next_request() is None
@@ -136,7 +136,7 @@ class TestOrder:
 
     def test_client_that_left_is_not_finished_while_something_is_due(self) -> None:
         session = a_session(negotiated=True)
-        session.receive_data(NAME)
+        session.inbox.receive_data(NAME)
         session.receive_eof()
         assert not session.is_finished
         session.next_request()
@@ -229,7 +229,7 @@ class TestDescriptors:
     def test_new_ones_replace_those_that_nobody_took(self) -> None:
         session = a_session(negotiated=True)
         assert requests(session, NAME, (5, 6)) == [Forward(NAME)]
-        session.receive_data(GETFD, (7,))
+        session.inbox.receive_data(GETFD, (7,))
         assert taken(session) == [Forward(GETFD, (7,), True)]
         assert session.inbox.unclaimed == [5, 6]
         assert session.cut() == (5, 6)

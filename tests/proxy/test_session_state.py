@@ -25,7 +25,7 @@ WAYS = {
 
 def in_state(state: State) -> Session:
     session = a_session()
-    session.receive_data(CAPABILITIES)
+    session.inbox.receive_data(CAPABILITIES)
     for step in WAYS[state]:
         TAKEN[step](session)
     assert session.state is state

@@ -100,7 +100,7 @@ def a_session(*, offers_oob: bool = True, negotiated: bool = False, oob: bool = 
     session = Session(Client(1, 2, "/bin/tool"), a_monitor(raw), format_of(raw))
     session.data_to_send()
     if negotiated or oob:
-        session.receive_data(b'{"execute":"qmp_capabilities","arguments":{"enable":%s}}' % (b'["oob"]' if oob else b"[]"))
+        session.inbox.receive_data(b'{"execute":"qmp_capabilities","arguments":{"enable":%s}}' % (b'["oob"]' if oob else b"[]"))
         session.next_request()
     return session
 

@@ -228,8 +228,7 @@ SNIPPETS = [
 
 def read_all(framer: CommandFramer, data: bytes) -> list[Command | Malformed]:
     """Feed a piece, and return all that it completes."""
-    framer.feed(data)
-    found: list[Command | Malformed] = []
+    found = framer.feed(data)
     while framer.has_input:
         found += framer.read()
     return found
