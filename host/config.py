@@ -15,12 +15,9 @@ from shim.confidential import Confidential
 from shim.policy import Policy
 
 __all__ = [
-    "AUDIT_KEEP",
-    "CLIENT_BUFFER_MIB",
-    "CONNECT_TIMEOUT_S",
-    "STANDARD_OUTPUT",
-    "STOP_TIMEOUT_S",
-    "SYSLOG",
+    *("AUDIT_KEEP", "CLIENT_BUFFER_MIB", "CLIENT_COMMANDS", "CLIENT_DESCRIPTORS", "CONNECT_TIMEOUT_S", "MAX_CLIENTS"),
+    *("MAX_COMMAND_MIB", "MAX_COMMAND_NESTING", "MAX_NEGOTIATING", "MAX_USER_CLIENTS", "NEGOTIATION_TIMEOUT_S"),
+    *("STANDARD_OUTPUT", "STOP_TIMEOUT_S", "SYSLOG", "TOTAL_BUFFER_MIB"),
     "AuditFailure",
     "AuditSettings",
     "Origin",
@@ -32,6 +29,22 @@ __all__ = [
 
 # A client that lets this much wait is stuck: it is 80 replies to query-qmp-schema, or 160,000 events.
 CLIENT_BUFFER_MIB = 16
+# For all clients of all VMs: with what the proxy needs itself, 160 MiB.
+TOTAL_BUFFER_MIB = 128
+# More clients of one VM than any tool makes; half of them may be one user's.
+MAX_CLIENTS = 64
+MAX_USER_CLIENTS = 32
+MAX_NEGOTIATING = 16
+# A person may type qmp_capabilities by hand.
+NEGOTIATION_TIMEOUT_S = 120.0
+# What one client may have under way at most; how many that are at a moment depends on what they cost QEMU.
+CLIENT_COMMANDS = 1000
+# QEMU reads 1 MiB in 5 s, during which nobody else is served.
+MAX_COMMAND_MIB = 16
+# QEMU's own limit (qobject/json-streamer.c).
+MAX_COMMAND_NESTING = 1024
+# What QEMU takes of one message (chardev/char-socket.c, TCP_MAX_FDS).
+CLIENT_DESCRIPTORS = 16
 # Less than the 90 s after which systemd kills (systemd-system.conf(5), DefaultTimeoutStopSec=).
 STOP_TIMEOUT_S = 80.0
 # How long a QEMU that has begun to start may take until it serves its socket: a big VM on a busy host, opened by libvirt first.
@@ -139,7 +152,12 @@ class VMConfig:
     take_over: `upstream` is this socket, and clients come in by its path too.
     name: in the audit; None takes QEMU's own (`-name`), else the address.
     audit: None writes no log.
-    client_buffer_bytes: a client that leaves more unread is cut off.
+    client_buffer_bytes: a client that leaves more unread is cut off. total_buffer_bytes: what is queued for all clients of the
+    process, and from them.
+    max_clients, max_user_clients, max_negotiating: so many there may be, of one user, and that have not negotiated.
+    negotiation_timeout_s, client_idle_timeout_s: how long a client may take, and may be idle; 0 is for ever.
+    client_commands: so many of one may be under way. max_command_bytes, max_command_nesting: of one command.
+    client_descriptors: so many of one client may wait for a command that takes them.
     wait: if QEMU is not there at start, wait for it.
     stop_timeout_s: so long the proxy waits at its end for what was begun.
     connect_timeout_s: how long QEMU may take to greet.
@@ -156,6 +174,16 @@ class VMConfig:
     policy: Policy = field(default_factory=Policy)
     audit: AuditSettings | None = None
     client_buffer_bytes: int = CLIENT_BUFFER_MIB * 1024 * 1024
+    total_buffer_bytes: int = TOTAL_BUFFER_MIB * 1024 * 1024
+    max_clients: int = MAX_CLIENTS
+    max_user_clients: int = MAX_USER_CLIENTS
+    max_negotiating: int = MAX_NEGOTIATING
+    negotiation_timeout_s: float = NEGOTIATION_TIMEOUT_S
+    client_idle_timeout_s: float = 0.0
+    client_commands: int = CLIENT_COMMANDS
+    max_command_bytes: int = MAX_COMMAND_MIB * 1024 * 1024
+    max_command_nesting: int = MAX_COMMAND_NESTING
+    client_descriptors: int = CLIENT_DESCRIPTORS
     wait: bool = False
     stop_timeout_s: float = STOP_TIMEOUT_S
     connect_timeout_s: int = CONNECT_TIMEOUT_S

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Any
 
+from host import config
 from host import setting_types as types
-from host.config import AUDIT_KEEP, CLIENT_BUFFER_MIB, CONNECT_TIMEOUT_S, STOP_TIMEOUT_S, AuditFailure
+from host.config import AuditFailure
 from host.socket_access import DEFAULT_MODE
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
@@ -49,6 +50,7 @@ class Section(StrEnum):
     POLICY = "which disks a snapshot takes"
     GONE = "commands of clients that have hung up"
     MODE = "what is done with HMP commands"
+    LIMITS = "limits of clients"
     LOG = "what is logged"
 
 
@@ -105,6 +107,10 @@ def _vm(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
     return Setting(key=key, type=kind, help=text, owner=Owner.VM, **{"section": Section.VM, **rest})
 
 
+def _limit(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
+    return Setting(key=key, type=kind, help=text, owner=Owner.VM, section=Section.LIMITS, **rest)
+
+
 def _policy(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
     return Setting(key=key, type=kind, help=text, owner=Owner.POLICY, **{"section": Section.POLICY, "programs": _ALL, **rest})
 
@@ -129,13 +135,11 @@ SETTINGS: tuple[Setting, ...] = (
     _vm("wait", types.SWITCH, "if QEMU is not there yet, wait for it"),
     _vm("connect_timeout", types.WHOLE_SECONDS,
         "how many seconds QEMU may take to send its greeting once its socket exists (default %(default)s)",
-        member="connect_timeout_s", metavar="SECONDS", default=CONNECT_TIMEOUT_S),
+        member="connect_timeout_s", metavar="SECONDS", default=config.CONNECT_TIMEOUT_S),
     _vm("end_with_vm", types.SWITCH, "end when QEMU has gone, instead of waiting for it to come back", member="ends_with_vm"),
-    _vm("client_buffer_mib", types.BUFFER_MIB, "disconnect a client that leaves more than this unread (default %(default)s)",
-        member="client_buffer_bytes", option="--client-buffer", metavar="MIB", default=CLIENT_BUFFER_MIB),
     _vm("stop_timeout", types.SECONDS,
         "how many seconds to wait, at SIGTERM, for the commands that have begun (default %(default)g)",
-        member="stop_timeout_s", metavar="S", default=STOP_TIMEOUT_S),
+        member="stop_timeout_s", metavar="S", default=config.STOP_TIMEOUT_S),
 
     _policy("policy", types.one_of(PolicyKind),
             "auto: a UEFI varstore that cannot hold a snapshot is left out, and no varstore ever gets the VM state; "
@@ -172,6 +176,35 @@ SETTINGS: tuple[Setting, ...] = (
     _policy("allow", types.ALLOWED, 'an HMP command that is not refused in mode enforce, such as "info block" (repeatable)',
             section=Section.MODE, programs=_PROXY, metavar="COMMAND"),
 
+    _limit("client_buffer_mib", types.BUFFER_MIB, "disconnect a client that leaves more than this unread (default %(default)s)",
+           member="client_buffer_bytes", option="--client-buffer", metavar="MIB", default=config.CLIENT_BUFFER_MIB),
+    _limit("total_buffer_mib", types.MIB,
+           "if more than this waits for all clients together and of what they sent, disconnect those that have most "
+           "(default %(default)s)",
+           member="total_buffer_bytes", option="--total-buffer", metavar="MIB", default=config.TOTAL_BUFFER_MIB),
+    _limit("max_clients", types.COUNT, "how many clients may be connected (default %(default)s)",
+           metavar="COUNT", default=config.MAX_CLIENTS),
+    _limit("max_user_clients", types.COUNT, "how many of them may be one user's (default %(default)s)",
+           metavar="COUNT", default=config.MAX_USER_CLIENTS),
+    _limit("max_negotiating", types.COUNT, "how many of them may not have sent qmp_capabilities yet (default %(default)s)",
+           metavar="COUNT", default=config.MAX_NEGOTIATING),
+    _limit("negotiation_timeout", types.SECONDS,
+           "how many seconds a client may take for that; 0 is for ever (default %(default)g)",
+           member="negotiation_timeout_s", metavar="S", default=config.NEGOTIATION_TIMEOUT_S),
+    _limit("client_idle_timeout", types.SECONDS,
+           "disconnect a client that has sent nothing for so many seconds; 0 is never (default %(default)g)",
+           member="client_idle_timeout_s", metavar="S", default=0.0),
+    _limit("client_commands", types.COUNT,
+           "how many commands of a client may be under way at most; the others wait (default %(default)s)",
+           metavar="COUNT", default=config.CLIENT_COMMANDS),
+    _limit("client_descriptors", types.COUNT,
+           "disconnect a client that has sent more file descriptors than this which no command has taken (default %(default)s)",
+           metavar="COUNT", default=config.CLIENT_DESCRIPTORS),
+    _limit("max_command_mib", types.MIB, "answer a longer command with QEMU's error for that (default %(default)s)",
+           member="max_command_bytes", metavar="MIB", default=config.MAX_COMMAND_MIB),
+    _limit("max_command_nesting", types.COUNT, "the same for one that is nested more deeply (default %(default)s)",
+           metavar="COUNT", default=config.MAX_COMMAND_NESTING),
+
     _vm("name", types.TEXT, "the VM's name in the audit log (default: QEMU's -name, or else its socket)", section=Section.LOG,
         programs=_PROXY_AND_PROMPT, is_shared=False,
         prompt_help="the VM's name in the audit log (default: QEMU's -name, or else the address)"),
@@ -197,7 +230,7 @@ SETTINGS: tuple[Setting, ...] = (
            metavar="HOURS"),
     _audit("audit_keep", types.COUNT, "keep",
            "how many renamed files to keep, FILE.1 to FILE.COUNT (default %(default)s)",
-           metavar="COUNT", default=AUDIT_KEEP),
+           metavar="COUNT", default=config.AUDIT_KEEP),
 )
 # fmt: on
 

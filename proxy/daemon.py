@@ -16,6 +16,7 @@ from host.audit_log import AuditLog, open_audit_log
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError
 from proxy.command_line import ServeInvocation
+from proxy.ledger import Ledger
 from proxy.supervision import SupervisedVM, first_error
 
 __all__ = ["Daemon"]
@@ -35,7 +36,8 @@ class Daemon:
         self._config_path = invocation.config_path
         self._audit_settings = _audit_settings(invocation.vms)
         self._audit_logs: dict[str, AuditLog] = {}
-        self._vms = [SupervisedVM(vm, self._audit_log_of) for vm in invocation.vms]
+        ledger = Ledger(max(vm.total_buffer_bytes for vm in invocation.vms))
+        self._vms = [SupervisedVM(vm, self._audit_log_of, ledger) for vm in invocation.vms]
         self._is_stopping = False
         if len(invocation.vms) == 1:
             self._audit_log_of(invocation.vms[0])

@@ -3,10 +3,6 @@
 A relay ends with its connection to QEMU, and its clients with it, as they would with QEMU's own socket. A tool that sees the
 end of its monitor takes it for the end of the VM, or connects again; to keep it connected to nothing would tell it something
 false.
-
-A client is not read while something of it waits: for its turn, for its own snapshot command, or for QEMU, which reads slowly.
-So what it sends waits in the kernel and then in the client itself. One that does not read is cut off when so many bytes wait
-for it.
 """
 
 import asyncio
@@ -16,11 +12,16 @@ from functools import partial
 
 from host.addresses import look_again
 from host.audit_log import AuditLog
+from host.config import VMConfig
 from host.intents import IntentStore
+from proxy.clients import Clients
+from proxy.ledger import Ledger
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, SocketEnd, Stream, close_descriptors
+from proxy.qmp_json.limits import Limits
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
+from proxy.routing.limits import SessionLimits
 from proxy.routing.messages import format_of
 from proxy.routing.monitor import Clock
 from proxy.routing.requests import Descriptors
@@ -50,13 +51,14 @@ class Relay:
     """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
 
     own_prefix: what all ids of new_id begin with, and no client knows. intents: what a savevm intends is written down there.
-    turns: the VM's. client_buffer_bytes: a client that leaves more unread is cut off.
+    turns: the VM's. config: has the clients' limits. ledger: that of the process. deserted: set when a client has left, and
+    none is there.
     """
 
     def __init__(
         self,
         connected: Connected,
-        policy: Policy,
+        config: VMConfig,
         *,
         new_id: Callable[[], str],
         own_prefix: str,
@@ -64,29 +66,32 @@ class Relay:
         clock: Clock,
         turns: Turns,
         audit_log: AuditLog | None,
-        client_buffer_bytes: int,
+        ledger: Ledger,
     ) -> None:
         announce = self._announce if audit_log is not None and audit_log.refuses else None
         self._dispatcher = Dispatcher(
             connected.monitor,
-            policy,
+            config.policy,
             clock,
             new_id=new_id,
             own_prefix=own_prefix,
             announce=announce,
             note=intents.note,
             turns=turns,
+            limits=SessionLimits(
+                Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting), config.client_commands
+            ),
         )
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = intents.written()
         self._rest = connected.rest
         self._audit_log = audit_log
         self._write_records = _drop if audit_log is None else audit_log.write_all
-        self._client_buffer_bytes = client_buffer_bytes
-        self._streams: dict[Session, Stream] = {}
-        # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
-        self._leaving: set[Stream] = set()
+        self._clients = Clients(self._dispatcher, config, ledger, self._come_back)
+        self._streams = self._clients.streams
+        self.deserted = self._clients.deserted
         self._poll_timer: asyncio.TimerHandle | None = None
+        # See _come_back.
         self._next_turn: asyncio.Handle | None = None
         self._upstream = Stream(
             SocketEnd(connected.sock, takes_descriptors=False),
@@ -100,8 +105,6 @@ class Relay:
         # Set when all is done that was begun before `stop`.
         self.finished = asyncio.Event()
         self._is_stopping = False
-        # Set when a client has left, and none is there.
-        self.deserted = asyncio.Event()
 
     def start(self) -> None:
         """Begin: first with what an earlier connection left behind, then with what QEMU sent since the negotiation."""
@@ -111,16 +114,21 @@ class Relay:
         self._upstream.start()
 
     def add_client(self, end: End, client: Client) -> None:
+        """Let a client in, unless there are too many."""
+        if (reason := self._clients.why_full(client)) is not None:
+            _log.warning("refused %s: %s", client, reason)
+            end.close()
+            return
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
         stream = Stream(
             end,
             on_data=partial(self._receive_from_client, session),
             on_eof=lambda: self._receive_client_eof(session, end),
-            on_drained=lambda: self._flush_client(session),
+            on_drained=lambda: self._clients.flush(session),
             on_failure=lambda: self._give_up_client(session),
         )
-        self._streams[session] = stream
+        self._clients.add(session, stream)
         _log.info("client connected: %s", client)
         self._flush()
         stream.start()
@@ -132,8 +140,7 @@ class Relay:
     def stop(self) -> None:
         """Read no client any more, and begin nothing; `finished` is set when all that was begun is answered."""
         self._is_stopping = True
-        for stream in self._streams.values():
-            stream.pause()
+        self._clients.stop()
         self._dispatcher.stop()
         self._flush()
 
@@ -147,8 +154,7 @@ class Relay:
             if timer is not None:
                 timer.cancel()
         self._upstream.close()
-        for stream in (*self._streams.values(), *self._leaving):
-            stream.close()
+        self._clients.close()
 
     # Feed: proxy/routing/outbox.py has the contract.
 
@@ -162,8 +168,8 @@ class Relay:
             records.clear()
         stream = self._streams[session]
         stream.write(data)
-        if stream.unsent_bytes > self._client_buffer_bytes:
-            self._flush_client(session)
+        if stream.unsent_bytes:
+            self._clients.check(session)
         if self._is_stopping:
             self._flush()
 
@@ -175,8 +181,9 @@ class Relay:
             self._dispatcher.is_congested = True
         else:
             self._flush()
-        if (self._dispatcher.is_congested or session.inbox.has_input) and session in self._streams:
-            self._streams[session].pause()
+        is_kept = session.inbox.kept_bytes or descriptors or self._dispatcher.is_congested
+        if is_kept and session in self._streams and self._clients.check(session):
+            self._clients.let_go_on(session)
 
     def _receive_client_eof(self, session: Session, end: End) -> None:
         if end.is_peer_gone():
@@ -185,21 +192,21 @@ class Relay:
             self._dispatcher.receive_client_eof(session)
         self._flush()
         if session.hears_end_of_file and session in self._streams:
-            self._drop(session)  # QEMU closes this connection, and gives no reply that was still due
+            self._clients.drop(session)  # QEMU closes this connection, and gives no reply that was still due
 
     def _give_up_client(self, session: Session) -> None:
         """End a client in whose service we failed: it is told, and closed, so that it does not wait for ever."""
         self._flush()
         if session in self._streams:  # pragma: no branch - one that was dropped before we failed has nobody to be told
             self._streams[session].write(_OWN_FAILURE)
-            self._drop(session)
+            self._clients.drop(session)
 
     def _lose_qemu(self) -> None:
         """End with QEMU. What was under way is put on record first, because its outcome is not known."""
         self._dispatcher.receive_qemu_eof()
         self._flush()
         for session in list(self._streams):
-            self._drop(session)
+            self._clients.drop(session)
         self._upstream.close()
         self.finished.set()
         self.lost.set()
@@ -219,6 +226,11 @@ class Relay:
                 _log.exception("a client is given up: %s", session.client)
                 self._give_up_client(session)
         self._flush()
+
+    def _come_back(self) -> None:
+        """Have the outbox emptied, and what is unfinished worked off, when others have had their turn."""
+        if self._next_turn is None:
+            self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
 
     def _poll(self) -> None:
         self._poll_timer = None
@@ -243,13 +255,13 @@ class Relay:
             outbox.to_qemu.clear()
         if outbox.to_flush:
             for session in outbox.sessions_to_flush():
-                self._flush_client(session)
+                self._clients.flush(session)
         if outbox.to_close:
             close_descriptors(outbox.descriptors_to_close())
         if self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES:
             self._dispatcher.is_congested = True
-        if self._dispatcher.unfinished and self._next_turn is None:
-            self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
+        if self._dispatcher.unfinished:
+            self._come_back()
         if self._dispatcher.plans.awaiting and self._poll_timer is None:
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing:
@@ -261,42 +273,11 @@ class Relay:
             _log.error("%s", unrecorded)
         return unrecorded
 
-    def _flush_client(self, session: Session) -> None:
-        stream = self._streams.get(session)
-        if stream is None:
-            return  # it was cut off, and this is the reply to what it had asked for before
-        stream.write(session.data_to_send())
-        if stream.unsent_bytes > self._client_buffer_bytes:
-            _log.warning("cut off a client that does not read: %s", session.client)
-            stream.close()
-            self._drop(session)
-        elif session.has_left and session.is_finished:
-            self._drop(session)
-        elif not stream.is_reading and not self._is_stopping and not self._has_to_wait(session):
-            stream.start()
-
-    def _has_to_wait(self, session: Session) -> bool:
-        """Tell whether a client is to wait in the kernel: pausing its socket is the only way to slow it down."""
-        return self._dispatcher.is_congested or session.inbox.has_input
-
-    def _drop(self, session: Session) -> None:
-        """Forget a client; its socket closes when it has been sent what is due."""
-        stream = self._streams.pop(session)
-        stream.finish()
-        self._leaving = {leaving for leaving in (*self._leaving, stream) if not leaving.is_closed}
-        self._dispatcher.remove_session(session)
-        close_descriptors(self._dispatcher.outbox.descriptors_to_close())
-        _log.info("client gone: %s", session.client)
-        if not self._streams:
-            self.deserted.set()
-
     def _resume_clients(self) -> None:
         self._dispatcher.is_congested = False
         self._dispatcher.serve_waiting()
         self._flush()
-        for session, stream in self._streams.items():
-            if not self._is_stopping and not self._has_to_wait(session):
-                stream.start()
+        self._clients.let_all_go_on()
 
 
 def _drop(_: Sequence[AuditRecord]) -> None:

@@ -16,6 +16,7 @@ from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
+from proxy.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 
 __all__ = ["SupervisedVM", "first_error"]
@@ -32,8 +33,9 @@ class SupervisedVM:
     Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay.
     """
 
-    def __init__(self, config: VMConfig, open_audit_log: Callable[[VMConfig], AuditLog | None]) -> None:
+    def __init__(self, config: VMConfig, open_audit_log: Callable[[VMConfig], AuditLog | None], ledger: Ledger) -> None:
         self._open_audit_log = open_audit_log
+        self._ledger = ledger
         self._config = config
         self._proxy: VMProxy | None = None
         self._stopping = asyncio.Event()
@@ -64,7 +66,7 @@ class SupervisedVM:
         """Serve. Raises what ends the proxy."""
         if self._stopping.is_set():
             return
-        proxy = self._proxy = VMProxy(self._config, self._open_audit_log(self._config))
+        proxy = self._proxy = VMProxy(self._config, self._open_audit_log(self._config), self._ledger)
         try:
             await proxy.run()
         finally:

@@ -23,6 +23,7 @@ from host.errors import ConfigError
 from host.ids import own_ids
 from host.intents import intents_of
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.ledger import Ledger
 from proxy.net import takeover
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
@@ -46,9 +47,10 @@ class VMProxy:
     `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
     """
 
-    def __init__(self, config: VMConfig, audit_log: AuditLog | None) -> None:
+    def __init__(self, config: VMConfig, audit_log: AuditLog | None, ledger: Ledger) -> None:
         self.config = config
         self._audit_log = audit_log
+        self._ledger = ledger
         self._intents = intents_of(config.upstream)
         self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
         self._new_id = own_ids(self._own_prefix)
@@ -195,14 +197,14 @@ class VMProxy:
                 _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
         relay = Relay(
             connection.hand_over(),
-            self.config.policy,
+            self.config,
             new_id=self._new_id,
             own_prefix=self._own_prefix,
             intents=self._intents,
             clock=SYSTEM_CLOCK,
             turns=self._turns,
             audit_log=self._audit_log,
-            client_buffer_bytes=self.config.client_buffer_bytes,
+            ledger=self._ledger,
         )
         relay.start()
         self._relay = relay

@@ -25,8 +25,9 @@ _READ_BYTES = 256 * 1024
 _buffer = bytearray(_READ_BYTES)
 _view = memoryview(_buffer)
 _VIEWS = (_view,)
-# The kernel's own limit for one message (SCM_MAX_FD, unix(7)).
-_MAX_DESCRIPTORS = 253
+# So many of one message QEMU takes (chardev/char-socket.c, TCP_MAX_FDS). The kernel closes what is over (recvmsg(2),
+# MSG_CTRUNC), here as there.
+_MAX_DESCRIPTORS = 16
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
 
 # What recvmsg() gives beside the bytes: level, type, data.
@@ -48,8 +49,8 @@ class End(Protocol):
     def read_fd(self) -> int: ...
     def write_fd(self) -> int: ...
     def receive(self) -> tuple[int, tuple[int, ...]]: ...
-    def send(self, data: bytes) -> int: ...
-    def send_with(self, data: bytes, descriptors: Sequence[int]) -> int: ...
+    def send(self, data: bytes | memoryview) -> int: ...
+    def send_with(self, data: bytes | memoryview, descriptors: Sequence[int]) -> int: ...
     def is_peer_gone(self) -> bool: ...
     def close(self) -> None: ...
 
@@ -97,7 +98,7 @@ class SocketEnd(_PolledEnd):
         count, ancillary, _, _ = self._recvmsg_into(_VIEWS, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
         return count, _descriptors(ancillary) if ancillary else ()
 
-    def send_with(self, data: bytes, descriptors: Sequence[int]) -> int:
+    def send_with(self, data: bytes | memoryview, descriptors: Sequence[int]) -> int:
         return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
     def close(self) -> None:
@@ -125,10 +126,10 @@ class PipeEnd(_PolledEnd):
     def receive(self) -> tuple[int, tuple[int, ...]]:
         return os.readv(self._read_fd, [_view]), ()
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         return os.write(self._write_fd, data)
 
-    def send_with(self, data: bytes, descriptors: Sequence[int]) -> int:
+    def send_with(self, data: bytes | memoryview, descriptors: Sequence[int]) -> int:
         return self.send(data)  # a pipe carries none
 
     def close(self) -> None:
@@ -171,9 +172,11 @@ class Stream:
         self._on_eof = on_eof
         self._on_drained = on_drained
         self._on_failure = on_failure
-        self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._unsent: deque[tuple[bytes | memoryview, tuple[int, ...]]] = deque()
         self.unsent_bytes = 0
         self.is_reading = False
+        # How often something came.
+        self.read_count = 0
         self._is_at_eof = False
         self._is_finishing = False
         self.is_closed = False
@@ -190,7 +193,7 @@ class Stream:
             self.is_reading = False
             self._loop.remove_reader(self._end.read_fd())
 
-    def write(self, data: bytes, descriptors: tuple[int, ...] = ()) -> None:
+    def write(self, data: bytes | memoryview, descriptors: tuple[int, ...] = ()) -> None:
         """Send as much as the kernel takes at once and keep the rest; descriptors are closed here when they are sent.
 
         A peer that has gone shows at the next read. Two writes are never joined into one: QEMU keeps the descriptors of one
@@ -203,7 +206,8 @@ class Stream:
             sent = self._send(data, descriptors)
             if sent == len(data):
                 return
-            data, descriptors = data[sent:], descriptors if not sent else ()
+            # A view, because the rest of 16 MiB goes out in a hundred parts.
+            data, descriptors = memoryview(data)[sent:], descriptors if not sent else ()
             self._loop.add_writer(self._end.write_fd(), self._write_more)
         self._unsent.append((data, descriptors))
         self.unsent_bytes += len(data)
@@ -238,6 +242,7 @@ class Stream:
             # A reset is an end, as it is to QEMU. What had not been read by then is lost with it.
             count, descriptors = 0, ()
         if count:
+            self.read_count += 1
             # A copy, because the buffer belongs to all streams and is read into again before these bytes are used up.
             try:
                 self._on_data(bytes(_view[:count]), descriptors)
@@ -259,7 +264,7 @@ class Stream:
         self._is_at_eof = True
         self._on_failure()
 
-    def _send(self, data: bytes, descriptors: tuple[int, ...]) -> int:
+    def _send(self, data: bytes | memoryview, descriptors: tuple[int, ...]) -> int:
         """Return how many bytes went out. Descriptors go with the first of them."""
         try:
             sent = self._end.send_with(data, descriptors) if descriptors else self._send_plain(data)

@@ -18,7 +18,7 @@ from functools import partial
 
 from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, QEMU_WENT, STOPPED, Abandonment
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.limits import ClientLimits
+from proxy.routing.limits import SessionLimits
 from proxy.routing.messages import format_of
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.out_of_band import OutOfBandTraffic
@@ -59,7 +59,7 @@ class Dispatcher:
         announce: Callable[[AuditRecord], str | None] | None = None,
         note: Callable[[Intend | Settle], None] | None = None,
         turns: Turns,
-        limits: ClientLimits = ClientLimits(),  # noqa: B008 - immutable
+        limits: SessionLimits = SessionLimits(),  # noqa: B008 - immutable
     ) -> None:
         self._monitor = monitor
         self._clock = clock

@@ -53,8 +53,8 @@ class Inbox:
         return self.is_unread or bool(self.items)
 
     @property
-    def size_bytes(self) -> int:
-        """Count what is kept: the pieces until all of them is taken, and what has come of a value without an end."""
+    def kept_bytes(self) -> int:
+        """Count what is kept: pieces until all of them is taken, and what has come of a value without an end."""
         return (self._piece_bytes if self.has_input else 0) + self._framer.held_bytes
 
     @property

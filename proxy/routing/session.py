@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.routing.inbox import Inbox, Item
-from proxy.routing.limits import ClientLimits
+from proxy.routing.limits import SessionLimits
 from proxy.routing.messages import MonitorFormat, generic_error
 from proxy.routing.monitor import Monitor
 from proxy.routing.negotiation import refusal
@@ -52,7 +52,7 @@ class Session:
         monitor: Monitor,
         monitor_format: MonitorFormat,
         is_gone: Callable[[], bool] | None = None,
-        limits: ClientLimits = ClientLimits(),  # noqa: B008 - immutable
+        limits: SessionLimits = SessionLimits(),  # noqa: B008 - immutable
     ) -> None:
         self.client = client
         # Describes the client as it is when a command of it is put on record. It may take a look at the machine.

@@ -10,6 +10,7 @@ import pytest
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from host.errors import AuditError, ConfigError
+from proxy.ledger import Ledger
 from proxy.supervision import SupervisedVM, first_error
 from shim.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
@@ -36,7 +37,7 @@ def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Pat
 
     async def run() -> None:
         async with FakeQEMU(two_disks()) as qemu:
-            vm = SupervisedVM(config(folder, qemu.path), open_log)
+            vm = SupervisedVM(config(folder, qemu.path), open_log, Ledger(1 << 30))
             running = asyncio.create_task(vm.keep_running())
             await until(lambda: "vm1: cannot write the audit log /log: it is gone; trying again" in caplog.messages)
             vm.change(VMConfig(UnixAddress("/other"), policy=Policy(mode=Mode.ENFORCE)))
@@ -55,20 +56,20 @@ def test_stop_ends_the_wait_for_the_next_attempt(folder: Path, caplog: pytest.Lo
         raise AuditError("/log", "it is gone")
 
     async def run() -> None:
-        vm = SupervisedVM(config(folder), open_log)
+        vm = SupervisedVM(config(folder), open_log, Ledger(1 << 30))
         running = asyncio.create_task(vm.keep_running())
         await until(lambda: caplog.messages)
         vm.stop()
         await running
         with pytest.raises(AuditError):
-            await SupervisedVM(config(folder), open_log).run()
+            await SupervisedVM(config(folder), open_log, Ledger(1 << 30)).run()
 
     asyncio.run(run())
 
 
 def test_stopped_before_it_begins(folder: Path) -> None:
     async def run() -> None:
-        vm = SupervisedVM(config(folder), lambda _: None)
+        vm = SupervisedVM(config(folder), lambda _: None, Ledger(1 << 30))
         vm.stop()
         await vm.keep_running()
         await vm.run()
@@ -88,7 +89,7 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
     async def run() -> None:
         async with FakeQEMU(two_disks()) as qemu:
             ending = VMConfig(UnixAddress(qemu.path), (UnixAddress(f"{folder}/a"),), ends_with_vm=True)
-            vm = SupervisedVM(ending, lambda _: None)
+            vm = SupervisedVM(ending, lambda _: None, Ledger(1 << 30))
             running = asyncio.create_task(vm.keep_running())
             await until((folder / "a").exists)
             qemu.disconnect()

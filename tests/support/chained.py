@@ -11,6 +11,7 @@ from typing import Any
 from host.addresses import UnixAddress
 from host.audit_log import open_audit_log
 from host.config import AuditSettings, VMConfig
+from proxy.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 from shim.policy import Policy
 from tests.support.raw_client import DEADLINE_S
@@ -52,7 +53,7 @@ async def chained(upstream: str, *policies: Policy) -> AsyncIterator[Chain]:
 async def _serving(upstream: str, path: Path, log: Path, policy: Policy) -> AsyncIterator[None]:
     audit_log = open_audit_log(AuditSettings(str(log)))
     config = VMConfig(UnixAddress(upstream), listen=(UnixAddress(str(path)),), name=path.name, policy=policy)
-    server = VMProxy(config, audit_log)
+    server = VMProxy(config, audit_log, Ledger(1 << 30))
     task = asyncio.create_task(server.run(), name="VMProxy")
     try:
         await until(path.exists)

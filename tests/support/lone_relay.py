@@ -3,11 +3,13 @@
 import socket
 from typing import Final
 
+from host.addresses import UnixAddress
+from host.config import VMConfig
 from host.intents import IntentStore
+from proxy.ledger import Ledger
 from proxy.net.qmp_connection import Connected
 from proxy.relay import Relay
 from proxy.routing.turns import Turns
-from shim.policy import Policy
 from tests.support.pure_router import ManualClock, a_monitor
 
 __all__ = ["lone_relay"]
@@ -19,12 +21,12 @@ def lone_relay(sock: socket.socket) -> Relay:
     """Return a relay that has negotiated with the QEMU at the other end of a socket; `start` it in a running loop."""
     return Relay(
         Connected(sock, a_monitor(), b""),
-        Policy(),
+        VMConfig(UnixAddress("/qmp"), client_buffer_bytes=MIB),
         new_id=lambda: "hmpshim-1",
         own_prefix="hmpshim-",
         intents=IntentStore("unix:/qmp", None),
         clock=ManualClock().clock(),
         turns=Turns(),
         audit_log=None,
-        client_buffer_bytes=MIB,
+        ledger=Ledger(1 << 30),
     )

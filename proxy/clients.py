@@ -1,0 +1,159 @@
+"""The clients of one relay: their streams, the limits that each is held to, and how it ends.
+
+A client is not read while something of it waits: for its turn, for its own snapshot command, or for QEMU, which reads slowly.
+So what it sends waits in the kernel, and then in the client itself. What cannot wait there is counted: what is unread of what
+QEMU said, what has come of a command without an end. A client that has more of it than it may is disconnected, and so is one
+that does not negotiate, or is idle for too long where that is limited. Each time the log names it and says why.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from host.config import VMConfig
+from proxy.ledger import Ledger
+from proxy.net.stream import Stream
+from proxy.routing.dispatcher import Dispatcher
+from proxy.routing.session import Session
+from shim.client import Client
+
+__all__ = ["Clients"]
+
+_log = logging.getLogger(__name__)
+
+# A client may have its whole buffer unread, and send a command, of which so much may come in one go.
+_READ_AT_ONCE_BYTES = 2 * 1024 * 1024
+
+
+class Clients:
+    """Write to clients, and let them be read or not. streams: by session, for reading."""
+
+    def __init__(self, dispatcher: Dispatcher, config: VMConfig, ledger: Ledger, come_back: Callable[[], None]) -> None:
+        """come_back: has the dispatcher's outbox emptied soon."""
+        self._dispatcher = dispatcher
+        self._config = config
+        self._ledger = ledger
+        self._come_back = come_back
+        self.streams: dict[Session, Stream] = {}
+        # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
+        self._leaving: set[Stream] = set()
+        self._timers: dict[Session, asyncio.TimerHandle] = {}
+        # Nobody is read any more.
+        self._is_stopping = False
+        # Set when a client has left, and none is there.
+        self.deserted = asyncio.Event()
+
+    def why_full(self, client: Client) -> str | None:
+        """Say which limit one more client would exceed; None if it may come in."""
+        config, sessions = self._config, self.streams
+        if len(sessions) >= config.max_clients:
+            return f"there are {len(sessions)} clients of this VM, and no more may be (--max-clients)"
+        count = sum(session.client.uid == client.uid for session in sessions)
+        if client.uid is not None and count >= config.max_user_clients:
+            return f"there are {count} clients of its user, and no more may be (--max-user-clients)"
+        count = sum(not session.is_negotiated for session in sessions)
+        if count >= config.max_negotiating:
+            return f"there are {count} clients that have not negotiated, and no more may be (--max-negotiating)"
+        return None
+
+    def add(self, session: Session, stream: Stream) -> None:
+        self.streams[session] = stream
+        if self._config.negotiation_timeout_s:
+            self._call_later(session, self._config.negotiation_timeout_s, self._look_whether_negotiated)
+        elif self._config.client_idle_timeout_s:
+            self._watch_idle(session)
+
+    def flush(self, session: Session) -> None:
+        """Send what is due to a client, and see whether it may be read, or has to go."""
+        stream = self.streams.get(session)
+        if stream is None:
+            return  # it was cut off, and this is the reply to what it had asked for before
+        stream.write(session.data_to_send())
+        if self.check(session) and session.has_left and session.is_finished:
+            self.drop(session)
+        elif session in self.streams and not stream.is_reading:
+            self.let_go_on(session)
+
+    def check(self, session: Session) -> bool:
+        """Count what is queued for a client and from it; disconnect it if that is too much. Tells whether it is still there."""
+        stream = self.streams[session]
+        kept, most = stream.unsent_bytes + session.inbox.kept_bytes, self._config.client_buffer_bytes
+        if stream.unsent_bytes > most:
+            self._cut(session, "it does not read")
+        elif kept > most + _READ_AT_ONCE_BYTES:
+            self._cut(session, "it does not read, and sends more")
+        elif session.inbox.descriptor_count > self._config.client_descriptors:
+            self._cut(session, "it sends file descriptors that no command takes")
+        else:
+            self._ledger.note(session, kept, lambda: self._cut(session, "what is queued for all clients is too much"))
+        return session in self.streams
+
+    def let_go_on(self, session: Session) -> None:
+        """Read a client if nothing of it waits, and leave it in the kernel otherwise: that is the only way to slow it down."""
+        if self._dispatcher.is_congested or session.inbox.has_input or self._is_stopping:
+            self.streams[session].pause()
+        else:
+            self.streams[session].start()
+
+    def let_all_go_on(self) -> None:
+        for session in self.streams:
+            self.let_go_on(session)
+
+    def stop(self) -> None:
+        """Read nobody any more."""
+        self._is_stopping = True
+        self.let_all_go_on()
+
+    def drop(self, session: Session) -> None:
+        """Forget a client; its socket closes when it has been sent what is due."""
+        stream = self.streams.pop(session)
+        stream.finish()
+        if session in self._timers:
+            self._timers.pop(session).cancel()
+        self._ledger.forget(session)
+        self._leaving = {leaving for leaving in (*self._leaving, stream) if not leaving.is_closed}
+        self._dispatcher.remove_session(session)
+        self._come_back()
+        _log.info("client gone: %s", session.client)
+        if not self.streams:
+            self.deserted.set()
+
+    def close(self) -> None:
+        """Close all sockets. Calling it again does nothing."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for session in self.streams:
+            self._ledger.forget(session)
+        for stream in (*self.streams.values(), *self._leaving):
+            stream.close()
+
+    def _cut(self, session: Session, reason: str) -> None:
+        """Disconnect a client at once; what is queued for it is lost."""
+        _log.warning("disconnected %s: %s", session.client, reason)
+        self.streams[session].close()
+        self.drop(session)
+
+    # Time limits.
+
+    def _call_later(self, session: Session, delay_s: float, look: Callable[[Session], None]) -> None:
+        self._timers[session] = asyncio.get_running_loop().call_later(delay_s, look, session)
+
+    def _look_whether_negotiated(self, session: Session) -> None:
+        del self._timers[session]
+        if not session.is_negotiated:
+            self._cut(session, f"it has not negotiated within {self._config.negotiation_timeout_s:g} s (--negotiation-timeout)")
+        elif self._config.client_idle_timeout_s:
+            self._watch_idle(session)
+
+    def _watch_idle(self, session: Session) -> None:
+        read_count = self.streams[session].read_count
+        self._call_later(session, self._config.client_idle_timeout_s, lambda one: self._look_whether_idle(one, read_count))
+
+    def _look_whether_idle(self, session: Session, read_count: int) -> None:
+        """Disconnect a client that has sent nothing meanwhile, and waits for nothing."""
+        del self._timers[session]
+        waits = session.unanswered or session.is_busy or session.inbox.has_input
+        if self.streams[session].read_count == read_count and not waits:
+            self._cut(session, f"it has been idle for {self._config.client_idle_timeout_s:g} s (--client-idle-timeout)")
+        else:
+            self._watch_idle(session)

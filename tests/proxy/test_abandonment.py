@@ -1,0 +1,71 @@
+"""What clients sent and is never begun: on record in turns, and nothing of it goes to QEMU."""
+
+import pytest
+
+from proxy.routing.abandonment import HUNG_UP, STOPPED
+from proxy.routing.turns import TURN_REQUESTS
+from shim.audit import Action
+from tests.support.pure_router import GETFD, NAME, Desk, hmp
+
+
+def a_busy_client(desk: Desk, more: bytes) -> object:
+    """Return a client whose savevm runs while this waits."""
+    client = desk.client()
+    desk.send(client, hmp("savevm t") + more)
+    desk.written()
+    return client
+
+
+def abandoned(desk: Desk) -> list[tuple[str | None, str]]:
+    return [(record.command_line, record.reason) for record in desk.records if record.action is Action.ABANDONED]
+
+
+def test_hmp_and_snapshot_commands_are_on_record_and_descriptors_closed() -> None:
+    desk = Desk()
+    client = desk.client()
+    desk.send(client, hmp("savevm t"))
+    desk.send(client, GETFD + hmp("info a") + NAME, (7,))
+    desk.dispatcher.receive_hang_up(client)
+    desk.take()
+    assert abandoned(desk) == [("info a", HUNG_UP)]
+    assert desk.closed == [7]
+
+
+def test_it_takes_as_many_turns_as_there_are_requests() -> None:
+    desk = Desk()
+    client = desk.client()
+    count = 2 * TURN_REQUESTS + 5
+    desk.send(client, hmp("savevm t") + b"".join(hmp(f"info {number}") for number in range(count)))
+    desk.dispatcher.receive_hang_up(client)
+    turns = 1
+    while desk.dispatcher.unfinished:
+        assert len(desk.dispatcher.outbox.records) <= turns * TURN_REQUESTS
+        desk.dispatcher.work_off(client)
+        turns += 1
+    desk.take()
+    assert 3 <= turns <= 4
+    assert [line for line, _ in abandoned(desk)] == [f"info {number}" for number in range(count)]
+
+
+def test_what_comes_after_the_hang_up_is_dropped_too() -> None:
+    """The kernel may still have it when the hang-up is seen."""
+    desk = Desk()
+    client = desk.client()
+    desk.dispatcher.receive_hang_up(client)
+    desk.send(client, NAME + hmp("info a"))
+    desk.send(client, NAME)
+    assert (desk.written(), abandoned(desk)) == (b"", [("info a", HUNG_UP)])
+
+
+@pytest.mark.parametrize("negotiated", [True, False])
+def test_at_the_end_all_of_it_goes_at_once(negotiated: bool) -> None:
+    desk = Desk()
+    other = desk.client(number=1)
+    desk.send(other, hmp("savevm t"))
+    client = desk.client(negotiated=negotiated, number=2)
+    more = b"".join(hmp(f"info {number}") for number in range(300))
+    desk.send(client, more if negotiated else b"")
+    desk.dispatcher.stop()
+    assert not desk.dispatcher.unfinished
+    desk.take()
+    assert abandoned(desk) == ([(f"info {number}", STOPPED) for number in range(300)] if negotiated else [])

@@ -1,0 +1,164 @@
+"""The limits of clients, each at it and one above, with real sockets; and what the log says of those that are disconnected."""
+
+import asyncio
+import os
+import socket
+from typing import Final
+
+import pytest
+
+from tests.fakes.qemu import FakeQEMU
+from tests.support.pure_router import GETFD, NAME
+from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, command_bytes
+from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played
+
+MIB: Final = 1024 * 1024
+GREETING: Final = b'{"QMP"'
+
+
+async def is_refused(path: str) -> bool:
+    """Tell whether one more client finds its connection closed, without a byte."""
+
+    def first_byte() -> bytes:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(DEADLINE_S)
+            sock.connect(path)
+            return sock.recv(1)
+
+    return not await in_thread(first_byte)
+
+
+async def admitted(path: str) -> RawClient:
+    """Return one more client, as soon as there is room: that others have gone shows a little later."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            client = await in_thread(RawClient.connect, path)
+            try:
+                await in_thread(client.receive_message)
+            except ConnectionLostError:
+                client.close()
+            else:
+                return client
+
+
+@pytest.mark.parametrize("option", ["--max-clients", "--max-user-clients"])
+def test_one_client_too_many_is_refused(option: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as first, await connected(server.path):
+            assert await is_refused(server.path)
+            assert f"no more may be ({option})" in caplog.text
+            assert await in_thread(first.hmp, "savevm t") == ""
+            first.close()
+            (await admitted(server.path)).close()
+
+    played(scene, None, option, "2")
+
+
+def test_clients_that_have_not_negotiated_are_counted_apart(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await admitted(server.path) as silent:
+            assert await is_refused(server.path)
+            assert "(--max-negotiating)" in caplog.text
+            silent.send(b'{"execute":"qmp_capabilities"}')
+            await in_thread(silent.receive_message)
+            (await admitted(server.path)).close()
+
+    played(scene, None, "--max-negotiating", "1")
+
+
+def test_client_that_does_not_negotiate_is_disconnected(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client, await in_thread(RawClient.connect, server.path) as silent:
+            assert (await in_thread(silent.expect_eof)).startswith(GREETING)
+            assert "it has not negotiated within 0.1 s (--negotiation-timeout)" in caplog.text
+            assert await in_thread(client.hmp, "savevm t") == ""
+
+    played(scene, None, "--negotiation-timeout", "0.1")
+
+
+@pytest.mark.parametrize("more", [(), ("--negotiation-timeout", "0")])
+def test_idle_client_is_disconnected_but_not_one_that_waits(more: tuple[str, ...], caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("query-name")
+        with await connected(server.path) as waiting:
+            waiting.send(NAME)
+            await qemu.reached("query-name")
+            with await connected(server.path) as idle:
+                await in_thread(idle.expect_eof)
+            assert caplog.text.count("it has been idle for 0.2 s (--client-idle-timeout)") == 1
+            qemu.release()
+            assert b'"return"' in await in_thread(waiting.receive_message)
+            await in_thread(waiting.expect_eof)
+
+    played(scene, None, "--client-idle-timeout", "0.2", *(more or ("--negotiation-timeout", "0.1")))
+
+
+@pytest.mark.parametrize(("count", "goes"), [(2, False), (3, True)])
+def test_descriptors_that_no_command_takes_are_counted(count: int, goes: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        null = os.open("/dev/null", os.O_RDONLY)
+        try:
+            with await connected(server.path) as client:
+                socket.send_fds(client.socket, [GETFD[:9]], [null] * count)
+                if goes:
+                    assert await in_thread(client.expect_eof) == b""
+                else:
+                    client.send(GETFD[9:])
+                    assert b"getfd has not been found" in await in_thread(client.receive_message)
+        finally:
+            os.close(null)
+        assert ("it sends file descriptors that no command takes" in caplog.text) is goes
+
+    played(scene, None, "--client-descriptors", "2")
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(MIB - 100, True), (MIB + 100, False)])
+def test_command_that_is_too_long_gets_qemus_error(size: int, is_taken: bool) -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            frame = len(command_bytes("query-name", {"x": ""}))
+            await in_thread(client.send, command_bytes("query-name", {"x": "a" * (size - frame)}))
+            reply = await in_thread(client.receive)
+            assert ("JSON token size limit exceeded" in reply["error"]["desc"]) is not is_taken
+            # What is left of it is read as a new value, and answered as QEMU answers that.
+            client.send(b'"}}\n' + command_bytes("query-status", id="last"))
+            while reply.get("id") != "last":
+                reply = await in_thread(client.receive)
+
+    played(scene, None, "--max-command-mib", "1")
+
+
+def test_command_that_is_nested_too_deeply_gets_qemus_error() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            for depth, is_taken in ((8, True), (9, False)):
+                client.send(b'{"execute":"query-name","arguments":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}")
+                desc = (await in_thread(client.receive))["error"]["desc"]
+                assert ("JSON nesting depth limit exceeded" in desc) is not is_taken
+
+    played(scene, None, "--max-command-nesting", "8")
+
+
+def test_those_that_have_most_go_where_all_have_too_much(caplog: pytest.LogCaptureFixture) -> None:
+    def has_gone(client: RawClient) -> bool:
+        client.socket.settimeout(DEADLINE_S)
+        while data := client.socket.recv(MIB):
+            if data.endswith(b'"last"}}\r\n'):
+                return False
+        return True
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with (
+            await connected(server.path) as reader,
+            await connected(server.path) as first,
+            await connected(server.path) as second,
+        ):
+            for _ in range(48):
+                await qemu.send_event("BIG", {"text": "x" * 32 * 1024})
+                await in_thread(reader.read_until_event, "BIG")
+            await qemu.send_event("BIG", {"text": "last"})
+            assert sorted([await in_thread(has_gone, first), await in_thread(has_gone, second)]) == [False, True]
+            assert await in_thread(reader.hmp, "savevm t") == ""
+        assert caplog.text.count("what is queued for all clients is too much") == 1
+
+    played(scene, None, "--client-buffer", "4", "--total-buffer", "2")

@@ -1,0 +1,103 @@
+"""What a client has sent and is not begun: bytes until the next command is wanted, and what overtakes is looked for."""
+
+import json
+from typing import Final
+
+from proxy.qmp_json.framing import Command, CommandFramer
+from proxy.routing.inbox import Inbox
+from proxy.routing.requests import Carrier
+from shim.qmp import QEMUVersion
+
+NAME: Final = b'{"execute":"query-name","arguments":{}}\n'
+GETFD: Final = b'{"execute":"getfd","arguments":{"fdname":"x"}}\n'
+YANK: Final = b'{"exec-oob":"query-yank"}\n'
+
+
+def an_inbox() -> Inbox:
+    return Inbox(CommandFramer(QEMUVersion(7, 2)))
+
+
+def taken(inbox: Inbox) -> list[object]:
+    found: list[object] = []
+    while inbox.has_input:
+        if (item := inbox.take()) is not None:
+            found.append(item)
+    return found
+
+
+def test_commands_are_cut_a_step_at_a_time() -> None:
+    inbox = an_inbox()
+    inbox.receive_data(NAME * 1000)
+    assert 0 < len(inbox.items) < 100
+    assert inbox.is_unread
+    assert len(taken(inbox)) == 1000
+
+
+def test_pieces_are_counted_until_all_is_taken() -> None:
+    inbox = an_inbox()
+    inbox.receive_data(NAME)
+    inbox.receive_data(NAME + b'{"execute":')
+    assert inbox.kept_bytes == len(NAME) * 2 + 11
+    assert len(taken(inbox)) == 2
+    assert inbox.kept_bytes == 12  # with the line's end before it
+    inbox.receive_data(b'"x"}')
+    assert len(taken(inbox)) == 1
+    assert inbox.kept_bytes == 0
+
+
+def test_what_is_put_back_comes_first() -> None:
+    inbox = an_inbox()
+    inbox.receive_data(NAME + GETFD)
+    first = inbox.take()
+    assert isinstance(first, Command)
+    inbox.put_back(first)
+    names = [item.message["execute"] for item in taken(inbox) if isinstance(item, Command)]
+    assert names == ["query-name", "getfd"]
+
+
+def test_steps_without_an_item_are_no_end() -> None:
+    inbox = an_inbox()
+    brackets = b'{"a":' + b"[" + b"[1]," * 10_000 + b"1]}"
+    inbox.receive_data(brackets[:-1])
+    inbox.receive_data(brackets[-1:])
+    assert inbox.take() is None
+    assert inbox.has_input
+    assert len(taken(inbox)) == 1
+
+
+def test_out_of_band_commands_are_looked_for_behind_a_thousand_others() -> None:
+    inbox = an_inbox()
+    inbox.enable_out_of_band()
+    inbox.receive_data(NAME * 100 + YANK)
+    assert [command.message for command in inbox.take_out_of_band(8)] == [json.loads(YANK)]
+    inbox.receive_data(NAME * 5000 + YANK)
+    assert not inbox.out_of_band
+    assert len(inbox.items) < 2000
+    assert len(taken(inbox)) == 5100
+    assert len(inbox.out_of_band) == 1
+
+
+def test_out_of_band_commands_that_have_come_already_overtake_too() -> None:
+    inbox = an_inbox()
+    inbox.receive_data(NAME + YANK + NAME)
+    inbox.enable_out_of_band()
+    assert len(inbox.take_out_of_band(8)) == 1
+    assert len(taken(inbox)) == 2
+
+
+def test_descriptors_are_counted_and_go_with_their_own_command() -> None:
+    inbox = an_inbox()
+    inbox.receive_data(NAME, (5,))
+    inbox.receive_data(GETFD, (6, 7))
+    assert inbox.descriptor_count == 3
+    carriers = [item for item in taken(inbox) if isinstance(item, Carrier)]
+    assert [carrier.descriptors for carrier in carriers] == [(6, 7)]
+    assert (inbox.descriptor_count, inbox.take_unclaimed(), inbox.descriptor_count) == (1, [5], 0)
+
+
+def test_descriptors_of_what_is_not_read_are_dropped_with_it() -> None:
+    inbox = an_inbox()
+    inbox.receive_data(NAME, (5,))
+    inbox.receive_data(GETFD, (6, 7))
+    assert inbox.drop_descriptors() == (5, 6, 7)
+    assert (inbox.descriptor_count, len(taken(inbox))) == (0, 2)

@@ -1,0 +1,31 @@
+"""How the rarer requests are begun: out-of-band commands up to QEMU's own number, descriptors one command at a time."""
+
+from proxy.routing.starter import Starter
+from tests.support.pure_router import GETFD, Desk, failure, reply
+
+
+def test_no_more_out_of_band_commands_are_under_way_than_qemu_reads() -> None:
+    desk = Desk()
+    assert isinstance(desk.dispatcher.starter, Starter)
+    client = desk.client(oob=True)
+    desk.send(client, b"".join(b'{"exec-oob":"query-yank","id":%d}' % number for number in range(20)))
+    assert desk.written().count(b"query-yank") == 8
+    for number in range(1, 13):
+        desk.receive(reply(f"hmpshim-{number}"))
+        assert desk.written().count(b"query-yank") == 1
+    for number in range(13, 21):
+        desk.receive(reply(f"hmpshim-{number}"))
+    assert [value["id"] for value in desk.heard(client)] == list(range(20))
+    assert not client.unanswered
+
+
+def test_descriptors_of_a_failed_command_are_looked_for_before_others_go() -> None:
+    desk = Desk()
+    client, other = desk.client(number=1), desk.client(number=2)
+    desk.send(client, GETFD, (5,))
+    desk.send(other, GETFD, (6,))
+    desk.to_qemu.clear()
+    desk.receive(failure())
+    assert b"hmpshim-leftover" in desk.written()
+    desk.receive(failure())
+    assert [segment.descriptors for segment in desk.to_qemu] == [(6,)]
