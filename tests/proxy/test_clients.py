@@ -3,12 +3,19 @@
 import asyncio
 import os
 import socket
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
 
+from host.addresses import UnixAddress
+from host.config import VMConfig
+from proxy.clients import Clients
+from proxy.ledger import Ledger
+from proxy.net.stream import SocketEnd, Stream
+from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
-from tests.support.pure_router import GETFD, NAME
+from tests.support.pure_router import GETFD, NAME, Desk
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, command_bytes
 from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played
 
@@ -162,3 +169,35 @@ def test_those_that_have_most_go_where_all_have_too_much(caplog: pytest.LogCaptu
         assert caplog.text.count("what is queued for all clients is too much") == 1
 
     played(scene, None, "--client-buffer", "4", "--total-buffer", "2")
+
+
+def test_each_limit_of_number_lets_so_many_in() -> None:
+    """A client without a uid, from the network, is nobody's."""
+
+    async def run() -> None:
+        desk = Desk()
+        ends: list[socket.socket] = []
+        rows: tuple[tuple[dict[str, Any], list[int | None], Client, str | None], ...] = (
+            ({"max_clients": 2}, [5], Client(1, 5), None),
+            ({"max_clients": 2}, [5, 6], Client(1, 5), "there are 2 clients of this VM"),
+            ({"max_user_clients": 2}, [5, 6], Client(1, 5), None),
+            ({"max_user_clients": 2}, [5, 5], Client(1, 5), "there are 2 clients of its user"),
+            ({"max_user_clients": 2}, [None, None], Client(address="10.0.0.1"), None),
+            ({"max_negotiating": 3}, [5, 5], Client(1, 5), None),
+            ({"max_negotiating": 2}, [5, 5], Client(1, 5), "there are 2 clients that have not negotiated"),
+        )
+        for limits, others, client, reason in rows:
+            config = replace(VMConfig(UnixAddress("/qmp"), negotiation_timeout_s=0), **limits)
+            clients = Clients(desk.dispatcher, config, Ledger(MIB), lambda: None)
+            for uid in others:
+                ours, theirs = socket.socketpair()
+                ends.append(theirs)
+                stream = Stream(SocketEnd(ours), on_data=print, on_eof=print, on_drained=print, on_failure=print)
+                clients.add(desk.dispatcher.add_session(Client(None, uid)), stream)
+            told = clients.why_full(client)
+            assert told is None if reason is None else told is not None and told.startswith(reason), (limits, others)
+            clients.close()
+        for end in ends:
+            end.close()
+
+    asyncio.run(run())

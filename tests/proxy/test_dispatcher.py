@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, STOPPED
+from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.session import Session
 from shim import snapshot_plans
 from shim.audit import Action
@@ -464,3 +465,15 @@ def test_event_that_is_spelled_otherwise_is_passed_on() -> None:
     event = b'{"timestamp":{"seconds":1,"microseconds":2},"event":"POWERDOWN"}\r\n'
     desk.receive(event)
     assert desk.said[client].endswith(event)
+
+
+def test_nothing_is_owed_once_all_that_was_begun_is_answered() -> None:
+    desk = Desk()
+    dispatcher: Dispatcher = desk.dispatcher
+    client = desk.client(oob=True)
+    for command, owed in ((NAME, b'{"return": {}}\r\n'), (b'{"exec-oob":"x"}', b'{"return": {}, "id": "hmpshim-1"}\r\n')):
+        assert dispatcher.owes_nothing
+        desk.send(client, command)
+        assert not dispatcher.owes_nothing
+        desk.receive(owed)
+    assert dispatcher.owes_nothing
