@@ -25,6 +25,8 @@ _READ_BYTES = 256 * 1024
 _buffer = bytearray(_READ_BYTES)
 _view = memoryview(_buffer)
 _VIEWS = (_view,)
+# What waits is kept in pieces of about this size: a small reply has three times its size as an object of its own.
+_JOINED_BYTES = 64 * 1024
 # So many of one message QEMU takes (chardev/char-socket.c, TCP_MAX_FDS). The kernel closes what is over (recvmsg(2),
 # MSG_CTRUNC), here as there.
 _MAX_DESCRIPTORS = 16
@@ -49,8 +51,8 @@ class End(Protocol):
     def read_fd(self) -> int: ...
     def write_fd(self) -> int: ...
     def receive(self) -> tuple[int, tuple[int, ...]]: ...
-    def send(self, data: bytes | memoryview) -> int: ...
-    def send_with(self, data: bytes | memoryview, descriptors: Sequence[int]) -> int: ...
+    def send(self, data: bytes | bytearray | memoryview) -> int: ...
+    def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int: ...
     def is_peer_gone(self) -> bool: ...
     def close(self) -> None: ...
 
@@ -98,7 +100,7 @@ class SocketEnd(_PolledEnd):
         count, ancillary, _, _ = self._recvmsg_into(_VIEWS, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
         return count, _descriptors(ancillary) if ancillary else ()
 
-    def send_with(self, data: bytes | memoryview, descriptors: Sequence[int]) -> int:
+    def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
         return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
     def close(self) -> None:
@@ -126,10 +128,10 @@ class PipeEnd(_PolledEnd):
     def receive(self) -> tuple[int, tuple[int, ...]]:
         return os.readv(self._read_fd, [_view]), ()
 
-    def send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         return os.write(self._write_fd, data)
 
-    def send_with(self, data: bytes | memoryview, descriptors: Sequence[int]) -> int:
+    def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
         return self.send(data)  # a pipe carries none
 
     def close(self) -> None:
@@ -172,7 +174,7 @@ class Stream:
         self._on_eof = on_eof
         self._on_drained = on_drained
         self._on_failure = on_failure
-        self._unsent: deque[tuple[bytes | memoryview, tuple[int, ...]]] = deque()
+        self._unsent: deque[tuple[bytes | bytearray | memoryview, tuple[int, ...]]] = deque()
         self.unsent_bytes = 0
         self.is_reading = False
         # How often something came.
@@ -196,8 +198,8 @@ class Stream:
     def write(self, data: bytes | memoryview, descriptors: tuple[int, ...] = ()) -> None:
         """Send as much as the kernel takes at once and keep the rest; descriptors are closed here when they are sent.
 
-        A peer that has gone shows at the next read. Two writes are never joined into one: QEMU keeps the descriptors of one
-        message only, and closes them for those of the next (seen on 7.2, 10.0 and 11.1).
+        A peer that has gone shows at the next read. A write with descriptors is never joined with another: QEMU keeps those of
+        one message only, and closes them for those of the next (seen on 7.2, 10.0 and 11.1).
         """
         if self.is_closed or not data:
             close_descriptors(descriptors)
@@ -209,8 +211,13 @@ class Stream:
             # A view, because the rest of 16 MiB goes out in a hundred parts.
             data, descriptors = memoryview(data)[sent:], descriptors if not sent else ()
             self._loop.add_writer(self._end.write_fd(), self._write_more)
-        self._unsent.append((data, descriptors))
         self.unsent_bytes += len(data)
+        last, its_descriptors = self._unsent[-1] if self._unsent else (b"", ())
+        if isinstance(last, bytearray) and len(last) < _JOINED_BYTES and not (descriptors or its_descriptors):
+            last += data
+        else:
+            is_small = len(data) < _JOINED_BYTES and not descriptors
+            self._unsent.append((bytearray(data) if is_small else data, descriptors))
 
     def finish(self) -> None:
         """Read no more, and close when all is sent."""
@@ -264,7 +271,7 @@ class Stream:
         self._is_at_eof = True
         self._on_failure()
 
-    def _send(self, data: bytes | memoryview, descriptors: tuple[int, ...]) -> int:
+    def _send(self, data: bytes | bytearray | memoryview, descriptors: tuple[int, ...]) -> int:
         """Return how many bytes went out. Descriptors go with the first of them."""
         try:
             sent = self._end.send_with(data, descriptors) if descriptors else self._send_plain(data)

@@ -16,12 +16,14 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from proxy.qmp_json.dialect import NOT_SURE, DialectError, plain_text, scan, stray, tokens
+from proxy.qmp_json.dialect import NOT_SURE, DialectError, plain_text, scan, stray
+from proxy.qmp_json.early_errors import EarlyErrors
 from proxy.qmp_json.extent import TOO_MANY_BYTES, Extent
-from proxy.qmp_json.grammar import Parser, decode, family_of
+from proxy.qmp_json.grammar import decode, family_of
 from proxy.qmp_json.lexer import SKIPPED, STRAY, Lexer
 from proxy.qmp_json.limits import MAX_BLANK_BYTES, QEMU_LIMITS, Limits
-from proxy.qmp_json.position import Position
+from proxy.qmp_json.plain import count_plain
+from proxy.qmp_json.shorten import LONG_TOKEN_BYTES, Skeleton
 from shim.qmp import JSON, QEMUVersion
 
 __all__ = ["Command", "CommandFramer", "Malformed"]
@@ -31,11 +33,13 @@ __all__ = ["Command", "CommandFramer", "Malformed"]
 class Command:
     """A JSON object a client sent.
 
-    `raw` is it as it came, with the blanks before it, and with those after it if they end the same read.
+    `raw` is it as it came, with the blanks before it, and with those after it if they end the same read. `is_cut`: it is long,
+    and long strings in `message` are not all there.
     """
 
     raw: bytes
     message: dict[str, JSON]
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +53,11 @@ _BLANKS = re.compile(rb"[ \t\r\n]*+")
 _TEXT_BLANKS = re.compile(r"[ \t\r\n]*+")
 _LINE_ENDS = frozenset(("", "\n", "\r\n"))
 
-# Commands without arguments that mean nothing to the proxy, as most programs spell them, one or many. Nothing in them repeats
-# a key or needs decoding, and each has one brace. Left out is what the proxy acts upon: HMP, the jobs that it hides from
-# query-jobs, the negotiation, a descriptor that must travel with its own command, and the proxy's own two commands.
-_PLAIN = re.compile(
-    rb'(?:\{"execute": ?"(?!(?:human-monitor-command|query-jobs|qmp_capabilities|getfd|add-fd)"|__hmpshim_)[A-Za-z0-9_-]+"'
-    rb'(?:, ?"id": ?(?:"[ !#-\[\]^-z|~]*"|[1-9][0-9]{0,17}))?\}\r?\n?)+'
-)
-# A repeated group costs memory for each repetition: 15 bytes for each byte of this.
-_MAX_PLAIN_BYTES = 64 * 1024
-
 # A step ends after so many tokens (2 µs each) or items: an error costs 6 µs, and its answer as much again.
 _STEP_TOKENS = 2048
 _STEP_ITEMS = 64
+# Tokens that end beyond this are judged by shorter ones, if they are long.
+_LONG_VALUE_BYTES = 256 * 1024
 _ENDED = object()
 
 
@@ -81,11 +77,10 @@ class CommandFramer:
         self._nesting = limits.nesting
         self._lexer = Lexer(limits.token_bytes)
         self._value = Extent(limits)
-        self._place = Position() if self._family.is_eager else None
+        self._skeleton = Skeleton()
+        self._early = EarlyErrors(self._family) if self._family.is_eager else None
         self._blanks = b""  # since the last command
         self._held = bytearray()  # of the value at hand, from earlier pieces
-        self._parser = Parser(self._family)
-        self._judged = 0  # bytes of the value at hand that the parser has seen
         self._forget_value()
         self._steps: Iterator[None] = iter(())
         # What the step at hand has found.
@@ -118,13 +113,11 @@ class CommandFramer:
         They need no decoding, and are counted as read.
         """
         is_between = not (self._value.tokens or self._held or self._blanks) and self._lexer.state == "start"
-        if not is_between or len(data) > _MAX_PLAIN_BYTES or not _PLAIN.fullmatch(data):
-            return 0
-        count = data.count(b"{")
+        count = count_plain(data) if is_between else 0
         if count > room:
             return 0
-        if self._place is not None:
-            self._place.pass_piece(data, self._lexer)
+        if count and self._early is not None:
+            self._early.place.pass_piece(data, self._lexer)
         return count
 
     def _read_piece(self, data: bytes) -> Iterator[None]:
@@ -134,8 +127,8 @@ class CommandFramer:
             at = yield from self._read_whole(data)
         if at < len(data):
             yield from self._read_tokens(data, at)
-        if self._place is not None:
-            self._place.pass_piece(data, self._lexer)
+        if self._early is not None:
+            self._early.place.pass_piece(data, self._lexer)
 
     def _read_whole(self, data: bytes) -> Generator[None, None, int]:
         """Take the whole commands that `data` begins with; return where the first one begins that is not surely one."""
@@ -177,8 +170,8 @@ class CommandFramer:
                 yield
             if kind is SKIPPED:
                 mark = end
-                if self._place is not None:
-                    self._place.note_recovery(end)
+                if self._early is not None:
+                    self._early.place.note_recovery(end)
                 continue
             begin = end - length
             if not value.tokens:
@@ -198,9 +191,11 @@ class CommandFramer:
                 mark = end
             else:
                 self._lexer.sees_all = not value.is_harmless
+                if length > LONG_TOKEN_BYTES and len(self._held) + end - mark > _LONG_VALUE_BYTES:
+                    mark = self._shorten(data, mark, end, length)
             if not value.is_open:
                 self._forget_value()
-        if self._place is not None and not self._is_spoilt and value.tokens:
+        if value.tokens and not self._is_spoilt:
             early = self._early_error(data, mark, len(data) - self._lexer.length)
             if early is not None:
                 self._spoil(early)
@@ -209,8 +204,10 @@ class CommandFramer:
     def _conclude_stray(self, data: bytes, mark: int, end: int, length: int) -> None:
         if not self._is_spoilt:
             early = self._early_error(data, mark, end - length)
-            token = b"".join((self._held, data[mark:end]))[-length:]
-            self._found.append(Malformed(early or self._placed(stray(token), data, end - length)))
+            desc = stray(b"".join((self._held, data[mark:end]))[-length:])
+            if self._early is not None:
+                desc = early or self._early.placed(desc, data, end - length)
+            self._found.append(Malformed(desc))
         self._forget_value()
 
     def _conclude(self, data: bytes, mark: int, end: int) -> int:
@@ -220,21 +217,34 @@ class CommandFramer:
         blanks = _BLANKS.match(data, end)
         after = len(data) if blanks and blanks.end() == len(data) else end
         source = b"".join((self._held, data[mark:after]))
+        is_cut = bool(self._skeleton.cuts)
         try:
-            message = decode(source, self._family)
+            message = decode(self._skeleton.of(source) if is_cut else source, self._family)
         except DialectError as exc:
             self._found.append(Malformed(self._early_error(data, mark, end) or str(exc)))
             return end
+        self._held.clear()  # before it is copied with the blanks before it
         if isinstance(message, dict):
-            self._found.append(self._command(source, message))
+            self._found.append(self._command(source, message, is_cut=is_cut))
             return after
         self._found.append(Malformed("QMP input must be a JSON object"))
         return end
 
-    def _command(self, raw: bytes, message: dict[str, JSON]) -> Command:
+    def _command(self, raw: bytes, message: dict[str, JSON], *, is_cut: bool = False) -> Command:
         if self._blanks:
             raw, self._blanks = self._blanks + raw, b""
-        return Command(raw, message)
+        return Command(raw, message, is_cut)
+
+    def _shorten(self, data: bytes, mark: int, end: int, length: int) -> int:
+        """Note a short token to judge a long value by, in place of a long one that ends at `end`. Return the new mark."""
+        early = self._early_error(data, mark, end - length)
+        self._held += data[mark:end]
+        short = self._skeleton.shorten(self._held, length)
+        if self._early is not None:
+            early = early or self._early.look_at(short, self._held, data, end - length)
+        if early is not None:
+            self._spoil(early)
+        return end
 
     def _pass_blanks(self, data: bytes, mark: int, begin: int) -> int:
         if self._value.tokens or self._held:
@@ -252,32 +262,15 @@ class CommandFramer:
             if not self._lexer.length and self._value.has_too_many_blanks(len(self._held)):
                 self._spoil(TOO_MANY_BYTES)
 
-    # -- Errors before the end of a value (QEMU 11.1)
-
     def _early_error(self, data: bytes, mark: int, upto: int) -> str | None:
-        """Look at the tokens of the value at hand that were not looked at, as far as byte `upto`, if QEMU does so now."""
-        if not self._family.is_eager:
-            return None
-        offset = mark - (len(self._held) - self._judged)
-        if upto <= offset:
-            return None
-        source = b"".join((self._held[self._judged :], data[mark : max(mark, upto)]))[: upto - offset]
-        for begin, token in tokens(source):
-            try:
-                self._parser.feed(token)
-            except DialectError as exc:
-                return self._placed(str(exc), data, offset + begin)
-        self._judged = len(self._held) + upto - mark
-        return None
-
-    def _placed(self, desc: str, data: bytes, begin: int) -> str:
-        return desc if self._place is None else self._place.of(data, begin) + desc
+        """Return what QEMU has found wrong with the value at hand by byte `upto`, if it looks so early."""
+        return None if self._early is None else self._early.look(self._held, data, mark, upto)
 
     def _spoil(self, desc: str) -> None:
         # Up to 11.0 what is left of the value is read as a new one, and answered again: 7.2 has an error for every bracket that
         # is nested too deep, where 11.1 has one.
         self._found.append(Malformed(desc))
-        if self._family.is_eager:
+        if self._early is not None:
             self._held.clear()
             self._is_spoilt = True
         else:
@@ -286,11 +279,11 @@ class CommandFramer:
     def _forget_value(self) -> None:
         self._held.clear()
         self._value.reset()
+        self._skeleton.cuts.clear()
         self._lexer.sees_all = True
         self._is_spoilt = False
-        if self._family.is_eager:
-            self._parser = Parser(self._family)
-            self._judged = 0
+        if self._early is not None:
+            self._early.reset()
 
 
 def _blanks_end(text: str, at: int) -> int:

@@ -21,7 +21,7 @@ class Limits:
     """
 
     token_bytes: int = 16 << 20
-    tokens: int = 128 << 10
+    tokens: int = 64 << 10
     nesting: int = 1 << 10
     inner_blank_bytes: int = 1 << 20
 

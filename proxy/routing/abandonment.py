@@ -35,6 +35,7 @@ class Abandonment:
         self._turns.withdraw(session)
         self._unfinished.pop(session, None)
         self._outbox.to_close.extend(session.inbox.drop_descriptors())
+        session.inbox.drop_order()
         for _ in range(TURN_REQUESTS):
             if not session.inbox.has_input:
                 return

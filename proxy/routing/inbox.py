@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from proxy.qmp_json.extent import TOO_MANY_BYTES
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.routing.negotiation import is_out_of_band
 from proxy.routing.requests import Carrier, Descriptors, OutOfBand, Request, takes_descriptors
@@ -37,7 +38,7 @@ class Inbox:
         self._pieces: deque[tuple[bytes, Descriptors]] = deque()
         # What was read and not taken.
         self.items: deque[Item] = deque()
-        # There are bytes that were not read.
+        # There are bytes that can be read on now.
         self.is_unread = False
         self._descriptors: Descriptors = ()
         self._piece_bytes = 0
@@ -50,7 +51,7 @@ class Inbox:
     @property
     def has_input(self) -> bool:
         """Tell whether there is more to take, or bytes that may be more."""
-        return self.is_unread or bool(self.items)
+        return bool(self.items or self._pieces) or self._framer.has_input
 
     @property
     def kept_bytes(self) -> int:
@@ -65,9 +66,9 @@ class Inbox:
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
         """Take what the client sent."""
         self._pieces.append((data, descriptors))
-        if self.items or self.is_unread:
+        if len(self._pieces) > 1 or self.items or self._framer.has_input:
             self._piece_bytes += len(data)
-            self.is_unread = True
+            self._look()
         else:
             self._piece_bytes = len(data)
             self._read_on()
@@ -99,7 +100,15 @@ class Inbox:
     def take_out_of_band(self, most: int) -> list[OutOfBand]:
         """Take the next out-of-band commands, no more than so many."""
         taken, self.out_of_band = self.out_of_band[:most], self.out_of_band[most:]
+        self._look()
+        self._read_ahead()
         return taken
+
+    def drop_order(self) -> None:
+        """Have nothing overtake any more: all of it is only gone through."""
+        self._is_oob_enabled = False
+        self.out_of_band.clear()
+        self._look()
 
     def keep_for_next(self, descriptors: Descriptors) -> None:
         """Keep descriptors for another command: the one that they came with did not take them."""
@@ -137,7 +146,12 @@ class Inbox:
         if self._descriptors:
             items = self._attach(items)
         self.items.extend(self._divert(items) if self._is_oob_enabled else items)
-        self.is_unread = self._framer.has_input or bool(self._pieces)
+        self._look()
+
+    def _look(self) -> None:
+        """See whether to read on: not while very many commands wait that overtake."""
+        is_full = len(self.out_of_band) >= _MOST_READ_AHEAD
+        self.is_unread = not is_full and (self._framer.has_input or bool(self._pieces))
 
     def _attach(self, items: Sequence[Item]) -> list[Item]:
         """Hand descriptors to the first command that takes some; until one comes, they are kept.
@@ -155,7 +169,11 @@ class Inbox:
         in_band: list[Item] = []
         for item in items:
             if isinstance(item, Command) and is_out_of_band(item.message):
-                self.out_of_band.append(OutOfBand(item.message))
+                # It is spelled anew, with an id of ours, so all of it has to be known.
+                if item.is_cut:
+                    in_band.append(Malformed(TOO_MANY_BYTES))
+                else:
+                    self.out_of_band.append(OutOfBand(item.message))
             else:
                 in_band.append(item)
         return in_band

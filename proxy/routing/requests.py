@@ -135,8 +135,9 @@ def read_request(command: Command, descriptors: Descriptors) -> Request:
         if not isinstance(text, str):
             return HMPRequest(raw, message)
         line = HMPLine.read(text)
-        # One with an argument too many, or one of a wrong type, QEMU refuses.
-        if arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments):
+        # One with an argument too many, or one of a wrong type, QEMU refuses. Of one that is cut the text is not all there.
+        is_right = arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments)
+        if is_right and not command.is_cut:
             return HMPRequest(raw, message, line, cpu_index)
         return HMPRequest(raw, message, line.not_parsed())
     if execute == "query-jobs":

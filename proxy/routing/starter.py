@@ -74,6 +74,7 @@ class Starter:
         """Note the reply to an out-of-band command, and let the client's next one go."""
         session.settle()
         self.send_out_of_band(session)
+        self._stand_in_line(session)  # more may have been read now
 
     def _answer_about_us(self, session: Session, request: OwnRequest) -> None:
         arguments = request.message.get("arguments", {})

@@ -77,6 +77,30 @@ def test_out_of_band_commands_are_looked_for_behind_a_thousand_others() -> None:
     assert len(inbox.out_of_band) == 1
 
 
+def test_flood_of_out_of_band_commands_is_read_no_further_than_a_thousand() -> None:
+    inbox = an_inbox()
+    inbox.enable_out_of_band()
+    inbox.receive_data(YANK * 5000 + NAME)
+    for _ in range(100):
+        assert inbox.take() is None
+    assert len(inbox.out_of_band) < 1100
+    assert (inbox.has_input, inbox.is_unread) == (True, False)
+    count = 0
+    while found := inbox.take_out_of_band(8):
+        count += len(found)
+    assert count == 5000
+    assert len(taken(inbox)) == 1
+
+
+def test_once_nothing_is_begun_nothing_overtakes() -> None:
+    inbox = an_inbox()
+    inbox.enable_out_of_band()
+    inbox.receive_data(YANK * 3000)
+    inbox.drop_order()
+    assert 1000 < len(taken(inbox)) < 3000
+    assert not inbox.out_of_band
+
+
 def test_out_of_band_commands_that_have_come_already_overtake_too() -> None:
     inbox = an_inbox()
     inbox.receive_data(NAME + YANK + NAME)

@@ -1,0 +1,101 @@
+"""Long values are judged by short tokens in place of long ones: with the same result, and less memory."""
+
+import random
+import tracemalloc
+
+import pytest
+
+from proxy.qmp_json import framing, shorten
+from proxy.qmp_json.framing import Command, CommandFramer, Malformed
+from proxy.qmp_json.limits import Limits
+from proxy.qmp_json.shorten import Skeleton
+from shim.qmp import QEMUVersion
+from tests.support.streams import FAMILIES, OLDER, SNIPPETS, read_all
+
+PARTS = (
+    "abc", "\\n", "\\\\", '\\"', "\\u00e9", "\\ud83d\\ude00", "\u00e9", "\u20ac", "\U0001f600", " ", "{", "}",
+)  # fmt: skip
+WRONG = (b"\\x", b"\xff", b"\\ud800", b"\\uffff", b"\xed\xa0\x80", b"\xe2\x82", "\ufdd0".encode())
+
+
+def spelled(found: list[Command | Malformed]) -> list[object]:
+    return [item.raw if isinstance(item, Command) else item.desc for item in found]
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have everything taken for long."""
+    monkeypatch.setattr(framing, "_LONG_VALUE_BYTES", 0)
+    monkeypatch.setattr(framing, "LONG_TOKEN_BYTES", 3)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("version", FAMILIES, ids=str)
+def test_strings_are_judged_alike(version: QEMUVersion, seed: int, tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    inside = b"".join(rng.choice(PARTS).encode() for _ in range(rng.randrange(1, 400)))
+    if seed % 2:
+        at = rng.randrange(len(inside))
+        inside = inside[:at] + rng.choice(WRONG) + inside[at:]
+    stream = b'{"a":["' + inside + b'",{"b":1}],"a%s":123456789}' % (b"" if seed % 5 == 0 else b"x")
+    limits = Limits(tokens=200, token_bytes=1 << 20)
+    framer = CommandFramer(version, limits)
+    short = spelled(read_all(framer, stream[:9]) + read_all(framer, stream[9:]))
+    monkeypatch.setattr(framing, "_LONG_VALUE_BYTES", 1 << 30)
+    framer = CommandFramer(version, limits)
+    assert short == spelled(read_all(framer, stream[:9]) + read_all(framer, stream[9:]))
+
+
+@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("version", FAMILIES, ids=str)
+def test_random_streams_are_judged_alike(version: QEMUVersion, seed: int, tiny: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    stream = b"".join(rng.choice(SNIPPETS) for _ in range(rng.randrange(1, 12)))
+    cuts = sorted(rng.randrange(len(stream) + 1) for _ in range(3))
+    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+    def found() -> list[object]:
+        framer = CommandFramer(version, Limits(tokens=20, token_bytes=1 << 20))
+        return spelled([item for piece in pieces for item in read_all(framer, piece)])
+
+    short = found()
+    monkeypatch.setattr(framing, "_LONG_VALUE_BYTES", 1 << 30)
+    assert short == found()
+
+
+def test_long_string_is_cut_in_the_message_and_whole_in_the_bytes() -> None:
+    framer = CommandFramer(OLDER)
+    raw = b'{"execute":"x","arguments":{"a":"' + b"y" * (1 << 20) + b'"}}'
+    (command,) = [item for at in range(0, len(raw), 4096) for item in read_all(framer, raw[at : at + 4096])]
+    assert isinstance(command, Command)
+    assert (command.raw, command.is_cut) == (raw, True)
+    assert command.message["arguments"]["a"].startswith("y" * 16)
+    assert len(command.message["arguments"]["a"]) < 100
+
+
+def test_different_strings_stay_different() -> None:
+    held = bytearray(b'"' + b"x" * 100 + b'1"')
+    skeleton = Skeleton()
+    first = skeleton.shorten(held, len(held))
+    held[-2:-1] = b"2"
+    assert first != skeleton.shorten(held, len(held))
+    assert Skeleton().shorten(bytearray(b"1" * 100), 100) == b"1"
+    assert shorten.LONG_TOKEN_BYTES == 64
+
+
+@pytest.mark.parametrize("fill", [b"a", "\U0001f600".encode(), b"\\n"], ids=repr)
+def test_long_value_takes_little_more_memory_than_its_bytes(fill: bytes) -> None:
+    framer = CommandFramer(OLDER, Limits())
+    size = 4 << 20
+    piece = fill * (65536 // len(fill))
+    tracemalloc.start()
+    try:
+        read_all(framer, b'{"execute":"x","arguments":{"a":"')
+        for _ in range(size // len(piece)):
+            read_all(framer, piece)
+        (command,) = read_all(framer, b'"}}')
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(command, Command)
+    assert peak < 3 * size
