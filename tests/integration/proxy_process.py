@@ -25,13 +25,14 @@ class ProxyError(Exception):
 class ProxyProcess:
     """`hmp-proxy` with its socket at `<folder>/legacy.sock` and its audit log at `<folder>/audit.jsonl`.
 
-    Leaving the context ends it by SIGTERM and raises ProxyError if it does not end well.
+    Leaving the context ends it by SIGTERM and raises ProxyError if it does not end well. upstream: None where the options name
+    a configuration file, which has that socket among others.
     """
 
     def __init__(
         self,
         folder: Path,
-        upstream: str,
+        upstream: str | None,
         options: Sequence[str] = (),
         *,
         pretty: bool = False,
@@ -41,8 +42,10 @@ class ProxyProcess:
         self.audit_path = folder / "audit.jsonl"
         self.stderr_path = folder / "proxy.stderr"
         self.pretty = pretty
-        self._command = [*program, "--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
-        self._command += ["--audit", str(self.audit_path), "--verbose", *options]
+        self._command = [*program, "--verbose", *options]
+        if upstream is not None:
+            self._command += ["--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
+            self._command += ["--audit", str(self.audit_path)]
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -64,6 +67,13 @@ class ProxyProcess:
             raise ProxyError(f"hmp-proxy ended with status {status}: {self.stderr}")
 
     @property
+    def peak_mib(self) -> float:
+        """Return the most memory that it has had resident (proc_pid_status(5), VmHWM)."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    @property
     def stderr(self) -> str:
         return self.stderr_path.read_text(errors="replace")
 
@@ -76,12 +86,12 @@ class ProxyProcess:
         whole, _, _ = self.audit_path.read_text().rpartition("\n")
         return [record for record in map(json.loads, whole.splitlines()) if record["action"] != "went_on"]
 
-    def connect(self) -> RawClient:
-        """Connect to the proxy's socket, waiting until it listens; not negotiated."""
+    def connect(self, path: str | None = None) -> RawClient:
+        """Connect to the proxy's socket, waiting until it listens; not negotiated. path: that of another one."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
             try:
-                return RawClient.connect(self.path, pretty=self.pretty)
+                return RawClient.connect(path or self.path, pretty=self.pretty)
             except (FileNotFoundError, ConnectionRefusedError):
                 if self.process is None or self.process.poll() is not None:
                     raise ProxyError(f"hmp-proxy ended at once: {self.stderr}") from None
