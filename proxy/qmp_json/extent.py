@@ -23,7 +23,7 @@ class Extent:
     is_open: it has more opening brackets of a kind than closing ones, and of the other kind none too few.
     """
 
-    __slots__ = ("_braces", "_brackets", "_limits", "_token_bytes", "harmless_bytes", "is_harmless", "is_open", "tokens")
+    __slots__ = ("_braces", "_brackets", "_limits", "harmless_bytes", "is_harmless", "is_open", "token_bytes", "tokens")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -35,7 +35,7 @@ class Extent:
 
     def reset(self) -> None:
         self._braces = self._brackets = 0
-        self.tokens = self._token_bytes = 0
+        self.tokens = self.token_bytes = 0
         self.is_open = False
 
     def expect(self, held: bytearray, new_bytes: int, lexer: Lexer) -> None:
@@ -44,7 +44,7 @@ class Extent:
         if not self.is_harmless and not lexer.sees_all:
             lexer.sees_all = True
             whole = len(held) - lexer.length
-            self.tokens, self._token_bytes = measure(bytes(held[:whole]))
+            self.tokens, self.token_bytes = measure(bytes(held[:whole]))
 
     def add(self, kind: bytes, length: int) -> None:
         """Count a token."""
@@ -52,12 +52,12 @@ class Extent:
         brackets = self._brackets = self._brackets + _BRACKETS.get(kind, 0)
         self.is_open = (braces > 0 or brackets > 0) and braces >= 0 and brackets >= 0
         self.tokens += 1
-        self._token_bytes += length
+        self.token_bytes += length
 
     def excess(self, extent_bytes: int) -> str | None:
         """Return QEMU's text if the last token is one too many. extent_bytes: of the value so far, with its blanks."""
         # QEMU has a NUL after each token when it looks.
-        if self._token_bytes + 1 > self._limits.token_bytes or self.has_too_many_blanks(extent_bytes):
+        if self.token_bytes + 1 > self._limits.token_bytes or self.has_too_many_blanks(extent_bytes):
             return TOO_MANY_BYTES
         if self.tokens > self._limits.tokens:
             return "JSON token count limit exceeded"
@@ -66,4 +66,4 @@ class Extent:
         return None
 
     def has_too_many_blanks(self, extent_bytes: int) -> bool:
-        return not self.is_harmless and extent_bytes - self._token_bytes > self._limits.inner_blank_bytes
+        return not self.is_harmless and extent_bytes - self.token_bytes > self._limits.inner_blank_bytes

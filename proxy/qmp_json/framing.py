@@ -23,7 +23,7 @@ from proxy.qmp_json.grammar import decode, family_of
 from proxy.qmp_json.lexer import SKIPPED, STRAY, Lexer
 from proxy.qmp_json.limits import MAX_BLANK_BYTES, QEMU_LIMITS, Limits
 from proxy.qmp_json.plain import count_plain
-from proxy.qmp_json.shorten import LONG_TOKEN_BYTES, Skeleton
+from proxy.qmp_json.shorten import LONG_TOKEN_BYTES, LONG_VALUE_BYTES, MOST_SKELETON_BYTES, Skeleton
 from shim.qmp import JSON, QEMUVersion
 
 __all__ = ["Command", "CommandFramer", "Malformed"]
@@ -56,8 +56,6 @@ _LINE_ENDS = frozenset(("", "\n", "\r\n"))
 # A step ends after so many tokens (2 µs each) or items: an error costs 6 µs, and its answer as much again.
 _STEP_TOKENS = 2048
 _STEP_ITEMS = 64
-# Tokens that end beyond this are judged by shorter ones, if they are long.
-_LONG_VALUE_BYTES = 256 * 1024
 _ENDED = object()
 
 
@@ -191,8 +189,11 @@ class CommandFramer:
                 mark = end
             else:
                 self._lexer.sees_all = not value.is_harmless
-                if length > LONG_TOKEN_BYTES and len(self._held) + end - mark > _LONG_VALUE_BYTES:
+                if length > LONG_TOKEN_BYTES and len(self._held) + end - mark > LONG_VALUE_BYTES:
                     mark = self._shorten(data, mark, end, length)
+                elif value.token_bytes - self._skeleton.saved_bytes > MOST_SKELETON_BYTES:
+                    self._spoil(TOO_MANY_BYTES)
+                    mark = end
             if not value.is_open:
                 self._forget_value()
         if value.tokens and not self._is_spoilt:
@@ -216,13 +217,15 @@ class CommandFramer:
             return end
         blanks = _BLANKS.match(data, end)
         after = len(data) if blanks and blanks.end() == len(data) else end
-        source = b"".join((self._held, data[mark:after]))
-        is_cut = bool(self._skeleton.cuts)
+        is_cut = self._skeleton.is_cut
+        source = self._skeleton.of(self._held, data[mark:after])
         try:
-            message = decode(self._skeleton.of(source) if is_cut else source, self._family)
+            message = decode(source, self._family)
         except DialectError as exc:
             self._found.append(Malformed(self._early_error(data, mark, end) or str(exc)))
             return end
+        if is_cut:
+            source = b"".join((self._held, data[mark:after]))
         self._held.clear()  # before it is copied with the blanks before it
         if isinstance(message, dict):
             self._found.append(self._command(source, message, is_cut=is_cut))
@@ -279,7 +282,7 @@ class CommandFramer:
     def _forget_value(self) -> None:
         self._held.clear()
         self._value.reset()
-        self._skeleton.cuts.clear()
+        self._skeleton.clear()
         self._lexer.sees_all = True
         self._is_spoilt = False
         if self._early is not None:

@@ -1,19 +1,26 @@
-"""A short string in place of a long one, so that a value of 16 MiB is judged without being decoded as a whole.
+"""Short strings in place of long ones, so that a value of 16 MiB is judged without being decoded as a whole.
 
 A long value is forwarded as the bytes that it has. What is looked at is which command it is, and whether it is one; of a long
 string that needs no more than to know that it is right. To decode all of it would take up to eight times its size, since one
 character beyond the Basic Multilingual Plane makes Python keep four bytes for each of the others.
+
+A string stays whole if it can be a name that somebody looks for: the longest are about 50 characters, and an escape spells a
+character with six bytes. What has too much even so is no command that makes sense, and is answered as too long.
 """
 
-import hashlib
 import re
+from binascii import crc32
 
 from proxy.qmp_json.dialect import DialectError, scalar
 
-__all__ = ["LONG_TOKEN_BYTES", "Skeleton"]
+__all__ = ["LONG_TOKEN_BYTES", "LONG_VALUE_BYTES", "MOST_SKELETON_BYTES", "Skeleton"]
 
-# Longer tokens of a long value are shortened.
+# Tokens that end beyond this in their value are shortened, if they are long.
+LONG_VALUE_BYTES = 1 << 20
+# So much of a value may be left.
+MOST_SKELETON_BYTES = 2 << 20
 LONG_TOKEN_BYTES = 64
+_LONG_ESCAPED_TOKEN_BYTES = 512
 _KEPT_BYTES = 16
 # Characters and whole escapes, about 64 KiB of them; a pair of surrogates is one.
 _SOME = re.compile(
@@ -22,39 +29,53 @@ _SOME = re.compile(
 
 
 class Skeleton:
-    """A long value with short tokens. cuts: where the tokens begin and end that they stand for, and they themselves."""
+    """A long value with short tokens. saved_bytes: how much shorter it is. `clear` it after each value."""
 
     def __init__(self) -> None:
-        self.cuts: list[tuple[int, int, bytes]] = []
+        # Where the tokens begin and end that are cut, and what stands for them.
+        self._cuts: list[tuple[int, int, bytes]] = []
+        self.saved_bytes = 0
+
+    @property
+    def is_cut(self) -> bool:
+        return bool(self._cuts)
+
+    def clear(self) -> None:
+        if self._cuts:
+            self._cuts.clear()
+            self.saved_bytes = 0
 
     def shorten(self, held: bytearray, length: int) -> bytes:
-        """Cut the last token of what is held, which has so many bytes; return the short one."""
+        """Take the last token of what is held of the value, which has so many bytes; return what stands for it."""
         end = len(held)
+        token = bytes(held[end - length :]) if length <= _LONG_ESCAPED_TOKEN_BYTES else b""
+        if b"\\" in token:
+            return token
         short = _shorten(held, end - length, end)
-        self.cuts.append((end - length, end, short))
+        self._cuts.append((end - length, end, short))
+        self.saved_bytes += length - len(short)
         return short
 
-    def of(self, source: bytes) -> bytes:
-        """Return the value to judge in place of a whole one."""
-        parts: list[bytes] = []
+    def of(self, held: bytearray, rest: bytes) -> bytes:
+        """Return the value to judge. held: what is held of it. rest: what is not."""
+        parts: list[bytes | bytearray] = []
         at = 0
-        for begin, end, short in self.cuts:
-            parts += source[at:begin], short
+        for begin, end, short in self._cuts:
+            parts += held[at:begin], short
             at = end
-        return b"".join((*parts, source[at:]))
+        return b"".join((*parts, held[at:], rest))
 
 
 def _shorten(source: bytearray, begin: int, end: int) -> bytes:
     """Return a token to put in place of a long one that stands at source[begin:end].
 
-    A string keeps its first characters, and gets a digest, so that two different ones stay different. One that is wrong is
-    replaced by a part of it for which QEMU has the same words. Of a number only that it is one is kept.
+    A string keeps its first characters, and gets a checksum, so that two keys are the same only if they are. One that is wrong
+    is replaced by a part of it for which QEMU has the same words. Of a number only that it is one is kept.
     """
     if source[begin] not in b"\"'":
         return b"1"
     quote = bytes(source[begin : begin + 1])
-    digest = hashlib.sha256()
-    at = begin + 1
+    at, checksum = begin + 1, 0
     while at < end - 1:
         part = _part(source, at, end - 1)
         token = quote + part + quote
@@ -62,9 +83,9 @@ def _shorten(source: bytearray, begin: int, end: int) -> bytes:
             scalar(token)
         except DialectError:
             return token
-        digest.update(part)
+        checksum = crc32(part, checksum)
         at += len(part)
-    return quote + _beginning(source, begin + 1) + digest.hexdigest()[:_KEPT_BYTES].encode() + quote
+    return b"%b%b %08x %d%b" % (quote, _beginning(source, begin + 1), checksum, end - begin, quote)
 
 
 def _part(source: bytearray, at: int, end: int) -> bytes:
@@ -74,7 +95,7 @@ def _part(source: bytearray, at: int, end: int) -> bytes:
     cut = until
     while cut < end and cut > max(at + 1, until - 3) and 0x80 <= source[cut] < 0xC0:
         cut -= 1
-    return bytes(source[at : cut if cut > at else until])
+    return bytes(source[at:cut])
 
 
 def _beginning(source: bytearray, at: int) -> bytes:

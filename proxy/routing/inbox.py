@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from proxy.qmp_json.extent import TOO_MANY_BYTES
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.routing.negotiation import is_out_of_band
 from proxy.routing.requests import Carrier, Descriptors, OutOfBand, Request, takes_descriptors
@@ -168,12 +167,9 @@ class Inbox:
     def _divert(self, items: Sequence[Item]) -> list[Item]:
         in_band: list[Item] = []
         for item in items:
-            if isinstance(item, Command) and is_out_of_band(item.message):
-                # It is spelled anew, with an id of ours, so all of it has to be known.
-                if item.is_cut:
-                    in_band.append(Malformed(TOO_MANY_BYTES))
-                else:
-                    self.out_of_band.append(OutOfBand(item.message))
+            # One that is cut is answered in-band: it would have to be spelled anew, with an id of ours.
+            if isinstance(item, Command) and not item.is_cut and is_out_of_band(item.message):
+                self.out_of_band.append(OutOfBand(item.message))
             else:
                 in_band.append(item)
         return in_band

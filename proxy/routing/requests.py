@@ -28,6 +28,7 @@ __all__ = [
     "OutOfBand",
     "OwnRequest",
     "Request",
+    "is_looked_into",
     "read_request",
     "takes_descriptors",
 ]
@@ -135,9 +136,8 @@ def read_request(command: Command, descriptors: Descriptors) -> Request:
         if not isinstance(text, str):
             return HMPRequest(raw, message)
         line = HMPLine.read(text)
-        # One with an argument too many, or one of a wrong type, QEMU refuses. Of one that is cut the text is not all there.
-        is_right = arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments)
-        if is_right and not command.is_cut:
+        # One with an argument too many, or one of a wrong type, QEMU refuses.
+        if arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments):
             return HMPRequest(raw, message, line, cpu_index)
         return HMPRequest(raw, message, line.not_parsed())
     if execute == "query-jobs":
@@ -148,6 +148,12 @@ def read_request(command: Command, descriptors: Descriptors) -> Request:
     if is_modern(message):
         return ModernRequest(raw, message, name)
     return Forward(raw, descriptors, takes_descriptors(message), name)
+
+
+def is_looked_into(message: dict[str, JSON]) -> bool:
+    """Tell whether more than the name of a command matters here. Such a one must be known whole."""
+    execute = message.get("execute")
+    return "exec-oob" in message or execute == "human-monitor-command" or execute in OWN_COMMANDS or is_modern(message)
 
 
 def takes_descriptors(message: dict[str, JSON]) -> bool:

@@ -17,13 +17,14 @@ Its socket may be closed when it has left and none of this is open: one that hal
 
 from collections.abc import Callable
 
+from proxy.qmp_json.extent import TOO_MANY_BYTES
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.routing.inbox import Inbox, Item
 from proxy.routing.limits import SessionLimits
 from proxy.routing.messages import MonitorFormat, generic_error
 from proxy.routing.monitor import Monitor
 from proxy.routing.negotiation import refusal
-from proxy.routing.requests import Carrier, Descriptors, LocalReply, Request, read_request
+from proxy.routing.requests import Carrier, Descriptors, LocalReply, Request, is_looked_into, read_request
 from proxy.routing.session_state import State, Step, next_state
 from proxy.routing.window import Window
 from shim.client import Client
@@ -199,6 +200,8 @@ class Session:
                 return self._error(desc, {})
             case request:
                 return request
+        if command.is_cut and is_looked_into(command.message):
+            return self._error(TOO_MANY_BYTES, {})
         if not self._has_negotiated:
             self.inbox.keep_for_next(descriptors)
             return self._negotiate(command.message)

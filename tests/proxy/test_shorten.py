@@ -10,6 +10,7 @@ from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.shorten import Skeleton
 from shim.qmp import QEMUVersion
+from tests.support.pure_router import NAME, Desk
 from tests.support.streams import FAMILIES, OLDER, SNIPPETS, read_all
 
 PARTS = (
@@ -25,8 +26,9 @@ def spelled(found: list[Command | Malformed]) -> list[object]:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have everything taken for long."""
-    monkeypatch.setattr(framing, "_LONG_VALUE_BYTES", 0)
+    monkeypatch.setattr(framing, "LONG_VALUE_BYTES", 0)
     monkeypatch.setattr(framing, "LONG_TOKEN_BYTES", 3)
+    monkeypatch.setattr(shorten, "_LONG_ESCAPED_TOKEN_BYTES", 6)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -41,7 +43,7 @@ def test_strings_are_judged_alike(version: QEMUVersion, seed: int, tiny: None, m
     limits = Limits(tokens=200, token_bytes=1 << 20)
     framer = CommandFramer(version, limits)
     short = spelled(read_all(framer, stream[:9]) + read_all(framer, stream[9:]))
-    monkeypatch.setattr(framing, "_LONG_VALUE_BYTES", 1 << 30)
+    monkeypatch.setattr(framing, "LONG_VALUE_BYTES", 1 << 30)
     framer = CommandFramer(version, limits)
     assert short == spelled(read_all(framer, stream[:9]) + read_all(framer, stream[9:]))
 
@@ -59,18 +61,58 @@ def test_random_streams_are_judged_alike(version: QEMUVersion, seed: int, tiny: 
         return spelled([item for piece in pieces for item in read_all(framer, piece)])
 
     short = found()
-    monkeypatch.setattr(framing, "_LONG_VALUE_BYTES", 1 << 30)
+    monkeypatch.setattr(framing, "LONG_VALUE_BYTES", 1 << 30)
     assert short == found()
 
 
 def test_long_string_is_cut_in_the_message_and_whole_in_the_bytes() -> None:
     framer = CommandFramer(OLDER)
-    raw = b'{"execute":"x","arguments":{"a":"' + b"y" * (1 << 20) + b'"}}'
+    raw = b'{"execute":"x","arguments":{"a":"' + b"y" * (2 << 20) + b'"}}'
     (command,) = [item for at in range(0, len(raw), 4096) for item in read_all(framer, raw[at : at + 4096])]
     assert isinstance(command, Command)
     assert (command.raw, command.is_cut) == (raw, True)
     assert command.message["arguments"]["a"].startswith("y" * 16)
     assert len(command.message["arguments"]["a"]) < 100
+
+
+def test_names_are_never_cut_however_they_are_spelled() -> None:
+    escaped = "".join(f"\\u{ord(char):04x}" for char in "human-monitor-command").encode()
+    held = bytearray(b'"' + escaped + b'"')
+    skeleton = Skeleton()
+    assert skeleton.shorten(held, len(held)) == held
+    assert not skeleton.is_cut
+
+
+def test_value_of_too_many_short_strings_is_too_long() -> None:
+    framer = CommandFramer(OLDER, Limits())
+    piece = b'"' + b"\\n" * 200 + b'",'
+    found = read_all(framer, b'{"execute":"x","arguments":[')
+    for _ in range(100):
+        found += read_all(framer, piece * 100)
+    assert isinstance(found[0], Malformed)
+    assert found[0].desc == "JSON token size limit exceeded"
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b'{"execute":"human-monitor-command","arguments":{"command-line":"savevm t"},"id":"',
+        b'{"exec-oob":"query-yank","id":"',
+        b'{"execute":"snapshot-save","arguments":{},"id":"',
+        b'{"execute":"__hmpshim_plan","arguments":{},"id":"',
+    ],
+)
+def test_command_that_is_looked_into_must_not_be_so_long(beginning: bytes) -> None:
+    desk = Desk()
+    client = desk.client(oob=True)
+    desk.send(client, beginning + b"i" * (3 << 19))
+    desk.send(client, b"i" * (1 << 20))
+    desk.send(client, b'"}')
+    (answer,) = desk.heard(client)
+    assert answer["error"]["desc"] == "JSON token size limit exceeded"
+    assert desk.written() == b""
+    desk.send(client, NAME)
+    assert desk.written() == NAME
 
 
 def test_different_strings_stay_different() -> None:
@@ -80,7 +122,6 @@ def test_different_strings_stay_different() -> None:
     held[-2:-1] = b"2"
     assert first != skeleton.shorten(held, len(held))
     assert Skeleton().shorten(bytearray(b"1" * 100), 100) == b"1"
-    assert shorten.LONG_TOKEN_BYTES == 64
 
 
 @pytest.mark.parametrize("fill", [b"a", "\U0001f600".encode(), b"\\n"], ids=repr)
