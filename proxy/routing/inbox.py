@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.routing.negotiation import is_out_of_band
-from proxy.routing.requests import Carrier, Descriptors, OutOfBand, Request, takes_descriptors
+from proxy.routing.requests import Carrier, Descriptors, Forward, HMPRequest, OutOfBand, Request, takes_descriptors
 
 __all__ = ["Inbox", "Item"]
 
@@ -23,6 +23,7 @@ Item: TypeAlias = Command | Malformed | Carrier | Request
 # How far out-of-band commands are looked for behind commands that wait.
 _MOST_READ_AHEAD = 1000
 _STEPS_AHEAD = 8
+_OTHER_ITEM_BYTES = 100
 
 
 class Inbox:
@@ -40,7 +41,7 @@ class Inbox:
         # There are bytes that can be read on now.
         self.is_unread = False
         self._descriptors: Descriptors = ()
-        self._piece_bytes = 0
+        self._piece_bytes = 0  # of the one that is being read
         self._is_oob_enabled = False
         # Commands that overtake all others.
         self.out_of_band: list[OutOfBand] = []
@@ -53,9 +54,21 @@ class Inbox:
         return bool(self.items or self._pieces) or self._framer.has_input
 
     @property
+    def wants_more(self) -> bool:
+        """Tell whether its client is to be read on.
+
+        One with OOB is, as by QEMU, although commands of it wait: for what overtakes them, and for the end of what it sends.
+        """
+        if self._is_oob_enabled:
+            most = max(len(self.items), len(self.out_of_band))
+            return most < _MOST_READ_AHEAD and not (self._pieces or self._framer.has_input)
+        return not self.has_input
+
+    @property
     def kept_bytes(self) -> int:
-        """Count what is kept: pieces until all of them is taken, and what has come of a value without an end."""
-        return (self._piece_bytes if self.has_input else 0) + self._framer.held_bytes
+        """Count what is kept: pieces that are not read to their end, commands, and what has come of a value without an end."""
+        pieces = sum(len(data) for data, _ in self._pieces) + (self._piece_bytes if self._framer.has_input else 0)
+        return pieces + sum(map(_size, self.items)) + self._framer.held_bytes
 
     @property
     def descriptor_count(self) -> int:
@@ -66,10 +79,8 @@ class Inbox:
         """Take what the client sent."""
         self._pieces.append((data, descriptors))
         if len(self._pieces) > 1 or self.items or self._framer.has_input:
-            self._piece_bytes += len(data)
             self._look()
         else:
-            self._piece_bytes = len(data)
             self._read_on()
         if self._is_oob_enabled:
             self._read_ahead()
@@ -138,6 +149,7 @@ class Inbox:
             items = self._framer.read()
         else:
             data, descriptors = self._pieces.popleft()
+            self._piece_bytes = len(data)
             if descriptors:
                 self.unclaimed += self._descriptors
                 self._descriptors = descriptors
@@ -173,3 +185,11 @@ class Inbox:
             else:
                 in_band.append(item)
         return in_band
+
+
+def _size(item: Item) -> int:
+    """Return about how many bytes are kept for an item."""
+    match item:
+        case Command(raw) | Carrier(Command(raw)) | Forward(raw) | HMPRequest(raw):
+            return len(raw)
+    return _OTHER_ITEM_BYTES

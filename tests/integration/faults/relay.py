@@ -11,7 +11,7 @@ import selectors
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -124,6 +124,17 @@ class _Connection:
         return command
 
 
+def _objects(line: bytes) -> Iterator[bytes]:
+    """Yield the objects of a line, each with the blanks before it: a client's command need not end its line."""
+    text, at = line.decode(), 0
+    while text[at:].strip():
+        begin = len(text) - len(text[at:].lstrip())
+        _, end = json.JSONDecoder().raw_decode(text, begin)
+        end = end if text[end:].strip() else len(text)
+        yield text[at:end].encode()
+        at = end
+
+
 class Relay:
     """Listen at `<folder>/relay.sock` and pass on to QEMU's socket. Leaving the context ends all connections.
 
@@ -215,10 +226,12 @@ class Relay:
             return
         way.partial += data
         while (end := way.partial.find(b"\n") + 1) > 0:
-            message = connection.read(bytes(way.partial[:end]), is_command=way is connection.to_qemu)
+            line = bytes(way.partial[:end])
             del way.partial[:end]
-            self.arrived.append(message)
-            self._pass_or_hold(way, message)
+            for raw in _objects(line):
+                message = connection.read(raw, is_command=way is connection.to_qemu)
+                self.arrived.append(message)
+                self._pass_or_hold(way, message)
 
     def _pass_or_hold(self, way: _Way, message: Message) -> None:
         gate = self._gate
