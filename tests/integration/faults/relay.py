@@ -11,7 +11,7 @@ import selectors
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
 
+from tests.fakes.wire import Framer
 from tests.support.raw_client import DEADLINE_S, READ_BYTES
 
 __all__ = ["Gate", "Kind", "Message", "Relay"]
@@ -84,14 +85,23 @@ class _Way:
 
     source: socket.socket
     target: socket.socket
+    framer: Framer | None = None
     partial: bytearray = field(default_factory=bytearray)
     waiting: deque[Message] = field(default_factory=deque)
     has_ended: bool = False
 
+    def cut(self, data: bytes) -> list[bytes]:
+        """Return the messages that are whole now. QEMU's are lines; a client's command need not end its line."""
+        if self.framer is not None:
+            return [raw + b"\n" for raw, _ in self.framer.feed(data)]
+        *lines, rest = (self.partial + data).split(b"\n")
+        self.partial[:] = rest
+        return [bytes(line) + b"\n" for line in lines]
+
 
 class _Connection:
     def __init__(self, proxy: socket.socket, qemu: socket.socket) -> None:
-        self.to_qemu = _Way(proxy, qemu)
+        self.to_qemu = _Way(proxy, qemu, Framer())
         self.to_proxy = _Way(qemu, proxy)
         # The in-band commands that QEMU has not answered, in order, and the ids of the out-of-band ones.
         self.unanswered: deque[Message] = deque()
@@ -122,17 +132,6 @@ class _Connection:
             command = Message(Kind.COMMAND, content["execute"], content, raw)
             self.unanswered.append(command)
         return command
-
-
-def _objects(line: bytes) -> Iterator[bytes]:
-    """Yield the objects of a line, each with the blanks before it: a client's command need not end its line."""
-    text, at = line.decode(), 0
-    while text[at:].strip():
-        begin = len(text) - len(text[at:].lstrip())
-        _, end = json.JSONDecoder().raw_decode(text, begin)
-        end = end if text[end:].strip() else len(text)
-        yield text[at:end].encode()
-        at = end
 
 
 class Relay:
@@ -224,14 +223,10 @@ class Relay:
         if not data:
             self._end(connection, way)
             return
-        way.partial += data
-        while (end := way.partial.find(b"\n") + 1) > 0:
-            line = bytes(way.partial[:end])
-            del way.partial[:end]
-            for raw in _objects(line):
-                message = connection.read(raw, is_command=way is connection.to_qemu)
-                self.arrived.append(message)
-                self._pass_or_hold(way, message)
+        for raw in way.cut(data):
+            message = connection.read(raw, is_command=way is connection.to_qemu)
+            self.arrived.append(message)
+            self._pass_or_hold(way, message)
 
     def _pass_or_hold(self, way: _Way, message: Message) -> None:
         gate = self._gate
