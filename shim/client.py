@@ -13,7 +13,9 @@ class Client:
 
     exe: what it runs now. address: where a client on the network comes from. connected_as: what it ran when it connected, if
     that was another program (execve(2) keeps the process and its sockets). started: when the process began, in the kernel's
-    unit, to tell it from a later one with the same pid; it is not put on record.
+    unit, to tell it from a later one with the same pid. listener: the address by which it came in, as the operator wrote it,
+    without `hold:` and options. certificate: the name (subject common name) in its TLS client certificate. The last three are
+    not put on record.
     """
 
     pid: int | None = None
@@ -22,6 +24,8 @@ class Client:
     address: str | None = None
     connected_as: str | None = None
     started: int | None = field(default=None, compare=False, repr=False)
+    listener: str | None = field(default=None, compare=False)
+    certificate: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         """Return a text that a terminal can show: a file may have any name."""

@@ -100,5 +100,5 @@ class Front:
         """Listen where QEMU's socket was, and look for QEMU where it has gone."""
         if not path.is_at_path:
             self._in_place.append(path.listen())
-            self._listeners.add(self._in_place[-1])
+            self._listeners.add(self._in_place[-1], path.address)
         self._upstream.address = aside_address(path.address)

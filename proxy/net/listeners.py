@@ -14,9 +14,9 @@ import resource
 import select
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, plain, process
 from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from proxy.net.sockets import inherited_sockets, is_listening, listen, peer, unlink_socket
@@ -36,9 +36,10 @@ _RESERVED_DESCRIPTORS = 16
 
 @dataclass(slots=True)
 class _Listener:
-    """A listening socket. holds: it stays while QEMU is away. path, inode: of the file that is ours to remove."""
+    """A listening socket and its address. holds: it stays while QEMU is away. path, inode: of the file to remove."""
 
     sock: socket.socket
+    address: Address
     holds: bool
     path: str | None = None
     inode: int | None = None
@@ -96,10 +97,10 @@ class Listeners:
                 self._open(address)
             stack.pop_all()
 
-    def add(self, listening: socket.socket) -> None:
-        """Let clients in by a socket that somebody else made, and closes after `remove`."""
+    def add(self, listening: socket.socket, address: Address) -> None:
+        """Let clients in by a socket that somebody else made at an address, and closes after `remove`."""
         listening.setblocking(False)
-        self._added.append(_Listener(listening, holds=True))
+        self._added.append(_Listener(listening, address, holds=True))
         if self._is_started:
             self._listen_to(self._added[-1])
 
@@ -160,21 +161,21 @@ class Listeners:
         opened: list[_Listener] = []
         match address:
             case UnixAddress() | TCPAddress():
-                listener = _Listener(listen(address, self._access), address.holds)
+                listener = _Listener(listen(address, self._access), address, address.holds)
                 if isinstance(address, UnixAddress):
                     listener.path, listener.inode = address.path, _inode(address.path)
                 opened.append(listener)
             case DescriptorAddress() | SystemdAddress():
                 for sock in inherited_sockets(address):
                     if is_listening(sock):
-                        opened.append(_Listener(sock, holds=True))
+                        opened.append(_Listener(sock, address, holds=True))
                     else:
-                        self._connected.append((SocketEnd(sock), peer(sock)))
+                        self._connected.append((SocketEnd(sock), _come_by(address, peer(sock))))
             case StdioAddress():
                 # A pipe has no peer that the kernel would name; whoever started us is taken for it.
                 _check_standard_input()
                 client = process(os.getppid(), os.getuid())
-                self._connected.append((PipeEnd(0, 1), client))
+                self._connected.append((PipeEnd(0, 1), _come_by(address, client)))
             case _:
                 raise ListenError(str(address), "clients cannot come in there")
         for listener in opened:
@@ -206,7 +207,7 @@ class Listeners:
         # A reply is often two small writes; with Nagle's algorithm the second would wait 40 ms for an acknowledgement.
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._admit(SocketEnd(sock), peer(sock))
+        self._admit(SocketEnd(sock), _come_by(listener.address, peer(sock)))
 
     def _pause(self, listener: _Listener, reason: str) -> None:
         """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once.
@@ -239,6 +240,10 @@ def _shortage(sock: socket.socket) -> str | None:
     if number < limit - _RESERVED_DESCRIPTORS:
         return None
     return f"of the {limit} files that it may open (ulimit -n) only {_RESERVED_DESCRIPTORS} are left, which it needs itself"
+
+
+def _come_by(address: Address, client: Client) -> Client:
+    return replace(client, listener=str(plain(address)))
 
 
 def _is_held(address: Address) -> bool:

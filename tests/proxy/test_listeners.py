@@ -90,12 +90,35 @@ def test_all_are_opened_or_none(folder: Path, last: Address) -> None:
     play(conversation)
 
 
+def test_client_is_known_by_the_listener_that_it_came_by(folder: Path) -> None:
+    ours, theirs = socket.socketpair()
+
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        inherited = DescriptorAddress(ours.detach())
+        tcp = TCPAddress("127.0.0.1", free_port())
+        listeners.open([UnixAddress(f"{folder}/a", holds=True), tcp, inherited])
+        with bound(folder / "b") as listening, theirs:
+            listening.listen()
+            listeners.add(listening, UnixAddress(f"{folder}/b"))
+            listeners.start()
+            with (
+                RawClient.connect(f"{folder}/a"),
+                RawClient.connect(f"{folder}/b"),
+                RawClient.connect((tcp.host, tcp.port)),
+            ):
+                await until(lambda: len(admitted.clients) == 4)
+        known = {client.listener for client in admitted.clients}
+        assert known == {f"unix:{folder}/a", f"unix:{folder}/b", str(tcp), str(inherited)}
+
+    play(conversation)
+
+
 def test_removed_socket_lets_nobody_in_and_stays_open(folder: Path) -> None:
     async def conversation(listeners: Listeners, admitted: Admitted) -> None:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(f"{folder}/a")
             listening.listen()
-            listeners.add(listening)
+            listeners.add(listening, UnixAddress(f"{folder}/a"))
             listeners.start()
             listeners.remove(listening)
             with RawClient.connect(f"{folder}/a"):
@@ -112,7 +135,7 @@ def test_socket_that_is_added_after_the_start_lets_clients_in_at_once(folder: Pa
         listeners.start()
         with bound(folder / "a") as listening:
             listening.listen()
-            listeners.add(listening)
+            listeners.add(listening, UnixAddress(f"{folder}/a"))
             with RawClient.connect(f"{folder}/a"):
                 await until(lambda: admitted.ends)
 
@@ -210,7 +233,7 @@ def test_client_that_has_left_before_it_is_taken_is_nobody(
 ) -> None:
     async def conversation(listeners: Listeners, admitted: Admitted) -> None:
         with _Listening(listen(UnixAddress(f"{folder}/a")), gone) as listening, RawClient.connect(f"{folder}/a"):
-            listeners.add(listening)
+            listeners.add(listening, UnixAddress(f"{folder}/a"))
             listeners.start()
             await until(lambda: admitted.ends)
         assert caplog.messages == []
@@ -226,7 +249,7 @@ def test_failure_of_accept_is_told_once_and_tried_again(
 
     async def conversation(listeners: Listeners, admitted: Admitted) -> None:
         with _Listening(listen(UnixAddress(f"{folder}/a")), *full) as listening, RawClient.connect(f"{folder}/a"):
-            listeners.add(listening)
+            listeners.add(listening, UnixAddress(f"{folder}/a"))
             listeners.start()
             await until(lambda: admitted.ends)
         assert caplog.messages == ["cannot take a client, which waits: Too many open files in system"]
