@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from host.addresses import Address, UnixAddress
-from host.socket_access import DEFAULT_MODE, SocketAccess
+from host.listener import Listener, Terms, listener_name
 from shim.confidential import Confidential
 from shim.policy import Policy
 
@@ -163,7 +163,7 @@ class VMConfig:
     connect_timeout_s: how long QEMU may take to greet.
     ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
     is_strict: a pattern that fits nothing is an error, not only a warning.
-    socket_mode, socket_owner, socket_group: of the unix sockets that are made for this VM; see SocketAccess.
+    terms: of the listeners, but for own_listeners, which have terms of their own.
     origin: None for the command line.
     """
 
@@ -189,14 +189,14 @@ class VMConfig:
     connect_timeout_s: int = CONNECT_TIMEOUT_S
     ends_with_vm: bool = False
     is_strict: bool = False
-    socket_mode: int = DEFAULT_MODE
-    socket_owner: int | None = None
-    socket_group: int | None = None
+    terms: Terms = field(default_factory=Terms)
+    own_listeners: tuple[Listener, ...] = ()
     origin: Origin | None = None
 
-    @property
-    def socket_access(self) -> SocketAccess:
-        return SocketAccess(self.socket_mode, self.socket_owner, self.socket_group)
+    def terms_at(self, listener: str | None) -> Terms:
+        """Return the terms of a listener by its name (`Client.listener`)."""
+        named = (own.terms for own in self.own_listeners if listener_name(own.address) == listener)
+        return next(named, self.terms)
 
     @property
     def listeners(self) -> tuple[Address, ...]:

@@ -16,6 +16,7 @@ from host.addresses import plain
 from host.config import Origin, VMConfig, audit_settings
 from host.contradictions import audit_disagreement, contradiction
 from host.errors import ConfigError
+from host.listener import Terms, settle
 from host.setting_types import MOST_NUMBER, BadValue
 from host.settings import SETTINGS, Owner
 from shim.policy import Policy
@@ -170,12 +171,13 @@ def _members(values: Mapping[str, Any], owner: Owner) -> dict[str, Any]:
 
 def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mapping[str, Any]) -> VMConfig:
     values = {**shared, **_values(file, "vm", number, content)}
-    if "take_over" in values:
-        values.setdefault("upstream", plain(values["take_over"]))
-    if "upstream" not in values:
+    members = settle(_members(values, Owner.VM), Terms(**_members(values, Owner.LISTENER)))
+    if "take_over" in members:
+        members.setdefault("upstream", plain(members["take_over"]))
+    if "upstream" not in members:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
     vm = VMConfig(
-        **_members(values, Owner.VM),
+        **members,
         policy=Policy(**_members(values, Owner.POLICY)),
         audit=audit_settings(**_members(values, Owner.AUDIT)),
         origin=Origin(file.path, number),

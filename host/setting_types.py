@@ -13,7 +13,7 @@ from math import inf
 from operator import not_
 from typing import Any, TypeVar
 
-from host.addresses import Address, parse_listen_address, parse_taken_path, parse_upstream_address
+from host.addresses import Address, parse_upstream_address
 from host.config import confidential, parse_audit_destination
 from host.errors import AddressError
 from host.socket_access import group_id, parse_mode, user_id
@@ -22,9 +22,9 @@ from shim.errors import PatternError
 from shim.patterns import Pattern
 
 __all__ = [
-    *("ADDRESS", "ADDRESSES", "ALLOWED", "BUFFER_MIB", "CONFIDENTIAL", "COUNT", "DESTINATION", "GROUP", "HOURS", "MIB", "MODE"),
-    *("MOST_NUMBER", "PATTERNS", "SECONDS", "SWITCH", "SWITCH_OFF", "TAKEN_PATH", "TEXT", "USER", "WHOLE_SECONDS"),
-    *("BadValue", "SettingType", "argument", "one_of"),
+    *("ADDRESS", "ALLOWED", "BUFFER_MIB", "CONFIDENTIAL", "COUNT", "DESTINATION", "GROUP", "HOURS", "MIB", "MODE"),
+    *("MOST_NUMBER", "PATTERNS", "SECONDS", "SWITCH", "SWITCH_OFF", "TEXT", "USER", "WHOLE_SECONDS"),
+    *("BadValue", "SettingType", "argument", "one_of", "read_text", "read_texts"),
 ]
 
 _T = TypeVar("_T")
@@ -147,7 +147,8 @@ def _boolean(value: Any) -> bool:
     raise BadValue("write true or false")
 
 
-def _text(value: Any) -> str:
+def read_text(value: Any) -> str:
+    """Read one string. Raises BadValue."""
     if isinstance(value, str) and value:
         return _without_nul(value)
     raise BadValue('write a string in quotes, such as "vm1"')
@@ -176,7 +177,8 @@ def _seconds(value: Any) -> float:
     raise BadValue("write a number of seconds, 0 or more")
 
 
-def _texts(value: Any) -> list[str]:
+def read_texts(value: Any) -> list[str]:
+    """Read one string or a list of them. Raises BadValue."""
     values = value if isinstance(value, list) else [value]
     if all(isinstance(item, str) and item for item in values):
         return [_without_nul(item) for item in values]
@@ -184,12 +186,12 @@ def _texts(value: Any) -> list[str]:
 
 
 def _allowed(value: Any) -> frozenset[str]:
-    return frozenset(_texts(value))
+    return frozenset(read_texts(value))
 
 
 def _patterns(value: Any) -> tuple[Pattern, ...]:
     try:
-        return tuple(Pattern.parse(text) for text in _texts(value))
+        return tuple(Pattern.parse(text) for text in read_texts(value))
     except PatternError as exc:
         raise BadValue(str(exc)) from exc
 
@@ -206,14 +208,14 @@ def _choice(kind: type[_Choice]) -> Callable[[Any], _Choice]:
 
 def _confidential(value: Any) -> frozenset[Confidential]:
     try:
-        return confidential(_texts(value))
+        return confidential(read_texts(value))
     except ValueError as exc:
         raise BadValue(f"write {', '.join(repr(kind.value) for kind in Confidential)} or 'all', or a list of these") from exc
 
 
 def _destination(value: Any) -> str:
     try:
-        return parse_audit_destination(_text(value))
+        return parse_audit_destination(read_text(value))
     except ValueError as exc:
         raise BadValue(str(exc)) from exc
 
@@ -221,7 +223,7 @@ def _destination(value: Any) -> str:
 def _address(parse: Callable[[str], _Kind]) -> Callable[[Any], _Kind]:
     def read(value: Any) -> _Kind:
         try:
-            return parse(_text(value))
+            return parse(read_text(value))
         except AddressError as exc:
             raise BadValue(str(exc)) from exc
 
@@ -240,18 +242,11 @@ def _mode(value: Any) -> int:
 def _account(find: Callable[[str], int]) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         try:
-            return find(str(value) if type(value) is int else _text(value))
+            return find(str(value) if type(value) is int else read_text(value))
         except ValueError as exc:
             raise BadValue(str(exc)) from exc
 
     return read
-
-
-def _addresses(value: Any) -> tuple[Address, ...]:
-    try:
-        return tuple(parse_listen_address(text) for text in _texts(value))
-    except AddressError as exc:
-        raise BadValue(str(exc)) from exc
 
 
 # The types.
@@ -265,7 +260,7 @@ def one_of(kind: type[StrEnum]) -> SettingType:
 SWITCH = SettingType(_boolean, None)
 # Its option turns off what the key has true.
 SWITCH_OFF = SettingType(_boolean, None, not_)
-TEXT = SettingType(_text)
+TEXT = SettingType(read_text)
 COUNT = SettingType(_count(), _number_of_word)
 SECONDS = SettingType(_seconds, _seconds_of_word)
 WHOLE_SECONDS = SettingType(_count(" of seconds"), _number_of_word)
@@ -278,8 +273,6 @@ PATTERNS = SettingType(_patterns, argument(Pattern.parse), tuple, is_repeatable=
 CONFIDENTIAL = SettingType(_confidential, _confidential_of_word, _union, is_repeatable=True)
 DESTINATION = SettingType(_destination, _destination_of_word)
 ADDRESS = SettingType(_address(parse_upstream_address), argument(parse_upstream_address))
-ADDRESSES = SettingType(_addresses, argument(parse_listen_address), tuple, is_repeatable=True)
 MODE = SettingType(_mode, argument(parse_mode))
 USER = SettingType(_account(user_id), argument(user_id))
 GROUP = SettingType(_account(group_id), argument(group_id))
-TAKEN_PATH = SettingType(_address(parse_taken_path), argument(parse_taken_path))

@@ -1,8 +1,8 @@
 """The table of settings: all that can be said about a VM, on a command line or in a file.
 
-**To add a setting**, give the dataclass of its owner (Policy, AuditSettings or VMConfig) a member with a default, and add one
-row here. The row makes the option of the programs that it names, with its place in their `--help`, the key of the configuration
-file, the refusal of the option beside --config, and the error texts that name the option. Tests then fail until
+**To add a setting**, give the dataclass of its owner (Policy, AuditSettings, Terms or VMConfig) a member with a default, and
+add one row here. The row makes the option of the programs that it names, with its place in their `--help`, the key of the
+configuration file, the refusal of the option beside --config, and the error texts that name the option. Tests then fail until
 `example.toml` shows and explains the key with its default. Only a value of a new form needs a new type in
 `host/setting_types.py`, and only a wish that another one rules out needs a line in `host/contradictions.py`.
 
@@ -19,12 +19,15 @@ from typing import Any
 
 from host import config
 from host import setting_types as types
+from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
+from host.listener import ErrorStyle
+from host.listener_types import listener_type, listeners_type
 from host.socket_access import DEFAULT_MODE
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
 
-__all__ = ["SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of"]
+__all__ = ["LISTENER_SETTINGS", "SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of"]
 
 
 class Program(Enum):
@@ -36,9 +39,10 @@ class Program(Enum):
 
 
 class Owner(Enum):
-    """Whose member the value is: VMConfig's own, or that of its Policy or its AuditSettings."""
+    """Whose member the value is: VMConfig's own, or that of its Policy, its AuditSettings or the Terms of its listeners."""
 
     VM = auto()
+    LISTENER = auto()
     POLICY = auto()
     AUDIT = auto()
 
@@ -69,6 +73,7 @@ class Setting:
     default: as the option would store it; None where it is "nothing". The dataclass has it too, as a value.
     prompt_help: what the prompt's `--help` says instead.
     is_shared: it may stand in [defaults] too, and not only in a [[vm]] table.
+    listener_key: its name in the table of one listener; "" if it is the key. Only for those whose owner is LISTENER.
     """
 
     key: str
@@ -83,6 +88,7 @@ class Setting:
     default: Any = None
     prompt_help: str = ""
     is_shared: bool = True
+    listener_key: str = ""
 
     @property
     def field(self) -> str:
@@ -91,6 +97,16 @@ class Setting:
     @property
     def flag(self) -> str:
         return self.option or f"--{self.key.replace('_', '-')}"
+
+    @property
+    def key_of_listener(self) -> str:
+        """Its name in the table of one listener."""
+        return self.listener_key or self.key
+
+    @property
+    def word_of_listener(self) -> str:
+        """Its name after the address of one listener: that of its option, or what listener_key makes of it."""
+        return self.listener_key.replace("_", "-") or self.flag.removeprefix("--")
 
     @property
     def destination(self) -> str:
@@ -111,6 +127,10 @@ def _limit(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting
     return Setting(key=key, type=kind, help=text, owner=Owner.VM, section=Section.LIMITS, **rest)
 
 
+def _listener(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
+    return Setting(key=key, type=kind, help=text, owner=Owner.LISTENER, **{"section": Section.VM, **rest})
+
+
 def _policy(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
     return Setting(key=key, type=kind, help=text, owner=Owner.POLICY, **{"section": Section.POLICY, "programs": _ALL, **rest})
 
@@ -121,17 +141,31 @@ def _audit(key: str, kind: types.SettingType, member: str, text: str, **rest: An
 
 # A row is read as one where it stands in few lines; the formatter would take one for each argument.
 # fmt: off
+_OF_SOCKETS = (
+    _listener("socket_mode", types.MODE,
+        "the permissions of the unix sockets that the proxy makes, in octal, whatever the umask; 0600 lets only its own user "
+        "connect (default 0600)", listener_key="mode", metavar="MODE", default=DEFAULT_MODE),
+    _listener("socket_owner", types.USER, "the user whose these sockets are, by name or number (default: the proxy's own)",
+        listener_key="owner", metavar="USER"),
+    _listener("socket_group", types.GROUP, "the group whose they are (default: the proxy's own)",
+        listener_key="group", metavar="GROUP"),
+)
+_ERRORS = _listener(
+    "errors", types.one_of(ErrorStyle),
+    "how the failure of a rewritten command is told: hmp: as a text in a QMP return, as HMP does; qmp: as a QMP error with "
+    "HMP's text, for tools that do not read that (default %(default)s)",
+    section=Section.MODE, default=ErrorStyle.HMP)
+LISTENER_SETTINGS = (*_OF_SOCKETS, _ERRORS)
+
 SETTINGS: tuple[Setting, ...] = (
     _vm("upstream", types.ADDRESS, "QEMU's QMP socket (see addresses below)",
         programs=_PROXY_AND_PLAN, metavar="ADDRESS", is_shared=False),
-    _vm("listen", types.ADDRESSES, "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
-    _vm("take_over", types.TAKEN_PATH, "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
-    _vm("socket_mode", types.MODE,
-        "the permissions of the unix sockets that the proxy makes, in octal, whatever the umask; 0600 lets only its own user "
-        "connect (default 0600)", metavar="MODE", default=DEFAULT_MODE),
-    _vm("socket_owner", types.USER, "the user whose these sockets are, by name or number (default: the proxy's own)",
-        metavar="USER"),
-    _vm("socket_group", types.GROUP, "the group whose they are (default: the proxy's own)", metavar="GROUP"),
+    _vm("listen", listeners_type(parse_listen_address, LISTENER_SETTINGS),
+        "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
+    # QEMU's socket says who may open it.
+    _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in _OF_SOCKETS]),
+        "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
+    *_OF_SOCKETS,
     _vm("wait", types.SWITCH, "if QEMU is not there yet, wait for it"),
     _vm("connect_timeout", types.WHOLE_SECONDS,
         "how many seconds QEMU may take to send its greeting once its socket exists (default %(default)s)",
@@ -175,6 +209,7 @@ SETTINGS: tuple[Setting, ...] = (
             section=Section.MODE, programs=_PROXY, default=Mode.REWRITE),
     _policy("allow", types.ALLOWED, 'an HMP command that is not refused in mode enforce, such as "info block" (repeatable)',
             section=Section.MODE, programs=_PROXY, metavar="COMMAND"),
+    _ERRORS,
 
     _limit("client_buffer_mib", types.BUFFER_MIB, "disconnect a client that leaves more than this unread (default %(default)s)",
            member="client_buffer_bytes", option="--client-buffer", metavar="MIB", default=config.CLIENT_BUFFER_MIB),

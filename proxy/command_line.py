@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from host.addresses import plain
 from host.config import VMConfig
 from host.contradictions import contradiction
+from host.listener import Terms, settle
 from host.options import (
     PATTERNS,
     Parser,
@@ -20,7 +21,7 @@ from host.options import (
     policy_of,
     refuse_mixture,
 )
-from host.settings import Owner, Program, Section, option_of, settings_of
+from host.settings import LISTENER_SETTINGS, Owner, Program, Section, option_of, settings_of
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
 
@@ -56,6 +57,12 @@ _LISTEN_ADDRESSES = """\
   stdio                 for --listen: one client, at standard input and output; the proxy ends when it leaves
   systemd               for --listen: the sockets of a systemd .socket unit
   hold:ADDRESS          for --listen and --take-over: clients can connect while QEMU is away, and wait
+"""
+
+_LISTENER_OPTIONS = f"""
+settings of one listener:
+  ADDRESS,KEY=VALUE,... for --listen and --take-over, where KEY is
+                        {", ".join(row.word_of_listener for row in LISTENER_SETTINGS)}
 """
 
 _EXIT_STATUS = """
@@ -127,7 +134,7 @@ def _add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
 
 
 def _serve_parser() -> Parser:
-    epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{PATTERNS}{_EXIT_STATUS}"
+    epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_LISTENER_OPTIONS}{PATTERNS}{_EXIT_STATUS}"
     parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
     add_version(parser)
     _add_vm(parser, Program.PROXY)
@@ -165,7 +172,7 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
         from host.config_file import load_config_file  # here, because without a file nothing of TOML is needed
 
         return ServeInvocation(load_config_file(given.config), given.config, given.verbose)
-    members = members_of(parser, given, Owner.VM)
+    members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
     problem = contradiction(vm)

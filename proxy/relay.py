@@ -113,14 +113,15 @@ class Relay:
         self._flush()
         self._upstream.start()
 
-    def add_client(self, end: End, client: Client) -> None:
-        """Let a client in, unless there are too many."""
+    def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False) -> None:
+        """Let a client in, unless there are too many. errors_in_qmp: see Session."""
         if (reason := self._clients.why_full(client)) is not None:
             _log.warning("refused %s: %s", client, reason)
             end.close()
             return
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
+        session.errors_in_qmp = errors_in_qmp
         stream = Stream(
             end,
             on_data=partial(self._receive_from_client, session),

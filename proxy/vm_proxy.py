@@ -22,6 +22,7 @@ from host.connecting import backoff_s
 from host.errors import ConfigError
 from host.ids import own_ids
 from host.intents import intents_of
+from host.listener import ErrorStyle
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.ledger import Ledger
 from proxy.net import takeover
@@ -73,7 +74,7 @@ class VMProxy:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin."""
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
-        name, timeout_s, access = self.config.name, self.config.connect_timeout_s, self.config.socket_access
+        name, timeout_s, access = self.config.name, self.config.connect_timeout_s, self.config.terms.access
         self._upstream = Upstream(self.config.upstream, name=name, new_id=self._new_id, timeout_s=timeout_s, access=access)
         self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected)
         try:
@@ -279,7 +280,8 @@ class VMProxy:
         if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
         else:
-            self._relay.add_client(end, client)
+            errors = self.config.terms_at(client.listener).errors
+            self._relay.add_client(end, client, errors_in_qmp=errors is ErrorStyle.QMP)
 
     # The end.
 

@@ -34,7 +34,7 @@ class Front:
     ) -> None:
         self._addresses = config.listen
         self._upstream = upstream
-        self._listeners = Listeners(admit, may_admit, config.socket_access)
+        self._listeners = Listeners(admit, may_admit, config.terms_at)
         self._path = None if config.take_over is None else TakeOver(config.take_over)
         self._in_place: list[socket.socket] = []
 

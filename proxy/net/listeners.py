@@ -16,8 +16,8 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, plain, process
-from host.socket_access import OWNER_ONLY, SocketAccess
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from host.listener import Terms, listener_name
 from proxy.errors import ListenError
 from proxy.net.sockets import inherited_sockets, is_listening, listen, peer, unlink_socket
 from proxy.net.stream import End, PipeEnd, SocketEnd
@@ -60,16 +60,16 @@ class Listeners:
 
     Call `open` (or `add` for a socket that is listening already), then `start` when there is somebody to come to, `suspend`
     when there is not any more, and so on; `close` at the end. may_admit: tells whether a client can be taken right now.
-    access: of the unix sockets that are made here.
+    terms_at: tells the terms of a listener by its name.
     """
 
     def __init__(
         self,
         admit: Callable[[End, Client], None],
         may_admit: Callable[[], bool] = lambda: True,
-        access: SocketAccess = OWNER_ONLY,
+        terms_at: Callable[[str], Terms] = lambda _: Terms(),
     ) -> None:
-        self._access = access
+        self._terms_at = terms_at
         self._admit = admit
         self._may_admit = may_admit
         self._opened: dict[Address, list[_Listener]] = {}
@@ -161,7 +161,7 @@ class Listeners:
         opened: list[_Listener] = []
         match address:
             case UnixAddress() | TCPAddress():
-                listener = _Listener(listen(address, self._access), address, address.holds)
+                listener = _Listener(listen(address, self._terms_at(listener_name(address)).access), address, address.holds)
                 if isinstance(address, UnixAddress):
                     listener.path, listener.inode = address.path, _inode(address.path)
                 opened.append(listener)
@@ -243,7 +243,7 @@ def _shortage(sock: socket.socket) -> str | None:
 
 
 def _come_by(address: Address, client: Client) -> Client:
-    return replace(client, listener=str(plain(address)))
+    return replace(client, listener=listener_name(address))
 
 
 def _is_held(address: Address) -> bool:

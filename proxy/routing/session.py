@@ -60,6 +60,8 @@ class Session:
         self.look_again: Callable[[Client], Client] = _as_it_connected
         # Tells whether the client will not read what is sent to it.
         self.is_gone: Callable[[], bool] = is_gone or _is_there
+        # It is told the failure of a rewritten command by a QMP error, and not by HMP's text in a return.
+        self.errors_in_qmp = False
         # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
         self.failed_command: str | None = None
         # It sends no more.

@@ -13,6 +13,7 @@ from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, Syste
 from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.config_file import error_at, load_config_file
 from host.errors import ConfigError
+from host.listener import ErrorStyle, Terms
 from shim.confidential import Confidential
 from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.support.checkout import ROOT
@@ -134,6 +135,25 @@ def test_shared_keys(path: Path, place: str, line: str, field: str, value: objec
 def test_keys_of_a_vm(path: Path, text: str, field: str, value: object) -> None:
     (vm,) = load(path, text)
     assert getattr(vm, field) == value
+
+
+def test_listeners_complete_their_own_terms_by_those_of_the_vm(path: Path) -> None:
+    own = '{ address = "unix:/o", mode = "0660" }'
+    text = f'[defaults]\nsocket_group = 7\n[[vm]]\nupstream = "unix:/q"\nlisten = ["unix:/l", {own}]\n'
+    (vm,) = load(path, text)
+    assert vm.listen == (UnixAddress("/l"), UnixAddress("/o"))
+    assert vm.terms_at("unix:/l") == Terms(socket_group=7)
+    assert vm.terms_at("unix:/o") == Terms(socket_mode=0o660, socket_group=7)
+    (vm,) = load(path, f'{text.partition("listen")[0]}[[vm.listen]]\naddress = "unix:/o"\nmode = "0660"\n')
+    assert vm.terms_at("unix:/o") == Terms(socket_mode=0o660, socket_group=7)
+    (vm,) = load(path, '[[vm]]\ntake_over = { address = "/q", errors = "qmp" }\n')
+    assert (vm.upstream, vm.terms_at("unix:/q")) == (UnixAddress("/q"), Terms(errors=ErrorStyle.QMP))
+
+
+def test_mistake_in_the_terms_of_a_listener(path: Path) -> None:
+    listen = 'listen = [\n  { address = "unix:/o", mode = "0999" },\n]\n'
+    error = "F:3: listen: mode: '0999' is no mode; write it in octal, from 0000 to 0777, such as 0660"
+    assert error_of(path, f'[[vm]]\nupstream = "unix:/q"\n{listen}') == error
 
 
 def test_vms_inherit_what_they_do_not_say(path: Path) -> None:

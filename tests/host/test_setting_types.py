@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 
 from host import setting_types as types
-from host.addresses import StdioAddress, UnixAddress
+from host.addresses import StdioAddress, UnixAddress, parse_listen_address, parse_taken_path
+from host.listener_types import listener_type, listeners_type
 from host.setting_types import MOST_NUMBER, BadValue, SettingType
+from host.settings import LISTENER_SETTINGS
 from shim.confidential import Confidential
 from shim.policy import Overwrite
 from tests.support.graphs import patterns
 
 MIB = 1024 * 1024
+LISTENERS = listeners_type(parse_listen_address, LISTENER_SETTINGS)
+TAKEN_PATH = listener_type(parse_taken_path, LISTENER_SETTINGS)
 
 
 def value_of(kind: SettingType, words: list[str]) -> Any:
@@ -40,8 +44,8 @@ def value_of(kind: SettingType, words: list[str]) -> Any:
         (types.CONFIDENTIAL, ["all"], "all", frozenset(Confidential)),
         (types.DESTINATION, ["syslog:"], "syslog:", "syslog:"),
         (types.ADDRESS, ["unix:/q"], "unix:/q", UnixAddress("/q")),
-        (types.ADDRESSES, ["unix:/l", "stdio"], ["unix:/l", "stdio"], (UnixAddress("/l"), StdioAddress())),
-        (types.TAKEN_PATH, ["hold:/q"], "hold:/q", UnixAddress("/q", holds=True)),
+        (LISTENERS, ["unix:/l", "stdio"], ["unix:/l", "stdio"], (UnixAddress("/l"), StdioAddress())),
+        (TAKEN_PATH, ["hold:/q"], "hold:/q", UnixAddress("/q", holds=True)),
         (types.one_of(Overwrite), ["replace"], "replace", Overwrite.REPLACE),
     ],
 )
@@ -67,8 +71,8 @@ def test_switch_takes_no_word(kind: SettingType, value: bool) -> None:
         (types.CONFIDENTIAL, "x", "x"),
         (types.DESTINATION, "syslog:x", "syslog:x"),
         (types.ADDRESS, "stdio", "stdio"),
-        (types.ADDRESSES, "accept:unix:/l", ["accept:unix:/l"]),
-        (types.TAKEN_PATH, "/" + "a" * 100, "/" + "a" * 100),
+        (LISTENERS, "accept:unix:/l", ["accept:unix:/l"]),
+        (TAKEN_PATH, "/" + "a" * 100, "/" + "a" * 100),
         (types.one_of(Overwrite), "maybe", "maybe"),
     ],
 )

@@ -11,12 +11,13 @@ from host import config_file, contradictions, options, setting_types, settings
 from host.config import AuditSettings, VMConfig
 from host.config_file import load_config_file
 from host.errors import ConfigError
+from host.listener import Terms
 from host.settings import SETTINGS, Owner, Program, Section, Setting
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from repl import command_line as prompt
 from shim.policy import Policy
 
-DATACLASSES: Final = {Owner.VM: VMConfig, Owner.POLICY: Policy, Owner.AUDIT: AuditSettings}
+DATACLASSES: Final = {Owner.VM: VMConfig, Owner.LISTENER: Terms, Owner.POLICY: Policy, Owner.AUDIT: AuditSettings}
 WIRE: Final = ("--upstream", "unix:/q", "--listen", "unix:/l")
 VM: Final = '[[vm]]\nupstream = "unix:/q"\nlisten = "unix:/l"\n'
 # Each sets a member that another row has too, because a dataclass cannot get one for a test.
@@ -167,7 +168,9 @@ def test_each_key_and_each_option_is_one_row() -> None:
 @pytest.mark.parametrize("owner", DATACLASSES)
 def test_each_member_is_set_by_one_row(owner: Owner) -> None:
     """But for what is put together here, and what is no wish of the operator's."""
-    composed = {Owner.VM: {"policy", "audit", "origin"}, Owner.POLICY: {"exclusions"}, Owner.AUDIT: set()}[owner]
+    composed = {Owner.VM: {"policy", "audit", "terms", "own_listeners", "origin"}, Owner.POLICY: {"exclusions"}}.get(
+        owner, set()
+    )
     set_by_rows = sorted(setting.field for setting in SETTINGS if setting.owner is owner)
     assert set_by_rows == sorted({field.name for field in fields(DATACLASSES[owner])} - composed)
 

@@ -10,6 +10,7 @@ import pytest
 from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.errors import ConfigError
+from host.listener import ErrorStyle, Listener, Terms
 from host.settings import SETTINGS, Program
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from shim.confidential import Confidential
@@ -21,6 +22,7 @@ QEMU: Final = UnixAddress("/q")
 TOOLS: Final = UnixAddress("/l")
 WIRE: Final = ("--upstream", "unix:/q", "--listen", "unix:/l")
 MIB: Final = 1024 * 1024
+IN_QMP: Final = Terms(errors=ErrorStyle.QMP)
 
 
 def served(*arguments: str) -> ServeInvocation:
@@ -97,6 +99,8 @@ def test_modes(options: Sequence[str], policy: Policy) -> None:
         ("--take-over /q --listen unix:/l", VMConfig(QEMU, (TOOLS,), take_over=QEMU)),
         ("--take-over hold:/q", VMConfig(QEMU, take_over=UnixAddress("/q", holds=True))),
         ("--upstream unix:/q --listen hold:unix:/l", VMConfig(QEMU, (UnixAddress("/l", holds=True),))),
+        ("--take-over /q,errors=qmp", VMConfig(QEMU, take_over=QEMU, own_listeners=(Listener(QEMU, IN_QMP),))),
+        ("--take-over /q --errors qmp", VMConfig(QEMU, take_over=QEMU, terms=IN_QMP)),
     ],
 )
 def test_addresses(options: str, vm: VMConfig) -> None:
