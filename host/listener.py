@@ -28,12 +28,16 @@ class Terms:
     """Who may come in by a listener, and how it is served.
 
     socket_mode, socket_owner, socket_group: of a unix socket that is made here; see SocketAccess.
+    allow_users, allow_groups, allow_executables: empty for all; see host/admission.py.
     """
 
     socket_mode: int = DEFAULT_MODE
     socket_owner: int | None = None
     socket_group: int | None = None
     errors: ErrorStyle = ErrorStyle.HMP
+    allow_users: frozenset[int] = frozenset()
+    allow_groups: frozenset[int] = frozenset()
+    allow_executables: frozenset[str] = frozenset()
 
     @property
     def access(self) -> SocketAccess:

@@ -15,10 +15,40 @@ from host.addresses import Address
 from host.errors import AddressError
 from host.listener import Said
 from host.setting_types import BadValue, SettingType, argument, read_text, read_texts
+from host.socket_access import group_id, user_id
 
-__all__ = ["Row", "listener_type", "listeners_type"]
+__all__ = ["EXECUTABLES", "GROUPS", "USERS", "Row", "listener_type", "listeners_type"]
 
 _ADDRESS_KEY = "address"
+
+
+def _accounts(find: Callable[[str], int]) -> SettingType:
+    def from_file(value: Any) -> frozenset[int]:
+        values = value if isinstance(value, list) else [value]
+        try:
+            return frozenset(find(text) for text in read_texts([str(item) if type(item) is int else item for item in values]))
+        except ValueError as exc:
+            raise BadValue(str(exc)) from exc
+
+    return SettingType(from_file, argument(find), frozenset, is_repeatable=True)
+
+
+def _executable(text: str) -> str:
+    if text.startswith("/"):
+        return text
+    raise ValueError(f"'{text:.40}' is not the path of an executable; write it from the root, such as /usr/bin/virsh")
+
+
+def _executables(value: Any) -> frozenset[str]:
+    try:
+        return frozenset(map(_executable, read_texts(value)))
+    except ValueError as exc:
+        raise BadValue(str(exc)) from exc
+
+
+USERS = _accounts(user_id)
+GROUPS = _accounts(group_id)
+EXECUTABLES = SettingType(_executables, argument(_executable), frozenset, is_repeatable=True)
 
 
 class Row(Protocol):

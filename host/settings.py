@@ -22,7 +22,7 @@ from host import setting_types as types
 from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
 from host.listener import ErrorStyle
-from host.listener_types import listener_type, listeners_type
+from host.listener_types import EXECUTABLES, GROUPS, USERS, listener_type, listeners_type
 from host.socket_access import DEFAULT_MODE
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
@@ -51,6 +51,7 @@ class Section(StrEnum):
     """A part of `--help`, by its title."""
 
     VM = "the VM"
+    ACCESS = "who may come in"
     POLICY = "which disks a snapshot takes"
     GONE = "commands of clients that have hung up"
     MODE = "what is done with HMP commands"
@@ -155,7 +156,17 @@ _ERRORS = _listener(
     "how the failure of a rewritten command is told: hmp: as a text in a QMP return, as HMP does; qmp: as a QMP error with "
     "HMP's text, for tools that do not read that (default %(default)s)",
     section=Section.MODE, default=ErrorStyle.HMP)
-LISTENER_SETTINGS = (*_OF_SOCKETS, _ERRORS)
+_OF_CLIENTS = (
+    _listener("allow_users", USERS, "a user whose programs may come in, by name or number (repeatable) (default: all)",
+        section=Section.ACCESS, option="--allow-user", metavar="USER"),
+    _listener("allow_groups", GROUPS, "a group whose users' programs may come in, too (repeatable)",
+        section=Section.ACCESS, option="--allow-group", metavar="GROUP"),
+    _listener("allow_executables", EXECUTABLES,
+        "a program that may come in, of those users, by the path of its executable (repeatable) (default: all); a process can "
+        "change what it runs, so this guards against mistakes only",
+        section=Section.ACCESS, option="--allow-executable", metavar="PATH"),
+)
+LISTENER_SETTINGS = (*_OF_SOCKETS, *_OF_CLIENTS, _ERRORS)
 
 SETTINGS: tuple[Setting, ...] = (
     _vm("upstream", types.ADDRESS, "QEMU's QMP socket (see addresses below)",
@@ -174,6 +185,8 @@ SETTINGS: tuple[Setting, ...] = (
     _vm("stop_timeout", types.SECONDS,
         "how many seconds to wait, at SIGTERM, for the commands that have begun (default %(default)g)",
         member="stop_timeout_s", metavar="S", default=config.STOP_TIMEOUT_S),
+
+    *_OF_CLIENTS,
 
     _policy("policy", types.one_of(PolicyKind),
             "auto: a UEFI varstore that cannot hold a snapshot is left out, and no varstore ever gets the VM state; "

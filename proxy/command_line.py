@@ -138,7 +138,7 @@ def _serve_parser() -> Parser:
     parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
     add_version(parser)
     _add_vm(parser, Program.PROXY)
-    for section in (Section.POLICY, Section.GONE, Section.MODE, Section.LIMITS):
+    for section in (Section.ACCESS, Section.POLICY, Section.GONE, Section.MODE, Section.LIMITS):
         add_section(parser, Program.PROXY, section)
     log = add_section(parser, Program.PROXY, Section.LOG)
     log.add_argument("--verbose", action="store_true", help="also log connections, not only what needs attention")

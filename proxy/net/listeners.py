@@ -14,13 +14,14 @@ import resource
 import select
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.listener import Terms, listener_name
 from proxy.errors import ListenError
-from proxy.net.sockets import inherited_sockets, is_listening, listen, peer, unlink_socket
-from proxy.net.stream import End, PipeEnd, SocketEnd
+from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
+from proxy.net.sockets import inherited_sockets, is_listening, listen, unlink_socket
+from proxy.net.stream import End
 from shim.client import Client
 
 __all__ = ["Listeners"]
@@ -36,10 +37,11 @@ _RESERVED_DESCRIPTORS = 16
 
 @dataclass(slots=True)
 class _Listener:
-    """A listening socket and its address. holds: it stays while QEMU is away. path, inode: of the file to remove."""
+    """A listening socket. holds: it stays while QEMU is away. path, inode: of the file to remove."""
 
     sock: socket.socket
     address: Address
+    terms: Terms
     holds: bool
     path: str | None = None
     inode: int | None = None
@@ -71,6 +73,7 @@ class Listeners:
     ) -> None:
         self._terms_at = terms_at
         self._admit = admit
+        self._doorkeeper = Doorkeeper(admit)
         self._may_admit = may_admit
         self._opened: dict[Address, list[_Listener]] = {}
         self._added: list[_Listener] = []
@@ -100,7 +103,7 @@ class Listeners:
     def add(self, listening: socket.socket, address: Address) -> None:
         """Let clients in by a socket that somebody else made at an address, and closes after `remove`."""
         listening.setblocking(False)
-        self._added.append(_Listener(listening, address, holds=True))
+        self._added.append(_Listener(listening, address, self._terms_at(listener_name(address)), holds=True))
         if self._is_started:
             self._listen_to(self._added[-1])
 
@@ -143,6 +146,7 @@ class Listeners:
             listener.sock.close()
         self._added.clear()
         self._close_connected()
+        self._doorkeeper.close()
 
     def _listeners(self) -> Iterable[_Listener]:
         return [*(listener for listeners in self._opened.values() for listener in listeners), *self._added]
@@ -158,29 +162,36 @@ class Listeners:
             listener.close()
 
     def _open(self, address: Address) -> None:
-        opened: list[_Listener] = []
+        opened = self._opened[address] = []
+        terms = self._terms_at(listener_name(address))
         match address:
             case UnixAddress() | TCPAddress():
-                listener = _Listener(listen(address, self._terms_at(listener_name(address)).access), address, address.holds)
+                listener = _Listener(listen(address, terms.access), address, terms, address.holds)
                 if isinstance(address, UnixAddress):
                     listener.path, listener.inode = address.path, _inode(address.path)
                 opened.append(listener)
             case DescriptorAddress() | SystemdAddress():
-                for sock in inherited_sockets(address):
-                    if is_listening(sock):
-                        opened.append(_Listener(sock, address, holds=True))
-                    else:
-                        self._connected.append((SocketEnd(sock), _come_by(address, peer(sock))))
+                opened += self._inherit(address, terms)
             case StdioAddress():
-                # A pipe has no peer that the kernel would name; whoever started us is taken for it.
                 _check_standard_input()
-                client = process(os.getppid(), os.getuid())
-                self._connected.append((PipeEnd(0, 1), _come_by(address, client)))
+                self._connected.append(standard_streams(address, terms))
             case _:
                 raise ListenError(str(address), "clients cannot come in there")
         for listener in opened:
             listener.sock.setblocking(False)
-        self._opened[address] = opened
+
+    def _inherit(self, address: DescriptorAddress | SystemdAddress, terms: Terms) -> list[_Listener]:
+        sockets = inherited_sockets(address)
+        listening = [sock for sock in sockets if is_listening(sock)]
+        try:
+            for sock in listening:
+                check_listening(sock, address, terms)
+            self._connected += [inherited_connection(sock, address, terms) for sock in sockets if sock not in listening]
+        except ListenError:
+            for sock in sockets:
+                sock.close()
+            raise
+        return [_Listener(sock, address, terms, holds=True) for sock in listening]
 
     def _listen_to(self, listener: _Listener) -> None:
         asyncio.get_running_loop().add_reader(listener.sock, self._accept, listener)
@@ -204,10 +215,7 @@ class Listeners:
             self._pause(listener, exc.strerror or str(exc))
             return
         self._is_short = False
-        # A reply is often two small writes; with Nagle's algorithm the second would wait 40 ms for an acknowledgement.
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._admit(SocketEnd(sock), _come_by(listener.address, peer(sock)))
+        self._doorkeeper.receive(sock, listener.address, listener.terms)
 
     def _pause(self, listener: _Listener, reason: str) -> None:
         """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once.
@@ -240,10 +248,6 @@ def _shortage(sock: socket.socket) -> str | None:
     if number < limit - _RESERVED_DESCRIPTORS:
         return None
     return f"of the {limit} files that it may open (ulimit -n) only {_RESERVED_DESCRIPTORS} are left, which it needs itself"
-
-
-def _come_by(address: Address, client: Client) -> Client:
-    return replace(client, listener=listener_name(address))
 
 
 def _is_held(address: Address) -> bool:

@@ -16,12 +16,15 @@ from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from shim.client import Client
 
-__all__ = ["inherited_sockets", "is_answered", "is_listening", "listen", "peer", "unlink_socket"]
+__all__ = ["inherited_sockets", "is_answered", "is_listening", "listen", "peer", "peer_groups", "unlink_socket"]
 
 # As many as a busy host may bring at once. QEMU's own monitors take 1, with which two wait; the third gets EAGAIN on a unix
 # socket and no answer on TCP (seen on 7.2 and 11.1), and many tools take that for a QEMU that is not there.
 _BACKLOG = 64
 _UCRED = struct.Struct("3i")
+# include/uapi/asm-generic/socket.h, since Linux 4.13. Python has no name for it, and takes an answer of at most so many bytes.
+_SO_PEERGROUPS = 59
+_MOST_ANSWER_BYTES = 1024
 # sd_listen_fds(3), SD_LISTEN_FDS_START.
 _SYSTEMD_FIRST_FD = 3
 
@@ -177,3 +180,19 @@ def peer(sock: socket.socket) -> Client:
         return Client()
     pid, uid, _ = _UCRED.unpack(credentials)
     return process(pid, uid)
+
+
+def peer_groups(sock: socket.socket) -> set[int]:
+    """Return the groups of the process at the other end of a unix socket, as they were when it connected.
+
+    The kernel may tell only the primary one: to a process with more than 256, and before Linux 4.13.
+    """
+    try:
+        *_, group = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    except OSError:
+        return set()
+    try:
+        others = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST_ANSWER_BYTES)
+    except OSError:
+        return {group}
+    return {group, *(number for (number,) in struct.iter_unpack("I", others))}

@@ -7,8 +7,8 @@ import pytest
 
 from host.addresses import Address, StdioAddress, TCPAddress, UnixAddress, parse_listen_address, parse_taken_path
 from host.listener import ErrorStyle, Said
-from host.listener_types import listener_type, listeners_type
-from host.setting_types import BadValue
+from host.listener_types import EXECUTABLES, GROUPS, USERS, listener_type, listeners_type
+from host.setting_types import BadValue, SettingType
 from host.settings import LISTENER_SETTINGS
 
 LISTENERS = listeners_type(parse_listen_address, LISTENER_SETTINGS)
@@ -29,6 +29,9 @@ def of_word(text: str) -> Any:
             Said(UnixAddress("/l"), {"socket_mode": 0o660, "socket_group": 7, "socket_owner": 0}),
         ),
         ("hold:tcp:[::1]:1,errors=qmp", Said(TCPAddress("::1", 1, holds=True), {"errors": ErrorStyle.QMP})),
+        ("unix:/l,allow-user=0,allow-user=7", Said(UnixAddress("/l"), {"allow_users": frozenset({0, 7})})),
+        ("unix:/l,allow-user=", Said(UnixAddress("/l"), {"allow_users": frozenset()})),
+        ("unix:/l,allow-executable=/a,,b", Said(UnixAddress("/l"), {"allow_executables": frozenset({"/a,b"})})),
         ("stdio,errors=hmp", Said(StdioAddress(), {"errors": ErrorStyle.HMP})),
         # A comma of the path stays what it is.
         ("unix:/a,b", UnixAddress("/a,b")),
@@ -60,6 +63,8 @@ def test_every_option_of_a_listener_takes_a_word() -> None:
         ("unix:/l,mode=", "mode: '' is no mode; write it in octal, from 0000 to 0777, such as 0660"),
         ("unix:/l,mode=a,,b", "mode: 'a,b' is no mode; write it in octal, from 0000 to 0777, such as 0660"),
         ("unix:/l,errors=maybe", "errors: 'maybe' is not one of hmp, qmp"),
+        ("unix:/l,allow-group=no such", "allow-group: there is no group 'no such' on this machine; write a name or a number"),
+        ("unix:/l,allow-executable=sh", "allow-executable: 'sh' is not the path of an executable; write it from the root"),
         ("unix:,mode=0660", "invalid address 'unix:': write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"),
     ],
 )
@@ -99,6 +104,37 @@ def test_mistake_in_a_table(value: Any, error: str) -> None:
     with pytest.raises(BadValue) as caught:
         LISTENERS.from_file(value)
     assert str(caught.value)[: len(error)] == error
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "members"),
+    [
+        (USERS, 7, {7}),
+        (USERS, "root", {0}),
+        (GROUPS, ["root", 7, "8"], {0, 7, 8}),
+        (USERS, [], set()),
+        (EXECUTABLES, "/bin/sh", {"/bin/sh"}),
+        (EXECUTABLES, ["/bin/sh", "/bin/a"], {"/bin/sh", "/bin/a"}),
+    ],
+)
+def test_list_of_whom_to_let_in(kind: SettingType, value: Any, members: set[object]) -> None:
+    assert kind.from_file(value) == members
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "error"),
+    [
+        (USERS, [True], 'write a string in quotes, or a list of strings: ["a", "b"]'),
+        (USERS, -1, "there is no user '-1' on this machine; write a name or a number"),
+        (GROUPS, ["no such"], "there is no group 'no such' on this machine; write a name or a number"),
+        (EXECUTABLES, 1, 'write a string in quotes, or a list of strings: ["a", "b"]'),
+        (EXECUTABLES, "sh", "'sh' is not the path of an executable; write it from the root, such as /usr/bin/virsh"),
+    ],
+)
+def test_mistake_in_a_list_of_whom_to_let_in(kind: SettingType, value: Any, error: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        kind.from_file(value)
+    assert str(caught.value) == error
 
 
 def test_path_that_is_taken_over_has_only_some() -> None:

@@ -1,11 +1,12 @@
 """A proxy in front of a real QEMU lets in whom its sockets are for, and nobody else."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.integration.other_user import LET_IN, NOBODY, REFUSED, connects_as
+from tests.integration.other_user import LET_IN, NOBODY, REFUSED, TURNED_AWAY, connects_as
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 
@@ -32,3 +33,28 @@ def test_other_user_comes_in_where_that_is_wanted(options: list[str], outcome: s
                 assert connects_as(0, proxy.path) == LET_IN
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [
+        (["--allow-user", "0"], TURNED_AWAY),
+        (["--allow-user", "0", "--allow-user", str(NOBODY)], LET_IN),
+        (["--allow-user", "0", "--allow-group", str(NOBODY)], LET_IN),
+        (["--allow-user", "0", "--allow-group", "12345"], LET_IN),
+        (["--allow-user", "0", "--allow-group", "54321"], TURNED_AWAY),
+        (["--allow-executable", os.path.realpath(sys.executable)], LET_IN),
+        (["--allow-executable", "/bin/true"], TURNED_AWAY),
+    ],
+)
+def test_other_user_comes_in_by_name(options: list[str], outcome: str) -> None:
+    with QEMUVM([]) as vm:
+        Path(vm.folder).chmod(0o755)
+        with ProxyProcess(vm.folder, vm.qmp_path, ["--socket-mode", "0666", *options]) as proxy:
+            for _ in range(3):
+                assert connects_as(NOBODY, proxy.path, groups=[12345]) == outcome
+            if "--allow-user" in options:
+                assert connects_as(0, proxy.path) == LET_IN
+        refused = [line for line in proxy.stderr.splitlines() if "refused" in line and f"uid {NOBODY}" in line]
+        assert len(refused) == (2 if outcome == TURNED_AWAY else 0)
+        assert all(f"unix:{proxy.path}" in line for line in refused)

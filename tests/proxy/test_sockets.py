@@ -1,5 +1,6 @@
 """The sockets that addresses stand for are made, inherited or refused with a reason."""
 
+import errno
 import os
 import socket
 import stat
@@ -15,7 +16,7 @@ from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAd
 from host.socket_access import SocketAccess
 from proxy.errors import ListenError
 from proxy.net import sockets
-from proxy.net.sockets import inherited_sockets, is_answered, is_listening, listen, peer, unlink_socket
+from proxy.net.sockets import inherited_sockets, is_answered, is_listening, listen, peer, peer_groups, unlink_socket
 from shim.client import Client
 
 
@@ -287,3 +288,26 @@ def test_unlink_socket_twice(folder: Path) -> None:
     unlink_socket(str(path))
     assert not path.exists()
     unlink_socket(str(path))
+
+
+def test_groups_of_a_peer_are_those_of_its_process() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert peer_groups(ours) == {os.getegid(), *os.getgroups()}
+
+
+def test_only_the_primary_group_is_known_where_the_kernel_tells_no_others() -> None:
+    class Old(socket.socket):
+        def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
+            if option != socket.SO_PEERCRED:
+                raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+            return super().getsockopt(level, option, size)
+
+    ours, theirs = socket.socketpair()
+    with Old(fileno=ours.detach()) as old, theirs:
+        assert peer_groups(old) == {os.getegid()}
+
+
+def test_groups_of_nobody_are_none() -> None:
+    with _Guarded(socket.AF_UNIX) as guarded:
+        assert peer_groups(guarded) == set()

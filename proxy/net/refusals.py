@@ -1,0 +1,71 @@
+"""The log of those who were not let in: each is told once, and then counted, so that nobody floods the log by coming again."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shim.client import Client
+
+__all__ = ["RefusalLog"]
+
+_log = logging.getLogger(__name__)
+
+# How long those are counted that come again after one that was told.
+_PERIOD_S = 60.0
+# So many are told apart at a time: an address or a user is quickly another one. The further ones count as one.
+_MOST_KINDS = 50
+
+# By which listener, and who: the user, or the host.
+_Kind: TypeAlias = tuple[str | None, ...]
+_OTHERS: _Kind = ()
+
+
+@dataclass(slots=True)
+class _Repeated:
+    """How many were refused after the one that was told, and the last of them."""
+
+    client: Client
+    reason: str
+    count: int = 0
+
+
+class RefusalLog:
+    """Call `note` for each, in a running loop, and `close` at the end."""
+
+    def __init__(self) -> None:
+        self._repeated: dict[_Kind, _Repeated] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, client: Client, reason: str) -> None:
+        """Tell that a client is refused, or count it where one like it was told within the last minute."""
+        kind = _kind(client)
+        if kind not in self._repeated and len(self._repeated) >= _MOST_KINDS:
+            kind = _OTHERS
+        if kind in self._repeated:
+            repeated = self._repeated[kind]
+            repeated.client, repeated.reason, repeated.count = client, reason, repeated.count + 1
+            return
+        self._repeated[kind] = _Repeated(client, reason)
+        _log.warning("refused a client at %s: %s: %s", client.listener, client, reason)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._tell_repeated)
+
+    def close(self) -> None:
+        """Tell what has only been counted. Calling it again does nothing."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._tell_repeated()
+
+    def _tell_repeated(self) -> None:
+        self._timer = None
+        told, self._repeated = self._repeated, {}
+        for last in told.values():
+            if last.count:
+                text = "refused more clients at %s: %d within a minute, the last of them %s: %s"
+                _log.warning(text, last.client.listener, last.count, last.client, last.reason)
+
+
+def _kind(client: Client) -> _Kind:
+    host = None if client.address is None else client.address.rpartition(":")[0]
+    return client.listener, None if client.uid is None else str(client.uid), host
