@@ -2,7 +2,8 @@
 
 What an operator says: settings.py is the one table of it, from which options.py makes the command lines and config_file.py
 reads the file; setting_types.py has what a value may be, contradictions.py what excludes what, and config.py the values
-themselves; listener.py and listener_types.py do the same for what one listener of a VM has otherwise than the others.
+themselves. listener.py, listener_settings.py and listener_types.py do the same for what one listener of a VM may have otherwise
+than the others, and admission.py decides by it who comes in.
 
 Where things are: addresses.py and connecting.py for sockets and who is at the other end, intents.py for the state folder.
 

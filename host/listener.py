@@ -1,8 +1,8 @@
 """On what terms clients come in, by each listener of a VM.
 
-**To add a setting of a listener**, give Terms a member with a default, and add a row to `host/settings.py` whose owner is
-LISTENER. The row makes the setting of the VM, which holds for all its listeners, and the one of a single listener, which is
-spelled `,KEY=VALUE` after its address on the command line, and as a key of its table in the file.
+**To add a setting of a listener**, give Terms a member with a default, and add a row to `host/listener_settings.py`. The row
+makes the setting of the VM, which holds for all its listeners, and the one of a single listener, which is spelled `,KEY=VALUE`
+after its address on the command line, and as a key of its table in the file.
 """
 
 from collections.abc import Mapping

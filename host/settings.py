@@ -13,111 +13,24 @@ the file, goes with --config, and is in that program's command line.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
 from typing import Any
 
 from host import config
 from host import setting_types as types
 from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
-from host.listener import ErrorStyle
-from host.listener_types import EXECUTABLES, GROUPS, USERS, listener_type, listeners_type
-from host.socket_access import DEFAULT_MODE
+from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS
+from host.listener_types import listener_type, listeners_type
+from host.setting_row import Owner, Program, Section, Setting
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
 
-__all__ = ["LISTENER_SETTINGS", "SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of"]
-
-
-class Program(Enum):
-    """Whose command line has the option: `hmp-proxy`, `hmp-proxy plan` or `hmp-repl`."""
-
-    PROXY = auto()
-    PLAN = auto()
-    PROMPT = auto()
-
-
-class Owner(Enum):
-    """Whose member the value is: VMConfig's own, or that of its Policy, its AuditSettings or the Terms of its listeners."""
-
-    VM = auto()
-    LISTENER = auto()
-    POLICY = auto()
-    AUDIT = auto()
-
-
-class Section(StrEnum):
-    """A part of `--help`, by its title."""
-
-    VM = "the VM"
-    ACCESS = "who may come in"
-    POLICY = "which disks a snapshot takes"
-    GONE = "commands of clients that have hung up"
-    MODE = "what is done with HMP commands"
-    LIMITS = "limits of clients"
-    LOG = "what is logged"
-
+__all__ = ["SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of"]
 
 _PROXY = (Program.PROXY,)
 _PROXY_AND_PLAN = (Program.PROXY, Program.PLAN)
 _PROXY_AND_PROMPT = (Program.PROXY, Program.PROMPT)
 _ALL = tuple(Program)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One row.
-
-    key: its name in the file. member: its name in `owner`'s dataclass; "" if that is the key.
-    programs: which of them have the option; the file's key is for all. option: "" if it is the key with two hyphens before it.
-    default: as the option would store it; None where it is "nothing". The dataclass has it too, as a value.
-    prompt_help: what the prompt's `--help` says instead.
-    is_shared: it may stand in [defaults] too, and not only in a [[vm]] table.
-    listener_key: its name in the table of one listener; "" if it is the key. Only for those whose owner is LISTENER.
-    """
-
-    key: str
-    type: types.SettingType
-    owner: Owner
-    section: Section
-    help: str
-    member: str = ""
-    programs: tuple[Program, ...] = _PROXY
-    option: str = ""
-    metavar: str | None = None
-    default: Any = None
-    prompt_help: str = ""
-    is_shared: bool = True
-    listener_key: str = ""
-
-    @property
-    def field(self) -> str:
-        return self.member or self.key
-
-    @property
-    def flag(self) -> str:
-        return self.option or f"--{self.key.replace('_', '-')}"
-
-    @property
-    def key_of_listener(self) -> str:
-        """Its name in the table of one listener."""
-        return self.listener_key or self.key
-
-    @property
-    def word_of_listener(self) -> str:
-        """Its name after the address of one listener: that of its option, or what listener_key makes of it."""
-        return self.listener_key.replace("_", "-") or self.flag.removeprefix("--")
-
-    @property
-    def destination(self) -> str:
-        """Where argparse stores it (argparse, "dest")."""
-        return self.flag.removeprefix("--").replace("-", "_")
-
-    @property
-    def gives_policy(self) -> bool:
-        """Whether a plan is made with the policy that this option gives, instead of the one in force at a proxy."""
-        return self.owner is Owner.POLICY and Program.PLAN in self.programs
 
 
 def _vm(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
@@ -126,10 +39,6 @@ def _vm(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
 
 def _limit(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
     return Setting(key=key, type=kind, help=text, owner=Owner.VM, section=Section.LIMITS, **rest)
-
-
-def _listener(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
-    return Setting(key=key, type=kind, help=text, owner=Owner.LISTENER, **{"section": Section.VM, **rest})
 
 
 def _policy(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
@@ -142,41 +51,15 @@ def _audit(key: str, kind: types.SettingType, member: str, text: str, **rest: An
 
 # A row is read as one where it stands in few lines; the formatter would take one for each argument.
 # fmt: off
-_OF_SOCKETS = (
-    _listener("socket_mode", types.MODE,
-        "the permissions of the unix sockets that the proxy makes, in octal, whatever the umask; 0600 lets only its own user "
-        "connect (default 0600)", listener_key="mode", metavar="MODE", default=DEFAULT_MODE),
-    _listener("socket_owner", types.USER, "the user whose these sockets are, by name or number (default: the proxy's own)",
-        listener_key="owner", metavar="USER"),
-    _listener("socket_group", types.GROUP, "the group whose they are (default: the proxy's own)",
-        listener_key="group", metavar="GROUP"),
-)
-_ERRORS = _listener(
-    "errors", types.one_of(ErrorStyle),
-    "how the failure of a rewritten command is told: hmp: as a text in a QMP return, as HMP does; qmp: as a QMP error with "
-    "HMP's text, for tools that do not read that (default %(default)s)",
-    section=Section.MODE, default=ErrorStyle.HMP)
-_OF_CLIENTS = (
-    _listener("allow_users", USERS, "a user whose programs may come in, by name or number (repeatable) (default: all)",
-        section=Section.ACCESS, option="--allow-user", metavar="USER"),
-    _listener("allow_groups", GROUPS, "a group whose users' programs may come in, too (repeatable)",
-        section=Section.ACCESS, option="--allow-group", metavar="GROUP"),
-    _listener("allow_executables", EXECUTABLES,
-        "a program that may come in, of those users, by the path of its executable (repeatable) (default: all); a process can "
-        "change what it runs, so this guards against mistakes only",
-        section=Section.ACCESS, option="--allow-executable", metavar="PATH"),
-)
-LISTENER_SETTINGS = (*_OF_SOCKETS, *_OF_CLIENTS, _ERRORS)
-
 SETTINGS: tuple[Setting, ...] = (
     _vm("upstream", types.ADDRESS, "QEMU's QMP socket (see addresses below)",
         programs=_PROXY_AND_PLAN, metavar="ADDRESS", is_shared=False),
     _vm("listen", listeners_type(parse_listen_address, LISTENER_SETTINGS),
         "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
     # QEMU's socket says who may open it.
-    _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in _OF_SOCKETS]),
+    _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in OF_SOCKETS]),
         "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
-    *_OF_SOCKETS,
+    *OF_SOCKETS,
     _vm("wait", types.SWITCH, "if QEMU is not there yet, wait for it"),
     _vm("connect_timeout", types.WHOLE_SECONDS,
         "how many seconds QEMU may take to send its greeting once its socket exists (default %(default)s)",
@@ -186,7 +69,7 @@ SETTINGS: tuple[Setting, ...] = (
         "how many seconds to wait, at SIGTERM, for the commands that have begun (default %(default)g)",
         member="stop_timeout_s", metavar="S", default=config.STOP_TIMEOUT_S),
 
-    *_OF_CLIENTS,
+    *OF_CLIENTS,
 
     _policy("policy", types.one_of(PolicyKind),
             "auto: a UEFI varstore that cannot hold a snapshot is left out, and no varstore ever gets the VM state; "
@@ -222,7 +105,7 @@ SETTINGS: tuple[Setting, ...] = (
             section=Section.MODE, programs=_PROXY, default=Mode.REWRITE),
     _policy("allow", types.ALLOWED, 'an HMP command that is not refused in mode enforce, such as "info block" (repeatable)',
             section=Section.MODE, programs=_PROXY, metavar="COMMAND"),
-    _ERRORS,
+    ERRORS,
 
     _limit("client_buffer_mib", types.BUFFER_MIB, "disconnect a client that leaves more than this unread (default %(default)s)",
            member="client_buffer_bytes", option="--client-buffer", metavar="MIB", default=config.CLIENT_BUFFER_MIB),

@@ -9,6 +9,7 @@ from host.addresses import plain
 from host.config import VMConfig
 from host.contradictions import contradiction
 from host.listener import Terms, settle
+from host.listener_settings import LISTENER_SETTINGS
 from host.options import (
     PATTERNS,
     Parser,
@@ -21,7 +22,7 @@ from host.options import (
     policy_of,
     refuse_mixture,
 )
-from host.settings import LISTENER_SETTINGS, Owner, Program, Section, option_of, settings_of
+from host.settings import Owner, Program, Section, option_of, settings_of
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
 

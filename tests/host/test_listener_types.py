@@ -7,9 +7,9 @@ import pytest
 
 from host.addresses import Address, StdioAddress, TCPAddress, UnixAddress, parse_listen_address, parse_taken_path
 from host.listener import ErrorStyle, Said
+from host.listener_settings import LISTENER_SETTINGS
 from host.listener_types import EXECUTABLES, GROUPS, USERS, listener_type, listeners_type
 from host.setting_types import BadValue, SettingType
-from host.settings import LISTENER_SETTINGS
 
 LISTENERS = listeners_type(parse_listen_address, LISTENER_SETTINGS)
 LISTENER = listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row.key == "errors"])
@@ -47,11 +47,6 @@ def of_word(text: str) -> Any:
 def test_word(word: str, said: Address | Said) -> None:
     assert of_word(word) == said
     assert LISTENERS.from_file(word) == LISTENERS.from_file([word]) == (said,)
-
-
-def test_every_option_of_a_listener_takes_a_word() -> None:
-    """So there can be no switch among them."""
-    assert [row.key for row in LISTENER_SETTINGS if row.type.from_word is None] == []
 
 
 @pytest.mark.parametrize(

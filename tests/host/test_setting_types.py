@@ -7,9 +7,9 @@ import pytest
 
 from host import setting_types as types
 from host.addresses import StdioAddress, UnixAddress, parse_listen_address, parse_taken_path
+from host.listener_settings import LISTENER_SETTINGS
 from host.listener_types import listener_type, listeners_type
 from host.setting_types import MOST_NUMBER, BadValue, SettingType
-from host.settings import LISTENER_SETTINGS
 from shim.confidential import Confidential
 from shim.policy import Overwrite
 from tests.support.graphs import patterns
