@@ -1,6 +1,7 @@
 """Socket addresses as an operator writes them, and processes as the kernel describes them."""
 
 import os
+import socket
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ __all__ = [
     "SystemdAddress",
     "TCPAddress",
     "UnixAddress",
+    "is_loopback",
     "look_again",
     "parse_listen_address",
     "parse_taken_path",
@@ -185,6 +187,18 @@ def _can_be_host(host: str) -> bool:
             return False
     labels = host.removesuffix(".").split(".")
     return "\0" not in host and len(host) <= _HOST_CHARS and all(0 < len(label) <= _LABEL_CHARS for label in labels)
+
+
+def is_loopback(number: str) -> bool | None:
+    """Tell whether an IP address is of this machine only; None for what is no IP address, such as a name."""
+    try:
+        if ":" not in number:
+            return socket.inet_aton(number)[0] == 127
+        packed = socket.inet_pton(socket.AF_INET6, number.partition("%")[0])
+    except OSError:
+        return None
+    # RFC 4291, 2.5.3 and 2.5.5.2: the loopback address, and IPv4's mapped into IPv6.
+    return packed == bytes(15) + b"\1" or packed[:13] == bytes(10) + b"\xff\xff\x7f"
 
 
 def process(pid: int, uid: int) -> Client:

@@ -21,6 +21,7 @@ __all__ = [
     "AuditFailure",
     "AuditSettings",
     "Origin",
+    "UpstreamTLS",
     "VMConfig",
     "audit_settings",
     "confidential",
@@ -146,6 +147,20 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamTLS:
+    """How QEMU is talked to by TLS.
+
+    ca: the file of the authority that signed QEMU's certificate. certificate, key: the proxy's own, "" for none; the key may be
+    in the certificate's file. name: what stands in QEMU's certificate; "" for the host of its address.
+    """
+
+    ca: str
+    certificate: str = ""
+    key: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VMConfig:
     """One VM.
 
@@ -163,6 +178,7 @@ class VMConfig:
     connect_timeout_s: how long QEMU may take to greet.
     ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
     is_strict: a pattern that fits nothing is an error, not only a warning.
+    upstream_tls_ca, upstream_tls_certificate, upstream_tls_key, upstream_tls_name: see UpstreamTLS; no TLS without a ca.
     terms: of the listeners, but for own_listeners, which have terms of their own.
     origin: None for the command line.
     """
@@ -189,9 +205,19 @@ class VMConfig:
     connect_timeout_s: int = CONNECT_TIMEOUT_S
     ends_with_vm: bool = False
     is_strict: bool = False
+    upstream_tls_ca: str = ""
+    upstream_tls_certificate: str = ""
+    upstream_tls_key: str = ""
+    upstream_tls_name: str = ""
     terms: Terms = field(default_factory=Terms)
     own_listeners: tuple[Listener, ...] = ()
     origin: Origin | None = None
+
+    @property
+    def upstream_tls(self) -> UpstreamTLS | None:
+        if not self.upstream_tls_ca:
+            return None
+        return UpstreamTLS(self.upstream_tls_ca, self.upstream_tls_certificate, self.upstream_tls_key, self.upstream_tls_name)
 
     def terms_at(self, listener: str | None) -> Terms:
         """Return the terms of a listener by its name (`Client.listener`)."""

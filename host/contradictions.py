@@ -6,10 +6,9 @@ A file and a command line are checked alike, after they have become a VMConfig.
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
-from host.addresses import StdioAddress, TCPAddress, plain
-from host.admission import asked_of_processes
+from host.access_contradictions import contradiction_of_access
+from host.addresses import StdioAddress, plain
 from host.config import STANDARD_OUTPUT, AuditSettings, VMConfig
-from host.listener import listener_name
 from host.settings import SETTINGS, Owner
 from shim.policy import Mode, PolicyKind
 
@@ -31,7 +30,7 @@ def contradiction(vm: VMConfig) -> tuple[str, str] | None:
         return "include", f"'{both[0]}' is excluded too; name it in only one of them"
     if policy.allow and policy.mode is not Mode.ENFORCE:
         return "allow", 'it works only in mode "enforce"; set that mode, or drop this'
-    return (vm.audit and _contradiction_of_audit(vm.audit, vm)) or _contradiction_of_sockets(vm) or _contradiction_of_terms(vm)
+    return (vm.audit and _contradiction_of_audit(vm.audit, vm)) or _contradiction_of_sockets(vm) or contradiction_of_access(vm)
 
 
 def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
@@ -73,17 +72,6 @@ def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
     if len(vm.listeners) > 1 and StdioAddress() in vm.listen:
         return "listen", "stdio must be the only address: the proxy ends when that client leaves"
-    return None
-
-
-def _contradiction_of_terms(vm: VMConfig) -> tuple[str, str] | None:
-    for address in vm.listeners:
-        terms = vm.terms_at(listener_name(address))
-        for key in asked_of_processes(terms) if isinstance(address, TCPAddress) else ():
-            at_vm = getattr(vm.terms, key) == getattr(terms, key)
-            what = "this" if at_vm else key
-            nobody = f"nobody's user and program are known at {plain(address)}; drop {what}"
-            return (key, f"{nobody}, or give that listener an empty {key}") if at_vm else ("listen", nobody)
     return None
 
 

@@ -3,12 +3,13 @@
 ProgramError
 ├── AddressError      an address that cannot be read                                 2
 ├── ConfigError       the configuration is wrong                                     2
+├── TLSError          a certificate or key cannot be used                            2
 └── AuditError        the audit log cannot be opened or written                      6
 """
 
 from typing import ClassVar
 
-__all__ = ["AddressError", "AuditError", "ConfigError", "ProgramError"]
+__all__ = ["AddressError", "AuditError", "ConfigError", "ProgramError", "TLSError"]
 
 
 # As long as the longest address of a unix socket, and some.
@@ -55,6 +56,13 @@ class ConfigError(ProgramError):
     def __str__(self) -> str:
         where = f"{self.subject}:{self.line}" if self.line else self.subject
         return f"{where}: {self.key}: {self.reason}" if self.key else f"{where}: {self.reason}"
+
+
+class TLSError(ProgramError):
+    """A file with a certificate or a key cannot be used."""
+
+    exit_status = 2
+    template = "cannot use TLS with {subject}: {reason}"
 
 
 class AuditError(ProgramError):

@@ -13,7 +13,7 @@ from typing import Any
 from host.addresses import Address, plain
 from host.socket_access import DEFAULT_MODE, SocketAccess
 
-__all__ = ["ErrorStyle", "Listener", "Said", "Terms", "listener_name", "settle"]
+__all__ = ["ErrorStyle", "Listener", "Said", "TLSClients", "Terms", "listener_name", "settle"]
 
 
 class ErrorStyle(StrEnum):
@@ -23,12 +23,21 @@ class ErrorStyle(StrEnum):
     QMP = "qmp"
 
 
+class TLSClients(StrEnum):
+    """Which clients come in by TLS: those with a certificate of the named authority, or any."""
+
+    CERTIFICATE = "certificate"
+    ANY = "any"
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Who may come in by a listener, and how it is served.
 
     socket_mode, socket_owner, socket_group: of a unix socket that is made here; see SocketAccess.
     allow_users, allow_groups, allow_executables: empty for all; see host/admission.py.
+    tls_certificate, tls_key, tls_client_ca: paths of files in PEM, "" for none; without a certificate there is no TLS, and the
+    key may be in the certificate's file. They are for TCP sockets. tls_allowed_names: in clients' certificates; empty for all.
     """
 
     socket_mode: int = DEFAULT_MODE
@@ -38,6 +47,15 @@ class Terms:
     allow_users: frozenset[int] = frozenset()
     allow_groups: frozenset[int] = frozenset()
     allow_executables: frozenset[str] = frozenset()
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    tls_clients: TLSClients = TLSClients.CERTIFICATE
+    tls_allowed_names: frozenset[str] = frozenset()
+
+    @property
+    def errors_in_qmp(self) -> bool:
+        return self.errors is ErrorStyle.QMP
 
     @property
     def access(self) -> SocketAccess:

@@ -3,12 +3,12 @@
 from typing import Any
 
 from host import setting_types as types
-from host.listener import ErrorStyle
-from host.listener_types import EXECUTABLES, GROUPS, USERS
+from host.listener import ErrorStyle, TLSClients
+from host.listener_types import EXECUTABLES, GROUPS, TEXT_OR_NONE, USERS
 from host.setting_row import Owner, Section, Setting
 from host.socket_access import DEFAULT_MODE
 
-__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_SOCKETS"]
+__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_SOCKETS", "OF_TLS"]
 
 
 def _listener(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
@@ -41,5 +41,19 @@ OF_CLIENTS = (
         "change what it runs, so this guards against mistakes only",
         section=Section.ACCESS, option="--allow-executable", metavar="PATH"),
 )
-LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, ERRORS)
+OF_TLS = (
+    _listener("tls_certificate", TEXT_OR_NONE,
+        "clients on TCP come in by TLS only, and this file has the proxy's certificate, in PEM; outside loopback there must be "
+        "one", section=Section.ACCESS, metavar="FILE"),
+    _listener("tls_key", TEXT_OR_NONE, "the file with its key, if that is another one", section=Section.ACCESS, metavar="FILE"),
+    _listener("tls_client_ca", TEXT_OR_NONE, "the file with the certificate of the authority that signs those of clients",
+        section=Section.ACCESS, metavar="FILE"),
+    _listener("tls_clients", types.one_of(TLSClients),
+        "certificate: only clients with a certificate of that authority come in; any: all who can reach the socket "
+        "(default %(default)s)", section=Section.ACCESS, default=TLSClients.CERTIFICATE),
+    _listener("tls_allowed_names", types.ALLOWED,
+        "a name in the certificate of a client that may come in (repeatable) (default: all)",
+        section=Section.ACCESS, option="--tls-allowed-name", metavar="NAME"),
+)
+LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS)
 # fmt: on

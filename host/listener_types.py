@@ -17,7 +17,7 @@ from host.listener import Said
 from host.setting_types import BadValue, SettingType, argument, read_text, read_texts
 from host.socket_access import group_id, user_id
 
-__all__ = ["EXECUTABLES", "GROUPS", "USERS", "Row", "listener_type", "listeners_type"]
+__all__ = ["EXECUTABLES", "GROUPS", "TEXT_OR_NONE", "USERS", "Row", "listener_type", "listeners_type"]
 
 _ADDRESS_KEY = "address"
 
@@ -46,8 +46,14 @@ def _executables(value: Any) -> frozenset[str]:
         raise BadValue(str(exc)) from exc
 
 
+def _text_or_none(value: Any) -> str:
+    return "" if value == "" else read_text(value)
+
+
 USERS = _accounts(user_id)
 GROUPS = _accounts(group_id)
+# A text, "" for none.
+TEXT_OR_NONE = SettingType(_text_or_none)
 EXECUTABLES = SettingType(_executables, argument(_executable), frozenset, is_repeatable=True)
 
 

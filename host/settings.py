@@ -19,8 +19,8 @@ from host import config
 from host import setting_types as types
 from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
-from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS
-from host.listener_types import listener_type, listeners_type
+from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS, OF_TLS
+from host.listener_types import TEXT_OR_NONE, listener_type, listeners_type
 from host.setting_row import Owner, Program, Section, Setting
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
@@ -60,6 +60,15 @@ SETTINGS: tuple[Setting, ...] = (
     _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in OF_SOCKETS]),
         "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
     *OF_SOCKETS,
+    _vm("upstream_tls_ca", TEXT_OR_NONE,
+        "talk TLS to a QEMU on TCP; this file has the certificate of the authority that signed QEMU's, in PEM",
+        programs=_PROXY_AND_PLAN, metavar="FILE"),
+    _vm("upstream_tls_certificate", TEXT_OR_NONE, "the file with the proxy's certificate, if QEMU wants one",
+        programs=_PROXY_AND_PLAN, metavar="FILE"),
+    _vm("upstream_tls_key", TEXT_OR_NONE, "the file with its key, if that is another one",
+        programs=_PROXY_AND_PLAN, metavar="FILE"),
+    _vm("upstream_tls_name", TEXT_OR_NONE, "the name in QEMU's certificate (default: the host of its address)",
+        programs=_PROXY_AND_PLAN, metavar="NAME"),
     _vm("wait", types.SWITCH, "if QEMU is not there yet, wait for it"),
     _vm("connect_timeout", types.WHOLE_SECONDS,
         "how many seconds QEMU may take to send its greeting once its socket exists (default %(default)s)",
@@ -70,6 +79,7 @@ SETTINGS: tuple[Setting, ...] = (
         member="stop_timeout_s", metavar="S", default=config.STOP_TIMEOUT_S),
 
     *OF_CLIENTS,
+    *OF_TLS,
 
     _policy("policy", types.one_of(PolicyKind),
             "auto: a UEFI varstore that cannot hold a snapshot is left out, and no varstore ever gets the VM state; "

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from host.access_contradictions import contradiction_of_access
 from host.addresses import plain
 from host.config import VMConfig
 from host.contradictions import contradiction
@@ -176,11 +177,14 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
-    problem = contradiction(vm)
+    _refuse(parser, contradiction(vm))
+    return ServeInvocation((vm,), None, given.verbose)
+
+
+def _refuse(parser: argparse.ArgumentParser, problem: tuple[str, str] | None) -> None:
     if problem is not None:
         key, reason = problem
         parser.error(f"{option_of(key)}: {reason}")
-    return ServeInvocation((vm,), None, given.verbose)
 
 
 def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvocation:
@@ -191,7 +195,8 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
             parser.error("say where QEMU is: --upstream, or --config FILE")
         if given.vm is not None:
             parser.error("--vm needs --config FILE")
-        vm = VMConfig(given.upstream, policy=policy_of(parser, given))
+        vm = VMConfig(**members_of(parser, given, Owner.VM), policy=policy_of(parser, given))
+        _refuse(parser, contradiction_of_access(vm))
         return PlanInvocation(vm, command_line, given.json, ", ".join(given.policy_options) or None)
     refuse_mixture(parser, given, ("upstream",))
     chosen = choose_vm(parser, given.config, given.vm)

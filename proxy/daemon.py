@@ -1,8 +1,8 @@
 """All VMs of one process: signals, the configuration read again, and the audit logs that VMs may share.
 
 A log is opened once for each destination, however many VMs write to it, because two open files would rotate each other away.
-SIGHUP changes what can change under running clients (policies and modes) and opens the logs again; addresses and the set of VMs
-need a restart, and a configuration that cannot be read leaves everything as it is.
+SIGHUP changes what can change under running clients (policies and modes), reads the certificates and opens the logs again;
+addresses and the set of VMs need a restart, and a configuration that cannot be read leaves everything as it is.
 """
 
 import asyncio
@@ -88,12 +88,17 @@ class Daemon:
             vm.stop()
 
     def _reload(self) -> None:
-        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else."""
+        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else.
+
+        Certificates are read again as well, also where there is no file: it is the paths that need a restart.
+        """
         for audit_log in self._audit_logs.values():
             try:
                 audit_log.reopen()
             except AuditError as exc:
                 _log.error("%s; going on with the old file", exc)
+        for vm in self._vms:
+            vm.read_certificates()
         if self._config_path is None:
             return
         try:

@@ -9,6 +9,7 @@ import json
 from host.ids import own_ids
 from proxy.command_line import PlanInvocation
 from proxy.errors import NotQMPError
+from proxy.net.certificates import Certificates
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.upstream import Upstream
 from proxy.system_clock import SYSTEM_CLOCK
@@ -30,7 +31,8 @@ async def explain_plan(invocation: PlanInvocation) -> str:
     QEMU serves one client a socket, so at QEMU's own socket this works only while no proxy is connected there. That is why a
     proxy's socket will do as well, and is what `--help` shows.
     """
-    upstream = Upstream(invocation.vm.upstream, name=invocation.vm.name, new_id=own_ids("plan-"))
+    vm = invocation.vm
+    upstream = Upstream(vm.upstream, name=vm.name, new_id=own_ids("plan-"), certificates=Certificates.of_upstream(vm))
     try:
         connection = await upstream.connect()
         try:

@@ -17,7 +17,7 @@ from host.intents import IntentStore
 from proxy.clients import Clients
 from proxy.ledger import Ledger
 from proxy.net.qmp_connection import Connected
-from proxy.net.stream import End, SocketEnd, Stream, close_descriptors
+from proxy.net.stream import End, Stream, close_descriptors
 from proxy.qmp_json.limits import Limits
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
@@ -94,7 +94,7 @@ class Relay:
         # See _come_back.
         self._next_turn: asyncio.Handle | None = None
         self._upstream = Stream(
-            SocketEnd(connected.sock, takes_descriptors=False),
+            connected.end,
             on_data=self._receive_from_qemu,
             on_eof=self._lose_qemu,
             on_drained=self._resume_clients,

@@ -62,6 +62,11 @@ class SupervisedVM:
             self._config = replace(self._config, policy=config.policy, is_strict=config.is_strict, origin=config.origin)
             _log.warning("%s: the policy was read again", self.name)
 
+    def read_certificates(self) -> None:
+        """Read the files of TLS again. A proxy that begins later reads them then."""
+        if self._proxy is not None:
+            self._proxy.certificates.reload()
+
     async def run(self) -> None:
         """Serve. Raises what ends the proxy."""
         if self._stopping.is_set():

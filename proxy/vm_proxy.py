@@ -22,10 +22,10 @@ from host.connecting import backoff_s
 from host.errors import ConfigError
 from host.ids import own_ids
 from host.intents import intents_of
-from host.listener import ErrorStyle
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.ledger import Ledger
 from proxy.net import takeover
+from proxy.net.certificates import Certificates
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.stream import End, SocketEnd
@@ -49,7 +49,9 @@ class VMProxy:
     """
 
     def __init__(self, config: VMConfig, audit_log: AuditLog | None, ledger: Ledger) -> None:
+        """Raises TLSError for a certificate that cannot be used."""
         self.config = config
+        self.certificates = Certificates(config)
         self._audit_log = audit_log
         self._ledger = ledger
         self._intents = intents_of(config.upstream)
@@ -74,9 +76,8 @@ class VMProxy:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin."""
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
-        name, timeout_s, access = self.config.name, self.config.connect_timeout_s, self.config.terms.access
-        self._upstream = Upstream(self.config.upstream, name=name, new_id=self._new_id, timeout_s=timeout_s, access=access)
-        self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected)
+        self._upstream = Upstream.of_vm(self.config, self._new_id, self.certificates)
+        self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected, self.certificates)
         try:
             self._front.hold()
             await self._connect_or_stop()
@@ -280,8 +281,7 @@ class VMProxy:
         if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
         else:
-            errors = self.config.terms_at(client.listener).errors
-            self._relay.add_client(end, client, errors_in_qmp=errors is ErrorStyle.QMP)
+            self._relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
 
     # The end.
 

@@ -4,11 +4,13 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
-from host.config import STANDARD_OUTPUT, AuditSettings, VMConfig
+from host.addresses import Address, TCPAddress, UnixAddress, parse_upstream_address
+from host.config import STANDARD_OUTPUT, AuditSettings, UpstreamTLS, VMConfig
 from host.errors import AddressError
+from host.listener import listener_name
 from host.options import PATTERNS, Parser, add_section, add_settings, add_version, choose_vm, policy_of, refuse_mixture
 from host.setting_types import argument
 from host.settings import Program, Section, settings_of
@@ -45,8 +47,9 @@ exit status:
 class Invocation:
     """What was asked for.
 
-    name: the VM's in the audit; None takes QEMU's own. commands: those of -c; None reads them from standard input.
-    history: None keeps none. policy_options: by which options the policy was given. file_policy: the configuration file's.
+    name: the VM's in the audit; None takes QEMU's own. commands: those of -c; None reads them from standard input. history:
+    None keeps none. tls: how QEMU is talked to, None where it is without TLS. policy_options: by which options the policy was
+    given. file_policy: the configuration file's.
     """
 
     address: UnixAddress | TCPAddress
@@ -63,6 +66,7 @@ class Invocation:
     history: Path | None = None
     policy_options: tuple[str, ...] = ()
     file_policy: Policy | None = None
+    tls: UpstreamTLS | None = None
 
 
 def _parse_address(text: str) -> UnixAddress | TCPAddress:
@@ -139,8 +143,9 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     parser = _parser()
     given = parser.parse_args(arguments)
     vm = _vm(parser, given)
+    address = given.address or _address_of(parser, vm)
     return Invocation(
-        address=given.address or _address_of(parser, vm),
+        address=address,
         policy=_leaving_alone(policy_of(parser, given) if vm is None else vm.policy),
         name=given.name if vm is None else vm.name,
         audit=_audit(parser, given.audit, None if vm is None else vm.audit),
@@ -154,6 +159,7 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
         history=_history(given.history),
         policy_options=tuple(given.policy_options),
         file_policy=None if vm is None else vm.policy,
+        tls=vm.upstream_tls if vm is not None and address == vm.upstream else None,
     )
 
 
@@ -183,9 +189,14 @@ def _vm(parser: Parser, given: argparse.Namespace) -> VMConfig | None:
     return None
 
 
+def _is_open(vm: VMConfig, address: Address) -> bool:
+    """Tell whether a listener can be connected to without a client's certificate, of which the file says nothing."""
+    return not (isinstance(address, TCPAddress) and vm.terms_at(listener_name(address)).tls_certificate)
+
+
 def _address_of(parser: Parser, vm: VMConfig | None) -> UnixAddress | TCPAddress:
     """Take the proxy's socket, where there is one that can be connected to: QEMU's own is the proxy's."""
-    for address in () if vm is None else (*vm.listeners, vm.upstream):
+    for address in () if vm is None else (*filter(partial(_is_open, vm), vm.listeners), vm.upstream):
         if isinstance(address, UnixAddress | TCPAddress):
             return address
     parser.error("the file names no socket that can be connected to; give ADDRESS")

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient
 from qemu.qmp.error import ProtocolError
 
 from host.addresses import TCPAddress, UnixAddress
+from host.config import UpstreamTLS
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, USE_QMP, connect_socket, is_human_monitor, is_served, why_no_greeting
 from repl.errors import LinkError, LostError, NotConnectedError
 from shim.hmp import first_refused
@@ -57,6 +59,7 @@ class _HungUpError(LinkError):
 class Link:
     """One connection after the other to the same address. Call `connect`, then `execute`; `close` at the end.
 
+    tls: None for a connection without TLS.
     on_event: called for each event, before the reply of a command that came after it is given.
     on_lost: called once when a connection ends that `close` did not end.
     on_busy: called if `connect` has to wait until QEMU has time for an answer.
@@ -66,11 +69,21 @@ class Link:
         self,
         address: UnixAddress | TCPAddress,
         *,
+        tls: UpstreamTLS | None = None,
         on_event: Callable[[Event], None],
         on_lost: Callable[[LostError], None],
         on_busy: Callable[[], None] = lambda: None,
     ) -> None:
+        """Raises TLSError for a certificate that cannot be used."""
         self.address = address
+        self._client_type: type[QMPClient] = QMPClient
+        self._tls: ssl.SSLContext | None = None
+        if tls is not None and isinstance(address, TCPAddress):
+            # Here, because without TLS nothing of it is needed.
+            from host.tls import upstream_client_context
+            from repl.tls_client import TLSClient
+
+            self._tls, self._client_type = upstream_client_context(tls, address.host), TLSClient
         self.version = QEMUVersion(0, 0)
         self._on_event = on_event
         self._on_lost = on_lost
@@ -153,7 +166,7 @@ class Link:
         return await self._try_new_client()
 
     async def _try_new_client(self) -> QMPClient:
-        client = QMPClient(readbuflen=_LONGEST_LINE_BYTES)
+        client = self._client_type(readbuflen=_LONGEST_LINE_BYTES)
         # Taken here and refused to the library, which would keep every event for ever.
         client.events.event_filter = self._take_event
         # Left to a command of ours, because the library takes for its answer what QEMU still owes to an earlier client.
@@ -183,7 +196,10 @@ class Link:
     async def _connect_up_to_greeting(self, client: QMPClient) -> None:
         try:
             async with asyncio.timeout(_GREETING_TIMEOUT_S):
-                await client.connect(await connect_socket(self.address))
+                if self._tls is not None and isinstance(self.address, TCPAddress):
+                    await client.connect((self.address.host, self.address.port), self._tls)
+                else:
+                    await client.connect(await connect_socket(self.address))
         except TimeoutError as exc:
             served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
             raise LinkError(str(self.address), why_no_greeting(_GREETING_TIMEOUT_S, is_served=served)) from exc
@@ -260,6 +276,10 @@ def _reason(exc: BaseException) -> str:
             return USE_QMP
         case FileNotFoundError() | ConnectionRefusedError() if exc.errno:
             return f"{os.strerror(exc.errno or 0)} (is the VM running, with this QMP socket?)"
+        case OSError() if type(exc).__module__ == "ssl":
+            from host.tls import reason_of  # it is there already
+
+            return f"no TLS connection: {reason_of(exc)}"
         case OSError():
             return exc.strerror or str(exc)
         case EOFError():

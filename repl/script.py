@@ -39,7 +39,7 @@ class Script:
     def __init__(self, invocation: Invocation, client: Client, audit_log: AuditLog | None) -> None:
         self._invocation = invocation
         self._intents = intents_at(invocation.address)
-        self._link = Link(invocation.address, on_event=self._take_event, on_lost=self._take_loss)
+        self._link = Link(invocation.address, tls=invocation.tls, on_event=self._take_event, on_lost=self._take_loss)
         self._executor = Executor(
             self._link,
             invocation.policy,

@@ -4,13 +4,17 @@ A client that may not gets an end of file and not one byte before it: from that 
 sent is thrown away unread, and file descriptors with it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from host.addresses import Address, process
+from host.access_contradictions import NEEDS_TLS
+from host.addresses import Address, is_loopback, process
 from host.admission import asked_of_processes, why_refused
 from host.listener import Terms, listener_name
 from proxy.errors import ListenError
@@ -19,19 +23,28 @@ from proxy.net.sockets import peer, peer_groups
 from proxy.net.stream import End, PipeEnd, SocketEnd
 from shim.client import Client
 
+if TYPE_CHECKING:
+    from proxy.net.certificates import Certificates
+    from proxy.net.tls import Handshake, TLSEnd
+
 __all__ = ["Doorkeeper", "check_listening", "inherited_connection", "standard_streams"]
 
+# So many TLS handshakes can be under way; each ends soon, and they are there before anybody knows who comes.
+_MOST_HANDSHAKES = 64
 _READ_BYTES = 64 * 1024
 # So often is read what somebody has sent who is turned away.
 _MOST_READS = 16
 
 
 class Doorkeeper:
-    """Give each client that may come in to `admit`. Call `close` at the end."""
+    """Give each client that may come in to `admit`. Call `close` at the end. certificates: None where there is no TLS."""
 
-    def __init__(self, admit: Callable[[End, Client], None]) -> None:
+    def __init__(self, admit: Callable[[End, Client], None], certificates: Certificates | None = None) -> None:
         self._admit = admit
+        self._certificates = certificates
         self._refusals = RefusalLog()
+        # In the order in which they have begun.
+        self._handshakes: dict[Handshake, Client] = {}
 
     def receive(self, sock: socket.socket, address: Address, terms: Terms) -> None:
         """Let in who has come by a listener, or turn it away."""
@@ -40,26 +53,59 @@ class Doorkeeper:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = _come_by(address, peer(sock))
         reason = why_refused(terms, client, lambda: peer_groups(sock))
-        if reason is None:
-            self._admit(SocketEnd(sock), client)
-        else:
+        if reason is not None:
             self._refusals.note(client, reason)
             _turn_away(sock)
+        elif self._certificates is None or sock.family == socket.AF_UNIX or not terms.tls_certificate:
+            self._admit(SocketEnd(sock), client)
+        else:
+            self._begin_tls(sock, client, terms, self._certificates)
 
     def close(self) -> None:
-        """Calling it again does nothing."""
+        """Let nobody in who has only begun to come. Calling it again does nothing."""
+        for handshake in self._handshakes:
+            handshake.cancel()
+        self._handshakes.clear()
         self._refusals.close()
+
+    def _begin_tls(self, sock: socket.socket, client: Client, terms: Terms, certificates: Certificates) -> None:
+        if len(self._handshakes) >= _MOST_HANDSHAKES:
+            oldest = next(iter(self._handshakes))
+            oldest.cancel()
+            self._refusals.note(
+                self._handshakes.pop(oldest), "its TLS handshake is not done, and too many others have come since"
+            )
+        handshake = certificates.begin_handshake(sock, terms, lambda outcome: self._end_tls(handshake, outcome, terms))
+        self._handshakes[handshake] = client
+
+    def _end_tls(self, handshake: Handshake, outcome: TLSEnd | str, terms: Terms) -> None:
+        client = self._handshakes.pop(handshake)
+        if isinstance(outcome, str):
+            self._refusals.note(client, outcome)
+            return
+        client = replace(client, certificate=outcome.peer_name)
+        if terms.tls_allowed_names and client.certificate not in terms.tls_allowed_names:
+            self._refusals.note(client, f"the name in its certificate, {client.certificate!r}, may not come in there")
+            outcome.close()
+        else:
+            self._admit(outcome, client)
 
 
 def check_listening(sock: socket.socket, address: Address, terms: Terms) -> None:
-    """Raise ListenError if nobody who comes there can meet the terms."""
-    if sock.family != socket.AF_UNIX and (asked := asked_of_processes(terms)):
+    """Raise ListenError if nobody who comes there can meet the terms, or if everybody can."""
+    if sock.family == socket.AF_UNIX:
+        return
+    if asked := asked_of_processes(terms):
         raise ListenError(str(address), f"it is a TCP socket, where nobody's user and program are known; drop {asked[0]} there")
+    if not terms.tls_certificate and not is_loopback(sock.getsockname()[0]):
+        raise ListenError(str(address), NEEDS_TLS)
 
 
 def inherited_connection(sock: socket.socket, address: Address, terms: Terms) -> tuple[End, Client]:
     """Return the client that is connected already. Raises ListenError if it may not come in: nobody else will come there."""
     check_listening(sock, address, terms)
+    if terms.tls_certificate and sock.family != socket.AF_UNIX:
+        raise ListenError(str(address), "a connection that was handed over has no TLS; hand over a listening socket")
     client = _checked(_come_by(address, peer(sock)), terms, lambda: peer_groups(sock))
     return SocketEnd(sock), client
 

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 
 from host.config import VMConfig
+from proxy.net.certificates import Certificates
 from proxy.net.listeners import Listeners
 from proxy.net.stream import End
 from proxy.net.takeover import TakeOver, aside_address
@@ -31,10 +32,11 @@ class Front:
         upstream: Upstream,
         admit: Callable[[End, Client], None],
         may_admit: Callable[[], bool],
+        certificates: Certificates | None = None,
     ) -> None:
         self._addresses = config.listen
         self._upstream = upstream
-        self._listeners = Listeners(admit, may_admit, config.terms_at)
+        self._listeners = Listeners(admit, may_admit, config.terms_at, certificates)
         self._path = None if config.take_over is None else TakeOver(config.take_over)
         self._in_place: list[socket.socket] = []
 

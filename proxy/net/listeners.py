@@ -16,9 +16,11 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from host.access_contradictions import NEEDS_TLS
 from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.listener import Terms, listener_name
 from proxy.errors import ListenError
+from proxy.net.certificates import Certificates
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.sockets import inherited_sockets, is_listening, listen, unlink_socket
 from proxy.net.stream import End
@@ -70,10 +72,11 @@ class Listeners:
         admit: Callable[[End, Client], None],
         may_admit: Callable[[], bool] = lambda: True,
         terms_at: Callable[[str], Terms] = lambda _: Terms(),
+        certificates: Certificates | None = None,
     ) -> None:
         self._terms_at = terms_at
         self._admit = admit
-        self._doorkeeper = Doorkeeper(admit)
+        self._doorkeeper = Doorkeeper(admit, certificates)
         self._may_admit = may_admit
         self._opened: dict[Address, list[_Listener]] = {}
         self._added: list[_Listener] = []
@@ -166,7 +169,7 @@ class Listeners:
         terms = self._terms_at(listener_name(address))
         match address:
             case UnixAddress() | TCPAddress():
-                listener = _Listener(listen(address, terms.access), address, terms, address.holds)
+                listener = _Listener(_listen(address, terms), address, terms, address.holds)
                 if isinstance(address, UnixAddress):
                     listener.path, listener.inode = address.path, _inode(address.path)
                 opened.append(listener)
@@ -248,6 +251,10 @@ def _shortage(sock: socket.socket) -> str | None:
     if number < limit - _RESERVED_DESCRIPTORS:
         return None
     return f"of the {limit} files that it may open (ulimit -n) only {_RESERVED_DESCRIPTORS} are left, which it needs itself"
+
+
+def _listen(address: UnixAddress | TCPAddress, terms: Terms) -> socket.socket:
+    return listen(address, terms.access, why_not_outside=None if terms.tls_certificate else NEEDS_TLS)
 
 
 def _is_held(address: Address) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
 from proxy.errors import HungUpError, NotQMPError
+from proxy.net.stream import End, SocketEnd, shared_buffer
 from proxy.routing.messages import format_of
 from proxy.routing.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, decode, read_reply
@@ -28,26 +29,31 @@ GREETING_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 600.0
 # A greeting has 150 bytes; what sends more without a line's end is no QMP server.
 _GREETING_BYTES = 64 * 1024
-_READ_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A negotiated connection. rest: bytes that came after the last answer, to be routed first."""
+    """A negotiated connection. rest: bytes that came after the last answer, to be routed first. own_end: if not a plain one."""
 
     sock: socket.socket
     monitor: Monitor
     rest: bytes
+    own_end: End | None = None
+
+    @property
+    def end(self) -> End:
+        return SocketEnd(self.sock, takes_descriptors=False) if self.own_end is None else self.own_end
 
 
 class QMPConnection:
     """Call `negotiate` first, then `execute` as often as needed, then `hand_over` or `close`.
 
-    Raises NotQMPError where the other end does not behave as a QMP server.
+    end: that of the socket, if it is not a plain one. Raises NotQMPError where the other end does not behave as a QMP server.
     """
 
-    def __init__(self, sock: socket.socket, address: str, new_id: Callable[[], str]) -> None:
+    def __init__(self, sock: socket.socket, address: str, new_id: Callable[[], str], end: End | None = None) -> None:
         self._sock = sock
+        self._end = SocketEnd(sock, takes_descriptors=False) if end is None else end
         self._address = address
         self._new_id = new_id
         self._buffer = b""
@@ -95,7 +101,7 @@ class QMPConnection:
         request = b"".join(command.to_wire(own) for command, own in zip(commands, own_ids, strict=True))
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                await asyncio.get_running_loop().sock_sendall(self._sock, request)
+                await self._send(request)
                 return [await self._reply(own_id) for own_id in own_ids]
         except ConnectionError as exc:
             raise HungUpError(self._address, "its commands are not answered") from exc
@@ -103,11 +109,11 @@ class QMPConnection:
             raise NotQMPError(self._address, "its commands are not answered") from exc
 
     def hand_over(self) -> Connected:
-        """Let go of the socket, which somebody else takes over."""
-        return Connected(self._sock, self.monitor, self._buffer)
+        """Let go of the connection, which somebody else takes over."""
+        return Connected(self._sock, self.monitor, self._buffer, self._end)
 
     def close(self) -> None:
-        self._sock.close()
+        self._end.close()
 
     async def _await_greeting(self, timeout_s: float) -> None:
         """Wait for the greeting, at first only as long as a QEMU that runs needs for it.
@@ -170,9 +176,26 @@ class QMPConnection:
                 raise NotQMPError(self._address, f"it sent {self._buffer[:60]!r}…")
             await self._read_more()
 
+    async def _send(self, data: bytes) -> None:
+        sent = 0
+        while sent < len(data):
+            try:
+                sent += self._end.send(data[sent:])
+            except BlockingIOError:
+                await _ready(self._end.write_fd(), writing=True)
+
+    async def _receive(self) -> bytes:
+        while True:
+            try:
+                count, _ = self._end.receive()
+            except BlockingIOError:
+                await _ready(self._end.read_fd())
+            else:
+                return bytes(shared_buffer[:count])
+
     async def _read_more(self) -> None:
         try:
-            data = await asyncio.get_running_loop().sock_recv(self._sock, _READ_BYTES)
+            data = await self._receive()
         except ConnectionError as exc:  # a close is told so where something was on its way to the one that closed
             raise HungUpError(self._address, exc.strerror or str(exc)) from exc
         except OSError as exc:
@@ -180,6 +203,23 @@ class QMPConnection:
         if not data:
             raise HungUpError(self._address, "it closed the connection before its answers were complete")
         self._buffer += data
+
+
+async def _ready(number: int, *, writing: bool = False) -> None:
+    """Wait until a descriptor can be read from, or written to."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
+
+    def note() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add(number, note)
+    try:
+        await ready
+    finally:
+        remove(number)
 
 
 def _value(reply: Reply, default: JSON) -> JSON:

@@ -11,7 +11,7 @@ import socket
 import stat
 import struct
 
-from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, process
+from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, is_loopback, process
 from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from shim.client import Client
@@ -29,26 +29,31 @@ _MOST_ANSWER_BYTES = 1024
 _SYSTEMD_FIRST_FD = 3
 
 
-def listen(address: UnixAddress | TCPAddress, access: SocketAccess = OWNER_ONLY) -> socket.socket:
+def listen(
+    address: UnixAddress | TCPAddress, access: SocketAccess = OWNER_ONLY, *, why_not_outside: str | None = None
+) -> socket.socket:
     """Make a listening socket. The file of a unix socket that nobody listens on any more is replaced.
 
     Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made. access: who may connect
     to a unix socket. QEMU's own sockets have what the umask leaves of 0777, which is often everybody.
+    why_not_outside: why a TCP socket must not be reachable from another machine; None where it may be.
     """
     try:
         if isinstance(address, TCPAddress):
-            return _listen_tcp(address)
+            return _listen_tcp(address, why_not_outside)
         _remove_stale(address)
         return _listen_unix(address, access)
     except OSError as exc:
         raise ListenError(str(address), exc.strerror or str(exc)) from exc
 
 
-def _listen_tcp(address: TCPAddress) -> socket.socket:
+def _listen_tcp(address: TCPAddress, why_not_outside: str | None) -> socket.socket:
     # The first result, as QEMU's own `-qmp tcp:` takes it: a name with several addresses gets one socket, not several.
     family, kind, protocol, _, target = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
+    if why_not_outside is not None and not is_loopback(str(target[0])):
+        raise ListenError(str(address), why_not_outside)
     sock = socket.socket(family, kind, protocol)
     try:
         # A proxy that is started again need not wait for the connections of the last one to time out.

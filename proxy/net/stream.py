@@ -16,14 +16,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
-__all__ = ["Ancillary", "End", "PipeEnd", "SocketEnd", "Stream", "close_descriptors"]
+__all__ = ["Ancillary", "End", "PipeEnd", "PolledEnd", "SocketEnd", "Stream", "close_descriptors", "shared_buffer"]
 
 _log = logging.getLogger(__name__)
 
 # One read takes a whole reply to query-qmp-schema (about 200 KiB), so that it goes out in one piece.
 _READ_BYTES = 256 * 1024
-_buffer = bytearray(_READ_BYTES)
-_view = memoryview(_buffer)
+shared_buffer = bytearray(_READ_BYTES)
+_view = memoryview(shared_buffer)
 _VIEWS = (_view,)
 # What waits is kept in pieces of about this size: a small reply has three times its size as an object of its own.
 _JOINED_BYTES = 64 * 1024
@@ -57,7 +57,7 @@ class End(Protocol):
     def close(self) -> None: ...
 
 
-class _PolledEnd:
+class PolledEnd:
     """What sockets and pipes have in common. _peer_fd: returns the descriptor at which a hang-up shows, -1 when closed."""
 
     _peer_fd: Callable[[], int]
@@ -78,7 +78,7 @@ class _PolledEnd:
 
 
 # A write that does not fit is kept by the stream, so an end never waits and never keeps bytes itself.
-class SocketEnd(_PolledEnd):
+class SocketEnd(PolledEnd):
     """A connected socket. On a unix socket it sends file descriptors too, and receives them if it `takes_descriptors`."""
 
     def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
@@ -96,7 +96,7 @@ class SocketEnd(_PolledEnd):
 
     def receive(self) -> tuple[int, tuple[int, ...]]:
         if not self._takes_descriptors:
-            return self._sock.recv_into(_buffer), ()
+            return self._sock.recv_into(shared_buffer), ()
         count, ancillary, _, _ = self._recvmsg_into(_VIEWS, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
         return count, _descriptors(ancillary) if ancillary else ()
 
@@ -107,7 +107,7 @@ class SocketEnd(_PolledEnd):
         self._sock.close()
 
 
-class PipeEnd(_PolledEnd):
+class PipeEnd(PolledEnd):
     """Two pipes, or a terminal: standard input and output."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:

@@ -5,19 +5,32 @@ behind another client, for as long as that stays. Only the greeting tells that Q
 for it. QEMU also hangs up on a newcomer while it parts from its last client; that is tried again at once.
 """
 
+from __future__ import annotations
+
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
+from host.access_contradictions import UPSTREAM_NEEDS_TLS
 from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
+from host.config import VMConfig
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
 from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
 from proxy.net.sockets import inherited_sockets, listen, unlink_socket
+from proxy.net.stream import End
+
+if TYPE_CHECKING:
+    from host.tls import PeerContext
+    from proxy.net.certificates import Certificates
 
 __all__ = ["Upstream"]
+
+_log = logging.getLogger(__name__)
 
 
 class Upstream:
@@ -25,7 +38,7 @@ class Upstream:
 
     name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address.
     timeout_s: how long a place in its socket's queue may take, and then the greeting. access: who may come as QEMU, where it
-    connects to us on a unix socket.
+    connects to us on a unix socket. certificates: None where there is no TLS.
     """
 
     def __init__(
@@ -36,6 +49,7 @@ class Upstream:
         new_id: Callable[[], str],
         timeout_s: float = GREETING_TIMEOUT_S,
         access: SocketAccess = OWNER_ONLY,
+        certificates: Certificates | None = None,
     ) -> None:
         """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
         self.address = address
@@ -44,7 +58,27 @@ class Upstream:
         self._has_inherited = False
         self._new_id = new_id
         self._timeout_s = timeout_s
-        self._listening = listen(address.listening, access) if isinstance(address, AcceptAddress) else None
+        self._certificates = certificates
+        self._listening = None
+        if isinstance(address, AcceptAddress):
+            why_not_outside = UPSTREAM_NEEDS_TLS if self._tls is None else None
+            self._listening = listen(address.listening, access, why_not_outside=why_not_outside)
+
+    @classmethod
+    def of_vm(cls, config: VMConfig, new_id: Callable[[], str], certificates: Certificates) -> Self:
+        """Return that of a VM as it is configured. Raises ListenError."""
+        return cls(
+            config.upstream,
+            name=config.name,
+            new_id=new_id,
+            timeout_s=config.connect_timeout_s,
+            access=config.terms.access,
+            certificates=certificates,
+        )
+
+    @property
+    def _tls(self) -> PeerContext | None:
+        return None if self._certificates is None else self._certificates.upstream
 
     @property
     def can_return(self) -> bool:
@@ -69,13 +103,13 @@ class Upstream:
         # The limit is for connecting too: in front of a monitor two may wait, and who comes third is not let in by the kernel.
         try:
             async with asyncio.timeout(None if self._listening else self._timeout_s):
-                sock = await self._open()
+                sock, end = await self._open_end()
         except TimeoutError:
             raise NotQMPError(str(self.address), self._why_full()) from None
         except OSError as exc:
             reason = exc.strerror or os.strerror(exc.errno or 0)
             raise UpstreamError(str(self.address), f"{reason} (is the VM running, with this QMP socket?)") from exc
-        connection = QMPConnection(sock, str(self.address), self._new_id)
+        connection = QMPConnection(sock, str(self.address), self._new_id, end)
         try:
             await connection.negotiate(self._name, self._default_name, timeout_s=self._timeout_s)
         except BaseException:
@@ -93,6 +127,22 @@ class Upstream:
     def _why_full(self) -> str:
         served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
         return why_no_greeting(self._timeout_s, is_served=served)
+
+    async def _open_end(self) -> tuple[socket.socket, End | None]:
+        """Connect, and shake hands where there is TLS. Returns the socket, and the end if it is not a plain one."""
+        sock = await self._open()
+        if self._tls is None:
+            return sock, None
+        from proxy.net.tls import shake_hands  # it is there already, with the certificates
+
+        while True:
+            outcome = await shake_hands(sock, self._tls)
+            if not isinstance(outcome, str):
+                return outcome.sock, outcome
+            if self._listening is None:
+                raise UpstreamError(str(self.address), outcome)
+            _log.warning("who came as QEMU to %s is not it: %s", self.address, outcome)
+            sock = await self._open()
 
     async def _open(self) -> socket.socket:
         match self.address:

@@ -41,6 +41,7 @@ class Prompt:
         self._terminal = Terminal()
         self._link = Link(
             invocation.address,
+            tls=invocation.tls,
             on_event=self._take_event,
             on_lost=self._take_loss,
             on_busy=lambda: self._terminal.notice("QEMU is busy with a save or load; waiting for its answer"),

@@ -7,7 +7,6 @@ import pytest
 from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.config import AuditFailure, AuditSettings, VMConfig
 from host.contradictions import audit_disagreement, contradiction
-from host.listener import Listener, Terms
 from shim.confidential import Confidential
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from tests.support.graphs import patterns
@@ -15,9 +14,6 @@ from tests.support.graphs import patterns
 QEMU = UnixAddress("/run/qmp")
 TOOLS = UnixAddress("/run/legacy")
 OTHER = UnixAddress("/run/other")
-NET = TCPAddress("127.0.0.1", 4444, holds=True)
-ROOT_ONLY = Terms(allow_users=frozenset({0}))
-UNKNOWN = "nobody's user and program are known at tcp:127.0.0.1:4444"
 LEFT_TO_HMP = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
 NOWHERE = "it needs audit, which says where the log is"
 STDIO_IS_SERVED = "standard output belongs to the client on stdio; write a file, or syslog:"
@@ -80,14 +76,7 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
             VMConfig(QEMU, (StdioAddress(),), take_over=QEMU),
             ("listen", "stdio must be the only address: the proxy ends when that client leaves"),
         ),
-        (
-            VMConfig(QEMU, (TOOLS, NET), terms=ROOT_ONLY),
-            ("allow_users", f"{UNKNOWN}; drop this, or give that listener an empty allow_users"),
-        ),
-        (
-            VMConfig(QEMU, (TOOLS, NET), own_listeners=(Listener(NET, ROOT_ONLY),)),
-            ("listen", f"{UNKNOWN}; drop allow_users"),
-        ),
+        (VMConfig(QEMU, (TOOLS,), upstream_tls_key="/k"), ("upstream_tls_key", "it needs upstream_tls_ca")),
     ],
 )
 def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
@@ -113,8 +102,6 @@ def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
         VMConfig(QEMU, (StdioAddress(),)),
         VMConfig(QEMU, (SystemdAddress(),)),
         VMConfig(DescriptorAddress(3), (DescriptorAddress(4), TCPAddress("::1", 1))),
-        VMConfig(QEMU, (TOOLS, NET), terms=ROOT_ONLY, own_listeners=(Listener(NET, Terms()),)),
-        VMConfig(QEMU, (TOOLS, NET), own_listeners=(Listener(TOOLS, ROOT_ONLY),)),
     ],
 )
 def test_what_goes_together(config: VMConfig) -> None:

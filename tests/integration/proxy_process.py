@@ -25,8 +25,8 @@ class ProxyError(Exception):
 class ProxyProcess:
     """`hmp-proxy` with its socket at `<folder>/legacy.sock` and its audit log at `<folder>/audit.jsonl`.
 
-    Leaving the context ends it by SIGTERM and raises ProxyError if it does not end well. upstream: None where the options name
-    a configuration file, which has that socket among others.
+    Leaving the context ends it by SIGTERM and raises ProxyError if it does not end well. upstream: a path, or another address;
+    None where the options name a configuration file, which has that socket among others.
     """
 
     def __init__(
@@ -44,7 +44,8 @@ class ProxyProcess:
         self.pretty = pretty
         self._command = [*program, "--verbose", *options]
         if upstream is not None:
-            self._command += ["--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
+            address = f"unix:{upstream}" if upstream.startswith("/") else upstream
+            self._command += ["--upstream", address, "--listen", f"unix:{self.path}"]
             self._command += ["--audit", str(self.audit_path)]
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -1,0 +1,140 @@
+"""TLS contexts of files: what they ask of the other end, and how a file that is wrong is told."""
+
+import ssl
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from host.config import UpstreamTLS
+from host.errors import TLSError
+from host.listener import Terms, TLSClients
+from host.tls import common_name, reason_of, server_context, upstream_client_context, upstream_server_context
+from tests.support.certificates import Authority, Identity
+
+NEVER_THERE = "/nowhere/a.pem"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def authority(folder: Path) -> Authority:
+    return Authority(folder)
+
+
+@pytest.fixture(scope="module")
+def own(authority: Authority) -> Identity:
+    return authority.issue("own")
+
+
+def test_clients_need_a_certificate_where_nothing_else_is_said(authority: Authority, own: Identity) -> None:
+    context = server_context(Terms(tls_certificate=own.certificate, tls_key=own.key, tls_client_ca=authority.ca))
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_any_client_may_show_a_certificate(authority: Authority, own: Identity) -> None:
+    terms = Terms(tls_certificate=own.certificate, tls_key=own.key, tls_clients=TLSClients.ANY)
+    assert server_context(terms).verify_mode is ssl.CERT_NONE
+    terms = Terms(tls_certificate=own.certificate, tls_key=own.key, tls_clients=TLSClients.ANY, tls_client_ca=authority.ca)
+    assert server_context(terms).verify_mode is ssl.CERT_OPTIONAL
+
+
+def test_qemu_needs_a_certificate(authority: Authority, own: Identity) -> None:
+    files = UpstreamTLS(authority.ca, own.certificate, own.key)
+    context = upstream_client_context(files, "host.example")
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert (context.expected_name, context.is_server) == ("host.example", False)
+    context = upstream_server_context(files)
+    assert (context.verify_mode, context.expected_name, context.is_server) == (ssl.CERT_REQUIRED, None, True)
+    named = UpstreamTLS(authority.ca, own.certificate, own.key, "qemu")
+    assert upstream_client_context(named, "host.example").expected_name == "qemu"
+    assert upstream_server_context(named).expected_name == "qemu"
+    assert upstream_client_context(UpstreamTLS(authority.ca), "h").get_ca_certs()[0]["subject"] == (
+        (("commonName", "authority"),),
+    )
+
+
+def test_name_is_expected_whatever_a_stream_says(authority: Authority) -> None:
+    context = upstream_client_context(UpstreamTLS(authority.ca, name="qemu"), "host.example")
+    assert context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="host.example").server_hostname == "qemu"
+
+
+def test_key_may_be_in_the_file_of_its_certificate(folder: Path, own: Identity) -> None:
+    both = folder / "both.pem"
+    both.write_bytes(Path(own.certificate).read_bytes() + Path(own.key).read_bytes())
+    server_context(Terms(tls_certificate=str(both)))
+
+
+def test_file_that_is_wrong_is_told(folder: Path, authority: Authority, own: Identity) -> None:
+    nothing, locked = folder / "nothing.pem", folder / "locked.key"
+    nothing.write_text("nothing\n")
+    command = ["openssl", "pkey", "-in", own.key, "-aes256", "-passout", "pass:secret", "-out", str(locked)]
+    subprocess.run(command, check=True, capture_output=True)
+    other = authority.issue("other")
+    locked_reason = "the key is encrypted; store it without a password, and let only the proxy's user read the file"
+    cases: list[tuple[Callable[[], object], str, str]] = [
+        (lambda: server_context(Terms(tls_certificate=NEVER_THERE)), NEVER_THERE, "No such file or directory"),
+        (
+            lambda: server_context(Terms(tls_certificate=own.certificate, tls_key=NEVER_THERE)),
+            NEVER_THERE,
+            "No such file or directory",
+        ),
+        (
+            lambda: server_context(Terms(tls_certificate=own.certificate, tls_key=other.key)),
+            other.key,
+            "it is not a key of that certificate, in PEM: key values mismatch",
+        ),
+        (
+            lambda: server_context(Terms(tls_certificate=own.certificate)),
+            own.certificate,
+            "it is not a key of that certificate, in PEM: ",
+        ),
+        (lambda: server_context(Terms(tls_certificate=own.certificate, tls_key=str(locked))), str(locked), locked_reason),
+        (
+            lambda: upstream_client_context(UpstreamTLS(str(nothing)), "h"),
+            str(nothing),
+            "it is not the certificate of an authority, in PEM: no certificate or crl found",
+        ),
+        (lambda: upstream_client_context(UpstreamTLS(NEVER_THERE), "h"), NEVER_THERE, "No such file or directory"),
+    ]
+    for make, path, reason in cases:
+        with pytest.raises(TLSError) as caught:
+            make()
+        assert str(caught.value).startswith(f"cannot use TLS with {path}: {reason}")
+        assert caught.value.exit_status == 2
+
+
+class _Told:
+    """Whose certificate says this."""
+
+    def __init__(self, subject: object) -> None:
+        self._subject = subject
+
+    def getpeercert(self) -> object:
+        return self._subject and {"subject": self._subject}
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        (None, None),
+        ((), None),
+        (((("organizationName", "o"),), (("commonName", "n"),)), "n"),
+        (((("commonName", "a"),), (("commonName", "b"),)), None),
+    ],
+)
+def test_name_in_a_certificate(subject: object, name: str | None) -> None:
+    assert common_name(_Told(subject)) == name  # type: ignore[arg-type]
+
+
+def test_reasons_are_short() -> None:
+    assert reason_of(ConnectionResetError(104, "Connection reset by peer")) == "Connection reset by peer"
+    assert reason_of(OSError("why")) == "why"
+    assert reason_of(ssl.SSLEOFError(8, "EOF occurred in violation of protocol (_ssl.c:992)")) == "the connection was closed"

@@ -1,0 +1,121 @@
+"""The certificates of one VM: made at its start, made anew while it runs, and kept where a new one is wrong."""
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host.addresses import AcceptAddress, TCPAddress, UnixAddress
+from host.config import VMConfig
+from host.errors import TLSError
+from host.listener import Listener, Terms, TLSClients
+from proxy.net.certificates import Certificates
+from proxy.net.tls import TLSEnd
+from tests.support.certificates import Authority, Identity
+from tests.support.checkout import ROOT
+from tests.support.running_vm_proxy import until
+
+NET = TCPAddress("127.0.0.1", 4444)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def config(own: Identity, **members: Any) -> VMConfig:
+    terms = Terms(tls_certificate=own.certificate, tls_key=own.key, tls_clients=TLSClients.ANY)
+    return VMConfig(UnixAddress("/q"), (NET,), terms=terms, name="vm1", **members)
+
+
+def shown(certificates: Certificates, terms: Terms) -> str:
+    """Return the serial number of the certificate that a client is shown."""
+
+    async def run() -> str:
+        ours, theirs = socket.socketpair(socket.AF_UNIX)
+        outcomes: list[TLSEnd | str] = []
+        certificates.begin_handshake(ours, terms, outcomes.append)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with await asyncio.to_thread(context.wrap_socket, theirs) as client:
+            await until(lambda: outcomes)
+            (end,) = outcomes
+            assert isinstance(end, TLSEnd)
+            end.close()
+            return ssl.DER_cert_to_PEM_cert(client.getpeercert(binary_form=True) or b"")
+
+    return asyncio.run(run())
+
+
+def test_files_are_read_again(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = authority.issue("first"), authority.issue("second")
+    vm = config(first)
+    certificates = Certificates(vm)
+    before = shown(certificates, vm.terms)
+    for name in ("certificate", "key"):
+        Path(getattr(second, name)).rename(getattr(first, name))
+    assert shown(certificates, vm.terms) == before
+    certificates.reload()
+    assert shown(certificates, vm.terms) != before
+    assert caplog.messages == ["vm1: the certificates were read again"]
+
+
+def test_wrong_file_leaves_the_old_ones_in_force(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    """All of them: half of what is new may not go with the other half of what is old."""
+    first, second = authority.issue("first"), authority.issue("second")
+    own = Terms(tls_certificate=second.certificate, tls_key=second.key, tls_clients=TLSClients.ANY)
+    vm = config(first, own_listeners=(Listener(NET, own),))
+    certificates = Certificates(vm)
+    before = shown(certificates, vm.terms), shown(certificates, own)
+    third = authority.issue("third")
+    for name in ("certificate", "key"):
+        Path(getattr(third, name)).rename(getattr(first, name))
+    Path(second.certificate).write_text("nothing\n")
+    certificates.reload()
+    assert (shown(certificates, vm.terms), shown(certificates, own)) == before
+    (message,) = caplog.messages
+    assert message.startswith(f"vm1: cannot use TLS with {second.key}: it is not a key of that certificate, in PEM: ")
+    assert message.endswith("; the old certificates stay in force")
+
+
+def test_wrong_file_is_told_at_the_start(authority: Authority) -> None:
+    with pytest.raises(TLSError):
+        Certificates(config(Identity("/nowhere/a.pem", "/nowhere/a.key")))
+
+
+def test_qemu_is_talked_to_by_a_context_of_its_own(authority: Authority) -> None:
+    own = authority.issue("own")
+    files: dict[str, Any] = {"upstream_tls_ca": authority.ca, "upstream_tls_certificate": own.certificate}
+    files["upstream_tls_key"] = own.key
+    connecting = Certificates(VMConfig(NET, (NET,), **files)).upstream
+    assert connecting is not None
+    assert (connecting.is_server, connecting.expected_name) == (False, "127.0.0.1")
+    accepting = Certificates(VMConfig(AcceptAddress(NET), (NET,), **files)).upstream
+    assert accepting is not None
+    assert accepting.is_server
+
+
+def test_only_what_is_needed_to_connect_to_qemu(authority: Authority) -> None:
+    lost = Terms(tls_certificate="/nowhere/a.pem")
+    vm = VMConfig(NET, (NET,), terms=lost, own_listeners=(Listener(NET, lost),), upstream_tls_ca=authority.ca)
+    assert Certificates.of_upstream(vm).upstream is not None
+
+
+def test_nothing_of_tls_is_imported_where_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    program = """
+import proxy.lean_asyncio, sys
+from host.addresses import UnixAddress
+from host.config import VMConfig
+from proxy.net.certificates import Certificates
+import proxy.daemon
+certificates = Certificates(VMConfig(UnixAddress("/q"), (UnixAddress("/l"),)))
+certificates.reload()
+print(certificates.upstream, [name for name in ("ssl", "_ssl", "host.tls", "proxy.net.tls") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("None []\n", "")

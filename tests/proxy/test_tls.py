@@ -1,0 +1,426 @@
+"""TLS on the event loop: handshakes that end well, badly or never, and an end that loses nothing."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from host.config import UpstreamTLS
+from host.listener import Terms, TLSClients
+from host.tls import PeerContext, server_context, upstream_client_context, upstream_server_context
+from proxy.net.tls import Handshake, TLSEnd, shake_hands
+from tests.support.certificates import Authority, Identity
+from tests.support.heard_stream import Heard
+from tests.support.raw_client import DEADLINE_S
+from tests.support.running_vm_proxy import until
+
+MIB: Final = 1024 * 1024
+
+
+class Files:
+    """An authority with a server and a client, and a client of another authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority, self.other = Authority(folder), Authority(folder, "other")
+        self.server = self.authority.issue("server")
+        self.client = self.authority.issue("client")
+        self.stranger = self.other.issue("client")
+
+    def terms(self, clients: TLSClients = TLSClients.CERTIFICATE) -> Terms:
+        return Terms(
+            tls_certificate=self.server.certificate,
+            tls_key=self.server.key,
+            tls_client_ca=self.authority.ca,
+            tls_clients=clients,
+        )
+
+    def context_of(self, client: Identity | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+        """Return the context of a client in a test, which is the ssl module's own."""
+        context = ssl.create_default_context(cafile=self.authority.ca)
+        context.maximum_version = version
+        if client is not None:
+            context.load_cert_chain(client.certificate, client.key)
+        return context
+
+
+@pytest.fixture(scope="module")
+def files() -> Iterator[Files]:
+    with tempfile.TemporaryDirectory() as name:
+        yield Files(Path(name))
+
+
+class Connection:
+    """A TCP connection of which one side shakes hands in the loop and the other in a thread."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.theirs = socket.create_connection(server.getsockname())
+            self.ours, _ = server.accept()
+        self.theirs.settimeout(DEADLINE_S)
+        self.outcome: TLSEnd | str | None = None
+
+    def note(self, outcome: TLSEnd | str) -> None:
+        assert self.outcome is None
+        self.outcome = outcome
+
+    @property
+    def end(self) -> TLSEnd:
+        assert isinstance(self.outcome, TLSEnd), self.outcome
+        return self.outcome
+
+
+@contextlib.asynccontextmanager
+async def connection(files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3):  # type: ignore[no-untyped-def]
+    """Yield a connection that has shaken hands, and the client's socket."""
+    made = Connection()
+    Handshake(made.ours, server_context(files.terms()), made.note)
+    wrap = files.context_of(files.client, version).wrap_socket
+    theirs = await asyncio.to_thread(wrap, made.theirs, server_hostname="127.0.0.1")
+    with theirs:
+        await until(lambda: made.outcome)
+        yield made, theirs
+
+
+def run(scene: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scene()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_bytes_go_both_ways_and_the_client_is_known(files: Files, version: ssl.TLSVersion) -> None:
+    async def scene() -> None:
+        async with connection(files, version) as (made, theirs):
+            assert made.end.peer_name == "client"
+            heard = Heard()
+            stream = heard.stream(made.end)
+            stream.start()
+            theirs.sendall(b"to us")
+            stream.write(b"to you")
+            await until(lambda: heard.data == b"to us")
+            assert await asyncio.to_thread(theirs.recv, 100) == b"to you"
+            stream.close()
+            stream.close()
+            assert await asyncio.to_thread(theirs.recv, 100) == b""
+
+    run(scene)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_nothing_stays_in_openssl_when_the_kernel_has_no_more(files: Files, version: ssl.TLSVersion) -> None:
+    """Not the rest of what came in one go, and not the end of it."""
+
+    async def scene() -> None:
+        async with connection(files, version) as (made, theirs):
+            heard = Heard()
+            stream = heard.stream(made.end)
+            # All of it is there before we read for the first time: many records, long and short ones, and the alert.
+            sent = b"".join(bytes([number]) * size for number, size in enumerate((1, 16384, 16385, 5, 100_000)))
+            for begin in range(0, len(sent), 33_000):
+                theirs.sendall(sent[begin : begin + 33_000])
+            theirs.setblocking(False)
+            with pytest.raises(ssl.SSLWantReadError):
+                theirs.unwrap()
+            stream.start()
+            await until(lambda: heard.eofs)
+            assert heard.data == sent
+            assert heard.eofs == 1
+            stream.close()
+
+    run(scene)
+
+
+def test_reply_that_does_not_fit_waits_for_its_client(files: Files) -> None:
+    async def scene() -> None:
+        async with connection(files) as (made, theirs):
+            heard = Heard()
+            stream = heard.stream(made.end)
+            stream.start()
+            parts = [bytes([number]) * (MIB * 2 + number) for number in range(5)]
+            for part in parts:
+                stream.write(part)
+            assert stream.unsent_bytes > 0
+            got = bytearray()
+            while len(got) < sum(map(len, parts)):
+                got += await asyncio.to_thread(theirs.recv, 65536)
+            assert got == b"".join(parts)
+            await until(lambda: heard.drains)
+            assert stream.unsent_bytes == 0
+            stream.close()
+
+    run(scene)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("by_tcp", [False, True])
+def test_half_closed_client_still_gets_its_reply(files: Files, version: ssl.TLSVersion, by_tcp: bool) -> None:
+    """It may say that it sends no more as TLS does, or as TCP does."""
+
+    async def scene() -> None:
+        async with connection(files, version) as (made, theirs):
+            heard = Heard()
+            stream = heard.stream(made.end)
+            stream.start()
+            theirs.sendall(b"last")
+            if by_tcp:
+                socket.socket.shutdown(theirs, socket.SHUT_WR)
+            else:
+                theirs.setblocking(False)
+                with pytest.raises(ssl.SSLWantReadError):
+                    theirs.unwrap()
+                theirs.settimeout(DEADLINE_S)
+            await until(lambda: heard.eofs)
+            assert heard.data == b"last"
+            assert not made.end.is_peer_gone()
+            stream.write(b"reply")
+            stream.finish()
+            assert await asyncio.to_thread(socket.socket.recv, theirs, 5) != b""
+
+    run(scene)
+
+
+def test_reset_shows_as_eof(files: Files) -> None:
+    async def scene() -> None:
+        async with connection(files) as (made, theirs):
+            heard = Heard()
+            stream = heard.stream(made.end)
+            stream.start()
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            theirs.close()
+            await until(lambda: heard.eofs)
+            assert made.end.is_peer_gone()
+            stream.write(b"to nobody")
+            stream.close()
+
+    run(scene)
+
+
+def test_bytes_that_are_no_tls_end_the_connection(files: Files) -> None:
+    async def scene() -> None:
+        async with connection(files) as (made, theirs):
+            heard = Heard()
+            stream = heard.stream(made.end)
+            stream.start()
+            socket.socket.sendall(theirs, b'{"execute": "quit"}\r\n')
+            await until(lambda: heard.eofs)
+            assert heard.data == b""
+            stream.close()
+
+    run(scene)
+
+
+def test_descriptors_are_not_carried(files: Files) -> None:
+    async def scene() -> None:
+        async with connection(files) as (made, theirs):
+            assert made.end.send_with(b"alone", (0,)) == len(b"alone")
+            assert await asyncio.to_thread(theirs.recv, 100) == b"alone"
+            made.end.close()
+
+    run(scene)
+
+
+# --- Handshakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("clients", "identity", "outcome"),
+    [
+        (TLSClients.CERTIFICATE, "client", "client"),
+        (TLSClients.ANY, "client", "client"),
+        (TLSClients.ANY, "", None),
+        (TLSClients.CERTIFICATE, "", "no TLS handshake: peer did not return a certificate"),
+        (TLSClients.CERTIFICATE, "stranger", "no TLS handshake: unable to get local issuer certificate"),
+        (TLSClients.ANY, "stranger", "no TLS handshake: unable to get local issuer certificate"),
+    ],
+)
+def test_client_comes_in_by_its_certificate(files: Files, clients: TLSClients, identity: str, outcome: str | None) -> None:
+    async def scene() -> None:
+        made = Connection()
+        Handshake(made.ours, server_context(files.terms(clients)), made.note)
+        wrap = files.context_of(getattr(files, identity) if identity else None).wrap_socket
+        with await asyncio.to_thread(wrap, made.theirs, server_hostname="127.0.0.1"):
+            await until(lambda: made.outcome)
+        if isinstance(made.outcome, TLSEnd):
+            assert made.outcome.peer_name == outcome
+            made.outcome.close()
+        else:
+            assert made.outcome == outcome
+
+    run(scene)
+
+
+def test_old_tls_is_refused(files: Files) -> None:
+    async def scene() -> None:
+        made = Connection()
+        Handshake(made.ours, server_context(files.terms()), made.note)
+        context = files.context_of(files.client)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises(ssl.SSLError):
+            await asyncio.to_thread(context.wrap_socket, made.theirs, server_hostname="127.0.0.1")
+        await until(lambda: made.outcome)
+        assert made.outcome == "no TLS handshake: unsupported protocol"
+
+    run(scene)
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome"),
+    [
+        (b'{"execute": "qmp_capabilities"}\r\n', "no TLS handshake: wrong version number"),
+        (b"GET / HTTP/1.0\r\n\r\n", "no TLS handshake: http request"),
+    ],
+)
+def test_client_without_tls_is_told_apart(files: Files, sent: bytes, outcome: str) -> None:
+    async def scene() -> None:
+        made = Connection()
+        Handshake(made.ours, server_context(files.terms()), made.note)
+        with made.theirs:
+            made.theirs.sendall(sent)
+            await until(lambda: made.outcome)
+            assert made.outcome == outcome
+
+    run(scene)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"])
+def test_handshake_that_is_never_done_is_cut(files: Files, sent: bytes) -> None:
+    async def scene() -> None:
+        made = Connection()
+        with made.theirs:
+            made.theirs.sendall(sent)
+            Handshake(made.ours, server_context(files.terms()), made.note, timeout_s=0.05)
+            await until(lambda: made.outcome)
+            assert made.outcome == "no TLS handshake within 0.05 s"
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.to_thread(made.theirs.recv, 1) == b""
+
+    run(scene)
+
+
+def test_client_that_goes_in_the_middle_is_none(files: Files) -> None:
+    async def scene() -> None:
+        made = Connection()
+        Handshake(made.ours, server_context(files.terms()), made.note)
+        made.theirs.close()
+        await until(lambda: made.outcome)
+        assert isinstance(made.outcome, str)
+        assert made.outcome.startswith("no TLS handshake: ")
+
+    run(scene)
+
+
+def test_client_that_had_gone_before_is_none(files: Files) -> None:
+    async def scene() -> None:
+        made = Connection()
+        made.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        made.theirs.close()
+        Handshake(made.ours, server_context(files.terms()), made.note)
+        assert made.outcome is None
+        await until(lambda: made.outcome)
+        assert isinstance(made.outcome, str)
+
+    run(scene)
+
+
+def test_handshake_that_is_cancelled_says_nothing(files: Files) -> None:
+    async def scene() -> None:
+        made = Connection()
+        handshake = Handshake(made.ours, server_context(files.terms()), made.note, timeout_s=0.01)
+        handshake.cancel()
+        handshake.cancel()
+        with made.theirs:
+            assert await asyncio.to_thread(made.theirs.recv, 1) == b""
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.02, over.set)
+        await over.wait()
+        assert made.outcome is None
+
+    run(scene)
+
+
+# --- Towards QEMU -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def serving(files: Files, sock: socket.socket, *, is_server: bool) -> Iterator[Callable[[], ssl.SSLSocket]]:
+    """Yield what shakes hands at the other end, in a thread."""
+    purpose = ssl.Purpose.CLIENT_AUTH if is_server else ssl.Purpose.SERVER_AUTH
+    context = ssl.create_default_context(purpose, cafile=files.authority.ca)
+    context.load_cert_chain(files.server.certificate, files.server.key)
+    with sock:
+        yield lambda: context.wrap_socket(sock, server_side=is_server, server_hostname=None if is_server else "127.0.0.1")
+
+
+@pytest.mark.parametrize("is_server", [False, True])
+def test_qemu_is_known_by_its_certificate(files: Files, is_server: bool) -> None:
+    """Whether we connect to it, or it connects to us."""
+
+    async def scene() -> None:
+        made = Connection()
+        own = UpstreamTLS(files.authority.ca, files.server.certificate, files.server.key, "server" if is_server else "")
+        context = upstream_server_context(own) if is_server else upstream_client_context(own, "127.0.0.1")
+        with serving(files, made.theirs, is_server=not is_server) as shake:
+            theirs = asyncio.ensure_future(asyncio.to_thread(shake))
+            end = await shake_hands(made.ours, context)
+            assert isinstance(end, TLSEnd)
+            (await theirs).close()
+            end.close()
+
+    run(scene)
+
+
+def wrong(files: Files) -> list[tuple[PeerContext, str]]:
+    authority, server = files.authority.ca, files.server
+    return [
+        (
+            upstream_client_context(UpstreamTLS(files.other.ca), "127.0.0.1"),
+            "no TLS handshake: self-signed certificate in certificate chain",
+        ),
+        (
+            upstream_client_context(UpstreamTLS(authority), "host.example"),
+            "no TLS handshake: Hostname mismatch, certificate is not valid for 'host.example'.",
+        ),
+        (
+            upstream_server_context(UpstreamTLS(authority, server.certificate, server.key, "another")),
+            "the name in its certificate is 'server', and not 'another'",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("case", [0, 1, 2])
+def test_who_is_not_qemu_is_refused(files: Files, case: int) -> None:
+    async def scene() -> None:
+        made = Connection()
+        context, outcome = wrong(files)[case]
+        with serving(files, made.theirs, is_server=not context.is_server) as shake:
+            theirs = asyncio.ensure_future(asyncio.to_thread(shake))
+            assert await shake_hands(made.ours, context) == outcome
+            with contextlib.suppress(OSError):
+                (await theirs).close()
+
+    run(scene)
+
+
+def test_handshake_with_qemu_is_given_up_where_it_is_cancelled(files: Files) -> None:
+    async def scene() -> None:
+        made = Connection()
+        context = upstream_client_context(UpstreamTLS(files.authority.ca), "127.0.0.1")
+        with made.theirs:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await shake_hands(made.ours, context)
+            while await asyncio.to_thread(made.theirs.recv, 4096):
+                pass
+        assert made.ours.fileno() == -1
+
+    run(scene)
