@@ -153,6 +153,8 @@ class Upstream:
             case AcceptAddress() if self._listening is not None:
                 self._listening.setblocking(False)
                 sock, _ = await asyncio.get_running_loop().sock_accept(self._listening)
+                if sock.family != socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as connect_socket() does
                 return sock
         raise UpstreamError(str(self.address), "QEMU cannot be there")
 

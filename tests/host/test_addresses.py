@@ -18,6 +18,7 @@ from host.addresses import (
     SystemdAddress,
     TCPAddress,
     UnixAddress,
+    is_loopback,
     look_again,
     parse_listen_address,
     parse_taken_path,
@@ -221,3 +222,27 @@ def test_long_address_is_not_repeated_as_a_whole() -> None:
     with pytest.raises(AddressError) as caught:
         parse_listen_address("unix:/" + "a" * 5000)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        ("127.0.0.1", True),
+        ("127.1", True),
+        ("127.255.255.255", True),
+        ("::1", True),
+        ("0:0:0:0:0:0:0:1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", False),
+        ("0", False),
+        ("10.127.0.1", False),
+        ("::", False),
+        ("::ffff:10.0.0.1", False),
+        ("fe80::1%lo", False),
+        ("localhost", None),
+        ("host.example", None),
+        ("1:2", None),
+    ],
+)
+def test_loopback(number: str, answer: bool | None) -> None:
+    assert is_loopback(number) is answer

@@ -1,8 +1,12 @@
 """TLS contexts of files: what they ask of the other end, and how a file that is wrong is told."""
 
+import contextlib
+import select
+import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,3 +142,67 @@ def test_reasons_are_short() -> None:
     assert reason_of(ConnectionResetError(104, "Connection reset by peer")) == "Connection reset by peer"
     assert reason_of(OSError("why")) == "why"
     assert reason_of(ssl.SSLEOFError(8, "EOF occurred in violation of protocol (_ssl.c:992)")) == "the connection was closed"
+
+
+def records(context: ssl.SSLContext, server: ssl.SSLContext, send: Callable[[ssl.SSLObject], None]) -> list[int]:
+    """Return the lengths of the records that one side writes, as the other reads them."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    theirs = context.wrap_bio(to_client, to_server, server_hostname="127.0.0.1")
+    ours = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(4):
+        for side in (theirs, ours):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    send(theirs)
+    lengths: list[int] = []
+    with contextlib.suppress(ssl.SSLWantReadError):
+        while True:
+            lengths.append(len(ours.read(65536)))
+    return lengths
+
+
+@pytest.mark.parametrize(("length", "expected"), [(1, [1]), (2, [1, 1]), (150, [149, 1]), (40_000, [16384, 16384, 7231, 1])])
+def test_last_byte_to_qemu_goes_alone(authority: Authority, own: Identity, length: int, expected: list[int]) -> None:
+    """QEMU before 8.0 reads a byte of a record, and the rest only when more is in the kernel."""
+    server = server_context(Terms(tls_certificate=own.certificate, tls_key=own.key, tls_clients=TLSClients.ANY))
+
+    def send(theirs: ssl.SSLObject) -> None:
+        data = memoryview(bytes(length))
+        while data:
+            data = data[theirs.write(data) :]
+
+    assert records(upstream_client_context(UpstreamTLS(authority.ca), "127.0.0.1"), server, send) == expected
+
+
+@pytest.mark.parametrize("length", [1, 2, 150, 5_000_000])
+def test_all_of_it_goes_to_qemu_by_a_socket_that_is_full_at_times(authority: Authority, own: Identity, length: int) -> None:
+    server = server_context(Terms(tls_certificate=own.certificate, tls_key=own.key, tls_clients=TLSClients.ANY))
+    context = upstream_client_context(UpstreamTLS(authority.ca, name="127.0.0.1"), "h")
+    plain, other = socket.socketpair()
+    shaking = threading.Thread(target=lambda: got.append(_all_of(server.wrap_socket(other, server_side=True))))
+    got: list[tuple[int, int]] = []
+    shaking.start()
+    with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+        sock.setblocking(False)
+        data = memoryview(bytes(length))
+        waits = 0
+        while data:
+            try:
+                data = data[sock.send(data) :]
+            except ssl.SSLWantWriteError:
+                waits += 1
+                select.select([], [sock], [])
+        sock.setblocking(True)
+        sock.shutdown(socket.SHUT_WR)
+        shaking.join()
+    assert got == [(length, 1)]
+    assert (waits > 0) is (length > 1_000_000)
+
+
+def _all_of(sock: ssl.SSLSocket) -> tuple[int, int]:
+    """Return how many bytes came, and how many of them in the last record."""
+    with sock:
+        lengths = [0]
+        while lengths[-1] or len(lengths) == 1:
+            lengths.append(len(sock.recv(65536)))
+        return sum(lengths), lengths[-2]

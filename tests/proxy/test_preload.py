@@ -4,8 +4,10 @@ A package may be upgraded under a running proxy, and then an import fails in the
 """
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,8 @@ from shim.own_commands import PLAN, QUERY_PROXY
 from tests.fakes.qemu import FakeQEMU, uefi_vm
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
-from tests.support.running_vm_proxy import RETRY_S, in_thread, until
+from tests.support.running_vm_proxy import RETRY_S, free_port, in_thread, until
+from tests.support.tls_files import TLSFiles
 
 # Notes what is looked for to be imported, and is not there already.
 RECORDER: Final = """
@@ -151,6 +154,45 @@ def test_nothing_is_imported_after_the_first_command(folder: Path, log: str) -> 
                 (folder / "hmpshim.toml").write_text("nonsense")
                 process.send_signal(signal.SIGHUP)
                 await until(lambda: "invalid TOML" in said(folder))
+                process.terminate()
+                assert await in_thread(process.wait, DEADLINE_S) == 0
+        assert imported(folder)[len(before) :] == []
+        assert "Traceback" not in said(folder)
+
+    asyncio.run(run())
+
+
+def test_nothing_is_imported_while_clients_come_by_tls(folder: Path) -> None:
+    """Not for the first handshake, nor for one that fails, nor to read the certificates again."""
+    files, port = TLSFiles(folder), free_port()
+    terms = files.terms(names=frozenset({"client"}))
+    table = f'address = "tcp:127.0.0.1:{port}", tls_allowed_names = "client", tls_client_ca = "{terms.tls_client_ca}"'
+    table += f', tls_certificate = "{terms.tls_certificate}", tls_key = "{terms.tls_key}"'
+
+    def come() -> None:
+        wrap = files.context_of(files.client).wrap_socket
+        with wrap(socket.create_connection(("127.0.0.1", port), DEADLINE_S), server_hostname="127.0.0.1") as tool:
+            assert tool.recv(6) == b'{"QMP"'
+        with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as stranger:
+            stranger.sendall(b"nonsense\n")
+            with contextlib.suppress(ConnectionResetError):
+                stranger.recv(100)
+
+    async def run() -> None:
+        async with FakeQEMU(uefi_vm()) as qemu:
+            path = configuration(folder, qemu)
+            plain = f'"unix:{folder}/a"'
+            path.write_text(path.read_text().replace(plain, f"[{plain}, {{ {table} }}]"))
+            with recorded(folder, "--config", str(path)) as process:
+                (await client(folder)).close()
+                before = imported(folder)
+                await in_thread(come)
+                process.send_signal(signal.SIGHUP)
+                await until(lambda: "the certificates were read again" in said(folder))
+                os.unlink(files.server.certificate)
+                process.send_signal(signal.SIGHUP)
+                await until(lambda: "the old certificates stay in force" in said(folder))
+                await in_thread(come)
                 process.terminate()
                 assert await in_thread(process.wait, DEADLINE_S) == 0
         assert imported(folder)[len(before) :] == []

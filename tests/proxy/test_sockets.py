@@ -311,3 +311,18 @@ def test_only_the_primary_group_is_known_where_the_kernel_tells_no_others() -> N
 def test_groups_of_nobody_are_none() -> None:
     with _Guarded(socket.AF_UNIX) as guarded:
         assert peer_groups(guarded) == set()
+
+
+@pytest.mark.parametrize(("host", "resolved"), [("0.0.0.0", "0.0.0.0"), ("::", "::"), ("name", "192.0.2.1")])
+def test_socket_that_the_network_reaches_may_be_refused(monkeypatch: pytest.MonkeyPatch, host: str, resolved: str) -> None:
+    """A name is looked up first."""
+    family = socket.AF_INET6 if ":" in resolved else socket.AF_INET
+    found = [(family, socket.SOCK_STREAM, 0, "", (resolved, 4444))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(ListenError) as caught:
+        listen(TCPAddress(host, 4444), why_not_outside="it is not to be reached")
+    assert caught.value.reason == "it is not to be reached"
+
+
+def test_name_of_loopback_is_not_refused() -> None:
+    listen(TCPAddress("localhost", 0), why_not_outside="it is not to be reached").close()

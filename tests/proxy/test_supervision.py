@@ -102,3 +102,10 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
             assert not await in_thread((folder / "a").exists)
 
     asyncio.run(run())
+
+
+def test_certificates_of_a_vm_that_has_not_begun_are_read_when_it_does(folder: Path) -> None:
+    def open_log(vm: VMConfig) -> None:
+        raise AuditError("/log", "it is gone")
+
+    SupervisedVM(config(folder), open_log).read_certificates()

@@ -13,47 +13,21 @@ from typing import Final
 import pytest
 
 from host.config import UpstreamTLS
-from host.listener import Terms, TLSClients
+from host.listener import TLSClients
 from host.tls import PeerContext, server_context, upstream_client_context, upstream_server_context
 from proxy.net.tls import Handshake, TLSEnd, shake_hands
-from tests.support.certificates import Authority, Identity
 from tests.support.heard_stream import Heard
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until
+from tests.support.tls_files import TLSFiles
 
 MIB: Final = 1024 * 1024
 
 
-class Files:
-    """An authority with a server and a client, and a client of another authority."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority, self.other = Authority(folder), Authority(folder, "other")
-        self.server = self.authority.issue("server")
-        self.client = self.authority.issue("client")
-        self.stranger = self.other.issue("client")
-
-    def terms(self, clients: TLSClients = TLSClients.CERTIFICATE) -> Terms:
-        return Terms(
-            tls_certificate=self.server.certificate,
-            tls_key=self.server.key,
-            tls_client_ca=self.authority.ca,
-            tls_clients=clients,
-        )
-
-    def context_of(self, client: Identity | None, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
-        """Return the context of a client in a test, which is the ssl module's own."""
-        context = ssl.create_default_context(cafile=self.authority.ca)
-        context.maximum_version = version
-        if client is not None:
-            context.load_cert_chain(client.certificate, client.key)
-        return context
-
-
 @pytest.fixture(scope="module")
-def files() -> Iterator[Files]:
+def files() -> Iterator[TLSFiles]:
     with tempfile.TemporaryDirectory() as name:
-        yield Files(Path(name))
+        yield TLSFiles(Path(name))
 
 
 class Connection:
@@ -77,7 +51,7 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connection(files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3):  # type: ignore[no-untyped-def]
+async def connection(files: TLSFiles, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3):  # type: ignore[no-untyped-def]
     """Yield a connection that has shaken hands, and the client's socket."""
     made = Connection()
     Handshake(made.ours, server_context(files.terms()), made.note)
@@ -96,7 +70,7 @@ def run(scene: Callable[[], Awaitable[None]]) -> None:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_bytes_go_both_ways_and_the_client_is_known(files: Files, version: ssl.TLSVersion) -> None:
+def test_bytes_go_both_ways_and_the_client_is_known(files: TLSFiles, version: ssl.TLSVersion) -> None:
     async def scene() -> None:
         async with connection(files, version) as (made, theirs):
             assert made.end.peer_name == "client"
@@ -115,7 +89,7 @@ def test_bytes_go_both_ways_and_the_client_is_known(files: Files, version: ssl.T
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_nothing_stays_in_openssl_when_the_kernel_has_no_more(files: Files, version: ssl.TLSVersion) -> None:
+def test_nothing_stays_in_openssl_when_the_kernel_has_no_more(files: TLSFiles, version: ssl.TLSVersion) -> None:
     """Not the rest of what came in one go, and not the end of it."""
 
     async def scene() -> None:
@@ -138,7 +112,7 @@ def test_nothing_stays_in_openssl_when_the_kernel_has_no_more(files: Files, vers
     run(scene)
 
 
-def test_reply_that_does_not_fit_waits_for_its_client(files: Files) -> None:
+def test_reply_that_does_not_fit_waits_for_its_client(files: TLSFiles) -> None:
     async def scene() -> None:
         async with connection(files) as (made, theirs):
             heard = Heard()
@@ -161,7 +135,7 @@ def test_reply_that_does_not_fit_waits_for_its_client(files: Files) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("by_tcp", [False, True])
-def test_half_closed_client_still_gets_its_reply(files: Files, version: ssl.TLSVersion, by_tcp: bool) -> None:
+def test_half_closed_client_still_gets_its_reply(files: TLSFiles, version: ssl.TLSVersion, by_tcp: bool) -> None:
     """It may say that it sends no more as TLS does, or as TCP does."""
 
     async def scene() -> None:
@@ -187,7 +161,7 @@ def test_half_closed_client_still_gets_its_reply(files: Files, version: ssl.TLSV
     run(scene)
 
 
-def test_reset_shows_as_eof(files: Files) -> None:
+def test_reset_shows_as_eof(files: TLSFiles) -> None:
     async def scene() -> None:
         async with connection(files) as (made, theirs):
             heard = Heard()
@@ -203,7 +177,7 @@ def test_reset_shows_as_eof(files: Files) -> None:
     run(scene)
 
 
-def test_bytes_that_are_no_tls_end_the_connection(files: Files) -> None:
+def test_bytes_that_are_no_tls_end_the_connection(files: TLSFiles) -> None:
     async def scene() -> None:
         async with connection(files) as (made, theirs):
             heard = Heard()
@@ -217,7 +191,7 @@ def test_bytes_that_are_no_tls_end_the_connection(files: Files) -> None:
     run(scene)
 
 
-def test_descriptors_are_not_carried(files: Files) -> None:
+def test_descriptors_are_not_carried(files: TLSFiles) -> None:
     async def scene() -> None:
         async with connection(files) as (made, theirs):
             assert made.end.send_with(b"alone", (0,)) == len(b"alone")
@@ -241,7 +215,7 @@ def test_descriptors_are_not_carried(files: Files) -> None:
         (TLSClients.ANY, "stranger", "no TLS handshake: unable to get local issuer certificate"),
     ],
 )
-def test_client_comes_in_by_its_certificate(files: Files, clients: TLSClients, identity: str, outcome: str | None) -> None:
+def test_client_comes_in_by_its_certificate(files: TLSFiles, clients: TLSClients, identity: str, outcome: str | None) -> None:
     async def scene() -> None:
         made = Connection()
         Handshake(made.ours, server_context(files.terms(clients)), made.note)
@@ -257,7 +231,7 @@ def test_client_comes_in_by_its_certificate(files: Files, clients: TLSClients, i
     run(scene)
 
 
-def test_old_tls_is_refused(files: Files) -> None:
+def test_old_tls_is_refused(files: TLSFiles) -> None:
     async def scene() -> None:
         made = Connection()
         Handshake(made.ours, server_context(files.terms()), made.note)
@@ -280,7 +254,7 @@ def test_old_tls_is_refused(files: Files) -> None:
         (b"GET / HTTP/1.0\r\n\r\n", "no TLS handshake: http request"),
     ],
 )
-def test_client_without_tls_is_told_apart(files: Files, sent: bytes, outcome: str) -> None:
+def test_client_without_tls_is_told_apart(files: TLSFiles, sent: bytes, outcome: str) -> None:
     async def scene() -> None:
         made = Connection()
         Handshake(made.ours, server_context(files.terms()), made.note)
@@ -293,7 +267,7 @@ def test_client_without_tls_is_told_apart(files: Files, sent: bytes, outcome: st
 
 
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"])
-def test_handshake_that_is_never_done_is_cut(files: Files, sent: bytes) -> None:
+def test_handshake_that_is_never_done_is_cut(files: TLSFiles, sent: bytes) -> None:
     async def scene() -> None:
         made = Connection()
         with made.theirs:
@@ -307,7 +281,7 @@ def test_handshake_that_is_never_done_is_cut(files: Files, sent: bytes) -> None:
     run(scene)
 
 
-def test_client_that_goes_in_the_middle_is_none(files: Files) -> None:
+def test_client_that_goes_in_the_middle_is_none(files: TLSFiles) -> None:
     async def scene() -> None:
         made = Connection()
         Handshake(made.ours, server_context(files.terms()), made.note)
@@ -319,7 +293,7 @@ def test_client_that_goes_in_the_middle_is_none(files: Files) -> None:
     run(scene)
 
 
-def test_client_that_had_gone_before_is_none(files: Files) -> None:
+def test_client_that_had_gone_before_is_none(files: TLSFiles) -> None:
     async def scene() -> None:
         made = Connection()
         made.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -332,7 +306,7 @@ def test_client_that_had_gone_before_is_none(files: Files) -> None:
     run(scene)
 
 
-def test_handshake_that_is_cancelled_says_nothing(files: Files) -> None:
+def test_handshake_that_is_cancelled_says_nothing(files: TLSFiles) -> None:
     async def scene() -> None:
         made = Connection()
         handshake = Handshake(made.ours, server_context(files.terms()), made.note, timeout_s=0.01)
@@ -352,7 +326,7 @@ def test_handshake_that_is_cancelled_says_nothing(files: Files) -> None:
 
 
 @contextlib.contextmanager
-def serving(files: Files, sock: socket.socket, *, is_server: bool) -> Iterator[Callable[[], ssl.SSLSocket]]:
+def serving(files: TLSFiles, sock: socket.socket, *, is_server: bool) -> Iterator[Callable[[], ssl.SSLSocket]]:
     """Yield what shakes hands at the other end, in a thread."""
     purpose = ssl.Purpose.CLIENT_AUTH if is_server else ssl.Purpose.SERVER_AUTH
     context = ssl.create_default_context(purpose, cafile=files.authority.ca)
@@ -362,7 +336,7 @@ def serving(files: Files, sock: socket.socket, *, is_server: bool) -> Iterator[C
 
 
 @pytest.mark.parametrize("is_server", [False, True])
-def test_qemu_is_known_by_its_certificate(files: Files, is_server: bool) -> None:
+def test_qemu_is_known_by_its_certificate(files: TLSFiles, is_server: bool) -> None:
     """Whether we connect to it, or it connects to us."""
 
     async def scene() -> None:
@@ -379,7 +353,7 @@ def test_qemu_is_known_by_its_certificate(files: Files, is_server: bool) -> None
     run(scene)
 
 
-def wrong(files: Files) -> list[tuple[PeerContext, str]]:
+def wrong(files: TLSFiles) -> list[tuple[PeerContext, str]]:
     authority, server = files.authority.ca, files.server
     return [
         (
@@ -398,7 +372,7 @@ def wrong(files: Files) -> list[tuple[PeerContext, str]]:
 
 
 @pytest.mark.parametrize("case", [0, 1, 2])
-def test_who_is_not_qemu_is_refused(files: Files, case: int) -> None:
+def test_who_is_not_qemu_is_refused(files: TLSFiles, case: int) -> None:
     async def scene() -> None:
         made = Connection()
         context, outcome = wrong(files)[case]
@@ -411,7 +385,7 @@ def test_who_is_not_qemu_is_refused(files: Files, case: int) -> None:
     run(scene)
 
 
-def test_handshake_with_qemu_is_given_up_where_it_is_cancelled(files: Files) -> None:
+def test_handshake_with_qemu_is_given_up_where_it_is_cancelled(files: TLSFiles) -> None:
     async def scene() -> None:
         made = Connection()
         context = upstream_client_context(UpstreamTLS(files.authority.ca), "127.0.0.1")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from host.addresses import Address, TCPAddress, UnixAddress
-from host.config import AuditFailure, AuditSettings
+from host.config import AuditFailure, AuditSettings, UpstreamTLS
 from host.errors import ConfigError
 from repl.command_line import Invocation, parse_command_line
 from shim.patterns import KEYS, KINDS
@@ -192,6 +192,18 @@ def test_only_vm_of_a_file_needs_no_name(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text('[[vm]]\nupstream = "unix:/a"\nlisten = "unix:/b"\n')
     assert parse_command_line(["--config", str(path)]) == invocation_of_file(address=UnixAddress("/b"))
+
+
+def test_qemu_of_a_file_is_reached_by_tls_where_no_listener_can_be(tmp_path: Path) -> None:
+    """A listener with TLS asks for a client's certificate, of which the file says nothing."""
+    path = tmp_path / "f"
+    tls = 'tls_certificate = "/c"\ntls_client_ca = "/ca"\nupstream_tls_ca = "/uca"\nupstream_tls_name = "n"\n'
+    path.write_text(f'[[vm]]\nupstream = "tcp:h:1"\nlisten = "tcp:h:2"\n{tls}')
+    found = parse_command_line(["--config", str(path)])
+    assert (found.address, found.tls) == (TCPAddress("h", 1), UpstreamTLS("/uca", name="n"))
+    path.write_text(f'[[vm]]\nupstream = "tcp:h:1"\nlisten = ["tcp:h:2", "unix:/l"]\n{tls}')
+    found = parse_command_line(["--config", str(path)])
+    assert (found.address, found.tls) == (UnixAddress("/l"), None)
 
 
 def test_options_that_are_not_about_the_vm_go_with_a_file(file: str) -> None:
