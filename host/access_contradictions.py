@@ -68,23 +68,19 @@ def _of_tcp(vm: VMConfig, address: Address, terms: Terms) -> tuple[str, str] | N
 
 
 def _of_upstream(vm: VMConfig) -> tuple[str, str] | None:
-    files = vm.upstream_tls
+    files, upstream = vm.upstream_tls, vm.upstream
+    is_accepting = isinstance(upstream, AcceptAddress)
+    address = upstream.listening if isinstance(upstream, AcceptAddress) else upstream
     if files is None:
-        keys = ("upstream_tls_certificate", "upstream_tls_key", "upstream_tls_name")
-        for key in keys:
+        for key in ("upstream_tls_certificate", "upstream_tls_key", "upstream_tls_name"):
             if getattr(vm, key):
                 return key, "it needs upstream_tls_ca"
-    match vm.upstream:
-        case AcceptAddress(TCPAddress(host)) if files is None:
-            return ("upstream", UPSTREAM_NEEDS_TLS) if is_loopback(host) is False else None
-        case _ if files is None:
-            return None
-        case TCPAddress():
-            if files.key and not files.certificate:
-                return "upstream_tls_key", "it needs upstream_tls_certificate"
-        case AcceptAddress(TCPAddress()):
-            if not files.certificate:
-                return "upstream_tls_ca", "QEMU connects to the proxy, which needs upstream_tls_certificate for that"
-        case _:
-            return "upstream_tls_ca", f"only a QEMU on TCP has TLS, and this one is at {vm.upstream}; drop this"
+        if is_accepting and isinstance(address, TCPAddress) and is_loopback(address.host) is False:
+            return "upstream", UPSTREAM_NEEDS_TLS
+    elif not isinstance(address, TCPAddress):
+        return "upstream_tls_ca", f"only a QEMU on TCP has TLS, and this one is at {upstream}; drop this"
+    elif is_accepting and not files.certificate:
+        return "upstream_tls_ca", "QEMU connects to the proxy, which needs upstream_tls_certificate for that"
+    elif files.key and not files.certificate:
+        return "upstream_tls_key", "it needs upstream_tls_certificate"
     return None

@@ -58,12 +58,13 @@ class TLSEnd(PolledEnd):
 
     def send(self, data: bytes) -> int:
         view, sent = memoryview(data), 0
-        try:
-            while sent < len(view):
+        while sent < len(view):
+            try:
                 sent += self._sock.send(view[sent:])
-        except _WOULD_WAIT as exc:
-            if not sent:
-                raise BlockingIOError from exc
+            except _WOULD_WAIT:
+                break
+        if not sent:
+            raise BlockingIOError
         return sent
 
     def send_with(self, data: bytes, descriptors: Sequence[int]) -> int:

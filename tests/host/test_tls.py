@@ -15,7 +15,7 @@ import pytest
 from host.config import UpstreamTLS
 from host.errors import TLSError
 from host.listener import Terms, TLSClients
-from host.tls import common_name, reason_of, server_context, upstream_client_context, upstream_server_context
+from host.tls import PeerContext, common_name, reason_of, server_context, upstream_client_context, upstream_server_context
 from tests.support.certificates import Authority, Identity
 
 NEVER_THERE = "/nowhere/a.pem"
@@ -206,3 +206,16 @@ def _all_of(sock: ssl.SSLSocket) -> tuple[int, int]:
         while lengths[-1] or len(lengths) == 1:
             lengths.append(len(sock.recv(65536)))
         return sum(lengths), lengths[-2]
+
+
+def test_last_byte_that_does_not_fit_comes_later(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(_: ssl.SSLSocket, data: memoryview, flags: int = 0) -> int:
+        if len(data) == 1:
+            raise ssl.SSLWantWriteError
+        return len(data)
+
+    monkeypatch.setattr(ssl.SSLSocket, "send", send)
+    sock = PeerContext.sslsocket_class.__new__(PeerContext.sslsocket_class)
+    assert sock.send(b"abc") == 2
+    with pytest.raises(ssl.SSLWantWriteError):
+        sock.send(b"c")

@@ -100,6 +100,16 @@ def test_qemu_is_talked_to_by_a_context_of_its_own(authority: Authority) -> None
     assert accepting.is_server
 
 
+def test_certificates_towards_qemu_are_read_again_alone(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    certificates = Certificates(VMConfig(NET, (NET,), upstream_tls_ca=authority.ca))
+    before = certificates.upstream
+    certificates.reload()
+    assert certificates.upstream not in (before, None)
+    assert caplog.messages == ["tcp:127.0.0.1:4444: the certificates were read again"]
+    Certificates(VMConfig(UnixAddress("/q"), (NET,))).reload()
+    assert len(caplog.messages) == 1
+
+
 def test_only_what_is_needed_to_connect_to_qemu(authority: Authority) -> None:
     lost = Terms(tls_certificate="/nowhere/a.pem")
     vm = VMConfig(NET, (NET,), terms=lost, own_listeners=(Listener(NET, lost),), upstream_tls_ca=authority.ca)

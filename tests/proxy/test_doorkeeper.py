@@ -97,6 +97,17 @@ def test_client_that_sends_without_end_is_turned_away() -> None:
     assert play(scene) == []
 
 
+def test_client_that_has_closed_its_side_is_turned_away() -> None:
+    async def scene(doorkeeper: Doorkeeper) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.shutdown(socket.SHUT_WR)
+            doorkeeper.receive(ours, LISTENER, NOBODY)
+            assert theirs.recv(1) == b""
+
+    assert play(scene) == []
+
+
 def test_descriptors_of_a_client_that_is_turned_away_are_closed() -> None:
     read_fd, write_fd = os.pipe()
     os.set_blocking(read_fd, False)

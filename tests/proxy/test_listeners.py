@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from host.addresses import AcceptAddress, Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
+from host.listener import Terms
 from proxy.errors import ListenError
 from proxy.net import listeners as module
 from proxy.net.listeners import Listeners
@@ -151,6 +152,32 @@ def test_inherited_connection_is_let_in_at_the_start() -> None:
             listeners.start()
             listeners.start()
             assert len(admitted.ends) == 1
+
+    play(conversation)
+
+
+def test_inherited_sockets_are_closed_where_nobody_may_come_in_there() -> None:
+    ours, theirs = socket.socketpair()
+
+    async def run() -> None:
+        nobody = Terms(allow_users=frozenset({2**32 - 2}))
+        listeners = Listeners(Admitted().admit, terms_at=lambda _: nobody)
+        with pytest.raises(ListenError, match="neither its user nor one of its groups may come in there"):
+            listeners.open([DescriptorAddress(ours.detach())])
+
+    with theirs:
+        asyncio.run(run())
+        assert theirs.recv(1) == b""
+
+
+def test_inherited_socket_on_tcp_is_looked_at(folder: Path) -> None:
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        with socket.create_server(("", 0)) as everywhere:
+            number = os.dup(everywhere.fileno())
+        with pytest.raises(ListenError, match="who can reach it from another machine controls the VM"):
+            listeners.open([DescriptorAddress(number)])
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)
 
     play(conversation)
 

@@ -302,3 +302,34 @@ def test_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     with connection(GREETING) as (talk, _), pytest.raises(NotQMPError) as caught:
         asyncio.run(talk.negotiate(None, "unix:/q"))
     assert str(caught.value) == HEAD + "its commands are not answered"
+
+
+def test_commands_that_do_not_fit_are_sent_when_there_is_room() -> None:
+    async def main(talk: QMPConnection, theirs: socket.socket) -> None:
+        await talk.negotiate(None, "unix:/q")
+        long = Execute("human-monitor-command", {"command-line": "x" * 4_000_000})
+        executing = asyncio.ensure_future(talk.execute([long]))
+        got = 0
+        while got < 4_000_000:
+            got += len(await asyncio.to_thread(theirs.recv, 65536))
+        theirs.sendall(b'{"return": {}, "id": "id-4"}\r\n')
+        assert await executing == [ReturnReply({})]
+
+    with connection(GREETING + NEGOTIATED) as (talk, theirs):
+        asyncio.run(main(talk, theirs))
+
+
+def test_answer_that_comes_as_nobody_waits_any_more_is_nobodys() -> None:
+    async def main(talk: QMPConnection, theirs: socket.socket) -> None:
+        await talk.negotiate(None, "unix:/q")
+        executing = asyncio.ensure_future(talk.execute([Execute("query-status")]))
+        while not await asyncio.to_thread(theirs.recv, 65536, socket.MSG_PEEK):
+            pass
+        # Both in one turn of the loop, the end first.
+        asyncio.get_running_loop().call_soon(executing.cancel)
+        theirs.sendall(b'{"return": {}, "id": "id-4"}\r\n')
+        with pytest.raises(asyncio.CancelledError):
+            await executing
+
+    with connection(GREETING + NEGOTIATED) as (talk, theirs):
+        asyncio.run(main(talk, theirs))

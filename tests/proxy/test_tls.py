@@ -15,6 +15,7 @@ import pytest
 from host.config import UpstreamTLS
 from host.listener import TLSClients
 from host.tls import PeerContext, server_context, upstream_client_context, upstream_server_context
+from proxy.net import tls as module
 from proxy.net.tls import Handshake, TLSEnd, shake_hands
 from tests.support.heard_stream import Heard
 from tests.support.raw_client import DEADLINE_S
@@ -396,5 +397,87 @@ def test_handshake_with_qemu_is_given_up_where_it_is_cancelled(files: TLSFiles) 
             while await asyncio.to_thread(made.theirs.recv, 4096):
                 pass
         assert made.ours.fileno() == -1
+
+    run(scene)
+
+
+class _Told(TLSEnd):
+    """An end without a connection, which tells whether it was closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("comes_first", [False, True])
+def test_end_that_comes_as_it_is_cancelled_is_closed(
+    files: TLSFiles, monkeypatch: pytest.MonkeyPatch, comes_first: bool
+) -> None:
+    end, ends = _Told(), []
+
+    class Played:
+        def __init__(self, _sock: object, _context: object, on_end: Callable[[TLSEnd | str], None], **_: object) -> None:
+            ends.append(on_end)
+
+        def cancel(self) -> None:
+            pass
+
+    monkeypatch.setattr(module, "Handshake", Played)
+
+    async def scene() -> None:
+        context = upstream_client_context(UpstreamTLS(files.authority.ca), "127.0.0.1")
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            shaking = asyncio.ensure_future(shake_hands(ours, context))
+            await asyncio.sleep(0)
+            if comes_first:
+                ends[0](end)
+            shaking.cancel()
+            if not comes_first:
+                ends[0](end)
+                ends[0]("too late")
+            with pytest.raises(asyncio.CancelledError):
+                await shaking
+        assert end.is_closed
+
+    run(scene)
+
+
+class _Slow:
+    """A connection whose handshake wants to write at first, and then to read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._steps: list[type[Exception] | None] = [ssl.SSLWantWriteError, ssl.SSLWantReadError, None]
+        self.fileno = sock.fileno
+        self.close = sock.close
+
+    def do_handshake(self) -> None:
+        if (step := self._steps.pop(0)) is not None:
+            raise step
+
+    def getpeercert(self) -> None:
+        return None
+
+
+class _SlowContext:
+    def wrap_socket(self, sock: socket.socket, **_: object) -> _Slow:
+        return _Slow(sock)
+
+
+def test_handshake_waits_for_what_it_needs() -> None:
+    async def scene() -> None:
+        made = Connection()
+        handshake = Handshake(made.ours, _SlowContext(), made.note)  # type: ignore[arg-type]
+        with made.theirs:
+            steps = handshake._sock._steps  # type: ignore[attr-defined]
+            await until(lambda: len(steps) == 1)
+            assert made.outcome is None
+            made.theirs.sendall(b"x")
+            await until(lambda: made.outcome)
+            assert made.end.peer_name is None
+            made.ours.close()
 
     run(scene)
