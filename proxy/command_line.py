@@ -61,10 +61,13 @@ _LISTEN_ADDRESSES = """\
   hold:ADDRESS          for --listen and --take-over: clients can connect while QEMU is away, and wait
 """
 
+_LISTENER_KEYS = [row.word_of_listener for row in LISTENER_SETTINGS]
 _LISTENER_OPTIONS = f"""
 settings of one listener:
   ADDRESS,KEY=VALUE,... for --listen and --take-over, where KEY is
-                        {", ".join(row.word_of_listener for row in LISTENER_SETTINGS)}
+                        {", ".join(_LISTENER_KEYS[:6])},
+                        {", ".join(_LISTENER_KEYS[6:])};
+                        a path that is taken over keeps QEMU's mode, owner and group
 """
 
 _EXIT_STATUS = """

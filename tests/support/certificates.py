@@ -36,9 +36,10 @@ class Authority:
         made = Identity(f"{stem}.pem", f"{stem}.key")
         request, extensions = Path(f"{stem}.csr"), Path(f"{stem}.ext")
         self._request(Identity(str(request), made.key), name, subject=subject)
-        extensions.write_text(
-            f"subjectAltName={host}\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n"
-        )
+        # As Python 3.13 wants to see them (ssl.VERIFY_X509_STRICT).
+        keys = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        uses = "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n"
+        extensions.write_text(f"{keys}{uses}subjectAltName={host}\n")
         signer = ["-CA", self._own.certificate, "-CAkey", self._own.key, "-CAcreateserial", "-extfile", str(extensions)]
         _openssl("x509", "-req", "-in", str(request), *signer, "-days", str(days), "-out", made.certificate)
         return made
