@@ -43,13 +43,12 @@ _log = logging.getLogger(__name__)
 
 
 class VMProxy:
-    """Serve one VM.
+    """Serve one VM. To make it raises TLSError for a certificate that cannot be used.
 
     `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
     """
 
     def __init__(self, config: VMConfig, audit_log: AuditLog | None, ledger: Ledger) -> None:
-        """Raises TLSError for a certificate that cannot be used."""
         self.config = config
         self.certificates = Certificates(config)
         self._audit_log = audit_log
@@ -210,8 +209,7 @@ class VMProxy:
         )
         relay.start()
         self._relay = relay
-        monitor = connection.monitor
-        _log.info("connected to QEMU %s at %s, VM %s", monitor.version, self.config.upstream, monitor.vm)
+        _log.info("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)
 
     # Clients are served, while QEMU goes and comes.
 

@@ -108,4 +108,4 @@ def test_certificates_of_a_vm_that_has_not_begun_are_read_when_it_does(folder: P
     def open_log(vm: VMConfig) -> None:
         raise AuditError("/log", "it is gone")
 
-    SupervisedVM(config(folder), open_log).read_certificates()
+    SupervisedVM(config(folder), open_log, Ledger(1)).read_certificates()
