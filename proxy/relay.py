@@ -113,12 +113,11 @@ class Relay:
         self._flush()
         self._upstream.start()
 
-    def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False) -> None:
-        """Let a client in, unless there are too many. errors_in_qmp: see Session."""
+    def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False) -> str | None:
+        """Let a client in; return why not if there are too many. errors_in_qmp: see Session."""
         if (reason := self._clients.why_full(client)) is not None:
-            _log.warning("refused %s: %s", client, reason)
             end.close()
-            return
+            return reason
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
         session.errors_in_qmp = errors_in_qmp
@@ -133,6 +132,7 @@ class Relay:
         _log.info("client connected: %s", client)
         self._flush()
         stream.start()
+        return None
 
     def set_policy(self, policy: Policy) -> None:
         """Use another policy for the commands that come from now on."""

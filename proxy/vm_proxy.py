@@ -275,11 +275,11 @@ class VMProxy:
             else:
                 return True
 
-    def _admit(self, end: End, client: Client) -> None:
+    def _admit(self, end: End, client: Client) -> str | None:
         if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
-        else:
-            self._relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
+            return None
+        return self._relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
 
     # The end.
 

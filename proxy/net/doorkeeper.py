@@ -37,9 +37,12 @@ _MOST_READS = 16
 
 
 class Doorkeeper:
-    """Give each client that may come in to `admit`. Call `close` at the end. certificates: None where there is no TLS."""
+    """Give each client that may come in to `admit`, which returns why there is no room for it, and closes its end then.
 
-    def __init__(self, admit: Callable[[End, Client], None], certificates: Certificates | None = None) -> None:
+    Call `close` at the end. certificates: None where there is no TLS.
+    """
+
+    def __init__(self, admit: Callable[[End, Client], str | None], certificates: Certificates | None = None) -> None:
         self._admit = admit
         self._certificates = certificates
         self._refusals = RefusalLog()
@@ -57,9 +60,14 @@ class Doorkeeper:
             self._refusals.note(client, reason)
             _turn_away(sock)
         elif self._certificates is None or sock.family == socket.AF_UNIX or not terms.tls_certificate:
-            self._admit(SocketEnd(sock), client)
+            self.admit(SocketEnd(sock), client)
         else:
             self._begin_tls(sock, client, terms, self._certificates)
+
+    def admit(self, end: End, client: Client) -> None:
+        """Let in who may come in, if there is room."""
+        if (reason := self._admit(end, client)) is not None:
+            self._refusals.note(client, reason)
 
     def close(self) -> None:
         """Let nobody in who has only begun to come. Calling it again does nothing."""
@@ -88,7 +96,7 @@ class Doorkeeper:
             self._refusals.note(client, f"the name in its certificate, {client.certificate!r}, may not come in there")
             outcome.close()
         else:
-            self._admit(outcome, client)
+            self.admit(outcome, client)
 
 
 def check_listening(sock: socket.socket, address: Address, terms: Terms) -> None:

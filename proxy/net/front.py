@@ -30,7 +30,7 @@ class Front:
         self,
         config: VMConfig,
         upstream: Upstream,
-        admit: Callable[[End, Client], None],
+        admit: Callable[[End, Client], str | None],
         may_admit: Callable[[], bool],
         certificates: Certificates | None = None,
     ) -> None:

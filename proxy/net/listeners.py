@@ -69,13 +69,12 @@ class Listeners:
 
     def __init__(
         self,
-        admit: Callable[[End, Client], None],
+        admit: Callable[[End, Client], str | None],
         may_admit: Callable[[], bool] = lambda: True,
         terms_at: Callable[[str], Terms] = lambda _: Terms(),
         certificates: Certificates | None = None,
     ) -> None:
         self._terms_at = terms_at
-        self._admit = admit
         self._doorkeeper = Doorkeeper(admit, certificates)
         self._may_admit = may_admit
         self._opened: dict[Address, list[_Listener]] = {}
@@ -117,7 +116,7 @@ class Listeners:
             self._listen_to(listener)
         connected, self._connected = self._connected, []
         for end, client in connected:
-            self._admit(end, client)
+            self._doorkeeper.admit(end, client)
         return bool(connected)
 
     def suspend(self) -> None:

@@ -128,6 +128,26 @@ def test_descriptors_of_a_client_that_is_turned_away_are_closed() -> None:
     os.close(read_fd)
 
 
+def test_client_for_whom_there_is_no_room_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(end: End, client: Client) -> str:
+        end.close()
+        return "there are too many"
+
+    async def run() -> None:
+        doorkeeper = Doorkeeper(refuse)
+        for _ in range(3):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                doorkeeper.receive(ours, LISTENER, Terms())
+                assert theirs.recv(1) == b""
+        doorkeeper.close()
+
+    asyncio.run(run())
+    first, more = caplog.messages
+    assert first.endswith(f"(pid {os.getpid()}, uid {os.geteuid()}): there are too many")
+    assert more.startswith("refused more clients at unix:/l: 2 within a minute")
+
+
 def test_nobodys_user_is_known_on_tcp() -> None:
     address = TCPAddress("127.0.0.1", 0)
     with socket.create_server((address.host, 0)) as listening:
