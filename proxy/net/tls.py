@@ -56,7 +56,7 @@ class TLSEnd(PolledEnd):
         except ssl.SSLError as exc:
             raise OSError(errno.EPROTO, reason_of(exc)) from exc
 
-    def send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         view, sent = memoryview(data), 0
         while sent < len(view):
             try:
@@ -67,7 +67,7 @@ class TLSEnd(PolledEnd):
             raise BlockingIOError
         return sent
 
-    def send_with(self, data: bytes | memoryview, descriptors: Sequence[int]) -> int:
+    def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
         return self.send(data)
 
     def close(self) -> None:

@@ -119,7 +119,9 @@ def test_reply_that_does_not_fit_waits_for_its_client(files: TLSFiles) -> None:
             heard = Heard()
             stream = heard.stream(made.end)
             stream.start()
-            parts = [bytes([number]) * (MIB * 2 + number) for number in range(5)]
+            # Long ones, and short ones that the stream joins while they wait.
+            parts = [bytes([number]) * (MIB * 2 + number) for number in range(4)]
+            parts += [bytes([number % 256]) * (number % 7 + 1) for number in range(5000)]
             for part in parts:
                 stream.write(part)
             assert stream.unsent_bytes > 0
@@ -350,6 +352,36 @@ def test_qemu_is_known_by_its_certificate(files: TLSFiles, is_server: bool) -> N
             assert isinstance(end, TLSEnd)
             (await theirs).close()
             end.close()
+
+    run(scene)
+
+
+def test_commands_that_do_not_fit_wait_for_qemu(files: TLSFiles) -> None:
+    """Each write ends with a record of one byte, also where the stream joins what waits, and tries the same bytes again."""
+
+    async def scene() -> None:
+        made = Connection()
+        context = upstream_client_context(UpstreamTLS(files.authority.ca), "127.0.0.1")
+        with serving(files, made.theirs, is_server=True) as shake:
+            shaking = asyncio.ensure_future(asyncio.to_thread(shake))
+            end = await shake_hands(made.ours, context)
+            assert isinstance(end, TLSEnd)
+            heard = Heard()
+            stream = heard.stream(end)
+            stream.start()
+            parts = [bytes([number]) * (MIB * 2 + number) for number in range(3)]
+            parts += [bytes([number % 256]) * (number % 7 + 1) for number in range(5000)]
+            got = bytearray()
+            with await shaking as theirs:
+                for part in parts:
+                    stream.write(part)
+                    # Now and then a little room, so that what waits is tried again as it grows.
+                    got += await asyncio.to_thread(theirs.recv, 16384) if len(part) == 7 else b""
+                while len(got) < sum(map(len, parts)):
+                    got += await asyncio.to_thread(theirs.recv, 65536)
+                assert got == b"".join(parts)
+                assert stream.unsent_bytes == 0
+                stream.close()
 
     run(scene)
 
