@@ -1,15 +1,28 @@
 """The errors of the shim. Each carries its facts as fields and makes its text in `__str__`.
 
 ShimError
+├── CommandPatternError an operator's pattern for commands has no meaning
 ├── PatternError        an operator's pattern for block nodes has no meaning
 └── UnreadableReply     QEMU's answer has not the shape that its schema promises
 """
 
-__all__ = ["PatternError", "ShimError", "UnreadableReply"]
+__all__ = ["CommandPatternError", "PatternError", "ShimError", "UnreadableReply"]
 
 
 class ShimError(Exception):
     """The root of the shim's errors."""
+
+
+class CommandPatternError(ShimError):
+    """A pattern of a rule cannot be read."""
+
+    def __init__(self, pattern: str, reason: str) -> None:
+        super().__init__(pattern, reason)
+        self.pattern = pattern
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"invalid command pattern '{self.pattern}': {self.reason}"
 
 
 class PatternError(ShimError):

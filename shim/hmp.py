@@ -80,6 +80,8 @@ class HMPLine:
 
     command: what the line is if it is exactly one well-formed savevm, loadvm, delvm or `info snapshots`, else None; then
     why_not_parsed says why, and is "" otherwise.
+
+    arguments: what comes after the name, and after the topic of `info`, without the blanks around it.
     """
 
     text: str
@@ -88,6 +90,7 @@ class HMPLine:
     full_name: str
     command: HMPCommand | None
     why_not_parsed: str
+    arguments: str = ""
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -108,7 +111,7 @@ class HMPLine:
             why = _MALFORMED if command is None else ""
         if len(text) > _NAME_LIMIT_BYTES or not text.isascii():
             name, topic = _cut_name(name), _cut_name(topic)
-        return cls(text, name, topic, f"info {topic}" if topic else name, command, why)
+        return cls(text, name, topic, f"info {topic}" if topic else name, command, why, rest)
 
     @property
     def is_about_snapshots(self) -> bool:

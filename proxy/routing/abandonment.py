@@ -8,7 +8,7 @@ from functools import partial
 
 from proxy.routing.outbox import Outbox
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import Forward, HMPRequest, ModernRequest
+from proxy.routing.requests import Denied, Forward, HMPRequest, ModernRequest
 from proxy.routing.session import Session
 from proxy.routing.turns import TURN_REQUESTS, Turns
 
@@ -39,7 +39,8 @@ class Abandonment:
         for _ in range(TURN_REQUESTS):
             if not session.inbox.has_input:
                 return
-            match session.drop_request():
+            dropped = session.drop_request()
+            match dropped.request if isinstance(dropped, Denied) else dropped:
                 case HMPRequest() | ModernRequest() as request:
                     self._outbox.record(partial(self._recorder.abandoned, session, request, reason))
                 case Forward(descriptors=descriptors):

@@ -23,7 +23,7 @@ from proxy.routing.messages import format_of
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox
-from proxy.routing.pending import PendingReplies
+from proxy.routing.pending import Denials, PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
@@ -33,6 +33,7 @@ from proxy.routing.starter import Starter
 from proxy.routing.turns import TURN_REQUESTS, Turns
 from shim.audit import AuditRecord
 from shim.client import Client
+from shim.permissions import EVERYTHING, Permissions
 from shim.plan import Intend, Settle
 from shim.policy import Policy
 from shim.recovery import Written
@@ -45,7 +46,7 @@ class Dispatcher:
 
     owed: who is owed QEMU's next replies, in their order. announce: puts a command on record before it is run, or tells why
     that cannot be, and it is not run. note: has an intent written or forgotten. turns: the VM's. limits: those of each client.
-    unfinished: who has more to do than fits into a turn; call `work_off` for each after others have been served.
+    permissions: who may send what. unfinished: who has more to do than fits into a turn; call `work_off` for each after others.
     """
 
     def __init__(
@@ -60,29 +61,23 @@ class Dispatcher:
         note: Callable[[Intend | Settle], None] | None = None,
         turns: Turns,
         limits: SessionLimits = SessionLimits(),  # noqa: B008 - immutable
+        permissions: Permissions = EVERYTHING,
     ) -> None:
-        self._monitor = monitor
-        self._clock = clock
-        self._limits = limits
+        self._monitor, self._clock, self._limits = monitor, clock, limits
         self.own_prefix = own_prefix
         self._format = format_of(monitor.greeting)
         self._recorder = Recorder(monitor, clock, announce)
         self._maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix, note=note)
-        self._descriptor_queue = DescriptorQueue()
+        self._descriptor_queue = queue = DescriptorQueue()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
         self.outbox = Outbox()
         self.pending = PendingReplies(self.outbox)
         self.owed = self.pending.queue
         self.plans = PlanRunner(self._maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
+        self._denials = denials = Denials(self._recorder, self.pending, self.outbox, clock, permissions, policy)
+        go_on, stand_in_line = self.go_on, self._stand_in_line
         self.starter = Starter(
-            self._maker,
-            self.plans,
-            self.pending,
-            self.out_of_band,
-            self._descriptor_queue,
-            self.outbox,
-            self.go_on,
-            self._stand_in_line,
+            self._maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, go_on, stand_in_line
         )
         self._turns = turns
         # Sessions that wait for their turn, and what lets them go on after a reply, or when QEMU has read on.
@@ -103,13 +98,15 @@ class Dispatcher:
         self.plans.begin(self._maker.recovery(written))
         self.go_on()
 
-    def set_policy(self, policy: Policy) -> None:
-        """Use another policy for the commands that come from now on."""
+    def set_policy(self, policy: Policy, permissions: Permissions = EVERYTHING) -> None:
+        """Use another policy, and other rules, for the commands that come from now on."""
         self._maker.set_policy(policy)
+        self._denials.set_permissions(permissions, policy)
 
     def add_session(self, client: Client, is_gone: Callable[[], bool] | None = None) -> Session:
         """Take in a client. is_gone: tells whether nobody reads its replies."""
         session = Session(client, self._monitor, self._format, is_gone, self._limits)
+        self._denials.apply_to(session)
         self.outbox.sessions.append(session)
         self.outbox.to_flush[session] = None
         return session

@@ -7,7 +7,9 @@ since it connected.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from proxy.routing.messages import generic_error, with_id
 from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.requests import HMPRequest, ModernRequest
 from proxy.routing.session import Session
@@ -15,7 +17,10 @@ from shim.audit import Action, AuditRecord, Trace
 from shim.client import Client
 from shim.decision import Result
 from shim.hmp import HMPLine
-from shim.qmp import JSON, ReturnReply
+from shim.qmp import JSON, ErrorReply, ReturnReply
+
+if TYPE_CHECKING:  # see shim.permissions
+    from shim.rules import Verdict
 
 __all__ = ["Recorder"]
 
@@ -41,6 +46,13 @@ class Recorder:
         line = request.line if isinstance(request, HMPRequest) else None
         trace = self._trace(session, line, request.execute)
         return self.record(trace, session, Result(None, Action.ABANDONED, reason), None)
+
+    def denied(self, session: Session, request: HMPRequest | ModernRequest, verdict: "Verdict") -> AuditRecord:
+        """Tell of a command that a rule did not let through."""
+        line = request.line if isinstance(request, HMPRequest) else None
+        result = Result(ErrorReply("GenericError", verdict.text), Action.REFUSED, f"denied by {verdict.reason}")
+        reply = with_id(generic_error(verdict.text), request.message)
+        return self.record(self._trace(session, line, request.execute), session, result, reply)
 
     def announce(self, trace: Trace) -> str | None:
         """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done.

@@ -8,7 +8,7 @@ inside a string are what a comparison of bytes gets wrong. An HMP line is read h
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from proxy.qmp_json.framing import Command
 from proxy.routing.negotiation import envelope_error
@@ -17,8 +17,12 @@ from shim.own_commands import OWN_COMMANDS
 from shim.qmp import JSON
 from shim.snapshot_commands import is_modern
 
+if TYPE_CHECKING:  # see shim.permissions
+    from shim.rules import Verdict
+
 __all__ = [
     "Carrier",
+    "Denied",
     "Descriptors",
     "Forward",
     "HMPRequest",
@@ -122,10 +126,23 @@ class HMPRequest:
     takes_descriptors: ClassVar[bool] = False
 
 
-Request: TypeAlias = Forward | JobsRequest | LocalReply | HMPRequest | ModernRequest | OwnRequest
+Asking: TypeAlias = Forward | JobsRequest | HMPRequest | ModernRequest | OwnRequest
 
 
-def read_request(command: Command, descriptors: Descriptors) -> Request:
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A command that the rules do not let through (shim/rules.py). line: the answer. request: what it would have been."""
+
+    line: bytes
+    request: Asking
+    verdict: "Verdict"
+    takes_descriptors: ClassVar[bool] = False
+
+
+Request: TypeAlias = Asking | LocalReply | Denied
+
+
+def read_request(command: Command, descriptors: Descriptors) -> Asking:
     """Tell what a client that has negotiated asks for in-band. descriptors: those that go with this command."""
     message, raw = command.message, command.raw
     execute = message.get("execute")

@@ -15,7 +15,9 @@ Three things make up what a session is at a moment, and each has its methods:
 Its socket may be closed when it has left and none of this is open: one that half-closes after its last command still reads.
 """
 
+import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from proxy.qmp_json.extent import TOO_MANY_BYTES
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
@@ -24,16 +26,22 @@ from proxy.routing.limits import SessionLimits
 from proxy.routing.messages import MonitorFormat, generic_error
 from proxy.routing.monitor import Monitor
 from proxy.routing.negotiation import refusal
-from proxy.routing.requests import Carrier, Descriptors, LocalReply, Request, is_looked_into, read_request
+from proxy.routing.requests import Carrier, Denied, Descriptors, LocalReply, Request, is_looked_into, read_request
 from proxy.routing.session_state import State, Step, next_state
 from proxy.routing.window import Window
 from shim.client import Client
 from shim.qmp import JSON
 
+if TYPE_CHECKING:  # see shim.permissions
+    from shim.rules import ClientRules
+
 __all__ = ["Session"]
 
 # On the way of each message: a look at a member through its class takes longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
+
+# In a read that is nothing but plain commands each of their names, and nothing else, stands so (framing.py).
+_PLAIN_NAME = re.compile(rb'\{"execute": ?"([^"]*)"')
 
 
 class Session:
@@ -62,6 +70,8 @@ class Session:
         self.is_gone: Callable[[], bool] = is_gone or _is_there
         # It is told the failure of a rewritten command by a QMP error, and not by HMP's text in a return.
         self.errors_in_qmp = False
+        # Which commands it may send; None for all.
+        self.rules: ClientRules | None = None
         # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
         self.failed_command: str | None = None
         # It sends no more.
@@ -148,6 +158,8 @@ class Session:
             return 0
         if self._state is not _OPEN or self.is_busy or self.failed_command is not None or self.abandoned is not None:
             return 0
+        if self.rules is not None and not self.rules.allowed_names.issuperset(_PLAIN_NAME.findall(data)):
+            return 0
         return self.inbox.count_plain(data, room)
 
     def receive_eof(self) -> None:
@@ -209,7 +221,10 @@ class Session:
             return self._negotiate(command.message)
         if "exec-oob" in command.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", command.message)
-        return read_request(command, descriptors)
+        request = read_request(command, descriptors)
+        if self.rules is None or (verdict := self.rules.judge(command.message)).is_allowed:
+            return request
+        return Denied(self.spell_reply(generic_error(verdict.text), command.message), request, verdict)
 
     def put_back(self, request: Request) -> None:
         """Have `next_request` return this one again: it cannot be begun yet."""

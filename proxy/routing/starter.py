@@ -12,10 +12,10 @@ from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.messages import generic_error
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox, Segment
-from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
+from proxy.routing.pending import Denials, DescriptorReply, JobsReply, PendingReplies
 from proxy.routing.plan_maker import PlanMaker
 from proxy.routing.plan_runner import PlanRunner
-from proxy.routing.requests import Forward, JobsRequest, LocalReply, OwnRequest
+from proxy.routing.requests import Denied, Forward, JobsRequest, LocalReply, OwnRequest
 from proxy.routing.session import Session
 from shim.own_commands import argument_error
 from shim.qmp import decode
@@ -37,6 +37,7 @@ class Starter:
         out_of_band: OutOfBandTraffic,
         descriptor_queue: DescriptorQueue,
         outbox: Outbox,
+        denials: Denials,
         go_on: Callable[[], None],
         stand_in_line: Callable[[Session], None],
     ) -> None:
@@ -46,10 +47,11 @@ class Starter:
         self._out_of_band = out_of_band
         self._descriptor_queue = descriptor_queue
         self._outbox = outbox
+        self._denials = denials
         self._go_on = go_on
         self._stand_in_line = stand_in_line
 
-    def begin(self, session: Session, request: LocalReply | JobsRequest | OwnRequest | Forward) -> None:
+    def begin(self, session: Session, request: LocalReply | Denied | JobsRequest | OwnRequest | Forward) -> None:
         match request:
             case LocalReply(line):
                 self._pending.answer(session, line)
@@ -58,6 +60,8 @@ class Starter:
                 self._pending.owe(session, JobsReply(session), raw)
             case OwnRequest():
                 self._answer_about_us(session, request)
+            case Denied():
+                self._denials.answer(session, request)
             case Forward():
                 self._deliver_descriptors(session, request)
             case _:
@@ -65,10 +69,12 @@ class Starter:
 
     def send_out_of_band(self, session: Session) -> None:
         """Send a client's out-of-band commands, as many as QEMU would have read from it."""
-        if session.inbox.out_of_band:
-            for command in session.inbox.take_out_of_band(_OUT_OF_BAND - self._out_of_band.count(session)):
-                session.owe()
-                self._outbox.to_qemu.append(self._out_of_band.send(session, command))
+        inbox = session.inbox
+        while inbox.out_of_band and (room := _OUT_OF_BAND - self._out_of_band.count(session)) > 0:
+            for command in inbox.take_out_of_band(room):
+                if not self._denials.answer_out_of_band(session, command):
+                    session.owe()
+                    self._outbox.to_qemu.append(self._out_of_band.send(session, command))
 
     def settle_out_of_band(self, session: Session) -> None:
         """Note the reply to an out-of-band command, and let the client's next one go."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shim.errors import PatternError, ShimError, UnreadableReply
+from shim.errors import CommandPatternError, PatternError, ShimError, UnreadableReply
 
 
 def test_unreadable_reply_says_what_and_why() -> None:
@@ -18,6 +18,12 @@ def test_pattern_error_says_which_pattern_and_why() -> None:
     assert (error.pattern, error.reason, error.args) == ("d[", "an open bracket", ("d[", "an open bracket"))
 
 
-@pytest.mark.parametrize("kind", [PatternError, UnreadableReply])
+def test_command_pattern_error_says_which_pattern_and_why() -> None:
+    error = CommandPatternError("quit:", "nothing")
+    assert str(error) == "invalid command pattern 'quit:': nothing"
+    assert (error.pattern, error.reason, error.args) == ("quit:", "nothing", ("quit:", "nothing"))
+
+
+@pytest.mark.parametrize("kind", [CommandPatternError, PatternError, UnreadableReply])
 def test_every_error_is_a_shim_error(kind: type[Exception]) -> None:
     assert issubclass(kind, ShimError)

@@ -17,6 +17,7 @@ from proxy.routing.turns import Turns
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
+from shim.permissions import EVERYTHING, Permissions
 from shim.plan import Intend, Settle
 from shim.policy import Policy
 from shim.qmp import QEMUVersion
@@ -166,6 +167,7 @@ class Desk:
 
     qemu: ModelQEMU = field(default_factory=lambda: ModelQEMU())
     policy: Policy = field(default_factory=Policy)
+    permissions: Permissions = EVERYTHING
     version: QEMUVersion = DEBIAN_12
     router: Router = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -195,6 +197,7 @@ class Desk:
             announce=self.announce,
             note=self.notes.append,
             turns=self.turns,
+            permissions=self.permissions,
         )
         self.router = Router(self.dispatcher, format_of(self.qemu.greeting))
 

@@ -1,0 +1,163 @@
+"""What a command comes down to: its own deed, and those of the commands that do the same."""
+
+from typing import Any
+
+import pytest
+
+from shim.asked import SUBJECTS, Asked, Deed, depends_on_arguments, fold
+from shim.risks import EXEC, MONITOR
+from tests.support.commands import hmp_message, message
+
+
+def deeds(command: dict[str, Any]) -> list[Deed]:
+    asked = Asked.of(command)
+    return [asked.deed, *asked.equivalents]
+
+
+def test_hyphens_and_underscores_are_the_same() -> None:
+    assert fold("device_add") == fold("device-add") == "device-add"
+
+
+def test_command_has_a_twin_with_x() -> None:
+    assert deeds(message("quit")) == [Deed("quit"), Deed("x-quit")]
+    assert deeds(message("x-blockdev-reopen")) == [Deed("x-blockdev-reopen"), Deed("blockdev-reopen")]
+
+
+@pytest.mark.parametrize("command", [{}, {"execute": 1}, {"execute": None, "arguments": []}, {"arguments": {}}])
+def test_command_without_a_name_has_none(command: dict[str, Any]) -> None:
+    asked = Asked.of(command)
+    assert (asked.name, asked.deed, asked.equivalents, asked.line, asked.is_hmp) == ("", Deed(""), (), None, False)
+
+
+def test_command_with_both_keys_is_taken_for_both() -> None:
+    names = [deed.name for deed in deeds({"execute": "query-status", "exec-oob": "quit"})]
+    assert names == ["query-status", "quit", "x-query-status", "x-quit"]
+
+
+def test_out_of_band_command_is_read_like_another() -> None:
+    assert Asked.of({"exec-oob": "migrate-recover", "arguments": {"uri": "tcp:a:1"}}).deed == Deed(
+        "migrate-recover", ("tcp:a:1",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "values"),
+    [
+        (message("object-add", qom_type="monitor-qmp", id="m"), ("monitor-qmp",)),
+        (message("x-object-add", qom_type="secret"), ("secret",)),
+        (message("object-add", qom_type=1), None),
+        (message("object-add"), None),
+        ({"execute": "object-add", "arguments": 1}, None),
+        (message("device_add", driver="virtio-rng-pci"), ("virtio-rng-pci",)),
+        (message("netdev_add", type="user", id="n"), ("user",)),
+        (message("chardev-add", id="c", backend={"type": "socket", "data": {}}), ("socket",)),
+        (message("chardev-change", id="c", backend={}), None),
+        (message("chardev-add", id="c", backend="null"), None),
+        (message("add_client", protocol="vnc", fdname="x"), ("vnc",)),
+        (message("snapshot-save", tag="t"), ("t",)),
+        (message("migrate", uri="exec:cat"), ("exec:cat",)),
+        (message("migrate"), None),
+        (message("migrate", uri=1), None),
+        (message("migrate", channels=1), None),
+        (message("migrate", channels=[1]), None),
+        (message("migrate", channels=[{"addr": {"transport": "new"}}]), None),
+        (message("migrate", channels=[{"addr": {"transport": "exec", "args": ["/bin/sh", "-c"]}}]), ("exec:/bin/sh -c",)),
+        (message("migrate", channels=[{"addr": {"transport": "file", "filename": "/f", "offset": 0}}]), ("file:/f",)),
+        (
+            message("migrate", channels=[{"addr": {"transport": "socket", "type": "inet", "host": "h", "port": "1"}}]),
+            ("tcp:h:1",),
+        ),
+        (message("migrate", channels=[{"addr": {"transport": "socket", "type": "unix", "path": "/s"}}]), ("unix:/s",)),
+        (message("migrate", channels=[{"addr": {"transport": "socket", "type": "fd", "str": "f"}}]), ("fd:f",)),
+        (
+            message("migrate", channels=[{"addr": {"transport": "socket", "type": "vsock", "cid": "3", "port": "1"}}]),
+            ("vsock:3:1",),
+        ),
+        (message("migrate", channels=[{"addr": {"transport": "rdma", "host": "h", "port": "1"}}]), ("rdma:h:1",)),
+        (
+            message("migrate", uri="tcp:a:1", channels=[{"addr": {"transport": "exec", "args": ["a"]}}]),
+            ("tcp:a:1", "exec:a"),
+        ),
+        (message("transaction", actions=[{"type": "drive-backup"}, {"type": "abort"}]), ("drive-backup", "abort")),
+        (message("transaction", actions=[{"type": "abort"}, 1]), None),
+        (message("transaction", actions=[{"type": 1}]), None),
+        (message("transaction", actions=[]), None),
+        (message("transaction", actions=1), None),
+        (message("quit", unheard_of=1), ()),
+    ],
+)
+def test_argument_that_a_command_is_about(command: dict[str, Any], values: tuple[str, ...] | None) -> None:
+    assert Asked.of(command).deed.values == values
+
+
+def test_transaction_does_what_its_actions_do_as_commands() -> None:
+    actions: list[Any] = [
+        {"type": "blockdev-backup", "data": {}},
+        {"type": "x-new"},
+        1,
+        {"type": 2},
+        {"type": "abort", "data": 3},
+    ]
+    names = [deed.name for deed in Asked.of(message("transaction", actions=actions)).equivalents]
+    assert names == ["x-transaction", "blockdev-backup", "x-blockdev-backup", "x-new", "new", "abort", "x-abort"]
+    assert [deed.name for deed in Asked.of(message("transaction", actions=1)).equivalents] == ["x-transaction"]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "values"),
+    [
+        ("object_add monitor-qmp,id=m,chardev=c", "object-add", ("monitor-qmp",)),
+        ("object_add\tmonitor-qmp", "object-add", ("monitor-qmp",)),
+        ("object_add rng-builtin,id=m,qom-type=monitor-qmp", "object-add", None),
+        ("object_add qom-type=monitor-qmp,id=m", "object-add", None),
+        ("object_add id=m,qom-type=monitor-qmp", "object-add", None),
+        ('object_add "monitor-qmp,id=m"', "object-add", None),
+        ('object_add {"qom-type":"monitor-qmp"}', "object-add", None),
+        ("object_add rng,,x", "object-add", None),
+        ("object_add", "object-add", None),
+        ("device_add virtio-rng-pci,id=r", "device-add", ("virtio-rng-pci",)),
+        ("device_add x,driver=y", "device-add", None),
+        ("netdev_add user,id=n", "netdev-add", ("user",)),
+        ("chardev-add socket,id=c,path=/x", "chardev-add", ("socket",)),
+        ("chardev-change c null", "chardev-change", ("null",)),
+        ('chardev-change "c" null', "chardev-change", None),
+        ("chardev-change c", "chardev-change", None),
+        ("migrate exec:cat", "migrate", ("exec:cat",)),
+        ("migrate -d  -b tcp:h:1", "migrate", ("tcp:h:1",)),
+        ('migrate "exec:cat x"', "migrate", None),
+        ("migrate -d", "migrate", None),
+        ("migrate_incoming tcp:h:1", "migrate-incoming", ("tcp:h:1",)),
+        ("migrate_recover tcp:h:1", "migrate-recover", ("tcp:h:1",)),
+        ('savevm "a b"', "snapshot-save", ("a b",)),
+        ("savevm", "snapshot-save", None),
+        ("q", "quit", ()),
+        ("c", "cont", ()),
+        ("info status", "query-status", ()),
+        ("info  block -v", "query-named-block-nodes", ()),
+        ("x_colo_lost_heartbeat", "colo-lost-heartbeat", ()),
+    ],
+)
+def test_hmp_line_does_what_qmp_does(line: str, name: str, values: tuple[str, ...] | None) -> None:
+    asked = Asked.of(hmp_message(line))
+    assert asked.is_hmp
+    assert asked.line is not None
+    assert Deed(name, values) in asked.equivalents
+
+
+def test_hmp_line_has_the_deed_of_its_own_name() -> None:
+    assert Asked.of(hmp_message("drive_add x")).equivalents[1].name == "drive-add"
+    assert [deed.name for deed in Asked.of(hmp_message("nosuch")).equivalents] == ["x-human-monitor-command", "nosuch"]
+
+
+@pytest.mark.parametrize("text", [None, 1, "", "  \t", "/x", " /"])
+def test_line_that_cannot_be_read_is_none(text: Any) -> None:
+    asked = Asked.of(message("human-monitor-command", command_line=text))
+    assert asked.is_hmp
+    assert asked.line is None
+    assert asked.risks == {EXEC, MONITOR}
+
+
+def test_which_commands_depend_on_their_arguments() -> None:
+    assert all(depends_on_arguments(name) for name in (*SUBJECTS, "device_add", "x-object-add", "human-monitor-command"))
+    assert all(depends_on_arguments(name) for name in ("qom-set", "migrate-set-parameters", "transaction"))
+    assert not any(depends_on_arguments(name) for name in ("quit", "query-status", "", "object-del"))
