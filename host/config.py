@@ -7,12 +7,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from host.addresses import Address, UnixAddress
 from host.listener import Listener, Terms, listener_name
 from shim.confidential import Confidential
+from shim.permissions import Permissions
 from shim.policy import Policy
+
+if TYPE_CHECKING:  # see shim.permissions
+    from shim.rules import Rule
 
 __all__ = [
     *("AUDIT_KEEP", "CLIENT_BUFFER_MIB", "CLIENT_COMMANDS", "CLIENT_DESCRIPTORS", "CONNECT_TIMEOUT_S", "MAX_CLIENTS"),
@@ -180,6 +184,7 @@ class VMConfig:
     is_strict: a pattern that fits nothing is an error, not only a warning.
     upstream_tls_ca, upstream_tls_certificate, upstream_tls_key, upstream_tls_name: see UpstreamTLS; no TLS without a ca.
     terms: of the listeners, but for own_listeners, which have terms of their own.
+    rules: who may send what, in the order in which they are tried.
     origin: None for the command line.
     """
 
@@ -211,6 +216,7 @@ class VMConfig:
     upstream_tls_name: str = ""
     terms: Terms = field(default_factory=Terms)
     own_listeners: tuple[Listener, ...] = ()
+    rules: tuple["Rule", ...] = ()
     origin: Origin | None = None
 
     @property
@@ -223,6 +229,23 @@ class VMConfig:
         """Return the terms of a listener by its name (`Client.listener`)."""
         named = (own.terms for own in self.own_listeners if listener_name(own.address) == listener)
         return next(named, self.terms)
+
+    @property
+    def permissions(self) -> Permissions:
+        """Who may send what."""
+        roles = {listener_name(own.address): own.terms.role for own in self.own_listeners}
+        return Permissions(self.rules, self.terms.role, roles)
+
+    def read_again(self, other: Self) -> Self:
+        """Return this configuration with what another one may change of it while it is served: the policy and the rules."""
+        terms = replace(self.terms, role=other.terms.role)
+        own = []
+        for address in self.listeners:
+            name = listener_name(address)
+            its_terms = replace(self.terms_at(name), role=other.terms_at(name).role)
+            own += [Listener(address, its_terms)] if its_terms != terms else []
+        changed = replace(self, terms=terms, own_listeners=tuple(own), rules=other.rules, policy=other.policy)
+        return replace(changed, is_strict=other.is_strict, origin=other.origin)
 
     @property
     def listeners(self) -> tuple[Address, ...]:

@@ -45,8 +45,24 @@ class _File:
         self.path = path
         self._lines = text.split("\n")
 
-    def error(self, table: str, number: int, key: str | None, reason: str) -> ConfigError:
-        return ConfigError(self.path, self._line(table, number, key), key or f"[{table}]", reason)
+    def error(self, table: str, number: int, key: str | None, reason: str, item: int | None = None) -> ConfigError:
+        line = self._line(table, number, key)
+        return ConfigError(self.path, line if item is None else self._line_of_item(line, item), key or f"[{table}]", reason)
+
+    def _line_of_item(self, line: int, item: int) -> int:
+        """Find the nth table of a list that begins in a line, be they in brackets or each with a header of its own."""
+        rest = self._lines[line - 1 :]
+        if _HEADER.match(rest[0]):
+            headers = [number for number, text in enumerate(rest) if _HEADER.match(text) and text.strip() == rest[0].strip()]
+            return line + headers[item]
+        text, depth, tables = "\n".join(rest), 0, 0
+        for part in _VALUE_PART.finditer(text):
+            if part[0] == "{" and depth == 1:
+                if tables == item:
+                    return line + text.count("\n", 0, part.start())
+                tables += 1
+            depth += (part[0] in ("[", "{")) - (part[0] in ("]", "}"))
+        return line
 
     def _line(self, table: str, number: int, key: str | None) -> int:
         """Find a key in the nth table of this name ("": at the top); the table itself if the key is not written there."""
@@ -160,7 +176,7 @@ def _values(file: _File, table: str, number: int, content: Mapping[str, Any]) ->
         try:
             values[key] = known[key].from_file(value)
         except BadValue as exc:
-            raise file.error(table, number, key, str(exc)) from exc
+            raise file.error(table, number, key, str(exc), exc.item) from exc
     return values
 
 

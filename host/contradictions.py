@@ -9,6 +9,7 @@ from dataclasses import fields
 from host.access_contradictions import contradiction_of_access
 from host.addresses import StdioAddress, plain
 from host.config import STANDARD_OUTPUT, AuditSettings, VMConfig
+from host.listener import listener_name
 from host.settings import SETTINGS, Owner
 from shim.policy import Mode, PolicyKind
 
@@ -30,7 +31,8 @@ def contradiction(vm: VMConfig) -> tuple[str, str] | None:
         return "include", f"'{both[0]}' is excluded too; name it in only one of them"
     if policy.allow and policy.mode is not Mode.ENFORCE:
         return "allow", 'it works only in mode "enforce"; set that mode, or drop this'
-    return (vm.audit and _contradiction_of_audit(vm.audit, vm)) or _contradiction_of_sockets(vm) or contradiction_of_access(vm)
+    of_audit = vm.audit and _contradiction_of_audit(vm.audit, vm)
+    return of_audit or _contradiction_of_sockets(vm) or contradiction_of_access(vm) or _contradiction_of_rules(vm)
 
 
 def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
@@ -72,6 +74,15 @@ def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
     if len(vm.listeners) > 1 and StdioAddress() in vm.listen:
         return "listen", "stdio must be the only address: the proxy ends when that client leaves"
+    return None
+
+
+def _contradiction_of_rules(vm: VMConfig) -> tuple[str, str] | None:
+    names = [listener_name(address) for address in vm.listeners]
+    for number, rule in enumerate(vm.rules, 1):
+        for listener in rule.whom.listeners:
+            if listener not in names:
+                return "rules", f"rule {number} is for '{listener}', where nobody comes in; there is {', '.join(names)}"
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from host.addresses import Address, plain
 from host.socket_access import DEFAULT_MODE, SocketAccess
+from shim.permissions import Role
 
 __all__ = ["ErrorStyle", "Listener", "Said", "TLSClients", "Terms", "listener_name", "settle"]
 
@@ -38,12 +39,14 @@ class Terms:
     allow_users, allow_groups, allow_executables: empty for all; see host/admission.py.
     tls_certificate, tls_key, tls_client_ca: paths of files in PEM, "" for none; without a certificate there is no TLS, and the
     key may be in the certificate's file. They are for TCP sockets. tls_allowed_names: in clients' certificates; empty for all.
+    role: what those may do about whose commands no rule decides.
     """
 
     socket_mode: int = DEFAULT_MODE
     socket_owner: int | None = None
     socket_group: int | None = None
     errors: ErrorStyle = ErrorStyle.HMP
+    role: Role = Role.ALL
     allow_users: frozenset[int] = frozenset()
     allow_groups: frozenset[int] = frozenset()
     allow_executables: frozenset[str] = frozenset()

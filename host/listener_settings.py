@@ -7,8 +7,9 @@ from host.listener import ErrorStyle, TLSClients
 from host.listener_types import EXECUTABLES, GROUPS, TEXT_OR_NONE, USERS
 from host.setting_row import Owner, Section, Setting
 from host.socket_access import DEFAULT_MODE
+from shim.permissions import Role
 
-__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_SOCKETS", "OF_TLS"]
+__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_SOCKETS", "OF_TLS", "ROLE"]
 
 
 def _listener(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
@@ -55,5 +56,10 @@ OF_TLS = (
         "a name in the certificate of a client that may come in (repeatable) (default: all)",
         section=Section.ACCESS, option="--tls-allowed-name", metavar="NAME"),
 )
-LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS)
+ROLE = _listener(
+    "role", types.one_of(Role),
+    "what clients may do that no rule decides about: read-only: ask; snapshots: also save, load and delete snapshots; all "
+    "(default %(default)s)",
+    section=Section.RULES, metavar="ROLE", default=Role.ALL)
+LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS, ROLE)
 # fmt: on

@@ -31,6 +31,7 @@ class Section(StrEnum):
 
     VM = "the VM"
     ACCESS = "who may come in"
+    RULES = "who may send what"
     POLICY = "which disks a snapshot takes"
     GONE = "commands of clients that have hung up"
     MODE = "what is done with HMP commands"

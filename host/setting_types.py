@@ -37,7 +37,11 @@ _MIB = 1024 * 1024
 
 
 class BadValue(Exception):
-    """A value of a file is wrong: why, and what would be right."""
+    """A value of a file is wrong: why, and what would be right. item: which one of a list of tables, from 0."""
+
+    def __init__(self, reason: str, item: int | None = None) -> None:
+        super().__init__(reason)
+        self.item = item
 
 
 def _as_it_is(value: Any) -> Any:

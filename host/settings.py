@@ -19,8 +19,9 @@ from host import config
 from host import setting_types as types
 from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
-from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS, OF_TLS
+from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS, OF_TLS, ROLE
 from host.listener_types import TEXT_OR_NONE, listener_type, listeners_type
+from host.rule_types import RULES
 from host.setting_row import Owner, Program, Section, Setting
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
@@ -80,6 +81,12 @@ SETTINGS: tuple[Setting, ...] = (
 
     *OF_CLIENTS,
     *OF_TLS,
+
+    ROLE,
+    _vm("rules", RULES,
+        "commands that clients may send or not: 'allow COMMAND, ...' or 'deny COMMAND, ...', for some clients only with "
+        "' for KEY=VALUE, ...' (see rules below); the first rule that matches decides (repeatable)",
+        section=Section.RULES, option="--rule", metavar="RULE"),
 
     _policy("policy", types.one_of(PolicyKind),
             "auto: a UEFI varstore that cannot hold a snapshot is left out, and no varstore ever gets the VM state; "

@@ -24,6 +24,7 @@ from host.options import (
     refuse_mixture,
 )
 from host.settings import Owner, Program, Section, option_of, settings_of
+from shim.risks import RISKS
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
 
@@ -68,6 +69,16 @@ settings of one listener:
                         {", ".join(_LISTENER_KEYS[:6])},
                         {", ".join(_LISTENER_KEYS[6:])};
                         a path that is taken over keeps QEMU's mode, owner and group
+"""
+
+_RULES = f"""
+rules:
+  allow COMMAND, ...    let these commands through; deny COMMAND, ... does not, whatever way leads to them
+  ... for KEY=VALUE, ... only for clients of which all this holds; KEY is listener, user, executable or certificate
+  COMMAND               a QMP command, with shell wildcards; {", ".join(RISKS)} (to deny): another monitor, a program
+  COMMAND: VALUE        with this value of the argument that it is about, such as 'object-add: monitor-*'
+  human-monitor-command: LINE
+                        an HMP command, such as 'human-monitor-command: info *'
 """
 
 _EXIT_STATUS = """
@@ -139,11 +150,12 @@ def _add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
 
 
 def _serve_parser() -> Parser:
-    epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_LISTENER_OPTIONS}{PATTERNS}{_EXIT_STATUS}"
+    epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_LISTENER_OPTIONS}{PATTERNS}{_RULES}{_EXIT_STATUS}"
     parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
     add_version(parser)
     _add_vm(parser, Program.PROXY)
-    for section in (Section.ACCESS, Section.POLICY, Section.GONE, Section.MODE, Section.LIMITS):
+    sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.GONE, Section.MODE, Section.LIMITS)
+    for section in sections:
         add_section(parser, Program.PROXY, section)
     log = add_section(parser, Program.PROXY, Section.LOG)
     log.add_argument("--verbose", action="store_true", help="also log connections, not only what needs attention")

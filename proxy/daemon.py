@@ -140,4 +140,4 @@ def _audit_settings(vms: Sequence[VMConfig]) -> dict[str, AuditSettings]:
 
 def _identity(vm: VMConfig) -> VMConfig:
     """Return what a running VM cannot change, and what makes a difference while it runs."""
-    return replace(vm, policy=type(vm.policy)(), is_strict=False, wait=False, origin=None)
+    return replace(vm.read_again(VMConfig(vm.upstream)), wait=False)

@@ -30,6 +30,7 @@ from proxy.routing.session import Session
 from proxy.routing.turns import Turns
 from shim.audit import AuditRecord
 from shim.client import Client
+from shim.permissions import EVERYTHING, Permissions
 from shim.policy import Policy
 
 __all__ = ["Relay"]
@@ -81,6 +82,7 @@ class Relay:
             limits=SessionLimits(
                 Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting), config.client_commands
             ),
+            permissions=config.permissions,
         )
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = intents.written()
@@ -134,9 +136,9 @@ class Relay:
         stream.start()
         return None
 
-    def set_policy(self, policy: Policy) -> None:
-        """Use another policy for the commands that come from now on."""
-        self._dispatcher.set_policy(policy)
+    def set_policy(self, policy: Policy, permissions: Permissions = EVERYTHING) -> None:
+        """Use another policy, and other rules, for the commands that come from now on."""
+        self._dispatcher.set_policy(policy, permissions)
 
     def stop(self) -> None:
         """Read no client any more, and begin nothing; `finished` is set when all that was begun is answered."""

@@ -55,11 +55,11 @@ class SupervisedVM:
             self._proxy.stop()
 
     def change(self, config: VMConfig) -> None:
-        """Take the policy from another configuration."""
+        """Take the policy and the rules from another configuration."""
         if self._proxy is not None:
             self._proxy.change(config)
         else:
-            self._config = replace(self._config, policy=config.policy, is_strict=config.is_strict, origin=config.origin)
+            self._config = self._config.read_again(config)
             _log.warning("%s: the policy was read again", self.name)
 
     def read_certificates(self) -> None:

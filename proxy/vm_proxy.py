@@ -96,12 +96,12 @@ class VMProxy:
         self._stop.set()
 
     def change(self, config: VMConfig) -> None:
-        """Use the policy of another configuration for the commands that come from now on, and log what its patterns miss.
+        """Use another configuration's policy and rules for the commands that come from now on, and log what its patterns miss.
 
         Where it is strict, that is asked first, and a policy that misses something is not used.
         """
         policy = replace(config.policy, exclusions=self.config.policy.exclusions)
-        changed = replace(self.config, policy=policy, is_strict=config.is_strict, origin=config.origin)
+        changed = self.config.read_again(replace(config, policy=policy))
         if self._changing is not None:
             self._changing.cancel()
         is_checked = bool(policy.patterns) and self._is_connected
@@ -113,14 +113,14 @@ class VMProxy:
     def _use(self, config: VMConfig) -> None:
         self.config = config
         if self._relay is not None:
-            self._relay.set_policy(config.policy)
+            self._relay.set_policy(config.policy, config.permissions)
         _log.warning("%s: the policy was read again", self.name)
 
     async def _check_change(self, config: VMConfig) -> None:
         """Ask QEMU as a client of our own, because the connection to QEMU is the router's."""
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        self._admit(SocketEnd(ours), process(os.getpid(), os.getuid()))
+        self._admit(SocketEnd(ours), replace(process(os.getpid(), os.getuid()), is_proxy=True))
         connection = QMPConnection(theirs, str(self._upstream.address), self._new_id)
         try:
             await connection.negotiate(self.name)

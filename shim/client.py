@@ -14,8 +14,8 @@ class Client:
     exe: what it runs now. address: where a client on the network comes from. connected_as: what it ran when it connected, if
     that was another program (execve(2) keeps the process and its sockets). started: when the process began, in the kernel's
     unit, to tell it from a later one with the same pid. listener: the address by which it came in, as the operator wrote it,
-    without `hold:` and options. certificate: the name (subject common name) in its TLS client certificate. The last three are
-    not put on record.
+    without `hold:` and options. certificate: the name (subject common name) in its TLS client certificate. is_proxy: it is
+    the proxy itself, with a question of its own. The last four are not put on record.
     """
 
     pid: int | None = None
@@ -26,6 +26,7 @@ class Client:
     started: int | None = field(default=None, compare=False, repr=False)
     listener: str | None = field(default=None, compare=False)
     certificate: str | None = field(default=None, compare=False)
+    is_proxy: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
         """Return a text that a terminal can show: a file may have any name."""

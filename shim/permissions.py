@@ -76,6 +76,8 @@ class Permissions:
 
         policy: its mode, and what it allows in that.
         """
+        if client.is_proxy:
+            return None
         own = [rule for rule in self.rules if rule.whom.fits(client)]
         role = self.role if client.listener is None else self.roles.get(client.listener, self.role)
         denies = role is not Role.ALL or any(not rule.is_allowed for rule in own)

@@ -29,7 +29,10 @@ _IDENTIFIER: Final = re.compile(r"`(_?[a-z]+(?:_[a-z]+)+|[A-Z][A-Za-z]*[a-z])`")
 _PACKAGES: Final = ("shim", "host", "proxy", "repl", "audit")
 # Where options are documented: the page, and the header of its table.
 _POLICY_TABLE: Final = ("docs/policies.md", "| option | in the file | default | |")
-_SETTINGS_TABLES: Final = (_POLICY_TABLE, *((page, _POLICY_TABLE[1]) for page in ("docs/proxy.md", "docs/audit.md")))
+_SETTINGS_TABLES: Final = (
+    _POLICY_TABLE,
+    *((page, _POLICY_TABLE[1]) for page in ("docs/proxy.md", "docs/audit.md", "docs/rules.md")),
+)
 _PROMPT_TABLE: Final = ("docs/prompt.md", "| option of `hmp-repl` | default | |")
 _AUDIT_TABLE: Final = ("docs/audit.md", "| option of `hmp-audit` | default | |")
 # They stand for any.

@@ -72,6 +72,11 @@ def test_rules_for_others_cost_nothing() -> None:
     assert Permissions((Rule.deny("quit", whom=Whom(uids=(8,))),)).rules_for(CLIENT, Policy()) is None
 
 
+def test_no_rules_are_for_the_proxy_itself() -> None:
+    permissions = Permissions((Rule.deny("*"),), Role.READ_ONLY)
+    assert permissions.rules_for(Client(1, 0, is_proxy=True), ENFORCE) is None
+
+
 def test_operators_rules_come_before_the_role() -> None:
     rules = Permissions((Rule.allow("quit", name="rule 1"), Rule.deny("query-*", name="rule 2")), Role.READ_ONLY)
     own = rules.rules_for(CLIENT, Policy())

@@ -1,0 +1,167 @@
+"""Rules as an operator writes them, on the command line and in the file, and how a mistake is told."""
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from host.config import VMConfig
+from host.config_file import load_config_file
+from host.errors import ConfigError
+from host.rule_types import RULES
+from host.setting_types import BadValue
+from proxy.command_line import ServeInvocation, parse_command_line
+from shim.permissions import Role
+from shim.rules import Rule, Whom
+
+WIRE: Final = ("--upstream", "unix:/q", "--listen", "unix:/l")
+VM: Final = '[[vm]]\nupstream = "unix:/q"\nlisten = ["unix:/l", { address = "hold:unix:/m", role = "read-only" }]\n'
+FORM: Final = "write 'allow' or 'deny', and commands, such as 'deny quit, migrate*'"
+KEYS: Final = "allow or deny, and listener, user, executable, certificate"
+
+
+def of_word(text: str) -> Rule:
+    assert RULES.from_word is not None
+    rule: Rule = RULES.from_word(text)
+    return rule
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("deny quit", Rule.deny("quit")),
+        ("  allow  query-* ", Rule.allow("query-*")),
+        ("deny quit, migrate*,\tobject-add: monitor-*", Rule.deny("quit", "migrate*", "object-add: monitor-*")),
+        ("deny @monitor, @exec", Rule.deny("@monitor", "@exec")),
+        (
+            "allow human-monitor-command: drive_add x if=none,id=*",
+            Rule.allow("human-monitor-command: drive_add x if=none,id=*"),
+        ),
+        ("deny quit for user=0", Rule.deny("quit", whom=Whom(uids=(0,)))),
+        ("deny quit for user=root, user=7", Rule.deny("quit", whom=Whom(uids=(0, 7)))),
+        (
+            "allow * for listener=hold:unix:/m, executable=/usr/bin/*, certificate=alice",
+            Rule.allow("*", whom=Whom(("unix:/m",), (), ("/usr/bin/*",), ("alice",))),
+        ),
+    ],
+)
+def test_rule_is_read_from_a_word(text: str, rule: Rule) -> None:
+    assert of_word(text) == rule
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", f"'' is not a rule; {FORM}"),
+        ("quit", f"'quit' is not a rule; {FORM}"),
+        ("deny", f"'deny' is not a rule; {FORM}"),
+        ("refuse quit", f"'refuse quit' is not a rule; {FORM}"),
+        ("deny quit for all", "invalid command pattern 'quit for all': write the name of a QMP command, with wildcards, or "),
+        ("deny quit for user=0, pid=1", "'pid=1' does not say for whom; write listener=…, user=…, executable=…, certificate=…"),
+        ("deny quit for user=", "'user=' does not say for whom; write listener=…, user=…, executable=…, certificate=…"),
+        ("deny quit for user=no such", "there is no user 'no such'"),
+        ("deny quit for listener=x", "invalid address 'x'"),
+        ("allow @exec", "'@exec' can only be denied; allow the commands that are meant by their names"),
+        ("deny quit:", "invalid command pattern 'quit:': there is nothing after the colon"),
+    ],
+)
+def test_word_that_is_no_rule_is_an_error(text: str, why: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as error:
+        of_word(text)
+    assert str(error.value).startswith(why)
+
+
+def test_rules_of_the_command_line_keep_their_order_and_are_numbered() -> None:
+    rules = ("--rule", "deny quit", "--rule", "allow query-*, stop for user=0")
+    invocation = parse_command_line([*WIRE, *rules, "--role", "snapshots"])
+    assert isinstance(invocation, ServeInvocation)
+    (vm,) = invocation.vms
+    assert [rule.name for rule in vm.rules] == ["rule 1 (deny quit)", "rule 2 (allow query-*, stop)"]
+    assert (vm.terms.role, vm.permissions.role) == (Role.SNAPSHOTS, Role.SNAPSHOTS)
+
+
+def load(tmp_path: Path, text: str) -> VMConfig:
+    path = tmp_path / "f.toml"
+    path.write_text(text)
+    (vm,) = load_config_file(os.fspath(path))
+    return vm
+
+
+def test_rules_of_the_file(tmp_path: Path) -> None:
+    table = (
+        'rules = [{ deny = "quit", user = [0, "7"] }, { allow = ["stop", "cont"], listener = "unix:/m", executable = ["/a"] }]'
+    )
+    vm = load(tmp_path, VM + table)
+    assert [replace(rule, name="") for rule in vm.rules] == [
+        Rule.deny("quit", whom=Whom(uids=(0, 7))),
+        Rule.allow("stop", "cont", whom=Whom(("unix:/m",), (), ("/a",))),
+    ]
+    assert vm.permissions.roles == {"unix:/m": Role.READ_ONLY}
+    assert vm.permissions.role is Role.ALL
+
+
+def test_rules_of_a_vm_stand_in_place_of_the_default_ones(tmp_path: Path) -> None:
+    defaults = '[defaults]\nrole = "read-only"\nrules = [{ deny = "quit" }]\n'
+    assert [rule.name for rule in load(tmp_path, defaults + VM).rules] == ["rule 1 (deny quit)"]
+    vm = load(tmp_path, f'{defaults}{VM}rules = []\nrole = "all"\n')
+    assert (vm.rules, vm.terms.role) == ((), Role.ALL)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("rules = 1", '4: rules: write a list of tables: [{ deny = ["quit", "migrate*"], user = "alice" }]'),
+        ('rules = ["deny quit"]', '4: rules: write a list of tables: [{ deny = ["quit", "migrate*"], user = "alice" }]'),
+        ("rules = [{}]", "4: rules: rule 1: write allow or deny, one of them in each rule"),
+        ('rules = [{allow = "a", deny = "b"}]', "4: rules: rule 1: write allow or deny, one of them in each rule"),
+        (
+            'rules = [\n  { deny = "a" }, # {\n  { deny = "a" }, { pid = 1 },\n]',
+            f"6: rules: rule 3: pid: unknown here; the keys of a rule are {KEYS}",
+        ),
+        (
+            'rules = [\n  { deny = "a" },\n\n  { deny = ["[", "a:"] },\n]',
+            "7: rules: rule 2: invalid command pattern 'a:': there is nothing ",
+        ),
+        (
+            '[[vm.rules]]\ndeny = "a"\n\n[[vm.rules]]\ndeny = 1',
+            "7: rules: rule 2: write a string in quotes, or a list of strings",
+        ),
+        ('rules = [{deny = "a", user = "no such"}]', "4: rules: rule 1: there is no user 'no such'"),
+        ('rules = [{deny = "a", user = true}]', "4: rules: rule 1: write a string in quotes, or a list of strings"),
+        ('rules = [{deny = "a", listener = "x"}]', "4: rules: rule 1: invalid address 'x'"),
+        ('rules = [{deny = "a", listener = 1}]', "4: rules: rule 1: write a string in quotes, or a list of strings"),
+        (
+            'rules = [{deny = "a", listener = "unix:/x"}]',
+            "4: rules: rule 1 is for 'unix:/x', where nobody comes in; there is unix:/l, unix:/m",
+        ),
+        (
+            'rules = [{allow = "@exec"}]',
+            "4: rules: rule 1: '@exec' can only be denied; allow the commands that are meant by their names",
+        ),
+        ('role = "admin"', "4: role: write one of 'read-only', 'snapshots', 'all'"),
+    ],
+)
+def test_mistake_in_the_file_is_told_with_its_place(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path, VM + text)
+    assert str(error.value).startswith(f"{tmp_path}/f.toml:{why}")
+
+
+@pytest.mark.parametrize("value", [None, {}, "x", [1], [[]]])
+def test_value_that_is_no_list_of_tables_is_an_error(value: Any) -> None:
+    with pytest.raises(BadValue, match="write a list of tables"):
+        RULES.from_file(value)
+
+
+def test_what_is_read_again_is_the_policy_the_rules_and_the_roles(tmp_path: Path) -> None:
+    running = load(tmp_path, f"{VM}errors = 'qmp'\n")
+    changed = load(tmp_path, f'{VM}rules = [{{ deny = "quit" }}]\nrole = "snapshots"\nstrict = true\nwait = true\n')
+    changed = replace(changed, own_listeners=())
+    after = running.read_again(changed)
+    assert (after.rules, after.terms.role, after.is_strict, after.wait) == (changed.rules, Role.SNAPSHOTS, True, False)
+    assert after.terms.errors is running.terms.errors
+    assert after.own_listeners == ()
+    assert after.read_again(running).own_listeners == running.own_listeners
