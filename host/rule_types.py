@@ -21,7 +21,7 @@ from shim.errors import CommandPatternError
 if TYPE_CHECKING:
     from shim.rules import Rule, Whom
 
-__all__ = ["RULES"]
+__all__ = ["ALLOWED_COMMANDS", "RULES"]
 
 _EFFECTS: Final = ("allow", "deny")
 _WHOM: Final = ("listener", "user", "executable", "certificate")
@@ -104,4 +104,25 @@ def _words(value: Any, *, is_number_allowed: bool) -> list[str]:
     return read_texts([str(item) if is_number_allowed and type(item) is int else item for item in values])
 
 
+# -- mode enforce ---------------------------------------------------------------------------------------------------------
+
+
+def _allowed_word(text: str) -> str:
+    """Raises ValueError. A word with a colon is for a QMP command, as in a rule."""
+    if ":" in text:
+        try:
+            _rule("allow", [text], {})
+        except CommandPatternError as exc:
+            raise ValueError(str(exc)) from exc
+    return text
+
+
+def _allowed_words(value: Any) -> frozenset[str]:
+    try:
+        return frozenset(map(_allowed_word, read_texts(value)))
+    except ValueError as exc:
+        raise BadValue(str(exc)) from exc
+
+
+ALLOWED_COMMANDS: Final = SettingType(_allowed_words, argument(_allowed_word), frozenset, is_repeatable=True)
 RULES: Final = SettingType(_of_file, argument(_of_word), _numbered, is_repeatable=True)

@@ -21,7 +21,7 @@ from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
 from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS, OF_TLS, ROLE
 from host.listener_types import TEXT_OR_NONE, listener_type, listeners_type
-from host.rule_types import RULES
+from host.rule_types import ALLOWED_COMMANDS, RULES
 from host.setting_row import Owner, Program, Section, Setting
 from shim.confidential import Confidential
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
@@ -120,7 +120,9 @@ SETTINGS: tuple[Setting, ...] = (
             "rewrite: as described above; observe: QEMU gets every command unchanged, and the audit log says what rewriting "
             "would have done; enforce: as rewrite, and all other HMP commands are refused (default %(default)s)",
             section=Section.MODE, programs=_PROXY, default=Mode.REWRITE),
-    _policy("allow", types.ALLOWED, 'an HMP command that is not refused in mode enforce, such as "info block" (repeatable)',
+    _policy("allow", ALLOWED_COMMANDS,
+            'a command that is not refused in mode enforce: one of HMP, such as "info block", or one of the few of QMP that '
+            'are, such as "migrate: exec:*" (repeatable)',
             section=Section.MODE, programs=_PROXY, metavar="COMMAND"),
     ERRORS,
 

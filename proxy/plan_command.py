@@ -5,7 +5,10 @@ here, by the same rehearsal. Only queries are sent, so it can be run on a produc
 """
 
 import json
+import os
+from typing import TYPE_CHECKING
 
+from host.addresses import process
 from host.ids import own_ids
 from proxy.command_line import PlanInvocation
 from proxy.errors import NotQMPError
@@ -21,6 +24,9 @@ from shim.own_commands import PLAN, QUERY_PROXY
 from shim.plan import Context, Replies
 from shim.qmp import JSON, ErrorReply, Execute, ReturnReply
 from shim.rehearsal import Rehearsal
+
+if TYPE_CHECKING:  # see shim.permissions
+    from shim.rules import Verdict
 
 __all__ = ["explain_plan"]
 
@@ -60,8 +66,10 @@ async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[
         whose = "the default; no proxy there says what its own is"
     else:
         whose = f"given by {invocation.given_by}{await _otherwise(connection)}"
-    rehearsal = await _rehearse(invocation, connection)
-    members = plan_members(HMPLine.read(invocation.command_line), rehearsal, invocation.vm.policy, whose)
+    line, policy = HMPLine.read(invocation.command_line), invocation.vm.policy
+    verdict = invocation.vm.permissions.verdict_on(line, process(os.getpid(), os.getuid()), policy)
+    rehearsal = await _rehearse(line, invocation, connection, verdict)
+    members = plan_members(line, rehearsal, policy, whose, verdict=verdict)
     return members["plan"], members["text"]
 
 
@@ -80,7 +88,9 @@ async def _otherwise(connection: QMPConnection) -> str:
     return f", not the one in force at {facts}, which is: {policy_words(facts.policy)}"
 
 
-async def _rehearse(invocation: PlanInvocation, connection: QMPConnection) -> Rehearsal:
+async def _rehearse(
+    line: HMPLine, invocation: PlanInvocation, connection: QMPConnection, verdict: "Verdict | None"
+) -> Rehearsal:
     """Play the plan as the proxy would, and await each step's queries here: nobody else is served meanwhile.
 
     Job ids are examples, since none is sent. A `savevm` without a tag is named by this machine's clock and time zone.
@@ -93,7 +103,7 @@ async def _rehearse(invocation: PlanInvocation, connection: QMPConnection) -> Re
         local_time=SYSTEM_CLOCK.local_time,
         policy=invocation.vm.policy,
     )
-    playing = rehearse_line(HMPLine.read(invocation.command_line), context)
+    playing = rehearse_line(line, context, verdict)
     replies: Replies | None = None
     try:
         while True:

@@ -15,7 +15,7 @@ docs/proxy-commands.md documents arguments and answers.
 from collections.abc import Generator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from enum import StrEnum
-from typing import Any, Final, Self, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, Self, get_args, get_type_hints
 
 from shim import explain, render, snapshot_plans
 from shim.allowance import refusal
@@ -25,9 +25,13 @@ from shim.own_commands import PLAN, QUERY_PROXY
 from shim.patterns import Pattern
 from shim.plan import Context, PassThrough, Refusal, Replies, Run
 from shim.policy import Mode, Policy
+from shim.printable import printable
 from shim.qmp import JSON, Execute, ReturnReply
 from shim.rehearsal import Rehearsal, rehearse
 from shim.version import VERSION
+
+if TYPE_CHECKING:  # see shim.permissions
+    from shim.rules import Verdict
 
 __all__ = [
     "VERSION",
@@ -171,24 +175,29 @@ def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
 # -- plans ----------------------------------------------------------------------------------------------------------------
 
 
-def make_plan(line: HMPLine, facts: ProxyFacts, context: Context) -> Generator[Run, Replies, dict[str, JSON]]:
+def make_plan(
+    line: HMPLine, facts: ProxyFacts, context: Context, verdict: "Verdict | None" = None
+) -> Generator[Run, Replies, dict[str, JSON]]:
     """Answer PLAN. The context's ids of jobs go to the client, so they must not be the proxy's own (jobs.shown_ids).
 
-    A proxy behind is asked only where it would get the command as it is. Where the command is rewritten here, it gets the jobs
-    instead, and passes them on.
+    verdict: what the rules say about the command, None where the client has none. A proxy behind is asked only where it would
+    get the command as it is. Where the command is rewritten here, it gets the jobs instead, and passes them on.
     """
-    rehearsal = yield from rehearse_line(line, context)
+    rehearsal = yield from rehearse_line(line, context, verdict)
     behind = None
     if isinstance(rehearsal.outcome, PassThrough) or facts.policy.mode is Mode.OBSERVE:
         behind = yield from _ask_behind(Execute(PLAN, {"command-line": line.text}))
-    return plan_members(line, rehearsal, facts.policy, f"in force at {facts}", behind)
+    return plan_members(line, rehearsal, facts.policy, f"in force at {facts}", behind, verdict)
 
 
-def rehearse_line(line: HMPLine, context: Context) -> Generator[Run, Replies, Rehearsal]:
+def rehearse_line(line: HMPLine, context: Context, verdict: "Verdict | None" = None) -> Generator[Run, Replies, Rehearsal]:
     """Play what the policy has done with any command line; only queries are sent.
 
-    The order is that of shim/decision.py: a refusal of mode "enforce" first, then what is no snapshot command, then the plan.
+    The order is that of a proxy: the rules first, then a refusal of mode "enforce", then what is no snapshot command, then the
+    plan.
     """
+    if verdict is not None and not verdict.is_allowed:
+        return Rehearsal(Refusal(verdict.text, str(verdict)), None, [], None)
     policy = context.policy
     refused = refusal(line, policy.allow) if policy.mode is Mode.ENFORCE else None
     if refused is not None:
@@ -198,17 +207,28 @@ def rehearse_line(line: HMPLine, context: Context) -> Generator[Run, Replies, Re
     return (yield from rehearse(snapshot_plans.plan(line.command, context), context))
 
 
-def plan_members(line: HMPLine, rehearsal: Rehearsal, policy: Policy, whose: str, behind: JSON = None) -> dict[str, JSON]:
+def plan_members(
+    line: HMPLine,
+    rehearsal: Rehearsal,
+    policy: Policy,
+    whose: str,
+    behind: JSON = None,
+    verdict: "Verdict | None" = None,
+) -> dict[str, JSON]:
     """Return a plan for a program, `plan`, and for a person, `text`.
 
-    whose: whose policy it is, in words. behind: the same of a proxy that gets the command, None if QEMU does.
+    whose: whose policy it is, in words. behind: the same of a proxy that gets the command, None if QEMU does. verdict: of the
+    rules, None where there are none.
     """
     told = f"{policy_words(policy)} ({whose})"
     head, gap, rest = explain.to_text(line, rehearsal).partition("\n")
     lines = [head, f"policy: {told}"]
+    if verdict is not None:
+        lines.append(printable(f"rules: {verdict}"))
     if policy.mode is Mode.OBSERVE:
         lines.append("mode observe: QEMU gets every command as it is, and this is what rewriting would do")
     plan = explain.to_json(line, rehearsal) | {"policy": policy_members(policy), "policy_of": whose}
+    plan["rule"] = None if verdict is None else verdict.reason
     text = "\n".join(lines) + gap + rest
     match behind:
         case {"plan": dict(its_plan), "text": str(its_text)}:

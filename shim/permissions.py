@@ -26,10 +26,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from shim.client import Client
+from shim.hmp import HMPLine
 from shim.policy import Mode, Policy
 
 if TYPE_CHECKING:  # a start without rules is quicker without them
-    from shim.rules import ClientRules, Rule
+    from shim.rules import ClientRules, Rule, Verdict
 
 __all__ = ["EVERYTHING", "Permissions", "Role"]
 
@@ -89,6 +90,11 @@ class Permissions:
         if policy.mode is Mode.ENFORCE:
             layers.append(_rules_of_enforce(policy))
         return ClientRules(layers)
+
+    def verdict_on(self, line: HMPLine, client: Client, policy: Policy) -> "Verdict | None":
+        """Return what decides about an HMP line of a client, and how; None where it has no rules."""
+        rules = self.rules_for(client, policy)
+        return None if rules is None else rules.judge_line(line)
 
 
 EVERYTHING: Final = Permissions()

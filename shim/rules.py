@@ -206,6 +206,9 @@ class Verdict:
     reason: str
     text: str = ""
 
+    def __str__(self) -> str:
+        return f"{'allowed' if self.is_allowed else 'denied'} by {self.reason}"
+
 
 class ClientRules:
     """The rules that concern one client.
@@ -233,6 +236,10 @@ class ClientRules:
                 self.allowed_names.add(name.encode("ascii"))
         return verdict
 
+    def judge_line(self, line: HMPLine) -> Verdict:
+        """Decide about an HMP line, sent by a human-monitor-command."""
+        return self.judge({"execute": HMP, "arguments": {"command-line": line.text}})
+
     def _decide(self, asked: Asked) -> Verdict:
         reasons = []
         for layer in self._layers:
@@ -240,7 +247,7 @@ class ClientRules:
             if rule is not None and not rule.is_allowed:
                 return Verdict(False, rule.name, _refusal(asked))
             reasons += [rule.name] if rule is not None else []
-        return Verdict(True, reasons[0] if reasons else "no rule")
+        return Verdict(True, reasons[0] if reasons else "default, since no rule is about it")
 
 
 def _refusal(asked: Asked) -> str:

@@ -127,7 +127,9 @@ class PlanMaker:
         playing: Generator[Step, Replies, Any]
         if request.execute == PLAN:
             context = replace(self._context(None), new_job_id=shown_ids())
-            playing = beside.make_plan(HMPLine.read(arguments["command-line"]), facts, context)
+            line = HMPLine.read(arguments["command-line"])
+            verdict = None if session.rules is None else session.rules.judge_line(line)
+            playing = beside.make_plan(line, facts, context, verdict)
         else:
             playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))
         return Work(PlanRun(playing, self._recorder.trace_of_nobody()), session, request, is_exclusive=True)

@@ -50,7 +50,7 @@ class Recorder:
     def denied(self, session: Session, request: HMPRequest | ModernRequest, verdict: "Verdict") -> AuditRecord:
         """Tell of a command that a rule did not let through."""
         line = request.line if isinstance(request, HMPRequest) else None
-        result = Result(ErrorReply("GenericError", verdict.text), Action.REFUSED, f"denied by {verdict.reason}")
+        result = Result(ErrorReply("GenericError", verdict.text), Action.REFUSED, str(verdict))
         reply = with_id(generic_error(verdict.text), request.message)
         return self.record(self._trace(session, line, request.execute), session, result, reply)
 

@@ -11,7 +11,7 @@ import pytest
 from host.config import VMConfig
 from host.config_file import load_config_file
 from host.errors import ConfigError
-from host.rule_types import RULES
+from host.rule_types import ALLOWED_COMMANDS, RULES
 from host.setting_types import BadValue
 from proxy.command_line import ServeInvocation, parse_command_line
 from shim.permissions import Role
@@ -154,6 +154,15 @@ def test_mistake_in_the_file_is_told_with_its_place(tmp_path: Path, text: str, w
 def test_value_that_is_no_list_of_tables_is_an_error(value: Any) -> None:
     with pytest.raises(BadValue, match="write a list of tables"):
         RULES.from_file(value)
+
+
+def test_word_with_a_colon_that_is_no_command_is_an_error() -> None:
+    assert ALLOWED_COMMANDS.from_file(["info block", "migrate: exec:*"]) == {"info block", "migrate: exec:*"}
+    with pytest.raises(BadValue, match="invalid command pattern 'quit: x'"):
+        ALLOWED_COMMANDS.from_file("quit: x")
+    assert ALLOWED_COMMANDS.from_word is not None
+    with pytest.raises(argparse.ArgumentTypeError, match="invalid command pattern 'quit:'"):
+        ALLOWED_COMMANDS.from_word("quit:")
 
 
 def test_what_is_read_again_is_the_policy_the_rules_and_the_roles(tmp_path: Path) -> None:

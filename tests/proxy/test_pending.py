@@ -177,6 +177,26 @@ def test_allowed_out_of_band_command_overtakes() -> None:
     assert b"query-yank" in desk.written()
 
 
+# -- plans ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("line", "rule"), [("savevm t", "rule 1"), ("info status", "role read-only")])
+def test_proxy_tells_the_client_which_rule_decides_for_it(line: str, rule: str) -> None:
+    desk = a_desk(Rule.deny("savevm", name="rule 1"), role=Role.READ_ONLY)
+    session = desk.client()
+    desk.send(session, json.dumps({"execute": "__hmpshim_plan", "arguments": {"command-line": line}}).encode())
+    desk.run()
+    (answer,) = desk.heard(session)
+    assert answer["return"]["plan"]["rule"] == rule
+
+
+def test_plan_needs_a_permission() -> None:
+    desk = a_desk(Rule.deny("__hmpshim_*"))
+    session = desk.client()
+    desk.send(session, b'{"execute":"__hmpshim_plan","arguments":{"command-line":"x"}}')
+    assert desk.heard(session) == [denied("__hmpshim_plan")]
+
+
 # -- records and the log --------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,13 +11,16 @@ import pytest
 
 from host.addresses import UnixAddress
 from host.config import VMConfig
+from host.listener import Terms
 from proxy.command_line import PlanInvocation
 from proxy.errors import NotQMPError, UpstreamError
 from proxy.plan_command import explain_plan
 from shim.beside import VERSION, policy_members
 from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY
+from shim.permissions import Role
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.rules import Rule, Whom
 from tests.fakes.commands import COMMANDS, Command
 from tests.fakes.jobs import QMPError
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
@@ -69,6 +73,38 @@ def test_json() -> None:
     plan = explain_as_json("savevm t")
     assert plan["outcome"] == {"kind": "rewritten", "reason": "done by snapshot jobs", "text": ""}
     assert [command["execute"] for command in plan["qmp"]] == ["snapshot-save", "query-jobs", "job-dismiss"]
+
+
+def explain_with_rules(command_line: str, *rules: Rule, role: Role = Role.ALL, as_json: bool = True) -> Any:
+    async def main() -> str:
+        async with FakeQEMU(two_disks()) as qemu:
+            vm = VMConfig(UnixAddress(qemu.path), rules=rules, terms=Terms(role=role))
+            return await explain_plan(PlanInvocation(vm, command_line, as_json, "f.toml"))
+
+    text = asyncio.run(main())
+    return json.loads(text) if as_json else text
+
+
+def test_plan_says_which_rule_decides() -> None:
+    denied = "HMP command 'savevm' is not allowed here"
+    plan = explain_with_rules("savevm t", Rule.deny("savevm", name="rule 1 (deny savevm)", whom=Whom(uids=(os.getuid(),))))
+    assert plan["rule"] == "rule 1 (deny savevm)"
+    assert plan["outcome"] == {"kind": "refused", "reason": "denied by rule 1 (deny savevm)", "text": denied}
+    assert plan["qmp"] == []
+    plan = explain_with_rules("savevm t", role=Role.SNAPSHOTS)
+    assert (plan["rule"], plan["outcome"]["kind"]) == ("role snapshots", "rewritten")
+    assert explain_with_rules("savevm t")["rule"] is None
+
+
+def test_plan_of_what_is_denied_as_text() -> None:
+    text = explain_with_rules("quit", role=Role.READ_ONLY, as_json=False)
+    assert text.splitlines()[2] == "rules: denied by role read-only"
+    assert "It would be refused: HMP command 'quit' is not allowed here" in text
+
+
+def test_plan_for_a_rule_that_is_for_others() -> None:
+    plan = explain_with_rules("savevm t", Rule.deny("*", whom=Whom(uids=(os.getuid() + 1,))))
+    assert (plan["rule"], plan["outcome"]["kind"]) == (None, "rewritten")
 
 
 def test_jobs_have_ids_that_the_proxy_would_hide() -> None:

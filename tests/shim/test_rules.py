@@ -8,6 +8,7 @@ import pytest
 from shim.asked import Asked
 from shim.client import Client
 from shim.errors import CommandPatternError
+from shim.hmp import HMPLine
 from shim.rules import ClientRules, CommandPattern, Rule, Verdict, Whom
 from tests.support.commands import hmp_message, message
 
@@ -143,7 +144,14 @@ def test_first_rule_that_matches_decides() -> None:
 
 
 def test_what_no_rule_decides_is_allowed() -> None:
-    assert ClientRules([(Rule.deny("quit", name="a"),)]).judge(message("stop")) == Verdict(True, "no rule")
+    rules = ClientRules([(Rule.deny("quit", name="a"),)])
+    assert rules.judge(message("stop")) == Verdict(True, "default, since no rule is about it")
+
+
+def test_verdict_says_what_has_decided() -> None:
+    rules = ClientRules([(Rule.deny("quit", name="rule 1 (deny quit)"),)])
+    assert str(rules.judge(message("stop"))) == "allowed by default, since no rule is about it"
+    assert str(rules.judge_line(HMPLine.read("q"))) == "denied by rule 1 (deny quit)"
 
 
 def test_command_has_to_pass_every_layer() -> None:
