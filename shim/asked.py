@@ -11,26 +11,32 @@ that allows does not: see shim/rules.py.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Self, TypeAlias
 
 from shim.hmp import HMPLine
 from shim.qmp import JSON
-from shim.risks import risks_of
+from shim.risks import RISKY, risks_of
 
-__all__ = ["ALIASES", "HMP", "SUBJECTS", "Asked", "Deed", "Values", "depends_on_arguments", "fold"]
+__all__ = ["ALIASES", "HMP", "SUBJECTS", "TRANSACTION", "Asked", "Deed", "Values", "fold", "may_be_risky"]
 
 # Values of the argument that a command is about; None where they are not known.
 Values: TypeAlias = tuple[str, ...] | None
 _Read: TypeAlias = Callable[[Mapping[str, JSON]], Values]
 
 HMP: Final = "human-monitor-command"
-_TRANSACTION: Final = "transaction"
+TRANSACTION: Final = "transaction"
 
 
 # QEMU has `device_add` and `object-add`; no two of its commands differ in this only.
 def fold(name: str) -> str:
     """Return a command's name with hyphens for underscores: nobody has to remember which one QEMU uses."""
     return name.replace("_", "-")
+
+
+def may_be_risky(name: str) -> bool:
+    """Tell whether a command may have a risk, by its folded name."""
+    return name.removeprefix("x-") in RISKY
 
 
 def _settled(name: str) -> str:
@@ -46,47 +52,56 @@ class Deed:
     values: Values = ()
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, for what is worked out only if a rule looks at it.
+@dataclass(frozen=True)
 class Asked:
     """A command, read.
 
-    name: as the client spelled it, "" where it is no string; QEMU refuses such a one. deed: its own. equivalents: what comes
-    down to the same. line: what human-monitor-command carries; None for other commands, and where it cannot be read. risks: see
-    shim/risks.py.
+    names: as the client spelled it, first the one that counts; "" where it is no string, and QEMU refuses such a command. line:
+    what human-monitor-command carries; None for other commands, and where it cannot be read.
     """
 
-    name: str
-    deed: Deed
-    equivalents: tuple[Deed, ...] = ()
-    line: HMPLine | None = None
-    risks: frozenset[str] = frozenset()
+    names: tuple[str, ...]
+    arguments: Mapping[str, JSON]
+    line: HMPLine | None
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
 
     @property
     def is_hmp(self) -> bool:
         return self.deed.name == HMP
 
+    @cached_property
+    def deed(self) -> Deed:
+        """Its own."""
+        return _deed(self.name, self.arguments)
+
+    @cached_property
+    def equivalents(self) -> tuple[Deed, ...]:
+        """What comes down to the same."""
+        deeds = [_deed(name, self.arguments) for name in self.names]
+        equivalents = [*deeds[1:], *(twin for deed in deeds for twin in _twins(deed))]
+        if any(deed.name == TRANSACTION for deed in deeds):
+            equivalents += _actions(self.arguments)
+        if self.line is not None:
+            equivalents += _hmp_deeds(self.line)
+        return tuple(equivalents)
+
+    @cached_property
+    def risks(self) -> frozenset[str]:
+        """See shim/risks.py."""
+        return frozenset(risk for name in self.names for risk in risks_of(_settled(name), self.arguments, self.line))
+
     @classmethod
     def of(cls, message: Mapping[str, JSON]) -> Self:
         """Read a command. QEMU refuses one with both keys; it is taken for both here."""
         execute, out_of_band = message.get("execute"), message.get("exec-oob")
-        names = [name for name in (execute, out_of_band) if isinstance(name, str)] or [""]
+        names = tuple(name for name in (execute, out_of_band) if isinstance(name, str)) or ("",)
         given = message.get("arguments", {})
         arguments: Mapping[str, JSON] = given if isinstance(given, dict) else {}
-        deeds = [_deed(name, arguments) for name in names]
-        line = _line(arguments) if HMP in map(fold, names) else None
-        equivalents = [*deeds[1:], *(twin for deed in deeds for twin in _twins(deed))]
-        if any(deed.name == _TRANSACTION for deed in deeds):
-            equivalents += _actions(arguments)
-        if line is not None:
-            equivalents += _hmp_deeds(line)
-        risks = frozenset(risk for name in names for risk in risks_of(_settled(name), arguments, line))
-        return cls(names[0], deeds[0], tuple(equivalents), line, risks)
-
-
-def depends_on_arguments(name: str) -> bool:
-    """Tell whether what a command does, as far as rules look at it, depends on more than its name."""
-    folded = _settled(name)
-    return folded in SUBJECTS or folded in _READ_BY_RISKS or folded == HMP
+        return cls(names, arguments, _line(arguments) if HMP in map(fold, names) else None)
 
 
 # -- QMP ------------------------------------------------------------------------------------------------------------------
@@ -156,9 +171,8 @@ SUBJECTS: Final[Mapping[str, _Read]] = {
     "snapshot-save": _member("tag"),
     "snapshot-load": _member("tag"),
     "snapshot-delete": _member("tag"),
-    _TRANSACTION: _action_types,
+    TRANSACTION: _action_types,
 }
-_READ_BY_RISKS: Final = frozenset({"qom-set", "migrate-set-parameters"})
 
 
 def _deed(name: str, arguments: Mapping[str, JSON]) -> Deed:

@@ -107,7 +107,7 @@ def _rules_of_role(role: Role) -> Sequence["Rule"]:
         return ()
     name = f"role {role}"
     allowed = _READ_ONLY if role is Role.READ_ONLY else (*_READ_ONLY, *_SNAPSHOTS)
-    return Rule.deny(*_LEFT_OUT, name=name), Rule.allow(*allowed, name=name), Rule.deny("*", name=name)
+    return Rule.deny(*_LEFT_OUT, name=name, is_literal=True), Rule.allow(*allowed, name=name), Rule.deny("*", name=name)
 
 
 def _rules_of_enforce(policy: Policy) -> Sequence["Rule"]:

@@ -20,11 +20,19 @@ from typing import Final
 from shim.hmp import HMPLine
 from shim.qmp import JSON
 
-__all__ = ["EXEC", "MONITOR", "RISKS", "risks_of"]
+__all__ = ["EXEC", "MONITOR", "RISKS", "RISKY", "risks_of"]
 
 MONITOR: Final = "@monitor"
 EXEC: Final = "@exec"
 RISKS: Final = (MONITOR, EXEC)
+
+# The commands that `risks_of` looks at.
+RISKY: Final = frozenset(
+    (
+        *("object-add", "add-client", "qom-set", "netdev-add", "human-monitor-command"),
+        *("migrate", "migrate-incoming", "migrate-recover", "migrate-set-parameters"),
+    )
+)
 
 # What `add_client` knows besides chardevs (qapi/misc.json).
 _DISPLAYS: Final = frozenset({"vnc", "spice", "@dbus-display"})

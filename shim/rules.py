@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final, Self
 
-from shim.asked import ALIASES, HMP, SUBJECTS, Asked, Deed, depends_on_arguments, fold
+from shim.asked import ALIASES, HMP, SUBJECTS, TRANSACTION, Asked, Deed, fold, may_be_risky
 from shim.client import Client
 from shim.errors import CommandPatternError
 from shim.hmp import BLANKS, HMPLine
@@ -86,13 +86,27 @@ class CommandPattern:
     def is_risk(self) -> bool:
         return self.text in RISKS
 
+    def means_all(self, name: str) -> bool:
+        """Tell whether all commands of a folded name are meant, whatever their arguments are."""
+        return not (self.is_risk or self._is_line) and self._value is None and self._name.fullmatch(name) is not None
+
+    def reads_arguments(self, name: str, *, is_literal: bool) -> bool:
+        """Tell whether the arguments may decide if a command of a folded name is meant. is_literal: by its spelling only."""
+        if self.is_risk:
+            return may_be_risky(name)
+        if name == HMP or (name == TRANSACTION and not is_literal):
+            return True
+        return self._value is not None and any(
+            self._name.fullmatch(twin) for twin in (name, name.removeprefix("x-"), f"x-{name}")
+        )
+
     def may_mean(self, asked: Asked) -> bool:
         """Tell whether a command, or what it comes down to, may be one of these."""
         if self.is_risk:
             return self.text in asked.risks
         if self._is_line:
             return asked.is_hmp and (asked.line is None or self._fits_line(asked.line, is_unsure=True))
-        return any(self._fits(deed, is_unsure=True) for deed in (asked.deed, *asked.equivalents))
+        return self._fits(asked.deed, is_unsure=True) or any(self._fits(deed, is_unsure=True) for deed in asked.equivalents)
 
     def means(self, asked: Asked) -> bool:
         """Tell whether a command surely is one of these."""
@@ -168,25 +182,33 @@ EVERYBODY: Final = Whom()
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """name: what a verdict says has decided."""
+    """name: what a verdict says has decided. is_literal: one that denies means the spelling, too, as one that allows does."""
 
     is_allowed: bool
     patterns: tuple[CommandPattern, ...]
     whom: Whom = EVERYBODY
     name: str = ""
+    is_literal: bool = False
 
     @classmethod
     def allow(cls, *patterns: str, name: str = "", whom: Whom = EVERYBODY) -> Self:
         """Raises CommandPatternError."""
-        return cls(True, tuple(map(CommandPattern.parse, patterns)), whom, name)
+        return cls(True, tuple(map(CommandPattern.parse, patterns)), whom, name, is_literal=True)
 
     @classmethod
-    def deny(cls, *patterns: str, name: str = "", whom: Whom = EVERYBODY) -> Self:
+    def deny(cls, *patterns: str, name: str = "", whom: Whom = EVERYBODY, is_literal: bool = False) -> Self:
         """Raises CommandPatternError."""
-        return cls(False, tuple(map(CommandPattern.parse, patterns)), whom, name)
+        return cls(False, tuple(map(CommandPattern.parse, patterns)), whom, name, is_literal=is_literal)
+
+    def decides_all(self, name: str) -> bool:
+        """Tell whether this decides about all commands of a folded name."""
+        return any(pattern.means_all(name) for pattern in self.patterns)
+
+    def reads_arguments(self, name: str) -> bool:
+        return any(pattern.reads_arguments(name, is_literal=self.is_literal) for pattern in self.patterns)
 
     def decides(self, asked: Asked) -> bool:
-        if self.is_allowed:
+        if self.is_literal:
             return any(pattern.means(asked) for pattern in self.patterns)
         return any(pattern.may_mean(asked) for pattern in self.patterns)
 
@@ -229,8 +251,9 @@ class ClientRules:
         kept = self._kept.get(name)
         if kept is not None:
             return kept
-        verdict = self._decide(Asked.of(message))
-        if name and len(name) <= _LONGEST_KEPT_CHARS and len(self._kept) < _KEPT_VERDICTS and not depends_on_arguments(name):
+        asked = Asked.of(message)
+        verdict, by_name = self._decide(asked)
+        if by_name and name and len(name) <= _LONGEST_KEPT_CHARS and len(self._kept) < _KEPT_VERDICTS:
             self._kept[name] = verdict
             if verdict.is_allowed and name.isascii():
                 self.allowed_names.add(name.encode("ascii"))
@@ -240,14 +263,21 @@ class ClientRules:
         """Decide about an HMP line, sent by a human-monitor-command."""
         return self.judge({"execute": HMP, "arguments": {"command-line": line.text}})
 
-    def _decide(self, asked: Asked) -> Verdict:
-        reasons = []
+    def _decide(self, asked: Asked) -> tuple[Verdict, bool]:
+        """Return a verdict, and whether it is that of all commands of this name."""
+        reasons, by_name = [], asked.deed.name != HMP
         for layer in self._layers:
-            rule = next((rule for rule in layer if rule.decides(asked)), None)
-            if rule is not None and not rule.is_allowed:
-                return Verdict(False, rule.name, _refusal(asked))
-            reasons += [rule.name] if rule is not None else []
-        return Verdict(True, reasons[0] if reasons else "default, since no rule is about it")
+            for rule in layer:
+                is_for_all = rule.decides_all(asked.deed.name)
+                by_name = by_name and (is_for_all or not rule.reads_arguments(asked.deed.name))
+                if is_for_all or rule.decides(asked):
+                    break
+            else:
+                continue
+            if not rule.is_allowed:
+                return Verdict(False, rule.name, _refusal(asked)), by_name
+            reasons.append(rule.name)
+        return Verdict(True, reasons[0] if reasons else "default, since no rule is about it"), by_name
 
 
 def _refusal(asked: Asked) -> str:
