@@ -218,15 +218,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a command may be sent, and which rule says so.
-
-    text: what a client is told whose command is denied. It holds nothing but what the client sent: neither the rule, nor
-    whether there is such a command.
-    """
+    """Whether a command may be sent, and which rule says so. command: what is denied, in words; "" for what is allowed."""
 
     is_allowed: bool
     reason: str
-    text: str = ""
+    command: str = ""
+
+    @property
+    def text(self) -> str:
+        """What the client is told. It holds nothing but what the client sent: not the rule, nor whether there is a command."""
+        return f"{self.command} is not allowed here"
 
     def __str__(self) -> str:
         return f"{'allowed' if self.is_allowed else 'denied'} by {self.reason}"
@@ -275,11 +276,11 @@ class ClientRules:
             else:
                 continue
             if not rule.is_allowed:
-                return Verdict(False, rule.name, _refusal(asked)), by_name
+                return Verdict(False, rule.name, _in_words(asked)), by_name
             reasons.append(rule.name)
         return Verdict(True, reasons[0] if reasons else "default, since no rule is about it"), by_name
 
 
-def _refusal(asked: Asked) -> str:
+def _in_words(asked: Asked) -> str:
     kind, name = ("HMP command", asked.line.full_name) if asked.line is not None else ("Command", asked.name)
-    return f"{kind} '{name[:_SHOWN_NAME_CHARS]}' is not allowed here"
+    return f"{kind} '{name[:_SHOWN_NAME_CHARS]}'"

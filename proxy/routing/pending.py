@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.messages import MonitorFormat, generic_error
@@ -26,6 +26,9 @@ from shim.policy import Policy
 from shim.printable import printable
 from shim.qmp import decode
 
+if TYPE_CHECKING:  # see shim.permissions
+    from shim.rules import Verdict
+
 __all__ = ["Denials", "DescriptorReply", "JobsReply", "LocalLine", "Owed", "PendingReplies", "Receiver", "without_own_jobs"]
 
 
@@ -33,7 +36,6 @@ __all__ = ["Denials", "DescriptorReply", "JobsReply", "LocalLine", "Owed", "Pend
 _PAUSE_NS = 10_000_000_000
 # Of so many users each has lines of its own.
 _MAX_USERS = 100
-_SHOWN_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +167,18 @@ class Denials:
                 self._outbox.record(partial(self._recorder.went_on, session, denied.request.execute))
         if isinstance(denied.request, Forward):
             self._outbox.to_close.extend(denied.request.descriptors)
-        self._log(session, denied.request.execute, denied.verdict.reason)
+        self._log(session, denied.verdict)
         self._pending.answer_last(session, denied.line)
 
     def answer_out_of_band(self, session: Session, command: OutOfBand) -> bool:
         """Answer an out-of-band command if it is denied: at once, as QEMU does. Tells whether it was."""
         if session.rules is None or (verdict := session.rules.judge(command.message)).is_allowed:
             return False
-        self._log(session, str(command.message["exec-oob"]), verdict.reason)
+        self._log(session, verdict)
         self._outbox.send(session, session.spell_reply(generic_error(verdict.text), command.message))
         return True
 
-    def _log(self, session: Session, execute: str, reason: str) -> None:
+    def _log(self, session: Session, verdict: "Verdict") -> None:
         now_ns, user = self._clock.monotonic_ns(), session.client.uid
         told_ns, untold = self._told.get(user, (None, 0))
         if told_ns is not None and now_ns - told_ns < _PAUSE_NS:
@@ -186,5 +188,5 @@ class Denials:
             self._told.clear()
         self._told[user] = now_ns, 0
         more = f"; {untold} of this user's were denied before it that are not in this log" if untold else ""
-        name = printable(execute[:_SHOWN_CHARS])
-        self._outbox.notices.append(f"VM {self._recorder.vm}: denied '{name}' to {session.client}, by {reason}{more}")
+        denied = f"{printable(verdict.command)} of {session.client} was denied by {verdict.reason}"
+        self._outbox.notices.append(f"VM {self._recorder.vm}: {denied}{more}")

@@ -234,7 +234,7 @@ def test_log_is_not_the_clients_to_fill() -> None:
     desk = a_desk(Rule.deny("quit", name="rule 1"))
     session = desk.client()
     desk.send(session, QUIT * 100)
-    assert desk.notices == ["VM vm1: denied 'quit' to /bin/tool1 (pid 1, uid 0), by rule 1"]
+    assert desk.notices == ["VM vm1: Command 'quit' of /bin/tool1 (pid 1, uid 0) was denied by rule 1"]
     desk.clock.pass_ns(11 * NS_PER_S)
     desk.send(session, QUIT)
     assert str(desk.notices[1]).endswith("; 99 of this user's were denied before it that are not in this log")
