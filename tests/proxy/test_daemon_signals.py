@@ -80,6 +80,42 @@ def test_new_mode(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     run(main)
 
 
+def test_new_rules_hold_for_clients_that_are_connected(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Also a role of one listener, which needs no restart; and the proxy's own look at the disks is not denied."""
+    strict = ("strict = true", 'exclude = "d1"')
+
+    def listening_at(role: str) -> str:
+        return f'listen = {{ address = "unix:{folder}/a", role = "{role}" }}'
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a", *strict)) as running:
+            plain = table(qemu, folder / "a", *strict)
+            with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
+                await asyncio.to_thread(client.negotiate)
+                denials = []
+                for text in (
+                    plain,
+                    f'{plain}rules = [{{ deny = "query-*", user = {os.getuid()} }}]\n',
+                    f'{plain}rules = [{{ deny = "query-*", user = {os.getuid() + 1} }}]\n',
+                    plain.replace(f'listen = "unix:{folder}/a"', listening_at("snapshots")),
+                    f'{plain}role = "read-only"\n',
+                ):
+                    assert await running.read_again(caplog, text) == ["a: the policy was read again"]
+                    replies = [
+                        await asyncio.to_thread(client.execute, name) for name in ("query-name", "stop", "system_wakeup")
+                    ]
+                    denials.append(["is not allowed" in str(reply) for reply in replies])
+        assert denials == [
+            [False, False, False],
+            [True, False, False],
+            [False, False, False],
+            [False, False, True],
+            [False, True, True],
+        ]
+
+    run(main)
+
+
 def test_new_policy_outlives_qemu(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is not forgotten when QEMU comes back."""
     path = str(folder / "q")

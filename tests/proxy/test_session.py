@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.requests import Forward, HMPRequest, LocalReply, Request
+from proxy.routing.requests import Denied, Forward, HMPRequest, LocalReply, Request
 from proxy.routing.session import Session
 from proxy.routing.session_state import State
+from shim.rules import ClientRules, Rule
 from tests.support.negotiation_cases import CAPABILITIES, ENVELOPES, IDS, IN_HASH_ORDER
 from tests.support.pure_router import a_session, hmp
 
@@ -263,3 +264,45 @@ class TestDescriptors:
         session = a_session(negotiated=True, oob=oob)
         assert len(requests(session, b'{"execute":"getfd","exec-oob":"x"}', (5,))) == 1
         assert requests(session, GETFD) == [Forward(GETFD, (5,), True)]
+
+
+class TestRules:
+    def test_plain_command_takes_the_short_way_once_it_is_known_to_be_allowed(self) -> None:
+        session = a_session(negotiated=True)
+        session.rules = ClientRules([(Rule.deny("quit"),)])
+        assert session.count_plain(NAME, 9) == 0
+        assert requests(session, NAME) == [Forward(NAME)]
+        assert session.count_plain(NAME, 9) == 1
+        assert session.count_plain(NAME * 3, 9) == 3
+
+    def test_denied_command_never_takes_it(self) -> None:
+        session = a_session(negotiated=True)
+        session.rules = ClientRules([(Rule.deny("quit"),)])
+        requests(session, NAME)
+        quit = b'{"execute": "quit"}'
+        for _ in range(3):
+            assert session.count_plain(quit, 9) == 0
+            assert session.count_plain(NAME + quit, 9) == 0
+            assert session.count_plain(quit + NAME, 9) == 0
+            assert session.count_plain(b'{"execute":"quit", "id": 1}', 9) == 0
+            (denied,) = requests(session, quit)
+            assert isinstance(denied, Denied)
+        # A name within a text is no name.
+        assert session.count_plain(b'{"execute":"query-name", "id": "quit"}', 9) == 1
+
+    def test_command_that_depends_on_its_arguments_never_takes_it(self) -> None:
+        session = a_session(negotiated=True)
+        session.rules = ClientRules([(Rule.deny("object-add: monitor-*"),)])
+        command = b'{"execute":"object-add"}'
+        for _ in range(2):
+            requests(session, command)
+            assert session.count_plain(command, 9) == 0
+
+    def test_what_was_denied_is_kept_with_its_request(self) -> None:
+        session = a_session(negotiated=True)
+        session.rules = ClientRules([(Rule.deny("*", name="rule 1"),)])
+        (denied,) = requests(session, hmp("savevm t"))
+        assert isinstance(denied, Denied)
+        assert isinstance(denied.request, HMPRequest)
+        assert denied.verdict.reason == "rule 1"
+        assert not denied.takes_descriptors
