@@ -169,6 +169,19 @@ def test_denied_out_of_band_command_is_answered_at_once() -> None:
     assert b"yank" not in desk.written()
 
 
+def test_every_denied_out_of_band_command_is_answered() -> None:
+    """More of them in one read than QEMU would take at a time, with some that are allowed among them."""
+    desk = a_desk(Rule.deny("yank"))
+    session = desk.client(oob=True)
+    denied_ones = b"".join(b'{"exec-oob":"yank","id":%d}' % number for number in range(30))
+    desk.send(session, denied_ones)
+    assert [answer["id"] for answer in desk.heard(session)] == list(range(30))
+    desk.send(session, b'{"exec-oob":"query-yank"}' * 20 + denied_ones)
+    desk.run()
+    assert names(desk.heard(session)).count("error") == 30
+    assert desk.dispatcher.owes_nothing
+
+
 def test_allowed_out_of_band_command_overtakes() -> None:
     desk = a_desk(role=Role.READ_ONLY)
     session = desk.client(oob=True)
