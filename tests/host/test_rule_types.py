@@ -150,6 +150,11 @@ def test_mistake_in_the_file_is_told_with_its_place(tmp_path: Path, text: str, w
     assert str(error.value).startswith(f"{tmp_path}/f.toml:{why}")
 
 
+def test_mistake_in_a_file_of_one_line_is_told_with_that(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"f\.toml:1: rules: rule 2: write allow or deny"):
+        load(tmp_path, 'vm = [{ upstream = "unix:/q", listen = "unix:/l", rules = [{ deny = "a" }, {}] }]')
+
+
 @pytest.mark.parametrize("value", [None, {}, "x", [1], [[]]])
 def test_value_that_is_no_list_of_tables_is_an_error(value: Any) -> None:
     with pytest.raises(BadValue, match="write a list of tables"):

@@ -277,3 +277,23 @@ def test_qemu_that_connects_is_known_by_its_certificate(tmp_path: Path) -> None:
         proxy = ProxyProcess(vm.folder, f"accept:tcp:127.0.0.1:{port}", options_of(tls))
         with proxy, proxy.negotiated() as client:
             snapshots_work(_Plain(client))
+
+
+# --- Rules ---------------------------------------------------------------------------------------------------------------
+
+
+def test_rules_know_clients_by_certificate_and_listener(tmp_path: Path) -> None:
+    authority, port = Authority(tmp_path), free_port()
+    server = authority.issue("server")
+    options = ["--listen", f"tcp:127.0.0.1:{port}", "--tls-certificate", server.certificate, "--tls-key", server.key]
+    options += ["--tls-client-ca", authority.ca, "--rule", "deny stop for certificate=ci"]
+    options += ["--rule", f"deny cont for listener=tcp:127.0.0.1:{port}"]
+    with machine() as vm, ProxyProcess(vm.folder, vm.qmp_path, options) as proxy, proxy.negotiated() as client:
+        for name, denied in (("ci", {"stop", "cont"}), ("backup", {"cont"})):
+            with Tool(port, context_of(authority, authority.issue(name))) as tool:
+                tool.negotiate()
+                for command in ("stop", "cont"):
+                    with pytest.raises(KeyError, match="return") if command in denied else contextlib.nullcontext():
+                        tool.execute(command)
+        assert "return" in client.execute("stop")
+        assert "return" in client.execute("cont")
