@@ -38,6 +38,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_*?\[\]!-]+")
 _KEPT_VERDICTS: Final = 1000
 _LONGEST_KEPT_CHARS: Final = 64
 _SHOWN_NAME_CHARS: Final = 100
+# More than any tool uses. Each makes a new regular expression necessary, which takes two milliseconds at most.
+_MOST_NAMES: Final = 64
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
@@ -242,8 +244,9 @@ class ClientRules:
     def __init__(self, layers: Sequence[Sequence[Rule]]) -> None:
         self._layers = layers
         self._kept: dict[str, Verdict] = {}
-        # Names of commands that are allowed whatever their arguments are, as far as they were asked about.
-        self.allowed_names: set[bytes] = set()
+        # Names of commands that are allowed whatever their arguments are: the first that were asked about. A new one makes a
+        # new set.
+        self.allowed_names: frozenset[bytes] = frozenset()
 
     def judge(self, message: Mapping[str, JSON]) -> Verdict:
         """Decide about a command."""
@@ -256,8 +259,8 @@ class ClientRules:
         verdict, by_name = self._decide(asked)
         if by_name and name and len(name) <= _LONGEST_KEPT_CHARS and len(self._kept) < _KEPT_VERDICTS:
             self._kept[name] = verdict
-            if verdict.is_allowed and name.isascii():
-                self.allowed_names.add(name.encode("ascii"))
+            if verdict.is_allowed and name.isascii() and len(self.allowed_names) < _MOST_NAMES:
+                self.allowed_names |= {name.encode("ascii")}
         return verdict
 
     def judge_line(self, line: HMPLine) -> Verdict:

@@ -41,7 +41,7 @@ __all__ = ["Session"]
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
 # In a read that is nothing but plain commands each of their names, and nothing else, stands so (framing.py).
-_PLAIN_NAME = re.compile(rb'\{"execute": ?"([^"]*)"')
+_PLAIN_NAME = rb'\{"execute": ?"'
 
 
 class Session:
@@ -72,6 +72,9 @@ class Session:
         self.errors_in_qmp = False
         # Which commands it may send; None for all.
         self.rules: ClientRules | None = None
+        # The names of commands that it is known to be allowed, and what finds another name in a read.
+        self._known_names: frozenset[bytes] = frozenset()
+        self._other_name = re.compile(_PLAIN_NAME)
         # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
         self.failed_command: str | None = None
         # It sends no more.
@@ -158,9 +161,16 @@ class Session:
             return 0
         if self._state is not _OPEN or self.is_busy or self.failed_command is not None or self.abandoned is not None:
             return 0
-        if self.rules is not None and not self.rules.allowed_names.issuperset(_PLAIN_NAME.findall(data)):
+        if self.rules is not None and not self._are_allowed(self.rules, data):
             return 0
         return self.inbox.count_plain(data, room)
+
+    def _are_allowed(self, rules: "ClientRules", data: bytes) -> bool:
+        """Tell whether all commands of a read, if they are plain, are known to be allowed."""
+        if self._known_names is not rules.allowed_names:
+            self._known_names = rules.allowed_names
+            self._other_name = re.compile(_PLAIN_NAME + rb'(?!(?:%s)")' % b"|".join(map(re.escape, self._known_names)))
+        return self._other_name.search(data) is None
 
     def receive_eof(self) -> None:
         """Note that the client sends no more. Half an object is dropped, as QEMU does."""
