@@ -248,8 +248,11 @@ class ClientRules:
         # new set.
         self.allowed_names: frozenset[bytes] = frozenset()
 
-    def judge(self, message: Mapping[str, JSON]) -> Verdict:
-        """Decide about a command."""
+    def judge(self, message: Mapping[str, JSON], *, is_cut: bool = False) -> Verdict:
+        """Decide about a command.
+
+        is_cut: of its strings only the name is surely all there. It is denied unless the name is enough to decide.
+        """
         execute = message.get("execute")
         name = execute if isinstance(execute, str) and "exec-oob" not in message else ""
         kept = self._kept.get(name)
@@ -257,6 +260,8 @@ class ClientRules:
             return kept
         asked = Asked.of(message)
         verdict, by_name = self._decide(asked)
+        if is_cut and not (name and by_name):
+            return Verdict(False, "default, since it is too long to be looked into", _in_words(asked))
         if by_name and name and len(name) <= _LONGEST_KEPT_CHARS and len(self._kept) < _KEPT_VERDICTS:
             self._kept[name] = verdict
             if verdict.is_allowed and name.isascii() and len(self.allowed_names) < _MOST_NAMES:
