@@ -37,6 +37,8 @@ FORBIDDEN: Final[tuple[dict[str, Any], ...]] = (
     {"execute": "human-monitor-command", "arguments": {"command-line": "q"}, "y": 1},
 )
 HARMLESS: Final = (b'{"execute": "query-status"}\r\n', b'{"execute":"query-name"}', b'{"execute": "query-name", "id": 7}\n')
+# So much that the proxy does not look into every string of the command (proxy/qmp_json/shorten.py).
+_LONG: Final = "x" * 300_000
 HARMLESS_NAMES: Final = frozenset({"query-status", "query-name"})
 
 
@@ -47,7 +49,9 @@ def forbidden_streams(seed: int, count: int = 40) -> Iterator[bytes]:
         parts: list[bytes] = []
         for _ in range(rng.randint(1, 6)):
             command = dict(rng.choice(FORBIDDEN))
-            if rng.random() < 0.5:
+            if rng.random() < 0.03:
+                command["id"] = _LONG
+            elif rng.random() < 0.5:
                 command["id"] = rng.choice((1, "a", None, {"execute": "query-status"}))
             spelled = _spell(rng, command)
             if rng.random() < 0.1:
@@ -81,10 +85,11 @@ def _spell(rng: random.Random, value: Any) -> str:
 def _spell_text(rng: random.Random, text: str, *, quote: str) -> str:
     """Spell a string in one of the many ways that QEMU reads alike."""
     spelled = []
+    is_escaped = len(text) < 1000 and rng.random() < 0.1
     for char in text:
-        if char in "\"\\'" or char < " ":
+        if char in "\"\\'" or char < " " or is_escaped:
             spelled.append(f"\\u{ord(char):04x}")
-        elif rng.random() < 0.15:
+        elif rng.random() < 0.15 and len(text) < 1000:
             spelled.append(f"\\u{ord(char):04{rng.choice('xX')}}")
         else:
             spelled.append(f"\\{char}" if char == "/" else char)
