@@ -251,7 +251,7 @@ class ClientRules:
     def judge(self, message: Mapping[str, JSON], *, is_cut: bool = False) -> Verdict:
         """Decide about a command.
 
-        is_cut: of its strings only the name is surely all there. It is denied unless the name is enough to decide.
+        is_cut: of its strings only the name and the keys are surely all there. It is denied unless the name decides.
         """
         execute = message.get("execute")
         name = execute if isinstance(execute, str) and "exec-oob" not in message else ""

@@ -33,15 +33,13 @@ from shim.client import Client
 from shim.qmp import JSON
 
 if TYPE_CHECKING:  # see shim.permissions
-    from shim.rules import ClientRules, Verdict
+    from shim.rules import ClientRules
 
 __all__ = ["Session"]
 
 # On the way of each message: a look at a member through its class takes longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
-# How a string ends in a long command that was cut (shorten.py). No name of QEMU's ends so.
-_CUT_NAME = re.compile(r"[0-9a-f]{16}\Z")
 # In a read that is nothing but plain commands each of their names, and nothing else, stands so (framing.py).
 _PLAIN_NAME = rb'\{"execute": ?"'
 
@@ -234,15 +232,9 @@ class Session:
         if "exec-oob" in command.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", command.message)
         request = read_request(command, descriptors)
-        if self.rules is None or (verdict := self._judge(self.rules, command)).is_allowed:
+        if self.rules is None or (verdict := self.rules.judge(command.message, is_cut=command.is_cut)).is_allowed:
             return request
         return Denied(self.spell_reply(generic_error(verdict.text), command.message), request, verdict)
-
-    def _judge(self, rules: "ClientRules", command: Command) -> "Verdict":
-        """Ask the rules. What stands for the name of a long command, if that is cut, is taken for no name."""
-        if command.is_cut and _CUT_NAME.search(str(command.message.get("execute"))):
-            return rules.judge({}, is_cut=True)
-        return rules.judge(command.message, is_cut=command.is_cut)
 
     def put_back(self, request: Request) -> None:
         """Have `next_request` return this one again: it cannot be begun yet."""

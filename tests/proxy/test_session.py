@@ -324,24 +324,11 @@ class TestRules:
         session.rules = ClientRules([(Rule.deny("quit", "object-add: monitor-*"),)])
         line = b"".join(b"\\u%04x" % char for char in b"command-line")
         arguments = b'"arguments":{"%s":"%sq","qom-type":"x"}' % (line, b" " * 70)
-        found = requests(session, b'{"id":"%s",%s,%s}' % (b"x" * 300_000, command[1:], arguments))
+        found = requests(session, b'{"id":"%s",%s,%s}' % (b"x" * 1_100_000, command[1:], arguments))
         assert [type(request) for request in found] in ([Denied], [LocalReply])
-
-    def test_name_that_looks_like_a_cut_one_is_no_way_round(self) -> None:
-        session = a_session(negotiated=True)
-        session.rules = ClientRules([(Rule.deny("quit"),)])
-        long = b'{"id":"%s","execute":"%s"}' % (
-            b"x" * 300_000,
-            b"".join(b"\\u%04x" % char for char in b"human-monitor-command"),
-        )
-        (first,) = requests(a_session(negotiated=True), long)
-        assert isinstance(first, Forward)
-        requests(session, b'{"execute":"%s"}' % first.execute.encode())
-        (denied,) = requests(session, long)
-        assert isinstance(denied, Denied)
 
     def test_long_command_whose_name_decides_passes(self) -> None:
         session = a_session(negotiated=True)
         session.rules = ClientRules([(Rule.deny("quit"),)])
-        (request,) = requests(session, b'{"execute":"ringbuf-write","arguments":{"data":"%s"}}' % (b"x" * 300_000))
+        (request,) = requests(session, b'{"execute":"ringbuf-write","arguments":{"data":"%s"}}' % (b"x" * 1_100_000))
         assert isinstance(request, Forward)

@@ -38,7 +38,7 @@ FORBIDDEN: Final[tuple[dict[str, Any], ...]] = (
 )
 HARMLESS: Final = (b'{"execute": "query-status"}\r\n', b'{"execute":"query-name"}', b'{"execute": "query-name", "id": 7}\n')
 # So much that the proxy does not look into every string of the command (proxy/qmp_json/shorten.py).
-_LONG: Final = "x" * 300_000
+_LONG: Final = "x" * 1_100_000
 HARMLESS_NAMES: Final = frozenset({"query-status", "query-name"})
 
 
@@ -49,7 +49,7 @@ def forbidden_streams(seed: int, count: int = 40) -> Iterator[bytes]:
         parts: list[bytes] = []
         for _ in range(rng.randint(1, 6)):
             command = dict(rng.choice(FORBIDDEN))
-            if rng.random() < 0.03:
+            if rng.random() < 0.01:
                 command["id"] = _LONG
             elif rng.random() < 0.5:
                 command["id"] = rng.choice((1, "a", None, {"execute": "query-status"}))
