@@ -11,7 +11,8 @@ from host.addresses import StdioAddress, plain
 from host.config import STANDARD_OUTPUT, AuditSettings, VMConfig
 from host.listener import listener_name
 from host.settings import SETTINGS, Owner
-from shim.policy import Mode, PolicyKind
+from shim.limits import WhenFull
+from shim.policy import Mode, Policy, PolicyKind
 
 __all__ = ["audit_disagreement", "contradiction"]
 
@@ -31,8 +32,8 @@ def contradiction(vm: VMConfig) -> tuple[str, str] | None:
         return "include", f"'{both[0]}' is excluded too; name it in only one of them"
     if policy.allow and policy.mode is not Mode.ENFORCE:
         return "allow", 'it works only in mode "enforce"; set that mode, or drop this'
-    of_audit = vm.audit and _contradiction_of_audit(vm.audit, vm)
-    return of_audit or _contradiction_of_sockets(vm) or contradiction_of_access(vm) or _contradiction_of_rules(vm)
+    problem = _contradiction_of_limits(policy) or (vm.audit and _contradiction_of_audit(vm.audit, vm))
+    return problem or _contradiction_of_sockets(vm) or contradiction_of_access(vm) or _contradiction_of_rules(vm)
 
 
 def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
@@ -62,6 +63,17 @@ def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, st
         return "audit_keep", "it needs audit_rotate_mib or audit_rotate_hours"
     if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listen:
         return "audit", _STDIO_IS_SERVED
+    return None
+
+
+def _contradiction_of_limits(policy: Policy) -> tuple[str, str] | None:
+    deletes = policy.when_full is WhenFull.DELETE_OLDEST
+    if deletes and not policy.max_snapshots:
+        return "when_full", "it needs max_snapshots, which says how many there may be"
+    if deletes and not policy.delete_prefix:
+        return "when_full", '"delete-oldest" needs delete_prefix, which says what may be deleted'
+    if policy.delete_prefix and not deletes:
+        return "delete_prefix", 'it works only with when_full "delete-oldest"; set that, or drop this'
     return None
 
 

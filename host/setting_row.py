@@ -33,6 +33,7 @@ class Section(StrEnum):
     ACCESS = "who may come in"
     RULES = "who may send what"
     POLICY = "which disks a snapshot takes"
+    SNAPSHOTS = "limits on snapshots"
     GONE = "commands of clients that have hung up"
     MODE = "what is done with HMP commands"
     LIMITS = "limits of clients"

@@ -15,7 +15,7 @@ the file, goes with --config, and is in that program's command line.
 from collections.abc import Iterator
 from typing import Any
 
-from host import config
+from host import config, limit_types
 from host import setting_types as types
 from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
@@ -24,6 +24,7 @@ from host.listener_types import TEXT_OR_NONE, listener_type, listeners_type
 from host.rule_types import ALLOWED_COMMANDS, RULES
 from host.setting_row import Owner, Program, Section, Setting
 from shim.confidential import Confidential
+from shim.limits import WhenFull
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
 
 __all__ = ["SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of"]
@@ -108,6 +109,25 @@ SETTINGS: tuple[Setting, ...] = (
             option="--no-guard"),
     _vm("strict", types.SWITCH, "make a pattern that matches nothing in the VM an error, not just a warning",
         member="is_strict", section=Section.POLICY),
+
+    _policy("max_snapshots", limit_types.LIMIT,
+            "how many snapshots a VM may have, 0 for any number; a savevm over one adds none (default %(default)s)",
+            section=Section.SNAPSHOTS, metavar="COUNT", default=0),
+    _policy("when_full", types.one_of(WhenFull),
+            "what a savevm does that would make one too many: refuse; or delete-oldest: save, then delete the oldest of those "
+            "whose tags begin with --delete-prefix (default %(default)s)",
+            section=Section.SNAPSHOTS, metavar="WAY", default=WhenFull.REFUSE),
+    _policy("delete_prefix", limit_types.PREFIX,
+            "the only tags that --when-full delete-oldest may delete: those that begin with this",
+            section=Section.SNAPSHOTS, metavar="PREFIX"),
+    _policy("protect", limit_types.TAGS,
+            "tags that savevm does not replace and delvm does not delete, shell wildcards (repeatable)",
+            section=Section.SNAPSHOTS, metavar="TAG"),
+    _policy("protect_load", limit_types.TAGS, "tags that loadvm does not load (repeatable)",
+            section=Section.SNAPSHOTS, metavar="TAG"),
+    _policy("check_space", types.SWITCH,
+            "refuse a savevm if the file system of the image that gets the VM state has less room than the VM has RAM",
+            section=Section.SNAPSHOTS),
 
     _policy("abandon_after", types.SECONDS,
             "do not start a savevm or delvm more than this many seconds after it arrived (default %(default)g)",

@@ -154,7 +154,7 @@ def _serve_parser() -> Parser:
     parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
     add_version(parser)
     _add_vm(parser, Program.PROXY)
-    sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.GONE, Section.MODE, Section.LIMITS)
+    sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS)
     for section in sections:
         add_section(parser, Program.PROXY, section)
     log = add_section(parser, Program.PROXY, Section.LOG)
@@ -167,6 +167,7 @@ def _plan_parser() -> Parser:
     vm = _add_vm(parser, Program.PLAN)
     vm.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
     add_section(parser, Program.PLAN, Section.POLICY)
+    add_section(parser, Program.PLAN, Section.SNAPSHOTS)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="an HMP command, such as: savevm t1")
     return parser

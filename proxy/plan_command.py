@@ -102,6 +102,7 @@ async def _rehearse(
         now=SYSTEM_CLOCK.local(),
         local_time=SYSTEM_CLOCK.local_time,
         policy=invocation.vm.policy,
+        free_space=SYSTEM_CLOCK.free_space,
     )
     playing = rehearse_line(line, context, verdict)
     replies: Replies | None = None

@@ -113,4 +113,4 @@ def _decided(plan: JSON, graph: BlockGraph | None) -> Decided | None:
     # The reason of a plan's VM state tells this too (shim.audit_form.describe_vmstate).
     native_load = plan.get("native_load")
     reason = vmstate["reason"].removesuffix(f"; {native_load}")
-    return Decided(choices, holder, reason, native_load)
+    return Decided(choices, holder, reason, native_load, tuple(plan.get("deletes", ())), plan.get("remark"))

@@ -87,6 +87,7 @@ def _parser() -> Parser:
     add_version(parser)
     _add_vm(parser)
     add_section(parser, Program.PROMPT, Section.POLICY)
+    add_section(parser, Program.PROMPT, Section.SNAPSHOTS)
     _add_script(parser)
     _add_person(parser)
     return parser

@@ -12,6 +12,7 @@ from functools import partial
 
 from host.audit_log import AuditLog
 from host.errors import AuditError
+from host.free_space import free_space
 from host.ids import own_ids
 from host.intents import IntentStore
 from repl.beside import ASK_PROXY, TO_PROXY, check_own_policy, plan_of_proxy, read_facts
@@ -22,9 +23,9 @@ from repl.results import HMPResult, Planned, Running
 from shim import jobs, render, snapshot_plans
 from shim.audit import Action, Trace, has_failed, stopped_ns
 from shim.beside import ProxyFacts, plan_members, policy_words
-from shim.blockgraph import BlockGraph, read_graph
+from shim.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
 from shim.client import Client
-from shim.decision import Decision, Pass, Result, decide, decide_modern
+from shim.decision import Decision, Pass, Result, decide, decide_modern, forbids, may_pass
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.known import Known
@@ -38,11 +39,6 @@ from shim.snapshot_commands import is_modern
 
 __all__ = ["Executor"]
 
-_GRAPH_QUERIES = (
-    Execute("query-block"),
-    Execute("query-named-block-nodes", {"flat": True}),
-    Execute("x-debug-query-block-graph"),
-)
 _WOULD_FAIL = "the load is known to fail, and would leave the VM stopped"
 _NOT_LOOKED_AFTER = "hmpshim has failed while it looked after what an earlier connection left; see info snapshots"
 
@@ -208,9 +204,9 @@ class Executor:
 
     async def block_graph(self) -> BlockGraph | None:
         """Look at the block nodes; None where QEMU does not tell. Raises LostError."""
-        replies = [timed.reply for timed in await self.link.execute(_GRAPH_QUERIES)]
+        replies = [timed.reply for timed in await self.link.execute(GRAPH_QUERIES)]
         values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
-        if len(values) < len(_GRAPH_QUERIES):
+        if len(values) < len(GRAPH_QUERIES):
             return None
         try:
             return read_graph(*values, version=self.link.version)
@@ -218,7 +214,8 @@ class Executor:
             return None
 
     async def _hmp(self, line: HMPLine, trace: Trace) -> HMPResult:
-        run = PlanRun(await self._decide(line, trace), trace, note=self._intents.note, is_command=True)
+        decision, passes = await self._decide(line, trace), self.proxy is not None or may_pass(line, self.policy)
+        run = PlanRun(decision, trace, note=self._intents.note, is_command=True, may_pass=passes)
         with self._recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: self._as_typed(line, run.passing))
         if run.passing is not None and result.reply == ReturnReply(""):
@@ -271,13 +268,15 @@ class Executor:
 
     async def _qmp(self, name: str, arguments: dict[str, JSON], trace: Trace) -> Reply:
         command = Execute(name, arguments)
-        if not is_modern({"execute": name, "arguments": arguments}):
+        message: dict[str, JSON] = {"execute": name, "arguments": arguments}
+        if not is_modern(message):
             (timed,) = await self.link.execute([command])
             return timed.reply
-        run = PlanRun(decide_modern(partial(self._recorder.announce, trace)), trace, is_command=True)
+        forbidden = None if self.proxy is not None else forbids(message, self.policy)
+        run = PlanRun(decide_modern(partial(self._recorder.announce, trace), forbidden), trace, is_command=True)
         with self._recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: command)
-        if result.action is not Action.REFUSED:
+        if result.action is not Action.REFUSED or forbidden is not None:
             self._recorder.record(trace, result.action, result.reason, reply_members(_reply_of(result)))
         return _reply_of(result)
 
@@ -290,6 +289,7 @@ class Executor:
             local_time=datetime.fromtimestamp,
             policy=self.policy,
             known=self._known,
+            free_space=free_space,
         )
 
 

@@ -17,7 +17,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self, get_args, get_type_hints
 
-from shim import explain, render, snapshot_plans
+from shim import explain, limits, render, snapshot_plans
 from shim.allowance import refusal
 from shim.errors import PatternError, UnreadableReply
 from shim.hmp import HMPLine
@@ -116,8 +116,12 @@ def _read(value: JSON, hint: Any) -> Any:
             return kind(value)
         if kind is Pattern and isinstance(value, list):
             return tuple(map(Pattern.parse, value))
-        if kind is str and isinstance(value, list):
+        if hint is str and isinstance(value, str):
+            return value
+        if kind is str and hint is not str and isinstance(value, list):
             return frozenset(value)
+        if kind is int and type(value) is int:
+            return value
         if kind is bool and isinstance(value, bool):
             return value
         if kind is float and isinstance(value, int | float):
@@ -200,6 +204,8 @@ def rehearse_line(line: HMPLine, context: Context, verdict: "Verdict | None" = N
         return Rehearsal(Refusal(verdict.text, str(verdict)), None, [], None)
     policy = context.policy
     refused = refusal(line, policy.allow) if policy.mode is Mode.ENFORCE else None
+    if refused is None:
+        refused = limits.against_line(line, policy)
     if refused is not None:
         return Rehearsal(Refusal(render.error(refused), refused), None, [], None)
     if line.command is None:

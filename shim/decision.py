@@ -17,7 +17,8 @@ command after it, and the Result only repeats QEMU's reply, so a driver can hand
 The order in which it decides:
 
 1. *Refused* in mode "enforce" is what the policy does not allow; and in any mode what must be on record before it is run, and
-   cannot be. Nothing was sent then, and the result comes from `next`.
+   cannot be. So is a line that QEMU would take in a way that no limit on snapshots can be held against (shim/limits.py), but
+   for mode "observe". Nothing was sent then, and the result comes from `next`.
 2. *Passed* is a line that is no snapshot command, or none that QMP can repeat. The Pass is the first step, without a survey: a
    driver need not have the other clients wait for it, because QEMU itself runs the commands of one monitor one after the other.
 3. *Rehearsed* is a snapshot command in mode "observe": the plan is played without its jobs, and then QEMU gets the command. The
@@ -30,19 +31,19 @@ Whether a line *is* a snapshot command was read when it came in (shim/hmp.py). W
 business of whoever plays it: see plan_run.py.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
-from shim import render, snapshot_plans
+from shim import limits, render, snapshot_plans
 from shim.audit import Action, Rehearsed
 from shim.hmp import HMPCommand, HMPLine
 from shim.plan import Answer, Context, PassThrough, Plan, Refusal, Replies, Step
 from shim.policy import Mode, Policy
-from shim.qmp import ErrorReply, Reply, ReturnReply
+from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 from shim.rehearsal import rehearse
 
-__all__ = ["Announce", "Decision", "Pass", "Result", "decide", "decide_modern", "pass_on"]
+__all__ = ["Announce", "Decision", "Pass", "Result", "decide", "decide_modern", "forbids", "may_pass", "pass_on"]
 
 _NOT_OF_SCHEMA: Final = "the arguments are not those of human-monitor-command"
 
@@ -99,6 +100,8 @@ def decide(
     is_free = announce is None and policy.mode is not Mode.ENFORCE
     if not is_free and (refused := _refusal(line, policy, announce)) is not None:
         return Result(ReturnReply(render.error(refused)), Action.REFUSED, refused)
+    if line is not None and policy.mode is not Mode.OBSERVE and (refused := limits.against_line(line, policy)) is not None:
+        return Result(ReturnReply(render.error(refused)), Action.REFUSED, refused)
     if line is None or line.command is None:
         step: Pass | Result = Pass(Action.PASSED, _NOT_OF_SCHEMA if line is None else line.why_not_parsed)
     else:
@@ -111,12 +114,25 @@ def decide(
     return step
 
 
-def decide_modern(announce: Announce | None = None) -> Decision:
-    """Decide about one of QMP's own snapshot commands: it is passed, and on record."""
-    unrecorded = None if announce is None else announce()
-    if unrecorded is not None:
-        return Result(ErrorReply("GenericError", unrecorded), Action.REFUSED, unrecorded)
+def decide_modern(announce: Announce | None = None, forbidden: str | None = None) -> Decision:
+    """Decide about one of QMP's own snapshot commands: it is passed, and on record.
+
+    forbidden: what `forbids` says of it.
+    """
+    refused = forbidden if forbidden is not None or announce is None else announce()
+    if refused is not None:
+        return Result(ErrorReply("GenericError", refused), Action.REFUSED, refused)
     return (yield from pass_on(Pass(Action.MODERN, "QMP's own command")))
+
+
+def forbids(message: Mapping[str, JSON], policy: Policy) -> str | None:
+    """Say why a limit of the policy speaks against one of QMP's own snapshot commands; None if none does."""
+    return None if policy.mode is Mode.OBSERVE else limits.against_modern(message, policy)
+
+
+def may_pass(line: HMPLine | None, policy: Policy) -> bool:
+    """Tell whether QEMU may get an HMP command although no plan has decided about it, because that has failed."""
+    return line is None or policy.mode is Mode.OBSERVE or not limits.is_limited(line.command, policy)
 
 
 def pass_on(step: Pass) -> Decision:

@@ -29,10 +29,12 @@ def to_json(line: HMPLine, rehearsal: Rehearsal) -> dict[str, JSON]:
     Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
     vmstate (node, reason) or null, native_load (why QEMU itself could not load what a savevm makes, or null), replaces (the
     names of the nodes whose snapshot of the tag a savevm replaces), unmatched (the policy's patterns that fit no node now), qmp
-    (the commands that would change something), outcome (kind, reason, text or null).
+    (the commands that would change something), outcome (kind, reason, text or null). Only where there is any: deletes (the tags
+    of older snapshots that go once the new one is saved), remark (what could not be checked).
     """
     decided = rehearsal.decided
     choices = {} if decided is None else {choice.node.name: describe_choice(choice) for choice in decided.choices}
+    limits = {} if decided is None else {"deletes": list(decided.deletes), "remark": decided.remark}
     return {
         "command_line": line.text,
         "nodes": [_node(node) | choices.get(node.name, _unseen(node, rehearsal.graph)) for node in _nodes(rehearsal)],
@@ -42,7 +44,7 @@ def to_json(line: HMPLine, rehearsal: Rehearsal) -> dict[str, JSON]:
         "unmatched": [str(pattern) for pattern in rehearsal.unmatched],
         "qmp": [{"execute": command.command, "arguments": dict(command.arguments)} for command in rehearsal.would_send],
         "outcome": _outcome(rehearsal),
-    }
+    } | {name: told for name, told in limits.items() if told}
 
 
 def to_text(line: HMPLine, rehearsal: Rehearsal) -> str:
@@ -58,6 +60,11 @@ def to_text(line: HMPLine, rehearsal: Rehearsal) -> str:
         lines += ["", printable(f"Patterns of the policy that fit no node of the VM now: {', '.join(plan['unmatched'])}")]
     if plan["replaces"]:
         lines += ["", printable(f"It replaces the snapshot of this name on {', '.join(plan['replaces'])}.")]
+    if "deletes" in plan:
+        gone = ", ".join(map(repr, plan["deletes"]))
+        lines += ["", printable(f"Once it is saved, the oldest go, because the setting max_snapshots is reached: {gone}.")]
+    if "remark" in plan:
+        lines += ["", printable(f"{plan['remark'][:1].upper()}{plan['remark'][1:]}.")]
     if plan["qmp"]:
         lines += ["", "QMP commands that would run:", *(f"    {encode(command)}" for command in plan["qmp"])]
     return "\n".join([*lines, "", _verdict(plan["outcome"]), _QUERIES_ASKED])

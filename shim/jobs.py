@@ -7,7 +7,7 @@ again.
 """
 
 import re
-from collections.abc import Callable, Generator, Sequence, Set
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import count
 from typing import TypeAlias
@@ -23,6 +23,7 @@ __all__ = [
     "already_exists",
     "answer",
     "delete",
+    "delete_all",
     "dismiss",
     "hmp_text",
     "load",
@@ -109,6 +110,16 @@ def delete(job_id: str, tag: str, devices: Sequence[str], *, stays: bool = False
     """
     start = Execute("snapshot-delete", {"job-id": job_id, "tag": tag, "devices": list(devices)})
     return _run(job_id, start, stays=stays)
+
+
+def delete_all(tag: str, counts: Mapping[str, int], new_job_id: Callable[[], str]) -> JobPlan:
+    """Delete every snapshot of the tag, one of each node a round. counts: how many each node has; not all may have one."""
+    result = JobResult(None)
+    for done in range(max(counts.values(), default=0)):
+        result = yield from delete(new_job_id(), tag, [name for name, count in counts.items() if count > done])
+        if result.error is not None:
+            break
+    return result
 
 
 def dismiss(job_id: str) -> Generator[Step, Replies, None]:

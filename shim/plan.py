@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from shim import render
+from shim.free_space import LookAtSpace
 from shim.intent import Intent
 from shim.known import Known
 from shim.policy import NodeChoice, Policy
@@ -59,13 +60,16 @@ class AwaitJob:
 class Decided:
     """Not to be waited for: what was chosen, for the audit. The plan is sent ().
 
-    native_load: of a savevm, why QEMU itself could not load what it makes; None where it could.
+    native_load: of a savevm, why QEMU itself could not load what it makes; None where it could. deletes: the tags of older
+    snapshots that go once the new one is saved. remark: what could not be checked, in words.
     """
 
     choices: tuple[NodeChoice, ...]
     vmstate: str | None
     vmstate_reason: str
     native_load: str | None = None
+    deletes: tuple[str, ...] = ()
+    remark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class Context:
     local_time: seconds since the epoch as QEMU's local time.
     cpu_index: the client's `cpu-index`, if it gave one.
     known: what this connection to QEMU has learned; None where it is not kept, and all is asked for.
+    free_space: looks at a file's file system; None where nobody can.
     """
 
     version: QEMUVersion
@@ -148,3 +153,4 @@ class Context:
     policy: Policy = field(default_factory=Policy)
     cpu_index: int | None = None
     known: Known | None = None
+    free_space: LookAtSpace | None = None

@@ -21,6 +21,9 @@ __all__ = ["FAILED_EARLY", "GIVEN_UP", "PlanRun"]
 
 GIVEN_UP: Final = "the client had hung up before anything was changed, and it had come too long ago"
 FAILED_EARLY: Final = "hmpshim failed before it had changed anything"
+_FAILED_EARLY_TEXT: Final = render.error(
+    "hmpshim has failed before it changed anything, and QEMU does not get a command on which there are limits; see its log"
+)
 _UNKNOWN: Final = "hmpshim failed, so the outcome is not known"
 _UNKNOWN_TEXT: Final = render.error(
     "hmpshim has failed while it did this, so the outcome is not known; see info snapshots, and hmpshim's log"
@@ -39,6 +42,9 @@ class PlanRun:
     note: has an intent written down, or forgotten. may_begin: asked once, before the first command that changes anything, and
     before the client's own goes to QEMU; where it says no, the outcome is a Result without a reply.
 
+    may_pass: False for a command that the policy has limits on, which only the plan can hold. It is refused where another one
+    would be passed for a fault of ours.
+
     is_command: a client waits for the Result. Then a plan that raises has one nevertheless: see the module's words. Without,
     the outcome stays None. `failure` has the exception either way.
     """
@@ -48,6 +54,7 @@ class PlanRun:
     note: Callable[[Intend | Settle], None] | None = None
     may_begin: Callable[[], bool] | None = None
     is_command: bool = False
+    may_pass: bool = True
 
     outcome: Any = field(default=None, init=False)
     is_done: bool = field(default=False, init=False)
@@ -131,6 +138,8 @@ class PlanRun:
             self.outcome, self.is_done = Result(answer[0], passed.action, passed.reason, passed.rehearsed), True
         elif self.has_begun:
             self.outcome, self.is_done = Result(ReturnReply(_UNKNOWN_TEXT), Action.REWRITTEN, _UNKNOWN), True
+        elif not self.may_pass:
+            self.outcome, self.is_done = Result(ReturnReply(_FAILED_EARLY_TEXT), Action.REFUSED, FAILED_EARLY), True
         else:
             self.plan = pass_on(Pass(Action.PASSED, FAILED_EARLY))
             self.advance(None, now_ns)

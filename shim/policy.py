@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shim.exclusions import Exclusions
+from shim.limits import WhenFull
 from shim.patterns import Pattern, is_removable, is_varstore
 
 if TYPE_CHECKING:  # see shim.patterns
@@ -89,6 +90,9 @@ class Policy:
     and delvm, and loadvm, which throws the present away.
     failed_load: None where the operator does not say; a proxy then does as HMP does, and a prompt refuses.
     allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
+    max_snapshots: 0 for any number. when_full: what a savevm does that would exceed it. delete_prefix: what the tags begin
+    with that may be deleted then; "" lets none be. protect: the tags, as shell patterns, that are neither replaced nor deleted.
+    protect_load: those that are not loaded. check_space: no savevm where the RAM may not fit.
     exclusions: what `exclude` has left out so far, so that a disk that it loses is told of. It is no part of the wish.
     """
 
@@ -103,6 +107,12 @@ class Policy:
     failed_load: FailedLoad | None = None
     mode: Mode = Mode.REWRITE
     allow: frozenset[str] = frozenset()
+    max_snapshots: int = 0
+    when_full: WhenFull = WhenFull.REFUSE
+    delete_prefix: str = ""
+    protect: frozenset[str] = frozenset()
+    protect_load: frozenset[str] = frozenset()
+    check_space: bool = False
     exclusions: Exclusions = field(default_factory=Exclusions, compare=False, repr=False)
 
     @property

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from shim import jobs
-from shim.blockgraph import BlockNode, names_of
+from shim.blockgraph import BlockNode
 from shim.hmp import DelVM, SaveVM
 from shim.intent import Intent, read_internal_tag
 from shim.jobs import JobResult
+from shim.limits import is_protected
 from shim.plan import Context, Replies, Run, Settle, Step
 from shim.qmp import Execute, ReturnReply
 from shim.survey import GiveWay, Survey, look_around
@@ -117,7 +118,9 @@ def _look_after(written: Written, is_same_qemu: bool, context: Context) -> _Find
         survey = yield from look_around(SaveVM(intent.tag), context)
     except GiveWay as exc:
         return Found(f"{_cut_off(intent)}; the disks cannot be looked at: {exc.reason}", True)
-    case = _Case(intent, survey, context, is_same_qemu and written.age_s < _YOUNG_S)
+    # A tag that has been protected since is not deleted any more, for whatever reason.
+    may_complete = is_same_qemu and written.age_s < _YOUNG_S and not is_protected(intent.tag, context.policy.protect)
+    case = _Case(intent, survey, context, may_complete)
     found = yield from (case.look() if intent.internal_tag is None else case.look_internally(intent.internal_tag))
     if is_same_qemu:
         yield from jobs.dismiss(intent.marker)
@@ -188,15 +191,8 @@ class _Case:
         return Found(told, False)
 
     def _delete(self, tag: str) -> jobs.JobPlan:
-        """Delete every snapshot of the tag, one of each disk a round: a disk may have had two before the savevm came."""
-        result = JobResult(None)
-        nodes = self._holding(tag)
-        for left in range(max((node.count(tag) for node in nodes), default=0)):
-            names = names_of(node for node in nodes if node.count(tag) > left)
-            result = yield from jobs.delete(self.context.new_job_id(), tag, names)
-            if result.error is not None:
-                break
-        return result
+        """Delete every snapshot of the tag: a disk may have had two before the savevm came."""
+        return jobs.delete_all(tag, {node.name: node.count(tag) for node in self._holding(tag)}, self.context.new_job_id)
 
     def _holding(self, tag: str) -> list[BlockNode]:
         return holders(self.survey.graph, self.survey.selection, tag)

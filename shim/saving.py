@@ -9,29 +9,40 @@ docs/replacing.md):
 * overwrite = "replace": delete the old snapshot, then save. If QEMU or the proxy dies in between, there is none.
 
 Both of ours write down first what they intend, for the proxy that comes after one that was killed.
+
+What the policy limits is looked at before anything is changed: the number of snapshots, and the room for the RAM. Snapshots
+that are to go for a new one go after it. So whoever dies in between, there is one too many, and none lost; nothing is written
+down for it, and the next savevm sees to it.
 """
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from itertools import count
+from __future__ import annotations
 
-from shim import foretelling, jobs, known_crashes, render
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import Enum, auto
+from itertools import count
+from typing import assert_never
+
+from shim import foretelling, jobs, known_crashes, limits, render
 from shim.blockgraph import BlockNode, name_of, names_of
+from shim.free_space import SpaceCheck, check_space
 from shim.intent import Intent, internal_tag
 from shim.plan import Answer, Context, Decided, Intend, PassThrough, Plan, Replies, Settle, Step, refuse
 from shim.policy import Overwrite
+from shim.snapshot_limit import Surplus, find_surplus
 from shim.survey import Survey
 from shim.tags import holders
 
-__all__ = ["HMP_REPLACES", "savevm"]
+__all__ = ["HMP_REPLACES", "savevm", "within_limits"]
 
 HMP_REPLACES = "QEMU's own savevm replaces the snapshot in one step"
 
 
 def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     graph, selection = survey.graph, survey.selection
-    yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason, selection.native_load)
+    decided = Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason, selection.native_load)
+    yield decided
     if selection.missing_vmstate is not None:
         return refuse(f"{selection.vmstate_reason}; name a disk of 'info block' that is writable and qcow2")
     included = selection.included
@@ -46,19 +57,81 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
             return refuse(danger)
     tag = wanted if wanted is not None else _free_name(survey, context)
     saving = _Saving(tag, vmstate, included, holders(graph, selection, tag), survey, context)
-    if not saving.replaced:
-        return jobs.answer((yield from saving.save()))
-    if context.policy.overwrite is Overwrite.REFUSE:
-        return refuse(f"snapshot '{tag}' exists on '{saving.replaced[0].label}' and may not be replaced; delvm it first")
-    if (answer := _spare_the_old_one(tag, survey, context)) is not None:
-        return answer
-    # Where only trying shows whether the new one can be, it is tried before the old one is touched.
-    is_doubtful = foretelling.is_doubtful(graph, included, tag)
-    if saving.hmp_replaces and not is_doubtful:
-        return PassThrough(HMP_REPLACES, is_delegated=True)
-    if context.policy.overwrite is Overwrite.SAFE or is_doubtful:
-        return (yield from _replace_safely(saving))
-    return (yield from _replace_fast(saving))
+    if saving.replaced:
+        if context.policy.overwrite is Overwrite.REFUSE:
+            return refuse(f"snapshot '{tag}' exists on '{saving.replaced[0].label}' and may not be replaced; delvm it first")
+        if (answer := _spare_the_old_one(tag, survey, context)) is not None:
+            return answer
+    way = saving.way
+    surplus, space = _limits(saving, way)
+    if (danger := limits.against_long_tag(tag, context.policy) or surplus.refusal or space.shortage) is not None:
+        return refuse(danger)
+    if surplus.oldest or space.remark:
+        yield replace(decided, deletes=surplus.oldest, remark=space.remark)
+    outcome = yield from _carry_out(saving, way)
+    if isinstance(outcome, Answer) and not outcome.text:
+        outcome = yield from _delete_oldest(surplus.oldest, saving, outcome)
+    return outcome if space.remark is None else replace(outcome, reason=f"{outcome.reason}; {space.remark}")
+
+
+def _limits(saving: _Saving, way: _Way) -> tuple[Surplus, SpaceCheck]:
+    """Hold a savevm against the policy's limits."""
+    survey, context, tag = saving.survey, saving.context, saving.tag
+    # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is written.
+    if not all(map(survey.graph.can_snapshot, saving.included)):
+        return Surplus(), SpaceCheck()
+    surplus = find_surplus(tag, survey.selection, context.policy)
+    if surplus.oldest and context.policy.guard and (danger := known_crashes.against_deleting(survey.hazards, context.version)):
+        surplus = Surplus(f"snapshot '{surplus.oldest[0]}' would have to be deleted for it (setting max_snapshots). {danger}")
+    if survey.ram_bytes is None:
+        return surplus, SpaceCheck()
+    replaced = None if way is _Way.ADD else tag
+    is_saved_first = way is _Way.SAFE
+    look, ram_bytes = context.free_space, survey.ram_bytes
+    return surplus, check_space(
+        survey.graph, saving.vmstate, ram_bytes, look, replaced_tag=replaced, is_saved_first=is_saved_first
+    )
+
+
+def within_limits(wanted: str | None, survey: Survey, context: Context) -> tuple[str | None, str | None]:
+    """Hold QEMU's own savevm against the limits, where there is nothing else: what speaks against it, and what to remark."""
+    graph, selection = survey.graph, survey.selection
+    vmstate = next(filter(graph.can_snapshot, graph.hmp_set()), None)
+    if vmstate is None:
+        return None, None
+    tag = wanted if wanted is not None else _free_name(survey, context)
+    saving = _Saving(tag, vmstate, graph.hmp_set(), holders(graph, selection, tag), survey, context)
+    surplus, space = _limits(saving, _Way.BY_QEMU if saving.replaced else _Way.ADD)
+    danger = limits.against_long_tag(tag, context.policy) or surplus.refusal or space.shortage
+    if surplus.oldest and danger is None:
+        danger = f"the setting max_snapshots is reached, and QEMU {context.version} has no jobs to delete the oldest; delvm one"
+    return danger, space.remark
+
+
+def _delete_oldest(tags: Sequence[str], saving: _Saving, saved: Answer) -> Generator[Step, Replies, Answer]:
+    """Delete what was too many, now that the new one is there. If that fails, the next savevm tries again."""
+    survey, told = saving.survey, saved.reason
+    for tag in tags:
+        counts = {node.name: node.count(tag) for node in holders(survey.graph, survey.selection, tag)}
+        result = yield from jobs.delete_all(tag, counts, saving.context.new_job_id)
+        if result.error is not None:
+            return replace(saved, reason=f"{told}; snapshot '{tag}' is too many (max_snapshots), but stays: {result.error}")
+        told += f"; snapshot '{tag}' was deleted for it (max_snapshots)"
+    return replace(saved, reason=told)
+
+
+def _carry_out(saving: _Saving, way: _Way) -> Plan:
+    match way:
+        case _Way.ADD:
+            return jobs.answer((yield from saving.save()))
+        case _Way.BY_QEMU:
+            return PassThrough(HMP_REPLACES, is_delegated=True)
+        case _Way.SAFE:
+            return (yield from _replace_safely(saving))
+        case _Way.FAST:
+            return (yield from _replace_fast(saving))
+        case _:
+            assert_never(way)
 
 
 # R8 in docs/architecture.md: the old snapshot is never lost to a failure that QEMU could have reported beforehand.
@@ -80,6 +153,15 @@ def _free_name(survey: Survey, context: Context) -> str:
     """
     names = (f"vm-{context.now + timedelta(seconds=seconds):%Y%m%d%H%M%S}" for seconds in count())
     return next(name for name in names if not holders(survey.graph, survey.selection, name))
+
+
+class _Way(Enum):
+    """How it is done: a new tag is added; one that exists is replaced in one of the three ways."""
+
+    ADD = auto()
+    BY_QEMU = auto()
+    SAFE = auto()
+    FAST = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +188,16 @@ class _Saving:
         """Tell whether QEMU's own savevm does the same: it takes one snapshot from each disk, then adds one."""
         is_single = all(node.count(self.tag) == 1 for node in self.replaced)
         return is_single and self.survey.selection.is_hmps_choice and "human-monitor-command" in self.context.commands
+
+    @property
+    def way(self) -> _Way:
+        if not self.replaced:
+            return _Way.ADD
+        # Where only trying shows whether the new one can be, it is tried before the old one is touched.
+        is_doubtful = foretelling.is_doubtful(self.survey.graph, self.included, self.tag)
+        if self.hmp_replaces and not is_doubtful:
+            return _Way.BY_QEMU
+        return _Way.SAFE if is_doubtful or self.context.policy.overwrite is Overwrite.SAFE else _Way.FAST
 
     def save(self) -> jobs.JobPlan:
         return jobs.save(self.context.new_job_id(), self.tag, self.vmstate.name, names_of(self.included))

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from shim import foretelling, jobs, known_crashes, render
+from shim import foretelling, jobs, known_crashes, limits, render
 from shim.blockgraph import BlockGraph, BlockNode, name_of, names_of
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
 from shim.plan import Answer, Context, Decided, Outcome, PassThrough, Plan, Refusal, Run, refuse
-from shim.policy import FailedLoad, NodeChoice, PolicyKind, Selection
+from shim.policy import FailedLoad, NodeChoice, Policy, PolicyKind, Selection
 from shim.qmp import Execute
-from shim.saving import savevm
+from shim.saving import savevm, within_limits
 from shim.survey import GiveWay, Survey, look_around, value_of
 from shim.tags import duplicated, holders, ids_of_others, load_by_id, scope, tagged_or_included, vmstate_to_load
 
@@ -41,11 +41,14 @@ def plan(command: HMPCommand, context: Context) -> Plan:
         if not context.commands >= _JOB_COMMANDS:
             return (yield from _leave_to_old_qemu(command, context))
         survey = yield from look_around(command, context)
+        if danger := _forbidden(command, survey, context.policy):
+            return refuse(danger)
         if context.policy.guard and (danger := _danger(command, survey, context)):
             return refuse(danger)
         return _with_cause((yield from _carry_out(command, survey, context)), survey)
     except GiveWay as exc:
-        return PassThrough(exc.reason)
+        forbidden = None if exc.is_refused else limits.without_survey(command, context.policy, exc.reason)
+        return PassThrough(exc.reason) if forbidden is None else refuse(forbidden)
 
 
 def _carry_out(command: HMPCommand, survey: Survey, context: Context) -> Plan:
@@ -80,6 +83,16 @@ def _danger(command: HMPCommand, survey: Survey, context: Context) -> str | None
     return None
 
 
+def _forbidden(command: HMPCommand, survey: Survey, policy: Policy) -> str | None:
+    """Say why the operator wants the command's snapshot left alone. A load may be one of another snapshot, by its id."""
+    if isinstance(command, InfoSnapshots) or command.tag is None:
+        return None
+    disks = scope(survey.graph, survey.selection)
+    if isinstance(command, LoadVM):
+        return limits.against_tag(command, policy, [other.name for _, other in ids_of_others(disks, command.tag)])
+    return limits.against_tag(command, policy) if any(node.count(command.tag) for node in disks) else None
+
+
 def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
     """Give way, but for what would kill it: 5.2 aborts where it saves or loads while a migration has the disks."""
     if context.policy.guard and isinstance(command, SaveVM | LoadVM):
@@ -87,7 +100,16 @@ def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
         danger = known_crashes.during_migration(known_crashes.Hazards(value_of(status)["status"]), context.version)
         if danger:
             return refuse(danger)
-    raise GiveWay(f"QEMU {context.version} has no snapshot jobs")
+    told = f"QEMU {context.version} has no snapshot jobs"
+    if limits.is_limited(command, context.policy):
+        survey = yield from look_around(command, context)
+        refused = _forbidden(command, survey, context.policy)
+        if isinstance(command, SaveVM) and refused is None:
+            refused, remark = within_limits(command.tag, survey, context)
+            told += "" if remark is None else f"; {remark}"
+        if refused is not None:
+            return refuse(refused)
+    return PassThrough(told)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Each question is there for one thing that goes wrong without it:
 * `query-jobs`: whether QEMU is past preconfig, where it refuses jobs. Asked once.
 * `query-cpus-fast`: whether the client's `cpu-index` exists; HMP refuses the command otherwise.
 * what known_crashes.questions names: settings with which this version of QEMU dies of a snapshot.
+* `query-memory-size-summary`: how much RAM a savevm needs room for, asked only where that is to be checked.
 * `query-migrate`: whether saving is blocked, asked only where a snapshot would be deleted before that comes out.
 """
 
@@ -33,6 +34,7 @@ __all__ = ["GiveWay", "Survey", "look_around", "value_of"]
 
 _NODES, _GRAPH, _BACKENDS = "query-named-block-nodes", "x-debug-query-block-graph", "query-block"
 _CAPABILITIES = "query-migrate-capabilities"
+_MEMORY = "query-memory-size-summary"
 _ARGUMENTS = {_NODES: {"flat": True}}
 _HMPS_OWN = "the policy chooses what HMP chooses"
 
@@ -40,11 +42,15 @@ _Questions = Generator[Step, Replies, dict[str, JSON]]
 
 
 class GiveWay(Exception):
-    """QEMU itself is to answer. Raised by the survey only, before anything was changed."""
+    """QEMU itself is to answer. Raised by the survey only, before anything was changed.
 
-    def __init__(self, reason: str) -> None:
+    is_refused: QEMU refuses the command, too, so that it does no harm whatever the policy wants.
+    """
+
+    def __init__(self, reason: str, *, is_refused: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_refused = is_refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,14 @@ class Survey:
     """What a plan knows of QEMU.
 
     hazards: what of QEMU's settings a guard looks at. migration_is_blocked: told only of a savevm to which it may matter,
-    because it replaces a tag or meets an encrypted disk.
+    because it replaces a tag or meets an encrypted disk. ram_bytes: told only of a savevm that checks whether there is room.
     """
 
     graph: BlockGraph
     selection: Selection
     hazards: known_crashes.Hazards
     migration_is_blocked: bool = False
+    ram_bytes: int | None = None
 
 
 def look_around(command: HMPCommand, context: Context) -> Generator[Step, Replies, Survey]:
@@ -70,7 +77,7 @@ def look_around(command: HMPCommand, context: Context) -> Generator[Step, Replie
     values = yield from _ask(_first_questions(command, known, context))
     cpus = values.get("query-cpus-fast")
     if cpus is not None and context.cpu_index not in [cpu["cpu-index"] for cpu in cpus]:
-        raise GiveWay("there is no such cpu-index")
+        raise GiveWay("there is no such cpu-index", is_refused=True)
     known.is_past_preconfig = True
     wiring = yield from _wiring(known, values, epoch, context)
     try:
@@ -78,13 +85,14 @@ def look_around(command: HMPCommand, context: Context) -> Generator[Step, Replie
     except UnreadableReply as exc:
         raise GiveWay(str(exc)) from exc
     if not graph.hmp_set():
-        raise GiveWay("there is no writable disk")
+        raise GiveWay("there is no writable disk", is_refused=True)
     selection = select(graph, context.policy)
     if isinstance(command, SaveVM) and _may_fail_after_deleting(command, graph, selection):
         values |= yield from _ask(["query-migrate", *([] if _CAPABILITIES in values else [_CAPABILITIES])])
     hazards = known_crashes.read_hazards(values)
     known.is_without_replay |= hazards.replay_mode == "none"
-    return Survey(graph, selection, hazards, bool(values.get("query-migrate", {}).get("blocked-reasons")))
+    is_blocked = bool(values.get("query-migrate", {}).get("blocked-reasons"))
+    return Survey(graph, selection, hazards, is_blocked, _ram_bytes(values))
 
 
 def _first_questions(command: HMPCommand, known: Known, context: Context) -> list[str]:
@@ -94,9 +102,15 @@ def _first_questions(command: HMPCommand, known: Known, context: Context) -> lis
     names += [] if known.has_wiring else [_BACKENDS]
     names += [] if known.is_past_preconfig else ["query-jobs"]
     names += ["query-cpus-fast"] if context.cpu_index is not None else []
+    names += [_MEMORY] if context.policy.check_space and isinstance(command, SaveVM) else []
     if context.policy.guard and not isinstance(command, InfoSnapshots):
         names += known_crashes.questions(command, context.version)
     return [name for name in names if name != "query-replay" or not known.is_without_replay]
+
+
+def _ram_bytes(values: dict[str, JSON]) -> int | None:
+    memory = values.get(_MEMORY)
+    return None if memory is None else memory["base-memory"] + memory.get("plugged-memory", 0)
 
 
 # epoch: that of the moment at which the graph was asked for; a device that went since makes the answer old.

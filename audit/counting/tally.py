@@ -186,8 +186,14 @@ class Tally:
             self._note_on_timeline(tool, vm, name, record)
 
     def _note_overwriting(self, tool: ToolTally, vm: VM, record: dict[str, JSON]) -> None:
-        """A savevm that deletes, or that is left to QEMU because the tag exists, replaces what had the tag."""
-        if record["reason"] == HMP_REPLACES or any(sent["execute"] == "snapshot-delete" for sent in record["qmp"]):
+        """A savevm that deletes, or that is left to QEMU because the tag exists, replaces what had the tag.
+
+        What it deletes after it has saved is its own internal snapshot, or was too many.
+        """
+        jobs = [sent["execute"] for sent in record["qmp"] if sent["execute"].startswith("snapshot-")]
+        while "snapshot-save" in jobs and jobs[-1] == "snapshot-delete":
+            jobs.pop()
+        if record["reason"].startswith(HMP_REPLACES) or "snapshot-delete" in jobs:
             count, last = tool.overwritten.get(vm, (0, ""))
             tool.overwritten[vm] = count + 1, max(last, record["time"])
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from shim.free_space import LookAtSpace
 from shim.qmp import QEMUVersion
 
 __all__ = ["Clock", "Monitor"]
@@ -15,16 +16,17 @@ __all__ = ["Clock", "Monitor"]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time, as functions, so that a test can be its master.
+    """The time, and what else the host tells, as functions, so that a test can be its master.
 
     monotonic_ns: for durations. utc: aware, for records. local: QEMU's wall clock, for names. local_time: seconds since the
-    epoch as QEMU's local time.
+    epoch as QEMU's local time. free_space: looks at a file's file system; None where nobody can.
     """
 
     monotonic_ns: Callable[[], int]
     utc: Callable[[], datetime]
     local: Callable[[], datetime]
     local_time: Callable[[int], datetime]
+    free_space: LookAtSpace | None = None
 
 
 @dataclass(frozen=True, slots=True)

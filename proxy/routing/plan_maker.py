@@ -15,7 +15,7 @@ from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
 from proxy.routing.session import Session
 from shim.audit import Trace
 from shim.client import Client
-from shim.decision import decide, decide_modern
+from shim.decision import decide, decide_modern, forbids, may_pass
 from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.jobs import shown_ids
 from shim.known import Known
@@ -99,12 +99,13 @@ class PlanMaker:
         may_begin = None
         command = None if line is None else line.command
         if isinstance(request, ModernRequest):
-            decision = decide_modern(announce)
+            decision = decide_modern(announce, forbids(request.message, self._policy))
         else:
             decision = decide(line, self._policy, partial(self._context, request.cpu_index), announce=announce)
             if command is not None and self._policy.mode is not Mode.OBSERVE:
                 may_begin = self._before_its_limit(session, trace, command)
-        run = PlanRun(decision, trace, note=self._note, may_begin=may_begin, is_command=True)
+        passes = may_pass(line, self._policy)
+        run = PlanRun(decision, trace, note=self._note, may_begin=may_begin, is_command=True, may_pass=passes)
         return Work(run, session, request, is_recorded, is_exclusive=command is not None)
 
     def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand) -> Callable[[], bool]:
@@ -160,4 +161,5 @@ class PlanMaker:
             policy=self._policy,
             cpu_index=cpu_index,
             known=self._known,
+            free_space=self._clock.free_space,
         )

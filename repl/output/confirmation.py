@@ -6,7 +6,7 @@ from typing import assert_never
 
 from repl.executor import Executor
 from repl.output.layout import Fragments
-from repl.output.plan_summary import plan_summary, replaces_snapshot
+from repl.output.plan_summary import deleted_tags, plan_summary, replaces_snapshot
 from shim.blockgraph import BlockGraph
 from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from shim.plan import PassThrough, Refusal
@@ -44,6 +44,8 @@ async def confirmation(executor: Executor, line: HMPLine, *, width: int) -> Conf
     match command:
         case DelVM(tag) if rehearsal.graph is not None and not _has(rehearsal.graph, tag):
             return None
+        case SaveVM() if deleted_tags(rehearsal):
+            question = "Save it, and delete the oldest?"
         case SaveVM(tag) if not replaces_snapshot(rehearsal) and not await _may_replace(executor, rehearsal, tag):
             return None
         case SaveVM():

@@ -19,7 +19,7 @@ from shim.qmp import Execute
 from shim.rehearsal import Rehearsal
 from shim.render import Snapshot, size_text
 
-__all__ = ["plan_summary", "replaces_snapshot"]
+__all__ = ["deleted_tags", "plan_summary", "replaces_snapshot"]
 
 _DIM, _ERROR, _HEADING, _LOST, _SUCCESS = "class:dim", "class:error", "class:heading", "class:notice", "class:success"
 _STAYS_STOPPED = "QEMU stops a running VM for that and leaves it stopped; 'cont' lets it go on."
@@ -47,6 +47,7 @@ def plan_summary(
 
     told: list[Fragment] = [] if policy is None else [("", f"policy: {policy}")]
     told += [*_nodes(rehearsal), *_vm_state(command, rehearsal), *_effects(command, rehearsal, moment)]
+    told += _limits(rehearsal)
     told += _verdict(command, rehearsal)
     lines = wrapped([(_HEADING, printable(line.text))], width=width)
     for style, text in told:
@@ -58,7 +59,15 @@ def replaces_snapshot(rehearsal: Rehearsal) -> bool:
     """Tell whether a savevm would remove an older snapshot. What else QEMU gets as it is, is not known."""
     if isinstance(rehearsal.outcome, PassThrough):
         return rehearsal.outcome.is_delegated
-    return bool(_sent(rehearsal, "snapshot-save") and _sent(rehearsal, "snapshot-delete"))
+    saved, deleted = (
+        {sent.arguments["tag"] for sent in _sent(rehearsal, name)} for name in ("snapshot-save", "snapshot-delete")
+    )
+    return not saved.isdisjoint(deleted)
+
+
+def deleted_tags(rehearsal: Rehearsal) -> tuple[str, ...]:
+    """Return the tags of older snapshots that would go for the new one."""
+    return () if rehearsal.decided is None else rehearsal.decided.deletes
 
 
 def _sent(rehearsal: Rehearsal, name: str) -> list[Execute]:
@@ -170,6 +179,16 @@ def _found_vm_state(rehearsal: Rehearsal, tag: str) -> Snapshot | None:
     if decided is None or decided.vmstate is None or graph is None:
         return None
     return next((snapshot for snapshot in graph.nodes[decided.vmstate].snapshots if snapshot.name == tag), None)
+
+
+def _limits(rehearsal: Rehearsal) -> Iterator[Fragment]:
+    if tags := deleted_tags(rehearsal):
+        yield (
+            _LOST,
+            f"deletes {', '.join(map(repr, tags))} once the new one is saved, because the setting max_snapshots is reached",
+        )
+    if rehearsal.decided is not None and rehearsal.decided.remark is not None:
+        yield "", rehearsal.decided.remark
 
 
 # -- how it ends ----------------------------------------------------------------------------------------------------------

@@ -88,6 +88,15 @@ def test_snapshot_that_was_saved_over() -> None:
     assert tool.overwritten == {VM("h1", "vm1"): (2, replaced["time"])}
 
 
+def test_snapshot_that_was_deleted_for_a_new_one_was_not_saved_over() -> None:
+    deleted = a_record(qmp=sent("snapshot-save", "query-jobs", "snapshot-delete", "query-jobs", "snapshot-delete"))
+    replaced = a_record(qmp=sent("snapshot-save", "snapshot-delete", "snapshot-save", "snapshot-delete", "snapshot-delete"))
+    reason = "QEMU's own savevm replaces the snapshot in one step; the free space was not checked: it hides"
+    by_qemu = a_record(action="delegated", reason=reason)
+    assert only_tool(tallied(deleted)).overwritten == {}
+    assert only_tool(tallied(replaced, by_qemu)).overwritten == {VM("h1", "vm1"): (2, replaced["time"])}
+
+
 def test_snapshot_that_was_saved_over_by_qemu_itself() -> None:
     replaced = a_record(action="delegated", reason="QEMU's own savevm replaces the snapshot in one step")
     by_proxy = a_record(action="delegated", reason="the proxy does it, by its own policy")

@@ -160,6 +160,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "query-migrate-capabilities": Command(_query_capabilities),
     "query-replay": Command(lambda vm, arguments: {"mode": vm.replay_mode, "icount": 0}),
     "query-cpus-fast": Command(_query_cpus_fast),
+    "query-memory-size-summary": Command(lambda vm, arguments: {"base-memory": vm.ram_bytes, "plugged-memory": 0}),
     "query-name": Command(lambda vm, arguments: {}),
     "query-version": Command(_query_version),
     "query-status": Command(_query_status),

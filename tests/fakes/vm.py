@@ -48,6 +48,7 @@ class VM:
         # The migration capabilities that are on, and -icount rr=: tests set them, and nothing follows from them.
         self.capabilities: frozenset[str] = frozenset()
         self.replay_mode = "none"
+        self.ram_bytes = 32 * 1024 * 1024
         self._now_ns = START_NS
         self._saved_memory: dict[int, int] = {}
         self._migration_status: str | None = None

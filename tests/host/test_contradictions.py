@@ -1,5 +1,6 @@
 """Which wishes for a VM contradict each other, and which of several VMs."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress, TCPA
 from host.config import AuditFailure, AuditSettings, VMConfig
 from host.contradictions import audit_disagreement, contradiction
 from shim.confidential import Confidential
+from shim.limits import WhenFull
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from tests.support.graphs import patterns
 
@@ -16,6 +18,7 @@ TOOLS = UnixAddress("/run/legacy")
 OTHER = UnixAddress("/run/other")
 LEFT_TO_HMP = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
 NOWHERE = "it needs audit, which says where the log is"
+DELETES = Policy(when_full=WhenFull.DELETE_OLDEST, delete_prefix="auto-")
 STDIO_IS_SERVED = "standard output belongs to the client on stdio; write a file, or syslog:"
 
 
@@ -61,6 +64,15 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
         ),
         (logging("-", keep=1), ("audit_keep", "it works only with a file, and the audit log goes to '-'")),
         (VMConfig(QEMU, (StdioAddress(),), audit=AuditSettings("-")), ("audit", STDIO_IS_SERVED)),
+        (vm(DELETES), ("when_full", "it needs max_snapshots, which says how many there may be")),
+        (
+            vm(Policy(max_snapshots=1, when_full=WhenFull.DELETE_OLDEST)),
+            ("when_full", '"delete-oldest" needs delete_prefix, which says what may be deleted'),
+        ),
+        (
+            vm(Policy(max_snapshots=1, delete_prefix="a")),
+            ("delete_prefix", 'it works only with when_full "delete-oldest"; set that, or drop this'),
+        ),
         (VMConfig(QEMU, take_over=OTHER), ("upstream", "take_over says where QEMU is; drop one of them")),
         (VMConfig(QEMU), ("listen", "say where the tools connect, or take over QEMU's socket")),
         (
@@ -91,6 +103,8 @@ def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
         vm(Policy(vmstate=patterns("a"), include=patterns("a"), exclude=patterns("node:a"))),
         vm(Policy(vmstate=patterns("a"), exclude=patterns("a"))),
         vm(Policy(mode=Mode.ENFORCE)),
+        vm(replace(DELETES, max_snapshots=1)),
+        vm(Policy(max_snapshots=1, protect=frozenset({"a"}), protect_load=frozenset({"a"}), check_space=True)),
         vm(Policy(mode=Mode.ENFORCE, allow=frozenset({"info block"}))),
         logging("/log", sync=True, rotate_bytes=1, keep=1),
         logging("/log", rotate_age_s=1, keep=1),

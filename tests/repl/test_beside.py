@@ -14,18 +14,20 @@ from repl.vm_cache import VMCache
 from shim.beside import VERSION, ProxyFacts, plan_members, policy_words
 from shim.errors import UnreadableReply
 from shim.hmp import HMPLine
+from shim.limits import WhenFull
 from shim.plan import Answer, PassThrough, Refusal
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.qmp import ErrorReply, ReturnReply
 from tests.fakes.qemu import FakeQEMU, Snapshot, uefi_vm
 from tests.support.chained import Chain, chained
 from tests.support.executing import Bench, executing
-from tests.support.graphs import patterns
+from tests.support.graphs import patterns, rows
 from tests.support.seen_link import NO_PROXY, Seen, obeying, served
 from tests.support.snapshot_plans import two, uefi
 from tests.support.stage import rehearsed
 
 REFUSE, HMP, ENFORCE = Policy(overwrite=Overwrite.REFUSE), Policy(PolicyKind.HMP), Policy(mode=Mode.ENFORCE)
+LIMITS = Policy(max_snapshots=1, when_full=WhenFull.DELETE_OLDEST, delete_prefix="x", check_space=True)
 VARSTORE = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
 MISSING = "Error: Snapshot 'none' does not exist in one or more devices\r\n"
 
@@ -198,8 +200,8 @@ def test_answers_that_are_none() -> None:
 
 
 @pytest.mark.parametrize("line", ["savevm t", "savevm u", "loadvm t", "loadvm none", "delvm t", "info snapshots"])
-@pytest.mark.parametrize("policy", [Policy(), HMP, REFUSE, Policy(exclude=patterns("usbstick"))], ids=policy_words)
-@pytest.mark.parametrize("machine", [two(), uefi()], ids=["two disks", "uefi"])
+@pytest.mark.parametrize("policy", [Policy(), HMP, REFUSE, Policy(exclude=patterns("usbstick")), LIMITS], ids=policy_words)
+@pytest.mark.parametrize("machine", [two(), uefi(), two(rows("x"))], ids=["two disks", "uefi", "tags"])
 def test_plan_is_read_back(machine: Any, policy: Policy, line: str) -> None:
     from tests.support.snapshot_plans import context
 

@@ -7,6 +7,7 @@ import pytest
 
 from repl.output.confirmation import Confirmation, confirmation, ends_vm
 from shim.hmp import HMPLine
+from shim.limits import WhenFull
 from shim.policy import Overwrite, Policy, PolicyKind
 from shim.qmp import QEMUVersion
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
@@ -126,3 +127,18 @@ def test_explanation_fits_the_terminal() -> None:
 
     fits: Callable[[FakeQEMU, Bench], Awaitable[None]] = scene
     executing.played(fits, FakeQEMU(two_disks()))
+
+
+LIMITS = Policy(max_snapshots=2, when_full=WhenFull.DELETE_OLDEST, delete_prefix="auto-", protect=frozenset({"golden"}))
+
+
+def test_deletion_of_the_oldest_is_told_and_asked_for() -> None:
+    asked = cautioned("savevm auto-3", "auto-1", "auto-2", policy=LIMITS)
+    assert asked is not None
+    assert asked.question == "Save it, and delete the oldest?"
+    assert "deletes 'auto-1' once the new one is saved" in told(asked)
+
+
+@pytest.mark.parametrize("line", ["savevm golden", "delvm golden", "savevm more"])
+def test_what_a_limit_refuses_is_not_asked_for(line: str) -> None:
+    assert cautioned(line, "golden", "x", policy=LIMITS) is None

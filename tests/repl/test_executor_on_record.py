@@ -6,6 +6,8 @@ import pytest
 
 from host.config import AuditFailure
 from shim.hmp import HMPLine
+from shim.limits import WhenFull
+from shim.policy import Policy
 from shim.qmp import ErrorReply, ReturnReply
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.executing import Bench, played
@@ -66,3 +68,42 @@ def test_qmps_own_snapshot_command_that_cannot_be_announced_is_an_error() -> Non
         assert await bench.executor.qmp("query-name", {}) == ReturnReply({})
 
     played(scene, FakeQEMU(two_disks()), audit="/dev/full", failure=AuditFailure.REFUSE)
+
+
+LIMITS = Policy(max_snapshots=2, when_full=WhenFull.DELETE_OLDEST, delete_prefix="auto-", protect=frozenset({"golden"}))
+
+
+def test_limits_hold_at_the_prompt_and_are_on_record() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        for line in ("savevm golden", "savevm auto-1", "savevm auto-2"):
+            assert (await bench.executor.hmp(HMPLine.read(line))).text == ""
+        assert [snapshot.name for snapshot in qemu.vm.graph["d0"].snapshots] == ["golden", "auto-2"]
+        assert bench.records[-1]["reason"].endswith("snapshot 'auto-1' was deleted for it (max_snapshots)")
+        refused = await bench.executor.hmp(HMPLine.read("delvm golden"))
+        assert (refused.is_failure, refused.text) == (True, f"Error: {bench.records[-1]['reason']}\r\n")
+        assert bench.records[-1]["action"] == "refused"
+
+    played(scene, FakeQEMU(two_disks()), policy=LIMITS)
+
+
+def test_qmps_own_deletion_of_a_protected_tag_is_refused_and_on_record() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        qemu.vm.save_snapshot("golden", overwrite=False)
+        reply = await bench.executor.qmp("snapshot-delete", {"job-id": "j", "tag": "golden", "devices": ["d0"]})
+        assert isinstance(reply, ErrorReply)
+        (record,) = bench.records
+        assert (record["action"], record["reason"], record["failed"]) == ("refused", reply.desc, True)
+        assert qemu.vm.graph["d0"].count("golden") == 1
+
+    played(scene, FakeQEMU(two_disks()), policy=LIMITS)
+
+
+def test_failure_of_ours_is_no_way_around_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        qemu.vm.save_snapshot("golden", overwrite=False)
+        monkeypatch.setattr("shim.snapshot_plans.plan", lambda *_: 1 / 0)
+        result = await bench.executor.hmp(HMPLine.read("delvm golden"))
+        assert result.text.startswith("Error: hmpshim has failed before it changed anything")
+        assert qemu.vm.graph["d0"].count("golden") == 1
+
+    played(scene, FakeQEMU(two_disks()), policy=LIMITS)

@@ -10,8 +10,9 @@ import pytest
 
 from repl.beside import TO_PROXY
 from repl.output.layout import Fragment
-from repl.output.plan_summary import plan_summary, replaces_snapshot
+from repl.output.plan_summary import deleted_tags, plan_summary, replaces_snapshot
 from shim.hmp import HMPLine
+from shim.limits import WhenFull
 from shim.plan import Answer, Context, Outcome, PassThrough
 from shim.policy import Overwrite, Policy
 from shim.rehearsal import Rehearsal, rehearse
@@ -251,3 +252,26 @@ def test_strange_tags_fit_and_are_not_obeyed(seed: int, width: int) -> None:
     line = f'{rng.choice(["savevm", "loadvm", "delvm"])} "{tag}"'
     machine = two(dated(*[tag] * rng.randint(0, 2), vm_state=True), dated(*[tag] * rng.randint(0, 1)))
     assert_fits(summary(line, rehearsed(machine, line), width), width)
+
+
+DELETES: Final = Policy(max_snapshots=2, when_full=WhenFull.DELETE_OLDEST, delete_prefix="auto-")
+
+
+def test_what_goes_for_a_new_snapshot_is_told_and_is_no_replacing() -> None:
+    machine = two(dated("auto-1", "auto-2", vm_state=True), dated("auto-1", "auto-2"))
+    found = rehearsed(machine, "savevm t", context(DELETES))
+    assert deleted_tags(found) == ("auto-1",)
+    assert not replaces_snapshot(found)
+    assert last_lines(machine, "savevm t", 2, context(DELETES)) == [
+        "  deletes 'auto-1' once the new one is saved, because the setting max_snapshots is reached",
+        "  It would succeed.",
+    ]
+
+
+def test_what_could_not_be_checked_is_told() -> None:
+    lines = last_lines(two(), "savevm t", 2, context(Policy(check_space=True)))
+    assert lines[0].startswith("  the free space was not checked: the path of the image of 'd0' means nothing outside QEMU")
+
+
+def test_nothing_goes_where_nothing_was_decided() -> None:
+    assert deleted_tags(Rehearsal(TO_PROXY, None, [], None)) == ()

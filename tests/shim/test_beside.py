@@ -20,6 +20,7 @@ from shim.beside import (
 )
 from shim.errors import UnreadableReply
 from shim.hmp import HMPLine
+from shim.limits import WhenFull
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.plan import PassThrough, Refusal
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
@@ -36,6 +37,8 @@ POLICIES = [
     Policy(PolicyKind.HMP, overwrite=Overwrite.REFUSE, guard=False),
     Policy(vmstate=patterns("d1", "kind:raw"), include=patterns("node:x"), exclude=patterns("file:*.img")),
     Policy(mode=Mode.ENFORCE, allow=frozenset({"info block", "help"}), abandon_after_s=0.5, abandon_load_after_s=0.0),
+    Policy(max_snapshots=3, when_full=WhenFull.DELETE_OLDEST, delete_prefix="auto-", protect=frozenset({"b", "a*"})),
+    Policy(protect_load=frozenset({"x"}), check_space=True),
 ]
 
 
@@ -83,6 +86,8 @@ def test_policy_of_another_version_is_read_as_far_as_it_is_known() -> None:
     [
         *({"policy": "x"}, {"overwrite": 1}, {"vmstate": [1]}, {"vmstate": ["kind:x"]}, {"vmstate": "d0"}),
         *({"guard": "yes"}, {"allow": 1}, {"abandon_after": "5"}, {"policy": None}),
+        *({"max_snapshots": "3"}, {"max_snapshots": True}, {"max_snapshots": 1.5}, {"delete_prefix": ["a"]}),
+        *({"delete_prefix": None}, {"protect": "a"}, {"when_full": "maybe"}, {"check_space": 1}),
     ],
     ids=str,
 )
@@ -98,6 +103,8 @@ def test_policy_that_cannot_be_read(members: dict[str, Any]) -> None:
         (POLICIES[1], "hmp, overwrite refuse, guard off"),
         (POLICIES[2], "auto, vmstate d1 kind:raw, include node:x, exclude file:*.img"),
         (POLICIES[3], "auto, abandon after 0.5, abandon load after 0.0, mode enforce, allow help info block"),
+        (POLICIES[4], "auto, max snapshots 3, when full delete-oldest, delete prefix auto-, protect a* b"),
+        (POLICIES[5], "auto, protect load x, check space on"),
     ],
 )
 def test_policy_in_words_has_what_is_not_the_default(policy: Policy, words: str) -> None:
@@ -179,3 +186,14 @@ def test_plan_in_mode_enforce_foretells_the_refusal() -> None:
     passed = drive(rehearse_line(HMPLine.read("info block"), context(allowed)), behind_is(None)).outcome
     assert passed is not None
     assert passed.outcome == PassThrough("not a snapshot command")
+
+
+def test_line_that_no_limit_can_be_held_against_is_planned_as_a_refusal() -> None:
+    line = f"savevm {'é' * 600}"
+    played: Played[Any] = drive(rehearse_line(HMPLine.read(line), context(POLICIES[4])), behind_is(None))
+    assert played.sent == []
+    assert played.outcome is not None
+    assert isinstance(played.outcome.outcome, Refusal)
+    passed: Played[Any] = drive(rehearse_line(HMPLine.read(line), context()), behind_is(None))
+    assert passed.outcome is not None
+    assert isinstance(passed.outcome.outcome, PassThrough)

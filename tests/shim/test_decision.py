@@ -1,13 +1,14 @@
 """The decision about a command: what it yields, what it is sent, and how it ends."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 
 from shim.audit import Action, Rehearsed
-from shim.decision import Decision, Pass, Result, decide, decide_modern, pass_on
+from shim.decision import Decision, Pass, Result, decide, decide_modern, forbids, may_pass, pass_on
 from shim.hmp import HMPCommand, HMPLine, SaveVM
 from shim.plan import Answer, Context, Decided, Outcome, PassThrough, Plan, Refusal, Run, concluded
 from shim.policy import Mode, Policy
@@ -170,3 +171,49 @@ def test_qmps_own_command_that_cannot_be_announced_is_an_error() -> None:
 def test_passing_on_asks_for_nothing_else() -> None:
     step = Pass(Action.PASSED, "why")
     assert ended(pass_on(step), (DONE,)) == ([step], Result(DONE, Action.PASSED, "why"))
+
+
+LIMITED: Final = Policy(max_snapshots=1, protect=frozenset({"golden"}))
+CUT: Final = f"savevm {'é' * 600}"
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_line_that_no_limit_can_be_held_against_is_refused_but_where_all_is_only_observed(mode: Mode) -> None:
+    decision = decide(HMPLine.read(CUT), replace(LIMITED, mode=mode), not_asked)
+    if mode is Mode.OBSERVE:
+        assert ended(decision, (DONE,))[1].action is Action.PASSED
+        return
+    steps, result = ended(decision)
+    assert (steps, result.action) == ([], Action.REFUSED)
+    assert isinstance(result.reply, ReturnReply)
+    assert result.reply.value.startswith("Error: QEMU would cut the tag")
+
+
+def test_same_line_without_a_limit_is_qemus() -> None:
+    assert ended(decided(CUT, look=not_asked), (DONE,))[1].action is Action.PASSED
+
+
+def test_qmps_own_command_that_a_limit_speaks_against_is_an_error_and_not_announced() -> None:
+    message = {"execute": "snapshot-delete", "arguments": {"tag": "golden"}}
+    assert forbids(message, replace(LIMITED, mode=Mode.OBSERVE)) is forbids(message, Policy()) is None
+    told = forbids(message, LIMITED)
+    assert told is not None
+    assert ended(decide_modern(not_asked, told)) == ([], Result(ErrorReply("GenericError", told), Action.REFUSED, told))
+    assert ended(decide_modern(lambda: None, None), (DONE,))[1].action is Action.MODERN
+
+
+@pytest.mark.parametrize(
+    ("line", "policy", "expected"),
+    [
+        ("savevm t", LIMITED, False),
+        ("delvm t", LIMITED, False),
+        ("loadvm t", LIMITED, True),
+        ("savevm t", replace(LIMITED, mode=Mode.OBSERVE), True),
+        ("savevm t", replace(LIMITED, mode=Mode.ENFORCE), False),
+        ("savevm t", Policy(), True),
+        ("info block", LIMITED, True),
+    ],
+)
+def test_what_may_go_to_qemu_without_a_plan(line: str, policy: Policy, expected: bool) -> None:
+    assert may_pass(HMPLine.read(line), policy) is expected
+    assert may_pass(None, policy)

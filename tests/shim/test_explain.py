@@ -1,12 +1,14 @@
 """A rehearsed plan as text for a terminal, and as JSON: whole outputs."""
 
 import json
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from shim.explain import to_json, to_text
 from shim.hmp import HMPLine
+from shim.limits import WhenFull
 from shim.plan import Context, PassThrough
 from shim.policy import Policy, PolicyKind
 from shim.rehearsal import Rehearsal
@@ -296,3 +298,29 @@ def test_no_text_of_others_reaches_a_terminal(line: str) -> None:
     found = text(Machine(nodes), line)
     assert r"\x1b[2J" in found
     assert found.replace("\n", "").isprintable()
+
+
+DELETES: Final = Policy(max_snapshots=2, when_full=WhenFull.DELETE_OLDEST, delete_prefix="auto-")
+
+
+def test_what_goes_for_a_new_snapshot_is_told() -> None:
+    machine, using = two(rows("auto-1", "auto-\n2"), rows("auto-1", "auto-\n2")), context(replace(DELETES, max_snapshots=1))
+    found = to_json(HMPLine.read("savevm t"), rehearsed(machine, "savevm t", using))
+    assert (found["deletes"], found["replaces"]) == (["auto-1", "auto-\n2"], [])
+    shown = text(machine, "savevm t", using)
+    told = r"Once it is saved, the oldest go, because the setting max_snapshots is reached: 'auto-1', 'auto-\n2'."
+    assert f"\n\n{told}\n\nQMP commands that would run:\n" in shown
+    assert shown.endswith(f'The client would get "" (success).\n{UNCHANGED}')
+
+
+def test_what_could_not_be_checked_is_told() -> None:
+    using = context(Policy(check_space=True))
+    found = to_json(HMPLine.read("savevm t"), rehearsed(two(), "savevm t", using))
+    remark = "the free space was not checked: the path of the image of 'd0' means nothing outside QEMU: 'a.img'"
+    assert found["remark"] == remark
+    assert f"\n\nT{remark[1:]}.\n\n" in text(two(), "savevm t", using)
+
+
+def test_members_about_limits_are_there_only_where_there_is_something() -> None:
+    found = to_json(HMPLine.read("savevm t"), rehearsed(two(rows("a"), rows("a")), "savevm t", context(DELETES)))
+    assert found.keys() & {"deletes", "remark"} == set()

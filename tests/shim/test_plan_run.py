@@ -143,7 +143,9 @@ LOOKS: Final = Run((Execute("query-block"),))
 PASS: Final = Pass(Action.DELEGATED, "QEMU's is better")
 
 
-def command(*steps: Run | Pass, may_begin: Callable[[], bool] | None = None, fails: bool = True) -> PlanRun:
+def command(
+    *steps: Run | Pass, may_begin: Callable[[], bool] | None = None, fails: bool = True, may_pass: bool = True
+) -> PlanRun:
     """Return a command whose plan has these steps, and then fails."""
 
     def plan() -> Generator[Step | Pass, Replies, Result]:
@@ -153,7 +155,7 @@ def command(*steps: Run | Pass, may_begin: Callable[[], bool] | None = None, fai
             raise ValueError("ours")
         return Result(OK, Action.PASSED, "done")
 
-    return PlanRun(plan(), a_trace(), may_begin=may_begin, is_command=True)
+    return PlanRun(plan(), a_trace(), may_begin=may_begin, is_command=True, may_pass=may_pass)
 
 
 def test_passed_command_ends_with_qemus_reply_and_is_no_command_of_the_shims() -> None:
@@ -234,3 +236,20 @@ def test_work_of_nobody_that_fails_has_no_outcome() -> None:
     work.receive_reply(OK, 1, 1)
     assert (work.is_done, work.outcome, work.passing) == (True, None, None)
     assert isinstance(work.failure, ValueError)
+
+
+def test_failure_of_a_limited_command_before_anything_was_changed_is_a_refusal() -> None:
+    work = command(LOOKS, may_pass=False)
+    work.advance(None, 0)
+    assert work.receive_reply(OK, 1, 1) == ()
+    assert (work.is_done, work.passing, work.outcome.action) == (True, None, Action.REFUSED)
+    assert work.outcome.reply.value.startswith("Error: hmpshim has failed before it changed anything")
+    assert isinstance(work.failure, ValueError)
+
+
+def test_what_has_no_limit_on_it_but_its_own_outcome_keeps_that() -> None:
+    work = command(LOOKS, CHANGES, may_pass=False)
+    work.advance(None, 0)
+    work.receive_reply(OK, 1, 1)
+    work.receive_reply(OK, 1, 2)
+    assert work.outcome.reply.value.startswith("Error: hmpshim has failed while it did this")

@@ -21,7 +21,7 @@ from tests.support.stage import Stage
 STATE: Final = {"vm_state": True}
 QUERIES: Final = frozenset(
     {"query-status", "query-jobs", "query-block", "query-named-block-nodes", "x-debug-query-block-graph", "query-migrate"}
-    | {"query-cpus-fast", "query-migrate-capabilities", "query-replay"}
+    | {"query-cpus-fast", "query-migrate-capabilities", "query-replay", "query-memory-size-summary"}
 )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from shim.limits import WhenFull
 from shim.policy import FailedLoad, Overwrite, Policy, PolicyKind
 from tests.support.graphs import VIRTIO, Machine, Node, disk, drive, patterns, rows
 from tests.support.snapshot_plans import raw_data, two, uefi
@@ -55,4 +56,8 @@ POLICIES: Final[Mapping[str, Policy]] = {
     "include": Policy(include=patterns("kind:pflash")),
     "no guard": Policy(guard=False),
     "leave alone": Policy(failed_load=FailedLoad.REFUSE),
+    "at most one": Policy(max_snapshots=1),
+    "at most one, the oldest goes": Policy(max_snapshots=1, when_full=WhenFull.DELETE_OLDEST, delete_prefix="t"),
+    "protected": Policy(protect=frozenset({"t"}), protect_load=frozenset({"none"})),
+    "room": Policy(check_space=True),
 }

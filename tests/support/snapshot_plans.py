@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
+from shim.free_space import LookAtSpace
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
 from shim.plan import Answer, Context, Outcome, Refusal
 from shim.policy import Policy, select
@@ -18,6 +19,7 @@ __all__ = [
     "COMMANDS",
     "DONE",
     "NOW",
+    "RAM_BYTES",
     "RAW_DATA_ERROR",
     "backed_up",
     "context",
@@ -37,6 +39,7 @@ COMMANDS: Final = frozenset({"snapshot-save", "snapshot-load", "snapshot-delete"
 DONE: Final = Answer("", "done by snapshot jobs")
 RAW_DATA_ERROR: Final = "Device 'd1' is writable but does not support snapshots"
 NOW: Final = datetime(2026, 11, 23, 23, 59, 59)
+RAM_BYTES: Final = 1024 * 1024 * 1024
 
 
 def two(on_d0: list[Snapshot] | None = None, on_d1: list[Snapshot] | None = None) -> Machine:
@@ -69,6 +72,7 @@ def context(
     version: QEMUVersion = V7_2,
     commands: Iterable[str] = COMMANDS,
     cpu_index: int | None = None,
+    free_space: LookAtSpace | None = None,
 ) -> Context:
     """Return a context whose jobs are job-1, job-2 and so on, and whose local time is UTC."""
     numbers = count(1)
@@ -80,6 +84,7 @@ def context(
         local_time=lambda seconds: datetime.fromtimestamp(seconds, UTC),
         policy=policy or Policy(),
         cpu_index=cpu_index,
+        free_space=free_space,
     )
 
 
@@ -109,6 +114,8 @@ def survey(
     ]
     if cpus is not None:
         commands.append(("query-cpus-fast", {}, [{"cpu-index": index} for index in cpus]))
+    if context_.policy.check_space and isinstance(command, SaveVM):
+        commands.append(("query-memory-size-summary", {}, {"base-memory": RAM_BYTES, "plugged-memory": 0}))
     if is_guarded and not isinstance(command, DelVM) and context_.version < (7, 2):
         commands.append(("query-status", {}, {"running": status == "running", "status": status}))
     if is_guarded and not isinstance(command, DelVM) and context_.version < (10, 2):

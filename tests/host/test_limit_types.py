@@ -1,0 +1,45 @@
+"""Settings that set a limit: how none is written, in a file and on a command line."""
+
+import argparse
+from typing import Any
+
+import pytest
+
+from host.limit_types import LIMIT, PREFIX, TAGS
+from host.setting_types import BadValue
+
+
+def word(text: str) -> Any:
+    assert LIMIT.from_word is not None
+    return LIMIT.from_word(text)
+
+
+@pytest.mark.parametrize("number", [0, 1, 999_999_999])
+def test_limit_is_a_number_or_0(number: int) -> None:
+    assert LIMIT.from_file(number) == word(str(number)) == number
+
+
+@pytest.mark.parametrize("value", [-1, 1.0, 0.0, True, False, "0", None, [0], 1_000_000_000])
+def test_limit_in_a_file_is_nothing_else(value: Any) -> None:
+    with pytest.raises(BadValue):
+        LIMIT.from_file(value)
+
+
+@pytest.mark.parametrize("text", ["-1", "00", "0.0", "", "none", "1000000000", "\u0660"])
+def test_limit_on_the_command_line_is_nothing_else(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        word(text)
+
+
+def test_prefix_may_be_empty() -> None:
+    assert [PREFIX.from_file(text) for text in ("", "auto-")] == ["", "auto-"]
+    for value in (0, None, ["auto-"], "a\0"):
+        with pytest.raises(BadValue):
+            PREFIX.from_file(value)
+
+
+def test_tags_are_one_or_several() -> None:
+    assert TAGS.from_file("golden*") == TAGS.finish(["golden*"]) == frozenset({"golden*"})
+    assert TAGS.from_file(["a", "b"]) == TAGS.finish(["a", "b"]) == frozenset({"a", "b"})
+    with pytest.raises(BadValue):
+        TAGS.from_file([1])
