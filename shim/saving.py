@@ -27,6 +27,7 @@ from typing import assert_never
 from shim import foretelling, jobs, known_crashes, limits, render
 from shim.blockgraph import BlockNode, name_of, names_of
 from shim.free_space import SpaceCheck, check_space
+from shim.hmp import SaveVM
 from shim.intent import Intent, internal_tag
 from shim.plan import Answer, Context, Decided, Intend, PassThrough, Plan, Replies, Settle, Step, refuse
 from shim.policy import Overwrite
@@ -78,7 +79,7 @@ def _limits(saving: _Saving, way: _Way) -> tuple[Surplus, SpaceCheck]:
     """Hold a savevm against the policy's limits."""
     survey, context, tag = saving.survey, saving.context, saving.tag
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is written.
-    if not all(map(survey.graph.can_snapshot, saving.included)):
+    if not limits.is_limited(SaveVM(tag), context.policy) or not all(map(survey.graph.can_snapshot, saving.included)):
         return Surplus(), SpaceCheck()
     surplus = find_surplus(tag, survey.selection, context.policy)
     if surplus.oldest and context.policy.guard and (danger := known_crashes.against_deleting(survey.hazards, context.version)):

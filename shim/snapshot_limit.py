@@ -34,8 +34,8 @@ def counted_tags(selection: Selection) -> list[str]:
 
 def find_surplus(tag: str, selection: Selection, policy: Policy) -> Surplus:
     """Tell what becomes of a savevm under the limit. One that replaces a tag adds none."""
-    limit, tags = policy.max_snapshots, counted_tags(selection)
-    if not limit or tag in tags:
+    limit = policy.max_snapshots
+    if not limit or tag in (tags := counted_tags(selection)):
         return Surplus()
     if read_internal_tag(tag) is not None:
         return Surplus(f"'{tag}' is named as hmpshim names its own, which max_snapshots does not count; use another tag")

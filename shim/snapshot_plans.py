@@ -85,7 +85,7 @@ def _danger(command: HMPCommand, survey: Survey, context: Context) -> str | None
 
 def _forbidden(command: HMPCommand, survey: Survey, policy: Policy) -> str | None:
     """Say why the operator wants the command's snapshot left alone. A load may be one of another snapshot, by its id."""
-    if isinstance(command, InfoSnapshots) or command.tag is None:
+    if isinstance(command, InfoSnapshots) or command.tag is None or not limits.is_limited(command, policy):
         return None
     disks = scope(survey.graph, survey.selection)
     if isinstance(command, LoadVM):

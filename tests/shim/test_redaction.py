@@ -371,3 +371,27 @@ def test_nothing_masked_stands_anywhere_in_the_record(seed: int) -> None:
     )
     spelled = json.dumps(json.loads(spell(found)), ensure_ascii=False)
     assert [secret for secret in (tag, other, old, word, part, name, folder) if secret in spelled] == [], spelled
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("savevm t", "done by snapshot jobs; snapshot 'payday' was deleted for it (max_snapshots)"),
+        ("savevm t", "by its date snapshot 'payday' is older than snapshot 'payday', but 'd0' has them in the other order"),
+        ("delvm payday", "snapshot 'payday' is protected (setting protect), so it is not deleted"),
+        ("loadvm 3", "snapshot 'payday' may not be loaded (setting protect_load)"),
+    ],
+)
+def test_tags_that_a_limit_names_are_masked(line: str, reason: str) -> None:
+    told = masked(TAGS, line, action=Action.REFUSED, reason=reason, reply={"return": f"Error: {reason}\r\n"})
+    assert "payday" not in spell(told)
+    assert "max_snapshots" in told["reason"] or "'d0'" in told["reason"] or "protect" in told["reason"]
+
+
+def test_path_of_an_image_without_room_is_masked() -> None:
+    reason = (
+        "not enough room for the VM's RAM: it may take 1 GiB, and the file system of '/srv/payday/d0.qcow2' has 1 MiB free."
+    )
+    told = masked(FILES, reason=reason, reply={"return": f"Error: {reason}\r\n"})
+    assert "payday" not in spell(told)
+    assert told["reason"].endswith(" has 1 MiB free.")
