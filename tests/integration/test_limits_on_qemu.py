@@ -95,12 +95,27 @@ def test_protected_snapshot_stays_whatever_is_tried(args: str, images: dict[str,
         assert client.hmp("loadvm golden-too") == ""
 
 
+def is_deletion(message: Message) -> bool:
+    return message.kind is Kind.COMMAND and message.name == "snapshot-delete"
+
+
+def test_proxy_that_is_ended_between_the_save_and_the_deletion_goes_on_to_the_end() -> None:
+    with machine(DISKS, TWO) as vm, Relay(vm.vm.folder, vm.vm.qmp_path) as relay:
+        with ProxyProcess(vm.vm.folder, relay.path, DELETES) as proxy, proxy.negotiated() as client:
+            saved(client, "auto-1", "auto-2", "auto-3")
+            gate = relay.gate(is_deletion)
+            client.send(hmp_bytes("savevm auto-4"))
+            gate.wait()
+            assert proxy.process is not None
+            proxy.process.terminate()
+            gate.open()
+            assert proxy.wait_gone() == 0
+            assert proxy.records[-1]["reason"].endswith("snapshot 'auto-1' was deleted for it (max_snapshots)")
+        assert vm.tags("d0.qcow2") == vm.tags("d1.qcow2") == ["auto-2", "auto-3", "auto-4"]
+
+
 def test_proxy_killed_between_the_save_and_the_deletion_loses_nothing() -> None:
     """The next start deletes nothing; the next savevm that adds one deletes two."""
-
-    def is_deletion(message: Message) -> bool:
-        return message.kind is Kind.COMMAND and message.name == "snapshot-delete"
-
     with machine(DISKS, TWO) as vm, Relay(vm.vm.folder, vm.vm.qmp_path) as relay:
         with ProxyProcess(vm.vm.folder, relay.path, DELETES) as proxy, proxy.negotiated() as client:
             saved(client, "auto-1", "auto-2", "auto-3")

@@ -179,7 +179,8 @@ CUT: Final = f"savevm {'é' * 600}"
 
 @pytest.mark.parametrize("mode", Mode)
 def test_line_that_no_limit_can_be_held_against_is_refused_but_where_all_is_only_observed(mode: Mode) -> None:
-    decision = decide(HMPLine.read(CUT), replace(LIMITED, mode=mode), not_asked)
+    announce = None if mode is Mode.OBSERVE else not_asked
+    decision = decide(HMPLine.read(CUT), replace(LIMITED, mode=mode), not_asked, announce=announce)
     if mode is Mode.OBSERVE:
         assert ended(decision, (DONE,))[1].action is Action.PASSED
         return
