@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 from operator import not_
+from sys import float_info
 from typing import Any, TypeVar
 
 from host.addresses import Address, parse_upstream_address
@@ -176,7 +177,7 @@ def _count(unit: str = "", factor: int = 1) -> Callable[[Any], int]:
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= float_info.max:
         return float(value)
     raise BadValue("write a number of seconds, 0 or more")
 

@@ -67,6 +67,7 @@ def test_switch_takes_no_word(kind: SettingType, value: bool) -> None:
         (types.COUNT, "9" * 5000, True),
         (types.SECONDS, "-1", -1),
         (types.SECONDS, "nan", float("nan")),
+        (types.SECONDS, "1" + "0" * 400, 10**400),
         (types.PATTERNS, "kind:x", ["kind:x"]),
         (types.CONFIDENTIAL, "x", "x"),
         (types.DESTINATION, "syslog:x", "syslog:x"),
