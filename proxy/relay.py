@@ -88,6 +88,7 @@ class Relay:
         self._written = intents.written()
         self._rest = connected.rest
         self._audit_log = audit_log
+        self._records = self._dispatcher.outbox.records
         self._write_records = _drop if audit_log is None else audit_log.write_all
         self._clients = Clients(self._dispatcher, config, ledger, self._come_back)
         self._streams = self._clients.streams
@@ -166,9 +167,9 @@ class Relay:
         if session is None:
             self._flush()
             return
-        if records := self._dispatcher.outbox.records:
-            self._write_records(records)
-            records.clear()
+        if self._records:
+            self._write_records(self._records)
+            self._records.clear()
         stream = self._streams[session]
         stream.write(data)
         if stream.unsent_bytes:

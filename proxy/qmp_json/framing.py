@@ -22,7 +22,7 @@ from proxy.qmp_json.extent import TOO_MANY_BYTES, Extent
 from proxy.qmp_json.grammar import decode, family_of
 from proxy.qmp_json.lexer import SKIPPED, STRAY, Lexer
 from proxy.qmp_json.limits import MAX_BLANK_BYTES, QEMU_LIMITS, Limits
-from proxy.qmp_json.plain import count_plain
+from proxy.qmp_json.plain import MOST_PLAIN_BYTES, PLAIN
 from proxy.qmp_json.shorten import LONG_TOKEN_BYTES, LONG_VALUE_BYTES, MOST_SKELETON_BYTES, Skeleton
 from shim.qmp import JSON, QEMUVersion
 
@@ -111,10 +111,12 @@ class CommandFramer:
         They need no decoding, and are counted as read.
         """
         is_between = not (self._value.tokens or self._held or self._blanks) and self._lexer.state == "start"
-        count = count_plain(data) if is_between else 0
+        if not is_between or len(data) > MOST_PLAIN_BYTES or not PLAIN.fullmatch(data):
+            return 0
+        count = data.count(b"{")
         if count > room:
             return 0
-        if count and self._early is not None:
+        if self._early is not None:
             self._early.place.pass_piece(data, self._lexer)
         return count
 

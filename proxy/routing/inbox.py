@@ -38,9 +38,11 @@ class Inbox:
         self._pieces: deque[tuple[bytes, Descriptors]] = deque()
         # What was read and not taken.
         self.items: deque[Item] = deque()
-        # There are bytes that can be read on now.
+        # There are bytes that were not read, and they can be read on now.
+        self.has_pieces = False
         self.is_unread = False
-        self._descriptors: Descriptors = ()
+        # Those that wait for a command which takes them.
+        self.descriptors: Descriptors = ()
         self._piece_bytes = 0  # of the one that is being read
         self._is_oob_enabled = False
         # Commands that overtake all others.
@@ -51,7 +53,7 @@ class Inbox:
     @property
     def has_input(self) -> bool:
         """Tell whether there is more to take, or bytes that may be more."""
-        return bool(self.items or self._pieces) or self._framer.has_input
+        return self.has_pieces or bool(self.items)
 
     @property
     def wants_more(self) -> bool:
@@ -61,7 +63,7 @@ class Inbox:
         """
         if self._is_oob_enabled:
             most = max(len(self.items), len(self.out_of_band))
-            return most < _MOST_READ_AHEAD and not (self._pieces or self._framer.has_input)
+            return most < _MOST_READ_AHEAD and not self.has_pieces
         return not self.has_input
 
     @property
@@ -73,7 +75,7 @@ class Inbox:
     @property
     def descriptor_count(self) -> int:
         """Count the descriptors that are open for this client: they wait for a command which takes them."""
-        return len(self.unclaimed) + len(self._descriptors) + sum(len(descriptors) for _, descriptors in self._pieces)
+        return len(self.unclaimed) + len(self.descriptors) + sum(len(descriptors) for _, descriptors in self._pieces)
 
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
         """Take what the client sent."""
@@ -84,12 +86,6 @@ class Inbox:
             self._read_on()
         if self._is_oob_enabled:
             self._read_ahead()
-
-    def count_plain(self, data: bytes, room: int) -> int:
-        """Count the commands of `data` if all can go to QEMU as they are, and are `room` or fewer; else return 0."""
-        if self._descriptors or self.has_input:
-            return 0
-        return self._framer.count_plain(data, room)
 
     def take(self) -> Item | None:
         """Take the next item. None may mean only that a step was read without one: see `has_input`."""
@@ -122,7 +118,7 @@ class Inbox:
 
     def keep_for_next(self, descriptors: Descriptors) -> None:
         """Keep descriptors for another command: the one that they came with did not take them."""
-        self._descriptors = descriptors or self._descriptors
+        self.descriptors = descriptors or self.descriptors
 
     def take_unclaimed(self) -> list[int]:
         """Take the descriptors that are to be closed."""
@@ -131,8 +127,8 @@ class Inbox:
 
     def drop_descriptors(self) -> Descriptors:
         """Take the descriptors that no command took, because nothing more will be begun."""
-        dropped = (*self.take_unclaimed(), *self._descriptors, *(number for _, numbers in self._pieces for number in numbers))
-        self._descriptors = ()
+        dropped = (*self.take_unclaimed(), *self.descriptors, *(number for _, numbers in self._pieces for number in numbers))
+        self.descriptors = ()
         self._pieces = deque((data, ()) for data, _ in self._pieces)
         return dropped
 
@@ -151,10 +147,10 @@ class Inbox:
             data, descriptors = self._pieces.popleft()
             self._piece_bytes = len(data)
             if descriptors:
-                self.unclaimed += self._descriptors
-                self._descriptors = descriptors
+                self.unclaimed += self.descriptors
+                self.descriptors = descriptors
             items = self._framer.feed(data)
-        if self._descriptors:
+        if self.descriptors:
             items = self._attach(items)
         self.items.extend(self._divert(items) if self._is_oob_enabled else items)
         self._look()
@@ -162,7 +158,8 @@ class Inbox:
     def _look(self) -> None:
         """See whether to read on: not while very many commands wait that overtake."""
         is_full = len(self.out_of_band) >= _MOST_READ_AHEAD
-        self.is_unread = not is_full and (self._framer.has_input or bool(self._pieces))
+        self.has_pieces = self._framer.has_input or bool(self._pieces)
+        self.is_unread = self.has_pieces and not is_full
 
     def _attach(self, items: Sequence[Item]) -> list[Item]:
         """Hand descriptors to the first command that takes some; until one comes, they are kept.
@@ -171,8 +168,8 @@ class Inbox:
         """
         attached: list[Item] = []
         for item in items:
-            if self._descriptors and isinstance(item, Command) and takes_descriptors(item.message):
-                item, self._descriptors = Carrier(item, self._descriptors), ()
+            if self.descriptors and isinstance(item, Command) and takes_descriptors(item.message):
+                item, self.descriptors = Carrier(item, self.descriptors), ()
             attached.append(item)
         return attached
 

@@ -93,7 +93,8 @@ class Session:
         self._has_negotiated = False
         self._is_oob_enabled = False
         # What it has sent and is not begun yet.
-        self.inbox = Inbox(CommandFramer(monitor.version, limits.value))
+        self._framer = CommandFramer(monitor.version, limits.value)
+        self.inbox = Inbox(self._framer)
         # How many of its commands QEMU may have to do at a time.
         self.window = Window(limits.commands)
         self._outgoing: list[bytes] = [monitor.greeting]
@@ -163,7 +164,8 @@ class Session:
             return 0
         if self.rules is not None and not self._are_allowed(self.rules, data):
             return 0
-        return self.inbox.count_plain(data, room)
+        inbox = self.inbox
+        return 0 if inbox.items or inbox.has_pieces or inbox.descriptors else self._framer.count_plain(data, room)
 
     def _are_allowed(self, rules: "ClientRules", data: bytes) -> bool:
         """Tell whether all commands of a read, if they are plain, are known to be allowed."""
