@@ -23,7 +23,7 @@ from proxy.routing.turns import Turns
 from shim import render
 from shim.audit import Action
 from shim.decision import Pass, Result
-from shim.qmp import JSON, Execute, decode, read_reply, reply_members
+from shim.qmp import JSON, Execute, Reply, ReturnReply, decode, read_reply, reply_members
 from shim.recovery import Orphans, Written
 
 __all__ = ["LOST", "PlanRunner"]
@@ -99,6 +99,8 @@ class PlanRunner:
             return None
         assert session is not None  # nothing is passed but a client's command
         session.settle()
+        if session.errors_in_qmp and isinstance(work.request, HMPRequest):
+            line = session.retell(work.request.line, line, work.request.message)
         told = run.failure
         try:
             if work.is_recorded:
@@ -219,7 +221,7 @@ class PlanRunner:
             case HMPRequest(message=message) | ModernRequest(message=message):
                 result, remarks = self._recorder.remark(work.run.trace, work.run.outcome, work.strange_jobs)
                 self._outbox.notices += remarks
-                reply = None if result.reply is None else reply_members(result.reply)
+                reply = None if result.reply is None else self._members(work, result.reply)
                 self._answer(work, reply, message, result, is_first=is_first)
             case _:
                 assert_never(work.request)
@@ -236,6 +238,11 @@ class PlanRunner:
             self._outbox.records.append(self._recorder.record(work.run.trace, session, result, told))
         if line:
             (self._pending.answer if is_first else self._outbox.send)(session, line)
+
+    def _members(self, work: Work, reply: Reply) -> dict[str, JSON]:
+        """Return the members of a reply as the client is told of failures."""
+        line = work.request.line if isinstance(work.request, HMPRequest) else None
+        return reply_members(reply if work.session is None else work.session.as_told(line, reply))
 
     def _record_lost(self, work: Work, reason: str) -> None:
         """Put on record that the outcome of a client's command is not known."""
@@ -265,7 +272,8 @@ class PlanRunner:
             self._show_resume()
         if work.session is None or work.request is None:
             return
-        reply = {"return": render.error(_BROKEN)} if isinstance(work.request, HMPRequest) else generic_error(_BROKEN)
+        is_hmp = isinstance(work.request, HMPRequest)
+        reply = self._members(work, ReturnReply(render.error(_BROKEN))) if is_hmp else generic_error(_BROKEN)
         work.run.lose(self._clock.monotonic_ns())
         self._record_lost(work, _BROKEN)
         self._outbox.send(work.session, work.session.spell_reply(reply, work.request.message))

@@ -29,8 +29,10 @@ from proxy.routing.negotiation import refusal
 from proxy.routing.requests import Carrier, Denied, Descriptors, LocalReply, Request, is_looked_into, read_request
 from proxy.routing.session_state import State, Step, next_state
 from proxy.routing.window import Window
+from shim.audit import has_failed
 from shim.client import Client
-from shim.qmp import JSON
+from shim.hmp import HMPLine
+from shim.qmp import JSON, ErrorReply, Reply, ReturnReply, decode, read_reply, reply_members
 
 if TYPE_CHECKING:  # see shim.permissions
     from shim.rules import ClientRules
@@ -153,6 +155,22 @@ class Session:
     def note_outcome(self, failed_command: str | None) -> None:
         """Note how its last HMP command ended. failed_command: its line, if that failed and only the reply's text says so."""
         self.failed_command = failed_command
+
+    def as_told(self, line: HMPLine | None, reply: Reply) -> Reply:
+        """Return a reply to an HMP command as this client is told of failures: in the text of a success, or as an error.
+
+        Only those of the snapshot commands are told otherwise than natively: what became of all others QEMU alone knows.
+        """
+        if self.errors_in_qmp and line is not None and line.command is not None and isinstance(reply, ReturnReply):
+            text = str(reply.value)
+            return ErrorReply("GenericError", text.rstrip("\r\n")) if has_failed(line, text) else reply
+        return reply
+
+    def retell(self, line: HMPLine | None, raw: bytes, message: dict[str, JSON]) -> bytes:
+        """Return QEMU's reply to an HMP command of this client as `as_told` says. message: the command."""
+        reply = read_reply(decode(raw))
+        told = self.as_told(line, reply)
+        return raw if told is reply else self.spell_reply(reply_members(told), message)
 
     # What it sends.
 
