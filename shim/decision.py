@@ -97,8 +97,10 @@ def decide(
     line: None if the command's arguments are not those of the schema; QEMU will say so. look: called if a plan is made.
     announce: called before anything is sent. plans: makes the plan of a snapshot command; None takes the shim's own.
     """
-    if line is not None and policy.mode is not Mode.OBSERVE and (refused := limits.against_line(line, policy)) is not None:
-        return Result(ReturnReply(render.error(refused)), Action.REFUSED, refused)
+    if line is not None and line.command is None and line.name == "savevm" and policy.mode is not Mode.OBSERVE:
+        refused = limits.against_line(line, policy)
+        if refused is not None:
+            return Result(ReturnReply(render.error(refused)), Action.REFUSED, refused)
     is_free = announce is None and policy.mode is not Mode.ENFORCE
     if not is_free and (refused := _refusal(line, policy, announce)) is not None:
         return Result(ReturnReply(render.error(refused)), Action.REFUSED, refused)

@@ -153,7 +153,8 @@ class Inbox:
         if self.descriptors:
             items = self._attach(items)
         self.items.extend(self._divert(items) if self._is_oob_enabled else items)
-        self._look()
+        if self._pieces or self._framer.has_input or self.has_pieces:
+            self._look()
 
     def _look(self) -> None:
         """See whether to read on: not while very many commands wait that overtake."""

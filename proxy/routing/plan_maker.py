@@ -104,7 +104,7 @@ class PlanMaker:
             decision = decide(line, self._policy, partial(self._context, request.cpu_index), announce=announce)
             if command is not None and self._policy.mode is not Mode.OBSERVE:
                 may_begin = self._before_its_limit(session, trace, command)
-        passes = may_pass(line, self._policy)
+        passes = command is None or may_pass(line, self._policy)
         run = PlanRun(decision, trace, note=self._note, may_begin=may_begin, is_command=True, may_pass=passes)
         return Work(run, session, request, is_recorded, is_exclusive=command is not None)
 
