@@ -109,7 +109,7 @@ class HMPLine:
         if name in _TAGGED or topic == "snapshots":
             command = None if first_refused(text) is not None else _command(name, rest)
             why = _MALFORMED if command is None else ""
-        if len(text) > _NAME_LIMIT_BYTES or not text.isascii():
+        if len(text) > _NAME_LIMIT_BYTES or not text.isascii() or "\0" in text:
             name, topic = _cut_name(name), _cut_name(topic)
         return cls(text, name, topic, f"info {topic}" if topic else name, command, why, rest)
 
@@ -142,7 +142,8 @@ def _command(name: str, arguments: str) -> HMPCommand | None:
 
 
 def _cut_name(name: str) -> str:
-    return name.encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
+    stored = name.encode(errors="replace").replace(b"\0", _NUL)[:_NAME_LIMIT_BYTES]
+    return stored.replace(_NUL, b"\0").decode(errors="ignore")
 
 
 def _sole_argument(rest: str) -> str | None:
