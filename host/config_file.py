@@ -47,7 +47,8 @@ class _File:
 
     def error(self, table: str, number: int, key: str | None, reason: str, item: int | None = None) -> ConfigError:
         line = self._line(table, number, key)
-        return ConfigError(self.path, line if item is None else self._line_of_item(line, item), key or f"[{table}]", reason)
+        line = line if item is None else self._line_of_item(line, item)
+        return ConfigError(self.path, line, (key or f"[{table}]")[:_SHOWN_CHARS], reason)
 
     def _line_of_item(self, line: int, item: int) -> int:
         """Find the nth table of a list that begins in a line, be they in brackets or each with a header of its own."""

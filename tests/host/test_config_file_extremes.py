@@ -52,6 +52,13 @@ def test_value_that_is_too_much_is_told_with_its_place(path: Path, line: str, er
     assert len(str(caught.value)) < 600
 
 
+def test_long_key_is_cut(path: Path) -> None:
+    path.write_text(f"{VM1}{'a' * 5000} = 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config_file(str(path))
+    assert (caught.value.line, caught.value.key) == (4, "a" * 100)
+
+
 @pytest.mark.parametrize(
     ("upstream", "error"),
     [
