@@ -100,7 +100,9 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
         raise ConfigError(path, exc.object.count(b"\n", 0, exc.start) + 1, "", f"invalid TOML: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
         at = _SYNTAX_ERROR_LINE.search(str(exc))
-        raise ConfigError(path, int(at[1]) if at else len(text.splitlines()), "", f"invalid TOML: {exc}") from exc
+        # Without a place it is about the end. To str.splitlines control characters are line ends, too.
+        line = int(at[1]) if at else text.removesuffix("\n").count("\n") + 1
+        raise ConfigError(path, line, "", f"invalid TOML: {exc}") from exc
     except (ValueError, RecursionError) as exc:
         raise _unreadable(path, text, exc) from exc
     file = _File(path, text)

@@ -52,6 +52,17 @@ def test_value_that_is_too_much_is_told_with_its_place(path: Path, line: str, er
     assert len(str(caught.value)) < 600
 
 
+def test_control_characters_are_not_counted_as_line_ends(path: Path) -> None:
+    path.write_text(f"{VM1}name = '\x1e\x85\u2028", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config_file(str(path))
+    assert caught.value.line == 4
+    path.write_text(f'{VM1}name = """a\x0b\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config_file(str(path))
+    assert caught.value.line == 4
+
+
 def test_long_key_is_cut(path: Path) -> None:
     path.write_text(f"{VM1}{'a' * 5000} = 1\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
