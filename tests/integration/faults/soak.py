@@ -52,7 +52,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="./run soak", description="Count what comes of faults at random moments.")
+    parser = argparse.ArgumentParser(
+        prog="./run soak",
+        description="Count what comes of faults at random moments.",
+        epilog="With minutes first, random clients and faults play together: ./run soak 1 --help.",
+    )
     parser.add_argument("--runs", type=int, default=_DEFAULT_RUNS, help="runs of each row (default: %(default)s)")
     parser.add_argument("--seed", default=str(int(time.time())), help="what chooses the moments (default: the time)")
     parser.add_argument("--rows", default="", metavar="REGEX", help="only the rows whose name it is found in")

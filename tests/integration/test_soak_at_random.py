@@ -1,0 +1,96 @@
+"""The soak on real VMs: a short one, and what it does about what it must find."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from shim.jobs import JOB_PREFIX
+from tests.soak import __main__ as program
+from tests.soak.drivers import Driver
+from tests.soak.oracle import Answer, Asked, Command, Verb, Violation
+from tests.soak.play import Play
+from tests.soak.scene import PROFILES, Machine, Scene
+
+pytestmark = pytest.mark.needs_snapshot_jobs
+
+SEED: Final = os.environ["HMPSHIM_FAULT_SEED"]
+MINUTES: Final = "0.7"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: a socket's has an end."""
+    made = Path(tempfile.mkdtemp(prefix="soak", dir="/tmp"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def driver(folder: Path) -> Iterator[Driver]:
+    """A driver of a VM with two disks, and the tag `a` on them."""
+    scene = Scene(folder, PROFILES[1:2])
+    with scene:
+        driver = Driver(Play("1", scene), scene.machines[0])
+        driver.write()
+        command = Command(Verb.SAVE, "a", driver.play.new_key("savevm a"))
+        driver.ask_for(command.key)
+        driver.judge.ask([[Asked(command, Answer.DONE)]])
+        driver.see([])
+        yield driver
+    scene.remove()
+
+
+def test_nothing_is_lost_in_a_short_soak(capsys: pytest.CaptureFixture[str]) -> None:
+    """A longer one, and this one again: ./run soak MINUTES --seed SEED."""
+    status = program.main([MINUTES, "--seed", SEED])
+    said = capsys.readouterr()
+    assert status == 0, said.out + said.err
+    assert "all as it must be" in said.out
+
+
+def test_lost_snapshot_is_found(driver: Driver) -> None:
+    delete(driver.machine, "a")
+    with pytest.raises(Violation, match="a: 1}"):
+        driver.see([])
+
+
+def test_snapshot_with_another_content_is_found(driver: Driver) -> None:
+    delete(driver.machine, "a")
+    driver.machine.observer.hmp('qemu-io d1 "write -q -P 77 0 64k"')
+    save(driver.machine, "a")
+    driver.machine.observer.hmp('qemu-io d1 "write -q -P 1 0 64k"')
+    driver.see([])  # it looks as before
+    with pytest.raises(Violation, match="content=77"):
+        driver.look_closely()
+
+
+def test_content_that_was_not_loaded_is_found(driver: Driver) -> None:
+    driver.write()
+    driver.judge.ask([[Asked(Command(Verb.LOAD, "a", "loadvm a"), Answer.DONE)]])
+    with pytest.raises(Violation, match="now: 1"):
+        driver.see([])
+
+
+def test_job_that_is_left_is_found(driver: Driver) -> None:
+    driver.check_jobs()
+    save(driver.machine, "b", job_id=f"{JOB_PREFIX}left", is_dismissed=False)
+    with pytest.raises(Violation, match="hmpshim-left"):
+        driver.check_jobs()
+
+
+def save(vm: Machine, tag: str, *, job_id: str = "own", is_dismissed: bool = True) -> None:
+    """Save behind everybody's back."""
+    vm.observer.returned("snapshot-save", {"job-id": job_id, "tag": tag, "vmstate": "n0", "devices": vm.profile.nodes})
+    vm.observer.read_until_event("JOB_STATUS_CHANGE", id=job_id, status="concluded")
+    if is_dismissed:
+        vm.observer.returned("job-dismiss", {"id": job_id})
+
+
+def delete(vm: Machine, tag: str) -> None:
+    """Delete behind everybody's back."""
+    assert vm.observer.hmp(f"delvm {tag}") == ""

@@ -1,0 +1,278 @@
+"""The threads of a run: one driver a VM, which has the judge; visitors beside it; and one for what strikes all VMs.
+
+A driver plays episodes: it writes a new pattern to the disks, lets clients take, load and delete snapshots at once, lets a
+fault strike at a random moment among them, and compares what is there then with what must be.
+"""
+
+import random
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from typing import Final
+
+from tests.integration.faults.disks import is_internal, look_at
+from tests.soak import faults
+from tests.soak.askers import ASKERS, Asker, modern
+from tests.soak.clients import SHAPES, Visit
+from tests.soak.looks import is_tidy, own_jobs, seen_on, wait_until
+from tests.soak.oracle import Answer, Asked, Command, Damage, Judge, Kept, Verb, Violation
+from tests.soak.play import NobodyThereError, Play
+from tests.soak.scene import DEADLINE_S, Machine
+from tests.support.raw_client import ConnectionLostError, RawClient
+
+__all__ = ["Driver", "strike_all", "visit"]
+
+_TAGS: Final = "abcde"
+_PATTERNS: Final = range(1, 251)
+# Clients at once, and commands of each: few orders explain few answers.
+_CROWDS: Final = (1, 1, 1, 2, 2, 3)
+_MOST_COMMANDS: Final = 4
+_LATEST_STRIKE_S: Final = 0.3
+_BETWEEN_STRIKES_S: Final = (2.0, 12.0)
+_VERBS: Final = (Verb.SAVE, Verb.SAVE, Verb.SAVE, Verb.LOAD, Verb.LOAD, Verb.DELETE)
+# What the proxy says when a monitor that it does not know of came between its look and its job: the command was not run.
+_NOT_RUN: Final = "another monitor changed the VM's disks or snapshots meanwhile"
+_LOST: Final = (ConnectionLostError, ConnectionError)
+# These leave before their answers, whatever happens.
+_LEAVING: Final = frozenset({"forgetting", "resetting", "prompt"})
+
+
+class Driver:
+    """Plays one VM. What must be on its disks is in `judge`."""
+
+    def __init__(self, play: Play, machine: Machine) -> None:
+        self.play = play
+        self.machine = machine
+        self.judge = Judge(machine.profile.name, machine.profile.disks)
+        self._rng = play.rng(machine.profile.name)
+        self._pattern = 0
+        # Of commands whose clients do not know what became of them.
+        self._unknown: list[str] = []
+
+    def episode(self) -> None:
+        """Play one. Raises Violation."""
+        self.write()
+        fault = self._choose_fault()
+        self.play.count(f"episode with {fault}" if fault else "episode without a fault of its own")
+        before, lost = self.play.moment(self.machine), self.play.book.lost
+        with self.machine.full_disk() if fault == "disk full" else nullcontext():
+            asked = self._play_clients(self._crowd(), fault)
+        if self.machine.ends != before.qemu_ends:
+            self._after_end(asked, fault)
+            return
+        self._settle(lambda: self.play.scene.proxy.ends != before.proxy_ends or self.play.book.lost != lost)
+        if fault == "disk full":
+            self._clean_up(Damage(asked))
+            self.write()
+        else:
+            self.judge.ask(asked)
+        self.see(asked)
+
+    def look_closely(self) -> None:
+        """End the VM in order, compare the content of every snapshot, and start it again. Raises Violation."""
+        self.machine.end(signal.SIGTERM)
+        self.machine.wait_gone()
+        self.judge.examine(look_at(self.machine.folder, *self.machine.profile.images))
+        self.machine.start()
+
+    def check_jobs(self) -> None:
+        """See that no job of the proxy's is left. Raises Violation."""
+        if jobs := own_jobs(self.machine.observer):
+            raise Violation(self.judge.where, "no job of the proxy's", jobs)
+
+    # The clients and the fault
+
+    def _choose_fault(self) -> str:
+        (fault,) = self._rng.choices(list(faults.VM_FAULTS), list(faults.VM_FAULTS.values()))
+        return "" if fault == "disk full" and not self.machine.is_mounted else fault
+
+    def _crowd(self) -> list[tuple[str, Asker, list[Command]]]:
+        """Choose who comes, and with what."""
+        crowd: list[tuple[str, Asker, list[Command]]] = []
+        left = _MOST_COMMANDS
+        for _ in range(self._rng.choice(_CROWDS)):
+            if self._rng.random() < 0.15:
+                crowd.append(("modern", modern, [Command(Verb.JOB, self._tag(), self.play.new_id())]))
+                left -= 1
+                continue
+            name = self._rng.choice(list(ASKERS))
+            commands = [self._command() for _ in range(self._rng.randint(1, 2)) if left > 0]
+            left -= len(commands)
+            if commands:
+                crowd.append((name, ASKERS[name], commands))
+        return crowd
+
+    def _tag(self) -> str:
+        return self._rng.choice(_TAGS)
+
+    def _command(self) -> Command:
+        verb, tag = self._rng.choice(_VERBS), self._tag()
+        return Command(verb, tag, self.play.new_key(f"{verb} {tag}"))
+
+    def _play_clients(self, crowd: Sequence[tuple[str, Asker, list[Command]]], fault: str) -> list[list[Asked]]:
+        before = self.play.moment(self.machine)
+        delay_s = self._rng.uniform(0, _LATEST_STRIKE_S)
+        with ThreadPoolExecutor(len(crowd)) as pool:
+            coming = [pool.submit(self._ask, asker, commands) for _, asker, commands in crowd]
+            faults.pause(delay_s)
+            own = self._strike(fault)
+            asked = [future.result() for future in coming]
+        is_disturbed = before.is_disturbed(self.play.moment(self.machine))
+        self._unknown.clear()
+        for (name, _, _), answers in zip(crowd, asked, strict=True):
+            self._note(name, answers, is_disturbed=is_disturbed)
+        return [[one for one in answers if _NOT_RUN not in one.text] for answers in [*asked, own]]
+
+    def _ask(self, asker: Asker, commands: Sequence[Command]) -> list[Asked]:
+        try:
+            return asker(self.machine, lambda: self.play.connect(self.machine, waits_for_start=False), commands)
+        except NobodyThereError:
+            return [Asked(command, Answer.UNKNOWN) for command in commands]
+
+    def _connect(self) -> RawClient:
+        return self.play.connect(self.machine)
+
+    def _strike(self, fault: str) -> list[Asked]:
+        """Let a fault strike. Returns what was asked by it."""
+        match fault:
+            case "SIGKILL to QEMU":
+                self.machine.end(signal.SIGKILL)
+            case "SIGTERM to QEMU":
+                self.machine.end(signal.SIGTERM)
+            case "QEMU frozen":
+                faults.freeze(self.machine, self._rng)
+            case "another monitor":
+                return [faults.another_monitor(self.machine, self._tag(), self.play.new_id())]
+        return []
+
+    def _note(self, name: str, answers: Sequence[Asked], *, is_disturbed: bool) -> None:
+        for one in answers:
+            self.play.count(f"{one.command.verb}: {one.answer.value}")
+            if one.answer is Answer.UNKNOWN and name not in _LEAVING and not is_disturbed:
+                raise Violation(self.judge.where, "an answer", f"{one} of a client that is {name!r}: cut off without a reason")
+            # The prompt makes a line of its own of what it is given, and has seen the end of it.
+            if name != "prompt":
+                (self._unknown if one.answer is Answer.UNKNOWN else self.play.answered).append(one.command.key)
+        self.play.count(f"snapshots asked for: {name}")
+
+    # Afterwards
+
+    def _settle(self, may_lack_records: Callable[[], bool]) -> None:
+        """Wait until all that was asked has come out, also where its client does not know."""
+        for key in self._unknown:
+            self._wait_for(f"a record of {key!r}", partial(self._has_come_out, key, may_lack_records))
+        self._wait_for_proxy()
+        self._wait_for("no job and no internal tag is left", lambda: is_tidy(self.machine.observer))
+
+    def _has_come_out(self, key: str, may_lack_records: Callable[[], bool]) -> bool:
+        return self.play.book.has(key) or may_lack_records()
+
+    def _wait_for(self, what: str, condition: Callable[[], bool]) -> None:
+        wait_until(self.judge.where, what, condition, DEADLINE_S)
+
+    def _wait_for_proxy(self) -> None:
+        """Wait until a proxy serves, which it does when it has dealt with what an earlier one left."""
+        while True:
+            try:
+                with self._connect() as client:
+                    client.negotiate()
+                    client.returned("query-status")
+                    return
+            except _LOST:
+                continue
+
+    def see(self, asked: Sequence[Sequence[Asked]]) -> None:
+        """Compare what a running VM has with what must be. asked: what was asked for before. Raises Violation."""
+        observer = self.machine.observer
+        state = observer.returned("query-status")["status"]
+        if state != "running":
+            # HMP leaves a VM stopped whose loadvm failed.
+            loads = [one for sequence in asked for one in sequence if one.command.verb is Verb.LOAD]
+            if all(one.answer is Answer.DONE for one in loads):
+                raise Violation(self.judge.where, "it runs", f"it is {state}")
+            observer.returned("cont")
+        self.judge.see(seen_on(self.machine.folder, observer, self.machine.profile.images))
+
+    def _after_end(self, asked: Sequence[Sequence[Asked]], fault: str) -> None:
+        """Look at the disks of a VM that was ended, start it again, and be rid of what may be half done."""
+        self.machine.wait_gone()
+        is_kept = fault == "SIGTERM to QEMU" or self.machine.profile.is_safe
+        damage = Damage(asked, Kept.A_COPY if is_kept else Kept.NOTHING)
+        self.judge.examine_damage(look_at(self.machine.folder, *self.machine.profile.images), damage)
+        self.machine.start()
+        self._wait_for_proxy()
+        self._clean_up(damage)
+        self.write()
+        self.see([])
+
+    def _clean_up(self, damage: Damage) -> None:
+        """Delete the tags that may be half done, and the proxy's own copies of them."""
+        seen = seen_on(self.machine.folder, self.machine.observer, self.machine.profile.images)
+        internal = {tag for tags in seen.tags for tag in tags if is_internal(tag)}
+        for tag in sorted({*damage.touched, *internal}):
+            self.ask_for(f"delvm {tag}")
+        self.judge.forget(damage)
+
+    def ask_for(self, line: str) -> None:
+        """Run an HMP command by the proxy, again and again if it is cut off."""
+        while True:
+            try:
+                with self._connect() as client:
+                    client.negotiate()
+                    key = self.play.new_key(line)
+                    client.hmp(key)
+                    self.play.answered.append(key)
+                    return
+            except _LOST:
+                continue
+
+    def write(self) -> None:
+        """Write another pattern to all disks, by the proxy or by QEMU's other monitor."""
+        self._pattern = self._pattern % _PATTERNS[-1] + 1
+        for device in self.machine.profile.images.values():
+            line = f'qemu-io {device} "write -q -P {self._pattern} 0 64k"'
+            if self._rng.random() < 0.5:
+                self.ask_for(line)
+            else:
+                self.machine.observer.hmp(line)
+            self.machine.observer.hmp(f"qemu-io {device} flush")
+        self.judge.write(self._pattern)
+
+
+def visit(play: Play, machine: Machine, rng: random.Random) -> None:
+    """Let one client come that takes no snapshots. Raises Violation."""
+    name = rng.choice(list(SHAPES))
+    before = play.moment(machine)
+    with play.connect(machine) as client:
+        coming = Visit(machine, client, rng, play.new_key, play.new_id)
+        try:
+            SHAPES[name](coming)
+        except _LOST as exc:
+            if not before.is_disturbed(play.moment(machine)):
+                raise Violation(
+                    machine.profile.name, "a connection", f"a client that is {name!r} was cut off: {exc!r}"
+                ) from exc
+    play.answered.extend(coming.answered)
+    play.count(f"visitor: {name}")
+
+
+def strike_all(play: Play, rng: random.Random, *, ends_proxy: bool) -> None:
+    """Wait for a while, and let something strike that all VMs share."""
+    proxy = play.scene.proxy
+    if play.stop.wait(rng.uniform(*_BETWEEN_STRIKES_S)):
+        return
+    match rng.choice(("proxy", "proxy", "log moved", "log full")):
+        case "proxy" if ends_proxy:
+            play.count(faults.end_proxy(proxy, rng))
+        case "log full":
+            play.count(faults.fill_log(proxy, lambda: make_record(play)))
+        case _ if proxy.log.exists():
+            play.count(faults.move_log(proxy, rng, play.tally["log moved"]))
+
+
+def make_record(play: Play) -> None:
+    """Have one command of each VM put on record."""
+    for machine in play.scene.machines:
+        Driver(play, machine).ask_for("info name")
