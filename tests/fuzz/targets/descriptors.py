@@ -18,8 +18,8 @@ from tests.support.pure_router import Desk
 __all__ = ["COVERS", "WORDS", "check"]
 
 COVERS: Final = (
-    *("proxy/routing/descriptor_queue.py", "proxy/routing/session.py"),
-    *("proxy/routing/dispatcher.py", "proxy/routing/turns.py"),
+    *("proxy/routing/descriptor_queue.py", "proxy/routing/inbox.py", "proxy/routing/session.py"),
+    *("proxy/routing/dispatcher.py", "proxy/routing/abandonment.py", "proxy/routing/turns.py"),
 )
 WORDS: Final = tuple(bytes((step, detail)) for step in range(16) for detail in (0, 5, 10, 17))
 

@@ -13,7 +13,7 @@ from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.qmp_json.limits import MAX_BLANK_BYTES, QEMU_LIMITS, Limits
 from shim.qmp import JSON
 from tests.fakes.wire import Framer
-from tests.support.streams import FAMILIES, SNIPPETS
+from tests.support.streams import FAMILIES, SNIPPETS, read_all
 
 __all__ = ["COVERS", "WORDS", "check"]
 
@@ -47,7 +47,7 @@ def check(data: bytes) -> None:
 
     def read(*pieces: bytes) -> _Items:
         framer = CommandFramer(version, limits)
-        return [item for piece in pieces for item in framer.receive_data(piece)]
+        return [item for piece in pieces for item in read_all(framer, piece)]
 
     whole = read(stream)
     for pieces in ([stream[at : at + 1] for at in range(len(stream))], _cut(stream, random.Random(choice))):
@@ -113,10 +113,10 @@ def _with_floats(value: JSON) -> JSON:
 
 def _check_count(stream: bytes, counting: CommandFramer, reading: CommandFramer) -> None:
     """What is only counted is what is read, and has nothing in it that matters to the proxy."""
-    count = counting.count_plain(stream)
+    count = counting.count_plain(stream, len(stream))
     if not count:
         return
-    commands = reading.receive_data(stream)
+    commands = read_all(reading, stream)
     assert len(commands) == count
     for command in commands:
         assert isinstance(command, Command)
@@ -124,4 +124,4 @@ def _check_count(stream: bytes, counting: CommandFramer, reading: CommandFramer)
         assert not command.message["execute"].startswith("__hmpshim_")
         assert command.message.keys() <= {"execute", "id"}
     # Both are at the same place now, and say so in an error of what follows.
-    assert counting.receive_data(b"\n}") == reading.receive_data(b"\n}")
+    assert read_all(counting, b"\n}") == read_all(reading, b"\n}")
