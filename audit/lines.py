@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol
 
+from audit.log.schema import MEMBERS
 from audit.wording import in_one_line
 from shim.audit import Action
 from shim.client import Client
@@ -29,6 +30,8 @@ _MS_PER_S: Final = 1000
 _UNTIMED: Final = (Action.BEGUN, Action.WENT_ON)
 # Of these the reason is what matters.
 _EXPLAINED: Final = (Action.REFUSED, Action.RECOVERED, Action.ABANDONED)
+# A member that came with a later schema than a record's was not checked in it, and means nothing there.
+_SINCE: Final = {member.path: member.since for member in MEMBERS}
 # These have a reply, unless something went wrong.
 _ANSWERED: Final = (Action.REWRITTEN, Action.PASSED, Action.OBSERVED, Action.MODERN, Action.DELEGATED)
 
@@ -189,7 +192,8 @@ def details(record: JSON) -> str:
 
     The first has the outcome; then come who asked, which disks, and which commands.
     """
-    return "\n".join([_title(record), *map(_indented, _details(record))])
+    known = {name: value for name, value in record.items() if _SINCE.get(name, 1) <= record["schema"]}
+    return "\n".join([_title(known), *map(_indented, _details(known))])
 
 
 def _title(record: JSON) -> str:

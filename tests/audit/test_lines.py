@@ -342,6 +342,14 @@ def test_details_of_a_record_without_an_address_and_of_version_1() -> None:
     assert "asked by /usr/bin/tool (pid 4242, uid 1000)" in details(old)
 
 
+def test_member_that_came_after_a_records_schema_is_not_shown() -> None:
+    """It was not looked at either: such a record has no problem."""
+    later = {"host": {}, "lost_before": [], "repeated": {}, "cut": [{"member": 1}], "after_failure": 2}
+    old = {name: value for name, value in members().items() if name not in later} | {"schema": 1}
+    assert problems(old | later) == []
+    assert details(old | later) == details(old)
+
+
 @pytest.mark.parametrize(
     ("agreed", "words"), [(True, "as QEMU did"), (False, "unlike QEMU"), (None, "and QEMU's answer is not known")]
 )
