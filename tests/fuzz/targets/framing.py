@@ -30,6 +30,7 @@ _LONG_TOKEN: Final = re.compile(rb"[0-9a-zA-Z.+-]{80}")
 _TOO_MANY_BYTES: Final = "JSON token size limit exceeded"
 _PLACE: Final = re.compile(r"\d+:\d+: ")
 _PIECES: Final = 4
+_LONG_BYTES: Final = 96
 _BLANKS: Final = b" \t\r\n"
 _INTEGERS: Final = range(-(2**63), 2**64)
 _SPECIAL: Final = frozenset(("human-monitor-command", "query-jobs", "qmp_capabilities", "getfd", "add-fd"))
@@ -50,7 +51,7 @@ def check(data: bytes) -> None:
         return [item for piece in pieces for item in read_all(framer, piece)]
 
     whole = read(stream)
-    for pieces in ([stream[at : at + 1] for at in range(len(stream))], _cut(stream, random.Random(choice))):
+    for pieces in (_bytewise(stream), _cut(stream, random.Random(choice), _PIECES)):
         cut = read(*pieces)
         assert _values(cut) == _values(whole), f"in pieces {_values(cut)}, in one {_values(whole)}"
         _check_raws(cut, whole, stream)
@@ -63,8 +64,15 @@ def check(data: bytes) -> None:
     _check_count(stream, CommandFramer(version, limits), CommandFramer(version, limits))
 
 
-def _cut(stream: bytes, rng: random.Random) -> list[bytes]:
-    places = sorted(rng.randrange(len(stream) + 1) for _ in range(_PIECES - 1))
+def _bytewise(stream: bytes) -> list[bytes]:
+    """Cut a stream into its bytes; of a long one, which would take long, many pieces are enough."""
+    if len(stream) > _LONG_BYTES:
+        return _cut(stream, random.Random(len(stream)), _LONG_BYTES // 2)
+    return [stream[at : at + 1] for at in range(len(stream))]
+
+
+def _cut(stream: bytes, rng: random.Random, pieces: int) -> list[bytes]:
+    places = sorted(rng.randrange(len(stream) + 1) for _ in range(pieces - 1))
     return [stream[begin:end] for begin, end in itertools.pairwise([0, *places, len(stream)])]
 
 
