@@ -53,6 +53,13 @@ class Driver:
 
     def episode(self) -> None:
         """Play one. Raises Violation."""
+        try:
+            self._play_episode()
+        except ConnectionLostError as exc:
+            # Only the observer's connection is not expected to end.
+            raise Violation(self.judge.where, "QEMU runs", self.machine.how_it_ended()) from exc
+
+    def _play_episode(self) -> None:
         self.write()
         fault = self._choose_fault()
         self.play.count(f"episode with {fault}" if fault else "episode without a fault of its own")

@@ -117,6 +117,10 @@ class Machine:
             self.vm.kill()
         self.close_observer()
 
+    def how_it_ended(self) -> str:
+        """Say how QEMU came to an end that nobody brought about."""
+        return f"exit status {self.vm.wait_gone()}: {self.vm.stderr[-2000:]}"
+
     def close_observer(self) -> None:
         if self._observer is not None:
             self._observer.close()
