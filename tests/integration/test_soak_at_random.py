@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.soak import __main__ as program
 from tests.soak.drivers import Driver
 from tests.soak.oracle import Answer, Asked, Command, Verb, Violation
 from tests.soak.play import Play
-from tests.soak.scene import PROFILES, Machine, Scene
+from tests.soak.scene import DEADLINE_S, PROFILES, Machine, Scene
 
 pytestmark = pytest.mark.needs_snapshot_jobs
 
@@ -38,7 +39,7 @@ def driver(folder: Path) -> Iterator[Driver]:
         driver = Driver(Play("1", scene), scene.machines[0])
         driver.write()
         command = Command(Verb.SAVE, "a", driver.play.new_key("savevm a"))
-        driver.ask_for(command.key)
+        driver.play.ask_for(driver.machine, command.key)
         driver.judge.ask([[Asked(command, Answer.DONE)]])
         driver.see([])
         yield driver
@@ -81,6 +82,14 @@ def test_job_that_is_left_is_found(driver: Driver) -> None:
     save(driver.machine, "b", job_id=f"{JOB_PREFIX}left", is_dismissed=False)
     with pytest.raises(Violation, match="hmpshim-left"):
         driver.check_jobs()
+
+
+def test_crash_of_qemu_is_found(driver: Driver) -> None:
+    assert driver.machine.vm.process is not None
+    driver.machine.vm.process.send_signal(signal.SIGSEGV)
+    driver.machine.vm.process.wait(DEADLINE_S)
+    with pytest.raises(Violation, match="exit status -11"):
+        driver.episode()
 
 
 def save(vm: Machine, tag: str, *, job_id: str = "own", is_dismissed: bool = True) -> None:

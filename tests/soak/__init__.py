@@ -8,7 +8,7 @@ small file system of its own, and one proxy for all of them. Then many threads p
   then looks at the disks.
 * *Visitors* (clients.py) do what other tools do: look, burst, flood, send garbage or half a command, read slowly, pass
   descriptors, overtake themselves out of band, or leave. Each sees that every answer is its own and its VM's.
-* *Strikes* that all VMs share: the proxy is killed or ended and started again, its log is moved away or cannot grow.
+* *Strikes* (visitors.py) meet all VMs: the proxy is killed or ended and started again, its log is moved away or cannot grow.
 
 **The judge** (oracle.py) knows no QEMU. HMP's commands are atomic, so what clients sent at once must have come out as in some
 order of them. Whoever was cut off does not know whether its command ran: both is possible then, until a look decides. What is
@@ -17,6 +17,7 @@ allowed, and what is not:
 * A command that was answered has run; one that was not has run wholly or not at all, also when the proxy was killed in it.
 * When QEMU is ended in the middle of commands, their own tags may be half done (without a proxy, too), and no other tag may be
   touched. With SIGTERM, and where a tag is replaced by way of an internal one, a whole copy of a replaced tag must be left.
+* QEMU 7.2.22 itself crashes now and then where snapshot jobs of two monitors meet. Only there may it, and it counts as killed.
 * On a full disk the tags of the commands at hand may be half done, and no other.
 * What may be half done is deleted by the proxy, and from then on everything is known again.
 

@@ -1,10 +1,9 @@
-"""The threads of a run: one driver a VM, which has the judge; visitors beside it; and one for what strikes all VMs.
+"""What plays one VM, and has the judge.
 
-A driver plays episodes: it writes a new pattern to the disks, lets clients take, load and delete snapshots at once, lets a
-fault strike at a random moment among them, and compares what is there then with what must be.
+It plays episodes: it writes a new pattern to the disks, lets clients take, load and delete snapshots at once, lets a fault
+strike at a random moment among them, and compares what is there then with what must be.
 """
 
-import random
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +14,13 @@ from typing import Final
 from tests.integration.faults.disks import is_internal, look_at
 from tests.soak import faults
 from tests.soak.askers import ASKERS, Asker, modern
-from tests.soak.clients import SHAPES, Visit
 from tests.soak.looks import is_tidy, own_jobs, seen_on, wait_until
 from tests.soak.oracle import Answer, Asked, Command, Damage, Judge, Kept, Verb, Violation
-from tests.soak.play import NobodyThereError, Play
+from tests.soak.play import Moment, NobodyThereError, Play
 from tests.soak.scene import DEADLINE_S, Machine
 from tests.support.raw_client import ConnectionLostError, RawClient
 
-__all__ = ["Driver", "strike_all", "visit"]
+__all__ = ["Driver"]
 
 _TAGS: Final = "abcde"
 _PATTERNS: Final = range(1, 251)
@@ -30,7 +28,6 @@ _PATTERNS: Final = range(1, 251)
 _CROWDS: Final = (1, 1, 1, 2, 2, 3)
 _MOST_COMMANDS: Final = 4
 _LATEST_STRIKE_S: Final = 0.3
-_BETWEEN_STRIKES_S: Final = (2.0, 12.0)
 _VERBS: Final = (Verb.SAVE, Verb.SAVE, Verb.SAVE, Verb.LOAD, Verb.LOAD, Verb.DELETE)
 # What the proxy says when a monitor that it does not know of came between its look and its job: the command was not run.
 _NOT_RUN: Final = "another monitor changed the VM's disks or snapshots meanwhile"
@@ -48,16 +45,22 @@ class Driver:
         self.judge = Judge(machine.profile.name, machine.profile.disks)
         self._rng = play.rng(machine.profile.name)
         self._pattern = 0
+        # What was asked for in this episode.
+        self._asked: list[list[Asked]] = []
         # Of commands whose clients do not know what became of them.
         self._unknown: list[str] = []
 
     def episode(self) -> None:
         """Play one. Raises Violation."""
+        before = self.play.moment(self.machine)
+        self._asked = []
         try:
             self._play_episode()
-        except ConnectionLostError as exc:
-            # Only the observer's connection is not expected to end.
-            raise Violation(self.judge.where, "QEMU runs", self.machine.how_it_ended()) from exc
+        except (ConnectionLostError, ConnectionError, NobodyThereError) as exc:
+            # Only the observer's connection is not expected to end, and only a VM that runs is connected to.
+            if not self.play.explains_end(before, self.machine):
+                raise Violation(self.judge.where, "a connection to QEMU", repr(exc)) from exc
+            self._after_end("")
 
     def _play_episode(self) -> None:
         self.write()
@@ -65,17 +68,17 @@ class Driver:
         self.play.count(f"episode with {fault}" if fault else "episode without a fault of its own")
         before, lost = self.play.moment(self.machine), self.play.book.lost
         with self.machine.full_disk() if fault == "disk full" else nullcontext():
-            asked = self._play_clients(self._crowd(), fault)
-        if self.machine.ends != before.qemu_ends:
-            self._after_end(asked, fault)
+            self._play_clients(self._crowd(), fault)
+        if self.play.moment(self.machine).qemu_ends != before.qemu_ends:
+            self._after_end(fault)
             return
         self._settle(lambda: self.play.scene.proxy.ends != before.proxy_ends or self.play.book.lost != lost)
         if fault == "disk full":
-            self._clean_up(Damage(asked))
+            self._clean_up(Damage(self._asked))
             self.write()
         else:
-            self.judge.ask(asked)
-        self.see(asked)
+            self.judge.ask(self._asked)
+        self.see(self._asked)
 
     def look_closely(self) -> None:
         """End the VM in order, compare the content of every snapshot, and start it again. Raises Violation."""
@@ -118,7 +121,7 @@ class Driver:
         verb, tag = self._rng.choice(_VERBS), self._tag()
         return Command(verb, tag, self.play.new_key(f"{verb} {tag}"))
 
-    def _play_clients(self, crowd: Sequence[tuple[str, Asker, list[Command]]], fault: str) -> list[list[Asked]]:
+    def _play_clients(self, crowd: Sequence[tuple[str, Asker, list[Command]]], fault: str) -> None:
         before = self.play.moment(self.machine)
         delay_s = self._rng.uniform(0, _LATEST_STRIKE_S)
         with ThreadPoolExecutor(len(crowd)) as pool:
@@ -126,20 +129,19 @@ class Driver:
             faults.pause(delay_s)
             own = self._strike(fault)
             asked = [future.result() for future in coming]
-        is_disturbed = before.is_disturbed(self.play.moment(self.machine))
         self._unknown.clear()
         for (name, _, _), answers in zip(crowd, asked, strict=True):
-            self._note(name, answers, is_disturbed=is_disturbed)
-        return [[one for one in answers if _NOT_RUN not in one.text] for answers in [*asked, own]]
+            self._note(name, answers, before)
+        self._asked = [[one for one in answers if _NOT_RUN not in one.text] for answers in [*asked, own]]
 
     def _ask(self, asker: Asker, commands: Sequence[Command]) -> list[Asked]:
         try:
-            return asker(self.machine, lambda: self.play.connect(self.machine, waits_for_start=False), commands)
+            return asker(self.machine, self._connect, commands)
         except NobodyThereError:
             return [Asked(command, Answer.UNKNOWN) for command in commands]
 
     def _connect(self) -> RawClient:
-        return self.play.connect(self.machine)
+        return self.play.connect(self.machine, waits_for_start=False)
 
     def _strike(self, fault: str) -> list[Asked]:
         """Let a fault strike. Returns what was asked by it."""
@@ -151,13 +153,15 @@ class Driver:
             case "QEMU frozen":
                 faults.freeze(self.machine, self._rng)
             case "another monitor":
-                return [faults.another_monitor(self.machine, self._tag(), self.play.new_id())]
+                command = Command(Verb.JOB, self._tag(), self.play.new_id())
+                return faults.another_monitor(self.machine, command)
         return []
 
-    def _note(self, name: str, answers: Sequence[Asked], *, is_disturbed: bool) -> None:
+    def _note(self, name: str, answers: Sequence[Asked], before: Moment) -> None:
         for one in answers:
             self.play.count(f"{one.command.verb}: {one.answer.value}")
-            if one.answer is Answer.UNKNOWN and name not in _LEAVING and not is_disturbed:
+            is_cut_off = one.answer is Answer.UNKNOWN and name not in _LEAVING
+            if is_cut_off and not self.play.explains_end(before, self.machine):
                 raise Violation(self.judge.where, "an answer", f"{one} of a client that is {name!r}: cut off without a reason")
             # The prompt makes a line of its own of what it is given, and has seen the end of it.
             if name != "prompt":
@@ -202,11 +206,14 @@ class Driver:
             observer.returned("cont")
         self.judge.see(seen_on(self.machine.folder, observer, self.machine.profile.images))
 
-    def _after_end(self, asked: Sequence[Sequence[Asked]], fault: str) -> None:
-        """Look at the disks of a VM that was ended, start it again, and be rid of what may be half done."""
+    def _after_end(self, fault: str) -> None:
+        """Look at the disks of a VM that has ended, start it again, and be rid of what may be half done."""
         self.machine.wait_gone()
-        is_kept = fault == "SIGTERM to QEMU" or self.machine.profile.is_safe
-        damage = Damage(asked, Kept.A_COPY if is_kept else Kept.NOTHING)
+        damage = Damage(self._asked)
+        if self.machine.crash is not None:
+            self._check_crash(damage)
+        elif fault == "SIGTERM to QEMU" or self.machine.profile.is_safe:
+            damage = Damage(self._asked, Kept.A_COPY)
         self.judge.examine_damage(look_at(self.machine.folder, *self.machine.profile.images), damage)
         self.machine.start()
         self._wait_for_proxy()
@@ -214,26 +221,23 @@ class Driver:
         self.write()
         self.see([])
 
+    def _check_crash(self, damage: Damage) -> None:
+        """See that it is a crash of QEMU's own. Raises Violation.
+
+        QEMU 7.2.22 dies where snapshot jobs of two monitors meet: without a proxy in 13 of 35 runs of 40 jobs each.
+        """
+        self.play.count("QEMU crashed where two snapshot jobs met")
+        if self.machine.crash != -signal.SIGSEGV or not any(command.verb is Verb.JOB for command in damage.commands):
+            how = f"exit status {self.machine.crash}: {self.machine.vm.stderr[-2000:]}"
+            raise Violation(self.judge.where, "QEMU runs", f"{how}, after {damage.commands}")
+
     def _clean_up(self, damage: Damage) -> None:
         """Delete the tags that may be half done, and the proxy's own copies of them."""
         seen = seen_on(self.machine.folder, self.machine.observer, self.machine.profile.images)
         internal = {tag for tags in seen.tags for tag in tags if is_internal(tag)}
         for tag in sorted({*damage.touched, *internal}):
-            self.ask_for(f"delvm {tag}")
+            self.play.ask_for(self.machine, f"delvm {tag}")
         self.judge.forget(damage)
-
-    def ask_for(self, line: str) -> None:
-        """Run an HMP command by the proxy, again and again if it is cut off."""
-        while True:
-            try:
-                with self._connect() as client:
-                    client.negotiate()
-                    key = self.play.new_key(line)
-                    client.hmp(key)
-                    self.play.answered.append(key)
-                    return
-            except _LOST:
-                continue
 
     def write(self) -> None:
         """Write another pattern to all disks, by the proxy or by QEMU's other monitor."""
@@ -241,45 +245,8 @@ class Driver:
         for device in self.machine.profile.images.values():
             line = f'qemu-io {device} "write -q -P {self._pattern} 0 64k"'
             if self._rng.random() < 0.5:
-                self.ask_for(line)
+                self.play.ask_for(self.machine, line)
             else:
                 self.machine.observer.hmp(line)
             self.machine.observer.hmp(f"qemu-io {device} flush")
         self.judge.write(self._pattern)
-
-
-def visit(play: Play, machine: Machine, rng: random.Random) -> None:
-    """Let one client come that takes no snapshots. Raises Violation."""
-    name = rng.choice(list(SHAPES))
-    before = play.moment(machine)
-    with play.connect(machine) as client:
-        coming = Visit(machine, client, rng, play.new_key, play.new_id)
-        try:
-            SHAPES[name](coming)
-        except _LOST as exc:
-            if not before.is_disturbed(play.moment(machine)):
-                raise Violation(
-                    machine.profile.name, "a connection", f"a client that is {name!r} was cut off: {exc!r}"
-                ) from exc
-    play.answered.extend(coming.answered)
-    play.count(f"visitor: {name}")
-
-
-def strike_all(play: Play, rng: random.Random, *, ends_proxy: bool) -> None:
-    """Wait for a while, and let something strike that all VMs share."""
-    proxy = play.scene.proxy
-    if play.stop.wait(rng.uniform(*_BETWEEN_STRIKES_S)):
-        return
-    match rng.choice(("proxy", "proxy", "log moved", "log full")):
-        case "proxy" if ends_proxy:
-            play.count(faults.end_proxy(proxy, rng))
-        case "log full":
-            play.count(faults.fill_log(proxy, lambda: make_record(play)))
-        case _ if proxy.log.exists():
-            play.count(faults.move_log(proxy, rng, play.tally["log moved"]))
-
-
-def make_record(play: Play) -> None:
-    """Have one command of each VM put on record."""
-    for machine in play.scene.machines:
-        Driver(play, machine).ask_for("info name")

@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.soak.oracle import Answer, Asked, Command, Verb
 from tests.soak.scene import Machine, Proxy
+from tests.support.raw_client import ConnectionLostError
 
 __all__ = ["VM_FAULTS", "another_monitor", "end_proxy", "fill_log", "move_log", "pause"]
 
@@ -42,11 +43,17 @@ def freeze(machine: Machine, rng: random.Random) -> None:
         machine.vm.process.send_signal(signal.SIGCONT)
 
 
-def another_monitor(machine: Machine, tag: str, key: str) -> Asked:
-    """Save on QEMU's second monitor, which does not lead through the proxy."""
-    command = Command(Verb.JOB, tag, key)
-    observer = machine.observer
-    arguments = {"job-id": key, "tag": tag, "vmstate": "n0", "devices": machine.profile.nodes}
+def another_monitor(machine: Machine, command: Command) -> list[Asked]:
+    """Run a snapshot-save on QEMU's second monitor, which does not lead through the proxy."""
+    try:
+        return [_saved(machine, command)]
+    except (ConnectionLostError, ConnectionError):
+        return [Asked(command, Answer.UNKNOWN)]
+
+
+def _saved(machine: Machine, command: Command) -> Asked:
+    observer, key = machine.observer, command.key
+    arguments = {"job-id": key, "tag": command.tag, "vmstate": "n0", "devices": machine.profile.nodes}
     reply = observer.execute(Verb.JOB, arguments)
     if "error" in reply:
         return Asked(command, Answer.FAILED, str(reply["error"]["desc"]))

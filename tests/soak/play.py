@@ -12,11 +12,12 @@ from typing import Final
 from tests.soak.oracle import Violation
 from tests.soak.records import RecordBook
 from tests.soak.scene import DEADLINE_S, Machine, Scene
-from tests.support.raw_client import RawClient
+from tests.support.raw_client import ConnectionLostError, RawClient
 
-__all__ = ["EndedError", "NobodyThereError", "Play"]
+__all__ = ["EndedError", "Moment", "NobodyThereError", "Play"]
 
 _RETRY_S: Final = 0.01
+_CRASH_S: Final = 2.0
 _NOBODY_LISTENS: Final = (FileNotFoundError, ConnectionRefusedError, BlockingIOError)
 _BITS: Final = str.maketrans("01", " \t")
 
@@ -65,6 +66,28 @@ class Play:
         with self._lock:
             self.tally[what] += number
 
+    def ask_for(self, machine: Machine, line: str) -> None:
+        """Run an HMP command by the proxy, again if it is cut off. Raises NobodyThereError if QEMU has ended."""
+        while True:
+            key = self.new_key(line)
+            try:
+                with self.connect(machine, waits_for_start=False) as client:
+                    client.negotiate()
+                    client.hmp(key)
+            except (ConnectionLostError, ConnectionError):
+                continue
+            self.answered.append(key)
+            return
+
+    def explains_end(self, before: Moment, machine: Machine) -> bool:
+        """Tell whether a connection has a reason to end. That QEMU has crashed shows a moment after its connections end."""
+        until = time.monotonic() + _CRASH_S
+        while not before.is_disturbed(self.moment(machine)):
+            if time.monotonic() > until:
+                return False
+            time.sleep(_RETRY_S)
+        return True
+
     def new_key(self, line: str) -> str:
         """Return a line that HMP takes for this one, and that no other command of the run has: it ends in other blanks."""
         return line + " " + f"{next(self._numbers):b}".translate(_BITS)
@@ -74,6 +97,7 @@ class Play:
         return f"soak-{next(self._numbers)}"
 
     def moment(self, machine: Machine) -> Moment:
+        machine.notice_crash()
         proxy = self.scene.proxy
         return Moment(proxy.ends, machine.ends, proxy.is_ending or machine.is_ending)
 
@@ -89,6 +113,7 @@ class Play:
             except _NOBODY_LISTENS as exc:
                 if self.failure is not None:
                     raise EndedError from None
+                machine.notice_crash()
                 if machine.is_ending and not waits_for_start:
                     raise NobodyThereError from None
                 if time.monotonic() > deadline:

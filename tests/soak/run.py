@@ -12,11 +12,12 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from tests.soak.drivers import Driver, make_record, strike_all, visit
+from tests.soak.drivers import Driver
 from tests.soak.looks import descriptors_of, rss_kib, wait_until, zombies_of
 from tests.soak.oracle import Violation
 from tests.soak.play import Play
 from tests.soak.scene import DEADLINE_S, Scene
+from tests.soak.visitors import make_record, strike_all, visit
 
 __all__ = ["Figures", "Soak"]
 

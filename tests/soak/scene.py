@@ -75,9 +75,12 @@ class Machine:
         # How often it was ended, and whether it is just now, up to its next start.
         self.ends = 0
         self.is_ending = False
+        # Its exit status if it ended and nobody had ended it.
+        self.crash: int | None = None
         # How often QEMU did not come to its end by itself.
         self.hangs = 0
         self._observer: RawClient | None = None
+        self._lock = threading.Lock()
 
     @property
     def observer(self) -> RawClient:
@@ -94,13 +97,16 @@ class Machine:
     def start(self) -> None:
         self.vm.start()
         self._observer = self.vm.negotiated(observer=True)
+        self.crash = None
         self.is_ending = False
 
     def end(self, number: signal.Signals) -> None:
         """End QEMU by a signal. Whoever is connected finds out by himself."""
         assert self.vm.process is not None
-        self.is_ending = True
-        self.ends += 1
+        self.notice_crash()
+        with self._lock:
+            self.is_ending = True
+            self.ends += 1
         self.vm.process.send_signal(number)
 
     def wait_gone(self) -> None:
@@ -117,9 +123,12 @@ class Machine:
             self.vm.kill()
         self.close_observer()
 
-    def how_it_ended(self) -> str:
-        """Say how QEMU came to an end that nobody brought about."""
-        return f"exit status {self.vm.wait_gone()}: {self.vm.stderr[-2000:]}"
+    def notice_crash(self) -> None:
+        """Take note of an end that nobody brought about."""
+        with self._lock:
+            if not self.is_ending and self.vm.process is not None and (status := self.vm.process.poll()) is not None:
+                self.is_ending, self.crash = True, status
+                self.ends += 1
 
     def close_observer(self) -> None:
         if self._observer is not None:
