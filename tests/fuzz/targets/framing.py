@@ -6,9 +6,11 @@ The first byte chooses the QEMU, the limits, and where the stream is cut; the re
 import itertools
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
+from proxy.qmp_json import framing
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.qmp_json.limits import MAX_BLANK_BYTES, QEMU_LIMITS, Limits
 from shim.qmp import JSON
@@ -22,6 +24,7 @@ WORDS: Final = (
     *SNIPPETS,
     *b'{"execute":"stop"} "arguments": "human-monitor-command" getfd add-fd \\u0000 \\ud800'.split(),
     *b"18446744073709551616 -9223372036854775809 1e999".split(),
+    *(b'"%b"' % (b"x" * 80), b"'%b'" % (b"\\u0041" * 90), b"1" * 70, "é😀".encode() * 12),
     *(b'"command-line":"savevm a"', b'{"execute": "query-status", "id": 1}\r\n'),
 )
 # So low that short streams reach them. A longer number or keyword in one read is not tried: no read has 64 MiB.
@@ -30,6 +33,8 @@ _LONG_TOKEN: Final = re.compile(rb"[0-9a-zA-Z.+-]{80}")
 _TOO_MANY_BYTES: Final = "JSON token size limit exceeded"
 _PLACE: Final = re.compile(r"\d+:\d+: ")
 _PIECES: Final = 4
+# The proxy looks for no longer name.
+_LONGEST_NAME_CHARS: Final = 50
 _LONG_BYTES: Final = 96
 _BLANKS: Final = b" \t\r\n"
 _INTEGERS: Final = range(-(2**63), 2**64)
@@ -55,6 +60,8 @@ def check(data: bytes) -> None:
         cut = read(*pieces)
         assert _values(cut) == _values(whole), f"in pieces {_values(cut)}, in one {_values(whole)}"
         _check_raws(cut, whole, stream)
+    with _everything_is_long():
+        _check_shortened(read(*_bytewise(stream)), whole)
     for item in whole:
         if isinstance(item, Malformed):
             item.desc.encode()
@@ -99,6 +106,33 @@ def _check_raws(cut: _Items, whole: _Items, stream: bytes) -> None:
     # Of more blanks some are dropped, and it depends on the cut which.
     if sum(byte in _BLANKS for byte in stream) <= MAX_BLANK_BYTES:
         assert b"".join(raws[0]).rstrip(_BLANKS) == b"".join(raws[1]).rstrip(_BLANKS)
+
+
+@contextmanager
+def _everything_is_long() -> Iterator[None]:
+    """Have all long tokens shortened, as those of a long value are."""
+    settings = vars(framing)
+    usual = settings["LONG_VALUE_BYTES"]
+    settings["LONG_VALUE_BYTES"] = 0
+    try:
+        yield
+    finally:
+        settings["LONG_VALUE_BYTES"] = usual
+
+
+def _check_shortened(short: _Items, whole: _Items) -> None:
+    """What is judged by a shorter value has the same bytes, errors and names."""
+    assert len(short) == len(whole), f"shortened {_values(short)}, whole {_values(whole)}"
+    for one, other in zip(short, whole, strict=True):
+        if isinstance(one, Malformed) or isinstance(other, Malformed):
+            assert _PLACE.sub("", _values([one])[0]) == _PLACE.sub("", _values([other])[0])
+            continue
+        assert one.raw.strip(_BLANKS) == other.raw.strip(_BLANKS)
+        name = other.message.get("execute")
+        if not one.is_cut:
+            assert _values([one]) == _values([other])
+        elif isinstance(name, str) and len(name) <= _LONGEST_NAME_CHARS:
+            assert one.message["execute"] == name
 
 
 def _check_cut_by_hand(whole: _Items) -> None:
