@@ -22,6 +22,10 @@ MOST_SKELETON_BYTES = 2 << 20
 LONG_TOKEN_BYTES = 64
 _LONG_ESCAPED_TOKEN_BYTES = 512
 _KEPT_BYTES = 16
+_KEYWORD = frozenset(b"abcdefghijklmnopqrstuvwxyz")
+# No more of a wrong one fits into QEMU's text.
+_TOLD_KEYWORD_BYTES = 2048
+_EXPONENT = re.compile(rb"[eE]")
 # Characters and whole escapes, about 64 KiB of them; a pair of surrogates is one.
 _SOME = re.compile(
     rb"(?:[^\\]{1,64}+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.){1,1000}", re.DOTALL
@@ -70,10 +74,13 @@ def _shorten(source: bytearray, begin: int, end: int) -> bytes:
     """Return a token to put in place of a long one that stands at source[begin:end].
 
     A string keeps its first characters, and gets a checksum, so that two keys are the same only if they are. One that is wrong
-    is replaced by a part of it for which QEMU has the same words. Of a number only that it is one is kept.
+    is replaced by a part of it for which QEMU has the same words; a long keyword always is. Of a number only that it is one is
+    kept, and whether it has an exponent: else a keyword right after it could be taken for that, as in `1` and `e5`.
     """
+    if source[begin] in _KEYWORD:
+        return bytes(source[begin : min(end, begin + _TOLD_KEYWORD_BYTES)])
     if source[begin] not in b"\"'":
-        return b"1"
+        return b"1e1" if _EXPONENT.search(source, begin, end) else b"1"
     quote = bytes(source[begin : begin + 1])
     at, checksum = begin + 1, 0
     while at < end - 1:

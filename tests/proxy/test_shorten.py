@@ -140,3 +140,24 @@ def test_long_value_takes_little_more_memory_than_its_bytes(fill: bytes) -> None
         tracemalloc.stop()
     assert isinstance(command, Command)
     assert peak < 3 * size
+
+
+@pytest.mark.parametrize("version", FAMILIES, ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [b"s" * 100, b"s" * 3000, b"s" * 100 + b"1", b"1" * 100 + b"e5e5", b"1" * 100 + b"-1"],
+    ids=lambda part: repr(part[-9:]),
+)
+def test_long_token_that_is_wrong_makes_no_command(
+    version: QEMUVersion, wrong: bytes, tiny: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands for it neither is right nor goes on with what comes after it."""
+
+    def found() -> list[object]:
+        framer = CommandFramer(version, Limits(tokens=20, token_bytes=1 << 20))
+        return spelled(read_all(framer, b'{"a":[') + read_all(framer, wrong + b"]}"))
+
+    short = found()
+    monkeypatch.setattr(framing, "LONG_VALUE_BYTES", 1 << 30)
+    assert short == found()
+    assert all(isinstance(item, str) for item in short)
