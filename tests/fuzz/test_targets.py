@@ -16,8 +16,9 @@ from proxy.qmp_json.framing import CommandFramer
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.inbox import Inbox
 from shim.hmp import HMPLine, SaveVM
+from shim.rules import Rule
 from tests.fuzz.corpus import CORPUS, kept, mutated
-from tests.fuzz.targets import audit, config, descriptors, framing, hmp
+from tests.fuzz.targets import audit, config, descriptors, framing, hmp, rules
 
 TARGETS: Final = sorted(path.name for path in CORPUS.iterdir())
 CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "10000" if os.environ.get("CI") == "true" else "1000")) // 10
@@ -80,6 +81,13 @@ class TestOracles:
         monkeypatch.setattr(HMPLine, "read", lambda text: HMPLine("savevm a", "savevm", "", "savevm", SaveVM("b"), ""))
         with pytest.raises(AssertionError, match="instead of"):
             hmp.check(b"savevm a")
+
+    def test_rule_that_is_walked_around_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sent = b'{"execute": "human-monitor-command", "arguments": {"command-line": " q"}}'
+        rules.check(b"allow stop\n" + sent)
+        monkeypatch.setattr(Rule, "decides", lambda self, asked: False)
+        with pytest.raises(AssertionError):
+            rules.check(b"allow stop\n" + sent)
 
     def test_error_of_another_kind_is_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(path: str) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from shim.hmp import DelVM, HMPCommand, HMPLine, InfoSnapshots, LoadVM, SaveVM, first_refused
 from tests.support.hmp_lines import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_OURS
 
-__all__ = ["COVERS", "WORDS", "check"]
+__all__ = ["COVERS", "WORDS", "check", "hmp_name"]
 
 COVERS: Final = ("shim/hmp.py",)
 WORDS: Final = (
@@ -47,6 +47,11 @@ def check(data: bytes) -> None:
     assert line.topic == _text(topic)
     command = None if first_refused(text) is not None else _command(stored)
     assert line.command == command, f"{line.command} instead of {command}"
+
+
+def hmp_name(text: str) -> bytes:
+    """Return the name that HMP looks up for a line, in its own way of storing it."""
+    return _name(text.encode(errors="replace").replace(b"\0", _LONG_NUL))[0]
 
 
 def _text(name: bytes) -> str:
