@@ -14,7 +14,7 @@ from host.config import VMConfig
 from proxy.ledger import Ledger
 from proxy.net.stream import Stream
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from shim.client import Client
 
 __all__ = ["Clients"]

@@ -19,15 +19,15 @@ from proxy.ledger import Ledger
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream, close_descriptors
 from proxy.qmp_json.limits import Limits
+from proxy.qmp_json.messages import format_of
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.limits import SessionLimits
-from proxy.routing.messages import format_of
-from proxy.routing.monitor import Clock
-from proxy.routing.requests import Descriptors
 from proxy.routing.router import Router
-from proxy.routing.session import Session
 from proxy.routing.turns import Turns
+from proxy.sessions.limits import SessionLimits
+from proxy.sessions.monitor import Clock
+from proxy.sessions.requests import Descriptors
+from proxy.sessions.session import Session
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from host.free_space import free_space
-from proxy.routing.monitor import Clock
+from proxy.sessions.monitor import Clock
 
 __all__ = ["SYSTEM_CLOCK"]
 

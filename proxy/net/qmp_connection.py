@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
 from proxy.errors import HungUpError, NotQMPError
 from proxy.net.stream import End, SocketEnd, shared_buffer
-from proxy.routing.messages import format_of
-from proxy.routing.monitor import Monitor
+from proxy.qmp_json.messages import format_of
+from proxy.sessions.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, decode, read_reply
 
 __all__ = ["GREETING_TIMEOUT_S", "Connected", "QMPConnection"]

@@ -6,7 +6,7 @@ QEMU is noted at the end of a queue, and each reply that comes belongs to the fi
 holds who is owed the reply: a session (the bytes go on as they are), a plan, the proxy itself. Three things break the order,
 and each has its own answer:
 
-* *Events* belong to everybody. They are told from replies by their first bytes (messages.py).
+* *Events* belong to everybody. They are told from replies by their first bytes (qmp_json/messages.py).
 * *Out-of-band replies* overtake. Such a command gets an id of ours, by which its reply is found, and the client's own id is put
   back (out_of_band.py).
 * *An answer of ours*, an error in negotiation for one, must not overtake the replies that its client is still owed. It stands
@@ -20,13 +20,14 @@ events go on.
 
 **Who owns what.**
 
-* A *session* (session.py, session_state.py) is one client: its negotiation, the commands that it sent and that have not begun
-  (requests.py says what each is), and the bytes that wait for it. Only a session spells JSON for its client.
-* The *dispatcher* says what becomes of a command that may begin: forwarded, answered here, or decided about and played.
+* A *session* (proxy/sessions/) is one client: its negotiation, the commands that it sent and that have not begun, and the
+  bytes that wait for it. Only a session spells JSON for its client.
+* The *dispatcher* says what becomes of a command that may begin: forwarded, or decided about and played. The rarer kinds are
+  the *starter*'s, and what is never begun, because its client hung up, is the *abandonment*'s.
 * The *plan runner* (with plan_maker.py) plays decisions and recoveries: it writes their commands, feeds them the replies, and
   ends them.
 * *Turns* say when a command may begin. They belong to the VM and outlive a connection.
-* The *router* takes what QEMU sends apart (message_framer.py) and gives each message to whom it is for.
+* The *router* takes what QEMU sends apart (qmp_json/message_framer.py) and gives each message to whom it is for.
 * The *outbox* is all that comes out. Its docstring has the contract with the driver, which is the only one there is.
 
 **Orders that matter.** Records before answers: whoever has an answer can rely on the record. Notices before records, so that

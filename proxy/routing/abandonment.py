@@ -8,9 +8,9 @@ from functools import partial
 
 from proxy.routing.outbox import Outbox
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import Denied, Forward, HMPRequest, ModernRequest
-from proxy.routing.session import Session
 from proxy.routing.turns import TURN_REQUESTS, Turns
+from proxy.sessions.requests import Denied, Forward, HMPRequest, ModernRequest
+from proxy.sessions.session import Session
 
 __all__ = ["HUNG_UP", "LEFT_UNANSWERED", "QEMU_WENT", "STOPPED", "Abandonment"]
 

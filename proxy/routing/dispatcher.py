@@ -16,21 +16,21 @@ number of requests: what is over stands in `unfinished`, and the driver comes ba
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from proxy.qmp_json.messages import format_of
 from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, QEMU_WENT, STOPPED, Abandonment
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.limits import SessionLimits
-from proxy.routing.messages import format_of
-from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox
 from proxy.routing.pending import Denials, PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
-from proxy.routing.session import Session
 from proxy.routing.starter import Starter
 from proxy.routing.turns import TURN_REQUESTS, Turns
+from proxy.sessions.limits import SessionLimits
+from proxy.sessions.monitor import Clock, Monitor
+from proxy.sessions.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
+from proxy.sessions.session import Session
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions

@@ -7,9 +7,9 @@ it were the next of the FIFO may be its, so replies are parsed for that time, an
 
 from collections.abc import Callable
 
-from proxy.routing.messages import MonitorFormat
-from proxy.routing.requests import OutOfBand
-from proxy.routing.session import Session
+from proxy.qmp_json.messages import MonitorFormat
+from proxy.sessions.requests import OutOfBand
+from proxy.sessions.session import Session
 from shim.qmp import JSON, decode, encode
 
 __all__ = ["OutOfBandTraffic"]

@@ -15,8 +15,8 @@ A session's bytes keep their order either way, because what is in the outbox has
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proxy.routing.requests import Descriptors
-from proxy.routing.session import Session
+from proxy.sessions.requests import Descriptors
+from proxy.sessions.session import Session
 from shim.audit import AuditRecord
 
 __all__ = ["Outbox", "Segment"]

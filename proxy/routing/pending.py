@@ -13,14 +13,14 @@ from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from proxy.qmp_json.messages import MonitorFormat, generic_error
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.messages import MonitorFormat, generic_error
-from proxy.routing.monitor import Clock
 from proxy.routing.outbox import Outbox
 from proxy.routing.plan_maker import Work
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import Denied, Forward, HMPRequest, JobsRequest, ModernRequest, OutOfBand
-from proxy.routing.session import Session
+from proxy.sessions.monitor import Clock
+from proxy.sessions.requests import Denied, Forward, HMPRequest, JobsRequest, ModernRequest, OutOfBand
+from proxy.sessions.session import Session
 from shim.permissions import Permissions
 from shim.policy import Policy
 from shim.printable import printable

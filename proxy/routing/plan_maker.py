@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
-from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
-from proxy.routing.session import Session
+from proxy.sessions.monitor import Clock, Monitor
+from proxy.sessions.requests import HMPRequest, ModernRequest, OwnRequest
+from proxy.sessions.session import Session
 from shim.audit import Trace
 from shim.client import Client
 from shim.decision import decide, decide_modern, forbids, may_pass

@@ -11,15 +11,15 @@ A failure of ours in a work ends that work and nothing else: its client gets an 
 from math import inf
 from typing import assert_never
 
-from proxy.routing.messages import generic_error, with_id
-from proxy.routing.monitor import Clock
+from proxy.qmp_json.messages import generic_error, with_id
 from proxy.routing.outbox import Outbox
 from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_maker import PlanMaker, RecordedRequest, Work
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import HMPRequest, ModernRequest, OwnRequest
-from proxy.routing.session import Session
 from proxy.routing.turns import Turns
+from proxy.sessions.monitor import Clock
+from proxy.sessions.requests import HMPRequest, ModernRequest, OwnRequest
+from proxy.sessions.session import Session
 from shim import render
 from shim.audit import Action
 from shim.decision import Pass, Result

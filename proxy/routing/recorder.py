@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxy.routing.messages import generic_error, with_id
-from proxy.routing.monitor import Clock, Monitor
-from proxy.routing.requests import HMPRequest, ModernRequest
-from proxy.routing.session import Session
+from proxy.qmp_json.messages import generic_error, with_id
+from proxy.sessions.monitor import Clock, Monitor
+from proxy.sessions.requests import HMPRequest, ModernRequest
+from proxy.sessions.session import Session
 from shim.audit import Action, AuditRecord, Trace
 from shim.client import Client
 from shim.decision import Result

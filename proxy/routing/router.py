@@ -11,13 +11,13 @@ Replies are not decoded. Whether a message is a reply or an event shows in its f
 from collections.abc import Sequence
 from typing import assert_never
 
+from proxy.qmp_json.message_framer import MessageFramer
+from proxy.qmp_json.messages import Kind, MonitorFormat, may_be_noted
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.message_framer import MessageFramer
-from proxy.routing.messages import Kind, MonitorFormat, may_be_noted
 from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Receiver, without_own_jobs
 from proxy.routing.plan_maker import Work
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from shim.qmp import decode
 
 __all__ = ["Router"]

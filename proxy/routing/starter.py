@@ -8,15 +8,15 @@ Whatever comes of it stands in the outbox, and who is owed the reply in the FIFO
 from collections.abc import Callable
 from typing import assert_never
 
+from proxy.qmp_json.messages import generic_error
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.messages import generic_error
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox, Segment
 from proxy.routing.pending import Denials, DescriptorReply, JobsReply, PendingReplies
 from proxy.routing.plan_maker import PlanMaker
 from proxy.routing.plan_runner import PlanRunner
-from proxy.routing.requests import Denied, Forward, JobsRequest, LocalReply, OwnRequest
-from proxy.routing.session import Session
+from proxy.sessions.requests import Denied, Forward, JobsRequest, LocalReply, OwnRequest
+from proxy.sessions.session import Session
 from shim.own_commands import argument_error
 from shim.qmp import decode
 

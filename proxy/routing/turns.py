@@ -8,7 +8,7 @@ session; here stands only whose turn is next, over all connections, because clie
 
 from collections.abc import Callable
 
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 
 __all__ = ["TURN_REQUESTS", "Turns"]
 

@@ -14,7 +14,7 @@ from audit.log.reading import read_record
 from host.errors import ConfigError
 from proxy.qmp_json.framing import CommandFramer
 from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.inbox import Inbox
+from proxy.sessions.inbox import Inbox
 from shim.hmp import HMPLine, SaveVM
 from shim.rules import Rule
 from tests.fuzz.corpus import CORPUS, kept, mutated

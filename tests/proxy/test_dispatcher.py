@@ -8,7 +8,7 @@ import pytest
 
 from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, STOPPED
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from shim import snapshot_plans
 from shim.audit import Action
 from shim.client import Client
@@ -348,7 +348,7 @@ def test_answer_that_cannot_be_made_leaves_the_others_alone(what: str, monkeypat
 
         monkeypatch.setattr(Recorder, "record", failing_once(Recorder.record))
     else:
-        from proxy.routing.messages import MonitorFormat
+        from proxy.qmp_json.messages import MonitorFormat
 
         monkeypatch.setattr(MonitorFormat, "spell_reply", failing_once(MonitorFormat.spell_reply))
     desk.run()

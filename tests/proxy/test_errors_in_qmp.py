@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from shim.audit import Action
 from shim.policy import Mode, Policy
 from tests.support.pure_router import Desk, hmp

@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.limits import SessionLimits
-from proxy.routing.session import Session
+from proxy.sessions.limits import SessionLimits
+from proxy.sessions.session import Session
 from tests.support.pure_router import NAME, Desk, hmp, reply
 
 WITH_ARGUMENTS: Final = b'{"execute":"query-name","arguments":{}}\n'

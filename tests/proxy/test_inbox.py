@@ -4,8 +4,8 @@ import json
 from typing import Final
 
 from proxy.qmp_json.framing import Command, CommandFramer
-from proxy.routing.inbox import Inbox
-from proxy.routing.requests import Carrier
+from proxy.sessions.inbox import Inbox
+from proxy.sessions.requests import Carrier
 from shim.qmp import QEMUVersion
 
 NAME: Final = b'{"execute":"query-name","arguments":{}}\n'

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from shim.audit import Action, AuditRecord
 from shim.audit_form import to_members
 from shim.free_space import FreeSpace

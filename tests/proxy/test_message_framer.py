@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.message_framer import MessageFramer
-from proxy.routing.messages import LINES, PRETTY, MonitorFormat
+from proxy.qmp_json.message_framer import MessageFramer
+from proxy.qmp_json.messages import LINES, PRETTY, MonitorFormat
 from tests.fakes.wire import spell
 
 LAYOUTS: Final = pytest.mark.parametrize("monitor_format", [LINES, PRETTY], ids=["lines", "pretty"])

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.messages import LINES, PRETTY, Kind, MonitorFormat, format_of
+from proxy.qmp_json.messages import LINES, PRETTY, Kind, MonitorFormat, format_of
 from shim.qmp import decode
 from tests.fakes.wire import spell
 from tests.support.pure_router import greeting

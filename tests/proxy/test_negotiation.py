@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from proxy.routing.negotiation import capabilities_error, envelope_error, is_out_of_band
+from proxy.sessions.negotiation import capabilities_error, envelope_error, is_out_of_band
 from shim.qmp import QEMUVersion
 from tests.support.negotiation_cases import CAPABILITIES, ENVELOPES, IN_HASH_ORDER
 from tests.support.pure_router import a_monitor, greeting

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from proxy.routing.messages import LINES
-from proxy.routing.monitor import Monitor
+from proxy.qmp_json.messages import LINES
 from proxy.routing.out_of_band import OutOfBandTraffic
-from proxy.routing.requests import OutOfBand
-from proxy.routing.session import Session
+from proxy.sessions.monitor import Monitor
+from proxy.sessions.requests import OutOfBand
+from proxy.sessions.session import Session
 from shim.client import Client
 from shim.qmp import QEMUVersion
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from shim.audit import Action
 from shim.client import Client
 from shim.permissions import Permissions, Role

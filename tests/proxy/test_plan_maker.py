@@ -8,8 +8,8 @@ import pytest
 
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import HMPRequest
-from proxy.routing.session import Session
+from proxy.sessions.requests import HMPRequest
+from proxy.sessions.session import Session
 from shim.audit import Action
 from shim.plan import Step
 from shim.policy import Mode, Policy

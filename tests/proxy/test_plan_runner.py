@@ -14,9 +14,9 @@ from proxy.routing.pending import Owed, PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
-from proxy.routing.requests import HMPRequest
-from proxy.routing.session import Session
 from proxy.routing.turns import Turns
+from proxy.sessions.requests import HMPRequest
+from proxy.sessions.session import Session
 from shim.audit import Action, AuditRecord
 from shim.policy import Policy
 from shim.recovery import Written

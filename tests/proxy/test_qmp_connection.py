@@ -15,7 +15,7 @@ import pytest
 from host.connecting import USE_QMP
 from proxy.errors import HungUpError, NotQMPError
 from proxy.net.qmp_connection import QMPConnection
-from proxy.routing.monitor import Monitor
+from proxy.sessions.monitor import Monitor
 from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from proxy.routing.requests import Forward, HMPRequest, JobsRequest, ModernRequest, Request
+from proxy.sessions.requests import Forward, HMPRequest, JobsRequest, ModernRequest, Request
 from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from tests.support.pure_router import a_session, hmp
 

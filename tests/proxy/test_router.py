@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from proxy.routing.router import Router
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from tests.fakes.wire import Framer
 from tests.support.pure_router import EVENT, NAME, Desk, ModelQEMU, failure, hmp, job_event, line, names, reply, run_state
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.routing.outbox import Segment
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from tests.support.negotiation_cases import IDS
 from tests.support.pure_router import GETFD, NAME, Desk, failure, hmp, names, reply
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.routing.requests import Denied, Forward, HMPRequest, LocalReply, Request
-from proxy.routing.session import Session
-from proxy.routing.session_state import State
+from proxy.sessions.requests import Denied, Forward, HMPRequest, LocalReply, Request
+from proxy.sessions.session import Session
+from proxy.sessions.session_state import State
 from shim.rules import ClientRules, Rule
 from tests.support.negotiation_cases import CAPABILITIES, ENVELOPES, IDS, IN_HASH_ORDER
 from tests.support.pure_router import a_session, hmp

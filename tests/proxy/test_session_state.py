@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.routing.session import Session
-from proxy.routing.session_state import TRANSITIONS, State, Step, next_state
+from proxy.sessions.session import Session
+from proxy.sessions.session_state import TRANSITIONS, State, Step, next_state
 from tests.support.pure_router import CAPABILITIES, a_session
 
 ALL = [(state, step) for state in State for step in Step]

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from proxy.routing.abandonment import HUNG_UP
-from proxy.routing.session import Session
 from proxy.routing.turns import Turns
+from proxy.sessions.session import Session
 from shim.audit import Action
 from shim.policy import Mode, Policy
 from tests.support.pure_router import GETFD, NAME, Desk, ModelQEMU, a_session, hmp, names, reply

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.routing.window import Window
+from proxy.sessions.window import Window
 
 MS = 1_000_000
 

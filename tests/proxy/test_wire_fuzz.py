@@ -22,12 +22,12 @@ from typing import Any, Final
 
 import pytest
 
+from proxy.qmp_json.messages import format_of
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.messages import format_of
-from proxy.routing.monitor import Clock
 from proxy.routing.router import Router
-from proxy.routing.session import Session
 from proxy.routing.turns import Turns
+from proxy.sessions.monitor import Clock
+from proxy.sessions.session import Session
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
 from shim.policy import Policy

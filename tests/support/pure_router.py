@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from proxy.qmp_json.messages import format_of
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.messages import format_of
-from proxy.routing.monitor import Clock, Monitor
 from proxy.routing.outbox import Segment
 from proxy.routing.router import Router
-from proxy.routing.session import Session
 from proxy.routing.turns import Turns
+from proxy.sessions.monitor import Clock, Monitor
+from proxy.sessions.session import Session
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.jobs import JOB_PREFIX

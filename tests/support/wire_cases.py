@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.qmp_json.framing import CommandFramer, Malformed
-from proxy.routing.monitor import Monitor
-from proxy.routing.negotiation import capabilities_error, envelope_error, is_out_of_band
+from proxy.sessions.monitor import Monitor
+from proxy.sessions.negotiation import capabilities_error, envelope_error, is_out_of_band
 from shim.hmp import HMPLine
 from shim.qmp import QEMUVersion
 from tests.fakes.block import BlockGraph

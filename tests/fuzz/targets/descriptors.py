@@ -12,13 +12,13 @@ from itertools import count
 from typing import Any, Final
 
 from proxy.routing.outbox import Segment
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from tests.support.pure_router import Desk
 
 __all__ = ["COVERS", "WORDS", "check"]
 
 COVERS: Final = (
-    *("proxy/routing/descriptor_queue.py", "proxy/routing/inbox.py", "proxy/routing/session.py"),
+    *("proxy/routing/descriptor_queue.py", "proxy/sessions/inbox.py", "proxy/sessions/session.py"),
     *("proxy/routing/dispatcher.py", "proxy/routing/abandonment.py", "proxy/routing/turns.py"),
 )
 WORDS: Final = tuple(bytes((step, detail)) for step in range(16) for detail in (0, 5, 10, 17))

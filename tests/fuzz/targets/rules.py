@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final
 
 from proxy.qmp_json.framing import Command, CommandFramer
-from proxy.routing.session import Session
+from proxy.sessions.session import Session
 from shim.client import Client
 from shim.errors import CommandPatternError
 from shim.permissions import Permissions, Role

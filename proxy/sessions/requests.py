@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from proxy.qmp_json.framing import Command
-from proxy.routing.negotiation import envelope_error
+from proxy.sessions.negotiation import envelope_error
 from shim.hmp import HMPLine
 from shim.own_commands import OWN_COMMANDS
 from shim.qmp import JSON

@@ -6,8 +6,8 @@ before `qmp_capabilities`, sends that twice, or asks for a capability that is no
 where the functions below say so. What QEMU finds wrong with a command of a negotiated client it says itself.
 """
 
-from proxy.routing.messages import generic_error
-from proxy.routing.monitor import Monitor
+from proxy.qmp_json.messages import generic_error
+from proxy.sessions.monitor import Monitor
 from shim.qmp import JSON
 
 __all__ = ["capabilities_error", "envelope_error", "is_out_of_band", "refusal"]

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING
 
 from proxy.qmp_json.extent import TOO_MANY_BYTES
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
-from proxy.routing.inbox import Inbox, Item
-from proxy.routing.limits import SessionLimits
-from proxy.routing.messages import MonitorFormat, generic_error
-from proxy.routing.monitor import Monitor
-from proxy.routing.negotiation import refusal
-from proxy.routing.requests import Carrier, Denied, Descriptors, LocalReply, Request, is_looked_into, read_request
-from proxy.routing.session_state import State, Step, next_state
-from proxy.routing.window import Window
+from proxy.qmp_json.messages import MonitorFormat, generic_error
+from proxy.sessions.inbox import Inbox, Item
+from proxy.sessions.limits import SessionLimits
+from proxy.sessions.monitor import Monitor
+from proxy.sessions.negotiation import refusal
+from proxy.sessions.requests import Carrier, Denied, Descriptors, LocalReply, Request, is_looked_into, read_request
+from proxy.sessions.session_state import State, Step, next_state
+from proxy.sessions.window import Window
 from shim.audit import has_failed
 from shim.client import Client
 from shim.hmp import HMPLine

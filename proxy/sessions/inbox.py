@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
-from proxy.routing.negotiation import is_out_of_band
-from proxy.routing.requests import Carrier, Descriptors, Forward, HMPRequest, OutOfBand, Request, takes_descriptors
+from proxy.sessions.negotiation import is_out_of_band
+from proxy.sessions.requests import Carrier, Descriptors, Forward, HMPRequest, OutOfBand, Request, takes_descriptors
 
 __all__ = ["Inbox", "Item"]
 

@@ -4,7 +4,7 @@ It is the easier side. QEMU ends each message with bytes that stand nowhere insi
 decoded here, and no message is copied: the router gets the bytes of a read and the places where messages end in them.
 """
 
-from proxy.routing.messages import MonitorFormat
+from proxy.qmp_json.messages import MonitorFormat
 
 __all__ = ["MessageFramer"]
 
