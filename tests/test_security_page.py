@@ -1,0 +1,63 @@
+"""The page about security: what it promises has a test, its sample of a configuration is one, and so is its unit."""
+
+import configparser
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from host.config_file import load_config_file
+from tests.support.checkout import ROOT
+
+_PAGE: Final = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+_UNIT: Final = ROOT / "docs" / "hmp-proxy.service"
+
+
+def _unit() -> configparser.ConfigParser:
+    # A directive may be repeated.
+    unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=")
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(_UNIT.read_text(encoding="utf-8"))
+    return unit
+
+
+def _rows(header: str) -> list[str]:
+    return re.findall(r"(?m)^\| .*$", _PAGE.partition(f"{header}\n")[2].partition("\n\n")[0])
+
+
+def test_each_promise_names_tests_that_exist() -> None:
+    promises = _rows("| promise | tests |")
+    assert len(promises) > 5
+    for promise in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", promise)
+        assert named, promise
+        assert all("def test_" in (ROOT / path).read_text(encoding="utf-8") for path in named)
+
+
+def test_limits_on_memory_are_those_of_the_test() -> None:
+    text = (ROOT / "tests/integration/test_governed.py").read_text(encoding="utf-8")
+    assert re.findall(r"peak_mib < (\d+)", text) == re.findall(r"the test allows (\d+) MiB", _PAGE)
+
+
+def test_sample_configuration_is_read(tmp_path: Path) -> None:
+    (sample,) = re.findall(r"```toml\n(.*?)```", _PAGE, re.DOTALL)
+    config = tmp_path / "hmpshim.toml"
+    # The groups of the sample are not on every machine.
+    config.write_text(re.sub(r'"(backup|monitor)"', '"root"', sample))
+    (vm,) = load_config_file(str(config))
+    assert len(vm.listen) == 2
+
+
+def test_directives_that_the_page_explains_are_in_the_unit() -> None:
+    cells = [row.split("|")[1] for row in _rows("| directive | what it breaks |")]
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert "SystemCallFilter" in named
+    assert named <= set(_unit()["Service"])
+
+
+def test_unit_starts_the_proxy_with_options_that_exist() -> None:
+    shown = subprocess.run([sys.executable, "-m", "proxy", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    options = re.findall(r"--[a-z-]+", _unit()["Service"]["ExecStart"])
+    assert options
+    assert all(option in shown.stdout for option in options)
