@@ -52,8 +52,9 @@ def _commands(held: bytearray) -> list[bytes]:
     found = []
     at = 0
     while at < len(text):
+        blanks = _BLANKS.match(text, at)
         try:
-            _, end = _DECODER.raw_decode(text, at)
+            _, end = _DECODER.raw_decode(text, blanks.end() if blanks else at)
         except ValueError:
             break
         blanks = _BLANKS.match(text, end)

@@ -33,8 +33,9 @@ __all__ = ["Command", "CommandFramer", "Malformed"]
 class Command:
     """A JSON object a client sent.
 
-    `raw` is it as it came, with the blanks before it, and with those after it if they end the same read. `is_cut`: it is long,
-    and long strings in `message` are not all there.
+    `raw` is it as it came, with the blanks before it, the end of its line if that came too, and all blanks after it if they end
+    the same read. QEMU needs no line's end, but what stands between it and the proxy may. `is_cut`: it is long, and of long
+    strings only a part is in `message`.
     """
 
     raw: bytes
@@ -50,7 +51,9 @@ class Malformed:
 
 
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
+_LINE_END = re.compile(rb"\r?\n")
 _TEXT_BLANKS = re.compile(r"[ \t\r\n]*+")
+_TEXT_LINE_END = re.compile(r"\r?\n")
 _LINE_ENDS = frozenset(("", "\n", "\r\n"))
 
 # A step ends after so many tokens (2 µs each) or items: an error costs 6 µs, and its answer as much again.
@@ -65,9 +68,8 @@ class CommandFramer:
     Call `feed` for what the client sent, then `read` while it `has_input`. At the end of the stream drop the framer: QEMU does
     not answer half a value.
 
-    Three paths, from the quickest: `count_plain` for commands without arguments that nobody looks into; `_read_whole` for
-    reads that hold whole commands; `_read_tokens` for what is cut, malformed, or too long or deep to be sure about. Each
-    gives up its input to the next one unread, so the slow path alone decides what is right, and the others only agree with it.
+    Three paths: `count_plain` for commands that nobody looks into; `_read_whole` for reads that hold whole commands;
+    `_read_tokens` for what is cut, malformed, too long or too deep. Each gives up its input to the next one unread.
     """
 
     def __init__(self, version: QEMUVersion, limits: Limits = QEMU_LIMITS) -> None:
@@ -150,6 +152,8 @@ class CommandFramer:
             if begin == size:
                 self._found.append(self._command(data[at:], message) if self._blanks else Command(data[at:], message))
                 return len(data)
+            line_end = _TEXT_LINE_END.match(text, end)
+            end = line_end.end() if line_end else end
             raw = data[at : at + (end - chars if size == len(data) else len(text[chars:end].encode()))]
             self._found.append(self._command(raw, message))
             at, chars = at + len(raw), end
@@ -217,8 +221,8 @@ class CommandFramer:
         """Answer a value that ends at `end`, or make it a command. Return where that ends, blanks at a read's end included."""
         if self._is_spoilt:
             return end
-        blanks = _BLANKS.match(data, end)
-        after = len(data) if blanks and blanks.end() == len(data) else end
+        blanks, line_end = _BLANKS.match(data, end), _LINE_END.match(data, end)
+        after = len(data) if blanks and blanks.end() == len(data) else line_end.end() if line_end else end
         is_cut = self._skeleton.is_cut
         source = self._skeleton.of(self._held, data[mark:after])
         try:

@@ -42,11 +42,9 @@ class ProxyProcess:
         self.audit_path = folder / "audit.jsonl"
         self.stderr_path = folder / "proxy.stderr"
         self.pretty = pretty
-        self._command = [*program, "--verbose", *options]
-        if upstream is not None:
-            address = f"unix:{upstream}" if upstream.startswith("/") else upstream
-            self._command += ["--upstream", address, "--listen", f"unix:{self.path}"]
-            self._command += ["--audit", str(self.audit_path)]
+        usual = [] if upstream is None else ["--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
+        usual += [] if upstream is None else ["--audit", str(self.audit_path)]
+        self._command = [*program, *usual, "--verbose", *options]
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

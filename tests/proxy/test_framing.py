@@ -101,8 +101,10 @@ class TestRaw:
         assert raw_of(fed([b"{}\n", b"\r\n"])) == b"{}\n"
         assert [item.raw for item in fed([b"{}\n", b"\r\n", b" {} "]) if isinstance(item, Command)] == [b"{}\n", b"\r\n {} "]
 
-    def test_blanks_between_commands_belong_to_the_next(self) -> None:
-        assert [item.raw for item in fed([b"{} {}\n{}\n"]) if isinstance(item, Command)] == [b"{}", b" {}", b"\n{}\n"]
+    @pytest.mark.parametrize("pieces", [[b"{} {}\n{}\n"], [b"{", b"} {}\n{", b"}\n"]])
+    def test_line_end_belongs_to_its_command_and_other_blanks_to_the_next(self, pieces: list[bytes]) -> None:
+        """A line's end may be what somebody between us and QEMU waits for."""
+        assert [item.raw for item in fed(pieces) if isinstance(item, Command)] == [b"{}", b" {}\n", b"{}\n"]
 
     def test_line_end_after_a_command_in_pieces_is_its_own(self) -> None:
         assert [item.raw for item in fed([b"{", b"}\r\n", b"{}"]) if isinstance(item, Command)] == [b"{}\r\n", b"{}"]

@@ -85,7 +85,7 @@ class TestNegotiation:
         session = a_session()
         local, forward = requests(session, b'{"execute":"qmp_capabilities"}\n' + NAME)
         assert isinstance(local, LocalReply)
-        assert forward == Forward(b"\n" + NAME)
+        assert forward == Forward(NAME)
 
     def test_pretty_client_is_answered_pretty(self) -> None:
         (reply,) = requests(a_session(pretty=True), b'{"execute":"qmp_capabilities"}')
