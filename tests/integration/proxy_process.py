@@ -42,8 +42,10 @@ class ProxyProcess:
         self.audit_path = folder / "audit.jsonl"
         self.stderr_path = folder / "proxy.stderr"
         self.pretty = pretty
-        usual = [] if upstream is None else ["--upstream", f"unix:{upstream}", "--listen", f"unix:{self.path}"]
-        usual += [] if upstream is None else ["--audit", str(self.audit_path)]
+        usual: list[str] = []
+        if upstream is not None:
+            address = f"unix:{upstream}" if upstream.startswith("/") else upstream
+            usual = ["--upstream", address, "--listen", f"unix:{self.path}", "--audit", str(self.audit_path)]
         self._command = [*program, *usual, "--verbose", *options]
         self.process: subprocess.Popen[bytes] | None = None
 
