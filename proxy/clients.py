@@ -37,8 +37,6 @@ class Clients:
         self.streams: dict[Session, Stream] = {}
         # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
         self._leaving: set[Stream] = set()
-        # Those of which something is in the ledger.
-        self._counted: set[Session] = set()
         self._timers: dict[Session, asyncio.TimerHandle] = {}
         # Nobody is read any more.
         self._is_stopping = False
@@ -74,7 +72,7 @@ class Clients:
         if session in self._timers and session.is_negotiated and not self._config.client_idle_timeout_s:
             # A timer that runs costs the loop 1 µs in each turn.
             self._timers.pop(session).cancel()
-        is_kept = stream.unsent_bytes or session.inbox.items or session.inbox.has_pieces or session in self._counted
+        is_kept = stream.unsent_bytes or session.inbox.items or session.inbox.has_pieces or session in self._ledger
         if is_kept and not self.check(session):
             return
         if session.has_left and session.is_finished:
@@ -93,7 +91,6 @@ class Clients:
         elif session.inbox.descriptor_count > self._config.client_descriptors:
             self._cut(session, "it sends file descriptors that no command takes")
         else:
-            self._counted.add(session) if kept else self._counted.discard(session)
             self._ledger.note(session, kept, lambda: self._cut(session, "what is queued for all clients is too much"))
         return session in self.streams
 
@@ -120,7 +117,6 @@ class Clients:
         if session in self._timers:
             self._timers.pop(session).cancel()
         self._ledger.forget(session)
-        self._counted.discard(session)
         self._leaving = {leaving for leaving in (*self._leaving, stream) if not leaving.is_closed}
         self._dispatcher.remove_session(session)
         self._come_back()

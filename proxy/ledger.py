@@ -15,33 +15,35 @@ class Ledger:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._sizes: dict[Hashable, int] = {}
-        self._ends: dict[Hashable, Callable[[], None]] = {}
+        self._entries: dict[Hashable, tuple[int, Callable[[], None]]] = {}
         self.total_bytes = 0
+
+    def __contains__(self, client: Hashable) -> bool:
+        """Tell whether something is queued for a client or from it, as far as was noted."""
+        return client in self._entries
 
     def note(self, client: Hashable, size_bytes: int, disconnect: Callable[[], None]) -> None:
         """Note what is queued for a client and from it. Where all have too much, disconnect those that have most.
 
         disconnect: ends this client, and has it forgotten here.
         """
-        known = self._sizes.get(client, 0)
-        if size_bytes == known:
-            return
-        self.total_bytes += size_bytes - known
+        self.forget(client)
         if not size_bytes:
-            self._drop(client)
             return
-        self._sizes[client], self._ends[client] = size_bytes, disconnect
+        self._entries[client] = size_bytes, disconnect
+        self.total_bytes += size_bytes
         while self.total_bytes > self._most_bytes:
-            largest = max(self._sizes, key=self._sizes.__getitem__)
-            self._ends[largest]()
+            largest = max(self._entries, key=self._size)
+            _, disconnect_largest = self._entries[largest]
+            disconnect_largest()
             self.forget(largest)
 
     def forget(self, client: Hashable) -> None:
         """Note that a client has gone."""
-        self.total_bytes -= self._sizes.get(client, 0)
-        self._drop(client)
+        if client in self._entries:
+            self.total_bytes -= self._size(client)
+            del self._entries[client]
 
-    def _drop(self, client: Hashable) -> None:
-        self._sizes.pop(client, None)
-        self._ends.pop(client, None)
+    def _size(self, client: Hashable) -> int:
+        size_bytes, _ = self._entries[client]
+        return size_bytes

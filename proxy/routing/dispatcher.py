@@ -132,10 +132,10 @@ class Dispatcher:
             outbox.to_close.extend(inbox.take_unclaimed())
         if len(outbox.to_qemu) == 1 and outbox.to_qemu[0] is data:
             # One whole command that is passed, as nearly all HMP commands come.
-            is_all = not (inbox.items or inbox.is_unread or outbox.records or outbox.to_flush or outbox.notices)
-            if is_all:
+            more = outbox.records or outbox.to_flush or outbox.to_close or outbox.notices
+            if not (more or inbox.items or inbox.is_unread):
                 outbox.to_qemu.clear()
-            return is_all
+                return True
         return False
 
     def receive_client_eof(self, session: Session) -> None:

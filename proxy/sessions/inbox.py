@@ -38,8 +38,9 @@ class Inbox:
         self._pieces: deque[tuple[bytes, Descriptors]] = deque()
         # What was read and not taken.
         self.items: deque[Item] = deque()
-        # There are bytes that were not read, and they can be read on now.
+        # There are bytes that were not read.
         self.has_pieces = False
+        # They can be read on now.
         self.is_unread = False
         # Those that wait for a command which takes them.
         self.descriptors: Descriptors = ()

@@ -42,7 +42,7 @@ __all__ = ["Session"]
 # On the way of each message: a look at a member through its class takes longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
-# In a read that is nothing but plain commands each of their names, and nothing else, stands so (framing.py).
+# In a read that is nothing but plain commands each of their names, and nothing else, stands so (qmp_json/plain.py).
 _PLAIN_NAME = rb'\{"execute": ?"'
 
 
