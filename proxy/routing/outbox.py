@@ -50,7 +50,9 @@ class Outbox:
         self.segments: list[Segment] = []
 
     def send(self, session: Session, data: bytes) -> None:
+        """Have a session sent this; it is written to after those that were due something before."""
         session.send(data)
+        self.to_flush.pop(session, None)
         self.to_flush[session] = None
 
     def tell_everybody(self, data: bytes) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,7 +47,9 @@ class Observed:
     @contextmanager
     def standing_still(self) -> Iterator[None]:
         """Let QEMU do nothing for a while."""
+        assert self.vm.process is not None
         self._signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.vm.process.pid, os.WSTOPPED)  # its threads stop one after another
         try:
             yield
         finally:
@@ -236,12 +238,11 @@ def test_everything_that_was_begun_is_on_record_when_the_proxy_ends(
     """QEMU does not answer; what it makes of the commands later is not known."""
     limit = "0.3" if ends_by == "time limit" else "60"
     options = [*options, "--stop-timeout", limit, "--audit-failure", "refuse"]
-    with (
-        ProxyProcess(small.vm.folder, small.vm.qmp_path, options) as proxy,
-        proxy.negotiated() as first,
-        proxy.negotiated() as second,
-        small.standing_still(),
-    ):
+    with ExitStack() as stack:
+        proxy = stack.enter_context(ProxyProcess(small.vm.folder, small.vm.qmp_path, options))
+        first, second = (stack.enter_context(proxy.negotiated()) for _ in range(2))
+        first.returned("query-name")  # QEMU has answered what the proxy asks first
+        stack.enter_context(small.standing_still())
         first.send(hmp_bytes("stop") + command_bytes("query-name"))
         wait_until(lambda: len(written(proxy)) == 1, proxy)  # that it is about to be run
         second.send(hmp_bytes("savevm t", "savevm u"))

@@ -2,6 +2,7 @@
 
 from proxy.routing.outbox import Outbox, Segment
 from shim.audit import AuditRecord
+from tests.support.pure_router import Desk
 
 
 def test_record_that_cannot_be_made_is_a_notice() -> None:
@@ -38,3 +39,13 @@ def test_bytes_alone_are_taken_once() -> None:
     outbox.to_qemu.append(b"1")
     assert outbox.segments_to_qemu() == [Segment(b"1")]
     assert outbox.segments_to_qemu() == []
+
+
+def test_whoever_is_due_the_last_message_is_written_to_last() -> None:
+    """Or somebody would have the reply to a command before others have the events that came of it."""
+    desk = Desk()
+    asking, second, third = desk.client(), desk.client(), desk.client()
+    outbox = desk.dispatcher.outbox
+    outbox.tell_everybody(b"event")
+    outbox.send(asking, b"reply")
+    assert outbox.sessions_to_flush() == [second, third, asking]
