@@ -19,7 +19,17 @@ from typing import Any, Final, Self
 from shim.qmp import QEMUVersion
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, negotiated
 
-__all__ = ["DIRTYING_ROM", "IDLE_ROM", "QEMUVM", "QEMUError", "make_qcow2", "make_raw", "snapshots_of", "version"]
+__all__ = [
+    "DIRTYING_ROM",
+    "IDLE_ROM",
+    "QEMUVM",
+    "QEMUError",
+    "make_qcow2",
+    "make_raw",
+    "reconnecting",
+    "snapshots_of",
+    "version",
+]
 
 RETRY_S: Final = 0.005
 KIB: Final = 1024
@@ -50,6 +60,11 @@ def qemu_binary() -> str:
     if path is None:
         raise QEMUError(f"{name} is not installed; the integration tests need it (or QEMU_SYSTEM=/path/to/it)")
     return path
+
+
+def reconnecting(qemu_version: QEMUVersion) -> str:
+    """Return the option with which a chardev connects again after a second; the older one went with QEMU 11."""
+    return "reconnect-ms=1000" if qemu_version >= (9, 2) else "reconnect=1"
 
 
 class QEMUVM:

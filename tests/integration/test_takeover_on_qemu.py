@@ -13,8 +13,9 @@ from typing import Self
 
 import pytest
 
+from shim.qmp import QEMUVersion
 from tests.integration.other_user import LET_IN, NOBODY, REFUSED, connects_as
-from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2
+from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2, reconnecting
 from tests.integration.waiting import until
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
@@ -134,9 +135,11 @@ def test_qemu_killed_while_taken_over_leaves_its_own_socket(vm: QEMUVM) -> None:
     assert not os.path.exists(vm.qmp_path + ".hmpshim")
 
 
-def test_qemu_connects_to_us_and_comes_back(vm: QEMUVM) -> None:
+@pytest.mark.versions
+def test_qemu_connects_to_us_and_comes_back(vm: QEMUVM, qemu_version: QEMUVersion) -> None:
     accept, legacy = str(vm.path("accept.sock")), str(vm.path("legacy.sock"))
-    calling = ["-chardev", f"socket,id=call,path={accept},server=off,reconnect=1", "-mon", "chardev=call,mode=control"]
+    chardev = f"socket,id=call,path={accept},server=off,{reconnecting(qemu_version)}"
+    calling = ["-chardev", chardev, "-mon", "chardev=call,mode=control"]
     proxy = Proxy(vm.folder, ["--upstream", f"accept:unix:{accept}", "--listen", f"unix:{legacy}"])
     vm.kill()
     vm.args = (*vm.args, *calling)

@@ -13,13 +13,16 @@ from typing import Any, Final
 
 import pytest
 
+from shim.qmp import QEMUVersion
 from tests.integration.proxy_process import ProxyProcess
-from tests.integration.qemu_vm import QEMUVM, make_qcow2
+from tests.integration.qemu_vm import QEMUVM, make_qcow2, reconnecting
 from tests.integration.repl_process import repl
 from tests.support.certificates import Authority, Identity
 from tests.support.proxy_command import run_proxy
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import free_port
+
+pytestmark = pytest.mark.versions
 
 RETRY_S: Final = 0.01
 DISK: Final = ("-drive", "if=none,id=d0,node-name=disk0,file=d0.qcow2,format=qcow2")
@@ -266,13 +269,13 @@ def test_who_is_not_qemu_is_told(tmp_path: Path, wrong: dict[str, str], reason: 
         assert reason in ended.err
 
 
-def test_qemu_that_connects_is_known_by_its_certificate(tmp_path: Path) -> None:
+def test_qemu_that_connects_is_known_by_its_certificate(tmp_path: Path, qemu_version: QEMUVersion) -> None:
     authority, port = Authority(tmp_path), free_port()
     own = authority.issue("proxy")
     folder = in_qemus_folder(tmp_path / "qemu", authority, authority.issue("qemu"), "client")
     tls = {"upstream_tls_ca": authority.ca, "upstream_tls_certificate": own.certificate, "upstream_tls_key": own.key}
     tls["upstream_tls_name"] = "qemu"
-    args = monitor(folder, f"host=127.0.0.1,port={port},server=off,reconnect=1", "client")
+    args = monitor(folder, f"host=127.0.0.1,port={port},server=off,{reconnecting(qemu_version)}", "client")
     with machine(args) as vm:
         proxy = ProxyProcess(vm.folder, f"accept:tcp:127.0.0.1:{port}", options_of(tls))
         with proxy, proxy.negotiated() as client:

@@ -36,9 +36,9 @@ class Authority:
         made = Identity(f"{stem}.pem", f"{stem}.key")
         request, extensions = Path(f"{stem}.csr"), Path(f"{stem}.ext")
         self._request(Identity(str(request), made.key), name, subject=subject)
-        # As Python 3.13 wants to see them (ssl.VERIFY_X509_STRICT).
+        # As Python 3.13 wants to see them (ssl.VERIFY_X509_STRICT), and QEMU 8.2 (crypto/tlscredsx509.c: key encipherment).
         keys = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
-        uses = "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n"
+        uses = "keyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage=serverAuth,clientAuth\n"
         extensions.write_text(f"{keys}{uses}subjectAltName={host}\n")
         signer = ["-CA", self._own.certificate, "-CAkey", self._own.key, "-CAcreateserial", "-extfile", str(extensions)]
         _openssl("x509", "-req", "-in", str(request), *signer, "-days", str(days), "-out", made.certificate)
