@@ -40,6 +40,9 @@ class Fleet:
         self._vms: list[QEMUVM] = []
         self._folders: list[Path] = []
         self.folder = self._make_folder(_TMPFS if os.access(_TMPFS, os.W_OK) else None)
+        # An installed package is compiled. A checkout is compiled at each start where Python must not write there.
+        self._environment = os.environ | {"PYTHONPYCACHEPREFIX": str(self.folder / "compiled")}
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def folder_with_room(self, size_bytes: int) -> Path:
         """Return a folder for a file of this size: `folder`, or one on a disk. Raises BenchError if there is no room."""
@@ -58,7 +61,14 @@ class Fleet:
         ends = (subprocess.DEVNULL, subprocess.PIPE) if terminal is None else (terminal, terminal)
         with self._interrupts.deferred(), tempfile.TemporaryFile(dir=self.folder) as stderr:
             child = subprocess.Popen(
-                command, cwd=ROOT, stdin=ends[0], stdout=ends[1], stderr=stderr, text=True, process_group=0
+                command,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=ends[0],
+                stdout=ends[1],
+                stderr=stderr,
+                text=True,
+                process_group=0,
             )
             self._children[child] = os.dup(stderr.fileno())
         return child

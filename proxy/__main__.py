@@ -4,7 +4,7 @@ Its errors are one line each, with the exit statuses that `--help` lists: whoeve
 manager. A traceback comes only from a fault of ours.
 """
 
-import proxy.lean_asyncio  # noqa: F401  (before asyncio)
+from proxy.lean_start import all_imported  # before asyncio
 
 # isort: split
 import asyncio
@@ -26,6 +26,7 @@ _INTERRUPTED = 130
 
 def main() -> int:
     """Run the proxy and give the exit status that `hmp-proxy --help` lists."""
+    all_imported()
     sys.setrecursionlimit(_RECURSION_LIMIT)
     write_log("hmp-proxy")
     try:

@@ -118,7 +118,7 @@ def test_only_what_is_needed_to_connect_to_qemu(authority: Authority) -> None:
 
 def test_nothing_of_tls_is_imported_where_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
     program = """
-import proxy.lean_asyncio, sys
+import proxy.lean_start, sys
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from proxy.net.certificates import Certificates
