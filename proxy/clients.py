@@ -96,7 +96,7 @@ class Clients:
 
     def let_go_on(self, session: Session) -> None:
         """Read a client if nothing of it waits, and leave it in the kernel otherwise: that is the only way to slow it down."""
-        if self._dispatcher.is_congested or self._is_stopping or not session.inbox.wants_more:
+        if self._dispatcher.room.is_congested or self._is_stopping or not session.inbox.wants_more:
             self.streams[session].pause()
         else:
             self.streams[session].start()

@@ -182,10 +182,10 @@ class Relay:
             self._upstream.write(data)
             if self._upstream.unsent_bytes <= _UPSTREAM_HIGH_BYTES:
                 return
-            self._dispatcher.is_congested = True
+            self._dispatcher.room.is_congested = True
         else:
             self._flush()
-        is_kept = session.inbox.kept_bytes or descriptors or self._dispatcher.is_congested
+        is_kept = session.inbox.kept_bytes or descriptors or self._dispatcher.room.is_congested
         if is_kept and session in self._streams and self._clients.check(session):
             self._clients.let_go_on(session)
 
@@ -263,10 +263,10 @@ class Relay:
         if outbox.to_close:
             close_descriptors(outbox.descriptors_to_close())
         if self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES:
-            self._dispatcher.is_congested = True
+            self._dispatcher.room.is_congested = True
         if self._dispatcher.unfinished:
             self._come_back()
-        if self._dispatcher.plans.awaiting and self._poll_timer is None:
+        if self._dispatcher.wants_poll and self._poll_timer is None:
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing:
             self.finished.set()
@@ -278,7 +278,7 @@ class Relay:
         return unrecorded
 
     def _resume_clients(self) -> None:
-        self._dispatcher.is_congested = False
+        self._dispatcher.room.is_congested = False
         self._dispatcher.serve_waiting()
         self._flush()
         self._clients.let_all_go_on()

@@ -26,7 +26,8 @@ events go on.
   the *starter*'s, and what is never begun, because its client hung up, is the *abandonment*'s.
 * The *plan runner* (with plan_maker.py) plays decisions and recoveries: it writes their commands, feeds them the replies, and
   ends them.
-* *Turns* say when a command may begin. They belong to the VM and outlive a connection.
+* *Turns* say when a command may begin. They belong to the VM and outlive a connection. The *room* says how many may, so that
+  no client keeps the others waiting, and keeps QEMU to itself for a command with descriptors, which is the only safe way.
 * The *router* takes what QEMU sends apart (qmp_json/message_framer.py) and gives each message to whom it is for.
 * The *outbox* is all that comes out. Its docstring has the contract with the driver, which is the only one there is.
 

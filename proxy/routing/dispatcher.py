@@ -8,9 +8,8 @@ While a plan runs, no client's in-band command goes to QEMU, as none runs native
 between the deletion of a snapshot and the next save would cost the snapshot. Whatever cannot be begun waits in its session, and
 the sessions take turns, one command each, when the way is free.
 
-No client can keep the others waiting by asking for much. While several want something, each has one command under way, as with
-monitors of their own; one that is alone has a window (window.py). And what one client has sent is worked off in turns of a
-number of requests: what is over stands in `unfinished`, and the driver comes back for it when the others have had theirs.
+How many may be begun says room.py. What one client has sent is worked off in turns of a number of requests: what is over
+stands in `unfinished`, and the driver comes back for it when the others have had theirs.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from proxy.routing.pending import Denials, PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
+from proxy.routing.room import Room
 from proxy.routing.starter import Starter
 from proxy.routing.turns import TURN_REQUESTS, Turns
 from proxy.sessions.limits import SessionLimits
@@ -68,7 +68,7 @@ class Dispatcher:
         self._format = format_of(monitor.greeting)
         self._recorder = Recorder(monitor, clock, announce)
         self._maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix, note=note)
-        self._descriptor_queue = queue = DescriptorQueue()
+        queue = DescriptorQueue()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
         self.outbox = Outbox()
         self.pending = PendingReplies(self.outbox)
@@ -80,13 +80,17 @@ class Dispatcher:
             self._maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, go_on, stand_in_line
         )
         self._turns = turns
+        self.room = Room(self.pending, turns, self.plans, queue)
         # Sessions that wait for their turn, and what lets them go on after a reply, or when QEMU has read on.
         self.waiting = turns.waiting
         self.serve_waiting = turns.serve
         self.unfinished: dict[Session, None] = {}
         self._abandonment = Abandonment(self._recorder, turns, self.outbox, self.unfinished)
-        # QEMU does not read as fast as it is written to; nothing is begun meanwhile.
-        self.is_congested = False
+
+    @property
+    def wants_poll(self) -> bool:
+        """Tell whether something waits of which nothing promises that QEMU will tell."""
+        return bool(self.plans.awaiting) or self.starter.holds_back
 
     @property
     def owes_nothing(self) -> bool:
@@ -113,8 +117,8 @@ class Dispatcher:
 
     def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> bool:
         """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
-        is_quiet = not (self.owed or self.waiting or self.is_congested) and self._turns.is_free
-        room = session.window.size if is_quiet else self._room(session)
+        is_quiet = not (self.owed or self.waiting or self.room.is_congested) and self._turns.is_free
+        room = session.window.size if is_quiet else self.room.of(session)
         count = 0 if descriptors or not room else session.count_plain(data, room)
         if count == 1 or (count and not session.is_gone()):
             session.owe(count)
@@ -184,19 +188,6 @@ class Dispatcher:
         if session.inbox.has_input:
             self._turns.queue(session, self._serve_turn)
 
-    def _room(self, session: Session) -> int:
-        """Tell how many more commands of a client QEMU may be given now.
-
-        One that is alone and waits gets no more before half of what it has under way is done: one at a time would cost a write
-        each.
-        """
-        if self.is_congested or not self._turns.is_free:
-            return 0
-        under_way, size, waits = session.unanswered, session.window.size, session in self.waiting
-        if len(self.owed) > under_way or len(self.waiting) > waits:  # others have something under way, or wait
-            return 0 if under_way else 1
-        return 0 if waits and under_way > size // 2 else max(size - under_way, 0)
-
     def _serve(self, session: Session) -> None:
         """Begin what a client has sent, as far as that can be. What cannot be begun goes back to its session.
 
@@ -214,8 +205,8 @@ class Dispatcher:
                 continue
             # An answer of ours stands in line behind QEMU's, and nobody but its client waits for it.
             is_local = type(request) is LocalReply
-            room = self._limits.commands - session.unanswered if is_local else self._room(session)
-            if room <= 0 or (request.takes_descriptors and not self._descriptor_queue.is_free):
+            room = self._limits.commands - session.unanswered if is_local else self.room.of(session)
+            if room <= 0 or (request.takes_descriptors and not self.room.clear_for_descriptors(session)):
                 session.put_back(request)
                 session.window.fill(session.unanswered, self._clock.monotonic_ns())
                 self._turns.queue(session, self._serve_turn)
@@ -234,9 +225,9 @@ class Dispatcher:
             self._abandonment.abandon(session, HUNG_UP)
             self.outbox.to_flush[session] = None
             return False
-        if not self._room(session):
+        if not self.room.of(session):
             return False
-        is_alone = len(self.waiting) == 1 and len(self.owed) <= session.unanswered
+        is_alone = self.room.is_alone(session)
         if is_alone:
             session.window.refill(session.unanswered, self._clock.monotonic_ns())
         request = session.next_request()
@@ -244,7 +235,7 @@ class Dispatcher:
             self._turns.withdraw(session)
             self.unfinished[session] = None
             return False
-        if request.takes_descriptors and not self._descriptor_queue.is_free:
+        if request.takes_descriptors and not self.room.clear_for_descriptors(session):
             session.put_back(request)
             return False
         self._turns.withdraw(session)
@@ -272,8 +263,9 @@ class Dispatcher:
     # What QEMU's messages lead to.
 
     def poll(self) -> None:
-        """Look again at a job whose end was not seen."""
+        """Look again at a job whose end was not seen, and at what is held back. Call it every 0.1 s while it `wants_poll`."""
         self.plans.poll()
+        self.starter.poll()
         self.go_on()
 
     def take_job_status(self, job_id: str, status: str) -> bool:

@@ -24,6 +24,7 @@ __all__ = ["Starter"]
 
 # Out-of-band commands of one client that may be under way (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX).
 _OUT_OF_BAND = 8
+_LATE_POLLS = 2
 
 
 class Starter:
@@ -50,6 +51,9 @@ class Starter:
         self._denials = denials
         self._go_on = go_on
         self._stand_in_line = stand_in_line
+        # Out-of-band commands wait for the reply to one with descriptors, and how often `poll` has seen them wait.
+        self.holds_back = False
+        self._polls = 0
 
     def begin(self, session: Session, request: LocalReply | Denied | JobsRequest | OwnRequest | Forward) -> None:
         match request:
@@ -68,8 +72,14 @@ class Starter:
                 assert_never(request)
 
     def send_out_of_band(self, session: Session) -> None:
-        """Send a client's out-of-band commands, as many as QEMU would have read from it."""
+        """Send a client's out-of-band commands, as many as QEMU would have read from it.
+
+        Not while a command with descriptors is under way (room.py), unless its reply is late.
+        """
         inbox = session.inbox
+        if inbox.out_of_band and not self._descriptor_queue.is_free and self._polls < _LATE_POLLS:
+            self.holds_back = True
+            return
         while inbox.out_of_band and (room := _OUT_OF_BAND - self._out_of_band.count(session)) > 0:
             for command in inbox.take_out_of_band(room):
                 if not self._denials.answer_out_of_band(session, command):
@@ -81,6 +91,18 @@ class Starter:
         session.settle()
         self.send_out_of_band(session)
         self._stand_in_line(session)  # more may have been read now
+
+    def poll(self) -> None:
+        """Send what is held back after 0.1 to 0.2 s: a QEMU that hangs takes no descriptors, and may be freed out of band."""
+        if self.holds_back:
+            self._polls += 1
+            if self._polls == _LATE_POLLS:
+                self._release()
+
+    def _release(self) -> None:
+        self.holds_back = False
+        for session in self._outbox.sessions:
+            self.send_out_of_band(session)
 
     def _answer_about_us(self, session: Session, request: OwnRequest) -> None:
         arguments = request.message.get("arguments", {})
@@ -98,7 +120,7 @@ class Starter:
         session.owe()
         self._descriptor_queue.begin()
         self._pending.queue.append(DescriptorReply(session))
-        self._outbox.carry(Segment(request.raw, request.descriptors))
+        self._outbox.carry(Segment(request.raw.rstrip(), request.descriptors))  # no byte comes behind it
 
     def take_descriptor_reply(self, line: bytes, session: Session | None = None) -> None:
         """Let others' descriptors go to QEMU, as far as a reply allows. session: whose it is, None for a question of ours."""
@@ -108,4 +130,7 @@ class Starter:
         due = self._descriptor_queue.settle(decode(line))
         if due is not None:
             self._pending.queue.append(self._descriptor_queue)
-            self._outbox.to_qemu.append(due.to_wire())
+            self._outbox.to_qemu.append(due.to_wire().rstrip())
+        elif self.holds_back or self._polls:
+            self._polls = 0
+            self._release()

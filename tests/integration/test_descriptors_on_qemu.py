@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +120,30 @@ def test_many_clients_at_once_get_each_their_own(proxy: ProxyProcess, file: int)
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(play, range(4))) == [[None] * 20] * 4
+
+
+@pytest.mark.versions
+def test_qemu_outlives_descriptors_that_come_while_others_are_busy(proxy: ProxyProcess, file: int) -> None:
+    """A byte that comes while it takes one can be its end (proxy/routing/room.py): 10.0 died of 260 to 1,700 of these."""
+    has_ended = threading.Event()
+
+    def ask(raw: bytes) -> None:
+        with proxy.connect() as client:
+            client.negotiate(oob=True)
+            while not has_ended.is_set():
+                client.send(4 * raw)
+                for _ in range(4):
+                    assert "return" in reply(client)
+
+    with ThreadPoolExecutor(2) as pool, proxy.negotiated() as client:
+        asking = [pool.submit(ask, raw) for raw in (command_bytes("query-name"), b'{"exec-oob":"query-yank"}\n')]
+        try:
+            errors = {passed(client, getfd("x"), file) for _ in range(1000)}
+        finally:
+            has_ended.set()
+        for each in asking:
+            each.result(DEADLINE_S)
+    assert errors == {None}
 
 
 @pytest.mark.parametrize(

@@ -95,11 +95,11 @@ def test_client_that_left_takes_what_was_not_sent_with_it() -> None:
 def test_nothing_is_begun_while_qemu_does_not_read() -> None:
     desk = Desk()
     client = desk.client()
-    desk.dispatcher.is_congested = True
+    desk.dispatcher.room.is_congested = True
     desk.send(client, NAME)
     desk.send(client, WITH_ARGUMENTS)
     assert desk.written() == b""
-    desk.dispatcher.is_congested = False
+    desk.dispatcher.room.is_congested = False
     desk.dispatcher.serve_waiting()
     desk.take()
     assert desk.written() == NAME + WITH_ARGUMENTS

@@ -1,0 +1,67 @@
+"""How many commands of a client QEMU may be given now, without I/O.
+
+None while somebody has the VM (turns.py), while QEMU does not read as fast as it is written to, or while a command with
+descriptors has QEMU to itself. Otherwise no client can keep the others waiting by asking for much: while several want something
+each has one command under way, as with monitors of their own; one that is alone has a window (window.py).
+
+A command with descriptors has QEMU to itself because QEMU, once out-of-band execution is enabled, reads its monitor in one
+thread and takes what descriptors came in another, without a lock (chardev/char-socket.c: tcp_chr_recv, tcp_get_msgfds). A byte
+that comes while a command takes them can be its end (seen on 7.2 and 10.0). So nothing is under way when such a command goes
+out, and nothing follows before its reply.
+"""
+
+from collections.abc import Collection
+
+from proxy.routing.descriptor_queue import DescriptorQueue
+from proxy.routing.pending import PendingReplies
+from proxy.routing.plan_runner import PlanRunner
+from proxy.routing.turns import Turns
+from proxy.sessions.session import Session
+
+__all__ = ["Room"]
+
+
+class Room:
+    """Say how much may be begun. waiting: the sessions that wait for their turn. is_congested: QEMU reads slowly."""
+
+    def __init__(self, pending: PendingReplies, turns: Turns, plans: PlanRunner, descriptor_queue: DescriptorQueue) -> None:
+        self._owed = pending.queue
+        self._turns = turns
+        self._waiting: Collection[Session] = turns.waiting
+        self._plans = plans
+        self._descriptor_queue = descriptor_queue
+        self.is_congested = False
+        # Whose command with descriptors waits for the end of what is under way.
+        self._clears_for: Session | None = None
+
+    def of(self, session: Session) -> int:
+        """Count the commands of a client that may be begun.
+
+        One that is alone and waits gets no more before half of what it has under way is done: one at a time would cost a write
+        each.
+        """
+        if (
+            self.is_congested
+            or not self._turns.is_free
+            or not self._descriptor_queue.is_free
+            or self._clears_for_another(session)
+        ):
+            return 0
+        under_way, size, waits = session.unanswered, session.window.size, session in self._waiting
+        if len(self._owed) > under_way or len(self._waiting) > waits:  # others have something under way, or wait
+            return 0 if under_way else 1
+        return 0 if waits and under_way > size // 2 else max(size - under_way, 0)
+
+    def is_alone(self, session: Session) -> bool:
+        """Tell whether nobody else waits, or has something under way. session: one that waits."""
+        return len(self._waiting) == 1 and len(self._owed) <= session.unanswered
+
+    def clear_for_descriptors(self, session: Session) -> bool:
+        """Tell whether nothing is under way; if something is, nobody begins anything before this session does."""
+        is_clear = not self._owed and not self._plans.awaiting
+        self._clears_for = None if is_clear else session
+        return is_clear
+
+    def _clears_for_another(self, session: Session) -> bool:
+        # One that has hung up waits no more.
+        return self._clears_for is not None and self._clears_for is not session and self._clears_for in self._waiting
