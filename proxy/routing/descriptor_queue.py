@@ -30,14 +30,12 @@ class DescriptorQueue:
 
     def __init__(self) -> None:
         self._state = _State.FREE
-
-    @property
-    def is_free(self) -> bool:
-        return self._state is _State.FREE
+        self.is_free = True
 
     def begin(self) -> None:
         """Note that a client's command with descriptors goes out."""
         self._state = _State.DELIVERING
+        self.is_free = False
 
     def settle(self, message: JSON) -> Execute | None:
         """Take the reply to the last thing that was sent."""
@@ -49,4 +47,5 @@ class DescriptorQueue:
             self._state = _State.CLOSING
             return Execute("closefd", {"fdname": _LEFTOVER})
         self._state = _State.FREE
+        self.is_free = True
         return None

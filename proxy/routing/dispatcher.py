@@ -131,7 +131,7 @@ class Dispatcher:
             return False
         if inbox.out_of_band:
             self.starter.send_out_of_band(session)
-        self._serve(session)
+        self._serve(session, room)
         if inbox.unclaimed:
             outbox.to_close.extend(inbox.take_unclaimed())
         if len(outbox.to_qemu) == 1 and outbox.to_qemu[0] is data:
@@ -162,7 +162,7 @@ class Dispatcher:
         if session.abandoned is not None:
             self._abandonment.abandon(session, session.abandoned)
         else:
-            self._serve(session)
+            self._serve(session, self.room.of(session))
 
     def remove_session(self, session: Session) -> None:
         """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
@@ -188,8 +188,8 @@ class Dispatcher:
         if session.inbox.has_input:
             self._turns.queue(session, self._serve_turn)
 
-    def _serve(self, session: Session) -> None:
-        """Begin what a client has sent, as far as that can be. What cannot be begun goes back to its session.
+    def _serve(self, session: Session, room: int) -> None:
+        """Begin what a client has sent, as far as that can be. What cannot be begun goes back to its session. room: see Room.
 
         A client alone is served as fast as QEMU answers. One that has to wait stands in the VM's line, and gets one command
         begun a turn. A client that has gone gets one begun: that one may have been all it wanted. QEMU does as much.
@@ -205,8 +205,10 @@ class Dispatcher:
                 continue
             # An answer of ours stands in line behind QEMU's, and nobody but its client waits for it.
             is_local = type(request) is LocalReply
-            room = self._limits.commands - session.unanswered if is_local else self.room.of(session)
-            if room <= 0 or (request.takes_descriptors and not self.room.clear_for_descriptors(session)):
+            if begun and not is_local:
+                room = self.room.of(session)
+            is_full = session.unanswered >= self._limits.commands if is_local else room <= 0
+            if is_full or (request.takes_descriptors and not self.room.clear_for_descriptors(session)):
                 session.put_back(request)
                 session.window.fill(session.unanswered, self._clock.monotonic_ns())
                 self._turns.queue(session, self._serve_turn)
@@ -241,7 +243,7 @@ class Dispatcher:
         self._turns.withdraw(session)
         self._begin(session, request)
         if is_alone:
-            self._serve(session)
+            self._serve(session, self.room.of(session))
         elif not session.is_busy:
             self._stand_in_line(session)
         self.outbox.to_flush[session] = None
