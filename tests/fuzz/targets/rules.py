@@ -77,7 +77,7 @@ def _check_one(judge: ClientRules, rules: tuple[Rule, ...], message: Mapping[str
         # One with both keys is refused by QEMU.
         assert {"execute", "exec-oob"} <= message.keys() or not _read_only().judge(message).is_allowed, "it is no question"
     if _ALLOWS_QUERIES.judge(message).is_allowed:
-        name = message["execute"]
+        name = message.get("execute", message.get("exec-oob"))
         assert isinstance(name, str)
         assert name.replace("_", "-").startswith("query-"), f"{name!r} is no query"
     if (name := _hmp(message)) is not None and name not in _READING:
