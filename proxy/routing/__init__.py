@@ -23,7 +23,8 @@ events go on.
 * A *session* (proxy/sessions/) is one client: its negotiation, the commands that it sent and that have not begun, and the
   bytes that wait for it. Only a session spells JSON for its client.
 * The *dispatcher* says what becomes of a command that may begin: forwarded, or decided about and played. The rarer kinds are
-  the *starter*'s, and what is never begun, because its client hung up, is the *abandonment*'s.
+  the *starter*'s, what rules deny is the *denials*', and what is never begun, because its client hung up, is the
+  *abandonment*'s.
 * The *plan runner* (with plan_maker.py) plays decisions and recoveries: it writes their commands, feeds them the replies, and
   ends them.
 * *Turns* say when a command may begin. They belong to the VM and outlive a connection. The *room* says how many may, so that

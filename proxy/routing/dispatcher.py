@@ -17,10 +17,11 @@ from functools import partial
 
 from proxy.qmp_json.messages import format_of
 from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, QEMU_WENT, STOPPED, Abandonment
+from proxy.routing.denials import Denials
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox
-from proxy.routing.pending import Denials, PendingReplies
+from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
@@ -74,7 +75,7 @@ class Dispatcher:
         self.pending = PendingReplies(self.outbox)
         self.owed = self.pending.queue
         self.plans = PlanRunner(self._maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
-        self._denials = denials = Denials(self._recorder, self.pending, self.outbox, clock, permissions, policy)
+        self.denials = denials = Denials(self._recorder, self.pending, self.outbox, clock, permissions, policy)
         go_on, stand_in_line = self.go_on, self._stand_in_line
         self.starter = Starter(
             self._maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, go_on, stand_in_line
@@ -105,12 +106,12 @@ class Dispatcher:
     def set_policy(self, policy: Policy, permissions: Permissions = EVERYTHING) -> None:
         """Use another policy, and other rules, for the commands that come from now on."""
         self._maker.set_policy(policy)
-        self._denials.set_permissions(permissions, policy)
+        self.denials.set_permissions(permissions, policy)
 
     def add_session(self, client: Client, is_gone: Callable[[], bool] | None = None) -> Session:
         """Take in a client. is_gone: tells whether nobody reads its replies."""
         session = Session(client, self._monitor, self._format, is_gone, self._limits)
-        self._denials.apply_to(session)
+        self.denials.apply_to(session)
         self.outbox.sessions.append(session)
         self.outbox.to_flush[session] = None
         return session

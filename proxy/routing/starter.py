@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import assert_never
 
 from proxy.qmp_json.messages import generic_error
+from proxy.routing.denials import Denials
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox, Segment
-from proxy.routing.pending import Denials, DescriptorReply, JobsReply, PendingReplies
+from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
 from proxy.routing.plan_maker import PlanMaker
 from proxy.routing.plan_runner import PlanRunner
 from proxy.sessions.requests import Denied, Forward, JobsRequest, LocalReply, OwnRequest
