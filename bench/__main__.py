@@ -32,7 +32,7 @@ def main() -> int:
     interrupts = Interrupts()
     fleet = None
     try:
-        fleet = Fleet(interrupts)
+        fleet = Fleet(interrupts, options.proxy_options)
         print(_page(fleet, options, core), flush=True)
     except Interrupted as exc:
         return _give_up("interrupted", exc.exit_status)
@@ -95,6 +95,7 @@ def _notes(options: Options) -> list[str]:
         notes.append("The workloads on a real QEMU are left out: qemu-system-x86_64 or qemu-img is not installed.")
     if options.is_quick:
         notes.append("A quick run has few rounds and short floods: take its numbers for their order of size.")
+    notes += [f"The clients of hmp-proxy obey this rule: {rule}." for rule in options.rules]
     return notes
 
 

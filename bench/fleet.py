@@ -33,8 +33,9 @@ class Fleet:
     Call `close` at the end; a second call does nothing.
     """
 
-    def __init__(self, interrupts: Interrupts) -> None:
+    def __init__(self, interrupts: Interrupts, proxy_options: Sequence[str] = ()) -> None:
         self._interrupts = interrupts
+        self.proxy_options = proxy_options
         # With the file that has its standard error.
         self._children: dict[subprocess.Popen[str], int] = {}
         self._vms: list[QEMUVM] = []

@@ -37,17 +37,23 @@ exit status: 0 measured, 1 something could not be started, 2 wrong use, 130 inte
 examples:
   python -m bench                                  everything; a few minutes
   python -m bench --quick                          everything, roughly; some seconds
-  python -m bench --only ping --only pipelined     two workloads"""
+  python -m bench --only ping --only pipelined     two workloads
+  python -m bench --rule 'deny quit, @monitor'     what rules cost"""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """only: names of what to measure. use_c: False for the client and stub server in Python."""
+    """only: names of what to measure. use_c: False for the client and stub server in Python. rules: for hmp-proxy's clients."""
 
     only: frozenset[str]
     is_quick: bool
     is_json: bool
     use_c: bool
+    rules: tuple[str, ...] = ()
+
+    @property
+    def proxy_options(self) -> list[str]:
+        return [word for rule in self.rules for word in ("--rule", rule)]
 
 
 def parse_command_line(arguments: list[str]) -> Options:
@@ -63,8 +69,12 @@ def parse_command_line(arguments: list[str]) -> Options:
     parser.add_argument("--only", action="append", metavar="NAME", choices=named, help="measure only this (repeatable)")
     parser.add_argument("--json", action="store_true", help="print JSON with the numbers of every round")
     parser.add_argument("--python-load", action="store_true", help="use the client and stub server in Python, to compare")
+    parser.add_argument(
+        "--rule", action="append", metavar="RULE", default=[], help="have the clients of hmp-proxy obey this (repeatable)"
+    )
     given = parser.parse_args(arguments)
-    return Options(frozenset(given.only or named), given.quick, given.json, not given.python_load)
+    only = frozenset(given.only or named)
+    return Options(only, given.quick, given.json, not given.python_load, tuple(given.rule))
 
 
 def _listing(named: dict[str, str]) -> str:

@@ -59,7 +59,7 @@ def start_stub(fleet: Fleet, programs: Programs, name: str) -> str:
 def start_proxy(fleet: Fleet, upstream: str, path: str) -> Target:
     """Start hmp-proxy; it may not listen yet."""
     command = [sys.executable, "-m", "proxy", "--upstream", f"unix:{upstream}", "--listen", f"unix:{path}"]
-    return Target(path, fleet.start(command))
+    return Target(path, fleet.start([*command, *fleet.proxy_options]))
 
 
 def start_relays(fleet: Fleet, label: str, upstream: Callable[[str], str]) -> dict[str, Target]:

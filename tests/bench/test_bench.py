@@ -65,7 +65,11 @@ def row(table: str, begin: str) -> str:
     return next(line for line in table.splitlines() if line.startswith(begin))
 
 
-@pytest.mark.parametrize("options", [(), ("--python-load",)], ids=["compiled if possible", "in Python"])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--python-load",), ("--rule", "deny quit, @monitor")],
+    ids=["compiled if possible", "in Python", "with a rule"],
+)
 def test_quick_run_prints_ratios_and_leaves_nothing(options: tuple[str, ...]) -> None:
     bench = Bench(*TWO_WORKLOADS, *options)
     status, output, errors = bench.wait()
