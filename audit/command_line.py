@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from audit.counting.filters import Filters, parse_time
 from audit.fail_on import CONDITIONS
-from host.options import Parser, add_version
+from host.options import HelpFormatter, Parser, add_version
 
 __all__ = ["CheckInvocation", "FollowInvocation", "Invocation", "ReportInvocation", "parse_command_line"]
 
@@ -80,9 +80,7 @@ Invocation: TypeAlias = ReportInvocation | FollowInvocation | CheckInvocation
 
 def parse_command_line(arguments: Sequence[str], now: datetime) -> Invocation:
     """Read the command line. Exits with status 2 and one line on standard error if it is wrong. now: aware."""
-    parser = Parser(
-        prog="hmp-audit", description=_DESCRIPTION, epilog=_COMMANDS, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="hmp-audit", description=_DESCRIPTION, epilog=_COMMANDS, formatter_class=HelpFormatter)
     add_version(parser)
     parser.add_argument("command", choices=list(_READERS), help="see below")
     given = parser.parse_args(arguments[:1])

@@ -9,9 +9,9 @@ import logging
 import os
 import re
 import time
+from binascii import crc32
 from collections.abc import Callable
 from pathlib import Path
-from zlib import crc32
 
 from host.addresses import Address, DescriptorAddress
 from shim.intent import Intent

@@ -4,6 +4,8 @@ All of it runs over the table of `host/settings.py`.
 """
 
 import argparse
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -16,6 +18,7 @@ from shim.version import VERSION
 
 __all__ = [
     "PATTERNS",
+    "HelpFormatter",
     "Parser",
     "add_section",
     "add_settings",
@@ -34,12 +37,33 @@ patterns for block nodes:
   kind:KIND             where KIND is {", ".join(KINDS)}
 """
 
+_COLUMNS = 80
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that says an error in one line, as every error here is said, and exits with status 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. argparse would ask shutil for that at every option, which brings in the compressors."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """Return COLUMNS or the terminal's width, as shutil.get_terminal_size does."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        terminal = sys.__stdout__
+        return (terminal is not None and os.get_terminal_size(terminal.fileno()).columns) or _COLUMNS
+    except (ValueError, OSError):  # it is closed, or no terminal
+        return _COLUMNS
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:

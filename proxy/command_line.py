@@ -13,6 +13,7 @@ from host.listener import Terms, settle
 from host.listener_settings import LISTENER_SETTINGS
 from host.options import (
     PATTERNS,
+    HelpFormatter,
     Parser,
     add_section,
     add_settings,
@@ -136,7 +137,7 @@ Invocation: TypeAlias = ServeInvocation | PlanInvocation
 
 
 def _parser(prog: str, description: str, epilog: str) -> Parser:
-    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return Parser(prog=prog, description=description, epilog=epilog, formatter_class=HelpFormatter)
 
 
 def _add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:

@@ -11,7 +11,17 @@ from host.addresses import Address, TCPAddress, UnixAddress, parse_upstream_addr
 from host.config import STANDARD_OUTPUT, AuditSettings, UpstreamTLS, VMConfig
 from host.errors import AddressError
 from host.listener import listener_name
-from host.options import PATTERNS, Parser, add_section, add_settings, add_version, choose_vm, policy_of, refuse_mixture
+from host.options import (
+    PATTERNS,
+    HelpFormatter,
+    Parser,
+    add_section,
+    add_settings,
+    add_version,
+    choose_vm,
+    policy_of,
+    refuse_mixture,
+)
 from host.setting_types import argument
 from host.settings import Program, Section, settings_of
 from shim.policy import FailedLoad, Policy
@@ -82,7 +92,7 @@ def _parser() -> Parser:
         prog="hmp-repl",
         description=_DESCRIPTION,
         epilog=f"{_REST}{PATTERNS}{_EXIT_STATUS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add_version(parser)
     _add_vm(parser)

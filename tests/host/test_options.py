@@ -1,17 +1,22 @@
 """Options that the programs share: what they become, and how a mistake is told."""
 
+import argparse
+import os
+import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from host.config import AuditFailure, AuditSettings, VMConfig
-from host.options import Parser, add_section, add_version, audit_of, choose_vm, policy_of, refuse_mixture
+from host.options import HelpFormatter, Parser, add_section, add_version, audit_of, choose_vm, policy_of, refuse_mixture
 from host.settings import Program, Section
 from shim.confidential import Confidential
 from shim.patterns import Pattern
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
 from shim.version import VERSION
 
+FORMATTERS: Final = (HelpFormatter, argparse.RawDescriptionHelpFormatter)
 VMS = """
 [[vm]]
 name = "a"
@@ -128,3 +133,27 @@ def test_options_of_the_audit_log_become_settings(arguments: tuple[str, ...], se
     parser = Parser()
     add_section(parser, Program.PROXY, Section.LOG)
     assert audit_of(parser, parser.parse_args(arguments)) == settings
+
+
+@pytest.mark.parametrize("columns", ["", "0", "x", "50", "123", "-5", "100000000000"])
+@pytest.mark.parametrize("terminal_columns", [None, 0, 66])
+def test_help_is_as_wide_as_argparse_makes_it(
+    monkeypatch: pytest.MonkeyPatch, columns: str, terminal_columns: int | None
+) -> None:
+    def get_terminal_size(_: int) -> os.terminal_size:
+        if terminal_columns is None:
+            raise OSError
+        return os.terminal_size((terminal_columns, 24))
+
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(os, "get_terminal_size", get_terminal_size)
+    ours, theirs = (argparse.ArgumentParser("tool", description="many words " * 20, formatter_class=one) for one in FORMATTERS)
+    for one in (ours, theirs):
+        one.add_argument("--option", help="many other words " * 20)
+    assert ours.format_help() == theirs.format_help()
+
+
+def test_help_without_standard_output_has_a_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(sys, "__stdout__", None)
+    assert HelpFormatter("program")._width == 78
