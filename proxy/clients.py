@@ -83,7 +83,7 @@ class Clients:
     def check(self, session: Session) -> bool:
         """Count what is queued for a client and from it; disconnect it if that is too much. Tells whether it is still there."""
         stream = self.streams[session]
-        kept, most = stream.unsent_bytes + session.inbox.kept_bytes, self._config.client_buffer_bytes
+        kept, most = stream.unsent_bytes + session.inbox.kept_bytes + session.waiting_bytes, self._config.client_buffer_bytes
         if stream.unsent_bytes > most:
             self._cut(session, "it does not read")
         elif kept > most + _READ_AT_ONCE_BYTES:

@@ -266,7 +266,8 @@ class Relay:
             self._dispatcher.room.is_congested = True
         if self._dispatcher.unfinished:
             self._come_back()
-        if self._dispatcher.wants_poll and self._poll_timer is None:
+        plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
+        if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing:
             self.finished.set()

@@ -9,9 +9,10 @@ from proxy.qmp_json.dialect import measure
 from proxy.qmp_json.lexer import Lexer
 from proxy.qmp_json.limits import Limits
 
-__all__ = ["TOO_MANY_BYTES", "Extent"]
+__all__ = ["TOO_MANY_BYTES", "TOO_MANY_TOKENS", "Extent"]
 
 TOO_MANY_BYTES = "JSON token size limit exceeded"
+TOO_MANY_TOKENS = "JSON token count limit exceeded"
 
 _BRACES = {b"{": 1, b"}": -1}
 _BRACKETS = {b"[": 1, b"]": -1}
@@ -60,7 +61,7 @@ class Extent:
         if self.token_bytes + 1 > self._limits.token_bytes or self.has_too_many_blanks(extent_bytes):
             return TOO_MANY_BYTES
         if self.tokens > self._limits.tokens:
-            return "JSON token count limit exceeded"
+            return TOO_MANY_TOKENS
         if self._braces + self._brackets > self._limits.nesting:
             return "JSON nesting depth limit exceeded"
         return None

@@ -8,7 +8,7 @@ from functools import partial
 
 from proxy.routing.outbox import Outbox
 from proxy.routing.recorder import Recorder
-from proxy.routing.turns import TURN_REQUESTS, Turns
+from proxy.routing.turns import TURN_REQUESTS, TURN_STEPS, Turns
 from proxy.sessions.requests import Denied, Forward, HMPRequest, ModernRequest
 from proxy.sessions.session import Session
 
@@ -21,13 +21,13 @@ LEFT_UNANSWERED = "the proxy ended before the answer came, so the outcome is not
 
 
 class Abandonment:
-    """Drop what sessions have sent. unfinished: gets those that had more than fits into a turn."""
+    """Drop what sessions have sent."""
 
-    def __init__(self, recorder: Recorder, turns: Turns, outbox: Outbox, unfinished: dict[Session, None]) -> None:
+    def __init__(self, recorder: Recorder, turns: Turns, outbox: Outbox) -> None:
         self._recorder = recorder
         self._turns = turns
         self._outbox = outbox
-        self._unfinished = unfinished
+        self._unfinished = outbox.unfinished
 
     def abandon(self, session: Session, reason: str) -> None:
         """Drop what a client sent and was not begun, a turn of it; what it sends from now on is dropped too."""
@@ -36,9 +36,13 @@ class Abandonment:
         self._unfinished.pop(session, None)
         self._outbox.to_close.extend(session.inbox.drop_descriptors())
         session.inbox.drop_order()
+        inbox = session.inbox
+        last_step = inbox.steps + TURN_STEPS
         for _ in range(TURN_REQUESTS):
-            if not session.inbox.has_input:
+            if not inbox.has_input:
                 return
+            if not inbox.items and inbox.steps >= last_step:
+                break
             dropped = session.drop_request()
             match dropped.request if isinstance(dropped, Denied) else dropped:
                 case HMPRequest() | ModernRequest() as request:

@@ -10,6 +10,7 @@ from proxy.routing.recorder import Recorder
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Denied, Forward, HMPRequest, JobsRequest, ModernRequest, OutOfBand
 from proxy.sessions.session import Session
+from shim.client import Client
 from shim.permissions import Permissions
 from shim.policy import Policy
 from shim.printable import printable
@@ -30,6 +31,8 @@ class Denials:
 
     Nothing of it goes to QEMU. The answer to what is denied stands after all that QEMU still owes to anybody, as that to a
     command which QEMU itself refuses would, so neither its place nor its time tells whether there is such a command.
+
+    are_untold: some denials were only counted; `poll` will tell the log of them.
     """
 
     def __init__(
@@ -47,8 +50,9 @@ class Denials:
         self._pending = pending
         self._outbox = outbox
         self._clock = clock
-        # By uid: when a line was logged, and how many denials were not told of since.
-        self._told: dict[int | None, tuple[int, int]] = {}
+        # By uid: when the log was told, of how many denials it was not since, and whose the last was.
+        self._told: dict[int | None, tuple[int, int, Client]] = {}
+        self.are_untold = False
 
     def apply_to(self, session: Session) -> None:
         """Give a session the rules that concern its client."""
@@ -80,15 +84,39 @@ class Denials:
         self._outbox.send(session, session.spell_reply(generic_error(verdict.text), command.message))
         return True
 
+    def poll(self) -> None:
+        """Tell the log of denials that were only counted, where nothing has told it for a while."""
+        if self.are_untold:
+            self._tell_counted(self._clock.monotonic_ns() - _PAUSE_NS)
+
+    def tell_all(self) -> None:
+        """Tell the log of all denials that were only counted."""
+        self._tell_counted(self._clock.monotonic_ns())
+
     def _log(self, session: Session, verdict: "Verdict") -> None:
-        now_ns, user = self._clock.monotonic_ns(), session.client.uid
-        told_ns, untold = self._told.get(user, (None, 0))
+        """Tell the log of a denial, or count it where it was told of one of that user's just now."""
+        now_ns, client = self._clock.monotonic_ns(), session.client
+        told_ns, untold, _ = self._told.get(client.uid, (None, 0, client))
         if told_ns is not None and now_ns - told_ns < _PAUSE_NS:
-            self._told[user] = told_ns, untold + 1
+            self._told[client.uid] = told_ns, untold + 1, client
+            self.are_untold = True
             return
-        if user not in self._told and len(self._told) >= _MAX_USERS:
+        if told_ns is None and len(self._told) >= _MAX_USERS:
+            self.tell_all()
             self._told.clear()
-        self._told[user] = now_ns, 0
+        self._told[client.uid] = now_ns, 0, client
         more = f"; {untold} of this user's were denied before it that are not in this log" if untold else ""
-        denied = f"{printable(verdict.command)} of {session.client} was denied by {verdict.reason}"
-        self._outbox.notices.append(f"VM {self._recorder.vm}: {denied}{more}")
+        self._tell(f"{printable(verdict.command)} of {client} was denied by {verdict.reason}{more}")
+
+    def _tell_counted(self, until_ns: int) -> None:
+        """Tell in one line what was counted since the log was told up to then."""
+        counted = [(user, *told) for user, told in self._told.items() if told[1] and told[0] <= until_ns]
+        for user, told_ns, _, client in counted:
+            self._told[user] = told_ns, 0, client
+        self.are_untold = any(untold for _, untold, _ in self._told.values())
+        if counted:
+            whose = f"{counted[0][3]}" if len(counted) == 1 else f"{len(counted)} users"
+            self._tell(f"{sum(untold for _, _, untold, _ in counted)} more commands of {whose} were denied")
+
+    def _tell(self, text: str) -> None:
+        self._outbox.notices.append(f"VM {self._recorder.vm}: {text}")

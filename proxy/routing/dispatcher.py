@@ -25,9 +25,9 @@ from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
 from proxy.routing.recorder import Recorder
-from proxy.routing.room import Room
+from proxy.routing.room import MOST_WAITING_BYTES, Room
 from proxy.routing.starter import Starter
-from proxy.routing.turns import TURN_REQUESTS, Turns
+from proxy.routing.turns import TURN_REQUESTS, TURN_STEPS, Turns
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
@@ -68,30 +68,24 @@ class Dispatcher:
         self.own_prefix = own_prefix
         self._format = format_of(monitor.greeting)
         self._recorder = Recorder(monitor, clock, announce)
-        self._maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix, note=note)
-        queue = DescriptorQueue()
+        maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix, note=note)
+        self._maker, queue = maker, DescriptorQueue()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
         self.outbox = Outbox()
         self.pending = PendingReplies(self.outbox)
         self.owed = self.pending.queue
-        self.plans = PlanRunner(self._maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
+        self.plans = PlanRunner(maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
         self.denials = denials = Denials(self._recorder, self.pending, self.outbox, clock, permissions, policy)
-        go_on, stand_in_line = self.go_on, self._stand_in_line
+        self.unfinished = self.outbox.unfinished
         self.starter = Starter(
-            self._maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, go_on, stand_in_line
+            maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, self.go_on, self._stand_in_line
         )
         self._turns = turns
         self.room = Room(self.pending, turns, self.plans, queue)
         # Sessions that wait for their turn, and what lets them go on after a reply, or when QEMU has read on.
         self.waiting = turns.waiting
         self.serve_waiting = turns.serve
-        self.unfinished: dict[Session, None] = {}
-        self._abandonment = Abandonment(self._recorder, turns, self.outbox, self.unfinished)
-
-    @property
-    def wants_poll(self) -> bool:
-        """Tell whether something waits of which nothing promises that QEMU will tell."""
-        return bool(self.plans.awaiting) or self.starter.holds_back
+        self._abandonment = Abandonment(self._recorder, turns, self.outbox)
 
     @property
     def owes_nothing(self) -> bool:
@@ -132,6 +126,8 @@ class Dispatcher:
             return False
         if inbox.out_of_band:
             self.starter.send_out_of_band(session)
+        if inbox.is_unread and inbox.looks_ahead:
+            self.unfinished[session] = None
         self._serve(session, room)
         if inbox.unclaimed:
             outbox.to_close.extend(inbox.take_unclaimed())
@@ -162,8 +158,12 @@ class Dispatcher:
         self.outbox.to_flush[session] = None
         if session.abandoned is not None:
             self._abandonment.abandon(session, session.abandoned)
-        else:
-            self._serve(session, self.room.of(session))
+            return
+        session.inbox.read_ahead()
+        if session.inbox.looks_ahead:
+            self.unfinished[session] = None
+        self.starter.send_out_of_band(session)
+        self._serve(session, self.room.of(session))
 
     def remove_session(self, session: Session) -> None:
         """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
@@ -180,6 +180,7 @@ class Dispatcher:
         count = self.plans.client_count + sum(not isinstance(owed, Work | DescriptorQueue) for owed in self.owed)
         self.owed.clear()
         self.plans.give_up(reason)
+        self.denials.tell_all()
         return count
 
     # Whose turn it is: see turns.py.
@@ -198,18 +199,22 @@ class Dispatcher:
         if session in self.waiting:
             return
         begun, inbox = False, session.inbox
+        last_step = inbox.steps + TURN_STEPS
         for _ in range(TURN_REQUESTS):
             if session.is_busy or not (inbox.items or inbox.is_unread):
                 return
+            if not inbox.items and inbox.steps >= last_step:
+                break
             request = session.next_request()
             if request is None:
                 continue
             # An answer of ours stands in line behind QEMU's, and nobody but its client waits for it.
             is_local = type(request) is LocalReply
-            if begun and not is_local:
-                room = self.room.of(session)
-            is_full = session.unanswered >= self._limits.commands if is_local else room <= 0
-            if is_full or (request.takes_descriptors and not self.room.clear_for_descriptors(session)):
+            if is_local:
+                left = 0 if session.waiting_bytes > MOST_WAITING_BYTES else self._limits.commands - session.unanswered
+            else:
+                left = self.room.of(session) if begun else room
+            if left <= 0 or (request.takes_descriptors and not self.room.clear_for_descriptors(session)):
                 session.put_back(request)
                 session.window.fill(session.unanswered, self._clock.monotonic_ns())
                 self._turns.queue(session, self._serve_turn)
@@ -266,9 +271,10 @@ class Dispatcher:
     # What QEMU's messages lead to.
 
     def poll(self) -> None:
-        """Look again at a job whose end was not seen, and at what is held back. Call it every 0.1 s while it `wants_poll`."""
+        """Look again at a job whose end was not seen, and at what is held back. Call it every 0.1 s while there is any."""
         self.plans.poll()
         self.starter.poll()
+        self.denials.poll()
         self.go_on()
 
     def take_job_status(self, job_id: str, status: str) -> bool:

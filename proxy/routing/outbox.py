@@ -46,6 +46,8 @@ class Outbox:
         self.to_flush: dict[Session, None] = {}
         self.to_close: list[int] = []
         self.notices: list[str | Exception] = []
+        # Sessions that have more to do than fits into a turn: call Dispatcher.work_off for each, after others.
+        self.unfinished: dict[Session, None] = {}
         # What goes before `to_qemu`; empty but for commands with descriptors.
         self.segments: list[Segment] = []
 

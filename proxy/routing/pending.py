@@ -64,24 +64,28 @@ class PendingReplies:
     def answer(self, session: Session, line: bytes) -> None:
         """Answer a client ourselves, after all that it is owed before."""
         if session.unanswered and self.queue:
-            session.owe()
-            self.queue.append(LocalLine(session, line))
+            self._keep(session, line)
         else:
             self._outbox.send(session, line)
 
     def answer_last(self, session: Session, line: bytes) -> None:
         """Answer a client ourselves, after all that QEMU owes to anybody: as QEMU would if it had got the command."""
         if self.queue:
-            session.owe()
-            self.queue.append(LocalLine(session, line))
+            self._keep(session, line)
         else:
             self._outbox.send(session, line)
+
+    def _keep(self, session: Session, line: bytes) -> None:
+        session.owe()
+        session.waiting_bytes += len(line)
+        self.queue.append(LocalLine(session, line))
 
     def settle_local_lines(self) -> None:
         """Send the answers of ours that have waited for those of QEMU."""
         while self.queue and isinstance(owed := self.queue[0], LocalLine):
             self.queue.popleft()
             owed.session.settle()
+            owed.session.waiting_bytes -= len(owed.line)
             self._outbox.send(owed.session, owed.line)
 
 

@@ -18,7 +18,10 @@ from proxy.routing.plan_runner import PlanRunner
 from proxy.routing.turns import Turns
 from proxy.sessions.session import Session
 
-__all__ = ["Room"]
+__all__ = ["MOST_WAITING_BYTES", "Room"]
+
+# A client has so much of our answers wait for those of QEMU, and what is left of one.
+MOST_WAITING_BYTES = 1024 * 1024
 
 
 class Room:
@@ -40,13 +43,12 @@ class Room:
         One that is alone and waits gets no more before half of what it has under way is done: one at a time would cost a write
         each.
         """
-        if (
-            self.is_congested
-            or not self._turns.is_free
-            or not self._descriptor_queue.is_free
-            or self._clears_for_another(session)
-        ):
+        if self.is_congested or not self._turns.is_free or not self._descriptor_queue.is_free:
             return 0
+        if session.waiting_bytes > MOST_WAITING_BYTES or self._clears_for_another(session):
+            return 0
+        if self._clears_for is session:  # what it has under way out of band does not matter
+            return 0 if self._owed else 1
         under_way, size, waits = session.unanswered, session.window.size, session in self._waiting
         if len(self._owed) > under_way or len(self._waiting) > waits:  # others have something under way, or wait
             return 0 if under_way else 1

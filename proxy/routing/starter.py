@@ -75,17 +75,21 @@ class Starter:
     def send_out_of_band(self, session: Session) -> None:
         """Send a client's out-of-band commands, as many as QEMU would have read from it.
 
-        Not while a command with descriptors is under way (room.py), unless its reply is late.
+        Not while a command with descriptors is under way (room.py), unless its reply is late. What is denied and answered at
+        once makes no room; the rest of it has another turn.
         """
         inbox = session.inbox
         if inbox.out_of_band and not self._descriptor_queue.is_free and self._polls < _LATE_POLLS:
             self.holds_back = True
             return
-        while inbox.out_of_band and (room := _OUT_OF_BAND - self._out_of_band.count(session)) > 0:
-            for command in inbox.take_out_of_band(room):
-                if not self._denials.answer_out_of_band(session, command):
-                    session.owe()
-                    self._outbox.to_qemu.append(self._out_of_band.send(session, command))
+        if not inbox.out_of_band:
+            return
+        for command in inbox.take_out_of_band(max(0, _OUT_OF_BAND - self._out_of_band.count(session))):
+            if not self._denials.answer_out_of_band(session, command):
+                session.owe()
+                self._outbox.to_qemu.append(self._out_of_band.send(session, command))
+        if inbox.looks_ahead or (inbox.out_of_band and self._out_of_band.count(session) < _OUT_OF_BAND):
+            self._outbox.unfinished[session] = None
 
     def settle_out_of_band(self, session: Session) -> None:
         """Note the reply to an out-of-band command, and let the client's next one go."""

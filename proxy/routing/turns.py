@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from proxy.sessions.session import Session
 
-__all__ = ["TURN_REQUESTS", "Turns"]
+__all__ = ["TURN_REQUESTS", "TURN_STEPS", "Turns"]
 
-# How many requests of one client are dealt with before it is the others' turn: 10 ms, if each has to be put on record.
+# How many requests of one client are dealt with before it is the others' turn: 10 ms, if each has to be put on record. And how
+# many steps of its inbox are read for that: 3 ms each.
 TURN_REQUESTS = 128
+TURN_STEPS = 2
 
 
 class Turns:

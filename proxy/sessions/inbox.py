@@ -13,16 +13,27 @@ from typing import TypeAlias
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.sessions.negotiation import is_out_of_band
-from proxy.sessions.requests import Carrier, Descriptors, Forward, HMPRequest, OutOfBand, Request, takes_descriptors
+from proxy.sessions.requests import (
+    Carrier,
+    Descriptors,
+    Forward,
+    HMPRequest,
+    LocalReply,
+    OutOfBand,
+    Request,
+    excess,
+    takes_descriptors,
+)
 
 __all__ = ["Inbox", "Item"]
 
 # A request among them was put back.
 Item: TypeAlias = Command | Malformed | Carrier | Request
 
-# How far out-of-band commands are looked for behind commands that wait.
+# How far out-of-band commands are looked for behind commands that wait, and how far at a time.
 _MOST_READ_AHEAD = 1000
-_STEPS_AHEAD = 8
+_MOST_READ_AHEAD_BYTES = 1024 * 1024
+_STEPS_AHEAD = 2
 _OTHER_ITEM_BYTES = 100
 
 
@@ -30,7 +41,8 @@ class Inbox:
     """The pieces that a client sent, in their order, and what was read of them.
 
     Call `take` while it `has_input`; None means that a step was read in which nothing ended. The `items` that were read may be
-    taken from their left directly. The commands `out_of_band` go before all others.
+    taken from their left directly. The commands `out_of_band` go before all others; call `read_ahead` while it `looks_ahead`
+    for more of them. steps: how many were read so far.
     """
 
     def __init__(self, framer: CommandFramer) -> None:
@@ -45,6 +57,7 @@ class Inbox:
         # Those that wait for a command which takes them.
         self.descriptors: Descriptors = ()
         self._piece_bytes = 0  # of the one that is being read
+        self.steps = 0
         self._is_oob_enabled = False
         # Commands that overtake all others.
         self.out_of_band: list[OutOfBand] = []
@@ -64,14 +77,20 @@ class Inbox:
         """
         if self._is_oob_enabled:
             most = max(len(self.items), len(self.out_of_band))
-            return most < _MOST_READ_AHEAD and not self.has_pieces
+            return most < _MOST_READ_AHEAD and not self.has_pieces and self.kept_bytes < _MOST_READ_AHEAD_BYTES
         return not self.has_input
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Tell whether out-of-band commands may be found by reading on now."""
+        return self._is_oob_enabled and self.is_unread and len(self.items) < _MOST_READ_AHEAD
 
     @property
     def kept_bytes(self) -> int:
         """Count what is kept: pieces that are not read to their end, commands, and what has come of a value without an end."""
         pieces = sum(len(data) for data, _ in self._pieces) + (self._piece_bytes if self._framer.has_input else 0)
-        return pieces + sum(map(_size, self.items)) + self._framer.held_bytes
+        waiting = sum(map(_size, self.items)) + sum(command.raw_bytes for command in self.out_of_band)
+        return pieces + waiting + self._framer.held_bytes
 
     @property
     def descriptor_count(self) -> int:
@@ -86,7 +105,13 @@ class Inbox:
         else:
             self._read_on()
         if self._is_oob_enabled:
-            self._read_ahead()
+            self.read_ahead()
+
+    def read_ahead(self) -> None:
+        """Look for out-of-band commands, a few steps further."""
+        for _ in range(_STEPS_AHEAD):
+            if self.looks_ahead:
+                self._read_on()
 
     def take(self) -> Item | None:
         """Take the next item. None may mean only that a step was read without one: see `has_input`."""
@@ -102,13 +127,12 @@ class Inbox:
         """Have out-of-band commands overtake from now on, also those that have come already."""
         self._is_oob_enabled = True
         self.items = deque(self._divert(self.items))
-        self._read_ahead()
+        self.read_ahead()
 
     def take_out_of_band(self, most: int) -> list[OutOfBand]:
         """Take the next out-of-band commands, no more than so many."""
         taken, self.out_of_band = self.out_of_band[:most], self.out_of_band[most:]
         self._look()
-        self._read_ahead()
         return taken
 
     def drop_order(self) -> None:
@@ -133,14 +157,9 @@ class Inbox:
         self._pieces = deque((data, ()) for data, _ in self._pieces)
         return dropped
 
-    def _read_ahead(self) -> None:
-        for _ in range(_STEPS_AHEAD):
-            if not self.is_unread or len(self.items) >= _MOST_READ_AHEAD:
-                return
-            self._read_on()
-
     def _read_on(self) -> None:
         """Read a step further."""
+        self.steps += 1
         items: Sequence[Item]
         if self._framer.has_input:
             items = self._framer.read()
@@ -178,9 +197,9 @@ class Inbox:
     def _divert(self, items: Sequence[Item]) -> list[Item]:
         in_band: list[Item] = []
         for item in items:
-            # One that is cut is answered in-band: it would have to be spelled anew, with an id of ours.
-            if isinstance(item, Command) and not item.is_cut and is_out_of_band(item.message):
-                self.out_of_band.append(OutOfBand(item.message))
+            # One that is too long is answered in-band: it would have to be spelled anew, with an id of ours.
+            if isinstance(item, Command) and is_out_of_band(item.message) and excess(item) is None:
+                self.out_of_band.append(OutOfBand(item.message, len(item.raw)))
             else:
                 in_band.append(item)
         return in_band
@@ -191,4 +210,6 @@ def _size(item: Item) -> int:
     match item:
         case Command(raw) | Carrier(Command(raw)) | Forward(raw) | HMPRequest(raw):
             return len(raw)
+        case LocalReply(line):
+            return len(line)
     return _OTHER_ITEM_BYTES

@@ -10,6 +10,7 @@ inside a string are what a comparison of bytes gets wrong. An HMP line is read h
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from proxy.qmp_json.extent import TOO_MANY_BYTES, TOO_MANY_TOKENS
 from proxy.qmp_json.framing import Command
 from proxy.sessions.negotiation import envelope_error
 from shim.hmp import HMPLine
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # see shim.permissions
     from shim.rules import Verdict
 
 __all__ = [
+    "CHEAP_BYTES",
     "Carrier",
     "Denied",
     "Descriptors",
@@ -32,11 +34,15 @@ __all__ = [
     "OutOfBand",
     "OwnRequest",
     "Request",
-    "is_looked_into",
+    "excess",
     "read_request",
     "takes_descriptors",
 ]
 
+# So many tokens take 6 ms, and in so few bytes there are no more.
+_MOST_SPELLED_TOKENS = 2048
+CHEAP_BYTES = 2048
+_BEFORE_TOKENS = (b"[", b"{", b",", b":")
 # File descriptors that came with a message (unix(7), SCM_RIGHTS).
 Descriptors: TypeAlias = tuple[int, ...]
 
@@ -98,9 +104,13 @@ class OwnRequest:
 
 @dataclass(frozen=True, slots=True)
 class OutOfBand:
-    """An `exec-oob` (qmp-spec.rst, "Out-of-band execution"). message: the command, with the client's id if it has one."""
+    """An `exec-oob` (qmp-spec.rst, "Out-of-band execution").
+
+    message: the command, with the client's id if it has one. raw_bytes: how long it was.
+    """
 
     message: dict[str, JSON]
+    raw_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +177,20 @@ def read_request(command: Command, descriptors: Descriptors) -> Asking:
     return Forward(raw, descriptors, takes_descriptors(message), name)
 
 
-def is_looked_into(message: dict[str, JSON]) -> bool:
-    """Tell whether more than the name of a command matters here. Such a one must be known whole."""
+def excess(command: Command) -> str | None:
+    """Return QEMU's error for a command that is too long for the proxy. It may be one only if it has over CHEAP_BYTES.
+
+    One of which more than the name matters here must be known whole. And of what the proxy spells anew, an id in its own
+    answers and out-of-band commands, each token costs 3 µs; an id has nearly always one of them.
+    """
+    message, raw = command.message, command.raw
     execute = message.get("execute")
-    return "exec-oob" in message or execute == "human-monitor-command" or execute in OWN_COMMANDS or is_modern(message)
+    is_out_of_band = "exec-oob" in message
+    if command.is_cut:
+        is_looked_into = is_out_of_band or execute == "human-monitor-command" or execute in OWN_COMMANDS or is_modern(message)
+        return TOO_MANY_BYTES if is_looked_into else None
+    is_spelled = is_out_of_band or isinstance(message.get("id"), dict | list)
+    return TOO_MANY_TOKENS if is_spelled and sum(map(raw.count, _BEFORE_TOKENS)) > _MOST_SPELLED_TOKENS else None
 
 
 def takes_descriptors(message: dict[str, JSON]) -> bool:

@@ -19,14 +19,13 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from proxy.qmp_json.extent import TOO_MANY_BYTES
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.qmp_json.messages import MonitorFormat, generic_error
 from proxy.sessions.inbox import Inbox, Item
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Monitor
 from proxy.sessions.negotiation import refusal
-from proxy.sessions.requests import Carrier, Denied, Descriptors, LocalReply, Request, is_looked_into, read_request
+from proxy.sessions.requests import CHEAP_BYTES, Carrier, Denied, Descriptors, LocalReply, Request, excess, read_request
 from proxy.sessions.session_state import State, Step, next_state
 from proxy.sessions.window import Window
 from shim.audit import has_failed
@@ -90,6 +89,8 @@ class Session:
         self._state = State.NEGOTIATING
         # How many of its commands QEMU has not answered yet, and answers of ours that wait for QEMU's: see `owe`.
         self.unanswered = 0
+        # Of these answers of ours.
+        self.waiting_bytes = 0
         self._monitor = monitor
         self._format = monitor_format
         self._has_negotiated = False
@@ -244,8 +245,8 @@ class Session:
                 return self._error(desc, {})
             case request:
                 return request
-        if command.is_cut and is_looked_into(command.message):
-            return self._error(TOO_MANY_BYTES, {})
+        if len(command.raw) > CHEAP_BYTES and (too_long := excess(command)) is not None:
+            return self._error(too_long, {})
         if not self._has_negotiated:
             self.inbox.keep_for_next(descriptors)
             return self._negotiate(command.message)

@@ -255,13 +255,41 @@ def test_log_is_not_the_clients_to_fill() -> None:
     assert str(desk.notices[1]).endswith("; 99 of this user's were denied before it that are not in this log")
 
 
+def test_log_is_told_how_many_more_there_were_if_no_other_comes() -> None:
+    desk = a_desk(Rule.deny("quit", name="rule 1"))
+    session = desk.client()
+    desk.send(session, QUIT)
+    assert not desk.dispatcher.denials.are_untold
+    desk.send(session, QUIT * 99)
+    desk.notices.clear()
+    for seconds, is_told in ((9, False), (2, True), (30, False)):
+        desk.clock.pass_ns(seconds * NS_PER_S)
+        desk.dispatcher.poll()
+        desk.take()
+        assert bool(desk.notices) is is_told
+        assert desk.dispatcher.denials.are_untold is (seconds == 9)
+        assert desk.notices in ([], ["VM vm1: 99 more commands of /bin/tool1 (pid 1, uid 0) were denied"])
+        desk.notices.clear()
+
+
+def test_log_is_told_how_many_more_there_were_at_the_end() -> None:
+    desk = a_desk(Rule.deny("quit"))
+    desk.send(desk.client(), QUIT * 3)
+    desk.notices.clear()
+    desk.dispatcher.give_up()
+    desk.take()
+    assert desk.notices == ["VM vm1: 2 more commands of /bin/tool1 (pid 1, uid 0) were denied"]
+
+
 def test_each_user_has_a_line_of_the_log() -> None:
     desk = a_desk(Rule.deny("quit"))
     for uid in range(250):
         session = desk.dispatcher.add_session(Client(1, uid, "/bin/x"))
         desk.said[session] = bytearray()
         desk.send(session, b'{"execute":"qmp_capabilities"}' + QUIT + QUIT)
-    assert len(desk.notices) == 250
+    more = "VM vm1: 100 more commands of 100 users were denied"
+    assert desk.notices.count(more) == 2
+    assert len(desk.notices) == 250 + 2
 
 
 # -- mode enforce ---------------------------------------------------------------------------------------------------------

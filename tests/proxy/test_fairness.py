@@ -6,6 +6,8 @@ from typing import Final
 from proxy.routing.dispatcher import Dispatcher
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.session import Session
+from shim.permissions import Permissions
+from shim.rules import Rule
 from tests.support.pure_router import NAME, Desk, hmp, reply
 
 WITH_ARGUMENTS: Final = b'{"execute":"query-name","arguments":{}}\n'
@@ -131,3 +133,49 @@ def test_errors_are_answered_in_turns() -> None:
         answers.append(turn(desk, client))
     assert max(answers) <= 128
     assert sum(answers) == 1000
+
+
+def test_answers_of_ours_do_not_pile_up_behind_one_of_qemu() -> None:
+    """What is over waits with its client, which is not read meanwhile."""
+    desk = Desk()
+    client = desk.client()
+    desk.send(client, WITH_ARGUMENTS)
+    wrong = [b'{"exec-oob":"x","id":"%d%s"}' % (number, b"x" * 300_000) for number in range(20)]
+    for each in wrong:
+        desk.send(client, each)
+    assert 1_000_000 < client.waiting_bytes < 1_400_000
+    assert client.inbox.kept_bytes > 4_000_000
+    assert not client.inbox.wants_more
+    assert desk.heard(client) == []
+    desk.receive(reply(1))
+    desk.take()
+    assert [value["id"][:2].rstrip("x") for value in desk.heard(client)[1:]] == [str(number) for number in range(20)]
+    assert (client.waiting_bytes, client.inbox.kept_bytes) == (0, 0)
+
+
+def test_denials_do_not_pile_up_behind_a_reply_of_qemu() -> None:
+    desk = Desk(permissions=Permissions((Rule.deny("quit"),)))
+    client = desk.client()
+    desk.send(client, WITH_ARGUMENTS)
+    for _ in range(20):
+        desk.send(client, b'{"execute":"quit","id":"%s"}' % (b"x" * 300_000))
+    assert client.waiting_bytes < 1_400_000
+    desk.receive(reply(1))
+    desk.take()
+    assert len(desk.heard(client)) == 21
+
+
+def test_turn_is_over_after_two_steps_of_what_has_no_end() -> None:
+    desk = Desk()
+    client = desk.client()
+    array = b"[" + b",".join([b"0"] * 32_000) + b"]"
+    before = client.inbox.steps
+    desk.dispatcher.receive_from_client(client, array * 4)
+    most = client.inbox.steps - before
+    while desk.dispatcher.unfinished:
+        before = client.inbox.steps
+        desk.dispatcher.work_off(client)
+        most = max(most, client.inbox.steps - before)
+    assert most <= 3
+    desk.take()
+    assert len(desk.heard(client)) == 4

@@ -88,6 +88,7 @@ def test_flood_of_out_of_band_commands_is_read_no_further_than_a_thousand() -> N
     count = 0
     while found := inbox.take_out_of_band(8):
         count += len(found)
+        inbox.read_ahead()
     assert count == 5000
     assert len(taken(inbox)) == 1
 
@@ -125,3 +126,28 @@ def test_descriptors_of_what_is_not_read_are_dropped_with_it() -> None:
     inbox.receive_data(GETFD, (6, 7))
     assert inbox.drop_descriptors() == (5, 6, 7)
     assert (inbox.descriptor_count, len(taken(inbox))) == (0, 2)
+
+
+def test_out_of_band_commands_count_as_long_as_they_are() -> None:
+    inbox = an_inbox()
+    inbox.enable_out_of_band()
+    inbox.receive_data(b'{"exec-oob":"x","id":"%s"}' % (b"x" * 600_000))
+    assert len(inbox.out_of_band) == 1
+    assert inbox.kept_bytes > 600_000
+    assert inbox.wants_more
+    inbox.receive_data(b'{"exec-oob":"x","id":"%s"}' % (b"x" * 600_000))
+    assert not inbox.wants_more
+    inbox.take_out_of_band(8)
+    assert (inbox.kept_bytes, inbox.wants_more) == (0, True)
+
+
+def test_out_of_band_command_behind_much_else_is_found_in_steps() -> None:
+    inbox = an_inbox()
+    inbox.enable_out_of_band()
+    inbox.receive_data(b'{"execute":"x","arguments":{"a":[%s]}}' % b",".join([b"{}"] * 8000) + YANK)
+    assert not inbox.out_of_band
+    while inbox.looks_ahead:
+        before = inbox.steps
+        inbox.read_ahead()
+        assert inbox.steps - before <= 2
+    assert len(inbox.out_of_band) == 1

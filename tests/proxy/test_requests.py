@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from proxy.sessions.requests import Forward, HMPRequest, JobsRequest, ModernRequest, Request
+from proxy.sessions.requests import Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
 from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
 from tests.support.pure_router import a_session, hmp
 
@@ -16,8 +16,9 @@ def requests(data: bytes) -> list[Request]:
     session = a_session(negotiated=True)
     session.inbox.receive_data(data)
     found = []
-    while (request := session.next_request()) is not None:
-        found.append(request)
+    while session.inbox.has_input:
+        if (request := session.next_request()) is not None:
+            found.append(request)
     return found
 
 
@@ -108,3 +109,28 @@ def test_cpu_index_is_kept() -> None:
 def test_query_jobs_is_told_from_the_rest() -> None:
     raw = b'{"execute":"query-jobs","id":1}'
     assert requests(raw) == [JobsRequest(raw)]
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (b'{"execute":"nope","id":[', b"]}"),
+        (b'{"execute":"nope","id":{"a":[', b"]}}"),
+        (b'{"execute":"human-monitor-command","arguments":{"command-line":"stop"},"id":[', b"]}"),
+        (b'{"exec-oob":"nope","arguments":{"a":[', b"]}}"),
+    ],
+)
+@pytest.mark.parametrize("item", [b"0", b"{}", b"[[]]"])
+def test_what_would_be_spelled_anew_has_few_tokens(begin: bytes, end: bytes, item: bytes) -> None:
+    def sent(count: int) -> Request:
+        (request,) = requests(begin + b",".join([item] * count) + end)
+        return request
+
+    refused = LocalReply(b'{"error": {"class": "GenericError", "desc": "JSON token count limit exceeded"}}\r\n')
+    assert sent(400) != refused
+    assert sent(3000) == refused
+
+
+def test_what_is_only_forwarded_may_have_many_tokens() -> None:
+    raw = b'{"execute":"nope","id":"a","arguments":{"a":[%s]}}' % b",".join([b"0"] * 5000)
+    assert requests(raw) == [Forward(raw)]

@@ -112,15 +112,15 @@ def test_qemu_that_hangs_can_be_freed_out_of_band() -> None:
     """A reply that is late shows that QEMU takes nothing at the moment."""
     desk = Desk()
     _, second = delivering(desk)
-    assert not desk.dispatcher.wants_poll
+    assert not desk.dispatcher.starter.holds_back
     desk.send(second, OUT_OF_BAND)
     for is_sent in (False, True):
         assert desk.written() == b""
-        assert desk.dispatcher.wants_poll
+        assert desk.dispatcher.starter.holds_back
         desk.dispatcher.poll()
         desk.take()
         assert (b"query-yank" in desk.written()) is is_sent
-    assert not desk.dispatcher.wants_poll
+    assert not desk.dispatcher.starter.holds_back
     desk.send(second, OUT_OF_BAND)
     assert b"query-yank" in desk.written()
     desk.receive(reply(1))
@@ -129,3 +129,18 @@ def test_qemu_that_hangs_can_be_freed_out_of_band() -> None:
     desk.to_qemu.clear()
     desk.send(second, OUT_OF_BAND)
     assert desk.written() == b""
+
+
+def test_who_keeps_qemu_busy_out_of_band_does_not_keep_the_others_waiting() -> None:
+    """Its command with descriptors waits for what is in the line, and not for what overtakes."""
+    desk = Desk()
+    first, second = desk.client(number=1, oob=True), desk.client(number=2)
+    desk.send(first, NAME + GETFD, (5,))
+    desk.send(first, OUT_OF_BAND)
+    desk.send(second, NAME)
+    desk.to_qemu.clear()
+    desk.receive(reply(1))
+    assert desk.to_qemu == [Segment(GETFD, (5,))]
+    desk.to_qemu.clear()
+    desk.receive(reply(2))
+    assert desk.written() == NAME
