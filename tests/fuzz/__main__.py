@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ _MOST_BYTES: Final = 8192
 # An input that takes longer is a failure: a hang, or work that grows faster than the input.
 _MOST_S: Final = 10
 _DEFAULT_S: Final = 60
+# libFuzzer's exit status where SIGINT has ended it; it has told what it did by then.
+_INTERRUPTED: Final = 72
 _EXECUTED: Final = re.compile(rb"stat::number_of_executed_units:\s*(\d+)")
 
 
@@ -34,7 +37,9 @@ def main(args: Sequence[str] | None = None) -> int:
     options = [f"-max_total_time={given.seconds}", f"-runs={given.runs}", f"-artifact_prefix={found}/", f"-timeout={_MOST_S}"]
     options += [f"-max_len={_MOST_BYTES}", "-print_final_stats=1", *([f"-seed={given.seed}"] if given.seed else [])]
     began = time.monotonic()
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C ends the run below, which then tells what it did
     status, executed = _fuzz(given.target, [*options, str(grown), str(CORPUS / given.target)])
+    has_failed = status not in (0, _INTERRUPTED)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     inputs = [path.read_bytes() for path in sorted(grown.iterdir())]
     if given.keep:
@@ -45,9 +50,9 @@ def main(args: Sequence[str] | None = None) -> int:
     print(
         f"{given.target}: {executed:,} executions in {time.monotonic() - began:.0f} s,"
         f" {(usage.ru_utime + usage.ru_stime) / 60:.1f} CPU minutes; {reached:.1f} % of the lines and branches reached;"
-        f" {'an input failed: see above' if status else 'none failed'}"
+        f" {'an input failed: see above' if has_failed else 'none failed'}"
     )
-    return 1 if status else 0
+    return 1 if has_failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
