@@ -25,15 +25,24 @@ __all__ = ["ALLOWED_COMMANDS", "RULES"]
 
 _EFFECTS: Final = ("allow", "deny")
 _WHOM: Final = ("listener", "user", "executable", "certificate")
-_FORM: Final = re.compile(r"(allow|deny)\s+(.+?)(?:\s+for\s+((?:listener|user|executable|certificate)=.*))?", re.DOTALL)
+_WHOM_KEY: Final = f"(?:{'|'.join(_WHOM)})="
+_FORM: Final = re.compile(rf"(allow|deny)\s+(.+?)(?:\s+for\s+({_WHOM_KEY}.*))?", re.DOTALL)
 _SEPARATOR: Final = re.compile(r",\s+")
+# What would be taken for a part of the value or of the command before it.
+_NEXT_CONDITION: Final = re.compile(rf"[,;\s]+({_WHOM_KEY})")
+_EARLY_CONDITION: Final = re.compile(rf"\s({_WHOM_KEY})")
+_UNKNOWN_CONDITION: Final = re.compile(r"\sfor\s+([\w-]+=[^,\s]*)")
+_HOW_TO_SAY_WHOM: Final = f"{'=…, '.join(_WHOM)}=…"
 _KEYS: Final = f"{' or '.join(_EFFECTS)}, and {', '.join(_WHOM)}"
 
 
 def _whom(given: Mapping[str, Sequence[str]]) -> "Whom":
     """Raises ValueError or AddressError."""
+    from host.rule_mistakes import check_certificates, check_executables
     from shim.rules import Whom
 
+    check_executables(given.get("executable", ()))
+    check_certificates(given.get("certificate", ()))
     return Whom(
         listeners=tuple(listener_name(parse_listen_address(text)) for text in given.get("listener", ())),
         uids=tuple(map(user_id, given.get("user", ()))),
@@ -43,11 +52,18 @@ def _whom(given: Mapping[str, Sequence[str]]) -> "Whom":
 
 
 def _rule(effect: str, patterns: Sequence[str], given: Mapping[str, Sequence[str]]) -> "Rule":
-    """Raises ValueError, AddressError or CommandPatternError."""
+    """Raises ValueError or AddressError."""
+    from host.rule_mistakes import check_pattern, hint
     from shim.rules import Rule
 
     make = Rule.allow if effect == "allow" else Rule.deny
-    rule = make(*patterns, whom=_whom(given))
+    whom = _whom(given)
+    try:
+        rule = make(*patterns, whom=whom)
+        for pattern in patterns:
+            check_pattern(pattern)
+    except CommandPatternError as exc:
+        raise ValueError(f"{exc}{hint(exc.pattern)}") from exc
     if effect == "allow" and (risks := [pattern.text for pattern in rule.patterns if pattern.is_risk]):
         raise ValueError(f"'{risks[0]}' can only be denied; allow the commands that are meant by their names")
     return rule
@@ -65,16 +81,40 @@ def _of_word(text: str) -> "Rule":
     found = _FORM.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"'{text:.60}' is not a rule; write 'allow' or 'deny', and commands, such as 'deny quit, migrate*'")
+    _refuse_whom_among_commands(found[2])
+    return _rule(found[1], _SEPARATOR.split(found[2]), _conditions(found[3]) if found[3] else {})
+
+
+def _refuse_whom_among_commands(commands: str) -> None:
+    if unknown := _UNKNOWN_CONDITION.search(commands):
+        raise ValueError(f"'{unknown[1]:.60}' does not say for whom; write {_HOW_TO_SAY_WHOM}")
+    if early := _EARLY_CONDITION.search(commands):
+        raise ValueError(f"write 'for' before the first '{early[1]}', such as 'deny quit for {early[1]}…'")
+
+
+def _conditions(text: str) -> dict[str, list[str]]:
     given: dict[str, list[str]] = {}
-    for condition in _SEPARATOR.split(found[3]) if found[3] else ():
+    last = ""
+    for condition in _SEPARATOR.split(text):
         key, equals, value = condition.partition("=")
-        if key not in _WHOM or not equals or not value:
-            raise ValueError(f"'{condition:.60}' does not say for whom; write {'=…, '.join(_WHOM)}=…")
+        if last and condition and not equals:
+            raise ValueError(f"'{condition:.60}' has no key; repeat it: {last}={given[last][-1]:.60}, {last}={condition:.60}")
+        if key not in _WHOM or not value.strip():
+            raise ValueError(f"'{condition:.60}' does not say for whom; write {_HOW_TO_SAY_WHOM}")
+        _refuse_several(key, value)
         given.setdefault(key, []).append(value)
-    try:
-        return _rule(found[1], _SEPARATOR.split(found[2]), given)
-    except CommandPatternError as exc:
-        raise ValueError(str(exc)) from exc
+        last = key
+    return given
+
+
+def _refuse_several(key: str, value: str) -> None:
+    """Raise ValueError for what would be one value. A file can have one with a comma."""
+    if following := _NEXT_CONDITION.search(value):
+        meant = f"{key}={value[: following.start()]}, {value[following.start(1) :]}"
+        raise ValueError(f"'{key}={value:.60}' is one value; write a comma and a blank between two: 'for {meant:.80}'")
+    if "," in value and key != "listener":
+        meant = ", ".join(f"{key}={part}" for part in value.split(","))
+        raise ValueError(f"'{key}={value:.60}' is one value; repeat the key: {meant:.80}")
 
 
 # -- the file -------------------------------------------------------------------------------------------------------------
@@ -93,15 +133,18 @@ def _of_table(table: Mapping[str, Any], index: int) -> "Rule":
             raise BadValue(f"{unknown[0]}: unknown here; the keys of a rule are {_KEYS}")
         if len(effects) != 1:
             raise BadValue("write allow or deny, one of them in each rule")
-        given = {key: _words(table[key], is_number_allowed=key == "user") for key in _WHOM if key in table}
-        return _rule(effects[0], read_texts(table[effects[0]]), given)
-    except (BadValue, AddressError, CommandPatternError, ValueError) as exc:
+        given = {key: _words(key, table[key]) for key in _WHOM if key in table}
+        return _rule(effects[0], _words(effects[0], table[effects[0]]), given)
+    except (BadValue, AddressError, ValueError) as exc:
         raise BadValue(f"rule {index + 1}: {exc}", item=index) from exc
 
 
-def _words(value: Any, *, is_number_allowed: bool) -> list[str]:
+def _words(key: str, value: Any) -> list[str]:
+    """Read one word or several. None at all would be a rule for no command, or for everybody."""
     values = value if isinstance(value, list) else [value]
-    return read_texts([str(item) if is_number_allowed and type(item) is int else item for item in values])
+    if not values:
+        raise BadValue(f"{key}: name at least one {'command' if key in _EFFECTS else key}, or drop it")
+    return read_texts([str(item) if key == "user" and type(item) is int else item for item in values])
 
 
 # -- mode enforce ---------------------------------------------------------------------------------------------------------
@@ -110,10 +153,7 @@ def _words(value: Any, *, is_number_allowed: bool) -> list[str]:
 def _allowed_word(text: str) -> str:
     """Raises ValueError. A word with a colon is for a QMP command, as in a rule."""
     if ":" in text:
-        try:
-            _rule("allow", [text], {})
-        except CommandPatternError as exc:
-            raise ValueError(str(exc)) from exc
+        _rule("allow", [text], {})
     return text
 
 

@@ -62,16 +62,52 @@ def test_rule_is_read_from_a_word(text: str, rule: Rule) -> None:
         ("deny quit for all", "invalid command pattern 'quit for all': write the name of a QMP command, with wildcards, or "),
         ("deny quit for user=0, pid=1", "'pid=1' does not say for whom; write listener=…, user=…, executable=…, certificate=…"),
         ("deny quit for user=", "'user=' does not say for whom; write listener=…, user=…, executable=…, certificate=…"),
+        ("deny quit for user=0, 1001", "'1001' has no key; repeat it: user=0, user=1001"),
+        ("deny quit for usr=root", "'usr=root' does not say for whom; write listener=…, user=…, executable=…, certificate=…"),
+        ("deny object-add: x for uid=0, user=0", "'uid=0' does not say for whom; write listener=…, user=…, executable=…, "),
+        ("deny quit, user=0", "write 'for' before the first 'user=', such as 'deny quit for user=…'"),
+        ("deny migrate: exec:* user=0", "write 'for' before the first 'user=', such as 'deny quit for user=…'"),
         ("deny quit for user=no such", "there is no user 'no such'"),
         ("deny quit for listener=x", "invalid address 'x'"),
         ("allow @exec", "'@exec' can only be denied; allow the commands that are meant by their names"),
         ("deny quit:", "invalid command pattern 'quit:': there is nothing after the colon"),
+        (
+            "deny quit,migrate*",
+            "invalid command pattern 'quit,migrate*': write the name of a QMP command, with wildcards, or @monitor or @exec; "
+            "write ', ' between commands",
+        ),
+        (
+            "deny info block",
+            "invalid command pattern 'info block': write the name of a QMP command, with wildcards, or @monitor or @exec; "
+            "an HMP command is written 'human-monitor-command: info block'",
+        ),
     ],
 )
 def test_word_that_is_no_rule_is_an_error(text: str, why: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as error:
         of_word(text)
     assert str(error.value).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "why"),
+    [
+        (f"{value}{separator}user=0", f"is one value; write a comma and a blank between two: 'for {value}, user=0'")
+        for value in ("certificate=ci", "executable=/bin/a", "user=7", "listener=unix:/m")
+        for separator in (",", " ,", ";", " ")
+    ]
+    + [
+        ("certificate=ci,ci2", "'certificate=ci,ci2' is one value; repeat the key: certificate=ci, certificate=ci2"),
+        ("user=0,1001", "'user=0,1001' is one value; repeat the key: user=0, user=1001"),
+        ("executable=/a,/b", "'executable=/a,/b' is one value; repeat the key: executable=/a, executable=/b"),
+        ("certificate=ci for user=0", "write a comma and a blank between two"),
+    ],
+)
+def test_several_conditions_are_never_taken_for_one_value(conditions: str, why: str) -> None:
+    """Such a rule would be for nobody, and one that denies would deny nothing."""
+    with pytest.raises(argparse.ArgumentTypeError) as error:
+        of_word(f"deny quit for {conditions}")
+    assert why in str(error.value)
 
 
 def test_rules_of_the_command_line_keep_their_order_and_are_numbered() -> None:
@@ -115,6 +151,12 @@ def test_rules_of_a_vm_stand_in_place_of_the_default_ones(tmp_path: Path) -> Non
     [
         ("rules = 1", '4: rules: write a list of tables: [{ deny = ["quit", "migrate*"], user = "alice" }]'),
         ('rules = ["deny quit"]', '4: rules: write a list of tables: [{ deny = ["quit", "migrate*"], user = "alice" }]'),
+        ("rules = [{deny = []}]", "4: rules: rule 1: deny: name at least one command, or drop it"),
+        ('rules = [{allow = "a", user = []}]', "4: rules: rule 1: user: name at least one user, or drop it"),
+        ('rules = [{deny = " "}]', "4: rules: rule 1: invalid command pattern ' ': write the name of a QMP command"),
+        ('rules = [{deny = "[quit"}]', "4: rules: rule 1: invalid command pattern '[quit': '[' has no matching bracket"),
+        ('rules = [{deny = "a", executable = "python"}]', "4: rules: rule 1: 'python' is not the path of an executable; "),
+        ('rules = [{deny = "a", certificate = "ci,user=0"}]', "4: rules: rule 1: certificate 'ci,user=0': write the common"),
         ("rules = [{}]", "4: rules: rule 1: write allow or deny, one of them in each rule"),
         ('rules = [{allow = "a", deny = "b"}]', "4: rules: rule 1: write allow or deny, one of them in each rule"),
         (
