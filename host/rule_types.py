@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from host.addresses import parse_listen_address
 from host.errors import AddressError
 from host.listener import listener_name
-from host.setting_types import BadValue, SettingType, argument, read_texts
+from host.setting_types import BadValue, SettingType, argument, read_texts, text_of_word
 from host.socket_access import user_id
 from shim.errors import CommandPatternError
 
@@ -154,7 +154,7 @@ def _allowed_word(text: str) -> str:
     """Raises ValueError. A word with a colon is for a QMP command, as in a rule."""
     if ":" in text:
         _rule("allow", [text], {})
-    return text
+    return text_of_word(text)
 
 
 def _allowed_words(value: Any) -> frozenset[str]:

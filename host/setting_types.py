@@ -25,7 +25,7 @@ from shim.patterns import Pattern
 __all__ = [
     *("ADDRESS", "ALLOWED", "BUFFER_MIB", "CONFIDENTIAL", "COUNT", "DESTINATION", "GROUP", "HOURS", "MIB", "MODE"),
     *("MOST_NUMBER", "PATTERNS", "SECONDS", "SWITCH", "SWITCH_OFF", "TEXT", "USER", "WHOLE_SECONDS"),
-    *("BadValue", "SettingType", "argument", "one_of", "read_text", "read_texts"),
+    *("BadValue", "SettingType", "argument", "one_of", "read_text", "read_texts", "text_of_word"),
 ]
 
 _T = TypeVar("_T")
@@ -106,6 +106,13 @@ def _number_of_word(text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_NUMBER)) and int(text) >= 1:
         return int(text)
     raise argparse.ArgumentTypeError(f"'{text:.40}' is not a whole number from 1 to {MOST_NUMBER}")
+
+
+def text_of_word(text: str) -> str:
+    """Return a text that is not empty. Raises ValueError."""
+    if text:
+        return text
+    raise ValueError("it is empty; write something, or drop the option")
 
 
 def _destination_of_word(text: str) -> str:
@@ -273,7 +280,7 @@ HOURS = SettingType(_count(" of hours", 3600), _number_of_word, _seconds_of_hour
 MIB = SettingType(_count(" of MiB", _MIB), _number_of_word, _bytes_of_mib)
 # Its option has no upper limit.
 BUFFER_MIB = SettingType(_count(" of MiB", _MIB), int, _bytes_of_buffer)
-ALLOWED = SettingType(_allowed, finish=frozenset, is_repeatable=True)
+ALLOWED = SettingType(_allowed, argument(text_of_word), finish=frozenset, is_repeatable=True)
 PATTERNS = SettingType(_patterns, argument(Pattern.parse), tuple, is_repeatable=True)
 CONFIDENTIAL = SettingType(_confidential, _confidential_of_word, _union, is_repeatable=True)
 DESTINATION = SettingType(_destination, _destination_of_word)

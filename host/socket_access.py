@@ -33,7 +33,7 @@ def parse_mode(text: str) -> int:
     """Read permissions in octal. Raises ValueError with what would be right."""
     if 3 <= len(text) <= 4 and set(text) <= set("01234567") and int(text, 8) <= _MOST_MODE:
         return int(text, 8)
-    raise ValueError(f"'{text:.40}' is no mode; write it in octal, from 0000 to 0777, such as 0660")
+    raise ValueError(f"'{text:.40}' is not a mode; write it in octal, from 0000 to 0777, such as 0660")
 
 
 def user_id(text: str) -> int:

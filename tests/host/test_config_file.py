@@ -152,7 +152,7 @@ def test_listeners_complete_their_own_terms_by_those_of_the_vm(path: Path) -> No
 
 def test_mistake_in_the_terms_of_a_listener(path: Path) -> None:
     listen = 'listen = [\n  { address = "unix:/o", mode = "0999" },\n]\n'
-    error = "F:3: listen: mode: '0999' is no mode; write it in octal, from 0000 to 0777, such as 0660"
+    error = "F:3: listen: mode: '0999' is not a mode; write it in octal, from 0000 to 0777, such as 0660"
     assert error_of(path, f'[[vm]]\nupstream = "unix:/q"\n{listen}') == error
 
 
@@ -234,7 +234,7 @@ LONG: Final = "/" + 107 * "x"
         ("audit_rotate_hours = 0.5", "audit_rotate_hours: write a whole number of hours, 1 or more"),
         ("audit_keep = 0", "audit_keep: write a whole number, 1 or more"),
         ("socket_mode = 660", 'socket_mode: write the mode as a string in octal, such as "0660"'),
-        ("socket_mode = '0999'", "socket_mode: '0999' is no mode; write it in octal, from 0000 to 0777, such as 0660"),
+        ("socket_mode = '0999'", "socket_mode: '0999' is not a mode; write it in octal, from 0000 to 0777, such as 0660"),
         ("socket_owner = 'no such'", "socket_owner: there is no user 'no such' on this machine; write a name or a number"),
         ("socket_group = -1", "socket_group: there is no group '-1' on this machine; write a name or a number"),
         ("client_buffer_mib = 0", f"client_buffer_mib: {MEBIBYTES}"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from host.limit_types import LIMIT, PREFIX, TAGS
-from host.setting_types import BadValue
+from host.setting_types import BadValue, SettingType
 
 
 def word(text: str) -> Any:
@@ -29,6 +29,22 @@ def test_limit_in_a_file_is_nothing_else(value: Any) -> None:
 def test_limit_on_the_command_line_is_nothing_else(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         word(text)
+
+
+def test_text_about_a_limit_says_that_there_may_be_none() -> None:
+    number = "a whole number from 0 to 999999999; 0 sets no limit"
+    with pytest.raises(BadValue, match=f"write {number}"):
+        LIMIT.from_file(-1)
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'-1' is not {number}"):
+        word("-1")
+
+
+@pytest.mark.parametrize("kind", [PREFIX, TAGS])
+def test_empty_word_is_refused(kind: SettingType) -> None:
+    assert kind.from_word is not None
+    assert kind.from_word("auto-") == "auto-"
+    with pytest.raises(argparse.ArgumentTypeError, match="it is empty; write something, or drop the option"):
+        kind.from_word("")
 
 
 def test_prefix_may_be_empty() -> None:

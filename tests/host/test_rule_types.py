@@ -210,6 +210,8 @@ def test_word_with_a_colon_that_is_no_command_is_an_error() -> None:
     assert ALLOWED_COMMANDS.from_word is not None
     with pytest.raises(argparse.ArgumentTypeError, match="invalid command pattern 'quit:'"):
         ALLOWED_COMMANDS.from_word("quit:")
+    with pytest.raises(argparse.ArgumentTypeError, match="it is empty"):
+        ALLOWED_COMMANDS.from_word("")
 
 
 def test_what_is_read_again_is_the_policy_the_rules_and_the_roles(tmp_path: Path) -> None:

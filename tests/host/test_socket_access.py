@@ -21,7 +21,7 @@ def test_mode(text: str, mode: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "6", "60", "0800", "1777", "4755", "u+rw", "0o600", "-600", "06000", "٠٦٠٠"])
 def test_what_is_no_mode(text: str) -> None:
-    with pytest.raises(ValueError, match="is no mode; write it in octal, from 0000 to 0777, such as 0660"):
+    with pytest.raises(ValueError, match="is not a mode; write it in octal, from 0000 to 0777, such as 0660"):
         parse_mode(text)
 
 
