@@ -4,7 +4,7 @@ Clients and QEMU are told by certificates of the operator's own authority, so no
 """
 
 import ssl
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from host.config import UpstreamTLS
@@ -64,20 +64,40 @@ class PeerContext(ssl.SSLContext):
         return super().wrap_bio(incoming, outgoing, server_side, self.expected_name or server_hostname, session)
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that a setting names; no path where it names none."""
+
+    setting: str
+    path: str
+
+    def error(self, reason: str) -> TLSError:
+        return TLSError(self.path, f"{reason} (setting {self.setting})")
+
+    def check(self) -> None:
+        """Raise TLSError if it cannot be read: the ssl module would not say which."""
+        try:
+            with open(self.path, "rb"):
+                pass
+        except OSError as exc:
+            raise self.error(exc.strerror or str(exc)) from exc
+
+
 def server_context(terms: Terms) -> ssl.SSLContext:
     """Return the context of a listener. Raises TLSError."""
-    context = _for_a_server(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), terms.tls_certificate, terms.tls_key)
+    certificate, key = _File("tls_certificate", terms.tls_certificate), _File("tls_key", terms.tls_key)
+    context = _for_a_server(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
     if terms.tls_client_ca:
-        _trust(context, terms.tls_client_ca)
+        _trust(context, _File("tls_client_ca", terms.tls_client_ca))
         context.verify_mode = ssl.CERT_REQUIRED if terms.tls_clients is TLSClients.CERTIFICATE else ssl.CERT_OPTIONAL
     return context
 
 
 def upstream_server_context(files: UpstreamTLS) -> PeerContext:
     """Return the context for a QEMU that connects to us. Raises TLSError."""
-    context = _for_a_server(PeerContext(ssl.PROTOCOL_TLS_SERVER), files.certificate, files.key)
+    context = _for_a_server(PeerContext(ssl.PROTOCOL_TLS_SERVER), *_to_qemu(files))
     context.expected_name = files.name or None
-    _trust(context, files.ca)
+    _trust(context, _File("upstream_tls_ca", files.ca))
     context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -87,10 +107,14 @@ def upstream_client_context(files: UpstreamTLS, host: str) -> PeerContext:
     context = PeerContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.expected_name = files.name or host
-    _trust(context, files.ca)
+    _trust(context, _File("upstream_tls_ca", files.ca))
     if files.certificate:
-        _identify(context, files.certificate, files.key)
+        _identify(context, *_to_qemu(files))
     return context
+
+
+def _to_qemu(files: UpstreamTLS) -> tuple[_File, _File]:
+    return _File("upstream_tls_certificate", files.certificate), _File("upstream_tls_key", files.key)
 
 
 def common_name(sock: ssl.SSLSocket) -> str | None:
@@ -112,7 +136,7 @@ def reason_of(exc: OSError) -> str:
     return exc.strerror or str(exc)
 
 
-def _for_a_server(context: _Context, certificate: str, key: str) -> _Context:
+def _for_a_server(context: _Context, certificate: _File, key: _File) -> _Context:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Nothing is sent to a client beside what it asked for, and nothing of one connection is kept for another. A client that
     # ends its sending side by TCP alone is one that half-closes, as it would be without TLS; half a command is dropped anyway.
@@ -122,33 +146,32 @@ def _for_a_server(context: _Context, certificate: str, key: str) -> _Context:
     return context
 
 
-def _identify(context: ssl.SSLContext, certificate: str, key: str) -> None:
+def _identify(context: ssl.SSLContext, certificate: _File, key: _File) -> None:
+    with_key = key if key.path else certificate
+
     def refuse() -> NoReturn:
-        reason = "the key is encrypted; store it without a password, and let only the proxy's user read the file"
-        raise TLSError(key or certificate, reason)
+        raise with_key.error("the key is encrypted; store it without a password, and let only the proxy's user read the file")
 
-    _check(certificate)
-    if key:
-        _check(key)
-    _attempt(lambda: context.load_cert_chain(certificate, key or None, refuse), key or certificate, "a key of that certificate")
-
-
-def _trust(context: ssl.SSLContext, ca: str) -> None:
-    _check(ca)
-    _attempt(lambda: context.load_verify_locations(ca), ca, "the certificate of an authority")
-
-
-def _check(path: str) -> None:
-    """Raise TLSError if a file cannot be read: the ssl module would not say which."""
+    certificate.check()
+    with_key.check()
+    # The ssl module would not say which of them is wrong.
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, "it does not hold a certificate, in PEM")
     try:
-        with open(path, "rb"):
-            pass
-    except OSError as exc:
-        raise TLSError(path, exc.strerror or str(exc)) from exc
-
-
-def _attempt(load: Callable[[], None], path: str, expected: str) -> None:
-    try:
-        load()
+        context.load_cert_chain(certificate.path, key.path or None, refuse)
     except ssl.SSLError as exc:
-        raise TLSError(path, f"it is not {expected}, in PEM: {reason_of(exc)}") from exc
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            raise with_key.error("its key is not that of the certificate") from exc
+        advice = "" if key.path else f"; name the key's file with {key.setting}"
+        raise with_key.error(f"it does not hold a key, in PEM{advice}") from exc
+
+
+def _trust(context: ssl.SSLContext, authority: _File) -> None:
+    authority.check()
+    _load(context, authority, "it does not hold the certificate of an authority, in PEM")
+
+
+def _load(context: ssl.SSLContext, file: _File, expected: str) -> None:
+    try:
+        context.load_verify_locations(file.path)
+    except ssl.SSLError as exc:
+        raise file.error(expected) from exc

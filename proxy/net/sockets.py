@@ -93,10 +93,27 @@ def _give_access(path: str, access: SocketAccess) -> None:
             raise OSError(errno.EEXIST, "somebody else has put something there")
         there = f"/proc/self/fd/{number}"
         if access.owner is not None or access.group is not None:
-            os.chown(there, -1 if access.owner is None else access.owner, -1 if access.group is None else access.group)
+            _give(there, access)
         os.chmod(there, access.mode)
     finally:
         os.close(number)
+
+
+def _give(path: str, access: SocketAccess) -> None:
+    """Change the owner and the group. Raises OSError, for what is not allowed with what would help."""
+    try:
+        os.chown(path, -1 if access.owner is None else access.owner, -1 if access.group is None else access.group)
+    except PermissionError as exc:
+        # Only root may give a file to another user; a group's members may give theirs to it (chown(2)).
+        if access.owner not in (None, os.geteuid()):
+            reason = (
+                f"it cannot be given to user {access.owner} (setting socket_owner); start the proxy as root or as that user"
+            )
+        else:
+            reason = (
+                f"it cannot be given to group {access.group} (setting socket_group); start the proxy as root or as a member"
+            )
+        raise OSError(exc.errno, reason) from exc
 
 
 def _remove_stale(address: UnixAddress) -> None:

@@ -93,20 +93,39 @@ def test_file_that_is_wrong_is_told(folder: Path, authority: Authority, own: Ide
         (
             lambda: server_context(Terms(tls_certificate=own.certificate, tls_key=other.key)),
             other.key,
-            "it is not a key of that certificate, in PEM: key values mismatch",
+            "its key is not that of the certificate (setting tls_key)",
         ),
         (
             lambda: server_context(Terms(tls_certificate=own.certificate)),
             own.certificate,
-            "it is not a key of that certificate, in PEM: ",
+            "it does not hold a key, in PEM; name the key's file with tls_key (setting tls_certificate)",
+        ),
+        (
+            lambda: server_context(Terms(tls_certificate=own.certificate, tls_key=str(nothing))),
+            str(nothing),
+            "it does not hold a key, in PEM (setting tls_key)",
+        ),
+        (
+            lambda: server_context(Terms(tls_certificate=str(nothing), tls_key=own.key)),
+            str(nothing),
+            "it does not hold a certificate, in PEM (setting tls_certificate)",
+        ),
+        (
+            lambda: upstream_server_context(UpstreamTLS(authority.ca, own.certificate)),
+            own.certificate,
+            "it does not hold a key, in PEM; name the key's file with upstream_tls_key (setting upstream_tls_certificate)",
         ),
         (lambda: server_context(Terms(tls_certificate=own.certificate, tls_key=str(locked))), str(locked), locked_reason),
         (
             lambda: upstream_client_context(UpstreamTLS(str(nothing)), "h"),
             str(nothing),
-            "it is not the certificate of an authority, in PEM: no certificate or crl found",
+            "it does not hold the certificate of an authority, in PEM (setting upstream_tls_ca)",
         ),
-        (lambda: upstream_client_context(UpstreamTLS(NEVER_THERE), "h"), NEVER_THERE, "No such file or directory"),
+        (
+            lambda: upstream_client_context(UpstreamTLS(NEVER_THERE), "h"),
+            NEVER_THERE,
+            "No such file or directory (setting upstream_tls_ca)",
+        ),
     ]
     for make, path, reason in cases:
         with pytest.raises(TLSError) as caught:

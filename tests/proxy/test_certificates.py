@@ -79,7 +79,9 @@ def test_wrong_file_leaves_the_old_ones_in_force(authority: Authority, caplog: p
     certificates.reload()
     assert (shown(certificates, vm.terms), shown(certificates, own)) == before
     (message,) = caplog.messages
-    assert message.startswith(f"vm1: cannot use TLS with {second.key}: it is not a key of that certificate, in PEM: ")
+    assert message.startswith(
+        f"vm1: cannot use TLS with {second.certificate}: it does not hold a certificate, in PEM (setting "
+    )
     assert message.endswith("; the old certificates stay in force")
 
 

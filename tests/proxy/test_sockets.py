@@ -85,14 +85,26 @@ def test_socket_is_never_open_to_more_than_it_is_for(folder: Path, monkeypatch: 
         os.umask(before)
 
 
-def test_socket_that_cannot_be_given_away_is_not_left_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("access", "reason"),
+    [
+        (SocketAccess(owner=1234), "user 1234 (setting socket_owner); start the proxy as root or as that user"),
+        (SocketAccess(owner=1234, group=5), "user 1234 (setting socket_owner); start the proxy as root or as that user"),
+        (SocketAccess(group=5), "group 5 (setting socket_group); start the proxy as root or as a member"),
+        (SocketAccess(owner=os.geteuid(), group=5), "group 5 (setting socket_group); start the proxy as root or as a member"),
+    ],
+)
+def test_socket_that_cannot_be_given_away_is_not_left_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, access: SocketAccess, reason: str
+) -> None:
     def chown(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", chown)
     path = folder / "s"
-    with pytest.raises(ListenError, match=f"cannot listen on unix:{path}: Operation not permitted"):
-        listen(UnixAddress(str(path)), SocketAccess(owner=1234))
+    with pytest.raises(ListenError) as error:
+        listen(UnixAddress(str(path)), access)
+    assert str(error.value) == f"cannot listen on unix:{path}: it cannot be given to {reason}"
     assert not path.exists()
 
 
