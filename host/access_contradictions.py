@@ -8,11 +8,11 @@ from host.listener import Terms, TLSClients, listener_name
 __all__ = ["NEEDS_TLS", "UPSTREAM_NEEDS_TLS", "contradiction_of_access"]
 
 NEEDS_TLS = (
-    "who can reach it from another machine controls the VM; say tls_certificate and tls_client_ca for it,"
+    "who can reach it from another machine controls the VM; set tls_certificate and tls_client_ca,"
     " or listen on 127.0.0.1 or [::1] only"
 )
 UPSTREAM_NEEDS_TLS = (
-    "who can reach it from another machine can pass for QEMU; say upstream_tls_ca and upstream_tls_certificate, or accept on"
+    "who can reach it from another machine can pass for QEMU; set upstream_tls_ca and upstream_tls_certificate, or accept on"
     " 127.0.0.1 or [::1] only"
 )
 _OF_TLS = ("tls_key", "tls_client_ca", "tls_clients", "tls_allowed_names")
@@ -44,7 +44,7 @@ def _of_files(terms: Terms) -> tuple[str, str] | None:
         reason = 'with tls_clients "any" nobody needs a name; drop one of them'
         return ("tls_allowed_names", reason) if terms.tls_allowed_names else None
     if not terms.tls_client_ca:
-        reason = 'clients need certificates, too; say by tls_client_ca of which authority, or set tls_clients to "any"'
+        reason = 'clients need certificates, too; set tls_client_ca, or set tls_clients to "any"'
         return "tls_certificate", reason
     return None
 

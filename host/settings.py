@@ -12,6 +12,7 @@ What says how a program runs, and nothing about a VM (`--verbose`, `--json`, `--
 the file, goes with --config, and is in that program's command line.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ from shim.confidential import Confidential
 from shim.limits import WhenFull
 from shim.policy import ABANDON_AFTER_S, ABANDON_LOAD_AFTER_S, FailedLoad, Mode, Overwrite, PolicyKind
 
-__all__ = ["SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of"]
+__all__ = ["SETTINGS", "Owner", "Program", "Section", "Setting", "option_of", "settings_of", "with_options"]
 
 _PROXY = (Program.PROXY,)
 _PROXY_AND_PLAN = (Program.PROXY, Program.PLAN)
@@ -213,3 +214,9 @@ def settings_of(program: Program, section: Section) -> Iterator[Setting]:
 def option_of(key: str) -> str:
     """Return the option of a key, as an error about it names it."""
     return next(setting.flag for setting in SETTINGS if setting.key == key)
+
+
+def with_options(reason: str) -> str:
+    """Return a text about settings with options in place of keys of the file. Keys of one word are words, too, and stay."""
+    flags = {setting.key: setting.flag for setting in SETTINGS if "_" in setting.key}
+    return re.sub(r"(?<!\S)\w+(?=[,;.:]?(?:\s|$))", lambda word: flags.get(word[0], word[0]), reason)

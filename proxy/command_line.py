@@ -24,7 +24,7 @@ from host.options import (
     policy_of,
     refuse_mixture,
 )
-from host.settings import Owner, Program, Section, option_of, settings_of
+from host.settings import Owner, Program, Section, option_of, settings_of, with_options
 from shim.risks import RISKS
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
@@ -201,7 +201,7 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
 def _refuse(parser: argparse.ArgumentParser, problem: tuple[str, str] | None) -> None:
     if problem is not None:
         key, reason = problem
-        parser.error(f"{option_of(key)}: {reason}")
+        parser.error(f"{option_of(key)}: {with_options(reason)}")
 
 
 def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvocation:

@@ -124,7 +124,7 @@ class Daemon:
             is_other = _identity(vm) != _identity(running.config)
             running.change(vm)
             if is_other:
-                _log.warning("%s: changes beside its policy need a restart", running.name)
+                _log.warning("%s: changes to settings other than the policy and the rules need a restart", running.name)
         for vm in vms.values():
             _log.warning("%s: a new VM needs a restart", vm.name or vm.upstream)
 

@@ -60,7 +60,7 @@ class SupervisedVM:
             self._proxy.change(config)
         else:
             self._config = self._config.read_again(config)
-            _log.warning("%s: the policy was read again", self.name)
+            _log.warning("%s: the policy and the rules were read again", self.name)
 
     def read_certificates(self) -> None:
         """Read the files of TLS again. A proxy that begins later reads them then."""

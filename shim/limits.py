@@ -71,10 +71,11 @@ def against_tag(command: HMPCommand, policy: Policy, names: Iterable[str] = ()) 
         case SaveVM(str(tag)) if is_protected(tag, policy.protect):
             return f"snapshot '{tag}' is protected (setting protect), so it is not replaced; use another tag"
         case DelVM(tag) if is_protected(tag, policy.protect):
-            return f"snapshot '{tag}' is protected (setting protect), so it is not deleted"
+            return f"snapshot '{tag}' is protected (setting protect), so it is not deleted; take it out of protect to delete it"
         case LoadVM(tag):
             named = next((name for name in (tag, *names) if is_protected(name, policy.protect_load)), None)
-            return None if named is None else f"snapshot '{named}' may not be loaded (setting protect_load)"
+            if named is not None:
+                return f"snapshot '{named}' may not be loaded (setting protect_load); take it out of protect_load to load it"
     return None
 
 

@@ -19,7 +19,7 @@ UNKNOWN = "nobody's user and program are known at tcp:127.0.0.1:4444; drop this 
 TLS = Terms(tls_certificate="/c", tls_client_ca="/ca")
 ANY = Terms(tls_certificate="/c", tls_clients=TLSClients.ANY)
 NEEDS_CERTIFICATE = "it needs tls_certificate, which has TCP clients come in by TLS"
-NEEDS_CA = 'clients need certificates, too; say by tls_client_ca of which authority, or set tls_clients to "any"'
+NEEDS_CA = 'clients need certificates, too; set tls_client_ca, or set tls_clients to "any"'
 
 
 def vm(*addresses: Address, **members: Any) -> VMConfig:

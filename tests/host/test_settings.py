@@ -12,7 +12,7 @@ from host.config import AuditSettings, VMConfig
 from host.config_file import load_config_file
 from host.errors import ConfigError
 from host.listener import Terms
-from host.settings import SETTINGS, Owner, Program, Section, Setting
+from host.settings import SETTINGS, Owner, Program, Section, Setting, with_options
 from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
 from repl import command_line as prompt
 from shim.policy import Policy
@@ -188,3 +188,11 @@ def test_rows_of_a_section_stand_together() -> None:
     """So the options beside --config are complained about in the order of the help."""
     sections = [setting.section for setting in SETTINGS]
     assert sections == sorted(sections, key=list(Section).index)
+
+
+def test_text_names_options_in_place_of_keys() -> None:
+    text = (
+        "it needs max_snapshots, audit_keep; wait for tls_allowed_names (and rules) at unix:/max_snapshots, max_snapshots.d"
+    )
+    told = "it needs --max-snapshots, --audit-keep; wait for --tls-allowed-name (and rules) at unix:/max_snapshots, max_snapshots.d"
+    assert with_options(text) == told

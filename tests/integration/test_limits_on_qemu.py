@@ -24,7 +24,7 @@ TWO: Final = {"d0.qcow2": "", "d1.qcow2": ""}
 DISKS: Final = f"{BIOS} {disk('d0', 'node-name=n0')} {disk('d1', 'node-name=n1')}"
 VARSTORE: Final = f"{FLASH_CODE} -drive if=pflash,unit=1,format=raw,file=vars.raw {disk('d0', 'node-name=n0')}"
 DELETES: Final = ("--max-snapshots", "3", "--when-full", "delete-oldest", "--delete-prefix", "auto-")
-KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted"
+KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted; take it out of protect to delete it"
 FULL: Final = (
     "the VM has 2 snapshots, and the setting max_snapshots allows 2; delete one (delvm), or save over one that is there"
 )

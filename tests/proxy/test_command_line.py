@@ -280,7 +280,23 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
         (f"{' '.join(WIRE)} --audit=", f"argument --audit: invalid log destination '': {NO_PLACE}"),
         (f"{' '.join(WIRE)} --audit syslog:run", f"argument --audit: invalid log destination 'syslog:run': {NO_PLACE}"),
         (f"{' '.join(WIRE)} --audit - --audit-sync", "--audit-sync: it works only with a file, and the audit log goes to '-'"),
-        (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it needs audit_rotate_mib or audit_rotate_hours"),
+        (f"{' '.join(WIRE)} --audit /log --audit-keep 2", "--audit-keep: it needs --audit-rotate-mib or --audit-rotate-hours"),
+        (
+            f"{' '.join(WIRE)} --when-full delete-oldest",
+            "--when-full: it needs --max-snapshots, which says how many there may be",
+        ),
+        (
+            f"{' '.join(WIRE)} --delete-prefix auto-",
+            '--delete-prefix: it works only with --when-full "delete-oldest"; set that, or drop this',
+        ),
+        (f"{' '.join(WIRE)} --tls-key k", "--tls-key: it needs --tls-certificate, which has TCP clients come in by TLS"),
+        (
+            f"{' '.join(WIRE)} --listen tcp:0.0.0.0:1",
+            "--listen: tcp:0.0.0.0:1: who can reach it from another machine controls the VM; set --tls-certificate and "
+            "--tls-client-ca, or listen on 127.0.0.1 or [::1] only",
+        ),
+        (f"{' '.join(WIRE)} --protect=", "argument --protect: it is empty; write something, or drop the option"),
+        (f"{' '.join(WIRE)} --delete-prefix=", "argument --delete-prefix: it is empty; write something, or drop the option"),
         (f"{' '.join(WIRE)} --audit-keep 0", "argument --audit-keep: '0' is not a whole number from 1 to 999999999"),
         (f"{' '.join(WIRE)} --audit-redact x", "argument --audit-redact: 'x' is not one of tags, files, executables, all"),
         (

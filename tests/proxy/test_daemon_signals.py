@@ -233,7 +233,7 @@ def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixtur
             changed = table(first, folder / "a", "client_buffer_mib = 1", 'mode = "enforce"')
             assert await running.read_again(caplog, changed, table("/q", folder / "c")) == [
                 "a: the policy was read again",
-                "a: changes beside its policy need a restart",
+                "a: changes to settings other than the policy and the rules need a restart",
                 "b: it is not in the file any more; that needs a restart",
                 "c: a new VM needs a restart",
             ]
@@ -242,9 +242,9 @@ def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixtur
             moved = table(first, folder / "other"), table(second, folder / "b", 'name = "x"').replace('name = "b"\n', "")
             assert await running.read_again(caplog, *moved) == [
                 "a: the policy was read again",
-                "a: changes beside its policy need a restart",
+                "a: changes to settings other than the policy and the rules need a restart",
                 "b: the policy was read again",
-                "b: changes beside its policy need a restart",
+                "b: changes to settings other than the policy and the rules need a restart",
             ]
 
     run(main)

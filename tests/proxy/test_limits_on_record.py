@@ -24,7 +24,7 @@ LIMITS: Final = Policy(
     protect=frozenset({"golden*"}),
     protect_load=frozenset({"secret"}),
 )
-KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted"
+KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted; take it out of protect to delete it"
 CUT: Final = "QEMU would cut the tag to 255 bytes, so no limit on snapshots could be held; use a shorter one"
 PROTECTED: Final = "snapshot 'golden' is protected (setting protect), so it is not replaced; use another tag"
 
@@ -74,7 +74,11 @@ def test_rewritten_has_the_deletion_and_says_why() -> None:
     [
         (("golden",), "savevm golden", PROTECTED),
         (("golden",), "delvm golden", KEPT),
-        (("secret",), "loadvm secret", "snapshot 'secret' may not be loaded (setting protect_load)"),
+        (
+            ("secret",),
+            "loadvm secret",
+            "snapshot 'secret' may not be loaded (setting protect_load); take it out of protect_load to load it",
+        ),
         (
             *(("a", "b"), "savevm c"),
             "the VM has 2 snapshots, and the setting max_snapshots allows 2; "

@@ -67,13 +67,21 @@ def test_commands_that_may_be_limited(policy: Policy, limited: tuple[type[Any], 
     ("command", "policy", "text"),
     [
         (SaveVM("golden"), GOLDEN, "snapshot 'golden' is protected (setting protect), so it is not replaced; use another tag"),
-        (DelVM("base"), GOLDEN, "snapshot 'base' is protected (setting protect), so it is not deleted"),
+        (
+            DelVM("base"),
+            GOLDEN,
+            "snapshot 'base' is protected (setting protect), so it is not deleted; take it out of protect to delete it",
+        ),
         (LoadVM("golden"), GOLDEN, None),
         (SaveVM("t"), GOLDEN, None),
         (SaveVM(None), GOLDEN, None),
         (DelVM("t"), GOLDEN, None),
         (InfoSnapshots(), GOLDEN, None),
-        (LoadVM("secret1"), SECRET, "snapshot 'secret1' may not be loaded (setting protect_load)"),
+        (
+            LoadVM("secret1"),
+            SECRET,
+            "snapshot 'secret1' may not be loaded (setting protect_load); take it out of protect_load to load it",
+        ),
         (LoadVM("t"), SECRET, None),
         (SaveVM("secret1"), SECRET, None),
         (DelVM("secret1"), SECRET, None),
@@ -84,7 +92,10 @@ def test_tag_that_a_command_may_not_touch(command: HMPCommand, policy: Policy, t
 
 
 def test_load_of_another_snapshot_counts_as_one_of_that() -> None:
-    assert against_tag(LoadVM("3"), SECRET, ["t", "secret"]) == "snapshot 'secret' may not be loaded (setting protect_load)"
+    assert (
+        against_tag(LoadVM("3"), SECRET, ["t", "secret"])
+        == "snapshot 'secret' may not be loaded (setting protect_load); take it out of protect_load to load it"
+    )
     assert against_tag(LoadVM("3"), SECRET, ["t"]) is None
 
 
@@ -119,8 +130,16 @@ def test_line_that_saves_nothing_or_has_a_plan_is_not_refused(line: str) -> None
     ("command", "policy", "text"),
     [
         (SaveVM("golden"), GOLDEN, "snapshot 'golden' is protected (setting protect), so it is not replaced; use another tag"),
-        (DelVM("golden"), GOLDEN, "snapshot 'golden' is protected (setting protect), so it is not deleted"),
-        (LoadVM("secret"), SECRET, "snapshot 'secret' may not be loaded (setting protect_load)"),
+        (
+            DelVM("golden"),
+            GOLDEN,
+            "snapshot 'golden' is protected (setting protect), so it is not deleted; take it out of protect to delete it",
+        ),
+        (
+            LoadVM("secret"),
+            SECRET,
+            "snapshot 'secret' may not be loaded (setting protect_load); take it out of protect_load to load it",
+        ),
         (LoadVM("3"), SECRET, "'3' may be the id of a snapshot that may not be loaded (setting protect_load): no"),
         (SaveVM("t"), FULL, "the snapshots cannot be counted, as the setting max_snapshots asks for: no"),
         (SaveVM(None), FULL, "the snapshots cannot be counted, as the setting max_snapshots asks for: no"),
@@ -138,7 +157,7 @@ def test_command_on_disks_that_nobody_could_look_at(command: HMPCommand, policy:
 
 
 SYNC: Final = "blockdev-snapshot-delete-internal-sync"
-DELETED: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted"
+DELETED: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted; take it out of protect to delete it"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ DELETES: Final = Policy(max_snapshots=2, when_full=WhenFull.DELETE_OLDEST, delet
 SPACE: Final = Policy(check_space=True)
 BEFORE_6_0: Final = frozenset({"human-monitor-command", "query-jobs", "query-block"})
 PROTECTED: Final = "snapshot 'golden' is protected (setting protect), so it is not replaced; use another tag"
-KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted"
+KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted; take it out of protect to delete it"
 
 
 def on_old_qemu(command: HMPCommand, machine: Machine, policy: Policy, free_bytes: int = 0) -> Outcome | None:
@@ -40,8 +40,16 @@ NO_JOBS: Final = PassThrough("QEMU 5.2.0 has no snapshot jobs")
     [
         (SaveVM("golden"), GOLDEN, PROTECTED),
         (DelVM("golden"), GOLDEN, KEPT),
-        (LoadVM("secret"), SECRET, "snapshot 'secret' may not be loaded (setting protect_load)"),
-        (LoadVM("2"), SECRET, "snapshot 'secret' may not be loaded (setting protect_load)"),
+        (
+            LoadVM("secret"),
+            SECRET,
+            "snapshot 'secret' may not be loaded (setting protect_load); take it out of protect_load to load it",
+        ),
+        (
+            LoadVM("2"),
+            SECRET,
+            "snapshot 'secret' may not be loaded (setting protect_load); take it out of protect_load to load it",
+        ),
         (
             *(SaveVM("t"), Policy(max_snapshots=3)),
             "the VM has 3 snapshots, and the setting max_snapshots allows 3; "

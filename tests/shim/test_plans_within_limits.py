@@ -43,7 +43,7 @@ SPACE: Final = Policy(check_space=True)
 WITH_HMP: Final = (*COMMANDS, "human-monitor-command")
 BEFORE_6_0: Final = frozenset({"human-monitor-command", "query-jobs", "query-block"})
 PROTECTED: Final = "snapshot 'golden' is protected (setting protect), so it is not replaced; use another tag"
-KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted"
+KEPT: Final = "snapshot 'golden' is protected (setting protect), so it is not deleted; take it out of protect to delete it"
 AUTO: Final = rows("auto-1", "auto-2", vm_state=True)
 
 
@@ -116,7 +116,7 @@ def test_id_of_a_protected_snapshot_is_no_way_to_delete_it() -> None:
 def test_snapshot_that_may_not_be_loaded_is_not_also_not_by_its_id() -> None:
     machine = two([*rows("a"), *rows("secret", "2", vm_state=True, first_id=2)], rows("a", "secret", "2"))
     using = context(SECRET)
-    named = "snapshot 'secret' may not be loaded (setting protect_load)"
+    named = "snapshot 'secret' may not be loaded (setting protect_load); take it out of protect_load to load it"
     assert refusal_reason(play_command(LoadVM("secret"), machine, using=using)) == named
     assert refusal_reason(play_command(LoadVM("2"), machine, using=using)) == named
     # Who may not load it may replace and delete it.

@@ -378,8 +378,11 @@ def test_nothing_masked_stands_anywhere_in_the_record(seed: int) -> None:
     [
         ("savevm t", "done by snapshot jobs; snapshot 'payday' was deleted for it (max_snapshots)"),
         ("savevm t", "by its date snapshot 'payday' is older than snapshot 'payday', but 'd0' has them in the other order"),
-        ("delvm payday", "snapshot 'payday' is protected (setting protect), so it is not deleted"),
-        ("loadvm 3", "snapshot 'payday' may not be loaded (setting protect_load)"),
+        (
+            "delvm payday",
+            "snapshot 'payday' is protected (setting protect), so it is not deleted; take it out of protect to delete it",
+        ),
+        ("loadvm 3", "snapshot 'payday' may not be loaded (setting protect_load); take it out of protect_load to load it"),
     ],
 )
 def test_tags_that_a_limit_names_are_masked(line: str, reason: str) -> None:
