@@ -191,8 +191,6 @@ def test_rows_of_a_section_stand_together() -> None:
 
 
 def test_text_names_options_in_place_of_keys() -> None:
-    text = (
-        "it needs max_snapshots, audit_keep; wait for tls_allowed_names (and rules) at unix:/max_snapshots, max_snapshots.d"
-    )
-    told = "it needs --max-snapshots, --audit-keep; wait for --tls-allowed-name (and rules) at unix:/max_snapshots, max_snapshots.d"
+    text = "it needs max_snapshots, audit_keep; wait for tls_allowed_names (and rules) at unix:/max_snapshots"
+    told = "it needs --max-snapshots, --audit-keep; wait for --tls-allowed-name (and rules) at unix:/max_snapshots"
     assert with_options(text) == told

@@ -41,6 +41,7 @@ def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Pat
             running = asyncio.create_task(vm.keep_running())
             await until(lambda: "vm1: cannot write the audit log /log: it is gone; trying again" in caplog.messages)
             vm.change(VMConfig(UnixAddress("/other"), policy=Policy(mode=Mode.ENFORCE)))
+            assert "vm1: the policy and the rules were read again" in caplog.messages
             await until((folder / "a").exists)
             said = await talk(f"{folder}/a", lambda client: client.hmp("nosuch"))
             assert said.startswith("Error: HMP command 'nosuch' is not allowed here")
