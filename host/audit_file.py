@@ -133,7 +133,7 @@ class FileSink:
         if self._is_regular and not stat.S_ISREG(found.st_mode):
             # /dev/null would take all records, and a FIFO those that its reader throws away.
             os.close(fd)
-            raise AuditError(self._path, "it was a file, and is none any more; put a file there")
+            raise AuditError(self._path, "it was a file, and no longer is one; put a file there")
         os.close(self._fd)
         self._take(fd, found)
         self._complaints.discard("open")

@@ -106,13 +106,9 @@ def _give(path: str, access: SocketAccess) -> None:
     except PermissionError as exc:
         # Only root may give a file to another user; a group's members may give theirs to it (chown(2)).
         if access.owner not in (None, os.geteuid()):
-            reason = (
-                f"it cannot be given to user {access.owner} (setting socket_owner); start the proxy as root or as that user"
-            )
+            reason = f"its owner cannot be user {access.owner}; start the proxy as root or as that user"
         else:
-            reason = (
-                f"it cannot be given to group {access.group} (setting socket_group); start the proxy as root or as a member"
-            )
+            reason = f"its group cannot be group {access.group}; start the proxy as root or as a member of that group"
         raise OSError(exc.errno, reason) from exc
 
 

@@ -81,7 +81,7 @@ def test_file_is_not_followed_to_a_device(path: Path, monkeypatch: pytest.Monkey
         path.unlink()
         opened = os.open
         monkeypatch.setattr(os, "open", lambda name, *rest: opened(other if name == str(path) else name, *rest))
-        with pytest.raises(AuditError, match="there can be no new one: it was a file, and is none any more"):
+        with pytest.raises(AuditError, match="there can be no new one: it was a file, and no longer is one"):
             sink.write(b"b")
 
 

@@ -205,7 +205,7 @@ def test_certificates_are_read_again(tmp_path: Path) -> None:
 def test_network_without_tls_is_refused(host: str) -> None:
     ended = run_proxy("--upstream", "unix:/q", "--listen", f"tcp:{host}:{free_port()}")
     assert ended.returncode == 2
-    assert "who can reach it from another machine controls the VM; say tls_certificate and tls_client_ca" in ended.stderr
+    assert "who can reach it from another machine controls the VM; set --tls-certificate and --tls-client-ca" in ended.stderr
 
 
 # --- QEMU is reached by TLS ---------------------------------------------------------------------------------------------

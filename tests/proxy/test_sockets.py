@@ -88,10 +88,13 @@ def test_socket_is_never_open_to_more_than_it_is_for(folder: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("access", "reason"),
     [
-        (SocketAccess(owner=1234), "user 1234 (setting socket_owner); start the proxy as root or as that user"),
-        (SocketAccess(owner=1234, group=5), "user 1234 (setting socket_owner); start the proxy as root or as that user"),
-        (SocketAccess(group=5), "group 5 (setting socket_group); start the proxy as root or as a member"),
-        (SocketAccess(owner=os.geteuid(), group=5), "group 5 (setting socket_group); start the proxy as root or as a member"),
+        (SocketAccess(owner=1234), "owner cannot be user 1234; start the proxy as root or as that user"),
+        (SocketAccess(owner=1234, group=5), "owner cannot be user 1234; start the proxy as root or as that user"),
+        (SocketAccess(group=5), "group cannot be group 5; start the proxy as root or as a member of that group"),
+        (
+            SocketAccess(owner=os.geteuid(), group=5),
+            "group cannot be group 5; start the proxy as root or as a member of that group",
+        ),
     ],
 )
 def test_socket_that_cannot_be_given_away_is_not_left_behind(
@@ -104,7 +107,7 @@ def test_socket_that_cannot_be_given_away_is_not_left_behind(
     path = folder / "s"
     with pytest.raises(ListenError) as error:
         listen(UnixAddress(str(path)), access)
-    assert str(error.value) == f"cannot listen on unix:{path}: it cannot be given to {reason}"
+    assert str(error.value) == f"cannot listen on unix:{path}: its {reason}"
     assert not path.exists()
 
 
