@@ -20,7 +20,15 @@ _IMPORTS_S = 10.0
 
 # Which may be needed whatever the configuration is now: SIGHUP may change the policy and the mode. tests/proxy/test_preload.py
 # serves clients with every import recorded, and fails for one that is missing here.
-_OURS = ("shim.snapshot_plans", "shim.rehearsal", "shim.allowance", "shim.beside", "shim.rules", "proxy.pattern_check")
+_OURS = (
+    "shim.snapshot_plans",
+    "shim.rehearsal",
+    "shim.allowance",
+    "shim.beside",
+    "shim.rules",
+    "host.rule_mistakes",
+    "proxy.pattern_check",
+)
 # Needed to show a traceback (traceback, linecache), and to look up a host's name in a thread (asyncio, socket).
 _OF_PYTHON = ("ast", "tokenize", "unicodedata", "encodings.idna", "concurrent.futures.thread")
 _TO_MASK = ("shim.redaction",)

@@ -131,6 +131,7 @@ POLICIES: Final[tuple[list[str], ...]] = (
     ['mode = "enforce"'],
     ['exclude = ["kind:pflash", "nosuch"]'],
     ['vmstate = "nosuch"', "strict = true"],
+    ['rules = [{ allow = "*", executable = "/*" }]'],
     [],
 )
 
