@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from host.config import VMConfig
+from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net.stream import Stream
 from proxy.routing.dispatcher import Dispatcher
@@ -28,15 +29,16 @@ _READ_AT_ONCE_BYTES = 2 * 1024 * 1024
 class Clients:
     """Write to clients, and let them be read or not. streams: by session, for reading."""
 
-    def __init__(self, dispatcher: Dispatcher, config: VMConfig, ledger: Ledger, come_back: Callable[[], None]) -> None:
-        """come_back: has the dispatcher's outbox emptied soon."""
+    def __init__(
+        self, dispatcher: Dispatcher, config: VMConfig, ledger: Ledger, leaving: Leaving, come_back: Callable[[], None]
+    ) -> None:
+        """leaving: those that left this connection to QEMU and earlier ones. come_back: has the outbox emptied soon."""
         self._dispatcher = dispatcher
         self._config = config
         self._ledger = ledger
         self._come_back = come_back
         self.streams: dict[Session, Stream] = {}
-        # Streams of clients that left, or that QEMU left, while something was still to be sent to them.
-        self._leaving: set[Stream] = set()
+        self._leaving = leaving
         self._timers: dict[Session, asyncio.TimerHandle] = {}
         # Nobody is read any more.
         self._is_stopping = False
@@ -46,9 +48,10 @@ class Clients:
     def why_full(self, client: Client) -> str | None:
         """Say which limit one more client would exceed; None if it may come in."""
         config, sessions = self._config, self.streams
-        if len(sessions) >= config.max_clients:
-            return f"there are {len(sessions)} clients of this VM, and no more may be (--max-clients)"
-        count = sum(session.client.uid == client.uid for session in sessions)
+        clients = [*(session.client for session in sessions), *self._leaving.clients]
+        if len(clients) >= config.max_clients:
+            return f"there are {len(clients)} clients of this VM, and no more may be (--max-clients)"
+        count = sum(other.uid == client.uid for other in clients)
         if client.uid is not None and count >= config.max_user_clients:
             return f"there are {count} clients of its user, and no more may be (--max-user-clients)"
         count = sum(not session.is_negotiated for session in sessions)
@@ -113,16 +116,20 @@ class Clients:
     def drop(self, session: Session) -> None:
         """Forget a client; its socket closes when it has been sent what is due."""
         stream = self.streams.pop(session)
-        stream.finish()
         if session in self._timers:
             self._timers.pop(session).cancel()
         self._ledger.forget(session)
-        self._leaving = {leaving for leaving in (*self._leaving, stream) if not leaving.is_closed}
         self._dispatcher.remove_session(session)
         self._come_back()
         _log.info("client gone: %s", session.client)
+        self._leaving.add(session.client, stream)
         if not self.streams:
             self.deserted.set()
+
+    def drop_all(self) -> None:
+        for session in list(self.streams):
+            if session in self.streams:  # else it had most of what was queued, and has gone for that
+                self.drop(session)
 
     def close(self) -> None:
         """Close all sockets. Calling it again does nothing."""
@@ -130,8 +137,9 @@ class Clients:
             timer.cancel()
         for session in self.streams:
             self._ledger.forget(session)
-        for stream in (*self.streams.values(), *self._leaving):
+        for stream in self.streams.values():
             stream.close()
+        self._leaving.close()
 
     def _cut(self, session: Session, reason: str) -> None:
         """Disconnect a client at once; what is queued for it is lost."""

@@ -15,9 +15,11 @@ from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.intents import IntentStore
 from proxy.clients import Clients
+from proxy.leaving import Leaving
 from proxy.ledger import Ledger
+from proxy.net.descriptors import close_descriptors
 from proxy.net.qmp_connection import Connected
-from proxy.net.stream import End, Stream, close_descriptors
+from proxy.net.stream import End, Stream
 from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.messages import format_of
 from proxy.routing.abandonment import LEFT_UNANSWERED
@@ -52,8 +54,8 @@ class Relay:
     """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
 
     own_prefix: what all ids of new_id begin with, and no client knows. intents: what a savevm intends is written down there.
-    turns: the VM's. config: has the clients' limits. ledger: that of the process. deserted: set when a client has left, and
-    none is there.
+    turns, leaving: the VM's. config: has the clients' limits. ledger: that of the process. deserted: set when a client has
+    left, and none is there.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Relay:
         turns: Turns,
         audit_log: AuditLog | None,
         ledger: Ledger,
+        leaving: Leaving,
     ) -> None:
         announce = self._announce if audit_log is not None and audit_log.refuses else None
         self._dispatcher = Dispatcher(
@@ -90,7 +93,7 @@ class Relay:
         self._audit_log = audit_log
         self._records = self._dispatcher.outbox.records
         self._write_records = _drop if audit_log is None else audit_log.write_all
-        self._clients = Clients(self._dispatcher, config, ledger, self._come_back)
+        self._clients = Clients(self._dispatcher, config, ledger, leaving, self._come_back)
         self._streams = self._clients.streams
         self.deserted = self._clients.deserted
         self._poll_timer: asyncio.TimerHandle | None = None
@@ -209,8 +212,7 @@ class Relay:
         """End with QEMU. What was under way is put on record first, because its outcome is not known."""
         self._dispatcher.receive_qemu_eof()
         self._flush()
-        for session in list(self._streams):
-            self._clients.drop(session)
+        self._clients.drop_all()
         self._upstream.close()
         self.finished.set()
         self.lost.set()

@@ -11,11 +11,9 @@ sockets go, those that were moved aside back to their place. There is a limit to
 
 import asyncio
 import logging
-import os
-import socket
 from dataclasses import replace
 
-from host.addresses import AcceptAddress, process
+from host.addresses import AcceptAddress
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
@@ -23,13 +21,15 @@ from host.errors import ConfigError
 from host.ids import own_ids
 from host.intents import intents_of
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net import takeover
 from proxy.net.certificates import Certificates
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
-from proxy.net.stream import End, SocketEnd
+from proxy.net.stream import End
 from proxy.net.upstream import Upstream
+from proxy.own_client import own_client
 from proxy.preload import preload_in_loop
 from proxy.relay import Relay
 from proxy.routing.turns import Turns
@@ -57,6 +57,7 @@ class VMProxy:
         self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
         self._new_id = own_ids(self._own_prefix)
         self._turns = Turns()
+        self._leaving = Leaving(ledger)
         self._relay: Relay | None = None
         self._stop = asyncio.Event()
         self._changing: asyncio.Task[None] | None = None
@@ -117,22 +118,15 @@ class VMProxy:
         _log.warning("%s: the policy was read again", self.name)
 
     async def _check_change(self, config: VMConfig) -> None:
-        """Ask QEMU as a client of our own, because the connection to QEMU is the router's."""
-        ours, theirs = socket.socketpair()
-        theirs.setblocking(False)
-        self._admit(SocketEnd(ours), replace(process(os.getpid(), os.getuid()), is_proxy=True))
-        connection = QMPConnection(theirs, str(self._upstream.address), self._new_id)
         try:
-            await connection.negotiate(self.name)
-            await self._check_patterns(connection, config)
+            async with own_client(self._admit, self._upstream.address, self._new_id, self.name) as connection:
+                await self._check_patterns(connection, config)
             if config.is_strict:
                 self._use(config)
         except ConfigError as exc:
             _log.error("%s; the running configuration stays", exc)
         except NotQMPError:
             _log.info("%s: QEMU went before its disks were compared with the patterns", self.name)
-        finally:
-            connection.close()
 
     # QEMU comes.
 
@@ -206,6 +200,7 @@ class VMProxy:
             turns=self._turns,
             audit_log=self._audit_log,
             ledger=self._ledger,
+            leaving=self._leaving,
         )
         relay.start()
         self._relay = relay

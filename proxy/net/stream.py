@@ -6,16 +6,20 @@ of a small message (measured on CPython 3.11, beside socat); here all streams of
 
 import array
 import asyncio
+import fcntl
 import logging
 import os
 import select
 import socket
 import struct
+import termios
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-__all__ = ["Ancillary", "End", "PipeEnd", "PolledEnd", "SocketEnd", "Stream", "close_descriptors", "shared_buffer"]
+from proxy.net.descriptors import ANCILLARY_BYTES, close_descriptors, descriptors_of
+
+__all__ = ["End", "PipeEnd", "PolledEnd", "SocketEnd", "Stream", "shared_buffer"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,18 +30,6 @@ _view = memoryview(shared_buffer)
 _VIEWS = (_view,)
 # What waits is kept in pieces of about this size: a small reply of its own would take three times its size.
 _JOINED_BYTES = 64 * 1024
-# So many of one message QEMU takes (chardev/char-socket.c, TCP_MAX_FDS). The kernel closes what is over (recvmsg(2),
-# MSG_CTRUNC), here as there.
-_MAX_DESCRIPTORS = 16
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_MAX_DESCRIPTORS * array.array("i").itemsize)
-
-# What recvmsg() gives beside the bytes: level, type, data.
-Ancillary: TypeAlias = Sequence[tuple[int, int, bytes]]
-
-
-def close_descriptors(numbers: Sequence[int]) -> None:
-    for number in numbers:
-        os.close(number)
 
 
 class End(Protocol):
@@ -96,8 +88,8 @@ class SocketEnd(PolledEnd):
     def receive(self) -> tuple[int, tuple[int, ...]]:
         if not self._takes_descriptors:
             return self._sock.recv_into(shared_buffer), ()
-        count, ancillary, _, _ = self._recvmsg_into(_VIEWS, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
-        return count, _descriptors(ancillary) if ancillary else ()
+        count, ancillary, _, _ = self._recvmsg_into(_VIEWS, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+        return count, descriptors_of(ancillary) if ancillary else ()
 
     def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
         return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
@@ -138,14 +130,6 @@ class PipeEnd(PolledEnd):
         os.close(self._write_fd)
 
 
-def _descriptors(ancillary: Ancillary) -> tuple[int, ...]:
-    numbers: list[int] = []
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            numbers += [number for (number,) in struct.iter_unpack("i", data[: len(data) // 4 * 4])]
-    return tuple(numbers)
-
-
 class Stream:
     """Call `start` to begin to read.
 
@@ -173,17 +157,18 @@ class Stream:
         self._on_eof = on_eof
         self._on_drained = on_drained
         self._on_failure = on_failure
+        # What is called when all is sent and the stream is closed; None while it is not finishing.
+        self._on_finished: Callable[[], None] | None = None
         self._unsent: deque[tuple[bytes | bytearray | memoryview, tuple[int, ...]]] = deque()
         self.unsent_bytes = 0
         self.is_reading = False
         self.read_count = 0
         self._is_at_eof = False
-        self._is_finishing = False
         self.is_closed = False
 
     def start(self) -> None:
         """Read, or go on reading after `pause`."""
-        if not (self.is_reading or self._is_at_eof or self._is_finishing or self.is_closed):
+        if not (self.is_reading or self._is_at_eof or self._on_finished or self.is_closed):
             self.is_reading = True
             self._loop.add_reader(self._end.read_fd(), self._read)
 
@@ -215,10 +200,19 @@ class Stream:
         else:
             self._unsent.append((data if descriptors or len(data) >= _JOINED_BYTES else bytearray(data), descriptors))
 
-    def finish(self) -> None:
-        """Read no more, and close when all is sent."""
+    @property
+    def unread_bytes(self) -> tuple[int, int]:
+        """What is unsent, and what the kernel has that the peer has not read, in its own measure, or 0 if it does not tell."""
+        try:
+            (queued_bytes,) = struct.unpack("i", fcntl.ioctl(self._end.write_fd(), termios.TIOCOUTQ, bytes(4)))
+        except OSError:
+            queued_bytes = 0  # a pipe, whose reader shows soon in what is unsent
+        return self.unsent_bytes, queued_bytes
+
+    def finish(self, on_finished: Callable[[], None]) -> None:
+        """Read no more, and close when all is sent. on_finished: called then, unless it is at once."""
         self.pause()
-        self._is_finishing = True
+        self._on_finished = on_finished
         if not self._unsent:
             self.close()
 
@@ -291,8 +285,9 @@ class Stream:
                 return
             self._unsent.popleft()
         self._loop.remove_writer(self._end.write_fd())
-        if self._is_finishing:
+        if self._on_finished is not None:
             self.close()
+            self._on_finished()
             return
         try:
             self._on_drained()

@@ -7,7 +7,8 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -16,7 +17,7 @@ import pytest
 
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
-from tests.support.raw_client import TIME_SCALE, RawClient
+from tests.support.raw_client import DEADLINE_S, TIME_SCALE, RawClient
 
 MIB: Final = 1024 * 1024
 STATUS: Final = b'{"execute":"query-status"}\n'
@@ -135,6 +136,28 @@ def test_memory_stays_small_with_50_clients_that_do_not_read(vm: QEMUVM) -> None
             flood.go_on()
         assert proxy.peak_mib < 256
         flood.leave()
+
+
+def test_half_closed_clients_that_do_not_read_keep_their_places(vm: QEMUVM) -> None:
+    """What is due to them is in memory, and their sockets are open."""
+    with proxy_of(vm, "--max-user-clients", "4") as proxy, ExitStack() as stack:
+        for count in range(1, 5):
+            client = stack.enter_context(proxy.negotiated())
+            client.send(SCHEMA * 8)
+            client.half_close()
+            wait_for(lambda: proxy.stderr.count("client gone") > count)  # noqa: B023 - called at once
+        with proxy.connect() as refused:
+            assert refused.expect_eof() == b""
+        wait_for(lambda: "there are 4 clients of its user, and no more may be (--max-user-clients)" in proxy.stderr)
+        assert client.expect_eof().count(b'{"return": [') == 8
+        proxy.negotiated().close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_no_input_of_one_vms_client_holds_up_anothers(tmp_path: Path) -> None:

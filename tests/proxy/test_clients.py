@@ -11,6 +11,7 @@ import pytest
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from proxy.clients import Clients
+from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net.stream import SocketEnd, Stream
 from shim.client import Client
@@ -188,7 +189,8 @@ def test_each_limit_of_number_lets_so_many_in() -> None:
         )
         for limits, others, client, reason in rows:
             config = replace(VMConfig(UnixAddress("/qmp"), negotiation_timeout_s=0), **limits)
-            clients = Clients(desk.dispatcher, config, Ledger(MIB), lambda: None)
+            ledger = Ledger(MIB)
+            clients = Clients(desk.dispatcher, config, ledger, Leaving(ledger), lambda: None)
             for uid in others:
                 ours, theirs = socket.socketpair()
                 ends.append(theirs)

@@ -11,7 +11,8 @@ from typing import Final
 
 import pytest
 
-from proxy.net.stream import SocketEnd, Stream, close_descriptors
+from proxy.net.descriptors import close_descriptors
+from proxy.net.stream import SocketEnd, Stream
 from tests.support.heard_stream import Heard
 from tests.support.running_vm_proxy import until
 
@@ -126,12 +127,14 @@ def test_finish_sends_what_is_due_and_closes() -> None:
     async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
         stream.start()
         stream.write(bytes(MIB))
-        stream.finish()
+        finished: list[bool] = []
+        stream.finish(lambda: finished.append(stream.is_closed))
         stream.start()
-        assert not stream.is_closed
+        assert (stream.is_closed, finished) == (False, [])
         peer.send(b"too late")
         assert await read(peer, MIB) == bytes(MIB)
         await until(lambda: stream.is_closed)
+        assert finished == [True]
         # ConnectionResetError: the socket was closed with something unread.
         with contextlib.suppress(ConnectionResetError):
             assert await asyncio.get_running_loop().sock_recv(peer, 1) == b""
@@ -142,9 +145,9 @@ def test_finish_sends_what_is_due_and_closes() -> None:
 
 def test_finish_with_nothing_due_closes_at_once() -> None:
     async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
-        stream.finish()
+        stream.finish(pytest.fail)
         assert stream.is_closed
-        stream.finish()
+        stream.finish(pytest.fail)
         assert await asyncio.get_running_loop().sock_recv(peer, 1) == b""
 
     play(conversation)
@@ -162,7 +165,7 @@ def test_close_twice(unsent: bool) -> None:
         stream.write(b"into the void")
         stream.start()
         stream.pause()
-        stream.finish()
+        stream.finish(pytest.fail)
         assert stream.unsent_bytes == 0
         assert heard.eofs == 0
 
@@ -201,10 +204,24 @@ def test_peer_that_goes_shows_as_eof(unsent: bool) -> None:
     play(conversation)
 
 
+def test_reading_shows_before_the_kernel_takes_more() -> None:
+    """It wakes a writer when three quarters of its queue are free again, which a slow reader takes long to bring about."""
+
+    async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
+        stream.write(bytes(MIB))
+        unsent_bytes, queued_bytes = stream.unread_bytes
+        assert unsent_bytes == stream.unsent_bytes > 0
+        assert queued_bytes > 64 * 1024
+        await read(peer, 40 * 1024)
+        assert stream.unread_bytes[1] < queued_bytes
+
+    play(conversation)
+
+
 def test_peer_that_goes_ends_a_finishing_stream() -> None:
     async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
         stream.write(bytes(MIB))
-        stream.finish()
+        stream.finish(lambda: None)
         peer.close()
         await until(lambda: stream.is_closed)
 

@@ -137,7 +137,7 @@ def test_half_closed_client_still_gets_its_reply(files: TLSFiles, version: ssl.T
             assert heard.data == b"last"
             assert not made.end.is_peer_gone()
             stream.write(b"reply")
-            stream.finish()
+            stream.finish(lambda: None)
             assert await asyncio.to_thread(socket.socket.recv, theirs, 5) != b""
 
     run(scene)

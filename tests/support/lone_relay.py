@@ -6,6 +6,7 @@ from typing import Final
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from host.intents import IntentStore
+from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net.qmp_connection import Connected
 from proxy.relay import Relay
@@ -19,6 +20,7 @@ MIB: Final = 1024 * 1024
 
 def lone_relay(sock: socket.socket) -> Relay:
     """Return a relay that has negotiated with the QEMU at the other end of a socket; `start` it in a running loop."""
+    ledger = Ledger(1 << 30)
     return Relay(
         Connected(sock, a_monitor(), b""),
         VMConfig(UnixAddress("/qmp"), client_buffer_bytes=MIB),
@@ -28,5 +30,6 @@ def lone_relay(sock: socket.socket) -> Relay:
         clock=ManualClock().clock(),
         turns=Turns(),
         audit_log=None,
-        ledger=Ledger(1 << 30),
+        ledger=ledger,
+        leaving=Leaving(ledger),
     )

@@ -1,0 +1,89 @@
+"""Clients of one VM that have left, or that QEMU left, while something is still to be sent to them.
+
+One that half-closes after its last command still reads (`printf ... | socat - UNIX:...`), and so does one whose QEMU has gone.
+Until all is sent it takes memory, a descriptor and a place, and is counted for that as if it were there. It may be as slow as
+it likes. One that does not read at all is disconnected, because nothing else would ever end it.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from proxy.ledger import Ledger
+from proxy.net.stream import Stream
+from shim.client import Client
+
+__all__ = ["Leaving"]
+
+_log = logging.getLogger(__name__)
+
+# How long a client may read nothing. The kernel tells that somebody reads when a whole piece of up to 36 KiB has been read
+# (Linux, net/unix/af_unix.c, unix_stream_sendmsg), so who is slower than that a minute counts as one that does not.
+_STALLED_S = 60.0
+_LOOK_S = 1.0
+
+
+@dataclass(slots=True)
+class _Last:
+    """What a client had not read when that last changed, which only its reading does."""
+
+    client: Client
+    unread_bytes: tuple[int, int]
+    since_s: float
+
+
+class Leaving:
+    """Call `add` for each, in a running loop, and `close` to end them all. It outlives the connection to QEMU, as they do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._streams: dict[Stream, _Last] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def clients(self) -> list[Client]:
+        return [last.client for last in self._streams.values()]
+
+    def add(self, client: Client, stream: Stream) -> None:
+        """Close a stream when all is sent, or its client does not read."""
+        stream.finish(lambda: self._forget(stream))
+        if stream.is_closed:
+            return
+        loop = asyncio.get_running_loop()
+        self._streams[stream] = _Last(client, stream.unread_bytes, loop.time())
+        self._note(stream)
+        if self._timer is None:
+            self._timer = loop.call_later(_LOOK_S, self._look)
+
+    def close(self) -> None:
+        """Close all at once. Calling it again does nothing."""
+        for stream in list(self._streams):
+            stream.close()
+            self._forget(stream)
+
+    def _note(self, stream: Stream) -> None:
+        self._ledger.note(stream, stream.unsent_bytes, lambda: self._cut(stream, "what is queued for all clients is too much"))
+
+    def _look(self) -> None:
+        """Disconnect those that have read nothing for too long."""
+        loop = asyncio.get_running_loop()
+        for stream, last in list(self._streams.items()):
+            unread_bytes = stream.unread_bytes
+            if unread_bytes != last.unread_bytes:
+                last.unread_bytes, last.since_s = unread_bytes, loop.time()
+                self._note(stream)
+            elif loop.time() - last.since_s >= _STALLED_S:
+                self._cut(stream, f"it has left, and for {_STALLED_S:g} s it has not read what is still due to it")
+        self._timer = loop.call_later(_LOOK_S, self._look) if self._streams else None
+
+    def _cut(self, stream: Stream, reason: str) -> None:
+        _log.warning("disconnected %s: %s", self._streams[stream].client, reason)
+        stream.close()
+        self._forget(stream)
+
+    def _forget(self, stream: Stream) -> None:
+        self._ledger.forget(stream)
+        self._streams.pop(stream, None)
+        if not self._streams and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
