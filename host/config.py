@@ -173,7 +173,8 @@ class VMConfig:
     audit: None writes no log.
     client_buffer_bytes: a client that leaves more unread is cut off. total_buffer_bytes: what is queued for all clients of the
     process, and from them.
-    max_clients, max_user_clients, max_negotiating: so many there may be, of one user, and that have not negotiated.
+    max_clients, max_user_clients, max_negotiating: so many there may be, of one party (host/parties.py), and that have not
+    negotiated.
     negotiation_timeout_s, client_idle_timeout_s: how long a client may take, and may be idle; 0 is for ever.
     client_commands: so many of one may be under way. max_command_bytes, max_command_nesting: of one command.
     client_descriptors: so many of one client may wait for a command that takes them.

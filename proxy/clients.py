@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from host.config import VMConfig
+from host.parties import largest_parties, party_of
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net.stream import Stream
@@ -45,22 +46,35 @@ class Clients:
         # Set when a client has left, and none is there.
         self.deserted = asyncio.Event()
 
-    def why_full(self, client: Client) -> str | None:
-        """Say which limit one more client would exceed; None if it may come in."""
-        config, sessions = self._config, self.streams
+    def make_room(self, client: Client) -> str | None:
+        """Say which limit one more client would exceed; None if it may come in. The proxy itself always may, and counts not.
+
+        Where too many have not negotiated, one goes that belongs to whoever has most of them, unless that is the newcomer's
+        own: so nobody keeps others out with connections that say nothing.
+        """
+        if client.is_proxy:
+            return None
+        config, party = self._config, party_of(client)
+        sessions = [session for session in self.streams if not session.client.is_proxy]
         clients = [*(session.client for session in sessions), *self._leaving.clients]
         if len(clients) >= config.max_clients:
             return f"there are {len(clients)} clients of this VM, and no more may be (--max-clients)"
-        count = sum(other.uid == client.uid for other in clients)
-        if client.uid is not None and count >= config.max_user_clients:
-            return f"there are {count} clients of its user, and no more may be (--max-user-clients)"
-        count = sum(not session.is_negotiated for session in sessions)
-        if count >= config.max_negotiating:
-            return f"there are {count} clients that have not negotiated, and no more may be (--max-negotiating)"
+        count = sum(party_of(other) == party for other in clients)
+        if count >= config.max_user_clients:
+            return f"there are {count} clients of its {party[0]}, and no more may be (--max-user-clients)"
+        silent = [session for session in sessions if not session.is_negotiated]
+        if len(silent) >= config.max_negotiating:
+            largest = largest_parties([session.client for session in silent])
+            if party in largest:
+                return f"there are {len(silent)} clients that have not negotiated, and no more may be (--max-negotiating)"
+            oldest = next(session for session in silent if party_of(session.client) in largest)
+            self._cut(oldest, "it has not negotiated, and too many others have come since (--max-negotiating)")
         return None
 
     def add(self, session: Session, stream: Stream) -> None:
         self.streams[session] = stream
+        if session.client.is_proxy:
+            return
         if self._config.negotiation_timeout_s:
             self._call_later(session, self._config.negotiation_timeout_s, self._look_whether_negotiated)
         elif self._config.client_idle_timeout_s:

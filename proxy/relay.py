@@ -121,7 +121,7 @@ class Relay:
 
     def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False) -> str | None:
         """Let a client in; return why not if there are too many. errors_in_qmp: see Session."""
-        if (reason := self._clients.why_full(client)) is not None:
+        if (reason := self._clients.make_room(client)) is not None:
             end.close()
             return reason
         session = self._dispatcher.add_session(client, end.is_peer_gone)

@@ -17,6 +17,7 @@ from host.access_contradictions import NEEDS_TLS
 from host.addresses import Address, is_loopback, process
 from host.admission import asked_of_processes, why_refused
 from host.listener import Terms, listener_name
+from host.parties import largest_parties, party_of
 from proxy.errors import ListenError
 from proxy.net.refusals import RefusalLog
 from proxy.net.sockets import peer, peer_groups
@@ -78,7 +79,9 @@ class Doorkeeper:
 
     def _begin_tls(self, sock: socket.socket, client: Client, terms: Terms, certificates: Certificates) -> None:
         if len(self._handshakes) >= _MOST_HANDSHAKES:
-            oldest = next(iter(self._handshakes))
+            # Of whoever has most: the certificates are not known yet, so that is a host.
+            largest = largest_parties(self._handshakes.values())
+            oldest = next(handshake for handshake, other in self._handshakes.items() if party_of(other) in largest)
             oldest.cancel()
             self._refusals.note(
                 self._handshakes.pop(oldest), "its TLS handshake is not done, and too many others have come since"

@@ -16,9 +16,10 @@ from proxy.ledger import Ledger
 from proxy.net.stream import SocketEnd, Stream
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
+from tests.support.heard_stream import Heard
 from tests.support.pure_router import GETFD, NAME, Desk
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, command_bytes
-from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played
+from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played, until
 
 MIB: Final = 1024 * 1024
 GREETING: Final = b'{"QMP"'
@@ -173,8 +174,6 @@ def test_those_that_have_most_go_where_all_have_too_much(caplog: pytest.LogCaptu
 
 
 def test_each_limit_of_number_lets_so_many_in() -> None:
-    """A client without a uid, from the network, is nobody's."""
-
     async def run() -> None:
         desk = Desk()
         ends: list[socket.socket] = []
@@ -184,6 +183,8 @@ def test_each_limit_of_number_lets_so_many_in() -> None:
             ({"max_user_clients": 2}, [5, 6], Client(1, 5), None),
             ({"max_user_clients": 2}, [5, 5], Client(1, 5), "there are 2 clients of its user"),
             ({"max_user_clients": 2}, [None, None], Client(address="10.0.0.1"), None),
+            ({"max_user_clients": 2}, [None, None], Client(), "there are 2 clients of its listener"),
+            ({"max_clients": 2, "max_user_clients": 2, "max_negotiating": 1}, [5, 5], Client(1, 5, is_proxy=True), None),
             ({"max_negotiating": 3}, [5, 5], Client(1, 5), None),
             ({"max_negotiating": 2}, [5, 5], Client(1, 5), "there are 2 clients that have not negotiated"),
         )
@@ -196,10 +197,107 @@ def test_each_limit_of_number_lets_so_many_in() -> None:
                 ends.append(theirs)
                 stream = Stream(SocketEnd(ours), on_data=print, on_eof=print, on_drained=print, on_failure=print)
                 clients.add(desk.dispatcher.add_session(Client(None, uid)), stream)
-            told = clients.why_full(client)
+            told = clients.make_room(client)
             assert told is None if reason is None else told is not None and told.startswith(reason), (limits, others)
             clients.close()
         for end in ends:
             end.close()
+
+    asyncio.run(run())
+
+
+USER_5: Final = Client(1, 5)
+USER_6: Final = Client(2, 6)
+ON_HOST: Final = Client(address="tcp:10.0.0.1:1000")
+ON_HOST_TOO: Final = Client(address="tcp:10.0.0.1:1001")
+ELSEWHERE: Final = Client(address="tcp:10.0.0.2:1000")
+CERTIFIED: Final = Client(address="tcp:10.0.0.1:1002", certificate="a")
+ITSELF: Final = Client(3, 5, is_proxy=True)
+
+
+@pytest.mark.parametrize(
+    ("there", "comes", "expected"),
+    [
+        ([USER_6, USER_5, USER_5], USER_6, 1),
+        ([USER_5, USER_5, USER_6], USER_5, "there are 3 clients that have not negotiated"),
+        ([USER_5, USER_5, USER_5], ON_HOST, 0),
+        ([USER_6, ON_HOST, ON_HOST_TOO], USER_5, 1),
+        ([ON_HOST, ON_HOST_TOO, CERTIFIED], CERTIFIED, 0),
+        ([CERTIFIED, CERTIFIED, ON_HOST], ELSEWHERE, 0),
+        ([USER_5, USER_6, ON_HOST], ELSEWHERE, 0),
+        ([USER_5, ITSELF, ITSELF], USER_5, None),
+        ([ON_HOST, ON_HOST_TOO, ON_HOST], ITSELF, None),
+    ],
+)
+def test_one_that_has_not_negotiated_gives_way_to_others(
+    there: list[Client], comes: Client, expected: int | str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """expected: which of them goes, or why the newcomer is refused."""
+
+    async def run() -> None:
+        desk = Desk()
+        config = replace(VMConfig(UnixAddress("/qmp"), negotiation_timeout_s=0), max_negotiating=3)
+        ledger = Ledger(MIB)
+        clients = Clients(desk.dispatcher, config, ledger, Leaving(ledger), lambda: None)
+        pairs = [socket.socketpair() for _ in there]
+        for client, (ours, _) in zip(there, pairs, strict=True):
+            clients.add(desk.dispatcher.add_session(client), Heard().stream(SocketEnd(ours)))
+        sessions = list(clients.streams)
+        told = clients.make_room(comes)
+        gone = [number for number, session in enumerate(sessions) if session not in clients.streams]
+        clients.close()
+        for _, theirs in pairs:
+            theirs.close()
+        if isinstance(expected, str):
+            assert told is not None
+            assert told.startswith(expected)
+        else:
+            assert told is None
+        assert gone == ([expected] if isinstance(expected, int) else [])
+        reason = "it has not negotiated, and too many others have come since (--max-negotiating)"
+        assert [reason in message for message in caplog.messages] == [True] * len(gone)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("there", "comes", "reason"),
+    [
+        ([ON_HOST, ON_HOST_TOO], ON_HOST, "there are 2 clients of its host, and no more may be (--max-user-clients)"),
+        ([ON_HOST, ON_HOST_TOO], ELSEWHERE, None),
+        ([ON_HOST, ON_HOST_TOO], CERTIFIED, None),
+        ([CERTIFIED, CERTIFIED], CERTIFIED, "there are 2 clients of its certificate, and no more may be (--max-user-clients)"),
+    ],
+)
+def test_on_the_network_a_certificate_or_a_host_is_a_user(there: list[Client], comes: Client, reason: str | None) -> None:
+    async def run() -> None:
+        desk = Desk()
+        ledger = Ledger(MIB)
+        config = VMConfig(UnixAddress("/qmp"), negotiation_timeout_s=0, max_user_clients=2)
+        clients = Clients(desk.dispatcher, config, ledger, Leaving(ledger), lambda: None)
+        pairs = [socket.socketpair() for _ in there]
+        for client, (ours, _) in zip(there, pairs, strict=True):
+            clients.add(desk.dispatcher.add_session(client), Heard().stream(SocketEnd(ours)))
+        assert clients.make_room(comes) == reason
+        clients.close()
+        for _, theirs in pairs:
+            theirs.close()
+
+    asyncio.run(run())
+
+
+def test_proxy_itself_has_no_time_limits(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        desk = Desk()
+        ledger = Ledger(MIB)
+        config = VMConfig(UnixAddress("/qmp"), negotiation_timeout_s=0.001, client_idle_timeout_s=0.001)
+        clients = Clients(desk.dispatcher, config, ledger, Leaving(ledger), lambda: None)
+        for client in (ITSELF, USER_5):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                clients.add(desk.dispatcher.add_session(client), Heard().stream(SocketEnd(ours)))
+        await until(lambda: caplog.messages)
+        assert [session.client for session in clients.streams] == [ITSELF]
+        clients.close()
 
     asyncio.run(run())

@@ -47,10 +47,10 @@ class Door:
         end.send(b"greeting")
         end.close()
 
-    def connect(self) -> socket.socket:
-        """Return a client's socket whose other end the doorkeeper has."""
+    def connect(self, host: str = "127.0.0.1") -> socket.socket:
+        """Return a client's socket whose other end the doorkeeper has. host: where it comes from."""
         with socket.create_server(("127.0.0.1", 0)) as server:
-            theirs = socket.create_connection(server.getsockname())
+            theirs = socket.create_connection(server.getsockname(), source_address=(host, 0))
             ours, _ = server.accept()
         theirs.settimeout(DEADLINE_S)
         self._doorkeeper.receive(ours, ADDRESS, self.terms)
@@ -129,6 +129,23 @@ def test_oldest_of_too_many_handshakes_is_cut(
     (client,) = play(files.terms(), scene)
     assert client.certificate == "client"
     assert caplog.messages[0].endswith("its TLS handshake is not done, and too many others have come since")
+
+
+def test_handshakes_of_one_host_cut_no_others(files: TLSFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_HANDSHAKES", 3)
+
+    async def scene(door: Door) -> None:
+        with contextlib.ExitStack() as stack:
+            slow = stack.enter_context(door.connect("127.0.0.2"))
+            flood = [stack.enter_context(door.connect()) for _ in range(6)]
+            for sock in flood[:4]:
+                assert sock.recv(1) == b""
+            for sock in (slow, *flood[4:]):
+                sock.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    sock.recv(1)
+
+    assert play(files.terms(), scene) == []
 
 
 def test_unix_socket_has_no_tls(files: TLSFiles) -> None:
