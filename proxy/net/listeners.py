@@ -21,6 +21,7 @@ from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddr
 from host.listener import Terms, listener_name
 from proxy.errors import ListenError
 from proxy.net.certificates import Certificates
+from proxy.net.descriptors import RESERVED_DESCRIPTORS
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.sockets import inherited_sockets, is_listening, listen, unlink_socket
 from proxy.net.stream import End
@@ -32,9 +33,6 @@ _log = logging.getLogger(__name__)
 
 # Out of descriptors: how long to leave new connections in the kernel's queue.
 _ACCEPT_PAUSE_S = 1.0
-# So many descriptors no client gets: the connection to a QEMU that returns, the audit log's next file, a listening socket that
-# is made again, a look into /proc. The kernel gives the lowest free number, so a number tells how many are left.
-_RESERVED_DESCRIPTORS = 16
 
 
 @dataclass(slots=True)
@@ -247,9 +245,9 @@ def _shortage(sock: socket.socket) -> str | None:
     except OSError as exc:
         return exc.strerror or str(exc)
     os.close(number)
-    if number < limit - _RESERVED_DESCRIPTORS:
+    if number < limit - RESERVED_DESCRIPTORS:
         return None
-    return f"of the {limit} files that it may open (ulimit -n) only {_RESERVED_DESCRIPTORS} are left, which it needs itself"
+    return f"of the {limit} files that it may open (ulimit -n) only {RESERVED_DESCRIPTORS} are left, which it needs itself"
 
 
 def _listen(address: UnixAddress | TCPAddress, terms: Terms) -> socket.socket:

@@ -3,6 +3,7 @@
 Times are compared with what the same QEMU takes when nobody else is there, in the same run.
 """
 
+import os
 import select
 import socket
 import sys
@@ -151,6 +152,21 @@ def test_half_closed_clients_that_do_not_read_keep_their_places(vm: QEMUVM) -> N
         wait_for(lambda: "there are 4 clients of its user, and no more may be (--max-user-clients)" in proxy.stderr)
         assert client.expect_eof().count(b'{"return": [') == 8
         proxy.negotiated().close()
+
+
+def test_descriptors_of_clients_leave_enough_for_everything_else(vm: QEMUVM) -> None:
+    program = ("prlimit", "--nofile=128", *AS_USERS)
+    with ProxyProcess(vm.folder, vm.qmp_path, ("--stop-timeout", "0"), program=program) as proxy, ExitStack() as stack:
+        null = stack.enter_context(open("/dev/null"))
+        assert proxy.process is not None
+        for _ in range(9):
+            client = stack.enter_context(proxy.negotiated())
+            socket.send_fds(client.socket, [b"{"], [null.fileno()] * 16)
+            client.send(b'"execute":"query-status"')  # it is read after what came before
+        assert stack.enter_context(proxy.negotiated()).hmp("info version")
+        assert len(proxy.records) == 1
+        assert len(os.listdir(f"/proc/{proxy.process.pid}/fd")) < 128 - 16
+        assert "file descriptors that clients send are closed" in proxy.stderr
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -17,10 +17,12 @@ from host.addresses import AcceptAddress, Address, DescriptorAddress, StdioAddre
 from host.listener import Terms
 from proxy.errors import ListenError
 from proxy.net import listeners as module
+from proxy.net.descriptors import RESERVED_DESCRIPTORS
 from proxy.net.listeners import Listeners
 from proxy.net.sockets import is_answered, listen
 from proxy.net.stream import End
 from shim.client import Client
+from tests.support.few_descriptors import few_descriptors_left
 from tests.support.raw_client import RawClient
 from tests.support.running_vm_proxy import bound, free_port, in_thread, until
 
@@ -322,12 +324,16 @@ def test_clients_leave_descriptors_for_everything_else(
 ) -> None:
     """It is told once, and who waits is taken when others have left."""
     monkeypatch.setattr(module, "_ACCEPT_PAUSE_S", 0.01)
-    reserved = module._RESERVED_DESCRIPTORS
+    reserved = RESERVED_DESCRIPTORS
 
     async def conversation(listeners: Listeners, admitted: Admitted) -> None:
         listeners.open([UnixAddress(f"{folder}/a")])
         listeners.start()
-        with RawClient.connect(f"{folder}/a"), RawClient.connect(f"{folder}/a"), few_descriptors_left(reserved) as limit:
+        with (
+            RawClient.connect(f"{folder}/a"),
+            RawClient.connect(f"{folder}/a"),
+            few_descriptors_left(reserved) as limit,
+        ):
             await until(lambda: caplog.text)
             await until(lambda: len(caplog.messages) == 1 and not admitted.ends)
             assert caplog.messages == [
@@ -337,23 +343,6 @@ def test_clients_leave_descriptors_for_everything_else(
         await until(lambda: len(admitted.ends) == 2)
 
     play(conversation)
-
-
-@contextmanager
-def few_descriptors_left(count: int) -> Iterator[int]:
-    """Take all descriptors but so many; give the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = min(soft, 256)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    taken: list[int] = []
-    try:
-        while not taken or taken[-1] < limit - count - 1:
-            taken.append(os.open("/dev/null", os.O_RDONLY))
-        yield limit
-    finally:
-        for number in taken:
-            os.close(number)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_nobody_listens_while_there_is_nobody_to_come_to(folder: Path) -> None:
