@@ -11,7 +11,6 @@ sockets go, those that were moved aside back to their place. There is a limit to
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from host.addresses import AcceptAddress
 from host.audit_log import AuditLog
@@ -20,6 +19,7 @@ from host.connecting import backoff_s
 from host.errors import ConfigError
 from host.ids import own_ids
 from host.intents import intents_of
+from proxy.change import Change, own_client
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
@@ -29,7 +29,6 @@ from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.stream import End
 from proxy.net.upstream import Upstream
-from proxy.own_client import own_client
 from proxy.preload import preload_in_loop
 from proxy.relay import Relay
 from proxy.routing.turns import Turns
@@ -99,34 +98,35 @@ class VMProxy:
     def change(self, config: VMConfig) -> None:
         """Use another configuration's policy and rules for the commands that come from now on, and log what its patterns miss.
 
-        Where it is strict, that is asked first, and a policy that misses something is not used.
+        Where it is strict, that is asked first, and a policy that misses something is not used; its rules are, at once.
         """
-        policy = replace(config.policy, exclusions=self.config.policy.exclusions)
-        changed = self.config.read_again(replace(config, policy=policy))
+        change = Change(self.config, config)
         if self._changing is not None:
             self._changing.cancel()
-        is_checked = bool(policy.patterns) and self._is_connected
-        if not (is_checked and changed.is_strict):
-            self._use(changed)
+        is_checked = bool(change.whole.policy.patterns) and self._is_connected
+        self._use(change.at_once if is_checked else change.whole)
+        if not (is_checked and change.whole.is_strict):
+            _log.warning("%s: the policy was read again", self.name)
         if is_checked:
-            self._changing = asyncio.create_task(self._check_change(changed), name="change")
+            self._changing = asyncio.create_task(self._check_change(change), name="change")
 
     def _use(self, config: VMConfig) -> None:
         self.config = config
         if self._relay is not None:
             self._relay.set_policy(config.policy, config.permissions)
-        _log.warning("%s: the policy was read again", self.name)
 
-    async def _check_change(self, config: VMConfig) -> None:
+    async def _check_change(self, change: Change) -> None:
         try:
             async with own_client(self._admit, self._upstream.address, self._new_id, self.name) as connection:
-                await self._check_patterns(connection, config)
-            if config.is_strict:
-                self._use(config)
+                await self._check_patterns(connection, change.whole)
         except ConfigError as exc:
-            _log.error("%s; the running configuration stays", exc)
-        except NotQMPError:
-            _log.info("%s: QEMU went before its disks were compared with the patterns", self.name)
+            _log.error("%s%s", exc, change.stays)
+        except (NotQMPError, UpstreamError) as exc:
+            _log.error("%s: %s", self.name, change.why_not_compared(exc))
+        else:
+            if change.whole.is_strict:
+                self._use(change.whole)
+                _log.warning("%s: the policy was read again", self.name)
 
     # QEMU comes.
 

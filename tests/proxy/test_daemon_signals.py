@@ -5,6 +5,7 @@ Where a second signal ends it, it is in a process of its own.
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -269,7 +270,6 @@ def test_policy_that_changes_while_qemu_is_away_holds_when_it_is_back(folder: Pa
 
 def test_qemu_that_goes_while_it_is_asked_about_a_policy(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A strict policy that could not be compared with the disks is not used."""
-    caplog.set_level("INFO", logger="proxy.vm_proxy")
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
@@ -279,7 +279,8 @@ def test_qemu_that_goes_while_it_is_asked_about_a_policy(folder: Path, caplog: p
             await qemu.reached("query-block")
             qemu.disconnect()
             qemu.release()
-            await until(lambda: "a: QEMU went before its disks were compared with the patterns" in caplog.messages)
+            told = "a: QEMU went before its disks were compared with the patterns; the running configuration stays"
+            await until(lambda: ("proxy.vm_proxy", logging.ERROR, told) in caplog.record_tuples)
             await until(lambda: qemu.client_count == 2 and is_answered(str(folder / "a")))
             assert await hmp(folder / "a", "savevm t") == [""]
             assert [qemu.vm.graph[name].count("t") for name in ("d0", "d1")] == [1, 1]
