@@ -142,8 +142,7 @@ class Clients:
 
     def drop_all(self) -> None:
         for session in list(self.streams):
-            if session in self.streams:  # else it had most of what was queued, and has gone for that
-                self.drop(session)
+            self.drop(session)
 
     def close(self) -> None:
         """Close all sockets. Calling it again does nothing."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,19 @@ def test_other_user_comes_in_by_name(options: list[str], outcome: str) -> None:
         refused = [line for line in proxy.stderr.splitlines() if "refused" in line and f"uid {NOBODY}" in line]
         assert len(refused) == (2 if outcome == TURNED_AWAY else 0)
         assert all(f"unix:{proxy.path}" in line for line in refused)
+
+
+def test_silent_connections_of_one_user_keep_no_other_out() -> None:
+    """Each of the other's makes one of them go, and its own user is refused."""
+    with QEMUVM([]) as vm, ExitStack() as stack:
+        Path(vm.folder).chmod(0o755)
+        options = ["--socket-mode", "0666", "--max-negotiating", "4"]
+        proxy = stack.enter_context(ProxyProcess(vm.folder, vm.qmp_path, options))
+        silent = [stack.enter_context(proxy.connect()) for _ in range(4)]
+        for client in silent:
+            client.receive_message()
+        assert connects_as(0, proxy.path) == TURNED_AWAY
+        assert connects_as(NOBODY, proxy.path) == LET_IN
+        assert silent[0].expect_eof() == b""
+        silent[1].send(b'{"execute": "qmp_capabilities"}')
+        assert silent[1].receive() == {"return": {}}
