@@ -106,7 +106,7 @@ class VMProxy:
         is_checked = bool(change.whole.policy.patterns) and self._is_connected
         self._use(change.at_once if is_checked else change.whole)
         if not (is_checked and change.whole.is_strict):
-            _log.warning("%s: the policy was read again", self.name)
+            _log.warning("%s: the policy and the rules were read again", self.name)
         if is_checked:
             self._changing = asyncio.create_task(self._check_change(change), name="change")
 
@@ -126,7 +126,7 @@ class VMProxy:
         else:
             if change.whole.is_strict:
                 self._use(change.whole)
-                _log.warning("%s: the policy was read again", self.name)
+                _log.warning("%s: the policy and the rules were read again", self.name)
 
     # QEMU comes.
 

@@ -93,7 +93,7 @@ def test_clients_cannot_keep_the_proxy_from_looking_at_the_disks(folder: Path, c
                 with RawClient.connect(folder / "a") as silent:
                     await asyncio.to_thread(silent.receive_message)
                     changed = table(qemu, folder / "a", *lines, 'rules = [{ deny = "query-name" }]')
-                    assert await running.read_again(caplog, changed) == ["a: the policy was read again"]
+                    assert await running.read_again(caplog, changed) == ["a: the policy and the rules were read again"]
                 assert "is not allowed" in str(await asyncio.to_thread(client.execute, "query-name"))
 
     run(main)
@@ -132,7 +132,7 @@ def test_rules_hold_before_the_disks_are_seen(folder: Path, caplog: pytest.LogCa
                 await until(lambda: "'query-name' of" in caplog.text)
                 qemu.release()
                 assert "is not allowed" in str(await asyncio.to_thread(client.receive))
-                await until(lambda: "a: the policy was read again" in caplog.messages)
+                await until(lambda: "a: the policy and the rules were read again" in caplog.messages)
 
     run(main)
 
@@ -152,6 +152,6 @@ def test_disks_that_cannot_be_asked_for_are_told_of(
             (message,) = await running.read_again(caplog, strict)
             assert message == f"{told}; the running configuration stays"
             await running.read_again(caplog, table(qemu, folder / "a", 'exclude = "d1"'))
-            await until(lambda: caplog.messages == ["a: the policy was read again", told])
+            await until(lambda: caplog.messages == ["a: the policy and the rules were read again", told])
 
     run(main)

@@ -54,7 +54,7 @@ def test_new_policy_holds_for_commands_that_come_afterwards(folder: Path, caplog
             held = asyncio.create_task(hmp(folder / "a", "savevm t"))
             await qemu.reached("snapshot-save")
             new = table(qemu, folder / "a", log, 'vmstate = "d0"', 'overwrite = "refuse"')
-            assert await running.read_again(caplog, new) == ["a: the policy was read again"]
+            assert await running.read_again(caplog, new) == ["a: the policy and the rules were read again"]
             qemu.release()
             assert await held == [""]
             assert (await hmp(folder / "a", "savevm t"))[0].startswith("Error: snapshot 't' exists")
@@ -101,7 +101,7 @@ def test_new_rules_hold_for_clients_that_are_connected(folder: Path, caplog: pyt
                     plain.replace(f'listen = "unix:{folder}/a"', listening_at("snapshots")),
                     f'{plain}role = "read-only"\n',
                 ):
-                    assert await running.read_again(caplog, text) == ["a: the policy was read again"]
+                    assert await running.read_again(caplog, text) == ["a: the policy and the rules were read again"]
                     replies = [
                         await asyncio.to_thread(client.execute, name) for name in ("query-name", "stop", "system_wakeup")
                     ]
@@ -148,7 +148,9 @@ def test_wrong_file_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixtu
             assert message.replace(str(running.path), "F").startswith(error)
             assert message.endswith("; the running configuration stays")
             assert (await hmp(folder / "a", "nosuch"))[0].startswith("Error: HMP command")
-            assert await running.read_again(caplog, table(qemu, folder / "a")) == ["a: the policy was read again"]
+            assert await running.read_again(caplog, table(qemu, folder / "a")) == [
+                "a: the policy and the rules were read again"
+            ]
             assert await hmp(folder / "a", "nosuch") == ["unknown command: 'nosuch'\r\n"]
 
     run(main)
@@ -177,7 +179,7 @@ def test_pattern_that_fits_nothing_is_a_warning(folder: Path, caplog: pytest.Log
                 assert [message.partition(": ")[2] for message in caplog.messages if "usbstick" in message] == [warned]
                 await running.read_again(caplog, exact)
                 await until(lambda: warned in caplog.text)
-                assert caplog.messages[0] == "a: the policy was read again"
+                assert caplog.messages[0] == "a: the policy and the rules were read again"
                 assert await hmp(folder / "a", "savevm t") == [""]
             assert [node.count("t") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
 
@@ -193,7 +195,7 @@ def test_strict_policy_that_fits_nothing_is_not_used(folder: Path, caplog: pytes
             assert message.endswith("; the running configuration stays")
             assert await hmp(folder / "a", "savevm t") == [""]
             fitting = table(qemu, folder / "a", "strict = true", 'exclude = "d1"')
-            assert await running.read_again(caplog, fitting) == ["a: the policy was read again"]
+            assert await running.read_again(caplog, fitting) == ["a: the policy and the rules were read again"]
             assert await hmp(folder / "a", "savevm u") == [""]
             assert [node.count("u") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 0]
 
@@ -233,7 +235,7 @@ def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixtur
         ):
             changed = table(first, folder / "a", "client_buffer_mib = 1", 'mode = "enforce"')
             assert await running.read_again(caplog, changed, table("/q", folder / "c")) == [
-                "a: the policy was read again",
+                "a: the policy and the rules were read again",
                 "a: changes to settings other than the policy and the rules need a restart",
                 "b: it is not in the file any more; that needs a restart",
                 "c: a new VM needs a restart",
@@ -242,9 +244,9 @@ def test_says_what_needs_a_restart(folder: Path, caplog: pytest.LogCaptureFixtur
             assert await hmp(folder / "b", "nosuch") == ["unknown command: 'nosuch'\r\n"]
             moved = table(first, folder / "other"), table(second, folder / "b", 'name = "x"').replace('name = "b"\n', "")
             assert await running.read_again(caplog, *moved) == [
-                "a: the policy was read again",
+                "a: the policy and the rules were read again",
                 "a: changes to settings other than the policy and the rules need a restart",
-                "b: the policy was read again",
+                "b: the policy and the rules were read again",
                 "b: changes to settings other than the policy and the rules need a restart",
             ]
 
@@ -259,7 +261,7 @@ def test_policy_that_changes_while_qemu_is_away_holds_when_it_is_back(folder: Pa
             await first.close()
             await until(lambda: "has gone; waiting for it to come back" in caplog.text)
             changed = table(path, folder / "a", 'exclude = "d1"')
-            assert await running.read_again(caplog, changed) == ["a: the policy was read again"]
+            assert await running.read_again(caplog, changed) == ["a: the policy and the rules were read again"]
             async with FakeQEMU(two_disks(), path=path) as second:
                 await until(lambda: is_answered(str(folder / "a")))
                 assert await hmp(folder / "a", "savevm t") == [""]
@@ -307,7 +309,7 @@ def test_moved_log_is_left_and_a_new_one_begun(folder: Path, caplog: pytest.LogC
                     log.rename(folder / f"log.{number}")
                     caplog.clear()
                     os.kill(os.getpid(), signal.SIGHUP)
-                    await until(lambda: "b: the policy was read again" in caplog.text)
+                    await until(lambda: "b: the policy and the rules were read again" in caplog.text)
                     await hmp(folder / "a", f"rotated-{number}")
                 await asyncio.gather(*talks)
 
@@ -326,7 +328,7 @@ def test_log_that_cannot_be_opened_again_is_kept(folder: Path, caplog: pytest.Lo
             log.rename(folder / "log.1")
             log.mkdir()
             os.kill(os.getpid(), signal.SIGHUP)
-            await until(lambda: "the policy was read again" in caplog.text)
+            await until(lambda: "the policy and the rules were read again" in caplog.text)
             assert f"cannot write the audit log {log}: Is a directory; going on with the old file" in caplog.messages
             await hmp(folder / "a", "nosuch")
 
