@@ -11,7 +11,7 @@ may be what it denies: the same done by HMP, by a twin with `x-` or in a transac
 Patterns are
 
     NAME                        a QMP command, with shell wildcards; `_` and `-` are the same
-    NAME: VALUE                 that command where the argument that it is about has such a value (shim/asked.py, SUBJECTS)
+    NAME: VALUE                 that command where the argument that it is about has such a value (shim/deeds.py, SUBJECTS)
     human-monitor-command: LINE an HMP line: its name, for `info` its topic, and perhaps its arguments, with wildcards
     @monitor, @exec             whatever gives a client another monitor, or has QEMU run a program (shim/risks.py); to deny only
 
@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final, Self
 
-from shim.asked import ALIASES, HMP, SUBJECTS, TRANSACTION, Asked, Deed, fold, may_be_risky
+from shim.asked import ALIASES, HMP, Asked, may_be_risky
 from shim.client import Client
+from shim.deeds import SUBJECTS, TRANSACTION, Deed, fold
 from shim.errors import CommandPatternError
 from shim.hmp import BLANKS, HMPLine
 from shim.qmp import JSON
@@ -251,18 +252,17 @@ class ClientRules:
     def judge(self, message: Mapping[str, JSON], *, is_cut: bool = False) -> Verdict:
         """Decide about a command.
 
-        is_cut: of its strings only the name and the keys are surely all there. It is denied unless the name decides.
+        is_cut: of its strings only the name and the keys are surely all there. Such a one, and one that is too large to be
+        looked into (`Asked.is_too_large`), is denied unless the name decides.
         """
-        execute = message.get("execute")
-        name = execute if isinstance(execute, str) and "exec-oob" not in message else ""
-        kept = self._kept.get(name)
-        if kept is not None:
+        name = _sole_name(message)
+        if (kept := self._kept.get(name)) is not None:
             return kept
-        asked = Asked.of(message)
-        verdict, by_name = self._decide(asked)
-        if is_cut and not (name and by_name):
+        verdict, by_name = self._decide(asked := Asked.of(message))
+        if not (name and by_name) and (is_cut or asked.is_too_large):
             return Verdict(False, "default, since it is too long to be looked into", _in_words(asked))
-        if by_name and name and len(name) <= _LONGEST_KEPT_CHARS and len(self._kept) < _KEPT_VERDICTS:
+        # One about HMP names the line.
+        if by_name and 0 < len(name) <= _LONGEST_KEPT_CHARS and not asked.is_hmp and len(self._kept) < _KEPT_VERDICTS:
             self._kept[name] = verdict
             if verdict.is_allowed and name.isascii() and len(self.allowed_names) < _MOST_NAMES:
                 self.allowed_names |= {name.encode("ascii")}
@@ -274,7 +274,7 @@ class ClientRules:
 
     def _decide(self, asked: Asked) -> tuple[Verdict, bool]:
         """Return a verdict, and whether it is that of all commands of this name."""
-        reasons, by_name = [], asked.deed.name != HMP
+        reasons, by_name = [], True
         for layer in self._layers:
             for rule in layer:
                 is_for_all = rule.decides_all(asked.deed.name)
@@ -287,6 +287,12 @@ class ClientRules:
                 return Verdict(False, rule.name, _in_words(asked)), by_name
             reasons.append(rule.name)
         return Verdict(True, reasons[0] if reasons else "default, since no rule is about it"), by_name
+
+
+def _sole_name(message: Mapping[str, JSON]) -> str:
+    """Return the name of a command, in-band or out-of-band: rules take no heed of which; "" for one with both or none."""
+    names = [message[key] for key in ("execute", "exec-oob") if key in message]
+    return names[0] if len(names) == 1 and isinstance(names[0], str) else ""
 
 
 def _in_words(asked: Asked) -> str:

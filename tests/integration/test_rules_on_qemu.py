@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import pytest
 
-from shim.asked import ALIASES, SUBJECTS, fold
+from shim.asked import ALIASES
 from shim.client import Client
+from shim.deeds import SUBJECTS, fold
 from shim.permissions import Permissions, Role
 from shim.policy import Policy
 from shim.qmp import QEMUVersion

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from shim.asked import Asked, Deed, fold, may_be_risky
+from shim.asked import Asked, may_be_risky
+from shim.deeds import Deed, fold
 from shim.risks import EXEC, MONITOR
 from tests.support.commands import hmp_message, message
 
@@ -128,6 +129,14 @@ def test_transaction_does_what_its_actions_do_as_commands() -> None:
         ("migrate -d", "migrate", None),
         ("migrate_incoming tcp:h:1", "migrate-incoming", ("tcp:h:1",)),
         ("migrate_recover tcp:h:1", "migrate-recover", ("tcp:h:1",)),
+        ("chardev-add tty,id=c,path=/x", "chardev-add", ("tty", "serial")),
+        ("chardev-add memory,,x", "chardev-add", None),
+        ("set_password vnc p", "set-password", ("vnc",)),
+        ("expire_password \t spice now", "expire-password", ("spice",)),
+        ('set_password "vnc" p', "set-password", None),
+        ("set_password", "set-password", None),
+        ("qom-set /objects/t verify-peer off", "qom-set", ("verify-peer",)),
+        ("qom-set /objects/t\u00a0x\vdir /y", "qom-set", ("dir",)),
         ('savevm "a b"', "snapshot-save", ("a b",)),
         ("savevm", "snapshot-save", None),
         ("q", "quit", ()),
@@ -142,6 +151,40 @@ def test_hmp_line_does_what_qmp_does(line: str, name: str, values: tuple[str, ..
     assert asked.is_hmp
     assert asked.line is not None
     assert Deed(name, values) in asked.equivalents
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("change vnc password x", ("vnc",)),
+        ("change", None),
+        ('change "vnc" password x', None),
+    ],
+)
+def test_change_of_vnc_is_that_of_its_password(line: str, values: tuple[str, ...] | None) -> None:
+    equivalents = Asked.of(hmp_message(line)).equivalents
+    assert Deed("change-vnc-password", ("vnc",)) in equivalents
+    assert Deed("display-update", values) in equivalents
+
+
+def test_change_of_a_disk_is_not() -> None:
+    names = [deed.name for deed in Asked.of(hmp_message("change ide1-cd0 /x")).equivalents]
+    assert "change-vnc-password" not in names
+
+
+def test_name_is_cut_to_more_than_any_of_qemus() -> None:
+    asked = Asked.of({"execute": "x" * 300, "exec-oob": "y" * 300})
+    assert asked.names == ("x" * 256, "y" * 256)
+
+
+@pytest.mark.parametrize("name", ["human-monitor-command", "human_monitor_command"])
+def test_line_that_is_longer_than_hmps_own_is_not_read(name: str) -> None:
+    longest = Asked.of(message(name, command_line=f"savevm {'t' * 4088}"))
+    assert longest.line is not None
+    assert not longest.is_too_large
+    longer = Asked.of(message(name, command_line=f"savevm {'t' * 4089}"))
+    assert longer.line is None
+    assert longer.is_too_large
 
 
 def test_hmp_line_has_the_deed_of_its_own_name() -> None:

@@ -112,6 +112,42 @@ def test_enforce_lets_pass_what_is_allowed_in_it() -> None:
     assert not rules.judge(message("migrate", uri="exec:cat")).is_allowed
 
 
+DISPLAYS: Final = {
+    "add_client: vnc": message("add_client", protocol="vnc", fdname="x", skipauth=True),
+    "set_password: vnc": message("set_password", protocol="vnc", password="x"),
+    "expire_password: vnc": message("expire_password", protocol="vnc", time="never"),
+    "change-vnc-password: vnc": message("change-vnc-password", password="x"),
+    "display-update: vnc": message("display-update", type="vnc", addresses=[]),
+    "qom-set: verify-peer": message("qom-set", path="/objects/t", property="verify-peer", value=False),
+    "object-add: authz-*": message("object-add", qom_type="authz-simple", id="a"),
+}
+
+
+@pytest.mark.parametrize("word", DISPLAYS)
+def test_enforce_closes_displays_unless_they_are_allowed(word: str) -> None:
+    rules = EVERYTHING.rules_for(CLIENT, ENFORCE)
+    opened = EVERYTHING.rules_for(CLIENT, Policy(mode=Mode.ENFORCE, allow=frozenset({word})))
+    assert rules is not None
+    assert opened is not None
+    for other, command in DISPLAYS.items():
+        assert rules.judge(command).reason == "mode enforce"
+        assert opened.judge(command).is_allowed is (other == word)
+    assert not opened.judge(message("add_client", protocol="second", fdname="x")).is_allowed
+
+
+def test_rule_before_lets_in_to_a_display() -> None:
+    rules = Permissions((Rule.allow("add_client: vnc"), Rule.deny("@monitor"))).rules_for(CLIENT, Policy())
+    assert rules is not None
+    assert rules.judge(DISPLAYS["add_client: vnc"]).is_allowed
+    assert not rules.judge(message("add_client", protocol="second", fdname="x")).is_allowed
+
+
+def test_enforce_leaves_long_lines_to_its_list_of_names() -> None:
+    rules = EVERYTHING.rules_for(CLIENT, ENFORCE)
+    assert rules is not None
+    assert rules.judge(hmp_message("savevm " + "t" * 5000)).is_allowed
+
+
 def test_no_rule_lifts_what_enforce_refuses() -> None:
     rules = Permissions((Rule.allow("*"),)).rules_for(CLIENT, ENFORCE)
     assert rules is not None

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from shim.asked import Asked, fold, may_be_risky
+from shim.asked import Asked, may_be_risky
+from shim.deeds import fold
 from shim.risks import EXEC, MONITOR
 from tests.support.commands import hmp_message, message
 
@@ -22,6 +23,20 @@ MONITORS = [
     message("add_client", protocol="second", fdname="x"),
     message("add-client", protocol="second"),
     message("add_client"),
+    message("add_client", protocol="vnc", fdname="x"),
+    message("add_client", protocol="vnc", fdname="x", skipauth=True),
+    message("add_client", protocol="@dbus-display", fdname="x"),
+    message("set_password", protocol="vnc", password="x"),
+    message("set-password", protocol="spice", password="x"),
+    message("expire_password", protocol="vnc", time="never"),
+    message("change-vnc-password", password="x"),
+    message("display-update", type="vnc", addresses=[]),
+    message("change", device="vnc", target=":1"),
+    message("change"),
+    message("object-add", qom_type="authz-simple", id="a", identity="CN=x"),
+    message("qom-set", path="/objects/a", property="identity", value="CN=x"),
+    message("qom-set", path="/objects/a", property="policy", value="allow"),
+    message("qom-set", path="/objects/tls", property="verify-peer", value=False),
     message("qom-set", path="/objects/m", property="chardev", value="c"),
     message("qom-set", path="/objects/m"),
     hmp_message("gdbserver tcp::1"),
@@ -31,6 +46,16 @@ MONITORS = [
     hmp_message('object_add {"qom-type": "\\u006donitor-qmp"}'),
     hmp_message("qom-set /objects/m chardev c"),
     hmp_message('qom-set "/objects/m" x'),
+    hmp_message("qom-set /objects/tls verify-peer off"),
+    hmp_message("qom-set /objects/a\u00a0x\videntity CN=x"),
+    hmp_message("object_add authz-list,id=a,policy=allow"),
+    hmp_message("set_password vnc x"),
+    hmp_message("expire_password vnc never"),
+    hmp_message("change vnc password x"),
+    hmp_message("change\tvnc"),
+    hmp_message('change "vnc" password x'),
+    hmp_message("change"),
+    hmp_message("acl_policy vnc.x509dname allow"),
 ]
 
 
@@ -55,6 +80,13 @@ PROGRAMS = [
     message("netdev-add", type="bridge", helper="/tmp/x"),
     message("netdev_add", type="user", smb="/tmp"),
     message("netdev_add", type="user", guestfwd=[{"str": "tcp:10.0.2.100:1-cmd:sh"}]),
+    message("netdev_add", type="user", guestfwd=[{"str": "tcp:10.0.2.100:1-unix:/x"}, {}]),
+    message("netdev_add", type="user", guestfwd=[{"str": ""}] * 1001),
+    message("netdev_add", type="user", guestfwd={}),
+    message("netdev-add", type="bridge", helper="no"),
+    message("netdev_add", type="user", smb="no"),
+    message("netdev_add", type="passt", path="no"),
+    message("migrate", channels=[UNIX_CHANNEL] * 17),
     message("netdev_add", type="passt", path="/tmp/x"),
     message("netdev_add", type="passt", param=[{"str": "--log-file"}]),
     hmp_message("migrate exec:cat"),
@@ -66,6 +98,19 @@ PROGRAMS = [
     hmp_message("netdev_add tap,script=/tmp/x"),
     hmp_message("netdev_add tap,script=nosuch"),
     hmp_message("netdev_add tap,script"),
+    # A doubled comma is one of the value.
+    hmp_message("netdev_add tap,id=x,script=no,,evil"),
+    hmp_message("netdev_add tap,downscript=no,,"),
+    hmp_message("netdev_add tap,ifname=a,,script=no,script=/tmp/x"),
+    # The last one counts, and a flag is "on" or "off", which are programs.
+    hmp_message("netdev_add tap,script=no,script=/tmp/x"),
+    hmp_message("netdev_add tap,noscript"),
+    hmp_message("netdev_add tap,nodownscript"),
+    # Only scripts can be "no".
+    hmp_message("netdev_add bridge,helper=no"),
+    hmp_message("netdev_add user,smb=no"),
+    hmp_message("netdev_add user,smb"),
+    hmp_message("netdev_add user,nosmb"),
     hmp_message("netdev_add bridge,helper=/tmp/x"),
     hmp_message("netdev_add user,guestfwd=tcp::1-cmd:x"),
     hmp_message('netdev_add "tap"'),
@@ -81,8 +126,9 @@ def test_has_qemu_run_a_program(command: dict[str, Any]) -> None:
     "command",
     [
         message("object-add", qom_type="rng-builtin", id="r"),
-        message("add_client", protocol="vnc", fdname="x"),
-        message("add_client", protocol="@dbus-display", fdname="x"),
+        message("change", device="ide1-cd0", target="/x"),
+        message("display-reload", type="vnc", tls_certs=True),
+        message("object-add", qom_type="tls-creds-x509", id="t", endpoint="client"),
         message("qom-set", path="/machine", property="rtc-time", value=1),
         message("migrate", uri="tcp:a:1"),
         message("migrate", channels=[UNIX_CHANNEL]),
@@ -94,6 +140,11 @@ def test_has_qemu_run_a_program(command: dict[str, Any]) -> None:
         hmp_message("info status"),
         hmp_message("object_add rng-builtin,id=r"),
         hmp_message("qom-set /machine rtc-time 1"),
+        hmp_message("qom-set /objects/chardev polling 1"),
+        hmp_message("change ide1-cd0 /x"),
+        hmp_message('change ide1-cd0 "/vnc x"'),
+        hmp_message("netdev_add tap,ifname=a,,script,script=no"),
+        hmp_message("netdev_add stream,id=s,addr.type=unix,addr.path=/x"),
         hmp_message("migrate tcp:a:1"),
         hmp_message("migrate_set_parameter max-bandwidth 1"),
         hmp_message("netdev_add tap,script=no,downscript=no"),

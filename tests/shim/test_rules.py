@@ -126,7 +126,7 @@ def test_pattern_does_not_mean_a_command(pattern: str, command: dict[str, Any]) 
         ("info status", "write the name of a QMP command, with wildcards, or @monitor or @exec"),
         ("@nosuch", "write the name of a QMP command, with wildcards, or @monitor or @exec"),
         ("quit:", "there is nothing after the colon"),
-        ("quit: x", "a value can follow only add-client, chardev-add, chardev-change, device-add, human-monitor-command, "),
+        ("quit: x", "a value can follow only add-client, change-vnc-password, chardev-add, chardev-change, device-add, "),
         ("object-*: x", "a value can follow only add-client, "),
     ],
 )
@@ -194,6 +194,89 @@ def test_client_cannot_fill_the_memory_with_names() -> None:
     assert rules.judge(message("x" * 65)).is_allowed
     assert len(rules.allowed_names) == 64
     assert not rules.judge(message("quit")).is_allowed
+
+
+def test_verdict_about_an_out_of_band_command_is_kept_like_another() -> None:
+    """With the same care: what `migrate-recover` does depends on its arguments, and rules look at them."""
+    judged: list[str] = []
+
+    class Noting(Rule):
+        def decides(self, asked: Asked) -> bool:
+            judged.append(asked.name)
+            return super().decides(asked)
+
+    deny = Rule.deny("quit", "@exec", "migrate-recover: tcp:*")
+    rules = ClientRules([(Noting(deny.is_allowed, deny.patterns),)])
+    for _ in range(3):
+        assert rules.judge({"exec-oob": "migrate-pause"}).is_allowed
+        assert not rules.judge({"exec-oob": "quit", "arguments": {"x": 1}}).is_allowed
+        assert not rules.judge({"exec-oob": "migrate-recover", "arguments": {"uri": "exec:cat"}}).is_allowed
+        assert not rules.judge({"exec-oob": "migrate-recover", "arguments": {"uri": "tcp:h:1"}}).is_allowed
+        assert rules.judge({"exec-oob": "migrate-recover", "arguments": {"uri": "unix:/s"}}).is_allowed
+        assert not rules.judge({"execute": "migrate-pause", "exec-oob": "quit"}).is_allowed
+        assert not rules.judge({"execute": None, "exec-oob": "quit"}).is_allowed
+    assert judged.count("migrate-pause") == 1 + 3
+    assert judged.count("migrate-recover") == 9
+
+
+class Counting:
+    """A pattern of a name or a value that fits nothing, and counts."""
+
+    def __init__(self, fits: bool) -> None:
+        self.count = 0
+        self._fits = fits
+
+    def fullmatch(self, text: str) -> bool | None:
+        self.count += 1
+        assert len(text) <= 4096
+        return True if self._fits else None
+
+
+def _channel(transport: str) -> dict[str, Any]:
+    return {"addr": {"transport": transport, "filename": "f"}}
+
+
+HOSTILE: Final = (
+    message("transaction", actions=[{"type": "a"}] * 80_000),
+    message("transaction", actions=[{"type": f"a{number}"} for number in range(60_000)]),
+    message("transaction", actions=[{"type": f"a{number % 64}"} for number in range(4096)]),
+    message("transaction", actions=[{"type": "a" * 16_000 + str(number)} for number in range(64)]),
+    message("migrate", channels=[_channel("file")] * 20_000),
+    message("migrate", channels=[_channel("file")] * 16),
+    message("migrate", channels=[{"addr": {"transport": "exec", "args": ["a"] * 200_000}}]),
+    message("migrate", uri="x" * 1_000_000),
+    message("x" * 1_000_000),
+    {"execute": "x" * 500_000, "exec-oob": "y" * 500_000},
+    hmp_message("netdev_add " + "a," * 500_000),
+    hmp_message("savevm " + " " * 1_000_000),
+)
+
+
+@pytest.mark.parametrize("command", HOSTILE, ids=range(len(HOSTILE)))
+def test_judgement_has_a_bound(command: dict[str, Any]) -> None:
+    """Of up to 1 MiB a pattern is compared with so much only, and never with anything long."""
+    name, value = Counting(fits=True), Counting(fits=False)
+    pattern = CommandPattern("counting", name, value, None, False)  # type: ignore[arg-type]
+    ClientRules([(Rule(False, (pattern,)),)]).judge(command)
+    assert name.count <= 140
+    assert value.count <= 140
+
+
+@pytest.mark.parametrize("command", [HOSTILE[0], HOSTILE[1], HOSTILE[3], HOSTILE[-1]])
+def test_what_is_too_large_is_denied_unless_its_name_decides(command: dict[str, Any]) -> None:
+    verdict = ClientRules([(Rule.deny("quit"),)]).judge(command)
+    assert (verdict.is_allowed, verdict.reason) == (False, "default, since it is too long to be looked into")
+    assert ClientRules([(Rule.allow("*", name="a"), Rule.deny("quit"))]).judge(command) == Verdict(True, "a")
+    assert ClientRules([(Rule.deny(command["execute"], name="a"),)]).judge(command).reason == "a"
+
+
+def test_rule_about_a_chardev_holds_for_both_of_its_names() -> None:
+    for kind, other in (("memory", "ringbuf"), ("ringbuf", "memory"), ("serial", "tty"), ("parallel", "parport")):
+        assert denies(f"chardev-add: {kind}", message("chardev-add", id="c", backend={"type": other, "data": {}}))
+        assert denies(f"chardev-add: {kind}", hmp_message(f"chardev-add {other},id=c"))
+        assert denies(f"chardev-change: {kind}", hmp_message(f"chardev-change c {other}"))
+        assert not denies("chardev-add: null", hmp_message(f"chardev-add {other},id=c"))
+        assert not allows(f"chardev-add: {kind}", message("chardev-add", id="c", backend={"type": other, "data": {}}))
 
 
 @pytest.mark.parametrize(

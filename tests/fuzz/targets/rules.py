@@ -21,7 +21,7 @@ from tests.support.streams import OLDER, read_all
 
 __all__ = ["COVERS", "WORDS", "check"]
 
-COVERS: Final = ("shim/rules.py", "shim/asked.py", "shim/risks.py", "shim/permissions.py")
+COVERS: Final = ("shim/rules.py", "shim/asked.py", "shim/deeds.py", "shim/risks.py", "shim/permissions.py")
 WORDS: Final = (
     *b"allow deny quit migrate* query-* * x-quit @monitor @exec object-add transaction query-name query-status".split(),
     *b"human-monitor-command exec-oob execute arguments command-line actions channels uri qom-type monitor-qmp exec:".split(),
