@@ -251,7 +251,9 @@ def test_arguments_that_rules_know_are_qemus(schema: dict[str, Any]) -> None:
     members = {"object-add": "qom-type", "netdev_add": "type", "chardev-add": "backend", "add_client": "protocol"}
     members |= {"chardev-change": "backend", "migrate": "uri", "migrate-incoming": "uri", "migrate-recover": "uri"}
     members |= {"transaction": "actions", "snapshot-save": "tag", "snapshot-load": "tag", "snapshot-delete": "tag"}
-    members |= {"device_add": "driver"}
+    members |= {"device_add": "driver", "set_password": "protocol", "expire_password": "protocol", "qom-set": "property"}
+    # Without a value of its own: it is about VNC.
+    members |= {"display-update": "type", "change-vnc-password": "password"}
     assert {fold(name) for name in members} == SUBJECTS.keys()
     for name, member in members.items():
         if name in schema:

@@ -3,12 +3,13 @@
 The first line is rules, such as `deny quit, migrate*; allow *`; the rest is what a client sends.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Final
 
 from proxy.qmp_json.framing import Command, CommandFramer
 from proxy.sessions.session import Session
+from shim.asked import Asked
 from shim.client import Client
 from shim.errors import CommandPatternError
 from shim.permissions import Permissions, Role
@@ -29,11 +30,17 @@ WORDS: Final = (
     *(b'{"execute": "quit"}', b'{"execute": "query-name"}\r\n', b'{"exec-oob": "quit"}'),
     b'{"execute": "human-monitor-command", "arguments": {"command-line": "q"}}',
     b'{"execute": "object-add", "arguments": {"qom-type": "monitor-qmp", "id": "m"}}',
+    b'{"execute": "human-monitor-command", "arguments": {"command-line": "netdev_add tap,script=no"}}',
+    *(b"add_client set_password display-update netdev_add helper smb authz-simple qom-set property verify-peer".split()),
+    *(b",script=no", b",,", b"noscript", b"chardev-add: ringbuf", b"memory", b"tty"),
     b'{"execute": "transaction", "arguments": {"actions": [{"type": "quit", "data": {}}]}}',
 )
 _DENIES_ALL: Final = ClientRules([(Rule.deny("*", name="another rule"),)])
-_DENIES_MONITORS: Final = Rule.deny("quit", "@monitor", name="front")
+_DENIES_RISKS: Final = Rule.deny("quit", "@monitor", "@exec", name="front")
+# What a pattern is compared with: a command's own names, its twins, and 64 types of actions with theirs.
+_MOST_DEEDS: Final = 140
 _ALLOWS_QUERIES: Final = ClientRules([(Rule.allow("query-*", name="queries"), Rule.deny("*", name="rest"))])
+_DISPLAYS: Final = frozenset(("add-client", "set-password", "expire-password", "change-vnc-password", "display-update"))
 _READING: Final = frozenset((b"info", b"help", b"?"))
 
 
@@ -70,9 +77,10 @@ def _check_one(judge: ClientRules, rules: tuple[Rule, ...], message: Mapping[str
         assert verdict.text == _DENIES_ALL.judge(message).text, "the text tells which rule it was"
         verdict.text.encode()
     assert not _DENIES_ALL.judge(message).is_allowed
-    stricter = ClientRules([(_DENIES_MONITORS, *rules)]).judge(message)
+    stricter = ClientRules([(_DENIES_RISKS, *rules)]).judge(message)
     assert verdict.is_allowed or not stricter.is_allowed, "a rule that denies has allowed"
-    if _quits(message) or _makes_monitor(message):
+    assert len(Asked.of(message).equivalents) <= _MOST_DEEDS, "there is no bound to it"
+    if _quits(message) or _makes_monitor(message) or _runs_program(message):
         assert not stricter.is_allowed, "it is denied, and got through"
         # One with both keys is refused by QEMU.
         assert {"execute", "exec-oob"} <= message.keys() or not _read_only().judge(message).is_allowed, "it is no question"
@@ -113,9 +121,32 @@ def _quits(message: Mapping[str, JSON]) -> bool:
 
 def _makes_monitor(message: Mapping[str, JSON]) -> bool:
     match message:
-        case {"execute": str(), "arguments": {"qom-type": str(kind)}}:
-            return "object-add" in _names(message) and kind.startswith("monitor-")
+        case {"execute": str(), "arguments": {"qom-type": str(kind)}} if "object-add" in _names(message):
+            return kind.startswith(("monitor-", "authz-"))
+    return not _DISPLAYS.isdisjoint(_names(message)) or _hmp(message) in (b"set_password", b"gdbserver")
+
+
+def _runs_program(message: Mapping[str, JSON]) -> bool:
+    match message:
+        case {"execute": "netdev_add", "arguments": {"helper": str()} | {"smb": str()}}:
+            return True
+        case {"execute": "human-monitor-command", "arguments": {"command-line": str(line)}} if hmp_name(line) == b"netdev_add":
+            return any(value not in (None, "no") for name, value in _options(line) if name == "script")
     return False
+
+
+def _options(line: str) -> Iterator[tuple[str, str | None]]:
+    """Read an option string character by character, as QEMU does (util/qemu-option.c)."""
+    rest = line.strip().partition("netdev_add")[2].strip()
+    while rest:
+        end = next((place for place, char in enumerate(rest) if char in "=,"), len(rest))
+        name, mark, rest = rest[:end], rest[end : end + 1], rest[end + 1 :]
+        value = ""
+        while mark == "=" and rest and (rest[0] != "," or rest.startswith(",,")):
+            value, rest = value + rest[0], rest[2:] if rest[0] == "," else rest[1:]
+        yield name, value if mark == "=" else None
+        if mark == "=":
+            rest = rest[1:]
 
 
 def _check_short_way(judge: ClientRules, rules: tuple[Rule, ...], stream: bytes, messages: list[dict[str, JSON]]) -> None:
