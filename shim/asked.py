@@ -7,7 +7,7 @@ that come down to the same. HMP's `q` is also the deed of `quit`, `x-blockdev-re
 Whatever is not certain is said to be unknown, never guessed. A rule that denies takes the unknown for what it denies, and one
 that allows does not: see shim/rules.py.
 
-Rules are tried on each deed, so there is a bound to what is read: of deeds that are the same one counts, a long value is
+Rules are tried on each deed, so there is a bound to what is read: of actions of one type one counts, a long value is
 unknown, and of what is longer than any tool sends `is_too_large` tells.
 """
 
@@ -76,22 +76,22 @@ class Asked:
     @cached_property
     def equivalents(self) -> tuple[Deed, ...]:
         """What comes down to the same."""
-        deeds = [deed_of(name, self.arguments) for name in self.names]
+        deeds = [self.deed, *(deed_of(name, self.arguments) for name in self.names[1:])]
         equivalents = [*deeds[1:], *(twin for deed in deeds for twin in twins(deed))]
         if any(deed.name == TRANSACTION for deed in deeds):
             equivalents += deeds_of_actions(self.arguments)
         if self.line is not None:
             equivalents += _hmp_deeds(self.line)
-        return tuple(dict.fromkeys(equivalents))
+        return tuple(equivalents)
 
     @cached_property
     def is_too_large(self) -> bool:
         """Tell whether not all that it comes down to is among `equivalents`, because it is more than any tool asks for."""
-        names = set(map(fold, self.names))
-        line = self.arguments.get("command-line")
-        if HMP in names and isinstance(line, str) and len(line) > _LONGEST_LINE_CHARS:
-            return True
-        return TRANSACTION in names and kinds_of_actions(self.arguments) is None
+        # One with both names is refused by QEMU.
+        if self.is_hmp:
+            line = self.arguments.get("command-line")
+            return isinstance(line, str) and len(line) > _LONGEST_LINE_CHARS
+        return self.deed.name == TRANSACTION and kinds_of_actions(self.arguments) is None
 
     @cached_property
     def risks(self) -> frozenset[str]:

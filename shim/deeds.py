@@ -37,6 +37,7 @@ VNC: Final = ("vnc",)
 LONGEST_NAME_CHARS: Final = 256
 # PATH_MAX.
 _LONGEST_VALUE_CHARS: Final = 4096
+_MOST_WORDS: Final = 1000
 # QEMU 11.1 has 12 types of actions, whatever their number is; there are a few for each disk and bitmap that they are about.
 _MOST_ACTION_TYPES: Final = 64
 _MOST_ACTIONS: Final = 4096
@@ -89,7 +90,7 @@ def _targets(arguments: Mapping[str, JSON]) -> Values:
 def _uri(channel: JSON) -> str | None:
     """Spell a channel (qapi/migration.json, MigrationChannel) as the URI that means the same."""
     match channel:
-        case {"addr": {"transport": "exec", "args": list(words)}} if len(words) <= _LONGEST_VALUE_CHARS:
+        case {"addr": {"transport": "exec", "args": list(words)}} if len(words) <= _MOST_WORDS:
             return f"exec:{' '.join(words)}" if all(isinstance(word, str) for word in words) else None
         case {"addr": {"transport": "file", "filename": str(name)}}:
             return f"file:{name}"
@@ -162,8 +163,9 @@ def deed_of(name: str, arguments: Mapping[str, JSON]) -> Deed:
     """Read a QMP command."""
     read = SUBJECTS.get(settled(name))
     values = () if read is None else read(arguments)
-    is_known = values is not None and all(len(value) <= _LONGEST_VALUE_CHARS for value in values)
-    return Deed(fold(name), values if is_known else None)
+    if values and max(map(len, values)) > _LONGEST_VALUE_CHARS:
+        values = None
+    return Deed(fold(name), values)
 
 
 def twins(deed: Deed) -> Iterator[Deed]:

@@ -291,8 +291,8 @@ class ClientRules:
 
 def _sole_name(message: Mapping[str, JSON]) -> str:
     """Return the name of a command, in-band or out-of-band: rules take no heed of which; "" for one with both or none."""
-    names = [message[key] for key in ("execute", "exec-oob") if key in message]
-    return names[0] if len(names) == 1 and isinstance(names[0], str) else ""
+    name = message.get("exec-oob" if "execute" not in message else "execute" if "exec-oob" not in message else "")
+    return name if isinstance(name, str) else ""
 
 
 def _in_words(asked: Asked) -> str:

@@ -55,7 +55,7 @@ def test_either_name_of_a_chardev_is_known_by_the_other(first: str, second: str)
         # More than is looked through.
         (message("migrate", uri="x" * 4097), None),
         (message("migrate", channels=[{"addr": {"transport": "file", "filename": "f"}}] * 17), None),
-        (message("migrate", channels=[{"addr": {"transport": "exec", "args": ["a"] * 4097}}]), None),
+        (message("migrate", channels=[{"addr": {"transport": "exec", "args": ["a"] * 1001}}]), None),
         (message("migrate", channels=[{"addr": {"transport": "exec", "args": [1]}}]), None),
         (message("transaction", actions=[{"type": "a"}, {"type": "b"}, {"type": "a"}]), ("a", "b")),
         (message("transaction", actions=[]), None),
