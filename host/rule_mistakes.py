@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final
 
-from shim.asked import HMP, SUBJECTS, fold
+from shim.asked import HMP
+from shim.deeds import SUBJECTS, fold
 from shim.errors import CommandPatternError
 from shim.risks import RISKS
 
