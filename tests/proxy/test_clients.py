@@ -102,6 +102,27 @@ def test_idle_client_is_disconnected_but_not_one_that_waits(more: tuple[str, ...
     played(scene, None, "--client-idle-timeout", "0.2", *(more or ("--negotiation-timeout", "0.1")))
 
 
+@pytest.mark.parametrize(("count", "begun"), [(1, 1), (2, 2), (3, 2), (20, 2)])
+def test_no_more_commands_of_a_client_are_under_way_than_may_be(count: int, begun: int) -> None:
+    """Another client's command shows how many of them went before it."""
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        qemu.hold("query-name")
+        with await connected(server.path) as client, await connected(server.path) as other:
+            earlier = len(qemu.commands)
+            client.send(NAME * count)
+            await qemu.reached("query-name")
+            other.send(command_bytes("query-uuid"))
+            await qemu.wait_received("query-uuid")
+            under_way = qemu.commands[earlier:]
+            qemu.release()
+            assert under_way == ["query-name"] * begun + ["query-uuid"]
+            for _ in range(count):
+                assert b'"return"' in await in_thread(client.receive_message)
+
+    played(scene, None, "--client-commands", "2")
+
+
 @pytest.mark.parametrize(("count", "goes"), [(2, False), (3, True)])
 def test_descriptors_that_no_command_takes_are_counted(count: int, goes: bool, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
