@@ -16,6 +16,7 @@ from tests.support.checkout import ROOT
 
 _PAGE: Final = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 _UNIT: Final = ROOT / "docs" / "hmp-proxy.service"
+_TEST_FILE: Final = r"`tests/[\w/]+\.py`"
 
 
 def _unit() -> configparser.ConfigParser:
@@ -30,13 +31,25 @@ def _rows(header: str) -> list[str]:
     return re.findall(r"(?m)^\| .*$", _PAGE.partition(f"{header}\n")[2].partition("\n\n")[0])
 
 
-def test_each_promise_names_tests_that_exist() -> None:
+def test_each_promise_names_tests() -> None:
     promises = _rows("| promise | tests |")
     assert len(promises) > 5
-    for promise in promises:
-        named = re.findall(r"`(tests/[\w/]+\.py)`", promise)
-        assert named, promise
-        assert all("def test_" in (ROOT / path).read_text(encoding="utf-8") for path in named)
+    assert all(re.search(_TEST_FILE, promise) for promise in promises)
+
+
+def test_each_surface_names_tests() -> None:
+    surfaces = _rows("| surface | what holds | tests |")
+    assert len(surfaces) > 5
+    assert all(re.search(_TEST_FILE, surface) or surface.endswith("| as above |") for surface in surfaces)
+
+
+def test_tests_that_the_page_names_exist() -> None:
+    """In its tables or between them."""
+    named = set(re.findall(r"tests/[\w/.-]*\w", _PAGE))
+    assert len(named) > 30
+    for path in sorted(named):
+        assert path.endswith(".py"), path
+        assert "def test_" in (ROOT / path).read_text(encoding="utf-8"), path
 
 
 def test_limits_on_memory_are_those_of_the_test() -> None:
