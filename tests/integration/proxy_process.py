@@ -69,10 +69,19 @@ class ProxyProcess:
 
     @property
     def peak_mib(self) -> float:
-        """Return the most memory that it has had resident (proc_pid_status(5), VmHWM)."""
+        """Return the most memory that it has had resident."""
+        return self._memory_mib("VmHWM")
+
+    @property
+    def resident_mib(self) -> float:
+        """Return how much memory it has resident now."""
+        return self._memory_mib("VmRSS")
+
+    def _memory_mib(self, name: str) -> float:
+        """Return a figure of proc_pid_status(5)."""
         assert self.process is not None
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        return int(status.partition(f"{name}:")[2].split()[0]) / 1024
 
     @property
     def stderr(self) -> str:
