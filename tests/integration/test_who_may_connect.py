@@ -1,17 +1,33 @@
 """A proxy in front of a real QEMU lets in whom its sockets are for, and nobody else."""
 
 import os
+import re
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
+from typing import Final
 
 import pytest
 
-from tests.integration.other_user import LET_IN, NOBODY, REFUSED, TURNED_AWAY, connects_as
+from tests.integration.other_user import LET_IN, NOBODY, REFUSED, TURNED_AWAY, connects_as, knocking_as
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
+from tests.support.raw_client import RawClient
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
+
+# A few seconds, in which there are about 5000 connections each.
+KNOCKS: Final = 15_000
+# As users run it: what Python checks in development takes time.
+AS_USERS: Final = ("env", "--unset=PYTHONASYNCIODEBUG", sys.executable, "-m", "proxy")
+
+
+def took_s(client: RawClient) -> float:
+    began = time.monotonic()
+    client.returned("query-status")
+    return time.monotonic() - began
 
 
 @pytest.mark.parametrize(
@@ -75,3 +91,30 @@ def test_silent_connections_of_one_user_keep_no_other_out() -> None:
         assert silent[0].expect_eof() == b""
         silent[1].send(b'{"execute": "qmp_capabilities"}')
         assert silent[1].receive() == {"return": {}}
+
+
+def test_one_who_is_turned_away_comes_again_and_again_and_exhausts_nothing() -> None:
+    with QEMUVM([]) as vm:
+        Path(vm.folder).chmod(0o755)
+        options = ["--socket-mode", "0666", "--allow-user", "0"]
+        proxy = ProxyProcess(vm.folder, vm.qmp_path, options, program=AS_USERS)
+        with proxy, proxy.negotiated() as client:
+            assert proxy.process is not None
+            descriptors = Path(f"/proc/{proxy.process.pid}/fd")
+            quiet_s = median(took_s(client) for _ in range(300))
+            open_before, mib_before = len(list(descriptors.iterdir())), proxy.resident_mib
+            waited_s = []
+            with knocking_as(NOBODY, proxy.path, KNOCKS) as knocking:
+                while knocking.poll() is None:
+                    waited_s.append(took_s(client))
+                assert knocking.stdout is not None
+                assert knocking.stdout.read() == f"{TURNED_AWAY}\n"
+            assert median(waited_s) < 10 * quiet_s
+            assert proxy.peak_mib < mib_before + 4
+            assert connects_as(NOBODY, proxy.path) == TURNED_AWAY
+            assert len(list(descriptors.iterdir())) == open_before
+            assert connects_as(0, proxy.path) == LET_IN
+        refused = [line for line in proxy.stderr.splitlines() if f"uid {NOBODY}" in line]
+        counts = [int(count) for line in refused for count in re.findall("([0-9]+) within a minute", line)]
+        assert len(refused) < 10
+        assert len(refused) - len(counts) + sum(counts) == KNOCKS + 1
