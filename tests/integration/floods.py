@@ -35,6 +35,10 @@ class Flood:
         client.socket.setblocking(False)
         self._left[client.socket] = memoryview(self._kind.first or self._kind.data)
 
+    @property
+    def client_count(self) -> int:
+        return len(self._left)
+
     def go_on(self) -> None:
         """Send what can be sent now."""
         for sock in select.select([], list(self._left), [], 0.01)[1]:
