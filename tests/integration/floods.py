@@ -1,13 +1,12 @@
 """Clients that send without end, and never read."""
 
-import contextlib
 import select
 import socket
+import time
 from typing import Final
 
 from tests.integration.proxy_process import ProxyProcess
 from tests.support.flood_kinds import KIB, Kind
-from tests.support.raw_client import ConnectionLostError
 
 __all__ = ["Flood"]
 
@@ -35,10 +34,6 @@ class Flood:
         client.socket.setblocking(False)
         self._left[client.socket] = memoryview(self._kind.first or self._kind.data)
 
-    @property
-    def client_count(self) -> int:
-        return len(self._left)
-
     def go_on(self) -> None:
         """Send what can be sent now."""
         for sock in select.select([], list(self._left), [], 0.01)[1]:
@@ -50,11 +45,16 @@ class Flood:
                 del self._left[sock]
                 sock.close()
                 if self._returns:
-                    with contextlib.suppress(ConnectionLostError):  # those that were cut before are not gone yet
-                        self._join()
+                    self._join()
                 continue
             self.sent_bytes += count
             self._left[sock] = self._left[sock][count:] or memoryview(self._kind.data)
+
+    def go_on_for(self, duration_s: float) -> None:
+        """Send for so long, or until all are cut off."""
+        began = time.monotonic()
+        while self._left and time.monotonic() - began < duration_s:
+            self.go_on()
 
     def leave(self) -> None:
         for sock in self._left:
