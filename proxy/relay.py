@@ -154,6 +154,7 @@ class Relay:
     def close(self) -> None:
         """Close all sockets, and put on record what is not answered. Calling it again does nothing."""
         unanswered = self._dispatcher.give_up(LEFT_UNANSWERED)
+        self._dispatcher.abandonment.finish()
         self._flush()
         if unanswered:
             _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
@@ -271,7 +272,7 @@ class Relay:
         plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
         if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
-        if self._is_stopping and self._dispatcher.owes_nothing:
+        if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:
             self.finished.set()
 
     def _announce(self, begun: AuditRecord) -> str | None:

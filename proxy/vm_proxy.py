@@ -58,6 +58,8 @@ class VMProxy:
         self._turns = Turns()
         self._leaving = Leaving(ledger)
         self._relay: Relay | None = None
+        # The last one, which may still have to put on record what its clients had sent.
+        self._gone: Relay | None = None
         self._stop = asyncio.Event()
         self._changing: asyncio.Task[None] | None = None
         config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
@@ -86,8 +88,9 @@ class VMProxy:
             if self._changing is not None:
                 self._changing.cancel()
                 await asyncio.wait((self._changing,))
-            if self._relay is not None:
-                self._relay.close()
+            for relay in (self._relay, self._gone):
+                if relay is not None:
+                    relay.close()
             self._front.close()
             self._upstream.close()
 
@@ -231,7 +234,7 @@ class VMProxy:
                 self._stop.set()
                 return
             await self._relay.lost.wait()
-            self._relay = None
+            self._relay, self._gone = None, self._relay
             self._front.leave()
             if not await self._await_return():
                 _log.warning("QEMU at %s has gone", self._upstream.address)

@@ -30,8 +30,11 @@ class Abandonment:
         self._unfinished = outbox.unfinished
 
     def abandon(self, session: Session, reason: str) -> None:
-        """Drop what a client sent and was not begun, a turn of it; what it sends from now on is dropped too."""
-        session.abandoned = reason
+        """Drop what a client sent and was not begun, a turn of it; what it sends from now on is dropped too.
+
+        Where it is called again the first reason stays.
+        """
+        session.abandoned = reason = session.abandoned or reason
         self._turns.withdraw(session)
         self._unfinished.pop(session, None)
         self._outbox.to_close.extend(session.inbox.drop_descriptors())
@@ -52,8 +55,12 @@ class Abandonment:
         self._unfinished[session] = None
 
     def abandon_all(self, reason: str) -> None:
-        """Drop what all clients sent and was not begun, however much that is: no client is served any more."""
+        """Drop what all clients sent and was not begun, a turn of each."""
         for session in (*self._outbox.sessions, *self._unfinished):
             self.abandon(session, reason)
-            while session in self._unfinished:
-                self.abandon(session, reason)
+
+    def finish(self) -> None:
+        """Drop what is left of those that are abandoned, however much that is: nobody comes back for it."""
+        for session in list(self._unfinished):
+            while session in self._unfinished and session.abandoned is not None:
+                self.abandon(session, session.abandoned)

@@ -85,7 +85,7 @@ class Dispatcher:
         # Sessions that wait for their turn, and what lets them go on after a reply, or when QEMU has read on.
         self.waiting = turns.waiting
         self.serve_waiting = turns.serve
-        self._abandonment = Abandonment(self._recorder, turns, self.outbox)
+        self.abandonment = Abandonment(self._recorder, turns, self.outbox)
 
     @property
     def owes_nothing(self) -> bool:
@@ -122,7 +122,7 @@ class Dispatcher:
         inbox, outbox = session.inbox, self.outbox
         inbox.receive_data(data, descriptors)
         if session.abandoned is not None:
-            self._abandonment.abandon(session, session.abandoned)
+            self.abandonment.abandon(session, session.abandoned)
             return False
         if inbox.out_of_band:
             self.starter.send_out_of_band(session)
@@ -143,13 +143,13 @@ class Dispatcher:
         """Note that a client sends no more, but may read on. What it asked for goes on, unless QEMU would hang up on it."""
         session.receive_eof()
         if session.hears_end_of_file:
-            self._abandonment.abandon(session, HUNG_UP)
+            self.abandonment.abandon(session, HUNG_UP)
         self.outbox.to_flush[session] = None
 
     def receive_hang_up(self, session: Session) -> None:
         """Note that a client has gone. What has begun goes on; what has not, never will."""
         session.receive_eof()
-        self._abandonment.abandon(session, HUNG_UP)
+        self.abandonment.abandon(session, HUNG_UP)
         self.outbox.to_flush[session] = None
 
     def work_off(self, session: Session) -> None:
@@ -157,7 +157,7 @@ class Dispatcher:
         del self.unfinished[session]
         self.outbox.to_flush[session] = None
         if session.abandoned is not None:
-            self._abandonment.abandon(session, session.abandoned)
+            self.abandonment.abandon(session, session.abandoned)
             return
         session.inbox.read_ahead()
         if session.inbox.looks_ahead:
@@ -167,13 +167,13 @@ class Dispatcher:
 
     def remove_session(self, session: Session) -> None:
         """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
-        self._abandonment.abandon(session, HUNG_UP)
+        self.abandonment.abandon(session, HUNG_UP)
         self.outbox.to_close.extend(session.cut())
         self.outbox.sessions.remove(session)
 
     def stop(self) -> None:
         """Begin nothing more: the proxy is to end."""
-        self._abandonment.abandon_all(STOPPED)
+        self.abandonment.abandon_all(STOPPED)
 
     def give_up(self, reason: str = LEFT_UNANSWERED) -> int:
         """Put on record each command under way, since its outcome will not be known. Returns how many replies are due."""
@@ -221,7 +221,7 @@ class Dispatcher:
                 return
             if begun and not is_local and session.is_gone():
                 session.put_back(request)
-                self._abandonment.abandon(session, HUNG_UP)
+                self.abandonment.abandon(session, HUNG_UP)
                 return
             begun = begun or not is_local
             self._begin(session, request)
@@ -230,7 +230,7 @@ class Dispatcher:
     def _serve_turn(self, session: Session) -> bool:
         """Begin a waiting session's next command, or all that fit into its window if it is alone. Tells whether it did."""
         if session.is_gone():
-            self._abandonment.abandon(session, HUNG_UP)
+            self.abandonment.abandon(session, HUNG_UP)
             self.outbox.to_flush[session] = None
             return False
         if not self.room.of(session):
@@ -297,4 +297,4 @@ class Dispatcher:
     def receive_qemu_eof(self) -> None:
         """Note that QEMU has gone, and record each command under way: its outcome is not known."""
         self.give_up(LOST)
-        self._abandonment.abandon_all(QEMU_WENT)
+        self.abandonment.abandon_all(QEMU_WENT)

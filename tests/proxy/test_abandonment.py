@@ -57,8 +57,9 @@ def test_what_comes_after_the_hang_up_is_dropped_too() -> None:
     assert (desk.written(), abandoned(desk)) == (b"", [("info a", HUNG_UP)])
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("negotiated", [True, False])
-def test_at_the_end_all_of_it_goes_at_once(negotiated: bool) -> None:
+def test_at_the_end_all_of_it_goes_in_turns_or_at_once(negotiated: bool, at_once: bool) -> None:
     desk = Desk()
     other = desk.client(number=1)
     desk.send(other, hmp("savevm t"))
@@ -66,6 +67,20 @@ def test_at_the_end_all_of_it_goes_at_once(negotiated: bool) -> None:
     more = b"".join(hmp(f"info {number}") for number in range(300))
     desk.send(client, more if negotiated else b"")
     desk.dispatcher.stop()
-    assert not desk.dispatcher.unfinished
+    assert bool(desk.dispatcher.unfinished) is negotiated
+    if at_once:
+        desk.dispatcher.abandonment.finish()
+        assert not desk.dispatcher.unfinished
     desk.take()
     assert abandoned(desk) == ([(f"info {number}", STOPPED) for number in range(300)] if negotiated else [])
+
+
+def test_what_a_client_that_hung_up_had_sent_keeps_its_reason() -> None:
+    desk = Desk()
+    client = desk.client()
+    desk.send(client, hmp("savevm t") + b"".join(hmp(f"info {number}") for number in range(300)))
+    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.stop()
+    desk.take()
+    assert {reason for _, reason in abandoned(desk)} == {HUNG_UP}
+    assert len(abandoned(desk)) == 300
