@@ -128,7 +128,7 @@ def test_what_would_be_spelled_anew_has_few_tokens(begin: bytes, end: bytes, ite
 
     refused = LocalReply(b'{"error": {"class": "GenericError", "desc": "JSON token count limit exceeded"}}\r\n')
     assert sent(400) != refused
-    assert sent(3000) == refused
+    assert sent(3100) == refused
 
 
 def test_what_is_only_forwarded_may_have_many_tokens() -> None:
