@@ -24,6 +24,6 @@ if "ssl" not in sys.modules and "asyncio" not in sys.modules:  # pragma: no cove
 
 def all_imported() -> None:
     """Collect garbage from now on, but do not look for it in what there is."""
-    if not gc.isenabled():
+    if not gc.isenabled():  # pragma: no cover - a process of its own, too
         gc.freeze()
         gc.enable()

@@ -151,3 +151,12 @@ def test_out_of_band_command_behind_much_else_is_found_in_steps() -> None:
         inbox.read_ahead()
         assert inbox.steps - before <= 2
     assert len(inbox.out_of_band) == 1
+
+
+def test_what_is_malformed_counts_until_it_is_answered() -> None:
+    inbox = an_inbox()
+    inbox.receive_data(b"} } }")
+    assert inbox.take() is not None
+    assert inbox.kept_bytes >= 100
+    assert len(taken(inbox)) == 2
+    assert inbox.kept_bytes < 100

@@ -58,6 +58,21 @@ def test_client_in_whose_service_we_fail_is_told_and_others_go_on(
     played(scene)
 
 
+def test_client_in_whose_later_turn_we_fail_is_told_and_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Dispatcher, "work_off", failing_once(Dispatcher.work_off, lambda *_: True))
+
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client, await connected(server.path) as other:
+            client.send(b"[" + b",".join([b"[]"] * 30_000) + b"]")
+            assert b"hmpshim has failed, and ends this connection" in await in_thread(client.expect_eof)
+            assert await in_thread(other.hmp, "savevm t") == ""
+        assert "OurFailure" in caplog.text
+
+    played(scene)
+
+
 def test_connection_of_whose_replies_nothing_is_known_any_more_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -332,3 +332,11 @@ class TestRules:
         session.rules = ClientRules([(Rule.deny("quit"),)])
         (request,) = requests(session, b'{"execute":"ringbuf-write","arguments":{"data":"%s"}}' % (b"x" * 1_100_000))
         assert isinstance(request, Forward)
+
+
+def test_negotiation_that_a_client_had_sent_before_it_was_cut_changes_nothing() -> None:
+    session = a_session()
+    session.inbox.receive_data(b'{"execute":"qmp_capabilities"}')
+    session.cut()
+    assert session.drop_request() is not None
+    assert session.state is State.CUT
