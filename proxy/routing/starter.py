@@ -79,10 +79,10 @@ class Starter:
         once makes no room; the rest of it has another turn.
         """
         inbox = session.inbox
-        if inbox.out_of_band and not self._descriptor_queue.is_free and self._polls < _LATE_POLLS:
-            self.holds_back = True
-            return
         if not inbox.out_of_band:
+            return
+        if not self._descriptor_queue.is_free and self._polls < _LATE_POLLS:
+            self.holds_back = True
             return
         for command in inbox.take_out_of_band(max(0, _OUT_OF_BAND - self._out_of_band.count(session))):
             if not self._denials.answer_out_of_band(session, command):
