@@ -57,9 +57,9 @@ def type_into_vnc(sock: socket.socket, keys: bytes) -> None:
     sock.sendall(b"\1")
     received(sock, 20)
     received(sock, struct.unpack(">I", received(sock, 4))[0])
-    for key in keys:
-        for is_down in (1, 0):
-            sock.sendall(struct.pack(">BBxxI", 4, is_down, 0xFF0D if key == ord("\n") else key))
+    symbols = [0xFF0D if key == ord("\n") else key for key in keys]
+    # At once: the last key's press may end QEMU before its release is written.
+    sock.sendall(b"".join(struct.pack(">BBxxI", 4, is_down, symbol) for symbol in symbols for is_down in (1, 0)))
 
 
 def test_display_leads_to_the_monitor_on_its_console() -> None:
