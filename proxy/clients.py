@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from host.config import VMConfig
 from host.parties import largest_parties, party_of
-from proxy.leaving import Leaving
+from proxy.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.ledger import Ledger
 from proxy.net.stream import Stream
 from proxy.routing.dispatcher import Dispatcher
@@ -23,7 +23,7 @@ __all__ = ["Clients"]
 
 _log = logging.getLogger(__name__)
 
-# A client may have its whole buffer unread, and send a command, of which so much may come in one go.
+# What comes in one go may exceed a limit by so much before it is seen.
 _READ_AT_ONCE_BYTES = 2 * 1024 * 1024
 
 
@@ -58,15 +58,15 @@ class Clients:
         sessions = [session for session in self.streams if not session.client.is_proxy]
         clients = [*(session.client for session in sessions), *self._leaving.clients]
         if len(clients) >= config.max_clients:
-            return f"there are {len(clients)} clients of this VM, and no more may be (--max-clients)"
+            return f"this VM has as many clients as --max-clients allows: {len(clients)}"
         count = sum(party_of(other) == party for other in clients)
         if count >= config.max_user_clients:
-            return f"there are {count} clients of its {party[0]}, and no more may be (--max-user-clients)"
+            return f"its {party[0]} has as many clients as --max-user-clients allows: {count}"
         silent = [session for session in sessions if not session.is_negotiated]
         if len(silent) >= config.max_negotiating:
             largest = largest_parties([session.client for session in silent])
             if party in largest:
-                return f"there are {len(silent)} clients that have not negotiated, and no more may be (--max-negotiating)"
+                return f"as many clients as --max-negotiating allows have not negotiated: {len(silent)}"
             oldest = next(session for session in silent if party_of(session.client) in largest)
             self._cut(oldest, "it has not negotiated, and too many others have come since (--max-negotiating)")
         return None
@@ -98,17 +98,20 @@ class Clients:
             self.let_go_on(session)
 
     def check(self, session: Session) -> bool:
-        """Count what is queued for a client and from it; disconnect it if that is too much. Tells whether it is still there."""
-        stream = self.streams[session]
-        kept, most = stream.unsent_bytes + session.inbox.kept_bytes + session.waiting_bytes, self._config.client_buffer_bytes
-        if stream.unsent_bytes > most:
-            self._cut(session, "it does not read")
-        elif kept > most + _READ_AT_ONCE_BYTES:
-            self._cut(session, "it does not read, and sends more")
-        elif session.inbox.descriptor_count > self._config.client_descriptors:
-            self._cut(session, "it sends file descriptors that no command takes")
+        """Count what is queued for a client and from it; disconnect it if that is too much. Tells whether it is still there.
+
+        Both together may be as much as a command of the greatest length, which nobody may be cut for sending.
+        """
+        stream, config = self.streams[session], self._config
+        kept = stream.unsent_bytes + session.inbox.kept_bytes + session.waiting_bytes
+        if stream.unsent_bytes > config.client_buffer_bytes:
+            self._cut(session, "it does not read (--client-buffer)")
+        elif kept > max(config.client_buffer_bytes, config.max_command_bytes) + _READ_AT_ONCE_BYTES:
+            self._cut(session, "it does not read, and sends more (--client-buffer)")
+        elif session.inbox.descriptor_count > config.client_descriptors:
+            self._cut(session, "it sends file descriptors that no command takes (--client-descriptors)")
         else:
-            self._ledger.note(session, kept, lambda: self._cut(session, "what is queued for all clients is too much"))
+            self._ledger.note(session, kept, lambda: self._cut(session, TOO_MUCH_QUEUED))
         return session in self.streams
 
     def let_go_on(self, session: Session) -> None:

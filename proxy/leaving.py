@@ -13,7 +13,7 @@ from proxy.ledger import Ledger
 from proxy.net.stream import Stream
 from shim.client import Client
 
-__all__ = ["Leaving"]
+__all__ = ["TOO_MUCH_QUEUED", "Leaving"]
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 # (Linux, net/unix/af_unix.c, unix_stream_sendmsg), so who is slower than that a minute counts as one that does not.
 _STALLED_S = 60.0
 _LOOK_S = 1.0
+# Why a client goes that has most, where all have too much.
+TOO_MUCH_QUEUED = "what is queued for all clients is too much (--total-buffer)"
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Leaving:
             self._forget(stream)
 
     def _note(self, stream: Stream) -> None:
-        self._ledger.note(stream, stream.unsent_bytes, lambda: self._cut(stream, "what is queued for all clients is too much"))
+        self._ledger.note(stream, stream.unsent_bytes, lambda: self._cut(stream, TOO_MUCH_QUEUED))
 
     def _look(self) -> None:
         """Disconnect those that have read nothing for too long."""

@@ -55,7 +55,7 @@ def test_one_client_too_many_is_refused(option: str, caplog: pytest.LogCaptureFi
     async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
         with await connected(server.path) as first, await connected(server.path):
             assert await is_refused(server.path)
-            assert f"no more may be ({option})" in caplog.text
+            assert f"as many clients as {option} allows" in caplog.text
             assert await in_thread(first.hmp, "savevm t") == ""
             first.close()
             (await admitted(server.path)).close()
@@ -67,7 +67,7 @@ def test_clients_that_have_not_negotiated_are_counted_apart(caplog: pytest.LogCa
     async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
         with await admitted(server.path) as silent:
             assert await is_refused(server.path)
-            assert "(--max-negotiating)" in caplog.text
+            assert "as --max-negotiating allows" in caplog.text
             silent.send(b'{"execute":"qmp_capabilities"}')
             await in_thread(silent.receive_message)
             (await admitted(server.path)).close()
@@ -158,6 +158,16 @@ def test_command_that_is_too_long_gets_qemus_error(size: int, is_taken: bool) ->
     played(scene, None, "--max-command-mib", "1")
 
 
+def test_command_may_be_longer_than_what_may_be_unread() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            await in_thread(client.send, command_bytes("query-name", {"x": "a" * 6 * MIB}))
+            reply = await in_thread(client.receive)
+            assert "return" in reply or "error" in reply
+
+    played(scene, None, "--client-buffer", "1", "--max-command-mib", "8")
+
+
 def test_command_that_is_nested_too_deeply_gets_qemus_error() -> None:
     async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
         with await connected(server.path) as client:
@@ -200,14 +210,24 @@ def test_each_limit_of_number_lets_so_many_in() -> None:
         ends: list[socket.socket] = []
         rows: tuple[tuple[dict[str, Any], list[int | None], Client, str | None], ...] = (
             ({"max_clients": 2}, [5], Client(1, 5), None),
-            ({"max_clients": 2}, [5, 6], Client(1, 5), "there are 2 clients of this VM"),
+            ({"max_clients": 2}, [5, 6], Client(1, 5), "this VM has as many clients as --max-clients allows: 2"),
             ({"max_user_clients": 2}, [5, 6], Client(1, 5), None),
-            ({"max_user_clients": 2}, [5, 5], Client(1, 5), "there are 2 clients of its user"),
+            ({"max_user_clients": 2}, [5, 5], Client(1, 5), "its user has as many clients as --max-user-clients allows: 2"),
             ({"max_user_clients": 2}, [None, None], Client(address="10.0.0.1"), None),
-            ({"max_user_clients": 2}, [None, None], Client(), "there are 2 clients of its listener"),
+            (
+                {"max_user_clients": 2},
+                [None, None],
+                Client(),
+                "its listener has as many clients as --max-user-clients allows: 2",
+            ),
             ({"max_clients": 2, "max_user_clients": 2, "max_negotiating": 1}, [5, 5], Client(1, 5, is_proxy=True), None),
             ({"max_negotiating": 3}, [5, 5], Client(1, 5), None),
-            ({"max_negotiating": 2}, [5, 5], Client(1, 5), "there are 2 clients that have not negotiated"),
+            (
+                {"max_negotiating": 2},
+                [5, 5],
+                Client(1, 5),
+                "as many clients as --max-negotiating allows have not negotiated: 2",
+            ),
         )
         for limits, others, client, reason in rows:
             config = replace(VMConfig(UnixAddress("/qmp"), negotiation_timeout_s=0), **limits)
@@ -240,7 +260,7 @@ ITSELF: Final = Client(3, 5, is_proxy=True)
     ("there", "comes", "expected"),
     [
         ([USER_6, USER_5, USER_5], USER_6, 1),
-        ([USER_5, USER_5, USER_6], USER_5, "there are 3 clients that have not negotiated"),
+        ([USER_5, USER_5, USER_6], USER_5, "as many clients as --max-negotiating allows have not negotiated: 3"),
         ([USER_5, USER_5, USER_5], ON_HOST, 0),
         ([USER_6, ON_HOST, ON_HOST_TOO], USER_5, 1),
         ([ON_HOST, ON_HOST_TOO, CERTIFIED], CERTIFIED, 0),
@@ -284,10 +304,10 @@ def test_one_that_has_not_negotiated_gives_way_to_others(
 @pytest.mark.parametrize(
     ("there", "comes", "reason"),
     [
-        ([ON_HOST, ON_HOST_TOO], ON_HOST, "there are 2 clients of its host, and no more may be (--max-user-clients)"),
+        ([ON_HOST, ON_HOST_TOO], ON_HOST, "its host has as many clients as --max-user-clients allows: 2"),
         ([ON_HOST, ON_HOST_TOO], ELSEWHERE, None),
         ([ON_HOST, ON_HOST_TOO], CERTIFIED, None),
-        ([CERTIFIED, CERTIFIED], CERTIFIED, "there are 2 clients of its certificate, and no more may be (--max-user-clients)"),
+        ([CERTIFIED, CERTIFIED], CERTIFIED, "its certificate has as many clients as --max-user-clients allows: 2"),
     ],
 )
 def test_on_the_network_a_certificate_or_a_host_is_a_user(there: list[Client], comes: Client, reason: str | None) -> None:

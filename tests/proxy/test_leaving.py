@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 import proxy.leaving as module
-from proxy.leaving import Leaving
+from proxy.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.ledger import Ledger
 from proxy.net.stream import SocketEnd, Stream
 from shim.client import Client
@@ -112,7 +112,7 @@ def test_those_that_leave_share_the_memory_with_all(caplog: pytest.LogCaptureFix
         ledger.forget("another")
 
     play(scene, most_bytes=5 * MIB)
-    assert caplog.messages == ["disconnected /bin/tool (pid 7, uid 5): what is queued for all clients is too much"]
+    assert caplog.messages == [f"disconnected /bin/tool (pid 7, uid 5): {TOO_MUCH_QUEUED}"]
 
 
 async def half_closed(qemu: FakeQEMU, path: str) -> RawClient:
@@ -133,7 +133,7 @@ def test_half_closed_client_that_does_not_read_has_its_place(caplog: pytest.LogC
             await until(lambda: "client gone" in caplog.text)
             with await in_thread(RawClient.connect, server.path) as third:
                 assert await in_thread(third.expect_eof) == b""
-            assert "there are 2 clients of its user, and no more may be (--max-user-clients)" in caplog.text
+            assert "its user has as many clients as --max-user-clients allows: 2" in caplog.text
             assert (await in_thread(leaver.expect_eof)).endswith(b'"return": {}}\r\n')
             assert await in_thread(other.returned, "query-status") is not None
             (await connected(server.path)).close()
@@ -154,6 +154,6 @@ def test_place_is_kept_when_qemu_goes_and_comes(caplog: pytest.LogCaptureFixture
                 assert await in_thread(third.expect_eof) == b""
             heard = await in_thread(stuck.expect_eof)
             assert heard.count(b'"BIG"') == 32
-        assert "there are 2 clients of this VM, and no more may be (--max-clients)" in caplog.text
+        assert "this VM has as many clients as --max-clients allows: 2" in caplog.text
 
     played(scene, None, "--max-clients", "2")
