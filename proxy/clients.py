@@ -158,9 +158,7 @@ class Clients:
         self._leaving.close()
 
     def _cut(self, session: Session, reason: str) -> None:
-        """Disconnect a client at once; what is queued for it is lost."""
-        _log.warning("disconnected %s: %s", session.client, reason)
-        self.streams[session].close()
+        self._leaving.disconnect(session.client, self.streams[session], reason)
         self.drop(session)
 
     # Time limits.

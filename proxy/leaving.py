@@ -6,16 +6,14 @@ it likes. One that does not read at all is disconnected, because nothing else wo
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass
 
 from proxy.ledger import Ledger
+from proxy.net.client_log import ClientLog
 from proxy.net.stream import Stream
 from shim.client import Client
 
 __all__ = ["TOO_MUCH_QUEUED", "Leaving"]
-
-_log = logging.getLogger(__name__)
 
 # How long a client may read nothing. The kernel tells that somebody reads when a whole piece of up to 36 KiB has been read
 # (Linux, net/unix/af_unix.c, unix_stream_sendmsg), so who is slower than that a minute counts as one that does not.
@@ -41,6 +39,7 @@ class Leaving:
         self._ledger = ledger
         self._streams: dict[Stream, _Last] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._log = ClientLog("disconnected")
 
     @property
     def clients(self) -> list[Client]:
@@ -57,8 +56,14 @@ class Leaving:
         if self._timer is None:
             self._timer = loop.call_later(_LOOK_S, self._look)
 
+    def disconnect(self, client: Client, stream: Stream, reason: str) -> None:
+        """Close a client's stream at once; what is queued for it is lost."""
+        self._log.note(client, reason)
+        stream.close()
+
     def close(self) -> None:
         """Close all at once. Calling it again does nothing."""
+        self._log.close()
         for stream in list(self._streams):
             stream.close()
             self._forget(stream)
@@ -79,8 +84,7 @@ class Leaving:
         self._timer = loop.call_later(_LOOK_S, self._look) if self._streams else None
 
     def _cut(self, stream: Stream, reason: str) -> None:
-        _log.warning("disconnected %s: %s", self._streams[stream].client, reason)
-        stream.close()
+        self.disconnect(self._streams[stream].client, stream, reason)
         self._forget(stream)
 
     def _forget(self, stream: Stream) -> None:

@@ -1,9 +1,9 @@
 """Sockets: streams, listeners, the connection to QEMU. It knows bytes, file descriptors and addresses, and no client's command.
 
-stream.py reads and writes one connected stream; listeners.py is where clients come, and doorkeeper.py lets them in or, with
-refusals.py, turns them away; upstream.py connects to QEMU as often as it is there, with qmp_connection.py to ask it who it is;
-takeover.py moves QEMU's own socket aside and back; front.py is all of a VM that clients come to; sockets.py makes and tries the
-sockets themselves.
+stream.py reads and writes one connected stream; listeners.py is where clients come, and doorkeeper.py lets them in or turns
+them away, which client_log.py tells; upstream.py connects to QEMU as often as it is there, with qmp_connection.py to ask it who
+it is; takeover.py moves QEMU's own socket aside and back; front.py is all of a VM that clients come to; sockets.py makes and
+tries the sockets themselves.
 
 Two things decide what is written here:
 

@@ -19,7 +19,7 @@ from host.admission import asked_of_processes, why_refused
 from host.listener import Terms, listener_name
 from host.parties import largest_parties, party_of
 from proxy.errors import ListenError
-from proxy.net.refusals import RefusalLog
+from proxy.net.client_log import ClientLog
 from proxy.net.sockets import peer, peer_groups
 from proxy.net.stream import End, PipeEnd, SocketEnd
 from shim.client import Client
@@ -46,7 +46,7 @@ class Doorkeeper:
     def __init__(self, admit: Callable[[End, Client], str | None], certificates: Certificates | None = None) -> None:
         self._admit = admit
         self._certificates = certificates
-        self._refusals = RefusalLog()
+        self._refusals = ClientLog("refused")
         # In the order in which they have begun.
         self._handshakes: dict[Handshake, Client] = {}
 

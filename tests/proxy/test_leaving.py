@@ -18,7 +18,7 @@ from tests.support.raw_client import RawClient, command_bytes
 from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played, until
 
 MIB: Final = 1024 * 1024
-CLIENT: Final = Client(7, 5, "/bin/tool")
+CLIENT: Final = Client(7, 5, "/bin/tool", listener="unix:/l")
 
 
 def play(scene: Callable[[Leaving, Ledger, Stream, socket.socket], Awaitable[None]], *, most_bytes: int = 64 * MIB) -> None:
@@ -81,7 +81,7 @@ def test_client_that_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch, caplo
 
     play(scene)
     reason = "it has left, and for 0.05 s it has not read what is still due to it"
-    assert caplog.messages == [f"disconnected /bin/tool (pid 7, uid 5): {reason}"]
+    assert caplog.messages == [f"disconnected a client at unix:/l: /bin/tool (pid 7, uid 5): {reason}"]
 
 
 def test_client_that_reads_slowly_gets_all(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -112,7 +112,19 @@ def test_those_that_leave_share_the_memory_with_all(caplog: pytest.LogCaptureFix
         ledger.forget("another")
 
     play(scene, most_bytes=5 * MIB)
-    assert caplog.messages == [f"disconnected /bin/tool (pid 7, uid 5): {TOO_MUCH_QUEUED}"]
+    assert caplog.messages == [f"disconnected a client at unix:/l: /bin/tool (pid 7, uid 5): {TOO_MUCH_QUEUED}"]
+
+
+def test_those_that_are_disconnected_again_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(leaving: Leaving, ledger: Ledger, stream: Stream, peer: socket.socket) -> None:
+        for reason in ("first", "second", "third"):
+            leaving.disconnect(CLIENT, stream, reason)
+
+    play(scene)
+    assert caplog.messages == [
+        "disconnected a client at unix:/l: /bin/tool (pid 7, uid 5): first",
+        "disconnected more clients at unix:/l: 2 within a minute, the last of them /bin/tool (pid 7, uid 5): third",
+    ]
 
 
 async def half_closed(qemu: FakeQEMU, path: str) -> RawClient:

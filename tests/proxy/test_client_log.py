@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from proxy.net import refusals as module
-from proxy.net.refusals import RefusalLog
+from proxy.net import client_log as module
+from proxy.net.client_log import ClientLog
 from shim.client import Client
 from tests.support.running_vm_proxy import until
 
@@ -17,9 +17,9 @@ def client(uid: int, pid: int = 1) -> Client:
     return Client(pid, uid, "/bin/sh", listener=LISTENER)
 
 
-def play(scene: Callable[[RefusalLog], Awaitable[None]]) -> None:
+def play(scene: Callable[[ClientLog], Awaitable[None]]) -> None:
     async def run() -> None:
-        log = RefusalLog()
+        log = ClientLog("refused")
         try:
             await scene(log)
         finally:
@@ -32,7 +32,7 @@ def play(scene: Callable[[RefusalLog], Awaitable[None]]) -> None:
 def test_first_is_told_and_the_next_ones_are_counted(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PERIOD_S", 0.01)
 
-    async def scene(log: RefusalLog) -> None:
+    async def scene(log: ClientLog) -> None:
         for pid in range(1, 101):
             log.note(client(7, pid), "no")
         first = "refused a client at unix:/l: /bin/sh (pid 1, uid 7): no"
@@ -48,7 +48,7 @@ def test_first_is_told_and_the_next_ones_are_counted(caplog: pytest.LogCaptureFi
 def test_nothing_is_told_where_nobody_came_again(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PERIOD_S", 0.01)
 
-    async def scene(log: RefusalLog) -> None:
+    async def scene(log: ClientLog) -> None:
         log.note(client(7), "no")
         await until(lambda: not log._repeated)
         assert len(caplog.messages) == 1
@@ -57,7 +57,7 @@ def test_nothing_is_told_where_nobody_came_again(caplog: pytest.LogCaptureFixtur
 
 
 def test_users_and_hosts_and_listeners_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
-    async def scene(log: RefusalLog) -> None:
+    async def scene(log: ClientLog) -> None:
         others = Client(address="192.0.2.1:1", listener="tcp:h:1"), Client(address="192.0.2.2:1", listener="tcp:h:1")
         for one in (
             client(7),
@@ -75,7 +75,7 @@ def test_users_and_hosts_and_listeners_are_told_apart(caplog: pytest.LogCaptureF
 
 
 def test_kinds_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    async def scene(log: RefusalLog) -> None:
+    async def scene(log: ClientLog) -> None:
         for uid in range(1000):
             log.note(client(uid), "no")
 

@@ -1,4 +1,4 @@
-"""The log of those who were not let in: each is told once, and then counted, so that nobody floods the log by coming again."""
+"""The log of clients that were refused or disconnected: each is told once, and then counted, so that nobody floods it."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from shim.client import Client
 
-__all__ = ["RefusalLog"]
+__all__ = ["ClientLog"]
 
 _log = logging.getLogger(__name__)
 
@@ -23,22 +23,23 @@ _OTHERS: _Kind = ()
 
 @dataclass(slots=True)
 class _Repeated:
-    """How many were refused after the one that was told, and the last of them."""
+    """How many there were after the one that was told, and the last of them."""
 
     client: Client
     reason: str
     count: int = 0
 
 
-class RefusalLog:
-    """Call `note` for each, in a running loop, and `close` at the end."""
+class ClientLog:
+    """Call `note` for each, in a running loop, and `close` at the end. deed: what was done with them, in the past tense."""
 
-    def __init__(self) -> None:
+    def __init__(self, deed: str) -> None:
+        self._deed = deed
         self._repeated: dict[_Kind, _Repeated] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, client: Client, reason: str) -> None:
-        """Tell that a client is refused, or count it where one like it was told within the last minute."""
+        """Tell of a client and why, or count it where one like it was told within the last minute."""
         kind = _kind(client)
         if kind not in self._repeated and len(self._repeated) >= _MOST_KINDS:
             kind = _OTHERS
@@ -47,7 +48,7 @@ class RefusalLog:
             repeated.client, repeated.reason, repeated.count = client, reason, repeated.count + 1
             return
         self._repeated[kind] = _Repeated(client, reason)
-        _log.warning("refused a client at %s: %s: %s", client.listener, client, reason)
+        _log.warning("%s a client at %s: %s: %s", self._deed, client.listener, client, reason)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._tell_repeated)
 
@@ -62,8 +63,8 @@ class RefusalLog:
         told, self._repeated = self._repeated, {}
         for last in told.values():
             if last.count:
-                text = "refused more clients at %s: %d within a minute, the last of them %s: %s"
-                _log.warning(text, last.client.listener, last.count, last.client, last.reason)
+                text = "%s more clients at %s: %d within a minute, the last of them %s: %s"
+                _log.warning(text, self._deed, last.client.listener, last.count, last.client, last.reason)
 
 
 def _kind(client: Client) -> _Kind:
