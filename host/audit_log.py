@@ -59,6 +59,8 @@ class AuditLog:
         self._now_s = now_s
         self._sink = sink
         self.refuses = refuses
+        # Why the last record could not be written ahead, if it could not.
+        self._unrecorded: str | None = None
         self._redacts = redacts
         self._key = key
         self._host = os.uname().nodename
@@ -120,6 +122,14 @@ class AuditLog:
         except AuditError as exc:
             return f"{exc}; the command was not run"
         return None
+
+    def announce(self, begun: AuditRecord) -> str | None:
+        """Write ahead, and tell the program's log why that fails: once, because a client may ask again and again."""
+        unrecorded = self.write_ahead(begun)
+        if unrecorded is not None and unrecorded != self._unrecorded:
+            _log.error("%s", unrecorded)
+        self._unrecorded = unrecorded
+        return unrecorded
 
     def reopen(self) -> None:
         """Go on in a new file if this one was moved away. Raises AuditError, and goes on in the old one, if that fails."""

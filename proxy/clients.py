@@ -23,6 +23,11 @@ __all__ = ["Clients"]
 
 _log = logging.getLogger(__name__)
 
+# For a client whose command made us fail; whether QEMU got it is not known.
+_OWN_FAILURE = (
+    b'{"error": {"class": "GenericError", "desc": "hmpshim has failed, and ends this connection; '
+    b'the outcome of what was not answered is not known"}}\r\n'
+)
 # What comes in one go may exceed a limit by so much before it is seen.
 _READ_AT_ONCE_BYTES = 2 * 1024 * 1024
 
@@ -109,7 +114,7 @@ class Clients:
         elif kept > max(config.client_buffer_bytes, config.max_command_bytes) + _READ_AT_ONCE_BYTES:
             self._cut(session, "it does not read, and sends more (--client-buffer)")
         elif session.inbox.descriptor_count > config.client_descriptors:
-            self._cut(session, "it sends file descriptors that no command takes (--client-descriptors)")
+            self._cut(session, "it has sent more file descriptors than may wait (--client-descriptors)")
         else:
             self._ledger.note(session, kept, lambda: self._cut(session, TOO_MUCH_QUEUED))
         return session in self.streams
@@ -125,6 +130,11 @@ class Clients:
         for session in self.streams:
             self.let_go_on(session)
 
+    @property
+    def have_read_all(self) -> bool:
+        """Tell whether nothing is unsent."""
+        return not any(stream.unsent_bytes for stream in self.streams.values())
+
     def stop(self) -> None:
         """Read nobody any more."""
         self._is_stopping = True
@@ -136,12 +146,18 @@ class Clients:
         if session in self._timers:
             self._timers.pop(session).cancel()
         self._ledger.forget(session)
-        self._dispatcher.remove_session(session)
+        self._dispatcher.abandonment.remove_session(session)
         self._come_back()
         _log.info("client gone: %s", session.client)
         self._leaving.add(session.client, stream)
         if not self.streams:
             self.deserted.set()
+
+    def give_up(self, session: Session) -> None:
+        """End a client in whose service we failed: it is told, and closed, so that it does not wait for ever."""
+        if session in self.streams:  # pragma: no branch - one that was dropped before we failed has nobody to be told
+            self.streams[session].write(_OWN_FAILURE)
+            self.drop(session)
 
     def drop_all(self) -> None:
         for session in list(self.streams):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 
 from host.addresses import look_again
 from host.audit_log import AuditLog
@@ -41,13 +42,12 @@ _log = logging.getLogger(__name__)
 
 # How often a job is looked at that did not conclude at once. QEMU's event normally comes first.
 _POLL_INTERVAL_S = 0.1
+# What so many clients have sent is gone on with before all others have their turn: up to 10 ms each.
+_SESSIONS_A_TURN = 2
+# How long clients are waited for, at the end, that do not read what is due to them. The kernel keeps 200 KiB for each anyway.
+_LAST_READ_S = 2.0
 # QEMU reads its monitor at about 240 KB/s; beyond a second of work the clients wait in the kernel.
 _UPSTREAM_HIGH_BYTES = 256 * 1024
-# For a client whose command made us fail; whether QEMU got it is not known.
-_OWN_FAILURE = (
-    b'{"error": {"class": "GenericError", "desc": "hmpshim has failed, and ends this connection; '
-    b'the outcome of what was not answered is not known"}}\r\n'
-)
 
 
 class Relay:
@@ -72,14 +72,13 @@ class Relay:
         ledger: Ledger,
         leaving: Leaving,
     ) -> None:
-        announce = self._announce if audit_log is not None and audit_log.refuses else None
         self._dispatcher = Dispatcher(
             connected.monitor,
             config.policy,
             clock,
             new_id=new_id,
             own_prefix=own_prefix,
-            announce=announce,
+            announce=audit_log.announce if audit_log is not None and audit_log.refuses else None,
             note=intents.note,
             turns=turns,
             limits=SessionLimits(
@@ -92,13 +91,13 @@ class Relay:
         self._rest = connected.rest
         self._audit_log = audit_log
         self._records = self._dispatcher.outbox.records
-        self._write_records = _drop if audit_log is None else audit_log.write_all
+        self._write_records: Callable[[Sequence[AuditRecord]], object] = len if audit_log is None else audit_log.write_all
         self._clients = Clients(self._dispatcher, config, ledger, leaving, self._come_back)
         self._streams = self._clients.streams
         self.deserted = self._clients.deserted
         self._poll_timer: asyncio.TimerHandle | None = None
-        # See _come_back.
-        self._next_turn: asyncio.Handle | None = None
+        self._next_turn: asyncio.Handle | None = None  # see _come_back
+        self._last_timer: asyncio.TimerHandle | None = None  # see _finish
         self._upstream = Stream(
             connected.end,
             on_data=self._receive_from_qemu,
@@ -131,7 +130,7 @@ class Relay:
             end,
             on_data=partial(self._receive_from_client, session),
             on_eof=lambda: self._receive_client_eof(session, end),
-            on_drained=lambda: self._clients.flush(session),
+            on_drained=lambda: self._go_on_sending(session),
             on_failure=lambda: self._give_up_client(session),
         )
         self._clients.add(session, stream)
@@ -153,12 +152,13 @@ class Relay:
 
     def close(self) -> None:
         """Close all sockets, and put on record what is not answered. Calling it again does nothing."""
+        self._dispatcher.stop()
         unanswered = self._dispatcher.give_up(LEFT_UNANSWERED)
         self._dispatcher.abandonment.finish()
         self._flush()
         if unanswered:
             _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
-        for timer in (self._poll_timer, self._next_turn):
+        for timer in (self._poll_timer, self._next_turn, self._last_timer):
             if timer is not None:
                 timer.cancel()
         self._upstream.close()
@@ -195,19 +195,21 @@ class Relay:
 
     def _receive_client_eof(self, session: Session, end: End) -> None:
         if end.is_peer_gone():
-            self._dispatcher.receive_hang_up(session)
+            self._dispatcher.abandonment.receive_hang_up(session)
         else:
-            self._dispatcher.receive_client_eof(session)
+            self._dispatcher.abandonment.receive_eof(session)
         self._flush()
         if session.hears_end_of_file and session in self._streams:
             self._clients.drop(session)  # QEMU closes this connection, and gives no reply that was still due
 
+    def _go_on_sending(self, session: Session) -> None:
+        self._clients.flush(session)
+        if self._is_stopping:
+            self._flush()
+
     def _give_up_client(self, session: Session) -> None:
-        """End a client in whose service we failed: it is told, and closed, so that it does not wait for ever."""
         self._flush()
-        if session in self._streams:  # pragma: no branch - one that was dropped before we failed has nobody to be told
-            self._streams[session].write(_OWN_FAILURE)
-            self._clients.drop(session)
+        self._clients.give_up(session)
 
     def _lose_qemu(self) -> None:
         """End with QEMU. What was under way is put on record first, because its outcome is not known."""
@@ -226,7 +228,7 @@ class Relay:
     def _work_off(self) -> None:
         """Go on with what clients have sent, after all others have had their turn."""
         self._next_turn = None
-        for session in list(self._dispatcher.unfinished):
+        for session in list(islice(self._dispatcher.unfinished, _SESSIONS_A_TURN)):
             try:
                 self._dispatcher.work_off(session)
             except Exception:
@@ -273,23 +275,20 @@ class Relay:
         if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:
-            self.finished.set()
+            self._finish()
 
-    def _announce(self, begun: AuditRecord) -> str | None:
-        unrecorded = None if self._audit_log is None else self._audit_log.write_ahead(begun)
-        if unrecorded is not None:
-            _log.error("%s", unrecorded)
-        return unrecorded
+    def _finish(self) -> None:
+        """End when the clients have read what is due to them, or had time to."""
+        if self._clients.have_read_all:
+            self.finished.set()
+        elif self._last_timer is None:
+            self._last_timer = asyncio.get_running_loop().call_later(_LAST_READ_S, self.finished.set)
 
     def _resume_clients(self) -> None:
         self._dispatcher.room.is_congested = False
         self._dispatcher.serve_waiting()
         self._flush()
         self._clients.let_all_go_on()
-
-
-def _drop(_: Sequence[AuditRecord]) -> None:
-    """Write no records: there is no log."""
 
 
 def _log_notices(notices: Sequence[str | Exception]) -> None:

@@ -12,8 +12,9 @@ import re
 from binascii import crc32
 
 from proxy.qmp_json.dialect import DialectError, scalar
+from shim.qmp import JSON
 
-__all__ = ["LONG_TOKEN_BYTES", "LONG_VALUE_BYTES", "MOST_SKELETON_BYTES", "Skeleton"]
+__all__ = ["LONG_TOKEN_BYTES", "LONG_VALUE_BYTES", "MOST_SKELETON_BYTES", "Skeleton", "may_stand_for_more"]
 
 # Tokens that end beyond this in their value are shortened, if they are long.
 LONG_VALUE_BYTES = 1 << 20
@@ -26,6 +27,7 @@ _KEYWORD = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 # No more of a wrong one fits into QEMU's text.
 _TOLD_KEYWORD_BYTES = 2048
 _EXPONENT = re.compile(rb"[eE]")
+_STANDS_FOR_MORE = re.compile(r".{0,16} [0-9a-f]{8} [0-9]+", re.DOTALL)
 # Characters and whole escapes, about 64 KiB of them; a pair of surrogates is one.
 _SOME = re.compile(
     rb"(?:[^\\]{1,64}+|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.){1,1000}", re.DOTALL
@@ -68,6 +70,18 @@ class Skeleton:
             parts += held[at:begin], short
             at = end
         return b"".join((*parts, held[at:], rest))
+
+
+def may_stand_for_more(value: JSON) -> bool:
+    """Tell whether a part of a value with short tokens may not be what was sent there: see _shorten."""
+    match value:
+        case None | bool():
+            return False
+        case str():
+            return _STANDS_FOR_MORE.fullmatch(value) is not None
+        case int() | float():
+            return value in (1, 10)
+    return True
 
 
 def _shorten(source: bytearray, begin: int, end: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What clients sent that is never begun: because its client hung up, the proxy ends, or QEMU went. Without I/O.
+"""Clients that leave, and what clients sent that is never begun: its client hung up, the proxy ends, or QEMU went. No I/O.
 
 Each HMP or snapshot command among it is put on record, so that nobody looks in vain for what became of it. That takes 0.1 ms
 each, and one read of a client holds thousands; so it is done in turns, too.
@@ -29,6 +29,25 @@ class Abandonment:
         self._outbox = outbox
         self._unfinished = outbox.unfinished
 
+    def receive_eof(self, session: Session) -> None:
+        """Note that a client sends no more, but may read on. What it asked for goes on, unless QEMU would hang up on it."""
+        session.receive_eof()
+        if session.hears_end_of_file:
+            self.abandon(session, HUNG_UP)
+        self._outbox.to_flush[session] = None
+
+    def receive_hang_up(self, session: Session) -> None:
+        """Note that a client has gone. What has begun goes on; what has not, never will."""
+        session.receive_eof()
+        self.abandon(session, HUNG_UP)
+        self._outbox.to_flush[session] = None
+
+    def remove_session(self, session: Session) -> None:
+        """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
+        self.abandon(session, HUNG_UP)
+        self._outbox.to_close.extend(session.cut())
+        self._outbox.sessions.remove(session)
+
     def abandon(self, session: Session, reason: str) -> None:
         """Drop what a client sent and was not begun, a turn of it; what it sends from now on is dropped too.
 
@@ -43,7 +62,7 @@ class Abandonment:
         last_step = inbox.steps + TURN_STEPS
         for _ in range(TURN_REQUESTS):
             if not inbox.has_input:
-                return
+                break
             if not inbox.items and inbox.steps >= last_step:
                 break
             dropped = session.drop_request()
@@ -52,7 +71,9 @@ class Abandonment:
                     self._outbox.record(partial(self._recorder.abandoned, session, request, reason))
                 case Forward(descriptors=descriptors):
                     self._outbox.to_close.extend(descriptors)
-        self._unfinished[session] = None
+        self._outbox.to_close.extend(inbox.take_unclaimed())
+        if inbox.has_input:
+            self._unfinished[session] = None
 
     def abandon_all(self, reason: str) -> None:
         """Drop what all clients sent and was not begun, a turn of each."""

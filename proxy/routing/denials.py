@@ -81,7 +81,7 @@ class Denials:
         if session.rules is None or (verdict := session.rules.judge(command.message)).is_allowed:
             return False
         self._log(session, verdict)
-        self._outbox.send(session, session.spell_reply(generic_error(verdict.text), command.message))
+        self._pending.answer_now(session, session.spell_reply(generic_error(verdict.text), command.message))
         return True
 
     def poll(self) -> None:

@@ -78,13 +78,12 @@ class Dispatcher:
         self.denials = denials = Denials(self._recorder, self.pending, self.outbox, clock, permissions, policy)
         self.unfinished = self.outbox.unfinished
         self.starter = Starter(
-            maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, self.go_on, self._stand_in_line
+            maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, self._stand_in_line
         )
         self._turns = turns
-        self.room = Room(self.pending, turns, self.plans, queue)
-        # Sessions that wait for their turn, and what lets them go on after a reply, or when QEMU has read on.
+        self.room = Room(self.pending, turns, self.plans, queue, self.out_of_band)
+        # Sessions that wait for their turn.
         self.waiting = turns.waiting
-        self.serve_waiting = turns.serve
         self.abandonment = Abandonment(self._recorder, turns, self.outbox)
 
     @property
@@ -129,8 +128,6 @@ class Dispatcher:
         if inbox.is_unread and inbox.looks_ahead:
             self.unfinished[session] = None
         self._serve(session, room)
-        if inbox.unclaimed:
-            outbox.to_close.extend(inbox.take_unclaimed())
         if len(outbox.to_qemu) == 1 and outbox.to_qemu[0] is data:
             # One whole command that is passed, as nearly all HMP commands come.
             more = outbox.records or outbox.to_flush or outbox.to_close or outbox.notices
@@ -139,22 +136,10 @@ class Dispatcher:
                 return True
         return False
 
-    def receive_client_eof(self, session: Session) -> None:
-        """Note that a client sends no more, but may read on. What it asked for goes on, unless QEMU would hang up on it."""
-        session.receive_eof()
-        if session.hears_end_of_file:
-            self.abandonment.abandon(session, HUNG_UP)
-        self.outbox.to_flush[session] = None
-
-    def receive_hang_up(self, session: Session) -> None:
-        """Note that a client has gone. What has begun goes on; what has not, never will."""
-        session.receive_eof()
-        self.abandonment.abandon(session, HUNG_UP)
-        self.outbox.to_flush[session] = None
-
     def work_off(self, session: Session) -> None:
         """Go on with what did not fit into a turn of a client."""
-        del self.unfinished[session]
+        if self.unfinished.pop(session, self) is self:
+            return  # it has gone meanwhile
         self.outbox.to_flush[session] = None
         if session.abandoned is not None:
             self.abandonment.abandon(session, session.abandoned)
@@ -164,12 +149,6 @@ class Dispatcher:
             self.unfinished[session] = None
         self.starter.send_out_of_band(session)
         self._serve(session, self.room.of(session))
-
-    def remove_session(self, session: Session) -> None:
-        """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
-        self.abandonment.abandon(session, HUNG_UP)
-        self.outbox.to_close.extend(session.cut())
-        self.outbox.sessions.remove(session)
 
     def stop(self) -> None:
         """Begin nothing more: the proxy is to end."""
@@ -191,7 +170,21 @@ class Dispatcher:
             self._turns.queue(session, self._serve_turn)
 
     def _serve(self, session: Session, room: int) -> None:
-        """Begin what a client has sent, as far as that can be. What cannot be begun goes back to its session. room: see Room.
+        """Begin what a client has sent, and let others go on where a plan of it has ended at once."""
+        self._begin_next(session, room)
+        if session.inbox.out_of_band or session.inbox.unclaimed:
+            self._take_stock(session)
+        if self.plans.has_ended:
+            self.go_on()
+
+    def _take_stock(self, session: Session) -> None:
+        """Deal with what was come across in a client's inbox: commands that overtake, descriptors that no command takes."""
+        if session not in self.unfinished:  # else it comes back for them
+            self.starter.send_out_of_band(session)
+        self.outbox.to_close.extend(session.inbox.take_unclaimed())
+
+    def _begin_next(self, session: Session, room: int) -> None:
+        """Begin a client's next commands, as many as can be. What cannot be begun goes back to its session. room: see Room.
 
         A client alone is served as fast as QEMU answers. One that has to wait stands in the VM's line, and gets one command
         begun a turn. A client that has gone gets one begun: that one may have been all it wanted. QEMU does as much.
@@ -232,7 +225,7 @@ class Dispatcher:
         if session.is_gone():
             self.abandonment.abandon(session, HUNG_UP)
             self.outbox.to_flush[session] = None
-            return False
+            return True  # others may have waited for it
         if not self.room.of(session):
             return False
         is_alone = self.room.is_alone(session)
@@ -247,11 +240,15 @@ class Dispatcher:
             session.put_back(request)
             return False
         self._turns.withdraw(session)
+        before = session.unanswered
         self._begin(session, request)
         if is_alone:
-            self._serve(session, self.room.of(session))
-        elif not session.is_busy:
+            self._begin_next(session, self.room.of(session))
+        elif not session.is_busy and session.unanswered > before:
             self._stand_in_line(session)
+        elif not session.is_busy and session.inbox.has_input:  # it was answered at once: no reply will end its turn
+            self.unfinished[session] = None
+        self._take_stock(session)
         self.outbox.to_flush[session] = None
         return True
 
@@ -263,8 +260,6 @@ class Dispatcher:
                 self.pending.owe(session, session, raw)
             case HMPRequest() | ModernRequest():
                 self.plans.begin(self._maker.command(session, request))
-                if self.plans.has_ended:
-                    self.go_on()
             case _:
                 self.starter.begin(session, request)
 
@@ -286,13 +281,19 @@ class Dispatcher:
     def go_on(self) -> None:
         """Let the clients go on that had to wait for a plan, once it has ended (`PlanRunner.has_ended`).
 
-        One of them may begin a plan that ends at once.
+        One of them may begin a plan that ends at once, and then it is the others' turn.
         """
         while self.plans.has_ended:
             for session in self.plans.take_freed():
                 self.outbox.to_flush[session] = None
-                self._stand_in_line(session)
+                if session not in self.unfinished:
+                    self._stand_in_line(session)
             self._turns.serve()
+
+    def serve_waiting(self) -> None:
+        """Let those go on that wait for their turn: there was a reply, or QEMU has read on."""
+        self._turns.serve()
+        self.go_on()
 
     def receive_qemu_eof(self) -> None:
         """Note that QEMU has gone, and record each command under way: its outcome is not known."""

@@ -53,6 +53,8 @@ class PendingReplies:
 
     def __init__(self, outbox: Outbox) -> None:
         self.queue: deque[Owed] = deque()
+        # Whose reply has gone out in part: the next message for that client comes after its end.
+        self.begun_for: Session | None = None
         self._outbox = outbox
 
     def owe(self, session: Session, owed: Owed, raw: bytes) -> None:
@@ -75,10 +77,17 @@ class PendingReplies:
         else:
             self._outbox.send(session, line)
 
-    def _keep(self, session: Session, line: bytes) -> None:
+    def answer_now(self, session: Session, line: bytes) -> None:
+        """Answer a client ourselves before all that QEMU owes it, but for what has begun to come."""
+        if self.begun_for is session:
+            self._keep(session, line, 1)
+        else:
+            self._outbox.send(session, line)
+
+    def _keep(self, session: Session, line: bytes, at: int | None = None) -> None:
         session.owe()
         session.waiting_bytes += len(line)
-        self.queue.append(LocalLine(session, line))
+        self.queue.insert(len(self.queue) if at is None else at, LocalLine(session, line))
 
     def settle_local_lines(self) -> None:
         """Send the answers of ours that have waited for those of QEMU."""

@@ -129,7 +129,8 @@ class PlanMaker:
         if request.execute == PLAN:
             context = replace(self._context(None), new_job_id=shown_ids())
             line = HMPLine.read(arguments["command-line"])
-            verdict = None if session.rules is None else session.rules.judge_line(line)
+            rules = session.allowance.rules
+            verdict = None if rules is None else rules.judge_line(line)
             playing = beside.make_plan(line, facts, context, verdict)
         else:
             playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))

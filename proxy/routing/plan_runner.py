@@ -8,6 +8,7 @@ exclusive, so any number of them stands in QEMU's own queue.
 A failure of ours in a work ends that work and nothing else: its client gets an answer, and the others go on.
 """
 
+from collections.abc import Callable
 from math import inf
 from typing import assert_never
 
@@ -86,7 +87,7 @@ class PlanRunner:
             self._turns.hold(work)
             if work.session is not None:
                 work.session.wait()
-        self._carry_on(work, work.run.advance(None, self._clock.monotonic_ns()), is_first=True)
+        self._carry_on(work, lambda: work.run.advance(None, self._clock.monotonic_ns()), is_first=True)
 
     def receive_reply(self, work: Work, line: bytes) -> Session | None:
         """Take a reply that is due to a work. Return the client that is to get it as it is, if only its record is due."""
@@ -95,7 +96,7 @@ class PlanRunner:
         run, session = work.run, work.session
         if run.passing is None:
             reply = read_reply(decode(line))
-            self._carry_on(work, run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
+            self._carry_on(work, lambda: run.receive_reply(reply, len(line), self._clock.monotonic_ns()))
             return None
         assert session is not None  # nothing is passed but a client's command
         session.settle()
@@ -171,15 +172,16 @@ class PlanRunner:
 
     def _resume(self, work: Work) -> None:
         del self.awaiting[work]
-        self._carry_on(work, work.run.advance((), self._clock.monotonic_ns()))
+        self._carry_on(work, lambda: work.run.advance((), self._clock.monotonic_ns()))
 
-    def _carry_on(self, work: Work, commands: tuple[Execute, ...], *, is_first: bool = False) -> None:
-        """Have done what a work waits for. A failure of ours ends this work, and nothing else.
+    def _carry_on(self, work: Work, step: Callable[[], tuple[Execute, ...]], *, is_first: bool = False) -> None:
+        """Have done what a work waits for after its next step. A failure of ours ends this work, and nothing else.
 
         is_first: nothing was sent for it yet, so what QEMU owes the client for earlier commands has to come first.
         """
         run = work.run
         try:
+            commands = step()
             # Spelled before any is owed: one that cannot be spelled must not leave a place in the FIFO without a reply.
             raws = [command.to_wire() for command in commands] if commands else []
             if run.is_done or run.passing is not None:
@@ -200,7 +202,7 @@ class PlanRunner:
             self._outbox.to_qemu.extend(raws)
         except Exception as exc:
             self._outbox.notices.append(exc)
-            self._break_off(work)
+            self._break_off(work, is_first=is_first)
         if run.is_done:
             self._end(work)
 
@@ -265,7 +267,7 @@ class PlanRunner:
             result = Result(None, Action.RECOVERED, found.text)
             self._outbox.records.append(self._recorder.record(work.run.trace, None, result, None))
 
-    def _break_off(self, work: Work) -> None:
+    def _break_off(self, work: Work, *, is_first: bool) -> None:
         """Answer the client of a work that cannot go on."""
         work.run.is_done = True
         if work is self._exclusive:
@@ -276,7 +278,8 @@ class PlanRunner:
         reply = self._members(work, ReturnReply(render.error(_BROKEN))) if is_hmp else generic_error(_BROKEN)
         work.run.lose(self._clock.monotonic_ns())
         self._record_lost(work, _BROKEN)
-        self._outbox.send(work.session, work.session.spell_reply(reply, work.request.message))
+        line = work.session.spell_reply(reply, work.request.message)
+        (self._pending.answer if is_first else self._outbox.send)(work.session, line)
 
     def _end(self, work: Work) -> None:
         """Let the clients go on that had to wait for an exclusive work."""

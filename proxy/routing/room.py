@@ -13,6 +13,7 @@ out, and nothing follows before its reply.
 from collections.abc import Collection
 
 from proxy.routing.descriptor_queue import DescriptorQueue
+from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_runner import PlanRunner
 from proxy.routing.turns import Turns
@@ -27,8 +28,16 @@ MOST_WAITING_BYTES = 1024 * 1024
 class Room:
     """Say how much may be begun. waiting: the sessions that wait for their turn. is_congested: QEMU reads slowly."""
 
-    def __init__(self, pending: PendingReplies, turns: Turns, plans: PlanRunner, descriptor_queue: DescriptorQueue) -> None:
+    def __init__(
+        self,
+        pending: PendingReplies,
+        turns: Turns,
+        plans: PlanRunner,
+        descriptor_queue: DescriptorQueue,
+        out_of_band: OutOfBandTraffic,
+    ) -> None:
         self._owed = pending.queue
+        self._out_of_band = out_of_band
         self._turns = turns
         self._waiting: Collection[Session] = turns.waiting
         self._plans = plans
@@ -49,20 +58,25 @@ class Room:
             return 0
         if self._clears_for is session:  # what it has under way out of band does not matter
             return 0 if self._owed else 1
-        under_way, size, waits = session.unanswered, session.window.size, session in self._waiting
+        under_way, size, waits = self._in_band(session), session.window.size, session in self._waiting
         if len(self._owed) > under_way or len(self._waiting) > waits:  # others have something under way, or wait
             return 0 if under_way else 1
         return 0 if waits and under_way > size // 2 else max(size - under_way, 0)
 
     def is_alone(self, session: Session) -> bool:
         """Tell whether nobody else waits, or has something under way. session: one that waits."""
-        return len(self._waiting) == 1 and len(self._owed) <= session.unanswered
+        return len(self._waiting) == 1 and len(self._owed) <= self._in_band(session)
 
     def clear_for_descriptors(self, session: Session) -> bool:
         """Tell whether nothing is under way; if something is, nobody begins anything before this session does."""
         is_clear = not self._owed and not self._plans.awaiting
-        self._clears_for = None if is_clear else session
+        # What is not owed yet is a job of ours that QEMU may be long at: that is waited for alone.
+        self._clears_for = session if self._owed else None
         return is_clear
+
+    def _in_band(self, session: Session) -> int:
+        """Count what a client has under way that stands in the FIFO."""
+        return session.unanswered - (self._out_of_band.count(session) if self._out_of_band.under_way else 0)
 
     def _clears_for_another(self, session: Session) -> bool:
         # One that has hung up waits no more.

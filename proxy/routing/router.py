@@ -171,12 +171,14 @@ class Router:
         if not self._framer.is_partly_taken and self._out_of_band.under_way:
             return
         if begun := self._framer.take_begun_reply():
+            self._pending.begun_for = owed
             self._outbox.send(owed, begun)
 
     def _end_reply(self, rest: bytes) -> None:
         """Send the rest of a reply whose beginning has gone out already."""
         session = self._owed.popleft()
         assert isinstance(session, Session)  # see _pass_on_begun
+        self._pending.begun_for = None
         session.settle()
         self._outbox.send(session, rest)
         self._pending.settle_local_lines()

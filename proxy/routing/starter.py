@@ -29,7 +29,7 @@ _LATE_POLLS = 2
 
 
 class Starter:
-    """Begin requests. go_on: lets others go on, when a plan has ended. stand_in_line: has a client wait for its turn."""
+    """Begin requests. stand_in_line: has a client wait for its turn."""
 
     def __init__(
         self,
@@ -40,7 +40,6 @@ class Starter:
         descriptor_queue: DescriptorQueue,
         outbox: Outbox,
         denials: Denials,
-        go_on: Callable[[], None],
         stand_in_line: Callable[[Session], None],
     ) -> None:
         self._maker = maker
@@ -50,7 +49,6 @@ class Starter:
         self._descriptor_queue = descriptor_queue
         self._outbox = outbox
         self._denials = denials
-        self._go_on = go_on
         self._stand_in_line = stand_in_line
         # Out-of-band commands wait for the reply to one with descriptors, and how often `poll` has seen them wait.
         self.holds_back = False
@@ -118,7 +116,6 @@ class Starter:
         if arguments.get("is-prompt", False):
             session.note_prompt()
         self._plans.begin(self._maker.about_us(session, request))
-        self._go_on()
 
     def _deliver_descriptors(self, session: Session, request: Forward) -> None:
         session.wait()

@@ -33,6 +33,8 @@ Item: TypeAlias = Command | Malformed | Carrier | Request
 # How far out-of-band commands are looked for behind commands that wait, and how far at a time.
 _MOST_READ_AHEAD = 1000
 _MOST_READ_AHEAD_BYTES = 1024 * 1024
+# So many of them may have descriptors, each of which is open in the meantime.
+_MOST_CARRIERS = 8
 _STEPS_AHEAD = 2
 _OTHER_ITEM_BYTES = 100
 
@@ -61,6 +63,7 @@ class Inbox:
         self._is_oob_enabled = False
         # Commands that overtake all others.
         self.out_of_band: list[OutOfBand] = []
+        self._has_had_descriptors = False
         # Descriptors that no command will take: others have come since.
         self.unclaimed: list[int] = []
 
@@ -77,7 +80,10 @@ class Inbox:
         """
         if self._is_oob_enabled:
             most = max(len(self.items), len(self.out_of_band))
-            return most < _MOST_READ_AHEAD and not self.has_pieces and self.kept_bytes < _MOST_READ_AHEAD_BYTES
+            if most >= _MOST_READ_AHEAD or self.has_pieces or len(self._carriers) >= _MOST_CARRIERS:
+                return False
+            # A command that has begun is read to its end, however long: nothing else would have its client read on.
+            return self.kept_bytes - self._framer.held_bytes < _MOST_READ_AHEAD_BYTES
         return not self.has_input
 
     @property
@@ -94,8 +100,16 @@ class Inbox:
 
     @property
     def descriptor_count(self) -> int:
-        """Count the descriptors that are open for this client: they wait for a command which takes them."""
-        return len(self.unclaimed) + len(self.descriptors) + sum(len(descriptors) for _, descriptors in self._pieces)
+        """Count the descriptors that are open for this client: they wait for a command, or with one."""
+        waiting = sum(len(numbers) for _, numbers in self._pieces) + sum(len(carrier.descriptors) for carrier in self._carriers)
+        return len(self.unclaimed) + len(self.descriptors) + waiting
+
+    @property
+    def _carriers(self) -> list[Carrier | Forward]:
+        """What was read and has descriptors."""
+        if not self._has_had_descriptors:
+            return []
+        return [item for item in self.items if isinstance(item, Carrier | Forward) and item.descriptors]
 
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
         """Take what the client sent."""
@@ -167,6 +181,7 @@ class Inbox:
             data, descriptors = self._pieces.popleft()
             self._piece_bytes = len(data)
             if descriptors:
+                self._has_had_descriptors = True
                 self.unclaimed += self.descriptors
                 self.descriptors = descriptors
             items = self._framer.feed(data)

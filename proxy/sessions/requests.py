@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from proxy.qmp_json.extent import TOO_MANY_BYTES, TOO_MANY_TOKENS
 from proxy.qmp_json.framing import Command
+from proxy.qmp_json.shorten import may_stand_for_more
 from proxy.sessions.negotiation import envelope_error
 from shim.hmp import HMPLine
 from shim.own_commands import OWN_COMMANDS
-from shim.qmp import JSON
+from shim.qmp import JSON, decode
 from shim.snapshot_commands import is_modern
 
 if TYPE_CHECKING:  # see shim.permissions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # see shim.permissions
 
 __all__ = [
     "CHEAP_BYTES",
+    "Asking",
     "Carrier",
     "Denied",
     "Descriptors",
@@ -34,6 +36,7 @@ __all__ = [
     "OutOfBand",
     "OwnRequest",
     "Request",
+    "command_of",
     "excess",
     "read_request",
     "takes_descriptors",
@@ -177,18 +180,27 @@ def read_request(command: Command, descriptors: Descriptors) -> Asking:
     return Forward(raw, descriptors, takes_descriptors(message), name)
 
 
-def excess(command: Command) -> str | None:
+def command_of(request: Asking) -> Command:
+    """Return the command that was read as this."""
+    if isinstance(request, Forward | JobsRequest):
+        return Command(request.raw, decode(request.raw))
+    return Command(b"" if isinstance(request, OwnRequest) else request.raw, request.message)
+
+
+def excess(command: Command, *, is_answered: bool = False) -> str | None:
     """Return QEMU's error for a command that is too long for the proxy. It may be one only if it has over CHEAP_BYTES.
 
-    One of which more than the name matters here must be known whole. And of what the proxy spells anew, an id in its own
-    answers and out-of-band commands, each token costs 3 µs; an id has nearly always one of them.
+    One of which more than the name matters here must be known whole, and so must the id where the proxy answers, whatever the
+    command is (`is_answered`). And of what the proxy spells anew, an id in its own answers and out-of-band commands, each token
+    costs 3 µs; an id has nearly always one of them.
     """
     message, raw = command.message, command.raw
     execute = message.get("execute")
     is_out_of_band = "exec-oob" in message
     if command.is_cut:
         is_looked_into = is_out_of_band or execute == "human-monitor-command" or execute in OWN_COMMANDS or is_modern(message)
-        return TOO_MANY_BYTES if is_looked_into else None
+        is_spelled_wrong = is_answered and may_stand_for_more(message.get("id"))
+        return TOO_MANY_BYTES if is_looked_into or is_spelled_wrong else None
     is_spelled = is_out_of_band or isinstance(message.get("id"), dict | list)
     return TOO_MANY_TOKENS if is_spelled and sum(map(raw.count, _BEFORE_TOKENS)) > _MOST_SPELLED_TOKENS else None
 

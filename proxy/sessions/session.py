@@ -15,17 +15,27 @@ Three things make up what a session is at a moment, and each has its methods:
 Its socket may be closed when it has left and none of this is open: one that half-closes after its last command still reads.
 """
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.qmp_json.messages import MonitorFormat, generic_error
+from proxy.sessions.allowance import Allowance
 from proxy.sessions.inbox import Inbox, Item
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Monitor
 from proxy.sessions.negotiation import refusal
-from proxy.sessions.requests import CHEAP_BYTES, Carrier, Denied, Descriptors, LocalReply, Request, excess, read_request
+from proxy.sessions.requests import (
+    CHEAP_BYTES,
+    Carrier,
+    Denied,
+    Descriptors,
+    LocalReply,
+    Request,
+    command_of,
+    excess,
+    read_request,
+)
 from proxy.sessions.session_state import State, Step, next_state
 from proxy.sessions.window import Window
 from shim.audit import has_failed
@@ -40,9 +50,6 @@ __all__ = ["Session"]
 
 # On the way of each message: a look at a member through its class takes longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
-
-# In a read that is nothing but plain commands each of their names, and nothing else, stands so (qmp_json/plain.py).
-_PLAIN_NAME = rb'\{"execute": ?"'
 
 
 class Session:
@@ -71,11 +78,8 @@ class Session:
         self.is_gone: Callable[[], bool] = is_gone or _is_there
         # It is told the failure of a rewritten command by a QMP error, and not by HMP's text in a return.
         self.errors_in_qmp = False
-        # Which commands it may send; None for all.
-        self.rules: ClientRules | None = None
-        # The names of commands that it is known to be allowed, and what finds another name in a read.
-        self._known_names: frozenset[bytes] = frozenset()
-        self._other_name = re.compile(_PLAIN_NAME)
+        # Which commands it may send.
+        self.allowance = Allowance(monitor_format)
         # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
         self.failed_command: str | None = None
         # It sends no more.
@@ -181,24 +185,17 @@ class Session:
             return 0
         if self._state is not _OPEN or self.is_busy or self.failed_command is not None or self.abandoned is not None:
             return 0
-        if self.rules is not None and not self._are_allowed(self.rules, data):
+        if self.allowance.rules is not None and not self.allowance.allows_plain(data):
             return 0
         inbox = self.inbox
         return 0 if inbox.items or inbox.has_pieces or inbox.descriptors else self._framer.count_plain(data, room)
-
-    def _are_allowed(self, rules: "ClientRules", data: bytes) -> bool:
-        """Tell whether all commands of a read, if they are plain, are known to be allowed."""
-        if self._known_names is not rules.allowed_names:
-            self._known_names = rules.allowed_names
-            self._other_name = re.compile(_PLAIN_NAME + rb'(?!(?:%s)")' % b"|".join(map(re.escape, self._known_names)))
-        return self._other_name.search(data) is None
 
     def receive_eof(self) -> None:
         """Note that the client sends no more. Half an object is dropped, as QEMU does."""
         self._move(Step.SENDS_NO_MORE)
 
     def cut(self) -> Descriptors:
-        """Note that the client is gone for good: what is written to it is thrown away. Return descriptors to close."""
+        """Note that the client is gone: what is written to it is thrown away. Return descriptors to close."""
         self._move(Step.CUT)
         self.is_gone = _has_gone
         self._outgoing.clear()
@@ -245,17 +242,29 @@ class Session:
                 return self._error(desc, {})
             case request:
                 return request
-        if len(command.raw) > CHEAP_BYTES and (too_long := excess(command)) is not None:
+        is_early = not self._has_negotiated
+        if len(command.raw) > CHEAP_BYTES and (too_long := excess(command, is_answered=is_early)) is not None:
+            self.inbox.unclaimed += descriptors
             return self._error(too_long, {})
-        if not self._has_negotiated:
+        if is_early:
             self.inbox.keep_for_next(descriptors)
             return self._negotiate(command.message)
         if "exec-oob" in command.message and not self._is_oob_enabled:
             return self._error("QMP input member 'exec-oob' is unexpected", command.message)
         request = read_request(command, descriptors)
-        if self.rules is None or (verdict := self.rules.judge(command.message, is_cut=command.is_cut)).is_allowed:
-            return request
-        return Denied(self.spell_reply(generic_error(verdict.text), command.message), request, verdict)
+        return request if self.allowance.rules is None else self.allowance.judged(request, command)
+
+    @property
+    def rules(self) -> "ClientRules | None":
+        """What decides which commands it may send; None for all. New ones judge anew what was put back."""
+        return self.allowance.rules
+
+    @rules.setter
+    def rules(self, rules: "ClientRules | None") -> None:
+        self.allowance.rules = rules
+        items = self.inbox.items
+        if items and not isinstance(items[0], Command | Malformed | Carrier | LocalReply | Denied):
+            items[0] = self.allowance.judged(items[0], command_of(items[0]))
 
     def put_back(self, request: Request) -> None:
         """Have `next_request` return this one again: it cannot be begun yet."""

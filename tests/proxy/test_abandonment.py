@@ -25,7 +25,7 @@ def test_hmp_and_snapshot_commands_are_on_record_and_descriptors_closed() -> Non
     client = desk.client()
     desk.send(client, hmp("savevm t"))
     desk.send(client, GETFD + hmp("info a") + NAME, (7,))
-    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.abandonment.receive_hang_up(client)
     desk.take()
     assert abandoned(desk) == [("info a", HUNG_UP)]
     assert desk.closed == [7]
@@ -36,7 +36,7 @@ def test_it_takes_as_many_turns_as_there_are_requests() -> None:
     client = desk.client()
     count = 2 * TURN_REQUESTS + 5
     desk.send(client, hmp("savevm t") + b"".join(hmp(f"info {number}") for number in range(count)))
-    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.abandonment.receive_hang_up(client)
     turns = 1
     while desk.dispatcher.unfinished:
         assert len(desk.dispatcher.outbox.records) <= turns * TURN_REQUESTS
@@ -51,7 +51,7 @@ def test_what_comes_after_the_hang_up_is_dropped_too() -> None:
     """The kernel may still have it when the hang-up is seen."""
     desk = Desk()
     client = desk.client()
-    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.abandonment.receive_hang_up(client)
     desk.send(client, NAME + hmp("info a"))
     desk.send(client, NAME)
     assert (desk.written(), abandoned(desk)) == (b"", [("info a", HUNG_UP)])
@@ -79,7 +79,7 @@ def test_what_a_client_that_hung_up_had_sent_keeps_its_reason() -> None:
     desk = Desk()
     client = desk.client()
     desk.send(client, hmp("savevm t") + b"".join(hmp(f"info {number}") for number in range(300)))
-    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.abandonment.receive_hang_up(client)
     desk.dispatcher.stop()
     desk.take()
     assert {reason for _, reason in abandoned(desk)} == {HUNG_UP}

@@ -62,7 +62,7 @@ def turns(kind: Kind) -> Iterator[int]:
         yield from begun_by(lambda: dispatcher.receive_from_client(client, piece))  # noqa: B023 - called at once
         if not client.inbox.wants_more:
             break
-    yield from begun_by(lambda: dispatcher.receive_hang_up(client))
+    yield from begun_by(lambda: dispatcher.abandonment.receive_hang_up(client))
 
 
 @pytest.mark.parametrize("name", [*KINDS, *STOPPED_KINDS])

@@ -137,7 +137,7 @@ def test_descriptors_that_no_command_takes_are_counted(count: int, goes: bool, c
                     assert b"getfd has not been found" in await in_thread(client.receive_message)
         finally:
             os.close(null)
-        assert ("it sends file descriptors that no command takes" in caplog.text) is goes
+        assert ("it has sent more file descriptors than may wait" in caplog.text) is goes
 
     played(scene, None, "--client-descriptors", "2")
 

@@ -158,7 +158,7 @@ def test_descriptors_of_a_denied_command_that_was_not_begun_are_closed() -> None
     session = desk.client()
     desk.send(session, hmp("savevm t"))
     desk.send(session, GETFD, (7,))
-    desk.dispatcher.receive_hang_up(session)
+    desk.dispatcher.abandonment.receive_hang_up(session)
     desk.take()
     assert desk.closed == [7]
 
@@ -231,7 +231,7 @@ def test_denied_command_that_is_not_begun_is_abandoned() -> None:
     desk = a_desk(Rule.deny("quit"))
     session = desk.client()
     desk.send(session, hmp("savevm t") + hmp("quit"))
-    desk.dispatcher.receive_hang_up(session)
+    desk.dispatcher.abandonment.receive_hang_up(session)
     desk.take()
     assert [(record.command_line, record.action) for record in desk.records] == [("quit", Action.ABANDONED)]
 

@@ -51,7 +51,7 @@ def test_one_command_of_a_client_that_closed_at_once_is_begun(line: str) -> None
     session = desk.dispatcher.add_session(Client(), lambda: True)
     desk.said[session] = bytearray()
     desk.send(session, CAPABILITIES + hmp(line) + hmp("savevm b") + NAME + hmp("info x"))
-    desk.dispatcher.receive_hang_up(session)
+    desk.dispatcher.abandonment.receive_hang_up(session)
     desk.take()
     desk.run()
     assert {record.command_line: record.action for record in desk.records} == {
@@ -68,7 +68,7 @@ def test_forwarded_commands_of_a_client_that_closed_at_once_are_as_many_as_qemu_
     there.clear()
     desk.send(session, NAME * 3)
     assert desk.written().count(b"query-name") == 1
-    desk.dispatcher.receive_hang_up(session)
+    desk.dispatcher.abandonment.receive_hang_up(session)
     desk.take()
     assert desk.written() == b""
 
@@ -77,7 +77,7 @@ def test_half_closed_client_is_answered_in_full() -> None:
     desk = Desk()
     session, _ = gone_client(desk)
     desk.send(session, hmp("savevm a") + hmp("savevm b") + NAME)
-    desk.dispatcher.receive_client_eof(session)
+    desk.dispatcher.abandonment.receive_eof(session)
     desk.take()
     desk.run()
     assert names([value for value in desk.heard(session) if "event" not in value]) == ["return"] * 3
@@ -88,7 +88,7 @@ def test_half_closed_client_with_oob_is_treated_as_qemu_treats_it() -> None:
     desk = Desk()
     session, _ = gone_client(desk, oob=True)
     desk.send(session, hmp("savevm a") + hmp("savevm b") + NAME)
-    desk.dispatcher.receive_client_eof(session)
+    desk.dispatcher.abandonment.receive_eof(session)
     desk.take()
     desk.run()
     assert sorted(actions(desk), key=repr) == [
@@ -124,7 +124,7 @@ def test_plan_in_its_survey_is_given_up_when_it_comes_too_late(line: str, stall_
     desk.send(session, hmp(line))
     survey = desk.qemu.receive(desk.written())
     there.clear()
-    desk.dispatcher.receive_hang_up(session)
+    desk.dispatcher.abandonment.receive_hang_up(session)
     desk.clock.pass_ns(round(stall_s * NS_PER_S))
     desk.receive(survey)
     desk.run()
@@ -171,7 +171,7 @@ def test_retrying_client_saves_once() -> None:
         desk.send(session, hmp("savevm t"))
         sessions.append(session)
         there.clear()
-        desk.dispatcher.receive_hang_up(session)
+        desk.dispatcher.abandonment.receive_hang_up(session)
         desk.take()
     desk.run()
     assert [action for _, action, _ in actions(desk)].count(Action.REWRITTEN) == 1
@@ -183,7 +183,7 @@ def test_descriptors_of_what_is_dropped_are_closed() -> None:
     session, _ = gone_client(desk)
     desk.send(session, hmp("savevm t"))
     desk.send(session, GETFD, (7,))
-    desk.dispatcher.receive_hang_up(session)
+    desk.dispatcher.abandonment.receive_hang_up(session)
     desk.take()
     assert desk.closed == [7]
 

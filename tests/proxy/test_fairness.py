@@ -86,7 +86,7 @@ def test_client_that_left_takes_what_was_not_sent_with_it() -> None:
     client, other = desk.client(number=1), desk.client(number=2)
     desk.send(client, numbered(0, 1000))
     count = len(sent_ids(desk))
-    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.abandonment.receive_hang_up(client)
     desk.take()
     desk.send(other, NAME)
     desk.receive(b"".join(reply(number) for number in range(count + 1)))

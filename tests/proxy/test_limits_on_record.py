@@ -195,7 +195,7 @@ def test_abandoned_deletes_nothing() -> None:
     desk, client = a_desk("auto-1", "auto-2")
     desk.turns.hold("somebody")
     desk.send(client, hmp("savevm t"))
-    desk.dispatcher.receive_hang_up(client)
+    desk.dispatcher.abandonment.receive_hang_up(client)
     desk.take()
     assert desk.records[-1].action is Action.ABANDONED
     assert tags(desk) == ["auto-1", "auto-2"]

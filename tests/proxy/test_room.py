@@ -101,7 +101,7 @@ def test_others_go_on_when_the_client_that_waited_has_hung_up() -> None:
     desk.send(second, GETFD, (5,))
     desk.send(third, NAME)
     desk.written()
-    desk.dispatcher.receive_hang_up(second)
+    desk.dispatcher.abandonment.receive_hang_up(second)
     desk.take()
     assert desk.closed == [5]
     desk.receive(reply(1))

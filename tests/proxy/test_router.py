@@ -97,8 +97,8 @@ def test_reply_for_a_client_that_has_gone_is_dropped() -> None:
     gone, other = desk.client(number=1), desk.client(number=2)
     desk.send(gone, NAME)
     desk.send(other, NAME)
-    desk.dispatcher.receive_client_eof(gone)
-    desk.dispatcher.remove_session(gone)
+    desk.dispatcher.abandonment.receive_eof(gone)
+    desk.dispatcher.abandonment.remove_session(gone)
     desk.receive(reply(1) + reply(2))
     assert desk.said[gone] == b""
     assert desk.heard(other) == [{"return": {}, "id": 2}]
@@ -109,7 +109,7 @@ def test_client_that_half_closed_still_gets_its_reply() -> None:
     desk = Desk()
     client = desk.client()
     desk.send(client, NAME)
-    desk.dispatcher.receive_client_eof(client)
+    desk.dispatcher.abandonment.receive_eof(client)
     assert not client.is_finished
     desk.receive(reply(1))
     assert desk.heard(client) == [{"return": {}, "id": 1}]
@@ -219,7 +219,7 @@ def test_client_gone_in_the_middle_of_a_streamed_reply() -> None:
     desk.send(gone, NAME)
     desk.send(other, NAME)
     desk.receive(LONG[:100])
-    desk.dispatcher.remove_session(gone)
+    desk.dispatcher.abandonment.remove_session(gone)
     desk.receive(LONG[100:4000])
     desk.receive(LONG[4000:] + EVENT + reply(2))
     assert desk.said[gone] == LONG[:100]

@@ -93,7 +93,7 @@ def test_out_of_band_reply_for_a_client_that_has_gone_is_dropped() -> None:
     desk = Desk()
     client, other = desk.client(number=1, oob=True), desk.client(number=2)
     own_id = out_of_band(desk, client, {"id": 1})
-    desk.dispatcher.remove_session(client)
+    desk.dispatcher.abandonment.remove_session(client)
     desk.send(other, NAME)
     desk.receive(reply(own_id) + reply(5))
     assert desk.said[client] == b""
@@ -172,7 +172,7 @@ def test_descriptors_of_a_client_that_leaves_are_closed() -> None:
     desk = Desk()
     client = desk.client()
     desk.send(client, GETFD[:9], (5, 6))
-    desk.dispatcher.receive_client_eof(client)
-    desk.dispatcher.remove_session(client)
+    desk.dispatcher.abandonment.receive_eof(client)
+    desk.dispatcher.abandonment.remove_session(client)
     desk.take()
     assert desk.closed == [5, 6]

@@ -150,8 +150,8 @@ def test_client_that_left_before_the_answer_is_on_record() -> None:
     desk = Desk()
     client = desk.client()
     desk.send(client, hmp("savevm t") + hmp("delvm t"))
-    desk.dispatcher.receive_hang_up(client)
-    desk.dispatcher.remove_session(client)
+    desk.dispatcher.abandonment.receive_hang_up(client)
+    desk.dispatcher.abandonment.remove_session(client)
     desk.run()
     records = {record.command_line: (record.action, record.client_gone, record.reason) for record in desk.records}
     assert records == {

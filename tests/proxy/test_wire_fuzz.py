@@ -130,13 +130,13 @@ class Stage:
     def _leave(self, player: Player) -> None:
         player.has_left = True
         if not player.plan.leaves.is_cut:
-            self._dispatcher.receive_client_eof(player.session)
+            self._dispatcher.abandonment.receive_eof(player.session)
         elif not player.is_removed:
             self._remove(player)
 
     def _remove(self, player: Player) -> None:
         player.is_removed = True
-        self._dispatcher.remove_session(player.session)
+        self._dispatcher.abandonment.remove_session(player.session)
 
     def _deliver(self) -> None:
         piece = bytes(self.qemu.output[: self._rng.choice((1, 100, 4096))])

@@ -5,9 +5,10 @@ strike at a random moment among them, and compares what is there then with what 
 """
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -30,8 +31,10 @@ _CROWDS: Final = (1, 1, 1, 2, 2, 3)
 _MOST_COMMANDS: Final = 4
 _LATEST_STRIKE_S: Final = 0.3
 _VERBS: Final = (Verb.SAVE, Verb.SAVE, Verb.SAVE, Verb.LOAD, Verb.LOAD, Verb.DELETE)
-# What the proxy says when a monitor that it does not know of came between its look and its job: the command was not run.
+# What the proxy says when a monitor that it does not know of came between its look and its job: the command was not run. Where
+# it came between the deletion and the save of one that replaces a tag, that much was.
 _NOT_RUN: Final = "another monitor changed the VM's disks or snapshots meanwhile"
+_DELETED: Final = "is gone or not whole"
 _LOST: Final = (ConnectionLostError, ConnectionError)
 # These leave before their answers, whatever happens.
 _LEAVING: Final = frozenset({"forgetting", "resetting", "prompt"})
@@ -134,7 +137,9 @@ class Driver:
         self._unknown.clear()
         for (name, _, _), answers in zip(crowd, asked, strict=True):
             self._note(name, answers, before)
-        self._asked = [[one for one in answers if _NOT_RUN not in one.text] for answers in [*asked, own]]
+        self._asked = [[_as_run(one) for one in answers if _is_run(one)] for answers in [*asked, own]]
+        if any(_DELETED in one.text for answers in asked for one in answers):
+            self._delete(())
 
     def _ask(self, asker: Asker, commands: Sequence[Command]) -> list[Asked]:
         try:
@@ -235,11 +240,15 @@ class Driver:
 
     def _clean_up(self, damage: Damage) -> None:
         """Delete the tags that may be half done, and the proxy's own copies of them."""
-        seen = seen_on(self.machine.folder, self.machine.observer, self.machine.profile.images)
-        internal = {tag for tags in seen.tags for tag in tags if is_internal(tag)}
-        for tag in sorted({*damage.touched, *internal}):
-            self.play.ask_for(self.machine, f"delvm {tag}")
+        self._delete(damage.touched)
         self.judge.forget(damage)
+
+    def _delete(self, tags: Iterable[str]) -> None:
+        """Delete these tags, and the proxy's own copies of any, which it leaves where it could not replace a tag."""
+        seen = seen_on(self.machine.folder, self.machine.observer, self.machine.profile.images)
+        internal = {tag for found in seen.tags for tag in found if is_internal(tag)}
+        for tag in sorted({*tags, *internal}):
+            self.play.ask_for(self.machine, f"delvm {tag}")
 
     def _renew_lists(self) -> None:
         """Have QEMU write the lists of snapshots anew.
@@ -261,3 +270,14 @@ class Driver:
                 self.machine.observer.hmp(line)
             self.machine.observer.hmp(f"qemu-io {device} flush")
         self.judge.write(self._pattern)
+
+
+def _is_run(asked: Asked) -> bool:
+    return _NOT_RUN not in asked.text or _DELETED in asked.text
+
+
+def _as_run(asked: Asked) -> Asked:
+    """Return what an answer says was run."""
+    if _DELETED in asked.text:
+        return Asked(replace(asked.command, verb=Verb.DELETE), Answer.UNKNOWN)
+    return asked

@@ -143,7 +143,7 @@ class _Play:
             self._send(player, what, descriptors, is_half=detail > 127)
         elif what == len(_COMMANDS) + 1:
             if not player.session.has_left:
-                self.desk.dispatcher.receive_client_eof(player.session)
+                self.desk.dispatcher.abandonment.receive_eof(player.session)
         elif what == len(_COMMANDS) + 2:
             self._remove(number)
         else:
@@ -177,7 +177,7 @@ class _Play:
                 self._remove(number)
 
     def _remove(self, number: int) -> None:
-        self.desk.dispatcher.remove_session(self.players.pop(number).session)
+        self.desk.dispatcher.abandonment.remove_session(self.players.pop(number).session)
         self.desk.take()
 
     def _work_off(self, commands: int = 1000) -> None:
