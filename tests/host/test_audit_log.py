@@ -146,6 +146,21 @@ def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
         open_audit_log(AuditSettings(str(tmp_path)))
 
 
+def test_log_that_fails_again_and_again_is_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    log = open_audit_log(AuditSettings(str(folder / "log"), failure=AuditFailure.REFUSE))
+    assert log.announce(a_record("first")) is None
+    for times in (1, 2):
+        shutil.rmtree(folder)
+        for number in range(5):
+            assert log.announce(a_record(f"{number}")) is not None
+        assert sum("the command was not run" in message for message in caplog.messages) == times
+        folder.mkdir()
+        assert log.announce(a_record("again")) is None
+    log.close()
+
+
 def test_command_is_not_run_once_the_logs_folder_is_gone(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -31,6 +31,22 @@ def test_hmp_and_snapshot_commands_are_on_record_and_descriptors_closed() -> Non
     assert desk.closed == [7]
 
 
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_descriptors_of_a_command_that_is_too_long_are_closed(is_begun: bool) -> None:
+    desk = Desk()
+    client, other = desk.client(), desk.client(number=2)
+    if not is_begun:
+        desk.send(other, NAME)
+        desk.send(client, NAME * 2)
+    getfd = b'{"execute":"getfd","arguments":{"fdname":"x"},"id":[%s]}\n' % b",".join([b"1"] * 3500)
+    for number in (101, 102, 103):
+        desk.send(client, getfd, (number,))
+    desk.dispatcher.abandonment.remove_session(client)
+    desk.take()
+    assert sorted(desk.closed) == [101, 102, 103]
+    assert b"getfd" not in desk.written()
+
+
 def test_it_takes_as_many_turns_as_there_are_requests() -> None:
     desk = Desk()
     client = desk.client()

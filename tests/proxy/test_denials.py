@@ -14,7 +14,7 @@ from shim.permissions import Permissions, Role
 from shim.policy import Mode, Policy
 from shim.rules import Rule, Whom
 from tests.support.forbidden import HARMLESS_NAMES, RULES, cut, forbidden_streams
-from tests.support.pure_router import GETFD, NAME, Desk, ModelQEMU, hmp, names
+from tests.support.pure_router import GETFD, NAME, Desk, ModelQEMU, hmp, names, reply
 
 QUIT: Final = b'{"execute":"quit"}\n'
 NO_QUIT: Final = {"error": {"class": "GenericError", "desc": "Command 'quit' is not allowed here"}}
@@ -169,6 +169,21 @@ def test_denied_out_of_band_command_is_answered_at_once() -> None:
     desk.send(session, NAME + b'{"exec-oob":"yank","id":5}')
     assert desk.heard(session) == [{"id": 5} | denied("yank")]
     assert b"yank" not in desk.written()
+
+
+def test_denied_out_of_band_command_is_not_answered_within_a_reply() -> None:
+    desk = a_desk(Rule.deny("yank"))
+    session, other = desk.client(oob=True), desk.client(number=2)
+    desk.send(session, NAME)
+    desk.send(other, NAME)
+    whole = reply("x" * 40)
+    desk.receive(whole[:20])
+    desk.send(session, b'{"exec-oob":"yank","id":5}')
+    assert desk.said[session] == whole[:20]
+    desk.receive(whole[20:])
+    assert [answer["id"] for answer in desk.heard(session)] == ["x" * 40, 5]
+    desk.receive(reply("other"))
+    assert (desk.heard(other), desk.dispatcher.owes_nothing) == ([{"return": {}, "id": "other"}], True)
 
 
 def test_every_denied_out_of_band_command_is_answered() -> None:

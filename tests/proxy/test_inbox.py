@@ -120,6 +120,18 @@ def test_descriptors_are_counted_and_go_with_their_own_command() -> None:
     assert (inbox.descriptor_count, inbox.take_unclaimed(), inbox.descriptor_count) == (1, [5], 0)
 
 
+def test_descriptors_of_commands_that_wait_are_counted_and_read_no_further_than_eight() -> None:
+    inbox = an_inbox()
+    inbox.enable_out_of_band()
+    for number in range(1, 9):
+        assert inbox.wants_more
+        inbox.receive_data(GETFD, (number,))
+        assert inbox.descriptor_count == number
+    assert not inbox.wants_more
+    inbox.take()
+    assert (inbox.wants_more, inbox.descriptor_count) == (True, 7)
+
+
 def test_descriptors_of_what_is_not_read_are_dropped_with_it() -> None:
     inbox = an_inbox()
     inbox.receive_data(NAME, (5,))

@@ -10,14 +10,17 @@ from typing import Any, Final
 import pytest
 
 from host.audit_log import AuditLog
+from proxy import relay as relay_module
 from proxy.net.stream import SocketEnd
 from proxy.relay import Relay, _log_notices
+from proxy.routing.abandonment import LEFT_UNANSWERED, STOPPED
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router
+from shim.audit import AuditRecord
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
 from tests.support.lone_relay import lone_relay
-from tests.support.pure_router import NAME
+from tests.support.pure_router import NAME, failure, hmp
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import RunningServer, connected, exists, in_thread, played, talk, until
 
@@ -164,6 +167,56 @@ def test_proxy_that_ends_waits_for_the_reply_to_a_forwarded_command() -> None:
             await stopping
 
     played(scene)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_proxy_that_ends_waits_a_little_for_a_client_to_read(reads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Natively QEMU would stay, and its client read on."""
+    if not reads:
+        monkeypatch.setattr(relay_module, "_LAST_READ_S", 0)
+
+    async def run() -> None:
+        async with one_client() as (relay, qemu, peer):
+            peer.sendall(NAME)
+            while NAME not in await in_thread(qemu.recv, MIB):
+                pass
+            qemu.sendall(b'{"return": []}\r\n')  # there are no jobs, which the relay asks at its start
+            answer = b'{"return": {"name": "%s"}}\r\n' % (b"x" * 800_000)
+            await in_thread(qemu.sendall, answer)
+            while b"query-block" not in await in_thread(qemu.recv, MIB):
+                pass
+            await in_thread(qemu.sendall, failure() * 4)  # nor can it look for what was left behind
+            await until(lambda: relay._dispatcher.owes_nothing)
+            relay.stop()
+            if reads:
+                assert not relay.finished.is_set()
+                read = b""
+                while len(read) < len(answer):
+                    read += await in_thread(peer.recv, MIB)
+            await relay.finished.wait()
+
+    asyncio.run(run())
+
+
+def test_commands_that_wait_are_on_record_when_all_ends_at_once() -> None:
+    """As where a second signal comes with the first."""
+
+    async def run() -> None:
+        records: list[AuditRecord] = []
+        async with one_client() as (relay, qemu, peer):
+            relay._write_records = records.extend
+            peer.sendall(hmp("savevm one"))
+            await in_thread(qemu.recv, MIB)
+            end, second = socket.socketpair()
+            with second:
+                relay.add_client(SocketEnd(end), Client())
+                second.sendall(b'{"execute":"qmp_capabilities"}' + hmp("savevm two"))
+                await until(lambda: relay._dispatcher.waiting)
+                relay.close()
+        told = {record.command_line: record.reason for record in records}
+        assert told == {"savevm one": LEFT_UNANSWERED, "savevm two": STOPPED}
+
+    asyncio.run(run())
 
 
 def test_notices_are_warnings_and_failures_are_errors(caplog: pytest.LogCaptureFixture) -> None:
