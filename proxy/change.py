@@ -14,8 +14,8 @@ from dataclasses import replace
 from host.addresses import Address, process
 from host.config import VMConfig
 from proxy.errors import HungUpError, ProxyError, UpstreamError
+from proxy.net.ends import End, SocketEnd
 from proxy.net.qmp_connection import QMPConnection
-from proxy.net.stream import End, SocketEnd
 from shim.client import Client
 
 __all__ = ["Change", "own_client"]

@@ -25,9 +25,9 @@ from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net import takeover
 from proxy.net.certificates import Certificates
+from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
-from proxy.net.stream import End
 from proxy.net.upstream import Upstream
 from proxy.preload import preload_in_loop
 from proxy.relay import Relay

@@ -21,6 +21,7 @@ from typing import Final
 
 import pytest
 
+from proxy.net.closing import closer
 from tests.support.leaks import nothing_left
 from tests.support.raw_client import TIME_SCALE
 
@@ -47,6 +48,8 @@ logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().st
 LIMIT_S: Final = 240.0 * TIME_SCALE
 # For the clean-up behind the alarm.
 GRACE_S: Final = 120.0 * TIME_SCALE
+# For what clients have passed; a close that hangs shows as a thread that is left.
+CLOSED_WITHIN_S: Final = 10.0 * TIME_SCALE
 # A copy, because pytest puts files in place of standard error.
 _STDERR: Final = os.dup(2)
 
@@ -64,6 +67,7 @@ def _nothing_left() -> Iterator[None]:
     """It is the outermost of a test's own fixtures; what those of a file or a session hold was there before."""
     with nothing_left():
         yield
+        closer.finish(CLOSED_WITHIN_S)
 
 
 @pytest.hookimpl(wrapper=True)

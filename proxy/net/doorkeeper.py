@@ -20,8 +20,9 @@ from host.listener import Terms, listener_name
 from host.parties import largest_parties, party_of
 from proxy.errors import ListenError
 from proxy.net.client_log import ClientLog
+from proxy.net.closing import close_connection
+from proxy.net.ends import End, PipeEnd, SocketEnd
 from proxy.net.sockets import peer, peer_groups
-from proxy.net.stream import End, PipeEnd, SocketEnd
 from shim.client import Client
 
 if TYPE_CHECKING:
@@ -143,13 +144,11 @@ def _come_by(address: Address, client: Client) -> Client:
 
 
 def _turn_away(sock: socket.socket) -> None:
-    """Close a connection so that its client sees an end of file; where something is unread, the kernel tells a reset instead.
-
-    recv() takes no descriptors, so the kernel closes those that were passed.
-    """
-    with sock:
+    """Close a connection so that its client sees an end of file; where TCP has something unread, the kernel tells a reset."""
+    if sock.family != socket.AF_UNIX:
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             for _ in range(_MOST_READS):
                 if not sock.recv(_READ_BYTES):
                     break
+    close_connection(sock)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from host.config import VMConfig
 from proxy.net.certificates import Certificates
+from proxy.net.closing import close_listening
+from proxy.net.ends import End
 from proxy.net.listeners import Listeners
-from proxy.net.stream import End
 from proxy.net.takeover import TakeOver, aside_address
 from proxy.net.upstream import Upstream
 from shim.client import Client
@@ -79,7 +80,7 @@ class Front:
         for listening in self._in_place:
             if listening not in kept:
                 self._listeners.remove(listening)
-                listening.close()
+                close_listening(listening, is_shared=False)
         self._in_place = kept
         if not kept:
             path.withdraw()

@@ -21,10 +21,11 @@ from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddr
 from host.listener import Terms, listener_name
 from proxy.errors import ListenError
 from proxy.net.certificates import Certificates
-from proxy.net.descriptors import RESERVED_DESCRIPTORS
+from proxy.net.closing import close_listening
+from proxy.net.descriptors import RESERVED_DESCRIPTORS, room
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
+from proxy.net.ends import End
 from proxy.net.sockets import inherited_sockets, is_listening, listen, unlink_socket
-from proxy.net.stream import End
 from shim.client import Client
 
 __all__ = ["Listeners"]
@@ -47,7 +48,7 @@ class _Listener:
     inode: int | None = None
 
     def close(self) -> None:
-        self.sock.close()
+        close_listening(self.sock, is_shared=isinstance(self.address, DescriptorAddress | SystemdAddress))
         # Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove.
         # (QEMU does not look: the end of one removes by name what another has made there, seen on 7.2 and 11.1.)
         if self.path is not None and _inode(self.path) == self.inode:
@@ -143,7 +144,7 @@ class Listeners:
             self._close_one(address)
         for listener in self._added:
             self._ignore(listener)
-            listener.sock.close()
+            listener.close()
         self._added.clear()
         self._close_connected()
         self._doorkeeper.close()
@@ -245,6 +246,7 @@ def _shortage(sock: socket.socket) -> str | None:
     except OSError as exc:
         return exc.strerror or str(exc)
     os.close(number)
+    room.note(number)
     if number < limit - RESERVED_DESCRIPTORS:
         return None
     return f"of the {limit} files that it may open (ulimit -n) only {RESERVED_DESCRIPTORS} are left, which it needs itself"

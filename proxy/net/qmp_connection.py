@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
 from proxy.errors import HungUpError, NotQMPError
-from proxy.net.stream import End, SocketEnd, shared_buffer
+from proxy.net.ends import End, SocketEnd, shared_buffer
 from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, decode, read_reply

@@ -20,7 +20,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from host.tls import PeerContext, common_name, reason_of
-from proxy.net.stream import PolledEnd, shared_buffer
+from proxy.net.ends import PolledEnd, shared_buffer
 
 __all__ = ["HANDSHAKE_S", "Handshake", "TLSEnd", "shake_hands"]
 
@@ -63,6 +63,8 @@ class TLSEnd(PolledEnd):
                 sent += self._sock.send(view[sent:])
             except _WOULD_WAIT:
                 break
+            except ssl.SSLError as exc:
+                raise OSError(errno.EPROTO, reason_of(exc)) from exc
         if not sent:
             raise BlockingIOError
         return sent

@@ -20,13 +20,14 @@ from host.config import VMConfig
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
 from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.net.ends import End
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
 from proxy.net.sockets import inherited_sockets, listen, unlink_socket
-from proxy.net.stream import End
 
 if TYPE_CHECKING:
     from host.tls import PeerContext
-    from proxy.net.certificates import Certificates
+    from proxy.net.closing import close_listening
+from proxy.net.certificates import Certificates
 
 __all__ = ["Upstream"]
 
@@ -120,7 +121,7 @@ class Upstream:
     def close(self) -> None:
         """Wait for QEMU no more. A connection that was made belongs to whoever has it."""
         if self._listening is not None:
-            self._listening.close()
+            close_listening(self._listening, is_shared=False)
             if isinstance(self.address, AcceptAddress) and isinstance(self.address.listening, UnixAddress):
                 unlink_socket(self.address.listening.path)
 

@@ -15,7 +15,7 @@ from host.addresses import UnixAddress
 from host.config import VMConfig
 from proxy.change import Change, own_client
 from proxy.errors import HungUpError, UpstreamError
-from proxy.net.stream import End
+from proxy.net.ends import End
 from shim.client import Client
 from shim.permissions import Role
 from shim.policy import Policy

@@ -13,7 +13,8 @@ from host.config import VMConfig
 from proxy.clients import Clients
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
-from proxy.net.stream import SocketEnd, Stream
+from proxy.net.ends import SocketEnd
+from proxy.net.stream import Stream
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
 from tests.support.heard_stream import Heard

@@ -1,6 +1,7 @@
 """Descriptors that come with a message."""
 
 import array
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -8,14 +9,16 @@ from collections.abc import Iterator
 import pytest
 
 import proxy.net.descriptors as module
-from proxy.net.descriptors import RESERVED_DESCRIPTORS, descriptors_of
-from proxy.net.stream import SocketEnd
+from proxy.net.descriptors import RESERVED_DESCRIPTORS, SeldomTold, descriptors_of
+from proxy.net.ends import SocketEnd
 from tests.support.few_descriptors import few_descriptors_left
 
 
 @pytest.fixture(autouse=True)
 def nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_shortage", module._Shortage())
+    for name in ("_closed", "_refused"):
+        monkeypatch.setattr(module, name, SeldomTold(logging.getLogger(module.__name__)))
+    monkeypatch.setattr(module.room, "is_scarce", False)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 from host.addresses import DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
 from host.listener import Terms
 from proxy.errors import ListenError
+from proxy.net.closing import closer
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
-from proxy.net.stream import End
+from proxy.net.ends import End
 from shim.client import Client
 from tests.support.raw_client import DEADLINE_S
 
@@ -121,6 +122,7 @@ def test_descriptors_of_a_client_that_is_turned_away_are_closed() -> None:
                 os.read(read_fd, 1)
             before = set(os.listdir("/proc/self/fd"))
             doorkeeper.receive(ours, LISTENER, NOBODY)
+            assert closer.finish(DEADLINE_S)
             assert os.read(read_fd, 1) == b""
             assert len(set(os.listdir("/proc/self/fd")) - before) == 0
 

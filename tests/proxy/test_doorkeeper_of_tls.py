@@ -19,7 +19,7 @@ from proxy.errors import ListenError
 from proxy.net import doorkeeper as module
 from proxy.net.certificates import Certificates
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection
-from proxy.net.stream import End
+from proxy.net.ends import End
 from shim.client import Client
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until

@@ -11,9 +11,9 @@ import pytest
 
 from host.addresses import UnixAddress
 from host.config import VMConfig
+from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.sockets import is_answered
-from proxy.net.stream import End
 from proxy.net.takeover import aside_address
 from proxy.net.upstream import Upstream
 from shim.client import Client

@@ -10,7 +10,8 @@ import pytest
 import proxy.leaving as module
 from proxy.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.ledger import Ledger
-from proxy.net.stream import SocketEnd, Stream
+from proxy.net.ends import SocketEnd
+from proxy.net.stream import Stream
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
 from tests.support.heard_stream import Heard

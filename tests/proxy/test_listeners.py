@@ -18,9 +18,9 @@ from host.listener import Terms
 from proxy.errors import ListenError
 from proxy.net import listeners as module
 from proxy.net.descriptors import RESERVED_DESCRIPTORS
+from proxy.net.ends import End
 from proxy.net.listeners import Listeners
 from proxy.net.sockets import is_answered, listen
-from proxy.net.stream import End
 from shim.client import Client
 from tests.support.few_descriptors import few_descriptors_left
 from tests.support.raw_client import RawClient

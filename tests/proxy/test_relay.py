@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from host.intents import IntentStore, state_folder
-from proxy.net.stream import SocketEnd
+from proxy.net.ends import SocketEnd
 from proxy.relay import Relay
 from proxy.routing.plan_runner import LOST
 from shim.client import Client

@@ -11,7 +11,7 @@ import pytest
 
 from host.audit_log import AuditLog
 from proxy import relay as relay_module
-from proxy.net.stream import SocketEnd
+from proxy.net.ends import SocketEnd
 from proxy.relay import Relay, _log_notices
 from proxy.routing.abandonment import LEFT_UNANSWERED, STOPPED
 from proxy.routing.dispatcher import Dispatcher

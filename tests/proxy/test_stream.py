@@ -11,9 +11,11 @@ from typing import Final
 
 import pytest
 
-from proxy.net.descriptors import close_descriptors
-from proxy.net.stream import SocketEnd, Stream
+from proxy.net.closing import close_descriptors, closer
+from proxy.net.ends import SocketEnd
+from proxy.net.stream import Stream
 from tests.support.heard_stream import Heard
+from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until
 
 MIB: Final = 1024 * 1024
@@ -27,6 +29,7 @@ def open_descriptors() -> set[str]:
 def nothing_is_left_open() -> Iterator[None]:
     before = open_descriptors()
     yield
+    assert closer.finish(DEADLINE_S)
     assert open_descriptors() == before
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.net.stream import End
+from proxy.net.ends import End
 from proxy.relay import Relay
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU, two_disks

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from proxy.net.stream import End, Stream
+from proxy.net.ends import End
+from proxy.net.stream import Stream
 
 __all__ = ["Heard"]
 

@@ -8,8 +8,10 @@ from typing import Final
 
 import pytest
 
-from proxy.net.stream import PipeEnd, SocketEnd
+from proxy.net.closing import closer
+from proxy.net.ends import PipeEnd, SocketEnd
 from tests.support.heard_stream import Heard
+from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until
 
 MIB: Final = 1024 * 1024
@@ -64,6 +66,7 @@ def test_pipes_carry_bytes_both_ways() -> None:
         number = os.open("/dev/null", os.O_RDONLY)
         stream.write(b"alone", (number,))  # a pipe carries no descriptors
         assert os.read(their_read, 100) == b"alone"
+        assert closer.finish(DEADLINE_S)
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(number)
         stream.write(bytes(MIB))

@@ -1,0 +1,174 @@
+"""Close what clients have passed on threads, since a `close` may take as long as a client likes.
+
+The last close of a TCP socket with SO_LINGER waits for what is unsent, non-blocking or not (socket(7)), and any close of a file
+on FUSE or NFS waits for its server. What nobody has received, the kernel closes in the same way inside the close, or the read,
+of the socket in whose queue it is. So the event loop does none of these.
+
+The threads are few, and start when something is to be closed. While all are held up and more waits, they get a signal, which
+ends the wait of SO_LINGER; what goes on in the kernel then needs no descriptor. What cannot be interrupted keeps a thread and a
+descriptor, which counts as long as it is open (descriptors.py). The threads are daemons: a process that ends waits for none.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import termios
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import SimpleQueue
+from typing import TypeAlias
+
+__all__ = ["Closer", "close_connection", "close_descriptors", "close_listening", "closer"]
+
+# So many closes that cannot be interrupted hold up all others.
+_MOST_THREADS = 4
+# How long all threads may be held up while others wait, before they are interrupted, and again.
+_PATIENCE_S = 0.1
+# By default it is ignored; the kernel sends it only to those that ask for it (fcntl(2), F_SETOWN).
+_INTERRUPTION = signal.SIGURG
+_READ_BYTES = 64 * 1024
+# So often is read what a client has sent and nobody has read.
+_MOST_READS = 16
+
+_Job: TypeAlias = Callable[[], None]
+
+
+class Closer:
+    """Does jobs on threads, which stay until `finish`. A job must not raise."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._is_hurrying = False
+        # How many jobs are not done. Where they are more than the threads, some wait.
+        self._undone = 0
+
+    @property
+    def _is_late(self) -> bool:
+        return self._undone > len(self._threads)
+
+    def put(self, job: _Job) -> None:
+        """Have this done soon, and go on at once."""
+        with self._changed:
+            self._undone += 1
+            self._jobs.put(job)
+            # Where no thread can be had, the next job tries again.
+            with contextlib.suppress(RuntimeError):
+                if self._is_late and len(self._threads) < _MOST_THREADS:
+                    thread = threading.Thread(target=self._work, name="close", daemon=True)
+                    thread.start()
+                    self._threads.append(thread)
+                elif self._is_late and not self._is_hurrying:
+                    _heed_interruption()
+                    threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
+                    self._is_hurrying = True
+
+    def finish(self, timeout_s: float) -> bool:
+        """Wait until all is done and the threads have ended. Tell whether they have; else they go on."""
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            if not self._changed.wait_for(lambda: not (self._undone or self._is_hurrying), timeout_s):
+                return False
+            threads, self._threads = self._threads, []
+        for _ in threads:
+            self._jobs.put(None)
+        for thread in threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            with self._changed:
+                self._undone -= 1
+                self._changed.notify_all()
+
+    def _hurry(self) -> None:
+        """Interrupt all threads again and again while something waits: what one takes up next may linger, too."""
+        with self._changed:
+            while not self._changed.wait_for(lambda: not self._is_late, _PATIENCE_S):
+                for thread in self._threads:
+                    if thread.ident is not None:  # pragma: no branch - a thread has one once it has started
+                        signal.pthread_kill(thread.ident, _INTERRUPTION)
+            self._is_hurrying = False
+            self._changed.notify_all()
+
+
+closer = Closer()
+
+
+def close_descriptors(numbers: Sequence[int]) -> None:
+    """Close what a client has passed, soon. The numbers are not the caller's any more."""
+    if numbers:
+        closer.put(partial(_close_all, numbers))
+
+
+def close_connection(sock: socket.socket) -> None:
+    """Close a client's socket. On a unix socket the client sees an end of file at once, though descriptors may be unread there.
+
+    Where nothing is unread, it is closed here: nothing comes any more after the shutdown (Linux, net/unix/af_unix.c).
+    """
+    if sock.family != socket.AF_UNIX:
+        sock.close()
+        return
+    with contextlib.suppress(OSError):  # the client has gone
+        sock.shutdown(socket.SHUT_RDWR)
+    number = sock.detach()
+    if number < 0:
+        return
+    (unread_bytes,) = struct.unpack("i", fcntl.ioctl(number, termios.FIONREAD, bytes(4)))
+    if unread_bytes:
+        closer.put(partial(_drain_and_close, number))
+    else:
+        os.close(number)
+
+
+def close_listening(sock: socket.socket, *, is_shared: bool) -> None:
+    """Close a listening socket; who waits there may have sent descriptors already.
+
+    is_shared: whoever handed it to us may go on with it, so it is not shut down.
+    """
+    if sock.family == socket.AF_UNIX and not is_shared:
+        with contextlib.suppress(OSError):  # nobody is left, and nobody can come any more
+            sock.setblocking(False)
+            sock.shutdown(socket.SHUT_RDWR)
+            while True:
+                close_connection(sock.accept()[0])
+    if is_shared and _is_readable(sock):
+        close_descriptors((sock.detach(),))
+    else:
+        sock.close()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _close_all(numbers: Sequence[int]) -> None:
+    for number in numbers:
+        with contextlib.suppress(OSError):  # what could not be written, say; it is closed nevertheless (close(2))
+            os.close(number)
+
+
+def _drain_and_close(number: int) -> None:
+    """Close a socket as if all had been read; else the kernel tells a reset."""
+    with contextlib.suppress(OSError):
+        os.set_blocking(number, False)
+        for _ in range(_MOST_READS):
+            if not os.read(number, _READ_BYTES):
+                break
+    _close_all((number,))
+
+
+def _heed_interruption() -> None:
+    with contextlib.suppress(ValueError):  # a test's loop on another thread; what lingers is waited for then
+        signal.signal(_INTERRUPTION, lambda *_: None)

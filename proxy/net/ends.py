@@ -1,0 +1,143 @@
+"""Our ends of connections: system calls on sockets and pipes, with one interface for all.
+
+Reads go into one buffer that all ends share: asyncio's own transports read into a fresh 256 KiB buffer each time, at twice the
+time of a small message (measured on CPython 3.11, beside socat).
+"""
+
+import array
+import os
+import select
+import socket
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from proxy.net.closing import close_connection
+from proxy.net.descriptors import ANCILLARY_BYTES, NoRoomError, descriptors_of, room
+
+__all__ = ["End", "PipeEnd", "PolledEnd", "SocketEnd", "shared_buffer"]
+
+# One read takes a whole reply to query-qmp-schema (about 200 KiB), so that it goes out in one piece.
+_READ_BYTES = 256 * 1024
+shared_buffer = bytearray(_READ_BYTES)
+_view = memoryview(shared_buffer)
+_VIEWS = (_view,)
+
+
+class End(Protocol):
+    """Our end of a connection, never blocking: read into the shared buffer, send, and see whether anybody is there.
+
+    receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send, send_with: how
+    many the kernel took. All raise OSError as system calls do, BlockingIOError where they would have waited.
+    """
+
+    def read_fd(self) -> int: ...
+    def write_fd(self) -> int: ...
+    def receive(self) -> tuple[int, tuple[int, ...]]: ...
+    def send(self, data: bytes | bytearray | memoryview) -> int: ...
+    def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int: ...
+    def is_peer_gone(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+class PolledEnd:
+    """What sockets and pipes have in common. _peer_fd: returns the descriptor at which a hang-up shows, -1 when closed."""
+
+    _peer_fd: Callable[[], int]
+
+    def is_peer_gone(self) -> bool:
+        """Tell a peer that has closed from one that has only shut down its sending side and may still read (poll(2)).
+
+        QEMU makes the same difference with its clients: `printf ... | socat - UNIX:...` shuts down its side and waits for
+        replies.
+        """
+        number = self._peer_fd()
+        if number < 0:
+            return True
+        # No events are asked for, so only POLLHUP, POLLERR and POLLNVAL are reported.
+        poller = select.poll()
+        poller.register(number, 0)
+        return bool(poller.poll(0))
+
+
+# A write that does not fit is kept by the stream, so an end never waits and never keeps bytes itself.
+class SocketEnd(PolledEnd):
+    """A connected socket. On a unix socket it sends file descriptors too, and receives them if it `takes_descriptors`.
+
+    Those that it receives are a client's, who may make it last long to close them; so may the kernel's closing of those that
+    are not received.
+    """
+
+    def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._recvmsg_into = sock.recvmsg_into
+        self.send = sock.send
+        self._peer_fd = sock.fileno
+        self._takes_descriptors = takes_descriptors and sock.family == socket.AF_UNIX
+        if self._takes_descriptors:
+            # A byte out of band may have descriptors too, and the kernel would close them where a read passes it over.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+    def read_fd(self) -> int:
+        return self._sock.fileno()
+
+    write_fd = read_fd
+
+    def receive(self) -> tuple[int, tuple[int, ...]]:
+        if not self._takes_descriptors:
+            return self._sock.recv_into(shared_buffer), ()
+        if room.is_scarce:
+            return self._receive_where_scarce()
+        return self._receive_message(_VIEWS)
+
+    def _receive_message(self, views: Sequence[memoryview]) -> tuple[int, tuple[int, ...]]:
+        count, ancillary, _, _ = self._recvmsg_into(views, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+        return count, descriptors_of(ancillary) if ancillary else ()
+
+    def _receive_where_scarce(self) -> tuple[int, tuple[int, ...]]:
+        """Look first whether descriptors come, and receive nothing where there is no room. Raises NoRoomError then."""
+        count, _, flags, _ = self._recvmsg_into(_VIEWS, 0, socket.MSG_PEEK)
+        if flags & socket.MSG_CTRUNC and not room.may_receive():
+            raise NoRoomError
+        return self._receive_message((_view[:count],))  # what has come since may have some
+
+    def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
+        return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
+
+    def close(self) -> None:
+        if self._takes_descriptors:
+            close_connection(self._sock)
+        else:
+            self._sock.close()
+
+
+class PipeEnd(PolledEnd):
+    """Two pipes, or a terminal: standard input and output."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._peer_fd = self.write_fd
+        # It is the open file that is made non-blocking, and a shell that started us may share it. QEMU's `-qmp stdio` does so
+        # too (seen on 7.2 and 11.1).
+        os.set_blocking(read_fd, False)
+        os.set_blocking(write_fd, False)
+
+    def read_fd(self) -> int:
+        return self._read_fd
+
+    def write_fd(self) -> int:
+        return self._write_fd
+
+    def receive(self) -> tuple[int, tuple[int, ...]]:
+        return os.readv(self._read_fd, [_view]), ()
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        return os.write(self._write_fd, data)
+
+    def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
+        return self.send(data)  # a pipe carries none
+
+    def close(self) -> None:
+        os.close(self._read_fd)
+        os.close(self._write_fd)
