@@ -19,9 +19,8 @@ from proxy.clients import Clients
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net.closing import close_descriptors
-from proxy.net.ends import End
 from proxy.net.qmp_connection import Connected
-from proxy.net.stream import Stream
+from proxy.net.stream import End, Stream
 from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.messages import format_of
 from proxy.routing.abandonment import LEFT_UNANSWERED

@@ -46,7 +46,7 @@ _ARE_CLOSED = (
     " quarter is for further clients and itself"
 )
 _ARE_REFUSED = (
-    "clients that send file descriptors are disconnected: of the %d files that hmp-proxy may open (ulimit -n) %d are open"
+    "clients that send file descriptors are disconnected: of the %d files that hmp-proxy may open (ulimit -n), %d are open"
 )
 
 # What recvmsg() gives beside the bytes: level, type, data.

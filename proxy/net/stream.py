@@ -17,7 +17,7 @@ from proxy.net.closing import close_descriptors
 from proxy.net.descriptors import NoRoomError, SeldomTold
 from proxy.net.ends import End, shared_buffer
 
-__all__ = ["Stream"]
+__all__ = ["End", "Stream"]
 
 _log = logging.getLogger(__name__)
 
