@@ -20,14 +20,14 @@ from host.config import VMConfig
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
 from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.net.closing import close_listening
 from proxy.net.ends import End
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
 from proxy.net.sockets import inherited_sockets, listen, unlink_socket
 
 if TYPE_CHECKING:
     from host.tls import PeerContext
-    from proxy.net.closing import close_listening
-from proxy.net.certificates import Certificates
+    from proxy.net.certificates import Certificates
 
 __all__ = ["Upstream"]
 
