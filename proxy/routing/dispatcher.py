@@ -46,8 +46,8 @@ class Dispatcher:
     """Begin commands, and play plans. Empty the outbox after each call.
 
     owed: who is owed QEMU's next replies, in their order. announce: puts a command on record before it is run, or tells why
-    that cannot be, and it is not run. note: has an intent written or forgotten. turns: the VM's. limits: those of each client.
-    permissions: who may send what. unfinished: who has more to do than fits into a turn; call `work_off` for each after others.
+    that cannot be, and it is not run. note: has an intent written or forgotten. turns: the VM's. limits: each client's.
+    waiting: who waits for a turn. unfinished: who has more to do than fits into one; call `work_off` for each after others.
     """
 
     def __init__(
@@ -82,7 +82,6 @@ class Dispatcher:
         )
         self._turns = turns
         self.room = Room(self.pending, turns, self.plans, queue, self.out_of_band)
-        # Sessions that wait for their turn.
         self.waiting = turns.waiting
         self.abandonment = Abandonment(self._recorder, turns, self.outbox)
 
@@ -179,9 +178,9 @@ class Dispatcher:
 
     def _take_stock(self, session: Session) -> None:
         """Deal with what was come across in a client's inbox: commands that overtake, descriptors that no command takes."""
-        if session not in self.unfinished:  # else it comes back for them
-            self.starter.send_out_of_band(session)
         self.outbox.to_close.extend(session.inbox.take_unclaimed())
+        if session not in self.unfinished:
+            self.starter.send_out_of_band(session)
 
     def _begin_next(self, session: Session, room: int) -> None:
         """Begin a client's next commands, as many as can be. What cannot be begun goes back to its session. room: see Room.

@@ -4,10 +4,12 @@ from typing import Final
 
 import pytest
 
+from proxy.qmp_json.messages import format_of
+from proxy.sessions.allowance import Allowance
 from shim.permissions import Permissions
 from shim.policy import Policy
-from shim.rules import Rule
-from tests.support.pure_router import NAME, Desk, hmp, reply
+from shim.rules import ClientRules, Rule
+from tests.support.pure_router import NAME, Desk, greeting, hmp, reply
 
 NO_QUIT: Final = Permissions((Rule.deny("quit", "human-monitor-command: quit", "query-jobs", "__hmpshim_plan"),))
 QUIT: Final = b'{"execute":"quit"}\n'
@@ -37,6 +39,17 @@ def test_command_that_was_put_back_goes_where_new_rules_allow_it() -> None:
     desk.dispatcher.set_policy(Policy(), Permissions((Rule.deny("stop"),)))
     desk.receive(reply(1) + reply(2))
     assert desk.written() == QUIT
+
+
+@pytest.mark.parametrize(
+    ("data", "is_allowed"), [(NAME * 3, True), (NAME + b'{"execute": "query-status"}', True), (NAME + QUIT, False)]
+)
+def test_plain_commands_of_one_read_are_all_looked_at(data: bytes, is_allowed: bool) -> None:
+    allowance = Allowance(format_of(greeting()))
+    allowance.rules = ClientRules([(Rule.deny("quit"),)])
+    for name in ("query-name", "query-status", "quit"):
+        allowance.rules.judge({"execute": name})
+    assert allowance.allows_plain(data) is is_allowed
 
 
 def send_in_pieces(desk: Desk, data: bytes, *, negotiated: bool = True) -> list[object]:
