@@ -162,11 +162,11 @@ def test_command_that_is_too_long_gets_qemus_error(size: int, is_taken: bool) ->
 def test_command_may_be_longer_than_what_may_be_unread() -> None:
     async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
         with await connected(server.path) as client:
-            await in_thread(client.send, command_bytes("query-name", {"x": "a" * 6 * MIB}))
+            await in_thread(client.send, command_bytes("query-name", {"x": "a" * 3_500_000}))
             reply = await in_thread(client.receive)
             assert "return" in reply or "error" in reply
 
-    played(scene, None, "--client-buffer", "1", "--max-command-mib", "8")
+    played(scene, None, "--client-buffer", "1", "--max-command-mib", "4")
 
 
 def test_command_that_is_nested_too_deeply_gets_qemus_error() -> None:
