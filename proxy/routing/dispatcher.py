@@ -112,7 +112,7 @@ class Dispatcher:
         """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
         is_quiet = not (self.owed or self.waiting or self.room.is_congested) and self._turns.is_free
         room = session.window.size if is_quiet else self.room.of(session)
-        count = 0 if descriptors or not room else session.count_plain(data, room)
+        count = session.count_plain(data, room) if room and not descriptors and b'"arguments"' not in data else 0
         if count == 1 or (count and not session.is_gone()):
             session.owe(count)
             self.owed.extend((session,) * count)

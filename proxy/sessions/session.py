@@ -180,9 +180,10 @@ class Session:
     # What it sends.
 
     def count_plain(self, data: bytes, room: int) -> int:
-        """Count the commands of `data` if all can go to QEMU as they are, at once, and are `room` or fewer; else return 0."""
-        if b'"arguments"' in data:  # plain commands have none; most others do, and need no closer look
-            return 0
+        """Count the commands of `data` if all can go to QEMU as they are, at once, and are `room` or fewer; else return 0.
+
+        Commands with arguments never can, and many have some, so look for that first.
+        """
         if self._state is not _OPEN or self.is_busy or self.failed_command is not None or self.abandoned is not None:
             return 0
         if self.allowance.rules is not None and not self.allowance.allows_plain(data):
