@@ -1,0 +1,156 @@
+"""What TAB does: which word of a line it completes, from which names, and what QEMU then inserts or lists.
+
+The names are the caller's to find, since only QEMU knows them: those of commands stand in its `help`
+(command_table.py), those of disks and devices take a query. Everything else is here (monitor/hmp.c, monitor_find_completion;
+util/readline.c, readline_completion).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import islice
+from typing import Final, Self
+
+__all__ = ["CompletionRequest", "Wanted", "insertion", "listing", "matching", "split_words"]
+
+# READLINE_MAX_COMPLETIONS (include/qemu/readline.h). Which ones are kept is decided before they are sorted.
+MAX_MATCHES: Final = 256
+# MAX_ARGS, and the buffer for a word less its final NUL (monitor/hmp.c).
+MAX_WORDS: Final = 16
+MAX_WORD_BYTES: Final = 1023
+# QEMU asks no terminal for its width.
+_SCREEN_COLUMNS: Final = 80
+_MIN_CELL_COLUMNS: Final = 10
+_GAP_COLUMNS: Final = 2
+_BLANKS: Final = b" \t\n\v\f\r"
+_ESCAPED: Final = {ord("n"): b"\n", ord("r"): b"\r", ord("\\"): b"\\", ord("'"): b"'", ord('"'): b'"'}
+# Bytes that are not UTF-8 become these, and come back from them.
+_SURROGATES: Final = "surrogateescape"
+# `help|?` completes what comes after it as if it stood there alone.
+_HELP: Final = frozenset({"help", "?"})
+
+
+class Wanted(Enum):
+    """What a word is completed to.
+
+    COMMAND: a name of HMP's table, as `command_table.command_names` returns them. TOPIC: one of `info`'s, as
+    `command_table.topic_names` does. ARGUMENT: what the command takes at that place.
+    """
+
+    COMMAND = auto()
+    TOPIC = auto()
+    ARGUMENT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """What a client wants completed.
+
+    words: of its line up to the cursor, unquoted, without a `help` before them. The last one is to be completed, and is ""
+    after a blank. Of an argument the ones before it tell whose it is: ("drive_del", "vi"), ("info", "block", ""). Bytes that
+    are not UTF-8 are lone surrogates in them.
+    """
+
+    words: tuple[str, ...]
+
+    @classmethod
+    def read(cls, start: bytes) -> Self | None:
+        """Read a line up to the cursor; None where QEMU completes nothing, whatever names there are."""
+        found = split_words(start)
+        if found is None:
+            return None
+        if not start or start[-1] in _BLANKS:
+            found.append(b"")
+        if len(found) > MAX_WORDS:
+            return None
+        words = [word.decode(errors=_SURROGATES) for word in found]
+        while len(words) > 1 and words[0] in _HELP:
+            del words[0]
+        return cls(tuple(words))
+
+    @property
+    def word(self) -> str:
+        return self.words[-1]
+
+    @property
+    def wanted(self) -> Wanted:
+        if len(self.words) == 1:
+            return Wanted.COMMAND
+        return Wanted.TOPIC if self.words[0] == "info" and len(self.words) == 2 else Wanted.ARGUMENT
+
+
+def split_words(line: bytes) -> list[bytes] | None:
+    """Take a line apart as QEMU does for TAB (parse_cmdline, get_str); None for a quote without its end or an unknown escape.
+
+    Words are separated by blanks, or begin with a quote and end with one: `"a"b` is two. A word has 1023 bytes at most; the
+    rest of it is dropped.
+    """
+    words = []
+    rest = line.lstrip(_BLANKS)
+    while rest:
+        word = _quoted_word(rest) if rest.startswith(b'"') else _plain_word(rest)
+        if word is None:
+            return None
+        content, length = word
+        words.append(content[:MAX_WORD_BYTES])
+        rest = rest[length:].lstrip(_BLANKS)
+    return words
+
+
+def _plain_word(rest: bytes) -> tuple[bytes, int]:
+    word = rest.split(maxsplit=1)[0]
+    return word, len(word)
+
+
+def _quoted_word(rest: bytes) -> tuple[bytes, int] | None:
+    """Return the content of the word that begins with a quote, and its length in the line."""
+    content = bytearray()
+    position = 1
+    while position < len(rest):
+        if rest[position] == ord('"'):
+            return bytes(content), position + 1
+        if rest[position] == ord("\\"):
+            position += 1
+            escaped = _ESCAPED.get(rest[position]) if position < len(rest) else None
+            if escaped is None:
+                return None
+            content += escaped
+        else:
+            content.append(rest[position])
+        position += 1
+    return None
+
+
+def matching(candidates: Iterable[str], typed: str) -> list[bytes]:
+    """Return those that begin with what is typed: the first 256 different ones, sorted by their bytes.
+
+    candidates: in the order of QEMU's table, which decides where there are more.
+    """
+    matches = dict.fromkeys(candidate for candidate in candidates if candidate.startswith(typed))
+    return sorted(match.encode(errors=_SURROGATES) for match in islice(matches, MAX_MATCHES))
+
+
+def insertion(matches: list[bytes], typed_bytes: int) -> bytes:
+    """Return what is put at the cursor: what all matches have in common after the bytes that are typed.
+
+    After a sole match comes a blank, unless it ends with a slash. QEMU looks at nothing else: the blank is doubled where one
+    follows, and after a quoted word the rest comes after the quote.
+    """
+    if not matches:
+        return b""
+    first, last = matches[0], matches[-1]
+    if len(matches) == 1:
+        return first[typed_bytes:] + (b"" if first.endswith(b"/") else b" ")
+    # They are sorted, so what these two have in common all have.
+    common = next((index for index, byte in enumerate(first) if last[index : index + 1] != bytes([byte])), len(first))
+    return first[typed_bytes:common]
+
+
+def listing(matches: list[bytes]) -> bytes:
+    """Return the list that QEMU prints of several matches, for 80 columns. Every cell is padded, the last one too."""
+    width = max(map(len, matches)) + _GAP_COLUMNS
+    width = min(max(width, _MIN_CELL_COLUMNS), _SCREEN_COLUMNS)
+    per_row = _SCREEN_COLUMNS // width
+    cells = [match.ljust(width) for match in matches]
+    rows = [b"".join(cells[first : first + per_row]) for first in range(0, len(cells), per_row)]
+    return b"".join(row + b"\r\n" for row in rows)

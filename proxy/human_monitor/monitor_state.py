@@ -1,0 +1,42 @@
+"""What a monitor keeps while no client is connected to it."""
+
+from proxy.human_monitor.line_editor import LineEditor
+from proxy.human_monitor.telnet import TelnetFilter
+from shim.qmp import QEMUVersion
+
+__all__ = ["MonitorState"]
+
+
+class MonitorState:
+    """One per monitor, for as long as its QEMU runs; a Dialogue for each connection in turn works on it.
+
+    editor: the history, the position in it, and whether a password is asked for. telnet: whether half of a telnet command came.
+    cpu_index: what the last good `cpu N` said, for `cpu-index` of each human-monitor-command; None before the first.
+    is_suspended: a command of a client's runs, and nothing is read. That client may be gone when it ends.
+    """
+
+    __slots__ = ("_chosen_cpu", "cpu_index", "editor", "is_suspended", "telnet", "version")
+
+    def __init__(self, version: QEMUVersion) -> None:
+        self.version = version
+        self.editor = LineEditor(version)
+        self.telnet = TelnetFilter()
+        self.cpu_index: int | None = None
+        self.is_suspended = False
+        self._chosen_cpu: int | None = None
+
+    def suspend(self, *, chosen_cpu: int | None = None) -> None:
+        """Note that a command begins. chosen_cpu: of `cpu N`."""
+        self.is_suspended = True
+        self._chosen_cpu = chosen_cpu
+
+    def resume(self, output: str, *, is_reading_password: bool = False) -> None:
+        """Note that the command has ended, also if its client has gone, and what it printed.
+
+        is_reading_password: it asks for one, so the next line is no command.
+        """
+        self.is_suspended = False
+        self.editor.is_reading_password = is_reading_password
+        if self._chosen_cpu is not None and not output:
+            self.cpu_index = self._chosen_cpu
+        self._chosen_cpu = None
