@@ -32,7 +32,7 @@ OTHERS_THAN_SHIM: Final = frozenset({"prompt_toolkit", "qemu", "host", "proxy", 
 FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | OTHERS_THAN_SHIM
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
-SANS_IO: Final = ("proxy/qmp_json", "proxy/sessions", "proxy/routing")
+SANS_IO: Final = ("proxy/qmp_json", "proxy/human_monitor", "proxy/sessions", "proxy/routing")
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
@@ -147,6 +147,13 @@ def test_deciding_part_of_the_proxy_does_no_io(folder: str) -> None:
         assert facts(path).packages & FORBIDDEN_IN_SANS_IO == set(), path
         seen.add(path)
         waiting += [source for source in SOURCES if module_of(source) in facts(path).modules and source not in seen]
+
+
+def test_human_monitor_knows_nothing_else_of_the_proxy() -> None:
+    """It is what QEMU's monitor does, whoever runs the commands."""
+    monitor = [path for path in in_package("proxy") if path.parts[1] == "human_monitor"]
+    modules = {name for path in monitor for name in facts(path).modules if name.startswith("proxy.")}
+    assert {name for name in modules if not name.startswith("proxy.human_monitor.")} == set()
 
 
 def test_prompt_is_known_to_itself_alone() -> None:

@@ -5,7 +5,7 @@ Its contract with the driver is in the docstring of the package.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from proxy.human_monitor.completion import CompletionRequest, matching
 from proxy.human_monitor.line_editor import CompletionWanted, LineEntered
@@ -165,6 +165,8 @@ class Dialogue:
                 return self._request
             case None:
                 return None
+            case _:
+                assert_never(edited)
 
     def _begin_line(self, typed: bytes) -> CommandEntered | PasswordEntered | None:
         """Answer a line that the monitor answers, and return any other for the driver."""

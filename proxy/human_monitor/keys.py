@@ -5,7 +5,7 @@ the left arrow, ends at the semicolon, and `5D` is typed. Nothing is waited for:
 """
 
 from enum import Enum, auto
-from typing import Final
+from typing import Final, assert_never
 
 from shim.qmp import QEMUVersion
 
@@ -102,6 +102,8 @@ class KeyReader:
             case _Within.SS3:
                 self._within = _Within.NOTHING
                 return _SS3_ENDS.get(byte)
+            case _:
+                assert_never(self._within)
 
     def _read_first(self, byte: int) -> Key | int | None:
         if byte == _ESC:

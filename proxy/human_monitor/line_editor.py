@@ -10,7 +10,7 @@ A column is a byte: QEMU takes no notice of UTF-8.
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 from proxy.human_monitor.completion import insertion, listing
 from proxy.human_monitor.history import History
@@ -90,17 +90,15 @@ class LineEditor:
 
     def feed(self, byte: int) -> Edited:
         """Take a byte of the client's; return what the caller has to do before the next one, None if nothing."""
-        match self._keys.read(byte):
-            case None:
-                return None
-            case Key.ENTER:
-                return self._enter()
-            case Key.COMPLETE:
-                return CompletionWanted(bytes(self._line[: self._cursor]))
-            case Key() as key:
-                self._press(key)
-            case character:
-                self._insert(bytes([character]))
+        key = self._keys.read(byte)
+        if key is None:
+            return None
+        if isinstance(key, Key):
+            edited = self._press(key)
+            if edited is not None:
+                return edited
+        else:
+            self._insert(bytes([key]))
         self._redraw()
         return None
 
@@ -124,8 +122,12 @@ class LineEditor:
         self._cursor = 0
         return LineEntered(line)
 
-    def _press(self, key: Key) -> None:
+    def _press(self, key: Key) -> Edited:
         match key:
+            case Key.ENTER:
+                return self._enter()
+            case Key.COMPLETE:
+                return CompletionWanted(bytes(self._line[: self._cursor]))
             case Key.LEFT:
                 self._cursor = max(self._cursor - 1, 0)
             case Key.RIGHT:
@@ -149,6 +151,9 @@ class LineEditor:
             case Key.CLEAR_SCREEN:
                 self._output += _CLEAR_SCREEN
                 self.show_prompt()
+            case _:
+                assert_never(key)
+        return None
 
     def _insert(self, characters: bytes) -> None:
         fitting = characters[: MAX_LINE_BYTES - len(self._line)]

@@ -6,7 +6,7 @@ output.
 """
 
 from enum import Enum, auto
-from typing import Final
+from typing import Final, assert_never
 
 __all__ = ["NEGOTIATION", "TelnetFilter"]
 
@@ -46,4 +46,6 @@ class TelnetFilter:
                 return byte == _IAC
             case _Next.OPTION:
                 self._next = _Next.TYPED
+            case _:
+                assert_never(self._next)
         return False
