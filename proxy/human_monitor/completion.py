@@ -5,6 +5,7 @@ The names are the caller's to find, since only QEMU knows them: those of command
 util/readline.c, readline_completion).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -23,7 +24,11 @@ _SCREEN_COLUMNS: Final = 80
 _MIN_CELL_COLUMNS: Final = 10
 _GAP_COLUMNS: Final = 2
 _BLANKS: Final = b" \t\n\v\f\r"
-_ESCAPED: Final = {ord("n"): b"\n", ord("r"): b"\r", ord("\\"): b"\\", ord("'"): b"'", ord('"'): b'"'}
+# They never go back, so that a line of 4095 bytes costs no more than its length.
+_PLAIN_WORD: Final = re.compile(rb"[^ \t\n\v\f\r]+")
+_QUOTED_WORD: Final = re.compile(rb'''"([^"\\]*+(?:\\[nr\\'"][^"\\]*+)*+)"''')
+_ESCAPE: Final = re.compile(rb"\\(.)")
+_ESCAPED: Final = {b"n": b"\n", b"r": b"\r"}
 # Bytes that are not UTF-8 become these, and come back from them.
 _SURROGATES: Final = "surrogateescape"
 # `help|?` completes what comes after it as if it stood there alone.
@@ -80,45 +85,25 @@ class CompletionRequest:
 
 
 def split_words(line: bytes) -> list[bytes] | None:
-    """Take a line apart as QEMU does for TAB (parse_cmdline, get_str); None for a quote without its end or an unknown escape.
+    """Take a line apart as QEMU does for TAB (parse_cmdline, get_str).
 
-    Words are separated by blanks, or begin with a quote and end with one: `"a"b` is two. A word has 1023 bytes at most; the
-    rest of it is dropped.
+    None: a quote without its end, an escape that QEMU does not know, or more than 16 words. Words are separated by blanks, or
+    begin with a quote and end with one: `"a"b` is two. A word has 1023 bytes at most; the rest of it is dropped.
     """
-    words = []
+    words: list[bytes] = []
     rest = line.lstrip(_BLANKS)
     while rest:
-        word = _quoted_word(rest) if rest.startswith(b'"') else _plain_word(rest)
-        if word is None:
+        found = _QUOTED_WORD.match(rest) if rest.startswith(b'"') else _PLAIN_WORD.match(rest)
+        if found is None or len(words) == MAX_WORDS:
             return None
-        content, length = word
+        content = _ESCAPE.sub(_unescaped, found[1]) if rest.startswith(b'"') else found[0]
         words.append(content[:MAX_WORD_BYTES])
-        rest = rest[length:].lstrip(_BLANKS)
+        rest = rest[found.end() :].lstrip(_BLANKS)
     return words
 
 
-def _plain_word(rest: bytes) -> tuple[bytes, int]:
-    word = rest.split(maxsplit=1)[0]
-    return word, len(word)
-
-
-def _quoted_word(rest: bytes) -> tuple[bytes, int] | None:
-    """Return the content of the word that begins with a quote, and its length in the line."""
-    content = bytearray()
-    position = 1
-    while position < len(rest):
-        if rest[position] == ord('"'):
-            return bytes(content), position + 1
-        if rest[position] == ord("\\"):
-            position += 1
-            escaped = _ESCAPED.get(rest[position]) if position < len(rest) else None
-            if escaped is None:
-                return None
-            content += escaped
-        else:
-            content.append(rest[position])
-        position += 1
-    return None
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    return _ESCAPED.get(escape[1], escape[1])
 
 
 def matching(candidates: Iterable[str], typed: str) -> list[bytes]:

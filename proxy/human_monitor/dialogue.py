@@ -18,8 +18,10 @@ __all__ = ["CommandEntered", "Dialogue", "DialogueEvent", "PasswordEntered"]
 
 # Of output that waits. A byte of input adds 29 kB to it at most, a completion the list of 256 names, `info history` 64 lines.
 MAX_OUTPUT_BYTES: Final = 64 * 1024
-# Of input in one step: a few milliseconds, even if none of it is shown.
-MAX_STEP_BYTES: Final = 4096
+# Of input in one step: some milliseconds, even if none of it is shown.
+MAX_STEP_BYTES: Final = 1024
+# It ends a step, because one that completes nothing can cost as much as a hundred other bytes.
+_TAB: Final = ord("\t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,18 @@ class Dialogue:
     def next_event(self) -> DialogueEvent | None:
         """Read input up to what the driver has to do, and return that.
 
-        None: all is read, or enough for one step (then `has_input`), or what was returned before has not been answered.
+        None: all is read, or enough for one step (then `has_input`), or what was returned before has not been answered. Take
+        what is to be sent before the next call, or the output grows by a step each time.
         """
-        read = 0
+        if self._is_waiting:
+            return None
         event = None
-        while event is None and not self._is_waiting and read < min(len(self._input), MAX_STEP_BYTES) and not self._is_full:
-            event = self._read(self._input[read])
+        read = 0
+        for byte in self._input[:MAX_STEP_BYTES]:
+            event = self._read(byte)
             read += 1
+            if event is not None or byte == _TAB or len(self._output) >= MAX_OUTPUT_BYTES:
+                break
         del self._input[:read]
         return event
 
@@ -136,10 +143,6 @@ class Dialogue:
     def _is_waiting(self) -> bool:
         """Whether an event has not been answered, by this connection or one before it."""
         return self._state.is_suspended or self._request is not None
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._output) >= MAX_OUTPUT_BYTES
 
     def _begin(self) -> None:
         self._output += f"QEMU {self._state.version} monitor - type 'help' for more information\r\n".encode()

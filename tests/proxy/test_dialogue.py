@@ -149,6 +149,13 @@ def test_step_ends_after_much_that_is_not_shown() -> None:
     assert (dialogue.has_input, dialogue.kept_bytes) == (True, MAX_STEP_BYTES)
 
 
+def test_step_ends_after_a_tab_that_completes_nothing() -> None:
+    dialogue = begun()
+    dialogue.receive(b'"' + b"\t" * 3)
+    for kept_bytes in (2, 1, 0):
+        assert (dialogue.next_event(), dialogue.kept_bytes) == (None, kept_bytes)
+
+
 def test_completion() -> None:
     dialogue = begun()
     dialogue.receive(b"sto\tx")
@@ -183,6 +190,7 @@ def test_client_that_ends_in_a_completion_is_not_finished() -> None:
 def test_quote_without_its_end_is_not_completed() -> None:
     dialogue = begun()
     dialogue.receive(b'"a\t\n')
+    assert dialogue.next_event() is None
     assert dialogue.next_event() == CommandEntered(b'"a', None)
 
 
