@@ -32,7 +32,7 @@ OTHERS_THAN_SHIM: Final = frozenset({"prompt_toolkit", "qemu", "host", "proxy", 
 FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | OTHERS_THAN_SHIM
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
-SANS_IO: Final = ("proxy/qmp_json", "proxy/human_monitor", "proxy/sessions", "proxy/routing")
+SANS_IO: Final = ("proxy/qmp_json", "proxy/human_monitor", "proxy/sessions", "proxy/routing", "proxy/wrapping")
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
@@ -171,7 +171,8 @@ def test_folders_are_short() -> None:
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.stem not in WITHOUT_TESTS], ids=str)
 def test_source_file_has_a_test_file_of_its_name(path: Path) -> None:
     """It stands in the tests' folder of the package, or, where only a real QEMU can show it, with the integration tests."""
-    candidates = [Path("tests", folder, f"test_{path.stem}.py") for folder in (path.parts[0], "integration")]
+    folders = (path.parts[0], path.parent, "integration")
+    candidates = [Path("tests", folder, f"test_{path.stem}.py") for folder in folders]
     assert any(module_of(path) in facts(test).modules for test in candidates if test in TESTS)
 
 

@@ -1,0 +1,116 @@
+"""What a whole command line comes to: whether its monitors are served by somebody else, or QEMU runs as if nobody had looked.
+
+QEMU runs untouched where it does not start a machine (help, a version, a question about machines), where it refuses to, so that
+its own error comes, and where there is nothing to serve. Everything else is served as far as it can be, and one line says what
+is not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.wrapping import opts
+from proxy.wrapping.endpoints import Endpoint, Refused, Uncovered
+from proxy.wrapping.monitors import Monitor, find_monitors
+from proxy.wrapping.setup import ReadText, Setup, properties, take_apart
+
+__all__ = ["CommandLine", "read"]
+
+# QEMU prints something and ends. dump-vmstate leaves a file behind, writeconfig a copy of the command line (to QEMU 5.2).
+_ENDING: Final = ("h", "help", "version", "audio-help", "dump-vmstate", "writeconfig")
+# Options that list what they know. Others refuse the word, or take it for a name.
+_LISTING_TEXT: Final = """
+    M accel audio audiodev boot chardev cpu d device display drive machine net netdev nic object plugin smp soundhw tpmdev trace
+    vga watchdog
+"""
+_LISTING: Final = frozenset(_LISTING_TEXT.split())
+# The keys that may have the question as their value: `-drive format=help`, `-nic model=?`.
+_LISTED_KEYS: Final = frozenset({"type", "driver", "format", "model", "qom-type", "backend", "accel"})
+_QUESTIONS: Final = frozenset({"help", "?"})
+# `-set chardev.ID.KEY=VALUE` changes what the options before it say.
+_SET: Final = ("chardev.", "mon.")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What is known of a command line.
+
+    Attributes:
+        words: those after the program's name, as they came.
+        monitors: in QEMU's order.
+        untouched: why QEMU runs with these very words; None if monitors are served.
+        notice: one line for standard error about what is not covered, without an end of line; None if nothing is to be said.
+        numbers_differ: whether labels depend on how QEMU counts (find_monitors, chardev_takes_number), which differs between
+            10.0 and 11.1. Only a command line with `-qmp chardev:ID` in front of another `-qmp` or `-monitor` is like that.
+    """
+
+    words: tuple[str, ...]
+    monitors: tuple[Monitor, ...]
+    untouched: str | None
+    notice: str | None
+    numbers_differ: bool
+
+    @property
+    def served(self) -> list[Monitor]:
+        """The monitors that get another address."""
+        if self.untouched is not None:
+            return []
+        return [monitor for monitor in self.monitors if isinstance(monitor.verdict, Endpoint)]
+
+
+def read(words: Sequence[str], read_text: ReadText, *, chardev_takes_number: bool = True) -> CommandLine:
+    """Read the words after the program's name. read_text reads the files for `-readconfig`."""
+    setup = take_apart(words, read_text)
+    monitors = find_monitors(setup, chardev_takes_number=chardev_takes_number)
+    untouched = _why_nothing_is_served(setup) or _why_none_is_served(monitors)
+    uncovered = [f"{monitor} {monitor.verdict.reason}" for monitor in monitors if isinstance(monitor.verdict, Uncovered)]
+    if _is_set_later(setup):
+        uncovered = ["a monitor's options are changed by -set"]
+    notice = f"not covered by the proxy: {'; '.join(uncovered)}" if uncovered and untouched not in _SILENT else None
+    others = find_monitors(setup, chardev_takes_number=not chardev_takes_number)
+    numbers_differ = [monitor.label for monitor in monitors] != [monitor.label for monitor in others]
+    return CommandLine(tuple(words), tuple(monitors), untouched, notice, numbers_differ)
+
+
+_ENDS: Final = "QEMU prints something and ends"
+_NO_MACHINE: Final = "QEMU is only asked what it can do (-machine none)"
+_WRONG: Final = "QEMU refuses the command line"
+_SET_LATER: Final = "-set changes the options of character devices or monitors"
+_NONE: Final = "there is no monitor that can be served"
+# Nobody is to serve anything here.
+_SILENT: Final = frozenset({_ENDS, _NO_MACHINE, _WRONG})
+
+
+def _why_nothing_is_served(setup: Setup) -> str | None:
+    if setup.has(*_ENDING) or any(_asks(text) for text in setup.arguments(*_LISTING)):
+        return _ENDS
+    if setup.has_bad_file or any(option.lacks_its_argument for option in setup.options):
+        return _WRONG
+    if _machine(setup) == "none":
+        return _NO_MACHINE
+    return _SET_LATER if _is_set_later(setup) else None
+
+
+def _asks(text: str) -> bool:
+    """Tell whether an option asks for a list, as `-device help`, `-device NAME,help` and `-drive format=?` do."""
+    if text.startswith("{"):
+        return False
+    found = opts.parse(text, "type").parameters
+    return any(
+        parameter.key in _QUESTIONS or (parameter.key in _LISTED_KEYS and parameter.value in _QUESTIONS) for parameter in found
+    )
+
+
+def _machine(setup: Setup) -> str | None:
+    types = [properties(text, "type").get("type") for text in setup.arguments("machine", "M")]
+    return next((type for type in reversed(types) if type is not None), None)
+
+
+def _is_set_later(setup: Setup) -> bool:
+    return any(text.startswith(_SET) for text in setup.arguments("set"))
+
+
+def _why_none_is_served(monitors: Sequence[Monitor]) -> str | None:
+    if any(isinstance(monitor.verdict, Refused) for monitor in monitors):
+        return _WRONG
+    return None if any(isinstance(monitor.verdict, Endpoint) for monitor in monitors) else _NONE

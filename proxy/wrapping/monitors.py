@@ -1,0 +1,228 @@
+"""The monitors that QEMU makes of a command line, in its order and with its labels (system/vl.c, monitor/monitor.c).
+
+`-monitor`, `-qmp` and `-qmp-pretty` each make a character device `compat_monitorN` and a monitor on it, or take a device that
+there is (`chardev:ID`). `-mon` and, from QEMU 11.1, `-object monitor-qmp` and `-object monitor-hmp` take one that there is,
+wherever on the command line it is made. `mon:` in front of a serial port's device puts a monitor beside the port. Any of these
+takes the default monitor away; a `[mon]` in a file for `-readconfig` does not.
+
+QEMU makes the objects first, then the monitors in the order of the command line and its files, the default one last, and those
+beside a port when it makes the port. What cannot be seen here: every gdb stub has a monitor of its own (gdb's `monitor`), and
+QEMU 11.1 can make monitors at run time.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from proxy.wrapping import opts
+from proxy.wrapping.chardevs import Chardev
+from proxy.wrapping.endpoints import Endpoint, Refused, Stdio, Uncovered, Verdict, verdict_on
+from proxy.wrapping.options import Option
+from proxy.wrapping.setup import Setup, properties
+
+__all__ = ["LEGACY_KINDS", "Kind", "Monitor", "Origin", "find_monitors"]
+
+
+class Kind(StrEnum):
+    """What a monitor speaks."""
+
+    HMP = "hmp"
+    QMP = "qmp"
+    QMP_PRETTY = "qmp-pretty"
+
+
+class Origin(StrEnum):
+    """What made a monitor."""
+
+    LEGACY = "-monitor, -qmp or -qmp-pretty with a device of its own"
+    BY_LABEL = "-monitor, -qmp or -qmp-pretty with chardev:ID"
+    MON = "-mon"
+    OBJECT = "-object"
+    FILE = "a file for -readconfig"
+    PORT = "a port with mon: in front of its device"
+    DEFAULT = "no option"
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """One monitor.
+
+    Attributes:
+        label: of its character device, as in `query-chardev`.
+        chardev: None if there is no such device.
+        option: what made it, a `-readconfig` for one in a file; None for the default monitor.
+        id: its own; None for one without, which QEMU 11.1 numbers.
+        definition: the `-chardev` of its device, where that is what made it.
+        verdict: who serves its clients.
+    """
+
+    kind: Kind
+    label: str
+    chardev: Chardev | None
+    origin: Origin
+    option: Option | None
+    id: str | None = None
+    definition: Option | None = None
+    verdict: Verdict = field(default_factory=Refused)
+
+    def __str__(self) -> str:
+        return f"the default monitor {self.label}" if self.option is None else f"the monitor of {self.option}"
+
+
+LEGACY_KINDS: Final = {"monitor": Kind.HMP, "qmp": Kind.QMP, "qmp-pretty": Kind.QMP_PRETTY}
+_OBJECT_KINDS: Final = {"monitor-hmp": Kind.HMP, "monitor-qmp": Kind.QMP}
+# Options of ports, with a device in the older form, and whether a monitor beside it takes the default one away.
+_PORTS: Final = {"serial": True, "parallel": True, "debugcon": False, "gdb": False}
+_NUMBERED_PORTS: Final = frozenset({"serial", "parallel"})
+
+
+def find_monitors(setup: Setup, *, chardev_takes_number: bool = True) -> list[Monitor]:
+    """Return the monitors in QEMU's order.
+
+    chardev_takes_number: whether `-qmp chardev:ID` takes one of the numbers of `compat_monitorN` too, as up to QEMU 10.0; in
+    11.1 it does not.
+    """
+    finder = _Finder(setup, chardev_takes_number)
+    finder.look()
+    return finder.judged()
+
+
+class _Finder:
+    """One walk over the options, in which monitors and devices are collected before anything is said about them."""
+
+    def __init__(self, setup: Setup, chardev_takes_number: bool) -> None:
+        self._setup = setup
+        self._chardev_takes_number = chardev_takes_number
+        self._next_number = 0
+        self._ports: Counter[str] = Counter()
+        self._has_default = not setup.has("nodefaults")
+        self._objects: list[Monitor] = []
+        self._monitors: list[Monitor] = []
+        self._beside_ports: list[Monitor] = []
+        self._devices: list[tuple[str, Chardev | None, Option | None]] = []
+
+    def look(self) -> None:
+        for option in self._setup.options:
+            argument = option.argument or ""
+            if option.name in LEGACY_KINDS:
+                self._legacy(option, argument)
+            elif option.name in _PORTS:
+                self._port(option, argument)
+            elif option.name == "chardev":
+                self._add_device(Chardev.from_option(argument), option)
+            elif option.name == "mon":
+                self._has_default = False
+                found = opts.parse(argument, "chardev")
+                self._monitors.append(_named(found.values(), found.id, Origin.MON, option))
+            elif option.name == "object":
+                self._object(properties(argument, "qom-type"), option)
+            elif option.name == "readconfig":
+                self._file(option)
+        if self._has_default:
+            self._default()
+        elif self._setup.has("nographic") and self._setup.has_default_serial_port:
+            self._add_device(Chardev("serial0", "stdio", {}), None)
+
+    def _legacy(self, option: Option, argument: str) -> None:
+        self._has_default = False
+        kind = LEGACY_KINDS[option.name]
+        # QEMU 5.2 to 11.1 look at four characters: `-monitor nonesuch` is no monitor either.
+        if option.name == "monitor" and argument.startswith("none"):
+            return
+        label = argument.removeprefix("chardev:")
+        if label != argument:
+            self._next_number += self._chardev_takes_number
+            self._monitors.append(Monitor(kind, label, None, Origin.BY_LABEL, option, label))
+            return
+        label = self._take_number()
+        self._add_device(Chardev.from_legacy(label, argument), None, label)
+        self._monitors.append(Monitor(kind, label, None, Origin.LEGACY, option, label))
+
+    def _port(self, option: Option, argument: str) -> None:
+        label = f"{option.name}{self._ports[option.name]}" if option.name in _NUMBERED_PORTS else option.name
+        # A parallel port that is not there takes no number (QEMU 5.2 to 11.1), a serial port does.
+        self._ports[option.name] += option.name != "parallel" or argument != "none"
+        if argument == "none" or argument.startswith("chardev:"):
+            return
+        self._add_device(Chardev.from_legacy(label, argument), None, label)
+        if argument.startswith("mon:"):
+            self._has_default &= not _PORTS[option.name]
+            self._beside_ports.append(Monitor(Kind.HMP, label, None, Origin.PORT, option))
+
+    def _object(self, values: Mapping[str, str], option: Option, origin: Origin = Origin.OBJECT) -> None:
+        kind = _OBJECT_KINDS.get(values.get("qom-type", ""))
+        if kind is None:
+            return
+        self._has_default = False
+        if kind is Kind.QMP and opts.boolean(values.get("pretty", "off")):
+            kind = Kind.QMP_PRETTY
+        self._objects.append(Monitor(kind, values.get("chardev", ""), None, origin, option, values.get("id")))
+
+    def _file(self, option: Option) -> None:
+        for made_by, group in self._setup.groups:
+            if made_by is not option:
+                continue
+            if group.name == "chardev" and group.id is not None:
+                self._add_device(Chardev.from_values(group.id, group.values), None)
+            elif group.name == "mon":
+                self._monitors.append(_named(group.values, group.id, Origin.FILE, option))
+            elif group.name == "object":
+                self._object({**group.values, "id": group.id or ""}, option, Origin.FILE)
+
+    def _default(self) -> None:
+        if self._setup.has("nographic") and self._setup.has_default_serial_port:
+            chardev = Chardev("serial0", "stdio", {"mux": "on", "signal": "off"})
+        else:
+            backend = "stdio" if self._setup.has("nographic") else "vc"
+            chardev = Chardev(self._take_number(), backend, {})
+        self._add_device(chardev, None)
+        self._monitors.append(Monitor(Kind.HMP, chardev.label, None, Origin.DEFAULT, None))
+
+    def _take_number(self) -> str:
+        self._next_number += 1
+        return f"compat_monitor{self._next_number - 1}"
+
+    def _add_device(self, chardev: Chardev | None, definition: Option | None, label: str = "") -> None:
+        self._devices.append((label if chardev is None else chardev.label, chardev, definition))
+
+    def judged(self) -> list[Monitor]:
+        """Return the monitors with their devices, and who serves each."""
+        found = [*self._objects, *self._monitors, *self._beside_ports]
+        # Later ones of a label that is there already are refused, and the verdict is on all of them then.
+        devices = {label: (chardev, definition) for label, chardev, definition in reversed(self._devices)}
+        with_devices = []
+        for monitor in found:
+            chardev, definition = devices.get(monitor.label, (None, None))
+            with_devices.append(replace(monitor, chardev=chardev, definition=definition))
+        return [replace(monitor, verdict=self._verdict(monitor, with_devices)) for monitor in with_devices]
+
+    def _verdict(self, monitor: Monitor, monitors: list[Monitor]) -> Verdict:
+        chardev = monitor.chardev
+        is_taken = sum(label == monitor.label for label, _, _ in self._devices) > 1
+        is_named_twice = sum(other.id == monitor.id for other in monitors) > 1 and monitor.id is not None
+        if chardev is None or is_taken or is_named_twice:
+            return Refused()
+        verdict = verdict_on(chardev, has_display=self._setup.has_display)
+        sharing = sum(other.label == monitor.label for other in monitors)
+        if sharing > 1 and not chardev.is_shared:
+            return Refused()
+        if isinstance(verdict, Endpoint):
+            if isinstance(verdict.address, Stdio) and self._stdio_is_refused():
+                return Refused()
+            if monitor.definition is None and monitor.origin not in (Origin.LEGACY, Origin.DEFAULT):
+                return Uncovered("is on a character device of a configuration file")
+        return verdict
+
+    def _stdio_is_refused(self) -> bool:
+        users = sum(chardev is not None and chardev.backend == "stdio" for _, chardev, _ in self._devices)
+        return users > 1 or self._setup.has("daemonize")
+
+
+def _named(values: Mapping[str, str], id: str | None, origin: Origin, option: Option) -> Monitor:
+    """Return a monitor whose options all have names (monitor/monitor.c, monitor_new_opts)."""
+    is_pretty = opts.boolean(values.get("pretty", "off"))
+    qmp = Kind.QMP_PRETTY if is_pretty else Kind.QMP
+    kind = qmp if values.get("mode", "readline") == "control" else Kind.HMP
+    return Monitor(kind, values.get("chardev", ""), None, origin, option, id)

@@ -1,0 +1,94 @@
+"""The command line with which QEMU talks to us at its monitors, and to its clients nowhere.
+
+Each served monitor gets one end of a socket pair. In a `-chardev` only what says where clients connect is replaced; `-monitor
+SPEC` and its like become the `-chardev` that QEMU would have made of it. All other words stay as they are, so QEMU's own errors
+and the labels in `query-chardev` do as well. Two pairs of words come in front, where no option in need of an argument can take
+them for one: `-readconfig` with a file that is ours, and `-monitor none`, which keeps the default monitor away as `-qmp` did.
+
+**Why the monitors are made in a file.** `-qmp chardev:compat_monitor0` would do, but not in QEMU 11.1, where it makes an object
+of that id and takes no number for it. The next monitor without an id, such as that of `-serial mon:stdio` or of a gdb stub,
+takes the number 0 then, and QEMU ends ("attempt to add duplicate property", with `-gdb` it aborts). A `[mon]` without an id
+takes the numbers as the options would have. It prints no warning either, as `-mon` does in 11.1.
+
+The file has one more monitor, for whoever serves the others. Its own id keeps it out of the numbers.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from proxy.wrapping import config_file, opts
+from proxy.wrapping.chardevs import Chardev
+from proxy.wrapping.command_line import CommandLine
+from proxy.wrapping.config_file import Group
+from proxy.wrapping.endpoints import ADDRESS_KEYS
+from proxy.wrapping.monitors import Kind, Monitor, Origin
+
+__all__ = ["CONTROL_ID", "configuration", "rewrite"]
+
+# The character device and the monitor of whoever serves the others. Clients see it in `query-chardev`.
+CONTROL_ID: Final = "hmp-proxy"
+
+
+def rewrite(line: CommandLine, configuration_path: str, descriptor: Callable[[Monitor], int]) -> list[str]:
+    """Return the words after the program's name.
+
+    configuration_path: where QEMU finds the text of `configuration`, such as `/dev/fd/5`.
+    descriptor: the connected socket that QEMU inherits for a monitor; it is asked once for each that is served.
+    """
+    words = list(line.words)
+    front = ["-readconfig", configuration_path]
+    legacy = _from_options(line)
+    if legacy:
+        front += ["-monitor", "none"]
+    for monitor in line.monitors:
+        is_served = monitor in line.served
+        if is_served and monitor.definition is not None:
+            words[monitor.definition.at + 1] = _at_descriptor(monitor.definition.argument or "", descriptor(monitor))
+        elif monitor in legacy and monitor.chardev is not None:
+            chardev = _moved(monitor.chardev, descriptor(monitor)) if is_served else monitor.chardev
+            pair = ["-chardev", chardev.as_option()]
+            if monitor.option is None:
+                front += pair
+            else:
+                words[monitor.option.at : monitor.option.end] = pair
+    return [*front, *words]
+
+
+def configuration(line: CommandLine, control_descriptor: int) -> str:
+    """Return the text of the file. control_descriptor: the connected socket that QEMU inherits for the monitor of ours."""
+    control = {"backend": "socket", "fd": str(control_descriptor)}
+    groups = [Group("chardev", CONTROL_ID, control), Group("mon", CONTROL_ID, _members(CONTROL_ID, Kind.QMP))]
+    groups += [Group("mon", None, _members(monitor.label, monitor.kind)) for monitor in _from_options(line)]
+    return config_file.write(*groups)
+
+
+def _from_options(line: CommandLine) -> list[Monitor]:
+    """Return the monitors with a device of their own, if one of them is served: they share their numbers, so all are moved."""
+    found = [monitor for monitor in line.monitors if monitor.origin is Origin.LEGACY]
+    found += [monitor for monitor in line.monitors if monitor.origin is Origin.DEFAULT and monitor in line.served]
+    return found if any(monitor in line.served for monitor in found) else []
+
+
+def _members(chardev: str, kind: Kind) -> dict[str, str]:
+    match kind:
+        case Kind.HMP:
+            return {"chardev": chardev, "mode": "readline"}
+        case Kind.QMP:
+            return {"chardev": chardev, "mode": "control"}
+        case Kind.QMP_PRETTY:
+            return {"chardev": chardev, "mode": "control", "pretty": "on"}
+
+
+def _moved(chardev: Chardev, descriptor: int) -> Chardev:
+    kept = {key: value for key, value in chardev.options.items() if key not in ADDRESS_KEYS}
+    return Chardev(chardev.label, "socket", {"fd": str(descriptor), **kept})
+
+
+def _at_descriptor(text: str, descriptor: int) -> str:
+    """Return the argument of a `-chardev` with the descriptor for its address, and the rest as it is written."""
+    kept = [
+        parameter.text
+        for parameter in opts.parse(text, "backend").parameters
+        if parameter.key not in {*ADDRESS_KEYS, "backend"}
+    ]
+    return ",".join(["socket", f"fd={descriptor}", *kept])
