@@ -5,19 +5,19 @@ its own error comes, and where there is nothing to serve. Everything else is ser
 is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from proxy.wrapping import opts
-from proxy.wrapping.endpoints import Endpoint, Refused, Uncovered
+from proxy.wrapping.endpoints import Endpoint, Refused, Uncovered, Unknown
 from proxy.wrapping.monitors import Monitor, find_monitors
 from proxy.wrapping.setup import ReadText, Setup, properties, take_apart
 
 __all__ = ["CommandLine", "read"]
 
-# QEMU prints something and ends. dump-vmstate leaves a file behind, writeconfig a copy of the command line (to QEMU 5.2).
-_ENDING: Final = ("h", "help", "version", "audio-help", "dump-vmstate", "writeconfig")
+# QEMU prints something, or writes it into a file, and ends.
+_ENDING: Final = ("h", "help", "version", "audio-help", "dump-vmstate")
 # Options that list what they know. Others refuse the word, or take it for a name.
 _LISTING_TEXT: Final = """
     M accel audio audiodev boot chardev cpu d device display drive machine net netdev nic object plugin smp soundhw tpmdev trace
@@ -63,10 +63,10 @@ def read(words: Sequence[str], read_text: ReadText, *, chardev_takes_number: boo
     setup = take_apart(words, read_text)
     monitors = find_monitors(setup, chardev_takes_number=chardev_takes_number)
     untouched = _why_nothing_is_served(setup) or _why_none_is_served(monitors)
-    uncovered = [f"{monitor} {monitor.verdict.reason}" for monitor in monitors if isinstance(monitor.verdict, Uncovered)]
-    if _is_set_later(setup):
-        uncovered = ["a monitor's options are changed by -set"]
-    notice = f"not covered by the proxy: {'; '.join(uncovered)}" if uncovered and untouched not in _SILENT else None
+    uncovered = [] if untouched in _SILENT else list(_uncovered(monitors))
+    if untouched in (_SET_LATER, _WRITTEN):
+        uncovered = [untouched]
+    notice = f"not covered by the proxy: {'; '.join(uncovered)}" if uncovered else None
     others = find_monitors(setup, chardev_takes_number=not chardev_takes_number)
     numbers_differ = [monitor.label for monitor in monitors] != [monitor.label for monitor in others]
     return CommandLine(tuple(words), tuple(monitors), untouched, notice, numbers_differ)
@@ -76,6 +76,8 @@ _ENDS: Final = "QEMU prints something and ends"
 _NO_MACHINE: Final = "QEMU is only asked what it can do (-machine none)"
 _WRONG: Final = "QEMU refuses the command line"
 _SET_LATER: Final = "-set changes the options of character devices or monitors"
+_WRITTEN: Final = "-writeconfig writes down how monitors are made"  # to QEMU 5.2
+_NOT_KNOWN: Final = "a monitor has an option that is not known here"
 _NONE: Final = "there is no monitor that can be served"
 # Nobody is to serve anything here.
 _SILENT: Final = frozenset({_ENDS, _NO_MACHINE, _WRONG})
@@ -88,7 +90,9 @@ def _why_nothing_is_served(setup: Setup) -> str | None:
         return _WRONG
     if _machine(setup) == "none":
         return _NO_MACHINE
-    return _SET_LATER if _is_set_later(setup) else None
+    if any(text.startswith(_SET) for text in setup.arguments("set")):
+        return _SET_LATER
+    return _WRITTEN if setup.has("writeconfig") else None
 
 
 def _asks(text: str) -> bool:
@@ -106,11 +110,18 @@ def _machine(setup: Setup) -> str | None:
     return next((type for type in reversed(types) if type is not None), None)
 
 
-def _is_set_later(setup: Setup) -> bool:
-    return any(text.startswith(_SET) for text in setup.arguments("set"))
-
-
 def _why_none_is_served(monitors: Sequence[Monitor]) -> str | None:
     if any(isinstance(monitor.verdict, Refused) for monitor in monitors):
         return _WRONG
+    if any(isinstance(monitor.verdict, Unknown) for monitor in monitors):
+        return _NOT_KNOWN
     return None if any(isinstance(monitor.verdict, Endpoint) for monitor in monitors) else _NONE
+
+
+def _uncovered(monitors: Sequence[Monitor]) -> Iterator[str]:
+    for monitor in monitors:
+        match monitor.verdict:
+            case Uncovered(reason):
+                yield f"{monitor} {reason}"
+            case Unknown(key):
+                yield f"{monitor} has an option that is not known here, '{key}'"

@@ -20,6 +20,7 @@ __all__ = [
     "TCPSocket",
     "Uncovered",
     "UnixSocket",
+    "Unknown",
     "Unreachable",
     "Verdict",
     "verdict_on",
@@ -118,18 +119,25 @@ class Uncovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """The device has an option of which only QEMU can tell what it means, if it does not refuse it."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """QEMU does not start, and says why."""
 
 
-Verdict: TypeAlias = Endpoint | Unreachable | Uncovered | Refused
+Verdict: TypeAlias = Endpoint | Unreachable | Uncovered | Unknown | Refused
 
 
 def verdict_on(chardev: Chardev, *, has_display: bool) -> Verdict:
     """Tell who serves the clients of this device. has_display: whether somebody can look at a virtual console."""
     unknown = sorted(set(chardev.options) - ADDRESS_KEYS - _OTHER_KEYS)
     if unknown:
-        return Uncovered(f"has an option that is not known here, '{unknown[0]}'")
+        return Unknown(unknown[0])
     flags = {key: opts.boolean(value) for key, value in chardev.options.items() if key in _FLAGS}
     if None in flags.values() or not opts.is_identifier(chardev.label):
         return Refused()

@@ -17,8 +17,8 @@ __all__ = ["WITHOUT_ARGUMENT", "WITH_ARGUMENT", "Option", "walk"]
 _WITHOUT_ARGUMENT_TEXT: Final = """
     S alt-grab async-teardown audio-help ctrl-grab curses daemonize enable-fips enable-hax enable-kvm enable-sync-profile
     full-screen h help jitdump mem-prealloc no-acpi no-fd-bootchk no-hpet no-quit no-reboot no-shutdown no-user-config
-    nodefaults nographic old-param only-migratable perfmap portrait preconfig s sdl semihosting show-cursor singlestep snapshot usb version
-    win2k-hack xen-attach xen-domid-restrict
+    nodefaults nographic old-param only-migratable perfmap portrait preconfig s sdl semihosting show-cursor singlestep snapshot
+    usb version win2k-hack xen-attach xen-domid-restrict
 """
 WITHOUT_ARGUMENT: Final = frozenset(_WITHOUT_ARGUMENT_TEXT.split())
 

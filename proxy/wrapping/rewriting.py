@@ -13,7 +13,7 @@ takes the numbers as the options would have. It prints no warning either, as `-m
 The file has one more monitor, for whoever serves the others. Its own id keeps it out of the numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from proxy.wrapping import config_file, opts
@@ -27,6 +27,12 @@ __all__ = ["CONTROL_ID", "configuration", "rewrite"]
 
 # The character device and the monitor of whoever serves the others. Clients see it in `query-chardev`.
 CONTROL_ID: Final = "hmp-proxy"
+# How a `[mon]` says what a monitor speaks.
+_MODES: Final[Mapping[Kind, Mapping[str, str]]] = {
+    Kind.HMP: {"mode": "readline"},
+    Kind.QMP: {"mode": "control"},
+    Kind.QMP_PRETTY: {"mode": "control", "pretty": "on"},
+}
 
 
 def rewrite(line: CommandLine, configuration_path: str, descriptor: Callable[[Monitor], int]) -> list[str]:
@@ -70,13 +76,7 @@ def _from_options(line: CommandLine) -> list[Monitor]:
 
 
 def _members(chardev: str, kind: Kind) -> dict[str, str]:
-    match kind:
-        case Kind.HMP:
-            return {"chardev": chardev, "mode": "readline"}
-        case Kind.QMP:
-            return {"chardev": chardev, "mode": "control"}
-        case Kind.QMP_PRETTY:
-            return {"chardev": chardev, "mode": "control", "pretty": "on"}
+    return {"chardev": chardev, **_MODES[kind]}
 
 
 def _moved(chardev: Chardev, descriptor: int) -> Chardev:

@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -19,12 +20,13 @@ from typing import Final, assert_never
 import pytest
 
 from proxy.wrapping.command_line import CommandLine, read
-from proxy.wrapping.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket
+from proxy.wrapping.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket, verdict_on
 from proxy.wrapping.monitors import Monitor
+from proxy.wrapping.options import WITH_ARGUMENT, WITHOUT_ARGUMENT
 from proxy.wrapping.rewriting import configuration, rewrite
 from shim.qmp import QEMUVersion
-from tests.integration.monitor_lines import CONFIG_FILES, Descriptors, random_words
-from tests.integration.qemu_vm import reconnecting
+from tests.integration.monitor_lines import CONFIG_FILES, MACHINE, Descriptors, random_words
+from tests.integration.qemu_vm import qemu_binary, reconnecting
 from tests.integration.wrapped_qemu import (
     Outcome,
     Reader,
@@ -39,15 +41,16 @@ from tests.integration.wrapped_qemu import (
 pytestmark = pytest.mark.versions
 
 # 300 take some minutes.
-LINES: Final = int(os.environ.get("WL", "60"))
+LINES: Final = 60
 # `-qmp chardev:ID` takes a number before.
 NUMBERS_APART: Final = (11, 1)
 REFUSED: Final = "QEMU refuses the command line"
 # A device that is shared has another behind it, with "-base" in its label.
 NUMBERED: Final = re.compile(r"compat_monitor\d+")
-# What QEMU says only where it serves a monitor itself: of spellings in a `-chardev` that is replaced, and while it waits.
+# What QEMU says only where it serves a monitor itself: of spellings in a `-chardev` that is replaced, and that it waits.
 OF_ADDRESSES: Final = re.compile(
-    r".*warning: short-form boolean option '\w+' deprecated\nPlease use .* instead\n|.*info: QEMU waiting for connection on: .*\n"
+    r".*warning: short-form boolean option '\w+' deprecated\nPlease use .* instead\n"
+    r"|.*info: QEMU waiting for connection on: .*\n"
 )
 
 
@@ -75,10 +78,10 @@ class Scene:
 
     def file(self, text: str) -> int:
         """Return a descriptor of a file with this text."""
-        file = self._stack.enter_context(open(os.memfd_create("configuration", 0), "w"))
-        file.write(text)
-        file.flush()
-        return file.fileno()
+        descriptor = os.memfd_create("configuration", 0)
+        self._stack.callback(os.close, descriptor)
+        os.write(descriptor, text.encode())
+        return descriptor
 
     def text(self, path: str) -> str | None:
         return (self.folder / path).read_text() if (self.folder / path).exists() else None
@@ -95,46 +98,53 @@ def scene() -> Iterator[Scene]:
 
 def native(scene: Scene, line: CommandLine) -> Outcome:
     """Start QEMU with a command line as it is, but for a monitor of ours, and go to each monitor that could be served."""
-    monitors = [monitor for monitor in line.monitors if isinstance(monitor.verdict, Endpoint)]
     ours, theirs = scene.pair()
     file = scene.file(configuration(replace(line, untouched="for comparison"), theirs.fileno()))
     inherited = [file, *(end.fileno() for end in (theirs, scene.listening, scene.connected))]
     with Started(["-readconfig", f"/dev/fd/{file}", *line.words], scene.folder, ours, inherited) as qemu:
         theirs.close()
-        waiting = [monitor for monitor in monitors if isinstance(monitor.verdict, Endpoint) and monitor.verdict.waits]
-        readers = {monitor.label: here(scene, qemu, monitor, "") for monitor in sorted(waiting, key=place_of_device)}
+        early = {label: here(scene, qemu, endpoint, "") for label, endpoint in waiting(line).items()}
 
-        def others(filenames: dict[str, str]) -> Mapping[str, Reader]:
-            rest = [monitor for monitor in monitors if monitor.label not in readers]
-            found = readers | {monitor.label: here(scene, qemu, monitor, filenames[monitor.label]) for monitor in rest}
+        def readers(filenames: dict[str, str]) -> Mapping[str, Reader]:
+            found = {
+                monitor.label: early.get(monitor.label) or here(scene, qemu, monitor.verdict, filenames[monitor.label])
+                for monitor in line.monitors
+                if isinstance(monitor.verdict, Endpoint)
+            }
             return {label: reader for label, reader in found.items() if reader is not None}
 
-        return outcome_of(qemu, others)
+        return outcome_of(qemu, readers)
 
 
-def place_of_device(monitor: Monitor) -> int:
-    option = monitor.definition or monitor.option
-    return 0 if option is None else option.at
+def waiting(line: CommandLine) -> dict[str, Endpoint]:
+    """Return where QEMU waits for a client, in its order, also if it then refuses a monitor."""
+
+    def place_of_device(monitor: Monitor) -> int:
+        option = monitor.definition or monitor.option
+        return 0 if option is None else option.at
+
+    devices = {monitor.label: monitor.chardev for monitor in sorted(line.monitors, key=place_of_device)}
+    verdicts = {label: verdict_on(device, has_display=False) for label, device in devices.items() if device is not None}
+    return {label: verdict for label, verdict in verdicts.items() if isinstance(verdict, Endpoint) and verdict.waits}
 
 
-def here(scene: Scene, qemu: Started, monitor: Monitor, filename: str) -> Reader | None:
-    """Come to a monitor where its command line says; None if QEMU ends before."""
-    assert isinstance(monitor.verdict, Endpoint)
-    match monitor.verdict.address:
-        case UnixSocket(path) if monitor.verdict.listens:
+def here(scene: Scene, qemu: Started, endpoint: Endpoint, filename: str) -> Reader | None:
+    """Come to where a command line has a monitor; None if QEMU ends before."""
+    match endpoint.address:
+        case UnixSocket(path) if endpoint.listens:
             return connected(qemu, scene.folder / path)
         case UnixSocket(path):
             return accepted(qemu, scene.listeners[path])
         case TCPSocket():
             return connected_to_port(qemu, filename)
-        case Descriptor() if monitor.verdict.listens:
+        case Descriptor() if endpoint.listens:
             return connected(qemu, scene.folder / "inherited")
         case Descriptor():
             return bytes_of(scene.ours.fileno())
         case Stdio():
             assert qemu.process.stdout is not None
             return bytes_of(qemu.process.stdout.fileno())
-    assert_never(monitor.verdict.address)
+    assert_never(endpoint.address)
 
 
 def rewritten(scene: Scene, line: CommandLine) -> Outcome:
@@ -160,23 +170,80 @@ def said(outcome: Outcome) -> tuple[int | None, str]:
     return outcome.status, OF_ADDRESSES.sub("", outcome.stderr)
 
 
-@pytest.mark.parametrize("seed", range(LINES))
-def test_monitors_are_the_same_after_rewriting(scene: Scene, seed: int, qemu_version: QEMUVersion) -> None:
-    descriptors = Descriptors(scene.listening.fileno(), scene.connected.fileno())
-    words = random_words(random.Random(seed), descriptors, reconnecting(qemu_version))
-    line = read(words, scene.text, chardev_takes_number=qemu_version < NUMBERS_APART)
+def check(scene: Scene, words: list[str], version: QEMUVersion) -> CommandLine:
+    """Start QEMU in both ways and compare; return what was read."""
+    line = read(words, scene.text, chardev_takes_number=version < NUMBERS_APART)
     before = native(scene, line)
     if line.untouched == REFUSED:
         assert before.status not in (None, 0)
-        return
+        return line
     if before.status is None:
         assert set(filter(NUMBERED.fullmatch, before.filenames)) == {
             m.label for m in line.monitors if NUMBERED.fullmatch(m.label)
         }
         assert before.kinds == {m.label: m.kind for m in line.monitors if isinstance(m.verdict, Endpoint)}
-    if line.untouched is not None:
-        return
-    after = rewritten(scene, line)
-    assert said(after) == said(before)
-    assert labels(after) == labels(before)
-    assert after.kinds == before.kinds
+    if line.untouched is None:
+        after = rewritten(scene, line)
+        assert said(after) == said(before)
+        assert labels(after) == labels(before)
+        assert after.kinds == before.kinds
+    return line
+
+
+@pytest.mark.parametrize("seed", range(LINES))
+def test_monitors_are_the_same_after_rewriting(scene: Scene, seed: int, qemu_version: QEMUVersion) -> None:
+    descriptors = Descriptors(scene.listening.fileno(), scene.connected.fileno())
+    check(scene, random_words(random.Random(seed), descriptors, reconnecting(qemu_version)), qemu_version)
+
+
+@pytest.mark.parametrize(
+    ("words", "served"),
+    [
+        # QEMU 11.1 numbers these monitors only after those of -qmp, and ends if a number is not free.
+        ("-qmp unix:m,server,nowait -gdb tcp:127.0.0.1:0", 1),
+        ("-qmp unix:m,server,nowait -serial mon:null", 1),
+        ("-qmp unix:m,server,nowait -mon c -chardev null,id=c", 1),
+        ("-readconfig both.cfg -qmp unix:m,server,nowait", 1),
+        ("-monitor null -qmp unix:m,server,nowait -monitor vc -qmp null", 1),
+        ("-chardev null,id=c -qmp chardev:c -qmp unix:m,server,nowait -monitor null", 1),
+        ("-qmp unix:m,server,nowait -chardev null,id=compat_monitor0", 0),
+        # The default monitor.
+        ("-nographic -serial none", 1),
+        ("-nographic -device isa-serial,chardev=c -chardev null,id=c", 1),
+        ("-nographic", 0),
+        ("-vnc 127.0.0.1:0,to=99", 0),
+        # What libvirt, multipass and Proxmox say.
+        ("-chardev socket,id=charmonitor,path=m,server=on,wait=off -mon chardev=charmonitor,id=monitor,mode=control", 1),
+        ("-nographic -qmp stdio -chardev null,id=c -serial chardev:c", 1),
+        ("-chardev socket,id=q,path=m,server,nowait -mon chardev=q,mode=control -chardev socket,id=e,path=c0 -mon e", 2),
+    ],
+)
+def test_known_command_lines_are_served(scene: Scene, words: str, served: int, qemu_version: QEMUVersion) -> None:
+    assert len(check(scene, [*MACHINE.split(), *words.split()], qemu_version).served) == served
+
+
+def test_help_names_known_options() -> None:
+    """Some options are not in it; the tables have them all the same."""
+    told = subprocess.run([qemu_binary(), "-help"], check=True, capture_output=True, text=True).stdout
+    names = set(re.findall(r"(?m)^--?([a-zA-Z][\w-]*)(?=[ \n])", told))
+    assert len(names) > 100
+    assert names - WITH_ARGUMENT - WITHOUT_ARGUMENT == set()
+
+
+def unknown_option(words: list[str]) -> str:
+    """Return the first word that QEMU does not know as an option. It walks all words before it does anything."""
+    said = subprocess.run([qemu_binary(), *words], capture_output=True, text=True, check=False).stderr
+    found = re.search(r": -(\S+): invalid option", said)
+    assert found is not None, said
+    return found[1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-argument"]], ids=["without", "with"])
+def test_options_take_arguments_as_in_the_tables(arguments: list[str]) -> None:
+    """`-argument` is no option: it is complained about where it is not an argument."""
+    names = set(WITH_ARGUMENT if arguments else WITHOUT_ARGUMENT)
+    while (
+        unknown := unknown_option([*(word for name in sorted(names) for word in (f"-{name}", *arguments)), "-last"])
+    ) != "last":
+        names.remove(unknown)
+    assert len(names) > 20

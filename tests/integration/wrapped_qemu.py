@@ -122,7 +122,7 @@ def kind_of(read: Reader) -> Kind:
 
 
 def outcome_of(qemu: Started, readers: Callable[[dict[str, str]], Mapping[str, Reader]]) -> Outcome:
-    """Wait for a QEMU to run or to end. readers: takes the names of the devices' files, and returns a client of each monitor."""
+    """Wait for a QEMU to run or to end. readers: takes the names of the devices' files, returns a client of each monitor."""
     try:
         filenames = qemu.filenames()
     except EndedError:
