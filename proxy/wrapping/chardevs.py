@@ -99,7 +99,7 @@ def _legacy(text: str) -> dict[str, str] | None:
 
 
 def _console(size: str) -> dict[str, str] | None:
-    # QEMU 5.2 to 11.1 look only for the colon: `vcr` is a `vc` as well.
+    # QEMU 7.2 and 11.1 look only for the colon: `vcr` is a `vc` as well.
     if not size.startswith(":"):
         return {"backend": "vc"}
     return _found(_CONSOLE.match(size, 1), "vc")

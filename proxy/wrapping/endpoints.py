@@ -4,6 +4,7 @@ The rules are those of chardev/char-socket.c (qmp_chardev_validate_socket, qemu_
 must not be accepted in its place, since whoever wrote it waits for QEMU's error.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -45,6 +46,8 @@ _UNCOVERED: Final = {
     "tn3270": "the TN3270 protocol",
     "abstract": "an abstract socket",
 }
+# As many digits as surely fit.
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _MS: Final = 1000
 
 
@@ -182,7 +185,7 @@ def _address(options: Mapping[str, str], on: set[str]) -> UnixSocket | TCPSocket
             no_delay = "nodelay" in on or ("delay" in options and "delay" not in on)
             return TCPSocket(host, options["port"], options.get("to"), no_delay=no_delay, **families)
         # Names of descriptors are known to a monitor only (qapi/misc.json, getfd).
-        case [None, None, str(number)] if number.isascii() and number.isdigit():
+        case [None, None, str(number)] if _NUMBER.fullmatch(number):
             return Descriptor(int(number))
     return None
 
@@ -194,7 +197,7 @@ def _reconnect_ms(options: Mapping[str, str]) -> int | None:
     known here.
     """
     texts = [options.get("reconnect"), options.get("reconnect-ms")]
-    if not all(text is None or (text.isascii() and text.isdigit()) for text in texts) or None not in texts:
+    if not all(text is None or _NUMBER.fullmatch(text) for text in texts) or None not in texts:
         return None
     seconds, milliseconds = (int(text or 0) for text in texts)
     return seconds * _MS + milliseconds

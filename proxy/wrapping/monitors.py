@@ -128,7 +128,7 @@ class _Finder:
     def _legacy(self, option: Option, argument: str) -> None:
         self._has_default = False
         kind = LEGACY_KINDS[option.name]
-        # QEMU 5.2 to 11.1 look at four characters: `-monitor nonesuch` is no monitor either.
+        # QEMU 7.2 and 11.1 look at four characters: `-monitor nonesuch` is no monitor either.
         if option.name == "monitor" and argument.startswith("none"):
             return
         label = argument.removeprefix("chardev:")
@@ -142,7 +142,7 @@ class _Finder:
 
     def _port(self, option: Option, argument: str) -> None:
         label = f"{option.name}{self._ports[option.name]}" if option.name in _NUMBERED_PORTS else option.name
-        # A parallel port that is not there takes no number (QEMU 5.2 to 11.1), a serial port does.
+        # A parallel port that is not there takes no number (QEMU 7.2 and 11.1), a serial port does.
         self._ports[option.name] += option.name != "parallel" or argument != "none"
         if argument == "none" or argument.startswith("chardev:"):
             return

@@ -4,7 +4,7 @@ An option is a word that begins with `-`, or with `--`, which is the same. Its a
 looks like. A word without `-` is the image of a disk. QEMU walks all words before it does anything, so a wrong one anywhere
 ends it; what is wrong is left to QEMU.
 
-The tables are the union of QEMU 5.2 to 11.1: no option ever changed between having an argument and having none.
+The tables are the union of QEMU 5.2 to 11.1. No option of 7.2, 10.0 or 11.1 has an argument in one and none in another.
 tests/integration/test_wrapping_on_qemu.py holds them against a real QEMU.
 """
 

@@ -82,7 +82,7 @@ def properties(text: str, implied: str) -> Mapping[str, str]:
         return found.values() if found.id is None else {**found.values(), "id": found.id}
     try:
         members = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return dict(_texts(members))
 

@@ -98,6 +98,7 @@ def test_rest_is_left_to_qemu(text: str, reason: str) -> None:
         "socket,id=m",
         "socket,id=m,port=5",
         "socket,id=m,fd=name",
+        f"socket,id=m,fd={5000 * '1'}",
         # "chardev: socket: no port given"
         "socket,id=m,host=h",
         # "'reconnect' option is incompatible with socket in server listen mode"

@@ -1,4 +1,4 @@
-"""The monitors of a command line: measured on QEMU 5.2, 7.2, 8.2, 10.0 and 11.1."""
+"""The monitors of a command line, as QEMU 7.2, 10.0 and 11.1 make them."""
 
 import pytest
 

@@ -1,5 +1,7 @@
 """The command line with which QEMU is started instead."""
 
+import random
+
 import pytest
 
 from proxy.wrapping.command_line import CommandLine, read
@@ -110,3 +112,64 @@ def test_untouched_command_line_has_only_the_monitor_of_ours() -> None:
     line = line_of("-qmp unix:q,server,nowait -M none")
     assert rewritten(line) == f"{FRONT} -qmp unix:q,server,nowait -M none"
     assert configuration(line, 9) == CONTROL
+
+
+FRAGMENTS = (
+    *(
+        "-qmp",
+        "-monitor",
+        "-chardev",
+        "-mon",
+        "-object",
+        "-serial",
+        "-readconfig",
+        "-device",
+        "-set",
+        "-",
+        "--",
+        "disk.img",
+        "-nographic",
+    ),
+    *(
+        "unix:",
+        "tcp::0",
+        "socket",
+        "stdio",
+        "vc:",
+        "mon:",
+        "null",
+        ",",
+        "=",
+        ",,",
+        "id=c",
+        "path=q",
+        "server",
+        "fd=5",
+        "chardev:c",
+        "c",
+    ),
+    *(
+        "{",
+        '{"qom-type":"monitor-qmp","id":"m","chardev":"c"}',
+        "monitor-hmp",
+        "chardev=c",
+        "mux=on",
+        "mode=control",
+        "\udcff",
+        "\0",
+        "",
+    ),
+)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_words_can_be_read(seed: int) -> None:
+    """What they come to does not matter; that nothing else is lost or added does."""
+    chance = random.Random(seed)
+    words = ["".join(chance.choices(FRAGMENTS, k=chance.choice((1, 1, 2, 3, 5)))) for _ in range(chance.randint(0, 12))]
+    line = read(words, {"c": "[mon]\n chardev=c", "": "["}.get)
+    found = rewrite(line, "/dev/fd/8", lambda _: 20)
+    assert configuration(line, 9).startswith(CONTROL)
+    assert len(found) - len(words) in (2, 4, 6)
+    if line.untouched is not None:
+        assert found == [*FRONT.split(), *words]

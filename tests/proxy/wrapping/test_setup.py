@@ -80,6 +80,7 @@ def test_serial_port_is_there_by_default(words: str, has_port: bool) -> None:
             {"qom-type": "a", "id": "m", "pretty": "on", "b": "off"},
         ),
         ('{"qom-type":', {}),
+        (100_000 * '{"a":', {}),
     ],
 )
 def test_argument_may_be_json(text: str, values: dict[str, str]) -> None:
