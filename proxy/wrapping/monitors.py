@@ -22,7 +22,7 @@ from proxy.wrapping.endpoints import Endpoint, Refused, Stdio, Uncovered, Verdic
 from proxy.wrapping.options import Option
 from proxy.wrapping.setup import Setup, properties
 
-__all__ = ["LEGACY_KINDS", "Kind", "Monitor", "Origin", "find_monitors"]
+__all__ = ["Kind", "Monitor", "Origin", "find_monitors"]
 
 
 class Kind(StrEnum):
@@ -71,7 +71,7 @@ class Monitor:
         return f"the default monitor {self.label}" if self.option is None else f"the monitor of {self.option}"
 
 
-LEGACY_KINDS: Final = {"monitor": Kind.HMP, "qmp": Kind.QMP, "qmp-pretty": Kind.QMP_PRETTY}
+_LEGACY_KINDS: Final = {"monitor": Kind.HMP, "qmp": Kind.QMP, "qmp-pretty": Kind.QMP_PRETTY}
 _OBJECT_KINDS: Final = {"monitor-hmp": Kind.HMP, "monitor-qmp": Kind.QMP}
 # Options of ports, with a device in the older form, and whether a monitor beside it takes the default one away.
 _PORTS: Final = {"serial": True, "parallel": True, "debugcon": False, "gdb": False}
@@ -106,7 +106,7 @@ class _Finder:
     def look(self) -> None:
         for option in self._setup.options:
             argument = option.argument or ""
-            if option.name in LEGACY_KINDS:
+            if option.name in _LEGACY_KINDS:
                 self._legacy(option, argument)
             elif option.name in _PORTS:
                 self._port(option, argument)
@@ -127,7 +127,7 @@ class _Finder:
 
     def _legacy(self, option: Option, argument: str) -> None:
         self._has_default = False
-        kind = LEGACY_KINDS[option.name]
+        kind = _LEGACY_KINDS[option.name]
         # QEMU 7.2 and 11.1 look at four characters: `-monitor nonesuch` is no monitor either.
         if option.name == "monitor" and argument.startswith("none"):
             return
