@@ -17,7 +17,8 @@ allowed, and what is not:
 * A command that was answered has run; one that was not has run wholly or not at all, also when the proxy was killed in it.
 * When QEMU is ended in the middle of commands, their own tags may be half done (without a proxy, too), and no other tag may be
   touched. With SIGTERM, and where a tag is replaced by way of an internal one, a whole copy of a replaced tag must be left.
-* QEMU 7.2.22 itself crashes now and then where snapshot jobs of two monitors meet. Only there may it, and it counts as killed.
+* QEMU 7.2.22 itself crashes now and then (drivers.py says where). It counts as killed, and the figures tell how often. No newer
+  one may.
 * On a full disk the tags of the commands at hand may be half done, and no other.
 * What may be half done is deleted by the proxy, and from then on everything is known again.
 

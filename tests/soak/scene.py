@@ -77,6 +77,7 @@ class Machine:
         self.is_ending = False
         # Its exit status if it ended and nobody had ended it.
         self.crash: int | None = None
+        self.qemu_major = 0
         # How often QEMU did not come to its end by itself.
         self.hangs = 0
         self._observer: RawClient | None = None
@@ -97,6 +98,7 @@ class Machine:
     def start(self) -> None:
         self.vm.start()
         self._observer = self.vm.negotiated(observer=True)
+        self.qemu_major = self._observer.returned("query-version")["qemu"]["major"]
         self.crash = None
         self.is_ending = False
 
