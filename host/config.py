@@ -253,6 +253,11 @@ class VMConfig:
         return replace(self, terms=terms, own_listeners=tuple(own), rules=other.rules)
 
     @property
+    def has_human_clients(self) -> bool:
+        """Tell whether clients may find HMP's prompt somewhere."""
+        return self.terms.is_human or any(own.terms.is_human for own in self.own_listeners)
+
+    @property
     def listeners(self) -> tuple[Address, ...]:
         """All addresses by which clients come in."""
         return self.listen if self.take_over is None else (*self.listen, self.take_over)

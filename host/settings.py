@@ -59,6 +59,8 @@ SETTINGS: tuple[Setting, ...] = (
         programs=_PROXY_AND_PLAN, metavar="ADDRESS", is_shared=False),
     _vm("listen", listeners_type(parse_listen_address, LISTENER_SETTINGS),
         "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
+    _vm("hmp_listen", listeners_type(parse_listen_address, [row for row in LISTENER_SETTINGS if row is not ERRORS]),
+        "a socket at which clients find HMP's prompt, as at -monitor (repeatable)", metavar="ADDRESS", is_shared=False),
     # QEMU's socket says who may open it.
     _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in OF_SOCKETS]),
         "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),

@@ -224,7 +224,7 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
 def _complete_upstream(parser: argparse.ArgumentParser, members: dict[str, Any]) -> None:
     """See that it is said where QEMU is and where clients come in: a socket that is taken over is both."""
     if "take_over" not in members:
-        if "upstream" not in members or "listen" not in members:
+        if "upstream" not in members or not {"listen", "hmp_listen"} & members.keys():
             parser.error("say where QEMU is and where the tools connect: --upstream and --listen, --take-over, or --config")
     elif "upstream" in members:
         parser.error("--take-over PATH says where QEMU is; drop --upstream")

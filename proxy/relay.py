@@ -15,6 +15,8 @@ from host.addresses import look_again
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.intents import IntentStore
+from host.listener import Terms
+from proxy.client_streams import stream_makers
 from proxy.clients import Clients
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
@@ -94,6 +96,7 @@ class Relay:
         self._write_records: Callable[[Sequence[AuditRecord]], object] = len if audit_log is None else audit_log.write_all
         self._clients = Clients(self._dispatcher, config, ledger, leaving, self._come_back)
         self._streams = self._clients.streams
+        self._make_stream = stream_makers(config, connected.monitor)
         self.deserted = self._clients.deserted
         self._poll_timer: asyncio.TimerHandle | None = None
         self._next_turn: asyncio.Handle | None = None  # see _come_back
@@ -105,10 +108,8 @@ class Relay:
             on_drained=self._resume_clients,
             on_failure=self._give_up_qemu,
         )
-        # Set when QEMU has gone.
-        self.lost = asyncio.Event()
-        # Set when all is done that was begun before `stop`.
-        self.finished = asyncio.Event()
+        self.lost = asyncio.Event()  # set when QEMU has gone
+        self.finished = asyncio.Event()  # set when all is done that was begun before `stop`
         self._is_stopping = False
 
     def start(self) -> None:
@@ -118,15 +119,15 @@ class Relay:
         self._flush()
         self._upstream.start()
 
-    def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False) -> str | None:
-        """Let a client in; return why not if there are too many. errors_in_qmp: see Session."""
+    def add_client(self, end: End, client: Client, terms: Terms) -> str | None:
+        """Let a client in; return why not if there are too many. terms: of its listener."""
         if (reason := self._clients.make_room(client)) is not None:
             end.close()
             return reason
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
-        session.errors_in_qmp = errors_in_qmp
-        stream = Stream(
+        session.errors_in_qmp = terms.errors_in_qmp
+        stream = self._make_stream(terms)(
             end,
             on_data=partial(self._receive_from_client, session),
             on_eof=lambda: self._receive_client_eof(session, end),

@@ -83,14 +83,16 @@ async def talk(address: Address, conversation: Callable[[RawClient], Result], *,
 class RunningServer:
     """`hmp-proxy` with a client socket at `path`, in front of `upstream`; further options as on its command line.
 
-    audit: where its audit log is; None makes one, read by `records`.
+    audit: where its audit log is; None makes one, read by `records`. has_prompt: HMP's prompt is at `hmp_path`.
     """
 
-    def __init__(self, upstream: str, *options: str, audit: str | None = None) -> None:
+    def __init__(self, upstream: str, *options: str, audit: str | None = None, has_prompt: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="s", dir="/tmp"))
         self.path = str(self.folder / "legacy.sock")
         self.audit_path = str(self.folder / "audit.jsonl") if audit is None else audit
+        self.hmp_path = str(self.folder / "monitor.sock")
         arguments = ["--upstream", upstream, "--listen", f"unix:{self.path}", "--audit", self.audit_path, *options]
+        arguments += ["--hmp-listen", f"unix:{self.hmp_path}"] if has_prompt else []
         invocation = parse_command_line(arguments)
         assert isinstance(invocation, ServeInvocation)
         self._invocation = invocation

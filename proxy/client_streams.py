@@ -1,0 +1,31 @@
+"""Which kind of stream a client has: of QMP, or of HMP's prompt, which is imported only where a listener has one."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from host.config import VMConfig
+from host.listener import Terms
+from proxy.net.stream import Stream
+from proxy.qmp_json.messages import format_of
+from proxy.sessions.monitor import Monitor
+
+__all__ = ["MakeStream", "stream_makers"]
+
+# It is called as Stream is.
+MakeStream: TypeAlias = Callable[..., Stream]
+
+
+def stream_makers(config: VMConfig, monitor: Monitor) -> Callable[[Terms], MakeStream]:
+    """Return what tells how the streams of a listener's clients are made, by its terms."""
+    if not config.has_human_clients:
+        return lambda _: Stream
+    from proxy.human_monitor.monitor_state import MonitorState  # here, because a start is quicker without it
+    from proxy.human_stream import HumanStream
+
+    def make_stream(terms: Terms) -> MakeStream:
+        if not terms.is_human:
+            return Stream
+        return partial(HumanStream, state=MonitorState(monitor.version), monitor_format=format_of(monitor.greeting))
+
+    return make_stream

@@ -1,0 +1,186 @@
+"""A client at HMP's prompt: it types, and to all that is behind its stream it is a client of QMP.
+
+So rules, turns, limits and records are those of every other client, and nothing of them is written twice: what is typed becomes
+a `human-monitor-command` when the line is entered, and what comes back becomes what HMP shows. What a monitor does with keys,
+and what it prints for them, is proxy/human_monitor's.
+
+Like QEMU's monitor it reads no further while a command runs, so what is typed meanwhile waits in the kernel.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, assert_never
+
+from proxy.human_monitor.command_table import command_names, topic_names
+from proxy.human_monitor.completion import CompletionRequest, Wanted
+from proxy.human_monitor.dialogue import CommandEntered, Dialogue, PasswordEntered
+from proxy.human_monitor.monitor_state import MonitorState
+from proxy.net.closing import close_descriptors
+from proxy.net.stream import End, Stream
+from proxy.qmp_json.message_framer import MessageFramer
+from proxy.qmp_json.messages import MonitorFormat
+from shim.hmp import HMPLine
+from shim.qmp import JSON, decode, encode
+
+__all__ = ["HumanStream"]
+
+# No more is printed ahead of a client that reads slowly: a line of 4,095 bytes alone is 33 MB on its screen.
+_MOST_UNSENT_BYTES: Final = 256 * 1024
+_QUIT: Final = frozenset({"quit", "q"})
+# What HMP says by QMP to a command that asks a person for a password (monitor/hmp.c, monitor_read_password).
+_ASKS_FOR_PASSWORD: Final = "terminal does not support password prompting\r\n"
+_NOT_UTF_8: Final = "Error: hmpshim cannot pass on what is not UTF-8\r\n"
+
+
+class HumanStream(Stream):
+    """A stream whose client types. Its owner sees one whose client sends QMP, negotiation included; it takes no descriptors."""
+
+    def __init__(
+        self,
+        end: End,
+        *,
+        state: MonitorState,
+        monitor_format: MonitorFormat,
+        on_data: Callable[[bytes, tuple[int, ...]], None],
+        on_eof: Callable[[], None],
+        on_drained: Callable[[], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            end, on_data=self._receive_keys, on_eof=self._receive_end, on_drained=self._drained, on_failure=on_failure
+        )
+        self._send_qmp, self._leave, self._tell_drained = on_data, on_eof, on_drained
+        self._dialogue = Dialogue(state)
+        self._messages = MessageFramer(monitor_format)
+        # What is done with the next reply. None: none is due.
+        self._on_reply: Callable[[dict[str, JSON]], None] | None = None
+        self._has_begun = False
+        # Its owner would read from it.
+        self._may_read = False
+        self._has_left = False
+
+    def start(self) -> None:
+        self._may_read = True
+        if not self._has_begun:
+            self._has_begun = True
+            self._loop.call_soon(self._ask, {"execute": "qmp_capabilities"}, self._begin)
+        self._look_whether_to_read()
+
+    def pause(self) -> None:
+        self._may_read = False
+        super().pause()
+
+    def write(self, data: bytes | memoryview, descriptors: tuple[int, ...] = ()) -> None:
+        """Take QMP that is due to the client."""
+        close_descriptors(descriptors)
+        whole, ends = self._messages.receive_data(bytes(data))
+        start = 0
+        for end in ends:
+            message = decode(whole[start:end])
+            start = end
+            if ("return" in message or "error" in message) and self._on_reply is not None:
+                on_reply, self._on_reply = self._on_reply, None
+                # Soon, because whoever writes is not ready for the next command.
+                self._loop.call_soon(on_reply, message)
+
+    # What is typed.
+
+    def _receive_keys(self, data: bytes, descriptors: tuple[int, ...]) -> None:
+        close_descriptors(descriptors)
+        self._dialogue.receive(data)
+        self._go_on()
+
+    def _receive_end(self) -> None:
+        self._dialogue.receive_eof()
+        self._go_on()
+
+    def _drained(self) -> None:
+        self._tell_drained()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do the next step of the dialogue, if there is one, and see whether more is to be read."""
+        if self.is_closed or self._on_finished is not None or not self._has_begun or self.unsent_bytes > _MOST_UNSENT_BYTES:
+            return
+        event = self._dialogue.next_event()
+        self._print()
+        match event:
+            case CommandEntered():
+                self._run(event)
+            case PasswordEntered(password):
+                text = password.decode(errors="replace")
+                self._ask({"execute": "change-vnc-password", "arguments": {"password": text}}, lambda _: self._answer(""))
+            case CompletionRequest():
+                self._complete(event)
+            case None if self._dialogue.has_input:
+                self._loop.call_soon(self._go_on)  # after all others have had their turn
+            case None:
+                self._leave_if_finished()
+            case _:
+                assert_never(event)
+        self._look_whether_to_read()
+
+    def _begin(self, _: dict[str, JSON]) -> None:
+        self._go_on()
+
+    def _leave_if_finished(self) -> None:
+        if self._dialogue.is_finished and not self._has_left:
+            self._has_left = True
+            self._leave()
+
+    def _look_whether_to_read(self) -> None:
+        if self._may_read and self._dialogue.wants_more:
+            super().start()
+        else:
+            super().pause()
+
+    # What QEMU is asked.
+
+    def _run(self, command: CommandEntered) -> None:
+        try:
+            line = command.line.decode()
+        except UnicodeDecodeError:
+            self._loop.call_soon(self._answer, _NOT_UTF_8)
+            return
+        arguments: dict[str, JSON] = {"command-line": line}
+        if command.cpu_index is not None:
+            arguments["cpu-index"] = command.cpu_index
+        self._ask({"execute": "human-monitor-command", "arguments": arguments}, partial(self._receive_output, line))
+
+    def _receive_output(self, line: str, message: dict[str, JSON]) -> None:
+        if "error" in message:
+            self._answer(f"Error: {message['error']['desc']}\r\n")
+        elif message["return"] == _ASKS_FOR_PASSWORD:
+            self._dialogue.reply_password_prompt()
+            self._go_on()
+        elif HMPLine.read(line).name not in _QUIT or message["return"]:  # after `quit` comes the end, and no prompt
+            self._answer(message["return"])
+
+    def _answer(self, text: str) -> None:
+        """End a command with what it printed."""
+        self._dialogue.reply(text)
+        self._go_on()
+
+    def _complete(self, request: CompletionRequest) -> None:
+        """Complete a name with those that QEMU's `help` has. It has no list of a command's arguments."""
+        if request.wanted is Wanted.ARGUMENT:
+            self._loop.call_soon(self._receive_names, request, {"return": ""})
+            return
+        line = "help" if request.wanted is Wanted.COMMAND else "help info"
+        message = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
+        self._ask(message, partial(self._receive_names, request))
+
+    def _receive_names(self, request: CompletionRequest, message: dict[str, JSON]) -> None:
+        names = command_names if request.wanted is Wanted.COMMAND else topic_names
+        self._dialogue.complete(names(message.get("return", "")))
+        self._go_on()
+
+    def _ask(self, message: dict[str, Any], on_reply: Callable[[dict[str, JSON]], None]) -> None:
+        if self.is_closed or self._on_finished is not None:
+            return
+        assert self._on_reply is None, "one command at a time"
+        self._on_reply = on_reply
+        self._send_qmp(encode(message, compact=True).encode() + b"\n", ())
+
+    def _print(self) -> None:
+        super().write(self._dialogue.data_to_send())
