@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from host.addresses import Address, UnixAddress
-from host.listener import Listener, Terms, listener_name
+from host.listener import ErrorStyle, Listener, Terms, listener_name
 from shim.confidential import Confidential
 from shim.permissions import Permissions
 from shim.policy import Policy
@@ -191,6 +191,7 @@ class VMConfig:
 
     upstream: Address
     listen: tuple[Address, ...] = ()
+    hmp_listen: tuple[Address, ...] = ()
     take_over: UnixAddress | None = None
     name: str | None = None
     policy: Policy = field(default_factory=Policy)
@@ -229,7 +230,12 @@ class VMConfig:
     def terms_at(self, listener: str | None) -> Terms:
         """Return the terms of a listener by its name (`Client.listener`)."""
         named = (own.terms for own in self.own_listeners if listener_name(own.address) == listener)
-        return next(named, self.terms)
+        terms = next(named, self.terms)
+        return replace(terms, errors=ErrorStyle.HMP) if self.has_prompt(listener) else terms
+
+    def has_prompt(self, listener: str | None) -> bool:
+        """Tell whether clients find HMP's prompt at a listener."""
+        return any(listener_name(address) == listener for address in self.hmp_listen)
 
     @property
     def permissions(self) -> Permissions:
@@ -253,11 +259,6 @@ class VMConfig:
         return replace(self, terms=terms, own_listeners=tuple(own), rules=other.rules)
 
     @property
-    def has_human_clients(self) -> bool:
-        """Tell whether clients may find HMP's prompt somewhere."""
-        return self.terms.is_human or any(own.terms.is_human for own in self.own_listeners)
-
-    @property
     def listeners(self) -> tuple[Address, ...]:
         """All addresses by which clients come in."""
-        return self.listen if self.take_over is None else (*self.listen, self.take_over)
+        return (*self.listen, *self.hmp_listen, *(() if self.take_over is None else (self.take_over,)))

@@ -214,7 +214,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
 def _check_uniqueness(file: _File, vms: tuple[VMConfig, ...]) -> None:
     seen: dict[tuple[str, str], int] = {}
     for number, vm in enumerate(vms):
-        marks = [("upstream", str(vm.upstream)), *(("listen", str(plain(address))) for address in vm.listen)]
+        marks = [("upstream", str(vm.upstream)), *(("listen", str(plain(address))) for address in (*vm.listen, *vm.hmp_listen))]
         marks += [("name", vm.name)] if vm.name else []
         for mark in marks:
             if mark in seen:

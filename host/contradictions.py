@@ -39,7 +39,7 @@ def contradiction(vm: VMConfig) -> tuple[str, str] | None:
 def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
     """Return a VM that cannot log as an earlier one does, or as another is served: its number, a key, and why."""
     seen: dict[str, AuditSettings] = {}
-    serves_stdio = any(StdioAddress() in vm.listen for vm in vms)
+    serves_stdio = any(StdioAddress() in vm.listeners for vm in vms)
     for number, audit in ((number, vm.audit) for number, vm in enumerate(vms) if vm.audit is not None):
         earlier = seen.setdefault(audit.destination, audit)
         for key, name in _audit_members():
@@ -61,7 +61,7 @@ def _contradiction_of_audit(audit: AuditSettings, vm: VMConfig) -> tuple[str, st
             return key, f"it works only with a file, and the audit log goes to '{audit.destination}'"
     if "audit_keep" in wishes and audit.rotate_bytes is None and audit.rotate_age_s is None:
         return "audit_keep", "it needs audit_rotate_mib or audit_rotate_hours"
-    if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listen:
+    if audit.destination == STANDARD_OUTPUT and StdioAddress() in vm.listeners:
         return "audit", _STDIO_IS_SERVED
     return None
 
@@ -82,9 +82,9 @@ def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
         return "upstream", "take_over says where QEMU is; drop one of them"
     if not vm.listeners:
         return "listen", "say where the tools connect, or take over QEMU's socket"
-    if vm.take_over is None and vm.upstream in map(plain, vm.listen):
+    if vm.take_over is None and vm.upstream in map(plain, vm.listeners):
         return "listen", "it is QEMU's own socket; the proxy needs one of its own"
-    if len(vm.listeners) > 1 and StdioAddress() in vm.listen:
+    if len(vm.listeners) > 1 and StdioAddress() in vm.listeners:
         return "listen", "stdio must be the only address: the proxy ends when that client leaves"
     return None
 

@@ -39,14 +39,13 @@ class Terms:
     allow_users, allow_groups, allow_executables: empty for all; see host/admission.py.
     tls_certificate, tls_key, tls_client_ca: paths of files in PEM, "" for none; without a certificate there is no TLS, and the
     key may be in the certificate's file. They are for TCP sockets. tls_allowed_names: in clients' certificates; empty for all.
-    role: what those may do about whose commands no rule decides. is_human: clients find HMP's prompt there, and not QMP.
+    role: what those may do about whose commands no rule decides.
     """
 
     socket_mode: int = DEFAULT_MODE
     socket_owner: int | None = None
     socket_group: int | None = None
     errors: ErrorStyle = ErrorStyle.HMP
-    is_human: bool = False
     role: Role = Role.ALL
     allow_users: frozenset[int] = frozenset()
     allow_groups: frozenset[int] = frozenset()
@@ -90,26 +89,19 @@ def listener_name(address: Address) -> str:
 def settle(members: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
     """Return the members of a VMConfig, with its terms, and those of its listeners apart from their addresses.
 
-    members: where `listen` and `take_over` may have a Said for an address.
+    members: where `listen`, `hmp_listen` and `take_over` may have a Said for an address.
     """
     settled, own = {**members, "terms": terms}, []
-    if human := [_as_human(said) for said in settled.pop("hmp_listen", ())]:
-        members = {**members, "listen": (*members.get("listen", ()), *human)}
-    for said in (*members.get("listen", ()), members.get("take_over")):
+    for said in (*members.get("listen", ()), *members.get("hmp_listen", ()), members.get("take_over")):
         if isinstance(said, Said):
             own.append(Listener(said.address, replace(terms, **said.own)))
     if own:
         settled["own_listeners"] = tuple(own)
-    if "listen" in members:
-        settled["listen"] = tuple(map(_address, members["listen"]))
+    for several in {"listen", "hmp_listen"} & members.keys():
+        settled[several] = tuple(map(_address, members[several]))
     if "take_over" in members:
         settled["take_over"] = _address(members["take_over"])
     return settled
-
-
-def _as_human(said: Address | Said) -> Said:
-    own = said.own if isinstance(said, Said) else {}
-    return Said(_address(said), {**own, "is_human": True, "errors": ErrorStyle.HMP})
 
 
 def _address(said: Address | Said) -> Address:

@@ -15,9 +15,8 @@ from host.addresses import look_again
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.intents import IntentStore
-from host.listener import Terms
-from proxy.client_streams import stream_makers
 from proxy.clients import Clients
+from proxy.human_clients.choice import stream_makers
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net.closing import close_descriptors
@@ -119,15 +118,15 @@ class Relay:
         self._flush()
         self._upstream.start()
 
-    def add_client(self, end: End, client: Client, terms: Terms) -> str | None:
-        """Let a client in; return why not if there are too many. terms: of its listener."""
+    def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False) -> str | None:
+        """Let a client in; return why not if there are too many. errors_in_qmp: see Session."""
         if (reason := self._clients.make_room(client)) is not None:
             end.close()
             return reason
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
-        session.errors_in_qmp = terms.errors_in_qmp
-        stream = self._make_stream(terms)(
+        session.errors_in_qmp = errors_in_qmp
+        stream = self._make_stream(client.listener)(
             end,
             on_data=partial(self._receive_from_client, session),
             on_eof=lambda: self._receive_client_eof(session, end),

@@ -86,7 +86,7 @@ class SupervisedVM:
         so such a VM is given up at its first error.
         """
         self._config = replace(self._config, wait=True)
-        is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listen))
+        is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listeners))
         told = ""
         delays_s = backoff_s()
         while True:

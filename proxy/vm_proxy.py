@@ -277,7 +277,7 @@ class VMProxy:
         if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
             return None
-        return self._relay.add_client(end, client, self.config.terms_at(client.listener))
+        return self._relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
 
     # The end.
 

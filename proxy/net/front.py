@@ -35,7 +35,7 @@ class Front:
         may_admit: Callable[[], bool],
         certificates: Certificates | None = None,
     ) -> None:
-        self._addresses = config.listen
+        self._addresses = (*config.listen, *config.hmp_listen)
         self._upstream = upstream
         self._listeners = Listeners(admit, may_admit, config.terms_at, certificates)
         self._path = None if config.take_over is None else TakeOver(config.take_over)

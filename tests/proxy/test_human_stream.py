@@ -5,6 +5,9 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+import pytest
+
+from proxy.human_clients import human_stream as module
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import RunningServer, in_thread
@@ -119,7 +122,9 @@ def test_bytes_that_json_cannot_carry_are_refused() -> None:
     assert played(conversation) == []
 
 
-def test_client_that_does_not_read_holds_up_nobody() -> None:
+def test_client_that_does_not_read_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_UNSENT_BYTES", 1024)
+
     def conversation(path: str) -> None:
         with socket.socket(socket.AF_UNIX) as stuck:
             stuck.connect(path)

@@ -12,7 +12,6 @@ from typing import Any, Final
 import pytest
 
 from host.intents import IntentStore, state_folder
-from host.listener import Terms
 from proxy.net.ends import SocketEnd
 from proxy.relay import Relay
 from proxy.routing.plan_runner import LOST
@@ -408,7 +407,7 @@ def test_close_twice_and_after_the_loss() -> None:
             with qemu, client:
                 relay: Relay = lone_relay(ours)
                 relay.start()
-                relay.add_client(SocketEnd(end), Client(), Terms())
+                relay.add_client(SocketEnd(end), Client())
                 if is_lost:
                     qemu.close()
                     await relay.lost.wait()

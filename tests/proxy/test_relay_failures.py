@@ -10,7 +10,6 @@ from typing import Any, Final
 import pytest
 
 from host.audit_log import AuditLog
-from host.listener import Terms
 from proxy import relay as relay_module
 from proxy.net.ends import SocketEnd
 from proxy.relay import Relay, _log_notices
@@ -210,7 +209,7 @@ def test_commands_that_wait_are_on_record_when_all_ends_at_once() -> None:
             await in_thread(qemu.recv, MIB)
             end, second = socket.socketpair()
             with second:
-                relay.add_client(SocketEnd(end), Client(), Terms())
+                relay.add_client(SocketEnd(end), Client())
                 second.sendall(b'{"execute":"qmp_capabilities"}' + hmp("savevm two"))
                 await until(lambda: relay._dispatcher.waiting)
                 relay.close()
@@ -244,7 +243,7 @@ async def one_client() -> AsyncIterator[tuple[Relay, socket.socket, socket.socke
     with qemu, peer:
         relay = lone_relay(ours)
         relay.start()
-        relay.add_client(SocketEnd(end), Client(), Terms())
+        relay.add_client(SocketEnd(end), Client())
         await in_thread(peer.recv, MIB)
         peer.sendall(b'{"execute":"qmp_capabilities"}')
         await in_thread(peer.recv, MIB)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from host.listener import Terms
 from proxy.net.ends import End
 from proxy.relay import Relay
 from shim.client import Client
@@ -19,10 +18,10 @@ def test_each_listener_has_its_own_mode_and_style_of_errors(tmp_path: Path, monk
     came: dict[str | None, bool] = {}
     add_client = Relay.add_client
 
-    def note(relay: Relay, end: End, client: Client, terms: Terms) -> None:
-        came[client.listener] = terms.errors_in_qmp
-        add_client(relay, end, client, terms)
-        assert [session.errors_in_qmp for session in relay._streams][-1] is terms.errors_in_qmp
+    def note(relay: Relay, end: End, client: Client, *, errors_in_qmp: bool) -> None:
+        came[client.listener] = errors_in_qmp
+        add_client(relay, end, client, errors_in_qmp=errors_in_qmp)
+        assert [session.errors_in_qmp for session in relay._streams][-1] is errors_in_qmp
 
     monkeypatch.setattr(Relay, "add_client", note)
 

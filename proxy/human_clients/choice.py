@@ -5,7 +5,6 @@ from functools import partial
 from typing import TypeAlias
 
 from host.config import VMConfig
-from host.listener import Terms
 from proxy.net.stream import Stream
 from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor
@@ -16,15 +15,15 @@ __all__ = ["MakeStream", "stream_makers"]
 MakeStream: TypeAlias = Callable[..., Stream]
 
 
-def stream_makers(config: VMConfig, monitor: Monitor) -> Callable[[Terms], MakeStream]:
-    """Return what tells how the streams of a listener's clients are made, by its terms."""
-    if not config.has_human_clients:
+def stream_makers(config: VMConfig, monitor: Monitor) -> Callable[[str | None], MakeStream]:
+    """Return what tells how the stream of a client is made, by the name of its listener."""
+    if not config.hmp_listen:
         return lambda _: Stream
-    from proxy.human_monitor.monitor_state import MonitorState  # here, because a start is quicker without it
-    from proxy.human_stream import HumanStream
+    from proxy.human_clients.human_stream import HumanStream  # here, because a start is quicker without it
+    from proxy.human_monitor.monitor_state import MonitorState
 
-    def make_stream(terms: Terms) -> MakeStream:
-        if not terms.is_human:
+    def make_stream(listener: str | None) -> MakeStream:
+        if not config.has_prompt(listener):
             return Stream
         return partial(HumanStream, state=MonitorState(monitor.version), monitor_format=format_of(monitor.greeting))
 
