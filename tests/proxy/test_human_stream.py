@@ -1,16 +1,21 @@
 """Clients that type at the proxy's own monitor: to QEMU, the rules and the log they are clients as any other."""
 
 import asyncio
+import json
 import socket
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import pytest
 
 from proxy.human_clients import human_stream as module
+from proxy.human_monitor.monitor_state import MonitorState
+from proxy.net.ends import SocketEnd
+from proxy.qmp_json.messages import LINES
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.fakes.vm import DEBIAN_12
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_vm_proxy import RunningServer, in_thread
+from tests.support.running_vm_proxy import RunningServer, in_thread, until
 
 BANNER: Final = b"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) "
 PROMPT: Final = b"(qemu) "
@@ -148,3 +153,151 @@ def test_descriptors_are_closed_and_end_nothing() -> None:
             assert received(client).endswith(shown("delvm t") + PROMPT)
 
     played(conversation)
+
+
+# -- by hand: what the relay would do ------------------------------------------------------------------------------------
+
+
+class Owner:
+    """The stream's owner, which answers by hand. asked: what the client has sent in QMP."""
+
+    def __init__(self, end: SocketEnd) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.has_left = False
+        self.stream = module.HumanStream(
+            end,
+            state=MonitorState(DEBIAN_12),
+            monitor_format=LINES,
+            on_data=lambda data, _: self.asked.append(json.loads(data)),
+            on_eof=self._leave,
+            on_drained=lambda: None,
+            on_failure=lambda: pytest.fail("it failed"),
+        )
+
+    def _leave(self) -> None:
+        self.has_left = True
+
+    async def answer(self, execute: str, reply: dict[str, Any]) -> dict[str, Any]:
+        """Answer the next command, which must be this one; return its arguments."""
+        await until(lambda: self.asked)
+        command = self.asked.pop(0)
+        assert command["execute"] == execute
+        self.stream.write(json.dumps(reply).encode() + b"\r\n")
+        arguments: dict[str, Any] = command.get("arguments", {})
+        return arguments
+
+
+def by_hand(scene: Callable[[Owner, socket.socket], Awaitable[None]]) -> None:
+    async def run() -> None:
+        ours, peer = socket.socketpair()
+        with peer:
+            peer.settimeout(DEADLINE_S)
+            owner = Owner(SocketEnd(ours))
+            owner.stream.write(b'{"QMP": {}}\r\n')
+            owner.stream.start()
+            await owner.answer("qmp_capabilities", {"return": {}})
+            await scene(owner, peer)
+            owner.stream.close()
+
+    asyncio.run(run())
+
+
+async def printed_to(peer: socket.socket, end: bytes) -> bytes:
+    """Read to where this is printed."""
+    printed = b""
+    while not printed.endswith(end):
+        data = await in_thread(peer.recv, 1 << 16)
+        assert data, printed
+        printed += data
+    return printed
+
+
+def test_quit_is_followed_by_the_end_and_no_prompt() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"quit\ninfo name\n")
+        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "quit"}
+        owner.stream.write(b'{"timestamp": {}, "event": "SHUTDOWN"}\r\n')
+        assert await printed_to(peer, shown("quit")) == BANNER + shown("quit")
+        owner.stream.finish(lambda: None)
+        assert await in_thread(received, peer) == b""
+
+    by_hand(scene)
+
+
+def test_quit_that_fails_is_followed_by_a_prompt() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"q x\n")
+        await owner.answer("human-monitor-command", {"return": "q: extraneous characters at the end of line\r\n"})
+        await printed_to(peer, b"end of line\r\n" + PROMPT)
+
+    by_hand(scene)
+
+
+def test_password_is_asked_for_and_set() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"change vnc password\nab\n")
+        await owner.answer("human-monitor-command", {"return": "terminal does not support password prompting\r\n"})
+        assert await owner.answer("change-vnc-password", {"return": {}}) == {"password": "ab"}
+        printed = await printed_to(peer, PROMPT)
+        while b"**" not in printed:
+            printed += await printed_to(peer, PROMPT)
+        assert b"Password: *" in printed
+
+    by_hand(scene)
+
+
+@pytest.mark.parametrize(
+    ("keys", "asked", "output", "completed"),
+    [
+        (b"sav\t", "help", "savevm tag -- save\r\nstop  -- stop\r\n", b"savevm "),
+        (b"info ver\t", "help info", "info version  -- show the version\r\n", b"info version "),
+    ],
+)
+def test_names_are_completed_from_help(keys: bytes, asked: str, output: str, completed: bytes) -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(keys)
+        assert await owner.answer("human-monitor-command", {"return": output}) == {"command-line": asked}
+        await printed_to(peer, completed + b"\x1b[K")
+
+    by_hand(scene)
+
+
+def test_arguments_are_not_completed() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"drive_del \tx\n")
+        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "drive_del x"}
+
+    by_hand(scene)
+
+
+def test_cpu_goes_with_each_command() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"cpu 1\nx 0\n")
+        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "cpu 1"}
+        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "x 0", "cpu-index": 1}
+
+    by_hand(scene)
+
+
+def test_long_line_is_echoed_as_fast_as_it_is_read() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"x" * 2000 + b"\n")
+        peer.shutdown(socket.SHUT_WR)
+        reading = asyncio.create_task(printed_to(peer, b"no\r\n" + PROMPT))
+        assert await owner.answer("human-monitor-command", {"return": "no\r\n"}) == {"command-line": "x" * 2000}
+        assert len(await reading) > 4 * 2000 * 1000
+        await until(lambda: owner.has_left)
+
+    by_hand(scene)
+
+
+def test_nothing_is_asked_once_it_is_closed() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"info name\ninfo uuid\n")
+        await owner.answer("human-monitor-command", {"return": ""})
+        owner.stream.close()
+        await asyncio.sleep(0)
+        owner.stream._ask({"execute": "stop"}, lambda _: None)
+        assert owner.asked == []
+
+    by_hand(scene)
