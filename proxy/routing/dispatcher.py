@@ -164,8 +164,8 @@ class Dispatcher:
     # Whose turn it is: see turns.py.
 
     def _stand_in_line(self, session: Session) -> None:
-        """Have a session wait for its turn, if it has something to begin."""
-        if session.inbox.has_input:
+        """Have a session wait for its turn, if it has something to begin, and may."""
+        if session.inbox.has_input and session.abandoned is None:
             self._turns.queue(session, self._serve_turn)
 
     def _serve(self, session: Session, room: int) -> None:

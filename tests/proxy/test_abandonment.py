@@ -4,6 +4,7 @@ import pytest
 
 from proxy.routing.abandonment import HUNG_UP, STOPPED
 from proxy.routing.turns import TURN_REQUESTS
+from proxy.sessions.limits import SessionLimits
 from shim.audit import Action
 from tests.support.pure_router import GETFD, NAME, Desk, hmp
 
@@ -100,3 +101,15 @@ def test_what_a_client_that_hung_up_had_sent_keeps_its_reason() -> None:
     desk.take()
     assert {reason for _, reason in abandoned(desk)} == {HUNG_UP}
     assert len(abandoned(desk)) == 300
+
+
+def test_reply_out_of_band_begins_nothing_of_what_is_abandoned() -> None:
+    desk = Desk(limits=SessionLimits(commands=1))
+    client = desk.client(oob=True)
+    desk.send(client, NAME * (TURN_REQUESTS + 10) + b'{"exec-oob":"query-yank"}')
+    under_way = desk.written()
+    desk.dispatcher.stop()  # a turn of it is dropped
+    desk.router.receive_from_qemu(desk.qemu.receive(under_way))
+    desk.take()
+    assert desk.written() == b""
+    assert len(desk.heard(client)) == 2

@@ -12,6 +12,7 @@ from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.outbox import Segment
 from proxy.routing.router import Router
 from proxy.routing.turns import Turns
+from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.session import Session
 from shim.audit import AuditRecord
@@ -168,6 +169,7 @@ class Desk:
     qemu: ModelQEMU = field(default_factory=lambda: ModelQEMU())
     policy: Policy = field(default_factory=Policy)
     permissions: Permissions = EVERYTHING
+    limits: SessionLimits = field(default_factory=SessionLimits)
     version: QEMUVersion = DEBIAN_12
     router: Router = field(init=False)
     dispatcher: Dispatcher = field(init=False)
@@ -197,6 +199,7 @@ class Desk:
             announce=self.announce,
             note=self.notes.append,
             turns=self.turns,
+            limits=self.limits,
             permissions=self.permissions,
         )
         self.router = Router(self.dispatcher, format_of(self.qemu.greeting))
