@@ -33,8 +33,6 @@ _PATIENCE_S = 0.1
 # By default it is ignored; the kernel sends it only to those that ask for it (fcntl(2), F_SETOWN).
 _INTERRUPTION = signal.SIGURG
 _READ_BYTES = 64 * 1024
-# So often is read what a client has sent and nobody has read.
-_MOST_READS = 16
 
 _Job: TypeAlias = Callable[[], None]
 
@@ -111,13 +109,10 @@ def close_descriptors(numbers: Sequence[int]) -> None:
 
 
 def close_connection(sock: socket.socket) -> None:
-    """Close a client's socket. On a unix socket the client sees an end of file at once, though descriptors may be unread there.
+    """Close a client's unix socket. The client sees an end of file at once, though descriptors may be unread there.
 
     Where nothing is unread, it is closed here: nothing comes any more after the shutdown (Linux, net/unix/af_unix.c).
     """
-    if sock.family != socket.AF_UNIX:
-        sock.close()
-        return
     with contextlib.suppress(OSError):  # the client has gone
         sock.shutdown(socket.SHUT_RDWR)
     number = sock.detach()
@@ -163,9 +158,8 @@ def _drain_and_close(number: int) -> None:
     """Close a socket as if all had been read; else the kernel tells a reset."""
     with contextlib.suppress(OSError):
         os.set_blocking(number, False)
-        for _ in range(_MOST_READS):
-            if not os.read(number, _READ_BYTES):
-                break
+        while os.read(number, _READ_BYTES):  # nothing more comes
+            pass
     _close_all((number,))
 
 

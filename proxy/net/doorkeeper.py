@@ -6,7 +6,6 @@ sent is thrown away unread, and file descriptors with it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -33,9 +32,6 @@ __all__ = ["Doorkeeper", "check_listening", "inherited_connection", "standard_st
 
 # So many TLS handshakes can be under way; each ends soon, and they are there before anybody knows who comes.
 _MOST_HANDSHAKES = 64
-_READ_BYTES = 64 * 1024
-# So often is read what somebody has sent who is turned away.
-_MOST_READS = 16
 
 
 class Doorkeeper:
@@ -60,7 +56,7 @@ class Doorkeeper:
         reason = why_refused(terms, client, lambda: peer_groups(sock))
         if reason is not None:
             self._refusals.note(client, reason)
-            _turn_away(sock)
+            close_connection(sock)
         elif self._certificates is None or sock.family == socket.AF_UNIX or not terms.tls_certificate:
             self.admit(SocketEnd(sock), client)
         else:
@@ -141,14 +137,3 @@ def _checked(client: Client, terms: Terms, groups: Callable[[], set[int]]) -> Cl
 
 def _come_by(address: Address, client: Client) -> Client:
     return replace(client, listener=listener_name(address))
-
-
-def _turn_away(sock: socket.socket) -> None:
-    """Close a connection so that its client sees an end of file; where TCP has something unread, the kernel tells a reset."""
-    if sock.family != socket.AF_UNIX:
-        sock.setblocking(False)
-        with contextlib.suppress(OSError):
-            for _ in range(_MOST_READS):
-                if not sock.recv(_READ_BYTES):
-                    break
-    close_connection(sock)

@@ -2,13 +2,14 @@
 
 import random
 import tracemalloc
+from zlib import crc32
 
 import pytest
 
 from proxy.qmp_json import framing, shorten
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.qmp_json.limits import Limits
-from proxy.qmp_json.shorten import Skeleton
+from proxy.qmp_json.shorten import Skeleton, _shorten
 from shim.qmp import QEMUVersion
 from tests.support.pure_router import NAME, Desk
 from tests.support.streams import FAMILIES, OLDER, SNIPPETS, read_all
@@ -21,6 +22,13 @@ WRONG = (b"\\x", b"\xff", b"\\ud800", b"\\uffff", b"\xed\xa0\x80", b"\xe2\x82", 
 
 def spelled(found: list[Command | Malformed]) -> list[object]:
     return [item.raw if isinstance(item, Command) else item.desc for item in found]
+
+
+@pytest.mark.parametrize("character", ["\u00e9", "\u20ac", "\U0001f600"])
+def test_long_string_is_taken_in_parts_between_its_characters(character: str) -> None:
+    content = (character * 60_000 + "a").encode()
+    source = bytearray(b'"%b"' % content)
+    assert _shorten(source, 0, len(source)) == b'" %08x %d"' % (crc32(content), len(source))
 
 
 @pytest.fixture

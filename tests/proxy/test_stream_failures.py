@@ -162,6 +162,16 @@ def test_failed_send_ends_the_connection(with_descriptor: bool, number: int, cap
     assert caplog.messages[with_descriptor:] == [f"a connection is given up: {os.strerror(number)}"]
 
 
+def test_failure_is_not_told_of_a_stream_that_is_closed_meanwhile() -> None:
+    async def scene(stream: Stream, end: Failing, peer: socket.socket, heard: Heard) -> None:
+        end.send_error = errno.ENOBUFS
+        stream.write(b"lost")
+        stream.close()
+        await asyncio.sleep(0)
+
+    assert play(scene).failures == 0
+
+
 def test_failure_of_a_later_send_ends_the_connection() -> None:
     async def scene(stream: Stream, end: Failing, peer: socket.socket, heard: Heard) -> None:
         stream.write(bytes(MIB))
