@@ -57,13 +57,15 @@ class HumanStream(Stream):
         self._has_begun = False
         # Its owner would read from it.
         self._may_read = False
+        # A command of it was run.
+        self._has_run = False
         self._has_left = False
 
     def start(self) -> None:
         self._may_read = True
         if not self._has_begun:
             self._has_begun = True
-            self._loop.call_soon(self._ask, {"execute": "qmp_capabilities"}, self._begin)
+            self._soon(self._ask, {"execute": "qmp_capabilities"}, self._begin)
         self._look_whether_to_read()
 
     def pause(self) -> None:
@@ -81,7 +83,7 @@ class HumanStream(Stream):
             if ("return" in message or "error" in message) and self._on_reply is not None:
                 on_reply, self._on_reply = self._on_reply, None
                 # Soon, because whoever writes is not ready for the next command.
-                self._loop.call_soon(on_reply, message)
+                self._soon(on_reply, message)
 
     # What is typed.
 
@@ -91,8 +93,12 @@ class HumanStream(Stream):
         self._go_on()
 
     def _receive_end(self) -> None:
+        """Go on to the end of what was typed; where the client has hung up, to its first command only."""
         self._dialogue.receive_eof()
-        self._go_on()
+        if self._has_run and self._end.is_peer_gone():
+            self._leave_once()
+        else:
+            self._go_on()
 
     def _drained(self) -> None:
         self._tell_drained()
@@ -106,16 +112,22 @@ class HumanStream(Stream):
         self._print()
         match event:
             case CommandEntered():
-                self._run(event)
+                is_gone = self._end.is_peer_gone()
+                if not (is_gone and self._has_run):
+                    self._run(event)
+                if is_gone:
+                    self._leave_once()
             case PasswordEntered(password):
                 text = password.decode(errors="replace")
                 self._ask({"execute": "change-vnc-password", "arguments": {"password": text}}, lambda _: self._answer(""))
             case CompletionRequest():
                 self._complete(event)
             case None if self._dialogue.has_input:
-                self._loop.call_soon(self._go_on)  # after all others have had their turn
+                self._soon(self._go_on)  # after all others have had their turn
+            case None if self._dialogue.is_finished:
+                self._leave_once()
             case None:
-                self._leave_if_finished()
+                pass
             case _:
                 assert_never(event)
         self._look_whether_to_read()
@@ -123,8 +135,8 @@ class HumanStream(Stream):
     def _begin(self, _: dict[str, JSON]) -> None:
         self._go_on()
 
-    def _leave_if_finished(self) -> None:
-        if self._dialogue.is_finished and not self._has_left:
+    def _leave_once(self) -> None:
+        if not self._has_left:
             self._has_left = True
             self._leave()
 
@@ -140,11 +152,12 @@ class HumanStream(Stream):
         try:
             line = command.line.decode()
         except UnicodeDecodeError:
-            self._loop.call_soon(self._answer, _NOT_UTF_8)
+            self._soon(self._answer, _NOT_UTF_8)
             return
         arguments: dict[str, JSON] = {"command-line": line}
         if command.cpu_index is not None:
             arguments["cpu-index"] = command.cpu_index
+        self._has_run = True
         self._ask({"execute": "human-monitor-command", "arguments": arguments}, partial(self._receive_output, line))
 
     def _receive_output(self, line: str, message: dict[str, JSON]) -> None:
@@ -164,7 +177,7 @@ class HumanStream(Stream):
     def _complete(self, request: CompletionRequest) -> None:
         """Complete a name with those that QEMU's `help` has. It has no list of a command's arguments."""
         if request.wanted is Wanted.ARGUMENT:
-            self._loop.call_soon(self._receive_names, request, {"return": ""})
+            self._soon(self._receive_names, request, {"return": ""})
             return
         line = "help" if request.wanted is Wanted.COMMAND else "help info"
         message = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
@@ -181,6 +194,16 @@ class HumanStream(Stream):
         assert self._on_reply is None, "one command at a time"
         self._on_reply = on_reply
         self._send_qmp(encode(message, compact=True).encode() + b"\n", ())
+
+    def _soon(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """Call this when all others have had their turn. A failure of ours in it ends this client, and no other."""
+        self._loop.call_soon(self._guard, callback, *arguments)
+
+    def _guard(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception:
+            self._fail()
 
     def _print(self) -> None:
         super().write(self._dialogue.data_to_send())

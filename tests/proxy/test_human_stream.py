@@ -163,7 +163,7 @@ class Owner:
 
     def __init__(self, end: SocketEnd) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.has_left = False
+        self.has_left = self.has_failed = False
         self.stream = module.HumanStream(
             end,
             state=MonitorState(DEBIAN_12),
@@ -171,11 +171,14 @@ class Owner:
             on_data=lambda data, _: self.asked.append(json.loads(data)),
             on_eof=self._leave,
             on_drained=lambda: None,
-            on_failure=lambda: pytest.fail("it failed"),
+            on_failure=self._give_up,
         )
 
     def _leave(self) -> None:
         self.has_left = True
+
+    def _give_up(self) -> None:
+        self.has_failed = True
 
     async def answer(self, execute: str, reply: dict[str, Any]) -> dict[str, Any]:
         """Answer the next command, which must be this one; return its arguments."""
@@ -299,5 +302,65 @@ def test_nothing_is_asked_once_it_is_closed() -> None:
         await asyncio.sleep(0)
         owner.stream._ask({"execute": "stop"}, lambda _: None)
         assert owner.asked == []
+
+    by_hand(scene)
+
+
+def test_client_that_hangs_up_at_once_gets_its_first_command_done() -> None:
+    """As natively, where that is a race; nothing more of it is begun."""
+
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"savevm t\nquit\n")
+        peer.close()
+        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "savevm t"}
+        await until(lambda: owner.has_left)
+        assert owner.asked == []
+
+    by_hand(scene)
+
+
+def test_client_that_hangs_up_while_its_command_runs_has_left() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"savevm t\n")
+        await until(lambda: owner.asked)
+        peer.close()
+        await until(lambda: owner.has_left)
+
+    by_hand(scene)
+
+
+def test_failure_of_ours_ends_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"info name\n")
+        await owner.answer("human-monitor-command", {"return": 5})  # no text: what cannot be
+        await until(lambda: owner.has_failed)
+
+    by_hand(scene)
+    assert "a connection is given up" in caplog.messages
+
+
+def test_client_that_hangs_up_before_an_answer_has_nothing_more_begun() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"savevm t\nquit\n")
+        await until(lambda: owner.asked)
+        peer.close()
+        await owner.answer("human-monitor-command", {"return": ""})
+        await until(lambda: owner.has_left)
+        assert owner.asked == []
+
+    by_hand(scene)
+
+
+def test_answer_that_comes_after_the_hang_up_changes_nothing() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"savevm t\n")
+        await until(lambda: owner.asked)
+        peer.close()
+        await until(lambda: owner.has_left)
+        owner.has_left = False
+        await owner.answer("human-monitor-command", {"return": ""})
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not owner.has_left
 
     by_hand(scene)
