@@ -84,12 +84,25 @@ def test_job_that_is_left_is_found(driver: Driver) -> None:
         driver.check_jobs()
 
 
-def test_crash_of_qemu_is_found(driver: Driver) -> None:
+def crash(driver: Driver, number: signal.Signals) -> None:
     assert driver.machine.vm.process is not None
-    driver.machine.vm.process.send_signal(signal.SIGSEGV)
+    driver.machine.vm.process.send_signal(number)
     driver.machine.vm.process.wait(DEADLINE_S)
-    with pytest.raises(Violation, match="exit status -11"):
+
+
+@pytest.mark.parametrize(("number", "major"), [(signal.SIGABRT, 7), (signal.SIGSEGV, 8), (signal.SIGSEGV, 11)])
+def test_crash_of_qemu_is_found(driver: Driver, number: signal.Signals, major: int) -> None:
+    driver.machine.qemu_major = major
+    crash(driver, number)
+    with pytest.raises(Violation, match=f"exit status -{number.value}"):
         driver.episode()
+
+
+def test_crash_of_qemu_7s_own_counts_as_a_kill(driver: Driver) -> None:
+    driver.machine.qemu_major = 7
+    crash(driver, signal.SIGSEGV)
+    driver.episode()
+    assert driver.play.tally["QEMU crashed by itself"] == 1
 
 
 def save(vm: Machine, tag: str, *, job_id: str = "own", is_dismissed: bool = True) -> None:
