@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,8 @@ from tests.integration.floods import Flood
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 from tests.support.flood_kinds import KINDS, LONG_ID, MIB, SCHEMA, STATUS, STOPPED_KINDS, TERMS, Kind
-from tests.support.raw_client import DEADLINE_S, TIME_SCALE, RawClient
+from tests.support.raw_client import TIME_SCALE, RawClient
+from tests.support.waiting import wait_for
 
 FLOOD_S: Final = 1.5 * TIME_SCALE
 RUNS: Final = 3
@@ -165,13 +166,6 @@ def test_descriptors_of_clients_leave_enough_for_everything_else(vm: QEMUVM) -> 
         assert len(proxy.records) == 1
         assert len(os.listdir(f"/proc/{proxy.process.pid}/fd")) < 128 - 16
         assert "file descriptors that clients send are closed" in proxy.stderr
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_no_input_of_one_vms_client_holds_up_anothers(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.integration.machines import machine
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM
 from tests.support.raw_client import DEADLINE_S
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
@@ -54,7 +55,8 @@ SCRIPTS: Final = (
 def proxied(vm: QEMUVM) -> Iterator[tuple[Path, Path]]:
     """Yield the sockets of QEMU's monitor and of the proxy's."""
     ours = vm.path("ours.sock")
-    with ProxyProcess(vm.folder, vm.qmp_path, ["--hmp-listen", f"unix:{ours}"]):
+    with ProxyProcess(vm.folder, vm.qmp_path, ["--hmp-listen", f"unix:{ours}"]) as proxy:
+        wait_for(lambda: f"listening on unix:{ours} " in proxy.stderr)  # the other listener opens first
         yield vm.path("hmp.sock"), ours
 
 
