@@ -54,6 +54,8 @@ class HumanStream(Stream):
         self._messages = MessageFramer(monitor_format)
         # What is done with the next reply. None: none is due.
         self._on_reply: Callable[[dict[str, JSON]], None] | None = None
+        # It has asked to negotiate, and was answered; what is typed earlier waits.
+        self._has_asked = False
         self._has_begun = False
         # Its owner would read from it.
         self._may_read = False
@@ -63,8 +65,8 @@ class HumanStream(Stream):
 
     def start(self) -> None:
         self._may_read = True
-        if not self._has_begun:
-            self._has_begun = True
+        if not self._has_asked:
+            self._has_asked = True
             self._soon(self._ask, {"execute": "qmp_capabilities"}, self._begin)
         self._look_whether_to_read()
 
@@ -133,6 +135,7 @@ class HumanStream(Stream):
         self._look_whether_to_read()
 
     def _begin(self, _: dict[str, JSON]) -> None:
+        self._has_begun = True
         self._go_on()
 
     def _leave_once(self) -> None:

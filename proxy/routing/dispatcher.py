@@ -137,8 +137,7 @@ class Dispatcher:
 
     def work_off(self, session: Session) -> None:
         """Go on with what did not fit into a turn of a client."""
-        if self.unfinished.pop(session, self) is self:
-            return  # it has gone meanwhile
+        self.unfinished.pop(session, None)  # it may have gone meanwhile, and have been abandoned
         self.outbox.to_flush[session] = None
         if session.abandoned is not None:
             self.abandonment.abandon(session, session.abandoned)

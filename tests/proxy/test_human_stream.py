@@ -364,3 +364,21 @@ def test_answer_that_comes_after_the_hang_up_changes_nothing() -> None:
         assert not owner.has_left
 
     by_hand(scene)
+
+
+def test_what_is_typed_before_the_negotiation_waits() -> None:
+    async def run() -> None:
+        ours, peer = socket.socketpair()
+        with peer:
+            peer.settimeout(DEADLINE_S)
+            owner = Owner(SocketEnd(ours))
+            peer.sendall(b"info name\n")
+            owner.stream.start()
+            await until(lambda: owner.stream.read_count)
+            await owner.answer("qmp_capabilities", {"return": {}})
+            await owner.answer("human-monitor-command", {"return": "vm\r\n"})
+            assert await printed_to(peer, b"vm\r\n" + PROMPT) == BANNER + shown("info name") + b"vm\r\n" + PROMPT
+            assert not owner.has_failed
+            owner.stream.close()
+
+    asyncio.run(run())
