@@ -32,7 +32,7 @@ OTHERS_THAN_SHIM: Final = frozenset({"prompt_toolkit", "qemu", "host", "proxy", 
 FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | OTHERS_THAN_SHIM
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
-SANS_IO: Final = ("proxy/qmp_json", "proxy/human_monitor", "proxy/sessions", "proxy/routing", "proxy/wrapping")
+SANS_IO: Final = ("proxy/qmp_json", "proxy/human_monitor", "proxy/sessions", "proxy/routing", "proxy/qemu_command_line")
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.

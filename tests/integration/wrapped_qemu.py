@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from proxy.wrapping.monitors import Kind
+from proxy.qemu_command_line.monitors import Kind
 from tests.integration.qemu_vm import RETRY_S, qemu_binary
 from tests.support.raw_client import DEADLINE_S
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.wrapping.loadvm import find_loadvm
+from proxy.qemu_command_line.loadvm import find_loadvm
 
 
 @pytest.mark.parametrize(

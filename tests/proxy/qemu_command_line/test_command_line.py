@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.wrapping.command_line import CommandLine, read
+from proxy.qemu_command_line.command_line import CommandLine, read
 
 SERVED = "-qmp unix:q,server,nowait"
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from proxy.wrapping import config_file, opts
-from proxy.wrapping.config_file import Group
-from proxy.wrapping.options import Option, walk
+from proxy.qemu_command_line import config_file, opts
+from proxy.qemu_command_line.config_file import Group
+from proxy.qemu_command_line.options import Option, walk
 
 __all__ = ["ReadText", "Setup", "properties", "take_apart"]
 

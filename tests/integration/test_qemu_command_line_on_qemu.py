@@ -1,4 +1,4 @@
-"""proxy/wrapping/ against a real QEMU: it makes the monitors that are foretold, and the same ones after the rewriting.
+"""proxy/qemu_command_line/ against a real QEMU: it makes the monitors that are foretold, and the same ones after the rewriting.
 
 Each command line is started twice: as it is, where a client comes to each monitor in the way that the command line says, and
 rewritten, where the client is at the other end of a socket pair. A monitor of the test's own looks at the character devices.
@@ -19,11 +19,11 @@ from typing import Final, assert_never
 
 import pytest
 
-from proxy.wrapping.command_line import CommandLine, read
-from proxy.wrapping.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket, verdict_on
-from proxy.wrapping.monitors import Monitor
-from proxy.wrapping.options import WITH_ARGUMENT, WITHOUT_ARGUMENT
-from proxy.wrapping.rewriting import configuration, rewrite
+from proxy.qemu_command_line.command_line import CommandLine, read
+from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket, verdict_on
+from proxy.qemu_command_line.monitors import Monitor
+from proxy.qemu_command_line.options import WITH_ARGUMENT, WITHOUT_ARGUMENT
+from proxy.qemu_command_line.rewriting import configuration, rewrite
 from shim.qmp import QEMUVersion
 from tests.integration.monitor_lines import CONFIG_FILES, MACHINE, Descriptors, random_words
 from tests.integration.qemu_vm import qemu_binary, reconnecting

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from proxy.wrapping import opts
-from proxy.wrapping.chardevs import Chardev
+from proxy.qemu_command_line import opts
+from proxy.qemu_command_line.chardevs import Chardev
 
 __all__ = [
     "ADDRESS_KEYS",

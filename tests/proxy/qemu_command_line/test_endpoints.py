@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy.wrapping.chardevs import Chardev
-from proxy.wrapping.endpoints import (
+from proxy.qemu_command_line.chardevs import Chardev
+from proxy.qemu_command_line.endpoints import (
     Descriptor,
     Endpoint,
     Refused,

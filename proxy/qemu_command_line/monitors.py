@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from proxy.wrapping import opts
-from proxy.wrapping.chardevs import Chardev
-from proxy.wrapping.endpoints import Endpoint, Refused, Stdio, Uncovered, Verdict, verdict_on
-from proxy.wrapping.options import Option
-from proxy.wrapping.setup import Setup, properties
+from proxy.qemu_command_line import opts
+from proxy.qemu_command_line.chardevs import Chardev
+from proxy.qemu_command_line.endpoints import Endpoint, Refused, Stdio, Uncovered, Verdict, verdict_on
+from proxy.qemu_command_line.options import Option
+from proxy.qemu_command_line.setup import Setup, properties
 
 __all__ = ["Kind", "Monitor", "Origin", "find_monitors"]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.wrapping.config_file import Group
-from proxy.wrapping.options import Option
-from proxy.wrapping.setup import Setup, properties, take_apart
+from proxy.qemu_command_line.config_file import Group
+from proxy.qemu_command_line.options import Option
+from proxy.qemu_command_line.setup import Setup, properties, take_apart
 
 
 def setup_of(words: str, **files: str) -> Setup:

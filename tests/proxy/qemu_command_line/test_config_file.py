@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.wrapping.config_file import Group, read, write
+from proxy.qemu_command_line.config_file import Group, read, write
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.wrapping import opts
-from proxy.wrapping.endpoints import Endpoint, Refused, Uncovered, Unknown
-from proxy.wrapping.monitors import Monitor, find_monitors
-from proxy.wrapping.setup import ReadText, Setup, properties, take_apart
+from proxy.qemu_command_line import opts
+from proxy.qemu_command_line.endpoints import Endpoint, Refused, Uncovered, Unknown
+from proxy.qemu_command_line.monitors import Monitor, find_monitors
+from proxy.qemu_command_line.setup import ReadText, Setup, properties, take_apart
 
 __all__ = ["CommandLine", "read"]
 

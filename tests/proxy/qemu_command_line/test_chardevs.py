@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.wrapping.chardevs import Chardev
+from proxy.qemu_command_line.chardevs import Chardev
 
 
 @pytest.mark.parametrize(

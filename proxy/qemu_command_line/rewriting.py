@@ -16,12 +16,12 @@ The file has one more monitor, for whoever serves the others. Its own id keeps i
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from proxy.wrapping import config_file, opts
-from proxy.wrapping.chardevs import Chardev
-from proxy.wrapping.command_line import CommandLine
-from proxy.wrapping.config_file import Group
-from proxy.wrapping.endpoints import ADDRESS_KEYS
-from proxy.wrapping.monitors import Kind, Monitor, Origin
+from proxy.qemu_command_line import config_file, opts
+from proxy.qemu_command_line.chardevs import Chardev
+from proxy.qemu_command_line.command_line import CommandLine
+from proxy.qemu_command_line.config_file import Group
+from proxy.qemu_command_line.endpoints import ADDRESS_KEYS
+from proxy.qemu_command_line.monitors import Kind, Monitor, Origin
 
 __all__ = ["CONTROL_ID", "configuration", "rewrite"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.wrapping.options import WITH_ARGUMENT, WITHOUT_ARGUMENT, Option, walk
+from proxy.qemu_command_line.options import WITH_ARGUMENT, WITHOUT_ARGUMENT, Option, walk
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.wrapping.options import walk
+from proxy.qemu_command_line.options import walk
 
 __all__ = ["LoadVM", "find_loadvm"]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from proxy.wrapping import opts
+from proxy.qemu_command_line import opts
 
 __all__ = ["Chardev"]
 

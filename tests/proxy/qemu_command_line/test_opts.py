@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from proxy.wrapping import opts
+from proxy.qemu_command_line import opts
 
 
 @pytest.mark.parametrize(

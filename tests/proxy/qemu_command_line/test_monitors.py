@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy.wrapping.endpoints import Endpoint, Refused, Stdio, Uncovered, UnixSocket, Unreachable
-from proxy.wrapping.monitors import Kind, Monitor, Origin, find_monitors
-from proxy.wrapping.setup import take_apart
+from proxy.qemu_command_line.endpoints import Endpoint, Refused, Stdio, Uncovered, UnixSocket, Unreachable
+from proxy.qemu_command_line.monitors import Kind, Monitor, Origin, find_monitors
+from proxy.qemu_command_line.setup import take_apart
 
 FILES = {
     "mon": '[mon]\n  chardev = "c"',

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from proxy.wrapping.command_line import CommandLine, read
-from proxy.wrapping.monitors import Monitor
-from proxy.wrapping.rewriting import CONTROL_ID, configuration, rewrite
+from proxy.qemu_command_line.command_line import CommandLine, read
+from proxy.qemu_command_line.monitors import Monitor
+from proxy.qemu_command_line.rewriting import CONTROL_ID, configuration, rewrite
 
 CONTROL = f"""\
 [chardev "{CONTROL_ID}"]
