@@ -8,12 +8,12 @@ from repl.output.layout import Fragments, joined, words, wrapped
 from repl.output.plan_summary import plan_summary
 from repl.output.show import hmp_text
 from repl.output.snapshot_table import snapshot_table
-from repl.prompt.completion import quote_tag
 from shim.hmp import HMPLine
 from shim.inventory import obstacles, take_inventory
 from shim.policy import select
 from shim.printable import harmless
 from shim.qmp import encode
+from shim.quoting import quote_tag
 from shim.rehearsal import Rehearsal
 
 __all__ = ["help_text", "plan_text", "snapshots_text"]

@@ -12,9 +12,9 @@ from repl.arguments import JSON_BEGINNINGS, TypedArgument, split_arguments
 from repl.completion_data import CommandHelp, CompletionData, Named, QMPCommand
 from repl.lines import OWN_COMMANDS
 from repl.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
-from shim.hmp import HMPLine, LoadVM
+from shim.quoting import in_quotes, quote_tag
 
-__all__ = ["Suggestion", "quote_tag", "suggest"]
+__all__ = ["Suggestion", "suggest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,7 @@ _ALTERNATIVES = re.compile(r"[\w-]+(\|[\w-]+)*")
 # An HMP word; a quote may still be open.
 _WORD = re.compile(rf'"(?:[^"\\]|\\.?)*"?|[^"{BLANKS}][^{BLANKS}]*', re.DOTALL)
 _BLANK_RUN = re.compile(f"[{BLANKS}]+")
-_ESCAPED = {"\n": r"\n", "\r": r"\r", '"': r"\"", "\\": r"\\"}
-# What a person may write in quotes in another way than `_quoted` does.
+# What a person may write in quotes in another way than `in_quotes` does.
 _TYPED_IN_QUOTES = re.compile(r"\\.|[\n\r]", re.DOTALL)
 _SPELT = {r"\'": "'", "\n": r"\n", "\r": r"\r"}
 
@@ -77,15 +76,6 @@ def suggest(before_cursor: str, facts: CompletionData) -> list[Suggestion]:
             return _suggest_topic(rest, _all_commands(facts), facts)
         case name:
             return _suggest_hmp(name, rest, facts)
-
-
-def quote_tag(tag: str) -> str | None:
-    """Spell a tag as HMP reads it, in quotes only where it must be; None if HMP cannot be told it."""
-    return next((text for text in (tag, _quoted(tag)) if HMPLine.read(f"loadvm {text}").command == LoadVM(tag)), None)
-
-
-def _quoted(text: str) -> str:
-    return '"' + "".join(_ESCAPED.get(char, char) for char in text) + '"'
 
 
 def _matching(typed: str, candidates: Iterable[Named]) -> list[Suggestion]:
@@ -198,7 +188,7 @@ def _matching_word(word: str, candidates: Iterable[Named]) -> list[Suggestion]:
         return []
     if word.startswith('"'):
         writable = (one for one in candidates if quote_tag(one.name) is not None)
-        quoted = [Named(_quoted(one.name), one.meta) for one in writable]
+        quoted = [Named(in_quotes(one.name), one.meta) for one in writable]
         typed = _TYPED_IN_QUOTES.sub(lambda found: _SPELT.get(found[0], found[0]), word)
         return [Suggestion(one.name, -len(word), one.meta) for one in _with_prefix(typed, quoted)]
     spelt = ((quote_tag(one.name), one.meta) for one in _with_prefix(word, candidates))

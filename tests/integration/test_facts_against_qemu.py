@@ -17,11 +17,12 @@ from repl.completion_data import (
     read_tags,
 )
 from repl.lines import OWN_COMMANDS, read_line
-from repl.prompt.completion import quote_tag, suggest
+from repl.prompt.completion import suggest
 from repl.scanning import LineError
 from shim.blockgraph import BlockGraph, read_graph
 from shim.hmp import HMPLine
 from shim.qmp import QEMUVersion
+from shim.quoting import quote_tag
 from tests.integration.command_lines import BIOS, blockdev, disk, virtio
 from tests.integration.machines import Machine, machine
 from tests.support.hmp_lines import TAGS

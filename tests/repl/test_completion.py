@@ -8,9 +8,9 @@ import pytest
 
 from repl.completion_data import CompletionData, Named, QMPArgument, QMPCommand, parse_help, read_schema
 from repl.lines import OWN_COMMANDS
-from repl.prompt.completion import Suggestion, quote_tag, suggest
+from repl.prompt.completion import Suggestion, suggest
 from shim.hmp import HMPLine, LoadVM
-from tests.support.hmp_lines import TAGS
+from tests.support.hmp_lines import TAGS, UNWRITABLE_TAGS
 from tests.support.qemu_facts import HELP, HELP_INFO, SCHEMA
 from tests.support.typed_lines import SNIPPETS
 
@@ -242,18 +242,8 @@ def test_qmp_keys_that_must_be_given_come_first() -> None:
     assert texts("qmp c z=1 ", facts) == ["b=", "a="]
 
 
-UNWRITABLE: Final = ("\ud800", "a\uffffb", "a" * 1024, "é" * 512, "a " * 600)
-
-
-@pytest.mark.parametrize("tag", TAGS)
-def test_tag_is_quoted_only_where_it_must_be(tag: str) -> None:
-    assert quote_tag(tag) == TAGS[tag]
-    assert HMPLine.read(f"loadvm {TAGS[tag]}").command == LoadVM(tag)
-
-
-@pytest.mark.parametrize("tag", UNWRITABLE, ids=range(len(UNWRITABLE)))
+@pytest.mark.parametrize("tag", UNWRITABLE_TAGS, ids=range(len(UNWRITABLE_TAGS)))
 def test_tag_that_cannot_be_written_is_not_offered(tag: str) -> None:
-    assert quote_tag(tag) is None
     assert texts("loadvm ", with_tags(tag, "b")) == ["b"]
     assert texts('loadvm "', with_tags(tag, "b")) == ['"b"']
 
@@ -263,16 +253,6 @@ def test_offered_tag_makes_a_line_that_loads_it(tag: str) -> None:
     for typed in ("", '"', *({tag[:1]} - {" ", "\t", "\n", "\r", '"'})):
         (line,) = completed(f"loadvm {typed}", with_tags(tag))
         assert HMPLine.read(line).command == LoadVM(tag)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_random_tag_is_written_so_that_it_is_read_again(seed: int) -> None:
-    rng = random.Random(seed)
-    for _ in range(300):
-        tag = "".join(rng.choices(" \t\n\r\v\f\"\\'nr/at\0é\ufeff", k=rng.randrange(6)))
-        written = quote_tag(tag)
-        assert written is not None
-        assert HMPLine.read(f"loadvm {written}").command == LoadVM(tag)
 
 
 @pytest.mark.parametrize(

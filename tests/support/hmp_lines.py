@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["ARGUMENTS", "BLANKS", "MALFORMED_ARGUMENTS", "NOT_BLANKS", "NOT_OURS", "TAGS"]
+__all__ = ["ARGUMENTS", "BLANKS", "MALFORMED_ARGUMENTS", "NOT_BLANKS", "NOT_OURS", "TAGS", "UNWRITABLE_TAGS"]
 
 BLANKS = [" ", "\t", "\n", "\v", "\f", "\r"]
 
@@ -133,3 +133,6 @@ TAGS: Final = {
     "a \\n": r'"a \\n"',
     "it's a tag": '"it\'s a tag"',
 }
+
+# HMP's buffer has no room for them, or JSON has no such character.
+UNWRITABLE_TAGS: Final = ("\ud800", "a\uffffb", "a" * 1024, "é" * 512, "a " * 600)
