@@ -9,19 +9,20 @@ The keys are those of `host/settings.py`; `example.toml` beside the README has e
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from host.addresses import plain
+from host.addresses import Address, plain
 from host.config import Origin, VMConfig, audit_settings
-from host.contradictions import audit_disagreement, contradiction
+from host.contradictions import audit_disagreement, contradiction, contradiction_without_sockets
 from host.errors import ConfigError
 from host.listener import Terms, settle
 from host.setting_types import MOST_NUMBER, BadValue
 from host.settings import SETTINGS, Owner
 from shim.policy import Policy
 
-__all__ = ["error_at", "load_config_file"]
+__all__ = ["error_at", "load_config_file", "load_defaults"]
 
 _HEADER = re.compile(r"\s*\[\[?([^\[\]]+)\]")
 _BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
@@ -91,6 +92,29 @@ def _is_written(line: str, key: str) -> bool:
 
 def load_config_file(path: str) -> tuple[VMConfig, ...]:
     """Read a configuration. Raises ConfigError with file, line, key, and what would be right."""
+    file, content = _load(path)
+    vms = _read(file, content)
+    _check_uniqueness(file, vms)
+    if (disagreement := audit_disagreement(vms)) is not None:
+        number, key, reason = disagreement
+        raise file.error("vm", number, key, reason)
+    return vms
+
+
+def load_defaults(path: str, upstream: Address) -> VMConfig:
+    """Read what holds for a VM of which a configuration says nothing but that, and whose QEMU is at `upstream`.
+
+    Raises ConfigError, for a mistake in the tables of other VMs only where the file cannot be read for it.
+    """
+    file, content = _load(path)
+    shared = _defaults(file, content)
+    vm = _vm_of(shared, settle({"upstream": upstream, **_members(shared, Owner.VM)}, Terms(**_members(shared, Owner.LISTENER))))
+    if (problem := contradiction_without_sockets(vm)) is not None:
+        raise file.error("defaults", 0, *problem)
+    return replace(vm, origin=Origin(file.path, 0))
+
+
+def _load(path: str) -> tuple[_File, dict[str, Any]]:
     try:
         text = Path(path).read_text(encoding="utf-8")
         content = tomllib.loads(text)
@@ -105,13 +129,7 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
         raise ConfigError(path, line, "", f"invalid TOML: {exc}") from exc
     except (ValueError, RecursionError) as exc:
         raise _unreadable(path, text, exc) from exc
-    file = _File(path, text)
-    vms = _read(file, content)
-    _check_uniqueness(file, vms)
-    if (disagreement := audit_disagreement(vms)) is not None:
-        number, key, reason = disagreement
-        raise file.error("vm", number, key, reason)
-    return vms
+    return _File(path, text), content
 
 
 def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
@@ -154,18 +172,23 @@ def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
     return shared if own.line == header.line else own
 
 
-def _read(file: _File, content: Mapping[str, Any]) -> tuple[VMConfig, ...]:
+def _defaults(file: _File, content: Mapping[str, Any]) -> dict[str, Any]:
     for key in content:
         if key not in ("defaults", "vm"):
             raise file.error("", 0, key, "unknown; there are [defaults] and [[vm]]")
-    defaults, tables = content.get("defaults", {}), content.get("vm", [])
+    defaults = content.get("defaults", {})
     if not isinstance(defaults, dict):
         raise file.error("", 0, "defaults", "write it as a table: [defaults]")
+    return _values(file, "defaults", 0, defaults)
+
+
+def _read(file: _File, content: Mapping[str, Any]) -> tuple[VMConfig, ...]:
+    shared = _defaults(file, content)
+    tables = content.get("vm", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise file.error("", 0, "vm", "write each VM as a table of its own: [[vm]]")
     if not tables:
         raise file.error("", 0, "vm", "there is no VM; write at least one [[vm]] table")
-    shared = _values(file, "defaults", 0, defaults)
     return tuple(_read_vm(file, number, table, shared) for number, table in enumerate(tables))
 
 
@@ -195,12 +218,7 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
         members.setdefault("upstream", plain(members["take_over"]))
     if "upstream" not in members:
         raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
-    vm = VMConfig(
-        **members,
-        policy=Policy(**_members(values, Owner.POLICY)),
-        audit=audit_settings(**_members(values, Owner.AUDIT)),
-        origin=Origin(file.path, number),
-    )
+    vm = replace(_vm_of(values, members), origin=Origin(file.path, number))
     problem = contradiction(vm)
     if problem is not None:
         key, reason = problem
@@ -209,6 +227,11 @@ def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mappi
             raise file.error("defaults", 0, key, f"{reason} (for the [[vm]] of line {own_error.line})")
         raise own_error
     return vm
+
+
+def _vm_of(values: Mapping[str, Any], members: Mapping[str, Any]) -> VMConfig:
+    policy, audit = Policy(**_members(values, Owner.POLICY)), audit_settings(**_members(values, Owner.AUDIT))
+    return VMConfig(**members, policy=policy, audit=audit)
 
 
 def _check_uniqueness(file: _File, vms: tuple[VMConfig, ...]) -> None:

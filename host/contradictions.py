@@ -14,7 +14,7 @@ from host.settings import SETTINGS, Owner
 from shim.limits import WhenFull
 from shim.policy import Mode, Policy, PolicyKind
 
-__all__ = ["audit_disagreement", "contradiction"]
+__all__ = ["audit_disagreement", "contradiction", "contradiction_without_sockets"]
 
 _STDIO_IS_SERVED = "standard output belongs to the client on stdio; write a file, or syslog:"
 _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit_keep")
@@ -22,6 +22,12 @@ _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit
 
 def contradiction(vm: VMConfig) -> tuple[str, str] | None:
     """Return two wishes that cannot both be meant: the key of one, and what would be right."""
+    problem = contradiction_without_sockets(vm) or _contradiction_of_sockets(vm)
+    return problem or contradiction_of_access(vm) or _contradiction_of_rules(vm)
+
+
+def contradiction_without_sockets(vm: VMConfig) -> tuple[str, str] | None:
+    """Return such wishes where it is not known yet which sockets there are."""
     policy = vm.policy
     if policy.kind is PolicyKind.HMP:
         for key in ("vmstate", "include", "exclude"):
@@ -32,8 +38,7 @@ def contradiction(vm: VMConfig) -> tuple[str, str] | None:
         return "include", f"'{both[0]}' is excluded too; name it in only one of them"
     if policy.allow and policy.mode is not Mode.ENFORCE:
         return "allow", 'it works only in mode "enforce"; set that mode, or drop this'
-    problem = _contradiction_of_limits(policy) or (vm.audit and _contradiction_of_audit(vm.audit, vm))
-    return problem or _contradiction_of_sockets(vm) or contradiction_of_access(vm) or _contradiction_of_rules(vm)
+    return _contradiction_of_limits(policy) or (None if vm.audit is None else _contradiction_of_audit(vm.audit, vm))
 
 
 def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:

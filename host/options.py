@@ -14,10 +14,12 @@ from host.settings import SETTINGS, Owner, Program, Section, Setting, settings_o
 from shim.patterns import KEYS, KINDS
 from shim.policy import Policy
 from shim.printable import printable
+from shim.risks import RISKS
 from shim.version import VERSION
 
 __all__ = [
     "PATTERNS",
+    "RULES",
     "HelpFormatter",
     "Parser",
     "add_section",
@@ -35,6 +37,16 @@ patterns for block nodes:
   NAME                  a node name or a device, with shell wildcards
   KEY:GLOB              where KEY is {", ".join(KEYS)}
   kind:KIND             where KIND is {", ".join(KINDS)}
+"""
+
+RULES = f"""
+rules:
+  allow COMMAND, ...    let these commands through; deny COMMAND, ... does not, whatever way leads to them
+  ... for KEY=VALUE, ... only for clients of which all this holds; KEY is listener, user, executable or certificate
+  COMMAND               a QMP command, with shell wildcards; {", ".join(RISKS)} (to deny): another monitor, a program
+  COMMAND: VALUE        with this value of the argument that it is about, such as 'object-add: monitor-*'
+  human-monitor-command: LINE
+                        an HMP command, such as 'human-monitor-command: info *'
 """
 
 _COLUMNS = 80

@@ -1,57 +1,23 @@
-"""`hmp-proxy`: the command.
+"""`hmp-proxy`: the command. As a wrapper around QEMU it starts without all that the proxy needs, so that QEMU starts soon."""
 
-Its errors are one line each, with the exit statuses that `--help` lists: whoever starts it is often a script or a service
-manager. A traceback comes only from a fault of ours.
-"""
-
-from proxy.lean_start import all_imported  # before asyncio
-
-# isort: split
-import asyncio
-import logging
 import sys
 
-from host.errors import ProgramError
-from host.log_lines import write_log
-from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
-from proxy.daemon import Daemon
+from proxy.wrapping.invocation import is_name_of_qemu
 
 __all__ = ["main"]
 
-# Values may be nested as deep as QEMU takes them (1024), and each level costs a few of Python's frames.
-_RECURSION_LIMIT = 10_000
-# 128 plus the number of SIGINT, as shells report a process that a signal ended.
-_INTERRUPTED = 130
+_WRAP = "wrap"
 
 
 def main() -> int:
-    """Run the proxy and give the exit status that `hmp-proxy --help` lists."""
-    all_imported()
-    sys.setrecursionlimit(_RECURSION_LIMIT)
-    write_log("hmp-proxy")
-    try:
-        invocation = parse_command_line(sys.argv[1:])
-        if isinstance(invocation, PlanInvocation):
-            from proxy.plan_command import explain_plan  # the proxy itself starts without it
+    """Run the proxy, or QEMU with its monitors moved to the proxy, and return the exit status that `--help` lists."""
+    if is_name_of_qemu(sys.argv[0]) or sys.argv[1:2] == [_WRAP]:
+        from proxy.wrapping.command import main as wrap
 
-            sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
-        else:
-            _serve(invocation)
-    except ProgramError as exc:
-        logging.getLogger(__name__).error("%s", exc)
-        return exc.exit_status
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    return 0
+        return wrap(sys.argv)
+    from proxy.program import main as serve
 
-
-def _serve(invocation: ServeInvocation) -> None:
-    logging.getLogger().setLevel(logging.INFO if invocation.verbose else logging.WARNING)
-
-    async def serve() -> None:
-        await Daemon(invocation).run()
-
-    asyncio.run(serve())
+    return serve()
 
 
 if __name__ == "__main__":  # pragma: no cover - only in a process of its own, such as those of tests/proxy/test_vm_proxy.py

@@ -15,7 +15,7 @@ from host.addresses import Address, process
 from host.config import VMConfig
 from proxy.errors import HungUpError, ProxyError, UpstreamError
 from proxy.net.ends import End, SocketEnd
-from proxy.net.qmp_connection import QMPConnection
+from proxy.net.qmp_connection import ANSWER_TIMEOUT_S, QMPConnection
 from shim.client import Client
 
 __all__ = ["Change", "own_client"]
@@ -46,9 +46,13 @@ class Change:
 
 @contextlib.asynccontextmanager
 async def own_client(
-    admit: Callable[[End, Client], object], address: Address, new_id: Callable[[], str], name: str
+    admit: Callable[[End, Client], object],
+    address: Address,
+    new_id: Callable[[], str],
+    name: str,
+    client: Client | None = None,
 ) -> AsyncIterator[QMPConnection]:
-    """Connect as a client, whom no limit keeps out, and negotiate. name: the VM's.
+    """Connect as a client, whom no limit keeps out, and negotiate. name: the VM's. client: for whom; None for ourselves.
 
     Raises HungUpError if QEMU goes, UpstreamError where there is no socket to be had, NotQMPError as QMPConnection does.
     """
@@ -57,8 +61,9 @@ async def own_client(
     except OSError as exc:
         raise UpstreamError(str(address), exc.strerror or str(exc)) from exc
     theirs.setblocking(False)
-    admit(SocketEnd(ours), replace(process(os.getpid(), os.getuid()), is_proxy=True))
-    connection = QMPConnection(theirs, str(address), new_id)
+    admit(SocketEnd(ours), replace(client or process(os.getpid(), os.getuid()), is_proxy=True))
+    # For somebody else it may be any command, such as one that loads gigabytes.
+    connection = QMPConnection(theirs, str(address), new_id, answer_timeout_s=ANSWER_TIMEOUT_S if client is None else None)
     try:
         await connection.negotiate(name)
         yield connection

@@ -13,6 +13,7 @@ from host.listener import Terms, settle
 from host.listener_settings import LISTENER_SETTINGS
 from host.options import (
     PATTERNS,
+    RULES,
     HelpFormatter,
     Parser,
     add_section,
@@ -25,7 +26,6 @@ from host.options import (
     refuse_mixture,
 )
 from host.settings import Owner, Program, Section, option_of, settings_of, with_options
-from shim.risks import RISKS
 
 __all__ = ["Invocation", "PlanInvocation", "ServeInvocation", "parse_command_line"]
 
@@ -70,16 +70,6 @@ settings of one listener:
                         {", ".join(_LISTENER_KEYS[:6])},
                         {", ".join(_LISTENER_KEYS[6:])};
                         a path that is taken over keeps QEMU's mode, owner and group
-"""
-
-_RULES = f"""
-rules:
-  allow COMMAND, ...    let these commands through; deny COMMAND, ... does not, whatever way leads to them
-  ... for KEY=VALUE, ... only for clients of which all this holds; KEY is listener, user, executable or certificate
-  COMMAND               a QMP command, with shell wildcards; {", ".join(RISKS)} (to deny): another monitor, a program
-  COMMAND: VALUE        with this value of the argument that it is about, such as 'object-add: monitor-*'
-  human-monitor-command: LINE
-                        an HMP command, such as 'human-monitor-command: info *'
 """
 
 _EXIT_STATUS = """
@@ -151,7 +141,7 @@ def _add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
 
 
 def _serve_parser() -> Parser:
-    epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_LISTENER_OPTIONS}{PATTERNS}{_RULES}{_EXIT_STATUS}"
+    epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_LISTENER_OPTIONS}{PATTERNS}{RULES}{_EXIT_STATUS}"
     parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
     add_version(parser)
     _add_vm(parser, Program.PROXY)

@@ -25,7 +25,7 @@ from proxy.net.closing import close_listening
 from proxy.net.descriptors import RESERVED_DESCRIPTORS, room
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.ends import End
-from proxy.net.sockets import inherited_sockets, is_listening, listen, unlink_socket
+from proxy.net.sockets import SocketFile, inherited_sockets, is_listening, listen
 from shim.client import Client
 
 __all__ = ["Listeners"]
@@ -38,21 +38,18 @@ _ACCEPT_PAUSE_S = 1.0
 
 @dataclass(slots=True)
 class _Listener:
-    """A listening socket. holds: it stays while QEMU is away. path, inode: of the file to remove."""
+    """A listening socket. holds: it stays while QEMU is away. file: what is to be removed with it."""
 
     sock: socket.socket
     address: Address
     terms: Terms
     holds: bool
-    path: str | None = None
-    inode: int | None = None
+    file: SocketFile | None = None
 
     def close(self) -> None:
         close_listening(self.sock, is_shared=isinstance(self.address, DescriptorAddress | SystemdAddress))
-        # Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove.
-        # (QEMU does not look: the end of one removes by name what another has made there, seen on 7.2 and 11.1.)
-        if self.path is not None and _inode(self.path) == self.inode:
-            unlink_socket(self.path)
+        if self.file is not None:
+            self.file.remove()
 
 
 class Listeners:
@@ -101,12 +98,24 @@ class Listeners:
                 self._open(address)
             stack.pop_all()
 
-    def add(self, listening: socket.socket, address: Address) -> None:
-        """Let clients in by a socket that somebody else made at an address, and closes after `remove`."""
+    def add(self, listening: socket.socket, address: Address, file: SocketFile | None = None) -> None:
+        """Let clients in by a socket that somebody else made at an address, and closes after `remove`.
+
+        file: what is to be removed when `close` closes the socket.
+        """
         listening.setblocking(False)
-        self._added.append(_Listener(listening, address, self._terms_at(listener_name(address)), holds=True))
+        terms = self._terms_at(listener_name(address))
+        self._added.append(_Listener(listening, address, terms, holds=True, file=file))
         if self._is_started:
             self._listen_to(self._added[-1])
+
+    def receive(self, sock: socket.socket, address: Address) -> None:
+        """Let in, by the terms of an address, who has come there already."""
+        self._doorkeeper.receive(sock, address, self._terms_at(listener_name(address)))
+
+    def admit(self, end: End, client: Client) -> None:
+        """Let in whom there is nothing to ask."""
+        self._doorkeeper.admit(end, client)
 
     def start(self) -> bool:
         """Let clients in. Tells whether one is there already, who will send what it likes."""
@@ -169,7 +178,7 @@ class Listeners:
             case UnixAddress() | TCPAddress():
                 listener = _Listener(_listen(address, terms), address, terms, address.holds)
                 if isinstance(address, UnixAddress):
-                    listener.path, listener.inode = address.path, _inode(address.path)
+                    listener.file = SocketFile.at(address.path)
                 opened.append(listener)
             case DescriptorAddress() | SystemdAddress():
                 opened += self._inherit(address, terms)
@@ -258,13 +267,6 @@ def _listen(address: UnixAddress | TCPAddress, terms: Terms) -> socket.socket:
 
 def _is_held(address: Address) -> bool:
     return isinstance(address, UnixAddress | TCPAddress) and address.holds
-
-
-def _inode(path: str) -> int | None:
-    try:
-        return os.stat(path).st_ino
-    except FileNotFoundError:
-        return None
 
 
 def _check_standard_input() -> None:

@@ -20,13 +20,13 @@ from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, decode, read_reply
 
-__all__ = ["GREETING_TIMEOUT_S", "Connected", "QMPConnection"]
+__all__ = ["ANSWER_TIMEOUT_S", "GREETING_TIMEOUT_S", "Connected", "QMPConnection"]
 
 # A QEMU that runs sends its greeting at once; else its one client is somebody else, which may be known for sure by now. One
 # that is starting takes longer: whoever made its socket for it (libvirt does) lets clients come before it is there.
 GREETING_TIMEOUT_S = 5.0
 # A monitor of a busy VM answers when its main loop is free, after a savevm of many gigabytes at the latest.
-_ANSWER_TIMEOUT_S = 600.0
+ANSWER_TIMEOUT_S = 600.0
 # A greeting has 150 bytes; what sends more without a line's end is no QMP server.
 _GREETING_BYTES = 64 * 1024
 
@@ -48,14 +48,24 @@ class Connected:
 class QMPConnection:
     """Call `negotiate` first, then `execute` as often as needed, then `hand_over` or `close`.
 
-    end: that of the socket, if it is not a plain one. Raises NotQMPError where the other end does not behave as a QMP server.
+    end: that of the socket, if it is not a plain one. answer_timeout_s: None waits for ever. Raises NotQMPError where the other
+    end does not behave as a QMP server.
     """
 
-    def __init__(self, sock: socket.socket, address: str, new_id: Callable[[], str], end: End | None = None) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        new_id: Callable[[], str],
+        end: End | None = None,
+        *,
+        answer_timeout_s: float | None = ANSWER_TIMEOUT_S,
+    ) -> None:
         self._sock = sock
         self._end = SocketEnd(sock, takes_descriptors=False) if end is None else end
         self._address = address
         self._new_id = new_id
+        self._answer_timeout_s = answer_timeout_s
         self._buffer = b""
         self._greeting = b""
         self._monitor: Monitor | None = None
@@ -100,7 +110,7 @@ class QMPConnection:
         own_ids = [self._new_id() for _ in commands]
         request = b"".join(command.to_wire(own) for command, own in zip(commands, own_ids, strict=True))
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._answer_timeout_s):
                 await self._send(request)
                 return [await self._reply(own_id) for own_id in own_ids]
         except ConnectionError as exc:

@@ -10,13 +10,15 @@ import os
 import socket
 import stat
 import struct
+from dataclasses import dataclass
+from typing import Self
 
 from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, is_loopback, process
 from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from shim.client import Client
 
-__all__ = ["inherited_sockets", "is_answered", "is_listening", "listen", "peer", "peer_groups", "unlink_socket"]
+__all__ = ["SocketFile", "inherited_sockets", "is_answered", "is_listening", "listen", "peer", "peer_groups", "unlink_socket"]
 
 # As many as a busy host may bring at once. QEMU's own monitors take 1, with which two wait; the third gets EAGAIN on a unix
 # socket and no answer on TCP (seen on 7.2 and 11.1), and many tools take that for a QEMU that is not there.
@@ -178,6 +180,35 @@ def unlink_socket(path: str) -> None:
     """Remove the file of a listening socket that has been closed."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFile:
+    """The file of a listening socket, to be known again when it is to be removed."""
+
+    path: str
+    inode: int | None
+
+    @classmethod
+    def at(cls, path: str) -> Self:
+        """Return the file that is at a path now."""
+        return cls(path, _inode(path))
+
+    def remove(self) -> None:
+        """Remove it, unless something else is there by now.
+
+        Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove. (QEMU
+        does not look: the end of one removes by name what another has made there, seen on 7.2 and 11.1.)
+        """
+        if _inode(self.path) == self.inode:
+            unlink_socket(self.path)
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
 
 
 def peer(sock: socket.socket) -> Client:

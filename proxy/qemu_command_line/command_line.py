@@ -51,6 +51,11 @@ class CommandLine:
     numbers_differ: bool
 
     @property
+    def can_be_controlled(self) -> bool:
+        """Whether QEMU may have one more monitor: it makes a machine, and its command line is understood."""
+        return self.untouched in (None, _NONE)
+
+    @property
     def served(self) -> list[Monitor]:
         """The monitors that get another address."""
         if self.untouched is not None:

@@ -1,0 +1,145 @@
+"""The processes: QEMU in this process' place or as a child of it, and the proxy beside it.
+
+The proxy is forked twice, so that it is nobody's child: QEMU must not find one that it did not make. With a session of its own
+it hears no signals meant for QEMU's group, such as those of a terminal or a time limit. It ends when QEMU does.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NoReturn
+
+__all__ = ["FAILED", "Parent", "become", "close_all", "fork_proxy", "open_descriptors"]
+
+# What Python has changed and a new program would inherit (subprocess, restore_signals).
+_CHANGED_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+_PASSED_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# QEMU's end is the proxy's, whatever else a terminal or a service manager sends to all there are.
+_IGNORED_SIGNALS: Final = (*_PASSED_SIGNALS, signal.SIGQUIT)
+# What the proxy writes to the parent: QEMU was ended because what was asked of it at the start has failed.
+FAILED: Final = b"1"
+_GO: Final = b"g"
+_NOT_FOUND: Final = 127
+_NOT_EXECUTABLE: Final = 126
+
+
+def become(program: str, words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process. words: with the program's name for itself. A failure is told as a shell tells it."""
+    for number in _CHANGED_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execve(program, list(words), dict(environment))
+    except OSError as exc:
+        sys.stderr.write(f"hmp-proxy: cannot run {program}: {exc.strerror}\n")
+        sys.stderr.flush()
+        os._exit(_NOT_FOUND if isinstance(exc, FileNotFoundError) else _NOT_EXECUTABLE)
+
+
+def fork_proxy(serve: Callable[[], object], *, has_terminal: bool) -> None:
+    """Run serve() in a process of its own, which is nobody's child. Returns in this process only, when that one is there."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    # Nothing of the parent's is to be undone here: its handlers of exceptions and of its end are for itself.
+    status = 1
+    try:
+        if not os.fork():
+            if not has_terminal:
+                os.setsid()
+            for number in _IGNORED_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            serve()
+        status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def open_descriptors() -> set[int]:
+    """Return the numbers of all open descriptors."""
+    return {number for number in map(int, os.listdir("/proc/self/fd")) if _is_open(number)}
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:  # that of the listing itself
+        return False
+    return True
+
+
+def close_all(numbers: Iterable[int]) -> None:
+    """Close descriptors: whoever waits for the end of what QEMU has open waits for QEMU, and not for us."""
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            os.close(number)
+
+
+class Parent:
+    """This process, where it stands for QEMU, its child.
+
+    Call `start`, fork the proxy, `release` QEMU, and `end`. qemu: a pidfd of the child. own: one of this process; the proxy
+    ends QEMU when this process has been killed. to_parent: what the proxy writes FAILED to, and closes when nobody has to wait
+    for it any more.
+    """
+
+    def __init__(self) -> None:
+        self.own = os.pidfd_open(os.getpid())
+        self.qemu = -1
+        self._child = 0
+        self._wait, self._go_ahead = os.pipe()
+        self._from_proxy, self.to_parent = os.pipe()
+
+    def start(self, become_qemu: Callable[[], NoReturn]) -> None:
+        """Fork QEMU, which waits for `release`. become_qemu: called in its process."""
+        self._child = os.fork()
+        if not self._child:
+            os.close(self._go_ahead)
+            # Without the byte, this end of the pipe ends: the parent was killed before there was anybody to end QEMU with it.
+            if os.read(self._wait, 1) != _GO:
+                os._exit(_NOT_FOUND)
+            become_qemu()
+        os.close(self._wait)
+        self.qemu = os.pidfd_open(self._child)
+
+    def leave_to_proxy(self) -> None:
+        """Close, in the proxy's process, what is the parent's."""
+        close_all((self._go_ahead, self._from_proxy))
+
+    def release(self) -> None:
+        """Let QEMU begin, and pass signals on to it from now on."""
+        for number in _PASSED_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._pass_on)
+        os.close(self.to_parent)
+        os.write(self._go_ahead, _GO)
+        os.close(self._go_ahead)
+
+    def end(self) -> NoReturn:
+        """Wait for QEMU and for the proxy, and end as QEMU has ended."""
+        _, status = os.waitpid(self._child, 0)
+        has_failed = os.read(self._from_proxy, 1) == FAILED
+        code = os.waitstatus_to_exitcode(status)
+        if code < 0 and not has_failed:
+            _die_by(-code)
+        os._exit(1 if has_failed else code)
+
+    def _pass_on(self, number: int, _: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.qemu, number)
+
+
+def _die_by(number: int) -> NoReturn:
+    """End by a signal, without a core dump: QEMU has left one."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # SIGKILL has no other action
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    raise AssertionError("the signal that has ended QEMU ends a process")

@@ -1,0 +1,40 @@
+"""Clients that listen: they are connected to, and again when they have gone (`reconnect`, chardev/char-socket.c)."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+
+from host.addresses import TCPAddress, UnixAddress
+from host.connecting import connect_socket
+from host.listener import listener_name
+from proxy.net.ends import End, SocketEnd
+from proxy.net.sockets import peer
+from shim.client import Client
+
+__all__ = ["dial"]
+
+
+class _DialedEnd(SocketEnd):
+    """A connection whose end is noticed."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.closed = asyncio.Event()
+
+    def close(self) -> None:
+        super().close()
+        self.closed.set()
+
+
+async def dial(address: UnixAddress | TCPAddress, pause_s: float, admit: Callable[[End, Client], object]) -> None:
+    """Connect, and when the client has gone, or is not there, again after a pause; for ever."""
+    while True:
+        with contextlib.suppress(OSError):
+            sock = await connect_socket(address)
+            client = replace(peer(sock), listener=listener_name(address))
+            end = _DialedEnd(sock)
+            admit(end, client)
+            await end.closed.wait()
+        await asyncio.sleep(pause_s)

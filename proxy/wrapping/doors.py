@@ -1,0 +1,201 @@
+"""What the clients of a wrapped QEMU come to, opened as QEMU would open it (util/qemu-sockets.c, chardev/char-socket.c).
+
+A tool that starts QEMU knows what QEMU does: that a socket's file is replaced, whoever made it; that the umask decides who may
+connect; that TCP is open to whoever can reach the address. All that is kept. What differs: several clients can come at once.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, assert_never
+
+from host.addresses import Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
+from proxy.net.sockets import SocketFile
+from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket
+from proxy.qemu_command_line.monitors import Monitor
+
+__all__ = ["Door", "open_door"]
+
+# As many as may come at once (proxy/net/sockets.py).
+_BACKLOG: Final = 64
+_ANY_HOST: Final = "0.0.0.0"
+
+
+@dataclass(slots=True)
+class Door:
+    """Where the clients of one monitor come in.
+
+    Attributes:
+        address: what it is called in records and rules.
+        listening: the sockets at which they connect; none where there is only one client.
+        connected: the client that is there already.
+        file: what is to be removed at the end.
+        descriptor: the number of the socket that QEMU would have inherited.
+    """
+
+    monitor: Monitor
+    endpoint: Endpoint
+    address: Address
+    listening: list[socket.socket] = field(default_factory=list)
+    connected: socket.socket | None = None
+    file: SocketFile | None = None
+    descriptor: int | None = None
+
+    @property
+    def is_dialed(self) -> bool:
+        """Whether its client listens, and is connected to again when it has gone."""
+        return self.endpoint.reconnect_ms > 0
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [*self.listening, *([] if self.connected is None else [self.connected])]
+
+    def __str__(self) -> str:
+        """Return the socket as QEMU describes one without a client (chardev/char-socket.c, qemu_chr_socket_address)."""
+        name = self.listening[0].getsockname()
+        if self.listening[0].family == socket.AF_UNIX:
+            return f"unix:{name},server=on"
+        host = f"[{name[0]}]" if self.listening[0].family == socket.AF_INET6 else name[0]
+        return f"{'telnet' if self.endpoint.telnet else 'tcp'}:{host}:{name[1]},server=on"
+
+    def close(self) -> None:
+        """Undo what was opened, where it does not come to be served."""
+        for sock in self.sockets:
+            sock.close()
+        if self.file is not None:
+            self.file.remove()
+
+    def accept_first(self) -> None:
+        """Wait for the first client, as QEMU does for `wait=on` before it starts."""
+        listening = self.listening[0]
+        listening.setblocking(True)
+        self.connected, _ = listening.accept()
+
+
+def open_door(monitor: Monitor) -> Door:
+    """Open the endpoint of a monitor that can be served. Raises OSError; nothing of it is open then."""
+    endpoint = monitor.verdict
+    assert isinstance(endpoint, Endpoint), "what cannot be served has no door"
+    match endpoint.address:
+        case UnixSocket(path):
+            door = Door(monitor, endpoint, UnixAddress(path))
+            if endpoint.listens:
+                door.listening, door.file = [_listen_unix(path)], SocketFile.at(path)
+            elif not door.is_dialed:
+                door.connected = _connect_unix(path)
+        case TCPSocket() as place:
+            door = Door(monitor, endpoint, TCPAddress(place.host or _ANY_HOST, _port(place)))
+            if endpoint.listens:
+                door.listening = _listen_tcp(place)
+                door.address = TCPAddress(place.host or _ANY_HOST, door.listening[0].getsockname()[1])
+            elif not door.is_dialed:
+                door.connected = socket.create_connection((place.host, _port(place)))
+        case Descriptor(number):
+            door = _inherit(monitor, endpoint, number)
+        case Stdio():
+            door = Door(monitor, endpoint, StdioAddress())
+        case _:
+            assert_never(endpoint.address)
+    return door
+
+
+def _listen_unix(path: str) -> socket.socket:
+    """Listen at a path with what the umask leaves of 0777, in place of whatever file is there (unix_listen_saddr)."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        sock.bind(path)
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connect_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _listen_tcp(place: TCPSocket) -> list[socket.socket]:
+    """Listen at the first free port, for each kind of address that the host has (inet_listen_saddr)."""
+    first = _port(place)
+    last = first if place.last_port is None else max(first, _number_of(place.last_port))
+    for port in range(first, last + 1):
+        try:
+            return _listen_at_port(place, port)
+        except OSError as exc:
+            if exc.errno != errno.EADDRINUSE or port == last:
+                raise
+    raise AssertionError("a range has a last port")
+
+
+def _listen_at_port(place: TCPSocket, port: int) -> list[socket.socket]:
+    listening: list[socket.socket] = []
+    with contextlib.ExitStack() as undone:
+        for family, target in _targets(place, port):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            undone.callback(sock.close)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # Port 0 is the same for all: the one that the first got.
+            port_there = listening[0].getsockname()[1] if listening else target[1]
+            sock.bind((target[0], port_there, *target[2:]))
+            sock.listen(_BACKLOG)
+            listening.append(sock)
+        undone.pop_all()
+    return listening
+
+
+def _targets(place: TCPSocket, port: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield the addresses of the families that are wanted: both where nothing is said, and where both are."""
+    found = socket.getaddrinfo(place.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    asked = {socket.AF_INET: place.ipv4, socket.AF_INET6: place.ipv6}
+    wanted = {family for family, wish in asked.items() if wish} or {family for family, wish in asked.items() if wish is None}
+    for family, _, _, _, target in dict.fromkeys(found):
+        if family in wanted:
+            yield family, target
+
+
+def _port(place: TCPSocket) -> int:
+    return _number_of(place.port)
+
+
+def _number_of(port: str) -> int:
+    """Return a port that may be given by a service's name. Raises OSError."""
+    return int(port) if port.isascii() and port.isdigit() else socket.getservbyname(port)
+
+
+def _inherit(monitor: Monitor, endpoint: Endpoint, number: int) -> Door:
+    """Take the socket that QEMU would have inherited; its own number stays as it is."""
+    sock = socket.socket(fileno=os.dup(number))
+    door = Door(monitor, endpoint, DescriptorAddress(number), descriptor=number)
+    try:
+        is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        if endpoint.listens:
+            if not is_listening:
+                sock.listen(_BACKLOG)
+            door.listening = [sock]
+            name = sock.getsockname()
+            # QEMU removes the file of this one, too.
+            if sock.family == socket.AF_UNIX and isinstance(name, str) and name:
+                door.file = SocketFile.at(name)
+        elif is_listening:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        else:
+            sock.getpeername()
+            door.connected = sock
+    except BaseException:
+        sock.close()
+        raise
+    return door

@@ -1,0 +1,48 @@
+"""`-loadvm TAG`, done by the proxy: QEMU waits with an untouched machine (`-S`), which is loaded before anybody sees it.
+
+It is a `loadvm` like that of any client, so the policy chooses the disks, what would crash QEMU is refused, and it is put on
+record. QEMU itself runs on after `-loadvm`, even if the snapshot was saved paused (5.2 to 11.1), unless it has `-S`.
+"""
+
+from dataclasses import dataclass
+
+from proxy.net.qmp_connection import QMPConnection
+from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
+from shim.quoting import quote_tag
+
+__all__ = ["LISTENER", "Load", "load_at_start"]
+
+# Where the record says that the command came from.
+LISTENER = "-loadvm"
+_ERROR = "Error: "
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is loaded. stays_paused: the machine does not run afterwards."""
+
+    tag: str
+    stays_paused: bool
+
+
+async def load_at_start(load: Load, connection: QMPConnection) -> str | None:
+    """Load, and let the machine run. Returns why it failed, in QEMU's words without what HMP puts around them.
+
+    Raises NotQMPError if QEMU ends meanwhile.
+    """
+    commands = [Execute("human-monitor-command", {"command-line": f"loadvm {quote_tag(load.tag)}"})]
+    commands += [] if load.stays_paused else [Execute("cont")]
+    for command in commands:
+        (reply,) = await connection.execute([command])
+        if (failure := _failure(reply)) is not None:
+            return failure
+    return None
+
+
+def _failure(reply: Reply) -> str | None:
+    match reply:
+        case ReturnReply(str(text)) if text:
+            return text.removeprefix(_ERROR).replace("\r\n", "\n").removesuffix("\n")
+        case ErrorReply(_, desc):
+            return desc
+    return None

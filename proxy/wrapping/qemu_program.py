@@ -1,0 +1,83 @@
+"""Which program is the real QEMU, where a wrapper stands under QEMU's own name."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+
+from host.errors import ProgramError
+
+__all__ = ["QEMU_VARIABLE", "NoQEMUError", "chardev_takes_number", "find_qemu", "mark_environment", "refuse_circle"]
+
+# Names the program where the wrapper is called by QEMU's name, and has no options of its own.
+QEMU_VARIABLE = "HMPSHIM_QEMU"
+# The process that started a script in QEMU's place. A script that starts the wrapper again would do so for ever.
+_MARK = "HMPSHIM_WRAPPED_BY"
+_SCRIPT = b"#!"
+_VERSION = re.compile(r"version (\d+)\.(\d+)")
+
+
+class NoQEMUError(ProgramError):
+    """There is no real QEMU to start."""
+
+    # As shells report a command that they do not find.
+    exit_status = 127
+    template = "cannot find the QEMU to run, {subject}: {reason}"
+
+
+def find_qemu(name: str, environment: Mapping[str, str], own_path: str) -> str:
+    """Return the path of the program: `name` if it is one, else the first of this name on PATH that is not the wrapper.
+
+    own_path: of the program that runs, which may be a link to the wrapper. Raises NoQEMUError.
+    """
+    if "/" in name:
+        if _is_same(name, own_path):
+            raise NoQEMUError(name, f"this is the wrapper itself; name the real one with --qemu or {QEMU_VARIABLE}")
+        return name
+    for path in _on_path(name, environment.get("PATH", os.defpath)):
+        if not _is_same(path, own_path):
+            return path
+    raise NoQEMUError(name, f"there is none on PATH beside the wrapper; name it with --qemu or {QEMU_VARIABLE}")
+
+
+def refuse_circle(environment: Mapping[str, str]) -> None:
+    """Raise NoQEMUError if what was started in QEMU's place has started the wrapper again, in the same process."""
+    if environment.get(_MARK) == str(os.getpid()):
+        reason = f"a script in its place starts the wrapper again; name the real one with --qemu or {QEMU_VARIABLE}"
+        raise NoQEMUError(os.path.basename(sys.argv[0]), reason)
+
+
+def mark_environment(program: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a program in QEMU's place; QEMU itself gets it as it came."""
+    try:
+        with open(program, "rb") as file:
+            is_script = file.read(len(_SCRIPT)) == _SCRIPT
+    except OSError:  # exec will tell
+        is_script = False
+    marked = {key: value for key, value in environment.items() if key != _MARK}
+    return {**marked, _MARK: str(os.getpid())} if is_script else marked
+
+
+def chardev_takes_number(program: str) -> bool:
+    """Tell whether `-qmp chardev:ID` takes a number for its label, as it does before QEMU 11.1; True where nobody can tell."""
+    import subprocess  # here, because few command lines depend on it
+
+    try:
+        shown = subprocess.run(
+            [program, "-version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        ).stdout
+    except OSError:
+        return True
+    found = _VERSION.search(shown)
+    return found is None or (int(found[1]), int(found[2])) < (11, 1)
+
+
+def _on_path(name: str, folders: str) -> Iterator[str]:
+    for folder in folders.split(os.pathsep):
+        path = os.path.join(folder or ".", name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            yield path
+
+
+def _is_same(path: str, own_path: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(own_path)

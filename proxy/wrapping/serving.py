@@ -1,0 +1,137 @@
+"""The proxy's process: how it is set up for one QEMU, what it does when QEMU's start fails, and its end."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass, replace
+from typing import Final
+
+from host.addresses import DescriptorAddress
+from host.audit_log import AuditLog
+from host.config import VMConfig
+from host.log_lines import write_log
+from proxy.errors import HungUpError, NotQMPError
+from proxy.qemu_command_line.endpoints import Stdio
+from proxy.qemu_command_line.monitors import Kind
+from proxy.wrapping.children import FAILED, Parent
+from proxy.wrapping.doors import Door
+from proxy.wrapping.invocation import WrapInvocation
+from proxy.wrapping.loading import Load
+from proxy.wrapping.start import Start
+from proxy.wrapping.terminal import kept_in_order, raw_terminal
+from proxy.wrapping.wrapped_vm import StartFailedError, WrappedVM
+from shim.client import Client
+
+__all__ = ["Serving"]
+
+_log = logging.getLogger(__name__)
+
+_STANDARD_INPUT_AND_OUTPUT: Final = (0, 1)
+_STANDARD_ERROR: Final = 2
+# As in proxy/program.py.
+_RECURSION_LIMIT: Final = 10_000
+
+
+@dataclass(slots=True)
+class Serving:
+    """All that the proxy of one QEMU has to do with.
+
+    Attributes:
+        starter: who started QEMU.
+        program: the name by which QEMU calls itself in its messages.
+        qemu: a pidfd of QEMU.
+        parent: the process that waits for it; None if QEMU is what was started.
+        detaches: QEMU lets go of its standard streams when it has started (`-daemonize`).
+        has_terminal: a monitor is at a terminal.
+    """
+
+    invocation: WrapInvocation
+    start: Start
+    doors: list[Door]
+    starter: Client
+    program: str
+    qemu: int
+    parent: Parent | None
+    load: Load | None
+    audit_log: AuditLog | None
+    detaches: bool
+    has_terminal: bool
+
+    def run(self) -> None:
+        """Serve until QEMU has gone."""
+        sys.setrecursionlimit(_RECURSION_LIMIT)
+        write_log("hmp-proxy")
+        logging.getLogger().setLevel(logging.INFO if self.invocation.is_verbose else logging.WARNING)
+        with contextlib.ExitStack() as stack:
+            door = next((door for door in self.doors if isinstance(door.endpoint.address, Stdio)), None)
+            if door is None:
+                _point_to_nothing(*_STANDARD_INPUT_AND_OUTPUT)
+            else:
+                stack.enter_context(kept_in_order())
+                if self.has_terminal and door.monitor.kind is Kind.HMP and isinstance(door.endpoint.address, Stdio):
+                    stack.enter_context(raw_terminal(has_signals=door.endpoint.address.signal))
+            asyncio.run(self._serve())
+        if self.audit_log is not None:
+            self.audit_log.close()
+
+    def _config(self) -> VMConfig:
+        """Return the settings with the addresses that QEMU's command line has."""
+        config = self.invocation.config or VMConfig(DescriptorAddress(0))
+        is_human = {door.address: door.monitor.kind is Kind.HMP for door in self.doors}
+        return replace(
+            config,
+            upstream=DescriptorAddress(self.start.control.fileno()),
+            listen=tuple(address for address, human in is_human.items() if not human),
+            hmp_listen=tuple(address for address, human in is_human.items() if human),
+        )
+
+    async def _serve(self) -> None:
+        if self.parent is not None:
+            # Whoever killed it wanted to kill QEMU.
+            asyncio.get_running_loop().add_reader(self.parent.own, self._kill, self.parent.own)
+        vm = WrappedVM(self._config(), self.start.control, self.doors, self.starter, self.audit_log)
+        try:
+            await vm.begin(self.load)
+            if self.detaches:
+                self._detach()
+            await vm.serve()
+        except HungUpError:
+            pass  # QEMU has ended, and says why
+        except NotQMPError as exc:
+            _log.error("%s", exc)
+        except StartFailedError as exc:
+            await self._fail(vm, str(exc))
+        finally:
+            vm.close()
+
+    def _kill(self, parent: int) -> None:
+        asyncio.get_running_loop().remove_reader(parent)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, and the parent after it
+            signal.pidfd_send_signal(self.qemu, signal.SIGKILL)
+
+    def _detach(self) -> None:
+        """Let go of what whoever started QEMU waits for the end of."""
+        _point_to_nothing(*_STANDARD_INPUT_AND_OUTPUT, _STANDARD_ERROR)
+        if self.parent is not None:
+            os.close(self.parent.to_parent)
+
+    async def _fail(self, vm: WrappedVM, text: str) -> None:
+        """Say why, as QEMU would, and end QEMU: by its own command, or so that its status does not look like a success."""
+        sys.stderr.write(f"{self.program}: {text}\n")
+        sys.stderr.flush()
+        if self.parent is None:
+            signal.pidfd_send_signal(self.qemu, signal.SIGKILL)
+        else:
+            os.write(self.parent.to_parent, FAILED)
+            await vm.quit()
+
+
+def _point_to_nothing(*numbers: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in numbers:
+        os.dup2(nothing, number)
+    if nothing not in numbers:
+        os.close(nothing)
