@@ -14,7 +14,7 @@ import pytest
 
 from host.connecting import USE_QMP
 from proxy.errors import HungUpError, NotQMPError
-from proxy.net.qmp_connection import QMPConnection
+from proxy.net.qmp_connection import ANSWER_TIMEOUT_S, QMPConnection
 from proxy.sessions.monitor import Monitor
 from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
@@ -32,7 +32,9 @@ NEGOTIATED: Final = (
 
 
 @contextmanager
-def connection(*said: bytes, ends: bool = False) -> Iterator[tuple[QMPConnection, socket.socket]]:
+def connection(
+    *said: bytes, ends: bool = False, answer_timeout_s: float = ANSWER_TIMEOUT_S
+) -> Iterator[tuple[QMPConnection, socket.socket]]:
     """Return a connection with somebody who has said all this already, and the other end."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -41,7 +43,7 @@ def connection(*said: bytes, ends: bool = False) -> Iterator[tuple[QMPConnection
         theirs.sendall(b"".join(said))
         if ends:
             theirs.shutdown(socket.SHUT_WR)
-        talk = QMPConnection(ours, "unix:/q", lambda: f"id-{next(numbers)}")
+        talk = QMPConnection(ours, "unix:/q", lambda: f"id-{next(numbers)}", answer_timeout_s=answer_timeout_s)
         try:
             yield talk, theirs
         finally:
@@ -297,9 +299,8 @@ def test_human_monitor_is_called_so(before: bytes) -> None:
     assert str(caught.value) == HEAD + USE_QMP
 
 
-def test_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.net.qmp_connection._ANSWER_TIMEOUT_S", 0.01)
-    with connection(GREETING) as (talk, _), pytest.raises(NotQMPError) as caught:
+def test_no_answer_in_time() -> None:
+    with connection(GREETING, answer_timeout_s=0.01) as (talk, _), pytest.raises(NotQMPError) as caught:
         asyncio.run(talk.negotiate(None, "unix:/q"))
     assert str(caught.value) == HEAD + "its commands are not answered"
 
