@@ -17,9 +17,7 @@ from proxy.wrapping.doors import Door, open_door
 from proxy.wrapping.invocation import WrapInvocation, is_name_of_qemu, parse_wrap, read_call_as_qemu
 from proxy.wrapping.qemu_program import chardev_takes_number, find_qemu, mark_environment, refuse_circle
 from proxy.wrapping.start import Start, prepare
-from shim.policy import Mode
 from shim.printable import printable
-from shim.quoting import quote_tag
 
 if TYPE_CHECKING:  # the proxy's process has them
     from host.audit_log import AuditLog
@@ -106,7 +104,12 @@ class _Wrapper:
     def _find_load(self) -> LoadVM | None:
         """Return what `-loadvm` asks for, if that is to be ours."""
         config, load = self._invocation.config, find_loadvm(self._invocation.words)
-        if load is None or load.excluded_by is not None or quote_tag(load.tag) is None:
+        if load is None or load.excluded_by is not None:
+            return None
+        from shim.policy import Mode  # here, because most starts load nothing
+        from shim.quoting import quote_tag
+
+        if quote_tag(load.tag) is None:
             return None
         return None if config is not None and config.policy.mode is Mode.OBSERVE else load
 
