@@ -37,6 +37,9 @@ QEMU:
   the name of the program, looked up on PATH, or its path; behind it all of QEMU's arguments. The wrapper finds
   itself under that name, too, and goes on to the next one. --qemu or {QEMU_VARIABLE} name the real one.
 
+limits:
+  --negotiation-timeout is 0 here unless another value is given: QEMU waits for its clients for ever.
+
 called by QEMU's name (ln -s /usr/bin/hmp-proxy /usr/local/bin/qemu-system-x86_64):
   there are no options; the [defaults] of the file that {CONFIG_VARIABLE} names, or of {CONFIG_FILE},
   hold. Without the file the defaults of this help do.

@@ -11,7 +11,7 @@ from typing import Final
 
 from host.addresses import DescriptorAddress
 from host.audit_log import AuditLog
-from host.config import VMConfig
+from host.config import NEGOTIATION_TIMEOUT_S, VMConfig
 from host.log_lines import write_log
 from proxy.errors import HungUpError, NotQMPError
 from proxy.qemu_command_line.endpoints import Stdio
@@ -78,8 +78,14 @@ class Serving:
             self.audit_log.close()
 
     def _config(self) -> VMConfig:
-        """Return the settings with the addresses that QEMU's command line has."""
+        """Return the settings with the addresses that QEMU's command line has.
+
+        Where nothing else is said, a client may take as long as it likes to negotiate: some have only this one connection, and
+        QEMU would wait for ever.
+        """
         config = self.invocation.config or VMConfig(DescriptorAddress(0))
+        if config.negotiation_timeout_s == NEGOTIATION_TIMEOUT_S:
+            config = replace(config, negotiation_timeout_s=0.0)
         is_human = {door.address: door.monitor.kind is Kind.HMP for door in self.doors}
         return replace(
             config,
