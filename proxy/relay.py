@@ -118,14 +118,16 @@ class Relay:
         self._flush()
         self._upstream.start()
 
-    def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False) -> str | None:
-        """Let a client in; return why not if there are too many. errors_in_qmp: see Session."""
+    def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False, is_greeted: bool = False) -> str | None:
+        """Let a client in; return why not if there are too many. errors_in_qmp: see Session. is_greeted: it has been."""
         if (reason := self._clients.make_room(client)) is not None:
             end.close()
             return reason
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
         session.errors_in_qmp = errors_in_qmp
+        if is_greeted:
+            session.data_to_send()
         stream = self._make_stream(client.listener)(
             end,
             on_data=partial(self._receive_from_client, session),
@@ -174,8 +176,7 @@ class Relay:
         if self._records:
             self._write_records(self._records)
             self._records.clear()
-        stream = self._streams[session]
-        stream.write(data)
+        (stream := self._streams[session]).write(data)
         if stream.unsent_bytes:
             self._clients.check(session)
         if self._is_stopping:

@@ -88,7 +88,7 @@ class QMPConnection:
         Out-of-band execution is enabled if it is offered, since no client could have it otherwise; a client that does not ask
         for it is not given it. Raises NotQMPError, and HungUpError if QEMU closes the connection.
         """
-        await self._await_greeting(timeout_s)
+        await self.await_greeting(timeout_s)
         version, offers_oob = self._read_greeting()
         enable = {"enable": ["oob"]} if offers_oob else {}
         _, known, own_name = await self.execute(
@@ -125,19 +125,22 @@ class QMPConnection:
     def close(self) -> None:
         self._end.close()
 
-    async def _await_greeting(self, timeout_s: float) -> None:
-        """Wait for the greeting, at first only as long as a QEMU that runs needs for it.
+    async def await_greeting(self, timeout_s: float) -> bytes:
+        """Wait for the greeting, if it has not come yet, and return it. Raises NotQMPError, and HungUpError.
 
-        Then the kernel is asked whether another client is being served. If so, waiting on would only hide that; if nobody can
-        tell, or if QEMU is only starting, the rest of the time is waited for.
+        At first it waits only as long as a QEMU that runs needs for it. Then the kernel is asked whether another client is
+        being served. If so, waiting on would only hide that; if nobody can tell, or if QEMU is only starting, the rest of the
+        time is waited for.
         """
+        if self._greeting:
+            return self._greeting
         soon_s = min(GREETING_TIMEOUT_S, timeout_s)
         waited_s, limit_s = soon_s, soon_s
         while True:
             try:
                 async with asyncio.timeout(limit_s):
                     self._greeting = await self._message(limit=_GREETING_BYTES)
-                    return
+                    return self._greeting
             except TimeoutError:
                 has_other = self._has_other_client()
                 if has_other or waited_s == timeout_s:

@@ -1,4 +1,8 @@
-"""The proxy of a wrapped QEMU: one connection, which lasts as long as QEMU does, and clients who come in where QEMU said."""
+"""The proxy of a wrapped QEMU: one connection, which lasts as long as QEMU does, and clients who come in where QEMU said.
+
+QEMU greets whoever comes as soon as its sockets are there, and answers when the machine is. So do we: a client that comes early
+has its greeting at once, and is read when QEMU answers, and when what `-loadvm` asks for is done.
+"""
 
 import asyncio
 import contextlib
@@ -68,7 +72,11 @@ class WrappedVM:
         # A QEMU that is built, or waits for somebody at another of its sockets, may take any time for both.
         self._connection = QMPConnection(control, str(config.upstream), self._new_id, answer_timeout_s=None)
         self._relay: Relay | None = None
-        self._listeners = Listeners(self._admit, lambda: self._is_connected, config.terms_at)
+        self._listeners = Listeners(self._admit, lambda: not self._has_ended, config.terms_at)
+        self._greeting = b""
+        # They have their greeting, and are not read.
+        self._early: list[tuple[End, Client]] = []
+        self._is_serving = False
         self._dialing: list[asyncio.Task[None]] = []
         for door in doors:
             for sock in door.listening:
@@ -79,16 +87,20 @@ class WrappedVM:
         return self._config.name or (str(self._doors[0].address) if self._doors else "QEMU")
 
     @property
-    def _is_connected(self) -> bool:
-        return self._relay is not None and not self._relay.lost.is_set()
+    def _has_ended(self) -> bool:
+        return self._relay is not None and self._relay.lost.is_set()
 
     async def begin(self, load: Load | None) -> None:
-        """Wait until QEMU is there, and do what is to be done before anybody comes.
+        """Wait until QEMU is there, and do what is to be done before anybody is served.
 
         Raises NotQMPError if QEMU ends before, StartFailedError if that fails.
         """
         config, connection = self._config, self._connection
-        await connection.negotiate(config.name, self._name, timeout_s=math.inf)
+        self._greeting = await connection.await_greeting(math.inf)
+        for door in self._doors:
+            self._let_in(door)
+        self._listeners.start()
+        await connection.negotiate(config.name, self._name)
         try:
             for complaint in await check_patterns(connection, config):
                 _log.warning("%s", complaint)
@@ -129,18 +141,21 @@ class WrappedVM:
         return own_client(self._admit, self._config.upstream, self._new_id, self._name, client)
 
     async def serve(self) -> None:
-        """Let clients in until QEMU has gone."""
+        """Serve clients until QEMU has gone."""
         assert self._relay is not None, "begin comes first"
-        for door in self._doors:
-            self._let_in(door)
-        self._listeners.start()
         preload_in_loop((self._config,))
+        self._is_serving = True
+        early, self._early = self._early, []
+        for end, client in early:
+            self._add(end, client, is_greeted=not self._config.has_prompt(client.listener))
         await self._relay.lost.wait()
 
     def close(self) -> None:
         """Let nobody in any more, and remove the files of the sockets."""
         for task in self._dialing:
             task.cancel()
+        for end, _ in self._early:
+            end.close()
         if self._relay is None:
             self._connection.close()
         else:
@@ -162,7 +177,22 @@ class WrappedVM:
                 pass
 
     def _admit(self, end: End, client: Client) -> str | None:
-        if self._relay is None or not self._is_connected:
+        return self._add(end, client) if self._is_serving or client.is_proxy else self._greet(end, client)
+
+    def _greet(self, end: End, client: Client) -> str | None:
+        """Take in a client before it can be served; return why not if there are too many."""
+        if len(self._early) >= self._config.max_clients:
+            end.close()
+            return f"as many clients as --max-clients allows wait for QEMU: {len(self._early)}"
+        if not self._config.has_prompt(client.listener):  # HMP begins with its banner, when QEMU is ready
+            with contextlib.suppress(OSError):  # it has gone
+                end.send(self._greeting)
+        self._early.append((end, client))
+        return None
+
+    def _add(self, end: End, client: Client, *, is_greeted: bool = False) -> str | None:
+        if self._relay is None or self._relay.lost.is_set():
             end.close()
             return None
-        return self._relay.add_client(end, client, errors_in_qmp=self._config.terms_at(client.listener).errors_in_qmp)
+        errors_in_qmp = self._config.terms_at(client.listener).errors_in_qmp
+        return self._relay.add_client(end, client, errors_in_qmp=errors_in_qmp, is_greeted=is_greeted)
