@@ -9,6 +9,7 @@ import stat
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,8 +18,8 @@ import pytest
 from host.addresses import StdioAddress, parse_upstream_address
 from host.socket_access import SocketAccess
 from proxy.errors import ListenError, NotQMPError, UpstreamError
-from proxy.net import qmp_connection
-from proxy.net.qmp_connection import GREETING_TIMEOUT_S, Connected
+from proxy.net import qmp_connection, upstream
+from proxy.net.qmp_connection import GREETING_TIMEOUT_S, Connected, QMPConnection
 from proxy.net.upstream import Upstream
 from shim.qmp import QEMUVersion
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When
@@ -253,7 +254,7 @@ def test_queue_that_stays_full_is_busy(folder: Path) -> None:
 
 
 def test_negotiation_that_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qmp_connection, "_ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(upstream, "QMPConnection", partial(QMPConnection, answer_timeout_s=0.05))
 
     async def run() -> str:
         async with FakeQEMU(faults=Faults(mute=frozenset({"query-name"}))) as fake:
