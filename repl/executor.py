@@ -215,7 +215,7 @@ class Executor:
 
     async def _hmp(self, line: HMPLine, trace: Trace) -> HMPResult:
         decision, passes = await self._decide(line, trace), self.proxy is not None or may_pass(line, self.policy)
-        run = PlanRun(decision, trace, note=self._intents.note, is_command=True, may_pass=passes)
+        run = PlanRun(decision, trace, note=self._intents.note, is_command=True, may_pass=passes, known=self._known)
         with self._recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: self._as_typed(line, run.passing))
         if run.passing is not None and result.reply == ReturnReply(""):

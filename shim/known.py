@@ -22,11 +22,16 @@ answer, so they need no argument. `query-block` adds which device a backend belo
 * The graph is asked for before `query-block`. What changes between the two then shows in the next answer, by the points
   above.
 
+**That the machine was loaded and has not run since** is known of the loads that this connection saw begin. What makes it wrong
+is told: a machine that runs sends RESUME, to every monitor.
+
 Seen on QEMU 5.2 to 11.1. **Preconfig** is over once `query-jobs` was answered, and never comes back. **Record/replay** is
 chosen on QEMU's command line; where it is off, it stays off.
 """
 
-from shim.qmp import JSON
+from collections.abc import Iterable
+
+from shim.qmp import JSON, Execute
 from shim.wiring import Wiring
 
 __all__ = ["Known"]
@@ -41,6 +46,8 @@ class Known:
     def __init__(self) -> None:
         self.is_past_preconfig = False
         self.is_without_replay = False
+        # A load was sent, and since then the machine has not run. Whoever sends one that fails sets it back.
+        self.is_loaded = False
         # Changes with each device that goes.
         self.epoch = 0
         self._graph_reply: JSON = None
@@ -50,6 +57,12 @@ class Known:
         if name == "DEVICE_DELETED":
             self.epoch += 1
             self._graph_reply = self._wiring = None
+        elif name == "RESUME":
+            self.is_loaded = False
+
+    def note_sent(self, commands: Iterable[Execute]) -> None:
+        """Note what QEMU is about to get, before any event that comes of it."""
+        self.is_loaded |= any(command.command == "snapshot-load" for command in commands)
 
     def wiring(self, graph_reply: JSON) -> Wiring | None:
         """Find the wiring that belongs to this answer to `x-debug-query-block-graph`, if it is known."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from shim.blockgraph import BlockGraph, BlockNode
 from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
+from shim.patterns import is_varstore
 from shim.qmp import JSON, QEMUVersion
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "against_deleting",
     "against_loadvm",
     "against_savevm",
+    "against_second_load",
     "below_filters",
     "during_migration",
     "questions",
@@ -119,6 +121,22 @@ def against_loadvm(devices: Sequence[BlockNode], tag: str, hazards: Hazards, ver
     if _COMPRESS_ABORTS[0] <= version < _COMPRESS_ABORTS[1] and "compress" in hazards.capabilities:
         return f"QEMU {version} would crash: the migration capability compress is on. {_turn_off('compress')} first"
     return None
+
+
+def against_second_load(graph: BlockGraph, tag: str, version: QEMUVersion) -> str | None:
+    """QEMU crashes when it runs a machine with a writable pflash that was loaded twice since it ran last.
+
+    Each load registers what the pflash has to do at the next start, and the first one that is done takes the second away while
+    QEMU goes through all of them (hw/block/pflash_cfi01.c, postload_update_cb; seen on 7.2, 10.0 and 11.1, by HMP's loadvm as
+    well). Asked only where one load was.
+    """
+    flash = next((node for node in graph.nodes.values() if is_varstore(node) and not node.is_read_only), None)
+    if flash is None:
+        return None
+    return (
+        f"QEMU {version} would crash at the next 'cont': the VM was loaded already and has not run since, and "
+        f"'{flash.label}' is a pflash that can be written to. Let the VM run first (cont, then stop), then load '{tag}'"
+    )
 
 
 def against_deleting(hazards: Hazards, version: QEMUVersion) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 from shim import render
 from shim.audit import Action, SentCommand, Trace
 from shim.decision import Pass, Result, pass_on
+from shim.known import Known
 from shim.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
 from shim.qmp import Execute, Reply, ReturnReply
 
@@ -45,6 +46,8 @@ class PlanRun:
     may_pass: False for a command that the policy has limits on, which only the plan can hold. It is refused where another one
     would be passed for a fault of ours.
 
+    known: is told what is sent.
+
     is_command: a client waits for the Result. Then a plan that raises has one nevertheless: see the module's words. Without,
     the outcome stays None. `failure` has the exception either way.
     """
@@ -55,6 +58,7 @@ class PlanRun:
     may_begin: Callable[[], bool] | None = None
     is_command: bool = False
     may_pass: bool = True
+    known: Known | None = None
 
     outcome: Any = field(default=None, init=False)
     is_done: bool = field(default=False, init=False)
@@ -103,6 +107,8 @@ class PlanRun:
                     case Run(commands):
                         self._run, self.hides_resume = commands, step.hides_resume
                         self.has_begun |= not step.changes_nothing
+                        if self.known is not None:
+                            self.known.note_sent(commands)
                         break
                     case AwaitJob(job_id):
                         self.awaited_job = job_id

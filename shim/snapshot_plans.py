@@ -130,12 +130,14 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     if context.policy.failed_load is FailedLoad.REFUSE and (error := foretelling.load_error(graph, devices, vmstate, tag)):
         text = jobs.hmp_text(jobs.JobResult(error))
         return Refusal(text, "the load would fail, and QEMU would stop the VM for it and leave it stopped")
+    was_loaded = context.known is not None and context.known.is_loaded
     # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
         danger = (
             _duplicate(graph, devices, tag)
             or _id_of_another(graph, devices, tag)
             or (context.policy.guard and known_crashes.against_loadvm(devices, tag, survey.hazards, context.version))
+            or (context.policy.guard and was_loaded and known_crashes.against_second_load(graph, tag, context.version))
         )
         if danger:
             return refuse(danger)
@@ -143,6 +145,8 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     # No node for the VM state means no node at all. The job says so before it looks for "", and hmp_text has HMP's words.
     holder = _loadable_names(graph, [vmstate] if vmstate else [], context)
     result = yield from jobs.load(context.new_job_id(), tag, holder[0] if holder else "", names)
+    if result.error is not None and context.known is not None:
+        context.known.is_loaded = was_loaded
     return jobs.answer(result)
 
 

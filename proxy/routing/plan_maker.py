@@ -85,7 +85,7 @@ class PlanMaker:
         self._policy = policy
 
     def receive_event(self, name: str) -> None:
-        """Note an event that ends what was known of the disks."""
+        """Note an event that may end what was known of the VM."""
         self._known.receive_event(name)
 
     def command(self, session: Session, request: RecordedRequest) -> Work:
@@ -105,7 +105,9 @@ class PlanMaker:
             if command is not None and self._policy.mode is not Mode.OBSERVE:
                 may_begin = self._before_its_limit(session, trace, command)
         passes = command is None or may_pass(line, self._policy)
-        run = PlanRun(decision, trace, note=self._note, may_begin=may_begin, is_command=True, may_pass=passes)
+        run = PlanRun(
+            decision, trace, note=self._note, may_begin=may_begin, is_command=True, may_pass=passes, known=self._known
+        )
         return Work(run, session, request, is_recorded, is_exclusive=command is not None)
 
     def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand) -> Callable[[], bool]:

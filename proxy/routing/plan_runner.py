@@ -137,13 +137,13 @@ class PlanRunner:
         return not is_own
 
     def take_device_deleted(self) -> None:
-        """Note that a device has gone: what was known of the disks may not hold any more."""
+        """Note that a device has gone: what was known of the disks may not hold."""
         self._maker.receive_event("DEVICE_DELETED")
 
     def take_run_state(self, name: str, message: bytes) -> bool:
         """Note a STOP or RESUME at the command that runs, whose reply is next. Tells whether the clients are to see it."""
-        owed = self._pending.queue[0] if self._pending.queue else self._exclusive
-        if isinstance(owed, Work):
+        self._maker.receive_event(name)
+        if isinstance(owed := self._pending.queue[0] if self._pending.queue else self._exclusive, Work):
             owed.run.trace.saw_event(name, self._clock.monotonic_ns())
             if name == "RESUME" and owed.run.hides_resume:
                 self._hidden_resume = message

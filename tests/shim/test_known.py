@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shim.known import Known
+from shim.qmp import Execute
 from shim.wiring import Wiring, read_wiring
 from tests.support.graphs import V7_2, VIRTIO, Backend, Machine, Node, disk, drive
 
@@ -66,3 +67,16 @@ def test_wiring_is_kept_unless_a_drive_waits_for_its_device(machine: Machine, is
     graph, found = wiring(machine)
     known.learn_wiring(graph, found, since=known.epoch)
     assert known.has_wiring == is_kept
+
+
+def test_load_counts_until_the_machine_runs() -> None:
+    known = Known()
+    known.note_sent([Execute("query-jobs"), Execute("snapshot-save")])
+    assert not known.is_loaded
+    known.note_sent([Execute("snapshot-load"), Execute("query-jobs")])
+    known.receive_event("STOP")
+    assert known.is_loaded
+    known.note_sent([Execute("query-jobs")])
+    assert known.is_loaded
+    known.receive_event("RESUME")
+    assert not known.is_loaded

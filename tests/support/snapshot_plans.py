@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from shim.free_space import LookAtSpace
 from shim.hmp import DelVM, HMPCommand, InfoSnapshots, LoadVM, SaveVM
+from shim.known import Known
 from shim.plan import Answer, Context, Outcome, Refusal
 from shim.policy import Policy, select
 from shim.qmp import ErrorReply, QEMUVersion, Reply, ReturnReply
@@ -73,6 +74,7 @@ def context(
     commands: Iterable[str] = COMMANDS,
     cpu_index: int | None = None,
     free_space: LookAtSpace | None = None,
+    known: Known | None = None,
 ) -> Context:
     """Return a context whose jobs are job-1, job-2 and so on, and whose local time is UTC."""
     numbers = count(1)
@@ -85,6 +87,7 @@ def context(
         policy=policy or Policy(),
         cpu_index=cpu_index,
         free_space=free_space,
+        known=known,
     )
 
 
