@@ -14,7 +14,7 @@ from tests.support.raw_client import ConnectionLostError, RawClient
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
-WOULD_CRASH: Final = "would crash at the next 'cont': the VM was loaded already and has not run since, and 'pflash1' is a pflash"
+WOULD_CRASH: Final = "would crash at the next 'cont': the VM was loaded already and has not run since, and 'pflash1' is"
 # SIGABRT and SIGSEGV.
 CRASHED: Final = (-6, -11)
 # What is used after it was freed may still be as it was.
