@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from host.addresses import AcceptAddress, TCPAddress
 from host.config import VMConfig
 from host.errors import TLSError
-from host.listener import Terms
+from host.listener import Terms, listener_name
 
 if TYPE_CHECKING:
     import ssl
@@ -63,7 +63,8 @@ class Certificates:
 
     def _load(self) -> None:
         config = self._config
-        encrypted = {terms for terms in (config.terms, *(own.terms for own in config.own_listeners)) if terms.tls_certificate}
+        at_listeners = (config.terms_at(listener_name(address)) for address in config.listeners)
+        encrypted = {terms for terms in (config.terms, *at_listeners) if terms.tls_certificate}
         files = config.upstream_tls
         if not encrypted and files is None:
             return

@@ -13,7 +13,7 @@ import pytest
 from host.addresses import AcceptAddress, TCPAddress, UnixAddress
 from host.config import VMConfig
 from host.errors import TLSError
-from host.listener import Listener, Terms, TLSClients
+from host.listener import ErrorStyle, Listener, Terms, TLSClients, listener_name
 from proxy.net.certificates import Certificates
 from proxy.net.tls import TLSEnd
 from tests.support.certificates import Authority, Identity
@@ -131,3 +131,10 @@ print(certificates.upstream, [name for name in ("ssl", "_ssl", "host.tls", "prox
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("None []\n", "")
+
+
+def test_listener_with_a_prompt_shows_its_certificate_whatever_is_said_of_qmp(authority: Authority) -> None:
+    own = authority.issue("own")
+    terms = Terms(tls_certificate=own.certificate, tls_key=own.key, tls_clients=TLSClients.ANY, errors=ErrorStyle.QMP)
+    vm = VMConfig(UnixAddress("/q"), hmp_listen=(NET,), terms=terms)
+    assert shown(Certificates(vm), vm.terms_at(listener_name(NET))) == Path(own.certificate).read_text()
