@@ -4,12 +4,12 @@ from typing import Any
 
 from host import setting_types as types
 from host.listener import ErrorStyle, TLSClients
-from host.listener_types import EXECUTABLES, GROUPS, TEXT_OR_NONE, USERS
+from host.listener_types import EXECUTABLES, GROUPS, ON_OFF, TEXT_OR_NONE, USERS
 from host.setting_row import Owner, Section, Setting
 from host.socket_access import DEFAULT_MODE
 from shim.permissions import Role
 
-__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_SOCKETS", "OF_TLS", "ROLE"]
+__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_SOCKETS", "OF_TLS", "ROLE", "TELNET"]
 
 
 def _listener(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
@@ -32,6 +32,9 @@ ERRORS = _listener(
     "how the failure of a rewritten command is told: hmp: as a text in a QMP return, as HMP does; qmp: as a QMP error with "
     "HMP's text, for tools that do not read that (default %(default)s)",
     section=Section.MODE, default=ErrorStyle.HMP)
+TELNET = _listener(
+    "telnet", ON_OFF,
+    "on: speak telnet to clients, as QEMU's telnet: character devices do (default off)", metavar="{on,off}")
 OF_CLIENTS = (
     _listener("allow_users", USERS, "a user whose programs may come in, by name or number (repeatable) (default: all)",
         section=Section.ACCESS, option="--allow-user", metavar="USER"),
@@ -61,5 +64,5 @@ ROLE = _listener(
     "what clients may do that no rule decides about: read-only: ask; snapshots: also save, load and delete snapshots; all "
     "(default %(default)s)",
     section=Section.RULES, metavar="ROLE", default=Role.ALL)
-LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS, ROLE)
+LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS, ROLE, TELNET)
 # fmt: on

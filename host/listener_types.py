@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from host.addresses import Address
 from host.errors import AddressError
 from host.listener import Said
-from host.setting_types import BadValue, SettingType, argument, read_text, read_texts
+from host.setting_types import SWITCH, BadValue, SettingType, argument, read_text, read_texts
 from host.socket_access import group_id, user_id
 
-__all__ = ["EXECUTABLES", "GROUPS", "TEXT_OR_NONE", "USERS", "Row", "listener_type", "listeners_type"]
+__all__ = ["EXECUTABLES", "GROUPS", "ON_OFF", "TEXT_OR_NONE", "USERS", "Row", "listener_type", "listeners_type"]
 
 _ADDRESS_KEY = "address"
 
@@ -46,6 +46,12 @@ def _executables(value: Any) -> frozenset[str]:
         raise BadValue(str(exc)) from exc
 
 
+def _on(text: str) -> bool:
+    if text in ("on", "off"):
+        return text == "on"
+    raise ValueError(f"'{text:.40}' is not one of on, off")
+
+
 def _text_or_none(value: Any) -> str:
     return "" if value == "" else read_text(value)
 
@@ -54,6 +60,8 @@ USERS = _accounts(user_id)
 GROUPS = _accounts(group_id)
 # A text, "" for none.
 TEXT_OR_NONE = SettingType(_text_or_none)
+# A switch that can be off at one listener where it is on at all others.
+ON_OFF = SettingType(SWITCH.from_file, argument(_on))
 EXECUTABLES = SettingType(_executables, argument(_executable), frozenset, is_repeatable=True)
 
 

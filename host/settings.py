@@ -20,7 +20,7 @@ from host import config, limit_types
 from host import setting_types as types
 from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
-from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS, OF_TLS, ROLE
+from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS, OF_TLS, ROLE, TELNET
 from host.listener_types import TEXT_OR_NONE, listener_type, listeners_type
 from host.rule_types import ALLOWED_COMMANDS, RULES
 from host.setting_row import Owner, Program, Section, Setting
@@ -65,6 +65,7 @@ SETTINGS: tuple[Setting, ...] = (
     _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in OF_SOCKETS]),
         "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
     *OF_SOCKETS,
+    TELNET,
     _vm("upstream_tls_ca", TEXT_OR_NONE,
         "talk TLS to a QEMU on TCP; this file has the certificate of the authority that signed QEMU's, in PEM",
         programs=_PROXY_AND_PLAN, metavar="FILE"),

@@ -66,9 +66,10 @@ _LISTEN_ADDRESSES = """\
 _LISTENER_KEYS = [row.word_of_listener for row in LISTENER_SETTINGS]
 _LISTENER_OPTIONS = f"""
 settings of one listener:
-  ADDRESS,KEY=VALUE,... for --listen and --take-over, where KEY is
+  ADDRESS,KEY=VALUE,... for --listen, --hmp-listen and --take-over, where KEY is
                         {", ".join(_LISTENER_KEYS[:6])},
-                        {", ".join(_LISTENER_KEYS[6:])};
+                        {", ".join(_LISTENER_KEYS[6:11])},
+                        {", ".join(_LISTENER_KEYS[11:])};
                         a path that is taken over keeps QEMU's mode, owner and group
 """
 

@@ -6,12 +6,11 @@ byte of it; it has a history, and completion, for everybody, pipe or terminal. S
 and only what runs a command is somebody else's: human-monitor-command, or what stands in for it.
 
 From the bottom up: keys.py tells which key a byte is, history.py what was typed before, line_editor.py what the screen gets
-for it; completion.py has what TAB does, and command_table.py the names of the commands; telnet.py drops what telnet clients say
-to each other's options; local_commands.py has what a monitor answers by itself. monitor_state.py is what stays when a client
-goes, as it does in QEMU, and dialogue.py is one connection.
+for it; completion.py has what TAB does, and command_table.py the names of the commands; local_commands.py has what a monitor
+answers by itself. monitor_state.py is what stays when a client goes, as it does in QEMU, and dialogue.py is one connection.
 
-**The contract.** `state = MonitorState(version)`, one per monitor and run of QEMU; `Dialogue(state, is_telnet=…)` for each
-connection, one at a time, which begins with the banner. The driver
+**The contract.** `state = MonitorState(version)`, one per monitor and run of QEMU; `Dialogue(state)` for each connection, one
+at a time, which begins with the banner. The driver
 
 1. gives it what comes: `receive(data)`, and `receive_eof()` when the client has sent its last. It reads from the client while
    `wants_more`, so that no more is kept than one read;
@@ -29,8 +28,9 @@ A client that hangs up takes its Dialogue with it, and what was kept. A command 
 **Texts** are HMP's: lines end with CR LF, and human-monitor-command returns them so. A prompt is `(qemu) ` as the last bytes,
 not after a line's end: hints of QEMU 11.1 lack theirs.
 
-**What is not here:** `-serial mon:stdio` with its Ctrl-A keys, which shares a connection with a serial line; what a command
-does; and which arguments it takes, which decides the candidates for them.
+**What is not here:** telnet, which QEMU's character devices speak below the monitor (proxy/net/telnet.py); `-serial mon:stdio`
+with its Ctrl-A keys, which shares a connection with a serial line; what a command does; and which arguments it takes, which
+decides the candidates for them.
 
 tests/integration/test_human_monitor_on_qemu.py types at random into a real monitor and into this one.
 """

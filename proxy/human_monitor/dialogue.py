@@ -11,7 +11,6 @@ from proxy.human_monitor.completion import CompletionRequest, matching
 from proxy.human_monitor.line_editor import CompletionWanted, LineEntered
 from proxy.human_monitor.local_commands import chosen_cpu, history_listing, is_info_history
 from proxy.human_monitor.monitor_state import MonitorState
-from proxy.human_monitor.telnet import NEGOTIATION
 from shim.hmp import BLANKS, HMPLine
 
 __all__ = ["CommandEntered", "Dialogue", "DialogueEvent", "PasswordEntered"]
@@ -48,15 +47,14 @@ DialogueEvent: TypeAlias = CommandEntered | PasswordEntered | CompletionRequest
 class Dialogue:
     """One connection. It begins with the banner, which can be sent at once."""
 
-    __slots__ = ("_has_eof", "_input", "_is_telnet", "_output", "_request", "_state")
+    __slots__ = ("_has_eof", "_input", "_output", "_request", "_state")
 
-    def __init__(self, state: MonitorState, *, is_telnet: bool = False) -> None:
+    def __init__(self, state: MonitorState) -> None:
         self._state = state
-        self._is_telnet = is_telnet
         self._has_eof = False
         # Not read yet.
         self._input = bytearray()
-        self._output = bytearray(NEGOTIATION if is_telnet else b"")
+        self._output = bytearray()
         # The one that has been handed out and not answered.
         self._request: CompletionRequest | None = None
         self._begin()
@@ -156,8 +154,6 @@ class Dialogue:
         self._output += self._state.editor.data_to_send()
 
     def _read(self, byte: int) -> DialogueEvent | None:
-        if self._is_telnet and not self._state.telnet.passes(byte):
-            return None
         edited = self._state.editor.feed(byte)
         self._output += self._state.editor.data_to_send()
         match edited:

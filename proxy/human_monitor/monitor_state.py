@@ -1,7 +1,6 @@
 """What a monitor keeps while no client is connected to it."""
 
 from proxy.human_monitor.line_editor import LineEditor
-from proxy.human_monitor.telnet import TelnetFilter
 from shim.qmp import QEMUVersion
 
 __all__ = ["MonitorState"]
@@ -10,17 +9,16 @@ __all__ = ["MonitorState"]
 class MonitorState:
     """One per monitor, for as long as its QEMU runs; a Dialogue for each connection in turn works on it.
 
-    editor: the history, the position in it, and whether a password is asked for. telnet: whether half of a telnet command came.
+    editor: the history, the position in it, and whether a password is asked for.
     cpu_index: what the last good `cpu N` said, for `cpu-index` of each human-monitor-command; None before the first.
     is_suspended: a command of a client's runs, and nothing is read. That client may be gone when it ends.
     """
 
-    __slots__ = ("_chosen_cpu", "cpu_index", "editor", "is_suspended", "telnet", "version")
+    __slots__ = ("_chosen_cpu", "cpu_index", "editor", "is_suspended", "version")
 
     def __init__(self, version: QEMUVersion) -> None:
         self.version = version
         self.editor = LineEditor(version)
-        self.telnet = TelnetFilter()
         self.cpu_index: int | None = None
         self.is_suspended = False
         self._chosen_cpu: int | None = None

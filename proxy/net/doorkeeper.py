@@ -22,6 +22,7 @@ from proxy.net.client_log import ClientLog
 from proxy.net.closing import close_connection
 from proxy.net.ends import End, PipeEnd, SocketEnd
 from proxy.net.sockets import peer, peer_groups
+from proxy.net.telnet import TelnetEnd
 from shim.client import Client
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Doorkeeper:
             self._refusals.note(client, reason)
             close_connection(sock)
         elif self._certificates is None or sock.family == socket.AF_UNIX or not terms.tls_certificate:
-            self.admit(SocketEnd(sock), client)
+            self.admit(_spoken_to(SocketEnd(sock), terms), client)
         else:
             self._begin_tls(sock, client, terms, self._certificates)
 
@@ -96,7 +97,7 @@ class Doorkeeper:
             self._refusals.note(client, f"the name in its certificate, {client.certificate!r}, may not come in there")
             outcome.close()
         else:
-            self.admit(outcome, client)
+            self.admit(_spoken_to(outcome, terms), client)
 
 
 def check_listening(sock: socket.socket, address: Address, terms: Terms) -> None:
@@ -115,7 +116,7 @@ def inherited_connection(sock: socket.socket, address: Address, terms: Terms) ->
     if terms.tls_certificate and sock.family != socket.AF_UNIX:
         raise ListenError(str(address), "a connection that was handed over has no TLS; hand over a listening socket")
     client = _checked(_come_by(address, peer(sock)), terms, lambda: peer_groups(sock))
-    return SocketEnd(sock), client
+    return _spoken_to(SocketEnd(sock), terms), client
 
 
 def standard_streams(address: Address, terms: Terms) -> tuple[End, Client]:
@@ -125,7 +126,7 @@ def standard_streams(address: Address, terms: Terms) -> tuple[End, Client]:
     """
     client = _come_by(address, process(os.getppid(), os.getuid()))
     _checked(client, terms, lambda: {os.getgid(), *os.getgroups()})
-    return PipeEnd(0, 1), client
+    return _spoken_to(PipeEnd(0, 1), terms), client
 
 
 def _checked(client: Client, terms: Terms, groups: Callable[[], set[int]]) -> Client:
@@ -133,6 +134,11 @@ def _checked(client: Client, terms: Terms, groups: Callable[[], set[int]]) -> Cl
     if reason is not None:
         raise ListenError(str(client.listener), f"{client}: {reason}")
     return client
+
+
+def _spoken_to(end: End, terms: Terms) -> End:
+    """Return the end in the language of the listener."""
+    return TelnetEnd(end) if terms.telnet else end
 
 
 def _come_by(address: Address, client: Client) -> Client:

@@ -32,6 +32,8 @@ def of_word(text: str) -> Any:
         ("unix:/l,allow-user=0,allow-user=7", Said(UnixAddress("/l"), {"allow_users": frozenset({0, 7})})),
         ("unix:/l,allow-user=", Said(UnixAddress("/l"), {"allow_users": frozenset()})),
         ("unix:/l,allow-executable=/a,,b", Said(UnixAddress("/l"), {"allow_executables": frozenset({"/a,b"})})),
+        ("tcp:127.0.0.1:4444,telnet=on", Said(TCPAddress("127.0.0.1", 4444), {"telnet": True})),
+        ("unix:/l,telnet=off", Said(UnixAddress("/l"), {"telnet": False})),
         ("stdio,errors=hmp", Said(StdioAddress(), {"errors": ErrorStyle.HMP})),
         # A comma of the path stays what it is.
         ("unix:/a,b", UnixAddress("/a,b")),
@@ -57,6 +59,7 @@ def test_word(word: str, said: Address | Said) -> None:
         ("unix:/l,mode=0660,mode=0600", "mode is given twice; write it once"),
         ("unix:/l,mode=", "mode: '' is not a mode; write it in octal, from 0000 to 0777, such as 0660"),
         ("unix:/l,mode=a,,b", "mode: 'a,b' is not a mode; write it in octal, from 0000 to 0777, such as 0660"),
+        ("unix:/l,telnet=true", "telnet: 'true' is not one of on, off"),
         ("unix:/l,errors=maybe", "errors: 'maybe' is not one of hmp, qmp"),
         ("unix:/l,allow-group=no such", "allow-group: there is no group 'no such' on this machine; write a name or a number"),
         ("unix:/l,allow-executable=sh", "allow-executable: 'sh' is not the path of an executable; write it from the root"),
@@ -75,6 +78,7 @@ def test_table() -> None:
     table = {"address": "unix:/a,mode=1", "mode": "0660", "errors": "qmp"}
     said = Said(UnixAddress("/a,mode=1"), {"socket_mode": 0o660, "errors": ErrorStyle.QMP})
     assert LISTENERS.from_file(table) == LISTENERS.from_file([table]) == (said,)
+    assert LISTENERS.from_file({"address": "unix:/l", "telnet": True}) == (Said(UnixAddress("/l"), {"telnet": True}),)
     assert LISTENERS.from_file(["stdio", {"address": "unix:/l"}]) == (StdioAddress(), UnixAddress("/l"))
     assert LISTENER.from_file({"address": "/q", "errors": "hmp"}) == Said(UnixAddress("/q"), {"errors": ErrorStyle.HMP})
     assert LISTENER.from_file({"address": "hold:/q"}) == UnixAddress("/q", holds=True)
@@ -90,6 +94,7 @@ def test_table() -> None:
             {"address": "unix:/l", "mod": 1},
             "mod: unknown here; the keys of a listener are address, ",
         ),
+        ({"address": "unix:/l", "telnet": "on"}, "telnet: write true or false"),
         ([{"address": "unix:/l", "errors": 1}], "errors: write one of 'hmp', 'qmp'"),
         ([{"address": "unix:/l"}, 1], 'write a string in quotes, such as "vm1"'),
         ([1], 'write a string in quotes, or a list of strings: ["a", "b"]'),

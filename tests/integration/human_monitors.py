@@ -11,6 +11,7 @@ from proxy.human_monitor.command_table import command_names, topic_names
 from proxy.human_monitor.completion import CompletionRequest, Wanted
 from proxy.human_monitor.dialogue import CommandEntered, Dialogue
 from proxy.human_monitor.monitor_state import MonitorState
+from proxy.net.telnet import NEGOTIATION, TelnetFilter
 from tests.integration.qemu_vm import QEMUVM, version
 from tests.support.monitor_driver import converse
 from tests.support.raw_client import DEADLINE_S, RawClient
@@ -25,13 +26,13 @@ _ASKS_FOR_PASSWORD: Final = (b"change", b"vnc", b"password")
 class Monitors:
     """A VM's monitor, and one that does the same by itself. What is typed is typed into both, a connection each time.
 
-    is_telnet: for a client that speaks telnet.
+    is_telnet: for a client that speaks telnet. There is one filter for all connections, as QEMU has one for a device.
     """
 
     def __init__(self, vm: QEMUVM, qmp: RawClient, *, is_telnet: bool) -> None:
         self._qmp = qmp
         self._path = vm.path("telnet.sock" if is_telnet else "hmp.sock")
-        self._is_telnet = is_telnet
+        self._telnet = TelnetFilter() if is_telnet else None
         self.version = version(vm)
         self.state = MonitorState(self.version)
         self._names = {
@@ -58,11 +59,17 @@ class Monitors:
             ends = [0, *sorted(rng.choices(range(len(typed) + 1), k=3)), len(typed)]
             pieces = [typed[start:end] for start, end in pairwise(ends)]
         self._qmp.hmp("stop")
-        ours = converse(Dialogue(self.state, is_telnet=self._is_telnet), pieces, self._run, self._candidates)
+        ours = self._converse(pieces)
         self._qmp.hmp("stop")
         native = self._native(typed, len(ours))
         assert ours == native, _difference(typed, ours, native)
         return len(native)
+
+    def _converse(self, pieces: Sequence[bytes]) -> bytes:
+        if self._telnet is None:
+            return converse(Dialogue(self.state), pieces, self._run, self._candidates)
+        typed = map(self._telnet.typed, pieces)
+        return NEGOTIATION + converse(Dialogue(self.state), typed, self._run, self._candidates)
 
     def _native(self, typed: bytes, expected_bytes: int) -> bytes:
         """Type into QEMU. The end comes after as much output as is expected, since QEMU drops what waits when it comes."""

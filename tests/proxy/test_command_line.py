@@ -100,6 +100,7 @@ def test_modes(options: Sequence[str], policy: Policy) -> None:
         ("--take-over hold:/q", VMConfig(QEMU, take_over=UnixAddress("/q", holds=True))),
         ("--upstream unix:/q --listen hold:unix:/l", VMConfig(QEMU, (UnixAddress("/l", holds=True),))),
         ("--take-over /q,errors=qmp", VMConfig(QEMU, take_over=QEMU, own_listeners=(Listener(QEMU, IN_QMP),))),
+        ("--upstream unix:/q --telnet on --listen unix:/l", VMConfig(QEMU, (TOOLS,), terms=Terms(telnet=True))),
         ("--take-over /q --errors qmp", VMConfig(QEMU, take_over=QEMU, terms=IN_QMP)),
     ],
 )

@@ -7,7 +7,6 @@ import pytest
 from proxy.human_monitor.completion import CompletionRequest
 from proxy.human_monitor.dialogue import MAX_OUTPUT_BYTES, MAX_STEP_BYTES, CommandEntered, Dialogue, PasswordEntered
 from proxy.human_monitor.monitor_state import MonitorState
-from proxy.human_monitor.telnet import NEGOTIATION
 from shim.qmp import QEMUVersion
 from tests.support.monitor_driver import converse
 
@@ -239,21 +238,7 @@ def test_client_that_comes_while_a_command_of_another_runs(version: QEMUVersion,
     assert (dialogue.next_event(), dialogue.data_to_send()) == (None, b"a\x1b[K")
 
 
-def test_telnet() -> None:
-    """`CR NUL` is one Enter; half a command is there in the next connection."""
-    state = MonitorState(V7_2)
-    dialogue = Dialogue(state, is_telnet=True)
-    assert dialogue.data_to_send() == NEGOTIATION + BANNER + PROMPT
-    dialogue.receive(b"\xff\xfd\x03a\r\0\xff")
-    assert dialogue.next_event() == CommandEntered(b"a", None)
-    dialogue.reply("")
-    assert dialogue.next_event() is None
-    dialogue = Dialogue(state, is_telnet=True)
-    dialogue.receive(b"\xfb\x00b\n")
-    assert dialogue.next_event() == CommandEntered(b"b", None)
-
-
-def test_0xff_is_typed_without_telnet() -> None:
+def test_0xff_is_typed() -> None:
     dialogue = begun()
     dialogue.receive(b"\xff\xfb\x00\n")
     assert dialogue.next_event() == CommandEntered(b"\xff\xfb", None)

@@ -17,6 +17,7 @@ from proxy.errors import ListenError
 from proxy.net.closing import closer
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.ends import End
+from proxy.net.telnet import NEGOTIATION
 from shim.client import Client
 from tests.support.raw_client import DEADLINE_S
 
@@ -62,6 +63,26 @@ def test_named_client_comes_in(terms: Terms) -> None:
 
     (client,) = play(scene)
     assert (client.pid, client.uid, client.listener) == (os.getpid(), os.geteuid(), "unix:/l")
+
+
+def test_client_of_a_telnet_listener_is_spoken_to_in_telnet() -> None:
+    received: list[bytes] = []
+
+    def admit(end: End, client: Client) -> None:
+        end.send(b"greeting")
+        end.close()
+
+    async def run() -> None:
+        doorkeeper = Doorkeeper(admit)
+        for terms in (Terms(telnet=True), Terms()):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                doorkeeper.receive(ours, LISTENER, terms)
+                received.append(theirs.recv(100))
+        doorkeeper.close()
+
+    asyncio.run(run())
+    assert received == [NEGOTIATION + b"greeting", b"greeting"]
 
 
 def test_client_that_is_turned_away_gets_an_end_of_file(caplog: pytest.LogCaptureFixture) -> None:
@@ -164,6 +185,9 @@ def test_inherited_connection_is_looked_at_before_anything_is_served() -> None:
     with ours, theirs:
         end, client = inherited_connection(ours, DescriptorAddress(5), OWN_USER)
         assert (client.pid, client.listener, end.is_peer_gone()) == (os.getpid(), "fd:5", False)
+        end, _ = inherited_connection(ours, DescriptorAddress(5), Terms(telnet=True))
+        end.send(b"greeting")
+        assert theirs.recv(100) == NEGOTIATION + b"greeting"
         with pytest.raises(ListenError, match="neither its user nor one of its groups may come in there"):
             inherited_connection(ours, DescriptorAddress(5), NOBODY)
 

@@ -6,6 +6,7 @@ import logging
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from proxy.net import doorkeeper as module
 from proxy.net.certificates import Certificates
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection
 from proxy.net.ends import End
+from proxy.net.telnet import NEGOTIATION
 from shim.client import Client
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until
@@ -81,6 +83,18 @@ def test_client_with_an_allowed_name_comes_in(files: TLSFiles) -> None:
     (client,) = play(files.terms(names=frozenset({"client", "other"})), scene)
     assert (client.certificate, client.listener, client.uid) == ("client", "tcp:127.0.0.1:4444", None)
     assert client.address is not None
+
+
+def test_telnet_is_spoken_in_tls(files: TLSFiles) -> None:
+    async def scene(door: Door) -> None:
+        wrap = files.context_of(files.client).wrap_socket
+        with await asyncio.to_thread(wrap, door.connect(), server_hostname="127.0.0.1") as theirs:
+            received = b""
+            while data := await asyncio.to_thread(theirs.recv, 100):
+                received += data
+            assert received == NEGOTIATION + b"greeting"
+
+    assert len(play(replace(files.terms(), telnet=True), scene)) == 1
 
 
 def test_client_with_another_name_gets_an_end_of_file(files: TLSFiles, caplog: pytest.LogCaptureFixture) -> None:
