@@ -231,7 +231,7 @@ class VMConfig:
         """Return the terms of a listener by its name (`Client.listener`)."""
         named = (own.terms for own in self.own_listeners if listener_name(own.address) == listener)
         terms = next(named, self.terms)
-        return replace(terms, errors=ErrorStyle.HMP) if self.has_prompt(listener) else terms
+        return replace(terms, errors=ErrorStyle.HMP, pretty=False) if self.has_prompt(listener) else terms
 
     def has_prompt(self, listener: str | None) -> bool:
         """Tell whether clients find HMP's prompt at a listener."""

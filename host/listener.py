@@ -40,7 +40,7 @@ class Terms:
     tls_certificate, tls_key, tls_client_ca: paths of files in PEM, "" for none; without a certificate there is no TLS, and the
     key may be in the certificate's file. They are for TCP sockets. tls_allowed_names: in clients' certificates; empty for all.
     role: what those may do about whose commands no rule decides.
-    telnet: it is spoken, as by QEMU's telnet character devices.
+    telnet: it is spoken, as by QEMU's telnet character devices. pretty: QMP is written as by QEMU's `-qmp-pretty`.
     """
 
     socket_mode: int = DEFAULT_MODE
@@ -57,6 +57,7 @@ class Terms:
     tls_clients: TLSClients = TLSClients.CERTIFICATE
     tls_allowed_names: frozenset[str] = frozenset()
     telnet: bool = False
+    pretty: bool = False
 
     @property
     def errors_in_qmp(self) -> bool:

@@ -9,7 +9,7 @@ from host.setting_row import Owner, Section, Setting
 from host.socket_access import DEFAULT_MODE
 from shim.permissions import Role
 
-__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_SOCKETS", "OF_TLS", "ROLE", "TELNET"]
+__all__ = ["ERRORS", "LISTENER_SETTINGS", "OF_CLIENTS", "OF_QMP", "OF_SOCKETS", "OF_TLS", "PRETTY", "ROLE", "TELNET"]
 
 
 def _listener(key: str, kind: types.SettingType, text: str, **rest: Any) -> Setting:
@@ -35,6 +35,9 @@ ERRORS = _listener(
 TELNET = _listener(
     "telnet", ON_OFF,
     "on: speak telnet to clients, as QEMU's telnet: character devices do (default off)", metavar="{on,off}")
+PRETTY = _listener(
+    "pretty", ON_OFF,
+    "on: clients of QMP get everything as at QEMU's -qmp-pretty (default off)", metavar="{on,off}")
 OF_CLIENTS = (
     _listener("allow_users", USERS, "a user whose programs may come in, by name or number (repeatable) (default: all)",
         section=Section.ACCESS, option="--allow-user", metavar="USER"),
@@ -64,5 +67,7 @@ ROLE = _listener(
     "what clients may do that no rule decides about: read-only: ask; snapshots: also save, load and delete snapshots; all "
     "(default %(default)s)",
     section=Section.RULES, metavar="ROLE", default=Role.ALL)
-LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS, ROLE, TELNET)
+LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS, ROLE, TELNET, PRETTY)
+# They mean nothing at HMP's prompt.
+OF_QMP = (ERRORS, PRETTY)
 # fmt: on

@@ -20,7 +20,7 @@ from host import config, limit_types
 from host import setting_types as types
 from host.addresses import parse_listen_address, parse_taken_path
 from host.config import AuditFailure
-from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_SOCKETS, OF_TLS, ROLE, TELNET
+from host.listener_settings import ERRORS, LISTENER_SETTINGS, OF_CLIENTS, OF_QMP, OF_SOCKETS, OF_TLS, PRETTY, ROLE, TELNET
 from host.listener_types import TEXT_OR_NONE, listener_type, listeners_type
 from host.rule_types import ALLOWED_COMMANDS, RULES
 from host.setting_row import Owner, Program, Section, Setting
@@ -59,13 +59,14 @@ SETTINGS: tuple[Setting, ...] = (
         programs=_PROXY_AND_PLAN, metavar="ADDRESS", is_shared=False),
     _vm("listen", listeners_type(parse_listen_address, LISTENER_SETTINGS),
         "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
-    _vm("hmp_listen", listeners_type(parse_listen_address, [row for row in LISTENER_SETTINGS if row is not ERRORS]),
+    _vm("hmp_listen", listeners_type(parse_listen_address, [row for row in LISTENER_SETTINGS if row not in OF_QMP]),
         "a socket at which clients find HMP's prompt, as at -monitor (repeatable)", metavar="ADDRESS", is_shared=False),
     # QEMU's socket says who may open it.
     _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in OF_SOCKETS]),
         "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
     *OF_SOCKETS,
     TELNET,
+    PRETTY,
     _vm("upstream_tls_ca", TEXT_OR_NONE,
         "talk TLS to a QEMU on TCP; this file has the certificate of the authority that signed QEMU's, in PEM",
         programs=_PROXY_AND_PLAN, metavar="FILE"),

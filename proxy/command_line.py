@@ -70,7 +70,8 @@ settings of one listener:
                         {", ".join(_LISTENER_KEYS[:6])},
                         {", ".join(_LISTENER_KEYS[6:11])},
                         {", ".join(_LISTENER_KEYS[11:])};
-                        a path that is taken over keeps QEMU's mode, owner and group
+                        a path that is taken over keeps QEMU's mode, owner and group, and HMP's prompt has
+                        neither errors nor pretty
 """
 
 _EXIT_STATUS = """

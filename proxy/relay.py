@@ -15,8 +15,8 @@ from host.addresses import look_again
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.intents import IntentStore
+from proxy.client_streams.choice import stream_makers
 from proxy.clients import Clients
-from proxy.human_clients.choice import stream_makers
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net.closing import close_descriptors

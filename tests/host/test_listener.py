@@ -24,6 +24,13 @@ def test_members_without_terms_of_their_own_stay() -> None:
     assert settle({}, Terms()) == {"terms": Terms()}
 
 
+def test_prompt_has_no_form_of_qmp() -> None:
+    of_vm = Terms(errors=ErrorStyle.QMP, pretty=True, telnet=True)
+    vm = VMConfig(QEMU, (TOOLS,), (OTHER,), terms=of_vm)
+    assert vm.terms_at("unix:/l") == of_vm
+    assert vm.terms_at("unix:/o") == Terms(telnet=True)
+
+
 def test_own_terms_complete_those_of_the_vm() -> None:
     of_vm = Terms(socket_group=7)
     said = {"listen": (TOOLS, Said(OTHER, {"socket_mode": 0o660})), "take_over": Said(QEMU, {"errors": ErrorStyle.QMP})}

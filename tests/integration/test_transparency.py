@@ -69,10 +69,14 @@ def _machine(*, pretty: bool) -> QEMUVM:
 
 
 @contextmanager
-def _twins(*, pretty: bool = False) -> Iterator[Twins]:
+def _twins(*, pretty: bool = False, pretty_at_listener: bool = False) -> Iterator[Twins]:
+    """pretty: QEMU's monitors are. pretty_at_listener: only the native one is, and the proxy's listener."""
+    options = ["--pretty", "on"] if pretty_at_listener else []
     with ExitStack() as stack:
-        native, proxied = (stack.enter_context(_machine(pretty=pretty)) for _ in range(2))
-        proxy = stack.enter_context(ProxyProcess(proxied.folder, proxied.qmp_path, pretty=pretty))
+        native = stack.enter_context(_machine(pretty=pretty or pretty_at_listener))
+        proxied = stack.enter_context(_machine(pretty=pretty))
+        process = ProxyProcess(proxied.folder, proxied.qmp_path, options, pretty=pretty or pretty_at_listener)
+        proxy = stack.enter_context(process)
         yield Twins(Twin(native.connect, native.qmp_path, native), Twin(proxy.connect, proxy.path, proxied))
 
 
@@ -85,6 +89,12 @@ def twins() -> Iterator[Twins]:
 @pytest.fixture(scope="module")
 def pretty_twins() -> Iterator[Twins]:
     with _twins(pretty=True) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def twins_with_a_pretty_listener() -> Iterator[Twins]:
+    with _twins(pretty_at_listener=True) as pair:
         yield pair
 
 
@@ -119,6 +129,15 @@ def test_a_client_receives_the_same_bytes(shape: str, twins: Twins) -> None:
 @pytest.mark.parametrize("shape", CONVERSATIONS)
 def test_a_client_of_a_pretty_monitor_receives_the_same_bytes(shape: str, pretty_twins: Twins) -> None:
     native, proxied = pretty_twins.both(lambda twin: _converse(twin, CONVERSATIONS[shape]))
+    assert proxied == native
+    assert native[0].startswith(b'{\r\n    "QMP": {\r\n')
+
+
+@pytest.mark.parametrize("shape", CONVERSATIONS)
+def test_a_client_of_a_pretty_listener_receives_what_a_pretty_monitor_sends(
+    shape: str, twins_with_a_pretty_listener: Twins
+) -> None:
+    native, proxied = twins_with_a_pretty_listener.both(lambda twin: _converse(twin, CONVERSATIONS[shape]))
     assert proxied == native
     assert native[0].startswith(b'{\r\n    "QMP": {\r\n')
 

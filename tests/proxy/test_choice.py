@@ -1,10 +1,14 @@
-"""HMP's prompt is imported only where a listener has clients for it."""
+"""Each listener has the stream that its terms ask for. What no listener has is not imported."""
+
+from functools import partial
 
 from host.addresses import UnixAddress
 from host.config import VMConfig
-from proxy.human_clients.choice import stream_makers
+from host.listener import Listener, Terms
+from proxy.client_streams.choice import MakeStream, stream_makers
+from proxy.client_streams.pretty_stream import PrettyStream
 from proxy.net.stream import Stream
-from tests.support.pure_router import a_monitor
+from tests.support.pure_router import a_monitor, greeting
 
 QEMU = UnixAddress("/qmp")
 
@@ -16,3 +20,28 @@ def test_all_clients_speak_qmp_where_no_listener_has_others() -> None:
 def test_clients_of_one_listener_type_and_those_of_another_do_not() -> None:
     make_stream = stream_makers(VMConfig(QEMU, hmp_listen=(UnixAddress("/hmp"),)), a_monitor())
     assert [make_stream(name) is Stream for name in ("unix:/qmp", "unix:/hmp", None)] == [True, False, True]
+
+
+def is_pretty(make_stream: MakeStream) -> bool:
+    return isinstance(make_stream, partial) and make_stream.func is PrettyStream
+
+
+def test_clients_of_one_listener_get_the_pretty_form() -> None:
+    address = UnixAddress("/pretty")
+    config = VMConfig(QEMU, (UnixAddress("/qmp"), address), own_listeners=(Listener(address, Terms(pretty=True)),))
+    make_stream = stream_makers(config, a_monitor())
+    assert [is_pretty(make_stream(name)) for name in ("unix:/qmp", "unix:/pretty")] == [False, True]
+
+
+def test_prompt_and_connections_of_our_own_have_no_other_form() -> None:
+    """The latter come by no listener."""
+    prompt = UnixAddress("/hmp")
+    config = VMConfig(QEMU, (UnixAddress("/qmp"),), (prompt,), terms=Terms(pretty=True))
+    make_stream = stream_makers(config, a_monitor())
+    assert [is_pretty(make_stream(name)) for name in ("unix:/qmp", "unix:/hmp", None)] == [True, False, False]
+    assert [make_stream(name) is Stream for name in ("unix:/hmp", None)] == [False, True]
+
+
+def test_pretty_monitor_of_qemu_writes_as_it_is() -> None:
+    config = VMConfig(QEMU, (UnixAddress("/qmp"),), terms=Terms(pretty=True))
+    assert stream_makers(config, a_monitor(greeting(pretty=True)))("unix:/qmp") is Stream

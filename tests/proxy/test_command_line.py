@@ -101,6 +101,7 @@ def test_modes(options: Sequence[str], policy: Policy) -> None:
         ("--upstream unix:/q --listen hold:unix:/l", VMConfig(QEMU, (UnixAddress("/l", holds=True),))),
         ("--take-over /q,errors=qmp", VMConfig(QEMU, take_over=QEMU, own_listeners=(Listener(QEMU, IN_QMP),))),
         ("--upstream unix:/q --telnet on --listen unix:/l", VMConfig(QEMU, (TOOLS,), terms=Terms(telnet=True))),
+        ("--take-over /q,pretty=on", VMConfig(QEMU, take_over=QEMU, own_listeners=(Listener(QEMU, Terms(pretty=True)),))),
         ("--take-over /q --errors qmp", VMConfig(QEMU, take_over=QEMU, terms=IN_QMP)),
     ],
 )

@@ -1,5 +1,6 @@
 """A stream of sockets or pipes, and what it told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from proxy.net.ends import End
@@ -18,8 +19,8 @@ class Heard:
     drains: int = 0
     failures: int = 0
 
-    def stream(self, end: End) -> Stream:
-        return Stream(end, on_data=self._take, on_eof=self._end, on_drained=self._drain, on_failure=self._fail)
+    def stream(self, end: End, make_stream: Callable[..., Stream] = Stream) -> Stream:
+        return make_stream(end, on_data=self._take, on_eof=self._end, on_drained=self._drain, on_failure=self._fail)
 
     def _take(self, data: bytes, descriptors: tuple[int, ...]) -> None:
         self.data += data

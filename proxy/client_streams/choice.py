@@ -1,10 +1,11 @@
-"""Which kind of stream a client has: of QMP, or of HMP's prompt, which is imported only where a listener has one."""
+"""Which kind of stream a client has: of QMP, in either form, or of HMP's prompt. What no listener has is not imported."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
 from host.config import VMConfig
+from host.listener import listener_name
 from proxy.net.stream import Stream
 from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor
@@ -17,14 +18,25 @@ MakeStream: TypeAlias = Callable[..., Stream]
 
 def stream_makers(config: VMConfig, monitor: Monitor) -> Callable[[str | None], MakeStream]:
     """Return what tells how the stream of a client is made, by the name of its listener."""
+    of_qmp = _makers_of_qmp(config, monitor)
     if not config.hmp_listen:
-        return lambda _: Stream
+        return of_qmp
     from proxy.human_clients.human_stream import HumanStream  # here, because a start is quicker without it
     from proxy.human_monitor.monitor_state import MonitorState
 
     def make_stream(listener: str | None) -> MakeStream:
         if not config.has_prompt(listener):
-            return Stream
+            return of_qmp(listener)
         return partial(HumanStream, state=MonitorState(monitor.version), monitor_format=format_of(monitor.greeting))
 
     return make_stream
+
+
+def _makers_of_qmp(config: VMConfig, monitor: Monitor) -> Callable[[str | None], MakeStream]:
+    pretty = {name for name in map(listener_name, config.listeners) if config.terms_at(name).pretty}
+    if not pretty or format_of(monitor.greeting).is_pretty:
+        return lambda _: Stream
+    from proxy.client_streams.pretty_stream import PrettyStream  # here, because a start is quicker without it
+
+    make_pretty_stream = partial(PrettyStream, most_unsent_bytes=config.client_buffer_bytes)
+    return lambda listener: make_pretty_stream if listener in pretty else Stream
