@@ -12,6 +12,7 @@ from typing import Final
 from host.addresses import DescriptorAddress
 from host.audit_log import AuditLog
 from host.config import NEGOTIATION_TIMEOUT_S, VMConfig
+from host.listener import Listener, Terms
 from host.log_lines import write_log
 from proxy.errors import HungUpError, NotQMPError
 from proxy.qemu_command_line.endpoints import Stdio
@@ -86,12 +87,13 @@ class Serving:
         config = self.invocation.config or VMConfig(DescriptorAddress(0))
         if config.negotiation_timeout_s == NEGOTIATION_TIMEOUT_S:
             config = replace(config, negotiation_timeout_s=0.0)
-        is_human = {door.address: door.monitor.kind is Kind.HMP for door in self.doors}
+        human = [door.address for door in self.doors if door.monitor.kind is Kind.HMP]
         return replace(
             config,
             upstream=DescriptorAddress(self.start.control.fileno()),
-            listen=tuple(address for address, human in is_human.items() if not human),
-            hmp_listen=tuple(address for address, human in is_human.items() if human),
+            listen=tuple(door.address for door in self.doors if door.address not in human),
+            hmp_listen=tuple(human),
+            own_listeners=tuple(Listener(door.address, _terms(door, config.terms)) for door in self.doors),
         )
 
     async def _serve(self) -> None:
@@ -133,6 +135,11 @@ class Serving:
         else:
             os.write(self.parent.to_parent, FAILED)
             await vm.quit()
+
+
+def _terms(door: Door, terms: Terms) -> Terms:
+    """Return the terms of a door: QEMU's command line says what is spoken there."""
+    return replace(terms, telnet=door.endpoint.telnet, pretty=door.monitor.kind is Kind.QMP_PRETTY)
 
 
 def _point_to_nothing(*numbers: int) -> None:

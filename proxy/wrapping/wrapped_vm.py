@@ -29,6 +29,7 @@ from proxy.net.listeners import Listeners
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
 from proxy.preload import preload_in_loop
+from proxy.qmp_json.indentation import Indenter
 from proxy.relay import Relay
 from proxy.routing.turns import Turns
 from proxy.system_clock import SYSTEM_CLOCK
@@ -185,8 +186,9 @@ class WrappedVM:
             end.close()
             return f"as many clients as --max-clients allows wait for QEMU: {len(self._early)}"
         if not self._config.has_prompt(client.listener):  # HMP begins with its banner, when QEMU is ready
+            is_pretty = self._config.terms_at(client.listener).pretty
             with contextlib.suppress(OSError):  # it has gone
-                end.send(self._greeting)
+                end.send(Indenter().receive_data(self._greeting) if is_pretty else self._greeting)
         self._early.append((end, client))
         return None
 
