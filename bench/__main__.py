@@ -19,6 +19,7 @@ from bench.results import Measurement
 from bench.survey import measure_surveys
 from bench.targets import PROXY, absent_relays
 from bench.workloads import QEMU_WORKLOADS, measure, start_stub_relays, workloads
+from bench.wrapper import measure_wrapper
 from tests.integration.qemu_vm import QEMUError
 
 __all__ = ["main"]
@@ -69,6 +70,8 @@ def _measurements(fleet: Fleet, programs: Programs, options: Options) -> Iterato
         yield measure_report(fleet, is_quick=options.is_quick)
     if "prompt" in options.only:
         yield measure_prompt(fleet, is_quick=options.is_quick)
+    if "wrapper" in options.only:
+        yield measure_wrapper(fleet, programs, is_quick=options.is_quick)
     if "snapshots" in options.only:
         yield measure_snapshots(fleet, is_quick=options.is_quick)
     if "survey" in options.only:

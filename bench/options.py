@@ -16,6 +16,7 @@ COSTS: Final = {
     "prompt": "real QEMU: start to prompt of hmp-repl, beside the import of its libraries alone",
     "report": "hmp-audit report on a million records, beside a loop of json.loads; time and memory",
     "snapshots": "real QEMU: savevm, loadvm and delvm natively and through the proxy",
+    "wrapper": "real QEMU: start to greeting and to the first answer, bare and as hmp-proxy wrap starts it",
     "survey": "real QEMU: the same on VMs of up to 26 disks with 100 snapshots each",
 }
 

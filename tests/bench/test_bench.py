@@ -107,6 +107,17 @@ def test_prompt_is_measured_beside_the_import_of_its_libraries() -> None:
     assert bench.files() == []
 
 
+def test_wrapped_start_is_measured_beside_the_bare_one_and_the_proxys_own() -> None:
+    bench = Bench("--quick", "--only", "wrapper", "--json")
+    status, output, errors = bench.wait()
+    assert (status, errors) == (0, "")
+    figures = {figure["name"]: figure for figure in json.loads(output)["measurements"][0]["figures"]}
+    assert figures["wrapped: start to greeting"]["median"] > figures["bare: start to greeting"]["median"] > 0
+    assert len(figures["greeting: added ÷ own start"]["rounds"]) == 3
+    assert bench.processes() == []
+    assert bench.files() == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_leaves_nothing(number: signal.Signals) -> None:
     bench = Bench("--only", "ping")
