@@ -22,6 +22,7 @@ _IGNORED_SIGNALS: Final = (*_PASSED_SIGNALS, signal.SIGQUIT)
 # What the proxy writes to the parent: QEMU was ended because what was asked of it at the start has failed.
 FAILED: Final = b"1"
 _GO: Final = b"g"
+_PR_SET_PDEATHSIG: Final = 1
 _NOT_FOUND: Final = 127
 _NOT_EXECUTABLE: Final = 126
 
@@ -102,6 +103,7 @@ class Parent:
         self._child = os.fork()
         if not self._child:
             os.close(self._go_ahead)
+            _die_with_parent()
             # Without the byte, this end of the pipe ends: the parent was killed before there was anybody to end QEMU with it.
             if os.read(self._wait, 1) != _GO:
                 os._exit(_NOT_FOUND)
@@ -134,6 +136,16 @@ class Parent:
     def _pass_on(self, number: int, _: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.qemu, number)
+
+
+def _die_with_parent() -> None:
+    """Have this process killed when its parent ends (prctl(2), PR_SET_PDEATHSIG). It survives exec, but not a change of user.
+
+    QEMU changes its user for `-runas`; then the proxy alone looks after that.
+    """
+    import ctypes  # here, because QEMU is seldom a child
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _die_by(number: int) -> NoReturn:
