@@ -1,10 +1,8 @@
 """One VM with two human monitors of its own and one that is proxy/human_monitor, whose commands it runs too."""
 
 import random
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any, Final, Self
 
 from proxy.human_monitor.command_table import command_names, topic_names
@@ -13,8 +11,9 @@ from proxy.human_monitor.dialogue import CommandEntered, Dialogue
 from proxy.human_monitor.monitor_state import MonitorState
 from proxy.net.telnet import NEGOTIATION, TelnetFilter
 from tests.integration.qemu_vm import QEMUVM, version
+from tests.support.keyboard import difference, in_pieces, typed
 from tests.support.monitor_driver import converse
-from tests.support.raw_client import DEADLINE_S, RawClient
+from tests.support.raw_client import RawClient
 
 __all__ = ["Monitors"]
 
@@ -52,41 +51,21 @@ class Monitors:
             qmp.hmp("cont")
             yield cls(vm, qmp, is_telnet=is_telnet)
 
-    def assert_same(self, typed: bytes, rng: random.Random | None = None) -> int:
+    def assert_same(self, keys: bytes, rng: random.Random | None = None) -> int:
         """Type this into both and compare what they print; return how much it was. rng: for the pieces in which it comes."""
-        pieces = [typed]
-        if rng is not None:
-            ends = [0, *sorted(rng.choices(range(len(typed) + 1), k=3)), len(typed)]
-            pieces = [typed[start:end] for start, end in pairwise(ends)]
+        pieces = [keys] if rng is None else in_pieces(keys, rng)
         self._qmp.hmp("stop")
         ours = self._converse(pieces)
         self._qmp.hmp("stop")
-        native = self._native(typed, len(ours))
-        assert ours == native, _difference(typed, ours, native)
+        native = typed(self._path, keys, expected_bytes=len(ours))
+        assert ours == native, difference(keys, ours, native)
         return len(native)
 
     def _converse(self, pieces: Sequence[bytes]) -> bytes:
         if self._telnet is None:
             return converse(Dialogue(self.state), pieces, self._run, self._candidates)
-        typed = map(self._telnet.typed, pieces)
-        return NEGOTIATION + converse(Dialogue(self.state), typed, self._run, self._candidates)
-
-    def _native(self, typed: bytes, expected_bytes: int) -> bytes:
-        """Type into QEMU. The end comes after as much output as is expected, since QEMU drops what waits when it comes."""
-        received = bytearray()
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(DEADLINE_S)
-            client.connect(str(self._path))
-            client.sendall(typed)
-            try:
-                while len(received) < expected_bytes and (data := client.recv(1 << 20)):
-                    received += data
-                client.shutdown(socket.SHUT_WR)
-                while data := client.recv(1 << 20):
-                    received += data
-            except TimeoutError:
-                received += b"... and no more"
-        return bytes(received)
+        keys = map(self._telnet.typed, pieces)
+        return NEGOTIATION + converse(Dialogue(self.state), keys, self._run, self._candidates)
 
     def _run(self, command: CommandEntered) -> str | None:
         if tuple(command.line.split()) == _ASKS_FOR_PASSWORD:
@@ -108,10 +87,3 @@ def _to_json(line: bytes) -> str:
 
 def _from_json(text: str) -> str:
     return "".join(chr(ord(char) - _PRIVATE + 0xDC00) if "\ue080" <= char <= "\ue0ff" else char for char in text)
-
-
-def _difference(typed: bytes, ours: bytes, native: bytes) -> str:
-    """Return what was typed, and both texts from shortly before where they part."""
-    same = next((index for index, (a, b) in enumerate(zip(ours, native, strict=False)) if a != b), min(len(ours), len(native)))
-    start = max(same - 60, 0)
-    return f"{typed!r} at {same}:\nours   {ours[start : same + 200]!r}\nnative {native[start : same + 200]!r}"

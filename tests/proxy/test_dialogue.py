@@ -8,6 +8,7 @@ from proxy.human_monitor.completion import CompletionRequest
 from proxy.human_monitor.dialogue import MAX_OUTPUT_BYTES, MAX_STEP_BYTES, CommandEntered, Dialogue, PasswordEntered
 from proxy.human_monitor.monitor_state import MonitorState
 from shim.qmp import QEMUVersion
+from tests.support.keyboard import echo
 from tests.support.monitor_driver import converse
 
 V7_2 = QEMUVersion(7, 2, 22)
@@ -21,12 +22,6 @@ def begun(state: MonitorState | None = None) -> Dialogue:
     dialogue = Dialogue(MonitorState(V7_2) if state is None else state)
     assert dialogue.data_to_send() == BANNER + PROMPT
     return dialogue
-
-
-def echo(line: bytes) -> bytes:
-    """Return what is shown while a line is typed, and at its Enter."""
-    prefixes = (b"\x1b[D" * end + line[: end + 1] + b"\x1b[K" for end in range(len(line)))
-    return b"".join(prefixes) + b"\r\n"
 
 
 def run(command: CommandEntered) -> str | None:

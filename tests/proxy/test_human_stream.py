@@ -14,39 +14,12 @@ from proxy.net.ends import SocketEnd
 from proxy.qmp_json.messages import LINES
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.fakes.vm import DEBIAN_12
+from tests.support.keyboard import echo, received, typed
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import RunningServer, in_thread, until
 
 BANNER: Final = b"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) "
 PROMPT: Final = b"(qemu) "
-
-
-def shown(line: str) -> bytes:
-    """Return what the monitor prints for a line that is typed to its end."""
-    steps = [line[:1] + "\x1b[K"]
-    for length in range(2, len(line) + 1):
-        steps.append("\x1b[D" * (length - 1) + line[:length] + "\x1b[K")
-    return "".join(steps).encode() + b"\r\n"
-
-
-def typed(path: str, keys: bytes) -> bytes:
-    """Type all of it, send no more, and return what was printed."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(DEADLINE_S)
-        client.connect(path)
-        client.sendall(keys)
-        client.shutdown(socket.SHUT_WR)
-        return received(client)
-
-
-def received(client: socket.socket) -> bytes:
-    printed = b""
-    try:
-        while data := client.recv(1 << 16):
-            printed += data
-    except ConnectionResetError:
-        pass
-    return printed
 
 
 def played(conversation: Callable[[str], None], *options: str) -> list[tuple[str | None, str]]:
@@ -62,7 +35,7 @@ def played(conversation: Callable[[str], None], *options: str) -> list[tuple[str
 
 def test_command_is_run_and_its_output_shown() -> None:
     def conversation(path: str) -> None:
-        assert typed(path, b"savevm t\ndelvm t\n") == BANNER + shown("savevm t") + PROMPT + shown("delvm t") + PROMPT
+        assert typed(path, b"savevm t\ndelvm t\n") == BANNER + echo(b"savevm t") + PROMPT + echo(b"delvm t") + PROMPT
 
     assert played(conversation) == [("savevm t", "rewritten"), ("delvm t", "rewritten")]
 
@@ -70,7 +43,7 @@ def test_command_is_run_and_its_output_shown() -> None:
 def test_failure_is_hmps_text_whatever_the_style_of_errors() -> None:
     def conversation(path: str) -> None:
         error = b"Error: Snapshot 'no' does not exist in one or more devices\r\n"
-        assert typed(path, b"loadvm no\n") == BANNER + shown("loadvm no") + error + PROMPT
+        assert typed(path, b"loadvm no\n") == BANNER + echo(b"loadvm no") + error + PROMPT
 
     played(conversation, "--errors", "qmp")
 
@@ -78,7 +51,7 @@ def test_failure_is_hmps_text_whatever_the_style_of_errors() -> None:
 def test_what_is_denied_is_told_as_hmp_tells_errors() -> None:
     def conversation(path: str) -> None:
         printed = typed(path, b"savevm t\n")
-        assert printed.startswith(BANNER + shown("savevm t") + b"Error: ")
+        assert printed.startswith(BANNER + echo(b"savevm t") + b"Error: ")
         assert printed.endswith(b" is not allowed here\r\n" + PROMPT)
 
     assert played(conversation, "--rule", "deny savevm") == [("savevm t", "refused")]
@@ -86,7 +59,7 @@ def test_what_is_denied_is_told_as_hmp_tells_errors() -> None:
 
 def test_half_a_line_is_echoed_and_not_run() -> None:
     def conversation(path: str) -> None:
-        assert typed(path, b"savevm t") == BANNER + shown("savevm t")[:-2]
+        assert typed(path, b"savevm t") == BANNER + echo(b"savevm t")[:-2]
 
     assert played(conversation) == []
 
@@ -99,7 +72,7 @@ def test_nothing_is_printed_while_a_command_runs() -> None:
             await qemu.reached("snapshot-save")
             assert [command["arguments"]["tag"] for command in qemu.received if command["execute"] == "snapshot-save"] == ["t"]
             qemu.release()
-            assert await printing == BANNER + shown("savevm t") + PROMPT + shown("savevm u") + PROMPT
+            assert await printing == BANNER + echo(b"savevm t") + PROMPT + echo(b"savevm u") + PROMPT
 
     asyncio.run(run())
 
@@ -110,11 +83,11 @@ def test_clients_have_a_line_and_a_history_of_their_own() -> None:
             other.settimeout(DEADLINE_S)
             other.connect(path)
             other.sendall(b"del")
-            assert typed(path, b"savevm t\n\x1b[A\n").count(shown("savevm t")) == 1
+            assert typed(path, b"savevm t\n\x1b[A\n").count(echo(b"savevm t")) == 1
             other.sendall(b"vm t\n\x1b[A\x1b[A")
             other.shutdown(socket.SHUT_WR)
             printed = received(other)
-            assert printed.startswith(BANNER + shown("delvm t") + PROMPT)
+            assert printed.startswith(BANNER + echo(b"delvm t") + PROMPT)
             assert b"savevm" not in printed
 
     assert played(conversation) == [("savevm t", "rewritten"), ("savevm t", "delegated"), ("delvm t", "rewritten")]
@@ -134,7 +107,7 @@ def test_client_that_does_not_read_holds_up_nobody(monkeypatch: pytest.MonkeyPat
         with socket.socket(socket.AF_UNIX) as stuck:
             stuck.connect(path)
             stuck.sendall(b"x" * 4095)  # 33 MB on its screen
-            assert typed(path, b"savevm t\n") == BANNER + shown("savevm t") + PROMPT
+            assert typed(path, b"savevm t\n") == BANNER + echo(b"savevm t") + PROMPT
 
     assert played(conversation) == [("savevm t", "rewritten")]
 
@@ -150,7 +123,7 @@ def test_descriptors_are_closed_and_end_nothing() -> None:
             theirs.close()
             assert ours.recv(1) == b""
             client.shutdown(socket.SHUT_WR)
-            assert received(client).endswith(shown("delvm t") + PROMPT)
+            assert received(client).endswith(echo(b"delvm t") + PROMPT)
 
     played(conversation)
 
@@ -220,7 +193,7 @@ def test_quit_is_followed_by_the_end_and_no_prompt() -> None:
         peer.sendall(b"quit\ninfo name\n")
         assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "quit"}
         owner.stream.write(b'{"timestamp": {}, "event": "SHUTDOWN"}\r\n')
-        assert await printed_to(peer, shown("quit")) == BANNER + shown("quit")
+        assert await printed_to(peer, echo(b"quit")) == BANNER + echo(b"quit")
         owner.stream.finish(lambda: None)
         assert await in_thread(received, peer) == b""
 
@@ -377,7 +350,7 @@ def test_what_is_typed_before_the_negotiation_waits() -> None:
             await until(lambda: owner.stream.read_count)
             await owner.answer("qmp_capabilities", {"return": {}})
             await owner.answer("human-monitor-command", {"return": "vm\r\n"})
-            assert await printed_to(peer, b"vm\r\n" + PROMPT) == BANNER + shown("info name") + b"vm\r\n" + PROMPT
+            assert await printed_to(peer, b"vm\r\n" + PROMPT) == BANNER + echo(b"info name") + b"vm\r\n" + PROMPT
             assert not owner.has_failed
             owner.stream.close()
 
