@@ -22,12 +22,15 @@ def stream_makers(config: VMConfig, monitor: Monitor) -> Callable[[str | None], 
     if not config.hmp_listen:
         return of_qmp
     from proxy.human_clients.human_stream import HumanStream  # here, because a start is quicker without it
-    from proxy.human_monitor.monitor_state import MonitorState
+    from proxy.human_clients.succession import Succession
+
+    successions: dict[str | None, Succession] = {}
 
     def make_stream(listener: str | None) -> MakeStream:
         if not config.has_prompt(listener):
             return of_qmp(listener)
-        return partial(HumanStream, state=MonitorState(monitor.version), monitor_format=format_of(monitor.greeting))
+        succession = successions.setdefault(listener, Succession(monitor.version))
+        return partial(HumanStream, succession=succession, monitor_format=format_of(monitor.greeting))
 
     return make_stream
 

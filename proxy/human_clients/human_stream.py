@@ -11,10 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, assert_never
 
+from proxy.human_clients.succession import Succession
 from proxy.human_monitor.command_table import command_names, topic_names
 from proxy.human_monitor.completion import CompletionRequest, Wanted
 from proxy.human_monitor.dialogue import CommandEntered, Dialogue, PasswordEntered
-from proxy.human_monitor.monitor_state import MonitorState
 from proxy.net.closing import close_descriptors
 from proxy.net.stream import End, Stream
 from proxy.qmp_json.message_framer import MessageFramer
@@ -39,7 +39,7 @@ class HumanStream(Stream):
         self,
         end: End,
         *,
-        state: MonitorState,
+        succession: Succession,
         monitor_format: MonitorFormat,
         on_data: Callable[[bytes, tuple[int, ...]], None],
         on_eof: Callable[[], None],
@@ -50,7 +50,8 @@ class HumanStream(Stream):
             end, on_data=self._receive_keys, on_eof=self._receive_end, on_drained=self._drained, on_failure=on_failure
         )
         self._send_qmp, self._leave, self._tell_drained = on_data, on_eof, on_drained
-        self._dialogue = Dialogue(state)
+        self._succession, self._state = succession, succession.begin()
+        self._dialogue = Dialogue(self._state)
         self._messages = MessageFramer(monitor_format)
         # What is done with the next reply. None: none is due.
         self._on_reply: Callable[[dict[str, JSON]], None] | None = None
@@ -86,6 +87,11 @@ class HumanStream(Stream):
                 on_reply, self._on_reply = self._on_reply, None
                 # Soon, because whoever writes is not ready for the next command.
                 self._soon(on_reply, message)
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self._succession.leave(self._state)
+        super().close()
 
     # What is typed.
 

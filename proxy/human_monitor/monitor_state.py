@@ -1,5 +1,8 @@
 """What a monitor keeps while no client is connected to it."""
 
+from copy import deepcopy
+from typing import Self
+
 from proxy.human_monitor.line_editor import LineEditor
 from shim.qmp import QEMUVersion
 
@@ -22,6 +25,13 @@ class MonitorState:
         self.cpu_index: int | None = None
         self.is_suspended = False
         self._chosen_cpu: int | None = None
+
+    def successor(self) -> Self:
+        """Return a copy for a client that does not wait for the command of this one, if one runs."""
+        copied = deepcopy(self)
+        copied.is_suspended = False
+        copied._chosen_cpu = None
+        return copied
 
     def suspend(self, *, chosen_cpu: int | None = None) -> None:
         """Note that a command begins. chosen_cpu: of `cpu N`."""

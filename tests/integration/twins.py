@@ -21,7 +21,7 @@ from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_qcow2, make_raw, snapshots_of
 from tests.support.raw_client import NO_ID, RawClient, command_bytes
 
-__all__ = ["IDS", "Boot", "Case", "Course", "Step", "Until", "make_images", "play", "run_setup", "started"]
+__all__ = ["IDS", "Boot", "Case", "Course", "Step", "Until", "make_images", "normal_text", "play", "run_setup", "started"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,11 @@ class Course:
 
 def normal(message: bytes) -> str:
     """Return a raw message without what differs from run to run; all other bytes stay."""
-    text = _TIMESTAMP.sub('"timestamp": <time>', message.decode("ascii"))
+    return normal_text(_TIMESTAMP.sub('"timestamp": <time>', message.decode("ascii")))
+
+
+def normal_text(text: str) -> str:
+    """Return what HMP printed without what differs from run to run."""
     text = normal_tag(_NODE_NAME.sub("#block<number>", text))
     return _TABLE_ROW.sub(lambda row: " 0 B <date, clock>" if row[1] == "0 B" else " <size, date, clock>", text)
 

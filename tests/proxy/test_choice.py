@@ -45,3 +45,12 @@ def test_prompt_and_connections_of_our_own_have_no_other_form() -> None:
 def test_pretty_monitor_of_qemu_writes_as_it_is() -> None:
     config = VMConfig(QEMU, (UnixAddress("/qmp"),), terms=Terms(pretty=True))
     assert stream_makers(config, a_monitor(greeting(pretty=True)))("unix:/qmp") is Stream
+
+
+def test_clients_of_a_listener_follow_each_other_and_those_of_another_do_not() -> None:
+    addresses = (UnixAddress("/hmp"), UnixAddress("/other"))
+    make_stream = stream_makers(VMConfig(QEMU, hmp_listen=addresses), a_monitor())
+    makers = [make_stream(name) for name in ("unix:/hmp", "unix:/hmp", "unix:/other")]
+    first, second, other = (maker.keywords["succession"] for maker in makers if isinstance(maker, partial))
+    assert first is second
+    assert first is not other

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.human_clients import human_stream as module
-from proxy.human_monitor.monitor_state import MonitorState
+from proxy.human_clients.succession import Succession
 from proxy.net.ends import SocketEnd
 from proxy.qmp_json.messages import LINES
 from tests.fakes.qemu import FakeQEMU, two_disks
@@ -93,6 +93,16 @@ def test_clients_have_a_line_and_a_history_of_their_own() -> None:
     assert played(conversation) == [("savevm t", "rewritten"), ("savevm t", "delegated"), ("delvm t", "rewritten")]
 
 
+def test_client_finds_what_the_one_before_it_left() -> None:
+    """The history and the position in it, and not what it did not end."""
+
+    def conversation(path: str) -> None:
+        typed(path, b"delvm t\ninfo name\n\x1b[A\x1b[Axy\x1b[")
+        assert typed(path, b"A\x1b[B\n").startswith(BANNER + b"A\x1b[K" + b"\x1b[Dinfo name\x1b[K\r\n")
+
+    assert [line for line, _ in played(conversation)] == ["delvm t", "info name", "info name"]
+
+
 def test_bytes_that_json_cannot_carry_are_refused() -> None:
     def conversation(path: str) -> None:
         assert typed(path, b"\xff\n").endswith(b"\r\nError: hmpshim cannot pass on what is not UTF-8\r\n" + PROMPT)
@@ -139,7 +149,7 @@ class Owner:
         self.has_left = self.has_failed = False
         self.stream = module.HumanStream(
             end,
-            state=MonitorState(DEBIAN_12),
+            succession=Succession(DEBIAN_12),
             monitor_format=LINES,
             on_data=lambda data, _: self.asked.append(json.loads(data)),
             on_eof=self._leave,
