@@ -7,33 +7,33 @@ and what it prints for them, is proxy/human_monitor's.
 Like QEMU's monitor it reads no further while a command runs, so what is typed meanwhile waits in the kernel.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
+from proxy.human_clients.candidates import Candidates, look_up
+from proxy.human_clients.steps import Pause, Steps
 from proxy.human_clients.succession import Succession
-from proxy.human_monitor.command_table import command_names, topic_names
-from proxy.human_monitor.completion import CompletionRequest, Wanted
+from proxy.human_clients.typed_commands import Ending, run, set_password, takes_descriptor
+from proxy.human_monitor.completion import CompletionRequest
 from proxy.human_monitor.dialogue import CommandEntered, Dialogue, PasswordEntered
 from proxy.net.closing import close_descriptors
 from proxy.net.stream import End, Stream
 from proxy.qmp_json.message_framer import MessageFramer
 from proxy.qmp_json.messages import MonitorFormat
-from shim.hmp import HMPLine
-from shim.qmp import JSON, decode, encode
+from shim.qmp import Execute, Reply, decode, read_reply
 
 __all__ = ["HumanStream"]
 
 # No more is printed ahead of a client that reads slowly: a line of 4,095 bytes alone is 33 MB on its screen.
 _MOST_UNSENT_BYTES: Final = 256 * 1024
-_QUIT: Final = frozenset({"quit", "q"})
-# What HMP says by QMP to a command that asks a person for a password (monitor/hmp.c, monitor_read_password).
-_ASKS_FOR_PASSWORD: Final = "terminal does not support password prompting\r\n"
-_NOT_UTF_8: Final = "Error: hmpshim cannot pass on what is not UTF-8\r\n"
+
+_Outcome = TypeVar("_Outcome")
 
 
 class HumanStream(Stream):
-    """A stream whose client types. Its owner sees one whose client sends QMP, negotiation included; it takes no descriptors."""
+    """A stream whose client types. Its owner sees one whose client sends QMP, negotiation included."""
 
     def __init__(
         self,
@@ -54,7 +54,10 @@ class HumanStream(Stream):
         self._dialogue = Dialogue(self._state)
         self._messages = MessageFramer(monitor_format)
         # What is done with the next reply. None: none is due.
-        self._on_reply: Callable[[dict[str, JSON]], None] | None = None
+        self._on_reply: Callable[[Reply], None] | None = None
+        self._pause: asyncio.TimerHandle | None = None
+        # The first of those that came last, if no `getfd` has taken it.
+        self._descriptors: tuple[int, ...] = ()
         # It has asked to negotiate, and was answered; what is typed earlier waits.
         self._has_asked = False
         self._has_begun = False
@@ -68,7 +71,7 @@ class HumanStream(Stream):
         self._may_read = True
         if not self._has_asked:
             self._has_asked = True
-            self._soon(self._ask, {"execute": "qmp_capabilities"}, self._begin)
+            self._soon(self._ask, Execute("qmp_capabilities"), self._begin)
         self._look_whether_to_read()
 
     def pause(self) -> None:
@@ -86,17 +89,22 @@ class HumanStream(Stream):
             if ("return" in message or "error" in message) and self._on_reply is not None:
                 on_reply, self._on_reply = self._on_reply, None
                 # Soon, because whoever writes is not ready for the next command.
-                self._soon(on_reply, message)
+                self._soon(on_reply, read_reply(message))
 
     def close(self) -> None:
         if not self.is_closed:
             self._succession.leave(self._state)
+            close_descriptors(self._descriptors)
+            if self._pause is not None:
+                self._pause.cancel()
         super().close()
 
     # What is typed.
 
     def _receive_keys(self, data: bytes, descriptors: tuple[int, ...]) -> None:
-        close_descriptors(descriptors)
+        if descriptors:
+            close_descriptors((*self._descriptors, *descriptors[1:]))
+            self._descriptors = descriptors[:1]
         self._dialogue.receive(data)
         self._go_on()
 
@@ -122,14 +130,14 @@ class HumanStream(Stream):
             case CommandEntered():
                 is_gone = self._end.is_peer_gone()
                 if not (is_gone and self._has_run):
-                    self._run(event)
+                    self._has_run = True
+                    self._do(run(event, has_descriptor=bool(self._descriptors)), self._end_command)
                 if is_gone:
                     self._leave_once()
             case PasswordEntered(password):
-                text = password.decode(errors="replace")
-                self._ask({"execute": "change-vnc-password", "arguments": {"password": text}}, lambda _: self._answer(""))
+                self._do(set_password(password), self._end_command)
             case CompletionRequest():
-                self._complete(event)
+                self._do(look_up(event, self._state.version), self._end_completion)
             case None if self._dialogue.has_input:
                 self._soon(self._go_on)  # after all others have had their turn
             case None if self._dialogue.is_finished:
@@ -140,7 +148,7 @@ class HumanStream(Stream):
                 assert_never(event)
         self._look_whether_to_read()
 
-    def _begin(self, _: dict[str, JSON]) -> None:
+    def _begin(self, _: Reply) -> None:
         self._has_begun = True
         self._go_on()
 
@@ -157,52 +165,46 @@ class HumanStream(Stream):
 
     # What QEMU is asked.
 
-    def _run(self, command: CommandEntered) -> None:
+    def _do(self, steps: Steps[_Outcome], on_end: Callable[[_Outcome], None], reply: Reply | None = None) -> None:
+        """Go on with these steps, or begin them. on_end: called with their outcome, and not at once."""
         try:
-            line = command.line.decode()
-        except UnicodeDecodeError:
-            self._soon(self._answer, _NOT_UTF_8)
+            step = steps.send(reply)
+        except StopIteration as end:
+            self._soon(on_end, end.value)
             return
-        arguments: dict[str, JSON] = {"command-line": line}
-        if command.cpu_index is not None:
-            arguments["cpu-index"] = command.cpu_index
-        self._has_run = True
-        self._ask({"execute": "human-monitor-command", "arguments": arguments}, partial(self._receive_output, line))
+        go_on = partial(self._do, steps, on_end)
+        match step:
+            case Execute():
+                self._ask(step, go_on)
+            case Pause(seconds):
+                self.read_count += 1  # it waits for something, which is not what a limit on idle clients is about
+                self._pause = self._loop.call_later(seconds, self._guard, go_on, None)
+            case _:
+                assert_never(step)
 
-    def _receive_output(self, line: str, message: dict[str, JSON]) -> None:
-        if "error" in message:
-            self._answer(f"Error: {message['error']['desc']}\r\n")
-        elif message["return"] == _ASKS_FOR_PASSWORD:
-            self._dialogue.reply_password_prompt()
-            self._go_on()
-        elif HMPLine.read(line).name not in _QUIT or message["return"]:  # after `quit` comes the end, and no prompt
-            self._answer(message["return"])
-
-    def _answer(self, text: str) -> None:
-        """End a command with what it printed."""
-        self._dialogue.reply(text)
+    def _end_command(self, outcome: str | Ending) -> None:
+        match outcome:
+            case Ending.PASSWORD_PROMPT:
+                self._dialogue.reply_password_prompt()
+            case Ending.NO_PROMPT:
+                return
+            case _:
+                self._dialogue.reply(outcome)
         self._go_on()
 
-    def _complete(self, request: CompletionRequest) -> None:
-        """Complete a name with those that QEMU's `help` has. It has no list of a command's arguments."""
-        if request.wanted is Wanted.ARGUMENT:
-            self._soon(self._receive_names, request, {"return": ""})
-            return
-        line = "help" if request.wanted is Wanted.COMMAND else "help info"
-        message = {"execute": "human-monitor-command", "arguments": {"command-line": line}}
-        self._ask(message, partial(self._receive_names, request))
-
-    def _receive_names(self, request: CompletionRequest, message: dict[str, JSON]) -> None:
-        names = command_names if request.wanted is Wanted.COMMAND else topic_names
-        self._dialogue.complete(names(message.get("return", "")))
+    def _end_completion(self, candidates: Candidates) -> None:
+        self._dialogue.complete(candidates.names, typed=candidates.typed)
         self._go_on()
 
-    def _ask(self, message: dict[str, Any], on_reply: Callable[[dict[str, JSON]], None]) -> None:
+    def _ask(self, execute: Execute, on_reply: Callable[[Reply], None]) -> None:
         if self.is_closed or self._on_finished is not None:
             return
         assert self._on_reply is None, "one command at a time"
         self._on_reply = on_reply
-        self._send_qmp(encode(message, compact=True).encode() + b"\n", ())
+        descriptors: tuple[int, ...] = ()
+        if takes_descriptor(execute):
+            descriptors, self._descriptors = self._descriptors, ()
+        self._send_qmp(execute.to_wire(), descriptors)
 
     def _soon(self, callback: Callable[..., None], *arguments: Any) -> None:
         """Call this when all others have had their turn. A failure of ours in it ends this client, and no other."""

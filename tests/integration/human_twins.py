@@ -1,6 +1,6 @@
 """Twins with a human monitor each: one's is QEMU's own, the other's is the proxy's before a QEMU without one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,14 @@ class HumanTwins:
     ours: Machine
     our_path: Path
 
-    def assert_same(self, *writes: bytes, is_patient: bool = False) -> None:
+    def assert_same(self, *writes: bytes, is_patient: bool = False, descriptors: Sequence[int] = ()) -> None:
         """Type this into both, a connection each, and compare all that is printed.
 
-        is_patient: what is due is read before the end is sent, and not after.
+        is_patient: what is due is read before the end is sent, and not after. descriptors: go with the first write.
         """
-        ours = typed(self.our_path, *writes)
-        native = typed(self.native_path, *writes, expected_bytes=len(ours) if is_patient else 0)
+        ours = typed(self.our_path, *writes, descriptors=descriptors)
+        expected_bytes = len(ours) if is_patient else 0
+        native = typed(self.native_path, *writes, expected_bytes=expected_bytes, descriptors=descriptors)
         ours, native = _normal(ours), _normal(native)
         assert ours == native, difference(b"".join(writes), ours, native)
 

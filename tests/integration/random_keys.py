@@ -1,9 +1,10 @@
 """What random clients type at a human monitor: keys of all kinds, and commands that print the same a second time."""
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["typed_at_random", "with_telnet"]
+__all__ = ["STEMS", "typed_at_random", "with_telnet"]
 
 # Of each string.
 MAX_PIECES: Final = 40
@@ -40,14 +41,14 @@ STEMS: Final = [
 ]
 
 
-def typed_at_random(rng: random.Random, *, completing: bool) -> bytes:
-    """Return keys with commands among them. completing: with TAB, after what QEMU can complete."""
+def typed_at_random(rng: random.Random, *, completing: bool, stems: Sequence[bytes] = STEMS) -> bytes:
+    """Return keys with commands among them. completing: with TAB, after one of the stems."""
     commands = COMMANDS if completing else COMMANDS + OTHER_COMMANDS
     pieces = []
     for _ in range(rng.randrange(MAX_PIECES)):
         kind = rng.random()
         if completing and kind < 0.5:
-            pieces.append(rng.choice(STEMS) + rng.choice([b"", b"", b"\x1b[D", b"\x01"]) + b"\t" * rng.choice([1, 1, 2]))
+            pieces.append(rng.choice(stems) + rng.choice([b"", b"", b"\x1b[D", b"\x01"]) + b"\t" * rng.choice([1, 1, 2]))
             pieces.append(rng.choice([b"\n", b"\x17", b"\x01", b"", b"\x7f"]))
         elif kind < (0.6 if completing else 0.25):
             pieces.append(rng.choice(commands).encode() + rng.choice([b"\n", b"\n", b"\r\n", b"", b"\x7f\n", b"\x1b[D"]))

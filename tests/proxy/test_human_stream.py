@@ -9,9 +9,12 @@ from typing import Any, Final
 import pytest
 
 from proxy.human_clients import human_stream as module
+from proxy.human_clients import typed_commands
 from proxy.human_clients.succession import Succession
+from proxy.net.closing import close_descriptors
 from proxy.net.ends import SocketEnd
 from proxy.qmp_json.messages import LINES
+from shim.qmp import Execute
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.fakes.vm import DEBIAN_12
 from tests.support.keyboard import echo, received, typed
@@ -20,6 +23,7 @@ from tests.support.running_vm_proxy import RunningServer, in_thread, until
 
 BANNER: Final = b"QEMU 7.2.22 monitor - type 'help' for more information\r\n(qemu) "
 PROMPT: Final = b"(qemu) "
+GOES_ON: Final = "terminal does not allow synchronous migration, continuing detached\r\n"
 
 
 def played(conversation: Callable[[str], None], *options: str) -> list[tuple[str | None, str]]:
@@ -122,18 +126,27 @@ def test_client_that_does_not_read_holds_up_nobody(monkeypatch: pytest.MonkeyPat
     assert played(conversation) == [("savevm t", "rewritten")]
 
 
-def test_descriptors_are_closed_and_end_nothing() -> None:
+def test_descriptor_that_no_getfd_takes_is_closed_with_its_client() -> None:
+    """Or when another comes; of several, all but the first at once."""
+
     def conversation(path: str) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, socket.socket(socket.AF_UNIX) as client:
-            ours.settimeout(DEADLINE_S)
+        pairs = [socket.socketpair() for _ in range(3)]
+        theirs = [one for _, one in pairs]
+        with pairs[0][0] as first, pairs[1][0] as second, pairs[2][0] as third, socket.socket(socket.AF_UNIX) as client:
             client.settimeout(DEADLINE_S)
             client.connect(path)
-            socket.send_fds(client, [b"delvm t\n"], [theirs.fileno()])
-            theirs.close()
-            assert ours.recv(1) == b""
+            socket.send_fds(client, [b"delvm t\n"], [one.fileno() for one in theirs[:2]])
+            assert second_is_closed(theirs[1], second)
+            socket.send_fds(client, [b"delvm t\n"], [theirs[2].fileno()])
+            assert second_is_closed(theirs[0], first)
             client.shutdown(socket.SHUT_WR)
             assert received(client).endswith(echo(b"delvm t") + PROMPT)
+            assert second_is_closed(theirs[2], third)
+
+    def second_is_closed(ours: socket.socket, other: socket.socket) -> bool:
+        ours.close()
+        other.settimeout(DEADLINE_S)
+        return other.recv(1) == b""
 
     played(conversation)
 
@@ -142,20 +155,25 @@ def test_descriptors_are_closed_and_end_nothing() -> None:
 
 
 class Owner:
-    """The stream's owner, which answers by hand. asked: what the client has sent in QMP."""
+    """The stream's owner, which answers by hand. asked: what the client has sent in QMP; passed: the descriptors with it."""
 
     def __init__(self, end: SocketEnd) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.passed: list[tuple[int, ...]] = []
         self.has_left = self.has_failed = False
         self.stream = module.HumanStream(
             end,
             succession=Succession(DEBIAN_12),
             monitor_format=LINES,
-            on_data=lambda data, _: self.asked.append(json.loads(data)),
+            on_data=self._take,
             on_eof=self._leave,
             on_drained=lambda: None,
             on_failure=self._give_up,
         )
+
+    def _take(self, data: bytes, descriptors: tuple[int, ...]) -> None:
+        self.asked.append(json.loads(data))
+        self.passed.append(descriptors)
 
     def _leave(self) -> None:
         self.has_left = True
@@ -248,10 +266,67 @@ def test_names_are_completed_from_help(keys: bytes, asked: str, output: str, com
     by_hand(scene)
 
 
-def test_arguments_are_not_completed() -> None:
+def test_arguments_are_completed() -> None:
     async def scene(owner: Owner, peer: socket.socket) -> None:
-        peer.sendall(b"drive_del \tx\n")
-        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "drive_del x"}
+        peer.sendall(b"drive_del d\tx\n")
+        await owner.answer("query-block", {"return": [{"device": "d0"}, {"device": ""}, {"device": "cd"}]})
+        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "drive_del d0 x"}
+
+    by_hand(scene)
+
+
+def test_arguments_that_nobody_tells_are_not_completed() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"device_add \tx\n")
+        assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "device_add x"}
+
+    by_hand(scene)
+
+
+def test_descriptor_goes_with_getfd() -> None:
+    """Whichever line it came with; the next one has none."""
+
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.settimeout(DEADLINE_S)
+            socket.send_fds(peer, [b"info name\ngetfd a\ngetfd b\n"], [theirs.fileno()])
+            theirs.close()
+            await owner.answer("human-monitor-command", {"return": ""})
+            assert await owner.answer("getfd", {"return": {}}) == {"fdname": "a"}
+            assert await owner.answer("human-monitor-command", {"return": ""}) == {"command-line": "getfd b"}
+            assert [len(descriptors) for descriptors in owner.passed] == [0, 0, 1, 0]
+            close_descriptors(owner.passed[2])
+            assert await in_thread(ours.recv, 1) == b""
+
+    by_hand(scene)
+
+
+def test_prompt_comes_when_the_migration_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed meanwhile is not read."""
+    monkeypatch.setattr(typed_commands, "_LOOK_AGAIN_S", 0.0)
+
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"migrate tcp:x\ninfo name\n")
+        await owner.answer("human-monitor-command", {"return": f"a hint\r\n{GOES_ON}"})
+        for status in ("setup", "active"):
+            await owner.answer("query-migrate", {"return": {"status": status}})
+        await until(lambda: owner.asked)
+        assert await printed_to(peer, echo(b"migrate tcp:x")) == BANNER + echo(b"migrate tcp:x")
+        assert owner.stream.read_count == 3  # it is not idle
+        await owner.answer("query-migrate", {"return": {"status": "completed"}})
+        assert (await printed_to(peer, echo(b"info name"))).startswith(b"a hint\r\n" + PROMPT)
+
+    by_hand(scene)
+
+
+def test_client_that_goes_while_its_migration_runs_is_waited_for_no_more() -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"migrate tcp:x\n")
+        await owner.answer("human-monitor-command", {"return": GOES_ON})
+        await owner.answer("query-migrate", {"return": {"status": "active"}})
+        peer.close()
+        await until(lambda: owner.has_left)
 
     by_hand(scene)
 
@@ -283,7 +358,7 @@ def test_nothing_is_asked_once_it_is_closed() -> None:
         await owner.answer("human-monitor-command", {"return": ""})
         owner.stream.close()
         await asyncio.sleep(0)
-        owner.stream._ask({"execute": "stop"}, lambda _: None)
+        owner.stream._ask(Execute("stop"), lambda _: None)
         assert owner.asked == []
 
     by_hand(scene)

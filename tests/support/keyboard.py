@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+from collections.abc import Sequence
 from itertools import pairwise
 
 from tests.support.raw_client import DEADLINE_S
@@ -10,18 +11,19 @@ from tests.support.raw_client import DEADLINE_S
 __all__ = ["difference", "echo", "in_pieces", "received", "typed"]
 
 
-def typed(path: str | os.PathLike[str], *writes: bytes, expected_bytes: int = 0) -> bytes:
+def typed(path: str | os.PathLike[str], *writes: bytes, expected_bytes: int = 0, descriptors: Sequence[int] = ()) -> bytes:
     """Type this, send no more, and return all that is printed up to the end.
 
     expected_bytes: the end is sent once so much is printed. QEMU drops what waits for a slow reader when the end comes.
+    descriptors: go with the first write.
     """
+    printed = bytearray()
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(DEADLINE_S)
         client.connect(str(path))
-        for data in writes:
-            client.sendall(data)
-        printed = bytearray()
         try:
+            for number, data in enumerate(writes):
+                socket.send_fds(client, [data], [] if number else list(descriptors))
             while len(printed) < expected_bytes and (data := client.recv(1 << 20)):
                 printed += data
             client.shutdown(socket.SHUT_WR)
