@@ -5,9 +5,9 @@ hmp-commands-info.hx, args_type "B"), the same in 7.2, 10.0 and 11.1; other comm
 (`command_completion`), and so they have here. Where QEMU refuses a question, also because the client may not ask it, or answers
 with what nobody expects, nothing is completed.
 
-What is not here: files, which are where QEMU is and not where the proxy is; types of devices and objects, since QMP's query of
-them has QEMU load all modules that it has (and 10.0 and 11.1 died of those of another build); back ends of networks and names
-of trace events.
+What is not here: files, of which QEMU may see others than the proxy does, and the proxy others than the client may see; types
+of devices and objects, since QMP's qom-list-types has QEMU load all modules on its disk (10.0 and 11.1 die of those of another
+build, which are there after an upgrade); back ends of networks and names of trace events.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -20,9 +20,9 @@ pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 DIALOGUES_AT_RANDOM: Final = int(os.environ.get("HMPSHIM_RANDOM_DIALOGUES", "100"))
 MACHINE: Final = f"{BIOS} {disk('d0')} {disk('d1')} -name vm1 -smp 2 -vnc unix:vnc.sock,password=on"
 IMAGES: Final = {"d0.qcow2": "", "d1.qcow2": ""}
-# Arguments that are completed here, and then may be entered.
+# Arguments that are completed here, and then may be entered. Not those of savevm: without one it takes the time for a tag.
 ARGUMENTS: Final = [
-    *(b"savevm ", b"loadvm ", b"delvm ", b"info block ", b"info block -v d", b"eject ", b"block_resize d", b"commit "),
+    *(b"loadvm ", b"delvm ", b"delvm t", b"info block ", b"info block -v d", b"eject ", b"block_resize d", b"commit "),
     *(b"sendkey ", b"sendkey ctrl-a", b"device_del ", b"object_del ", b"migrate_set_parameter x", b"help loadvm "),
     *(b"watchdog_action ", b"migrate_set_capability x", b"set_link x o", b"chardev-send-break ", b"netdev_add v"),
 ]
@@ -105,8 +105,9 @@ def test_quit(script: bytes) -> None:
 @pytest.mark.parametrize("completing", [False, True], ids=["editing", "completing"])
 def test_dialogues_at_random(twins: HumanTwins, completing: bool) -> None:
     """All lines are ASCII: the proxy refuses what is not UTF-8, and half a letter that was deleted is not."""
+    twins.assert_same(b"savevm ta\nsavevm tb\nsavevm xa\n")
     for number in range(DIALOGUES_AT_RANDOM):
         rng = random.Random(f"dialogue {completing} {number}")
         keys = typed_at_random(rng, completing=completing, stems=STEMS + ARGUMENTS)
         keys = bytes(byte for byte in keys if byte < 0x80 or byte == _CSI)
-        twins.assert_same(*in_pieces(keys, rng), is_patient=True)
+        twins.assert_same(*in_pieces(keys, rng))

@@ -47,10 +47,11 @@ def test_pretty_monitor_of_qemu_writes_as_it_is() -> None:
     assert stream_makers(config, a_monitor(greeting(pretty=True)))("unix:/qmp") is Stream
 
 
-def test_clients_of_a_listener_follow_each_other_and_those_of_another_do_not() -> None:
+def test_clients_of_a_listener_and_a_qemu_follow_each_other() -> None:
     addresses = (UnixAddress("/hmp"), UnixAddress("/other"))
     make_stream = stream_makers(VMConfig(QEMU, hmp_listen=addresses), a_monitor())
-    makers = [make_stream(name) for name in ("unix:/hmp", "unix:/hmp", "unix:/other")]
-    first, second, other = (maker.keywords["succession"] for maker in makers if isinstance(maker, partial))
+    restarted = stream_makers(VMConfig(QEMU, hmp_listen=addresses), a_monitor())
+    makers = [*map(make_stream, ("unix:/hmp", "unix:/hmp", "unix:/other")), restarted("unix:/hmp")]
+    first, second, other, later = (maker.keywords["succession"] for maker in makers if isinstance(maker, partial))
     assert first is second
-    assert first is not other
+    assert other is not first is not later
