@@ -94,8 +94,9 @@ class KeyReader:
             case _Within.NOTHING:
                 return self._read_first(byte)
             case _Within.ESCAPE:
-                self._parameter = 0
                 self._within = {ord("["): _Within.CSI, ord("O"): _Within.SS3}.get(byte, _Within.NOTHING)
+                if self._within is not _Within.NOTHING:
+                    self._parameter = 0
                 return None
             case _Within.CSI:
                 return self._read_csi(byte)

@@ -74,6 +74,7 @@ DIALOGUES: Final[dict[str, tuple[bytes, ...]]] = {
     "history is full": (b"".join(b"print %d\n" % number for number in range(70)) + b"info history\n",),
     "editing": (b"abc\x01\x7f\x05\x7f\x08\x1b[D\x1b[CX\x0c\n", b"info nme\x1b[D\x1b[Da\n", b"one two three\x17\x17x\n"),
     "keys of a terminal": (b"ab\x1bOHx\x1bOFy\x1b[1~z\x1b[4~\x1b[3~\x1b[1;5D\n\x1b[200~info name\x1b[201~\n",),
+    "numbers of keys": (b"ab\x1b[1~cd\x1b\x1b\x9b~e\x1bx\x9b~f\x1bOx\x9b~g\x1b[4~h\x1b[x\x9b~i\n",),
     "keys that mean nothing": (b"\x00\x02\x03\x06\x1c\x1e\x1f\x1b[Z\x1b[H\x1bx\x1b\ninfo name\n",),
     "keys since 9.1": (b"info name\x15\x10\x0e\n",),
     "letters of other alphabets": ("info Ünicode\nfö日😀\n".encode(), "é".encode() + b"\x7f\x7f\n"),

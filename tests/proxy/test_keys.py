@@ -55,6 +55,12 @@ def test_swallowed(data: bytes) -> None:
     assert read(data) == read(data, NEW) == []
 
 
+def test_number_is_forgotten_by_sequences_only() -> None:
+    """Another byte after ESC leaves it to a CSI of one byte, which has none of its own."""
+    assert read(b"\x1b[1~\x1b\x1b\x9b~") == [Key.HOME, Key.HOME]
+    assert read(b"\x1b[1~\x1b[x\x9b~") == read(b"\x1b[1~\x1bOx\x9b~") == [Key.HOME]
+
+
 def test_control_keys_that_came_after_9_0() -> None:
     data = b"\x0e\x10\x15"
     assert read(data, QEMUVersion(9, 0)) == []
