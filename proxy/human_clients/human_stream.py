@@ -93,7 +93,8 @@ class HumanStream(Stream):
 
     def close(self) -> None:
         if not self.is_closed:
-            self._succession.leave(self._state)
+            if self.read_count:
+                self._succession.leave(self._state)
             close_descriptors(self._descriptors)
             if self._pause is not None:
                 self._pause.cancel()

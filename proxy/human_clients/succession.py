@@ -2,8 +2,8 @@
 
 In QEMU the history, the position in it, `cpu N` and a password that is asked for belong to the monitor, which has one client
 after the other. Here several may be at one listener at once, and what one types must not change what another sees. So each has
-a monitor's state of its own: a copy, made when it comes, of what the client that left last has left. Clients that come one
-after the other find what they would find at QEMU.
+a monitor's state of its own: a copy, made when it comes, of what the client that left last has left; one that has typed nothing
+leaves nothing. Clients that come one after the other find what they would find at QEMU.
 """
 
 from proxy.human_monitor.monitor_state import MonitorState

@@ -98,10 +98,15 @@ def test_clients_have_a_line_and_a_history_of_their_own() -> None:
 
 
 def test_client_finds_what_the_one_before_it_left() -> None:
-    """The history and the position in it, and not what it did not end."""
+    """The history and the position in it, and not what it did not end. One that has typed nothing leaves nothing."""
 
     def conversation(path: str) -> None:
-        typed(path, b"delvm t\ninfo name\n\x1b[A\x1b[Axy\x1b[")
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.settimeout(DEADLINE_S)
+            silent.connect(path)
+            typed(path, b"delvm t\ninfo name\n\x1b[A\x1b[Axy\x1b[")
+            silent.shutdown(socket.SHUT_WR)
+            assert received(silent) == BANNER
         assert typed(path, b"A\x1b[B\n").startswith(BANNER + b"A\x1b[K" + b"\x1b[Dinfo name\x1b[K\r\n")
 
     assert [line for line, _ in played(conversation)] == ["delvm t", "info name", "info name"]
