@@ -17,6 +17,7 @@ __all__ = [
     "USE_QMP",
     "backoff_s",
     "connect_socket",
+    "count_waiting",
     "is_human_monitor",
     "is_served",
     "why_no_greeting",
@@ -32,6 +33,8 @@ USE_QMP = (
 # has accepted yet has no inode.
 _UNIX_SOCKETS = Path("/proc/net/unix")
 _LISTENING_FLAG = 0x10000  # __SO_ACCEPTCON
+# Of a connection in the queue whose client has closed it; the client's end is one more (seen on Linux 6.18).
+_REFERENCES_OF_ONE_LEFT = 2
 
 # How long to wait for a place in the queue of a socket.
 _QUEUE_FULL_S = 0.05
@@ -99,14 +102,27 @@ def is_human_monitor(said: bytes) -> bool:
 
 def is_served(path: str) -> bool | None:
     """Tell whether the listener at a unix socket's path has accepted a client; None where the kernel does not tell."""
-    try:
-        lines = _UNIX_SOCKETS.read_bytes().splitlines()[1:]
-    except OSError:
-        return None
-    sockets = [fields for fields in (line.split(maxsplit=7) for line in lines) if fields[7:] == [os.fsencode(path)]]
+    sockets = _sockets_of(path)
     if not any(int(fields[3], 16) & _LISTENING_FLAG for fields in sockets):
         return None  # of another network namespace, or called by another path
     return any(int(fields[6]) and not int(fields[3], 16) & _LISTENING_FLAG for fields in sockets)
+
+
+def count_waiting(path: str) -> int:
+    """Count the clients in the queue of the listener that was made at a unix socket's path; 0 where the kernel does not tell.
+
+    One that has gone again stays in the queue, but nobody refers to it any more.
+    """
+    return sum(not int(fields[6]) and int(fields[1], 16) > _REFERENCES_OF_ONE_LEFT for fields in _sockets_of(path))
+
+
+def _sockets_of(path: str) -> list[list[bytes]]:
+    """Return the kernel's lines about the sockets of a listener at this path; none where it does not tell."""
+    try:
+        lines = _UNIX_SOCKETS.read_bytes().splitlines()[1:]
+    except OSError:
+        return []
+    return [fields for fields in (line.split(maxsplit=7) for line in lines) if fields[7:] == [os.fsencode(path)]]
 
 
 def why_no_greeting(timeout_s: float, *, is_served: bool | None) -> str:

@@ -4,13 +4,14 @@ ProgramError (host.errors)
 └── ProxyError
     ├── UpstreamError     QEMU's socket cannot be reached                            3
     ├── NotQMPError       something answers there, but it does not speak QMP         4
-    │   └── HungUpError   it closed the connection                                   4
+    │   ├── HungUpError   it closed the connection                                   4
+    │   └── OccupiedError it serves another client                                   4
     └── ListenError       the proxy's own socket cannot be made                      5
 """
 
 from host.errors import ProgramError
 
-__all__ = ["HungUpError", "ListenError", "NotQMPError", "ProxyError", "UpstreamError"]
+__all__ = ["HungUpError", "ListenError", "NotQMPError", "OccupiedError", "ProxyError", "UpstreamError"]
 
 
 class ProxyError(ProgramError):
@@ -35,6 +36,10 @@ class NotQMPError(ProxyError):
 
 class HungUpError(NotQMPError):
     """The other end closed the connection in the middle of the negotiation."""
+
+
+class OccupiedError(NotQMPError):
+    """QEMU serves another client, for as long as that stays."""
 
 
 class ListenError(ProxyError):

@@ -153,6 +153,7 @@ class VMProxy:
             if not self.config.wait:
                 raise
             _log.warning("%s; waiting for it", exc)
+            self._front.tell_who_came_first(exc)
             preload_in_loop((self.config,))
             await self._connect_again(is_first=True)
         else:
@@ -270,6 +271,7 @@ class VMProxy:
                 if not is_patient and isinstance(exc, UpstreamError | HungUpError):
                     return False
                 (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
+                self._front.tell_who_came_first(exc)
             else:
                 return True
 

@@ -4,10 +4,13 @@ Both open when QEMU is there and close when it has gone. A path that is taken ov
 at which QEMU is reached changes with it: here is the one place where that is done.
 """
 
+import logging
 import socket
 from collections.abc import Callable
 
 from host.config import VMConfig
+from host.connecting import count_waiting
+from proxy.errors import OccupiedError, ProxyError
 from proxy.net.certificates import Certificates
 from proxy.net.closing import close_listening
 from proxy.net.ends import End
@@ -17,6 +20,8 @@ from proxy.net.upstream import Upstream
 from shim.client import Client
 
 __all__ = ["Front"]
+
+_log = logging.getLogger(__name__)
 
 
 class Front:
@@ -40,6 +45,7 @@ class Front:
         self._listeners = Listeners(admit, may_admit, config.terms_at, certificates)
         self._path = None if config.take_over is None else TakeOver(config.take_over)
         self._in_place: list[socket.socket] = []
+        self._has_told_who_came = False
 
     @property
     def is_for_one(self) -> bool:
@@ -54,7 +60,9 @@ class Front:
         """Open everything, and take QEMU's path over. Raises ListenError."""
         self._listeners.open(self._addresses)
         if self._path is not None:
+            self._has_told_who_came = False
             self._path.move_aside()
+            self._tell_who_waits(self._path)
             self._listen_in_place(self._path)
 
     def start(self) -> bool:
@@ -92,6 +100,33 @@ class Front:
             path.move_aside()
             if path.address.holds:
                 self._listen_in_place(path)
+
+    def tell_who_came_first(self, exc: ProxyError) -> None:
+        """Say once for each QEMU that somebody was at its socket before the path was taken over."""
+        if self._path is None or self._has_told_who_came or not isinstance(exc, OccupiedError):
+            return
+        self._has_told_who_came = True
+        path = self._path.address
+        wait = "" if path.holds else f"with --take-over hold:{path.path} tools can wait before QEMU is there, and "
+        _log.warning(
+            "a program came to QEMU at %s before the proxy. It has QEMU's own monitor until it disconnects, so its snapshot"
+            " commands are not rewritten, and the proxy waits for its place. Restart that program; %swith"
+            " hmp-proxy wrap none can come first",
+            *(path.path, wait),
+        )
+
+    def _tell_who_waits(self, path: TakeOver) -> None:
+        """Say that somebody has come to QEMU's socket behind us, before it was moved aside just now.
+
+        The kernel calls our socket by the same path, so nobody can be told from who waits there once it is made.
+        """
+        waiting = 0 if self._in_place else count_waiting(path.address.path)
+        if waiting:
+            _log.warning(
+                "programs that connected to QEMU at %s just before it was taken over: %d. They get no greeting while the proxy"
+                " runs, and QEMU's own monitor afterwards. Restart them",
+                *(path.address.path, waiting),
+            )
 
     def close(self) -> None:
         """Let nobody in any more, and put QEMU's socket back."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
-from proxy.errors import HungUpError, NotQMPError
+from proxy.errors import HungUpError, NotQMPError, OccupiedError
 from proxy.net.ends import End, SocketEnd, shared_buffer
 from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor
@@ -144,7 +144,8 @@ class QMPConnection:
             except TimeoutError:
                 has_other = self._has_other_client()
                 if has_other or waited_s == timeout_s:
-                    raise NotQMPError(self._address, why_no_greeting(waited_s, is_served=has_other)) from None
+                    kind = OccupiedError if has_other else NotQMPError
+                    raise kind(self._address, why_no_greeting(waited_s, is_served=has_other)) from None
                 waited_s, limit_s = timeout_s, timeout_s - soon_s
 
     def _has_other_client(self) -> bool | None:

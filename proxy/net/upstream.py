@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from host.access_contradictions import UPSTREAM_NEEDS_TLS
-from host.addresses import AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
+from host.addresses import ASIDE_SUFFIX, AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
 from host.config import VMConfig
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
 from host.socket_access import OWNER_ONLY, SocketAccess
-from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.errors import HungUpError, ListenError, NotQMPError, OccupiedError, UpstreamError
 from proxy.net.closing import close_listening
 from proxy.net.ends import End
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
@@ -106,7 +106,7 @@ class Upstream:
             async with asyncio.timeout(None if self._listening else self._timeout_s):
                 sock, end = await self._open_end()
         except TimeoutError:
-            raise NotQMPError(str(self.address), self._why_full()) from None
+            raise self._full_error() from None
         except OSError as exc:
             reason = exc.strerror or os.strerror(exc.errno or 0)
             raise UpstreamError(str(self.address), f"{reason} (is the VM running, with this QMP socket?)") from exc
@@ -125,9 +125,11 @@ class Upstream:
             if isinstance(self.address, AcceptAddress) and isinstance(self.address.listening, UnixAddress):
                 unlink_socket(self.address.listening.path)
 
-    def _why_full(self) -> str:
-        served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
-        return why_no_greeting(self._timeout_s, is_served=served)
+    def _full_error(self) -> NotQMPError:
+        # The kernel calls a socket that was moved aside as it was called when it was made.
+        served = is_served(self.address.path.removesuffix(ASIDE_SUFFIX)) if isinstance(self.address, UnixAddress) else None
+        kind = OccupiedError if served else NotQMPError
+        return kind(str(self.address), why_no_greeting(self._timeout_s, is_served=served))
 
     async def _open_end(self) -> tuple[socket.socket, End | None]:
         """Connect, and shake hands where there is TLS. Returns the socket, and the end if it is not a plain one."""

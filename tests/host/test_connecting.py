@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from host import connecting
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import backoff_s, connect_socket, is_served, why_no_greeting
+from host.connecting import backoff_s, connect_socket, count_waiting, is_served, why_no_greeting
 
 
 @pytest.fixture
@@ -68,10 +69,29 @@ def test_kernel_tells_whether_a_listener_has_a_client(path: str) -> None:
         assert is_served(path) is False
 
 
+def test_kernel_tells_how_many_wait_for_a_listener(path: str) -> None:
+    """One that is served waits no more, and one that has gone is left in the queue, but nobody's."""
+    assert count_waiting(path) == 0
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(path)
+        server.listen()
+        first.connect(path)
+        assert count_waiting(path) == 1
+        with socket.socket(socket.AF_UNIX) as second:
+            second.connect(path)
+            assert count_waiting(path) == 2
+            os.rename(path, f"{path}.aside")
+            assert count_waiting(path) == 2
+        assert count_waiting(path) == 1
+        with server.accept()[0]:
+            assert count_waiting(path) == 0
+
+
 def test_kernel_that_tells_of_no_sockets_is_not_taken_for_an_answer(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where /proc is not mounted."""
     monkeypatch.setattr(connecting, "_UNIX_SOCKETS", Path(path))
     assert is_served(path) is None
+    assert count_waiting(path) == 0
 
 
 EITHER = "QEMU is still starting or is stopped, or another client is connected: it serves one a socket"

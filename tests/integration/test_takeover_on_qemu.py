@@ -1,6 +1,7 @@
 """A real QEMU's socket is taken over, put back, and put right after SIGKILL; and a QEMU that connects to us."""
 
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -13,12 +14,13 @@ from typing import Self
 
 import pytest
 
+from host.connecting import count_waiting
 from shim.qmp import QEMUVersion
 from tests.integration.other_user import LET_IN, NOBODY, REFUSED, connects_as
 from tests.integration.qemu_vm import IDLE_ROM, QEMUVM, make_qcow2, reconnecting
 from tests.integration.waiting import until
 from tests.support.checkout import ROOT
-from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
+from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, negotiated
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ class Proxy:
 
     @property
     def stderr(self) -> str:
-        return self._stderr_path.read_text(errors="replace")
+        return self._stderr_path.read_text(errors="replace") if self._stderr_path.exists() else ""
 
     def close(self) -> None:
         self.__exit__(None, None, None)
@@ -169,3 +171,74 @@ def test_whom_qemu_let_in_is_let_in(vm: QEMUVM, mode: int, outcome: str) -> None
     with Proxy(vm.folder, ["--take-over", vm.qmp_path]):
         assert inode(vm.qmp_path) != inode(f"{vm.qmp_path}.hmpshim")
         assert connects_as(NOBODY, vm.qmp_path) == outcome
+
+
+BEFORE = "a program came to QEMU at {} before the proxy. It has QEMU's own monitor until it disconnects, so its snapshot"
+BEHIND = "programs that connected to QEMU at {} just before it was taken over: 1. They get no greeting while the proxy runs"
+
+
+@pytest.fixture
+def taken_path(vm: QEMUVM) -> str:
+    """The path of one more socket of QEMU's, which QEMU was given in full, so that the kernel calls it so."""
+    vm.kill()
+    path = str(vm.path("taken.sock"))
+    vm.args = (*vm.args, "-qmp", f"unix:{path},server=on,wait=off")
+    vm.start()
+    return path
+
+
+@pytest.mark.versions
+def test_tool_that_came_before_the_proxy_is_told_of_and_waited_for(vm: QEMUVM, taken_path: str) -> None:
+    with negotiated(RawClient.connect(taken_path)) as tool:
+        proxy = Proxy(vm.folder, ["--take-over", taken_path, "--wait", "--audit", f"{vm.folder}/log"])
+        with ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(proxy.__enter__)
+            until(lambda: BEFORE.format(taken_path) in proxy.stderr)
+            assert tool.hmp("savevm own") == ""
+            tool.close()
+            starting.result(DEADLINE_S)
+    with closing(proxy):
+        assert saves(taken_path, "t")
+        assert proxy.stderr.count("a program came to QEMU") == 1
+        assert "savevm own" not in vm.path("log").read_text()
+
+
+@pytest.mark.versions
+def test_tool_that_came_between_while_the_path_was_held_is_told_of(vm: QEMUVM, taken_path: str) -> None:
+    """The proxy is stopped for a moment, to be slow."""
+    vm.kill()
+    os.unlink(taken_path)
+    proxy = Proxy(vm.folder, ["--take-over", f"hold:{taken_path}", "--wait"])
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(proxy.__enter__)
+        until(lambda: os.path.exists(taken_path))
+        proxy.process.send_signal(signal.SIGSTOP)
+        vm.start()
+        with negotiated(RawClient.connect(taken_path)) as tool:
+            proxy.process.send_signal(signal.SIGCONT)
+            until(lambda: BEFORE.format(taken_path) in proxy.stderr)
+            assert tool.hmp("savevm own") == ""
+        starting.result(DEADLINE_S)
+    with closing(proxy):
+        assert saves(taken_path, "t")
+        assert "with --take-over hold:" not in proxy.stderr
+
+
+@pytest.mark.versions
+def test_tool_in_the_queue_behind_the_proxy_is_told_of(vm: QEMUVM, taken_path: str) -> None:
+    """It is greeted when the proxy ends, by QEMU. QEMU is stopped for a moment, so that both are in its queue."""
+    assert vm.process is not None
+    vm.process.send_signal(signal.SIGSTOP)
+    proxy = Proxy(vm.folder, ["--take-over", taken_path])
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(proxy.__enter__)
+        until(lambda: count_waiting(taken_path) == 1)
+        with RawClient.connect(taken_path) as tool:
+            vm.process.send_signal(signal.SIGCONT)
+            starting.result(DEADLINE_S)
+            with closing(proxy):
+                assert BEHIND.format(taken_path) in proxy.stderr
+                assert saves(taken_path, "t")
+                assert not select.select([tool.socket], [], [], 0)[0]
+            tool.negotiate()
+            assert "t" in tool.hmp("info snapshots")

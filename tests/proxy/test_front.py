@@ -11,6 +11,7 @@ import pytest
 
 from host.addresses import UnixAddress
 from host.config import VMConfig
+from proxy.errors import NotQMPError, OccupiedError
 from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.sockets import is_answered
@@ -105,3 +106,71 @@ def test_nobody_comes_in_after_suspend(folder: Path) -> None:
             stage.front.close()
 
     asyncio.run(run())
+
+
+SERVED = OccupiedError("unix:/q", "another one is connected")
+CAME_FIRST = "a program came to QEMU at {} before the proxy. It has QEMU's own monitor until it disconnects"
+WAITING = "programs that connected to QEMU at {} just before it was taken over: {}. They get no greeting while the proxy runs"
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_program_that_came_first_is_told_of_once_for_each_qemu(
+    folder: Path, caplog: pytest.LogCaptureFixture, holds: bool
+) -> None:
+    async def run() -> None:
+        stage = Stage(folder, holds=holds)
+        stage.front.tell_who_came_first(NotQMPError("unix:/q", "QEMU is still starting"))
+        assert not caplog.messages
+        for _ in range(2):
+            with stage.start_qemu():
+                stage.front.tell_who_came_first(SERVED)
+                stage.front.tell_who_came_first(SERVED)
+                stage.front.open()
+                stage.front.leave()
+        stage.front.close()
+
+    asyncio.run(run())
+    told = CAME_FIRST.format(folder / "q")
+    assert [message.startswith(told) for message in caplog.messages] == [True, True]
+    wait = "" if holds else f"with --take-over hold:{folder}/q tools can wait before QEMU is there, and "
+    advice = f"Restart that program; {wait}with hmp-proxy wrap none can come first"
+    assert all(message.endswith(advice) for message in caplog.messages)
+
+
+def test_nobody_is_told_of_where_no_path_is_taken_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        address = UnixAddress(str(folder / "q"))
+        front = Front(VMConfig(address), Upstream(address, name=None, new_id=lambda: "id"), lambda *_: None, lambda: True)
+        front.tell_who_came_first(SERVED)
+        front.close()
+
+    asyncio.run(run())
+    assert not caplog.messages
+
+
+def test_those_in_the_queue_of_what_is_moved_aside_are_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        stage = Stage(folder)
+        with stage.start_qemu(), socket.socket(socket.AF_UNIX) as early, socket.socket(socket.AF_UNIX) as late:
+            early.connect(stage.path.path)
+            stage.front.open()
+            stage.front.start()
+            late.connect(stage.path.path)
+            stage.front.close()
+
+    asyncio.run(run())
+    assert [message.startswith(WAITING.format(folder / "q", 1)) for message in caplog.messages] == [True]
+
+
+def test_those_who_wait_for_the_proxy_are_not_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        stage = Stage(folder, holds=True)
+        stage.front.follow()
+        with socket.socket(socket.AF_UNIX) as waiting:
+            waiting.connect(stage.path.path)
+            with stage.start_qemu():
+                stage.front.open()
+                stage.front.close()
+
+    asyncio.run(run())
+    assert not caplog.messages

@@ -1,6 +1,7 @@
 """The connection to QEMU: every way to it, its negotiation, and what answers there that is none."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -15,9 +16,9 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from host.addresses import StdioAddress, parse_upstream_address
+from host.addresses import ASIDE_SUFFIX, StdioAddress, parse_upstream_address
 from host.socket_access import SocketAccess
-from proxy.errors import ListenError, NotQMPError, UpstreamError
+from proxy.errors import ListenError, NotQMPError, OccupiedError, UpstreamError
 from proxy.net import qmp_connection, upstream
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, Connected, QMPConnection
 from proxy.net.upstream import Upstream
@@ -206,7 +207,7 @@ def test_peer_that_serves_another_is_busy(folder: Path, monkeypatch: pytest.Monk
 
     async def run() -> str:
         async with answering(folder / "q", b""):
-            with pytest.raises(NotQMPError) as error:
+            with pytest.raises(OccupiedError) as error:
                 await an_upstream(f"unix:{folder}/q", timeout_s=600).connect()
             return error.value.reason
 
@@ -219,6 +220,24 @@ def test_socket_that_qemu_does_not_serve_yet(folder: Path) -> None:
         listener.listen()
         silent = "no greeting within 0.05 s, and no other client is connected: QEMU is still starting, or is stopped"
         assert refused(f"unix:{folder}/q", timeout_s=0.05) == f"NotQMPError: unix:{folder}/q {NO_SERVER}: {silent}"
+
+
+@pytest.mark.parametrize("is_aside", [False, True])
+def test_full_queue_behind_another_client(folder: Path, is_aside: bool) -> None:
+    """Also of a socket that was moved aside, which the kernel calls as before."""
+    path = f"{folder}/q"
+    with contextlib.ExitStack() as stack:
+        server, served, waiting = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3))
+        server.bind(path)
+        server.listen(0)
+        served.connect(path)
+        stack.enter_context(server.accept()[0])
+        waiting.connect(path)
+        if is_aside:
+            os.rename(path, path + ASIDE_SUFFIX)
+            path += ASIDE_SUFFIX
+        with pytest.raises(OccupiedError, match="QEMU serves one client a socket, and another one is connected"):
+            play(an_upstream(f"unix:{path}", timeout_s=0.1).connect())
 
 
 def test_full_queue_is_waited_for(folder: Path) -> None:

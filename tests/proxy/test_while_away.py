@@ -13,6 +13,7 @@ import pytest
 
 from proxy.command_line import ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
+from proxy.net import qmp_connection
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import DEADLINE_S, RawClient
 from tests.support.running_vm_proxy import in_thread, proxy_ends, talk, until
@@ -183,3 +184,23 @@ def test_connect_timeout(folder: Path) -> None:
     status, said = asyncio.run(run())
     silent = "no greeting within 1 s, and no other client is connected: QEMU is still starting, or is stopped"
     assert (status, said) == (4, f"hmp-proxy: unix:{folder}/q does not answer as a QMP server: {silent}\n")
+
+
+def test_tool_at_qemu_is_told_of_once_and_waited_for(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qmp_connection, "GREETING_TIMEOUT_S", 0.05)
+
+    async def run() -> None:
+        async with FakeQEMU(two_disks(), path=str(folder / "q")) as qemu:
+            with await in_thread(RawClient.connect, qemu.path) as tool:
+                await in_thread(tool.negotiate)
+                async with daemon("--take-over", qemu.path, "--wait"):
+                    await until(lambda: caplog.text.count("another one is connected") > 3)
+                    tool.close()
+                    await until(lambda: "listening on" in caplog.text)
+                    assert await talk(qemu.path, lambda client: client.hmp("savevm t")) == ""
+
+    caplog.set_level("INFO")
+    asyncio.run(run())
+    assert caplog.text.count("a program came to QEMU") == 1
