@@ -19,6 +19,7 @@ __all__ = [
     "UnixAddress",
     "is_loopback",
     "look_again",
+    "parse_attached_path",
     "parse_listen_address",
     "parse_taken_path",
     "parse_upstream_address",
@@ -132,6 +133,15 @@ def parse_taken_path(text: str) -> UnixAddress:
         raise AddressError(text, "write the path of QEMU's socket")
     _parse_socket(f"unix:{path}{ASIDE_SUFFIX}")
     return UnixAddress(path, holds=rest != text)
+
+
+def parse_attached_path(text: str) -> UnixAddress:
+    """Read the path of QEMU's own socket that is to be borrowed: PATH or unix:PATH. Raises AddressError."""
+    path = text.removeprefix("unix:")
+    if not path or text.startswith(_HOLD):
+        raise AddressError(text, "write the path of QEMU's socket")
+    _parse_socket(f"unix:{path}")
+    return UnixAddress(path)
 
 
 def plain(address: Address) -> Address:

@@ -169,6 +169,7 @@ class VMConfig:
     """One VM.
 
     take_over: `upstream` is this socket, and clients come in by its path too.
+    attach: `upstream` is this socket, which is only borrowed to add a monitor of the proxy's own.
     name: in the audit; None takes QEMU's own (`-name`), else the address.
     audit: None writes no log.
     client_buffer_bytes: a client that leaves more unread is cut off. total_buffer_bytes: what is queued for all clients of the
@@ -193,6 +194,7 @@ class VMConfig:
     listen: tuple[Address, ...] = ()
     hmp_listen: tuple[Address, ...] = ()
     take_over: UnixAddress | None = None
+    attach: UnixAddress | None = None
     name: str | None = None
     policy: Policy = field(default_factory=Policy)
     audit: AuditSettings | None = None

@@ -214,10 +214,11 @@ def _members(values: Mapping[str, Any], owner: Owner) -> dict[str, Any]:
 def _read_vm(file: _File, number: int, content: Mapping[str, Any], shared: Mapping[str, Any]) -> VMConfig:
     values = {**shared, **_values(file, "vm", number, content)}
     members = settle(_members(values, Owner.VM), Terms(**_members(values, Owner.LISTENER)))
-    if "take_over" in members:
-        members.setdefault("upstream", plain(members["take_over"]))
+    for key in ("take_over", "attach"):
+        if key in members:
+            members.setdefault("upstream", plain(members[key]))
     if "upstream" not in members:
-        raise file.error("vm", number, None, "say where QEMU is: upstream, or take_over")
+        raise file.error("vm", number, None, "say where QEMU is: upstream, attach or take_over")
     vm = replace(_vm_of(values, members), origin=Origin(file.path, number))
     problem = contradiction(vm)
     if problem is not None:

@@ -83,8 +83,12 @@ def _contradiction_of_limits(policy: Policy) -> tuple[str, str] | None:
 
 
 def _contradiction_of_sockets(vm: VMConfig) -> tuple[str, str] | None:
+    if vm.take_over is not None and vm.attach is not None:
+        return "attach", "it leaves QEMU's socket where it is, and take_over moves it aside; drop one of them"
     if vm.take_over is not None and vm.upstream != plain(vm.take_over):
         return "upstream", "take_over says where QEMU is; drop one of them"
+    if vm.attach is not None and vm.upstream != vm.attach:
+        return "upstream", "attach says where QEMU is; drop one of them"
     if not vm.listeners:
         return "listen", "say where the tools connect, or take over QEMU's socket"
     if vm.take_over is None and vm.upstream in map(plain, vm.listeners):

@@ -14,7 +14,7 @@ from operator import not_
 from sys import float_info
 from typing import Any, TypeVar
 
-from host.addresses import Address, parse_upstream_address
+from host.addresses import Address, parse_attached_path, parse_upstream_address
 from host.config import confidential, parse_audit_destination
 from host.errors import AddressError
 from host.socket_access import group_id, parse_mode, user_id
@@ -24,7 +24,7 @@ from shim.patterns import Pattern
 
 __all__ = [
     *("ADDRESS", "ALLOWED", "BUFFER_MIB", "CONFIDENTIAL", "COUNT", "DESTINATION", "GROUP", "HOURS", "MIB", "MODE"),
-    *("MOST_NUMBER", "PATTERNS", "SECONDS", "SWITCH", "SWITCH_OFF", "TEXT", "USER", "WHOLE_SECONDS"),
+    *("MOST_NUMBER", "PATTERNS", "SECONDS", "SOCKET_PATH", "SWITCH", "SWITCH_OFF", "TEXT", "USER", "WHOLE_SECONDS"),
     *("BadValue", "SettingType", "argument", "one_of", "read_text", "read_texts", "text_of_word"),
 ]
 
@@ -285,6 +285,7 @@ PATTERNS = SettingType(_patterns, argument(Pattern.parse), tuple, is_repeatable=
 CONFIDENTIAL = SettingType(_confidential, _confidential_of_word, _union, is_repeatable=True)
 DESTINATION = SettingType(_destination, _destination_of_word)
 ADDRESS = SettingType(_address(parse_upstream_address), argument(parse_upstream_address))
+SOCKET_PATH = SettingType(_address(parse_attached_path), argument(parse_attached_path))
 MODE = SettingType(_mode, argument(parse_mode))
 USER = SettingType(_account(user_id), argument(user_id))
 GROUP = SettingType(_account(group_id), argument(group_id))

@@ -61,6 +61,9 @@ SETTINGS: tuple[Setting, ...] = (
         "a socket for the legacy tools (repeatable)", metavar="ADDRESS", is_shared=False),
     _vm("hmp_listen", listeners_type(parse_listen_address, [row for row in LISTENER_SETTINGS if row not in OF_QMP]),
         "a socket at which clients find HMP's prompt, as at -monitor (repeatable)", metavar="ADDRESS", is_shared=False),
+    _vm("attach", types.SOCKET_PATH,
+        "instead of --upstream: borrow QEMU's own socket for a moment to add a monitor for the proxy, and leave it to its tool "
+        "(QEMU 11.1 and newer)", metavar="PATH", is_shared=False),
     # QEMU's socket says who may open it.
     _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in OF_SOCKETS]),
         "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),

@@ -41,6 +41,8 @@ examples:
     hmp-proxy --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
   or put it under tools that keep their path; QEMU's socket comes back when the proxy ends:
     hmp-proxy --take-over /run/vm1/qmp.sock --audit /var/log/hmp.jsonl
+  or, from QEMU 11.1 on, put it beside a tool that keeps QEMU's socket for itself:
+    hmp-proxy --attach /run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
   see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
   try it by hand:
@@ -79,7 +81,7 @@ exit status:
   0  stopped by SIGINT or SIGTERM             5  the listening socket cannot be created, or is in use
   2  wrong usage, or a wrong configuration    6  the audit log cannot be opened
   3  QEMU's socket cannot be reached          130  stopped at once by a second signal
-  4  the other end is not a QMP server, or it is serving another client
+  4  the other end is not a QMP server, serves another client, or is too old for --attach
 
 When QEMU goes away, the clients are disconnected, and the proxy waits for QEMU to come back on the same socket; with
 --end-with-vm it ends with status 0. If one of several VMs in a file cannot be served, the proxy tries again and again, and
@@ -215,10 +217,13 @@ def _plan(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> PlanInvo
 
 def _complete_upstream(parser: argparse.ArgumentParser, members: dict[str, Any]) -> None:
     """See that it is said where QEMU is and where clients come in: a socket that is taken over is both."""
-    if "take_over" not in members:
-        if "upstream" not in members or not {"listen", "hmp_listen"} & members.keys():
-            parser.error("say where QEMU is and where the tools connect: --upstream and --listen, --take-over, or --config")
-    elif "upstream" in members:
-        parser.error("--take-over PATH says where QEMU is; drop --upstream")
-    else:
-        members["upstream"] = plain(members["take_over"])
+    for key in ("take_over", "attach"):
+        if key in members:
+            if "upstream" in members:
+                parser.error(f"{option_of(key)} PATH says where QEMU is; drop --upstream")
+            members["upstream"] = plain(members[key])
+            break
+    if "upstream" not in members or not {"listen", "hmp_listen", "take_over"} & members.keys():
+        parser.error(
+            "say where QEMU is and where the tools connect: --upstream or --attach and --listen, --take-over, or --config"
+        )

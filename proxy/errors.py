@@ -6,12 +6,13 @@ ProgramError (host.errors)
     ├── NotQMPError       something answers there, but it does not speak QMP         4
     │   ├── HungUpError   it closed the connection                                   4
     │   └── OccupiedError it serves another client                                   4
+    ├── AttachError       QEMU does not let a monitor be added                       4
     └── ListenError       the proxy's own socket cannot be made                      5
 """
 
 from host.errors import ProgramError
 
-__all__ = ["HungUpError", "ListenError", "NotQMPError", "OccupiedError", "ProxyError", "UpstreamError"]
+__all__ = ["AttachError", "HungUpError", "ListenError", "NotQMPError", "OccupiedError", "ProxyError", "UpstreamError"]
 
 
 class ProxyError(ProgramError):
@@ -40,6 +41,13 @@ class HungUpError(NotQMPError):
 
 class OccupiedError(NotQMPError):
     """QEMU serves another client, for as long as that stays."""
+
+
+class AttachError(ProxyError):
+    """QEMU has no monitor for the proxy beside the one that was borrowed, and trying again would not make it one."""
+
+    exit_status = 4
+    template = "cannot attach to QEMU at {subject}: {reason}"
 
 
 class ListenError(ProxyError):

@@ -24,11 +24,11 @@ from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
 from proxy.net import takeover
+from proxy.net.attaching import upstream_of
 from proxy.net.certificates import Certificates
 from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
-from proxy.net.upstream import Upstream
 from proxy.preload import preload_in_loop
 from proxy.relay import Relay
 from proxy.routing.turns import Turns
@@ -74,10 +74,10 @@ class VMProxy:
         return self._relay is not None and not self._relay.lost.is_set()
 
     async def run(self) -> None:
-        """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin."""
+        """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later."""
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
-        self._upstream = Upstream.of_vm(self.config, self._new_id, self.certificates)
+        self._upstream = upstream_of(self.config, self._new_id, self.certificates)
         self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected, self.certificates)
         try:
             self._front.hold()

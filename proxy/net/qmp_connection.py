@@ -101,17 +101,17 @@ class QMPConnection:
             raise NotQMPError(self._address, "its answers do not have the shape of QEMU's") from exc
         self._monitor = Monitor(self._greeting, offers_oob, version, commands, vm)
 
-    async def execute(self, commands: Sequence[Execute]) -> list[Reply]:
+    async def execute(self, commands: Sequence[Execute], descriptors: Sequence[int] = ()) -> list[Reply]:
         """Write the commands in one go and return their replies. Events are dropped: no client is there yet to miss them.
 
-        In one go they cost one round trip, and QEMU answers them in their order. Raises HungUpError if the connection ends,
-        NotQMPError if an answer takes too long or is not QMP.
+        In one go they cost one round trip, and QEMU answers them in their order. descriptors: go with the first of them, and
+        stay the caller's. Raises HungUpError if the connection ends, NotQMPError if an answer takes too long or is not QMP.
         """
         own_ids = [self._new_id() for _ in commands]
         request = b"".join(command.to_wire(own) for command, own in zip(commands, own_ids, strict=True))
         try:
             async with asyncio.timeout(self._answer_timeout_s):
-                await self._send(request)
+                await self._send(request, descriptors)
                 return [await self._reply(own_id) for own_id in own_ids]
         except ConnectionError as exc:
             raise HungUpError(self._address, "its commands are not answered") from exc
@@ -190,11 +190,14 @@ class QMPConnection:
                 raise NotQMPError(self._address, f"it sent {self._buffer[:60]!r}…")
             await self._read_more()
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
         sent = 0
         while sent < len(data):
             try:
-                sent += self._end.send(data[sent:])
+                if descriptors and not sent:
+                    sent = self._end.send_with(data, descriptors)
+                else:
+                    sent += self._end.send(data[sent:])
             except BlockingIOError:
                 await _ready(self._end.write_fd(), writing=True)
 

@@ -110,6 +110,9 @@ class Upstream:
         except OSError as exc:
             reason = exc.strerror or os.strerror(exc.errno or 0)
             raise UpstreamError(str(self.address), f"{reason} (is the VM running, with this QMP socket?)") from exc
+        return await self._negotiated(sock, end)
+
+    async def _negotiated(self, sock: socket.socket, end: End | None = None) -> QMPConnection:
         connection = QMPConnection(sock, str(self.address), self._new_id, end)
         try:
             await connection.negotiate(self._name, self._default_name, timeout_s=self._timeout_s)

@@ -20,6 +20,7 @@ from host.addresses import (
     UnixAddress,
     is_loopback,
     look_again,
+    parse_attached_path,
     parse_listen_address,
     parse_taken_path,
     parse_upstream_address,
@@ -90,6 +91,17 @@ def test_path_to_take_over(text: str, holds: bool) -> None:
 def test_path_that_cannot_be_taken_over(text: str) -> None:
     with pytest.raises(AddressError, match=r"write the path of QEMU's socket|has at most 107 bytes"):
         parse_taken_path(text)
+
+
+@pytest.mark.parametrize("text", ["/q", "unix:/q"])
+def test_path_to_attach_to(text: str) -> None:
+    assert parse_attached_path(text) == UnixAddress("/q")
+
+
+@pytest.mark.parametrize("text", ["", "unix:", "hold:/q", "/" + 107 * "x"])
+def test_path_that_cannot_be_attached_to(text: str) -> None:
+    with pytest.raises(AddressError, match=r"write the path of QEMU's socket|has at most 107 bytes"):
+        parse_attached_path(text)
 
 
 @pytest.mark.parametrize("text", ["accept:unix:/a", "accept:tcp:[::1]:1"])

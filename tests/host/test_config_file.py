@@ -114,6 +114,8 @@ def test_shared_keys(path: Path, place: str, line: str, field: str, value: objec
             "listen",
             (DescriptorAddress(4), TCPAddress("localhost", 1)),
         ),
+        ('[[vm]]\nattach="/q"\nlisten="unix:/l"', "attach", UnixAddress("/q")),
+        ('[[vm]]\nattach="unix:/q"\nlisten="unix:/l"', "upstream", UnixAddress("/q")),
         ('[[vm]]\ntake_over="/q"', "take_over", UnixAddress("/q")),
         ('[[vm]]\ntake_over="unix:/q"', "take_over", UnixAddress("/q")),
         ('[[vm]]\ntake_over="/q"', "upstream", UnixAddress("/q")),
@@ -332,12 +334,20 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
             "F:4: audit: standard output belongs to the client on stdio; write a file, or syslog:",
         ),
         (
+            "[[vm]]\nattach = 'hold:/q'\nlisten = 'unix:/l'\n",
+            "F:2: attach: invalid address 'hold:/q': write the path of QEMU's socket",
+        ),
+        (
+            "[[vm]]\nattach = '/q'\nupstream = 'unix:/other'\n",
+            "F:3: upstream: attach says where QEMU is; drop one of them",
+        ),
+        (
             "[[vm]]\ntake_over = '/q'\nupstream = 'unix:/other'\n",
             "F:3: upstream: take_over says where QEMU is; drop one of them",
         ),
         ("\n[[vm]]\nupstream = 'unix:/q'\n", "F:2: listen: say where the tools connect, or take over QEMU's socket"),
-        ("[[vm]]\nlisten = 'unix:/l'\n", "F:1: [vm]: say where QEMU is: upstream, or take_over"),
-        (f"{VM1}[[vm]]\n", "F:4: [vm]: say where QEMU is: upstream, or take_over"),
+        ("[[vm]]\nlisten = 'unix:/l'\n", "F:1: [vm]: say where QEMU is: upstream, attach or take_over"),
+        (f"{VM1}[[vm]]\n", "F:4: [vm]: say where QEMU is: upstream, attach or take_over"),
         (
             "[[vm]]\nupstream = 'unix:/q'\nlisten = 'unix:/q'\n",
             "F:3: listen: it is QEMU's own socket; the proxy needs one of its own",
@@ -437,7 +447,7 @@ def test_example_is_a_configuration_of_defaults() -> None:
 
 def test_example_uncommented_is_valid_and_changes_no_default(path: Path) -> None:
     first, second = load(path, SETTINGS)
-    assert first.name == "vm1"
+    assert (first.name, first.attach) == ("vm1", first.upstream)
     assert second.take_over == UnixAddress("/run/vm2/qmp.sock")
     for vm in (first, second):
         assert replace(vm.policy, failed_load=None) == Policy()  # which the prompt takes for "refuse"

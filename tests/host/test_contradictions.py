@@ -74,6 +74,11 @@ def logging(destination: str = "", **members: Any) -> VMConfig:
             ("delete_prefix", 'it works only with when_full "delete-oldest"; set that, or drop this'),
         ),
         (VMConfig(QEMU, take_over=OTHER), ("upstream", "take_over says where QEMU is; drop one of them")),
+        (VMConfig(QEMU, (TOOLS,), attach=OTHER), ("upstream", "attach says where QEMU is; drop one of them")),
+        (
+            VMConfig(QEMU, attach=OTHER, take_over=QEMU),
+            ("attach", "it leaves QEMU's socket where it is, and take_over moves it aside; drop one of them"),
+        ),
         (VMConfig(QEMU), ("listen", "say where the tools connect, or take over QEMU's socket")),
         (
             VMConfig(QEMU, (UnixAddress(QEMU.path, holds=True),)),
@@ -112,6 +117,7 @@ def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
         logging("syslog:/run/log", failure=AuditFailure.REFUSE),
         VMConfig(QEMU, (StdioAddress(),), audit=AuditSettings("syslog:")),
         VMConfig(QEMU, take_over=QEMU),
+        VMConfig(QEMU, (TOOLS,), attach=QEMU),
         VMConfig(QEMU, (TOOLS, OTHER), take_over=QEMU),
         VMConfig(QEMU, (StdioAddress(),)),
         VMConfig(QEMU, (SystemdAddress(),)),

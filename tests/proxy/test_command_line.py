@@ -94,6 +94,8 @@ def test_modes(options: Sequence[str], policy: Policy) -> None:
             "--listen fd:4 --listen unix:/l --upstream accept:unix:/q",
             VMConfig(AcceptAddress(QEMU), (DescriptorAddress(4), TOOLS)),
         ),
+        ("--attach /q --listen unix:/l", VMConfig(QEMU, (TOOLS,), attach=QEMU)),
+        ("--attach unix:/q --hmp-listen unix:/l", VMConfig(QEMU, hmp_listen=(TOOLS,), attach=QEMU)),
         ("--take-over /q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over unix:/q", VMConfig(QEMU, take_over=QEMU)),
         ("--take-over /q --listen unix:/l", VMConfig(QEMU, (TOOLS,), take_over=QEMU)),
@@ -216,7 +218,7 @@ def test_plan_with_the_policy_of_a_file_on_another_socket(path: str) -> None:
 
 LISTEN: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
 UPSTREAM: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"
-WHERE: Final = "say where QEMU is and where the tools connect: --upstream and --listen, --take-over, or --config"
+WHERE: Final = "say where QEMU is and where the tools connect: --upstream or --attach and --listen, --take-over, or --config"
 LEFT_TO_HMP: Final = 'policy "hmp" leaves the choice to HMP\'s rule; drop this, or use policy "auto"'
 NOWHERE: Final = "it needs audit, which says where the log is"
 NO_PLACE: Final = "write a file, - for standard output, syslog: or syslog:/path/of/socket"
@@ -254,6 +256,15 @@ def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> s
             "--listen: stdio must be the only address: the proxy ends when that client leaves",
         ),
         ("--upstream unix:/q --take-over /q", "--take-over PATH says where QEMU is; drop --upstream"),
+        ("--upstream unix:/q --attach /q --listen unix:/l", "--attach PATH says where QEMU is; drop --upstream"),
+        ("--attach /q", WHERE),
+        ("--attach hold:/q", "argument --attach: invalid address 'hold:/q': write the path of QEMU's socket"),
+        ("--attach unix: --listen unix:/l", "argument --attach: invalid address 'unix:': write the path of QEMU's socket"),
+        ("--attach /q --listen unix:/q", "--listen: it is QEMU's own socket; the proxy needs one of its own"),
+        (
+            "--attach /q --take-over /q",
+            "--attach: it leaves QEMU's socket where it is, and --take-over moves it aside; drop one of them",
+        ),
         (
             f"--take-over /{99 * 'x'}",
             f"argument --take-over: invalid address 'unix:/{99 * 'x'}.hmpshim':"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.errors import ListenError, NotQMPError, ProxyError, UpstreamError
+from proxy.errors import AttachError, ListenError, NotQMPError, ProxyError, UpstreamError
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,7 @@ from proxy.errors import ListenError, NotQMPError, ProxyError, UpstreamError
         (ProxyError("a", "b"), "a: b", 1),
         (UpstreamError("unix:/q", "No such file"), "cannot connect to QEMU at unix:/q: No such file", 3),
         (NotQMPError("unix:/q", "it sent b'x'"), "unix:/q does not answer as a QMP server: it sent b'x'", 4),
+        (AttachError("unix:/q", "it is old"), "cannot attach to QEMU at unix:/q: it is old", 4),
         (ListenError("unix:/l", "in use"), "cannot listen on unix:/l: in use", 5),
     ],
     ids=lambda value: type(value).__name__,

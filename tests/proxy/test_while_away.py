@@ -13,7 +13,9 @@ import pytest
 
 from proxy.command_line import ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
+from proxy.errors import AttachError
 from proxy.net import qmp_connection
+from tests.fakes.attachable_qemu import AttachableQEMU
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import DEADLINE_S, RawClient
 from tests.support.running_vm_proxy import in_thread, proxy_ends, talk, until
@@ -204,3 +206,22 @@ def test_tool_at_qemu_is_told_of_once_and_waited_for(
     caplog.set_level("INFO")
     asyncio.run(run())
     assert caplog.text.count("a program came to QEMU") == 1
+
+
+def test_qemu_that_is_attached_to_comes_back(folder: Path) -> None:
+    """The third is too old, which ends the proxy."""
+    path, tools = str(folder / "q"), str(folder / "a")
+
+    async def run() -> None:
+        async with daemon("--attach", path, "--listen", f"unix:{tools}", "--wait") as task:
+            for _ in range(2):
+                async with AttachableQEMU(path=path) as qemu:
+                    await until(lambda: os.path.exists(tools))
+                    assert await talk(tools, lambda client: client.hmp("savevm t")) == ""
+                    assert len(qemu.chardevs) == 1
+                await until(lambda: not os.path.exists(tools))
+            async with FakeQEMU(two_disks(), path=path):
+                await until(task.done)
+
+    with pytest.raises(AttachError, match=r"it is QEMU 7\.2\.22, and takes no new monitor before 11\.1; use --take-over"):
+        asyncio.run(run())

@@ -1,0 +1,105 @@
+"""Attach to a QEMU whose socket belongs to a tool: borrow the socket for a moment, to add a monitor of our own.
+
+From 11.1 on QEMU takes a new monitor while it runs: a character device, and an object `monitor-qmp` on it. The device is one
+half of a pair of sockets, which QEMU is passed by `getfd`. So nothing is made in the file system, nobody else can connect, and
+it does not matter as which user QEMU runs or what it may open.
+
+`close-action` has QEMU remove both when our half is closed, also by the kernel for a proxy that was killed. (To remove them
+ourselves would take another monitor: QEMU refuses to delete the one that asks for it.) If QEMU was at one of our commands just
+then, it fails to delete the monitor and both stay (8 of 30; none of 300 between commands; 11.1.3). These show as disconnected,
+and the next proxy removes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from host.ids import own_ids
+from proxy.errors import AttachError, UpstreamError
+from proxy.net.qmp_connection import QMPConnection
+from proxy.net.upstream import Upstream
+from shim.qmp import JSON, ErrorReply, Execute, ReturnReply
+
+if TYPE_CHECKING:
+    from host.config import VMConfig
+    from proxy.net.certificates import Certificates
+
+__all__ = ["MONITOR_PREFIX", "AttachedUpstream", "upstream_of"]
+
+_log = logging.getLogger(__name__)
+
+# How the ids of a proxy's monitors and their character devices begin. Both have the same one.
+MONITOR_PREFIX: Final = "hmpshim-monitor-"
+# The same for every proxy: one that nobody took is closed when the next is passed.
+_FDNAME: Final = "hmpshim-monitor"
+_new_label: Final = own_ids(MONITOR_PREFIX)
+_SINCE: Final = (11, 1)
+# How query-chardev shows a socket whose other end has gone (chardev/char-socket.c).
+_DISCONNECTED: Final = "disconnected:"
+
+
+def upstream_of(config: VMConfig, new_id: Callable[[], str], certificates: Certificates) -> Upstream:
+    """Return where a VM's QEMU is, as it is configured. Raises ListenError."""
+    kind = Upstream if config.attach is None else AttachedUpstream
+    return kind.of_vm(config, new_id, certificates)
+
+
+class AttachedUpstream(Upstream):
+    """As Upstream, with a monitor of our own for each connection. The socket at the address is free again afterwards."""
+
+    async def connect(self) -> QMPConnection:
+        """Borrow the socket, add a monitor, and negotiate there. Raises AttachError too, if QEMU does not let us."""
+        borrowed = await super().connect()
+        try:
+            if borrowed.monitor.version < _SINCE:
+                reason = f"it is QEMU {borrowed.monitor.version}, and takes no new monitor before 11.1; use --take-over"
+                raise AttachError(str(self.address), reason)
+            await _remove_leftovers(borrowed)
+            sock = await self._add_monitor(borrowed)
+        finally:
+            borrowed.close()
+        return await self._negotiated(sock)
+
+    async def _add_monitor(self, borrowed: QMPConnection) -> socket.socket:
+        """Return our half of the pair."""
+        label = _new_label()
+        device = {"addr": {"type": "fd", "data": {"str": _FDNAME}}, "server": False}
+        commands = (
+            Execute("getfd", {"fdname": _FDNAME}),
+            Execute("chardev-add", {"id": label, "backend": {"type": "socket", "data": device}}),
+            Execute("object-add", {"qom-type": "monitor-qmp", "id": label, "chardev": label, "close-action": "delete"}),
+        )
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as exc:
+            raise UpstreamError(str(self.address), exc.strerror or str(exc)) from exc
+        try:
+            with theirs:
+                replies = await borrowed.execute(commands, [theirs.fileno()])
+            refused = next((reply.desc for reply in replies if isinstance(reply, ErrorReply)), None)
+            if refused is not None:
+                await borrowed.execute([Execute("chardev-remove", {"id": label}), Execute("closefd", {"fdname": _FDNAME})])
+                raise AttachError(str(self.address), f"a monitor cannot be added: {refused}")
+        except BaseException:
+            ours.close()
+            raise
+        return ours
+
+
+async def _remove_leftovers(borrowed: QMPConnection) -> None:
+    """Remove the monitors of proxies that were killed. Those of proxies that run are connected."""
+    (reply,) = await borrowed.execute([Execute("query-chardev")])
+    for label in _dead(reply.value if isinstance(reply, ReturnReply) else []):
+        await borrowed.execute([Execute("object-del", {"id": label}), Execute("chardev-remove", {"id": label})])
+        _log.info("removed the monitor that a proxy had left in QEMU: %s", label)
+
+
+def _dead(chardevs: JSON) -> list[str]:
+    return [
+        chardev["label"]
+        for chardev in chardevs
+        if chardev["label"].startswith(MONITOR_PREFIX) and chardev["filename"].startswith(_DISCONNECTED)
+    ]
