@@ -38,7 +38,7 @@ _MODES: Final[Mapping[Kind, Mapping[str, str]]] = {
 def rewrite(line: CommandLine, configuration_path: str, descriptor: Callable[[Monitor], int]) -> list[str]:
     """Return the words after the program's name.
 
-    configuration_path: where QEMU finds the text of `configuration`, such as `/dev/fd/5`.
+    configuration_path: where QEMU finds the text of `configuration`, such as `/proc/self/fd/5`.
     descriptor: the connected socket that QEMU inherits for a monitor; it is asked once for each that is served.
     """
     words = list(line.words)

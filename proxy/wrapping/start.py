@@ -74,7 +74,8 @@ def prepare(line: CommandLine) -> Start:
             leave(file)
         finally:
             os.close(file)
-        words = rewrite(line, f"/dev/fd/{inherited[-1]}", lambda monitor: numbers[monitor.label])
+        # Not /dev/fd: the /dev that libvirt makes for each of its QEMUs has none.
+        words = rewrite(line, f"/proc/self/fd/{inherited[-1]}", lambda monitor: numbers[monitor.label])
         undone.pop_all()
     return Start(words, control, list(idle.values()), inherited)
 
