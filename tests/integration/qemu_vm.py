@@ -27,6 +27,7 @@ __all__ = [
     "make_qcow2",
     "make_raw",
     "reconnecting",
+    "rom",
     "snapshots_of",
     "version",
 ]
@@ -39,18 +40,18 @@ class QEMUError(Exception):
     """QEMU is not installed, did not start, or did not end in time."""
 
 
-def _rom(code: bytes) -> bytes:
+def rom(code: bytes) -> bytes:
     """Return a 64 KiB firmware whose code runs at F000:0000, where the reset vector jumps to."""
     reset_vector = b"\xea\x00\x00\x00\xf0"  # jmp 0xf000:0x0000
     return code.ljust(0xFFF0, b"\x90") + reset_vector.ljust(16, b"\x00")
 
 
 # A guest that sleeps for ever: `cli; hlt; jmp`. As `-bios` or in pflash unit 0; a save of it is the same every time.
-IDLE_ROM: Final = _rom(b"\xfa\xf4\xeb\xfd")
+IDLE_ROM: Final = rom(b"\xfa\xf4\xeb\xfd")
 
 # A guest that adds 1 to each byte of 0x10000-0x1ffff for ever: `mov ax,0x1000; mov ds,ax; xor bx,bx`, then
 # `inc byte [bx]; inc bx; jmp`.
-DIRTYING_ROM: Final = _rom(b"\xfa\xb8\x00\x10\x8e\xd8\x31\xdb\xfe\x07\x43\xeb\xfb")
+DIRTYING_ROM: Final = rom(b"\xfa\xb8\x00\x10\x8e\xd8\x31\xdb\xfe\x07\x43\xeb\xfb")
 
 
 def qemu_binary() -> str:
