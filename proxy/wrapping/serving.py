@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from host.addresses import DescriptorAddress
@@ -16,6 +17,7 @@ from host.listener import Listener, Terms
 from host.log_lines import write_log
 from proxy.errors import HungUpError, NotQMPError
 from proxy.qemu_command_line.endpoints import Stdio
+from proxy.qemu_command_line.messages import MessageForm
 from proxy.qemu_command_line.monitors import Kind
 from proxy.wrapping.children import FAILED, Parent
 from proxy.wrapping.doors import Door
@@ -128,7 +130,8 @@ class Serving:
 
     async def _fail(self, vm: WrappedVM, text: str) -> None:
         """Say why, as QEMU would, and end QEMU: by its own command, or so that its status does not look like a success."""
-        sys.stderr.write(f"{self.program}: {text}\n")
+        form = MessageForm.of(self.invocation.words)
+        sys.stderr.write(f"{form.spell(self.program, text, datetime.now(UTC))}\n")
         sys.stderr.flush()
         if self.parent is None:
             signal.pidfd_send_signal(self.qemu, signal.SIGKILL)
