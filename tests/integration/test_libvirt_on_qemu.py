@@ -186,7 +186,7 @@ def test_snapshot_that_the_disk_lacks_fails_with_the_same_text(vm: Domain) -> No
     vm.run("snapshot-create-as", "s1")
     vm.run("destroy")
     subprocess.run(["qemu-img", "snapshot", "-d", "s1", vm.image], check=True)
-    qemu_says = "qemu-system-x86_64: Snapshot 's1' does not exist in one or more devices"
+    qemu_says = "Z qemu-system-x86_64: Snapshot 's1' does not exist in one or more devices"
     libvirt_says = "image of disk 'sda' does not have internal snapshot 's1'"
     assert failure(vm, "snapshot-revert", "s1").endswith(qemu_says if vm.host.version < (10, 10) else libvirt_says)
     assert vm.state == "shut off (failed)"

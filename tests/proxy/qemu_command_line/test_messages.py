@@ -19,10 +19,8 @@ NOW = datetime(2026, 3, 4, 6, 6, 7, 89, timezone(timedelta(hours=1)))
         ("-msg timestamp=on -msg timestamp=off", "qemu: why"),
         ("-name some -msg guest-name=on", "some qemu: why"),
         ("-msg guest-name=on", "qemu: why"),
-        (
-            "-msg guest-name=on,timestamp=on -name guest=some,,one,debug-threads=on",
-            "2026-03-04T05:06:07.000089Z some,one qemu: why",
-        ),
+        ("-msg timestamp=on,guest-name=on -name guest=a,,b,process=c", "2026-03-04T05:06:07.000089Z a,b qemu: why"),
+        ("-msg timestamp=on -name some -msg guest-name=on", "some qemu: why"),
         ("-msg timestamp=maybe", "qemu: why"),
         ("-msg", "qemu: why"),
     ],
