@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _STANDARD_INPUT_AND_OUTPUT: Final = (0, 1)
 _STANDARD_ERROR: Final = 2
+# As `ps` shows it.
+_PROCESS_NAME: Final = "hmp-proxy"
 # As in proxy/program.py.
 _RECURSION_LIMIT: Final = 10_000
 
@@ -65,6 +67,7 @@ class Serving:
 
     def run(self) -> None:
         """Serve until QEMU has gone."""
+        _take_own_name()
         sys.setrecursionlimit(_RECURSION_LIMIT)
         write_log("hmp-proxy")
         logging.getLogger().setLevel(logging.INFO if self.invocation.is_verbose else logging.WARNING)
@@ -143,6 +146,12 @@ class Serving:
 def _terms(door: Door, terms: Terms) -> Terms:
     """Return the terms of a door: QEMU's command line says what is spoken there."""
     return replace(terms, telnet=door.endpoint.telnet, pretty=door.monitor.kind is Kind.QMP_PRETTY)
+
+
+def _take_own_name() -> None:
+    """Not to be found by whoever looks for QEMU by its name (pidof, killall); until now it is that of the link."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as file:
+        file.write(_PROCESS_NAME)
 
 
 def _point_to_nothing(*numbers: int) -> None:
