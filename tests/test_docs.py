@@ -35,6 +35,8 @@ _SETTINGS_TABLES: Final = (
 )
 _PROMPT_TABLE: Final = ("docs/prompt.md", "| option of `hmp-repl` | default | |")
 _AUDIT_TABLE: Final = ("docs/audit.md", "| option of `hmp-audit` | default | |")
+# A test in a code span, and the case of it that is meant.
+_TEST: Final = re.compile(r"`(test_\w+)(?:\[([^\]`]+)\])?`")
 # They stand for any.
 _NOT_IN_THE_CHECKOUT: Final = frozenset({"x.py", "test_x.py"})
 
@@ -43,6 +45,12 @@ _NOT_IN_THE_CHECKOUT: Final = frozenset({"x.py", "test_x.py"})
 def help_text() -> str:
     """What `hmp-proxy --help` prints, and `hmp-proxy plan --help` after it."""
     return "\n".join(_help("proxy", *words) for words in (["--help"], ["plan", "--help"]))
+
+
+@pytest.fixture(scope="module")
+def wrap_help_text() -> str:
+    """What `hmp-proxy wrap --help` prints."""
+    return _help("proxy", "wrap", "--help")
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +141,18 @@ def test_files_that_a_page_names_exist(page: str) -> None:
     assert missing == []
 
 
+def test_what_works_with_a_tool_names_tests_that_there_are() -> None:
+    """A case is found by its name among the texts of the integration tests."""
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("tests/integration/*.py")))
+    items = re.split(r"\n(?=\* |\n)", _PAGES["docs/tools.md"])
+    claims = [item for item in items if item.startswith("* **Works:**")]
+    assert len(claims) > 10
+    assert [claim for claim in claims if not _TEST.search(claim)] == []
+    named = _TEST.findall(_PAGES["docs/tools.md"])
+    assert [name for name, _ in named if f"\ndef {name}(" not in sources] == []
+    assert [case for _, case in named if case and f'"{case}"' not in sources] == []
+
+
 def test_names_that_the_architecture_page_gives_are_in_the_code() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for name in _PACKAGES for path in sorted(ROOT.glob(f"{name}/**/*.py")))
     named = set(_IDENTIFIER.findall(_PAGES["docs/architecture.md"]))
@@ -146,10 +166,12 @@ def test_files_are_found_in_the_text() -> None:
 
 # The list of changes also names what is no option of a program, or is one no more.
 @pytest.mark.parametrize("page", [page for page in _PAGES if page != "CHANGELOG.md"])
-def test_options_that_a_page_names_exist(page: str, help_text: str, prompt_help_text: str, audit_help_text: str) -> None:
+def test_options_that_a_page_names_exist(
+    page: str, help_text: str, wrap_help_text: str, prompt_help_text: str, audit_help_text: str
+) -> None:
     # Those of pip, QEMU and apt are in no page.
     named = set(_OPTION.findall(_PAGES[page])) - {"--help"}
-    assert sorted(named - set(_OPTION.findall(help_text + prompt_help_text + audit_help_text))) == []
+    assert sorted(named - set(_OPTION.findall(help_text + wrap_help_text + prompt_help_text + audit_help_text))) == []
 
 
 def test_options_are_found_in_the_text() -> None:
@@ -173,8 +195,12 @@ def test_variables_that_a_page_names_are_read_somewhere(page: str) -> None:
     assert [name for name in named if not any(name in text for text in texts)] == []
 
 
-def test_exit_statuses_agree_with_help(help_text: str, prompt_help_text: str, audit_help_text: str) -> None:
+def test_exit_statuses_agree_with_help(
+    help_text: str, wrap_help_text: str, prompt_help_text: str, audit_help_text: str
+) -> None:
     assert dict(_rows("docs/proxy.md", "| exit status | |")) == _exit_statuses(help_text)
+    of_wrapper = re.findall(r"(?m)^  (\d+) +(.*)$", wrap_help_text.partition("exit status:\n")[2])
+    assert dict(_rows("docs/wrapper.md", "| exit status of `hmp-proxy wrap` | |")) == dict(of_wrapper)
     assert dict(_rows("docs/prompt.md", "| exit status of `hmp-repl` | |")) == _exit_statuses(prompt_help_text)
     assert dict(_rows("docs/audit.md", "| exit status of `hmp-audit` | |")) == _exit_statuses(audit_help_text)
 
@@ -225,9 +251,9 @@ def test_tables_of_options_are_those_that_are_compared() -> None:
     assert sorted(tables) == sorted((*_SETTINGS_TABLES, _PROMPT_TABLE, _AUDIT_TABLE))
 
 
-def test_options_of_the_proxy_are_told_with_their_defaults(help_text: str) -> None:
+def test_options_of_the_proxy_are_told_with_their_defaults(help_text: str, wrap_help_text: str) -> None:
     told = {option: default for table in _SETTINGS_TABLES for option, (_, default) in _told_options(*table).items()}
-    assert told == _options(help_text)
+    assert told == _options(wrap_help_text) | _options(help_text)
 
 
 def test_options_of_the_prompt_are_told_with_their_defaults(prompt_help_text: str) -> None:
