@@ -27,9 +27,11 @@ __all__ = [
     "Multipass",
     "Opened",
     "Opener",
+    "RefusedError",
     "close_after_echo",
     "fire_and_forget",
     "gns3",
+    "lima",
     "socat_script",
     "syzkaller",
     "utm",
@@ -159,7 +161,7 @@ def expect(host: ToolHost, *words: str) -> Opened:
     ours, its = pty.openpty()
     for end in (ours, its):
         host.stack.callback(os.close, end)
-    streams = {"stdin": its, "stdout": its, "stderr": its, "pass_fds": (its,)}
+    streams: dict[str, Any] = {"stdin": its, "stdout": its, "stderr": its, "pass_fds": (its,)}
     words = ("-display", "none", "-monitor", "stdio", *words)
     process = host.start(*words, **streams, preexec_fn=lambda: os.login_tty(its))
     read = bytes_of(ours)
@@ -264,6 +266,10 @@ def _to_the_end(read: Reader) -> bytes:
 # --- By QMP -----------------------------------------------------------------------------------------------------------
 
 
+class RefusedError(Exception):
+    """The reply is a QMP error."""
+
+
 class _Dialect:
     """How a tool writes a QMP command, and how it finds the reply."""
 
@@ -272,7 +278,7 @@ class _Dialect:
         self._arguments = arguments
 
     def ask(self, sock: socket.socket, line: str) -> str:
-        """Send an HMP command on a connection that has just been made."""
+        """Send an HMP command on a connection that has just been made. Raises RefusedError."""
         with sock.makefile("rb") as lines:
             json.loads(lines.readline())
             assert self._call(sock, lines, {"execute": "qmp_capabilities"}) == {}
@@ -282,7 +288,10 @@ class _Dialect:
 
     def _call(self, sock: socket.socket, lines: Any, command: dict[str, Any]) -> Any:
         sock.sendall(self._spell(command).encode())
-        return next(message["return"] for message in map(json.loads, lines) if "return" in message)
+        reply = next(message for message in map(json.loads, lines) if "return" in message or "error" in message)
+        if "error" in reply:
+            raise RefusedError(reply["error"]["desc"])
+        return reply["return"]
 
 
 def _sorted(command: dict[str, Any]) -> str:

@@ -141,13 +141,16 @@ class ToolHost:
 
 
 @contextmanager
-def tool_host(*, is_wrapped: bool, varstore: str = "raw") -> Iterator[ToolHost]:
-    """Make a host. It is gone afterwards, with all that was started there."""
+def tool_host(*, is_wrapped: bool, varstore: str = "raw", settings: str = "") -> Iterator[ToolHost]:
+    """Make a host. It is gone afterwards, with all that was started there.
+
+    settings: of the wrapper, as lines of its file.
+    """
     # Paths of unix sockets end at 107 bytes (unix(7)), so not pytest's tmp_path.
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
     try:
         _make_images(folder)
-        _install(folder, is_wrapped=is_wrapped)
+        _install(folder, is_wrapped=is_wrapped, settings=settings)
         host = ToolHost(folder, varstore)
         with host.stack:
             yield host
@@ -162,8 +165,8 @@ def _make_images(folder: Path) -> None:
     make_qcow2(folder / "d0.qcow2")
 
 
-def _install(folder: Path, *, is_wrapped: bool) -> None:
-    (folder / "wrap.toml").write_text(f'[defaults]\naudit = "{folder / "audit.jsonl"}"\n')
+def _install(folder: Path, *, is_wrapped: bool, settings: str) -> None:
+    (folder / "wrap.toml").write_text(f'[defaults]\naudit = "{folder / "audit.jsonl"}"\n{settings}\n')
     programs = folder / "bin"
     programs.mkdir()
     program = programs / "hmp-proxy"
