@@ -164,7 +164,9 @@ def _verdict_on_socket(options: Mapping[str, str], on: set[str]) -> Verdict:
     if address is None or reconnect_ms is None or {"delay", "nodelay"} <= options.keys():
         return Refused()
     listens = "server" in on
-    if (reconnect_ms and (listens or isinstance(address, Descriptor))) or ("wait" in options and not listens):
+    # `reconnect=0` is refused there as well; `reconnect-ms=0` is not by QEMU 10.0.
+    reconnects = reconnect_ms > 0 or "reconnect" in options
+    if (reconnects and (listens or isinstance(address, Descriptor))) or ("wait" in options and not listens):
         return Refused()
     for key, name in _UNCOVERED.items():
         if key in on or (key == "tls-creds" and key in options):

@@ -38,7 +38,7 @@ ANY = TCPSocket("", "0")
         ("path=q", Endpoint(UnixSocket("q"))),
         ("path=q,reconnect=2", Endpoint(UnixSocket("q"), reconnect_ms=2000)),
         ("path=q,reconnect-ms=20", Endpoint(UnixSocket("q"), reconnect_ms=20)),
-        ("path=q,server=on,wait=off,reconnect=0", Endpoint(UnixSocket("q"), listens=True)),
+        ("path=q,reconnect=0", Endpoint(UnixSocket("q"))),
         ("path=q,server=off,logfile=l,logappend=on,mux=off", Endpoint(UnixSocket("q"))),
         ("host=,port=0,server=on,wait=off", Endpoint(ANY, listens=True)),
         ("host=,port=0,server=on,wait=off,telnet=on", Endpoint(ANY, listens=True, telnet=True)),
@@ -103,6 +103,8 @@ def test_rest_is_left_to_qemu(text: str, reason: str) -> None:
         "socket,id=m,host=h",
         # "'reconnect' option is incompatible with socket in server listen mode"
         "socket,id=m,path=q,server=on,reconnect=1",
+        "socket,id=m,path=q,server=on,wait=off,reconnect=0",
+        "socket,id=m,fd=5,reconnect=0",
         "socket,id=m,fd=5,reconnect-ms=1",
         "socket,id=m,path=q,reconnect=1,reconnect-ms=1",
         "socket,id=m,path=q,reconnect=often",
