@@ -2,15 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from host.errors import ProgramError
 from proxy.qemu_command_line.command_line import CommandLine, read
-from proxy.qemu_command_line.endpoints import Stdio
+from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Stdio
 from proxy.qemu_command_line.loadvm import LoadVM, find_loadvm
+from proxy.qemu_command_line.monitors import Monitor
 from proxy.qemu_command_line.options import walk
 from proxy.wrapping.children import Parent, become, close_all, fork_proxy, open_descriptors
 from proxy.wrapping.doors import Door, open_door
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # the proxy's process has them
 __all__ = ["main", "wrap"]
 
 _STANDARD_STREAMS: Final = frozenset({0, 1, 2})
+# os-posix.c, os_daemonize
+_UMASK_IN_BACKGROUND: Final = 0o027
 # As in proxy/program.py.
 _INTERRUPTED: Final = 130
 
@@ -139,9 +142,10 @@ class _Wrapper:
         """Open everything, or nothing. Raises OSError."""
         doors: list[Door] = []
         with ExitStack() as undone:
-            for monitor in line.served:
-                doors.append(open_door(monitor))
-                undone.callback(doors[-1].close)
+            with _umask_of_qemu(line.words):
+                for monitor in _in_order(line):
+                    doors.append(open_door(monitor))
+                    undone.callback(doors[-1].close)
             start = prepare(line)
             undone.callback(start.close)
             for door in doors:
@@ -206,11 +210,42 @@ class _Wrapper:
                 parent=parent,
                 load=None if load is None else Load(load.tag, load.stays_paused),
                 audit_log=audit_log,
-                detaches=any(option.name == "daemonize" for option in walk(self._invocation.words)),
+                detaches=_daemonizes(self._invocation.words),
                 has_terminal=has_terminal,
             ).run()
 
         return serve
+
+
+def _in_order(line: CommandLine) -> list[Monitor]:
+    """Return the monitors whose doors are opened as QEMU opens its character devices.
+
+    Inherited sockets come first. QEMU may run on with one that is not what we need, and then nobody shall have come to a door.
+    """
+
+    def place(monitor: Monitor) -> tuple[bool, int]:
+        is_inherited = isinstance(monitor.verdict, Endpoint) and isinstance(monitor.verdict.address, Descriptor)
+        option = monitor.definition or monitor.option
+        return not is_inherited, -1 if option is None else option.at
+
+    return sorted(line.served, key=place)
+
+
+def _daemonizes(words: Sequence[str]) -> bool:
+    return any(option.name == "daemonize" for option in walk(words))
+
+
+@contextmanager
+def _umask_of_qemu(words: Sequence[str]) -> Iterator[None]:
+    """Have the umask with which QEMU makes the files of its sockets."""
+    if not _daemonizes(words):
+        yield
+        return
+    before = os.umask(_UMASK_IN_BACKGROUND)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _say(notice: str) -> None:
