@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ from proxy.net.sockets import peer
 from shim.client import Client
 
 __all__ = ["dial"]
+
+_log = logging.getLogger(__name__)
 
 
 class _DialedEnd(SocketEnd):
@@ -29,12 +32,23 @@ class _DialedEnd(SocketEnd):
 
 
 async def dial(address: UnixAddress | TCPAddress, pause_s: float, admit: Callable[[End, Client], object]) -> None:
-    """Connect, and when the client has gone, or is not there, again after a pause; for ever."""
+    """Connect, and when the client has gone, or is not there, again after a pause; for ever.
+
+    That nobody is there is told once, as QEMU does (check_report_connect_error).
+    """
+    is_told = False
     while True:
-        with contextlib.suppress(OSError):
+        try:
             sock = await connect_socket(address)
-            client = replace(peer(sock), listener=listener_name(address))
-            end = _DialedEnd(sock)
-            admit(end, client)
-            await end.closed.wait()
+        except OSError as exc:
+            if not is_told:
+                _log.warning("cannot connect to %s, and go on trying: %s", address, exc.strerror or exc)
+            is_told = True
+        else:
+            is_told = False
+            with contextlib.suppress(OSError):
+                client = replace(peer(sock), listener=listener_name(address))
+                end = _DialedEnd(sock)
+                admit(end, client)
+                await end.closed.wait()
         await asyncio.sleep(pause_s)
