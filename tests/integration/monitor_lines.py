@@ -1,19 +1,22 @@
 """Command lines of QEMU at random, made of what decides about monitors.
 
 Some are wrong, in ways that QEMU finds early or late. Their sockets are files in the directory in which QEMU runs; `c…` are
-those that QEMU connects to.
+those that QEMU connects to, and `n…` those at which nobody listens.
 """
 
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
-__all__ = ["CONFIG_FILES", "MACHINE", "Descriptors", "random_words"]
+__all__ = ["CONFIG_FILES", "IDLE_BIOS", "MACHINE", "Places", "random_start", "random_words"]
 
 # A machine that starts fast, and has no device of which a broken installation lacks a part.
 MACHINE: Final = "-m 32 -accel tcg -S -vga none -net none -audiodev none,id=quiet -machine pcspk-audiodev=quiet -display none"
+# For a machine that runs, and has nothing to do.
+IDLE_BIOS: Final = "idle.rom"
 
 # Each name with its text.
 CONFIG_FILES: Final = {
@@ -32,20 +35,22 @@ _LISTENING: Final = (
     "unix:@m{i},nowait,server",
     "unix:path=m{i},server,nowait,logfile=log{i}",
     "unix:m{i},server",
-    "tcp:127.0.0.1:0,server,nowait",
-    "tcp:localhost:0,server=on,wait=off,nodelay=on",
-    "telnet:127.0.0.1:0,server,nowait",
+    "unix:{folder}/m{i},server,wait=no",
+    "tcp:{host}:{port},server,nowait",
+    "tcp:localhost:{port},server=on,wait=off,nodelay=on",
+    "telnet:{host}:{port},server,nowait",
 )
 _OTHER_DEVICES: Final = (
     "unix:c{i}",
     "unix:c{i},{reconnect}",
+    "unix:{folder}/c{i},server=off",
     "stdio",
     "null",
     "vc",
     "vc:80Cx24C",
     "pty",
     "file:f{i}",
-    "websocket:127.0.0.1:0,server=on,wait=off",
+    "websocket:{host}:{port},server=on,wait=off",
     "mon:unix:m{i},server,nowait",
     "unix:m{i},server,nowait,abstract=on",
 )
@@ -55,8 +60,9 @@ _CHARDEVS: Final = (
     "socket,path=m{i},server,nowait,id={id}",
     "path=m{i},backend=socket,id={id},server=on,wait=off,logfile=log{i},mux=off",
     "socket,id={id},path=m{i},server=on",
-    "socket,id={id},host=127.0.0.1,port=0,server=on,wait=off,telnet=on",
-    "socket,id={id},host=,port=0,to=9,ipv4=on,server=on,wait=off",
+    "socket,id={id},path={folder}/m{i},server=on,wait=on",
+    "socket,id={id},host={host},port={port},server=on,wait=off,telnet=on",
+    "socket,id={id},host=,port={port},to={last},ipv4=on,server=on,wait=off",
     "socket,id={id},fd={listening},server=on,wait=off",
     "socket,id={id},fd={connected}",
     "socket,id={id},path=c{i},{reconnect}",
@@ -74,6 +80,7 @@ _WRONG_CHARDEVS: Final = (
     "socket,id={id},path=m{i},fd=0,server=on,wait=off",
     "socket,id={id},host=127.0.0.1,server=on",
     "socket,id={id},path=m{i},server=on,wait=off,{reconnect}",
+    "socket,id={id},path=m{i},server=on,wait=off,reconnect=0",
     "socket,id={id},path=m{i},server=on,wait=off,bogus=1",
     "socket,id=1{id},path=m{i},server=on,wait=off",
     "nonesuch,id={id}",
@@ -86,6 +93,7 @@ _USERS: Final = (
     "-qmp chardev:{id}",
     "--qmp-pretty chardev:{id}",
     "-object monitor-qmp,id=object{i},chardev={id}",
+    "-object monitor-hmp,chardev={id},id=object{i}",
     "-serial chardev:{id}",
 )
 _OTHERS: Final = (
@@ -100,7 +108,7 @@ _OTHERS: Final = (
     "-parallel none",
     "-parallel mon:null",
     "-debugcon mon:null",
-    "-gdb tcp:127.0.0.1:0",
+    "-gdb tcp:{host}:{port}",
     "-name some,process=other",
     "--no-reboot",
     "-rtc base=utc",
@@ -119,21 +127,70 @@ _WRONG: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptors:
-    """The sockets that QEMU inherits."""
+# What is about the process, or about whoever is around it.
+_PROCESS: Final = (
+    "-pidfile pid",
+    "-pidfile {folder}/pid",
+    "-daemonize -pidfile pid",
+    "-qmp tcp:{host}:{dialed}",
+    "-chardev socket,id=dialed,host={host},port={dialed},{reconnect} -mon dialed",
+    "-qmp unix:n{i},{reconnect}",
+    "-monitor unix:n{i}",
+    "-monitor unix:nonesuch/m{i},server,nowait",
+    "-chardev socket,id=closed,fd=99,server=on,wait=off -mon closed",
+    "-chardev socket,id=dead,fd={listening} -mon dead",
+)
 
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What is around QEMU.
+
+    Attributes:
+        folder: where it runs.
+        listening: a socket that it inherits.
+        connected: likewise.
+        host: a local address.
+        port: the first of some that are free there; 0 for any that is.
+        dialed: where somebody listens.
+    """
+
+    folder: Path
     listening: int
     connected: int
+    host: str = "127.0.0.1"
+    port: int = 0
+    dialed: int = 0
+
+    def filled(self, text: str, i: int, reconnect: str) -> str:
+        """Return an option with the places for it. i: no other option has it."""
+        ports = {"port": self.port and self.port + i, "last": self.port + i if self.port else 9}
+        id = "named" if i == 0 else f"named{i}"
+        return text.format(i=i, id=id, reconnect=reconnect, **asdict(self) | ports)
 
 
-def random_words(chance: random.Random, descriptors: Descriptors, reconnect: str) -> list[str]:
+def random_words(chance: random.Random, places: Places, reconnect: str) -> list[str]:
     """Return the words after the program's name. reconnect: the option with which this QEMU connects again."""
+    pieces = _pieces(chance, lambda text, i: places.filled(text, i, reconnect))
+    last = ["-qmp"] if chance.random() < 0.02 else []
+    return [*MACHINE.split(), *_shuffled(chance, pieces), *last]
 
-    def filled(text: str, i: int) -> str:
-        values = {"listening": descriptors.listening, "connected": descriptors.connected, "reconnect": reconnect}
-        return text.format(i=i, id="named" if i == 0 else f"named{i}", **values)
 
+def random_start(chance: random.Random, places: Places, reconnect: str) -> list[str]:
+    """Return the words likewise, with some about the process and a machine that may run."""
+    machine = MACHINE if chance.random() < 0.7 else MACHINE.replace(" -S ", f" -bios {IDLE_BIOS} ")
+    pieces = _pieces(chance, lambda text, i: places.filled(text, i, reconnect))
+    if chance.random() < 0.5:
+        pieces.append(places.filled(chance.choice(_PROCESS), 15, reconnect).split())
+    return [*machine.split(), *_shuffled(chance, pieces)]
+
+
+def _shuffled(chance: random.Random, pieces: list[list[str]]) -> list[str]:
+    chance.shuffle(pieces)
+    return [word for piece in pieces for word in piece]
+
+
+def _pieces(chance: random.Random, filled: Callable[[str, int], str]) -> list[list[str]]:
     # None of them stands twice, since two on the same descriptor would not be what is tried here.
     chardevs = _sample(chance, _CHARDEVS, 2)
     pieces: list[list[str]] = []
@@ -143,7 +200,7 @@ def random_words(chance: random.Random, descriptors: Descriptors, reconnect: str
         wrong = chance.random() < 0.08
         pieces.append(["-chardev", filled(chance.choice(_WRONG_CHARDEVS) if wrong else text, i)])
         # QEMU waits for a client of such a device, and the test knows only clients of monitors.
-        waits = text.endswith("server=on")
+        waits = text.endswith(("server=on", "wait=on"))
         if waits or chance.random() < 0.9:
             pieces.append(_user(chance, i, filled, _USERS[:-1] if waits else _USERS))
     pieces += [filled(text, 20 + i).split() for i, text in enumerate(_sample(chance, _OTHERS, 3))]
@@ -151,9 +208,7 @@ def random_words(chance: random.Random, descriptors: Descriptors, reconnect: str
         pieces.append(["-readconfig", chance.choice(list(CONFIG_FILES))])
     if chance.random() < 0.12:
         pieces.append(chance.choice(_WRONG).split())
-    chance.shuffle(pieces)
-    last = ["-qmp"] if chance.random() < 0.02 else []
-    return [*MACHINE.split(), *(word for piece in pieces for word in piece), *last]
+    return pieces
 
 
 def _device(chance: random.Random) -> str:

@@ -25,7 +25,7 @@ from proxy.qemu_command_line.monitors import Monitor
 from proxy.qemu_command_line.options import WITH_ARGUMENT, WITHOUT_ARGUMENT
 from proxy.qemu_command_line.rewriting import configuration, rewrite
 from shim.qmp import QEMUVersion
-from tests.integration.monitor_lines import CONFIG_FILES, MACHINE, Descriptors, random_words
+from tests.integration.monitor_lines import CONFIG_FILES, MACHINE, Places, random_words
 from tests.integration.qemu_vm import qemu_binary, reconnecting
 from tests.integration.wrapped_qemu import (
     Outcome,
@@ -101,7 +101,7 @@ def native(scene: Scene, line: CommandLine) -> Outcome:
     ours, theirs = scene.pair()
     file = scene.file(configuration(replace(line, untouched="for comparison"), theirs.fileno()))
     inherited = [file, *(end.fileno() for end in (theirs, scene.listening, scene.connected))]
-    with Started(["-readconfig", f"/dev/fd/{file}", *line.words], scene.folder, ours, inherited) as qemu:
+    with Started([qemu_binary(), "-readconfig", f"/dev/fd/{file}", *line.words], scene.folder, inherited) as qemu:
         theirs.close()
         early = {label: here(scene, qemu, endpoint, "") for label, endpoint in waiting(line).items()}
 
@@ -113,7 +113,7 @@ def native(scene: Scene, line: CommandLine) -> Outcome:
             }
             return {label: reader for label, reader in found.items() if reader is not None}
 
-        return outcome_of(qemu, readers)
+        return outcome_of(qemu, ours, readers)
 
 
 def waiting(line: CommandLine) -> dict[str, Endpoint]:
@@ -130,21 +130,24 @@ def waiting(line: CommandLine) -> dict[str, Endpoint]:
 
 def here(scene: Scene, qemu: Started, endpoint: Endpoint, filename: str) -> Reader | None:
     """Come to where a command line has a monitor; None if QEMU ends before."""
+    client: socket.socket | None
     match endpoint.address:
         case UnixSocket(path) if endpoint.listens:
-            return connected(qemu, scene.folder / path)
+            client = connected(qemu, str(scene.folder / path))
         case UnixSocket(path):
-            return accepted(qemu, scene.listeners[path])
+            client = accepted(qemu, scene.listeners[Path(path).name])
         case TCPSocket():
-            return connected_to_port(qemu, filename)
+            client = connected_to_port(qemu, filename)
         case Descriptor() if endpoint.listens:
-            return connected(qemu, scene.folder / "inherited")
+            client = connected(qemu, str(scene.folder / "inherited"))
         case Descriptor():
-            return bytes_of(scene.ours.fileno())
+            client = scene.ours
         case Stdio():
             assert qemu.process.stdout is not None
             return bytes_of(qemu.process.stdout.fileno())
-    assert_never(endpoint.address)
+        case _:
+            assert_never(endpoint.address)
+    return None if client is None else bytes_of(client.fileno())
 
 
 def rewritten(scene: Scene, line: CommandLine) -> Outcome:
@@ -155,10 +158,10 @@ def rewritten(scene: Scene, line: CommandLine) -> Outcome:
     words = rewrite(line, f"/dev/fd/{file}", lambda monitor: pairs[monitor.label][1].fileno())
     inherited = [file, *(end.fileno() for end in (theirs, scene.listening, scene.connected))]
     inherited += [end.fileno() for _, end in pairs.values()]
-    with Started(words, scene.folder, ours, inherited) as qemu:
+    with Started([qemu_binary(), *words], scene.folder, inherited) as qemu:
         for _, end in [*pairs.values(), (ours, theirs)]:
             end.close()
-        return outcome_of(qemu, lambda _: {label: bytes_of(end.fileno()) for label, (end, _) in pairs.items()})
+        return outcome_of(qemu, ours, lambda _: {label: bytes_of(end.fileno()) for label, (end, _) in pairs.items()})
 
 
 def labels(outcome: Outcome) -> list[str]:
@@ -192,8 +195,8 @@ def check(scene: Scene, words: list[str], version: QEMUVersion) -> CommandLine:
 
 @pytest.mark.parametrize("seed", range(LINES))
 def test_monitors_are_the_same_after_rewriting(scene: Scene, seed: int, qemu_version: QEMUVersion) -> None:
-    descriptors = Descriptors(scene.listening.fileno(), scene.connected.fileno())
-    check(scene, random_words(random.Random(seed), descriptors, reconnecting(qemu_version)), qemu_version)
+    places = Places(scene.folder, scene.listening.fileno(), scene.connected.fileno())
+    check(scene, random_words(random.Random(seed), places, reconnecting(qemu_version)), qemu_version)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A QEMU with a monitor of the test's own, and clients at its other monitors: what it makes of a command line."""
+"""A QEMU, perhaps with a monitor of the test's own, and clients at its other monitors: what it makes of a command line."""
 
 import json
 import os
@@ -12,13 +12,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 from proxy.qemu_command_line.monitors import Kind
-from tests.integration.qemu_vm import RETRY_S, qemu_binary
+from tests.integration.qemu_vm import RETRY_S
 from tests.support.raw_client import DEADLINE_S
 
 __all__ = ["EndedError", "Outcome", "Reader", "Started", "accepted", "bytes_of", "connected", "connected_to_port", "outcome_of"]
+
+# Of a unix or a TCP socket.
+Address: TypeAlias = str | tuple[str, int]
 
 _PORT: Final = re.compile(r"(?:tcp|telnet):(?P<host>[\d.]+|\[[\da-f:]+\]):(?P<port>\d+)")
 _ANY_HOST: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -50,16 +53,22 @@ class Outcome:
 
 
 class Started:
-    """A QEMU process; leaving the context kills it. All that it inherits is closed here."""
+    """A QEMU process; leaving the context kills it. All that it inherits is closed here.
 
-    def __init__(self, words: Sequence[str], folder: Path, control: socket.socket, inherited: Sequence[int]) -> None:
-        self._control = control
+    command: with the program. environment: None for that of the test.
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, inherited: Sequence[int], environment: Mapping[str, str] | None = None
+    ) -> None:
         self.stack = ExitStack()
+        self.daemonizes = "-daemonize" in command
         self.process = subprocess.Popen(
-            [qemu_binary(), *words],
+            command,
             cwd=folder,
             pass_fds=inherited,
-            stdin=subprocess.DEVNULL,
+            env=environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -72,25 +81,32 @@ class Started:
         self.process.kill()
         self.process.communicate()
 
-    def filenames(self) -> dict[str, str]:
-        """Ask for the character devices. Raises EndedError if QEMU ends before it answers."""
-        text = b"\n".join(json.dumps({"execute": name}).encode() for name in ("qmp_capabilities", "query-chardev"))
-        try:
-            self._control.sendall(text)
-        except OSError as exc:
-            raise EndedError from exc
-        data = b""
-        read = bytes_of(self._control.fileno())
-        while True:
-            data += read()
-            messages: list[Any] = [json.loads(line) for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
-            for message in messages:
-                if isinstance(message.get("return"), list):
-                    return {device["label"]: device["filename"] for device in message["return"]}
+    @property
+    def has_ended(self) -> bool:
+        """Whether no QEMU is there any more."""
+        status = self.process.poll()
+        return status is not None and not (self.daemonizes and status == 0)
 
     def wait_end(self) -> Outcome:
         _, stderr = self.process.communicate(timeout=DEADLINE_S)
         return Outcome(status=self.process.returncode, stderr=stderr.decode())
+
+
+def filenames(control: socket.socket) -> dict[str, str]:
+    """Ask for the character devices. Raises EndedError if QEMU ends before it answers."""
+    text = b"\n".join(json.dumps({"execute": name}).encode() for name in ("qmp_capabilities", "query-chardev"))
+    try:
+        control.sendall(text)
+    except OSError as exc:
+        raise EndedError from exc
+    data = b""
+    read = bytes_of(control.fileno())
+    while True:
+        data += read()
+        messages: list[Any] = [json.loads(line) for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
+        for message in messages:
+            if isinstance(message.get("return"), list):
+                return {device["label"]: device["filename"] for device in message["return"]}
 
 
 def bytes_of(descriptor: int) -> Reader:
@@ -121,41 +137,49 @@ def kind_of(read: Reader) -> Kind:
             return Kind.QMP_PRETTY if b"\n" in found[1] else Kind.QMP
 
 
-def outcome_of(qemu: Started, readers: Callable[[dict[str, str]], Mapping[str, Reader]]) -> Outcome:
-    """Wait for a QEMU to run or to end. readers: takes the names of the devices' files, returns a client of each monitor."""
+def outcome_of(qemu: Started, control: socket.socket, readers: Callable[[dict[str, str]], Mapping[str, Reader]]) -> Outcome:
+    """Wait for a QEMU to run or to end.
+
+    control: the test's end of a monitor. readers: takes the names of the devices' files, returns a client of each monitor.
+    """
     try:
-        filenames = qemu.filenames()
+        found = filenames(control)
     except EndedError:
         return qemu.wait_end()
-    return Outcome(filenames, {label: kind_of(read) for label, read in readers(filenames).items()})
+    return Outcome(found, {label: kind_of(read) for label, read in readers(found).items()})
 
 
-def connected(qemu: Started, path: Path) -> Reader | None:
-    """Connect to a unix socket as soon as it is there; None if QEMU has ended before."""
+def connected(qemu: Started, address: Address) -> socket.socket | None:
+    """Connect as soon as somebody listens; None if QEMU has ended before."""
     deadline = time.monotonic() + DEADLINE_S
-    client = qemu.stack.enter_context(socket.socket(socket.AF_UNIX))
-    while qemu.process.poll() is None:
+    while not qemu.has_ended:
+        client = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         try:
-            client.connect(str(path))
+            client.connect(address)
         except (FileNotFoundError, ConnectionRefusedError):
-            assert time.monotonic() < deadline, path
+            client.close()
+            assert time.monotonic() < deadline, address
         else:
-            return bytes_of(client.fileno())
+            return qemu.stack.enter_context(client)
         time.sleep(RETRY_S)
     return None
 
 
-def connected_to_port(qemu: Started, filename: str) -> Reader:
+def connected_to_port(qemu: Started, filename: str) -> socket.socket:
     """Connect to where a character device listens, by the name of its file."""
     found = _PORT.search(filename)
     assert found is not None, filename
     host = found["host"].strip("[]")
     address = (_ANY_HOST.get(host, host), int(found["port"]))
-    return bytes_of(qemu.stack.enter_context(socket.create_connection(address, DEADLINE_S)).fileno())
+    return qemu.stack.enter_context(socket.create_connection(address, DEADLINE_S))
 
 
-def accepted(qemu: Started, listener: socket.socket) -> Reader:
-    """Take a connection of QEMU's."""
-    listener.settimeout(DEADLINE_S)
+def accepted(qemu: Started, listener: socket.socket) -> socket.socket | None:
+    """Take a connection of QEMU's; None if it has ended before."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not select.select([listener], [], [], RETRY_S)[0]:
+        assert time.monotonic() < deadline, listener
+        if qemu.has_ended:
+            return None
     client, _ = listener.accept()
-    return bytes_of(qemu.stack.enter_context(client).fileno())
+    return qemu.stack.enter_context(client)
