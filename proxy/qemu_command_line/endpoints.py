@@ -146,6 +146,8 @@ def verdict_on(chardev: Chardev, *, has_display: bool) -> Verdict:
         return Refused()
     if flags.get("mux"):
         return Uncovered("is on a character device that others may share (mux)")
+    if "logfile" in chardev.options:
+        return Uncovered("has a logfile, in which QEMU writes down what it says")
     match chardev.backend:
         case "null":
             return Unreachable()

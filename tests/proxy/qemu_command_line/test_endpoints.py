@@ -39,7 +39,7 @@ ANY = TCPSocket("", "0")
         ("path=q,reconnect=2", Endpoint(UnixSocket("q"), reconnect_ms=2000)),
         ("path=q,reconnect-ms=20", Endpoint(UnixSocket("q"), reconnect_ms=20)),
         ("path=q,reconnect=0", Endpoint(UnixSocket("q"))),
-        ("path=q,server=off,logfile=l,logappend=on,mux=off", Endpoint(UnixSocket("q"))),
+        ("path=q,server=off,logappend=on,mux=off", Endpoint(UnixSocket("q"))),
         ("host=,port=0,server=on,wait=off", Endpoint(ANY, listens=True)),
         ("host=,port=0,server=on,wait=off,telnet=on", Endpoint(ANY, listens=True, telnet=True)),
         ("host=h,port=1,to=9,ipv4=on,ipv6=off", Endpoint(TCPSocket("h", "1", "9", ipv4=True, ipv6=False))),
@@ -75,6 +75,8 @@ def test_standard_input_is_served(text: str, signal: bool) -> None:
         ("stdio,id=m,mux=on", "is on a character device that others may share (mux)"),
         ("pty,id=m", "is on a character device that only QEMU can serve (pty)"),
         ("udp,id=m,host=h,port=1", "is on a character device that only QEMU can serve (udp)"),
+        ("socket,id=m,path=q,server=on,logfile=l", "has a logfile, in which QEMU writes down what it says"),
+        ("stdio,id=m,logfile=l,logappend=on", "has a logfile, in which QEMU writes down what it says"),
         ("file,id=m,path=f,append=on", "is on a character device that only QEMU can serve (file)"),
     ],
 )

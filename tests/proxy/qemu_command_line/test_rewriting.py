@@ -44,8 +44,8 @@ def rewritten(line: CommandLine) -> str:
             "-S -chardev socket,fd=20,id=charmonitor -mon chardev=charmonitor,id=monitor,mode=control a.img",
         ),
         (
-            "-mon c -chardev path=a,,b,logfile=x,,y,backend=socket,id=c,server,nowait,mux=off",
-            "-mon c -chardev socket,fd=20,logfile=x,,y,id=c,mux=off",
+            "-mon c -chardev path=a,,b,logappend=on,backend=socket,id=c,server,nowait,mux=off",
+            "-mon c -chardev socket,fd=20,logappend=on,id=c,mux=off",
         ),
         ("-chardev stdio,id=c,signal=off -monitor chardev:c", "-chardev socket,fd=20,id=c -monitor chardev:c"),
         (
@@ -75,8 +75,8 @@ def test_address_of_a_device_is_replaced(words: str, expected: str) -> None:
     [
         ("-m 32 -qmp unix:q,server,nowait disk.img", "-m 32 -chardev socket,id=compat_monitor0,fd=20 disk.img", ["control"]),
         (
-            "--monitor telnet::0,server,logfile=l -S -qmp-pretty stdio",
-            "-chardev socket,id=compat_monitor0,fd=20,logfile=l -S -chardev socket,id=compat_monitor1,fd=21",
+            "--monitor telnet::0,server,logappend=on -S -qmp-pretty stdio",
+            "-chardev socket,id=compat_monitor0,fd=20,logappend=on -S -chardev socket,id=compat_monitor1,fd=21",
             ["readline", "pretty"],
         ),
         # Those that nobody serves share the numbers.
