@@ -42,9 +42,13 @@ def become(program: str, words: Sequence[str], environment: Mapping[str, str]) -
 def fork_proxy(serve: Callable[[], object], *, has_terminal: bool) -> None:
     """Run serve() in a process of its own, which is nobody's child. Returns in this process only, when that one is there."""
     child = os.fork()
-    if child:
+    if not child:  # pragma: no cover - the forked process; test_children.py looks at it from outside
+        _fork_again(serve, has_terminal=has_terminal)
+    with contextlib.suppress(ChildProcessError):  # who ignores SIGCHLD, and has us ignore it, has nobody to wait for
         os.waitpid(child, 0)
-        return
+
+
+def _fork_again(serve: Callable[[], object], *, has_terminal: bool) -> NoReturn:  # pragma: no cover - in a forked process
     # Nothing of the parent's is to be undone here: its handlers of exceptions and of its end are for itself.
     status = 1
     try:
@@ -92,6 +96,8 @@ class Parent:
     """
 
     def __init__(self) -> None:
+        # Whoever ignores SIGCHLD has all that it starts ignore it, and then the kernel keeps no status.
+        self._of_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.own = os.pidfd_open(os.getpid())
         self.qemu = -1
         self._child = 0
@@ -101,12 +107,13 @@ class Parent:
     def start(self, become_qemu: Callable[[], NoReturn]) -> None:
         """Fork QEMU, which waits for `release`. become_qemu: called in its process."""
         self._child = os.fork()
-        if not self._child:
+        if not self._child:  # pragma: no cover - the forked process; test_children.py looks at it from outside
             os.close(self._go_ahead)
             _die_with_parent()
             # Without the byte, this end of the pipe ends: the parent was killed before there was anybody to end QEMU with it.
             if os.read(self._wait, 1) != _GO:
                 os._exit(_NOT_FOUND)
+            signal.signal(signal.SIGCHLD, self._of_children)
             become_qemu()
         os.close(self._wait)
         self.qemu = os.pidfd_open(self._child)
@@ -124,21 +131,25 @@ class Parent:
         os.write(self._go_ahead, _GO)
         os.close(self._go_ahead)
 
-    def end(self) -> NoReturn:
-        """Wait for QEMU and for the proxy, and end as QEMU has ended."""
+    def wait(self) -> int:
+        """Wait for QEMU and for the proxy. Returns the status to end with, negative for a signal."""
         _, status = os.waitpid(self._child, 0)
         has_failed = os.read(self._from_proxy, 1) == FAILED
-        code = os.waitstatus_to_exitcode(status)
-        if code < 0 and not has_failed:
+        return 1 if has_failed else os.waitstatus_to_exitcode(status)
+
+    def end(self) -> NoReturn:  # pragma: no cover - test_children.py has it end a process of its own
+        """Wait for QEMU and for the proxy, and end as QEMU has ended."""
+        code = self.wait()
+        if code < 0:
             _die_by(-code)
-        os._exit(1 if has_failed else code)
+        os._exit(code)
 
     def _pass_on(self, number: int, _: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.qemu, number)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent() -> None:  # pragma: no cover - in a forked process
     """Have this process killed when its parent ends (prctl(2), PR_SET_PDEATHSIG). It survives exec, but not a change of user.
 
     QEMU changes its user for `-runas`; then the proxy alone looks after that.
@@ -148,7 +159,7 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _die_by(number: int) -> NoReturn:
+def _die_by(number: int) -> NoReturn:  # pragma: no cover - test_children.py has it end a process of its own
     """End by a signal, without a core dump: QEMU has left one."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # SIGKILL has no other action

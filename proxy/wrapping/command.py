@@ -34,6 +34,7 @@ _INTERRUPTED: Final = 130
 
 def main(arguments: Sequence[str]) -> int:
     """Become QEMU. arguments: with the program's name. Returns an exit status where that cannot be."""
+    _fill_standard_streams()
     try:
         if is_name_of_qemu(arguments[0]):
             invocation = read_call_as_qemu(arguments[0], arguments[1:], os.environ)
@@ -187,7 +188,7 @@ class _Wrapper:
         starter, uid = os.getppid(), os.getuid()
         has_terminal = opened.has_terminal
 
-        def serve() -> None:
+        def serve() -> None:  # pragma: no cover - in a process of its own: test_wrapped_processes_on_qemu.py
             close_all(self._inherited)
             opened.start.close_inherited()
             if parent is not None:
@@ -246,6 +247,18 @@ def _umask_of_qemu(words: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def _fill_standard_streams() -> None:
+    """Have something at descriptors 0 to 2, or what is opened would come to be a standard stream.
+
+    Whoever started us may have closed them (`nohup QEMU <&- >&-`), and QEMU finds them so.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) in _STANDARD_STREAMS:
+        pass
+    os.close(number)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as long as this process
 
 
 def _say(notice: str) -> None:

@@ -81,24 +81,32 @@ def open_door(monitor: Monitor) -> Door:
     assert isinstance(endpoint, Endpoint), "what cannot be served has no door"
     match endpoint.address:
         case UnixSocket(path):
-            door = Door(monitor, endpoint, UnixAddress(path))
-            if endpoint.listens:
-                door.listening, door.file = [_listen_unix(path)], SocketFile.at(path)
-            elif not door.is_dialed:
-                door.connected = _connect_unix(path)
+            return _open_unix(monitor, endpoint, path)
         case TCPSocket() as place:
-            door = Door(monitor, endpoint, TCPAddress(place.host or _ANY_HOST, _port(place)))
-            if endpoint.listens:
-                door.listening = _listen_tcp(place)
-                door.address = TCPAddress(place.host or _ANY_HOST, door.listening[0].getsockname()[1])
-            elif not door.is_dialed:
-                door.connected = socket.create_connection((place.host, _port(place)))
+            return _open_tcp(monitor, endpoint, place)
         case Descriptor(number):
-            door = _inherit(monitor, endpoint, number)
+            return _inherit(monitor, endpoint, number)
         case Stdio():
-            door = Door(monitor, endpoint, StdioAddress())
-        case _:
-            assert_never(endpoint.address)
+            return Door(monitor, endpoint, StdioAddress())
+    assert_never(endpoint.address)
+
+
+def _open_unix(monitor: Monitor, endpoint: Endpoint, path: str) -> Door:
+    door = Door(monitor, endpoint, UnixAddress(path))
+    if endpoint.listens:
+        door.listening, door.file = [_listen_unix(path)], SocketFile.at(path)
+    elif not door.is_dialed:
+        door.connected = _connect_unix(path)
+    return door
+
+
+def _open_tcp(monitor: Monitor, endpoint: Endpoint, place: TCPSocket) -> Door:
+    door = Door(monitor, endpoint, TCPAddress(place.host or _ANY_HOST, _port(place)))
+    if endpoint.listens:
+        door.listening = _listen_tcp(place)
+        door.address = TCPAddress(place.host or _ANY_HOST, door.listening[0].getsockname()[1])
+    elif not door.is_dialed:
+        door.connected = socket.create_connection((place.host, _port(place)))
     return door
 
 
@@ -130,13 +138,13 @@ def _listen_tcp(place: TCPSocket) -> list[socket.socket]:
     """Listen at the first free port, for each kind of address that the host has (inet_listen_saddr)."""
     first = _port(place)
     last = first if place.last_port is None else max(first, _number_of(place.last_port))
-    for port in range(first, last + 1):
+    for port in range(first, last):
         try:
             return _listen_at_port(place, port)
         except OSError as exc:
-            if exc.errno != errno.EADDRINUSE or port == last:
+            if exc.errno != errno.EADDRINUSE:
                 raise
-    raise AssertionError("a range has a last port")
+    return _listen_at_port(place, last)
 
 
 def _listen_at_port(place: TCPSocket, port: int) -> list[socket.socket]:
@@ -153,6 +161,8 @@ def _listen_at_port(place: TCPSocket, port: int) -> list[socket.socket]:
             sock.bind((target[0], port_there, *target[2:]))
             sock.listen(_BACKLOG)
             listening.append(sock)
+        if not listening:
+            raise OSError(errno.EADDRNOTAVAIL, f"{place.host} has no address of the family that is asked for")
         undone.pop_all()
     return listening
 
@@ -178,7 +188,12 @@ def _number_of(port: str) -> int:
 
 def _inherit(monitor: Monitor, endpoint: Endpoint, number: int) -> Door:
     """Take the socket that QEMU would have inherited; its own number stays as it is."""
-    sock = socket.socket(fileno=os.dup(number))
+    copy = os.dup(number)
+    try:
+        sock = socket.socket(fileno=copy)
+    except OSError:  # it is no socket
+        os.close(copy)
+        raise
     door = Door(monitor, endpoint, DescriptorAddress(number), descriptor=number)
     try:
         is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

@@ -41,8 +41,9 @@ def find_qemu(name: str, environment: Mapping[str, str], own_path: str) -> str:
 
 
 def refuse_circle(environment: Mapping[str, str]) -> None:
-    """Raise NoQEMUError if what was started in QEMU's place has started the wrapper again, in the same process."""
-    if environment.get(_MARK) == str(os.getpid()):
+    """Raise NoQEMUError if what was started in QEMU's place has started the wrapper again, in its own process or below it."""
+    mark = environment.get(_MARK)
+    if mark is not None and any(mark == str(pid) for pid in _own_line()):
         reason = f"a script in its place starts the wrapper again; name the real one with --qemu or {QEMU_VARIABLE}"
         raise NoQEMUError(os.path.basename(sys.argv[0]), reason)
 
@@ -70,6 +71,17 @@ def chardev_takes_number(program: str) -> bool:
         return True
     found = _VERSION.search(shown)
     return found is None or (int(found[1]), int(found[2])) < (11, 1)
+
+
+def _own_line() -> Iterator[int]:
+    """Yield this process, its parent, its parent's parent, and so on (proc_pid_stat(5))."""
+    pid = os.getpid()
+    while pid > 0:
+        yield pid
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # What stands before the last bracket is the name, which may be anything.
+            _, parent, *_ = file.read().rpartition(b")")[2].split()
+        pid = int(parent)
 
 
 def _on_path(name: str, folders: str) -> Iterator[str]:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +23,7 @@ from proxy.change import own_client
 from proxy.errors import NotQMPError
 from proxy.leaving import Leaving
 from proxy.ledger import Ledger
-from proxy.net.ends import End, PipeEnd
+from proxy.net.ends import End
 from proxy.net.listeners import Listeners
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
@@ -36,6 +35,7 @@ from proxy.system_clock import SYSTEM_CLOCK
 from proxy.wrapping.dialing import dial
 from proxy.wrapping.doors import Door
 from proxy.wrapping.loading import LISTENER, Load, load_at_start
+from proxy.wrapping.standard_streams import standard_end
 from shim.client import Client
 from shim.jobs import JOB_PREFIX
 from shim.qmp import Execute
@@ -168,9 +168,7 @@ class WrappedVM:
             self._listeners.receive(door.connected, door.address)
         match door.address:
             case StdioAddress():
-                # Copies, because standard input is kept in order beyond the client's end.
-                end = PipeEnd(os.dup(0), os.dup(1))
-                self._listeners.admit(end, replace(self._starter, listener=listener_name(door.address)))
+                self._listeners.admit(standard_end(), replace(self._starter, listener=listener_name(door.address)))
             case UnixAddress() | TCPAddress() if door.is_dialed:
                 dialing = dial(door.address, door.endpoint.reconnect_ms / _MS_PER_S, self._listeners.admit)
                 self._dialing.append(asyncio.create_task(dialing, name=f"dial {door.address}"))

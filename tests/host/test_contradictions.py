@@ -7,7 +7,7 @@ import pytest
 
 from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
 from host.config import AuditFailure, AuditSettings, VMConfig
-from host.contradictions import audit_disagreement, contradiction
+from host.contradictions import audit_disagreement, contradiction, contradiction_without_sockets
 from shim.confidential import Confidential
 from shim.limits import WhenFull
 from shim.policy import Mode, Overwrite, Policy, PolicyKind
@@ -126,6 +126,20 @@ def test_contradictions(config: VMConfig, problem: tuple[str, str]) -> None:
 )
 def test_what_goes_together(config: VMConfig) -> None:
     assert contradiction(config) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        (vm(Policy(PolicyKind.HMP, vmstate=patterns("a"))), ("vmstate", LEFT_TO_HMP)),
+        (logging(sync=True), ("audit_sync", NOWHERE)),
+        # What sockets have to do with is not looked at.
+        (replace(vm(), listen=()), None),
+        (replace(vm(), listen=(QEMU,)), None),
+    ],
+)
+def test_contradictions_where_no_socket_is_known_yet(config: VMConfig, problem: tuple[str, str] | None) -> None:
+    assert contradiction_without_sockets(config) == problem
 
 
 def test_first_problem_is_the_one_that_is_told() -> None:

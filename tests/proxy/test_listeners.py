@@ -20,7 +20,7 @@ from proxy.net import listeners as module
 from proxy.net.descriptors import RESERVED_DESCRIPTORS
 from proxy.net.ends import End
 from proxy.net.listeners import Listeners
-from proxy.net.sockets import is_answered, listen
+from proxy.net.sockets import SocketFile, is_answered, listen
 from shim.client import Client
 from tests.support.few_descriptors import few_descriptors_left
 from tests.support.raw_client import RawClient
@@ -143,6 +143,42 @@ def test_socket_that_is_added_after_the_start_lets_clients_in_at_once(folder: Pa
                 await until(lambda: admitted.ends)
 
     play(conversation)
+
+
+def test_file_of_an_added_socket_is_removed_at_the_end_if_it_is_still_its(folder: Path) -> None:
+    async def conversation(listeners: Listeners, admitted: Admitted) -> None:
+        for name in ("a", "b", "c"):
+            path = str(folder / name)
+            listeners.add(bound(folder / name), UnixAddress(path), None if name == "c" else SocketFile.at(path))
+        # So that its inode is not used again.
+        (folder / "b").rename(folder / "old")
+        bound(folder / "b").close()
+
+    play(conversation)
+    assert {path.name for path in folder.iterdir()} == {"b", "old", "c"}
+
+
+def test_client_that_has_come_already_is_let_in_by_the_terms_of_its_address() -> None:
+    ours, theirs = socket.socketpair()
+    refused, turned_away = socket.socketpair()
+
+    async def run() -> None:
+        admitted = Admitted()
+        terms = {"unix:a": Terms(), "unix:b": Terms(allow_users=frozenset({os.getuid() + 1}))}
+        listeners = Listeners(admitted.admit, terms_at=lambda name: terms[name])
+        listeners.receive(ours, UnixAddress("a"))
+        listeners.receive(refused, UnixAddress("b"))
+        assert [client.listener for client in admitted.clients] == ["unix:a"]
+        assert await in_thread(turned_away.recv, 1) == b""
+        # There is nothing to ask.
+        known = Client(1, 2, "/tool", listener="unix:b")
+        listeners.admit(admitted.ends[0], known)
+        assert admitted.clients[1:] == [known]
+        listeners.close()
+        admitted.ends[0].close()
+
+    with theirs, turned_away:
+        asyncio.run(run())
 
 
 def test_inherited_connection_is_let_in_at_the_start() -> None:

@@ -1,72 +1,35 @@
-"""`hmp-proxy` from its command line to its exit status; test_vm_proxy.py and test_daemon_signals.py run it as a process."""
+"""`hmp-proxy`: which of its programs a call is for. test_program.py has the one, tests/proxy/wrapping/ the other."""
 
-import asyncio
-import logging
 import sys
-from collections.abc import Callable, Iterator
 
 import pytest
 
+from proxy import program
 from proxy.__main__ import main
-from proxy.daemon import Daemon
-from tests.fakes.qemu import FakeQEMU, uefi_vm
-from tests.support.running_vm_proxy import in_thread
-
-SERVING = ("--upstream", "unix:/none/q", "--listen", "unix:/none/a")
+from proxy.wrapping import command
 
 
-@pytest.fixture(autouse=True)
-def process_is_as_before() -> Iterator[None]:
-    """What the program sets for its whole process."""
-    level, limit = logging.getLogger().level, sys.getrecursionlimit()
-    yield
-    logging.getLogger().setLevel(level)
-    sys.setrecursionlimit(limit)
+@pytest.mark.parametrize(
+    ("arguments", "wraps"),
+    [
+        (["hmp-proxy"], False),
+        (["hmp-proxy", "plan", "wrap"], False),
+        (["hmp-proxy", "--verbose", "wrap"], False),
+        (["hmp-proxy", "wrap"], True),
+        (["/usr/bin/hmp-proxy", "wrap", "--help"], True),
+        (["/usr/local/bin/qemu-system-x86_64"], True),
+        (["qemu-system-arm", "plan"], True),
+    ],
+)
+def test_name_or_first_word_decides(monkeypatch: pytest.MonkeyPatch, arguments: list[str], wraps: bool) -> None:
+    seen: list[list[str]] = []
 
+    def wrap(words: list[str]) -> int:
+        seen.append(words)
+        return 3
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Call the program with these arguments, and return its exit status."""
-
-    def call(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["hmp-proxy", *arguments])
-        return main()
-
-    return call
-
-
-def test_plan_is_printed(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    async def run() -> int:
-        async with FakeQEMU(uefi_vm()) as qemu:
-            return await in_thread(call, "plan", "--upstream", f"unix:{qemu.path}", "savevm", "t")
-
-    assert asyncio.run(run()) == 0
-    assert capsys.readouterr().out.startswith("plan of: savevm t\npolicy: auto ")
-
-
-@pytest.mark.parametrize("form", [("plan", *SERVING[:2], "savevm"), SERVING], ids=["plan", "serve"])
-def test_error_is_one_line_and_its_status(
-    call: Callable[..., int], caplog: pytest.LogCaptureFixture, form: tuple[str, ...]
-) -> None:
-    assert call(*form) == 3
-    reason = "No such file or directory (is the VM running, with this QMP socket?)"
-    assert caplog.messages == [f"cannot connect to QEMU at unix:/none/q: {reason}"]
-
-
-@pytest.mark.parametrize(("options", "level"), [((), logging.WARNING), (("--verbose",), logging.INFO)], ids=repr)
-def test_orderly_end_is_a_success(
-    call: Callable[..., int], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], level: int
-) -> None:
-    async def end(daemon: Daemon) -> None:
-        assert logging.getLogger().level == level
-
-    monkeypatch.setattr(Daemon, "run", end)
-    assert call(*SERVING, *options) == 0
-
-
-def test_interruption_has_a_status_of_its_own(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
-    async def interrupt(daemon: Daemon) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Daemon, "run", interrupt)
-    assert call(*SERVING) == 130
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(command, "main", wrap)
+    monkeypatch.setattr(program, "main", lambda: 4)
+    assert main() == (3 if wraps else 4)
+    assert seen == ([arguments] if wraps else [])

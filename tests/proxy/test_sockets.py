@@ -16,7 +16,7 @@ from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAd
 from host.socket_access import SocketAccess
 from proxy.errors import ListenError
 from proxy.net import sockets
-from proxy.net.sockets import inherited_sockets, is_answered, is_listening, listen, peer, peer_groups, unlink_socket
+from proxy.net.sockets import SocketFile, inherited_sockets, is_answered, is_listening, listen, peer, peer_groups, unlink_socket
 from shim.client import Client
 
 
@@ -341,3 +341,28 @@ def test_socket_that_the_network_reaches_may_be_refused(monkeypatch: pytest.Monk
 
 def test_name_of_loopback_is_not_refused() -> None:
     listen(TCPAddress("localhost", 0), why_not_outside="it is not to be reached").close()
+
+
+def test_file_of_a_socket_is_removed_once(folder: Path) -> None:
+    with listen(UnixAddress(f"{folder}/s")):
+        file = SocketFile.at(f"{folder}/s")
+        file.remove()
+        file.remove()
+    assert list(folder.iterdir()) == []
+
+
+def test_file_that_another_has_put_there_is_left(folder: Path) -> None:
+    with listen(UnixAddress(f"{folder}/s")):
+        file = SocketFile.at(f"{folder}/s")
+        # So that its inode is not used again.
+        (folder / "s").rename(folder / "old")
+        (folder / "s").write_text("another's")
+        file.remove()
+    assert (folder / "s").exists()
+
+
+def test_file_that_was_not_there_is_not_removed(folder: Path) -> None:
+    file = SocketFile.at(f"{folder}/s")
+    (folder / "s").write_text("another's")
+    file.remove()
+    assert (folder / "s").exists()

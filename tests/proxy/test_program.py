@@ -1,0 +1,72 @@
+"""`hmp-proxy` from its command line to its exit status; test_vm_proxy.py and test_daemon_signals.py run it as a process."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from proxy.daemon import Daemon
+from proxy.program import main
+from tests.fakes.qemu import FakeQEMU, uefi_vm
+from tests.support.running_vm_proxy import in_thread
+
+SERVING = ("--upstream", "unix:/none/q", "--listen", "unix:/none/a")
+
+
+@pytest.fixture(autouse=True)
+def process_is_as_before() -> Iterator[None]:
+    """What the program sets for its whole process."""
+    level, limit = logging.getLogger().level, sys.getrecursionlimit()
+    yield
+    logging.getLogger().setLevel(level)
+    sys.setrecursionlimit(limit)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Call the program with these arguments, and return its exit status."""
+
+    def call(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["hmp-proxy", *arguments])
+        return main()
+
+    return call
+
+
+def test_plan_is_printed(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    async def run() -> int:
+        async with FakeQEMU(uefi_vm()) as qemu:
+            return await in_thread(call, "plan", "--upstream", f"unix:{qemu.path}", "savevm", "t")
+
+    assert asyncio.run(run()) == 0
+    assert capsys.readouterr().out.startswith("plan of: savevm t\npolicy: auto ")
+
+
+@pytest.mark.parametrize("form", [("plan", *SERVING[:2], "savevm"), SERVING], ids=["plan", "serve"])
+def test_error_is_one_line_and_its_status(
+    call: Callable[..., int], caplog: pytest.LogCaptureFixture, form: tuple[str, ...]
+) -> None:
+    assert call(*form) == 3
+    reason = "No such file or directory (is the VM running, with this QMP socket?)"
+    assert caplog.messages == [f"cannot connect to QEMU at unix:/none/q: {reason}"]
+
+
+@pytest.mark.parametrize(("options", "level"), [((), logging.WARNING), (("--verbose",), logging.INFO)], ids=repr)
+def test_orderly_end_is_a_success(
+    call: Callable[..., int], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], level: int
+) -> None:
+    async def end(daemon: Daemon) -> None:
+        assert logging.getLogger().level == level
+
+    monkeypatch.setattr(Daemon, "run", end)
+    assert call(*SERVING, *options) == 0
+
+
+def test_interruption_has_a_status_of_its_own(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupt(daemon: Daemon) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Daemon, "run", interrupt)
+    assert call(*SERVING) == 130
