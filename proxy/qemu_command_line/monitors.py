@@ -211,6 +211,9 @@ class _Finder:
         if isinstance(verdict, Endpoint):
             if isinstance(verdict.address, Stdio) and self._stdio_is_refused():
                 return Refused()
+            # QEMU runs no human-monitor-command there, but its own prompt has exit_preconfig and more (7.2 to 11.1).
+            if monitor.kind is Kind.HMP and self._setup.has("preconfig"):
+                return Uncovered("is used while there is no machine yet (-preconfig)")
             if monitor.definition is None and monitor.origin not in (Origin.LEGACY, Origin.DEFAULT):
                 return Uncovered("is on a character device of a configuration file")
         return verdict

@@ -131,6 +131,18 @@ def test_waiting_start_ends_by_a_signal(place: Place, way: str) -> None:
 
 
 @EACH_WAY
+def test_person_can_have_the_machine_made(place: Place, way: str) -> None:
+    process = place.start(way, f"{QMP} {HMP} -preconfig")
+    with place.negotiated() as client, place.connect("h") as person:
+        person.send(b"x_exit_preconfig\rexit_preconfig\r")
+        until(lambda: client.returned("query-status")["status"] == "running")
+        client.returned("quit")
+    code, _, stderr = ended(process)
+    reason = "the monitor of -monitor unix:h,server=on,wait=off is used while there is no machine yet (-preconfig)"
+    assert (code, stderr) == (0, "" if way == NATIVE else f"hmp-proxy: not covered by the proxy: {reason}\n")
+
+
+@EACH_WAY
 def test_client_that_listens_is_connected_to_again(place: Place, way: str, qemu_version: QEMUVersion) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.settimeout(DEADLINE_S)

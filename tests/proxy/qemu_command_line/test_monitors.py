@@ -137,6 +137,9 @@ def test_default_monitor_stands_nowhere() -> None:
         # "Duplicate ID"
         ("-monitor stdio -chardev null,id=compat_monitor0", [Refused()]),
         (f"-qmp null -mon c,id=compat_monitor0 {NULL}", [Refused(), Refused()]),
+        # A human-monitor-command does not run before there is a machine.
+        ("-preconfig -monitor stdio", [Uncovered("is used while there is no machine yet (-preconfig)")]),
+        ("--preconfig -qmp unix:q", [Endpoint(UnixSocket("q"))]),
         # The device is in use.
         ("-chardev socket,id=c,path=q -mon c -qmp chardev:c", [Refused(), Refused()]),
         # There is no such device.
