@@ -223,7 +223,7 @@ def test_qemu_with_an_inherited_monitor_is_the_started_process(place: Place, tag
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place.path("l")))
         listener.listen(1)
-        words = f"-chardev socket,id=m,fd={listener.fileno()},server=on,wait=off -mon m,mode=control {DISK} -loadvm {tag}"
+        words = f"-chardev socket,id=m,fd={listener.fileno()},server=on,wait=off -qmp chardev:m {DISK} -loadvm {tag}"
         process = place.start(WRAPPED, words, pass_fds=(listener.fileno(),))
     if tag == "t":
         with place.negotiated("l") as client:
