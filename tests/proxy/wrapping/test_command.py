@@ -43,6 +43,7 @@ class Start:
     # What the proxy's process was to run, and whether it had a terminal.
     proxies: list[bool] = field(default_factory=list)
     is_parent: bool = False
+    opened: list[Door | Prepared | AuditLog] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -56,12 +57,11 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def call(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Callable[..., Start]]:
     before = open_descriptors()
     found = Start()
-    opened: list[Door | Prepared | AuditLog] = []
 
     def noted(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            opened.append(function(*arguments))
-            return opened[-1]
+            found.opened.append(function(*arguments))
+            return found.opened[-1]
 
         return call
 
@@ -104,7 +104,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Callable[...
 
     yield run
     # They would have gone with the process.
-    for each in opened:
+    for each in found.opened:
         each.close()
     close_all(open_descriptors() - before)
 
@@ -166,6 +166,29 @@ def test_all_is_opened_or_nothing(call: Callable[..., Start], capsys: pytest.Cap
 def test_words_without_a_number_for_the_error(call: Callable[..., Start], capsys: pytest.CaptureFixture[str]) -> None:
     call("-qmp", f"unix:{'x' * 200},server=on,wait=off")
     assert capsys.readouterr().err == "hmp-proxy: not covered by the proxy: AF_UNIX path too long\n"
+
+
+@pytest.mark.parametrize(("words", "umask"), [((), 0o002), (("-daemonize",), 0o027)])
+def test_files_of_sockets_are_made_with_qemus_umask(call: Callable[..., Start], words: Sequence[str], umask: int) -> None:
+    before = os.umask(0o002)
+    try:
+        call(*QMP, *words)
+        assert os.umask(0o002) == 0o002
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat("q").st_mode) == 0o777 & ~umask
+
+
+def test_doors_are_opened_in_the_order_of_the_words_and_inherited_ones_first(call: Callable[..., Start]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        late = ("-mon", "late", *QMP, "-chardev", "socket,id=late,path=h,server=on,wait=off")
+        start = call(*late, "-chardev", f"socket,id=given,fd={theirs.fileno()}", "-mon", "given")
+    assert [each.monitor.label for each in start.opened if isinstance(each, Door)] == ["given", "compat_monitor0", "late"]
+
+
+def test_default_monitor_is_opened_first(call: Callable[..., Start]) -> None:
+    assert call("-nographic", "-serial", "none").proxies == [False]
 
 
 def test_client_is_waited_for_before_qemu_begins(call: Callable[..., Start], capsys: pytest.CaptureFixture[str]) -> None:

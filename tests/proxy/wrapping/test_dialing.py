@@ -60,16 +60,18 @@ def test_client_is_connected_to_again_when_it_has_gone(folder: Path, is_tcp: boo
     asyncio.run(run())
 
 
-def test_client_that_is_not_there_yet_is_waited_for(folder: Path) -> None:
+def test_client_that_is_not_there_yet_is_waited_for_and_told_of_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         admitted = Admitted()
         task = asyncio.create_task(dial(UnixAddress(str(folder / "c")), 0.001, admitted))
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await until(lambda: len(attempts) > 2)
         with bound(folder / "c") as listener:
             listener.listen()
             await until(lambda: admitted.ends)
-            await ended(task)
             admitted.ends[0].close()
+            await until(lambda: len(admitted.ends) == 2)
+            await ended(task)
+            admitted.ends[1].close()
+        assert caplog.messages == [f"cannot connect to unix:{folder}/c, and go on trying: No such file or directory"]
 
     asyncio.run(run())
