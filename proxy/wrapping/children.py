@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NoReturn
 
-__all__ = ["FAILED", "Parent", "become", "close_all", "fork_proxy", "open_descriptors"]
+__all__ = ["FAILED", "Parent", "become", "can_watch_processes", "close_all", "fork_proxy", "open_descriptors"]
 
 # What Python has changed and a new program would inherit (subprocess, restore_signals).
 _CHANGED_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -65,6 +65,15 @@ def _fork_again(serve: Callable[[], object], *, has_terminal: bool) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
         os._exit(status)
+
+
+def can_watch_processes() -> bool:
+    """Tell whether the kernel has descriptors of processes (pidfd_open(2)), without which nobody's end is noticed."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
 
 
 def open_descriptors() -> set[int]:

@@ -13,7 +13,14 @@ from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Stdio
 from proxy.qemu_command_line.loadvm import LoadVM, find_loadvm
 from proxy.qemu_command_line.monitors import Monitor
 from proxy.qemu_command_line.options import walk
-from proxy.wrapping.children import Parent, become, close_all, fork_proxy, open_descriptors
+from proxy.wrapping.children import (
+    Parent,
+    become,
+    can_watch_processes,
+    close_all,
+    fork_proxy,
+    open_descriptors,
+)
 from proxy.wrapping.doors import Door, open_door
 from proxy.wrapping.invocation import WrapInvocation, is_name_of_qemu, parse_wrap, read_call_as_qemu
 from proxy.wrapping.qemu_program import chardev_takes_number, find_qemu, mark_environment, refuse_circle
@@ -95,6 +102,8 @@ class _Wrapper:
         line = self._read(self._invocation.words if load is None else load.words)
         if line.untouched is not None and not (load is not None and line.can_be_controlled):
             self._run_as_it_came(line.notice)
+        if not can_watch_processes():
+            self._run_as_it_came("not covered by the proxy: this Linux is older than 5.3, and has no pidfd_open")
         audit_log = self._open_audit_log()
         try:
             opened = self._open(line)

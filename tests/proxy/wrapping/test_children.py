@@ -1,5 +1,6 @@
 """The processes around a wrapped QEMU. What ends a process, or is its parent, is tried in processes of their own."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from proxy.wrapping.children import Parent, become, close_all, fork_proxy, open_descriptors
+from proxy.wrapping.children import Parent, become, can_watch_processes, close_all, fork_proxy, open_descriptors
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S
 from tests.support.waiting import wait_for
@@ -73,6 +74,16 @@ def test_program_that_cannot_be_run_is_told_of(
 
 
 # -- descriptors ----------------------------------------------------------------------------------------------------------
+
+
+def test_old_kernel_has_no_descriptors_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert can_watch_processes()
+
+    def refuse(pid: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert not can_watch_processes()
 
 
 def test_open_descriptors_are_those_of_the_process() -> None:

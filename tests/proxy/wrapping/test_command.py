@@ -155,6 +155,15 @@ def test_what_is_not_covered_is_told(call: Callable[..., Start], capsys: pytest.
     assert capsys.readouterr().err.startswith("hmp-proxy: not covered by the proxy: -set ")
 
 
+def test_old_kernel_is_told_of(
+    call: Callable[..., Start], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "can_watch_processes", lambda: False)
+    start = call(*QMP)
+    assert (start.words, start.proxies) == (["qemu-x", *QMP], [])
+    assert capsys.readouterr().err.startswith("hmp-proxy: not covered by the proxy: this Linux is older than 5.3")
+
+
 def test_all_is_opened_or_nothing(call: Callable[..., Start], capsys: pytest.CaptureFixture[str]) -> None:
     words = (*QMP, "-qmp", "unix:none/q,server=on,wait=off")
     start = call(*words)
