@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from tests.integration.qemu_vm import IDLE_ROM, RETRY_S, make_raw, qemu_binary
 from tests.integration.waiting import until
 from tests.support.checkout import ROOT
+from tests.support.proxy_command import SLOW_CALLBACK
 from tests.support.raw_client import DEADLINE_S, RawClient, negotiated
 
 __all__ = ["HMP", "NATIVE", "QMP", "WAYS", "WRAPPED", "Place", "children_of", "ended", "words_of"]
@@ -144,4 +145,4 @@ def children_of(pid: int) -> list[int]:
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
     """Wait for the end; return the status, and what came on standard output and standard error."""
     stdout, stderr = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, stdout.decode(), stderr.decode()
+    return process.returncode, stdout.decode(), SLOW_CALLBACK.sub("", stderr.decode())

@@ -8,10 +8,10 @@ from typing import Final
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S
 
-__all__ = ["run_proxy"]
+__all__ = ["SLOW_CALLBACK", "run_proxy"]
 
 # What asyncio's debug mode says of a callback that took over 0.1 s: a busy machine, and nothing that the proxy wrote.
-_SLOW: Final = re.compile(r"^.*Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
+SLOW_CALLBACK: Final = re.compile(r"^.*Executing <.*> took [0-9.]+ seconds\n", re.MULTILINE)
 
 
 def run_proxy(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -20,5 +20,5 @@ def run_proxy(*arguments: str) -> subprocess.CompletedProcess[str]:
     ended = subprocess.run(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
-    ended.stderr = _SLOW.sub("", ended.stderr)
+    ended.stderr = SLOW_CALLBACK.sub("", ended.stderr)
     return ended

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from host.addresses import TCPAddress, UnixAddress
+from host.connecting import connect_socket
 from proxy.net.ends import End
+from proxy.wrapping import dialing
 from proxy.wrapping.dialing import dial
 from shim.client import Client
 from tests.support.running_vm_proxy import bound, until
@@ -60,7 +62,17 @@ def test_client_is_connected_to_again_when_it_has_gone(folder: Path, is_tcp: boo
     asyncio.run(run())
 
 
-def test_client_that_is_not_there_yet_is_waited_for_and_told_of_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_client_that_is_not_there_yet_is_waited_for_and_told_of_once(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[UnixAddress | TCPAddress] = []
+
+    async def connect(address: UnixAddress | TCPAddress) -> socket.socket:
+        attempts.append(address)
+        return await connect_socket(address)
+
+    monkeypatch.setattr(dialing, "connect_socket", connect)
+
     async def run() -> None:
         admitted = Admitted()
         task = asyncio.create_task(dial(UnixAddress(str(folder / "c")), 0.001, admitted))
