@@ -229,8 +229,9 @@ class Session:
         return self._request(items.popleft() if items else self.inbox.take())
 
     def drop_request(self) -> Request | None:
-        """Take the next request whether or not others go before it: none of them will be begun."""
-        return self._request(self.inbox.take())
+        """Take the next request whether or not others go before it: none will be begun, and nobody is told of what is none."""
+        item = self.inbox.take()
+        return None if isinstance(item, Malformed) else self._request(item)
 
     def _request(self, item: Item | None) -> Request | None:
         descriptors: Descriptors = ()

@@ -21,7 +21,7 @@ from tests.fuzz.corpus import CORPUS, kept, mutated
 from tests.fuzz.targets import audit, config, descriptors, framing, hmp, rules
 
 TARGETS: Final = sorted(path.name for path in CORPUS.iterdir())
-CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "5000" if os.environ.get("CI") == "true" else "1000")) // 10
+CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "3000" if os.environ.get("CI") == "true" else "1000")) // 10
 
 
 def play(check: Callable[[bytes], None], name: str, data: bytes) -> None:

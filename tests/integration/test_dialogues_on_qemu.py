@@ -1,6 +1,6 @@
 """Whole dialogues at QEMU's own monitor and at the proxy's, each before a QEMU of its own: both print the same bytes.
 
-HMPSHIM_RANDOM_DIALOGUES=N plays N random ones of each kind instead of 100; a number that fails plays the same keys again.
+HMPSHIM_RANDOM_DIALOGUES=N plays N random ones of each kind instead of 40; a number that fails plays the same keys again.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.support.keyboard import in_pieces
 
 pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 
-DIALOGUES_AT_RANDOM: Final = int(os.environ.get("HMPSHIM_RANDOM_DIALOGUES", "100"))
+DIALOGUES_AT_RANDOM: Final = int(os.environ.get("HMPSHIM_RANDOM_DIALOGUES", "40"))
 MACHINE: Final = f"{BIOS} {TALKED_TO}"
 # Arguments that are completed here, and then may be entered. Not those of savevm: without one it takes the time for a tag.
 ARGUMENTS: Final = [

@@ -41,7 +41,7 @@ from tests.integration.wrapped_qemu import (
 pytestmark = pytest.mark.versions
 
 # 300 take some minutes.
-LINES: Final = 60
+LINES: Final = 40
 # `-qmp chardev:ID` takes a number before.
 NUMBERS_APART: Final = (11, 1)
 REFUSED: Final = "QEMU refuses the command line"

@@ -26,7 +26,7 @@ from tests.support.checkout import ROOT
 pytestmark = pytest.mark.versions
 
 # 500 take about ten minutes.
-LINES: Final = 40
+LINES: Final = 20
 # `-qmp chardev:ID` takes a number before.
 NUMBERS_APART: Final = (11, 1)
 WRAP: Final = (sys.executable, "-W", "error", "-m", "proxy", "wrap", "--")

@@ -13,8 +13,6 @@ from tests.integration.waiting import until
 from tests.integration.wrapped_process import HMP, NATIVE, QMP, WAYS, WRAPPED, Place, children_of, ended
 from tests.support.raw_client import DEADLINE_S
 
-pytestmark = pytest.mark.versions
-
 EACH_WAY = pytest.mark.parametrize("way", WAYS)
 
 

@@ -12,8 +12,6 @@ from tests.integration.qemu_vm import make_qcow2, qemu_binary
 from tests.integration.uefi_machine import DISK
 from tests.integration.wrapped_process import QMP, WRAPPED, Place, ended
 
-pytestmark = pytest.mark.versions
-
 NAME: Final = os.path.basename(qemu_binary())
 WHERE: Final = os.path.dirname(qemu_binary())
 

@@ -14,8 +14,6 @@ from tests.integration.waiting import until
 from tests.integration.wrapped_process import HMP, NATIVE, QMP, WAYS, WRAPPED, Place, ended
 from tests.support.raw_client import DEADLINE_S, RawClient, negotiated
 
-pytestmark = pytest.mark.versions
-
 EACH_WAY = pytest.mark.parametrize("way", WAYS)
 
 

@@ -16,8 +16,6 @@ from tests.integration.wrapped_process import HMP, QMP, WAYS, Place, ended
 from tests.integration.wrapped_qemu import bytes_of
 from tests.support.raw_client import DEADLINE_S
 
-pytestmark = pytest.mark.versions
-
 EACH_WAY = pytest.mark.parametrize("way", WAYS)
 
 

@@ -3,7 +3,7 @@
 In every case each client hears its own replies in its order, malformed input gets its documented error and harms nobody
 else, QEMU gets whole commands only, and at the end nobody waits. Each case is played in pieces and byte by byte.
 
-HMPSHIM_FUZZ_CASES sets how many cases are played (5,000 with CI=true, else 1,000); a failure names its seed, and `play(seed)`
+HMPSHIM_FUZZ_CASES sets how many cases are played (3,000 with CI=true, else 1,000); a failure names its seed, and `play(seed)`
 plays that case again.
 """
 
@@ -39,7 +39,7 @@ from tests.support.raw_client import DEADLINE_S
 from tests.support.streams import FAMILIES
 from tests.support.wire_cases import Case, Expected, Leaves, Plan, expected, make_case, monitor_of
 
-CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "5000" if os.environ.get("CI") == "true" else "1000"))
+CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "3000" if os.environ.get("CI") == "true" else "1000"))
 CASES_PER_TEST: Final = 250
 
 # Out-of-band commands in the read that enabled them waited for the next read.
