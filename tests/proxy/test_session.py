@@ -128,6 +128,14 @@ class TestOrder:
         assert [type(request) for request in parts] == [HMPRequest, Forward] == [type(request) for request in whole]
         assert b"".join(request.raw for request in parts if isinstance(request, HMPRequest | Forward)) == stream
 
+    def test_nobody_is_told_of_malformed_input_that_is_dropped(self) -> None:
+        session = a_session(negotiated=True)
+        session.inbox.receive_data(b'} [] 5 {"execute":"query-status"}')
+        dropped = []
+        while session.inbox.has_input:
+            dropped.append(session.drop_request())
+        assert [type(request) for request in dropped if request is not None] == [Forward]
+
     def test_half_an_object_at_eof_is_dropped(self) -> None:
         session = a_session(negotiated=True)
         assert requests(session, NAME + b'{"execute":"qui') == [Forward(NAME)]
