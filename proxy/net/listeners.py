@@ -130,7 +130,7 @@ class Listeners:
     def suspend(self) -> None:
         """Let nobody in until `open` and `start` are called again. Calling it again does nothing.
 
-        A socket that holds stays open: up to _BACKLOG clients connect to it and wait for a QEMU that may never come. All others
+        A socket that holds stays open: up to BACKLOG clients connect to it and wait for a QEMU that may never come. All others
         are closed, so that a tool sees what it would see of a QEMU that has gone: no such file, or a refused connection.
         """
         self._is_started = False

@@ -18,11 +18,21 @@ from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError
 from shim.client import Client
 
-__all__ = ["SocketFile", "inherited_sockets", "is_answered", "is_listening", "listen", "peer", "peer_groups", "unlink_socket"]
+__all__ = [
+    "BACKLOG",
+    "SocketFile",
+    "inherited_sockets",
+    "is_answered",
+    "is_listening",
+    "listen",
+    "peer",
+    "peer_groups",
+    "unlink_socket",
+]
 
 # As many as a busy host may bring at once. QEMU's own monitors take 1, with which two wait; the third gets EAGAIN on a unix
 # socket and no answer on TCP (seen on 7.2 and 11.1), and many tools take that for a QEMU that is not there.
-_BACKLOG = 64
+BACKLOG = 64
 _UCRED = struct.Struct("3i")
 # include/uapi/asm-generic/socket.h, since Linux 4.13. Python has no name for it, and takes an answer of at most so many bytes.
 _SO_PEERGROUPS = 59
@@ -61,7 +71,7 @@ def _listen_tcp(address: TCPAddress, why_not_outside: str | None) -> socket.sock
         # A proxy that is started again need not wait for the connections of the last one to time out.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(target)
-        sock.listen(_BACKLOG)
+        sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
@@ -79,7 +89,7 @@ def _listen_unix(address: UnixAddress, access: SocketAccess) -> socket.socket:
         sock.bind(address.path)
         undone.callback(unlink_socket, address.path)
         _give_access(address.path, access)
-        sock.listen(_BACKLOG)
+        sock.listen(BACKLOG)
         undone.pop_all()
     return sock
 

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from host.addresses import Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
-from proxy.net.sockets import SocketFile
+from proxy.net.sockets import BACKLOG, SocketFile, is_listening
 from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket
 from proxy.qemu_command_line.monitors import Monitor
 
 __all__ = ["Door", "open_door"]
 
-# As many as may come at once (proxy/net/sockets.py).
-_BACKLOG: Final = 64
 _ANY_HOST: Final = "0.0.0.0"
 
 
@@ -117,7 +115,7 @@ def _listen_unix(path: str) -> socket.socket:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         sock.bind(path)
-        sock.listen(_BACKLOG)
+        sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise
@@ -159,7 +157,7 @@ def _listen_at_port(place: TCPSocket, port: int) -> list[socket.socket]:
             # Port 0 is the same for all: the one that the first got.
             port_there = listening[0].getsockname()[1] if listening else target[1]
             sock.bind((target[0], port_there, *target[2:]))
-            sock.listen(_BACKLOG)
+            sock.listen(BACKLOG)
             listening.append(sock)
         if not listening:
             raise OSError(errno.EADDRNOTAVAIL, f"{place.host} has no address of the family that is asked for")
@@ -196,16 +194,15 @@ def _inherit(monitor: Monitor, endpoint: Endpoint, number: int) -> Door:
         raise
     door = Door(monitor, endpoint, DescriptorAddress(number), descriptor=number)
     try:
-        is_listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         if endpoint.listens:
-            if not is_listening:
-                sock.listen(_BACKLOG)
+            if not is_listening(sock):
+                sock.listen(BACKLOG)
             door.listening = [sock]
             name = sock.getsockname()
             # QEMU removes the file of this one, too.
             if sock.family == socket.AF_UNIX and isinstance(name, str) and name:
                 door.file = SocketFile.at(name)
-        elif is_listening:
+        elif is_listening(sock):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         else:
             sock.getpeername()
