@@ -71,7 +71,7 @@ def _measurements(fleet: Fleet, programs: Programs, options: Options) -> Iterato
     if "prompt" in options.only:
         yield measure_prompt(fleet, is_quick=options.is_quick)
     if "wrapper" in options.only:
-        yield measure_wrapper(fleet, programs, is_quick=options.is_quick)
+        yield from measure_wrapper(fleet, programs, is_quick=options.is_quick)
     if "snapshots" in options.only:
         yield measure_snapshots(fleet, is_quick=options.is_quick)
     if "survey" in options.only:

@@ -23,8 +23,9 @@ COSTS: Final = {
 _DESCRIPTION = """\
 Measure what hmp-proxy costs. Every workload runs round by round through four things in turn: no relay ("direct"),
 socat, a plain relay made of qemu.qmp's QMPClient, and hmp-proxy. All of it is pinned to one core, because the time of
-a round trip over several cores depends on where the scheduler puts them. Behind the relays is a stub server that
-answers at once, so that the relay is what is measured, and for some workloads a real QEMU.
+a round trip over several cores depends on where the scheduler puts them; only the start of a wrapped QEMU is measured
+on all cores, too. Behind the relays is a stub server that answers at once, so that the relay is what is measured, and
+for some workloads a real QEMU.
 
 A missed target is marked in the table; the exit status is 0 all the same."""
 

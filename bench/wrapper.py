@@ -1,13 +1,14 @@
 """What `hmp-proxy wrap` adds to the start of a real QEMU: until its first client has the greeting, and until it is answered."""
 
 import json
+import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from bench.errors import BenchError
 from bench.fleet import Fleet
@@ -22,25 +23,47 @@ _MACHINE: Final = ("-accel", "tcg", "-m", "32", "-display", "none", "-nodefaults
 _WRAP: Final = (sys.executable, "-m", "proxy", "wrap", "--")
 _DEADLINE_S: Final = 20.0
 _NEGOTIATION: Final = b'{"execute": "qmp_capabilities"}\n'
+# Until the greeting, and until the first answer, in ms.
+_Times: TypeAlias = tuple[float, float]
 
 
-def measure_wrapper(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Measurement:
-    """Start QEMU bare and wrapped, and the proxy alone, in turn."""
-    rounds = [_round(fleet, programs, number) for number in range(4 if is_quick else 16)]
+def measure_wrapper(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Iterator[Measurement]:
+    """Start QEMU bare and wrapped, and the proxy alone, in turn: on the whole machine, and on the core that all else is on.
+
+    QEMU and the proxy start beside each other, and the guest begins to run meanwhile. One core is shared by all three.
+    """
+    count = 4 if is_quick else 16
+    with _on(range(os.cpu_count() or 1)):
+        yield _measure("wrapped QEMU", [_round(fleet, programs, f"wrapped{number}") for number in range(count)], 1.0)
+    yield _measure("on one core", [_round(fleet, programs, f"pinned{number}") for number in range(count)], None)
+
+
+@contextmanager
+def _on(cores: Collection[int]) -> Iterator[None]:
+    """Start on these cores what is started meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _measure(name: str, rounds: Sequence[tuple[_Times, _Times, float]], limit: float | None) -> Measurement:
     bare, wrapped, alone = zip(*rounds[1:], strict=True)  # the first of each finds cold caches
     added = [[after - before for before, after in zip(*pair, strict=True)] for pair in zip(bare, wrapped, strict=True)]
     figures = (
         figure("bare: start to greeting", [greeting for greeting, _ in bare], "ms"),
         figure("wrapped: start to greeting", [greeting for greeting, _ in wrapped], "ms"),
         figure("the proxy's own start", alone, "ms"),
-        figure("greeting: added ÷ own start", [one[0] / own for one, own in zip(added, alone, strict=True)], "", 1.0),
-        figure("first answer: added ÷ own start", [one[1] / own for one, own in zip(added, alone, strict=True)], "", 1.0),
+        figure("greeting: added ÷ own start", [one[0] / own for one, own in zip(added, alone, strict=True)], "", limit),
+        figure("first answer: added ÷ own start", [one[1] / own for one, own in zip(added, alone, strict=True)], "", limit),
     )
-    return Measurement("wrapped QEMU", figures=figures)
+    return Measurement(name, figures=figures)
 
 
-def _round(fleet: Fleet, programs: Programs, number: int) -> tuple[tuple[float, float], tuple[float, float], float]:
-    folder = fleet.folder / f"wrapped{number}"
+def _round(fleet: Fleet, programs: Programs, name: str) -> tuple[_Times, _Times, float]:
+    folder = fleet.folder / name
     folder.mkdir()
     bare = _until_answered_ms(fleet, (), folder / "bare")
     wrapped = _until_answered_ms(fleet, _WRAP, folder / "wrapped")

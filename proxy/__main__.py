@@ -1,5 +1,6 @@
 """`hmp-proxy`: the command. As a wrapper around QEMU it starts without all that the proxy needs, so that QEMU starts soon."""
 
+import gc
 import sys
 
 from proxy.wrapping.invocation import is_name_of_qemu
@@ -12,6 +13,7 @@ _WRAP = "wrap"
 def main() -> int:
     """Run the proxy, or QEMU with its monitors moved to the proxy, and return the exit status that `--help` lists."""
     if is_name_of_qemu(sys.argv[0]) or sys.argv[1:2] == [_WRAP]:
+        gc.disable()  # as in proxy/lean_start.py; the proxy that is forked enables it again
         from proxy.wrapping.command import main as wrap
 
         return wrap(sys.argv)

@@ -12,9 +12,9 @@ is passed on: signals to QEMU, QEMU's status to whoever waits. The proxy kills Q
 
 invocation.py reads the wrapper's own options, qemu_program.py finds the real QEMU, doors.py opens what clients come to,
 start.py has the words and descriptors for QEMU, children.py the processes. The proxy's side: serving.py is its process,
-wrapped_vm.py serves one QEMU for as long as it lives, loading.py does what `-loadvm` asked for, dialing.py connects to clients
-that listen, standard_streams.py has the client at standard input and output, terminal.py keeps a terminal as QEMU would.
-command.py puts it together.
+reception.py greets clients while the rest is imported, wrapped_vm.py serves one QEMU for as long as it lives, loading.py does
+what `-loadvm` asked for, dialing.py connects to clients that listen, standard_streams.py has the client at standard input and
+output, terminal.py keeps a terminal as QEMU would. command.py puts it together.
 
 **In doubt QEMU runs as it came.** If anything cannot be opened, QEMU gets the words as they were, and says in its own words
 what is wrong. So nothing is changed outside this process before all is open, but for the sockets' files, which QEMU makes anew.

@@ -202,14 +202,13 @@ class _Wrapper:
             opened.start.close_inherited()
             if parent is not None:
                 parent.leave_to_proxy()
-            from proxy.lean_start import all_imported  # before asyncio
+            import proxy.lean_start  # noqa: F401 - before asyncio
 
             # isort: split
             from host.addresses import process
             from proxy.wrapping.loading import Load
             from proxy.wrapping.serving import Serving
 
-            all_imported()
             Serving(
                 self._invocation,
                 opened.start,

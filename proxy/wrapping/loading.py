@@ -10,11 +10,15 @@ from proxy.net.qmp_connection import QMPConnection
 from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
 from shim.quoting import quote_tag
 
-__all__ = ["LISTENER", "Load", "load_at_start"]
+__all__ = ["LISTENER", "Load", "StartFailedError", "load_at_start"]
 
 # Where the record says that the command came from.
 LISTENER = "-loadvm"
 _ERROR = "Error: "
+
+
+class StartFailedError(Exception):
+    """What was to be done before the guest runs has failed; the text is for QEMU's standard error."""
 
 
 @dataclass(frozen=True, slots=True)

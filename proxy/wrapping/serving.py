@@ -8,25 +8,29 @@ import signal
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from host.addresses import DescriptorAddress
-from host.audit_log import AuditLog
 from host.config import NEGOTIATION_TIMEOUT_S, VMConfig
 from host.listener import Listener, Terms
 from host.log_lines import write_log
 from proxy.errors import HungUpError, NotQMPError
+from proxy.lean_start import all_imported
 from proxy.qemu_command_line.endpoints import Stdio
 from proxy.qemu_command_line.messages import MessageForm
 from proxy.qemu_command_line.monitors import Kind
 from proxy.wrapping.children import FAILED, Parent
 from proxy.wrapping.doors import Door
 from proxy.wrapping.invocation import WrapInvocation
-from proxy.wrapping.loading import Load
+from proxy.wrapping.loading import Load, StartFailedError
+from proxy.wrapping.reception import Reception
 from proxy.wrapping.start import Start
 from proxy.wrapping.terminal import kept_in_order, raw_terminal
-from proxy.wrapping.wrapped_vm import StartFailedError, WrappedVM
 from shim.client import Client
+
+if TYPE_CHECKING:  # clients are greeted before it is needed
+    from host.audit_log import AuditLog
+    from proxy.wrapping.wrapped_vm import WrappedVM
 
 __all__ = ["Serving"]
 
@@ -61,7 +65,7 @@ class Serving:
     qemu: int
     parent: Parent | None
     load: Load | None
-    audit_log: AuditLog | None
+    audit_log: "AuditLog | None"
     detaches: bool
     has_terminal: bool
 
@@ -105,16 +109,27 @@ class Serving:
         if self.parent is not None:
             # Whoever killed it wanted to kill QEMU.
             asyncio.get_running_loop().add_reader(self.parent.own, self._kill, self.parent.own)
-        vm = WrappedVM(self._config(), self.start.control, self.doors, self.starter, self.audit_log)
+        reception = Reception(self._config(), self.start.control, self.doors, self.starter)
+        try:
+            await reception.open()
+            await self._serve_vm(reception)
+        except HungUpError:
+            pass  # QEMU has ended, and says why
+        except NotQMPError as exc:
+            _log.error("%s", exc)
+        finally:
+            reception.close()
+
+    async def _serve_vm(self, reception: Reception) -> None:
+        from proxy.wrapping.wrapped_vm import WrappedVM  # here, because clients have been greeted by now
+
+        all_imported()
+        vm = WrappedVM(reception, self.audit_log)
         try:
             await vm.begin(self.load)
             if self.detaches:
                 self._detach()
             await vm.serve()
-        except HungUpError:
-            pass  # QEMU has ended, and says why
-        except NotQMPError as exc:
-            _log.error("%s", exc)
         except StartFailedError as exc:
             await self._fail(vm, str(exc))
         finally:
@@ -131,7 +146,7 @@ class Serving:
         if self.parent is not None:
             os.close(self.parent.to_parent)
 
-    async def _fail(self, vm: WrappedVM, text: str) -> None:
+    async def _fail(self, vm: "WrappedVM", text: str) -> None:
         """Say why, as QEMU would, and end QEMU: by its own command, or so that its status does not look like a success."""
         form = MessageForm.of(self.invocation.words)
         sys.stderr.write(f"{form.spell(self.program, text, datetime.now(UTC))}\n")

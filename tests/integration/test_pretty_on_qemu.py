@@ -23,7 +23,7 @@ QUERIES: Final = [
     *("query-rx-filter", "query-migrate", "query-hotpluggable-cpus", "query-events", "query-memdev", "query-pci"),
 ]
 IDS: Final = [{}, [], [{}, [], {"a": [[]]}], 'é{}[], :\\"\r\n', 1.5, 0.1, -0.0, 2**63, None, True]
-# How many errors each brings. All are read: a client that leaves while QEMU has some to send can leave its monitor suspended for good.
+# How many errors each brings. All are read: who leaves while QEMU has some to send can leave its monitor suspended for good.
 MALFORMED: Final = {
     **{b"nonsense\n": 1, b'{"execute": 5}\n': 1, b"[]\n": 1, b'{"execute": "stop", "arguments": {"a": 1}}\n': 1},
     b'{"\xff": 1}\n': 4,

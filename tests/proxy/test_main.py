@@ -31,5 +31,6 @@ def test_name_or_first_word_decides(monkeypatch: pytest.MonkeyPatch, arguments: 
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setattr(command, "main", wrap)
     monkeypatch.setattr(program, "main", lambda: 4)
+    monkeypatch.setattr("gc.disable", lambda: None)
     assert main() == (3 if wraps else 4)
     assert seen == ([arguments] if wraps else [])
