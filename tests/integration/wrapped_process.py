@@ -104,10 +104,10 @@ class Place:
 
     def proxies(self, started: subprocess.Popen[bytes]) -> list[int]:
         """Return the processes that run the wrapper's program and are not the one that was started."""
-        return [pid for pid, words in self.processes().items() if words[0] == sys.executable and pid != started.pid]
+        return [pid for pid, words in self.processes().items() if _is_of_python(words) and pid != started.pid]
 
     def qemus(self) -> list[int]:
-        return [pid for pid, words in self.processes().items() if words[0] != sys.executable]
+        return [pid for pid, words in self.processes().items() if not _is_of_python(words)]
 
     def wait_gone(self) -> None:
         """Wait until nothing is left of a start."""
@@ -146,3 +146,8 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
     """Wait for the end; return the status, and what came on standard output and standard error."""
     stdout, stderr = process.communicate(timeout=DEADLINE_S)
     return process.returncode, stdout.decode(), SLOW_CALLBACK.sub("", stderr.decode())
+
+
+def _is_of_python(words: Sequence[str]) -> bool:
+    """Tell the wrapper's program from QEMU. A Python of another release is started by that release's loader."""
+    return any(os.path.basename(word).startswith("python") for word in words[:4])

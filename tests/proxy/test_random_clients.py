@@ -4,7 +4,7 @@ A case is set up by tests/support/random_setting.py, and played by random_client
 more, each client has heard its answers, in-band ones in their order; each HMP and each snapshot command that was read is on
 record once; each descriptor was closed or sent to QEMU, once; and nobody waits or has the VM to itself.
 
-HMPSHIM_FUZZ_CASES sets how many cases are played (1,000 with CI=true, else 200); a failure names its seed, and `play(seed)`
+HMPSHIM_FUZZ_CASES sets how many cases are played (400 with CI=true, else 200); a failure names its seed, and `play(seed)`
 plays that case again.
 """
 
@@ -20,7 +20,7 @@ from tests.support.random_clients import RandomClients
 from tests.support.random_requests import Ends, Player
 from tests.support.random_setting import Setting
 
-CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "1000" if os.environ.get("CI") == "true" else "200"))
+CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "400" if os.environ.get("CI") == "true" else "200"))
 CASES_PER_TEST: Final = 25
 
 
