@@ -3,17 +3,19 @@ try again.
 """
 
 import asyncio
+import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from host.addresses import TCPAddress, UnixAddress
 
 __all__ = [
     "HANG_UPS",
     "HANG_UP_PAUSE_S",
+    "INTERNET",
     "USE_QMP",
     "backoff_s",
     "connect_socket",
@@ -23,6 +25,7 @@ __all__ = [
     "why_no_greeting",
 ]
 
+INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 # What a monitor for people begins with, behind what a telnet server says first (QEMU 5.2 to 11.1).
 _BANNER = b" monitor - type 'help' for more information"
 USE_QMP = (
@@ -51,19 +54,37 @@ def backoff_s() -> Iterator[float]:
         delay = min(delay * 2, 2.0)
 
 
-async def connect_socket(address: UnixAddress | TCPAddress) -> socket.socket:
-    """Connect, waiting for a place in the queue as long as the caller lets it. Raises OSError."""
+async def connect_socket(address: UnixAddress | TCPAddress, families: Collection[int] = INTERNET) -> socket.socket:
+    """Connect, waiting for a place in the queue as long as the caller lets it. Raises OSError.
+
+    families: of the addresses of a TCP host that are tried.
+    """
     match address:
         case UnixAddress(path):
             return await _connect_unix(path)
         case TCPAddress(host, port):
-            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-            return await _connected(sock, (host, port))
+            return await _connect_tcp(host, port, families)
         case _:
             assert_never(address)
 
 
-async def _connected(sock: socket.socket, target: tuple[str, int]) -> socket.socket:
+async def _connect_tcp(host: str, port: int, families: Collection[int]) -> socket.socket:
+    """Connect to the first of the host's addresses where somebody listens, as QEMU does (util/qemu-sockets.c)."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # a name, which takes a thread and its time
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    problem = OSError(errno.EADDRNOTAVAIL, f"{host} has no address of the family that is asked for")
+    for family, _, _, _, target in found:
+        if family in families:
+            try:
+                return await _connected(socket.socket(family, socket.SOCK_STREAM), target)
+            except OSError as exc:
+                problem = exc
+    raise problem
+
+
+async def _connected(sock: socket.socket, target: tuple[Any, ...]) -> socket.socket:
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, target)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.qemu_command_line import opts
-from proxy.qemu_command_line.endpoints import Endpoint, Refused, Uncovered, Unknown
+from proxy.qemu_command_line.endpoints import Endpoint, Refused, Uncovered, Unknown, Version
 from proxy.qemu_command_line.monitors import Monitor, find_monitors
 from proxy.qemu_command_line.setup import ReadText, Setup, properties, take_apart
 
@@ -40,15 +40,15 @@ class CommandLine:
         monitors: in QEMU's order.
         untouched: why QEMU runs with these very words; None if monitors are served.
         notice: one line for standard error about what is not covered, without an end of line; None if nothing is to be said.
-        numbers_differ: whether labels depend on how QEMU counts (find_monitors, chardev_takes_number), which differs between
-            10.0 and 11.1. Only a command line with `-qmp chardev:ID` in front of another `-qmp` or `-monitor` is like that.
+        depends_on_version: whether other versions of QEMU make other monitors of these words. Only a command line with
+            `-qmp chardev:ID` in front of another `-qmp` or `-monitor`, or with `reconnect`, is like that.
     """
 
     words: tuple[str, ...]
     monitors: tuple[Monitor, ...]
     untouched: str | None
     notice: str | None
-    numbers_differ: bool
+    depends_on_version: bool
 
     @property
     def can_be_controlled(self) -> bool:
@@ -63,18 +63,21 @@ class CommandLine:
         return [monitor for monitor in self.monitors if isinstance(monitor.verdict, Endpoint)]
 
 
-def read(words: Sequence[str], read_text: ReadText, *, chardev_takes_number: bool = True) -> CommandLine:
+# One QEMU before each change that is known of, and one after the last.
+_VERSIONS: Final = ((9, 1), (11, 0), (11, 1))
+
+
+def read(words: Sequence[str], read_text: ReadText, version: Version = None) -> CommandLine:
     """Read the words after the program's name. read_text reads the files for `-readconfig`."""
     setup = take_apart(words, read_text)
-    monitors = find_monitors(setup, chardev_takes_number=chardev_takes_number)
+    monitors = find_monitors(setup, version)
     untouched = _why_nothing_is_served(setup) or _why_none_is_served(monitors)
     uncovered = [] if untouched in _SILENT else list(_uncovered(monitors))
     if untouched in (_SET_LATER, _WRITTEN):
         uncovered = [untouched]
     notice = f"not covered by the proxy: {'; '.join(uncovered)}" if uncovered else None
-    others = find_monitors(setup, chardev_takes_number=not chardev_takes_number)
-    numbers_differ = [monitor.label for monitor in monitors] != [monitor.label for monitor in others]
-    return CommandLine(tuple(words), tuple(monitors), untouched, notice, numbers_differ)
+    depends_on_version = any(find_monitors(setup, other) != monitors for other in _VERSIONS)
+    return CommandLine(tuple(words), tuple(monitors), untouched, notice, depends_on_version)
 
 
 _ENDS: Final = "QEMU prints something and ends"

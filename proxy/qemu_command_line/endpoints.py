@@ -24,6 +24,7 @@ __all__ = [
     "Unknown",
     "Unreachable",
     "Verdict",
+    "Version",
     "verdict_on",
 ]
 
@@ -49,6 +50,12 @@ _UNCOVERED: Final = {
 # As many digits as surely fit.
 _NUMBER: Final = re.compile("[0-9]{1,9}")
 _MS: Final = 1000
+# `reconnect`, in seconds, is in QEMU 10.0 and gone in 11.1. Those between that have lost it would refuse what is taken here.
+_RECONNECT_MS_CAME: Final = (9, 2)
+_RECONNECT_WENT: Final = (11, 1)
+
+# Of QEMU: major and minor. None where nobody can tell; what any version takes is taken then.
+Version: TypeAlias = tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,7 @@ class Refused:
 Verdict: TypeAlias = Endpoint | Unreachable | Uncovered | Unknown | Refused
 
 
-def verdict_on(chardev: Chardev, *, has_display: bool) -> Verdict:
+def verdict_on(chardev: Chardev, *, has_display: bool, version: Version = None) -> Verdict:
     """Tell who serves the clients of this device. has_display: whether somebody can look at a virtual console."""
     unknown = sorted(set(chardev.options) - ADDRESS_KEYS - _OTHER_KEYS)
     if unknown:
@@ -156,18 +163,19 @@ def verdict_on(chardev: Chardev, *, has_display: bool) -> Verdict:
         case "stdio":
             return Endpoint(Stdio(flags.get("signal") is not False))
         case "socket":
-            return _verdict_on_socket(chardev.options, {key for key, is_on in flags.items() if is_on})
+            return _verdict_on_socket(chardev.options, {key for key, is_on in flags.items() if is_on}, version)
     return Uncovered(f"is on a character device that only QEMU can serve ({chardev.backend})")
 
 
-def _verdict_on_socket(options: Mapping[str, str], on: set[str]) -> Verdict:
+def _verdict_on_socket(options: Mapping[str, str], on: set[str], version: Version) -> Verdict:
     address = _address(options, on)
-    reconnect_ms = _reconnect_ms(options)
+    reconnect_ms = _reconnect_ms(options, version)
     if address is None or reconnect_ms is None or {"delay", "nodelay"} <= options.keys():
         return Refused()
     listens = "server" in on
-    # `reconnect=0` is refused there as well; `reconnect-ms=0` is not by QEMU 10.0.
-    reconnects = reconnect_ms > 0 or "reconnect" in options
+    # `reconnect=0` is refused there as well; `reconnect-ms=0` is not by QEMU 10.0, but by 11.1.
+    is_strict = version is not None and version >= _RECONNECT_WENT
+    reconnects = reconnect_ms > 0 or "reconnect" in options or (is_strict and "reconnect-ms" in options)
     if (reconnects and (listens or isinstance(address, Descriptor))) or ("wait" in options and not listens):
         return Refused()
     for key, name in _UNCOVERED.items():
@@ -194,12 +202,12 @@ def _address(options: Mapping[str, str], on: set[str]) -> UnixSocket | TCPSocket
     return None
 
 
-def _reconnect_ms(options: Mapping[str, str]) -> int | None:
-    """Return the pause before a connection is tried again; None for what QEMU refuses.
-
-    `reconnect`, in seconds, is gone in QEMU 11.1, and `reconnect-ms` came with 10.0. Which of them this QEMU refuses is not
-    known here.
-    """
+def _reconnect_ms(options: Mapping[str, str], version: Version) -> int | None:
+    """Return the pause before a connection is tried again; None for what QEMU refuses."""
+    if "reconnect" in options and version is not None and version >= _RECONNECT_WENT:
+        return None
+    if "reconnect-ms" in options and version is not None and version < _RECONNECT_MS_CAME:
+        return None
     texts = [options.get("reconnect"), options.get("reconnect-ms")]
     if not all(text is None or _NUMBER.fullmatch(text) for text in texts) or None not in texts:
         return None

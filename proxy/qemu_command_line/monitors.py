@@ -18,7 +18,7 @@ from typing import Final
 
 from proxy.qemu_command_line import opts
 from proxy.qemu_command_line.chardevs import Chardev
-from proxy.qemu_command_line.endpoints import Endpoint, Refused, Stdio, Uncovered, Verdict, verdict_on
+from proxy.qemu_command_line.endpoints import Endpoint, Refused, Stdio, Uncovered, Verdict, Version, verdict_on
 from proxy.qemu_command_line.options import Option
 from proxy.qemu_command_line.setup import Setup, properties
 
@@ -78,13 +78,13 @@ _PORTS: Final = {"serial": True, "parallel": True, "debugcon": False, "gdb": Fal
 _NUMBERED_PORTS: Final = frozenset({"serial", "parallel"})
 
 
-def find_monitors(setup: Setup, *, chardev_takes_number: bool = True) -> list[Monitor]:
-    """Return the monitors in QEMU's order.
+# From here on `-qmp chardev:ID` takes none of the numbers of `compat_monitorN`, as it does in 10.0.
+_NUMBERS_APART: Final = (11, 1)
 
-    chardev_takes_number: whether `-qmp chardev:ID` takes one of the numbers of `compat_monitorN` too, as up to QEMU 10.0; in
-    11.1 it does not.
-    """
-    finder = _Finder(setup, chardev_takes_number)
+
+def find_monitors(setup: Setup, version: Version = None) -> list[Monitor]:
+    """Return the monitors in QEMU's order."""
+    finder = _Finder(setup, version)
     finder.look()
     return finder.judged()
 
@@ -92,9 +92,10 @@ def find_monitors(setup: Setup, *, chardev_takes_number: bool = True) -> list[Mo
 class _Finder:
     """One walk over the options, in which monitors and devices are collected before anything is said about them."""
 
-    def __init__(self, setup: Setup, chardev_takes_number: bool) -> None:
+    def __init__(self, setup: Setup, version: Version) -> None:
         self._setup = setup
-        self._chardev_takes_number = chardev_takes_number
+        self._version = version
+        self._chardev_takes_number = version is None or version < _NUMBERS_APART
         self._next_number = 0
         self._ports: Counter[str] = Counter()
         self._has_default = not setup.has("nodefaults")
@@ -204,7 +205,7 @@ class _Finder:
         is_named_twice = sum(other.id == monitor.id for other in monitors) > 1 and monitor.id is not None
         if chardev is None or is_taken or is_named_twice:
             return Refused()
-        verdict = verdict_on(chardev, has_display=self._setup.has_display)
+        verdict = verdict_on(chardev, has_display=self._setup.has_display, version=self._version)
         sharing = sum(other.label == monitor.label for other in monitors)
         if sharing > 1 and not chardev.is_shared:
             return Refused()

@@ -23,7 +23,7 @@ from proxy.wrapping.children import (
 )
 from proxy.wrapping.doors import Door, open_door
 from proxy.wrapping.invocation import WrapInvocation, is_name_of_qemu, parse_wrap, read_call_as_qemu
-from proxy.wrapping.qemu_program import chardev_takes_number, find_qemu, mark_environment, refuse_circle
+from proxy.wrapping.qemu_program import find_qemu, mark_environment, refuse_circle, version_of
 from proxy.wrapping.start import Start, prepare
 from shim.printable import printable
 
@@ -128,8 +128,8 @@ class _Wrapper:
 
     def _read(self, words: Sequence[str]) -> CommandLine:
         line = read(words, _read_text)
-        if line.numbers_differ and line.served:
-            line = read(words, _read_text, chardev_takes_number=chardev_takes_number(self._program))
+        if line.depends_on_version and line.served:
+            line = read(words, _read_text, version_of(self._program))
         return line
 
     def _run_as_it_came(self, notice: str | None) -> NoReturn:

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import connect_socket
+from host.connecting import INTERNET, connect_socket
 from host.listener import listener_name
 from proxy.net.ends import End, SocketEnd
 from proxy.net.sockets import peer
@@ -31,15 +31,21 @@ class _DialedEnd(SocketEnd):
         self.closed.set()
 
 
-async def dial(address: UnixAddress | TCPAddress, pause_s: float, admit: Callable[[End, Client], object]) -> None:
+async def dial(
+    address: UnixAddress | TCPAddress,
+    pause_s: float,
+    admit: Callable[[End, Client], object],
+    families: Collection[int] = INTERNET,
+) -> None:
     """Connect, and when the client has gone, or is not there, again after a pause; for ever.
 
-    That nobody is there is told once, as QEMU does (check_report_connect_error).
+    That nobody is there is told once, as QEMU does (check_report_connect_error). families: of the addresses of a TCP host that
+    are tried.
     """
     is_told = False
     while True:
         try:
-            sock = await connect_socket(address)
+            sock = await connect_socket(address, families)
         except OSError as exc:
             if not is_told:
                 _log.warning("cannot connect to %s, and go on trying: %s", address, exc.strerror or exc)

@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
@@ -20,6 +20,13 @@ from proxy.qemu_command_line.monitors import Monitor
 __all__ = ["Door", "open_door"]
 
 _ANY_HOST: Final = "0.0.0.0"
+
+
+class _NoAddressError(OSError):
+    """A host has none of the addresses that are asked for."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(errno.EADDRNOTAVAIL, f"{host} has no address of the family that is asked for")
 
 
 @dataclass(slots=True)
@@ -46,6 +53,13 @@ class Door:
     def is_dialed(self) -> bool:
         """Whether its client listens, and is connected to again when it has gone."""
         return self.endpoint.reconnect_ms > 0
+
+    @property
+    def families(self) -> set[int]:
+        """The kinds of addresses of a TCP host that are wanted: both where nothing is said, and where both are."""
+        place = self.endpoint.address
+        asked = {socket.AF_INET: place.ipv4, socket.AF_INET6: place.ipv6} if isinstance(place, TCPSocket) else {}
+        return {family for family, wish in asked.items() if wish} or {family for family, wish in asked.items() if wish is None}
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -101,10 +115,10 @@ def _open_unix(monitor: Monitor, endpoint: Endpoint, path: str) -> Door:
 def _open_tcp(monitor: Monitor, endpoint: Endpoint, place: TCPSocket) -> Door:
     door = Door(monitor, endpoint, TCPAddress(place.host or _ANY_HOST, _port(place)))
     if endpoint.listens:
-        door.listening = _listen_tcp(place)
+        door.listening = _listen_tcp(place, door.families)
         door.address = TCPAddress(place.host or _ANY_HOST, door.listening[0].getsockname()[1])
     elif not door.is_dialed:
-        door.connected = socket.create_connection((place.host, _port(place)))
+        door.connected = _connect_tcp(place, door.families)
     return door
 
 
@@ -132,23 +146,38 @@ def _connect_unix(path: str) -> socket.socket:
     return sock
 
 
-def _listen_tcp(place: TCPSocket) -> list[socket.socket]:
+def _connect_tcp(place: TCPSocket, families: Collection[int]) -> socket.socket:
+    """Connect to the first of the host's addresses where somebody listens (inet_connect_saddr)."""
+    problem: OSError = _NoAddressError(place.host)
+    for family, target in _targets(place, _port(place), families):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.connect(target)
+        except OSError as exc:
+            sock.close()
+            problem = exc
+        else:
+            return sock
+    raise problem
+
+
+def _listen_tcp(place: TCPSocket, families: Collection[int]) -> list[socket.socket]:
     """Listen at the first free port, for each kind of address that the host has (inet_listen_saddr)."""
     first = _port(place)
     last = first if place.last_port is None else max(first, _number_of(place.last_port))
     for port in range(first, last):
         try:
-            return _listen_at_port(place, port)
+            return _listen_at_port(place, port, families)
         except OSError as exc:
             if exc.errno != errno.EADDRINUSE:
                 raise
-    return _listen_at_port(place, last)
+    return _listen_at_port(place, last, families)
 
 
-def _listen_at_port(place: TCPSocket, port: int) -> list[socket.socket]:
+def _listen_at_port(place: TCPSocket, port: int, families: Collection[int]) -> list[socket.socket]:
     listening: list[socket.socket] = []
     with contextlib.ExitStack() as undone:
-        for family, target in _targets(place, port):
+        for family, target in _targets(place, port, families, socket.AI_PASSIVE):
             sock = socket.socket(family, socket.SOCK_STREAM)
             undone.callback(sock.close)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -160,18 +189,16 @@ def _listen_at_port(place: TCPSocket, port: int) -> list[socket.socket]:
             sock.listen(BACKLOG)
             listening.append(sock)
         if not listening:
-            raise OSError(errno.EADDRNOTAVAIL, f"{place.host} has no address of the family that is asked for")
+            raise _NoAddressError(place.host)
         undone.pop_all()
     return listening
 
 
-def _targets(place: TCPSocket, port: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Yield the addresses of the families that are wanted: both where nothing is said, and where both are."""
-    found = socket.getaddrinfo(place.host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    asked = {socket.AF_INET: place.ipv4, socket.AF_INET6: place.ipv6}
-    wanted = {family for family, wish in asked.items() if wish} or {family for family, wish in asked.items() if wish is None}
+def _targets(place: TCPSocket, port: int, families: Collection[int], flags: int = 0) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield the addresses of a host in the resolver's order, each once."""
+    found = socket.getaddrinfo(place.host or None, port, type=socket.SOCK_STREAM, flags=flags)
     for family, _, _, _, target in dict.fromkeys(found):
-        if family in wanted:
+        if family in families:
             yield family, target
 
 

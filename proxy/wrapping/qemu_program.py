@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from host.errors import ProgramError
+from proxy.qemu_command_line.endpoints import Version
 
-__all__ = ["QEMU_VARIABLE", "NoQEMUError", "chardev_takes_number", "find_qemu", "mark_environment", "refuse_circle"]
+__all__ = ["QEMU_VARIABLE", "NoQEMUError", "find_qemu", "mark_environment", "refuse_circle", "version_of"]
 
 # Names the program where the wrapper is called by QEMU's name, and has no options of its own.
 QEMU_VARIABLE = "HMPSHIM_QEMU"
@@ -59,8 +60,8 @@ def mark_environment(program: str, environment: Mapping[str, str]) -> dict[str, 
     return {**marked, _MARK: str(os.getpid())} if is_script else marked
 
 
-def chardev_takes_number(program: str) -> bool:
-    """Tell whether `-qmp chardev:ID` takes a number for its label, as it does before QEMU 11.1; True where nobody can tell."""
+def version_of(program: str) -> Version:
+    """Ask a QEMU for its version; None where it does not tell."""
     import subprocess  # here, because few command lines depend on it
 
     try:
@@ -68,9 +69,9 @@ def chardev_takes_number(program: str) -> bool:
             [program, "-version"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
         ).stdout
     except OSError:
-        return True
+        return None
     found = _VERSION.search(shown)
-    return found is None or (int(found[1]), int(found[2])) < (11, 1)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _own_line() -> Iterator[int]:

@@ -103,7 +103,8 @@ class Reception:
             case StdioAddress():
                 self._listeners.admit(standard_end(), replace(self.starter, listener=listener_name(door.address)))
             case UnixAddress() | TCPAddress() if door.is_dialed:
-                dialing = dial(door.address, door.endpoint.reconnect_ms / _MS_PER_S, self._listeners.admit)
+                pause_s = door.endpoint.reconnect_ms / _MS_PER_S
+                dialing = dial(door.address, pause_s, self._listeners.admit, door.families)
                 self._dialing.append(asyncio.create_task(dialing, name=f"dial {door.address}"))
             case _:
                 pass

@@ -7,12 +7,13 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from host import connecting
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import backoff_s, connect_socket, count_waiting, is_served, why_no_greeting
+from host.connecting import INTERNET, backoff_s, connect_socket, count_waiting, is_served, why_no_greeting
 
 
 @pytest.fixture
@@ -33,6 +34,52 @@ def test_place_in_a_full_queue_is_waited_for(path: str) -> None:
             assert not done
             server.accept()[0].close()
             (await connecting).close()
+
+    asyncio.run(main())
+
+
+HOSTS = {"both.test": ["::1", "127.0.0.1"], "six.test": ["::1"]}
+
+
+@pytest.fixture
+def _known_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names with addresses, whatever the machine's own names have."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **settings: Any) -> list[Any]:
+        if host not in HOSTS or settings.get("flags"):
+            return resolve(host, *args, **settings)
+        return [found for name in HOSTS[host] for found in resolve(name, *args, **settings)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.usefixtures("_known_hosts")
+@pytest.mark.parametrize(
+    ("host", "listening", "families", "reached"),
+    [
+        ("both.test", "127.0.0.1", INTERNET, socket.AF_INET),
+        ("both.test", "::1", INTERNET, socket.AF_INET6),
+        ("six.test", "::1", INTERNET, socket.AF_INET6),
+        ("both.test", "::1", {socket.AF_INET6}, socket.AF_INET6),
+        ("both.test", "127.0.0.1", {socket.AF_INET6}, None),
+        ("six.test", "::1", {socket.AF_INET}, None),
+    ],
+)
+def test_addresses_of_a_name_are_tried_in_turn(
+    host: str, listening: str, families: set[int], reached: socket.AddressFamily | None
+) -> None:
+    async def main() -> None:
+        family = socket.AF_INET6 if ":" in listening else socket.AF_INET
+        with socket.create_server((listening, 0), family=family) as server:
+            address = TCPAddress(host, server.getsockname()[1])
+            if reached is None:
+                with pytest.raises(OSError, match=r"Connect call failed|no address of the family"):
+                    await connect_socket(address, families)
+                return
+            sock = await connect_socket(address, families)
+            assert sock.family == reached
+            sock.close()
 
     asyncio.run(main())
 

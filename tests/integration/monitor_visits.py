@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from proxy.qemu_command_line.command_line import CommandLine, read
-from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Refused, Stdio, TCPSocket, UnixSocket, verdict_on
+from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Refused, Stdio, TCPSocket, UnixSocket, Version, verdict_on
 from proxy.qemu_command_line.monitors import Kind, Monitor
 from tests.integration.monitor_lines import CONFIG_FILES, IDLE_BIOS, Places
 from tests.integration.monitor_talk import Talk
@@ -126,9 +126,9 @@ def visited_in() -> Iterator[Places]:
         shutil.rmtree(folder)
 
 
-def read_in(words: Sequence[str], *, chardev_takes_number: bool) -> CommandLine:
+def read_in(words: Sequence[str], version: Version = None) -> CommandLine:
     """Read a command line as it is read in the folder."""
-    return read(words, CONFIG_FILES.get, chardev_takes_number=chardev_takes_number)
+    return read(words, CONFIG_FILES.get, version)
 
 
 def visit(

@@ -43,7 +43,6 @@ pytestmark = pytest.mark.versions
 # 300 take some minutes.
 LINES: Final = 40
 # `-qmp chardev:ID` takes a number before.
-NUMBERS_APART: Final = (11, 1)
 REFUSED: Final = "QEMU refuses the command line"
 # A device that is shared has another behind it, with "-base" in its label.
 NUMBERED: Final = re.compile(r"compat_monitor\d+")
@@ -175,7 +174,7 @@ def said(outcome: Outcome) -> tuple[int | None, str]:
 
 def check(scene: Scene, words: list[str], version: QEMUVersion) -> CommandLine:
     """Start QEMU in both ways and compare; return what was read."""
-    line = read(words, scene.text, chardev_takes_number=version < NUMBERS_APART)
+    line = read(words, scene.text, (version.major, version.minor))
     before = native(scene, line)
     if line.untouched == REFUSED:
         assert before.status not in (None, 0)

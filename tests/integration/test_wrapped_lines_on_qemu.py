@@ -28,7 +28,6 @@ pytestmark = pytest.mark.versions
 # 500 take about ten minutes.
 LINES: Final = 20
 # `-qmp chardev:ID` takes a number before.
-NUMBERS_APART: Final = (11, 1)
 WRAP: Final = (sys.executable, "-W", "error", "-m", "proxy", "wrap", "--")
 # Without asyncio's debug mode, which may have something to say of a busy machine.
 ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONASYNCIODEBUG": ""}
@@ -107,7 +106,7 @@ def compare(words_at: Callable[[Places], Sequence[str]], version: QEMUVersion) -
     """Start QEMU in both ways and compare; return what was seen of QEMU alone. The words may name the places."""
     with visited_in() as places:
         words = words_at(places)
-        line = read_in(words, chardev_takes_number=version < NUMBERS_APART)
+        line = read_in(words, (version.major, version.minor))
         before = visit([qemu_binary()], words, line, places, os.environ)
         check(before, wrapped(words, line, places))
         return before
@@ -133,8 +132,19 @@ def test_known_command_lines_are_like_qemu(words: str, qemu_version: QEMUVersion
     assert seen.said
 
 
+@pytest.mark.parametrize(
+    ("words", "taken"), [("reconnect=1", lambda v: v < (11, 1)), ("reconnect-ms=1000", lambda v: v >= (9, 2))]
+)
+def test_option_of_other_versions_is_refused_as_qemu_does(
+    words: str, taken: Callable[[QEMUVersion], bool], qemu_version: QEMUVersion
+) -> None:
+    seen = compare(lambda _: f"{MACHINE} -chardev socket,id=c,path=c0,{words} -mon c,mode=control".split(), qemu_version)
+    assert bool(seen.said) == taken(qemu_version)
+    assert ("Invalid parameter" in seen.stderr) != taken(qemu_version)
+
+
 def test_nobody_to_connect_to_is_told(qemu_version: QEMUVersion) -> None:
     words = f"{MACHINE} -monitor unix:n,{reconnecting(qemu_version)} -qmp unix:m,server,nowait".split()
     with visited_in() as places:
-        seen = wrapped(words, read_in(words, chardev_takes_number=True), places)
+        seen = wrapped(words, read_in(words), places)
     assert seen.stderr == "hmp-proxy: cannot connect to unix:n, and go on trying: No such file or directory\n"

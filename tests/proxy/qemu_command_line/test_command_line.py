@@ -148,8 +148,11 @@ def test_other_settings_may_be_set() -> None:
     [
         ("-chardev null,id=c -qmp chardev:c -monitor null", True),
         ("-chardev null,id=c -monitor null -qmp chardev:c", False),
+        ("-qmp unix:q,reconnect=1", True),
+        ("-chardev socket,id=c,path=q,reconnect-ms=1 -mon c", True),
+        ("-chardev socket,id=c,path=q,reconnect-ms=0,server=on -mon c", True),
         (SERVED, False),
     ],
 )
-def test_numbers_may_depend_on_the_version(words: str, differ: bool) -> None:
-    assert line_of(words).numbers_differ is differ
+def test_monitors_may_depend_on_the_version(words: str, differ: bool) -> None:
+    assert line_of(words).depends_on_version is differ

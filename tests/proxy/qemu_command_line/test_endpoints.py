@@ -14,14 +14,15 @@ from proxy.qemu_command_line.endpoints import (
     Unknown,
     Unreachable,
     Verdict,
+    Version,
     verdict_on,
 )
 
 
-def verdict(text: str, *, has_display: bool = False) -> Verdict:
+def verdict(text: str, version: Version = None, *, has_display: bool = False) -> Verdict:
     chardev = Chardev.from_option(text)
     assert chardev is not None
-    return verdict_on(chardev, has_display=has_display)
+    return verdict_on(chardev, has_display=has_display, version=version)
 
 
 ANY = TCPSocket("", "0")
@@ -54,6 +55,22 @@ ANY = TCPSocket("", "0")
 )
 def test_socket_is_served(options: str, endpoint: Endpoint) -> None:
     assert verdict(f"socket,id=m,{options}") == endpoint
+
+
+@pytest.mark.parametrize(
+    ("options", "refusing"),
+    [
+        # "Invalid parameter 'reconnect-ms'", and from 11.1 "Invalid parameter 'reconnect'"
+        ("reconnect-ms=20", [(7, 2), (9, 1)]),
+        ("reconnect=2", [(11, 1), (12, 0)]),
+        ("reconnect=0", [(11, 1), (12, 0)]),
+        # "'reconnect-ms' option is incompatible with socket in server listen mode"
+        ("reconnect-ms=0,server=on", [(7, 2), (9, 1), (11, 1), (12, 0)]),
+    ],
+)
+def test_way_to_connect_again_depends_on_the_version(options: str, refusing: list[Version]) -> None:
+    versions: list[Version] = [None, (7, 2), (9, 1), (9, 2), (10, 0), (11, 0), (11, 1), (12, 0)]
+    assert [v for v in versions if verdict(f"socket,id=m,path=q,{options}", v) == Refused()] == refusing
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.qemu_command_line.endpoints import Endpoint, Refused, Stdio, Uncovered, UnixSocket, Unreachable
+from proxy.qemu_command_line.endpoints import Endpoint, Refused, Stdio, Uncovered, UnixSocket, Unreachable, Version
 from proxy.qemu_command_line.monitors import Kind, Monitor, Origin, find_monitors
 from proxy.qemu_command_line.setup import take_apart
 
@@ -18,12 +18,12 @@ NULL = "-chardev null,id=c"
 SHARED = Uncovered("is on a character device that others may share (mux)")
 
 
-def monitors(words: str, *, chardev_takes_number: bool = True) -> list[Monitor]:
-    return find_monitors(take_apart(words.split(), FILES.get), chardev_takes_number=chardev_takes_number)
+def monitors(words: str, version: Version = None) -> list[Monitor]:
+    return find_monitors(take_apart(words.split(), FILES.get), version)
 
 
-def told(words: str, *, chardev_takes_number: bool = True) -> list[str]:
-    return [f"{m.kind} {m.label}" for m in monitors(words, chardev_takes_number=chardev_takes_number)]
+def told(words: str, version: Version = None) -> list[str]:
+    return [f"{m.kind} {m.label}" for m in monitors(words, version)]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,8 @@ def test_command_line_makes_monitors(words: str, expected: list[str]) -> None:
 def test_numbers_depend_on_the_version() -> None:
     words = f"-monitor chardev:c -qmp null {NULL}"
     assert told(words) == ["hmp c", "qmp compat_monitor1"]
-    assert told(words, chardev_takes_number=False) == ["hmp c", "qmp compat_monitor0"]
+    assert told(words, (11, 0)) == ["hmp c", "qmp compat_monitor1"]
+    assert told(words, (11, 1)) == ["hmp c", "qmp compat_monitor0"]
 
 
 def test_monitor_knows_where_it_stands() -> None:

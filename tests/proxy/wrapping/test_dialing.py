@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,9 +67,9 @@ def test_client_that_is_not_there_yet_is_waited_for_and_told_of_once(
 ) -> None:
     attempts: list[UnixAddress | TCPAddress] = []
 
-    async def connect(address: UnixAddress | TCPAddress) -> socket.socket:
+    async def connect(address: UnixAddress | TCPAddress, families: Collection[int]) -> socket.socket:
         attempts.append(address)
-        return await connect_socket(address)
+        return await connect_socket(address, families)
 
     monkeypatch.setattr(dialing, "connect_socket", connect)
 

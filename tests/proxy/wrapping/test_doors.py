@@ -174,6 +174,36 @@ def test_family_that_the_host_has_not_is_not_opened() -> None:
         open_door(socket_of(host="four.test", port=0, server="on", wait="off", ipv6="on"))
 
 
+@pytest.mark.parametrize(
+    ("members", "reached"),
+    [
+        ({"host": "both.test"}, socket.AF_INET6),
+        ({"host": "both.test", "ipv6": "on"}, socket.AF_INET6),
+        ({"host": "both.test", "ipv4": "on"}, None),
+        ({"host": "four.test", "ipv6": "on"}, None),
+    ],
+)
+def test_client_that_listens_is_connected_to_at_an_address_that_is_wanted(
+    members: Mapping[str, str], reached: socket.AddressFamily | None
+) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        monitor = socket_of(port=listener.getsockname()[1], **members)
+        if reached is None:
+            with pytest.raises(OSError, match=r"refused|no address of the family"):
+                open_door(monitor)
+            return
+        with opened(monitor) as door:
+            assert door.connected is not None
+            assert door.connected.family == reached
+
+
+def test_client_that_is_dialed_has_the_families_that_are_wanted() -> None:
+    monitor = socket_of(host="both.test", port=1, ipv4="off", **{"reconnect-ms": 5})
+    with opened(monitor) as door:
+        assert door.is_dialed
+        assert door.families == {socket.AF_INET6}
+
+
 def test_first_free_port_of_a_range() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         first = taken.getsockname()[1]
