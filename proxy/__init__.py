@@ -4,14 +4,13 @@
     sessions/   one client: what it sent and what is due to it  no I/O
     routing/    who gets what, and when a command may begin     no I/O
     net/        streams, listeners, the connection to QEMU      sockets and descriptors only
-    clients.py  the clients' streams and their limits           beside the relay; ledger.py counts over all VMs
-    relay.py    one connection to QEMU with its clients         feeds routing from net, and writes what it says
+    relaying/   one connection to QEMU with its clients         feeds routing from net, and writes what it says
     vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
     daemon.py   all VMs of a process                            signals, the configuration, the audit logs
 
-Imports go up this list and never down: net and routing do not know the relay, routing does not know net, and a
-session does not know routing. The
-programs' own modules (command_line, plan_command, pattern_check, preload, supervision) stand beside them.
+Imports go up this list and never down: net and routing do not know the relay, routing does not know net, and a session does not
+know routing. wrapping/ is the other program: it serves one QEMU that it starts, with a relay too. The programs' own modules
+(command_line, plan_command, pattern_check, preload, supervision) stand beside them.
 
 **The first rule is that nothing is noticed.** A message that is not a snapshot command goes through as the bytes that it is. It
 is not parsed, not spelled anew, not given another id and not delayed, and a task or a future for each would cost more than all

@@ -16,7 +16,7 @@ from host.audit_log import AuditLog, open_audit_log
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError
 from proxy.command_line import ServeInvocation
-from proxy.ledger import Ledger
+from proxy.relaying.ledger import Ledger
 from proxy.supervision import SupervisedVM, first_error
 
 __all__ = ["Daemon"]

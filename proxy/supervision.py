@@ -16,7 +16,7 @@ from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
-from proxy.ledger import Ledger
+from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 
 __all__ = ["SupervisedVM", "first_error"]

@@ -17,12 +17,8 @@ from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ConfigError
-from host.ids import own_ids
-from host.intents import intents_of
 from proxy.change import Change, own_client
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
-from proxy.leaving import Leaving
-from proxy.ledger import Ledger
 from proxy.net import takeover
 from proxy.net.attaching import upstream_of
 from proxy.net.certificates import Certificates
@@ -30,11 +26,10 @@ from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.preload import preload_in_loop
-from proxy.relay import Relay
-from proxy.routing.turns import Turns
-from proxy.system_clock import SYSTEM_CLOCK
+from proxy.relaying.lasting import Lasting
+from proxy.relaying.ledger import Ledger
+from proxy.relaying.relay import Relay
 from shim.client import Client
-from shim.jobs import JOB_PREFIX
 
 __all__ = ["VMProxy"]
 
@@ -50,13 +45,7 @@ class VMProxy:
     def __init__(self, config: VMConfig, audit_log: AuditLog | None, ledger: Ledger) -> None:
         self.config = config
         self.certificates = Certificates(config)
-        self._audit_log = audit_log
-        self._ledger = ledger
-        self._intents = intents_of(config.upstream)
-        self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
-        self._new_id = own_ids(self._own_prefix)
-        self._turns = Turns()
-        self._leaving = Leaving(ledger)
+        self._lasting = Lasting.of(config, audit_log, ledger)
         self._relay: Relay | None = None
         # The last one, which may still have to put on record what its clients had sent.
         self._gone: Relay | None = None
@@ -77,7 +66,7 @@ class VMProxy:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later."""
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
-        self._upstream = upstream_of(self.config, self._new_id, self.certificates)
+        self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
         self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected, self.certificates)
         try:
             self._front.hold()
@@ -120,7 +109,7 @@ class VMProxy:
 
     async def _check_change(self, change: Change) -> None:
         try:
-            async with own_client(self._admit, self._upstream.address, self._new_id, self.name) as connection:
+            async with own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name) as connection:
                 await self._check_patterns(connection, change.whole)
         except ConfigError as exc:
             _log.error("%s%s", exc, change.stays)
@@ -194,18 +183,7 @@ class VMProxy:
         if is_first:
             for address in self.config.listeners:
                 _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
-        relay = Relay(
-            connection.hand_over(),
-            self.config,
-            new_id=self._new_id,
-            own_prefix=self._own_prefix,
-            intents=self._intents,
-            clock=SYSTEM_CLOCK,
-            turns=self._turns,
-            audit_log=self._audit_log,
-            ledger=self._ledger,
-            leaving=self._leaving,
-        )
+        relay = Relay(connection.hand_over(), self.config, self._lasting)
         relay.start()
         self._relay = relay
         _log.info("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)

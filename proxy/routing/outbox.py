@@ -1,6 +1,6 @@
 """What the driver has to do outside: bytes for QEMU, audit records, sessions to flush, descriptors to close.
 
-The contract between the driver (proxy/relay.py) and the router with its dispatcher is this, and no more:
+The contract between the driver (proxy/relaying/relay.py) and the router with its dispatcher is this, and no more:
 
 1. The driver feeds what came, as it came: `Router.receive_from_qemu` and `Dispatcher.receive_from_client`.
 2. Either these bytes go on as they are and nothing else is to be done, but to write the records of the outbox before them: then

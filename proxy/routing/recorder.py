@@ -119,5 +119,7 @@ class Recorder:
         gap = None if trace.decided is None or result.reply != ReturnReply("") else trace.decided.native_load
         if gap is not None and gap not in self._gaps_told:
             self._gaps_told.add(gap)
-            remarks.append(f"VM {self.vm}, what is saved here: {gap}")
+            remarks.append(
+                f"VM {self.vm}, what is saved here: {gap}; of a QEMU started by `hmp-proxy wrap`, the proxy loads it"
+            )
         return result, remarks

@@ -6,23 +6,18 @@ from dataclasses import replace
 
 from host.audit_log import AuditLog
 from host.errors import ConfigError
-from host.ids import own_ids
-from host.intents import intents_of
 from proxy.change import own_client
 from proxy.errors import NotQMPError
-from proxy.leaving import Leaving
-from proxy.ledger import Ledger
 from proxy.net.ends import End
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
 from proxy.preload import preload_in_loop
-from proxy.relay import Relay
-from proxy.routing.turns import Turns
-from proxy.system_clock import SYSTEM_CLOCK
+from proxy.relaying.lasting import Lasting
+from proxy.relaying.ledger import Ledger
+from proxy.relaying.relay import Relay
 from proxy.wrapping.loading import LISTENER, Load, StartFailedError, load_at_start
 from proxy.wrapping.reception import Reception
 from shim.client import Client
-from shim.jobs import JOB_PREFIX
 from shim.qmp import Execute
 
 __all__ = ["WrappedVM"]
@@ -36,11 +31,7 @@ class WrappedVM:
     def __init__(self, reception: Reception, audit_log: AuditLog | None) -> None:
         self._reception = reception
         self._config = config = reception.config
-        self._audit_log = audit_log
-        self._intents = intents_of(config.upstream)
-        self._own_prefix = f"{JOB_PREFIX}{self._intents.token}-"
-        self._new_id = own_ids(self._own_prefix)
-        self._ledger = Ledger(config.total_buffer_bytes)
+        self._lasting = Lasting.of(config, audit_log, Ledger(config.total_buffer_bytes))
         self._relay: Relay | None = None
 
     async def begin(self, load: Load | None) -> None:
@@ -55,18 +46,7 @@ class WrappedVM:
                 _log.warning("%s", complaint)
         except ConfigError as exc:
             raise StartFailedError(str(exc)) from exc
-        self._relay = Relay(
-            connection.hand_over(),
-            config,
-            new_id=self._new_id,
-            own_prefix=self._own_prefix,
-            intents=self._intents,
-            clock=SYSTEM_CLOCK,
-            turns=Turns(),
-            audit_log=self._audit_log,
-            ledger=self._ledger,
-            leaving=Leaving(self._ledger),
-        )
+        self._relay = Relay(connection.hand_over(), config, self._lasting)
         self._relay.start()
         if load is not None:
             await self._load(load)
@@ -87,7 +67,7 @@ class WrappedVM:
 
     def _own_client(self) -> contextlib.AbstractAsyncContextManager[QMPConnection]:
         client = replace(self._reception.starter, listener=LISTENER)
-        return own_client(self._add, self._config.upstream, self._new_id, self._reception.name, client)
+        return own_client(self._add, self._config.upstream, self._lasting.new_id, self._reception.name, client)
 
     async def serve(self) -> None:
         """Serve clients until QEMU has gone."""

@@ -10,11 +10,11 @@ import pytest
 
 from host.addresses import UnixAddress
 from host.config import VMConfig
-from proxy.clients import Clients
-from proxy.leaving import Leaving
-from proxy.ledger import Ledger
 from proxy.net.ends import SocketEnd
 from proxy.net.stream import Stream
+from proxy.relaying.clients import Clients
+from proxy.relaying.leaving import Leaving
+from proxy.relaying.ledger import Ledger
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
 from tests.support.heard_stream import Heard

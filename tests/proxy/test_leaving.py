@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-import proxy.leaving as module
-from proxy.leaving import TOO_MUCH_QUEUED, Leaving
-from proxy.ledger import Ledger
+import proxy.relaying.leaving as module
 from proxy.net.ends import SocketEnd
 from proxy.net.stream import Stream
+from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
+from proxy.relaying.ledger import Ledger
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
 from tests.support.heard_stream import Heard

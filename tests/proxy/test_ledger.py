@@ -1,6 +1,6 @@
 """What is queued over all VMs, and who has to go."""
 
-from proxy.ledger import Ledger
+from proxy.relaying.ledger import Ledger
 
 
 class Gone(list[str]):

@@ -13,7 +13,7 @@ import pytest
 
 from host.intents import IntentStore, state_folder
 from proxy.net.ends import SocketEnd
-from proxy.relay import Relay
+from proxy.relaying.relay import Relay
 from proxy.routing.plan_runner import LOST
 from shim.client import Client
 from shim.jobs import JOB_PREFIX

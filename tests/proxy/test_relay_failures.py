@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from host.audit_log import AuditLog
-from proxy import relay as relay_module
 from proxy.net.ends import SocketEnd
-from proxy.relay import Relay, _log_notices
+from proxy.relaying import relay as relay_module
+from proxy.relaying.relay import Relay, _log_notices
 from proxy.routing.abandonment import LEFT_UNANSWERED, STOPPED
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router

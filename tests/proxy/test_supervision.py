@@ -10,7 +10,7 @@ import pytest
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from host.errors import AuditError, ConfigError
-from proxy.ledger import Ledger
+from proxy.relaying.ledger import Ledger
 from proxy.supervision import SupervisedVM, first_error
 from shim.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks

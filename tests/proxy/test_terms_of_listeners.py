@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.net.ends import End
-from proxy.relay import Relay
+from proxy.relaying.relay import Relay
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.running_vm_proxy import RunningServer, talk

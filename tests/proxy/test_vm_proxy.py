@@ -14,7 +14,7 @@ import pytest
 from host.addresses import parse_listen_address, parse_upstream_address
 from host.config import VMConfig
 from proxy.errors import ListenError, ProxyError, UpstreamError
-from proxy.ledger import Ledger
+from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
 from tests.integration.proxy_process import ProxyProcess

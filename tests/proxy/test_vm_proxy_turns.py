@@ -14,7 +14,7 @@ import pytest
 from host.addresses import Address, DescriptorAddress, UnixAddress
 from host.config import VMConfig
 from proxy.errors import ListenError
-from proxy.ledger import Ledger
+from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 from shim.policy import Policy
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks

@@ -11,7 +11,7 @@ from typing import Any
 from host.addresses import UnixAddress
 from host.audit_log import open_audit_log
 from host.config import AuditSettings, VMConfig
-from proxy.ledger import Ledger
+from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 from shim.policy import Policy
 from tests.support.raw_client import DEADLINE_S

@@ -6,10 +6,11 @@ from typing import Final
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from host.intents import IntentStore
-from proxy.leaving import Leaving
-from proxy.ledger import Ledger
 from proxy.net.qmp_connection import Connected
-from proxy.relay import Relay
+from proxy.relaying.lasting import Lasting
+from proxy.relaying.leaving import Leaving
+from proxy.relaying.ledger import Ledger
+from proxy.relaying.relay import Relay
 from proxy.routing.turns import Turns
 from tests.support.pure_router import ManualClock, a_monitor
 
@@ -21,15 +22,7 @@ MIB: Final = 1024 * 1024
 def lone_relay(sock: socket.socket) -> Relay:
     """Return a relay that has negotiated with the QEMU at the other end of a socket; `start` it in a running loop."""
     ledger = Ledger(1 << 30)
-    return Relay(
-        Connected(sock, a_monitor(), b""),
-        VMConfig(UnixAddress("/qmp"), client_buffer_bytes=MIB),
-        new_id=lambda: "hmpshim-1",
-        own_prefix="hmpshim-",
-        intents=IntentStore("unix:/qmp", None),
-        clock=ManualClock().clock(),
-        turns=Turns(),
-        audit_log=None,
-        ledger=ledger,
-        leaving=Leaving(ledger),
-    )
+    intents = IntentStore("unix:/qmp", None)
+    lasting = Lasting(intents, "hmpshim-", lambda: "hmpshim-1", Turns(), ledger, Leaving(ledger), audit_log=None)
+    config = VMConfig(UnixAddress("/qmp"), client_buffer_bytes=MIB)
+    return Relay(Connected(sock, a_monitor(), b""), config, lasting, ManualClock().clock())

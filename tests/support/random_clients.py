@@ -1,4 +1,4 @@
-"""Random clients of one pure router, read and paused as the proxy does it (proxy/relay.py, proxy/clients.py), without sockets.
+"""Random clients of one pure router, read and paused as the proxy does it (proxy/relaying/), without sockets.
 
 A case follows from its seed. It is played in rounds: for some steps clients come, send, half-close and hang up, QEMU reads
 and answers when it likes, and then all goes on that can without a client's doing. When nothing can, all must be done that was
@@ -201,7 +201,7 @@ class RandomClients:
             self.players[session].heard += data
         self._empty_outbox()
 
-    # -- As proxy/relay.py and proxy/clients.py do it ------------------------------------------------------------------
+    # -- As proxy/relaying/ does it ------------------------------------------------------------------------------------------
 
     def _read(self, session: Session, player: Player) -> None:
         """Read a client once: the kernel ends a read after what descriptors came with."""

@@ -174,7 +174,7 @@ def test_clients_are_handed_over_in_their_order() -> None:
 
 def test_what_greets_clients_is_imported_without_what_serves_them() -> None:
     code = "import sys, proxy.lean_start, proxy.wrapping.serving; print([name in sys.modules for name in sys.argv[1:]])"
-    serving = ["proxy.relay", "proxy.routing.dispatcher", "shim.plan", "argparse"]
+    serving = ["proxy.relaying.relay", "proxy.routing.dispatcher", "shim.plan", "argparse"]
     command = [sys.executable, "-c", code, *serving]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=DEADLINE_S).stdout
     assert found == f"{[False] * len(serving)}\n"

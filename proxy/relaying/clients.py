@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from host.config import VMConfig
 from host.parties import largest_parties, party_of
-from proxy.leaving import TOO_MUCH_QUEUED, Leaving
-from proxy.ledger import Ledger
 from proxy.net.stream import Stream
+from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
+from proxy.relaying.ledger import Ledger
 from proxy.routing.dispatcher import Dispatcher
 from proxy.sessions.session import Session
 from shim.client import Client

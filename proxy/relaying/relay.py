@@ -12,26 +12,23 @@ from functools import partial
 from itertools import islice
 
 from host.addresses import look_again
-from host.audit_log import AuditLog
 from host.config import VMConfig
-from host.intents import IntentStore
 from proxy.client_streams.choice import stream_makers
-from proxy.clients import Clients
-from proxy.leaving import Leaving
-from proxy.ledger import Ledger
 from proxy.net.closing import close_descriptors
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream
 from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.messages import format_of
+from proxy.relaying.clients import Clients
+from proxy.relaying.lasting import Lasting
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router
-from proxy.routing.turns import Turns
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Descriptors
 from proxy.sessions.session import Session
+from proxy.system_clock import SYSTEM_CLOCK
 from shim.audit import AuditRecord
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions
@@ -54,46 +51,32 @@ _UPSTREAM_HIGH_BYTES = 256 * 1024
 class Relay:
     """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
 
-    own_prefix: what all ids of new_id begin with, and no client knows. intents: what a savevm intends is written down there.
-    turns, leaving: the VM's. config: has the clients' limits. ledger: that of the process. deserted: set when a client has
-    left, and none is there.
+    config: has the clients' limits. deserted: set when a client has left, and none is there.
     """
 
-    def __init__(
-        self,
-        connected: Connected,
-        config: VMConfig,
-        *,
-        new_id: Callable[[], str],
-        own_prefix: str,
-        intents: IntentStore,
-        clock: Clock,
-        turns: Turns,
-        audit_log: AuditLog | None,
-        ledger: Ledger,
-        leaving: Leaving,
-    ) -> None:
+    def __init__(self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK) -> None:
+        audit_log = lasting.audit_log
         self._dispatcher = Dispatcher(
             connected.monitor,
             config.policy,
             clock,
-            new_id=new_id,
-            own_prefix=own_prefix,
+            new_id=lasting.new_id,
+            own_prefix=lasting.own_prefix,
             announce=audit_log.announce if audit_log is not None and audit_log.refuses else None,
-            note=intents.note,
-            turns=turns,
+            note=lasting.intents.note,
+            turns=lasting.turns,
             limits=SessionLimits(
                 Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting), config.client_commands
             ),
             permissions=config.permissions,
         )
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
-        self._written = intents.written()
+        self._written = lasting.intents.written()
         self._rest = connected.rest
         self._audit_log = audit_log
         self._records = self._dispatcher.outbox.records
         self._write_records: Callable[[Sequence[AuditRecord]], object] = len if audit_log is None else audit_log.write_all
-        self._clients = Clients(self._dispatcher, config, ledger, leaving, self._come_back)
+        self._clients = Clients(self._dispatcher, config, lasting.ledger, lasting.leaving, self._come_back)
         self._streams = self._clients.streams
         self._make_stream = stream_makers(config, connected.monitor)
         self.deserted = self._clients.deserted

@@ -8,9 +8,9 @@ it likes. One that does not read at all is disconnected, because nothing else wo
 import asyncio
 from dataclasses import dataclass
 
-from proxy.ledger import Ledger
 from proxy.net.client_log import ClientLog
 from proxy.net.stream import Stream
+from proxy.relaying.ledger import Ledger
 from shim.client import Client
 
 __all__ = ["TOO_MUCH_QUEUED", "Leaving"]
