@@ -27,8 +27,11 @@ class End(Protocol):
     """Our end of a connection, never blocking: read into the shared buffer, send, and see whether anybody is there.
 
     receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send, send_with: how
-    many the kernel took. All raise OSError as system calls do, BlockingIOError where they would have waited.
+    many the kernel took. All raise OSError as system calls do, BlockingIOError where they would have waited. ends_with_input:
+    whether a client that sends nothing more leaves when it has its answers.
     """
+
+    ends_with_input: bool
 
     def read_fd(self) -> int: ...
     def write_fd(self) -> int: ...
@@ -42,6 +45,7 @@ class End(Protocol):
 class PolledEnd:
     """What sockets and pipes have in common. _peer_fd: returns the descriptor at which a hang-up shows, -1 when closed."""
 
+    ends_with_input = True
     _peer_fd: Callable[[], int]
 
     def is_peer_gone(self) -> bool:

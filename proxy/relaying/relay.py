@@ -180,7 +180,7 @@ class Relay:
     def _receive_client_eof(self, session: Session, end: End) -> None:
         if end.is_peer_gone():
             self._dispatcher.abandonment.receive_hang_up(session)
-        else:
+        elif end.ends_with_input:
             self._dispatcher.abandonment.receive_eof(session)
         self._flush()
         if session.hears_end_of_file and session in self._streams:

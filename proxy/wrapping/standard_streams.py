@@ -13,7 +13,13 @@ _INPUT: Final = 0
 _OUTPUT: Final = 1
 
 
-class _FileEnd(PipeEnd):
+class _StandardEnd(PipeEnd):
+    """Who started QEMU hears events until QEMU ends, though there is no more input."""
+
+    ends_with_input = False
+
+
+class _FileEnd(_StandardEnd):
     """A file that is read. epoll(7) takes none, since there is always something to read, if only the end."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
@@ -30,7 +36,7 @@ class _FileEnd(PipeEnd):
 
 def standard_end() -> End:
     """Return copies of standard input and output, which stay open beyond the client's end."""
-    make_end = PipeEnd if _can_be_waited_for(_INPUT) else _FileEnd
+    make_end = _StandardEnd if _can_be_waited_for(_INPUT) else _FileEnd
     return make_end(os.dup(_INPUT), os.dup(_OUTPUT))
 
 

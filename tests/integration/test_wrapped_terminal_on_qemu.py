@@ -1,5 +1,6 @@
 """A monitor of a wrapped QEMU at standard input and output: at a terminal as QEMU keeps one, and at pipes."""
 
+import json
 import os
 import pty
 import signal
@@ -195,3 +196,20 @@ def test_pipes_of_a_parent_are_a_client(place: Place, way: str) -> None:
     assert code == 0
     assert "terminating on signal 15" in stderr
     until(lambda: not place.processes())
+
+
+@EACH_WAY
+def test_client_whose_input_has_ended_hears_events_until_qemu_ends(place: Place, way: str) -> None:
+    """A script writes its commands in advance, and reads for as long as the VM runs."""
+    place.path("typed").write_text('{"execute": "qmp_capabilities"}')
+    with place.path("typed").open() as file:
+        process = place.start(way, f"-qmp stdio {QMP}", stdin=file)
+    with place.negotiated() as other:
+        for command in ("stop", "cont", "quit"):
+            other.returned(command)
+    code, stdout, _ = ended(process)
+    assert code == 0
+    messages = [json.loads(line) for line in stdout.splitlines()]
+    assert list(messages[0]) == ["QMP"]
+    assert messages[1] == {"return": {}}
+    assert [message["event"] for message in messages[2:]] == ["STOP", "RESUME", "SHUTDOWN"]
