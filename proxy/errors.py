@@ -8,11 +8,21 @@ ProgramError (host.errors)
     │   └── OccupiedError it serves another client                                   4
     ├── AttachError       QEMU does not let a monitor be added                       4
     └── ListenError       the proxy's own socket cannot be made                      5
+        └── ReplacedError somebody else's is in its place already                    5
 """
 
 from host.errors import ProgramError
 
-__all__ = ["AttachError", "HungUpError", "ListenError", "NotQMPError", "OccupiedError", "ProxyError", "UpstreamError"]
+__all__ = [
+    "AttachError",
+    "HungUpError",
+    "ListenError",
+    "NotQMPError",
+    "OccupiedError",
+    "ProxyError",
+    "ReplacedError",
+    "UpstreamError",
+]
 
 
 class ProxyError(ProgramError):
@@ -55,3 +65,7 @@ class ListenError(ProxyError):
 
     exit_status = 5
     template = "cannot listen on {subject}: {reason}"
+
+
+class ReplacedError(ListenError):
+    """Before the proxy's socket was ready, somebody has put something else at its path, as a QEMU does that starts."""

@@ -25,7 +25,7 @@ from proxy.net.closing import close_listening
 from proxy.net.descriptors import RESERVED_DESCRIPTORS, room
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.ends import End
-from proxy.net.sockets import SocketFile, inherited_sockets, is_listening, listen
+from proxy.net.sockets import ListeningSocket, SocketFile, inherited_sockets, is_listening, listen
 from shim.client import Client
 
 __all__ = ["Listeners"]
@@ -176,10 +176,8 @@ class Listeners:
         terms = self._terms_at(listener_name(address))
         match address:
             case UnixAddress() | TCPAddress():
-                listener = _Listener(_listen(address, terms), address, terms, address.holds)
-                if isinstance(address, UnixAddress):
-                    listener.file = SocketFile.at(address.path)
-                opened.append(listener)
+                listening = _listen(address, terms)
+                opened.append(_Listener(listening, address, terms, address.holds, listening.file))
             case DescriptorAddress() | SystemdAddress():
                 opened += self._inherit(address, terms)
             case StdioAddress():
@@ -261,7 +259,7 @@ def _shortage(sock: socket.socket) -> str | None:
     return f"of the {limit} files that it may open (ulimit -n) only {RESERVED_DESCRIPTORS} are left, which it needs itself"
 
 
-def _listen(address: UnixAddress | TCPAddress, terms: Terms) -> socket.socket:
+def _listen(address: UnixAddress | TCPAddress, terms: Terms) -> ListeningSocket:
     return listen(address, terms.access, why_not_outside=None if terms.tls_certificate else NEEDS_TLS)
 
 

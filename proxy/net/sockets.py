@@ -15,11 +15,12 @@ from typing import Self
 
 from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, is_loopback, process
 from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
-from proxy.errors import ListenError
+from proxy.errors import ListenError, ReplacedError
 from shim.client import Client
 
 __all__ = [
     "BACKLOG",
+    "ListeningSocket",
     "SocketFile",
     "inherited_sockets",
     "is_answered",
@@ -41,12 +42,53 @@ _MOST_ANSWER_BYTES = 1024
 _SYSTEMD_FIRST_FD = 3
 
 
+@dataclass(frozen=True, slots=True)
+class SocketFile:
+    """The file of a listening socket, to be known again when it is to be removed."""
+
+    path: str
+    inode: int | None
+
+    @classmethod
+    def at(cls, path: str) -> Self:
+        """Return the file that is at a path now."""
+        return cls(path, _inode(path))
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether it is at its path, and not something that somebody else has put there."""
+        return self.inode is not None and _inode(self.path) == self.inode
+
+    def remove(self) -> None:
+        """Remove it, unless something else is there by now.
+
+        Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove. (QEMU
+        does not look: the end of one removes by name what another has made there, seen on 7.2 and 11.1.)
+        """
+        if self.is_there:
+            unlink_socket(self.path)
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+class ListeningSocket(socket.socket):
+    """A socket that was made here. file: that of a unix socket."""
+
+    file: SocketFile | None = None
+
+
 def listen(
     address: UnixAddress | TCPAddress, access: SocketAccess = OWNER_ONLY, *, why_not_outside: str | None = None
-) -> socket.socket:
+) -> ListeningSocket:
     """Make a listening socket. The file of a unix socket that nobody listens on any more is replaced.
 
-    Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made. access: who may connect
+    Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made, and ReplacedError if
+    somebody has replaced it. access: who may connect
     to a unix socket. QEMU's own sockets have what the umask leaves of 0777, which is often everybody.
     why_not_outside: why a TCP socket must not be reachable from another machine; None where it may be.
     """
@@ -55,18 +97,20 @@ def listen(
             return _listen_tcp(address, why_not_outside)
         _remove_stale(address)
         return _listen_unix(address, access)
+    except FileExistsError as exc:
+        raise ReplacedError(str(address), exc.strerror or str(exc)) from exc
     except OSError as exc:
         raise ListenError(str(address), exc.strerror or str(exc)) from exc
 
 
-def _listen_tcp(address: TCPAddress, why_not_outside: str | None) -> socket.socket:
+def _listen_tcp(address: TCPAddress, why_not_outside: str | None) -> ListeningSocket:
     # The first result, as QEMU's own `-qmp tcp:` takes it: a name with several addresses gets one socket, not several.
     family, kind, protocol, _, target = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     if why_not_outside is not None and not is_loopback(str(target[0])):
         raise ListenError(str(address), why_not_outside)
-    sock = socket.socket(family, kind, protocol)
+    sock = ListeningSocket(family, kind, protocol)
     try:
         # A proxy that is started again need not wait for the connections of the last one to time out.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -78,37 +122,46 @@ def _listen_tcp(address: TCPAddress, why_not_outside: str | None) -> socket.sock
     return sock
 
 
-def _listen_unix(address: UnixAddress, access: SocketAccess) -> socket.socket:
+def _listen_unix(address: UnixAddress, access: SocketAccess) -> ListeningSocket:
     """Make the socket as it is to be before anybody can connect, and never with more rights than that."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = ListeningSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.ExitStack() as undone:
         undone.callback(sock.close)
         # The file gets the mode of the socket that is bound, less what the umask takes (Linux, net/unix/af_unix.c): so it is
         # nobody else's from its first moment.
         os.fchmod(sock.fileno(), DEFAULT_MODE)
         sock.bind(address.path)
-        undone.callback(unlink_socket, address.path)
-        _give_access(address.path, access)
+        number = os.open(address.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        undone.callback(os.close, number)
+        sock.file = _file_of(number, address.path)
+        undone.callback(sock.file.remove)
+        _give_access(number, access)
         sock.listen(BACKLOG)
+        os.close(number)
         undone.pop_all()
     return sock
 
 
-def _give_access(path: str, access: SocketAccess) -> None:
+def _file_of(number: int, path: str) -> SocketFile:
+    """Return the file of a socket that was just bound, and opened. Raises OSError if somebody else's is at the path by now.
+
+    A QEMU that starts replaces whatever is there, and its sockets have all rights that the umask leaves, those to execute too.
+    """
+    status = os.fstat(number)
+    if not stat.S_ISSOCK(status.st_mode) or stat.S_IMODE(status.st_mode) & ~DEFAULT_MODE:
+        raise OSError(errno.EEXIST, "somebody else has put something there")
+    return SocketFile(path, status.st_ino)
+
+
+def _give_access(number: int, access: SocketAccess) -> None:
     """Let others connect, now that the socket is there and before it listens. Raises OSError.
 
     By a descriptor, because in a folder that others may write to the path may lead somewhere else by now.
     """
-    number = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISSOCK(os.fstat(number).st_mode):
-            raise OSError(errno.EEXIST, "somebody else has put something there")
-        there = f"/proc/self/fd/{number}"
-        if access.owner is not None or access.group is not None:
-            _give(there, access)
-        os.chmod(there, access.mode)
-    finally:
-        os.close(number)
+    there = f"/proc/self/fd/{number}"
+    if access.owner is not None or access.group is not None:
+        _give(there, access)
+    os.chmod(there, access.mode)
 
 
 def _give(path: str, access: SocketAccess) -> None:
@@ -190,35 +243,6 @@ def unlink_socket(path: str) -> None:
     """Remove the file of a listening socket that has been closed."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-
-
-@dataclass(frozen=True, slots=True)
-class SocketFile:
-    """The file of a listening socket, to be known again when it is to be removed."""
-
-    path: str
-    inode: int | None
-
-    @classmethod
-    def at(cls, path: str) -> Self:
-        """Return the file that is at a path now."""
-        return cls(path, _inode(path))
-
-    def remove(self) -> None:
-        """Remove it, unless something else is there by now.
-
-        Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove. (QEMU
-        does not look: the end of one removes by name what another has made there, seen on 7.2 and 11.1.)
-        """
-        if _inode(self.path) == self.inode:
-            unlink_socket(self.path)
-
-
-def _inode(path: str) -> int | None:
-    try:
-        return os.stat(path).st_ino
-    except FileNotFoundError:
-        return None
 
 
 def peer(sock: socket.socket) -> Client:

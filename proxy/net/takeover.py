@@ -11,8 +11,8 @@ import stat
 
 from host.addresses import ASIDE_SUFFIX, UnixAddress
 from host.socket_access import OWNER_ONLY, SocketAccess
-from proxy.errors import ListenError
-from proxy.net.sockets import is_answered, listen, unlink_socket
+from proxy.errors import ListenError, ReplacedError
+from proxy.net.sockets import ListeningSocket, SocketFile, is_answered, listen, unlink_socket
 
 __all__ = ["TakeOver", "aside_address", "restore"]
 
@@ -49,8 +49,8 @@ class TakeOver:
 
     def __init__(self, address: UnixAddress) -> None:
         self.address = address
-        # Who our socket's file is, to know it again; None while there is none.
-        self._inode: int | None = None
+        # Our socket's file, to know it again; None while there is none.
+        self._file: SocketFile | None = None
         # Whether QEMU's socket was moved aside, so that it is ours to put back.
         self.has_moved = False
         # Who may connect to QEMU's socket, when it was last there.
@@ -59,7 +59,7 @@ class TakeOver:
     @property
     def is_at_path(self) -> bool:
         """Tell whether our own socket is at the path."""
-        return self._inode is not None and _inode(self.address.path) == self._inode
+        return self._file is not None and self._file.is_there
 
     def move_aside(self) -> None:
         """Move the socket that QEMU has made at the path aside, if it has made one. Raises ListenError.
@@ -77,12 +77,19 @@ class TakeOver:
     def listen(self) -> socket.socket:
         """Listen in QEMU's place, with the owner and mode of its socket. Raises ListenError; QEMU's is put back then."""
         try:
-            listening = listen(UnixAddress(self.address.path), self._access())
+            listening = self._listen()
         except (OSError, ListenError) as exc:
             self.give_back()
             raise self._error(exc) from exc
-        self._inode = _inode(self.address.path)
+        self._file = listening.file
         return listening
+
+    def _listen(self) -> ListeningSocket:
+        try:
+            return listen(UnixAddress(self.address.path), self._access())
+        except ReplacedError:  # by a QEMU that has come this moment; from now on it is one that was there
+            self.move_aside()
+            return listen(UnixAddress(self.address.path), self._access())
 
     def _access(self) -> SocketAccess:
         """Let in whom QEMU's socket lets in: libvirt gives it to another user and closes it to the rest."""
@@ -93,9 +100,9 @@ class TakeOver:
 
     def withdraw(self) -> None:
         """Remove our socket's file, unless somebody else's is there by now. The caller closes the socket."""
-        if self.is_at_path:
-            unlink_socket(self.address.path)
-        self._inode = None
+        if self._file is not None:
+            self._file.remove()
+        self._file = None
 
     def give_back(self) -> None:
         """Put QEMU's socket back, unless QEMU (started anew) has made one itself. Calling it again does nothing."""
@@ -113,10 +120,3 @@ class TakeOver:
     def _error(self, exc: OSError | ListenError) -> ListenError:
         reason = exc.reason if isinstance(exc, ListenError) else exc.strerror
         return ListenError(str(self.address), f"it cannot be taken over: {reason}")
-
-
-def _inode(path: str) -> int | None:
-    try:
-        return os.stat(path).st_ino
-    except FileNotFoundError:
-        return None

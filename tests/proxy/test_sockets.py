@@ -16,7 +16,17 @@ from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAd
 from host.socket_access import SocketAccess
 from proxy.errors import ListenError
 from proxy.net import sockets
-from proxy.net.sockets import SocketFile, inherited_sockets, is_answered, is_listening, listen, peer, peer_groups, unlink_socket
+from proxy.net.sockets import (
+    ListeningSocket,
+    SocketFile,
+    inherited_sockets,
+    is_answered,
+    is_listening,
+    listen,
+    peer,
+    peer_groups,
+    unlink_socket,
+)
 from shim.client import Client
 
 
@@ -117,18 +127,38 @@ def test_what_was_put_in_the_sockets_place_meanwhile_is_not_opened_to_others(
     path, precious = folder / "s", folder / "precious"
     precious.write_text("")
     precious.chmod(0o600)
-    bind = socket.socket.bind
+    bind = ListeningSocket.bind
 
-    class Swapped(socket.socket):
-        def bind(self, address: Any) -> None:
-            bind(self, address)
-            os.unlink(path)
-            os.link(precious, path)
+    def bind_and_swap(sock: ListeningSocket, address: Any) -> None:
+        bind(sock, address)
+        os.unlink(path)
+        os.link(precious, path)
 
-    monkeypatch.setattr(socket, "socket", Swapped)
+    monkeypatch.setattr(ListeningSocket, "bind", bind_and_swap)
     with pytest.raises(ListenError, match="somebody else has put something there"):
         listen(UnixAddress(str(path)), SocketAccess(0o666))
     assert stat.S_IMODE(precious.stat().st_mode) == 0o600
+    assert path.samefile(precious)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_qemu_that_starts_at_the_path_meanwhile_keeps_it(folder: Path, monkeypatch: pytest.MonkeyPatch, umask: int) -> None:
+    """It replaces whatever is there, and what is there then must not be taken for our own."""
+    path = folder / "s"
+    bind = ListeningSocket.bind
+
+    def bind_late(sock: ListeningSocket, address: Any) -> None:
+        bind(sock, address)
+        os.unlink(path)
+        before = os.umask(umask)
+        qemus.bind(str(path))
+        os.umask(before)
+
+    monkeypatch.setattr(ListeningSocket, "bind", bind_late)
+    with socket.socket(socket.AF_UNIX) as qemus:
+        with pytest.raises(ListenError, match="somebody else has put something there"):
+            listen(UnixAddress(str(path)))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o777 & ~umask
 
 
 def test_stale_socket_is_replaced(folder: Path) -> None:

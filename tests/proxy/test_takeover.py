@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from host.addresses import ASIDE_SUFFIX, UnixAddress
 from proxy.errors import ListenError
-from proxy.net.sockets import is_answered
+from proxy.net.sockets import ListeningSocket, is_answered
 from proxy.net.takeover import TakeOver, aside_address, restore
 from tests.fakes.qemu import FakeQEMU
 from tests.support.running_vm_proxy import bound, in_thread, proxy_ends
@@ -245,3 +246,24 @@ def test_second_proxy_ends_with_status_5() -> None:
     assert said.endswith(": another proxy has taken it over; stop it first\n")
     assert said.count("\n") == 1
     assert is_back
+
+
+def test_qemu_that_comes_while_the_path_is_taken_is_moved_aside(address: UnixAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy is stopped for a moment when its socket is there and does not listen yet."""
+    came: list[socket.socket] = []
+    bind = ListeningSocket.bind
+
+    def bind_late(sock: ListeningSocket, path: Any) -> None:
+        bind(sock, path)
+        if not came:
+            came.append(qemu_at(address))
+
+    monkeypatch.setattr(ListeningSocket, "bind", bind_late)
+    path = TakeOver(address)
+    with path.listen() as listening, came[0]:
+        assert path.has_moved
+        assert path.is_at_path
+        assert is_connected_to(address.path, listening)
+        assert is_connected_to(aside_address(address).path, came[0])
+        path.give_back()
+        assert is_connected_to(address.path, came[0])
