@@ -14,7 +14,7 @@ from host.settings import SETTINGS, Owner
 from shim.limits import WhenFull
 from shim.policy import Mode, Policy, PolicyKind
 
-__all__ = ["audit_disagreement", "contradiction", "contradiction_without_sockets"]
+__all__ = ["audit_disagreement", "contradiction", "contradiction_without_sockets", "contradictions"]
 
 _STDIO_IS_SERVED = "standard output belongs to the client on stdio; write a file, or syslog:"
 _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit_keep")
@@ -22,8 +22,14 @@ _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit
 
 def contradiction(vm: VMConfig) -> tuple[str, str] | None:
     """Return two wishes that cannot both be meant: the key of one, and what would be right."""
-    problem = contradiction_without_sockets(vm) or _contradiction_of_sockets(vm)
-    return problem or contradiction_of_access(vm) or _contradiction_of_rules(vm)
+    return next(contradictions(vm), None)
+
+
+def contradictions(vm: VMConfig) -> Iterator[tuple[str, str]]:
+    """Yield such wishes, of each kind the first."""
+    for look in (contradiction_without_sockets, _contradiction_of_sockets, contradiction_of_access, _contradiction_of_rules):
+        if (problem := look(vm)) is not None:
+            yield problem
 
 
 def contradiction_without_sockets(vm: VMConfig) -> tuple[str, str] | None:

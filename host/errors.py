@@ -59,10 +59,17 @@ class ConfigError(ProgramError):
 
 
 class TLSError(ProgramError):
-    """A file with a certificate or a key cannot be used."""
+    """A file with a certificate or a key cannot be used. setting: the one that names it."""
 
     exit_status = 2
-    template = "cannot use TLS with {subject}: {reason}"
+    template = "cannot use TLS with {subject}: {reason} (setting {setting})"
+
+    def __init__(self, path: str, reason: str, setting: str) -> None:
+        super().__init__(path, reason)
+        self.setting = setting
+
+    def __str__(self) -> str:
+        return self.template.format(subject=self.subject, reason=self.reason, setting=self.setting)
 
 
 class AuditError(ProgramError):

@@ -72,7 +72,7 @@ class _File:
     path: str
 
     def error(self, reason: str) -> TLSError:
-        return TLSError(self.path, f"{reason} (setting {self.setting})")
+        return TLSError(self.path, reason, self.setting)
 
     def check(self) -> None:
         """Raise TLSError if it cannot be read: the ssl module would not say which."""

@@ -9,6 +9,7 @@ from host.access_contradictions import contradiction_of_access
 from host.addresses import plain
 from host.config import VMConfig
 from host.contradictions import contradiction
+from host.errors import ConfigError
 from host.listener import Terms, settle
 from host.listener_settings import LISTENER_SETTINGS
 from host.options import (
@@ -115,6 +116,15 @@ class ServeInvocation:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckInvocation:
+    """`hmp-proxy --check`. vms: those that could be read. mistakes: in the file. config_path: None for options."""
+
+    vms: tuple[VMConfig, ...]
+    mistakes: tuple[ConfigError, ...]
+    config_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanInvocation:
     """`hmp-proxy plan`.
 
@@ -127,7 +137,7 @@ class PlanInvocation:
     given_by: str | None = None
 
 
-Invocation: TypeAlias = ServeInvocation | PlanInvocation
+Invocation: TypeAlias = ServeInvocation | CheckInvocation | PlanInvocation
 
 
 def _parser(prog: str, description: str, epilog: str) -> Parser:
@@ -148,7 +158,12 @@ def _serve_parser() -> Parser:
     epilog = f"{_EXAMPLES}\n{_ADDRESSES}{_LISTEN_ADDRESSES}{_LISTENER_OPTIONS}{PATTERNS}{RULES}{_EXIT_STATUS}"
     parser = _parser("hmp-proxy", _DESCRIPTION, epilog)
     add_version(parser)
-    _add_vm(parser, Program.PROXY)
+    vm = _add_vm(parser, Program.PROXY)
+    vm.add_argument(
+        "--check",
+        action="store_true",
+        help="tell all mistakes in the configuration, and end: with status 0 if there are none, else 2",
+    )
     sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS)
     for section in sections:
         add_section(parser, Program.PROXY, section)
@@ -178,18 +193,21 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     return _serve(_serve_parser(), arguments)
 
 
-def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeInvocation:
+def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
     given = parser.parse_args(arguments)
     if given.config is not None:
         refuse_mixture(parser, given, ())
-        from host.config_file import load_config_file  # here, because without a file nothing of TOML is needed
+        from host.config_file import check_config_file, load_config_file  # here, because without a file there is no TOML
 
+        if given.check:
+            vms, mistakes = check_config_file(given.config)
+            return CheckInvocation(vms, tuple(mistakes), given.config)
         return ServeInvocation(load_config_file(given.config), given.config, given.verbose)
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
     _refuse(parser, contradiction(vm))
-    return ServeInvocation((vm,), None, given.verbose)
+    return CheckInvocation((vm,), (), None) if given.check else ServeInvocation((vm,), None, given.verbose)
 
 
 def _refuse(parser: argparse.ArgumentParser, problem: tuple[str, str] | None) -> None:

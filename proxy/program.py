@@ -11,9 +11,9 @@ import asyncio
 import logging
 import sys
 
-from host.errors import ProgramError
+from host.errors import ConfigError, ProgramError
 from host.log_lines import write_log
-from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
+from proxy.command_line import CheckInvocation, PlanInvocation, ServeInvocation, parse_command_line
 from proxy.daemon import Daemon
 
 __all__ = ["main"]
@@ -35,6 +35,8 @@ def main() -> int:
             from proxy.plan_command import explain_plan  # the proxy itself starts without it
 
             sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
+        elif isinstance(invocation, CheckInvocation):
+            return _check(invocation)
         else:
             _serve(invocation)
     except ProgramError as exc:
@@ -42,6 +44,18 @@ def main() -> int:
         return exc.exit_status
     except KeyboardInterrupt:
         return _INTERRUPTED
+    return 0
+
+
+def _check(invocation: CheckInvocation) -> int:
+    from proxy.check_command import find_mistakes, summary  # here, as above
+
+    mistakes = find_mistakes(invocation)
+    for mistake in mistakes:
+        logging.getLogger(__name__).error("%s", mistake)
+    if mistakes:
+        return ConfigError.exit_status
+    sys.stdout.write(summary(invocation) + "\n")
     return 0
 
 

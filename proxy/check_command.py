@@ -1,0 +1,34 @@
+"""`hmp-proxy --check`: all that is wrong with a configuration, told without serving anybody."""
+
+from collections.abc import Iterator
+
+from host.config import VMConfig
+from host.errors import ConfigError, ProgramError, TLSError
+from proxy.command_line import CheckInvocation
+from proxy.net.certificates import Certificates
+
+__all__ = ["find_mistakes", "summary"]
+
+
+def find_mistakes(invocation: CheckInvocation) -> list[ProgramError]:
+    """Return all mistakes, those in a file in the order of its lines."""
+    found = [*invocation.mistakes, *(mistake for vm in invocation.vms for mistake in _of_certificates(vm))]
+    return sorted(found, key=lambda mistake: mistake.line if isinstance(mistake, ConfigError) else 0)
+
+
+def summary(invocation: CheckInvocation) -> str:
+    """Say that there are none, and of how many VMs."""
+    count = len(invocation.vms)
+    return f"{invocation.config_path or 'command line'}: {count} VM{'s' * (count != 1)}, no mistakes"
+
+
+def _of_certificates(vm: VMConfig) -> Iterator[ProgramError]:
+    try:
+        Certificates(vm)
+    except TLSError as exc:
+        if vm.origin is None:
+            yield exc
+            return
+        from host.config_file import error_at  # here, because it brings TOML with it; where there is a file, it is loaded
+
+        yield error_at(vm.origin, exc.setting, f"cannot use TLS with {exc.subject}: {exc.reason}")
