@@ -4,12 +4,14 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from proxy.daemon import Daemon
 from proxy.program import main
 from tests.fakes.qemu import FakeQEMU, uefi_vm
+from tests.support.config_files import VM1
 from tests.support.running_vm_proxy import in_thread
 
 SERVING = ("--upstream", "unix:/none/q", "--listen", "unix:/none/a")
@@ -42,6 +44,21 @@ def test_plan_is_printed(call: Callable[..., int], capsys: pytest.CaptureFixture
 
     assert asyncio.run(run()) == 0
     assert capsys.readouterr().out.startswith("plan of: savevm t\npolicy: auto ")
+
+
+def test_configuration_is_checked(
+    call: Callable[..., int], tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(VM1)
+    assert call("--check", "--config", str(path)) == 0
+    assert capsys.readouterr().out == f"{path}: 1 VM, no mistakes\n"
+    path.write_text(f"{VM1}mode = 1\npolicy = 2\n")
+    assert call("--check", "--config", str(path)) == 2
+    assert [message.partition(": ")[0] for message in caplog.messages] == [f"{path}:4", f"{path}:5"]
+    caplog.clear()
+    assert call("--check", *SERVING, "--tls-certificate", "/none", "--tls-clients", "any") == 2
+    assert caplog.messages == ["cannot use TLS with /none: No such file or directory (setting tls_certificate)"]
 
 
 @pytest.mark.parametrize("form", [("plan", *SERVING[:2], "savevm"), SERVING], ids=["plan", "serve"])

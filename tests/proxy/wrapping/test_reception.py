@@ -104,9 +104,13 @@ def test_standard_streams_are_a_client_of_whoever_started_qemu() -> None:
         await scene.begin()
         async with scene.serving():
             assert b'"QMP"' in await in_thread(os.read, reader, 4096)
+            assert await in_thread(os.read, reader, 4096) == b'{"return": {}}\r\n'
+            # The end of its input is not its leaving.
+            await scene.qemu.send_event("STOP")
+            assert b'"STOP"' in await in_thread(os.read, reader, 4096)
 
     try:
-        with standard_input(b""):
+        with standard_input(b'{"execute": "qmp_capabilities"}'):
             os.dup2(writer, 1)
             play("-qmp stdio", scene)
     finally:
