@@ -115,7 +115,8 @@ SETTINGS: tuple[Setting, ...] = (
             "stopped, as HMP does; refuse: answer with HMP's error and let the VM run on (default: hmp; for hmp-repl: refuse)"),
     _policy("guard", types.SWITCH_OFF, "do not refuse commands that are known to crash the connected QEMU",
             option="--no-guard"),
-    _vm("strict", types.SWITCH, "make a pattern that matches nothing in the VM an error, not just a warning",
+    _vm("strict", types.SWITCH,
+        "make a pattern that matches nothing in the VM an error, not just a warning, and do not wait for the only VM of a file",
         member="is_strict", section=Section.POLICY),
 
     _policy("max_snapshots", limit_types.LIMIT,

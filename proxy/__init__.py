@@ -6,7 +6,8 @@
     net/        streams, listeners, the connection to QEMU      sockets and descriptors only
     relaying/   one connection to QEMU with its clients         feeds routing from net, and writes what it says
     vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
-    daemon.py   all VMs of a process                            signals, the configuration, the audit logs
+    fleet.py    all VMs of a process, wanted and running        each follows its own configuration (supervision.py)
+    daemon.py   the process                                     signals, the configuration file
 
 Imports go up this list and never down: net and routing do not know the relay, routing does not know net, and a session does not
 know routing. wrapping/ is the other program: it serves one QEMU that it starts, with a relay too. The programs' own modules

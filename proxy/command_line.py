@@ -85,9 +85,9 @@ exit status:
   4  the other end is not a QMP server, serves another client, or is too old for --attach
 
 When QEMU goes away, the clients are disconnected, and the proxy waits for QEMU to come back on the same socket; with
---end-with-vm it ends with status 0. If one of several VMs in a file cannot be served, the proxy tries again and again, and
-the others go on.
-On SIGHUP the proxy reads the configuration file again and reopens the audit logs."""
+--end-with-vm it ends with status 0. If a VM of a file cannot be served, the proxy tries again and again, and the others
+go on.
+On SIGHUP the proxy reads the configuration file again, serves the VMs that it names now, and reopens the audit logs."""
 
 _PLAN_DESCRIPTION = """\
 Show what the proxy would do with a command: all block nodes, which of them it would take and why, where the VM state

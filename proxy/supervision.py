@@ -8,7 +8,6 @@ often.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
@@ -16,6 +15,7 @@ from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
+from proxy.audit_logs import AuditLogs
 from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 
@@ -28,13 +28,15 @@ _INHERITED = (DescriptorAddress, StdioAddress, SystemdAddress)
 
 
 class SupervisedVM:
-    """Call `run` or `keep_running` once. open_audit_log: raises AuditError if it cannot be opened.
+    """Call `run` or `keep_running` once, and `close` at the end.
 
-    Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay.
+    Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay. The audit log
+    is opened with the first attempt that comes so far, and kept for the next ones.
     """
 
-    def __init__(self, config: VMConfig, open_audit_log: Callable[[VMConfig], AuditLog | None], ledger: Ledger) -> None:
-        self._open_audit_log = open_audit_log
+    def __init__(self, config: VMConfig, audit_logs: AuditLogs, ledger: Ledger) -> None:
+        self._audit_logs = audit_logs
+        self._audit_log: AuditLog | None = None
         self._ledger = ledger
         self._config = config
         self._proxy: VMProxy | None = None
@@ -47,6 +49,17 @@ class SupervisedVM:
     @property
     def name(self) -> str:
         return self._config.name or str(self._config.upstream)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to end."""
+        return self._stopping.is_set()
+
+    def close(self) -> None:
+        """Let go of the audit log."""
+        if self._audit_log is not None:
+            assert self._config.audit is not None, "it was opened for that"
+            self._audit_logs.release(self._config.audit)
 
     def stop(self) -> None:
         """End in order."""
@@ -68,10 +81,12 @@ class SupervisedVM:
             self._proxy.certificates.reload()
 
     async def run(self) -> None:
-        """Serve. Raises what ends the proxy."""
+        """Serve. Raises what ends the proxy, and AuditError if the log cannot be opened."""
         if self._stopping.is_set():
             return
-        proxy = self._proxy = VMProxy(self._config, self._open_audit_log(self._config), self._ledger)
+        if self._audit_log is None and self._config.audit is not None:
+            self._audit_log = self._audit_logs.acquire(self._config.audit)
+        proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger)
         try:
             await proxy.run()
         finally:

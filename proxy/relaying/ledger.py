@@ -14,7 +14,7 @@ class Ledger:
     """Counts bytes by client. most_bytes: what all may have together."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._entries: dict[Hashable, tuple[int, Callable[[], None]]] = {}
         self.total_bytes = 0
 
@@ -32,7 +32,7 @@ class Ledger:
             return
         self._entries[client] = size_bytes, disconnect
         self.total_bytes += size_bytes
-        while self.total_bytes > self._most_bytes:
+        while self.total_bytes > self.most_bytes:
             largest = max(self._entries, key=self._size)
             _, disconnect_largest = self._entries[largest]
             disconnect_largest()

@@ -173,9 +173,26 @@ def invocation(folder: Path, *tables: str) -> ServeInvocation:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_only_vm_that_cannot_begin_ends_the_daemon(folder: Path, trouble: str) -> None:
+def test_only_vm_of_a_file_is_waited_for(folder: Path, caplog: pytest.LogCaptureFixture, trouble: str) -> None:
+    async def main() -> None:
+        async with troubled(folder, trouble) as (bad, qemu):
+            lenient = bad.replace("strict = true\n", "")
+            if trouble == "pattern of nothing":
+                return
+            async with RunningDaemon(folder, lenient, absent=["b"]):
+                await until(lambda: "trying again" in caplog.text or "waiting for it" in caplog.text)
+                async with mended(folder, trouble, qemu) as path:
+                    await until(lambda: is_answered(str(path)))
+                    assert await hmp(path, "savevm t") == [""]
+
+    run(main)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_only_vm_of_a_file_that_is_strict_ends_the_daemon(folder: Path, trouble: str) -> None:
     async def main() -> None:
         async with troubled(folder, trouble) as (bad, _):
+            bad = bad if "strict" in bad else f"{bad}strict = true\n"
             with pytest.raises(TROUBLES[trouble][0]) as caught:
                 await Daemon(invocation(folder, bad)).run()
             assert "\n" not in str(caught.value)
@@ -219,7 +236,7 @@ def test_server_of_an_only_vm_that_fails_ends_the_daemon(folder: Path, monkeypat
         raise RuntimeError("a fault of ours")
 
     async def main() -> None:
-        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a", "strict = true")) as running:
             monkeypatch.setattr(Listeners, "suspend", fail)
             qemu.disconnect()
             with pytest.raises(RuntimeError, match="a fault of ours"):
@@ -257,7 +274,7 @@ def test_handed_over_socket_is_not_opened_twice(
 def test_log_that_cannot_be_opened(folder: Path) -> None:
     vm = VMConfig(UnixAddress("/q"), (UnixAddress("/l"),), audit=AuditSettings(str(folder)))
     with pytest.raises(AuditError) as caught:
-        Daemon(ServeInvocation((vm,), None, False))
+        asyncio.run(Daemon(ServeInvocation((vm,), None, False)).run())
     assert str(caught.value) == f"cannot write the audit log {folder}: Is a directory"
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from host.addresses import UnixAddress
-from host.config import VMConfig
+from host.audit_log import AuditLog
+from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError
+from proxy.audit_logs import AuditLogs
+from proxy.errors import UpstreamError
 from proxy.relaying.ledger import Ledger
 from proxy.supervision import SupervisedVM, first_error
 from shim.policy import Mode, Policy
@@ -25,19 +28,27 @@ def folder() -> Iterator[Path]:
 
 
 def config(folder: Path, upstream: str = "/none/q") -> VMConfig:
-    return VMConfig(UnixAddress(upstream), (UnixAddress(f"{folder}/a"),), name="vm1")
+    return VMConfig(UnixAddress(upstream), (UnixAddress(f"{folder}/a"),), name="vm1", audit=AuditSettings(f"{folder}/log"))
+
+
+class FailingLogs(AuditLogs):
+    """They cannot be opened, the first times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def acquire(self, settings: AuditSettings) -> AuditLog:
+        self.times -= 1
+        if self.times >= 0:
+            raise AuditError("/log", "it is gone")
+        return super().acquire(settings)
 
 
 def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    failures = iter([AuditError("/log", "it is gone")])
-
-    def open_log(vm: VMConfig) -> None:
-        for failure in failures:
-            raise failure
-
     async def run() -> None:
         async with FakeQEMU(two_disks()) as qemu:
-            vm = SupervisedVM(config(folder, qemu.path), open_log, Ledger(1 << 30))
+            vm = SupervisedVM(config(folder, qemu.path), FailingLogs(1), Ledger(1 << 30))
             running = asyncio.create_task(vm.keep_running())
             await until(lambda: "vm1: cannot write the audit log /log: it is gone; trying again" in caplog.messages)
             vm.change(VMConfig(UnixAddress("/other"), policy=Policy(mode=Mode.ENFORCE)))
@@ -48,29 +59,27 @@ def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Pat
             assert vm.config.policy.mode is Mode.ENFORCE
             vm.stop()
             await running
+            vm.close()
 
     asyncio.run(run())
 
 
 def test_stop_ends_the_wait_for_the_next_attempt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def open_log(vm: VMConfig) -> None:
-        raise AuditError("/log", "it is gone")
-
     async def run() -> None:
-        vm = SupervisedVM(config(folder), open_log, Ledger(1 << 30))
+        vm = SupervisedVM(config(folder), FailingLogs(9), Ledger(1 << 30))
         running = asyncio.create_task(vm.keep_running())
         await until(lambda: caplog.messages)
         vm.stop()
         await running
         with pytest.raises(AuditError):
-            await SupervisedVM(config(folder), open_log, Ledger(1 << 30)).run()
+            await SupervisedVM(config(folder), FailingLogs(9), Ledger(1 << 30)).run()
 
     asyncio.run(run())
 
 
 def test_stopped_before_it_begins(folder: Path) -> None:
     async def run() -> None:
-        vm = SupervisedVM(config(folder), lambda _: None, Ledger(1 << 30))
+        vm = SupervisedVM(config(folder), AuditLogs(), Ledger(1 << 30))
         vm.stop()
         await vm.keep_running()
         await vm.run()
@@ -90,7 +99,7 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
     async def run() -> None:
         async with FakeQEMU(two_disks()) as qemu:
             ending = VMConfig(UnixAddress(qemu.path), (UnixAddress(f"{folder}/a"),), ends_with_vm=True)
-            vm = SupervisedVM(ending, lambda _: None, Ledger(1 << 30))
+            vm = SupervisedVM(ending, AuditLogs(), Ledger(1 << 30))
             running = asyncio.create_task(vm.keep_running())
             await until((folder / "a").exists)
             qemu.disconnect()
@@ -106,7 +115,19 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
 
 
 def test_certificates_of_a_vm_that_has_not_begun_are_read_when_it_does(folder: Path) -> None:
-    def open_log(vm: VMConfig) -> None:
-        raise AuditError("/log", "it is gone")
+    SupervisedVM(config(folder), AuditLogs(), Ledger(1)).read_certificates()
 
-    SupervisedVM(config(folder), open_log, Ledger(1)).read_certificates()
+
+def test_log_is_kept_from_attempt_to_attempt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        logs = AuditLogs()
+        vm = SupervisedVM(config(folder), logs, Ledger(1 << 30))
+        for _ in range(2):
+            with pytest.raises(UpstreamError):
+                await vm.run()
+        assert logs.acquire(AuditSettings(f"{folder}/log")) is vm._audit_log
+        logs.release(AuditSettings(f"{folder}/log"))
+        vm.close()
+        assert logs._open == {}
+
+    asyncio.run(run())

@@ -1,0 +1,148 @@
+"""The VMs of one process: those that are wanted, and those that run. Each follows its own configuration, and no other VM's.
+
+A VM is known by its name, or by where its QEMU is where it has none in the configuration: QEMU's own name is not known before
+QEMU is there. What a change needs is worked out for that VM alone. Its policy and rules are used at once. For anything else its
+proxy ends in order and begins anew, with the new configuration, and its tools are disconnected as they are when QEMU goes.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from host.config import VMConfig
+from proxy.audit_logs import AuditLogs, with_shared_logs
+from proxy.relaying.ledger import Ledger
+from proxy.supervision import SupervisedVM, first_error
+
+__all__ = ["Fleet"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Changes:
+    """How many VMs are different from before."""
+
+    new: int = 0
+    anew: int = 0
+    ended: int = 0
+    policies: int = 0
+
+    def __str__(self) -> str:
+        return f"new: {self.new}, begun anew: {self.anew}, not served any more: {self.ended}, other policies: {self.policies}"
+
+
+class Fleet:
+    """Call `run` once, `want` with each other configuration meanwhile, and `stop`.
+
+    forgives: an error ends only its VM's attempt, which is begun again; otherwise it ends the process, because its exit status
+    is what a service manager acts upon.
+    """
+
+    def __init__(self, vms: Iterable[VMConfig], *, forgives: bool) -> None:
+        self._wanted = _by_key(vms)
+        self._forgives = forgives
+        self.audit_logs = AuditLogs()
+        self._ledger = Ledger(_most_bytes(self._wanted.values()))
+        # What runs, or is on its way to its end. A key stays in `_tended` while one gives way to the next.
+        self._running: dict[str, SupervisedVM] = {}
+        self._tended: set[str] = set()
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Serve, until all VMs have ended. Raises what a VM raises that is not forgiven."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for key in self._wanted:
+                    self._begin(key)
+        except BaseExceptionGroup as errors:
+            # Not `except*`: what that raises is wrapped in a group again before Python 3.11.4.
+            raise first_error(errors) from None
+        finally:
+            self._group = None
+            self.audit_logs.close()
+
+    def stop(self) -> None:
+        """End all VMs, each when the rewritten command that runs there is done."""
+        self._wanted = {}
+        for vm in self._running.values():
+            vm.stop()
+
+    def want(self, vms: Iterable[VMConfig]) -> None:
+        """Serve these VMs from now on."""
+        self._wanted, before = _by_key(vms), self._wanted
+        self._ledger.most_bytes = _most_bytes(self._wanted.values())
+        changes = _Changes()
+        for key, running in self._running.items():
+            if key in before:
+                self._follow(running, self._wanted.get(key), changes)
+        for key in self._wanted.keys() - self._tended:
+            changes.new += 1
+            _log.warning("%s: served from now on", _name(self._wanted[key]))
+            self._begin(key)
+        if changes == _Changes():
+            _log.warning("the configuration was read again, and is as it was")
+        else:
+            _log.info("the configuration was read again; VMs: %d, %s", len(self._wanted), changes)
+
+    def read_certificates(self) -> None:
+        """Read the files of TLS again."""
+        for vm in self._running.values():
+            vm.read_certificates()
+
+    def _follow(self, running: SupervisedVM, vm: VMConfig | None, changes: _Changes) -> None:
+        """Have a VM that runs become what it is to be."""
+        if vm is None:
+            changes.ended += 1
+            _log.warning("%s: not served any more, it is not in the file", running.name)
+            running.stop()
+        elif _needs_restart(running.config, vm):
+            changes.anew += 1
+            _log.warning("%s: begins anew, with other settings", running.name)
+            running.stop()
+        elif _has_other_policy(running.config, vm):
+            changes.policies += 1
+            running.change(vm)
+
+    def _begin(self, key: str) -> None:
+        assert self._group is not None, "it runs"
+        self._tended.add(key)
+        self._group.create_task(self._tend(key), name=f"VM {key}")
+
+    async def _tend(self, key: str) -> None:
+        """Serve a VM as long as it is wanted, by one proxy after the other where its settings change."""
+        try:
+            while (config := self._wanted.get(key)) is not None:
+                vm = self._running[key] = SupervisedVM(config, self.audit_logs, self._ledger)
+                try:
+                    await (vm.keep_running() if self._forgives else vm.run())
+                finally:
+                    del self._running[key]
+                    vm.close()
+                if not vm.is_stopping:  # it has ended by itself
+                    self._wanted.pop(key, None)
+        finally:
+            self._tended.discard(key)
+
+
+def _by_key(vms: Iterable[VMConfig]) -> dict[str, VMConfig]:
+    return {_name(vm): vm for vm in with_shared_logs(vms)}
+
+
+def _name(vm: VMConfig) -> str:
+    return vm.name or str(vm.upstream)
+
+
+def _most_bytes(vms: Iterable[VMConfig]) -> int:
+    return max((vm.total_buffer_bytes for vm in vms), default=0)
+
+
+def _needs_restart(running: VMConfig, vm: VMConfig) -> bool:
+    """Tell whether something has changed that is fixed while a VM is served. Whether to wait for it is over by then."""
+    # Read again, a configuration says the same of its listeners in one way.
+    return replace(running.read_again(vm), wait=vm.wait) != vm.read_again(vm)
+
+
+def _has_other_policy(running: VMConfig, vm: VMConfig) -> bool:
+    return replace(running.read_again(vm), origin=running.origin) != running

@@ -1,0 +1,201 @@
+"""The VMs of a process come, go and change while it runs, and no other VM notices."""
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host.addresses import UnixAddress
+from host.config import AuditSettings, VMConfig
+from host.listener import Listener, Terms
+from proxy.errors import UpstreamError
+from proxy.fleet import Fleet
+from proxy.net.sockets import is_answered
+from shim.policy import Mode, Policy
+from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.raw_client import DEADLINE_S, RawClient
+from tests.support.running_daemon import RunningDaemon, hmp, records, run, table, until
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Unix socket paths end at 107 bytes (unix(7)), so not pytest's tmp_path."""
+    path = Path(tempfile.mkdtemp(prefix="f", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+class Scene:
+    """A fleet in front of modelled QEMUs, whose sockets are at the VM's name."""
+
+    def __init__(self, folder: Path, qemus: dict[str, FakeQEMU]) -> None:
+        self.folder = folder
+        self.qemus = qemus
+        self.fleet: Fleet | None = None
+
+    def vm(self, key: str, **members: Any) -> VMConfig:
+        usual = {"listen": (UnixAddress(str(self.folder / key)),), "name": key}
+        return VMConfig(UnixAddress(self.qemus[key].path), **usual | members)
+
+    async def served(self, *names: str) -> None:
+        """Wait until clients can come to these VMs, and to no others."""
+        await until(lambda: [name for name in self.qemus if is_answered(str(self.folder / name))] == list(names))
+
+
+def play(folder: Path, scene: Any, *names: str) -> None:
+    """Play a scene with a fleet that begins with VM "a" of these."""
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            qemus = {name: await stack.enter_async_context(FakeQEMU(two_disks(), path=f"{folder}/q{name}")) for name in names}
+            place = Scene(folder, qemus)
+            place.fleet = Fleet([place.vm("a")], forgives=True)
+            running = asyncio.create_task(place.fleet.run())
+            await place.served("a")
+            try:
+                await scene(place, place.fleet)
+            finally:
+                place.fleet.stop()
+                async with asyncio.timeout(DEADLINE_S):
+                    await running
+
+    run(main)
+
+
+def test_vm_that_is_new_is_served_and_one_that_is_not_wanted_ends(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
+            await asyncio.to_thread(client.negotiate)
+            fleet.want([place.vm("a"), place.vm("b"), place.vm("c")])
+            await place.served("a", "b", "c")
+            assert await hmp(folder / "c", "savevm t") == [""]
+            fleet.want([place.vm("c"), place.vm("a")])
+            await place.served("a", "c")
+            # Nobody else has noticed.
+            assert await asyncio.to_thread(client.hmp, "savevm t") == ""
+            assert len([message for message in client.transcript if b'"event"' in message]) == 2
+        told = sorted(message for message in caplog.messages if message[:3] in ("b: ", "c: "))
+        assert told == ["b: not served any more, it is not in the file", "b: served from now on", "c: served from now on"]
+
+    play(folder, scene, "a", "b", "c")
+
+
+def test_vm_whose_settings_change_begins_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        fleet.want([place.vm("a"), place.vm("b")])
+        await place.served("a", "b")
+        with await asyncio.to_thread(RawClient.connect, folder / "b") as client:
+            await asyncio.to_thread(client.negotiate)
+            caplog.clear()
+            moved = (UnixAddress(str(folder / "moved")),)
+            fleet.want([place.vm("a", listen=moved), place.vm("b")])
+            await until(lambda: is_answered(str(folder / "moved")))
+            await place.served("b")
+            assert await hmp(folder / "moved", "savevm t") == [""]
+            assert caplog.messages[0] == "a: begins anew, with other settings"
+            assert await asyncio.to_thread(client.hmp, "savevm t") == ""
+            # Back again, before it has ended.
+            fleet.want([place.vm("a", max_clients=5), place.vm("b")])
+            fleet.want([place.vm("a"), place.vm("b")])
+            await place.served("a", "b")
+
+    play(folder, scene, "a", "b")
+
+
+def test_policy_is_changed_under_clients_that_are_connected(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
+            await asyncio.to_thread(client.negotiate)
+            fleet.want([place.vm("a", policy=Policy(mode=Mode.ENFORCE))])
+            assert (await asyncio.to_thread(client.hmp, "nosuch")).startswith("Error: HMP command 'nosuch' is not allowed")
+            fleet.want([place.vm("a", policy=Policy(mode=Mode.ENFORCE))])
+        assert caplog.messages[-1] == "the configuration was read again, and is as it was"
+
+    play(folder, scene, "a")
+
+
+def test_listeners_may_be_described_in_another_way(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What comes to the same is no change."""
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        address = UnixAddress(str(folder / "a"))
+        fleet.want([place.vm("a", own_listeners=(Listener(address, Terms()),))])
+        assert caplog.messages[-1] == "the configuration was read again, and is as it was"
+
+    play(folder, scene, "a")
+
+
+def test_vm_whose_name_changes_is_another_one(folder: Path) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        fleet.want([place.vm("a", name="z")])
+        await until(lambda: place.qemus["a"].client_count == 2)
+        await place.served("a")
+        assert await hmp(folder / "a", "savevm t") == [""]
+
+    play(folder, scene, "a")
+
+
+def test_log_whose_settings_change_is_opened_anew(folder: Path) -> None:
+    path = folder / "log"
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        for audit in (AuditSettings(str(path)), AuditSettings(str(path), keep=2), AuditSettings(str(path), keep=2)):
+            fleet.want([place.vm("a", audit=audit)])
+            await until(lambda audit=audit: list(fleet.audit_logs._open) == [audit])  # type: ignore[misc]
+            await place.served("a")
+            await hmp(folder / "a", "nosuch")
+
+    play(folder, scene, "a")
+    assert [record["command_line"] for record in records(path)] == ["nosuch"] * 3
+
+
+def test_vm_that_ended_by_itself_is_served_again_when_the_file_is_read_again(folder: Path) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        ending = place.vm("b", ends_with_vm=True)
+        fleet.want([place.vm("a"), ending])
+        await place.served("a", "b")
+        await place.qemus["b"].close()
+        await place.served("a")
+        await until(lambda: "b" not in fleet._tended)
+        async with FakeQEMU(two_disks(), path=place.qemus["b"].path):
+            fleet.want([place.vm("a"), ending])
+            await place.served("a", "b")
+
+    play(folder, scene, "a", "b")
+
+
+def test_error_that_is_not_forgiven_ends_it(folder: Path) -> None:
+    vm = VMConfig(UnixAddress("/none/q"), (UnixAddress(str(folder / "a")),))
+    with pytest.raises(UpstreamError):
+        asyncio.run(Fleet([vm], forgives=False).run())
+
+
+def test_file_says_what_is_served(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="proxy.fleet")
+
+    async def main() -> None:
+        async with (
+            FakeQEMU(two_disks()) as first,
+            FakeQEMU(two_disks()) as second,
+            FakeQEMU(two_disks()) as third,
+            RunningDaemon(folder, table(first, folder / "a"), table(second, folder / "b")) as running,
+        ):
+            changed = table(first, folder / "a", "client_buffer_mib = 1", 'mode = "enforce"')
+            assert await running.read_again(caplog, changed, table(third, folder / "c")) == [
+                "a: begins anew, with other settings",
+                "b: not served any more, it is not in the file",
+                "c: served from now on",
+                "the configuration was read again; VMs: 2, new: 1, begun anew: 1, not served any more: 1, other policies: 0",
+            ]
+            await until(lambda: all(is_answered(str(folder / name)) for name in "ac") and not os.path.exists(folder / "b"))
+            assert (await hmp(folder / "a", "nosuch"))[0].startswith("Error: HMP command")
+            assert await hmp(folder / "c", "savevm t") == [""]
+
+    run(main)
