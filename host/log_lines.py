@@ -1,27 +1,65 @@
-"""How a program's own log is written: a message is one line, and no terminal obeys what is in it.
+"""How a program's own log is written: a message is one line that names its VM, and no terminal obeys what is in it.
 
 Names of executables, paths and QEMU's texts are others' words. With a line end in one of them, somebody could forge a line of
 the log; with an escape sequence, hide one on the screen of whoever reads it, or in journald's and syslog's files.
+
+Which VM a message is about is a context variable, because it is the same for all that is done for a VM: its task and the
+callbacks that come of it (asyncio runs each in the context in which it was made).
 """
 
+import json
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from shim.printable import printable
 
-__all__ = ["LogLines", "write_log"]
+__all__ = ["LogLines", "LogObjects", "about_vm", "write_log"]
 
 _ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 # Before each line of a traceback, so that none looks like a message.
 _MARGIN = "    | "
+# sd-daemon(3), SD_ERR and its like. The journal takes a line without one for information.
+_PRIORITIES: Final = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>", logging.DEBUG: "<7>"}
+_INFORMATION: Final = "<6>"
+
+_vm: Final = ContextVar("vm", default="")
+
+
+@contextmanager
+def about_vm(name: str) -> Iterator[None]:
+    """Have what is logged be about a VM, here and in the tasks and callbacks that are made here; "" for no VM's name."""
+    before = _vm.set(name)
+    try:
+        yield
+    finally:
+        _vm.reset(before)
 
 
 class LogLines(logging.Formatter):
-    """Spell messages by escapes where they are not printable, and indent tracebacks."""
+    """Lines for people. for_journal: each begins with its priority. Tracebacks are indented."""
+
+    def __init__(self, program: str, *, for_journal: bool = False) -> None:
+        super().__init__(f"{program}: %(message)s")
+        self._for_journal = for_journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._for_journal:
+            return text
+        priority = _PRIORITIES.get(record.levelno, _INFORMATION)
+        return "\n".join(f"{priority}{line}" for line in text.split("\n"))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.message)
+        vm = _vm.get()
+        # Some name it themselves, for there may be nothing else in a message that tells one VM's from another's.
+        begins = f"{vm}: " if vm and not record.message.startswith(f"{vm}: ") else ""
+        record.message = printable(f"{begins}{record.message}")
         return super().formatMessage(record)
 
     def formatException(self, ei: _ExceptionInfo) -> str:
@@ -31,11 +69,49 @@ class LogLines(logging.Formatter):
         return _indented(super().formatStack(stack_info))
 
 
-def write_log(program: str) -> None:
-    """Have what is logged go to standard error, each line with the program's name before it."""
+class LogObjects(logging.Formatter):
+    """Lines for programs: a JSON object each, with the time in UTC, and the VM where there is one."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self._program = program
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "program": self._program,
+        }
+        if vm := _vm.get():
+            said["vm"] = vm
+        said["message"] = record.getMessage()
+        if record.exc_info:
+            said["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(said)
+
+
+def write_log(program: str, *, as_json: bool = False) -> None:
+    """Have what is logged go to standard error. Called again, it changes the form."""
+    formatter = LogObjects(program) if as_json else LogLines(program, for_journal=_is_journal())
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, LogLines | LogObjects):
+            handler.setFormatter(formatter)
+            return
     handler = logging.StreamHandler()
-    handler.setFormatter(LogLines(f"{program}: %(message)s"))
+    handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler])
+
+
+def _is_journal() -> bool:
+    """Tell whether standard error goes to the journal, which says so by its device and inode (systemd.exec(5))."""
+    journal = os.environ.get("JOURNAL_STREAM")
+    if not journal:
+        return False
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return journal == f"{status.st_dev}:{status.st_ino}"
 
 
 def _indented(text: str) -> str:

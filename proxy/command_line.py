@@ -108,11 +108,12 @@ exit status:
 # costs exit status 2 and nothing else.
 @dataclass(frozen=True, slots=True)
 class ServeInvocation:
-    """`hmp-proxy`. config_path: None if the VM was described by options."""
+    """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object."""
 
     vms: tuple[VMConfig, ...]
     config_path: str | None
     verbose: bool
+    logs_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,9 @@ def _serve_parser() -> Parser:
         add_section(parser, Program.PROXY, section)
     log = add_section(parser, Program.PROXY, Section.LOG)
     log.add_argument("--verbose", action="store_true", help="also log connections, not only what needs attention")
+    log.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="how the log is written (default %(default)s)"
+    )
     return parser
 
 
@@ -202,12 +206,14 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
         if given.check:
             vms, mistakes = check_config_file(given.config)
             return CheckInvocation(vms, tuple(mistakes), given.config)
-        return ServeInvocation(load_config_file(given.config), given.config, given.verbose)
+        return ServeInvocation(load_config_file(given.config), given.config, given.verbose, given.log_format == "json")
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
     _refuse(parser, contradiction(vm))
-    return CheckInvocation((vm,), (), None) if given.check else ServeInvocation((vm,), None, given.verbose)
+    if given.check:
+        return CheckInvocation((vm,), (), None)
+    return ServeInvocation((vm,), None, given.verbose, given.log_format == "json")
 
 
 def _refuse(parser: argparse.ArgumentParser, problem: tuple[str, str] | None) -> None:

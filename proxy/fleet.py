@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from host.config import VMConfig
+from host.log_lines import about_vm
 from proxy.audit_logs import AuditLogs, with_shared_logs
 from proxy.relaying.ledger import Ledger
 from proxy.supervision import SupervisedVM, first_error
@@ -76,10 +77,12 @@ class Fleet:
         changes = _Changes()
         for key, running in self._running.items():
             if key in before:
-                self._follow(running, self._wanted.get(key), changes)
+                with about_vm(self._name_in_log(key, running.config)):
+                    self._follow(running, self._wanted.get(key), changes)
         for key in self._wanted.keys() - self._tended:
             changes.new += 1
-            _log.warning("%s: served from now on", _name(self._wanted[key]))
+            with about_vm(key):
+                _log.warning("%s: served from now on", key)
             self._begin(key)
         if changes == _Changes():
             _log.warning("the configuration was read again, and is as it was")
@@ -105,6 +108,10 @@ class Fleet:
             changes.policies += 1
             running.change(vm)
 
+    def _name_in_log(self, key: str, config: VMConfig) -> str:
+        """Return what a line begins with; nothing where there is only one VM, which has no name."""
+        return key if self._forgives else config.name or ""
+
     def _begin(self, key: str) -> None:
         assert self._group is not None, "it runs"
         self._tended.add(key)
@@ -116,7 +123,8 @@ class Fleet:
             while (config := self._wanted.get(key)) is not None:
                 vm = self._running[key] = SupervisedVM(config, self.audit_logs, self._ledger)
                 try:
-                    await (vm.keep_running() if self._forgives else vm.run())
+                    with about_vm(self._name_in_log(key, config)):
+                        await (vm.keep_running() if self._forgives else vm.run())
                 finally:
                     del self._running[key]
                     vm.close()

@@ -61,6 +61,8 @@ def _check(invocation: CheckInvocation) -> int:
 
 def _serve(invocation: ServeInvocation) -> None:
     logging.getLogger().setLevel(logging.INFO if invocation.verbose else logging.WARNING)
+    if invocation.logs_json:
+        write_log("hmp-proxy", as_json=True)
 
     async def serve() -> None:
         await Daemon(invocation).run()

@@ -397,7 +397,7 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 
 SERVE_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PROXY in row.programs),
-    *("--check", "--config", "--verbose", "--version", "--help"),
+    *("--check", "--config", "--log-format", "--verbose", "--version", "--help"),
 )
 PLAN_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PLAN in row.programs),

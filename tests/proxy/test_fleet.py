@@ -1,6 +1,7 @@
 """The VMs of a process come, go and change while it runs, and no other VM notices."""
 
 import asyncio
+import io
 import logging
 import os
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from host.addresses import UnixAddress
 from host.config import AuditSettings, VMConfig
 from host.listener import Listener, Terms
+from host.log_lines import LogLines
 from proxy.errors import UpstreamError
 from proxy.fleet import Fleet
 from proxy.net.sockets import is_answered
@@ -199,3 +201,27 @@ def test_file_says_what_is_served(folder: Path, caplog: pytest.LogCaptureFixture
             assert await hmp(folder / "c", "savevm t") == [""]
 
     run(main)
+
+
+def test_every_line_of_the_log_names_its_vm(folder: Path) -> None:
+    handler = logging.StreamHandler(said := io.StringIO())
+    handler.setFormatter(LogLines("p"))
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        fleet.want([place.vm("a"), place.vm("b")])
+        await place.served("a", "b")
+        await hmp(folder / "b", "info name")
+
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        play(folder, scene, "a", "b")
+    finally:
+        root.setLevel(before)
+        root.removeHandler(handler)
+    of_process = ("p: the configuration was read again",)
+    lines = [line for line in said.getvalue().splitlines() if not line.startswith(of_process)]
+    assert [line for line in lines if not line.startswith(("p: a: ", "p: b: "))] == []
+    assert any(line.startswith("p: b: client connected: ") for line in lines)

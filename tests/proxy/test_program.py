@@ -1,6 +1,7 @@
 """`hmp-proxy` from its command line to its exit status; test_vm_proxy.py and test_daemon_signals.py run it as a process."""
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -44,6 +45,18 @@ def test_plan_is_printed(call: Callable[..., int], capsys: pytest.CaptureFixture
 
     assert asyncio.run(run()) == 0
     assert capsys.readouterr().out.startswith("plan of: savevm t\npolicy: auto ")
+
+
+def test_log_may_be_json(call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def end(daemon: Daemon) -> None:
+        logging.getLogger("proxy.test").warning("said")
+
+    monkeypatch.setattr(Daemon, "run", end)
+    with (tmp_path / "log").open("w") as file:
+        monkeypatch.setattr(sys, "stderr", file)
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        assert call(*SERVING, "--log-format", "json") == 0
+    assert json.loads((tmp_path / "log").read_text())["message"] == "said"
 
 
 def test_configuration_is_checked(
