@@ -21,6 +21,7 @@ from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.messages import format_of
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Lasting
+from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router
@@ -80,6 +81,7 @@ class Relay:
         self._streams = self._clients.streams
         self._make_stream = stream_makers(config, connected.monitor)
         self.deserted = self._clients.deserted
+        self._slow = SlowCommands()
         self._poll_timer: asyncio.TimerHandle | None = None
         self._next_turn: asyncio.Handle | None = None  # see _come_back
         self._last_timer: asyncio.TimerHandle | None = None  # see _finish
@@ -256,6 +258,8 @@ class Relay:
         if self._dispatcher.unfinished:
             self._come_back()
         plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
+        if plans.exclusive is not self._slow.watched:
+            self._slow.watch(plans.exclusive)
         if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:

@@ -61,7 +61,7 @@ class PlanRunner:
         self._works: dict[Work, None] = {}
         # Those whose job did not conclude at once. An event will tell its end, but nothing promises one: see `poll`.
         self.awaiting: dict[Work, None] = {}
-        self._exclusive: Work | None = None
+        self.exclusive: Work | None = None  # what holds the VM
         # The RESUME between two saves of one plan: clients see one pause.
         self._hidden_resume = b""
         # An exclusive work has ended: see `take_freed`.
@@ -83,7 +83,7 @@ class PlanRunner:
     def begin(self, work: Work) -> None:
         self._works[work] = None
         if work.is_exclusive:
-            self._exclusive = work
+            self.exclusive = work
             self._turns.hold(work)
             if work.session is not None:
                 work.session.wait()
@@ -131,9 +131,9 @@ class PlanRunner:
                 if work.run.awaited_job == job_id:
                     self._resume(work)
         is_own = job_id.startswith(self._own_prefix)
-        if status == "created" and not is_own and self._exclusive is not None:
+        if status == "created" and not is_own and self.exclusive is not None:
             # No client of ours can have started it: they wait.
-            self._exclusive.strange_jobs.append(job_id)
+            self.exclusive.strange_jobs.append(job_id)
         return not is_own
 
     def take_device_deleted(self) -> None:
@@ -143,7 +143,7 @@ class PlanRunner:
     def take_run_state(self, name: str, message: bytes) -> bool:
         """Note a STOP or RESUME at the command that runs, whose reply is next. Tells whether the clients are to see it."""
         self._maker.receive_event(name)
-        if isinstance(owed := self._pending.queue[0] if self._pending.queue else self._exclusive, Work):
+        if isinstance(owed := self._pending.queue[0] if self._pending.queue else self.exclusive, Work):
             owed.run.trace.saw_event(name, self._clock.monotonic_ns())
             if name == "RESUME" and owed.run.hides_resume:
                 self._hidden_resume = message
@@ -166,7 +166,7 @@ class PlanRunner:
             self._turns.release(work)
         self._works.clear()
         self.awaiting.clear()
-        self._exclusive = None
+        self.exclusive = None
 
     # What a work leads to.
 
@@ -187,7 +187,7 @@ class PlanRunner:
             if run.is_done or run.passing is not None:
                 if run.failure is not None:
                     self._outbox.notices.append(run.failure)
-                if work is self._exclusive:
+                if work is self.exclusive:
                     self._show_resume()
                 if run.is_done:
                     self._finish(work, is_first=is_first)
@@ -270,7 +270,7 @@ class PlanRunner:
     def _break_off(self, work: Work, *, is_first: bool) -> None:
         """Answer the client of a work that cannot go on."""
         work.run.is_done = True
-        if work is self._exclusive:
+        if work is self.exclusive:
             self._show_resume()
         if work.session is None or work.request is None:
             return
@@ -284,8 +284,8 @@ class PlanRunner:
     def _end(self, work: Work) -> None:
         """Let the clients go on that had to wait for an exclusive work."""
         self._works.pop(work, None)
-        if work is self._exclusive:
-            self._exclusive = None
+        if work is self.exclusive:
+            self.exclusive = None
         if work.is_exclusive:
             self._turns.release(work)
             self.has_ended = True

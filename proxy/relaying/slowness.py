@@ -1,0 +1,62 @@
+"""Snapshot commands that take long, told in the log: who waits for what, and when that ended.
+
+All clients of the VM wait meanwhile, as they do natively, and whoever operates it is asked why.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from proxy.routing.plan_maker import Work
+from shim.decision import Result
+from shim.qmp import ReturnReply
+
+__all__ = ["SlowCommands"]
+
+_log = logging.getLogger(__name__)
+
+_LONG_S: Final = 2.0
+_NS_PER_S: Final = 1e9
+
+
+class SlowCommands:
+    """Call `watch` whenever another command holds the VM, or none."""
+
+    def __init__(self) -> None:
+        self.watched: Work | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_told = False
+
+    def watch(self, work: Work | None) -> None:
+        """Tell of this one if it takes long, and of the end of the last one if it was told of."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_told and self.watched is not None:
+            self._tell_end(self.watched)
+        self.watched, self._timer, self._is_told = work, None, False
+        if work is not None and work.session is not None:
+            self._timer = asyncio.get_running_loop().call_later(_LONG_S, self._tell, work)
+
+    def _tell(self, work: Work) -> None:
+        self._is_told = True
+        _log.warning("%s takes long, and all clients of the VM wait: %s", _what(work), work.run.trace.client)
+
+    def _tell_end(self, work: Work) -> None:
+        took_s = (time.monotonic_ns() - work.run.trace.started_ns) / _NS_PER_S
+        _log.warning("%s ended after %.1f s: %s", _what(work), took_s, _outcome(work))
+
+
+def _what(work: Work) -> str:
+    trace = work.run.trace
+    return f"'{trace.command_line}'" if trace.command_line is not None else f"'{trace.execute}'"
+
+
+def _outcome(work: Work) -> str:
+    """Say how it ended, as far as the proxy has made the answer."""
+    outcome = work.run.outcome
+    if not isinstance(outcome, Result) or outcome.reply is None:
+        return "its outcome is not known"
+    reply = outcome.reply
+    text = str(reply.value) if isinstance(reply, ReturnReply) else reply.desc
+    return text.strip() or "done"
