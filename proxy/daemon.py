@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
 import signal
 
 from proxy.command_line import ServeInvocation
 from proxy.fleet import Fleet
+from proxy.service_manager import ServiceManager
 
 __all__ = ["Daemon"]
 
@@ -24,9 +26,26 @@ class Daemon:
         is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
+        self._manager = ServiceManager(os.environ)
 
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
+        announcing = asyncio.create_task(self._announce(), name="announce")
+        try:
+            await self._serve()
+        finally:
+            announcing.cancel()
+            await asyncio.wait((announcing,))
+            self._manager.close()
+
+    async def _announce(self) -> None:
+        """Tell the service manager that the process is there, when it is known of each VM whether it is served."""
+        self._manager.keep_watchdog()
+        await self._fleet.settled.wait()
+        if not self._is_stopping:
+            self._manager.ready(self._fleet.status)
+
+    async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
@@ -39,6 +58,7 @@ class Daemon:
             # of the loop, which lets KeyboardInterrupt through: it leaves asyncio.run() after all tasks were cancelled.
             raise KeyboardInterrupt
         self._is_stopping = True
+        self._manager.stopping()
         self._fleet.stop()
 
     def _reload(self) -> None:
@@ -46,13 +66,19 @@ class Daemon:
 
         Certificates are read again as well, also where there is no file. A file that cannot be read leaves everything as it is.
         """
+        if self._is_stopping:
+            return
+        self._manager.reloading()
         self._fleet.audit_logs.reopen()
         self._fleet.read_certificates()
-        if self._config_path is None or self._is_stopping:
-            return
+        if self._config_path is not None:
+            self._read_again(self._config_path)
+        self._manager.ready(self._fleet.status)
+
+    def _read_again(self, path: str) -> None:
         from host.config_file import check_config_file  # here, because without a file nothing of TOML is needed
 
-        vms, mistakes = check_config_file(self._config_path)
+        vms, mistakes = check_config_file(path)
         for mistake in mistakes:
             _log.error("%s; the running configuration stays", mistake)
         if not mistakes:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from host.config import VMConfig
 from host.log_lines import about_vm
@@ -50,6 +51,9 @@ class Fleet:
         self._running: dict[str, SupervisedVM] = {}
         self._tended: set[str] = set()
         self._group: asyncio.TaskGroup | None = None
+        # Set while it is known of each VM whether it is served.
+        self.settled = asyncio.Event()
+        self._unsettled: set[str] = set()
 
     async def run(self) -> None:
         """Serve, until all VMs have ended. Raises what a VM raises that is not forgiven."""
@@ -89,6 +93,13 @@ class Fleet:
         else:
             _log.info("the configuration was read again; VMs: %d, %s", len(self._wanted), changes)
 
+    @property
+    def status(self) -> str:
+        """Return in a few words how it is."""
+        served = sum(vm.is_connected for vm in self._running.values())
+        waiting = len(self._running) - served
+        return f"VMs served: {served}" + (f", waited for: {waiting}" if waiting else "")
+
     def read_certificates(self) -> None:
         """Read the files of TLS again."""
         for vm in self._running.values():
@@ -115,13 +126,16 @@ class Fleet:
     def _begin(self, key: str) -> None:
         assert self._group is not None, "it runs"
         self._tended.add(key)
+        self._unsettled.add(key)
+        self.settled.clear()
         self._group.create_task(self._tend(key), name=f"VM {key}")
 
     async def _tend(self, key: str) -> None:
         """Serve a VM as long as it is wanted, by one proxy after the other where its settings change."""
         try:
             while (config := self._wanted.get(key)) is not None:
-                vm = self._running[key] = SupervisedVM(config, self.audit_logs, self._ledger)
+                vm = SupervisedVM(config, self.audit_logs, self._ledger, partial(self._settle, key))
+                self._running[key] = vm
                 try:
                     with about_vm(self._name_in_log(key, config)):
                         await (vm.keep_running() if self._forgives else vm.run())
@@ -132,6 +146,12 @@ class Fleet:
                     self._wanted.pop(key, None)
         finally:
             self._tended.discard(key)
+            self._settle(key)
+
+    def _settle(self, key: str) -> None:
+        self._unsettled.discard(key)
+        if not self._unsettled:
+            self.settled.set()
 
 
 def _by_key(vms: Iterable[VMConfig]) -> dict[str, VMConfig]:

@@ -8,6 +8,7 @@ often.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
@@ -32,9 +33,17 @@ class SupervisedVM:
 
     Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay. The audit log
     is opened with the first attempt that comes so far, and kept for the next ones.
+    on_settled: called when it is known for the first time whether it can be served; another time does no harm.
     """
 
-    def __init__(self, config: VMConfig, audit_logs: AuditLogs, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        config: VMConfig,
+        audit_logs: AuditLogs,
+        ledger: Ledger,
+        on_settled: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._on_settled = on_settled
         self._audit_logs = audit_logs
         self._audit_log: AuditLog | None = None
         self._ledger = ledger
@@ -49,6 +58,11 @@ class SupervisedVM:
     @property
     def name(self) -> str:
         return self._config.name or str(self._config.upstream)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether its QEMU is there, and clients are served."""
+        return self._proxy is not None and self._proxy.is_connected
 
     @property
     def is_stopping(self) -> bool:
@@ -86,7 +100,7 @@ class SupervisedVM:
             return
         if self._audit_log is None and self._config.audit is not None:
             self._audit_log = self._audit_logs.acquire(self._config.audit)
-        proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger)
+        proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger, self._on_settled)
         try:
             await proxy.run()
         finally:
@@ -111,6 +125,7 @@ class SupervisedVM:
                 error = first_error(exc)
                 self._tell(error, is_new=repr(error) != told)
                 told = repr(error)
+                self._on_settled()
             else:
                 return
             if is_inherited:

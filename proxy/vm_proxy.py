@@ -11,6 +11,7 @@ sockets go, those that were moved aside back to their place. There is a limit to
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from host.addresses import AcceptAddress
 from host.audit_log import AuditLog
@@ -39,12 +40,20 @@ _log = logging.getLogger(__name__)
 class VMProxy:
     """Serve one VM. To make it raises TLSError for a certificate that cannot be used.
 
+    on_settled: called when it is known whether QEMU is there: clients are let in, or it is waited for.
     `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
     """
 
-    def __init__(self, config: VMConfig, audit_log: AuditLog | None, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        config: VMConfig,
+        audit_log: AuditLog | None,
+        ledger: Ledger,
+        on_settled: Callable[[], object] = lambda: None,
+    ) -> None:
         self.config = config
         self.certificates = Certificates(config)
+        self._on_settled = on_settled
         self._lasting = Lasting.of(config, audit_log, ledger)
         self._relay: Relay | None = None
         # The last one, which may still have to put on record what its clients had sent.
@@ -59,7 +68,8 @@ class VMProxy:
         return self.config.name or str(self.config.upstream)
 
     @property
-    def _is_connected(self) -> bool:
+    def is_connected(self) -> bool:
+        """Whether QEMU is there."""
         return self._relay is not None and not self._relay.lost.is_set()
 
     async def run(self) -> None:
@@ -67,7 +77,7 @@ class VMProxy:
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
-        self._front = Front(self.config, self._upstream, self._admit, lambda: self._is_connected, self.certificates)
+        self._front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
         try:
             self._front.hold()
             await self._connect_or_stop()
@@ -95,7 +105,7 @@ class VMProxy:
         change = Change(self.config, config)
         if self._changing is not None:
             self._changing.cancel()
-        is_checked = bool(change.whole.policy.patterns) and self._is_connected
+        is_checked = bool(change.whole.policy.patterns) and self.is_connected
         self._use(change.at_once if is_checked else change.whole)
         if not (is_checked and change.whole.is_strict):
             _log.warning("%s: the policy and the rules were read again", self.name)
@@ -142,6 +152,7 @@ class VMProxy:
             if not self.config.wait:
                 raise
             _log.warning("%s; waiting for it", exc)
+            self._on_settled()
             self._front.tell_who_came_first(exc)
             preload_in_loop((self.config,))
             await self._connect_again(is_first=True)
@@ -191,7 +202,9 @@ class VMProxy:
     # Clients are served, while QEMU goes and comes.
 
     async def _serve(self) -> None:
-        if not self._front.start():
+        has_client = self._front.start()
+        self._on_settled()
+        if not has_client:
             # One that waits already gets its greeting before the imports; nobody's first byte is read before them.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
