@@ -6,6 +6,7 @@
     net/        streams, listeners, the connection to QEMU      sockets and descriptors only
     relaying/   one connection to QEMU with its clients         feeds routing from net, and writes what it says
     vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
+    control/    how the VMs are, for whoever asks               changes nothing
     fleet.py    all VMs of a process, wanted and running        each follows its own configuration (supervision.py)
     daemon.py   the process                                     signals, the configuration file
 

@@ -104,16 +104,31 @@ exit status:
   5  the socket to which QEMU is to connect (accept:) cannot be created"""
 
 
+_STATUS_DESCRIPTION = """\
+Ask a running proxy how its VMs are: which are served, by which policy, who is connected, and which snapshot command runs.
+The proxy was started with --control PATH."""
+
+_DEFAULT_CONTROL = "/run/hmp-proxy/control.sock for root, else hmp-proxy/control.sock in XDG_RUNTIME_DIR"
+_STATUS_EXIT_STATUS = """
+exit status:
+  0  the status was shown, whatever it says
+  2  wrong usage, or no such VM
+  3  no proxy answers there"""
+
+
 # What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
 # costs exit status 2 and nothing else.
 @dataclass(frozen=True, slots=True)
 class ServeInvocation:
-    """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object."""
+    """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object.
+    control_path: of the control socket.
+    """
 
     vms: tuple[VMConfig, ...]
     config_path: str | None
     verbose: bool
     logs_json: bool = False
+    control_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,15 @@ class CheckInvocation:
     vms: tuple[VMConfig, ...]
     mistakes: tuple[ConfigError, ...]
     config_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusInvocation:
+    """`hmp-proxy status`. control_path: None for the default one. vm: None for all."""
+
+    control_path: str | None
+    vm: str | None
+    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +162,7 @@ class PlanInvocation:
     given_by: str | None = None
 
 
-Invocation: TypeAlias = ServeInvocation | CheckInvocation | PlanInvocation
+Invocation: TypeAlias = ServeInvocation | CheckInvocation | StatusInvocation | PlanInvocation
 
 
 def _parser(prog: str, description: str, epilog: str) -> Parser:
@@ -165,6 +189,7 @@ def _serve_parser() -> Parser:
         action="store_true",
         help="tell all mistakes in the configuration, and end: with status 0 if there are none, else 2",
     )
+    vm.add_argument("--control", metavar="PATH", help="the socket at which hmp-proxy status asks (default: none)")
     sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS)
     for section in sections:
         add_section(parser, Program.PROXY, section)
@@ -173,6 +198,14 @@ def _serve_parser() -> Parser:
     log.add_argument(
         "--log-format", choices=("text", "json"), default="text", help="how the log is written (default %(default)s)"
     )
+    return parser
+
+
+def _status_parser() -> Parser:
+    parser = _parser("hmp-proxy status", _STATUS_DESCRIPTION, _STATUS_EXIT_STATUS)
+    parser.add_argument("--control", metavar="PATH", help=f"the proxy's control socket (default: {_DEFAULT_CONTROL})")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("vm", nargs="?", metavar="VM", help="show only this VM, and its clients")
     return parser
 
 
@@ -194,6 +227,9 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     """
     if arguments and arguments[0] == "plan":
         return _plan(_plan_parser(), arguments[1:])
+    if arguments and arguments[0] == "status":
+        given = _status_parser().parse_args(arguments[1:])
+        return StatusInvocation(given.control, given.vm, given.json)
     return _serve(_serve_parser(), arguments)
 
 
@@ -206,14 +242,18 @@ def _serve(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServeIn
         if given.check:
             vms, mistakes = check_config_file(given.config)
             return CheckInvocation(vms, tuple(mistakes), given.config)
-        return ServeInvocation(load_config_file(given.config), given.config, given.verbose, given.log_format == "json")
+        return _serve_invocation(load_config_file(given.config), given)
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
     _refuse(parser, contradiction(vm))
     if given.check:
         return CheckInvocation((vm,), (), None)
-    return ServeInvocation((vm,), None, given.verbose, given.log_format == "json")
+    return _serve_invocation((vm,), given)
+
+
+def _serve_invocation(vms: tuple[VMConfig, ...], given: argparse.Namespace) -> ServeInvocation:
+    return ServeInvocation(vms, given.config, given.verbose, given.log_format == "json", given.control)
 
 
 def _refuse(parser: argparse.ArgumentParser, problem: tuple[str, str] | None) -> None:

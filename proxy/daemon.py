@@ -4,10 +4,15 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 
 from proxy.command_line import ServeInvocation
+from proxy.control.server import ControlSocket
+from proxy.control.status import as_json, as_table
 from proxy.fleet import Fleet
 from proxy.service_manager import ServiceManager
+from shim.qmp import JSON
+from shim.version import VERSION
 
 __all__ = ["Daemon"]
 
@@ -16,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 class Daemon:
     """Serve until SIGINT or SIGTERM; a second one ends it at once. SIGHUP reads the configuration and opens the logs again.
+    SIGUSR1 has the status written to standard error.
 
     VMs of a file are waited for, and one that cannot begin, or whose server fails, is tried again and again, while the others
     go on. The error of a VM that options describe ends the process, and so does that of an only VM that is `strict`.
@@ -23,6 +29,7 @@ class Daemon:
 
     def __init__(self, invocation: ServeInvocation) -> None:
         self._config_path = invocation.config_path
+        self._control_path = invocation.control_path
         is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
@@ -30,26 +37,40 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
+        control = None if self._control_path is None else ControlSocket(self._control_path, self._status)
         announcing = asyncio.create_task(self._announce(), name="announce")
         try:
+            if control is not None:
+                control.start()
             await self._serve()
         finally:
             announcing.cancel()
             await asyncio.wait((announcing,))
+            if control is not None:
+                await control.close()
             self._manager.close()
+
+    def _status(self) -> dict[str, JSON]:
+        return {"version": VERSION, "pid": os.getpid(), **as_json(self._fleet.status())}
+
+    def _show_status(self) -> None:
+        """Write it where the log goes, for whoever has no control socket."""
+        sys.stderr.write(as_table(self._fleet.status()) + "\n")
+        sys.stderr.flush()
 
     async def _announce(self) -> None:
         """Tell the service manager that the process is there, when it is known of each VM whether it is served."""
         self._manager.keep_watchdog()
         await self._fleet.settled.wait()
         if not self._is_stopping:
-            self._manager.ready(self._fleet.status)
+            self._manager.ready(self._fleet.summary)
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGUSR1, self._show_status)
         await self._fleet.run()
 
     def _stop(self) -> None:
@@ -73,7 +94,7 @@ class Daemon:
         self._fleet.read_certificates()
         if self._config_path is not None:
             self._read_again(self._config_path)
-        self._manager.ready(self._fleet.status)
+        self._manager.ready(self._fleet.summary)
 
     def _read_again(self, path: str) -> None:
         from host.config_file import check_config_file  # here, because without a file nothing of TOML is needed

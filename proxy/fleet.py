@@ -14,6 +14,7 @@ from functools import partial
 from host.config import VMConfig
 from host.log_lines import about_vm
 from proxy.audit_logs import AuditLogs, with_shared_logs
+from proxy.control.status import VMStatus
 from proxy.relaying.ledger import Ledger
 from proxy.supervision import SupervisedVM, first_error
 
@@ -93,8 +94,12 @@ class Fleet:
         else:
             _log.info("the configuration was read again; VMs: %d, %s", len(self._wanted), changes)
 
+    def status(self) -> list[VMStatus]:
+        """Return how each VM is that runs, by name."""
+        return sorted((vm.status() for vm in self._running.values()), key=lambda vm: vm.name)
+
     @property
-    def status(self) -> str:
+    def summary(self) -> str:
         """Return in a few words how it is."""
         served = sum(vm.is_connected for vm in self._running.values())
         waiting = len(self._running) - served

@@ -13,7 +13,7 @@ import sys
 
 from host.errors import ConfigError, ProgramError
 from host.log_lines import write_log
-from proxy.command_line import CheckInvocation, PlanInvocation, ServeInvocation, parse_command_line
+from proxy.command_line import CheckInvocation, PlanInvocation, ServeInvocation, StatusInvocation, parse_command_line
 from proxy.daemon import Daemon
 
 __all__ = ["main"]
@@ -35,6 +35,11 @@ def main() -> int:
             from proxy.plan_command import explain_plan  # the proxy itself starts without it
 
             sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
+        elif isinstance(invocation, StatusInvocation):
+            from proxy.control.command import default_path, show_status  # here, as above
+
+            path = invocation.control_path or default_path()
+            sys.stdout.write(show_status(path, invocation.vm, as_json=invocation.as_json) + "\n")
         elif isinstance(invocation, CheckInvocation):
             return _check(invocation)
         else:

@@ -17,6 +17,7 @@ from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.audit_logs import AuditLogs
+from proxy.control.status import State, VMStatus
 from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 
@@ -49,6 +50,8 @@ class SupervisedVM:
         self._ledger = ledger
         self._config = config
         self._proxy: VMProxy | None = None
+        # Why the last attempt has failed.
+        self._problem: str | None = None
         self._stopping = asyncio.Event()
 
     @property
@@ -68,6 +71,19 @@ class SupervisedVM:
     def is_stopping(self) -> bool:
         """Whether it was told to end."""
         return self._stopping.is_set()
+
+    def status(self) -> VMStatus:
+        """Return how it is now. Call it in the running loop."""
+        config, proxy = self.config, self._proxy
+        relay = proxy.relay if proxy is not None and proxy.is_connected else None
+        policy, mode = config.policy.kind.value, config.policy.mode.value
+        if relay is None:
+            state = State.ENDING if self.is_stopping else State.WAITED_FOR
+            problem = self._problem if proxy is None or proxy.problem is None else proxy.problem
+            return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode)
+        state = State.ENDING if self.is_stopping else State.SERVED
+        qemu, clients, running = str(relay.monitor.version), relay.clients.status(), relay.slow.running
+        return VMStatus(self.name, str(config.upstream), state, None, qemu, policy, mode, clients, running)
 
     def close(self) -> None:
         """Let go of the audit log."""
@@ -137,6 +153,7 @@ class SupervisedVM:
 
     def _tell(self, error: BaseException, *, is_new: bool) -> None:
         """Log an error loudly once; one that comes back every 2 s all night shows with `--verbose` only."""
+        self._problem = str(error) or repr(error)
         level = logging.ERROR if is_new else logging.INFO
         if isinstance(error, ProgramError):
             _log.log(level, "%s: %s; trying again", self.name, error)

@@ -55,7 +55,9 @@ class VMProxy:
         self.certificates = Certificates(config)
         self._on_settled = on_settled
         self._lasting = Lasting.of(config, audit_log, ledger)
-        self._relay: Relay | None = None
+        self.relay: Relay | None = None
+        # Why QEMU is not there, where somebody has tried.
+        self.problem: str | None = None
         # The last one, which may still have to put on record what its clients had sent.
         self._gone: Relay | None = None
         self._stop = asyncio.Event()
@@ -70,7 +72,7 @@ class VMProxy:
     @property
     def is_connected(self) -> bool:
         """Whether QEMU is there."""
-        return self._relay is not None and not self._relay.lost.is_set()
+        return self.relay is not None and not self.relay.lost.is_set()
 
     async def run(self) -> None:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later."""
@@ -87,7 +89,7 @@ class VMProxy:
             if self._changing is not None:
                 self._changing.cancel()
                 await asyncio.wait((self._changing,))
-            for relay in (self._relay, self._gone):
+            for relay in (self.relay, self._gone):
                 if relay is not None:
                     relay.close()
             self._front.close()
@@ -114,8 +116,8 @@ class VMProxy:
 
     def _use(self, config: VMConfig) -> None:
         self.config = config
-        if self._relay is not None:
-            self._relay.set_policy(config.policy, config.permissions)
+        if self.relay is not None:
+            self.relay.set_policy(config.policy, config.permissions)
 
     async def _check_change(self, change: Change) -> None:
         try:
@@ -152,6 +154,7 @@ class VMProxy:
             if not self.config.wait:
                 raise
             _log.warning("%s; waiting for it", exc)
+            self.problem = str(exc)
             self._on_settled()
             self._front.tell_who_came_first(exc)
             preload_in_loop((self.config,))
@@ -196,7 +199,7 @@ class VMProxy:
                 _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
         relay = Relay(connection.hand_over(), self.config, self._lasting)
         relay.start()
-        self._relay = relay
+        self.relay = relay
         _log.info("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)
 
     # Clients are served, while QEMU goes and comes.
@@ -220,13 +223,13 @@ class VMProxy:
         """Connect again whenever QEMU went; where no client can come any more, stop with the last one."""
         is_for_one = self._front.is_for_one
         while True:
-            assert self._relay is not None, "_begin comes before each round"
+            assert self.relay is not None, "_begin comes before each round"
             if is_for_one:
-                await self._relay.deserted.wait()
+                await self.relay.deserted.wait()
                 self._stop.set()
                 return
-            await self._relay.lost.wait()
-            self._relay, self._gone = None, self._relay
+            await self.relay.lost.wait()
+            self.relay, self._gone = None, self.relay
             self._front.leave()
             if not await self._await_return():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
@@ -261,22 +264,23 @@ class VMProxy:
                     raise
                 if not is_patient and isinstance(exc, UpstreamError | HungUpError):
                     return False
+                self.problem = str(exc)
                 (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
                 self._front.tell_who_came_first(exc)
             else:
                 return True
 
     def _admit(self, end: End, client: Client) -> str | None:
-        if self._relay is None or self._relay.lost.is_set() or self._stop.is_set():
+        if self.relay is None or self.relay.lost.is_set() or self._stop.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
             return None
-        return self._relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
+        return self.relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
 
     # The end.
 
     async def _finish_work(self) -> None:
         """Let all that was begun come to its answer; what takes longer than the operator wants to wait is put on record."""
-        relay = self._relay
+        relay = self.relay
         if relay is None:
             return
         relay.stop()

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, field
 from functools import cache
@@ -235,3 +236,9 @@ def test_the_walk_found_the_sources() -> None:
     assert Path("shim/snapshot_plans.py") in SOURCES
     assert facts(Path("shim/jobs.py")).packages == {"re", "collections", "dataclasses", "itertools", "typing", "shim"}
     assert "fullmatch" in facts(Path("shim/jobs.py")).calls
+
+
+def test_every_folder_is_packed() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    packed = {name.removeprefix("hmpshim.programs.").replace(".", "/") for name in told if name.startswith("hmpshim.programs.")}
+    assert packed == {path.parent.as_posix() for path in SOURCES if path.parts[0] in ("shim", "host", "proxy", "repl", "audit")}

@@ -43,7 +43,7 @@ class Stream:
     `on_data` gets what came and the descriptors with it; `on_eof` is called once, at the end or on an error; `on_drained` when
     nothing is unsent any more; `on_failure` instead of `on_eof` where one of these raised, or the kernel fails without the peer
     having gone. unsent_bytes: what `write` could not hand to the kernel yet. read_count: how often something came. After
-    `close` nothing is called.
+    `close` nothing is called. since_s: when it was made, by the loop's clock.
 
     Callbacks, because a task and one await take a third of the time in which a whole message is relayed. Whoever uses a stream
     watches `unsent_bytes`, and pauses the other side or cuts this one.
@@ -59,6 +59,7 @@ class Stream:
         on_failure: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.since_s = self._loop.time()
         self._end = end
         self._receive, self._send_plain = end.receive, end.send
         self._on_data = on_data

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from host.config import VMConfig
 from host.parties import largest_parties, party_of
+from proxy.control.status import ClientStatus
 from proxy.net.stream import Stream
 from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.relaying.ledger import Ledger
@@ -50,6 +51,15 @@ class Clients:
         self._is_stopping = False
         # Set when a client has left, and none is there.
         self.deserted = asyncio.Event()
+
+    def status(self) -> tuple[ClientStatus, ...]:
+        """Return how those are that are connected, in the order in which they came."""
+        now_s = asyncio.get_running_loop().time()
+        return tuple(
+            ClientStatus(str(client), client.listener, now_s - stream.since_s, waits=session.is_busy or session.unanswered > 0)
+            for session, stream in self.streams.items()
+            if not (client := session.client).is_proxy
+        )
 
     def make_room(self, client: Client) -> str | None:
         """Say which limit one more client would exceed; None if it may come in. The proxy itself always may, and counts not.

@@ -71,17 +71,18 @@ class Relay:
             ),
             permissions=config.permissions,
         )
+        self.monitor = connected.monitor
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = lasting.intents.written()
         self._rest = connected.rest
         self._audit_log = audit_log
         self._records = self._dispatcher.outbox.records
         self._write_records: Callable[[Sequence[AuditRecord]], object] = len if audit_log is None else audit_log.write_all
-        self._clients = Clients(self._dispatcher, config, lasting.ledger, lasting.leaving, self._come_back)
-        self._streams = self._clients.streams
+        self.clients = Clients(self._dispatcher, config, lasting.ledger, lasting.leaving, self._come_back)
+        self._streams = self.clients.streams
         self._make_stream = stream_makers(config, connected.monitor)
-        self.deserted = self._clients.deserted
-        self._slow = SlowCommands()
+        self.deserted = self.clients.deserted
+        self.slow = SlowCommands()
         self._poll_timer: asyncio.TimerHandle | None = None
         self._next_turn: asyncio.Handle | None = None  # see _come_back
         self._last_timer: asyncio.TimerHandle | None = None  # see _finish
@@ -105,7 +106,7 @@ class Relay:
 
     def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False, is_greeted: bool = False) -> str | None:
         """Let a client in; return why not if there are too many. errors_in_qmp: see Session. is_greeted: it has been."""
-        if (reason := self._clients.make_room(client)) is not None:
+        if (reason := self.clients.make_room(client)) is not None:
             end.close()
             return reason
         session = self._dispatcher.add_session(client, end.is_peer_gone)
@@ -120,7 +121,7 @@ class Relay:
             on_drained=lambda: self._go_on_sending(session),
             on_failure=lambda: self._give_up_client(session),
         )
-        self._clients.add(session, stream)
+        self.clients.add(session, stream)
         _log.info("client connected: %s", client)
         self._flush()
         stream.start()
@@ -133,7 +134,7 @@ class Relay:
     def stop(self) -> None:
         """Read no client any more, and begin nothing; `finished` is set when all that was begun is answered."""
         self._is_stopping = True
-        self._clients.stop()
+        self.clients.stop()
         self._dispatcher.stop()
         self._flush()
 
@@ -149,7 +150,7 @@ class Relay:
             if timer is not None:
                 timer.cancel()
         self._upstream.close()
-        self._clients.close()
+        self.clients.close()
 
     # Feed: proxy/routing/outbox.py has the contract.
 
@@ -163,7 +164,7 @@ class Relay:
             self._records.clear()
         (stream := self._streams[session]).write(data)
         if stream.unsent_bytes:
-            self._clients.check(session)
+            self.clients.check(session)
         if self._is_stopping:
             self._flush()
 
@@ -176,8 +177,8 @@ class Relay:
         else:
             self._flush()
         is_kept = session.inbox.kept_bytes or descriptors or self._dispatcher.room.is_congested
-        if is_kept and session in self._streams and self._clients.check(session):
-            self._clients.let_go_on(session)
+        if is_kept and session in self._streams and self.clients.check(session):
+            self.clients.let_go_on(session)
 
     def _receive_client_eof(self, session: Session, end: End) -> None:
         if end.is_peer_gone():
@@ -186,22 +187,22 @@ class Relay:
             self._dispatcher.abandonment.receive_eof(session)
         self._flush()
         if session.hears_end_of_file and session in self._streams:
-            self._clients.drop(session)  # QEMU closes this connection, and gives no reply that was still due
+            self.clients.drop(session)  # QEMU closes this connection, and gives no reply that was still due
 
     def _go_on_sending(self, session: Session) -> None:
-        self._clients.flush(session)
+        self.clients.flush(session)
         if self._is_stopping:
             self._flush()
 
     def _give_up_client(self, session: Session) -> None:
         self._flush()
-        self._clients.give_up(session)
+        self.clients.give_up(session)
 
     def _lose_qemu(self) -> None:
         """End with QEMU. What was under way is put on record first, because its outcome is not known."""
         self._dispatcher.receive_qemu_eof()
         self._flush()
-        self._clients.drop_all()
+        self.clients.drop_all()
         self._upstream.close()
         self.finished.set()
         self.lost.set()
@@ -250,7 +251,7 @@ class Relay:
             outbox.to_qemu.clear()
         if outbox.to_flush:
             for session in outbox.sessions_to_flush():
-                self._clients.flush(session)
+                self.clients.flush(session)
         if outbox.to_close:
             close_descriptors(outbox.descriptors_to_close())
         if self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES:
@@ -258,8 +259,8 @@ class Relay:
         if self._dispatcher.unfinished:
             self._come_back()
         plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
-        if plans.exclusive is not self._slow.watched:
-            self._slow.watch(plans.exclusive)
+        if plans.exclusive is not self.slow.watched:
+            self.slow.watch(plans.exclusive)
         if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:
@@ -267,7 +268,7 @@ class Relay:
 
     def _finish(self) -> None:
         """End when the clients have read what is due to them, or had time to."""
-        if self._clients.have_read_all:
+        if self.clients.have_read_all:
             self.finished.set()
         elif self._last_timer is None:
             self._last_timer = asyncio.get_running_loop().call_later(_LAST_READ_S, self.finished.set)
@@ -276,7 +277,7 @@ class Relay:
         self._dispatcher.room.is_congested = False
         self._dispatcher.serve_waiting()
         self._flush()
-        self._clients.let_all_go_on()
+        self.clients.let_all_go_on()
 
 
 def _log_notices(notices: Sequence[str | Exception]) -> None:

@@ -8,6 +8,7 @@ import logging
 import time
 from typing import Final
 
+from proxy.control.status import RunningCommand
 from proxy.routing.plan_maker import Work
 from shim.decision import Result
 from shim.qmp import ReturnReply
@@ -28,6 +29,14 @@ class SlowCommands:
         self._timer: asyncio.TimerHandle | None = None
         self._is_told = False
 
+    @property
+    def running(self) -> RunningCommand | None:
+        """The client's command that holds the VM."""
+        work = self.watched
+        if work is None or work.session is None:
+            return None
+        return RunningCommand(_what(work), str(work.run.trace.client), _took_s(work))
+
     def watch(self, work: Work | None) -> None:
         """Tell of this one if it takes long, and of the end of the last one if it was told of."""
         if self._timer is not None:
@@ -40,16 +49,19 @@ class SlowCommands:
 
     def _tell(self, work: Work) -> None:
         self._is_told = True
-        _log.warning("%s takes long, and all clients of the VM wait: %s", _what(work), work.run.trace.client)
+        _log.warning("'%s' takes long, and all clients of the VM wait: %s", _what(work), work.run.trace.client)
 
     def _tell_end(self, work: Work) -> None:
-        took_s = (time.monotonic_ns() - work.run.trace.started_ns) / _NS_PER_S
-        _log.warning("%s ended after %.1f s: %s", _what(work), took_s, _outcome(work))
+        _log.warning("'%s' ended after %.1f s: %s", _what(work), _took_s(work), _outcome(work))
 
 
 def _what(work: Work) -> str:
     trace = work.run.trace
-    return f"'{trace.command_line}'" if trace.command_line is not None else f"'{trace.execute}'"
+    return str(trace.execute) if trace.command_line is None else trace.command_line
+
+
+def _took_s(work: Work) -> float:
+    return (time.monotonic_ns() - work.run.trace.started_ns) / _NS_PER_S
 
 
 def _outcome(work: Work) -> str:

@@ -12,7 +12,7 @@ from host.config import AuditFailure, AuditSettings, Origin, VMConfig
 from host.errors import ConfigError
 from host.listener import ErrorStyle, Listener, Terms
 from host.settings import SETTINGS, Program
-from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
+from proxy.command_line import PlanInvocation, ServeInvocation, StatusInvocation, parse_command_line
 from shim.confidential import Confidential
 from shim.patterns import KEYS, KINDS
 from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
@@ -397,7 +397,7 @@ def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, ar
 
 SERVE_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PROXY in row.programs),
-    *("--check", "--config", "--log-format", "--verbose", "--version", "--help"),
+    *("--check", "--config", "--control", "--log-format", "--verbose", "--version", "--help"),
 )
 PLAN_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PLAN in row.programs),
@@ -480,3 +480,19 @@ def test_help_promises_nothing_below_that_is_not_there(capsys: pytest.CaptureFix
     shown = help_text(capsys, arguments)
     for what in re.findall(r"\((\w+): see\s+below\)", shown):
         assert re.search(rf"(?m)^{what}\b.*:$", shown), what
+
+
+@pytest.mark.parametrize(
+    ("words", "invocation"),
+    [
+        ("", StatusInvocation(None, None, as_json=False)),
+        ("vm1 --json", StatusInvocation(None, "vm1", as_json=True)),
+        ("--control /c", StatusInvocation("/c", None, as_json=False)),
+    ],
+)
+def test_status_is_asked_for(words: str, invocation: StatusInvocation) -> None:
+    assert parse_command_line(["status", *words.split()]) == invocation
+
+
+def test_control_socket_is_the_processes() -> None:
+    assert served(*WIRE, "--control", "/c").control_path == "/c"

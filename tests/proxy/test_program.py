@@ -47,6 +47,19 @@ def test_plan_is_printed(call: Callable[..., int], capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.startswith("plan of: savevm t\npolicy: auto ")
 
 
+def test_status_of_no_proxy_is_an_error(call: Callable[..., int], caplog: pytest.LogCaptureFixture) -> None:
+    assert call("status", "--control", "/none/c") == 3
+    assert caplog.messages[0].startswith("cannot ask the proxy at /none/c: No such file or directory")
+
+
+def test_status_is_printed(
+    call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.control.command._ask", lambda path: b'{"vms": []}')
+    assert call("status", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"vms": []}
+
+
 def test_log_may_be_json(call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def end(daemon: Daemon) -> None:
         logging.getLogger("proxy.test").warning("said")

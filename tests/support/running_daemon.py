@@ -39,13 +39,13 @@ def table(qemu: FakeQEMU | str, listen: Path, *lines: str) -> str:
 class RunningDaemon:
     """A Daemon on a configuration file. Leaving the context stops it by SIGTERM.
 
-    absent: names of VMs that are not waited for, beside those that wait themselves.
+    absent: names of VMs that are not waited for, beside those that wait themselves. options: of the command line.
     """
 
-    def __init__(self, folder: Path, *tables: str, absent: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, *tables: str, absent: Sequence[str] = (), options: Sequence[str] = ()) -> None:
         self.path = folder / "hmpshim.toml"
         self.path.write_text("".join(tables))
-        invocation = parse_command_line(["--config", str(self.path)])
+        invocation = parse_command_line(["--config", str(self.path), *options])
         assert isinstance(invocation, ServeInvocation)
         present = [vm for vm in invocation.vms if not vm.wait and vm.name not in absent]
         self._listeners = [str(address).removeprefix("unix:") for vm in present for address in vm.listen]
