@@ -46,6 +46,8 @@ examples:
     hmp-proxy --attach /run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
   see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
+  ask a proxy that was started with --control PATH how its VMs are:
+    hmp-proxy status --control PATH
   try it by hand:
     socat READLINE UNIX-CONNECT:/run/vm1/legacy.sock
     {"execute": "qmp_capabilities"}

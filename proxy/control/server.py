@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 # Who does not read the answer in this time does not get it.
 _PATIENCE_S: Final = 5.0
+# Out of descriptors: how long to leave who comes in the kernel's queue. To look at once would only spin.
+_ACCEPT_PAUSE_S: Final = 1.0
 # How many may be waited for.
 _MOST_READERS: Final = 16
 
@@ -35,6 +37,7 @@ class ControlSocket:
         self._listening = listen(UnixAddress(path))
         self._listening.setblocking(False)
         self._telling: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Answer who comes."""
@@ -43,6 +46,8 @@ class ControlSocket:
     async def close(self) -> None:
         """Let nobody in any more, and remove the socket."""
         asyncio.get_running_loop().remove_reader(self._listening)
+        if self._pause is not None:
+            self._pause.cancel()
         self._listening.close()
         if self._listening.file is not None:
             self._listening.file.remove()
@@ -54,7 +59,12 @@ class ControlSocket:
     def _accept(self) -> None:
         try:
             sock, _ = self._listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
         except OSError:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._listening)
+            self._pause = loop.call_later(_ACCEPT_PAUSE_S, self.start)
             return
         if len(self._telling) >= _MOST_READERS:
             sock.close()

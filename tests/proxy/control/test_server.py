@@ -17,6 +17,7 @@ import pytest
 from proxy.control import server
 from proxy.control.server import ControlSocket
 from proxy.errors import ListenError
+from proxy.net.sockets import ListeningSocket
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import DEADLINE_S, RawClient
 from tests.support.running_daemon import RunningDaemon, hmp, run, table, until
@@ -92,6 +93,32 @@ def test_who_does_not_read_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(server, "_PATIENCE_S", 1000)
         with connected(path):
             await until(lambda: control._telling)
+            await control.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), ConnectionAbortedError()])
+def test_connection_that_cannot_be_taken_waits(folder: Path, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    monkeypatch.setattr(server, "_ACCEPT_PAUSE_S", 0.01)
+    path = folder / "control"
+    accept = ListeningSocket.accept
+    failures = [error]
+
+    def accept_later(sock: ListeningSocket) -> Any:
+        if failures:
+            raise failures.pop()
+        return accept(sock)
+
+    async def main() -> None:
+        monkeypatch.setattr(ListeningSocket, "accept", accept_later)
+        control = ControlSocket(str(path), dict)
+        control.start()
+        assert await asyncio.to_thread(told, path) == {}
+        monkeypatch.setattr(server, "_ACCEPT_PAUSE_S", 1000)
+        failures.append(OSError(24, "Too many open files"))
+        with connected(path):
+            await until(lambda: not failures)
             await control.close()
 
     run(main)
