@@ -84,7 +84,7 @@ class Fleet:
             if key in before:
                 with about_vm(self._name_in_log(key, running.config)):
                     self._follow(running, self._wanted.get(key), changes)
-        for key in self._wanted.keys() - self._tended:
+        for key in [key for key in self._wanted if key not in self._tended]:
             changes.new += 1
             with about_vm(key):
                 _log.warning("%s: served from now on", key)

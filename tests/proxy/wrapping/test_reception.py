@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -96,6 +97,15 @@ def test_client_that_listens_is_connected_to() -> None:
         play("-qmp unix:c,reconnect=1", scene)
 
 
+def line_from(number: int) -> bytes:
+    """Read a line from a pipe; AssertionError after the deadline."""
+    line = b""
+    while not line.endswith(b"\n"):
+        assert select.select([number], [], [], DEADLINE_S)[0], line
+        line += os.read(number, 1)
+    return line
+
+
 def test_standard_streams_are_a_client_of_whoever_started_qemu() -> None:
     reader, writer = os.pipe()
     kept = os.dup(1)
@@ -103,11 +113,11 @@ def test_standard_streams_are_a_client_of_whoever_started_qemu() -> None:
     async def scene(scene: Scene) -> None:
         await scene.begin()
         async with scene.serving():
-            assert b'"QMP"' in await in_thread(os.read, reader, 4096)
-            assert await in_thread(os.read, reader, 4096) == b'{"return": {}}\r\n'
+            assert b'"QMP"' in await in_thread(line_from, reader)
+            assert await in_thread(line_from, reader) == b'{"return": {}}\r\n'
             # The end of its input is not its leaving.
             await scene.qemu.send_event("STOP")
-            assert b'"STOP"' in await in_thread(os.read, reader, 4096)
+            assert b'"STOP"' in await in_thread(line_from, reader)
 
     try:
         with standard_input(b'{"execute": "qmp_capabilities"}'):
