@@ -20,7 +20,7 @@ from tests.soak.scene import DEADLINE_S, PROFILES, Machine, Scene
 pytestmark = pytest.mark.needs_snapshot_jobs
 
 SEED: Final = os.environ["HMPSHIM_FAULT_SEED"]
-MINUTES: Final = "0.4"
+MINUTES: Final = "0.7"
 
 
 @pytest.fixture
