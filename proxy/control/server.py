@@ -49,8 +49,8 @@ class ControlSocket:
         if self._pause is not None:
             self._pause.cancel()
         self._listening.close()
-        if self._listening.file is not None:
-            self._listening.file.remove()
+        assert self._listening.file is not None, "it was made at a path"
+        self._listening.file.remove()
         for task in self._telling:
             task.cancel()
         if self._telling:

@@ -264,6 +264,26 @@ def test_qemu_that_goes_while_it_is_asked_about_a_policy(folder: Path, caplog: p
     run(main)
 
 
+def test_nothing_is_read_again_by_a_process_that_ends(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            qemu.hold("snapshot-save")
+            saving = asyncio.create_task(hmp(folder / "a", "savevm t"))
+            await qemu.reached("snapshot-save")
+            os.kill(os.getpid(), signal.SIGTERM)
+            await until(lambda: "stopping when what was begun is answered" in caplog.text)
+            running.path.write_text("wrong")
+            os.kill(os.getpid(), signal.SIGHUP)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            qemu.release()
+            assert await saving == [""]
+            await running.task
+
+    run(main)
+    assert "invalid TOML" not in caplog.text
+
+
 # -- SIGHUP: the audit log ------------------------------------------------------------------------------------------------
 
 

@@ -89,6 +89,25 @@ def test_vm_that_is_new_is_served_and_one_that_is_not_wanted_ends(folder: Path, 
     play(folder, scene, "a", "b", "c")
 
 
+def test_vm_that_is_wanted_again_before_it_has_ended_is_served_again(folder: Path) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        fleet.want([place.vm("a"), place.vm("b")])
+        await place.served("a", "b")
+        place.qemus["b"].hold("snapshot-save")
+        saving = asyncio.create_task(hmp(folder / "b", "savevm t"))
+        await place.qemus["b"].reached("snapshot-save")
+        fleet.want([place.vm("a")])
+        fleet.want([place.vm("a")])
+        assert [vm.state for vm in fleet.status()] == ["served", "ending"]
+        fleet.want([place.vm("a"), place.vm("b")])
+        place.qemus["b"].release()
+        assert await saving == [""]
+        await until(lambda: [vm.state for vm in fleet.status()] == ["served", "served"])
+        assert await hmp(folder / "b", "savevm u") == [""]
+
+    play(folder, scene, "a", "b")
+
+
 def test_vm_whose_settings_change_begins_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(place: Scene, fleet: Fleet) -> None:
         fleet.want([place.vm("a"), place.vm("b")])
