@@ -87,10 +87,10 @@ class Daemon:
 
         Certificates are read again as well, also where there is no file. A file that cannot be read leaves everything as it is.
         """
+        self._fleet.audit_logs.reopen()
         if self._is_stopping:
             return
         self._manager.reloading()
-        self._fleet.audit_logs.reopen()
         self._fleet.read_certificates()
         if self._config_path is not None:
             self._read_again(self._config_path)

@@ -197,6 +197,7 @@ class VMProxy:
         if is_first:
             for address in self.config.listeners:
                 _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
+        self.problem = None
         relay = Relay(connection.hand_over(), self.config, self._lasting)
         relay.start()
         self.relay = relay

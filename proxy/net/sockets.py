@@ -88,8 +88,8 @@ def listen(
     """Make a listening socket. The file of a unix socket that nobody listens on any more is replaced.
 
     Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made, and ReplacedError if
-    somebody has replaced it. access: who may connect
-    to a unix socket. QEMU's own sockets have what the umask leaves of 0777, which is often everybody.
+    somebody has replaced it.
+    access: who may connect to a unix socket. QEMU's own sockets have what the umask leaves of 0777, which is often everybody.
     why_not_outside: why a TCP socket must not be reachable from another machine; None where it may be.
     """
     try:
