@@ -240,6 +240,11 @@ class VMConfig:
         return any(listener_name(address) == listener for address in self.hmp_listen)
 
     @property
+    def shown_name(self) -> str:
+        """What the VM is called in the log."""
+        return self.name or str(self.upstream)
+
+    @property
     def permissions(self) -> Permissions:
         """Who may send what."""
         roles = {listener_name(own.address): own.terms.role for own in self.own_listeners}

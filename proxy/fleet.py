@@ -160,11 +160,7 @@ class Fleet:
 
 
 def _by_key(vms: Iterable[VMConfig]) -> dict[str, VMConfig]:
-    return {_name(vm): vm for vm in with_shared_logs(vms)}
-
-
-def _name(vm: VMConfig) -> str:
-    return vm.name or str(vm.upstream)
+    return {vm.shown_name: vm for vm in with_shared_logs(vms)}
 
 
 def _most_bytes(vms: Iterable[VMConfig]) -> int:

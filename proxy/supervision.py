@@ -60,7 +60,7 @@ class SupervisedVM:
 
     @property
     def name(self) -> str:
-        return self._config.name or str(self._config.upstream)
+        return self._config.shown_name
 
     @property
     def is_connected(self) -> bool:

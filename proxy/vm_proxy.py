@@ -67,7 +67,7 @@ class VMProxy:
     @property
     def name(self) -> str:
         """What the VM is called in the log."""
-        return self.config.name or str(self.config.upstream)
+        return self.config.shown_name
 
     @property
     def is_connected(self) -> bool:

@@ -10,7 +10,7 @@ from shim.audit_form import describe_choice, describe_vmstate
 from shim.blockgraph import BlockGraph, BlockNode
 from shim.hmp import HMPLine, SaveVM
 from shim.plan import PassThrough, Refusal
-from shim.printable import harmless, printable
+from shim.printable import aligned, harmless, printable
 from shim.qmp import JSON, encode
 from shim.rehearsal import Rehearsal
 from shim.render import size_text
@@ -147,7 +147,7 @@ def _row(node: JSON) -> tuple[str, ...]:
         tags or "-",
         node["reason"],
     )
-    return tuple(map(printable, cells))
+    return cells
 
 
 def _shown_tag(tag: str) -> str:
@@ -158,8 +158,7 @@ def _shown_tag(tag: str) -> str:
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
         return ["There are no block nodes."]
-    widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (_TITLES, *rows)]
+    return aligned((_TITLES, *rows))
 
 
 def _verdict(outcome: JSON) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from shim.printable import printable
+from shim.printable import aligned, printable
 from shim.qmp import JSON
 
 __all__ = ["ClientStatus", "RunningCommand", "State", "VMStatus", "as_json", "as_table", "read_status"]
@@ -89,12 +89,12 @@ def _vm_of(*, state: str, clients: JSON, running: JSON, **members: JSON) -> VMSt
 def as_table(vms: Sequence[VMStatus], name: str | None = None) -> str:
     """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if there is none of that name."""
     if name is None:
-        return "\n".join([*_aligned([_HEADER, *map(_row, vms)]), *_problems(vms)])
+        return "\n".join([*aligned([_HEADER, *map(_row, vms)]), *_problems(vms)])
     vm = next((vm for vm in vms if vm.name == name), None)
     if vm is None:
         raise KeyError(name)
     clients = [("CLIENT", "SINCE", "AT", ""), *(_client_row(client) for client in vm.clients)]
-    return "\n".join([*_aligned([_HEADER, _row(vm)]), *_problems([vm]), "", *_aligned(clients)])
+    return "\n".join([*aligned([_HEADER, _row(vm)]), *_problems([vm]), "", *aligned(clients)])
 
 
 _HEADER = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "RUNNING")
@@ -112,12 +112,6 @@ def _client_row(client: ClientStatus) -> tuple[str, ...]:
 def _problems(vms: Sequence[VMStatus]) -> list[str]:
     told = [f"{printable(vm.name)}: {printable(vm.problem)}" for vm in vms if vm.problem is not None]
     return ["", *told] if told else []
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    shown = [tuple(map(printable, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
 
 
 def _span(seconds: float) -> str:

@@ -53,7 +53,7 @@ class Certificates:
         """Read the files again, for those who connect from now on. Where one is wrong, all stay as they are."""
         if not self._of_listeners and self.upstream is None:
             return
-        name = self._config.name or str(self._config.upstream)
+        name = self._config.shown_name
         try:
             self._load()
         except TLSError as exc:
