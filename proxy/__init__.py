@@ -7,12 +7,11 @@
     relaying/   one connection to QEMU with its clients         feeds routing from net, and writes what it says
     vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
     control/    how the VMs are, for whoever asks               changes nothing
-    fleet.py    all VMs of a process, wanted and running        each follows its own configuration (supervision.py)
-    daemon.py   the process                                     signals, the configuration file
+    fleet/      the process: its VMs, signals, the file         each VM follows its own configuration
 
 Imports go up this list and never down: net and routing do not know the relay, routing does not know net, and a session does not
-know routing. wrapping/ is the other program: it serves one QEMU that it starts, with a relay too. The programs' own modules
-(command_line, plan_command, pattern_check, preload, supervision) stand beside them.
+know routing. wrapping/ is the other program: it serves one QEMU that it starts, with a relay too. What a command line asks for
+(command_line/), and what else the program does (commands/), stands beside them.
 
 **The first rule is that nothing is noticed.** A message that is not a snapshot command goes through as the bytes that it is. It
 is not parsed, not spelled anew, not given another id and not delayed, and a task or a future for each would cost more than all

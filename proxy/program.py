@@ -13,8 +13,9 @@ import sys
 
 from host.errors import ConfigError, ProgramError
 from host.log_lines import write_log
-from proxy.command_line import CheckInvocation, PlanInvocation, ServeInvocation, StatusInvocation, parse_command_line
-from proxy.daemon import Daemon
+from proxy.command_line.invocations import CheckInvocation, PlanInvocation, ServeInvocation, StatusInvocation
+from proxy.command_line.subcommands import parse_command_line
+from proxy.fleet.daemon import Daemon
 
 __all__ = ["main"]
 
@@ -32,11 +33,11 @@ def main() -> int:
     try:
         invocation = parse_command_line(sys.argv[1:])
         if isinstance(invocation, PlanInvocation):
-            from proxy.plan_command import explain_plan  # the proxy itself starts without it
+            from proxy.commands.plan import explain_plan  # the proxy itself starts without it
 
             sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
         elif isinstance(invocation, StatusInvocation):
-            from proxy.control.command import default_path, show_status  # here, as above
+            from proxy.commands.ask import default_path, show_status  # here, as above
 
             path = invocation.control_path or default_path()
             sys.stdout.write(show_status(path, invocation.vm, as_json=invocation.as_json) + "\n")
@@ -53,7 +54,7 @@ def main() -> int:
 
 
 def _check(invocation: CheckInvocation) -> int:
-    from proxy.check_command import find_mistakes, summary  # here, as above
+    from proxy.commands.check import find_mistakes, summary  # here, as above
 
     mistakes = find_mistakes(invocation)
     for mistake in mistakes:

@@ -38,7 +38,18 @@ FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
 WITHOUT_TESTS: Final = frozenset(
-    {"__init__", "__main__", "confidential", "lean_start", "limits", "monitor", "system_clock", "pending", "steps"}
+    {
+        "__init__",
+        "__main__",
+        "confidential",
+        "invocations",
+        "lean_start",
+        "limits",
+        "monitor",
+        "system_clock",
+        "pending",
+        "steps",
+    }
 )
 # A comment that takes code out of the coverage, and what must follow it: who checks that code, or why nobody can.
 EXCLUSION: Final = re.compile(r"#\s*pragma\W*no\s*(?:cover|branch)(.*)", re.IGNORECASE)

@@ -213,7 +213,7 @@ def test_each_destination_has_its_sink(capfdbinary: pytest.CaptureFixture[bytes]
 
 
 def test_sinks_that_are_not_used_are_not_loaded() -> None:
-    script = "import sys, proxy.daemon; print([name for name in sys.modules if name.startswith('host.audit_')])"
+    script = "import sys, proxy.fleet.daemon; print([name for name in sys.modules if name.startswith('host.audit_')])"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, text=True)
     assert sorted(eval(done.stdout)) == ["host.audit_log"]
 

@@ -13,7 +13,8 @@ from host.config_file import load_config_file
 from host.errors import ConfigError
 from host.rule_types import ALLOWED_COMMANDS, RULES
 from host.setting_types import BadValue
-from proxy.command_line import ServeInvocation, parse_command_line
+from proxy.command_line.invocations import ServeInvocation
+from proxy.command_line.subcommands import parse_command_line
 from shim.permissions import Role
 from shim.rules import Rule, Whom
 

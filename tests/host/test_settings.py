@@ -13,7 +13,8 @@ from host.config_file import load_config_file
 from host.errors import ConfigError
 from host.listener import Terms
 from host.settings import SETTINGS, Owner, Program, Section, Setting, with_options
-from proxy.command_line import PlanInvocation, ServeInvocation, parse_command_line
+from proxy.command_line.invocations import PlanInvocation, ServeInvocation
+from proxy.command_line.subcommands import parse_command_line
 from repl import command_line as prompt
 from shim.policy import Policy
 

@@ -124,7 +124,7 @@ import proxy.lean_start, sys
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from proxy.net.certificates import Certificates
-import proxy.daemon
+import proxy.fleet.daemon
 certificates = Certificates(VMConfig(UnixAddress("/q"), (UnixAddress("/l"),)))
 certificates.reload()
 print(certificates.upstream, [name for name in ("ssl", "_ssl", "host.tls", "proxy.net.tls") if name in sys.modules])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.daemon import Daemon
+from proxy.fleet.daemon import Daemon
 from proxy.program import main
 from tests.fakes.qemu import FakeQEMU, uefi_vm
 from tests.support.config_files import VM1
@@ -55,7 +55,7 @@ def test_status_of_no_proxy_is_an_error(call: Callable[..., int], caplog: pytest
 def test_status_is_printed(
     call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.control.command._ask", lambda path: b'{"vms": []}')
+    monkeypatch.setattr("proxy.commands.ask._ask", lambda path: b'{"vms": []}')
     assert call("status", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"vms": []}
 

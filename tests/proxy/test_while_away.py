@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy.command_line import ServeInvocation, parse_command_line
-from proxy.daemon import Daemon
+from proxy.command_line.invocations import ServeInvocation
+from proxy.command_line.subcommands import parse_command_line
 from proxy.errors import AttachError
+from proxy.fleet.daemon import Daemon
 from proxy.net import qmp_connection
 from tests.fakes.attachable_qemu import AttachableQEMU
 from tests.fakes.qemu import FakeQEMU, two_disks

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from proxy.command_line import ServeInvocation, parse_command_line
-from proxy.daemon import Daemon
+from proxy.command_line.invocations import ServeInvocation
+from proxy.command_line.subcommands import parse_command_line
+from proxy.fleet.daemon import Daemon
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.proxy_command import run_proxy

@@ -18,7 +18,7 @@ from host.config import AuditSettings, VMConfig
 from host.listener import Listener, Terms
 from host.log_lines import LogLines
 from proxy.errors import UpstreamError
-from proxy.fleet import Fleet
+from proxy.fleet.fleet import Fleet
 from proxy.net.sockets import is_answered
 from shim.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks

@@ -7,7 +7,7 @@ import pytest
 from host.addresses import UnixAddress
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError
-from proxy.audit_logs import AuditLogs, with_shared_logs
+from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
 
 
 def vm(number: int, audit: AuditSettings | None) -> VMConfig:

@@ -20,8 +20,9 @@ from typing import IO, Final
 
 import pytest
 
-from proxy.command_line import ServeInvocation, parse_command_line
-from proxy.daemon import Daemon
+from proxy.command_line.invocations import ServeInvocation
+from proxy.command_line.subcommands import parse_command_line
+from proxy.fleet.daemon import Daemon
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, When, two_disks
 from tests.support.checkout import ROOT

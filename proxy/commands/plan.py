@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from host.addresses import process
 from host.ids import own_ids
-from proxy.command_line import PlanInvocation
+from proxy.command_line.invocations import PlanInvocation
 from proxy.errors import NotQMPError
 from proxy.net.certificates import Certificates
 from proxy.net.qmp_connection import QMPConnection

@@ -13,10 +13,10 @@ from functools import partial
 
 from host.config import VMConfig
 from host.log_lines import about_vm
-from proxy.audit_logs import AuditLogs, with_shared_logs
 from proxy.control.status import VMStatus
+from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
+from proxy.fleet.supervision import SupervisedVM, first_error
 from proxy.relaying.ledger import Ledger
-from proxy.supervision import SupervisedVM, first_error
 
 __all__ = ["Fleet"]
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.check_command import find_mistakes, summary
-from proxy.command_line import CheckInvocation, parse_command_line
+from proxy.command_line.invocations import CheckInvocation
+from proxy.command_line.subcommands import parse_command_line
+from proxy.commands.check import find_mistakes, summary
 from tests.support.config_files import EXAMPLE, VM1, path
 from tests.support.proxy_command import run_proxy
 

@@ -16,9 +16,10 @@ import pytest
 from host.addresses import UnixAddress
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError, ProgramError
-from proxy.command_line import ServeInvocation, parse_command_line
-from proxy.daemon import Daemon
+from proxy.command_line.invocations import ServeInvocation
+from proxy.command_line.subcommands import parse_command_line
 from proxy.errors import ListenError, NotQMPError, UpstreamError
+from proxy.fleet.daemon import Daemon
 from proxy.net.listeners import Listeners
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, Faults, disk, two_disks

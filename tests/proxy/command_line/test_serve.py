@@ -1,6 +1,5 @@
-"""The command line of `hmp-proxy`: every option, every wrong use, and the help."""
+"""The command line of `hmp-proxy`: every option, and every wrong use."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -8,14 +7,15 @@ from typing import Final
 import pytest
 
 from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
-from host.config import AuditFailure, AuditSettings, Origin, VMConfig
+from host.config import AuditFailure, AuditSettings, VMConfig
 from host.errors import ConfigError
 from host.listener import ErrorStyle, Listener, Terms
-from host.settings import SETTINGS, Program
-from proxy.command_line import PlanInvocation, ServeInvocation, StatusInvocation, parse_command_line
+from proxy.command_line import serve
+from proxy.command_line.invocations import PlanInvocation, ServeInvocation
+from proxy.command_line.subcommands import parse_command_line
 from shim.confidential import Confidential
-from shim.patterns import KEYS, KINDS
 from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
+from tests.support.command_lines import complaint
 from tests.support.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
@@ -26,14 +26,8 @@ IN_QMP: Final = Terms(errors=ErrorStyle.QMP)
 
 
 def served(*arguments: str) -> ServeInvocation:
-    invocation = parse_command_line(arguments)
+    invocation = serve.parse(arguments)
     assert isinstance(invocation, ServeInvocation)
-    return invocation
-
-
-def planned(*arguments: str) -> PlanInvocation:
-    invocation = parse_command_line(["plan", *arguments])
-    assert isinstance(invocation, PlanInvocation)
     return invocation
 
 
@@ -66,7 +60,9 @@ def test_smallest_use() -> None:
 def test_policy_options(options: str, policy: Policy) -> None:
     """The plan has them too."""
     assert only_vm(*WIRE, *options.split()).policy == policy
-    assert planned("--upstream", "unix:/q", *options.split(), "savevm").vm.policy == policy
+    planned = parse_command_line(["plan", "--upstream", "unix:/q", *options.split(), "savevm"])
+    assert isinstance(planned, PlanInvocation)
+    assert planned.vm.policy == policy
 
 
 @pytest.mark.parametrize(
@@ -151,24 +147,6 @@ def test_verbose() -> None:
 
 # -- a file ---------------------------------------------------------------------------------------------------------------
 
-FILE: Final = """\
-[[vm]]
-name = "vm1"
-upstream = "unix:/q1"
-listen = "unix:/l1"
-policy = "hmp"
-[[vm]]
-upstream = "unix:/q2"
-listen = "unix:/l2"
-"""
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    file = tmp_path / "hmpshim.toml"
-    file.write_text(FILE)
-    return str(file)
-
 
 def test_file(path: str) -> None:
     invocation = served("--config", path)
@@ -185,35 +163,6 @@ def test_wrong_file(path: str) -> None:
         parse_command_line(["plan", "--config", path, "savevm"])
 
 
-# -- the plan -------------------------------------------------------------------------------------------------------------
-
-
-def test_plan() -> None:
-    assert planned("--upstream", "unix:/q", "savevm", "t1") == PlanInvocation(VMConfig(QEMU), "savevm t1", False)
-    assert planned("--upstream", "unix:/q", "--json", 'savevm "a b"').command_line == 'savevm "a b"'
-    assert planned("--upstream", "accept:unix:/q", "info", "snapshots", "--json").as_json
-
-
-@pytest.mark.parametrize(("options", "name"), [(("--vm", "vm1"), "vm1"), (("--vm", "unix:/q2"), None)])
-def test_plan_for_a_vm_of_a_file(path: str, options: Sequence[str], name: str | None) -> None:
-    """One without a name goes by where it is."""
-    vm = planned("--config", path, *options, "savevm").vm
-    assert vm.name == name
-    assert vm.origin == Origin(path, 0 if name else 1)
-
-
-def test_plan_for_the_only_vm_of_a_file(path: str) -> None:
-    Path(path).write_text(FILE.partition("[[vm]]\nup")[0])
-    vm = planned("--config", path, "savevm").vm
-    assert (vm.name, vm.policy.kind) == ("vm1", PolicyKind.HMP)
-
-
-def test_plan_with_the_policy_of_a_file_on_another_socket(path: str) -> None:
-    """The VM's own is held by the proxy that runs."""
-    vm = planned("--config", path, "--vm", "vm1", "--upstream", "unix:/l1", "savevm").vm
-    assert vm == VMConfig(UnixAddress("/l1"), policy=Policy(PolicyKind.HMP))
-
-
 # -- wrong use: one line, status 2 ----------------------------------------------------------------------------------------
 
 LISTEN: Final = "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd"
@@ -227,17 +176,6 @@ AUDIT_OPTIONS: Final = (
     *("--audit-rotate-hours 1", "--audit-keep 1"),
 )
 INTO_THE_FILE: Final = "cannot be used with --config; write it into the file"
-
-
-def complaint(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
-    with pytest.raises(SystemExit) as caught:
-        parse_command_line(arguments)
-    assert caught.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.endswith("\n")
-    assert err.count("\n") == 1
-    return err
 
 
 @pytest.mark.parametrize(
@@ -372,40 +310,6 @@ def test_options_beside_a_file(capsys: pytest.CaptureFixture[str], path: str, op
     assert error == f"hmp-proxy: --{name} {INTO_THE_FILE} (see hmp-proxy --help)\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        ("savevm", "say where QEMU is: --upstream, or --config FILE"),
-        ("--upstream unix:/q", "the following arguments are required: COMMAND"),
-        ("--upstream unix:/q --listen unix:/l savevm", "unrecognized arguments: --listen"),
-        ("--upstream unix:/q --mode observe savevm", "unrecognized arguments: --mode"),
-        ("--upstream unix:/q --vm vm1 savevm", "--vm needs --config FILE"),
-        ("--upstream /q savevm", f"argument --upstream: invalid address '/q': {UPSTREAM}"),
-        ("--config FILE savevm", "say which VM: --vm with one of vm1, unix:/q2"),
-        ("--config FILE --vm nosuch savevm", "say which VM: --vm with one of vm1, unix:/q2"),
-        ("--config FILE --vm vm1 --policy hmp savevm", f"--policy {INTO_THE_FILE}"),
-        ("--config FILE --vm vm1 --vmstate a savevm", f"--vmstate {INTO_THE_FILE}"),
-        ("--config FILE --vm vm1 --no-guard savevm", f"--no-guard {INTO_THE_FILE}"),
-    ],
-)
-def test_wrong_use_of_the_plan(capsys: pytest.CaptureFixture[str], path: str, arguments: str, error: str) -> None:
-    found = complaint(capsys, ["plan", *arguments.replace("FILE", path).split()])
-    assert found == f"hmp-proxy plan: {error} (see hmp-proxy plan --help)\n"
-
-
-# -- the help -------------------------------------------------------------------------------------------------------------
-
-SERVE_OPTIONS: Final = (
-    *(row.flag for row in SETTINGS if Program.PROXY in row.programs),
-    *("--check", "--config", "--control", "--log-format", "--verbose", "--version", "--help"),
-)
-PLAN_OPTIONS: Final = (
-    *(row.flag for row in SETTINGS if Program.PLAN in row.programs),
-    *("--config", "--vm", "--json", "--help"),
-)
-UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:PATH")
-
-
 def test_times_are_seconds() -> None:
     vm = only_vm(*WIRE, *["--stop-timeout", "1.5", "--abandon-after", "0", "--abandon-load-after", "60"])
     assert (vm.stop_timeout_s, vm.policy.abandon_after_s, vm.policy.abandon_load_after_s) == (1.5, 0, 60)
@@ -418,80 +322,6 @@ def test_wrong_times(option: str, wrong: str, capsys: pytest.CaptureFixture[str]
         parse_command_line([*WIRE, f"{option}={wrong}"])
     assert caught.value.code == 2
     assert f"argument {option}: '{wrong}' is not a number of seconds, 0 or more" in capsys.readouterr().err
-
-
-def help_text(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
-    with pytest.raises(SystemExit) as caught:
-        parse_command_line([*arguments, "--help"])
-    assert caught.value.code == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    return out
-
-
-def section(text: str, title: str) -> str:
-    return text.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
-
-
-@pytest.mark.parametrize(("arguments", "options"), [((), SERVE_OPTIONS), (("plan",), PLAN_OPTIONS)], ids=["serve", "plan"])
-def test_help_has_every_option_with_a_meaning(
-    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], options: Sequence[str]
-) -> None:
-    shown = help_text(capsys, arguments)
-    explained = re.findall(r"(?m)^  (?:-h, )?(--[a-z-]+)(?: [\w{},]+)?(?:  +|\n {20,})\w", shown)
-    assert sorted(explained) == sorted(options)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "addresses"),
-    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd", "hold:ADDRESS")), (("plan",), UPSTREAM_ADDRESSES)],
-    ids=["serve", "plan"],
-)
-def test_help_has_every_address_and_pattern(
-    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], addresses: Sequence[str]
-) -> None:
-    shown = help_text(capsys, arguments)
-    assert re.findall(r"(?m)^  (\S+) {2,}\S", section(shown, "addresses")) == list(addresses)
-    found = section(shown, "patterns for block nodes")
-    assert re.findall(r"(?m)^  (\S+) {2,}\S", found) == ["NAME", "KEY:GLOB", "kind:KIND"]
-    assert ", ".join(KEYS) in found
-    assert ", ".join(KINDS) in found
-
-
-@pytest.mark.parametrize(
-    ("arguments", "statuses"),
-    [((), ["0", "2", "3", "4", "5", "6", "130"]), (("plan",), ["0", "2", "3", "4", "5"])],
-    ids=["serve", "plan"],
-)
-def test_help_has_every_exit_status(
-    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], statuses: Sequence[str]
-) -> None:
-    found = section(help_text(capsys, arguments) + "\n", "exit status")
-    assert sorted(re.findall(r"(?:^|  )(\d+)  \w", found, re.MULTILINE), key=int) == statuses
-
-
-@pytest.mark.parametrize("name", ["plan", "--take-over", "SIGHUP", "SIGTERM"])
-def test_help_tells_of(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert name in section(help_text(capsys, ()), "examples") + help_text(capsys, ()).partition("exit status")[2]
-
-
-@pytest.mark.parametrize("arguments", [(), ("plan",)], ids=["serve", "plan"])
-def test_help_promises_nothing_below_that_is_not_there(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> None:
-    shown = help_text(capsys, arguments)
-    for what in re.findall(r"\((\w+): see\s+below\)", shown):
-        assert re.search(rf"(?m)^{what}\b.*:$", shown), what
-
-
-@pytest.mark.parametrize(
-    ("words", "invocation"),
-    [
-        ("", StatusInvocation(None, None, as_json=False)),
-        ("vm1 --json", StatusInvocation(None, "vm1", as_json=True)),
-        ("--control /c", StatusInvocation("/c", None, as_json=False)),
-    ],
-)
-def test_status_is_asked_for(words: str, invocation: StatusInvocation) -> None:
-    assert parse_command_line(["status", *words.split()]) == invocation
 
 
 def test_control_socket_is_the_processes() -> None:

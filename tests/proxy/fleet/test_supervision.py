@@ -11,10 +11,10 @@ from host.addresses import UnixAddress
 from host.audit_log import AuditLog
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError
-from proxy.audit_logs import AuditLogs
 from proxy.errors import UpstreamError
+from proxy.fleet.audit_logs import AuditLogs
+from proxy.fleet.supervision import SupervisedVM, first_error
 from proxy.relaying.ledger import Ledger
-from proxy.supervision import SupervisedVM, first_error
 from shim.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.running_vm_proxy import in_thread, talk, until

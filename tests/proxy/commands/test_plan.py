@@ -12,9 +12,9 @@ import pytest
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from host.listener import Terms
-from proxy.command_line import PlanInvocation
+from proxy.command_line.invocations import PlanInvocation
+from proxy.commands.plan import explain_plan
 from proxy.errors import NotQMPError, UpstreamError
-from proxy.plan_command import explain_plan
 from shim.beside import VERSION, policy_members
 from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY

@@ -16,8 +16,8 @@ from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
-from proxy.audit_logs import AuditLogs
 from proxy.control.status import State, VMStatus
+from proxy.fleet.audit_logs import AuditLogs
 from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 

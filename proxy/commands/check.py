@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from host.config import VMConfig
 from host.errors import ConfigError, ProgramError, TLSError
-from proxy.command_line import CheckInvocation
+from proxy.command_line.invocations import CheckInvocation
 from proxy.net.certificates import Certificates
 
 __all__ = ["find_mistakes", "summary"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.control.command import NoProxyError, default_path, show_status
+from proxy.commands.ask import NoProxyError, default_path, show_status
 from proxy.control.status import State, VMStatus, as_json
 from tests.support.proxy_command import run_proxy
 

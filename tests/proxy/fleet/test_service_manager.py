@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.service_manager import ServiceManager
+from proxy.fleet.service_manager import ServiceManager
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_daemon import RunningDaemon, run, table, until

@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 
-from proxy.command_line import ServeInvocation
+from proxy.command_line.invocations import ServeInvocation
 from proxy.control.server import ControlSocket
 from proxy.control.status import as_json, as_table
-from proxy.fleet import Fleet
-from proxy.service_manager import ServiceManager
+from proxy.fleet.fleet import Fleet
+from proxy.fleet.service_manager import ServiceManager
 from shim.qmp import JSON
 from shim.version import VERSION
 

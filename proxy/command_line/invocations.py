@@ -1,0 +1,58 @@
+"""What a command line of `hmp-proxy` can ask for."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from host.config import VMConfig
+from host.errors import ConfigError
+
+__all__ = ["CheckInvocation", "Invocation", "PlanInvocation", "ServeInvocation", "StatusInvocation"]
+
+
+# What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
+# costs exit status 2 and nothing else.
+@dataclass(frozen=True, slots=True)
+class ServeInvocation:
+    """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object.
+    control_path: of the control socket.
+    """
+
+    vms: tuple[VMConfig, ...]
+    config_path: str | None
+    verbose: bool
+    logs_json: bool = False
+    control_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckInvocation:
+    """`hmp-proxy --check`. vms: those that could be read. mistakes: in the file. config_path: None for options."""
+
+    vms: tuple[VMConfig, ...]
+    mistakes: tuple[ConfigError, ...]
+    config_path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusInvocation:
+    """`hmp-proxy status`. control_path: None for the default one. vm: None for all."""
+
+    control_path: str | None
+    vm: str | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInvocation:
+    """`hmp-proxy plan`.
+
+    given_by: what says which policy to plan with, in words; None leaves it to the proxy that may be there.
+    """
+
+    vm: VMConfig
+    command_line: str
+    as_json: bool
+    given_by: str | None = None
+
+
+Invocation: TypeAlias = ServeInvocation | CheckInvocation | StatusInvocation | PlanInvocation

@@ -1,0 +1,131 @@
+"""The command line of `hmp-proxy` itself, which serves, or with `--check` only looks at its configuration."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from host.addresses import plain
+from host.config import VMConfig
+from host.contradictions import contradiction
+from host.listener import Terms, settle
+from host.listener_settings import LISTENER_SETTINGS
+from host.options import PATTERNS, RULES, Parser, add_section, add_version, audit_of, members_of, policy_of, refuse_mixture
+from host.settings import Owner, Program, Section, option_of
+from proxy.command_line.invocations import CheckInvocation, ServeInvocation
+from proxy.command_line.parsers import ADDRESSES, add_vm, make_parser, refuse
+
+__all__ = ["parse"]
+
+_DESCRIPTION = """\
+Stand between legacy tools and QEMU's QMP socket. savevm, loadvm, delvm and "info snapshots", sent by
+human-monitor-command, are done by QEMU's snapshot jobs on the disks that the policy chooses, and answered
+as HMP would have answered. Everything else goes through byte for byte."""
+
+_EXAMPLES = """\
+examples:
+  put the proxy in front of a VM, and point the tools at /run/vm1/legacy.sock:
+    qemu-system-x86_64 ... -qmp unix:/run/vm1/qmp.sock,server=on,wait=off
+    hmp-proxy --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
+  or put it under tools that keep their path; QEMU's socket comes back when the proxy ends:
+    hmp-proxy --take-over /run/vm1/qmp.sock --audit /var/log/hmp.jsonl
+  or, from QEMU 11.1 on, put it beside a tool that keeps QEMU's socket for itself:
+    hmp-proxy --attach /run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
+  see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
+    hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
+  ask a proxy that was started with --control PATH how its VMs are:
+    hmp-proxy status --control PATH
+  try it by hand:
+    socat READLINE UNIX-CONNECT:/run/vm1/legacy.sock
+    {"execute": "qmp_capabilities"}
+    {"execute": "human-monitor-command", "arguments": {"command-line": "savevm t1"}}
+"""
+
+_LISTEN_ADDRESSES = """\
+  stdio                 for --listen: one client, at standard input and output; the proxy ends when it leaves
+  systemd               for --listen: the sockets of a systemd .socket unit
+  hold:ADDRESS          for --listen and --take-over: clients can connect while QEMU is away, and wait
+"""
+
+_LISTENER_KEYS = [row.word_of_listener for row in LISTENER_SETTINGS]
+_LISTENER_OPTIONS = f"""
+settings of one listener:
+  ADDRESS,KEY=VALUE,... for --listen, --hmp-listen and --take-over, where KEY is
+                        {", ".join(_LISTENER_KEYS[:6])},
+                        {", ".join(_LISTENER_KEYS[6:11])},
+                        {", ".join(_LISTENER_KEYS[11:])};
+                        a path that is taken over keeps QEMU's mode, owner and group, and HMP's prompt has
+                        neither errors nor pretty
+"""
+
+_EXIT_STATUS = """
+exit status:
+  0  stopped by SIGINT or SIGTERM             5  the listening socket cannot be created, or is in use
+  2  wrong usage, or a wrong configuration    6  the audit log cannot be opened
+  3  QEMU's socket cannot be reached          130  stopped at once by a second signal
+  4  the other end is not a QMP server, serves another client, or is too old for --attach
+
+When QEMU goes away, the clients are disconnected, and the proxy waits for QEMU to come back on the same socket; with
+--end-with-vm it ends with status 0. If a VM of a file cannot be served, the proxy tries again and again, and the others
+go on.
+On SIGHUP the proxy reads the configuration file again, serves the VMs that it names now, and reopens the audit logs."""
+
+
+def _parser() -> Parser:
+    epilog = f"{_EXAMPLES}\n{ADDRESSES}{_LISTEN_ADDRESSES}{_LISTENER_OPTIONS}{PATTERNS}{RULES}{_EXIT_STATUS}"
+    parser = make_parser("hmp-proxy", _DESCRIPTION, epilog)
+    add_version(parser)
+    vm = add_vm(parser, Program.PROXY)
+    vm.add_argument(
+        "--check",
+        action="store_true",
+        help="tell all mistakes in the configuration, and end: with status 0 if there are none, else 2",
+    )
+    vm.add_argument("--control", metavar="PATH", help="the socket at which hmp-proxy status asks (default: none)")
+    sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS)
+    for section in sections:
+        add_section(parser, Program.PROXY, section)
+    log = add_section(parser, Program.PROXY, Section.LOG)
+    log.add_argument("--verbose", action="store_true", help="also log connections, not only what needs attention")
+    log.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="how the log is written (default %(default)s)"
+    )
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
+    """Read it. Exits where it is wrong. Raises ConfigError for a wrong configuration file."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.config is not None:
+        refuse_mixture(parser, given, ())
+        from host.config_file import check_config_file, load_config_file  # here, because without a file there is no TOML
+
+        if given.check:
+            vms, mistakes = check_config_file(given.config)
+            return CheckInvocation(vms, tuple(mistakes), given.config)
+        return _serve(load_config_file(given.config), given)
+    members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
+    _complete_upstream(parser, members)
+    vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))
+    refuse(parser, contradiction(vm))
+    if given.check:
+        return CheckInvocation((vm,), (), None)
+    return _serve((vm,), given)
+
+
+def _serve(vms: tuple[VMConfig, ...], given: argparse.Namespace) -> ServeInvocation:
+    return ServeInvocation(vms, given.config, given.verbose, given.log_format == "json", given.control)
+
+
+def _complete_upstream(parser: argparse.ArgumentParser, members: dict[str, Any]) -> None:
+    """See that it is said where QEMU is and where clients come in: a socket that is taken over is both."""
+    for key in ("take_over", "attach"):
+        if key in members:
+            if "upstream" in members:
+                parser.error(f"{option_of(key)} PATH says where QEMU is; drop --upstream")
+            members["upstream"] = plain(members[key])
+            break
+    if "upstream" not in members or not {"listen", "hmp_listen", "take_over"} & members.keys():
+        parser.error(
+            "say where QEMU is and where the tools connect: --upstream or --attach and --listen, --take-over, or --config"
+        )

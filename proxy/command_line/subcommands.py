@@ -1,0 +1,26 @@
+"""Which subcommand a command line is of."""
+
+from collections.abc import Sequence
+
+from proxy.command_line import serve
+from proxy.command_line.invocations import Invocation
+
+__all__ = ["parse_command_line"]
+
+
+def parse_command_line(arguments: Sequence[str]) -> Invocation:
+    """Read the command line. Exits with status 2 and one line on standard error if it is wrong.
+
+    Raises ConfigError for a wrong configuration file.
+    """
+    match arguments:
+        case ["plan", *others]:
+            from proxy.command_line import plan  # here, as the other ones: the proxy itself starts without it
+
+            return plan.parse(others)
+        case ["status", *others]:
+            from proxy.command_line import ask
+
+            return ask.parse_status(others)
+        case _:
+            return serve.parse(arguments)

@@ -1,0 +1,70 @@
+"""The help of all that `hmp-proxy` does."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import pytest
+
+from host.settings import SETTINGS, Program
+from proxy.command_line.invocations import CheckInvocation, PlanInvocation, ServeInvocation, StatusInvocation
+from proxy.command_line.subcommands import parse_command_line
+from tests.support.command_lines import help_text, section
+
+SERVE_OPTIONS: Final = (
+    *(row.flag for row in SETTINGS if Program.PROXY in row.programs),
+    *("--check", "--config", "--control", "--log-format", "--verbose", "--version", "--help"),
+)
+PLAN_OPTIONS: Final = (
+    *(row.flag for row in SETTINGS if Program.PLAN in row.programs),
+    *("--config", "--vm", "--json", "--help"),
+)
+
+
+WIRE: Final = "--upstream unix:/q --listen unix:/l"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (WIRE, ServeInvocation),
+        (f"--check {WIRE}", CheckInvocation),
+        ("plan --upstream unix:/q savevm", PlanInvocation),
+        ("status", StatusInvocation),
+    ],
+)
+def test_first_word_tells(line: str, kind: type) -> None:
+    assert type(parse_command_line(line.split())) is kind
+
+
+@pytest.mark.parametrize(("arguments", "options"), [((), SERVE_OPTIONS), (("plan",), PLAN_OPTIONS)], ids=["serve", "plan"])
+def test_help_has_every_option_with_a_meaning(
+    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], options: Sequence[str]
+) -> None:
+    shown = help_text(capsys, arguments)
+    explained = re.findall(r"(?m)^  (?:-h, )?(--[a-z-]+)(?: [\w{},]+)?(?:  +|\n {20,})\w", shown)
+    assert sorted(explained) == sorted(options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [((), ["0", "2", "3", "4", "5", "6", "130"]), (("plan",), ["0", "2", "3", "4", "5"])],
+    ids=["serve", "plan"],
+)
+def test_help_has_every_exit_status(
+    capsys: pytest.CaptureFixture[str], arguments: Sequence[str], statuses: Sequence[str]
+) -> None:
+    found = section(help_text(capsys, arguments) + "\n", "exit status")
+    assert sorted(re.findall(r"(?:^|  )(\d+)  \w", found, re.MULTILINE), key=int) == statuses
+
+
+@pytest.mark.parametrize("name", ["plan", "--take-over", "SIGHUP", "SIGTERM"])
+def test_help_tells_of(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert name in section(help_text(capsys, ()), "examples") + help_text(capsys, ()).partition("exit status")[2]
+
+
+@pytest.mark.parametrize("arguments", [(), ("plan",)], ids=["serve", "plan"])
+def test_help_promises_nothing_below_that_is_not_there(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> None:
+    shown = help_text(capsys, arguments)
+    for what in re.findall(r"\((\w+): see\s+below\)", shown):
+        assert re.search(rf"(?m)^{what}\b.*:$", shown), what
