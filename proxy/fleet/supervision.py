@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
-from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.control.status import State, VMStatus
 from proxy.fleet.audit_logs import AuditLogs
-from proxy.relaying.ledger import Ledger
+from proxy.recording.audit_writer import AuditWriter
+from proxy.relaying.lasting import Shared
 from proxy.vm_proxy import VMProxy
+from proxy.waiting import unless
 
 __all__ = ["SupervisedVM", "first_error"]
 
@@ -41,13 +42,13 @@ class SupervisedVM:
         self,
         config: VMConfig,
         audit_logs: AuditLogs,
-        ledger: Ledger,
+        shared: Shared,
         on_settled: Callable[[], object] = lambda: None,
     ) -> None:
         self._on_settled = on_settled
         self._audit_logs = audit_logs
-        self._audit_log: AuditLog | None = None
-        self._ledger = ledger
+        self._audit: AuditWriter | None = None
+        self._shared = shared
         self._config = config
         self._proxy: VMProxy | None = None
         # Why the last attempt has failed.
@@ -85,11 +86,11 @@ class SupervisedVM:
         qemu, clients, running = str(relay.monitor.version), relay.clients.status(), relay.slow.running
         return VMStatus(self.name, str(config.upstream), state, None, qemu, policy, mode, clients, running)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the audit log."""
-        if self._audit_log is not None:
+        if self._audit is not None:
             assert self._config.audit is not None, "it was opened for that"
-            self._audit_logs.release(self._config.audit)
+            await self._audit_logs.release(self._config.audit)
 
     def stop(self) -> None:
         """End in order."""
@@ -114,14 +115,20 @@ class SupervisedVM:
         """Serve. Raises what ends the proxy, and AuditError if the log cannot be opened."""
         if self._stopping.is_set():
             return
-        if self._audit_log is None and self._config.audit is not None:
-            self._audit_log = self._audit_logs.acquire(self._config.audit)
-        proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger, self._on_settled)
+        if self._audit is None:
+            await unless(self._stopping, self._acquire_log())
+            if self._stopping.is_set():
+                return
+        proxy = self._proxy = VMProxy(self._config, self._audit, self._shared, self._on_settled)
         try:
             await proxy.run()
         finally:
             # What SIGHUP changed must not be undone when the VM is begun again.
             self._config, self._proxy = proxy.config, None
+
+    async def _acquire_log(self) -> None:
+        if self._config.audit is not None:
+            self._audit = await self._audit_logs.acquire(self._config.audit)
 
     async def keep_running(self) -> None:
         """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.

@@ -73,6 +73,8 @@ class Stream:
         self.is_reading = False
         self.read_count = 0
         self._is_at_eof = False
+        # How many hold back what is written: see `hold`.
+        self._holds = 0
         # What is written goes nowhere any more.
         self._is_broken = False
         self.is_closed = False
@@ -111,6 +113,26 @@ class Stream:
         else:
             self._unsent.append((data if descriptors or len(data) >= _JOINED_BYTES else bytearray(data), descriptors))
 
+    def hold(self) -> None:
+        """Send nothing more until `release`, which each call needs: what is written waits, and counts as unsent."""
+        self._holds += 1
+        if not self._unsent:
+            self._unsent.append((bytearray(), ()))  # so that `write` finds that something waits already
+        elif self._holds == 1:
+            self._loop.remove_writer(self._end.write_fd())
+
+    def release(self) -> None:
+        """Send what has waited, unless others hold it."""
+        self._holds -= 1
+        if self._holds or self.is_closed:
+            return
+        if not self._unsent[0][0]:
+            self._unsent.popleft()
+        if not self._send_unsent():
+            self._loop.add_writer(self._end.write_fd(), self._write_more)
+        else:
+            self._note_sent()
+
     @property
     def unread_bytes(self) -> tuple[int, int]:
         """What is unsent, and what the kernel has that the peer has not read, in its own measure, or 0 if it does not tell."""
@@ -121,7 +143,7 @@ class Stream:
         return self.unsent_bytes, queued_bytes
 
     def finish(self, on_finished: Callable[[], None]) -> None:
-        """Read no more, and close when all is sent. on_finished: called then, unless it is at once."""
+        """Read no more, and close when all is sent, and nothing is held. on_finished: called then, unless it is at once."""
         self.pause()
         self._on_finished = on_finished
         if not self._unsent:
@@ -215,16 +237,24 @@ class Stream:
         return sent, ()
 
     def _write_more(self) -> None:
-        """Go on where the kernel had no room. A part that has gone out has taken the descriptors along."""
+        """Go on where the kernel had no room."""
+        if self._send_unsent():
+            self._loop.remove_writer(self._end.write_fd())
+            self._note_sent()
+
+    def _send_unsent(self) -> bool:
+        """Send what the kernel takes, and tell whether that was all. A part that has gone out has taken the descriptors."""
         while self._unsent:
             data, descriptors = self._unsent[0]
             sent, descriptors = self._send(data, descriptors)
             self.unsent_bytes -= sent
             if sent < len(data):
                 self._unsent[0] = (data[sent:], descriptors)
-                return
+                return False
             self._unsent.popleft()
-        self._loop.remove_writer(self._end.write_fd())
+        return True
+
+    def _note_sent(self) -> None:
         if self._on_finished is not None:
             self.close()
             self._on_finished()

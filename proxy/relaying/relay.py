@@ -7,7 +7,7 @@ false.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
@@ -19,18 +19,19 @@ from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream
 from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.messages import format_of
+from proxy.recording.scribe import Scribe
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
+from proxy.routing.plan_maker import Work
 from proxy.routing.router import Router
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Descriptors
 from proxy.sessions.session import Session
 from proxy.system_clock import SYSTEM_CLOCK
-from shim.audit import AuditRecord
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions
 from shim.policy import Policy
@@ -56,15 +57,14 @@ class Relay:
     """
 
     def __init__(self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK) -> None:
-        audit_log = lasting.audit_log
+        audit = lasting.audit
         self._dispatcher = Dispatcher(
             connected.monitor,
             config.policy,
             clock,
             new_id=lasting.new_id,
             own_prefix=lasting.own_prefix,
-            announce=audit_log.announce if audit_log is not None and audit_log.refuses else None,
-            note=lasting.intents.note,
+            announces=audit is not None and audit.refuses,
             turns=lasting.turns,
             limits=SessionLimits(
                 Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting), config.client_commands
@@ -75,11 +75,10 @@ class Relay:
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = lasting.intents.written()
         self._rest = connected.rest
-        self._audit_log = audit_log
-        self._records = self._dispatcher.outbox.records
-        self._write_records: Callable[[Sequence[AuditRecord]], object] = len if audit_log is None else audit_log.write_all
-        self.clients = Clients(self._dispatcher, config, lasting.ledger, lasting.leaving, self._come_back)
+        self._outbox = self._dispatcher.outbox
+        self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
         self._streams = self.clients.streams
+        self._scribe = Scribe(audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
         self._make_stream = stream_makers(config, connected.monitor)
         self.deserted = self.clients.deserted
         self.slow = SlowCommands()
@@ -159,9 +158,8 @@ class Relay:
         if session is None:
             self._flush()
             return
-        if self._records:
-            self._write_records(self._records)
-            self._records.clear()
+        if self._outbox.records:
+            self._scribe.write_records(self._outbox)
         (stream := self._streams[session]).write(data)
         if stream.unsent_bytes:
             self.clients.check(session)
@@ -228,21 +226,26 @@ class Relay:
         if self._next_turn is None:
             self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
 
+    def _go_on_noted(self, work: Work, why_not: str | None) -> None:
+        self._dispatcher.noted(work, why_not)
+        self._flush()
+
     def _poll(self) -> None:
         self._poll_timer = None
         self._dispatcher.poll()
         self._flush()
 
-    # Take and write, in the order that the router asks for: no answer goes out before its record is written.
+    # Take and write, in the order that the router asks for: no answer goes out before its record is written (scribe.py).
 
     def _flush(self) -> None:
         """Empty the outbox, in the order that its contract names."""
-        outbox = self._dispatcher.outbox
+        outbox = self._outbox
         if outbox.notices:
             _log_notices(outbox.notices_to_log())
         if outbox.records:
-            self._write_records(outbox.records)
-            outbox.records.clear()
+            self._scribe.write_records(outbox)
+        if outbox.notes or outbox.settled:
+            self._scribe.write_notes(outbox)
         if outbox.segments:
             for segment in outbox.segments_to_qemu():
                 self._upstream.write(segment.data, segment.descriptors)

@@ -204,7 +204,7 @@ def test_commands_that_wait_are_on_record_when_all_ends_at_once() -> None:
     async def run() -> None:
         records: list[AuditRecord] = []
         async with one_client() as (relay, qemu, peer):
-            relay._write_records = records.extend
+            relay._scribe.write_records = lambda outbox: records.extend(outbox.records_to_write()[0])  # type: ignore[method-assign]
             peer.sendall(hmp("savevm one"))
             await in_thread(qemu.recv, MIB)
             end, second = socket.socketpair()
