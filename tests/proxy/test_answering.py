@@ -1,16 +1,13 @@
 """How works end for their clients, and what is on record of it."""
 
-import pytest
-
 from proxy.routing.answering import Answering
 from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_runner import LOST
 from proxy.routing.recorder import Recorder
 from shim.audit import Action
 from tests.fakes.block import Snapshot
-from tests.fakes.jobs import Job
 from tests.support.plan_bench import Bench, replies
-from tests.support.pure_router import ModelQEMU, a_monitor
+from tests.support.pure_router import a_monitor
 
 
 def test_pretty_answer() -> None:
@@ -39,28 +36,6 @@ def test_refusal_sends_no_job() -> None:
     assert bench.outcomes() == [("loadvm t", Action.REFUSED)]
     assert replies(session)["return"].startswith("Error: ")
     assert len(bench.written) == 1
-
-
-@pytest.mark.parametrize("answered", range(8))
-def test_loss_at_every_reply_is_on_record(answered: int) -> None:
-    bench = Bench()
-    bench.add("savevm a")
-    bench.answer(count=answered)
-    assert bench.records == []
-    bench.runner.give_up(LOST)
-    (lost,) = bench.records
-    assert (lost.command_line, lost.action, lost.reason, lost.reply) == ("savevm a", Action.REWRITTEN, LOST, None)
-    assert [sent.reply is None for sent in lost.sent] == sorted(sent.reply is None for sent in lost.sent)
-    assert bench.runner.is_idle
-    bench.runner.give_up(LOST)
-    assert len(bench.records) == 1
-
-
-def test_lost_recovery_is_not_on_record() -> None:
-    bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a")]))
-    bench.recover()
-    bench.runner.give_up(LOST)
-    assert bench.records == []
 
 
 def test_question_of_nobody_is_not_on_record() -> None:

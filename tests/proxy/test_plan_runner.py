@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.routing.plan_maker import Work
+from proxy.routing.plan_runner import LOST
 from shim.audit import Action
 from tests.fakes.block import Snapshot, disk
 from tests.fakes.jobs import Job, VMFaults
@@ -179,3 +180,25 @@ class TestRecovery:
         bench.answer()
         assert bench.records == []
         assert bench.runner.is_idle
+
+
+@pytest.mark.parametrize("answered", range(8))
+def test_loss_at_every_reply_is_on_record(answered: int) -> None:
+    bench = Bench()
+    bench.add("savevm a")
+    bench.answer(count=answered)
+    assert bench.records == []
+    bench.runner.give_up(LOST)
+    (lost,) = bench.records
+    assert (lost.command_line, lost.action, lost.reason, lost.reply) == ("savevm a", Action.REWRITTEN, LOST, None)
+    assert [sent.reply is None for sent in lost.sent] == sorted(sent.reply is None for sent in lost.sent)
+    assert bench.runner.is_idle
+    bench.runner.give_up(LOST)
+    assert len(bench.records) == 1
+
+
+def test_lost_recovery_is_not_on_record() -> None:
+    bench = Bench(ModelQEMU(jobs=[Job("hmpshim-a")]))
+    bench.recover()
+    bench.runner.give_up(LOST)
+    assert bench.records == []

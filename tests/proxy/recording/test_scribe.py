@@ -8,10 +8,15 @@ import pytest
 from host.audit_file import FileSink
 from host.intents import IntentStore
 from proxy.recording import audit_writer
+from proxy.recording.disk_thread import DiskThread
+from proxy.recording.scribe import Scribe
+from proxy.routing.outbox import Outbox
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.pure_router import a_session
 from tests.support.raw_client import RawClient
 from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played, until
 from tests.support.stuck_disk import StuckDisk
+from tests.support.written_records import record
 
 
 @pytest.fixture
@@ -124,3 +129,12 @@ def test_savevm_waits_for_what_it_intends_to_be_on_disk(disk: StuckDisk) -> None
             assert json.loads(message)["return"] == ""
 
     played(scene, qemu, "--vmstate", "d1")
+
+
+def test_without_a_log_nothing_waits() -> None:
+    outbox = Outbox()
+    outbox.put_on_record(record(), a_session())
+    scribe = Scribe(None, IntentStore("unix:/qmp", None), DiskThread("state"), {}, lambda *_: None)
+    scribe.write_records(outbox)
+    scribe.write_notes(outbox)
+    assert (outbox.records, outbox.await_records) == ([], {})
