@@ -4,6 +4,7 @@
     sessions/   one client: what it sent and what is due to it  no I/O
     routing/    who gets what, and when a command may begin     no I/O
     net/        streams, listeners, the connection to QEMU      sockets and descriptors only
+    recording/  records and intents, on threads of their disks  the event loop waits for no disk
     relaying/   one connection to QEMU with its clients         feeds routing from net, and writes what it says
     vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
     control/    how the VMs are, for whoever asks               changes nothing
@@ -18,8 +19,7 @@ is not parsed, not spelled anew, not given another id and not delayed, and a tas
 the rest. That is why the hot path is callbacks from a socket to a socket, with a FIFO between them, and why `hmp-proxy` does
 not use asyncio's streams.
 
-**The second rule is that nothing is lost.** What a client was promised is done or told: no answer goes out before its record is
-written, a plan that has changed something is seen to its end whoever hangs up, and what a killed proxy left half done is
+**The second rule is that nothing is lost.** What a client was promised is done or told: an answer waits for its record, a plan that has changed something is seen to its end whoever hangs up, and what a killed proxy left half done is
 completed or told by the next one (shim/recovery.py).
 
 **What happens when something of ours fails.** An exception while a plan runs ends that plan with an answer (shim/plan_run.py).
