@@ -19,8 +19,9 @@ is not parsed, not spelled anew, not given another id and not delayed, and a tas
 the rest. That is why the hot path is callbacks from a socket to a socket, with a FIFO between them, and why `hmp-proxy` does
 not use asyncio's streams.
 
-**The second rule is that nothing is lost.** What a client was promised is done or told: an answer waits for its record, a plan that has changed something is seen to its end whoever hangs up, and what a killed proxy left half done is
-completed or told by the next one (shim/recovery.py).
+**The second rule is that nothing is lost.** What a client was promised is done or told: an answer waits for its record, a plan
+that has changed something is seen to its end whoever hangs up, and what a killed proxy left half done is completed or told by
+the next one (shim/recovery.py).
 
 **What happens when something of ours fails.** An exception while a plan runs ends that plan with an answer (shim/plan_run.py).
 One in the service of a client ends that client's connection, with an error that says so. One while QEMU's replies are routed

@@ -16,6 +16,8 @@ from host.log_lines import write_log
 from proxy.command_line.invocations import CheckInvocation, PlanInvocation, ServeInvocation, StatusInvocation
 from proxy.command_line.subcommands import parse_command_line
 from proxy.fleet.daemon import Daemon
+from proxy.recording.audit_writer import LAST_WRITE_S
+from proxy.recording.disk_thread import finish_all
 
 __all__ = ["main"]
 
@@ -73,4 +75,7 @@ def _serve(invocation: ServeInvocation) -> None:
     async def serve() -> None:
         await Daemon(invocation).run()
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    finally:
+        finish_all(LAST_WRITE_S)

@@ -89,14 +89,14 @@ class VMProxy:
             if not self._stop.is_set():
                 await self._serve()
         finally:
-            if self._changing is not None:
-                self._changing.cancel()
-                await asyncio.wait((self._changing,))
             for relay in (self.relay, self._gone):
                 if relay is not None:
                     relay.close()
             self._front.close()
             self._upstream.close()
+            if self._changing is not None:
+                self._changing.cancel()
+                await asyncio.wait((self._changing,))
 
     async def _recall(self) -> None:
         self._lasting = await Lasting.begin(self.config, self._audit, self._shared)

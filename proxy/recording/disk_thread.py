@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias, TypeVar
 
-__all__ = ["DiskThread"]
+__all__ = ["DiskThread", "finish_all"]
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,19 @@ _IDLE_S: Final = 10.0
 
 _T = TypeVar("_T")
 _Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], object]]
+
+
+# Those that have a thread.
+_running: set["DiskThread"] = set()
+
+
+def finish_all(timeout_s: float) -> None:
+    """Wait for all threads there are, when the event loop has ended. Whatever ends it, what was put is done."""
+    deadline_s = time.monotonic() + timeout_s
+    late = sum(not thread.finish_without_loop(deadline_s) for thread in list(_running))
+    if late:
+        _log.error("what was still to be written is lost, because a disk has been stuck for %g s", timeout_s)
+    _running.clear()
 
 
 class DiskThread:
@@ -50,6 +64,7 @@ class DiskThread:
                 self._loop = asyncio.get_running_loop()
                 self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._thread.start()
+                _running.add(self)
 
     async def run(self, job: Callable[[], _T]) -> _T:
         """Have a job done, and return what it returns, or raise what it raises."""
@@ -86,10 +101,19 @@ class DiskThread:
             async with asyncio.timeout(timeout_s):
                 await self.run(lambda: None)
         except TimeoutError:
+            self._jobs.put(None)
             return False
         self._jobs.put(None)
         thread.join()
+        _running.discard(self)
         return True
+
+    def finish_without_loop(self, deadline_s: float) -> bool:
+        """Wait in the same way where no event loop runs any more. deadline_s: of the monotonic clock."""
+        self._jobs.put(None)
+        if (thread := self._thread) is not None:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        return thread is None or not thread.is_alive()
 
     def _next_job(self) -> _Job | None:
         """Wait for a job; None when the thread is to end."""
@@ -98,6 +122,7 @@ class DiskThread:
         with self._lock:
             if self._jobs.empty():
                 self._thread = None
+                _running.discard(self)
                 return None
         return self._jobs.get()
 
@@ -108,10 +133,8 @@ class DiskThread:
             if not self._is_told:
                 self._is_told = True
                 assert self._loop is not None, "it is kept before the thread starts"
-                try:
+                with contextlib.suppress(RuntimeError):  # the loop has ended, and waits for nothing
                     self._loop.call_soon_threadsafe(self._tell)
-                except RuntimeError:  # the loop has ended, and waits for nothing
-                    return
 
     def _tell(self) -> None:
         self._is_told = False

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.recording import disk_thread
-from proxy.recording.disk_thread import DiskThread
+from proxy.recording.disk_thread import DiskThread, finish_all
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until
 
@@ -123,3 +123,39 @@ def test_job_that_comes_just_when_the_thread_would_end_is_done() -> None:
     thread._jobs = LateQueue()
     thread._jobs.put(job)
     assert thread._next_job() is job
+
+
+def test_what_was_put_is_done_although_the_loop_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    goes_on, done = threading.Event(), list[int]()
+
+    async def run() -> None:
+        first, second = DiskThread("first"), DiskThread("second")
+        first.put(lambda: goes_on.wait(DEADLINE_S), print)
+        first.put(lambda: done.append(1), print)
+        second.put(lambda: done.append(2), print)
+
+    asyncio.run(run())
+    stuck = [thread._thread for thread in disk_thread._running]
+    threading.Timer(0.01, goes_on.set).start()
+    finish_all(DEADLINE_S)
+    finish_all(0)
+    assert sorted(done) == [1, 2]
+    assert not any(thread is not None and thread.is_alive() for thread in stuck)
+    assert caplog.messages == []
+
+
+def test_disk_that_is_stuck_at_the_end_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    goes_on = threading.Event()
+    threads = []
+
+    async def run() -> None:
+        thread = DiskThread("stuck")
+        thread.put(lambda: goes_on.wait(DEADLINE_S), print)
+        threads.append(thread._thread)
+
+    asyncio.run(run())
+    finish_all(0.01)
+    assert caplog.messages == ["what was still to be written is lost, because a disk has been stuck for 0.01 s"]
+    goes_on.set()
+    assert threads[0] is not None
+    threads[0].join()
