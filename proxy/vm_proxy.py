@@ -29,7 +29,7 @@ from proxy.preload import preload_in_loop
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Lasting, Shared
 from proxy.relaying.relay import Relay
-from proxy.waiting import unless
+from proxy.waiting import Signal, unless
 from shim.client import Client
 
 __all__ = ["VMProxy"]
@@ -60,7 +60,7 @@ class VMProxy:
         self.problem: str | None = None
         # The last one, which may still have to put on record what its clients had sent.
         self._gone: Relay | None = None
-        self._stop = asyncio.Event()
+        self._stop = Signal()
         self._changing: asyncio.Task[None] | None = None
         config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
 

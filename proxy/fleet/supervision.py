@@ -20,7 +20,7 @@ from proxy.fleet.audit_logs import AuditLogs
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Shared
 from proxy.vm_proxy import VMProxy
-from proxy.waiting import unless
+from proxy.waiting import Signal, unless
 
 __all__ = ["SupervisedVM", "first_error"]
 
@@ -53,7 +53,7 @@ class SupervisedVM:
         self._proxy: VMProxy | None = None
         # Why the last attempt has failed.
         self._problem: str | None = None
-        self._stopping = asyncio.Event()
+        self._stopping = Signal()
 
     @property
     def config(self) -> VMConfig:

@@ -18,6 +18,7 @@ from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.relaying.ledger import Ledger
 from proxy.routing.dispatcher import Dispatcher
 from proxy.sessions.session import Session
+from proxy.waiting import Signal
 from shim.client import Client
 
 __all__ = ["Clients"]
@@ -50,7 +51,7 @@ class Clients:
         # Nobody is read any more.
         self._is_stopping = False
         # Set when a client has left, and none is there.
-        self.deserted = asyncio.Event()
+        self.deserted = Signal()
 
     def status(self) -> tuple[ClientStatus, ...]:
         """Return how those are that are connected, in the order in which they came."""

@@ -32,6 +32,7 @@ from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Descriptors
 from proxy.sessions.session import Session
 from proxy.system_clock import SYSTEM_CLOCK
+from proxy.waiting import Signal
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions
 from shim.policy import Policy
@@ -92,8 +93,8 @@ class Relay:
             on_drained=self._resume_clients,
             on_failure=self._give_up_qemu,
         )
-        self.lost = asyncio.Event()  # set when QEMU has gone
-        self.finished = asyncio.Event()  # set when all is done that was begun before `stop`
+        self.lost = Signal()  # set when QEMU has gone
+        self.finished = Signal()  # set when all is done that was begun before `stop`
         self._is_stopping = False
 
     def start(self) -> None:

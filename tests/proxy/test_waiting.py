@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.waiting import unless
+from proxy.waiting import Signal, unless
 
 
 def test_work_is_done_to_its_end() -> None:
@@ -15,7 +15,7 @@ def test_work_is_done_to_its_end() -> None:
             await asyncio.sleep(0)
             done.append("work")
 
-        await unless(asyncio.Event(), work())
+        await unless(Signal(), work())
         return done
 
     assert asyncio.run(run()) == ["work"]
@@ -23,9 +23,9 @@ def test_work_is_done_to_its_end() -> None:
 
 def test_event_ends_the_work() -> None:
     async def run() -> None:
-        event = asyncio.Event()
-        asyncio.get_running_loop().call_soon(event.set)
-        await unless(event, asyncio.Event().wait())
+        signal = Signal()
+        asyncio.get_running_loop().call_soon(signal.set)
+        await unless(signal, asyncio.Event().wait())
 
     asyncio.run(run())
 
@@ -35,4 +35,20 @@ def test_failure_of_the_work_is_raised() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        asyncio.run(unless(asyncio.Event(), fail()))
+        asyncio.run(unless(Signal(), fail()))
+
+
+def test_all_who_wait_go_on_and_nobody_waits_later() -> None:
+    async def run() -> None:
+        signal = Signal()
+        gone, *others = [asyncio.create_task(signal.wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        gone.cancel()
+        signal.set()
+        await asyncio.gather(*others)
+        assert signal.is_set()
+        await signal.wait()
+        await asyncio.wait((gone,))
+        assert gone.cancelled()
+
+    asyncio.run(run())
