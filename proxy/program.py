@@ -13,7 +13,13 @@ import sys
 
 from host.errors import ConfigError, ProgramError
 from host.log_lines import write_log
-from proxy.command_line.invocations import CheckInvocation, PlanInvocation, ServeInvocation, StatusInvocation
+from proxy.command_line.invocations import (
+    CheckInvocation,
+    InstallUnitsInvocation,
+    PlanInvocation,
+    ServeInvocation,
+    StatusInvocation,
+)
 from proxy.command_line.subcommands import parse_command_line
 from proxy.fleet.daemon import Daemon
 from proxy.recording.audit_writer import LAST_WRITE_S
@@ -43,6 +49,8 @@ def main() -> int:
 
             path = invocation.control_path or default_path()
             sys.stdout.write(show_status(path, invocation.vm, as_json=invocation.as_json) + "\n")
+        elif isinstance(invocation, InstallUnitsInvocation):
+            return _install_units(invocation)
         elif isinstance(invocation, CheckInvocation):
             return _check(invocation)
         else:
@@ -65,6 +73,14 @@ def _check(invocation: CheckInvocation) -> int:
         return ConfigError.exit_status
     sys.stdout.write(summary(invocation) + "\n")
     return 0
+
+
+def _install_units(invocation: InstallUnitsInvocation) -> int:
+    from proxy.commands.install_units import install_units  # here, as above
+
+    text, exit_status = install_units(invocation)
+    sys.stdout.write(text + "\n")
+    return exit_status
 
 
 def _serve(invocation: ServeInvocation) -> None:

@@ -6,7 +6,14 @@ from typing import TypeAlias
 from host.config import VMConfig
 from host.errors import ConfigError
 
-__all__ = ["CheckInvocation", "Invocation", "PlanInvocation", "ServeInvocation", "StatusInvocation"]
+__all__ = [
+    "CheckInvocation",
+    "InstallUnitsInvocation",
+    "Invocation",
+    "PlanInvocation",
+    "ServeInvocation",
+    "StatusInvocation",
+]
 
 
 # What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
@@ -55,4 +62,13 @@ class PlanInvocation:
     given_by: str | None = None
 
 
-Invocation: TypeAlias = ServeInvocation | CheckInvocation | StatusInvocation | PlanInvocation
+@dataclass(frozen=True, slots=True)
+class InstallUnitsInvocation:
+    """`hmp-proxy install-units`. is_forced: what was changed there is replaced. only_prints: nothing is written."""
+
+    is_for_user: bool
+    is_forced: bool
+    only_prints: bool
+
+
+Invocation: TypeAlias = ServeInvocation | CheckInvocation | StatusInvocation | PlanInvocation | InstallUnitsInvocation

@@ -34,6 +34,8 @@ examples:
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
   ask a proxy that was started with --control PATH how its VMs are:
     hmp-proxy status --control PATH
+  have systemd start it:
+    hmp-proxy install-units
   try it by hand:
     socat READLINE UNIX-CONNECT:/run/vm1/legacy.sock
     {"execute": "qmp_capabilities"}

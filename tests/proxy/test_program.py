@@ -60,6 +60,14 @@ def test_status_is_printed(
     assert json.loads(capsys.readouterr().out) == {"vms": []}
 
 
+def test_units_are_printed(
+    call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.commands.install_units.own_command", lambda: ("/usr/bin/hmp-proxy",))
+    assert call("install-units", "--print") == 0
+    assert capsys.readouterr().out.startswith("# /etc/systemd/system/hmp-proxy.service\n")
+
+
 def test_log_may_be_json(call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def end(daemon: Daemon) -> None:
         logging.getLogger("proxy.test").warning("said")

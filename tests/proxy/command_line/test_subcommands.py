@@ -7,7 +7,13 @@ from typing import Final
 import pytest
 
 from host.settings import SETTINGS, Program
-from proxy.command_line.invocations import CheckInvocation, PlanInvocation, ServeInvocation, StatusInvocation
+from proxy.command_line.invocations import (
+    CheckInvocation,
+    InstallUnitsInvocation,
+    PlanInvocation,
+    ServeInvocation,
+    StatusInvocation,
+)
 from proxy.command_line.subcommands import parse_command_line
 from tests.support.command_lines import help_text, section
 
@@ -31,6 +37,7 @@ WIRE: Final = "--upstream unix:/q --listen unix:/l"
         (f"--check {WIRE}", CheckInvocation),
         ("plan --upstream unix:/q savevm", PlanInvocation),
         ("status", StatusInvocation),
+        ("install-units", InstallUnitsInvocation),
     ],
 )
 def test_first_word_tells(line: str, kind: type) -> None:
