@@ -12,7 +12,7 @@
 
 Imports go up this list and never down: net and routing do not know the relay, routing does not know net, and a session does not
 know routing. wrapping/ is the other program: it serves one QEMU that it starts, with a relay too. What a command line asks for
-(command_line/), and what else the program does (commands/), stands beside them.
+(command_line/), and what else the program does (commands/), stands beside them; units/ holds files for systemd.
 
 **The first rule is that nothing is noticed.** A message that is not a snapshot command goes through as the bytes that it is. It
 is not parsed, not spelled anew, not given another id and not delayed, and a task or a future for each would cost more than all

@@ -22,6 +22,7 @@ from proxy.command_line.invocations import (
 )
 from proxy.command_line.subcommands import parse_command_line
 from proxy.fleet.daemon import Daemon
+from proxy.net.inherited import unclaimed_names
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import finish_all
 
@@ -87,6 +88,10 @@ def _serve(invocation: ServeInvocation) -> None:
     logging.getLogger().setLevel(logging.INFO if invocation.verbose else logging.WARNING)
     if invocation.logs_json:
         write_log("hmp-proxy", as_json=True)
+
+    for name in unclaimed_names(address for vm in invocation.vms for address in vm.listeners):
+        told = "no VM listens at the socket '%s' of systemd, and clients wait there in vain: write listen = \"systemd:%s\""
+        logging.getLogger(__name__).warning(told, name, name)
 
     async def serve() -> None:
         await Daemon(invocation).run()

@@ -45,6 +45,7 @@ examples:
 _LISTEN_ADDRESSES = """\
   stdio                 for --listen: one client, at standard input and output; the proxy ends when it leaves
   systemd               for --listen: the sockets of a systemd .socket unit
+  systemd:NAME          for --listen: those of the .socket unit with FileDescriptorName=NAME
   hold:ADDRESS          for --listen and --take-over: clients can connect while QEMU is away, and wait
 """
 

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.control.status import State, VMStatus
 from proxy.fleet.audit_logs import AuditLogs
+from proxy.net.inherited import is_there_once
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Shared
 from proxy.vm_proxy import VMProxy
@@ -25,9 +25,6 @@ from proxy.waiting import Signal, unless
 __all__ = ["SupervisedVM", "first_error"]
 
 _log = logging.getLogger(__name__)
-
-# What is there once: when its number was closed, it is soon another file's.
-_INHERITED = (DescriptorAddress, StdioAddress, SystemdAddress)
 
 
 class SupervisedVM:
@@ -134,11 +131,11 @@ class SupervisedVM:
         """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.
 
         A QEMU that is not there is waited for, whatever the file says: of several VMs some are always off. The pauses grow
-        from 0.05 s to 2 s. What was inherited is there once: a descriptor's number may be another file's by the next attempt,
-        so such a VM is given up at its first error.
+        from 0.05 s to 2 s. Most of what is inherited is there once: a descriptor's number may be another file's by the next
+        attempt, so such a VM is given up at its first error.
         """
         self._config = replace(self._config, wait=True)
-        is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listeners))
+        has_one_attempt = any(map(is_there_once, (self._config.upstream, *self._config.listeners)))
         told = ""
         delays_s = backoff_s()
         while True:
@@ -151,7 +148,7 @@ class SupervisedVM:
                 self._on_settled()
             else:
                 return
-            if is_inherited:
+            if has_one_attempt:
                 _log.error("%s: it is not served any more; what was handed to the process cannot be opened again", self.name)
                 return
             with contextlib.suppress(TimeoutError):

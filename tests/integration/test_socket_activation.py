@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -10,10 +13,11 @@ import pytest
 
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, make_qcow2
-from tests.support.raw_client import negotiated
+from tests.support.raw_client import DEADLINE_S, negotiated
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-socket-activate") is None, reason="systemd is not installed")
 
+_RETRY_S: Final = 0.005
 # It passes on only what it is told to.
 _PASSED_ON: Final = ("PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
 
@@ -62,3 +66,51 @@ def test_client_that_comes_before_its_qemu_waits(vm: QEMUVM) -> None:
         with starting as proxy, proxy.connect() as client:
             vm.start()
             assert negotiated(client).hmp("savevm t1") == ""
+
+
+def test_sockets_of_several_units_are_told_apart_by_name(vm: QEMUVM) -> None:
+    """FileDescriptorName=: listeners of different terms, or VMs, of one service."""
+    with vm:
+        tools, watchers, nobodys = (vm.path(name) for name in ("legacy.sock", "watch.sock", "nobodys.sock"))
+        config = vm.path("hmpshim.toml")
+        config.write_text(f"""[[vm]]
+upstream = "unix:{vm.qmp_path}"
+listen = [ "systemd:tools", {{ address = "systemd:watchers", role = "read-only" }} ]
+""")
+        program = activated(tools, watchers, nobodys, names="tools:watchers:nobodys")
+        with ProxyProcess(vm.folder, None, ["--config", str(config)], program=program) as proxy:
+            with proxy.negotiated() as client:
+                assert client.hmp("savevm t1") == ""
+            with negotiated(proxy.connect(str(watchers))) as client:
+                assert "error" in client.execute("human-monitor-command", {"command-line": "delvm t1"})
+        (told,) = [line for line in proxy.stderr.splitlines() if "no VM listens" in line]
+        assert "at the socket 'nobodys' of systemd" in told
+        assert told.endswith('write listen = "systemd:nobodys"')
+
+
+def test_vm_begins_again_at_the_same_socket(vm: QEMUVM) -> None:
+    """After an error, and where SIGHUP brings another log: whoever connects meanwhile waits."""
+    with vm:
+        config, folder = vm.path("vm1.toml"), vm.path("log")
+        table = f'[[vm]]\nupstream = "unix:{vm.qmp_path}"\nlisten = "systemd"\n'
+        config.write_text(f'{table}audit = "{folder}/1"\n')
+        program = activated(vm.path("legacy.sock"))
+        with ProxyProcess(vm.folder, None, ["--config", str(config)], program=program) as proxy:
+            with proxy.connect() as client:
+                _wait_for(lambda: "No such file or directory; trying again" in proxy.stderr)
+                folder.mkdir()
+                assert negotiated(client).hmp("savevm t1") == ""
+                config.write_text(f'{table}audit = "{folder}/2"\n')
+                assert proxy.process is not None
+                proxy.process.send_signal(signal.SIGHUP)
+                client.expect_eof()
+            with proxy.negotiated() as client:
+                assert client.hmp("delvm t1") == ""
+        assert [len((folder / name).read_text().splitlines()) for name in ("1", "2")] == [1, 1]
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(_RETRY_S)

@@ -115,6 +115,19 @@ def test_orderly_end_is_a_success(
     assert call(*SERVING, *options) == 0
 
 
+def test_socket_at_which_nobody_listens_is_told(
+    call: Callable[..., int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def end(daemon: Daemon) -> None:
+        pass
+
+    monkeypatch.setattr(Daemon, "run", end)
+    monkeypatch.setattr("proxy.program.unclaimed_names", lambda addresses: ["vm1.socket"][: len(list(addresses))])
+    assert call(*SERVING) == 0
+    told = 'and clients wait there in vain: write listen = "systemd:vm1.socket"'
+    assert caplog.messages == [f"no VM listens at the socket 'vm1.socket' of systemd, {told}"]
+
+
 def test_interruption_has_a_status_of_its_own(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
     async def interrupt(daemon: Daemon) -> None:
         raise KeyboardInterrupt
