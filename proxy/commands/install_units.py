@@ -128,7 +128,8 @@ def _install(path: Path, text: str, *, is_forced: bool) -> _Outcome:
             return _Outcome.KEPT
         _write(path, text)
     except OSError as exc:
-        hint = " (run it as root, or with --user)" if isinstance(exc, PermissionError) else ""
+        is_for_root = isinstance(exc, PermissionError) and path.parent == _SYSTEM_FOLDER
+        hint = " (run it as root, or with --user)" if is_for_root else ""
         raise CannotInstallError(str(path), f"{exc.strerror}{hint}") from exc
     return _Outcome.WRITTEN if there is None else _Outcome.UPDATED
 

@@ -8,7 +8,6 @@ needs the libraries of its own.
 import os
 import stat
 import sys
-import zipfile
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -37,7 +36,8 @@ def own_command() -> tuple[str, ...]:
         # python -m; -P keeps a folder of the same name in the service's working folder from being taken for ours.
         root = os.path.dirname(os.path.dirname(program))
         command = ("/usr/bin/env", f"PYTHONPATH={root}", sys.executable, "-P", "-m", "hmpshim", "proxy")
-    elif os.path.isfile(program) and zipfile.is_zipfile(program):
+    elif os.path.abspath(__file__).startswith(f"{program}/"):
+        # It is in an archive, hmpshim.pyz.
         command = (sys.executable, program, "proxy")
     if not os.path.isfile(program) or not all(word.isprintable() and not _REFUSED & set(word) for word in command):
         raise NotStartableError(ascii(program), "run hmp-proxy by a path that can be written into a unit")

@@ -19,7 +19,13 @@ pytestmark = pytest.mark.skipif(shutil.which("systemd-socket-activate") is None,
 
 _RETRY_S: Final = 0.005
 # It passes on only what it is told to.
-_PASSED_ON: Final = ("PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START")
+_PASSED_ON: Final = (
+    "STATE_DIRECTORY",
+    "PYTHONPATH",
+    "PYTHONPYCACHEPREFIX",
+    "PYTHONDONTWRITEBYTECODE",
+    "COVERAGE_PROCESS_START",
+)
 
 
 def activated(*paths: Path, names: str | None = None) -> tuple[str, ...]:

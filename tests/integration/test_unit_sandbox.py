@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from host.addresses import ASIDE_SUFFIX
 from tests.integration.other_user import NOBODY
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import QEMUVM, make_qcow2
@@ -101,3 +102,27 @@ check_space = true
         while "observe" not in status():
             assert time.monotonic() < deadline, status()
     assert [record["action"] for record in proxy.records] == ["rewritten", "delegated", "rewritten", "rewritten"]
+
+
+@pytest.mark.parametrize("is_writable", [False, True], ids=["read-only", "ReadWritePaths="])
+def test_taking_over_needs_the_folder_of_the_socket(vm: QEMUVM, is_writable: bool) -> None:
+    """It is to be the other user's, too."""
+    os.chown(vm.folder, NOBODY, NOBODY)
+    own = vm.folder if is_writable else vm.path("own")
+    command = in_sandbox(UNIT, own, *PROXY, "--take-over", vm.qmp_path)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + DEADLINE_S
+            while process.poll() is None and not os.path.exists(f"{vm.qmp_path}{ASIDE_SUFFIX}"):
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            process.terminate()
+            _, said = process.communicate(timeout=DEADLINE_S)
+        finally:
+            process.kill()
+    assert os.path.exists(vm.qmp_path)
+    if is_writable:
+        assert process.returncode == 0
+    else:
+        assert (process.returncode, said.count("\n")) == (5, 1)
+        assert "Read-only file system" in said

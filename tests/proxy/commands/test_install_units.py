@@ -137,6 +137,9 @@ def test_user_without_rights_is_told_what_to_do(folder: Path, monkeypatch: pytes
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(CannotInstallError, match=r": Permission denied \(run it as root, or with --user\)$"):
         install()
+    monkeypatch.setattr(module, "_SYSTEM_FOLDER", folder.parent)
+    with pytest.raises(CannotInstallError, match=r": Permission denied$"):
+        install(user=True)
 
 
 @pytest.mark.parametrize("name", ["fchmod", "replace"])

@@ -2,7 +2,6 @@
 
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,17 +37,16 @@ def test_installed_program_is_started_by_its_path(
     assert {f"{tmp_path}/hmp-proxy", sys.executable, module.__file__} == set(own_files())
 
 
+@pytest.mark.parametrize("word", ["hmpshim.pyz", "./hmpshim.pyz"])
 def test_archive_is_started_by_this_interpreter(
-    tmp_path: Path, started_as: SetProgram, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, started_as: SetProgram, monkeypatch: pytest.MonkeyPatch, word: str
 ) -> None:
     path = tmp_path / "hmpshim.pyz"
-    with path.open("wb") as file:
-        file.write(b"#!/usr/bin/env python3\n")
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("__main__.py", "")
-    started_as(str(path))
+    path.touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "__file__", f"{word}/proxy/commands/own_command.pyc")
+    started_as(word)
     assert own_command() == (sys.executable, str(path), "proxy")
-    monkeypatch.setattr(module, "__file__", f"{path}/proxy/commands/own_command.pyc")
     assert set(own_files()) == {str(path), sys.executable}
 
 
