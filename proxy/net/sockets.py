@@ -76,7 +76,11 @@ def _inode(path: str) -> int | None:
 class ListeningSocket(socket.socket):
     """A socket that was made here. file: that of a unix socket."""
 
-    file: SocketFile | None = None
+    __slots__ = ("file",)
+
+    def __init__(self, family: int, kind: int, protocol: int = 0) -> None:
+        super().__init__(family, kind, protocol)
+        self.file: SocketFile | None = None
 
 
 def listen(

@@ -118,7 +118,7 @@ class PlanRunner:
         except Exception as exc:  # the client has its answer, whatever becomes of the record
             self._outbox.notices.append(exc)
         if not work.is_exclusive and not self._outbox.notices:
-            del self._works[work]
+            self._forget(work)
             return session
         self._outbox.send(session, line)
         self._end(work)
@@ -174,6 +174,11 @@ class PlanRunner:
         self.exclusive = None
 
     # What a work leads to.
+
+    def _forget(self, work: Work) -> None:
+        self._works.pop(work, None)
+        if not self._works:
+            self._works.clear()  # it gives its table back
 
     def _free(self, session: Session) -> None:
         session.release()
@@ -233,7 +238,7 @@ class PlanRunner:
 
     def _end(self, work: Work) -> None:
         """Let the clients go on that had to wait for an exclusive work."""
-        self._works.pop(work, None)
+        self._forget(work)
         if work is self.exclusive:
             self.exclusive = None
         if work.is_exclusive:
