@@ -36,6 +36,7 @@ from proxy.waiting import Signal
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions
 from shim.policy import Policy
+from shim.qmp import NotJSONError
 
 __all__ = ["Relay"]
 
@@ -100,7 +101,7 @@ class Relay:
     def start(self) -> None:
         """Begin: first with what an earlier connection left behind, then with what QEMU sent since the negotiation."""
         self._dispatcher.start(self._written)
-        self._router.receive_from_qemu(self._rest)
+        self._receive_from_qemu(self._rest, ())
         self._flush()
         self._upstream.start()
 
@@ -155,7 +156,12 @@ class Relay:
     # Feed: proxy/routing/outbox.py has the contract.
 
     def _receive_from_qemu(self, data: bytes, _: Descriptors) -> None:  # descriptors: this end takes none
-        session = self._router.receive_from_qemu(data)
+        try:
+            session = self._router.receive_from_qemu(data)
+        except NotJSONError as exc:
+            _log.error("QEMU says what is no QMP, and its connection is given up: %s", exc)
+            self._lose_qemu()
+            return
         if session is None:
             self._flush()
             return

@@ -84,7 +84,7 @@ class Dispatcher:
     @property
     def owes_nothing(self) -> bool:
         """Tell whether all that was begun is done and answered."""
-        return self.plans.is_idle and not self.owed and not self.out_of_band.under_way
+        return self.plans.is_idle and all(map(self.plans.may_be_left, self.owed)) and not self.out_of_band.under_way
 
     def start(self, written: Sequence[Written] = ()) -> None:
         """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found."""

@@ -13,6 +13,7 @@ import pytest
 
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
+from proxy.control.status import VMStatus
 from proxy.fleet.daemon import Daemon
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU
@@ -66,6 +67,10 @@ class RunningDaemon:
             os.kill(os.getpid(), signal.SIGTERM)
         async with asyncio.timeout(DEADLINE_S):
             await self.task
+
+    def status(self) -> Sequence[VMStatus]:
+        """Return how its VMs are."""
+        return self._daemon._fleet.status()
 
     async def read_again(self, caplog: pytest.LogCaptureFixture, *tables: str) -> list[str]:
         """Change the file, and give what the daemon says about it."""
