@@ -7,7 +7,6 @@ false.
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
@@ -22,6 +21,8 @@ from proxy.qmp_json.messages import format_of
 from proxy.recording.scribe import Scribe
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Lasting
+from proxy.relaying.notices import log_notices
+from proxy.relaying.pace import Pace
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
@@ -76,7 +77,7 @@ class Relay:
         self.monitor = connected.monitor
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = lasting.intents.written()
-        self._rest = connected.rest
+        self._pace, self._rest = Pace(connected.end), connected.rest
         self._outbox = self._dispatcher.outbox
         self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
         self._streams = self.clients.streams
@@ -163,6 +164,7 @@ class Relay:
             self._lose_qemu()
             return
         if session is None:
+            self._pace.note(self._router.message_count, len(data))
             self._flush()
             return
         if self._outbox.records:
@@ -248,7 +250,7 @@ class Relay:
         """Empty the outbox, in the order that its contract names."""
         outbox = self._outbox
         if outbox.notices:
-            _log_notices(outbox.notices_to_log())
+            log_notices(outbox.notices_to_log())
         if outbox.records:
             self._scribe.write_records(outbox)
         if outbox.notes or outbox.settled:
@@ -288,11 +290,3 @@ class Relay:
         self._dispatcher.serve_waiting()
         self._flush()
         self.clients.let_all_go_on()
-
-
-def _log_notices(notices: Sequence[str | Exception]) -> None:
-    for notice in notices:
-        if isinstance(notice, Exception):
-            _log.error("hmpshim has failed, and goes on", exc_info=notice)
-        else:
-            _log.warning("%s", notice)
