@@ -11,18 +11,20 @@ sockets go, those that were moved aside back to their place. There is a limit to
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
-from host.addresses import AcceptAddress
+from host.addresses import AcceptAddress, Address
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ConfigError
-from proxy.change import Change, own_client
+from proxy.change import POLICY_CHANGED, Change, PolicyCheck, own_client
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.needs import Need, describe, needs, unbound
 from proxy.net import takeover
 from proxy.net.attaching import upstream_of
-from proxy.net.certificates import Certificates
+from proxy.net.certificates import Certificates, Contexts, load
 from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
@@ -61,7 +63,11 @@ class VMProxy:
         # The last one, which may still have to put on record what its clients had sent.
         self._gone: Relay | None = None
         self._stop = asyncio.Event()
-        self._changing: asyncio.Task[None] | None = None
+        self.policy_check = PolicyCheck(
+            lambda: self.name,
+            lambda: own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name),
+            lambda compared: self._use(compared, self._lasting.audit_log),
+        )
         config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
 
     @property
@@ -86,9 +92,7 @@ class VMProxy:
             if not self._stop.is_set():
                 await self._serve()
         finally:
-            if self._changing is not None:
-                self._changing.cancel()
-                await asyncio.wait((self._changing,))
+            await self.policy_check.close()
             for relay in (self.relay, self._gone):
                 if relay is not None:
                     relay.close()
@@ -99,38 +103,46 @@ class VMProxy:
         """End, when the rewritten command that runs is done."""
         self._stop.set()
 
-    def change(self, config: VMConfig) -> None:
-        """Use another configuration's policy and rules for the commands that come from now on, and log what its patterns miss.
+    def change(self, config: VMConfig, audit_log: AuditLog | None, contexts: Contexts | None = None) -> None:
+        """Become what another configuration says, with the connection to QEMU and the clients that there are.
 
-        Where it is strict, that is asked first, and a policy that misses something is not used; its rules are, at once.
+        What that needs is none of Need.CONNECTION. A strict policy is used when its patterns have been compared with the disks;
+        `policy_check` tells. Raises ListenError or TLSError; all is as it was then.
+        contexts: of TLS, where they have been read already.
         """
+        self.policy_check.cancel()
         change = Change(self.config, config)
-        if self._changing is not None:
-            self._changing.cancel()
-        is_checked = bool(change.whole.policy.patterns) and self.is_connected
-        self._use(change.at_once if is_checked else change.whole)
-        if not (is_checked and change.whole.is_strict):
-            _log.warning("%s: the policy and the rules were read again", self.name)
-        if is_checked:
-            self._changing = asyncio.create_task(self._check_change(change), name="change")
+        before, needed = self.config, needs(self.config, change.whole)
+        if Need.LISTENERS in needed:
+            contexts = load(change.whole) if contexts is None else contexts
+            self._front.change(change.whole)
+        if contexts is not None:
+            self.certificates.contexts = contexts
+        is_compared = change.is_compared and self.is_connected
+        self._use(change.at_once if is_compared else change.whole, audit_log)
+        told = describe(before, change.whole)
+        if told:
+            _log.warning("%s: %s", self.name, told)
+        if is_compared:
+            self.policy_check.begin(change)
+        if Need.POLICY in needed and not (is_compared and change.whole.is_strict):
+            _log.warning("%s: %s", self.name, POLICY_CHANGED)
+        if Need.LISTENERS in needed and self.relay is not None:
+            self.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
 
-    def _use(self, config: VMConfig) -> None:
+    def release(self, addresses: Collection[Address]) -> None:
+        """Let nobody in any more at these, which another VM is to have. `change` follows."""
+        self._front.release(addresses)
+
+    def _use(self, config: VMConfig, audit_log: AuditLog | None) -> None:
         self.config = config
+        self._upstream.change(config.name, config.connect_timeout_s)
+        self._lasting = replace(self._lasting, audit_log=audit_log)
         if self.relay is not None:
             self.relay.set_policy(config.policy, config.permissions)
-
-    async def _check_change(self, change: Change) -> None:
-        try:
-            async with own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name) as connection:
-                await self._check_patterns(connection, change.whole)
-        except ConfigError as exc:
-            _log.error("%s%s", exc, change.stays)
-        except (NotQMPError, UpstreamError) as exc:
-            _log.error("%s: %s", self.name, change.why_not_compared(exc))
-        else:
-            if change.whole.is_strict:
-                self._use(change.whole)
-                _log.warning("%s: the policy and the rules were read again", self.name)
+        for relay in (self.relay, self._gone):
+            if relay is not None:
+                relay.change(config, audit_log)
 
     # QEMU comes.
 
@@ -165,8 +177,7 @@ class VMProxy:
     async def _connect(self, *, is_first: bool) -> QMPConnection:
         connection = await self._upstream.connect()
         try:
-            if self.config.policy.patterns:
-                await self._check_patterns(connection, self.config)
+            await self.policy_check.look(connection, self.config)
         except ConfigError as exc:
             if is_first:
                 connection.close()
@@ -176,13 +187,6 @@ class VMProxy:
             connection.close()
             raise
         return connection
-
-    async def _check_patterns(self, connection: QMPConnection, config: VMConfig) -> None:
-        """Log what the policy's patterns miss. Raises ConfigError where the configuration is strict."""
-        from proxy.pattern_check import check_patterns  # here, because a start without patterns is quicker without it
-
-        for complaint in await check_patterns(connection, config):
-            _log.warning("%s (of %s)", complaint, self.name)
 
     def _begin(self, connection: QMPConnection, *, is_first: bool) -> None:
         """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then.

@@ -5,11 +5,15 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from functools import partial
 
 from proxy.command_line.invocations import ServeInvocation
 from proxy.control.server import ControlSocket
 from proxy.control.status import as_json, as_table
+from proxy.fleet.beside import beside
 from proxy.fleet.fleet import Fleet
+from proxy.fleet.reading import read, read_certificates
 from proxy.fleet.service_manager import ServiceManager
 from shim.qmp import JSON
 from shim.version import VERSION
@@ -33,6 +37,13 @@ class Daemon:
         is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
+        # The service manager was told that all is there.
+        self._is_ready = False
+        # How often it was asked to read the configuration again, and for how many of these it was read.
+        self._requested = self._read_for = 0
+        self._mistakes: Sequence[str] = ()
+        self._reading = asyncio.Lock()
+        self._reloading: set[asyncio.Task[Sequence[str]]] = set()
         self._manager = ServiceManager(os.environ)
 
     async def run(self) -> None:
@@ -44,8 +55,9 @@ class Daemon:
                 control.start()
             await self._serve()
         finally:
-            announcing.cancel()
-            await asyncio.wait((announcing,))
+            for task in (background := (announcing, *self._reloading)):
+                task.cancel()
+            await asyncio.wait(background)
             if control is not None:
                 await control.close()
             self._manager.close()
@@ -64,12 +76,13 @@ class Daemon:
         await self._fleet.settled.wait()
         if not self._is_stopping:
             self._manager.ready(self._fleet.summary)
+            self._is_ready = True
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hear_hang_up)
         loop.add_signal_handler(signal.SIGUSR1, self._show_status)
         await self._fleet.run()
 
@@ -82,25 +95,52 @@ class Daemon:
         self._manager.stopping()
         self._fleet.stop()
 
-    def _reload(self) -> None:
-        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else.
+    def _hear_hang_up(self) -> None:
+        self._request_reload()
 
-        Certificates are read again as well, also where there is no file. A file that cannot be read leaves everything as it is.
+    async def reload(self) -> Sequence[str]:
+        """Read the configuration again, and return what is wrong with it or could not be changed: it is in the log, too.
+
+        It is done also if whoever waits for it goes. Calls that come while a file is read share one more reading, which begins
+        afterwards: so the last content counts, whoever wrote it.
         """
+        return await asyncio.shield(self._request_reload())
+
+    def _request_reload(self) -> "asyncio.Task[Sequence[str]]":
+        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else."""
         self._fleet.audit_logs.reopen()
-        if self._is_stopping:
-            return
-        self._manager.reloading()
-        self._fleet.read_certificates()
-        if self._config_path is not None:
-            self._read_again(self._config_path)
-        self._manager.ready(self._fleet.summary)
+        self._requested += 1
+        task = asyncio.create_task(self._reload(self._requested), name="reload")
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
+        return task
 
-    def _read_again(self, path: str) -> None:
-        from host.config_file import check_config_file  # here, because without a file nothing of TOML is needed
+    async def _reload(self, number: int) -> Sequence[str]:
+        async with self._reading:
+            if self._is_stopping:
+                return ("the proxy ends",)
+            if self._read_for < number:
+                self._read_for = self._requested
+                # Each is told of right before it begins, and its end right after: systemd takes an end for that of the reload
+                # that it has asked for only if that was told to begin since (org.freedesktop.systemd1(5), reload-notify).
+                if self._is_ready:
+                    self._manager.reloading()
+                self._mistakes = await self._read_again()
+                if self._is_ready and not self._is_stopping:
+                    self._manager.ready(self._fleet.summary)
+        return self._mistakes
 
-        vms, mistakes = check_config_file(path)
-        for mistake in mistakes:
+    async def _read_again(self) -> Sequence[str]:
+        """Read the files in a thread, and have the fleet follow. A file with mistakes leaves everything as it is.
+
+        Certificates are read again as well, also where there is no file.
+        """
+        before, forgives = dict(self._fleet.wanted), self._fleet.forgives
+        if self._config_path is None:
+            return await self._fleet.want(await beside(partial(read_certificates, before)))
+        reading = await beside(partial(read, self._config_path, before, forgives=forgives))
+        for mistake in reading.mistakes:
             _log.error("%s; the running configuration stays", mistake)
-        if not mistakes:
-            self._fleet.want(vms)
+        if reading.wish is None or self._is_stopping:
+            return [str(mistake) for mistake in reading.mistakes]
+        return await self._fleet.want(reading.wish)

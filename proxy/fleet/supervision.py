@@ -8,25 +8,25 @@ often.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
+from host.addresses import Address
 from host.audit_log import AuditLog
-from host.config import VMConfig
+from host.config import AuditSettings, VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
+from proxy.change import POLICY_CHANGED
 from proxy.control.status import State, VMStatus
 from proxy.fleet.audit_logs import AuditLogs
+from proxy.needs import INHERITED, describe
+from proxy.net.certificates import Contexts
 from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 
 __all__ = ["SupervisedVM", "first_error"]
 
 _log = logging.getLogger(__name__)
-
-# What is there once: when its number was closed, it is soon another file's.
-_INHERITED = (DescriptorAddress, StdioAddress, SystemdAddress)
 
 
 class SupervisedVM:
@@ -47,11 +47,15 @@ class SupervisedVM:
         self._on_settled = on_settled
         self._audit_logs = audit_logs
         self._audit_log: AuditLog | None = None
+        # The settings for which that is held.
+        self._audit: AuditSettings | None = None
         self._ledger = ledger
         self._config = config
         self._proxy: VMProxy | None = None
         # Why the last attempt has failed.
         self._problem: str | None = None
+        # Why it is not yet what it is to be.
+        self.unchanged: str | None = None
         self._stopping = asyncio.Event()
 
     @property
@@ -60,7 +64,7 @@ class SupervisedVM:
 
     @property
     def name(self) -> str:
-        return self._config.shown_name
+        return self.config.shown_name
 
     @property
     def is_connected(self) -> bool:
@@ -82,14 +86,14 @@ class SupervisedVM:
             problem = self._problem if proxy is None or proxy.problem is None else proxy.problem
             return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode)
         state = State.ENDING if self.is_stopping else State.SERVED
-        qemu, clients, running = str(relay.monitor.version), relay.clients.status(), relay.slow.running
-        return VMStatus(self.name, str(config.upstream), state, None, qemu, policy, mode, clients, running)
+        problem, qemu, clients, running = self.unchanged, str(relay.monitor.version), relay.clients.status(), relay.slow.running
+        return VMStatus(self.name, str(config.upstream), state, problem, qemu, policy, mode, clients, running)
 
     def close(self) -> None:
         """Let go of the audit log."""
-        if self._audit_log is not None:
-            assert self._config.audit is not None, "it was opened for that"
-            self._audit_logs.release(self._config.audit)
+        if self._audit is not None:
+            self._audit_logs.release(self._audit)
+        self._audit_log = self._audit = None
 
     def stop(self) -> None:
         """End in order."""
@@ -97,18 +101,43 @@ class SupervisedVM:
         if self._proxy is not None:
             self._proxy.stop()
 
-    def change(self, config: VMConfig) -> None:
-        """Take the policy and the rules from another configuration."""
-        if self._proxy is not None:
-            self._proxy.change(config)
-        else:
-            self._config = self._config.read_again(config)
-            _log.warning("%s: the policy and the rules were read again", self.name)
+    def change(self, config: VMConfig, contexts: Contexts | None = None) -> None:
+        """Become what another configuration says, without a new connection to QEMU; see VMProxy.change.
 
-    def read_certificates(self) -> None:
-        """Read the files of TLS again. A proxy that begins later reads them then."""
+        Raises AuditError, ListenError or TLSError; all is as it was then.
+        """
+        if self._proxy is None:
+            if self._audit != config.audit:
+                self.close()
+            _log.warning("%s: %s", self.name, describe(self._config, config) or POLICY_CHANGED)
+            self._config = config
+            return
+        audit_log, other = self._audit_log, config.audit
+        if other != self._audit:
+            audit_log = None if other is None else self._audit_logs.acquire(other)
+        try:
+            self._proxy.change(config, audit_log, contexts)
+        except BaseException:
+            if other is not None and other != self._audit:
+                self._audit_logs.release(other)
+            raise
+        if other != self._audit:
+            self.close()
+            self._audit_log, self._audit = audit_log, other
+
+    def release(self, addresses: Collection[Address]) -> None:
+        """Let nobody in any more at these, which another VM is to have. `change` follows."""
         if self._proxy is not None:
-            self._proxy.certificates.reload()
+            self._proxy.release(addresses)
+
+    async def policy_checked(self) -> str | None:
+        """Wait until a changed policy was compared with the disks; return why it is not used, if it is not."""
+        return None if self._proxy is None else await self._proxy.policy_check.outcome()
+
+    def use_certificates(self, contexts: Contexts) -> None:
+        """Use these for TLS from now on. A proxy that begins later reads the files itself."""
+        if self._proxy is not None:
+            self._proxy.certificates.contexts = contexts
 
     async def run(self) -> None:
         """Serve. Raises what ends the proxy, and AuditError if the log cannot be opened."""
@@ -116,6 +145,7 @@ class SupervisedVM:
             return
         if self._audit_log is None and self._config.audit is not None:
             self._audit_log = self._audit_logs.acquire(self._config.audit)
+            self._audit = self._config.audit
         proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger, self._on_settled)
         try:
             await proxy.run()
@@ -131,7 +161,7 @@ class SupervisedVM:
         so such a VM is given up at its first error.
         """
         self._config = replace(self._config, wait=True)
-        is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listeners))
+        is_inherited = any(isinstance(address, INHERITED) for address in (self._config.upstream, *self._config.listeners))
         told = ""
         delays_s = backoff_s()
         while True:

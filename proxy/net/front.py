@@ -6,8 +6,9 @@ at which QEMU is reached changes with it: here is the one place where that is do
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from host.addresses import Address
 from host.config import VMConfig
 from host.connecting import count_waiting
 from proxy.errors import OccupiedError, ProxyError
@@ -28,8 +29,8 @@ class Front:
     """Let clients in while QEMU is there.
 
     Call `hold` before the first connection; `open` and `start` when QEMU is there, `leave` when it is not any more, `follow`
-    before each attempt to connect again; `suspend` when no more clients are wanted, and `close` at the end. upstream: its
-    address is kept where QEMU's socket is.
+    before each attempt to connect again; `change` at any time; `suspend` when no more clients are wanted, and `close` at the
+    end. upstream: its address is kept where QEMU's socket is.
     """
 
     def __init__(
@@ -64,6 +65,19 @@ class Front:
             self._path.move_aside()
             self._tell_who_waits(self._path)
             self._listen_in_place(self._path)
+
+    def change(self, config: VMConfig) -> None:
+        """Let clients in where, and by which terms, another configuration says. Raises ListenError; all is as it was then.
+
+        A path that is taken over is the same as before.
+        """
+        addresses = (*config.listen, *config.hmp_listen)
+        self._listeners.change(addresses, config.terms_at)
+        self._addresses = addresses
+
+    def release(self, addresses: Collection[Address]) -> None:
+        """Let nobody in any more at these, because another VM is to have them; `change` follows."""
+        self._listeners.release(addresses)
 
     def start(self) -> bool:
         """Let clients in. Tells whether one is there already."""

@@ -37,6 +37,10 @@ class Recorder:
         # Why QEMU could not load by itself what is saved here.
         self._gaps_told: set[str] = set()
 
+    def announce_by(self, announce: Callable[[AuditRecord], str | None] | None) -> None:
+        """Put commands on record by another one from now on, before they are run; None for not."""
+        self._announce, self.announces = announce, announce is not None
+
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
         return Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None, execute=None)

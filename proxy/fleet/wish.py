@@ -1,0 +1,42 @@
+"""What a fleet is to become: the VMs by the names under which it knows them. It is made in a thread, while VMs are served."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from host.config import VMConfig
+from host.errors import TLSError
+from proxy.fleet.audit_logs import with_shared_logs
+from proxy.net.certificates import Contexts
+
+__all__ = ["Wish", "by_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The VMs that are wanted.
+
+    Attributes:
+        vms: by key (`by_key`).
+        contexts: of TLS, read anew, by key; only for VMs that have TLS, and none if the files were not read again.
+        problems: why files of TLS cannot be used, by key.
+        is_of_file: the file was read again, so that the log tells what came of it.
+    """
+
+    vms: Mapping[str, VMConfig]
+    contexts: Mapping[str, Contexts] = field(default_factory=dict)
+    problems: Mapping[str, TLSError] = field(default_factory=dict)
+    is_of_file: bool = True
+
+    @property
+    def why_gone(self) -> str:
+        """Say why a VM ends that is not among these."""
+        return "it is not in the file" if self.is_of_file else "its socket has gone"
+
+
+def by_key(vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool) -> dict[str, VMConfig]:
+    """Return the VMs by what a fleet knows them by: the name, or where QEMU is. One that has not changed is the same object.
+
+    forgives: QEMU is waited for, whatever a VM says.
+    """
+    keyed = {vm.shown_name: replace(vm, wait=True) if forgives and not vm.wait else vm for vm in with_shared_logs(vms)}
+    return {key: known if (known := before.get(key)) == vm and known is not None else vm for key, vm in keyed.items()}
