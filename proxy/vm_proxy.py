@@ -11,10 +11,10 @@ sockets go, those that were moved aside back to their place. There is a limit to
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
-from host.addresses import AcceptAddress, Address
+from host.addresses import AcceptAddress
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
@@ -85,9 +85,9 @@ class VMProxy:
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
-        self._front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
+        self.front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
         try:
-            self._front.hold()
+            self.front.hold()
             await self._connect_or_stop()
             if not self._stop.is_set():
                 await self._serve()
@@ -96,7 +96,7 @@ class VMProxy:
             for relay in (self.relay, self._gone):
                 if relay is not None:
                     relay.close()
-            self._front.close()
+            self.front.close()
             self._upstream.close()
 
     def stop(self) -> None:
@@ -115,7 +115,7 @@ class VMProxy:
         before, needed = self.config, needs(self.config, change.whole)
         if Need.LISTENERS in needed:
             contexts = load(change.whole) if contexts is None else contexts
-            self._front.change(change.whole)
+            self.front.change(change.whole)
         if contexts is not None:
             self.certificates.contexts = contexts
         is_compared = change.is_compared and self.is_connected
@@ -129,10 +129,6 @@ class VMProxy:
             _log.warning("%s: %s", self.name, POLICY_CHANGED)
         if Need.LISTENERS in needed and self.relay is not None:
             self.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
-
-    def release(self, addresses: Collection[Address]) -> None:
-        """Let nobody in any more at these, which another VM is to have. `change` follows."""
-        self._front.release(addresses)
 
     def _use(self, config: VMConfig, audit_log: AuditLog | None) -> None:
         self.config = config
@@ -168,7 +164,7 @@ class VMProxy:
             _log.warning("%s; waiting for it", exc)
             self.problem = str(exc)
             self._on_settled()
-            self._front.tell_who_came_first(exc)
+            self.front.tell_who_came_first(exc)
             preload_in_loop((self.config,))
             await self._connect_again(is_first=True)
         else:
@@ -194,7 +190,7 @@ class VMProxy:
         The sockets open first, and clients are let in last (`Front.start`), so that one that is let in finds a relay.
         """
         try:
-            self._front.open()
+            self.front.open()
         except BaseException:
             connection.close()
             raise
@@ -210,7 +206,7 @@ class VMProxy:
     # Clients are served, while QEMU goes and comes.
 
     async def _serve(self) -> None:
-        has_client = self._front.start()
+        has_client = self.front.start()
         self._on_settled()
         if not has_client:
             # One that waits already gets its greeting before the imports; nobody's first byte is read before them.
@@ -221,12 +217,12 @@ class VMProxy:
             tending = group.create_task(self._tend())
             await self._stop.wait()
             tending.cancel()
-        self._front.suspend()
+        self.front.suspend()
         await self._finish_work()
 
     async def _tend(self) -> None:
         """Connect again whenever QEMU went; where no client can come any more, stop with the last one."""
-        is_for_one = self._front.is_for_one
+        is_for_one = self.front.is_for_one
         while True:
             assert self.relay is not None, "_begin comes before each round"
             if is_for_one:
@@ -235,12 +231,12 @@ class VMProxy:
                 return
             await self.relay.lost.wait()
             self.relay, self._gone = None, self.relay
-            self._front.leave()
+            self.front.leave()
             if not await self._await_return():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
                 self._stop.set()
                 return
-            self._front.start()
+            self.front.start()
             _log.warning("QEMU at %s is back", self._upstream.address)
 
     async def _await_return(self) -> bool:
@@ -262,7 +258,7 @@ class VMProxy:
         while True:
             await asyncio.sleep(next(delays_s))
             try:
-                self._front.follow()
+                self.front.follow()
                 self._begin(await self._connect(is_first=is_first), is_first=is_first)
             except (UpstreamError, NotQMPError, ListenError) as exc:
                 if is_first and isinstance(exc, ListenError):
@@ -271,7 +267,7 @@ class VMProxy:
                     return False
                 self.problem = str(exc)
                 (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
-                self._front.tell_who_came_first(exc)
+                self.front.tell_who_came_first(exc)
             else:
                 return True
 

@@ -7,16 +7,22 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
+from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
 from proxy.control.server import ControlSocket
-from proxy.control.status import as_json, as_table
+from proxy.control.status import PatternStatus, as_json, as_table
 from proxy.fleet.beside import beside
 from proxy.fleet.fleet import Fleet
-from proxy.fleet.reading import read, read_certificates
+from proxy.fleet.reading import read_certificates, read_file, wish_of
 from proxy.fleet.service_manager import ServiceManager
 from shim.qmp import JSON
 from shim.version import VERSION
+
+if TYPE_CHECKING:
+    from host.discover import Template
+    from proxy.fleet.discovery import Discovery
 
 __all__ = ["Daemon"]
 
@@ -34,7 +40,11 @@ class Daemon:
     def __init__(self, invocation: ServeInvocation) -> None:
         self._config_path = invocation.config_path
         self._control_path = invocation.control_path
-        is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict
+        is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict and not invocation.templates
+        self._templates, self._static = invocation.templates, invocation.vms
+        # There while VMs come by themselves.
+        self._discovery: Discovery | None = None
+        self._discovering: asyncio.Task[None] | None = None
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
         # The service manager was told that all is there.
@@ -49,6 +59,7 @@ class Daemon:
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
         control = None if self._control_path is None else ControlSocket(self._control_path, self._status)
+        await self._discover(self._templates, self._static)
         announcing = asyncio.create_task(self._announce(), name="announce")
         try:
             if control is not None:
@@ -58,21 +69,28 @@ class Daemon:
             for task in (background := (announcing, *self._reloading)):
                 task.cancel()
             await asyncio.wait(background)
+            await self._discover((), ())
             if control is not None:
                 await control.close()
             self._manager.close()
 
     def _status(self) -> dict[str, JSON]:
-        return {"version": VERSION, "pid": os.getpid(), **as_json(self._fleet.status())}
+        return {"version": VERSION, "pid": os.getpid(), **as_json(self._fleet.status(), self._patterns)}
+
+    @property
+    def _patterns(self) -> Sequence[PatternStatus]:
+        return () if self._discovery is None else self._discovery.patterns
 
     def _show_status(self) -> None:
         """Write it where the log goes, for whoever has no control socket."""
-        sys.stderr.write(as_table(self._fleet.status()) + "\n")
+        sys.stderr.write(as_table(self._fleet.status(), patterns=self._patterns) + "\n")
         sys.stderr.flush()
 
     async def _announce(self) -> None:
         """Tell the service manager that the process is there, when it is known of each VM whether it is served."""
         self._manager.keep_watchdog()
+        if self._discovery is not None:
+            await self._discovery.has_looked.wait()
         await self._fleet.settled.wait()
         if not self._is_stopping:
             self._manager.ready(self._fleet.summary)
@@ -138,9 +156,30 @@ class Daemon:
         before, forgives = dict(self._fleet.wanted), self._fleet.forgives
         if self._config_path is None:
             return await self._fleet.want(await beside(partial(read_certificates, before)))
-        reading = await beside(partial(read, self._config_path, before, forgives=forgives))
-        for mistake in reading.mistakes:
+        file = await beside(partial(read_file, self._config_path))
+        for mistake in file.mistakes:
             _log.error("%s; the running configuration stays", mistake)
-        if reading.wish is None or self._is_stopping:
-            return [str(mistake) for mistake in reading.mistakes]
-        return await self._fleet.want(reading.wish)
+        if file.mistakes:
+            return [str(mistake) for mistake in file.mistakes]
+        await self._discover(file.templates, file.vms)
+        vms = file.vms if self._discovery is None else await self._discovery.look()
+        wish = await beside(partial(wish_of, vms, before, forgives=forgives))
+        return () if self._is_stopping else await self._fleet.want(wish)
+
+    async def _discover(self, templates: Sequence["Template"], static: Sequence[VMConfig]) -> None:
+        """Have VMs come by themselves by these templates from now on, beside those of which the file speaks."""
+        self._fleet.outlast_vms(bool(templates))
+        if templates and self._discovery is None:
+            from proxy.fleet.discovery import Discovery  # here, because it is there already, or not needed
+
+            own = () if self._control_path is None else (self._control_path,)
+            self._discovery = Discovery(self._fleet, self._reading, own)
+            self._discovering = asyncio.create_task(self._discovery.run(), name="discovery")
+        if self._discovery is None or self._discovering is None:
+            return
+        self._discovery.use(templates, static)
+        if not templates:
+            self._discovering.cancel()
+            await asyncio.wait((self._discovering,))
+            self._discovery.close()
+            self._discovery = self._discovering = None

@@ -119,10 +119,10 @@ class Fleet:
         waiting = len(vms) - served
         return f"VMs served: {served}" + (f", waited for: {waiting}" if waiting else "")
 
-    def is_connected(self, key: str) -> bool:
-        """Whether the QEMU of a VM is there, and its clients are served."""
+    def running(self, key: str) -> SupervisedVM | None:
+        """Return a VM as it runs; None if it does not."""
         place = self._places.get(key)
-        return place is not None and place.running is not None and place.running.is_connected
+        return None if place is None else place.running
 
     # A VM becomes what it is to be.
 

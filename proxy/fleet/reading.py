@@ -5,11 +5,11 @@ event loop has left to do with it is little for a VM that has changed, and nothi
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from host.config import VMConfig
-from host.errors import ConfigError, ProgramError, TLSError
+from host.errors import ConfigError, TLSError
 from host.listener import Terms
 from proxy.fleet.wish import Wish, by_key
 from proxy.net.certificates import Contexts, load
@@ -17,27 +17,26 @@ from proxy.net.certificates import Contexts, load
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Reading", "read", "read_certificates", "wish_of"]
+    from host.config_file import ConfigFile
+
+__all__ = ["read_certificates", "read_file", "wish_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What was read. wish: None if there are mistakes."""
+def read_file(path: str) -> "ConfigFile":
+    """Read a file, and import what it takes to do as it says."""
+    from host.config_file import ConfigFile, read_config_file  # here, because without a file nothing of TOML is needed
 
-    wish: Wish | None
-    mistakes: tuple[ProgramError, ...] = ()
-
-
-def read(path: str, before: Mapping[str, VMConfig], *, forgives: bool) -> Reading:
-    """Read a file. before, forgives: see by_key()."""
+    file = read_config_file(path)
+    if not file.templates:
+        return file
     try:
-        from host.config_file import check_config_file  # it is there already, unless the first file was given later
+        import proxy.fleet.discovery
     except ImportError as exc:
-        return Reading(None, (ConfigError(path, 0, "", f"hmpshim is not there any more, or not whole: {exc}"),))
-    vms, mistakes = check_config_file(path)
-    if mistakes:
-        return Reading(None, tuple(mistakes))
-    return Reading(wish_of(vms, before, forgives=forgives))
+        reason = f"VMs cannot be found, for hmpshim is not whole any more: {exc}; start the proxy anew"
+        return ConfigFile(mistakes=(ConfigError(path, 0, "discover", reason),))
+    with suppress(ImportError):  # without it, sockets are looked for more often
+        import proxy.fleet.inotify  # noqa: F401
+    return file
 
 
 def read_certificates(vms: Mapping[str, VMConfig]) -> Wish:

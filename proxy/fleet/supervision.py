@@ -72,6 +72,11 @@ class SupervisedVM:
         return self._proxy is not None and self._proxy.is_connected
 
     @property
+    def holds_path(self) -> bool:
+        """Whether the socket at the path that is taken over is the proxy's own."""
+        return self._proxy is not None and self._proxy.front.is_in_place
+
+    @property
     def is_stopping(self) -> bool:
         """Whether it was told to end."""
         return self._stopping.is_set()
@@ -81,13 +86,14 @@ class SupervisedVM:
         config, proxy = self.config, self._proxy
         relay = proxy.relay if proxy is not None and proxy.is_connected else None
         policy, mode = config.policy.kind.value, config.policy.mode.value
+        unmatched = () if proxy is None else proxy.policy_check.complaints
         if relay is None:
             state = State.ENDING if self.is_stopping else State.WAITED_FOR
             problem = self._problem if proxy is None or proxy.problem is None else proxy.problem
-            return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode)
+            return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode, unmatched=unmatched)
         state = State.ENDING if self.is_stopping else State.SERVED
         problem, qemu, clients, running = self.unchanged, str(relay.monitor.version), relay.clients.status(), relay.slow.running
-        return VMStatus(self.name, str(config.upstream), state, problem, qemu, policy, mode, clients, running)
+        return VMStatus(self.name, str(config.upstream), state, problem, qemu, policy, mode, clients, running, unmatched)
 
     def close(self) -> None:
         """Let go of the audit log."""
@@ -128,7 +134,7 @@ class SupervisedVM:
     def release(self, addresses: Collection[Address]) -> None:
         """Let nobody in any more at these, which another VM is to have. `change` follows."""
         if self._proxy is not None:
-            self._proxy.release(addresses)
+            self._proxy.front.release(addresses)
 
     async def policy_checked(self) -> str | None:
         """Wait until a changed policy was compared with the disks; return why it is not used, if it is not."""

@@ -53,6 +53,11 @@ class Front:
         """Tell whether no further client can come, now that it is started."""
         return self._listeners.has_only_connected
 
+    @property
+    def is_in_place(self) -> bool:
+        """Tell whether the socket at the path that is taken over is our own."""
+        return self._path is not None and self._path.is_at_path
+
     def hold(self) -> None:
         """Open what is open while QEMU is away, too. Raises ListenError."""
         self._listeners.open(self._addresses, only_holding=True)
@@ -97,6 +102,7 @@ class Front:
         path = self._path
         if path is None:
             return
+        path.is_left = True
         # Those at which clients waited for a QEMU that has come and gone since have no path any more.
         kept = self._in_place[-1:] if path.address.holds else []
         for listening in self._in_place:

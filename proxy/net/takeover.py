@@ -53,6 +53,8 @@ class TakeOver:
         self._file: SocketFile | None = None
         # Whether QEMU's socket was moved aside, so that it is ours to put back.
         self.has_moved = False
+        # Whether that QEMU has hung up since.
+        self.is_left = False
         # Who may connect to QEMU's socket, when it was last there.
         self._last_access = OWNER_ONLY
 
@@ -72,7 +74,7 @@ class TakeOver:
             os.rename(self.address.path, aside_address(self.address).path)
         except OSError as exc:
             raise self._error(exc) from exc
-        self.has_moved = True
+        self.has_moved, self.is_left = True, False
 
     def listen(self) -> socket.socket:
         """Listen in QEMU's place, with the owner and mode of its socket. Raises ListenError; QEMU's is put back then."""
@@ -113,6 +115,9 @@ class TakeOver:
         aside = aside_address(self.address).path
         if os.path.exists(self.address.path):
             # A new QEMU is there already; what was moved aside was the last one's.
+            unlink_socket(aside)
+        elif self.is_left and not is_answered(aside):
+            # Put back, the socket of a QEMU that was killed would look like one of a QEMU that is there.
             unlink_socket(aside)
         elif os.path.exists(aside):
             os.rename(aside, self.address.path)
