@@ -1,6 +1,7 @@
 """The process: what signals do to its VMs, and the configuration file, which is read again while they are served."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
 from proxy.control.server import ControlSocket
 from proxy.control.status import PatternStatus, as_json, as_table
-from proxy.fleet.beside import beside
+from proxy.fleet.beside import beside, much_is_made
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.reading import read_certificates, read_file, wish_of
 from proxy.fleet.service_manager import ServiceManager
@@ -92,6 +93,7 @@ class Daemon:
         if self._discovery is not None:
             await self._discovery.has_looked.wait()
         await self._fleet.settled.wait()
+        gc.freeze()  # see beside.py
         if not self._is_stopping:
             self._manager.ready(self._fleet.summary)
             self._is_ready = True
@@ -143,7 +145,8 @@ class Daemon:
                 # that it has asked for only if that was told to begin since (org.freedesktop.systemd1(5), reload-notify).
                 if self._is_ready:
                     self._manager.reloading()
-                self._mistakes = await self._read_again()
+                with much_is_made():
+                    self._mistakes = await self._read_again()
                 if self._is_ready and not self._is_stopping:
                     self._manager.ready(self._fleet.summary)
         return self._mistakes

@@ -21,7 +21,7 @@ from proxy.control.status import PatternStatus
 from proxy.fleet.beside import beside
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.sockets import Connected, Sockets
-from proxy.fleet.wish import Wish, by_key
+from proxy.fleet.wish import Wish
 
 if TYPE_CHECKING:
     from proxy.fleet.inotify import Inotify
@@ -116,8 +116,7 @@ class Discovery:
         is_same = len(last) == len(self._last) and all(map(is_, last, self._last))
         # One may have ended by itself, since it is to end with its QEMU, and that is there again.
         if not is_same or any(vm.shown_name not in before for vm in self._last):
-            keyed = await beside(partial(by_key, vms, before, forgives=fleet.forgives))
-            await fleet.want(Wish(keyed, is_of_file=False))
+            await fleet.want(await beside(partial(Wish.of, vms, before, forgives=fleet.forgives, is_of_file=False)))
 
     def _connected(self) -> Connected:
         running = {path: self._fleet.running(key) for key, path in self._sockets.paths().items()}

@@ -10,10 +10,10 @@ No step takes long, and other VMs are served between them, so that a change of a
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
-from host.addresses import plain
+from host.addresses import Address
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
@@ -135,7 +135,7 @@ class Fleet:
         self._ledger.most_bytes = _most_bytes(self.wanted.values())
         self._rename()
         changed = [place for place in self._places.values() if self._is_changed(place, before, wish)]
-        self._release(changed)
+        self._release(wish.moving)
         for place in changed:
             with about_vm(place.label):
                 self._follow(place, wish, changes)
@@ -169,14 +169,12 @@ class Fleet:
             place.key = key
             place.label.text = self._name_in_log(key, self.wanted[key])
 
-    def _release(self, changed: Iterable[Place]) -> None:
+    def _release(self, moving: Mapping[str, Collection[Address]]) -> None:
         """Have VMs let go of listeners that others are to have, so that two can swap theirs."""
-        pairs = [(place.running, self.wanted[place.key]) for place in changed if place.key in self.wanted]
-        new = [vm for key, vm in self.wanted.items() if key not in self._places]
-        claimed = {plain(address) for vm in (*new, *(vm for _, vm in pairs)) for address in vm.listeners}
-        for running, vm in pairs:
+        for key, addresses in moving.items():
+            running = self.running(key)
             if running is not None and not running.is_stopping:
-                running.release(set(map(plain, running.config.listeners)) & claimed - set(map(plain, vm.listeners)))
+                running.release(addresses)
 
     def _follow(self, place: Place, wish: Wish, changes: Changes) -> None:
         """Have a VM that runs become what it is to be. One that ends already is begun with that when it has ended."""

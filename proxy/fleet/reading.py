@@ -6,12 +6,13 @@ event loop has left to do with it is little for a VM that has changed, and nothi
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from host.config import VMConfig
 from host.errors import ConfigError, TLSError
 from host.listener import Terms
-from proxy.fleet.wish import Wish, by_key
+from proxy.fleet.wish import Wish
 from proxy.net.certificates import Contexts, load
 
 if TYPE_CHECKING:
@@ -41,13 +42,15 @@ def read_file(path: str) -> "ConfigFile":
 
 def read_certificates(vms: Mapping[str, VMConfig]) -> Wish:
     """Read only the files of TLS, of VMs that are wanted anyway."""
-    return Wish(vms, *_certificates(vms), is_of_file=False)
+    contexts, problems = _certificates(vms)
+    return Wish(vms, contexts, problems, is_of_file=False)
 
 
 def wish_of(vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool) -> Wish:
     """Return what is wanted of a fleet that shall have these VMs; see by_key()."""
-    keyed = by_key(vms, before, forgives=forgives)
-    return Wish(keyed, *_certificates(keyed))
+    wish = Wish.of(vms, before, forgives=forgives)
+    contexts, problems = _certificates(wish.vms)
+    return replace(wish, contexts=contexts, problems=problems)
 
 
 def _certificates(vms: Mapping[str, VMConfig]) -> tuple[dict[str, Contexts], dict[str, TLSError]]:

@@ -250,6 +250,7 @@ def test_qemu_that_goes_while_it_is_asked_about_a_policy(folder: Path, caplog: p
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            await hmp(folder / "a", "nosuch")  # so that it is not the proxy's first look that is held
             qemu.hold("query-block", When.RECEIVED)
             running.path.write_text(table(qemu, folder / "a", "strict = true", 'exclude = "d1"'))
             os.kill(os.getpid(), signal.SIGHUP)
