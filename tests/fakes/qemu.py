@@ -129,6 +129,9 @@ class FakeQEMU:
         task, self._serve_task = self._serve_task, None
         try:
             if task is not None:
+                if self._listener is not None and self._listener.fileno() >= 0:
+                    # A client that comes this moment would be accepted by nobody (asyncio 3.11, _sock_accept).
+                    asyncio.get_running_loop().remove_reader(self._listener)
                 task.cancel()
                 await asyncio.wait((task,))
                 if not task.cancelled():
