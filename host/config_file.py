@@ -184,7 +184,7 @@ class _Reading:
             template_mistakes,
         )
 
-        before = len(self.mistakes)
+        before, vm = len(self.mistakes), None
         rest = {key: value for key, value in content.items() if key != "discover"}
         defaults = {key: value for key, value in self._content.items() if key == "defaults"}
         try:
@@ -204,6 +204,8 @@ class _Reading:
             self.mistakes.append(exc)
         except (BadValue, ValueError) as exc:
             self._tell("vm", number, "discover", str(exc))
+        if vm is not None:
+            self._look_for_what_is_had_twice([vm])
         if len(self.mistakes) != before:
             return None
         self.templates.append(template)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,8 @@ class Daemon:
         await self._discover(file.templates, file.vms)
         vms = file.vms if self._discovery is None else await self._discovery.look()
         wish = await beside(partial(wish_of, vms, before, forgives=forgives))
+        if self._discovery is not None:
+            wish = replace(wish, why_gone="it is neither in the file nor found")
         return () if self._is_stopping else await self._fleet.want(wish)
 
     async def _discover(self, templates: Sequence["Template"], static: Sequence[VMConfig]) -> None:

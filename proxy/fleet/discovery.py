@@ -116,7 +116,8 @@ class Discovery:
         is_same = len(last) == len(self._last) and all(map(is_, last, self._last))
         # One may have ended by itself, since it is to end with its QEMU, and that is there again.
         if not is_same or any(vm.shown_name not in before for vm in self._last):
-            await fleet.want(await beside(partial(Wish.of, vms, before, forgives=fleet.forgives, is_of_file=False)))
+            wish = partial(Wish.of, vms, before, forgives=fleet.forgives, is_of_file=False, why_gone="its socket has gone")
+            await fleet.want(await beside(wish))
 
     def _connected(self) -> Connected:
         running = {path: self._fleet.running(key) for key, path in self._sockets.paths().items()}

@@ -23,6 +23,7 @@ class Wish:
         problems: why files of TLS cannot be used, by key.
         moving: listeners that go from a VM, by its key, to another one.
         is_of_file: the file was read again, so that the log tells what came of it.
+        why_gone: says why a VM ends that is not among these.
     """
 
     vms: Mapping[str, VMConfig]
@@ -30,17 +31,13 @@ class Wish:
     problems: Mapping[str, TLSError] = field(default_factory=dict)
     moving: Mapping[str, Collection[Address]] = field(default_factory=dict)
     is_of_file: bool = True
+    why_gone: str = "it is not in the file"
 
     @classmethod
     def of(cls, vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool, **rest: Any) -> Self:
         """Make one of the VMs that are wanted. before, forgives: see by_key()."""
         keyed = by_key(vms, before, forgives=forgives)
         return cls(keyed, moving=_moving(before, keyed), **rest)
-
-    @property
-    def why_gone(self) -> str:
-        """Say why a VM ends that is not among these."""
-        return "it is not in the file" if self.is_of_file else "its socket has gone"
 
 
 def by_key(vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool) -> dict[str, VMConfig]:

@@ -34,4 +34,3 @@ def test_listeners_that_go_to_another_vm_are_known() -> None:
     new = replace(C, name="d", upstream=UnixAddress("/qd"), listen=(UnixAddress("/a", holds=True),))
     gone = [replace(A, listen=(UnixAddress("/other"),)), B, new]
     assert Wish.of(gone, before, forgives=False).moving == {"a": set(A.listen)}
-    assert Wish.of([A, B], before, forgives=False, is_of_file=False).why_gone == "its socket has gone"
