@@ -162,10 +162,11 @@ class _Reading:
     def _values(self, table: str, number: int, content: Mapping[str, Any]) -> dict[str, Any]:
         """Read the settings of one table, key by key; those with a mistake are left out."""
         known = {setting.key: setting.type for setting in SETTINGS if setting.is_shared or table == "vm"}
+        also = ("discover",) if table == "vm" else ()
         values = {}
         for key, value in content.items():
             if key not in known:
-                self._tell(table, number, key, f"unknown here; the keys are {', '.join(sorted(known))}")
+                self._tell(table, number, key, f"unknown here; the keys are {', '.join(sorted({*known, *also}))}")
                 continue
             try:
                 values[key] = known[key].from_file(value)

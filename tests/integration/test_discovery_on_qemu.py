@@ -1,4 +1,4 @@
-"""A real QEMU that appears and vanishes under a `discover` pattern, also where its socket is taken over, and however it ends."""
+"""A real QEMU that appears and vanishes under a `discover` pattern, also where its socket is taken over."""
 
 import json
 import os

@@ -55,7 +55,7 @@ def test_status_of_no_proxy_is_an_error(call: Callable[..., int], caplog: pytest
 def test_status_is_printed(
     call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.commands.ask._ask", lambda path: b'{"vms": []}')
+    monkeypatch.setattr("proxy.commands.ask._ask", lambda path: b'{"vms": [], "discover": []}')
     assert call("status", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"vms": []}
 
