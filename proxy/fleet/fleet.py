@@ -71,8 +71,6 @@ class Fleet:
             raise first_error(errors) from None
         finally:
             self._group = None
-            for place in self._places.values():
-                place.stop_trying()
             self.audit_logs.close()
 
     def outlast_vms(self, outlasts: bool) -> None:
@@ -129,8 +127,8 @@ class Fleet:
     async def _become(self, wish: Wish) -> Changes:
         """Go from VM to VM, and let others be served between them; nothing else is wanted before that is done."""
         changes = Changes()
-        if self._stop.is_set():
-            return changes
+        if self._stop.is_set() or not (self._places or self._outlasts_vms):
+            return changes  # the process ends
         before, self.wanted = self.wanted, dict(wish.vms)
         self._ledger.most_bytes = _most_bytes(self.wanted.values())
         self._rename()
@@ -141,8 +139,8 @@ class Fleet:
                 self._follow(place, wish, changes)
             await asyncio.sleep(0)
         for key in [key for key in self.wanted if key not in self._places]:
-            if self._stop.is_set():
-                break
+            if key not in self.wanted:
+                break  # all VMs are to end since
             changes.new += 1
             changes.problems += [f"{key}: {wish.problems[key]}"] if key in wish.problems else []
             with about_vm(key):
@@ -209,7 +207,7 @@ class Fleet:
     def _change(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> str | None:
         """Change a VM under its clients. Returns why that failed; it is tried again then, as long as it is wanted."""
         running, place.retry = place.running, None
-        if running is None or running.is_stopping or self.wanted.get(place.key) is not vm:
+        if running is None or running.is_stopping:
             return None
         try:
             running.change(vm, contexts)

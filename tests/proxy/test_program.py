@@ -55,9 +55,9 @@ def test_status_of_no_proxy_is_an_error(call: Callable[..., int], caplog: pytest
 def test_status_is_printed(
     call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.commands.ask._ask", lambda path: b'{"vms": [], "discover": []}')
+    monkeypatch.setattr("proxy.commands.ask._ask", lambda path: b'{"vms": []}')
     assert call("status", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"vms": []}
+    assert json.loads(capsys.readouterr().out) == {"vms": [], "discover": []}
 
 
 def test_log_may_be_json(call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

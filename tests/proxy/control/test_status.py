@@ -77,6 +77,7 @@ def test_patterns_that_fit_nothing_are_shown() -> None:
     told = json.loads(json.dumps(as_json([off], patterns)))
     assert (read_status(told), read_patterns(told)) == ([off], patterns)
     assert read_patterns({"vms": []}) == []
-    for wrong in ([], {"discover": [{}]}, {"discover": 5}):
+    wrongs: list[object] = [[], {"discover": [{}]}, {"discover": 5}]
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="status"):
             read_patterns(wrong)
