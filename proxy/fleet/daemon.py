@@ -146,8 +146,12 @@ class Daemon:
                 # that it has asked for only if that was told to begin since (org.freedesktop.systemd1(5), reload-notify).
                 if self._is_ready:
                     self._manager.reloading()
-                with much_is_made():
-                    self._mistakes = await self._read_again()
+                try:
+                    with much_is_made():
+                        self._mistakes = await self._read_again()
+                except Exception as exc:  # of whatever kind: the VMs are served, and the manager waits for the end of this
+                    self._mistakes = (f"unexpected error: {exc!r}",)
+                    _log.exception("the configuration cannot be read again")
                 if self._is_ready and not self._is_stopping:
                     self._manager.ready(self._fleet.summary)
         return self._mistakes
@@ -170,11 +174,15 @@ class Daemon:
         wish = await beside(partial(wish_of, vms, before, forgives=forgives))
         if self._discovery is not None:
             wish = replace(wish, why_gone="it is neither in the file nor found")
-        return () if self._is_stopping else await self._fleet.want(wish)
+        problems = await self._fleet.want(wish)
+        # Not before there are others, where VMs do not come by themselves any more.
+        self._fleet.outlast_vms(self._discovery is not None)
+        return problems
 
     async def _discover(self, templates: Sequence["Template"], static: Sequence[VMConfig]) -> None:
         """Have VMs come by themselves by these templates from now on, beside those of which the file speaks."""
-        self._fleet.outlast_vms(bool(templates))
+        if templates:
+            self._fleet.outlast_vms(True)
         if templates and self._discovery is None:
             from proxy.fleet.discovery import Discovery  # here, because it is there already, or not needed
 

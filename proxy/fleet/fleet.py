@@ -73,8 +73,8 @@ class Fleet:
             self._group = None
             self.audit_logs.close()
 
-    def outlast_vms(self, outlasts: bool) -> None:
-        """Whether to go on where no VM is left, since others may come, until `stop` is called."""
+    def outlast_vms(self, outlasts: bool, /) -> None:
+        """Say whether to go on where no VM is left, since others may come, until `stop` is called."""
         self._outlasts_vms = outlasts
         if self._outlasting is not None:
             self._outlasting.cancel()

@@ -213,5 +213,9 @@ def test_file_may_begin_and_end_to_look_for_vms(folder: Path) -> None:
             assert await running.daemon.reload() == []
             await until(lambda: running.daemon._fleet.status() == [])
             assert not running.task.done()
+            # There is nobody, and now somebody who is in the file.
+            running.path.write_text(static)
+            assert await running.daemon.reload() == []
+            await until(lambda: names(running) == ["s"])
 
     run(main)

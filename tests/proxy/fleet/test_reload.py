@@ -162,3 +162,20 @@ def test_files_of_tls_are_read_again(folder: Path, caplog: pytest.LogCaptureFixt
                 assert limits == {"a": 3, "b": 7}
 
     run(main)
+
+
+def test_fault_of_ours_ends_a_reading_and_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(path: str) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            monkeypatch.setattr("proxy.fleet.daemon.read_file", fail)
+            assert list(await running.daemon.reload()) == ["unexpected error: RuntimeError('a fault of ours')"]
+            monkeypatch.undo()
+            assert list(await running.daemon.reload()) == []
+
+    run(main)
+    assert caplog.text.count("Traceback") == 1
