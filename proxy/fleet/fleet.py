@@ -170,8 +170,7 @@ class Fleet:
     def _release(self, moving: Mapping[str, Collection[Address]]) -> None:
         """Have VMs let go of listeners that others are to have, so that two can swap theirs."""
         for key, addresses in moving.items():
-            running = self.running(key)
-            if running is not None and not running.is_stopping:
+            if (running := self.running(key)) is not None:
                 running.release(addresses)
 
     def _follow(self, place: Place, wish: Wish, changes: Changes) -> None:
@@ -207,8 +206,7 @@ class Fleet:
     def _change(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> str | None:
         """Change a VM under its clients. Returns why that failed; it is tried again then, as long as it is wanted."""
         running, place.retry = place.running, None
-        if running is None or running.is_stopping:
-            return None
+        assert running is not None, "nothing is tried again when it ends"
         try:
             running.change(vm, contexts)
         except ProgramError as exc:

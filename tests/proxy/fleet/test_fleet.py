@@ -263,3 +263,44 @@ def test_every_line_of_the_log_names_its_vm(folder: Path) -> None:
     lines = [line for line in said.getvalue().splitlines() if not line.startswith(of_process)]
     assert [line for line in lines if not line.startswith(("p: a: ", "p: b: "))] == []
     assert any(line.startswith("p: b: client connected: ") for line in lines)
+
+
+def test_nothing_is_wanted_of_a_fleet_that_ends(folder: Path) -> None:
+    """Also while it goes from VM to VM."""
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        wanting = asyncio.ensure_future(want(fleet, place.vm("a", max_clients=3), place.vm("b"), place.vm("c")))
+        while "b" not in fleet._places:  # noqa: ASYNC110 - it is a matter of turns of the loop
+            await asyncio.sleep(0)
+        fleet.stop()
+        assert await wanting == []
+        assert "c" not in fleet._places
+        assert await want(fleet, place.vm("a"), place.vm("c")) == []
+        assert "c" not in fleet._places
+
+    play(folder, scene, "a", "b", "c")
+
+
+def test_listeners_that_cannot_be_released_yet_are_tried_again(folder: Path) -> None:
+    """The VM that has them ends first, with the command that runs there."""
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        await want(fleet, place.vm("a"), place.vm("b"))
+        await place.served("a", "b")
+        assert await want(fleet, place.vm("b", listen=(UnixAddress(str(folder / "b")), UnixAddress(str(folder / "a"))))) != []
+        await until(lambda: [vm.problem for vm in fleet.status()] == [None] and is_answered(str(folder / "a")))
+        assert place.qemus["b"].client_count == 1
+        # One that has ended since has nothing to let go of.
+        assert await fleet.want(Wish(dict(fleet.wanted), moving={"a": ()})) == []
+
+    play(folder, scene, "a", "b")
+
+
+def test_change_that_fails_is_given_up_with_its_vm(folder: Path) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        (told,) = await want(fleet, place.vm("a", audit=AuditSettings(f"{folder}/none/log")))
+        assert "No such file" in told
+        assert await want(fleet) == []
+        await until(lambda: not fleet._places)
+
+    play(folder, scene, "a")

@@ -117,7 +117,10 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
 
 
 def test_certificates_of_a_vm_that_has_not_begun_are_read_when_it_does(folder: Path) -> None:
-    SupervisedVM(config(folder), AuditLogs(), Ledger(1)).use_certificates(Contexts())
+    vm = SupervisedVM(config(folder), AuditLogs(), Ledger(1))
+    vm.use_certificates(Contexts())
+    vm.release(())
+    assert asyncio.run(vm.policy_checked()) is None
 
 
 def test_log_is_kept_from_attempt_to_attempt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
