@@ -144,10 +144,14 @@ def audit_settings(**members: Any) -> AuditSettings | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a VM's configuration stands: the nth [[vm]] table of a file."""
+    """Where a VM's configuration stands: the nth [[vm]] table of a file.
+
+    is_found: it is the table of VMs that come by themselves, with their sockets, and go with them (host/discover.py).
+    """
 
     path: str
     number: int
+    is_found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,21 +253,6 @@ class VMConfig:
         """Who may send what."""
         roles = {listener_name(own.address): own.terms.role for own in self.own_listeners}
         return Permissions(self.rules, self.terms.role, roles)
-
-    def read_again(self, other: Self) -> Self:
-        """Return this configuration with what another one may change of it while it is served: the policy and the rules."""
-        changed = replace(self.with_permissions_of(other), policy=other.policy)
-        return replace(changed, is_strict=other.is_strict, origin=other.origin)
-
-    def with_permissions_of(self, other: Self) -> Self:
-        """Return this configuration with another one's rules and roles."""
-        terms = replace(self.terms, role=other.terms.role)
-        own = []
-        for address in self.listeners:
-            name = listener_name(address)
-            its_terms = replace(self.terms_at(name), role=other.terms_at(name).role)
-            own += [Listener(address, its_terms)] if its_terms != terms else []
-        return replace(self, terms=terms, own_listeners=tuple(own), rules=other.rules)
 
     @property
     def listeners(self) -> tuple[Address, ...]:

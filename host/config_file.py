@@ -1,7 +1,7 @@
 """The configuration file: TOML, checked to the last key, with errors that say where and what would be right.
 
     [defaults]                      what holds for every VM that does not say otherwise
-    [[vm]]                          one table a VM
+    [[vm]]                          one table a VM, or with `discover` for all whose sockets are found (host/discover.py)
 
 The keys are those of `host/settings.py`; `example.toml` beside the README has each of them with its meaning.
 
@@ -10,9 +10,10 @@ with a wrong value is not asked for contradictions, or compared with others.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from host.addresses import Address, plain
 from host.config import Origin, VMConfig, audit_settings
@@ -20,28 +21,57 @@ from host.config_text import ConfigText, read_toml
 from host.contradictions import audit_disagreement, contradiction_without_sockets, contradictions
 from host.errors import ConfigError
 from host.listener import Terms, settle
-from host.setting_types import BadValue
+from host.setting_types import BadValue, read_text
 from host.settings import SETTINGS, Owner
 from shim.policy import Policy
 
-__all__ = ["check_config_file", "error_at", "load_config_file", "load_defaults"]
+if TYPE_CHECKING:  # a start is quicker without it
+    from host.discover import Template
+
+__all__ = ["ConfigFile", "check_config_file", "error_at", "load_config_file", "load_defaults", "read_config_file"]
+
+
+# What is told where nothing says where QEMU is: the key, and what would be right.
+_WHERE = (None, "say where QEMU is: upstream, attach or take_over")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """What a file says. vms, templates: those without a mistake; templates are of VMs that come by themselves. mistakes: in
+    the order of the lines.
+    """
+
+    vms: tuple[VMConfig, ...] = ()
+    templates: tuple["Template", ...] = ()
+    mistakes: tuple[ConfigError, ...] = ()
 
 
 def load_config_file(path: str) -> tuple[VMConfig, ...]:
-    """Read a configuration. Raises ConfigError with file, line, key, and what would be right."""
-    vms, mistakes = _read(path)
-    if mistakes:
-        raise mistakes[0]
+    """Read the VMs of a configuration that do not come by themselves.
+
+    Raises ConfigError with file, line, key, and what would be right.
+    """
+    reading = _Reading(*read_toml(path))
+    vms = reading.vms()
+    if reading.mistakes:
+        raise reading.mistakes[0]
     return vms
+
+
+def read_config_file(path: str) -> ConfigFile:
+    """Read a configuration, and all mistakes in it."""
+    try:
+        reading = _Reading(*read_toml(path))
+    except ConfigError as exc:
+        return ConfigFile(mistakes=(exc,))
+    vms = reading.vms()
+    return ConfigFile(vms, tuple(reading.templates), tuple(sorted(reading.mistakes, key=lambda mistake: mistake.line)))
 
 
 def check_config_file(path: str) -> tuple[tuple[VMConfig, ...], list[ConfigError]]:
     """Return the VMs of a configuration that could be read, and all mistakes, in the order of the lines."""
-    try:
-        vms, mistakes = _read(path)
-    except ConfigError as exc:
-        return (), [exc]
-    return vms, sorted(mistakes, key=lambda mistake: mistake.line)
+    read = read_config_file(path)
+    return read.vms, list(read.mistakes)
 
 
 def load_defaults(path: str, upstream: Address) -> VMConfig:
@@ -67,18 +97,22 @@ def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
     return shared if own.line == header.line else own
 
 
-def _read(path: str) -> tuple[tuple[VMConfig, ...], list[ConfigError]]:
-    reading = _Reading(*read_toml(path))
-    return reading.vms(), reading.mistakes
+def _read_table(
+    text: ConfigText, defaults: Mapping[str, Any], number: int, content: Mapping[str, Any]
+) -> tuple[VMConfig | None, list[ConfigError]]:
+    """Read one more [[vm]] table, which stands for the nth of a file."""
+    reading = _Reading(text, defaults)
+    return reading.vm(number, content), reading.mistakes
 
 
 class _Reading:
-    """One reading of a file. mistakes: in the order in which they were found."""
+    """One reading of a file. mistakes: in the order in which they were found. templates: of VMs that come by themselves."""
 
     def __init__(self, text: ConfigText, content: Mapping[str, Any]) -> None:
         self._text = text
         self._content = content
         self.mistakes: list[ConfigError] = []
+        self.templates: list[Template] = []
         self._shared = self._defaults()
         self._has_wrong_defaults = bool(self.mistakes)
 
@@ -93,12 +127,18 @@ class _Reading:
             return ()
         if not tables:
             self._tell("", 0, "vm", "there is no VM; write at least one [[vm]] table")
-        found = [vm for number, table in enumerate(tables) if (vm := self._vm(number, table)) is not None]
-        self._look_for_what_is_had_twice(found)
-        if (disagreement := audit_disagreement(found)) is not None:
+        found = [
+            self._template(number, table) if "discover" in table else self.vm(number, table)
+            for number, table in enumerate(tables)
+        ]
+        is_sample = ["discover" in table for table in tables]
+        vms = [vm for vm, is_one in zip(found, is_sample, strict=True) if vm is not None and not is_one]
+        self._look_for_what_is_had_twice(vms)
+        all_found = [vm for vm in found if vm is not None]
+        if (disagreement := audit_disagreement(all_found)) is not None:
             at, key, reason = disagreement
-            self._tell("vm", _number(found[at]), key, reason)
-        return tuple(found)
+            self._tell("vm", _number(all_found[at]), key, reason)
+        return tuple(vms)
 
     def unnamed_vm(self, upstream: Address) -> VMConfig:
         """Return a VM of which only [defaults] speaks."""
@@ -122,10 +162,11 @@ class _Reading:
     def _values(self, table: str, number: int, content: Mapping[str, Any]) -> dict[str, Any]:
         """Read the settings of one table, key by key; those with a mistake are left out."""
         known = {setting.key: setting.type for setting in SETTINGS if setting.is_shared or table == "vm"}
+        also = ("discover",) if table == "vm" else ()
         values = {}
         for key, value in content.items():
             if key not in known:
-                self._tell(table, number, key, f"unknown here; the keys are {', '.join(sorted(known))}")
+                self._tell(table, number, key, f"unknown here; the keys are {', '.join(sorted({*known, *also}))}")
                 continue
             try:
                 values[key] = known[key].from_file(value)
@@ -133,7 +174,46 @@ class _Reading:
                 self._tell(table, number, key, str(exc), exc.item)
         return values
 
-    def _vm(self, number: int, content: Mapping[str, Any]) -> VMConfig | None:
+    def _template(self, number: int, content: Mapping[str, Any]) -> VMConfig | None:
+        """Read a template; return one of the VMs that it might be for, to be compared with the others."""
+        from host.discover import (  # here, as few files need it
+            HOW,
+            FieldError,
+            PathPattern,
+            Template,
+            fill_in,
+            template_mistakes,
+        )
+
+        before, vm = len(self.mistakes), None
+        rest = {key: value for key, value in content.items() if key != "discover"}
+        defaults = {key: value for key, value in self._content.items() if key == "defaults"}
+        try:
+            pattern = PathPattern.parse(read_text(content["discover"]))
+            template = Template(pattern, rest, partial(_read_table, self._text, defaults, number))
+            values = next(template.samples())
+            vm = self.vm(
+                number,
+                fill_in(rest, values, pattern.filled(values)),
+                where=("discover", f"say what becomes of the sockets that are found: {HOW}"),
+            )
+            for key, reason in () if vm is None else template_mistakes(template):
+                self._tell("vm", number, key, reason)
+        except FieldError as exc:
+            self._tell("vm", number, exc.key, str(exc))
+        except ConfigError as exc:
+            self.mistakes.append(exc)
+        except (BadValue, ValueError) as exc:
+            self._tell("vm", number, "discover", str(exc))
+        if vm is not None:
+            self._look_for_what_is_had_twice([vm])
+        if len(self.mistakes) != before:
+            return None
+        self.templates.append(template)
+        return vm
+
+    def vm(self, number: int, content: Mapping[str, Any], *, where: tuple[str | None, str] = _WHERE) -> VMConfig | None:
+        """Read one VM; None if there is a mistake. where: what is told if nothing says where QEMU is."""
         before = len(self.mistakes)
         values = {**self._shared, **self._values("vm", number, content)}
         if before != len(self.mistakes) or self._has_wrong_defaults:
@@ -143,7 +223,7 @@ class _Reading:
             if key in members:
                 members.setdefault("upstream", plain(members[key]))
         if "upstream" not in members:
-            self._tell("vm", number, None, "say where QEMU is: upstream, attach or take_over")
+            self._tell("vm", number, *where)
             return None
         vm = replace(_vm_of(values, members), origin=Origin(self._text.path, number))
         for key, reason in contradictions(vm):

@@ -13,13 +13,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from shim.printable import printable
 
-__all__ = ["LogLines", "LogObjects", "about_vm", "write_log"]
+__all__ = ["LogLines", "LogObjects", "VMLabel", "about_vm", "write_log"]
 
 _ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 # Before each line of a traceback, so that none looks like a message.
@@ -28,13 +29,21 @@ _MARGIN = "    | "
 _PRIORITIES: Final = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>", logging.DEBUG: "<7>"}
 _INFORMATION: Final = "<6>"
 
-_vm: Final = ContextVar("vm", default="")
+
+@dataclass(slots=True)
+class VMLabel:
+    """What a VM is called in the log; "" for nothing. It can change while the VM is served, for all that is done for it."""
+
+    text: str
+
+
+_vm: Final = ContextVar("vm", default=VMLabel(""))  # noqa: B039 - nobody changes this one
 
 
 @contextmanager
-def about_vm(name: str) -> Iterator[None]:
-    """Have what is logged be about a VM, here and in the tasks and callbacks that are made here; "" for no VM's name."""
-    before = _vm.set(name)
+def about_vm(label: VMLabel | str) -> Iterator[None]:
+    """Have what is logged be about a VM, here and in the tasks and callbacks that are made here."""
+    before = _vm.set(VMLabel(label) if isinstance(label, str) else label)
     try:
         yield
     finally:
@@ -56,7 +65,7 @@ class LogLines(logging.Formatter):
         return "\n".join(f"{priority}{line}" for line in text.split("\n"))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        vm = _vm.get()
+        vm = _vm.get().text
         # Some name it themselves, for there may be nothing else in a message that tells one VM's from another's.
         begins = f"{vm}: " if vm and not record.message.startswith(f"{vm}: ") else ""
         record.message = printable(f"{begins}{record.message}")
@@ -82,7 +91,7 @@ class LogObjects(logging.Formatter):
             "level": record.levelname.lower(),
             "program": self._program,
         }
-        if vm := _vm.get():
+        if vm := _vm.get().text:
             said["vm"] = vm
         said["message"] = record.getMessage()
         if record.exc_info:

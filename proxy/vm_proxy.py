@@ -12,16 +12,18 @@ sockets go, those that were moved aside back to their place. There is a limit to
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from host.addresses import AcceptAddress
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ConfigError
-from proxy.change import Change, own_client
+from proxy.change import POLICY_CHANGED, Change, PolicyCheck, own_client
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.needs import Need, describe, needs, unbound
 from proxy.net import takeover
 from proxy.net.attaching import upstream_of
-from proxy.net.certificates import Certificates
+from proxy.net.certificates import Certificates, Contexts, load
 from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
@@ -61,7 +63,11 @@ class VMProxy:
         # The last one, which may still have to put on record what its clients had sent.
         self._gone: Relay | None = None
         self._stop = Signal()
-        self._changing: asyncio.Task[None] | None = None
+        self.policy_check = PolicyCheck(
+            lambda: self.name,
+            lambda: own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name),
+            lambda compared: self._use(compared, self._lasting.audit),
+        )
         config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
 
     @property
@@ -82,9 +88,9 @@ class VMProxy:
         if self._stop.is_set():
             return
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
-        self._front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
+        self.front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
         try:
-            self._front.hold()
+            self.front.hold()
             await self._connect_or_stop()
             if not self._stop.is_set():
                 await self._serve()
@@ -92,11 +98,9 @@ class VMProxy:
             for relay in (self.relay, self._gone):
                 if relay is not None:
                     relay.close()
-            self._front.close()
+            self.front.close()
             self._upstream.close()
-            if self._changing is not None:
-                self._changing.cancel()
-                await asyncio.wait((self._changing,))
+            await self.policy_check.close()
 
     async def _recall(self) -> None:
         self._lasting = await Lasting.begin(self.config, self._audit, self._shared)
@@ -105,38 +109,42 @@ class VMProxy:
         """End, when the rewritten command that runs is done."""
         self._stop.set()
 
-    def change(self, config: VMConfig) -> None:
-        """Use another configuration's policy and rules for the commands that come from now on, and log what its patterns miss.
+    def change(self, config: VMConfig, audit: AuditWriter | None, contexts: Contexts | None = None) -> None:
+        """Become what another configuration says, with the connection to QEMU and the clients that there are.
 
-        Where it is strict, that is asked first, and a policy that misses something is not used; its rules are, at once.
+        What that needs is none of Need.CONNECTION. A strict policy is used when its patterns have been compared with the disks;
+        `policy_check` tells. Raises ListenError or TLSError; all is as it was then.
+        contexts: of TLS, where they have been read already.
         """
+        self.policy_check.cancel()
         change = Change(self.config, config)
-        if self._changing is not None:
-            self._changing.cancel()
-        is_checked = bool(change.whole.policy.patterns) and self.is_connected
-        self._use(change.at_once if is_checked else change.whole)
-        if not (is_checked and change.whole.is_strict):
-            _log.warning("%s: the policy and the rules were read again", self.name)
-        if is_checked:
-            self._changing = asyncio.create_task(self._check_change(change), name="change")
+        before, needed = self.config, needs(self.config, change.whole)
+        if Need.LISTENERS in needed:
+            contexts = load(change.whole) if contexts is None else contexts
+            self.front.change(change.whole)
+        if contexts is not None:
+            self.certificates.contexts = contexts
+        is_compared = change.is_compared and self.is_connected
+        self._use(change.at_once if is_compared else change.whole, audit)
+        told = describe(before, change.whole)
+        if told:
+            _log.warning("%s: %s", self.name, told)
+        if is_compared:
+            self.policy_check.begin(change)
+        if Need.POLICY in needed and not (is_compared and change.whole.is_strict):
+            _log.warning("%s: %s", self.name, POLICY_CHANGED)
+        if Need.LISTENERS in needed and self.relay is not None:
+            self.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
 
-    def _use(self, config: VMConfig) -> None:
+    def _use(self, config: VMConfig, audit: AuditWriter | None) -> None:
         self.config = config
+        self._upstream.change(config.name, config.connect_timeout_s)
+        self._lasting = replace(self._lasting, audit=audit)
         if self.relay is not None:
             self.relay.set_policy(config.policy, config.permissions)
-
-    async def _check_change(self, change: Change) -> None:
-        try:
-            async with own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name) as connection:
-                await self._check_patterns(connection, change.whole)
-        except ConfigError as exc:
-            _log.error("%s%s", exc, change.stays)
-        except (NotQMPError, UpstreamError) as exc:
-            _log.error("%s: %s", self.name, change.why_not_compared(exc))
-        else:
-            if change.whole.is_strict:
-                self._use(change.whole)
-                _log.warning("%s: the policy and the rules were read again", self.name)
+        for relay in (self.relay, self._gone):
+            if relay is not None:
+                relay.change(config, audit)
 
     # QEMU comes.
 
@@ -153,7 +161,7 @@ class VMProxy:
             _log.warning("%s; waiting for it", exc)
             self.problem = str(exc)
             self._on_settled()
-            self._front.tell_who_came_first(exc)
+            self.front.tell_who_came_first(exc)
             preload_in_loop((self.config,))
             await self._connect_again(is_first=True)
         else:
@@ -162,8 +170,7 @@ class VMProxy:
     async def _connect(self, *, is_first: bool) -> QMPConnection:
         connection = await self._upstream.connect()
         try:
-            if self.config.policy.patterns:
-                await self._check_patterns(connection, self.config)
+            await self.policy_check.look(connection, self.config)
         except ConfigError as exc:
             if is_first:
                 connection.close()
@@ -174,20 +181,13 @@ class VMProxy:
             raise
         return connection
 
-    async def _check_patterns(self, connection: QMPConnection, config: VMConfig) -> None:
-        """Log what the policy's patterns miss. Raises ConfigError where the configuration is strict."""
-        from proxy.pattern_check import check_patterns  # here, because a start without patterns is quicker without it
-
-        for complaint in await check_patterns(connection, config):
-            _log.warning("%s (of %s)", complaint, self.name)
-
     def _begin(self, connection: QMPConnection, *, is_first: bool) -> None:
         """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then.
 
         The sockets open first, and clients are let in last (`Front.start`), so that one that is let in finds a relay.
         """
         try:
-            self._front.open()
+            self.front.open()
         except BaseException:
             connection.close()
             raise
@@ -203,7 +203,7 @@ class VMProxy:
     # Clients are served, while QEMU goes and comes.
 
     async def _serve(self) -> None:
-        has_client = self._front.start()
+        has_client = self.front.start()
         self._on_settled()
         if not has_client:
             # One that waits already gets its greeting before the imports; nobody's first byte is read before them.
@@ -214,12 +214,12 @@ class VMProxy:
             tending = group.create_task(self._tend())
             await self._stop.wait()
             tending.cancel()
-        self._front.suspend()
+        self.front.suspend()
         await self._finish_work()
 
     async def _tend(self) -> None:
         """Connect again whenever QEMU went; where no client can come any more, stop with the last one."""
-        is_for_one = self._front.is_for_one
+        is_for_one = self.front.is_for_one
         while True:
             assert self.relay is not None, "_begin comes before each round"
             if is_for_one:
@@ -228,12 +228,12 @@ class VMProxy:
                 return
             await self.relay.lost.wait()
             self.relay, self._gone = None, self.relay
-            self._front.leave()
+            self.front.leave()
             if not await self._await_return():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
                 self._stop.set()
                 return
-            self._front.start()
+            self.front.start()
             _log.warning("QEMU at %s is back", self._upstream.address)
 
     async def _await_return(self) -> bool:
@@ -255,7 +255,7 @@ class VMProxy:
         while True:
             await asyncio.sleep(next(delays_s))
             try:
-                self._front.follow()
+                self.front.follow()
                 self._begin(await self._connect(is_first=is_first), is_first=is_first)
             except (UpstreamError, NotQMPError, ListenError) as exc:
                 if is_first and isinstance(exc, ListenError):
@@ -264,7 +264,7 @@ class VMProxy:
                     return False
                 self.problem = str(exc)
                 (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
-                self._front.tell_who_came_first(exc)
+                self.front.tell_who_came_first(exc)
             else:
                 return True
 

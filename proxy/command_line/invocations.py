@@ -1,10 +1,13 @@
 """What a command line of `hmp-proxy` can ask for."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from host.config import VMConfig
 from host.errors import ConfigError
+
+if TYPE_CHECKING:  # a start is quicker without it
+    from host.discover import Template
 
 __all__ = [
     "CheckInvocation",
@@ -21,7 +24,7 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class ServeInvocation:
     """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object.
-    control_path: of the control socket.
+    control_path: of the control socket. templates: of VMs that come by themselves.
     """
 
     vms: tuple[VMConfig, ...]
@@ -29,15 +32,19 @@ class ServeInvocation:
     verbose: bool
     logs_json: bool = False
     control_path: str | None = None
+    templates: tuple["Template", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CheckInvocation:
-    """`hmp-proxy --check`. vms: those that could be read. mistakes: in the file. config_path: None for options."""
+    """`hmp-proxy --check`. vms: those that could be read. mistakes: in the file. config_path: None for options.
+    patterns: how many there are by which VMs are found.
+    """
 
     vms: tuple[VMConfig, ...]
     mistakes: tuple[ConfigError, ...]
     config_path: str | None
+    patterns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from host.addresses import plain
@@ -101,12 +102,14 @@ def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
     given = parser.parse_args(arguments)
     if given.config is not None:
         refuse_mixture(parser, given, ())
-        from host.config_file import check_config_file, load_config_file  # here, because without a file there is no TOML
+        from host.config_file import read_config_file  # here, because without a file there is no TOML
 
+        file = read_config_file(given.config)
         if given.check:
-            vms, mistakes = check_config_file(given.config)
-            return CheckInvocation(vms, tuple(mistakes), given.config)
-        return _serve(load_config_file(given.config), given)
+            return CheckInvocation(file.vms, file.mistakes, given.config, len(file.templates))
+        if file.mistakes:
+            raise file.mistakes[0]
+        return replace(_serve(file.vms, given), templates=file.templates)
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))

@@ -6,7 +6,7 @@ import socket
 from typing import Final
 
 from host.errors import ProgramError
-from proxy.control.status import as_table, read_status
+from proxy.control.status import as_table, read_patterns, read_status
 from proxy.errors import UpstreamError
 
 __all__ = ["NoProxyError", "default_path", "show_status"]
@@ -38,7 +38,7 @@ def show_status(path: str, name: str | None, *, as_json: bool) -> str:
     """Return the status of all VMs, or of one with its clients. Raises NoProxyError, and ProgramError for no such VM."""
     try:
         told = json.loads(_ask(path))
-        vms = read_status(told)
+        vms, patterns = read_status(told), read_patterns(told)
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise NoProxyError(path, f"{reason} (start it with --control {path}, or name its socket with --control)") from exc
@@ -48,8 +48,8 @@ def show_status(path: str, name: str | None, *, as_json: bool) -> str:
         raise _NoSuchVMError(name, f"there are {', '.join(names)}")
     if as_json:
         chosen = [vm for vm in told["vms"] if name in (None, vm["name"])]
-        return json.dumps({"vms": chosen}, indent=2)
-    return as_table(vms, name)
+        return json.dumps({"vms": chosen} | ({"discover": told.get("discover", [])} if name is None else {}), indent=2)
+    return as_table(vms, name, patterns)
 
 
 def _ask(path: str) -> bytes:

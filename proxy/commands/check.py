@@ -19,7 +19,8 @@ def find_mistakes(invocation: CheckInvocation) -> list[ProgramError]:
 def summary(invocation: CheckInvocation) -> str:
     """Say that there are none, and of how many VMs."""
     count = len(invocation.vms)
-    return f"{invocation.config_path or 'command line'}: {count} VM{'s' * (count != 1)}, no mistakes"
+    found = f", {patterns} pattern{'s' * (patterns != 1)} to find VMs" if (patterns := invocation.patterns) else ""
+    return f"{invocation.config_path or 'command line'}: {count} VM{'s' * (count != 1)}{found}, no mistakes"
 
 
 def _of_certificates(vm: VMConfig) -> Iterator[ProgramError]:

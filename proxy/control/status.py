@@ -7,7 +7,10 @@ from enum import StrEnum
 from shim.printable import aligned, printable
 from shim.qmp import JSON
 
-__all__ = ["ClientStatus", "RunningCommand", "State", "VMStatus", "as_json", "as_table", "read_status"]
+__all__ = [
+    *("ClientStatus", "PatternStatus", "RunningCommand", "State", "VMStatus"),
+    *("as_json", "as_table", "read_patterns", "read_status"),
+]
 
 
 class State(StrEnum):
@@ -38,6 +41,15 @@ class RunningCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class PatternStatus:
+    """How many sockets a `discover` pattern fits, and which of them cannot be served, and why."""
+
+    pattern: str
+    sockets: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class VMStatus:
     """One VM.
 
@@ -45,12 +57,13 @@ class VMStatus:
         name: as the log names it.
         upstream: the address of its QEMU.
         state: whether it is served.
-        problem: why it is not; None if it is.
+        problem: why it is not; None if it is, unless a change of its settings has failed.
         qemu: the version that is connected.
         policy: the kind of the policy in force.
         mode: what becomes of HMP commands.
         clients: those that are connected, in the order in which they came.
         running: None if no snapshot command runs.
+        unmatched: a text for each pattern of the policy that fits no node, when the nodes were last looked at.
     """
 
     name: str
@@ -62,11 +75,20 @@ class VMStatus:
     mode: str = ""
     clients: tuple[ClientStatus, ...] = ()
     running: RunningCommand | None = None
+    unmatched: tuple[str, ...] = ()
 
 
-def as_json(vms: Sequence[VMStatus]) -> dict[str, JSON]:
-    """Return the members of what a program is told."""
-    return {"vms": [asdict(vm) for vm in vms]}
+def as_json(vms: Sequence[VMStatus], patterns: Sequence[PatternStatus] = ()) -> dict[str, JSON]:
+    """Return the members of what a program is told. patterns: by which VMs are found."""
+    return {"vms": [asdict(vm) for vm in vms], "discover": [asdict(pattern) for pattern in patterns]}
+
+
+def read_patterns(told: JSON) -> list[PatternStatus]:
+    """Read the patterns of what `as_json` has made. Raises ValueError for anything else."""
+    try:
+        return [PatternStatus(one["pattern"], one["sockets"], tuple(one["problems"])) for one in told.get("discover", [])]
+    except (AttributeError, KeyError, TypeError) as exc:
+        raise ValueError("this is not the status of hmp-proxy") from exc
 
 
 def read_status(told: JSON) -> list[VMStatus]:
@@ -77,8 +99,9 @@ def read_status(told: JSON) -> list[VMStatus]:
         raise ValueError("this is not the status of hmp-proxy") from exc
 
 
-def _vm_of(*, state: str, clients: JSON, running: JSON, **members: JSON) -> VMStatus:
+def _vm_of(*, state: str, clients: JSON, running: JSON, unmatched: JSON = (), **members: JSON) -> VMStatus:
     return VMStatus(
+        unmatched=tuple(unmatched),
         state=State(state),
         clients=tuple(ClientStatus(**client) for client in clients),
         running=None if running is None else RunningCommand(**running),
@@ -86,10 +109,10 @@ def _vm_of(*, state: str, clients: JSON, running: JSON, **members: JSON) -> VMSt
     )
 
 
-def as_table(vms: Sequence[VMStatus], name: str | None = None) -> str:
+def as_table(vms: Sequence[VMStatus], name: str | None = None, patterns: Sequence[PatternStatus] = ()) -> str:
     """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if there is none of that name."""
     if name is None:
-        return "\n".join([*aligned([_HEADER, *map(_row, vms)]), *_problems(vms)])
+        return "\n".join([*aligned([_HEADER, *map(_row, vms)]), *_problems(vms), *_of_patterns(patterns)])
     vm = next((vm for vm in vms if vm.name == name), None)
     if vm is None:
         raise KeyError(name)
@@ -111,6 +134,13 @@ def _client_row(client: ClientStatus) -> tuple[str, ...]:
 
 def _problems(vms: Sequence[VMStatus]) -> list[str]:
     told = [f"{printable(vm.name)}: {printable(vm.problem)}" for vm in vms if vm.problem is not None]
+    told += [f"{printable(vm.name)}: {printable(text)}" for vm in vms for text in vm.unmatched]
+    return ["", *told] if told else []
+
+
+def _of_patterns(patterns: Sequence[PatternStatus]) -> list[str]:
+    told = [f"discover {printable(one.pattern)}: it fits no socket" for one in patterns if not one.sockets]
+    told += [f"discover {printable(one.pattern)}: {printable(text)}" for one in patterns for text in one.problems]
     return ["", *told] if told else []
 
 

@@ -9,11 +9,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from host.config import AuditSettings, VMConfig
+from host.errors import AuditError
 from proxy.recording.audit_writer import AuditWriter
 
 __all__ = ["AuditLogs", "with_shared_logs"]
+
+# How long a VM that is served may take to get another log: the other VMs' changes wait for it.
+_OPENED_WITHIN_S: Final = 2.0
 
 
 def with_shared_logs(vms: Iterable[VMConfig]) -> list[VMConfig]:
@@ -42,6 +47,14 @@ class AuditLogs:
         writer = await asyncio.shield(self._writers[settings])  # others may wait for it, too
         self._users[settings] += 1
         return writer
+
+    async def acquire_in_time(self, settings: AuditSettings) -> AuditWriter:
+        """Return the log as `acquire` does, if its disk is not stuck. Raises AuditError; another try may find it open."""
+        try:
+            async with asyncio.timeout(_OPENED_WITHIN_S):
+                return await self.acquire(settings)
+        except TimeoutError as exc:
+            raise AuditError(settings.destination, "its disk is stuck") from exc
 
     async def release(self, settings: AuditSettings) -> None:
         """Close the log if this was the last of its users."""

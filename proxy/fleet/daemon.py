@@ -1,18 +1,30 @@
 """The process: what signals do to its VMs, and the configuration file, which is read again while they are served."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
+from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
 from proxy.control.server import ControlSocket
-from proxy.control.status import as_json, as_table
+from proxy.control.status import PatternStatus, as_json, as_table
+from proxy.fleet.beside import beside, much_is_made
 from proxy.fleet.fleet import Fleet
+from proxy.fleet.reading import read_certificates, read_file, wish_of
 from proxy.fleet.service_manager import ServiceManager
 from shim.qmp import JSON
 from shim.version import VERSION
+
+if TYPE_CHECKING:
+    from host.discover import Template
+    from proxy.fleet.discovery import Discovery
 
 __all__ = ["Daemon"]
 
@@ -30,46 +42,68 @@ class Daemon:
     def __init__(self, invocation: ServeInvocation) -> None:
         self._config_path = invocation.config_path
         self._control_path = invocation.control_path
-        is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict
+        is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict and not invocation.templates
+        self._templates, self._static = invocation.templates, invocation.vms
+        # There while VMs come by themselves.
+        self._discovery: Discovery | None = None
+        self._discovering: asyncio.Task[None] | None = None
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
+        # The service manager was told that all is there.
+        self._is_ready = False
+        # How often it was asked to read the configuration again, and for how many of these it was read.
+        self._requested = self._read_for = 0
+        self._mistakes: Sequence[str] = ()
+        self._reading = asyncio.Lock()
+        self._reloading: set[asyncio.Task[Sequence[str]]] = set()
         self._manager = ServiceManager(os.environ)
 
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
         control = None if self._control_path is None else ControlSocket(self._control_path, self._status)
+        await self._discover(self._templates, self._static)
         announcing = asyncio.create_task(self._announce(), name="announce")
         try:
             if control is not None:
                 control.start()
             await self._serve()
         finally:
-            announcing.cancel()
-            await asyncio.wait((announcing,))
+            for task in (background := (announcing, *self._reloading)):
+                task.cancel()
+            await asyncio.wait(background)
+            await self._discover((), ())
             if control is not None:
                 await control.close()
             self._manager.close()
 
     def _status(self) -> dict[str, JSON]:
-        return {"version": VERSION, "pid": os.getpid(), **as_json(self._fleet.status())}
+        return {"version": VERSION, "pid": os.getpid(), **as_json(self._fleet.status(), self._patterns)}
+
+    @property
+    def _patterns(self) -> Sequence[PatternStatus]:
+        return () if self._discovery is None else self._discovery.patterns
 
     def _show_status(self) -> None:
         """Write it where the log goes, for whoever has no control socket."""
-        sys.stderr.write(as_table(self._fleet.status()) + "\n")
+        sys.stderr.write(as_table(self._fleet.status(), patterns=self._patterns) + "\n")
         sys.stderr.flush()
 
     async def _announce(self) -> None:
         """Tell the service manager that the process is there, when it is known of each VM whether it is served."""
         self._manager.keep_watchdog()
+        if self._discovery is not None:
+            await self._discovery.has_looked.wait()
         await self._fleet.settled.wait()
+        gc.freeze()  # see beside.py
         if not self._is_stopping:
             self._manager.ready(self._fleet.summary)
+            self._is_ready = True
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hear_hang_up)
         loop.add_signal_handler(signal.SIGUSR1, self._show_status)
         await self._fleet.run()
 
@@ -82,25 +116,84 @@ class Daemon:
         self._manager.stopping()
         self._fleet.stop()
 
-    def _reload(self) -> None:
-        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else.
+    def _hear_hang_up(self) -> None:
+        self._request_reload()
 
-        Certificates are read again as well, also where there is no file. A file that cannot be read leaves everything as it is.
+    async def reload(self) -> Sequence[str]:
+        """Read the configuration again, and return what is wrong with it or could not be changed: it is in the log, too.
+
+        It is done also if whoever waits for it goes. Calls that come while a file is read share one more reading, which begins
+        afterwards: so the last content counts, whoever wrote it.
         """
+        return await asyncio.shield(self._request_reload())
+
+    def _request_reload(self) -> "asyncio.Task[Sequence[str]]":
+        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else."""
         self._fleet.audit_logs.reopen()
-        if self._is_stopping:
-            return
-        self._manager.reloading()
-        self._fleet.read_certificates()
-        if self._config_path is not None:
-            self._read_again(self._config_path)
-        self._manager.ready(self._fleet.summary)
+        self._requested += 1
+        task = asyncio.create_task(self._reload(self._requested), name="reload")
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
+        return task
 
-    def _read_again(self, path: str) -> None:
-        from host.config_file import check_config_file  # here, because without a file nothing of TOML is needed
+    async def _reload(self, number: int) -> Sequence[str]:
+        async with self._reading:
+            if self._is_stopping:
+                return ("the proxy ends",)
+            if self._read_for < number:
+                self._read_for = self._requested
+                # Each is told of right before it begins, and its end right after: systemd takes an end for that of the reload
+                # that it has asked for only if that was told to begin since (org.freedesktop.systemd1(5), reload-notify).
+                if self._is_ready:
+                    self._manager.reloading()
+                try:
+                    with much_is_made():
+                        self._mistakes = await self._read_again()
+                except Exception as exc:  # of whatever kind: the VMs are served, and the manager waits for the end of this
+                    self._mistakes = (f"unexpected error: {exc!r}",)
+                    _log.exception("the configuration cannot be read again")
+                if self._is_ready and not self._is_stopping:
+                    self._manager.ready(self._fleet.summary)
+        return self._mistakes
 
-        vms, mistakes = check_config_file(path)
-        for mistake in mistakes:
+    async def _read_again(self) -> Sequence[str]:
+        """Read the files in a thread, and have the fleet follow. A file with mistakes leaves everything as it is.
+
+        Certificates are read again as well, also where there is no file.
+        """
+        before, forgives = dict(self._fleet.wanted), self._fleet.forgives
+        if self._config_path is None:
+            return await self._fleet.want(await beside(partial(read_certificates, before)))
+        file = await beside(partial(read_file, self._config_path))
+        for mistake in file.mistakes:
             _log.error("%s; the running configuration stays", mistake)
-        if not mistakes:
-            self._fleet.want(vms)
+        if file.mistakes:
+            return [str(mistake) for mistake in file.mistakes]
+        await self._discover(file.templates, file.vms)
+        vms = file.vms if self._discovery is None else await self._discovery.look()
+        wish = await beside(partial(wish_of, vms, before, forgives=forgives))
+        if self._discovery is not None:
+            wish = replace(wish, why_gone="it is neither in the file nor found")
+        problems = await self._fleet.want(wish)
+        # Not before there are others, where VMs do not come by themselves any more.
+        self._fleet.outlast_vms(self._discovery is not None)
+        return problems
+
+    async def _discover(self, templates: Sequence["Template"], static: Sequence[VMConfig]) -> None:
+        """Have VMs come by themselves by these templates from now on, beside those of which the file speaks."""
+        if templates:
+            self._fleet.outlast_vms(True)
+        if templates and self._discovery is None:
+            from proxy.fleet.discovery import Discovery  # here, because it is there already, or not needed
+
+            own = () if self._control_path is None else (self._control_path,)
+            self._discovery = Discovery(self._fleet, self._reading, own)
+            self._discovering = asyncio.create_task(self._discovery.run(), name="discovery")
+        if self._discovery is None or self._discovering is None:
+            return
+        self._discovery.use(templates, static)
+        if not templates:
+            self._discovering.cancel()
+            await asyncio.wait((self._discovering,))
+            self._discovery.close()
+            self._discovery = self._discovering = None

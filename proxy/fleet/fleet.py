@@ -1,21 +1,30 @@
 """The VMs of one process: those that are wanted, and those that run. Each follows its own configuration, and no other VM's.
 
 A VM is known by its name, or by where its QEMU is where it has none in the configuration: QEMU's own name is not known before
-QEMU is there. What a change needs is worked out for that VM alone. Its policy and rules are used at once. For anything else its
-proxy ends in order and begins anew, with the new configuration, and its tools are disconnected as they are when QEMU goes.
+QEMU is there. What a change needs is worked out for that VM alone (proxy/needs.py), and most of it is done under its clients.
+Where that takes a new connection to QEMU, its proxy ends in order and begins anew, and its tools are disconnected as they are
+when QEMU goes. A VM whose change fails stays as it is, and its change is tried again.
+
+No step takes long, and other VMs are served between them, so that a change of a thousand VMs delays nobody.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
+from host.addresses import Address
 from host.config import VMConfig
-from host.log_lines import about_vm
+from host.connecting import backoff_s
+from host.errors import ProgramError
+from host.log_lines import VMLabel, about_vm
 from proxy.control.status import VMStatus
-from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
+from proxy.fleet.audit_logs import AuditLogs
+from proxy.fleet.place import Changes, Place
 from proxy.fleet.supervision import SupervisedVM, first_error
+from proxy.fleet.wish import Wish, by_key
+from proxy.needs import Need, needs
+from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.lasting import Shared
@@ -26,19 +35,6 @@ __all__ = ["Fleet"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Changes:
-    """How many VMs are different from before."""
-
-    new: int = 0
-    anew: int = 0
-    ended: int = 0
-    policies: int = 0
-
-    def __str__(self) -> str:
-        return f"new: {self.new}, begun anew: {self.anew}, not served any more: {self.ended}, other policies: {self.policies}"
-
-
 class Fleet:
     """Call `run` once, `want` with each other configuration meanwhile, and `stop`.
 
@@ -47,24 +43,32 @@ class Fleet:
     """
 
     def __init__(self, vms: Iterable[VMConfig], *, forgives: bool) -> None:
-        self._wanted = _by_key(vms)
-        self._forgives = forgives
+        self.forgives = forgives
+        self.wanted = by_key(vms, {}, forgives=forgives)
         self.audit_logs = AuditLogs()
-        self._shared = Shared(Ledger(_most_bytes(self._wanted.values())), DiskThread("state"))
-        # What runs, or is on its way to its end. A key stays in `_tended` while one gives way to the next.
-        self._running: dict[str, SupervisedVM] = {}
-        self._tended: set[str] = set()
+        self._shared = Shared(Ledger(_most_bytes(self.wanted.values())), DiskThread("state"))
+        # What runs, or is on its way to its end.
+        self._places: dict[str, Place] = {}
         self._group: asyncio.TaskGroup | None = None
+        # Held by whoever changes what is wanted.
+        self._wanting = asyncio.Lock()
         # Set while it is known of each VM whether it is served.
         self.settled = asyncio.Event()
-        self._unsettled: set[str] = set()
+        self._unsettled: set[Place] = set()
+        self._stop = asyncio.Event()
+        # Keeps the process while there is no VM.
+        self._outlasting: asyncio.Task[object] | None = None
+        self._outlasts_vms = False
 
     async def run(self) -> None:
         """Serve, until all VMs have ended. Raises what a VM raises that is not forgiven."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                for key in self._wanted:
+                for key in self.wanted:
                     self._begin(key)
+                if not self._unsettled:
+                    self.settled.set()
+                self.outlast_vms(self._outlasts_vms)
         except BaseExceptionGroup as errors:
             # Not `except*`: what that raises is wrapped in a group again before Python 3.11.4.
             raise first_error(errors) from None
@@ -73,109 +77,196 @@ class Fleet:
             await self.audit_logs.close()
             await self._shared.state.finish(LAST_WRITE_S)
 
+    def outlast_vms(self, outlasts: bool, /) -> None:
+        """Say whether to go on where no VM is left, since others may come, until `stop` is called."""
+        self._outlasts_vms = outlasts
+        if self._outlasting is not None:
+            self._outlasting.cancel()
+        self._outlasting = None
+        if outlasts and self._group is not None:
+            self._outlasting = self._group.create_task(self._stop.wait(), name="wait for VMs")
+
     def stop(self) -> None:
         """End all VMs, each when the rewritten command that runs there is done."""
-        self._wanted = {}
-        for vm in self._running.values():
-            vm.stop()
+        self.wanted = {}
+        self._stop.set()
+        for place in self._places.values():
+            place.stop_trying()
+            if place.running is not None:
+                place.running.stop()
 
-    def want(self, vms: Iterable[VMConfig]) -> None:
-        """Serve these VMs from now on."""
-        self._wanted, before = _by_key(vms), self._wanted
-        self._shared.ledger.most_bytes = _most_bytes(self._wanted.values())
-        changes = _Changes()
-        for key, running in self._running.items():
-            if key in before:
-                with about_vm(self._name_in_log(key, running.config)):
-                    self._follow(running, self._wanted.get(key), changes)
-        for key in [key for key in self._wanted if key not in self._tended]:
-            changes.new += 1
-            with about_vm(key):
-                _log.warning("%s: served from now on", key)
-            self._begin(key)
-        if changes == _Changes():
+    async def want(self, wish: Wish) -> list[str]:
+        """Serve these VMs from now on. Returns what could not be changed, and why: it is in the log, too."""
+        async with self._wanting:
+            changes = await self._become(wish)
+        if wish.is_of_file:
+            self._tell(changes)
+        return [*changes.problems, *await changes.why_not_used()]
+
+    def _tell(self, changes: Changes) -> None:
+        if changes == Changes():
             _log.warning("the configuration was read again, and is as it was")
         else:
-            _log.info("the configuration was read again; VMs: %d, %s", len(self._wanted), changes)
+            _log.info("the configuration was read again; VMs: %d, %s", len(self.wanted), changes)
 
     def status(self) -> list[VMStatus]:
         """Return how each VM is that runs, by name."""
-        return sorted((vm.status() for vm in self._running.values()), key=lambda vm: vm.name)
+        return sorted((vm.status() for vm in self._running()), key=lambda vm: vm.name)
 
     @property
     def summary(self) -> str:
         """Return in a few words how it is."""
-        served = sum(vm.is_connected for vm in self._running.values())
-        waiting = len(self._running) - served
+        vms = list(self._running())
+        served = sum(vm.is_connected for vm in vms)
+        waiting = len(vms) - served
         return f"VMs served: {served}" + (f", waited for: {waiting}" if waiting else "")
 
-    def read_certificates(self) -> None:
-        """Read the files of TLS again."""
-        for vm in self._running.values():
-            vm.read_certificates()
+    def running(self, key: str) -> SupervisedVM | None:
+        """Return a VM as it runs; None if it does not."""
+        place = self._places.get(key)
+        return None if place is None else place.running
 
-    def _follow(self, running: SupervisedVM, vm: VMConfig | None, changes: _Changes) -> None:
-        """Have a VM that runs become what it is to be."""
+    # A VM becomes what it is to be.
+
+    async def _become(self, wish: Wish) -> Changes:
+        """Go from VM to VM, and let others be served between them; nothing else is wanted before that is done."""
+        changes = Changes()
+        if self._stop.is_set() or not (self._places or self._outlasts_vms):
+            return changes  # the process ends
+        before, self.wanted = self.wanted, dict(wish.vms)
+        self._shared.ledger.most_bytes = _most_bytes(self.wanted.values())
+        self._rename()
+        changed = [place for place in self._places.values() if self._is_changed(place, before, wish)]
+        self._release(wish.moving)
+        for place in changed:
+            with about_vm(place.label):
+                await self._follow(place, wish, changes)
+            await asyncio.sleep(0)
+        for key in [key for key in self.wanted if key not in self._places]:
+            if key not in self.wanted:
+                break  # all VMs are to end since
+            changes.new += 1
+            changes.problems += [f"{key}: {wish.problems[key]}"] if key in wish.problems else []
+            with about_vm(key):
+                _log.warning("%s: served from now on", key)
+            self._begin(key)
+            await asyncio.sleep(0)
+        return changes
+
+    def _is_changed(self, place: Place, before: Mapping[str, VMConfig], wish: Wish) -> bool:
+        """Tell whether there is anything to do for a VM; by_key() has made one that is the same the same object."""
+        key = place.key
+        is_same = key in self.wanted and self.wanted[key] is before.get(key)
+        return not is_same or place.retry is not None or key in wish.contexts or key in wish.problems
+
+    def _rename(self) -> None:
+        """Know a VM by its new name, where only that tells it from one that is not wanted any more: its QEMU is the same."""
+        new = {vm.upstream: key for key, vm in self.wanted.items() if key not in self._places}
+        for place in [place for place in self._places.values() if place.key not in self.wanted]:
+            running = place.running
+            if running is None or running.is_stopping or (key := new.pop(running.config.upstream, None)) is None:
+                continue
+            del self._places[place.key]
+            self._places[key] = place
+            place.key = key
+            place.label.text = self._name_in_log(key, self.wanted[key])
+
+    def _release(self, moving: Mapping[str, Collection[Address]]) -> None:
+        """Have VMs let go of listeners that others are to have, so that two can swap theirs."""
+        for key, addresses in moving.items():
+            if (running := self.running(key)) is not None:
+                running.release(addresses)
+
+    async def _follow(self, place: Place, wish: Wish, changes: Changes) -> None:
+        """Have a VM that runs become what it is to be. One that ends already is begun with that when it has ended."""
+        running, vm = place.running, self.wanted.get(place.key)
+        contexts, problem = wish.contexts.get(place.key), wish.problems.get(place.key)
+        if running is None or running.is_stopping or self._stop.is_set():
+            return
+        place.stop_trying()
+        needed = set() if vm is None else needs(running.config, vm)
         if vm is None:
             changes.ended += 1
-            _log.warning("%s: not served any more, it is not in the file", running.name)
+            _log.warning("%s: not served any more, %s", running.name, wish.why_gone)
             running.stop()
-        elif _needs_restart(running.config, vm):
+        elif problem is not None:
+            stays = "it stays as it was" if needed else "the old certificates stay in force"
+            changes.problems.append(f"{running.name}: {problem}")
+            _log.error("%s: %s; %s", running.name, problem, stays)
+        elif Need.CONNECTION in needed:
             changes.anew += 1
-            _log.warning("%s: begins anew, with other settings", running.name)
+            _log.warning("%s: begins anew, with another connection to QEMU", running.name)
             running.stop()
-        elif _has_other_policy(running.config, vm):
-            changes.policies += 1
-            running.change(vm)
+        elif needed or running.config.origin != vm.origin:
+            changes.changed += bool(needed)
+            if (why := await self._change(place, vm, contexts, backoff_s())) is not None:
+                changes.problems.append(why)
+            elif Need.POLICY in needed:
+                changes.compared.append(running)
+        elif contexts is not None:
+            running.use_certificates(contexts)
+            _log.warning("%s: the certificates were read again", running.name)
+
+    async def _change(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> str | None:
+        """Change a VM under its clients. Returns why that failed; it is tried again then, as long as it is wanted."""
+        running, place.retry = place.running, None
+        assert running is not None, "nothing is tried again when it ends"
+        try:
+            await running.change(vm, contexts)
+        except ProgramError as exc:
+            why = f"{running.name}: {exc}"
+            level = logging.INFO if running.unchanged == why else logging.ERROR
+            _log.log(level, "%s; it stays as it was, and its change is tried again", why)
+            running.unchanged = why
+            place.retry = asyncio.create_task(self._change_later(place, vm, contexts, delays_s), name="change later")
+            return why
+        running.unchanged = None
+        return None
+
+    async def _change_later(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> None:
+        await asyncio.sleep(next(delays_s))
+        with about_vm(place.label):
+            await self._change(place, vm, contexts, delays_s)
+
+    def _running(self) -> Iterator[SupervisedVM]:
+        return (place.running for place in self._places.values() if place.running is not None)
 
     def _name_in_log(self, key: str, config: VMConfig) -> str:
         """Return what a line begins with; nothing where there is only one VM, which has no name."""
-        return key if self._forgives else config.name or ""
+        return key if self.forgives else config.name or ""
+
+    # A VM runs.
 
     def _begin(self, key: str) -> None:
         assert self._group is not None, "it runs"
-        self._tended.add(key)
-        self._unsettled.add(key)
+        place = self._places[key] = Place(key, VMLabel(self._name_in_log(key, self.wanted[key])))
+        self._unsettled.add(place)
         self.settled.clear()
-        self._group.create_task(self._tend(key), name=f"VM {key}")
+        self._group.create_task(self._tend(place), name=f"VM {key}")
 
-    async def _tend(self, key: str) -> None:
-        """Serve a VM as long as it is wanted, by one proxy after the other where its settings change."""
+    async def _tend(self, place: Place) -> None:
+        """Serve a VM as long as it is wanted, by one proxy after the other where it needs another connection to QEMU."""
         try:
-            while (config := self._wanted.get(key)) is not None:
-                vm = SupervisedVM(config, self.audit_logs, self._shared, partial(self._settle, key))
-                self._running[key] = vm
+            while (config := self.wanted.get(place.key)) is not None:
+                vm = place.running = SupervisedVM(config, self.audit_logs, self._shared, partial(self._settle, place))
                 try:
-                    with about_vm(self._name_in_log(key, config)):
-                        await (vm.keep_running() if self._forgives else vm.run())
+                    with about_vm(place.label):
+                        await (vm.keep_running() if self.forgives else vm.run())
                 finally:
-                    del self._running[key]
+                    place.stop_trying()
+                    place.running = None
                     await vm.close()
                 if not vm.is_stopping:  # it has ended by itself
-                    self._wanted.pop(key, None)
+                    self.wanted.pop(place.key, None)
         finally:
-            self._tended.discard(key)
-            self._settle(key)
+            del self._places[place.key]
+            self._settle(place)
 
-    def _settle(self, key: str) -> None:
-        self._unsettled.discard(key)
+    def _settle(self, place: Place) -> None:
+        self._unsettled.discard(place)
         if not self._unsettled:
             self.settled.set()
 
 
-def _by_key(vms: Iterable[VMConfig]) -> dict[str, VMConfig]:
-    return {vm.shown_name: vm for vm in with_shared_logs(vms)}
-
-
 def _most_bytes(vms: Iterable[VMConfig]) -> int:
     return max((vm.total_buffer_bytes for vm in vms), default=0)
-
-
-def _needs_restart(running: VMConfig, vm: VMConfig) -> bool:
-    """Tell whether something has changed that is fixed while a VM is served. Whether to wait for it is over by then."""
-    # Read again, a configuration says the same of its listeners in one way.
-    return replace(running.read_again(vm), wait=vm.wait) != vm.read_again(vm)
-
-
-def _has_other_policy(running: VMConfig, vm: VMConfig) -> bool:
-    return replace(running.read_again(vm), origin=running.origin) != running

@@ -8,14 +8,18 @@ often.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from host.config import VMConfig
+from host.addresses import Address
+from host.config import AuditSettings, VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
+from proxy.change import POLICY_CHANGED
 from proxy.control.status import State, VMStatus
 from proxy.fleet.audit_logs import AuditLogs
+from proxy.needs import describe
+from proxy.net.certificates import Contexts
 from proxy.net.inherited import is_there_once
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Shared
@@ -45,11 +49,15 @@ class SupervisedVM:
         self._on_settled = on_settled
         self._audit_logs = audit_logs
         self._audit: AuditWriter | None = None
+        # The settings for which that is held.
+        self._audit_settings: AuditSettings | None = None
         self._shared = shared
         self._config = config
         self._proxy: VMProxy | None = None
         # Why the last attempt has failed.
         self._problem: str | None = None
+        # Why it is not yet what it is to be.
+        self.unchanged: str | None = None
         self._stopping = Signal()
 
     @property
@@ -58,12 +66,17 @@ class SupervisedVM:
 
     @property
     def name(self) -> str:
-        return self._config.shown_name
+        return self.config.shown_name
 
     @property
     def is_connected(self) -> bool:
         """Whether its QEMU is there, and clients are served."""
         return self._proxy is not None and self._proxy.is_connected
+
+    @property
+    def holds_path(self) -> bool:
+        """Whether the socket at the path that is taken over is the proxy's own."""
+        return self._proxy is not None and self._proxy.front.is_in_place
 
     @property
     def is_stopping(self) -> bool:
@@ -75,19 +88,20 @@ class SupervisedVM:
         config, proxy = self.config, self._proxy
         relay = proxy.relay if proxy is not None and proxy.is_connected else None
         policy, mode = config.policy.kind.value, config.policy.mode.value
+        unmatched = () if proxy is None else proxy.policy_check.complaints
         if relay is None:
             state = State.ENDING if self.is_stopping else State.WAITED_FOR
             problem = self._problem if proxy is None or proxy.problem is None else proxy.problem
-            return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode)
+            return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode, unmatched=unmatched)
         state = State.ENDING if self.is_stopping else State.SERVED
-        qemu, clients, running = str(relay.monitor.version), relay.clients.status(), relay.slow.running
-        return VMStatus(self.name, str(config.upstream), state, None, qemu, policy, mode, clients, running)
+        problem, qemu, clients, running = self.unchanged, str(relay.monitor.version), relay.clients.status(), relay.slow.running
+        return VMStatus(self.name, str(config.upstream), state, problem, qemu, policy, mode, clients, running, unmatched)
 
     async def close(self) -> None:
         """Let go of the audit log."""
-        if self._audit is not None:
-            assert self._config.audit is not None, "it was opened for that"
-            await self._audit_logs.release(self._config.audit)
+        settings, self._audit, self._audit_settings = self._audit_settings, None, None
+        if settings is not None:
+            await self._audit_logs.release(settings)
 
     def stop(self) -> None:
         """End in order."""
@@ -95,18 +109,47 @@ class SupervisedVM:
         if self._proxy is not None:
             self._proxy.stop()
 
-    def change(self, config: VMConfig) -> None:
-        """Take the policy and the rules from another configuration."""
-        if self._proxy is not None:
-            self._proxy.change(config)
-        else:
-            self._config = self._config.read_again(config)
-            _log.warning("%s: the policy and the rules were read again", self.name)
+    async def change(self, config: VMConfig, contexts: Contexts | None = None) -> None:
+        """Become what another configuration says, without a new connection to QEMU; see VMProxy.change.
 
-    def read_certificates(self) -> None:
-        """Read the files of TLS again. A proxy that begins later reads them then."""
+        Raises AuditError, ListenError or TLSError; all is as it was then.
+        """
+        if self._proxy is None:
+            if self._audit_settings != config.audit:
+                await self.close()
+            _log.warning("%s: %s", self.name, describe(self._config, config) or POLICY_CHANGED)
+            self._config = config
+            return
+        if config.audit == self._audit_settings:
+            self._proxy.change(config, self._audit, contexts)
+            return
+        audit = None if config.audit is None else await self._audit_logs.acquire_in_time(config.audit)
+        try:
+            if self._proxy is None:  # it has ended since, and begins again with this
+                self._config = config
+            else:
+                self._proxy.change(config, audit, contexts)
+        except BaseException:
+            if config.audit is not None:
+                await self._audit_logs.release(config.audit)
+            raise
+        old, self._audit, self._audit_settings = self._audit_settings, audit, config.audit
+        if old is not None:
+            await self._audit_logs.release(old)
+
+    def release(self, addresses: Collection[Address]) -> None:
+        """Let nobody in any more at these, which another VM is to have. `change` follows."""
         if self._proxy is not None:
-            self._proxy.certificates.reload()
+            self._proxy.front.release(addresses)
+
+    async def policy_checked(self) -> str | None:
+        """Wait until a changed policy was compared with the disks; return why it is not used, if it is not."""
+        return None if self._proxy is None else await self._proxy.policy_check.outcome()
+
+    def use_certificates(self, contexts: Contexts) -> None:
+        """Use these for TLS from now on. A proxy that begins later reads the files itself."""
+        if self._proxy is not None:
+            self._proxy.certificates.contexts = contexts
 
     async def run(self) -> None:
         """Serve. Raises what ends the proxy, and AuditError if the log cannot be opened."""
@@ -125,7 +168,8 @@ class SupervisedVM:
 
     async def _acquire_log(self) -> None:
         if self._config.audit is not None:
-            self._audit = await self._audit_logs.acquire(self._config.audit)
+            settings = self._config.audit
+            self._audit, self._audit_settings = await self._audit_logs.acquire(settings), settings
 
     async def keep_running(self) -> None:
         """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.

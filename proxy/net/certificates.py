@@ -2,19 +2,20 @@
 
 They are made at the start of the VM, so that a file that is wrong is told then, and made anew on SIGHUP: certificates are short
 lived. Who is connected stays so, because a certificate is looked at once in a connection's life.
+
+To read the files takes a disk, and a millisecond each. So `load` can be called in a thread, while others are served, and what
+it has made is put to use afterwards.
 """
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from host.addresses import AcceptAddress, TCPAddress
 from host.config import VMConfig
-from host.errors import TLSError
 from host.listener import Terms, listener_name
 
 if TYPE_CHECKING:
@@ -23,59 +24,65 @@ if TYPE_CHECKING:
     from host.tls import PeerContext
     from proxy.net.tls import Handshake, TLSEnd
 
-__all__ = ["Certificates"]
+__all__ = ["Certificates", "Contexts", "load"]
 
-_log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """What the files of a VM have made. upstream: towards QEMU; None where there is no TLS."""
+
+    of_listeners: dict[Terms, ssl.SSLContext] = field(default_factory=dict)
+    upstream: PeerContext | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.of_listeners) or self.upstream is not None
+
+
+def load(config: VMConfig, known: dict[Terms, ssl.SSLContext] | None = None) -> Contexts:
+    """Read the files of a VM. Raises TLSError for one that cannot be used.
+
+    known: what was made for other VMs of the same reading, which is used again, and added to.
+    """
+    at_listeners = (config.terms_at(listener_name(address)) for address in config.listeners)
+    encrypted = {terms for terms in (config.terms, *at_listeners) if terms.tls_certificate}
+    files = config.upstream_tls
+    if not encrypted and files is None:
+        return Contexts()
+    # Here, because without TLS nothing of it is needed; and all of it, because nothing is imported while serving.
+    import proxy.net.tls  # noqa: F401
+    from host.tls import server_context, upstream_client_context, upstream_server_context
+
+    known = {} if known is None else known
+    for terms in encrypted - known.keys():
+        known[terms] = server_context(terms)
+    upstream = None
+    match config.upstream:
+        case AcceptAddress() if files is not None:
+            upstream = upstream_server_context(files)
+        case TCPAddress(host) if files is not None:
+            upstream = upstream_client_context(files, host)
+    return Contexts({terms: known[terms] for terms in encrypted}, upstream)
 
 
 class Certificates:
-    """Begin handshakes by them. upstream: the context towards QEMU; None where there is no TLS."""
+    """Begin handshakes by them. contexts: those in force."""
 
     def __init__(self, config: VMConfig) -> None:
         """Raises TLSError for a file that cannot be used."""
-        self._config = config
-        self._of_listeners: dict[Terms, ssl.SSLContext] = {}
-        self.upstream: PeerContext | None = None
-        self._load()
+        self.contexts = load(config)
 
     @classmethod
     def of_upstream(cls, config: VMConfig) -> Self:
         """Return only what is needed to connect to QEMU. Raises TLSError."""
         return cls(replace(config, terms=Terms(), own_listeners=()))
 
+    @property
+    def upstream(self) -> PeerContext | None:
+        """The context towards QEMU; None where there is no TLS."""
+        return self.contexts.upstream
+
     def begin_handshake(self, sock: socket.socket, terms: Terms, on_end: Callable[[TLSEnd | str], None]) -> Handshake:
         """Shake hands with a client of a listener whose terms name a certificate."""
         from proxy.net.tls import Handshake  # it is there already
 
-        return Handshake(sock, self._of_listeners[terms], on_end)
-
-    def reload(self) -> None:
-        """Read the files again, for those who connect from now on. Where one is wrong, all stay as they are."""
-        if not self._of_listeners and self.upstream is None:
-            return
-        name = self._config.shown_name
-        try:
-            self._load()
-        except TLSError as exc:
-            _log.error("%s: %s; the old certificates stay in force", name, exc)
-        else:
-            _log.warning("%s: the certificates were read again", name)
-
-    def _load(self) -> None:
-        config = self._config
-        at_listeners = (config.terms_at(listener_name(address)) for address in config.listeners)
-        encrypted = {terms for terms in (config.terms, *at_listeners) if terms.tls_certificate}
-        files = config.upstream_tls
-        if not encrypted and files is None:
-            return
-        # Here, because without TLS nothing of it is needed; and all of it, because nothing is imported while serving.
-        import proxy.net.tls  # noqa: F401
-        from host.tls import server_context, upstream_client_context, upstream_server_context
-
-        of_listeners = {terms: server_context(terms) for terms in encrypted}
-        match config.upstream:
-            case AcceptAddress() if files is not None:
-                self.upstream = upstream_server_context(files)
-            case TCPAddress(host) if files is not None:
-                self.upstream = upstream_client_context(files, host)
-        self._of_listeners = of_listeners
+        return Handshake(sock, self.contexts.of_listeners[terms], on_end)

@@ -25,6 +25,7 @@ __all__ = [
     "SeldomTold",
     "descriptors_of",
     "room",
+    "shortage",
 ]
 
 _log = logging.getLogger(__name__)
@@ -134,3 +135,21 @@ class SeldomTold:
 
 _closed, _refused = SeldomTold(_log), SeldomTold(_log)
 room = Room()
+
+
+def shortage(sock: socket.socket) -> str | None:
+    """Say what is short, if taking one more client would leave too few descriptors for everything else.
+
+    The kernel hands out the lowest free number, so a copy's number tells how many are in use, without a look at /proc. Asked
+    before each client, because clients pass descriptors too, and those are held until their command has gone to QEMU.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        number = os.dup(sock.fileno())
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    os.close(number)
+    room.note(number)
+    if number < limit - RESERVED_DESCRIPTORS:
+        return None
+    return f"of the {limit} files that it may open (ulimit -n) only {RESERVED_DESCRIPTORS} are left, which it needs itself"

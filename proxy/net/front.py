@@ -6,8 +6,9 @@ at which QEMU is reached changes with it: here is the one place where that is do
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from host.addresses import Address
 from host.config import VMConfig
 from host.connecting import count_waiting
 from proxy.errors import OccupiedError, ProxyError
@@ -28,8 +29,8 @@ class Front:
     """Let clients in while QEMU is there.
 
     Call `hold` before the first connection; `open` and `start` when QEMU is there, `leave` when it is not any more, `follow`
-    before each attempt to connect again; `suspend` when no more clients are wanted, and `close` at the end. upstream: its
-    address is kept where QEMU's socket is.
+    before each attempt to connect again; `change` at any time; `suspend` when no more clients are wanted, and `close` at the
+    end. upstream: its address is kept where QEMU's socket is.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class Front:
         self._addresses = (*config.listen, *config.hmp_listen)
         self._upstream = upstream
         self._listeners = Listeners(admit, may_admit, config.terms_at, certificates)
-        self._path = None if config.take_over is None else TakeOver(config.take_over)
+        is_found = config.origin is not None and config.origin.is_found
+        self._path = None if config.take_over is None else TakeOver(config.take_over, drops_dead=is_found)
         self._in_place: list[socket.socket] = []
         self._has_told_who_came = False
 
@@ -51,6 +53,11 @@ class Front:
     def is_for_one(self) -> bool:
         """Tell whether no further client can come, now that it is started."""
         return self._listeners.has_only_connected
+
+    @property
+    def is_in_place(self) -> bool:
+        """Tell whether the socket at the path that is taken over is our own."""
+        return self._path is not None and self._path.is_at_path
 
     def hold(self) -> None:
         """Open what is open while QEMU is away, too. Raises ListenError."""
@@ -64,6 +71,19 @@ class Front:
             self._path.move_aside()
             self._tell_who_waits(self._path)
             self._listen_in_place(self._path)
+
+    def change(self, config: VMConfig) -> None:
+        """Let clients in where, and by which terms, another configuration says. Raises ListenError; all is as it was then.
+
+        A path that is taken over is the same as before.
+        """
+        addresses = (*config.listen, *config.hmp_listen)
+        self._listeners.change(addresses, config.terms_at)
+        self._addresses = addresses
+
+    def release(self, addresses: Collection[Address]) -> None:
+        """Let nobody in any more at these, because another VM is to have them; `change` follows."""
+        self._listeners.release(addresses)
 
     def start(self) -> bool:
         """Let clients in. Tells whether one is there already."""
@@ -83,6 +103,7 @@ class Front:
         path = self._path
         if path is None:
             return
+        path.is_left = True
         # Those at which clients waited for a QEMU that has come and gone since have no path any more.
         kept = self._in_place[-1:] if path.address.holds else []
         for listening in self._in_place:

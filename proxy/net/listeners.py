@@ -9,23 +9,20 @@ In neither case is a connection taken that cannot be served.
 import asyncio
 import contextlib
 import logging
-import os
-import resource
 import select
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from host.access_contradictions import NEEDS_TLS
-from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, plain
 from host.listener import Terms, listener_name
 from proxy.errors import ListenError
 from proxy.net.certificates import Certificates
-from proxy.net.closing import close_listening
-from proxy.net.descriptors import RESERVED_DESCRIPTORS, room
+from proxy.net.descriptors import shortage
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.ends import End
 from proxy.net.inherited import inherited_sockets
+from proxy.net.open_listener import OpenListener
 from proxy.net.sockets import ListeningSocket, SocketFile, is_listening, listen
 from shim.client import Client
 
@@ -37,22 +34,6 @@ _log = logging.getLogger(__name__)
 _ACCEPT_PAUSE_S = 1.0
 
 
-@dataclass(slots=True)
-class _Listener:
-    """A listening socket. holds: it stays while QEMU is away. file: what is to be removed with it."""
-
-    sock: socket.socket
-    address: Address
-    terms: Terms
-    holds: bool
-    file: SocketFile | None = None
-
-    def close(self) -> None:
-        close_listening(self.sock, is_shared=isinstance(self.address, DescriptorAddress | SystemdAddress))
-        if self.file is not None:
-            self.file.remove()
-
-
 class Listeners:
     """Open what the operator named, and give each client to `admit`.
 
@@ -60,8 +41,8 @@ class Listeners:
     named looks well and is not.
 
     Call `open` (or `add` for a socket that is listening already), then `start` when there is somebody to come to, `suspend`
-    when there is not any more, and so on; `close` at the end. may_admit: tells whether a client can be taken right now.
-    terms_at: tells the terms of a listener by its name.
+    when there is not any more, and so on; `change` at any time, and `close` at the end. may_admit: tells whether a client can
+    be taken right now. terms_at: tells the terms of a listener by its name.
     """
 
     def __init__(
@@ -74,9 +55,13 @@ class Listeners:
         self._terms_at = terms_at
         self._doorkeeper = Doorkeeper(admit, certificates)
         self._may_admit = may_admit
-        self._opened: dict[Address, list[_Listener]] = {}
-        self._added: list[_Listener] = []
+        self._opened: dict[Address, list[OpenListener]] = {}
+        self._added: list[OpenListener] = []
         self._connected: list[tuple[End, Client]] = []
+        # All addresses are open, and not only those that hold.
+        self._is_open = False
+        # All addresses are open, and not only those that hold.
+        self._is_open = False
         self._is_started = False
         self._is_short = False
 
@@ -98,6 +83,49 @@ class Listeners:
                 stack.callback(self._close_connected)
                 self._open(address)
             stack.pop_all()
+        self._is_open = not only_holding
+
+    def change(self, addresses: Sequence[Address], terms_at: Callable[[str], Terms]) -> None:
+        """Let clients in at these addresses from now on, by these terms. Raises ListenError; all is as it was then.
+
+        Who is connected stays, by whichever address it came. What was handed to the process is the same as before.
+        """
+        wanted = {plain(address): address for address in addresses}
+        kept = [listener for listener in self._listeners() if listener in self._added or plain(listener.address) in wanted]
+        with contextlib.ExitStack() as undone:
+            undone.callback(setattr, self, "_terms_at", self._terms_at)
+            self._terms_at = terms_at
+            for listener in kept:
+                undone.callback(_put_back, listener, listener.terms)
+                listener.change_terms(terms_at(listener_name(listener.address)))
+            opened = {plain(address) for address in self._opened}
+            self.open([address for address in addresses if plain(address) not in opened], only_holding=not self._is_open)
+            undone.pop_all()
+        self._keep(wanted)
+        if self._is_started:
+            for listener in self._listeners():
+                if listener not in kept:
+                    self._listen_to(listener)
+
+    def release(self, addresses: Collection[Address]) -> None:
+        """Let nobody in any more at these, because somebody else is to listen there."""
+        for address in [address for address in self._opened if plain(address) in addresses]:
+            self._close_one(address)
+
+    def _keep(self, wanted: Mapping[Address, Address]) -> None:
+        """Close what is not wanted; what is may have another way with clients while QEMU is away (`hold:`)."""
+        before, self._opened = self._opened, {}
+        for address, listeners in before.items():
+            now = wanted.get(plain(address))
+            if now is None or (isinstance(now, UnixAddress | TCPAddress) and not (self._is_open or now.holds)):
+                for listener in listeners:
+                    self._ignore(listener)
+                    listener.close()
+                continue
+            self._opened[now] = listeners
+            if now != address:
+                for listener in listeners:
+                    listener.address, listener.holds = now, _is_held(now)
 
     def add(self, listening: socket.socket, address: Address, file: SocketFile | None = None) -> None:
         """Let clients in by a socket that somebody else made at an address, and closes after `remove`.
@@ -106,7 +134,7 @@ class Listeners:
         """
         listening.setblocking(False)
         terms = self._terms_at(listener_name(address))
-        self._added.append(_Listener(listening, address, terms, holds=True, file=file))
+        self._added.append(OpenListener(listening, address, terms, holds=True, file=file))
         if self._is_started:
             self._listen_to(self._added[-1])
 
@@ -134,7 +162,7 @@ class Listeners:
         A socket that holds stays open: up to BACKLOG clients connect to it and wait for a QEMU that may never come. All others
         are closed, so that a tool sees what it would see of a QEMU that has gone: no such file, or a refused connection.
         """
-        self._is_started = False
+        self._is_started = self._is_open = False
         for listener in self._listeners():
             self._ignore(listener)
         for address, listeners in list(self._opened.items()):
@@ -159,7 +187,7 @@ class Listeners:
         self._close_connected()
         self._doorkeeper.close()
 
-    def _listeners(self) -> Iterable[_Listener]:
+    def _listeners(self) -> Iterable[OpenListener]:
         return [*(listener for listeners in self._opened.values() for listener in listeners), *self._added]
 
     def _close_connected(self) -> None:
@@ -178,7 +206,7 @@ class Listeners:
         match address:
             case UnixAddress() | TCPAddress():
                 listening = _listen(address, terms)
-                opened.append(_Listener(listening, address, terms, address.holds, listening.file))
+                opened.append(OpenListener(listening, address, terms, address.holds, listening.file))
             case DescriptorAddress() | SystemdAddress():
                 opened += self._inherit(address, terms)
             case StdioAddress():
@@ -189,7 +217,7 @@ class Listeners:
         for listener in opened:
             listener.sock.setblocking(False)
 
-    def _inherit(self, address: DescriptorAddress | SystemdAddress, terms: Terms) -> list[_Listener]:
+    def _inherit(self, address: DescriptorAddress | SystemdAddress, terms: Terms) -> list[OpenListener]:
         sockets = inherited_sockets(address)
         listening = [sock for sock in sockets if is_listening(sock)]
         try:
@@ -200,21 +228,21 @@ class Listeners:
             for sock in sockets:
                 sock.close()
             raise
-        return [_Listener(sock, address, terms, holds=True) for sock in listening]
+        return [OpenListener(sock, address, terms, holds=True) for sock in listening]
 
-    def _listen_to(self, listener: _Listener) -> None:
+    def _listen_to(self, listener: OpenListener) -> None:
         asyncio.get_running_loop().add_reader(listener.sock, self._accept, listener)
 
-    def _ignore(self, listener: _Listener) -> None:
+    def _ignore(self, listener: OpenListener) -> None:
         with contextlib.suppress(RuntimeError):  # not started, without a loop
             asyncio.get_running_loop().remove_reader(listener.sock)
 
-    def _accept(self, listener: _Listener) -> None:
+    def _accept(self, listener: OpenListener) -> None:
         """Take one client. The loop comes back here for each of a crowd, and serves the clients that are in already between."""
         if not self._may_admit():
             return  # QEMU has gone this moment, and `suspend` is about to be called
-        if (shortage := _shortage(listener.sock)) is not None:
-            self._pause(listener, shortage)
+        if (reason := shortage(listener.sock)) is not None:
+            self._pause(listener, reason)
             return
         try:
             sock, _ = listener.sock.accept()
@@ -226,7 +254,7 @@ class Listeners:
         self._is_short = False
         self._doorkeeper.receive(sock, listener.address, listener.terms)
 
-    def _pause(self, listener: _Listener, reason: str) -> None:
+    def _pause(self, listener: OpenListener, reason: str) -> None:
         """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once.
 
         The socket stays readable as long as somebody waits there, so to go on listening would only spin.
@@ -237,31 +265,19 @@ class Listeners:
         self._ignore(listener)
         asyncio.get_running_loop().call_later(_ACCEPT_PAUSE_S, self._accept_again, listener)
 
-    def _accept_again(self, listener: _Listener) -> None:
+    def _accept_again(self, listener: OpenListener) -> None:
         if self._is_started and any(listener is known for known in self._listeners()):
             self._listen_to(listener)
 
 
-def _shortage(sock: socket.socket) -> str | None:
-    """Say what is short, if taking one more client would leave too few descriptors for everything else.
-
-    The kernel hands out the lowest free number, so a copy's number tells how many are in use, without a look at /proc. Asked
-    before each client, because clients pass descriptors too, and those are held until their command has gone to QEMU.
-    """
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        number = os.dup(sock.fileno())
-    except OSError as exc:
-        return exc.strerror or str(exc)
-    os.close(number)
-    room.note(number)
-    if number < limit - RESERVED_DESCRIPTORS:
-        return None
-    return f"of the {limit} files that it may open (ulimit -n) only {RESERVED_DESCRIPTORS} are left, which it needs itself"
-
-
 def _listen(address: UnixAddress | TCPAddress, terms: Terms) -> ListeningSocket:
     return listen(address, terms.access, why_not_outside=None if terms.tls_certificate else NEEDS_TLS)
+
+
+def _put_back(listener: OpenListener, terms: Terms) -> None:
+    """Have the terms that it had, which could hold there a moment ago."""
+    with contextlib.suppress(ListenError):
+        listener.change_terms(terms)
 
 
 def _is_held(address: Address) -> bool:

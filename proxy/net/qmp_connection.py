@@ -99,10 +99,10 @@ class QMPConnection:
         )
         try:
             commands = _shared(frozenset(entry["name"] for entry in _value(known, [])))
-            vm = name or _value(own_name, {}).get("name") or default_name or self._address
+            unnamed = _value(own_name, {}).get("name") or default_name or self._address
         except (KeyError, TypeError, AttributeError) as exc:
             raise NotQMPError(self._address, "its answers do not have the shape of QEMU's") from exc
-        self._monitor = Monitor(self._greeting, offers_oob, version, commands, vm)
+        self._monitor = Monitor(self._greeting, offers_oob, version, commands, name or unnamed, unnamed)
 
     async def execute(self, commands: Sequence[Execute], descriptors: Sequence[int] = ()) -> list[Reply]:
         """Write the commands in one go and return their replies. Events are dropped: no client is there yet to miss them.

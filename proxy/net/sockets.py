@@ -22,6 +22,7 @@ __all__ = [
     "BACKLOG",
     "ListeningSocket",
     "SocketFile",
+    "change_access",
     "is_answered",
     "is_listening",
     "listen",
@@ -163,6 +164,16 @@ def _give_access(number: int, access: SocketAccess) -> None:
     if access.owner is not None or access.group is not None:
         _give(there, access)
     os.chmod(there, access.mode)
+
+
+def change_access(file: SocketFile, access: SocketAccess) -> None:
+    """Let others connect than until now. Raises OSError; what somebody else has put at the path is left alone."""
+    number = os.open(file.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(number).st_ino == file.inode:
+            _give_access(number, access)
+    finally:
+        os.close(number)
 
 
 def _give(path: str, access: SocketAccess) -> None:

@@ -45,14 +45,19 @@ class TakeOver:
     """A path of QEMU's that is ours.
 
     Call `move_aside` and `listen` when QEMU is there, `withdraw` when it has gone, `give_back` at the end.
+    drops_dead: the socket of a QEMU that has gone is not put back, where it would look like that of one that is there. (Whether
+    it has ended in order is not known: then it removes its path by name, which is ours.)
     """
 
-    def __init__(self, address: UnixAddress) -> None:
+    def __init__(self, address: UnixAddress, *, drops_dead: bool = False) -> None:
         self.address = address
+        self._drops_dead = drops_dead
         # Our socket's file, to know it again; None while there is none.
         self._file: SocketFile | None = None
         # Whether QEMU's socket was moved aside, so that it is ours to put back.
         self.has_moved = False
+        # Whether that QEMU has hung up since.
+        self.is_left = False
         # Who may connect to QEMU's socket, when it was last there.
         self._last_access = OWNER_ONLY
 
@@ -72,7 +77,7 @@ class TakeOver:
             os.rename(self.address.path, aside_address(self.address).path)
         except OSError as exc:
             raise self._error(exc) from exc
-        self.has_moved = True
+        self.has_moved, self.is_left = True, False
 
     def listen(self) -> socket.socket:
         """Listen in QEMU's place, with the owner and mode of its socket. Raises ListenError; QEMU's is put back then."""
@@ -113,6 +118,8 @@ class TakeOver:
         aside = aside_address(self.address).path
         if os.path.exists(self.address.path):
             # A new QEMU is there already; what was moved aside was the last one's.
+            unlink_socket(aside)
+        elif self._drops_dead and self.is_left and not is_answered(aside):
             unlink_socket(aside)
         elif os.path.exists(aside):
             os.rename(aside, self.address.path)

@@ -78,6 +78,10 @@ class Upstream:
             certificates=certificates,
         )
 
+    def change(self, name: str | None, timeout_s: float) -> None:
+        """Use another name and another limit with the connections that come."""
+        self._name, self._timeout_s = name, timeout_s
+
     @property
     def _tls(self) -> PeerContext | None:
         return None if self._certificates is None else self._certificates.upstream

@@ -21,18 +21,19 @@ __all__ = ["Scribe"]
 class Scribe:
     """Empty an outbox of what is to be written. on_noted: told of each note that is, and why not if one could not be.
 
-    streams: of those that are connected. state: where intents are written.
+    audit: where records are written from now on; None for nowhere. streams: of those that are connected. state: where intents
+    are written.
     """
 
     def __init__(
         self,
-        writer: AuditWriter | None,
+        audit: AuditWriter | None,
         intents: IntentStore,
         state: DiskThread,
         streams: Mapping[Session, Stream],
         on_noted: Callable[[Work, str | None], None],
     ) -> None:
-        self._writer = writer
+        self.audit = audit
         self._intents = intents
         self._state = state
         self._streams = streams
@@ -41,10 +42,10 @@ class Scribe:
     def write_records(self, outbox: Outbox) -> None:
         """Have the records written. What is sent from now on to those that they concern waits for that."""
         records, sessions = outbox.records_to_write()
-        if self._writer is None:
+        if self.audit is None:
             return
         streams = [self._streams[session] for session in sessions if session in self._streams]
-        if self._writer.write(records, partial(_release, streams)):
+        if self.audit.write(records, partial(_release, streams)):
             for stream in streams:
                 stream.hold()
 
@@ -55,8 +56,8 @@ class Scribe:
                 self._intents.keep(note.what)
                 self._state.put(partial(self._intents.save, note.what), partial(self._on_noted, note.work))
             else:
-                assert self._writer is not None, "nothing else wants commands announced"
-                self._writer.announce(note.what, partial(self._on_noted, note.work))
+                assert self.audit is not None, "nothing else wants commands announced"
+                self.audit.announce(note.what, partial(self._on_noted, note.work))
         for settled in outbox.intents_to_forget():
             self._intents.keep(settled)
             self._state.put(partial(self._intents.save, settled), lambda _: None)

@@ -8,20 +8,22 @@ that does not negotiate, or is idle for too long where that is limited. Each tim
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from host.config import VMConfig
 from host.parties import largest_parties, party_of
 from proxy.control.status import ClientStatus
 from proxy.net.stream import Stream
+from proxy.qmp_json.limits import Limits
 from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.relaying.ledger import Ledger
 from proxy.routing.dispatcher import Dispatcher
+from proxy.sessions.limits import SessionLimits
 from proxy.sessions.session import Session
 from proxy.waiting import Signal
 from shim.client import Client
 
-__all__ = ["Clients"]
+__all__ = ["Clients", "limits_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +34,12 @@ _OWN_FAILURE = (
 )
 # What comes in one go may exceed a limit by so much before it is seen.
 _READ_AT_ONCE_BYTES = 2 * 1024 * 1024
+
+
+def limits_of(config: VMConfig) -> SessionLimits:
+    """Return what one client of a VM may want at a time."""
+    value = Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting)
+    return SessionLimits(value, config.client_commands)
 
 
 class Clients:
@@ -89,12 +97,25 @@ class Clients:
 
     def add(self, session: Session, stream: Stream) -> None:
         self.streams[session] = stream
-        if session.client.is_proxy:
-            return
-        if self._config.negotiation_timeout_s:
-            self._call_later(session, self._config.negotiation_timeout_s, self._look_whether_negotiated)
-        elif self._config.client_idle_timeout_s:
-            self._watch_idle(session)
+        self._limit_time(session)
+
+    def change(self, config: VMConfig) -> None:
+        """Hold all clients to other limits. What one may have counts from when it sends or is sent something; who is there
+        stays, also where fewer may be; and who has to negotiate, or be less idle, has the new time from now on.
+
+        How long a command may be, and how many are under way, is fixed for who is connected: it may be in the middle of one.
+        """
+        self._config = config
+        self._dispatcher.limits = limits_of(config)
+        for session in self.streams:
+            if session in self._timers:
+                self._timers.pop(session).cancel()
+            self._limit_time(session)
+
+    def disconnect_from(self, listeners: Collection[str], reason: str) -> None:
+        """Disconnect those that came by these listeners."""
+        for session in [session for session in self.streams if session.client.listener in listeners]:
+            self._cut(session, reason)
 
     def flush(self, session: Session) -> None:
         """Send what is due to a client, and see whether it may be read, or has to go."""
@@ -189,6 +210,15 @@ class Clients:
         self.drop(session)
 
     # Time limits.
+
+    def _limit_time(self, session: Session) -> None:
+        """Begin to count the time that a client may take, or be idle, where there is a limit."""
+        if session.client.is_proxy:
+            return
+        if self._config.negotiation_timeout_s and not session.is_negotiated:
+            self._call_later(session, self._config.negotiation_timeout_s, self._look_whether_negotiated)
+        elif self._config.client_idle_timeout_s:
+            self._watch_idle(session)
 
     def _call_later(self, session: Session, delay_s: float, look: Callable[[Session], None]) -> None:
         self._timers[session] = asyncio.get_running_loop().call_later(delay_s, look, session)

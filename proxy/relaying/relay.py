@@ -16,10 +16,10 @@ from proxy.client_streams.choice import stream_makers
 from proxy.net.closing import close_descriptors
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream
-from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.messages import format_of
+from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.scribe import Scribe
-from proxy.relaying.clients import Clients
+from proxy.relaying.clients import Clients, limits_of
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.notices import log_notices
 from proxy.relaying.pace import Pace
@@ -28,7 +28,6 @@ from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.plan_maker import Work
 from proxy.routing.router import Router
-from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Descriptors
 from proxy.sessions.session import Session
@@ -69,9 +68,7 @@ class Relay:
             own_prefix=lasting.own_prefix,
             announces=audit is not None and audit.refuses,
             turns=lasting.turns,
-            limits=SessionLimits(
-                Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting), config.client_commands
-            ),
+            limits=limits_of(config),
             permissions=config.permissions,
         )
         self.monitor = connected.monitor
@@ -132,6 +129,15 @@ class Relay:
     def set_policy(self, policy: Policy, permissions: Permissions = EVERYTHING) -> None:
         """Use another policy, and other rules, for the commands that come from now on."""
         self._dispatcher.set_policy(policy, permissions)
+
+    def change(self, config: VMConfig, audit: AuditWriter | None) -> None:
+        """Use another configuration, but for its policy and its rules, and write what is recorded from now on to this log."""
+        self._make_stream = stream_makers(config, self.monitor)
+        self.clients.change(config)
+        recorder = self._dispatcher.recorder
+        recorder.vm = config.name or self.monitor.unnamed or self.monitor.vm
+        recorder.announces = audit is not None and audit.refuses
+        self._scribe.audit = audit
 
     def stop(self) -> None:
         """Read no client any more, and begin nothing; `finished` is set when all that was begun is answered."""

@@ -61,25 +61,25 @@ class Dispatcher:
         limits: SessionLimits = SessionLimits(),  # noqa: B008 - immutable
         permissions: Permissions = EVERYTHING,
     ) -> None:
-        self._monitor, self._clock, self._limits = monitor, clock, limits
+        self._monitor, self._clock, self.limits = monitor, clock, limits
         self.own_prefix = own_prefix
         self._format = format_of(monitor.greeting)
-        self._recorder = Recorder(monitor, clock, announces=announces)
+        self.recorder = Recorder(monitor, clock, announces=announces)
         self.outbox = Outbox()
-        maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix)
+        maker = PlanMaker(monitor, policy, clock, self.recorder, new_job_id=new_id, own_prefix=own_prefix)
         self._maker, queue = maker, DescriptorQueue()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
         self.pending = PendingReplies(self.outbox)
         self.owed = self.pending.queue
-        self.plans = PlanRunner(maker, self._recorder, clock, own_prefix, turns, self.pending, self.outbox)
-        self.denials = denials = Denials(self._recorder, self.pending, self.outbox, clock, permissions, policy)
+        self.plans = PlanRunner(maker, self.recorder, clock, own_prefix, turns, self.pending, self.outbox)
+        self.denials = denials = Denials(self.recorder, self.pending, self.outbox, clock, permissions, policy)
         self.starter = Starter(
             maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, self._stand_in_line
         )
         self._turns = turns
         self.room = Room(self.pending, turns, self.plans, queue, self.out_of_band)
         self.unfinished, self.waiting = self.outbox.unfinished, turns.waiting
-        self.abandonment = Abandonment(self._recorder, turns, self.outbox)
+        self.abandonment = Abandonment(self.recorder, turns, self.outbox)
 
     @property
     def owes_nothing(self) -> bool:
@@ -98,7 +98,7 @@ class Dispatcher:
 
     def add_session(self, client: Client, is_gone: Callable[[], bool] | None = None) -> Session:
         """Take in a client. is_gone: tells whether nobody reads its replies."""
-        session = Session(client, self._monitor, self._format, is_gone, self._limits)
+        session = Session(client, self._monitor, self._format, is_gone, self.limits)
         self.denials.apply_to(session)
         self.outbox.sessions.append(session)
         self.outbox.to_flush[session] = None
@@ -198,7 +198,7 @@ class Dispatcher:
             # An answer of ours stands in line behind QEMU's, and nobody but its client waits for it.
             is_local = type(request) is LocalReply
             if is_local:
-                left = 0 if session.waiting_bytes > MOST_WAITING_BYTES else self._limits.commands - session.unanswered
+                left = 0 if session.waiting_bytes > MOST_WAITING_BYTES else self.limits.commands - session.unanswered
             else:
                 left = self.room.of(session) if begun else room
             if left <= 0 or (request.takes_descriptors and not self.room.clear_for_descriptors(session)):
@@ -248,7 +248,7 @@ class Dispatcher:
 
     def _begin(self, session: Session, request: Request) -> None:
         if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
-            self.outbox.record(session, partial(self._recorder.went_on, session, request.execute))
+            self.outbox.record(session, partial(self.recorder.went_on, session, request.execute))
         match request:
             case Forward(raw, takes_descriptors=False):
                 self.pending.owe(session, session, raw)

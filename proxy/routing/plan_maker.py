@@ -124,7 +124,7 @@ class PlanMaker:
         """Answer one of our own commands, whose arguments are right."""
         from shim import beside  # here, because a start is quicker without it
 
-        facts = beside.ProxyFacts(beside.VERSION, self._monitor.vm, str(self._monitor.version), self._policy)
+        facts = beside.ProxyFacts(beside.VERSION, self._recorder.vm, str(self._monitor.version), self._policy)
         arguments = request.message.get("arguments", {})
         playing: Generator[Step, Replies, Any]
         if request.execute == PLAN:

@@ -5,7 +5,7 @@ so everything that depends on them is made anew for each connection.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shim.free_space import LookAtSpace
@@ -34,7 +34,7 @@ class Monitor:
     """What was learnt when the connection to QEMU was negotiated.
 
     greeting: its bytes as they came, for the clients. offers_oob: out-of-band execution is among its capabilities.
-    vm: the name in the audit.
+    vm: the name in the audit. unnamed: what it would be, if the configuration had none for it.
     """
 
     greeting: bytes
@@ -42,3 +42,4 @@ class Monitor:
     version: QEMUVersion
     commands: frozenset[str]
     vm: str
+    unnamed: str = field(default="", compare=False)

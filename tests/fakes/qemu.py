@@ -9,6 +9,7 @@ Unlike QEMU it reads ahead, up to eight commands, so that `received` shows what 
 """
 
 import asyncio
+import contextlib
 import select
 import shutil
 import socket
@@ -193,9 +194,8 @@ class FakeQEMU:
     # -- connections ---------------------------------------------------------------------------------------------------
 
     async def _serve(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while not self.vm.has_quit:
-            sock, _ = await loop.sock_accept(listener)
+            sock = await _accept(listener)
             self.client_count += 1
             with sock:
                 monitor = Monitor(self.vm, capabilities=self.capabilities, pretty=self.pretty)
@@ -330,3 +330,19 @@ class FakeQEMU:
             connection.output.clear()
         if self.faults.piece_bytes:
             await asyncio.sleep(0)
+
+
+async def _accept(listener: socket.socket) -> socket.socket:
+    """Accept a client. With asyncio's sock_accept one that comes while its task is cancelled is accepted by nobody (3.11)."""
+    loop = asyncio.get_running_loop()
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            sock, _ = listener.accept()
+            sock.setblocking(False)
+            return sock
+        readable = asyncio.Event()
+        loop.add_reader(listener, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(listener)

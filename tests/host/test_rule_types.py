@@ -213,14 +213,3 @@ def test_word_with_a_colon_that_is_no_command_is_an_error() -> None:
         ALLOWED_COMMANDS.from_word("quit:")
     with pytest.raises(argparse.ArgumentTypeError, match="it is empty"):
         ALLOWED_COMMANDS.from_word("")
-
-
-def test_what_is_read_again_is_the_policy_the_rules_and_the_roles(tmp_path: Path) -> None:
-    running = load(tmp_path, f"{VM}errors = 'qmp'\n")
-    changed = load(tmp_path, f'{VM}rules = [{{ deny = "quit" }}]\nrole = "snapshots"\nstrict = true\nwait = true\n')
-    changed = replace(changed, own_listeners=())
-    after = running.read_again(changed)
-    assert (after.rules, after.terms.role, after.is_strict, after.wait) == (changed.rules, Role.SNAPSHOTS, True, False)
-    assert after.terms.errors is running.terms.errors
-    assert after.own_listeners == ()
-    assert after.read_again(running).own_listeners == running.own_listeners

@@ -14,7 +14,7 @@ from host.addresses import AcceptAddress, TCPAddress, UnixAddress
 from host.config import VMConfig
 from host.errors import TLSError
 from host.listener import ErrorStyle, Listener, Terms, TLSClients, listener_name
-from proxy.net.certificates import Certificates
+from proxy.net.certificates import Certificates, load
 from proxy.net.tls import TLSEnd
 from tests.support.certificates import Authority, Identity
 from tests.support.checkout import ROOT
@@ -52,7 +52,7 @@ def shown(certificates: Certificates, terms: Terms) -> str:
     return asyncio.run(run())
 
 
-def test_files_are_read_again(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_are_read_again(authority: Authority) -> None:
     first, second = authority.issue("first"), authority.issue("second")
     vm = config(first)
     certificates = Certificates(vm)
@@ -60,29 +60,14 @@ def test_files_are_read_again(authority: Authority, caplog: pytest.LogCaptureFix
     for name in ("certificate", "key"):
         Path(getattr(second, name)).rename(getattr(first, name))
     assert shown(certificates, vm.terms) == before
-    certificates.reload()
+    certificates.contexts = load(vm)
     assert shown(certificates, vm.terms) != before
-    assert caplog.messages == ["vm1: the certificates were read again"]
 
 
-def test_wrong_file_leaves_the_old_ones_in_force(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    """All of them: half of what is new may not go with the other half of what is old."""
-    first, second = authority.issue("first"), authority.issue("second")
-    own = Terms(tls_certificate=second.certificate, tls_key=second.key, tls_clients=TLSClients.ANY)
-    vm = config(first, own_listeners=(Listener(NET, own),))
-    certificates = Certificates(vm)
-    before = shown(certificates, vm.terms), shown(certificates, own)
-    third = authority.issue("third")
-    for name in ("certificate", "key"):
-        Path(getattr(third, name)).rename(getattr(first, name))
-    Path(second.certificate).write_text("nothing\n")
-    certificates.reload()
-    assert (shown(certificates, vm.terms), shown(certificates, own)) == before
-    (message,) = caplog.messages
-    assert message.startswith(
-        f"vm1: cannot use TLS with {second.certificate}: it does not hold a certificate, in PEM (setting "
-    )
-    assert message.endswith("; the old certificates stay in force")
+def test_files_that_vms_share_are_read_once(authority: Authority) -> None:
+    vm, known = config(authority.issue("own")), {}  # type: ignore[var-annotated]
+    first, second = load(vm, known), load(vm, known)
+    assert first.of_listeners[vm.terms] is second.of_listeners[vm.terms]
 
 
 def test_wrong_file_is_told_at_the_start(authority: Authority) -> None:
@@ -102,14 +87,9 @@ def test_qemu_is_talked_to_by_a_context_of_its_own(authority: Authority) -> None
     assert accepting.is_server
 
 
-def test_certificates_towards_qemu_are_read_again_alone(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
-    certificates = Certificates(VMConfig(NET, (NET,), upstream_tls_ca=authority.ca))
-    before = certificates.upstream
-    certificates.reload()
-    assert certificates.upstream not in (before, None)
-    assert caplog.messages == ["tcp:127.0.0.1:4444: the certificates were read again"]
-    Certificates(VMConfig(UnixAddress("/q"), (NET,))).reload()
-    assert len(caplog.messages) == 1
+def test_what_has_no_tls_has_no_contexts(authority: Authority) -> None:
+    assert load(VMConfig(NET, (NET,), upstream_tls_ca=authority.ca))
+    assert not load(VMConfig(UnixAddress("/q"), (NET,)))
 
 
 def test_only_what_is_needed_to_connect_to_qemu(authority: Authority) -> None:
@@ -118,15 +98,14 @@ def test_only_what_is_needed_to_connect_to_qemu(authority: Authority) -> None:
     assert Certificates.of_upstream(vm).upstream is not None
 
 
-def test_nothing_of_tls_is_imported_where_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_of_tls_is_imported_where_there_is_none() -> None:
     program = """
 import proxy.lean_start, sys
 from host.addresses import UnixAddress
 from host.config import VMConfig
-from proxy.net.certificates import Certificates
+from proxy.net.certificates import Certificates, load
 import proxy.fleet.daemon
 certificates = Certificates(VMConfig(UnixAddress("/q"), (UnixAddress("/l"),)))
-certificates.reload()
 print(certificates.upstream, [name for name in ("ssl", "_ssl", "host.tls", "proxy.net.tls") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

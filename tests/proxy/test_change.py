@@ -40,14 +40,13 @@ def test_what_holds_at_once(is_strict: bool) -> None:
     terms = replace(running.terms, role=Role.READ_ONLY)
     other = VMConfig(QEMU, policy=Policy(exclude=patterns("d1")), is_strict=is_strict, terms=terms)
     change = Change(running, other)
-    assert change.whole == replace(other, max_clients=5)
+    assert change.whole == other
     assert change.whole.policy.exclusions is running.policy.exclusions
-    assert change.at_once == (replace(running, terms=terms) if is_strict else change.whole)
-    stays = "; the running configuration stays, but for its rules, which are the new ones"
-    assert change.stays == (stays if is_strict else "")
-    assert Change(running, replace(other, terms=running.terms)).stays == (
-        "; the running configuration stays" if is_strict else ""
-    )
+    assert change.at_once == (replace(other, policy=running.policy) if is_strict else change.whole)
+    assert change.stays == ("; the running policy stays" if is_strict else "")
+    assert change.is_compared
+    assert not Change(other, replace(other, max_clients=6)).is_compared
+    assert not Change(other, replace(other, policy=Policy())).is_compared
 
 
 def test_it_comes_as_itself_and_is_told_that_qemu_goes() -> None:
@@ -108,7 +107,7 @@ def test_rules_hold_at_once_whatever_the_patterns_say(folder: Path, caplog: pyte
                 changed = table(qemu, folder / "a", rules, "strict = true", 'exclude = ["usbstick", "d1"]')
                 (message,) = await running.read_again(caplog, changed)
                 assert "'usbstick' matches no block node" in message
-                assert message.endswith("; the running configuration stays, but for its rules, which are the new ones")
+                assert message.endswith("; the running policy stays")
                 assert "is not allowed" in str(await asyncio.to_thread(client.execute, "query-name"))
                 assert await asyncio.to_thread(client.hmp, "savevm t") == ""
             assert [node.count("t") for node in qemu.vm.graph.nodes if node.driver == "qcow2"] == [1, 1]
@@ -150,7 +149,7 @@ def test_disks_that_cannot_be_asked_for_are_told_of(
             told = f"a: its disks cannot be compared with the patterns: {why}"
             strict = table(qemu, folder / "a", "strict = true", 'exclude = "d1"')
             (message,) = await running.read_again(caplog, strict)
-            assert message == f"{told}; the running configuration stays"
+            assert message == f"{told}; the running policy stays"
             await running.read_again(caplog, table(qemu, folder / "a", 'exclude = "d1"'))
             await until(lambda: caplog.messages == ["a: the policy and the rules were read again", told])
 

@@ -113,9 +113,7 @@ async def use(folder: Path) -> None:
 
 async def read_again(folder: Path, process: subprocess.Popen[bytes], qemu: FakeQEMU, *lines: str) -> None:
     def answers() -> int:
-        return said(folder).count("the policy and the rules were read again") + said(folder).count(
-            "the running configuration stays"
-        )
+        return said(folder).count("the policy and the rules were read again") + said(folder).count("the running policy stays")
 
     before = answers()
     configuration(folder, qemu, *lines)

@@ -57,7 +57,7 @@ def test_status_is_printed(
 ) -> None:
     monkeypatch.setattr("proxy.commands.ask._ask", lambda path: b'{"vms": []}')
     assert call("status", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"vms": []}
+    assert json.loads(capsys.readouterr().out) == {"vms": [], "discover": []}
 
 
 def test_units_are_printed(

@@ -51,10 +51,10 @@ class RunningDaemon:
         assert isinstance(invocation, ServeInvocation)
         present = [vm for vm in invocation.vms if not vm.wait and vm.name not in absent]
         self._listeners = [str(address).removeprefix("unix:") for vm in present for address in vm.listen]
-        self._daemon = Daemon(invocation)
+        self.daemon = Daemon(invocation)
 
     async def __aenter__(self) -> Self:
-        self.task = asyncio.create_task(self._daemon.run(), name="Daemon")
+        self.task = asyncio.create_task(self.daemon.run(), name="Daemon")
         await until(lambda: self.task.done() or all(map(is_answered, self._listeners)))
         if self.task.done():
             await self.task
@@ -70,7 +70,7 @@ class RunningDaemon:
 
     def status(self) -> Sequence[VMStatus]:
         """Return how its VMs are."""
-        return self._daemon._fleet.status()
+        return self.daemon._fleet.status()
 
     async def read_again(self, caplog: pytest.LogCaptureFixture, *tables: str) -> list[str]:
         """Change the file, and give what the daemon says about it."""

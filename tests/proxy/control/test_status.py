@@ -4,7 +4,17 @@ import json
 
 import pytest
 
-from proxy.control.status import ClientStatus, RunningCommand, State, VMStatus, as_json, as_table, read_status
+from proxy.control.status import (
+    ClientStatus,
+    PatternStatus,
+    RunningCommand,
+    State,
+    VMStatus,
+    as_json,
+    as_table,
+    read_patterns,
+    read_status,
+)
 
 TOOL = ClientStatus("/usr/bin/tool (pid 5, uid 0)", "unix:/l", 3725.0, waits=True)
 OLD = ClientStatus("10.0.0.1:5", None, 200_000.0, waits=False)
@@ -50,3 +60,24 @@ def test_what_a_program_is_told_can_be_read_again() -> None:
 def test_what_is_no_status_is_refused(told: object) -> None:
     with pytest.raises(ValueError, match=r"status|State"):
         read_status(told)
+
+
+def test_patterns_that_fit_nothing_are_shown() -> None:
+    """Of the policy, which fit no node, and of `discover`, which fit no socket."""
+    off = VMStatus("a", "unix:/q", State.WAITED_FOR, "nobody is there", unmatched=("exclude: 'x' matches no block node",))
+    patterns = [PatternStatus("/run/a/*", 0), PatternStatus("/run/b/*", 2, ("/run/b/x: why",)), PatternStatus("/run/c/*", 1)]
+    assert as_table([off], patterns=patterns).splitlines()[2:] == [
+        "",
+        "a: nobody is there",
+        "a: exclude: 'x' matches no block node",
+        "",
+        "discover /run/a/*: it fits no socket",
+        "discover /run/b/*: /run/b/x: why",
+    ]
+    told = json.loads(json.dumps(as_json([off], patterns)))
+    assert (read_status(told), read_patterns(told)) == ([off], patterns)
+    assert read_patterns({"vms": []}) == []
+    wrongs: list[object] = [[], {"discover": [{}]}, {"discover": 5}]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="status"):
+            read_patterns(wrong)

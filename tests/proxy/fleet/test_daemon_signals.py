@@ -196,7 +196,7 @@ def test_strict_policy_that_fits_nothing_is_not_used(folder: Path, caplog: pytes
             strict = table(qemu, folder / "a", "strict = true", 'exclude = ["usbstick", "d1"]')
             (message,) = await running.read_again(caplog, strict)
             assert message.startswith(f"{running.path}:6: exclude: 'usbstick' matches no block node of the VM, which has ")
-            assert message.endswith("; the running configuration stays")
+            assert message.endswith("; the running policy stays")
             assert await hmp(folder / "a", "savevm t") == [""]
             fitting = table(qemu, folder / "a", "strict = true", 'exclude = "d1"')
             assert await running.read_again(caplog, fitting) == ["a: the policy and the rules were read again"]
@@ -250,14 +250,15 @@ def test_qemu_that_goes_while_it_is_asked_about_a_policy(folder: Path, caplog: p
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            await hmp(folder / "a", "nosuch")  # so that it is not the proxy's first look that is held
             qemu.hold("query-block", When.RECEIVED)
             running.path.write_text(table(qemu, folder / "a", "strict = true", 'exclude = "d1"'))
             os.kill(os.getpid(), signal.SIGHUP)
             await qemu.reached("query-block")
             qemu.disconnect()
             qemu.release()
-            told = "a: QEMU went before its disks were compared with the patterns; the running configuration stays"
-            await until(lambda: ("proxy.vm_proxy", logging.ERROR, told) in caplog.record_tuples)
+            told = "a: QEMU went before its disks were compared with the patterns; the running policy stays"
+            await until(lambda: ("proxy.change", logging.ERROR, told) in caplog.record_tuples)
             await until(lambda: qemu.client_count == 2 and is_answered(str(folder / "a")))
             assert await hmp(folder / "a", "savevm t") == [""]
             assert [qemu.vm.graph[name].count("t") for name in ("d0", "d1")] == [1, 1]

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from host.listener import Listener, Terms
 from host.log_lines import LogLines
 from proxy.errors import UpstreamError
 from proxy.fleet.fleet import Fleet
+from proxy.fleet.wish import Wish, by_key
 from proxy.net.sockets import is_answered
 from shim.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
@@ -51,6 +53,11 @@ class Scene:
         await until(lambda: [name for name in self.qemus if is_answered(str(self.folder / name))] == list(names))
 
 
+async def want(fleet: Fleet, *vms: VMConfig) -> list[str]:
+    """Have a fleet serve these VMs; give what it could not do."""
+    return await fleet.want(Wish(by_key(vms, fleet.wanted, forgives=True)))
+
+
 def play(folder: Path, scene: Any, *names: str) -> None:
     """Play a scene with a fleet that begins with VM "a" of these."""
 
@@ -75,10 +82,10 @@ def test_vm_that_is_new_is_served_and_one_that_is_not_wanted_ends(folder: Path, 
     async def scene(place: Scene, fleet: Fleet) -> None:
         with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
             await asyncio.to_thread(client.negotiate)
-            fleet.want([place.vm("a"), place.vm("b"), place.vm("c")])
+            await want(fleet, place.vm("a"), place.vm("b"), place.vm("c"))
             await place.served("a", "b", "c")
             assert await hmp(folder / "c", "savevm t") == [""]
-            fleet.want([place.vm("c"), place.vm("a")])
+            await want(fleet, place.vm("c"), place.vm("a"))
             await place.served("a", "c")
             # Nobody else has noticed.
             assert await asyncio.to_thread(client.hmp, "savevm t") == ""
@@ -91,15 +98,15 @@ def test_vm_that_is_new_is_served_and_one_that_is_not_wanted_ends(folder: Path, 
 
 def test_vm_that_is_wanted_again_before_it_has_ended_is_served_again(folder: Path) -> None:
     async def scene(place: Scene, fleet: Fleet) -> None:
-        fleet.want([place.vm("a"), place.vm("b")])
+        await want(fleet, place.vm("a"), place.vm("b"))
         await place.served("a", "b")
         place.qemus["b"].hold("snapshot-save")
         saving = asyncio.create_task(hmp(folder / "b", "savevm t"))
         await place.qemus["b"].reached("snapshot-save")
-        fleet.want([place.vm("a")])
-        fleet.want([place.vm("a")])
+        await want(fleet, place.vm("a"))
+        await want(fleet, place.vm("a"))
         assert [vm.state for vm in fleet.status()] == ["served", "ending"]
-        fleet.want([place.vm("a"), place.vm("b")])
+        await want(fleet, place.vm("a"), place.vm("b"))
         place.qemus["b"].release()
         assert await saving == [""]
         await until(lambda: [vm.state for vm in fleet.status()] == ["served", "served"])
@@ -108,35 +115,34 @@ def test_vm_that_is_wanted_again_before_it_has_ended_is_served_again(folder: Pat
     play(folder, scene, "a", "b")
 
 
-def test_vm_whose_settings_change_begins_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_vm_whose_qemu_is_another_one_begins_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(place: Scene, fleet: Fleet) -> None:
-        fleet.want([place.vm("a"), place.vm("b")])
+        await want(fleet, place.vm("a"), place.vm("b"))
         await place.served("a", "b")
         with await asyncio.to_thread(RawClient.connect, folder / "b") as client:
             await asyncio.to_thread(client.negotiate)
             caplog.clear()
-            moved = (UnixAddress(str(folder / "moved")),)
-            fleet.want([place.vm("a", listen=moved), place.vm("b")])
-            await until(lambda: is_answered(str(folder / "moved")))
-            await place.served("b")
-            assert await hmp(folder / "moved", "savevm t") == [""]
-            assert caplog.messages[0] == "a: begins anew, with other settings"
+            other = replace(place.vm("a"), upstream=UnixAddress(place.qemus["c"].path))
+            await want(fleet, other, place.vm("b"))
+            await until(lambda: place.qemus["c"].client_count == 1 and is_answered(str(folder / "a")))
+            assert await hmp(folder / "a", "savevm t") == [""]
+            assert caplog.messages[0] == "a: begins anew, with another connection to QEMU"
             assert await asyncio.to_thread(client.hmp, "savevm t") == ""
             # Back again, before it has ended.
-            fleet.want([place.vm("a", max_clients=5), place.vm("b")])
-            fleet.want([place.vm("a"), place.vm("b")])
+            await want(fleet, place.vm("a"), place.vm("b"))
+            await want(fleet, other, place.vm("b"))
             await place.served("a", "b")
 
-    play(folder, scene, "a", "b")
+    play(folder, scene, "a", "b", "c")
 
 
 def test_policy_is_changed_under_clients_that_are_connected(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(place: Scene, fleet: Fleet) -> None:
         with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
             await asyncio.to_thread(client.negotiate)
-            fleet.want([place.vm("a", policy=Policy(mode=Mode.ENFORCE))])
+            await want(fleet, place.vm("a", policy=Policy(mode=Mode.ENFORCE)))
             assert (await asyncio.to_thread(client.hmp, "nosuch")).startswith("Error: HMP command 'nosuch' is not allowed")
-            fleet.want([place.vm("a", policy=Policy(mode=Mode.ENFORCE))])
+            await want(fleet, place.vm("a", policy=Policy(mode=Mode.ENFORCE)))
         assert caplog.messages[-1] == "the configuration was read again, and is as it was"
 
     play(folder, scene, "a")
@@ -147,20 +153,30 @@ def test_listeners_may_be_described_in_another_way(folder: Path, caplog: pytest.
 
     async def scene(place: Scene, fleet: Fleet) -> None:
         address = UnixAddress(str(folder / "a"))
-        fleet.want([place.vm("a", own_listeners=(Listener(address, Terms()),))])
+        await want(fleet, place.vm("a", own_listeners=(Listener(address, Terms()),)))
         assert caplog.messages[-1] == "the configuration was read again, and is as it was"
 
     play(folder, scene, "a")
 
 
-def test_vm_whose_name_changes_is_another_one(folder: Path) -> None:
+def test_vm_whose_name_changes_keeps_its_clients(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The records and the log have the new name from then on."""
+    log = folder / "log"
+
     async def scene(place: Scene, fleet: Fleet) -> None:
-        fleet.want([place.vm("a", name="z")])
-        await until(lambda: place.qemus["a"].client_count == 2)
-        await place.served("a")
-        assert await hmp(folder / "a", "savevm t") == [""]
+        await want(fleet, place.vm("a", audit=AuditSettings(str(log))))
+        with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
+            await asyncio.to_thread(client.negotiate)
+            for name in ("z", None):
+                caplog.clear()
+                await want(fleet, place.vm("a", name=name, audit=AuditSettings(str(log))))
+                key = name or f"unix:{place.qemus['a'].path}"
+                assert caplog.messages[0] == f"{key}: changed while it is served: name"
+                assert [vm.name for vm in fleet.status()] == [key]
+                assert await asyncio.to_thread(client.hmp, "savevm t") == ""
 
     play(folder, scene, "a")
+    assert [record["vm"] for record in records(log)] == ["z", f"unix:{folder}/qa"]
 
 
 def test_log_whose_settings_change_is_opened_anew(folder: Path) -> None:
@@ -168,7 +184,7 @@ def test_log_whose_settings_change_is_opened_anew(folder: Path) -> None:
 
     async def scene(place: Scene, fleet: Fleet) -> None:
         for audit in (AuditSettings(str(path)), AuditSettings(str(path), keep=2), AuditSettings(str(path), keep=2)):
-            fleet.want([place.vm("a", audit=audit)])
+            await want(fleet, place.vm("a", audit=audit))
             await until(lambda audit=audit: list(fleet.audit_logs._writers) == [audit])  # type: ignore[misc]
             await place.served("a")
             await hmp(folder / "a", "nosuch")
@@ -180,13 +196,13 @@ def test_log_whose_settings_change_is_opened_anew(folder: Path) -> None:
 def test_vm_that_ended_by_itself_is_served_again_when_the_file_is_read_again(folder: Path) -> None:
     async def scene(place: Scene, fleet: Fleet) -> None:
         ending = place.vm("b", ends_with_vm=True)
-        fleet.want([place.vm("a"), ending])
+        await want(fleet, place.vm("a"), ending)
         await place.served("a", "b")
         await place.qemus["b"].close()
         await place.served("a")
-        await until(lambda: "b" not in fleet._tended)
+        await until(lambda: "b" not in fleet._places)
         async with FakeQEMU(two_disks(), path=place.qemus["b"].path):
-            fleet.want([place.vm("a"), ending])
+            await want(fleet, place.vm("a"), ending)
             await place.served("a", "b")
 
     play(folder, scene, "a", "b")
@@ -209,11 +225,14 @@ def test_file_says_what_is_served(folder: Path, caplog: pytest.LogCaptureFixture
             RunningDaemon(folder, table(first, folder / "a"), table(second, folder / "b")) as running,
         ):
             changed = table(first, folder / "a", "client_buffer_mib = 1", 'mode = "enforce"')
-            assert await running.read_again(caplog, changed, table(third, folder / "c")) == [
-                "a: begins anew, with other settings",
+            await running.read_again(caplog, changed, table(third, folder / "c"))
+            await until(lambda: "the configuration was read again" in caplog.text)
+            assert [message for message in caplog.messages if not message.startswith("listening")] == [
+                "a: changed while it is served: client_buffer_mib",
+                "a: the policy and the rules were read again",
                 "b: not served any more, it is not in the file",
                 "c: served from now on",
-                "the configuration was read again; VMs: 2, new: 1, begun anew: 1, not served any more: 1, other policies: 0",
+                "the configuration was read again; VMs: 2, new: 1, changed: 1, begun anew: 0, not served any more: 1",
             ]
             await until(lambda: all(is_answered(str(folder / name)) for name in "ac") and not os.path.exists(folder / "b"))
             assert (await hmp(folder / "a", "nosuch"))[0].startswith("Error: HMP command")
@@ -227,7 +246,7 @@ def test_every_line_of_the_log_names_its_vm(folder: Path) -> None:
     handler.setFormatter(LogLines("p"))
 
     async def scene(place: Scene, fleet: Fleet) -> None:
-        fleet.want([place.vm("a"), place.vm("b")])
+        await want(fleet, place.vm("a"), place.vm("b"))
         await place.served("a", "b")
         await hmp(folder / "b", "info name")
 
@@ -244,3 +263,44 @@ def test_every_line_of_the_log_names_its_vm(folder: Path) -> None:
     lines = [line for line in said.getvalue().splitlines() if not line.startswith(of_process)]
     assert [line for line in lines if not line.startswith(("p: a: ", "p: b: "))] == []
     assert any(line.startswith("p: b: client connected: ") for line in lines)
+
+
+def test_nothing_is_wanted_of_a_fleet_that_ends(folder: Path) -> None:
+    """Also while it goes from VM to VM."""
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        wanting = asyncio.ensure_future(want(fleet, place.vm("a", max_clients=3), place.vm("b"), place.vm("c")))
+        while "b" not in fleet._places:  # noqa: ASYNC110 - it is a matter of turns of the loop
+            await asyncio.sleep(0)
+        fleet.stop()
+        assert await wanting == []
+        assert "c" not in fleet._places
+        assert await want(fleet, place.vm("a"), place.vm("c")) == []
+        assert "c" not in fleet._places
+
+    play(folder, scene, "a", "b", "c")
+
+
+def test_listeners_that_cannot_be_released_yet_are_tried_again(folder: Path) -> None:
+    """The VM that has them ends first, with the command that runs there."""
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        await want(fleet, place.vm("a"), place.vm("b"))
+        await place.served("a", "b")
+        assert await want(fleet, place.vm("b", listen=(UnixAddress(str(folder / "b")), UnixAddress(str(folder / "a"))))) != []
+        await until(lambda: [vm.problem for vm in fleet.status()] == [None] and is_answered(str(folder / "a")))
+        assert place.qemus["b"].client_count == 1
+        # One that has ended since has nothing to let go of.
+        assert await fleet.want(Wish(dict(fleet.wanted), moving={"a": ()})) == []
+
+    play(folder, scene, "a", "b")
+
+
+def test_change_that_fails_is_given_up_with_its_vm(folder: Path) -> None:
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        (told,) = await want(fleet, place.vm("a", audit=AuditSettings(f"{folder}/none/log")))
+        assert "No such file" in told
+        assert await want(fleet) == []
+        await until(lambda: not fleet._places)
+
+    play(folder, scene, "a")

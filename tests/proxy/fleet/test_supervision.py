@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from host.errors import AuditError, ConfigError
 from proxy.errors import UpstreamError
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.supervision import SupervisedVM, first_error
+from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import AuditWriter
 from shim.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
@@ -51,7 +53,7 @@ def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Pat
             vm = SupervisedVM(config(folder, qemu.path), FailingLogs(1), a_shared())
             running = asyncio.create_task(vm.keep_running())
             await until(lambda: "vm1: cannot write the audit log /log: it is gone; trying again" in caplog.messages)
-            vm.change(VMConfig(UnixAddress("/other"), policy=Policy(mode=Mode.ENFORCE)))
+            await vm.change(replace(config(folder, qemu.path), policy=Policy(mode=Mode.ENFORCE)))
             assert "vm1: the policy and the rules were read again" in caplog.messages
             await until((folder / "a").exists)
             said = await talk(f"{folder}/a", lambda client: client.hmp("nosuch"))
@@ -115,7 +117,10 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
 
 
 def test_certificates_of_a_vm_that_has_not_begun_are_read_when_it_does(folder: Path) -> None:
-    SupervisedVM(config(folder), AuditLogs(), a_shared()).read_certificates()
+    vm = SupervisedVM(config(folder), AuditLogs(), a_shared())
+    vm.use_certificates(Contexts())
+    vm.release(())
+    assert asyncio.run(vm.policy_checked()) is None
 
 
 def test_log_is_kept_from_attempt_to_attempt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,77 @@
+"""The kernel's word that something in a folder has changed (inotify(7)), which Python's library does not have.
+
+It is taken as a hint to look, and what it says is not interpreted: the look tells how it is, also after hints that were lost
+(the queue overflows) or that never come. They do not come for what another host does on NFS, for a file system that is mounted
+over a watched folder, which is how a bind mount appears in a container, and on some overlays. So sockets.py looks now and then
+without a hint as well. On the other hand a look alone, often enough to be prompt, would cost a host with 1,000 folders the half
+of a per cent of a core all day, for nothing.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Callable, Set
+from typing import Final
+
+__all__ = ["Inotify"]
+
+# inotify(7) and include/uapi/linux/inotify.h.
+_MOVED: Final = 0x40 | 0x80
+_CREATED_OR_DELETED: Final = 0x100 | 0x200
+_SELF_DELETED_OR_MOVED: Final = 0x400 | 0x800
+_ONLY_FOLDERS: Final = 0x01000000
+_MASK: Final = _MOVED | _CREATED_OR_DELETED | _SELF_DELETED_OR_MOVED | _ONLY_FOLDERS
+_READ_BYTES: Final = 1 << 16
+
+
+class Inotify:
+    """Watch folders. To make it raises OSError where that is not to be had: a sandbox, or fs.inotify.max_user_instances.
+
+    Call `start` in the loop, `watch` for each folder and `keep` afterwards, from whichever thread, one at a time; `close` at
+    the end. on_change: called in the loop when something has changed.
+    """
+
+    def __init__(self, on_change: Callable[[], object]) -> None:
+        self._on_change = on_change
+        try:
+            self._library = ctypes.CDLL(None, use_errno=True)
+            self._fd = self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        except AttributeError as exc:
+            raise OSError(str(exc)) from exc
+        if self._fd < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        self._watches: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Listen to the kernel."""
+        asyncio.get_running_loop().add_reader(self._fd, self._read)
+
+    def watch(self, folder: str) -> bool:
+        """Watch a folder. Tells whether that can be done; fs.inotify.max_user_watches may be reached."""
+        number = self._library.inotify_add_watch(self._fd, os.fsencode(folder), _MASK)
+        if number < 0:
+            self._watches.pop(folder, None)
+            return ctypes.get_errno() != errno.ENOSPC
+        self._watches[folder] = number
+        return True
+
+    def keep(self, folders: Set[str]) -> None:
+        """Watch no others than these any more."""
+        gone = {folder: self._watches.pop(folder) for folder in self._watches.keys() - folders}
+        for number in set(gone.values()).difference(self._watches.values()):
+            # A folder that was removed is not watched any more by itself, and then this does nothing.
+            self._library.inotify_rm_watch(self._fd, number)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, _READ_BYTES)
+        self._on_change()

@@ -1,0 +1,59 @@
+"""A VM's place in a fleet, and what a new wish has changed of the fleet."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from host.log_lines import VMLabel
+from proxy.fleet.supervision import SupervisedVM
+
+__all__ = ["Changes", "Place"]
+
+# How long whoever has changed a policy waits for the VM's disks to be compared with it. Afterwards only the log tells.
+_COMPARED_WITHIN_S = 5.0
+
+
+@dataclass(slots=True)
+class Changes:
+    """How many VMs are different from before. compared: whose policy is used when it has been compared with the disks."""
+
+    new: int = 0
+    anew: int = 0
+    ended: int = 0
+    changed: int = 0
+    problems: list[str] = field(default_factory=list)
+    compared: list[SupervisedVM] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        failed = f", not changed: {len(self.problems)}" if self.problems else ""
+        return f"new: {self.new}, changed: {self.changed}, begun anew: {self.anew}, not served any more: {self.ended}{failed}"
+
+    async def why_not_used(self) -> list[str]:
+        """Return why changed policies are not used, of those VMs whose disks have been compared with them in time."""
+        if not self.compared:
+            return []
+        waiting = [asyncio.ensure_future(vm.policy_checked()) for vm in self.compared]
+        done, late = await asyncio.wait(waiting, timeout=_COMPARED_WITHIN_S)
+        for task in late:
+            task.cancel()
+        return [why for task in waiting if task in done and (why := task.result()) is not None]
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """A VM's place in the fleet. It stays while one proxy of the VM gives way to the next.
+
+    key: the VM is known by it. running: None only between two proxies. retry: a change that is tried again.
+    """
+
+    key: str
+    label: VMLabel
+    running: SupervisedVM | None = None
+    retry: asyncio.Task[None] | None = None
+
+    def stop_trying(self) -> None:
+        """Give up a change that has failed."""
+        if self.retry is not None:
+            self.retry.cancel()
+        self.retry = None
+        if self.running is not None:
+            self.running.unchanged = None

@@ -1,0 +1,57 @@
+"""What a fleet is to become: the VMs by the names under which it knows them. It is made in a thread, while VMs are served."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from host.addresses import Address, plain
+from host.config import VMConfig
+from host.errors import TLSError
+from proxy.fleet.audit_logs import with_shared_logs
+from proxy.net.certificates import Contexts
+
+__all__ = ["Wish", "by_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The VMs that are wanted.
+
+    Attributes:
+        vms: by key (`by_key`).
+        contexts: of TLS, read anew, by key; only for VMs that have TLS, and none if the files were not read again.
+        problems: why files of TLS cannot be used, by key.
+        moving: listeners that go from a VM, by its key, to another one.
+        is_of_file: the file was read again, so that the log tells what came of it.
+        why_gone: says why a VM ends that is not among these.
+    """
+
+    vms: Mapping[str, VMConfig]
+    contexts: Mapping[str, Contexts] = field(default_factory=dict)
+    problems: Mapping[str, TLSError] = field(default_factory=dict)
+    moving: Mapping[str, Collection[Address]] = field(default_factory=dict)
+    is_of_file: bool = True
+    why_gone: str = "it is not in the file"
+
+    @classmethod
+    def of(cls, vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool, **rest: Any) -> Self:
+        """Make one of the VMs that are wanted. before, forgives: see by_key()."""
+        keyed = by_key(vms, before, forgives=forgives)
+        return cls(keyed, moving=_moving(before, keyed), **rest)
+
+
+def by_key(vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool) -> dict[str, VMConfig]:
+    """Return the VMs by what a fleet knows them by: the name, or where QEMU is. One that has not changed is the same object.
+
+    forgives: QEMU is waited for, whatever a VM says.
+    """
+    keyed = {vm.shown_name: replace(vm, wait=True) if forgives and not vm.wait else vm for vm in with_shared_logs(vms)}
+    return {key: known if (known := before.get(key)) == vm and known is not None else vm for key, vm in keyed.items()}
+
+
+def _moving(before: Mapping[str, VMConfig], vms: Mapping[str, VMConfig]) -> dict[str, set[Address]]:
+    changed = {key: vm for key, vm in vms.items() if before.get(key) is not vm}
+    claimed = {key: set(map(plain, vm.listeners)) for key, vm in changed.items()}
+    everybody = set().union(*claimed.values())
+    left = {key: set(map(plain, before[key].listeners)) - its for key, its in claimed.items() if key in before}
+    return {key: moving for key, its in left.items() if (moving := its & everybody)}

@@ -1,0 +1,39 @@
+"""One listening socket at which clients of a VM come in: what is known of it, and how its terms change while it listens."""
+
+import socket
+from dataclasses import dataclass
+
+from host.addresses import Address, DescriptorAddress, SystemdAddress
+from host.listener import Terms
+from proxy.errors import ListenError
+from proxy.net.closing import close_listening
+from proxy.net.doorkeeper import check_listening
+from proxy.net.sockets import SocketFile, change_access
+
+__all__ = ["OpenListener"]
+
+
+@dataclass(slots=True)
+class OpenListener:
+    """A listening socket. holds: it stays while QEMU is away. file: what is to be removed with it."""
+
+    sock: socket.socket
+    address: Address
+    terms: Terms
+    holds: bool
+    file: SocketFile | None = None
+
+    def close(self) -> None:
+        close_listening(self.sock, is_shared=isinstance(self.address, DescriptorAddress | SystemdAddress))
+        if self.file is not None:
+            self.file.remove()
+
+    def change_terms(self, terms: Terms) -> None:
+        """Have other terms for who comes from now on. Raises ListenError if they cannot hold there; the old ones do then."""
+        check_listening(self.sock, self.address, terms)
+        if self.file is not None and terms.access != self.terms.access:
+            try:
+                change_access(self.file, terms.access)
+            except OSError as exc:
+                raise ListenError(str(self.address), exc.strerror or str(exc)) from exc
+        self.terms = terms
