@@ -144,10 +144,14 @@ def audit_settings(**members: Any) -> AuditSettings | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a VM's configuration stands: the nth [[vm]] table of a file."""
+    """Where a VM's configuration stands: the nth [[vm]] table of a file.
+
+    is_found: it is the table of VMs that come by themselves, with their sockets, and go with them (host/discover.py).
+    """
 
     path: str
     number: int
+    is_found: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ proxy/fleet/sockets.py.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from host.addresses import ASIDE_SUFFIX, Address, UnixAddress, plain
@@ -133,7 +133,8 @@ class Template:
         vm, mistakes = self.read(fill_in(self.content, values, path))
         if vm is None:
             raise mistakes[0]
-        return vm
+        assert vm.origin is not None, "it stands in a file"
+        return replace(vm, origin=replace(vm.origin, is_found=True))
 
     def samples(self) -> Iterator[tuple[str, ...]]:
         """Yield values of the wildcards: first some, then for each wildcard others, that differ from these in it alone."""

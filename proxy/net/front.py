@@ -44,7 +44,8 @@ class Front:
         self._addresses = (*config.listen, *config.hmp_listen)
         self._upstream = upstream
         self._listeners = Listeners(admit, may_admit, config.terms_at, certificates)
-        self._path = None if config.take_over is None else TakeOver(config.take_over)
+        is_found = config.origin is not None and config.origin.is_found
+        self._path = None if config.take_over is None else TakeOver(config.take_over, drops_dead=is_found)
         self._in_place: list[socket.socket] = []
         self._has_told_who_came = False
 

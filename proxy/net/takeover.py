@@ -45,10 +45,13 @@ class TakeOver:
     """A path of QEMU's that is ours.
 
     Call `move_aside` and `listen` when QEMU is there, `withdraw` when it has gone, `give_back` at the end.
+    drops_dead: the socket of a QEMU that has gone is not put back, where it would look like that of one that is there. (Whether
+    it has ended in order is not known: then it removes its path by name, which is ours.)
     """
 
-    def __init__(self, address: UnixAddress) -> None:
+    def __init__(self, address: UnixAddress, *, drops_dead: bool = False) -> None:
         self.address = address
+        self._drops_dead = drops_dead
         # Our socket's file, to know it again; None while there is none.
         self._file: SocketFile | None = None
         # Whether QEMU's socket was moved aside, so that it is ours to put back.
@@ -116,8 +119,7 @@ class TakeOver:
         if os.path.exists(self.address.path):
             # A new QEMU is there already; what was moved aside was the last one's.
             unlink_socket(aside)
-        elif self.is_left and not is_answered(aside):
-            # Put back, the socket of a QEMU that was killed would look like one of a QEMU that is there.
+        elif self._drops_dead and self.is_left and not is_answered(aside):
             unlink_socket(aside)
         elif os.path.exists(aside):
             os.rename(aside, self.address.path)
