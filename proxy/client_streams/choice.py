@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from host.config import VMConfig
 from host.listener import listener_name
@@ -10,26 +10,36 @@ from proxy.net.stream import Stream
 from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor
 
-__all__ = ["MakeStream", "stream_makers"]
+if TYPE_CHECKING:
+    from proxy.human_clients.succession import Succession
+
+__all__ = ["MakeStream", "Successions", "stream_makers"]
 
 # It is called as Stream is.
 MakeStream: TypeAlias = Callable[..., Stream]
+# What the clients of a prompt leave to the next ones, by listener.
+Successions: TypeAlias = "dict[str | None, Succession]"
 
 
-def stream_makers(config: VMConfig, monitor: Monitor) -> Callable[[str | None], MakeStream]:
-    """Return what tells how the stream of a client is made, by the name of its listener."""
+def stream_makers(
+    config: VMConfig, monitor: Monitor, successions: "Successions | None" = None
+) -> Callable[[str | None], MakeStream]:
+    """Return what tells how the stream of a client is made, by the name of its listener.
+
+    successions: outlive a configuration, and are added to.
+    """
     of_qmp = _makers_of_qmp(config, monitor)
     if not config.hmp_listen:
         return of_qmp
     from proxy.human_clients.human_stream import HumanStream  # here, because a start is quicker without it
     from proxy.human_clients.succession import Succession
 
-    successions: dict[str | None, Succession] = {}
+    known = {} if successions is None else successions
 
     def make_stream(listener: str | None) -> MakeStream:
         if not config.has_prompt(listener):
             return of_qmp(listener)
-        succession = successions.setdefault(listener, Succession(monitor.version))
+        succession = known.setdefault(listener, Succession(monitor.version))
         return partial(HumanStream, succession=succession, monitor_format=format_of(monitor.greeting))
 
     return make_stream

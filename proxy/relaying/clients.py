@@ -105,9 +105,10 @@ class Clients:
 
         How long a command may be, and how many are under way, is fixed for who is connected: it may be in the middle of one.
         """
-        self._config = config
+        before, self._config = self._config, config
         self._dispatcher.limits = limits_of(config)
-        for session in self.streams:
+        times = config.negotiation_timeout_s, config.client_idle_timeout_s
+        for session in self.streams if times != (before.negotiation_timeout_s, before.client_idle_timeout_s) else ():
             if session in self._timers:
                 self._timers.pop(session).cancel()
             self._limit_time(session)

@@ -12,7 +12,7 @@ from itertools import islice
 
 from host.addresses import look_again
 from host.config import VMConfig
-from proxy.client_streams.choice import stream_makers
+from proxy.client_streams.choice import Successions, stream_makers
 from proxy.net.closing import close_descriptors
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream
@@ -79,7 +79,8 @@ class Relay:
         self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
         self._streams = self.clients.streams
         self._scribe = Scribe(audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
-        self._make_stream = stream_makers(config, connected.monitor)
+        self._successions: Successions = {}
+        self._make_stream = stream_makers(config, connected.monitor, self._successions)
         self.deserted = self.clients.deserted
         self.slow = SlowCommands()
         self._poll_timer: asyncio.TimerHandle | None = None
@@ -132,7 +133,7 @@ class Relay:
 
     def change(self, config: VMConfig, audit: AuditWriter | None) -> None:
         """Use another configuration, but for its policy and its rules, and write what is recorded from now on to this log."""
-        self._make_stream = stream_makers(config, self.monitor)
+        self._make_stream = stream_makers(config, self.monitor, self._successions)
         self.clients.change(config)
         recorder = self._dispatcher.recorder
         recorder.vm = config.name or self.monitor.unnamed or self.monitor.vm

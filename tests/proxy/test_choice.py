@@ -55,3 +55,11 @@ def test_clients_of_a_listener_and_a_qemu_follow_each_other() -> None:
     first, second, other, later = (maker.keywords["succession"] for maker in makers if isinstance(maker, partial))
     assert first is second
     assert other is not first is not later
+
+
+def test_they_do_so_across_another_configuration() -> None:
+    prompt, known = UnixAddress("/hmp"), {}  # type: ignore[var-annotated]
+    configs = (VMConfig(QEMU, hmp_listen=(prompt,)), VMConfig(QEMU, (UnixAddress("/qmp"),), (prompt,)))
+    makers = [stream_makers(config, a_monitor(), known)("unix:/hmp") for config in configs]
+    first, second = (maker.keywords["succession"] for maker in makers if isinstance(maker, partial))
+    assert first is second
