@@ -26,6 +26,8 @@ _OURS = (
     "shim.allowance",
     "shim.beside",
     "shim.rules",
+    "shim.replacements",
+    "proxy.control.table",
     "host.rule_mistakes",
     "proxy.pattern_check",
 )

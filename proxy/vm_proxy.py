@@ -27,7 +27,7 @@ from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.preload import preload_in_loop
-from proxy.relaying.lasting import Lasting
+from proxy.relaying.lasting import Lasting, Standing
 from proxy.relaying.ledger import Ledger
 from proxy.relaying.relay import Relay
 from shim.client import Client
@@ -50,11 +50,12 @@ class VMProxy:
         audit_log: AuditLog | None,
         ledger: Ledger,
         on_settled: Callable[[], object] = lambda: None,
+        standing: Standing | None = None,
     ) -> None:
         self.config = config
         self.certificates = Certificates(config)
         self._on_settled = on_settled
-        self._lasting = Lasting.of(config, audit_log, ledger)
+        self._lasting = Lasting.of(config, audit_log, ledger, standing)
         self.relay: Relay | None = None
         # Why QEMU is not there, where somebody has tried.
         self.problem: str | None = None

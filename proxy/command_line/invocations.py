@@ -1,12 +1,16 @@
 """What a command line of `hmp-proxy` can ask for."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
 
 from host.config import VMConfig
 from host.errors import ConfigError
 
-__all__ = ["CheckInvocation", "Invocation", "PlanInvocation", "ServeInvocation", "StatusInvocation"]
+if TYPE_CHECKING:  # most processes are not asked
+    from proxy.control.server import Place
+
+__all__ = ["AskInvocation", "CheckInvocation", "Invocation", "PlanInvocation", "Question", "ServeInvocation"]
 
 
 # What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
@@ -14,14 +18,16 @@ __all__ = ["CheckInvocation", "Invocation", "PlanInvocation", "ServeInvocation",
 @dataclass(frozen=True, slots=True)
 class ServeInvocation:
     """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object.
-    control_path: of the control socket.
+    control, admin, metrics: where the process is asked, where it is told what to do, and where Prometheus finds it.
     """
 
     vms: tuple[VMConfig, ...]
     config_path: str | None
     verbose: bool
     logs_json: bool = False
-    control_path: str | None = None
+    control: "Place | None" = None
+    admin: "Place | None" = None
+    metrics: "Place | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +39,39 @@ class CheckInvocation:
     config_path: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class StatusInvocation:
-    """`hmp-proxy status`. control_path: None for the default one. vm: None for all."""
+class Question(StrEnum):
+    """The subcommands that ask a running proxy, or have it do something."""
 
-    control_path: str | None
-    vm: str | None
-    as_json: bool
+    STATUS = "status"
+    CLIENTS = "clients"
+    METRICS = "metrics"
+    DISCONNECT = "disconnect"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RELOAD = "reload"
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes something, which only the socket of --admin does."""
+        return self not in (Question.STATUS, Question.CLIENTS, Question.METRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class AskInvocation:
+    """`hmp-proxy status` and its like. path: of the socket, None for the default one. vm: None for all.
+
+    as_json: of status and clients. watches: status is shown again and again. client: whom to disconnect. for_s, no_wait: of a
+    pause.
+    """
+
+    question: Question
+    path: str | None = None
+    vm: str | None = None
+    as_json: bool = False
+    watches: bool = False
+    client: str | None = None
+    for_s: float | None = None
+    no_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +87,4 @@ class PlanInvocation:
     given_by: str | None = None
 
 
-Invocation: TypeAlias = ServeInvocation | CheckInvocation | StatusInvocation | PlanInvocation
+Invocation: TypeAlias = ServeInvocation | CheckInvocation | AskInvocation | PlanInvocation

@@ -5,14 +5,16 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from proxy.command_line.invocations import ServeInvocation
-from proxy.control.server import ControlSocket
-from proxy.control.status import as_json, as_table
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.service_manager import ServiceManager
-from shim.qmp import JSON
-from shim.version import VERSION
+from proxy.fleet.start_line import start_line
+
+if TYPE_CHECKING:  # most processes are not asked
+    from proxy.fleet.operation import Operation
 
 __all__ = ["Daemon"]
 
@@ -29,7 +31,7 @@ class Daemon:
 
     def __init__(self, invocation: ServeInvocation) -> None:
         self._config_path = invocation.config_path
-        self._control_path = invocation.control_path
+        self._invocation = invocation
         is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
@@ -37,24 +39,36 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
-        control = None if self._control_path is None else ControlSocket(self._control_path, self._status)
+        operation = self._open_operation()
         announcing = asyncio.create_task(self._announce(), name="announce")
         try:
-            if control is not None:
-                control.start()
+            if operation is not None:
+                operation.start()
             await self._serve()
         finally:
             announcing.cancel()
             await asyncio.wait((announcing,))
-            if control is not None:
-                await control.close()
+            if operation is not None:
+                await operation.close()
             self._manager.close()
 
-    def _status(self) -> dict[str, JSON]:
-        return {"version": VERSION, "pid": os.getpid(), **as_json(self._fleet.status())}
+    def _open_operation(self) -> "Operation | None":
+        """Open the sockets at which the process is asked. Raises ListenError."""
+        invocation = self._invocation
+        if invocation.control is invocation.admin is invocation.metrics is None:
+            return None
+        from proxy.fleet.operation import Operation
+
+        return Operation(invocation, self._fleet, self._reload_for_operator)
+
+    async def _reload_for_operator(self) -> Sequence[str]:
+        """Reload, and return the mistakes because of which everything stays as it is."""
+        return ["the proxy is about to end"] if self._is_stopping else self._reload()
 
     def _show_status(self) -> None:
         """Write it where the log goes, for whoever has no control socket."""
+        from proxy.control.table import as_table  # here, because a start is quicker without it
+
         sys.stderr.write(as_table(self._fleet.status()) + "\n")
         sys.stderr.flush()
 
@@ -64,6 +78,8 @@ class Daemon:
         await self._fleet.settled.wait()
         if not self._is_stopping:
             self._manager.ready(self._fleet.summary)
+            if vms := self._fleet.vms:  # an only one may have ended already
+                _log.warning("%s", start_line([vm.config for vm in vms], self._fleet.summary))
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -82,21 +98,22 @@ class Daemon:
         self._manager.stopping()
         self._fleet.stop()
 
-    def _reload(self) -> None:
+    def _reload(self) -> Sequence[str]:
         """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else.
 
-        Certificates are read again as well, also where there is no file. A file that cannot be read leaves everything as it is.
+        Certificates are read again as well, also where there is no file. A file that cannot be read leaves everything as it is;
+        its mistakes are returned.
         """
         self._fleet.audit_logs.reopen()
         if self._is_stopping:
-            return
+            return []
         self._manager.reloading()
         self._fleet.read_certificates()
-        if self._config_path is not None:
-            self._read_again(self._config_path)
+        mistakes = [] if self._config_path is None else self._read_again(self._config_path)
         self._manager.ready(self._fleet.summary)
+        return mistakes
 
-    def _read_again(self, path: str) -> None:
+    def _read_again(self, path: str) -> list[str]:
         from host.config_file import check_config_file  # here, because without a file nothing of TOML is needed
 
         vms, mistakes = check_config_file(path)
@@ -104,3 +121,4 @@ class Daemon:
             _log.error("%s; the running configuration stays", mistake)
         if not mistakes:
             self._fleet.want(vms)
+        return [str(mistake) for mistake in mistakes]

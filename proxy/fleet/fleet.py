@@ -16,6 +16,7 @@ from host.log_lines import about_vm
 from proxy.control.status import VMStatus
 from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
 from proxy.fleet.supervision import SupervisedVM, first_error
+from proxy.relaying.lasting import Standing
 from proxy.relaying.ledger import Ledger
 
 __all__ = ["Fleet"]
@@ -94,9 +95,14 @@ class Fleet:
         else:
             _log.info("the configuration was read again; VMs: %d, %s", len(self._wanted), changes)
 
+    @property
+    def vms(self) -> list[SupervisedVM]:
+        """The VMs that run, by name."""
+        return sorted(self._running.values(), key=lambda vm: vm.name)
+
     def status(self) -> list[VMStatus]:
         """Return how each VM is that runs, by name."""
-        return sorted((vm.status() for vm in self._running.values()), key=lambda vm: vm.name)
+        return [vm.status() for vm in self.vms]
 
     @property
     def summary(self) -> str:
@@ -137,9 +143,10 @@ class Fleet:
 
     async def _tend(self, key: str) -> None:
         """Serve a VM as long as it is wanted, by one proxy after the other where its settings change."""
+        standing = Standing()
         try:
             while (config := self._wanted.get(key)) is not None:
-                vm = SupervisedVM(config, self.audit_logs, self._ledger, partial(self._settle, key))
+                vm = SupervisedVM(config, self.audit_logs, self._ledger, partial(self._settle, key), standing)
                 self._running[key] = vm
                 try:
                     with about_vm(self._name_in_log(key, config)):
@@ -150,6 +157,7 @@ class Fleet:
                 if not vm.is_stopping:  # it has ended by itself
                     self._wanted.pop(key, None)
         finally:
+            standing.pausing.close()
             self._tended.discard(key)
             self._settle(key)
 

@@ -18,7 +18,11 @@ from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.control.status import State, VMStatus
 from proxy.fleet.audit_logs import AuditLogs
+from proxy.relaying.lasting import Standing
 from proxy.relaying.ledger import Ledger
+from proxy.relaying.looking import client_statuses, totals_of
+from proxy.relaying.relay import Relay
+from proxy.routing.pause import is_at_work
 from proxy.vm_proxy import VMProxy
 
 __all__ = ["SupervisedVM", "first_error"]
@@ -35,6 +39,7 @@ class SupervisedVM:
     Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay. The audit log
     is opened with the first attempt that comes so far, and kept for the next ones.
     on_settled: called when it is known for the first time whether it can be served; another time does no harm.
+    standing: what is known of the VM; it goes on from one attempt to the next.
     """
 
     def __init__(
@@ -43,7 +48,9 @@ class SupervisedVM:
         audit_logs: AuditLogs,
         ledger: Ledger,
         on_settled: Callable[[], object] = lambda: None,
+        standing: Standing | None = None,
     ) -> None:
+        self.standing = standing or Standing()
         self._on_settled = on_settled
         self._audit_logs = audit_logs
         self._audit_log: AuditLog | None = None
@@ -74,16 +81,43 @@ class SupervisedVM:
 
     def status(self) -> VMStatus:
         """Return how it is now. Call it in the running loop."""
-        config, proxy = self.config, self._proxy
-        relay = proxy.relay if proxy is not None and proxy.is_connected else None
-        policy, mode = config.policy.kind.value, config.policy.mode.value
+        config, proxy, relay, history = self.config, self._proxy, self._relay, self.standing.history
+        state, problem = State.SERVED, None
         if relay is None:
-            state = State.ENDING if self.is_stopping else State.WAITED_FOR
-            problem = self._problem if proxy is None or proxy.problem is None else proxy.problem
-            return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode)
-        state = State.ENDING if self.is_stopping else State.SERVED
-        qemu, clients, running = str(relay.monitor.version), relay.clients.status(), relay.slow.running
-        return VMStatus(self.name, str(config.upstream), state, None, qemu, policy, mode, clients, running)
+            state, problem = State.WAITED_FOR, self._problem if proxy is None or proxy.problem is None else proxy.problem
+        return VMStatus(
+            name=self.name,
+            upstream=str(config.upstream),
+            state=State.ENDING if self.is_stopping else state,
+            problem=problem,
+            qemu=None if relay is None else str(relay.monitor.version),
+            policy=config.policy.kind.value,
+            mode=config.policy.mode.value,
+            audit=None if config.audit is None else config.audit.destination,
+            clients=() if relay is None else client_statuses(relay),
+            running=None if relay is None else relay.slow.running,
+            pause=self.standing.pausing.status(),
+            totals=totals_of(self.standing, relay, 0 if self._audit_log is None else self._audit_log.lost_count),
+            outcomes=tuple(history.outcomes.items()),
+            deprecated=tuple(history.deprecated.items()),
+            failures=tuple(history.failures),
+        )
+
+    @property
+    def _relay(self) -> Relay | None:
+        return self._proxy.relay if self._proxy is not None and self._proxy.is_connected else None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a command runs that changes snapshots."""
+        return self._relay is not None and is_at_work(self._relay.clients.dispatcher.plans.works)
+
+    def disconnect(self, number: int) -> None:
+        """Disconnect the client of that number, if it is there."""
+        if self._relay is not None:
+            clients = self._relay.clients
+            for session in [session for session, own in clients.numbers.items() if own == number]:
+                clients.disconnect(session)
 
     def close(self) -> None:
         """Let go of the audit log."""
@@ -116,7 +150,7 @@ class SupervisedVM:
             return
         if self._audit_log is None and self._config.audit is not None:
             self._audit_log = self._audit_logs.acquire(self._config.audit)
-        proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger, self._on_settled)
+        proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger, self._on_settled, self.standing)
         try:
             await proxy.run()
         finally:

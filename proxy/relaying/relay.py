@@ -70,7 +70,11 @@ class Relay:
                 Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting), config.client_commands
             ),
             permissions=config.permissions,
+            history=lasting.standing.history,
         )
+        self.turns = lasting.turns
+        self.turns.pause.on_end = self._end_pause
+        lasting.standing.counters.connections += 1
         self.monitor = connected.monitor
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = lasting.intents.written()
@@ -93,6 +97,8 @@ class Relay:
             on_drained=self._resume_clients,
             on_failure=self._give_up_qemu,
         )
+        # Brings the VM's counters up to date with what has come of QEMU.
+        self.fetch_counts = partial(lasting.standing.counters.fetch_qemu, self._upstream, self._dispatcher.pending)
         self.lost = asyncio.Event()  # set when QEMU has gone
         self.finished = asyncio.Event()  # set when all is done that was begun before `stop`
         self._is_stopping = False
@@ -151,6 +157,7 @@ class Relay:
                 timer.cancel()
         self._upstream.close()
         self.clients.close()
+        self.fetch_counts()
 
     # Feed: proxy/routing/outbox.py has the contract.
 
@@ -204,6 +211,7 @@ class Relay:
         self._flush()
         self.clients.drop_all()
         self._upstream.close()
+        self.fetch_counts()
         self.finished.set()
         self.lost.set()
 
@@ -227,6 +235,10 @@ class Relay:
         """Have the outbox emptied, and what is unfinished worked off, when others have had their turn."""
         if self._next_turn is None:
             self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
+
+    def _end_pause(self) -> None:
+        self._dispatcher.serve_waiting()
+        self._flush()
 
     def _poll(self) -> None:
         self._poll_timer = None
@@ -261,7 +273,7 @@ class Relay:
         plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
         if plans.exclusive is not self.slow.watched:
             self.slow.watch(plans.exclusive)
-        if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold):
+        if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold or self.turns.paused):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:
             self._finish()

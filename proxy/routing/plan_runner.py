@@ -57,8 +57,8 @@ class PlanRunner:
         self._turns = turns
         self._pending = pending
         self._outbox = outbox
-        # In the order in which they began.
-        self._works: dict[Work, None] = {}
+        # In the order in which they began. For reading.
+        self.works: dict[Work, None] = {}
         # Those whose job did not conclude at once. An event will tell its end, but nothing promises one: see `poll`.
         self.awaiting: dict[Work, None] = {}
         self.exclusive: Work | None = None  # what holds the VM
@@ -71,17 +71,17 @@ class PlanRunner:
     @property
     def is_idle(self) -> bool:
         """Tell whether no plan is at work. What QEMU has been given to run stands in the FIFO."""
-        return all(work.run.passing is not None for work in self._works)
+        return all(work.run.passing is not None for work in self.works)
 
     @property
     def client_count(self) -> int:
         """Count the clients' commands that are under way."""
-        return sum(work.session is not None for work in self._works)
+        return sum(work.session is not None for work in self.works)
 
     # What is begun, and what comes from QEMU.
 
     def begin(self, work: Work) -> None:
-        self._works[work] = None
+        self.works[work] = None
         if work.is_exclusive:
             self.exclusive = work
             self._turns.hold(work)
@@ -91,7 +91,7 @@ class PlanRunner:
 
     def receive_reply(self, work: Work, line: bytes) -> Session | None:
         """Take a reply that is due to a work. Return the client that is to get it as it is, if only its record is due."""
-        if work not in self._works:  # pragma: no cover - a guard: what is broken off waits for no reply
+        if work not in self.works:  # pragma: no cover - a guard: what is broken off waits for no reply
             return None
         run, session = work.run, work.session
         if run.passing is None:
@@ -113,7 +113,7 @@ class PlanRunner:
         except Exception as exc:  # the client has its answer, whatever becomes of the record
             self._outbox.notices.append(exc)
         if not work.is_exclusive and not self._outbox.notices:
-            del self._works[work]
+            del self.works[work]
             return session
         self._outbox.send(session, line)
         self._end(work)
@@ -160,11 +160,11 @@ class PlanRunner:
 
     def give_up(self, reason: str) -> None:
         """Put on record that the outcomes are not known: QEMU has gone, or the proxy ends."""
-        for work in self._works:
+        for work in self.works:
             work.run.lose(self._clock.monotonic_ns())
             self._record_lost(work, reason)
             self._turns.release(work)
-        self._works.clear()
+        self.works.clear()
         self.awaiting.clear()
         self.exclusive = None
 
@@ -283,7 +283,7 @@ class PlanRunner:
 
     def _end(self, work: Work) -> None:
         """Let the clients go on that had to wait for an exclusive work."""
-        self._works.pop(work, None)
+        self.works.pop(work, None)
         if work is self.exclusive:
             self.exclusive = None
         if work.is_exclusive:

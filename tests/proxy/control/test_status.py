@@ -1,52 +1,31 @@
-"""How VMs are, for programs and for people."""
+"""How VMs are, for programs."""
 
 import json
 
 import pytest
 
-from proxy.control.status import ClientStatus, RunningCommand, State, VMStatus, as_json, as_table, read_status
-
-TOOL = ClientStatus("/usr/bin/tool (pid 5, uid 0)", "unix:/l", 3725.0, waits=True)
-OLD = ClientStatus("10.0.0.1:5", None, 200_000.0, waits=False)
-SAVING = RunningCommand("savevm nightly\x1b", "/usr/bin/tool (pid 5, uid 0)", 75.4)
-BUSY = VMStatus("a", "unix:/q", State.SERVED, None, "10.0.13", "auto", "rewrite", (TOOL, OLD), SAVING)
-OFF = VMStatus("long-name", "unix:/q2", State.WAITED_FOR, "nobody\nis there", policy="hmp", mode="observe")
-
-
-def test_table_has_a_row_for_each_vm() -> None:
-    assert as_table([BUSY, OFF]).splitlines() == [
-        "VM         STATE       QEMU     POLICY  MODE     CLIENTS  RUNNING",
-        r"a          served      10.0.13  auto    rewrite  2        savevm nightly\x1b (1m15s, /usr/bin/tool (pid 5, uid 0))",
-        "long-name  waited for           hmp     observe  0",
-        "",
-        r"long-name: nobody\nis there",
-    ]
-
-
-def test_one_vm_has_its_clients() -> None:
-    assert as_table([BUSY, OFF], "a").splitlines()[2:] == [
-        "",
-        "CLIENT                        SINCE  AT",
-        "/usr/bin/tool (pid 5, uid 0)  1h02m  unix:/l  waits",
-        "10.0.0.1:5                    2d07h",
-    ]
-    with pytest.raises(KeyError):
-        as_table([BUSY], "b")
-
-
-@pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0s"), (59.9, "59s"), (60, "1m00s"), (3600, "1h00m"), (86400, "1d00h")])
-def test_durations_are_short(seconds: float, shown: str) -> None:
-    client = ClientStatus("x", None, seconds, waits=False)
-    assert as_table([VMStatus("a", "q", State.ENDING, clients=(client,))], "a").splitlines()[-1] == f"x       {shown}"
+from proxy.control.status import read_status
+from tests.support.vm_statuses import BUSY, OFF, as_told
 
 
 def test_what_a_program_is_told_can_be_read_again() -> None:
-    told = json.loads(json.dumps(as_json([BUSY, OFF])))
+    told = json.loads(json.dumps(as_told(BUSY, OFF)))
     assert read_status(told) == [BUSY, OFF]
-    assert told["vms"][0]["state"] == "served"
+    assert (told["vms"][0]["state"], told["vms"][0]["clients"][0]["waits_for"]) == ("served", "its own snapshot command")
 
 
 @pytest.mark.parametrize("told", [[], {}, {"vms": [{}]}, {"vms": 5}, {"vms": [{"state": "x", "clients": [], "running": None}]}])
 def test_what_is_no_status_is_refused(told: object) -> None:
-    with pytest.raises(ValueError, match=r"status|State"):
+    with pytest.raises(ValueError, match="this is not the status of hmp-proxy"):
         read_status(told)
+
+
+def test_state_that_is_not_known_is_refused() -> None:
+    told = as_told(OFF)
+    told["vms"][0]["state"] = "upside down"
+    with pytest.raises(ValueError, match="State"):
+        read_status(told)
+
+
+def test_snapshot_commands_are_counted_by_how_they_ended() -> None:
+    assert (BUSY.count("ok"), BUSY.count("failed", "unknown"), OFF.count("ok")) == (12, 3, 0)
