@@ -36,8 +36,8 @@ examples:
     hmp-proxy --attach /run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
   see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
-  ask a proxy that was started with --control how its VMs are (status, clients, metrics), and have one that was started with
-  --admin do something (disconnect, pause, resume, reload); each has its --help:
+  ask a proxy that was started with --control how its VMs are (also clients, metrics), and have one do something that was
+  started with --admin (also disconnect, resume, reload); each of these has its --help:
     hmp-proxy status
     hmp-proxy pause vm1 --for 600
   try it by hand:
@@ -111,7 +111,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
             type=read_socket,
             const=default_path(name),
             metavar="PATH",
-            help=f"{text}; ,mode=, ,owner= and ,group= as for a listener; {default} (default: none)",
+            help=f"{text}; with ,mode=, ,owner= and ,group= as a listener has; {default} (default: none)",
         )
     group.add_argument(
         "--metrics",
