@@ -4,7 +4,7 @@ import json
 import logging
 import pwd
 from functools import cache
-from typing import TextIO
+from typing import TextIO, assert_never
 
 from host.errors import ConfigError
 from proxy.command_line.invocations import AskInvocation, Question
@@ -61,6 +61,8 @@ def _told(invocation: AskInvocation) -> str:
             return f"snapshot commands of '{vm}' go on" if was_paused else f"snapshot commands of '{vm}' were not paused"
         case Question.RELOAD:
             return "the configuration was read again"
+        case question:
+            assert_never(question)
 
 
 def _request(invocation: AskInvocation, question: Question, *, waits: bool = False, **members: JSON) -> JSON:

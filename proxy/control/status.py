@@ -1,8 +1,9 @@
 """How each VM of a process is: values, and the form in which programs read them. table.py has the one for people."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from proxy.routing.vm_history import DeprecatedUse, Failure, Outcome
 from shim.qmp import JSON
@@ -149,11 +150,21 @@ class VMStatus:
 
 
 def as_members(vm: VMStatus) -> dict[str, JSON]:
-    """Return what a program is told of a VM."""
-    return asdict(vm) | {
+    """Return what a program is told of a VM. dataclasses.asdict takes four times as long, and there may be a thousand."""
+    return _members(vm) | {
+        "clients": [_members(client) for client in vm.clients],
+        "running": None if vm.running is None else _members(vm.running),
+        "pause": None if vm.pause is None else _members(vm.pause),
+        "totals": _members(vm.totals),
         "outcomes": [outcome._asdict() | {"count": count} for outcome, count in vm.outcomes],
         "deprecated": [use._asdict() | {"count": count} for use, count in vm.deprecated],
+        "failures": [_members(failure) for failure in vm.failures],
     }
+
+
+def _members(value: Any) -> dict[str, JSON]:
+    """Return the members of a dataclass that has slots."""
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def read_status(told: JSON) -> list[VMStatus]:

@@ -113,11 +113,11 @@ class SupervisedVM:
         return self._relay is not None and is_at_work(self._relay.clients.dispatcher.plans.works)
 
     def disconnect(self, number: int) -> None:
-        """Disconnect the client of that number, if it is there."""
-        if self._relay is not None:
-            clients = self._relay.clients
-            for session in [session for session, own in clients.numbers.items() if own == number]:
-                clients.disconnect(session)
+        """Disconnect the client of that number, which `status` has told just now."""
+        assert self._relay is not None, "it has clients"
+        clients = self._relay.clients
+        for session in [session for session, own in clients.numbers.items() if own == number]:
+            clients.disconnect(session)
 
     def close(self) -> None:
         """Let go of the audit log."""
