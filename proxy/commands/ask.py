@@ -93,8 +93,8 @@ def _clients(invocation: AskInvocation) -> str:
 
 def _pause(invocation: AskInvocation) -> str:
     asked = {"vm": invocation.vm, "for_s": invocation.for_s, "no_wait": invocation.no_wait}
-    at_work = _request(invocation, Question.PAUSE, waits=not invocation.no_wait, **asked)["at_work"]
-    told = "one still runs" if at_work else "none runs"
+    told_of = _request(invocation, Question.PAUSE, waits=not invocation.no_wait, **asked)
+    told = "one still runs" if told_of["at_work"] else "none runs" if told_of["connected"] else "its QEMU is not there"
     return f"snapshot commands of '{invocation.vm}' are paused, and {told}"
 
 

@@ -4,7 +4,7 @@ They are separate files, so that the right to look and the right to act are give
 """
 
 import asyncio
-import contextlib
+import select
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -18,14 +18,17 @@ __all__ = ["Answer", "ControlSocket"]
 
 # Returns the line that answers. Raises RefusedError.
 Answer: TypeAlias = Callable[[Request, Client], Awaitable[bytes]]
+# How often it is looked whether somebody still waits for an answer that takes long.
+_LOOK_S: Final = 0.1
+_TOO_MANY: Final = "too many ask at the same time; try again"
 _TOO_LONG: Final = f"a request has at most {MOST_REQUEST_BYTES} bytes"
 
 
 class ControlSocket(AskedSocket):
     """Answer requests. answer: makes the answer; it is cancelled if whoever asked has gone meanwhile."""
 
-    def __init__(self, place: Place, answer: Answer) -> None:
-        super().__init__(place, self._answer_one)
+    def __init__(self, place: Place, answer: Answer, *, most: int | None = None) -> None:
+        super().__init__(place, self._answer_one, sorry=spell_refusal(RefusedError(_TOO_MANY)), most=most)
         self._answer = answer
 
     async def _answer_one(self, sock: socket.socket) -> None:
@@ -44,13 +47,20 @@ class ControlSocket(AskedSocket):
 async def _unless_gone(sock: socket.socket, answering: Awaitable[bytes]) -> bytes | None:
     """Wait for an answer, which may take as long as a savevm. None if whoever asked has hung up by then."""
     task = asyncio.ensure_future(answering)
-    going = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(sock, 1))
     try:
-        await asyncio.wait((task, going), return_when=asyncio.FIRST_COMPLETED)
-        return await task if task.done() else None
+        while True:
+            done, _ = await asyncio.wait((task,), timeout=_LOOK_S)
+            if done:
+                return task.result()
+            if _has_hung_up(sock):
+                return None
     finally:
-        for waiting in (task, going):
-            waiting.cancel()
-        await asyncio.wait((task, going))
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            going.result()
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+def _has_hung_up(sock: socket.socket) -> bool:
+    """Tell a peer that has closed from one that sends no more and still reads, as `echo ... | socat - UNIX:...` does."""
+    poller = select.poll()
+    poller.register(sock, 0)  # POLLHUP and POLLERR are reported anyway (poll(2))
+    return bool(poller.poll(0))

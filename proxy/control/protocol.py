@@ -21,6 +21,7 @@ __all__ = [
     "spell_refusal",
     "spell_request",
     "spell_return",
+    "spell_text_in_pieces",
 ]
 
 # A name of a VM and a number or two; names are short.
@@ -90,6 +91,14 @@ def spell_pieces(first: dict[str, JSON], name: str, values: Iterable[JSON]) -> I
         yield separator + json.dumps(value).encode()
         separator = b", "
     yield b"]}}\n"
+
+
+def spell_text_in_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Write a text that was asked for in pieces, as it comes in pieces."""
+    yield b'{"return": "'
+    for piece in pieces:
+        yield json.dumps(piece.decode())[1:-1].encode()
+    yield b'"}\n'
 
 
 def spell_refusal(refused: RefusedError) -> bytes:

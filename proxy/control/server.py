@@ -5,6 +5,7 @@ the connection ends. control_socket.py and metrics_server.py say what is spoken 
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ from host.listener import Said, Terms
 from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.net.sockets import listen
 
-__all__ = ["PATIENCE_S", "AskedSocket", "Place", "receive_until"]
+__all__ = ["MOST_ASKERS", "PATIENCE_S", "AskedSocket", "Place", "receive_until"]
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +25,8 @@ _log = logging.getLogger(__name__)
 PATIENCE_S: Final = 5.0
 # Out of descriptors: how long to leave who comes in the kernel's queue. To look at once would only spin.
 _ACCEPT_PAUSE_S: Final = 1.0
-# How many may ask at a time.
-_MOST_ASKERS: Final = 16
+# How many may ask at a time, where it is not said otherwise.
+MOST_ASKERS: Final = 16
 _READ_BYTES: Final = 4096
 
 _Serve: TypeAlias = Callable[[socket.socket], Awaitable[None]]
@@ -49,11 +50,14 @@ class Place:
 class AskedSocket:
     """Serve who comes. Call `start` in the loop, and `close` at the end.
 
-    serve: has the conversation with one who came, on a socket that is closed afterwards. To make it raises ListenError.
+    serve: has the conversation with one who came, on a socket that is closed afterwards. most: so many at a time; the others
+    are told sorry, and are not asked what they want. To make it raises ListenError.
     """
 
-    def __init__(self, place: Place, serve: _Serve) -> None:
+    def __init__(self, place: Place, serve: _Serve, *, sorry: bytes, most: int | None = None) -> None:
         self._serve = serve
+        self._sorry = sorry
+        self._most = MOST_ASKERS if most is None else most
         self._listening = listen(place.address, place.access)
         self._listening.setblocking(False)
         self._conversations: set[asyncio.Task[None]] = set()
@@ -96,10 +100,12 @@ class AskedSocket:
             loop.remove_reader(self._listening)
             self._pause = loop.call_later(_ACCEPT_PAUSE_S, self.start)
             return
-        if len(self._conversations) >= _MOST_ASKERS:
+        sock.setblocking(False)
+        if len(self._conversations) >= self._most:
+            with contextlib.suppress(OSError):
+                sock.send(self._sorry)
             sock.close()
             return
-        sock.setblocking(False)
         task = asyncio.get_running_loop().create_task(self._converse(sock), name="answer")
         self._conversations.add(task)
         task.add_done_callback(self._conversations.discard)

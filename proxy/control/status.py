@@ -145,7 +145,7 @@ class VMStatus:
     failures: tuple[Failure, ...] = ()
 
     def count(self, *endings: str) -> int:
-        """Return how many snapshot commands ended so: ok, failed, unknown."""
+        """Return how many snapshot commands ended so; see proxy/routing/vm_history.py."""
         return sum(count for outcome, count in self.outcomes if outcome.is_about_snapshots and outcome.ended in endings)
 
 

@@ -17,7 +17,7 @@ from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.places import default_path
 from proxy.control.control_socket import ControlSocket
 from proxy.control.exposition import Watched, exposition
-from proxy.control.protocol import RefusedError, Request, spell_pieces, spell_return
+from proxy.control.protocol import RefusedError, Request, spell_pieces, spell_return, spell_text_in_pieces
 from proxy.control.server import AskedSocket, Place
 from proxy.control.share import Share
 from proxy.control.status import as_members
@@ -31,6 +31,8 @@ __all__ = ["Operation"]
 
 _log = logging.getLogger(__name__)
 
+# A backup may pause all VMs at the same time, each of which waits for its savevm.
+_MOST_OPERATORS: Final = 1000
 # How often it is looked whether a snapshot command still runs that a pause waits for.
 _LOOK_S: Final = 0.02
 
@@ -48,13 +50,12 @@ class Operation:
         # Those who only look share it. Who may act is never kept waiting by them.
         self._readers, self._operators = Share(), Share()
         try:
-            for place, name, answer in (
-                (invocation.control, "control", self._read),
-                (invocation.admin, "admin", self._act),
-            ):
-                if place is not None:
-                    _make_default_folder(place, default_path(name))
-                    self._sockets.append(ControlSocket(place, answer))
+            if (place := invocation.control) is not None:
+                _make_default_folder(place, default_path("control"))
+                self._sockets.append(ControlSocket(place, self._read))
+            if (place := invocation.admin) is not None:
+                _make_default_folder(place, default_path("admin"))
+                self._sockets.append(ControlSocket(place, self._act, most=_MOST_OPERATORS))
             if (place := invocation.metrics) is not None:
                 self._sockets.append(self._metrics_server(place))
         except BaseException:
@@ -108,7 +109,7 @@ class Operation:
 
     async def _tell(self, request: Request, share: Share) -> bytes:
         if request.command == "metrics":
-            return spell_return((await share.join(self._exposition())).decode())
+            return await share.join(spell_text_in_pieces(self._exposition()))
         name = request.text("vm")
         vms: Iterable[SupervisedVM] = self._fleet.vms if name is None else (self._find(name),)
         about = {"version": VERSION, "pid": os.getpid()}
@@ -162,7 +163,7 @@ class Operation:
             await asyncio.sleep(_LOOK_S)
             if vm.standing.pausing.status() is None:
                 raise RefusedError(f"the pause of '{vm.name}' has ended before the snapshot command that runs")
-        return {"at_work": vm.is_at_work}
+        return {"at_work": vm.is_at_work, "connected": vm.is_connected}
 
     def _resume(self, vm: SupervisedVM, who: Client) -> JSON:
         with about_vm(vm.name):

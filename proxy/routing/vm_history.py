@@ -30,7 +30,7 @@ _NOT_ASKED: Final = (Action.WENT_ON, Action.RECOVERED)
 
 
 class Outcome(NamedTuple):
-    """command: a snapshot command, HMP's or QMP's, else `OTHER`. action: what became of it. ended: ok, failed or unknown."""
+    """command: a snapshot command, HMP's or QMP's, else `OTHER`. action: what became of it. ended: see `ended_as`."""
 
     command: str
     action: str
@@ -100,7 +100,7 @@ class History:
         self.outcomes[Outcome(command, record.action.value, ended_as(record))] += 1
         if record.line is not None:
             self._note_use(record.client, record.hmp_command or "")
-        if command == OTHER:
+        if command == OTHER or record.action is Action.ABANDONED:
             return
         if record.action in _DONE_HERE:
             self.durations.setdefault(command, Histogram()).observe(record.duration_ns / _NS_PER_S)
@@ -142,7 +142,9 @@ def tool_of(client: Client) -> str:
 
 
 def ended_as(record: AuditRecord) -> str:
-    """Say in a word how a command ended."""
+    """Say how a command ended: ok, failed, unknown, or not_begun."""
+    if record.action is Action.ABANDONED:
+        return "not_begun"
     if record.has_failed is None:
         return "unknown"
     return "failed" if record.has_failed else "ok"

@@ -42,6 +42,7 @@ def noted(*records: AuditRecord) -> History:
         (a_record("info block", Action.PASSED), Outcome(OTHER, "passed", "ok")),
         (a_record("anything that a client words", Action.PASSED), Outcome(OTHER, "passed", "ok")),
         (a_record("delvm t", reply=None), Outcome("delvm", "rewritten", "unknown")),
+        (a_record("delvm t", Action.ABANDONED, None), Outcome("delvm", "abandoned", "not_begun")),
         (a_record("loadvm t", Action.REFUSED, ValueError("no")), Outcome("loadvm", "refused", "failed")),
         (a_record(None, Action.MODERN, {}, execute="snapshot-save"), Outcome("snapshot-save", "modern", "ok")),
         (a_record(None, Action.PASSED, ValueError("no")), Outcome(OTHER, "passed", "failed")),
@@ -83,7 +84,8 @@ def test_bound_belongs_to_what_is_below_it() -> None:
 def test_last_failures_are_kept_and_equal_ones_count() -> None:
     failures = [a_record(f"savevm {number}", reply="Error: no\r\n") for number in range(9)]
     later = replace(failures[-1], time=datetime(2026, 11, 30, tzinfo=UTC))
-    history = noted(*failures, later, later, a_record(), a_record("info block", Action.PASSED, "Error: no"))
+    abandoned = a_record("savevm x", Action.ABANDONED, None)
+    history = noted(*failures, later, later, a_record(), abandoned, a_record("info block", Action.PASSED, "Error: no"))
     assert [failure.command for failure in history.failures] == [f"savevm {number}" for number in range(4, 9)]
     last = history.failures[-1]
     assert (last.time, last.count, last.text, last.client) == ("2026-11-30T00:00:00+00:00", 3, "Error: no", str(TOOL))

@@ -6,7 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ def connected(path: Path) -> socket.socket:
 def talk(path: Path, said: bytes) -> bytes:
     """Say something, and return what comes up to the end."""
     with connected(path) as sock, sock.makefile("rb") as file:
-        sock.sendall(said)
+        with suppress(BrokenPipeError):  # it may have hung up already
+            sock.sendall(said)
         return file.read()
 
 

@@ -19,6 +19,9 @@ from tests.support.asked_sockets import short_folder
 from tests.support.proxy_command import run_proxy
 from tests.support.vm_statuses import BUSY, OFF, as_told
 
+NONE_RUNS = {"at_work": False, "connected": True}
+GONE = {"at_work": False, "connected": False}
+PAUSED = "snapshot commands of 'a' are paused"
 WHO = "/usr/bin/tool (pid 5, uid 0)"
 
 
@@ -65,12 +68,13 @@ def test_clients_of_all_or_of_one(path: Path) -> None:
     [
         ("metrics", "a 1\n", {}, "a 1\n"),
         ("disconnect a 7", [WHO, WHO], {"vm": "a", "client": "7"}, f"disconnected {WHO}\ndisconnected {WHO}\n"),
-        ("pause a", {"at_work": False}, {"vm": "a", "no_wait": False}, "snapshot commands of 'a' are paused, and none runs\n"),
+        ("pause a", NONE_RUNS, {"vm": "a", "no_wait": False}, f"{PAUSED}, and none runs\n"),
+        ("pause a", GONE, {"vm": "a", "no_wait": False}, f"{PAUSED}, and its QEMU is not there\n"),
         (
             "pause a --for 5 --no-wait",
-            {"at_work": True},
+            NONE_RUNS | {"at_work": True},
             {"vm": "a", "for_s": 5, "no_wait": True},
-            "snapshot commands of 'a' are paused, and one still runs\n",
+            f"{PAUSED}, and one still runs\n",
         ),
         ("resume a", {"was_paused": True}, {"vm": "a"}, "snapshot commands of 'a' go on\n"),
         ("resume a", {"was_paused": False}, {"vm": "a"}, "snapshot commands of 'a' were not paused\n"),

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from proxy.control import control_socket
 from proxy.control.control_socket import ControlSocket
 from proxy.control.protocol import MOST_REQUEST_BYTES, RefusedError, Request, spell_return
 from shim.client import Client
@@ -60,6 +62,36 @@ def test_who_goes_is_not_answered(path: Path) -> None:
             await until(lambda: not asked._conversations)
 
     run(main)
+
+
+def test_who_sends_no_more_still_reads(path: Path) -> None:
+    looked = asyncio.Event()
+
+    async def answer_late(request: Request, who: Client) -> bytes:
+        await looked.wait()
+        return spell_return(5)
+
+    async def main() -> None:
+        async with started(ControlSocket(here(path), answer_late)):
+            with connected(path) as sock:
+                sock.sendall(b'{"command": "pause"}\nand more')
+                sock.shutdown(socket.SHUT_WR)
+                await until(lambda: looks)
+                looked.set()
+                assert await asyncio.to_thread(sock.recv, 100) == b'{"return": 5}\n'
+
+    looks: list[bool] = []
+    has_hung_up = control_socket._has_hung_up
+
+    def look(sock: socket.socket) -> bool:
+        looks.append(has_hung_up(sock))
+        return looks[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control_socket, "_LOOK_S", 0.001)
+        patch.setattr(control_socket, "_has_hung_up", look)
+        run(main)
+    assert not any(looks)
 
 
 def test_close_ends_what_waits(path: Path) -> None:

@@ -13,6 +13,7 @@ from proxy.control.protocol import (
     spell_refusal,
     spell_request,
     spell_return,
+    spell_text_in_pieces,
 )
 
 
@@ -56,6 +57,11 @@ def test_answers_are_read_as_they_were_spelled() -> None:
 def test_what_is_no_answer_is_an_error(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"Expecting|no answer"):
         read_answer(line)
+
+
+def test_text_in_pieces_is_a_text() -> None:
+    line = b"".join(spell_text_in_pieces([b'a"\n', b"", "ü\\".encode()]))
+    assert read_answer(line) == 'a"\nü\\'
 
 
 @pytest.mark.parametrize("values", [[], [1], [{"b": 2}, "c"]])

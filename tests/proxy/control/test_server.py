@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,13 @@ async def echo(sock: socket.socket) -> None:
     await asyncio.get_running_loop().sock_sendall(sock, repr(line).encode())
 
 
+def asked_socket(path: Path, serve: Callable[[socket.socket], Awaitable[None]] = echo) -> AskedSocket:
+    return AskedSocket(here(path), serve, sorry=b"sorry")
+
+
 def test_each_connection_is_served(path: Path) -> None:
     async def main() -> None:
-        async with started(AskedSocket(here(path), echo)):
+        async with started(asked_socket(path)):
             assert mode_of(path) == 0o600
             assert [await asyncio.to_thread(talk, path, said) for said in (b"a\nb", b"c" * 5000 + b"\n", b"c" * 5002)] == [
                 b"b'a'",
@@ -57,7 +61,7 @@ def test_place_has_who_may_connect(path: Path) -> None:
         Place.of(StdioAddress())
 
     async def main() -> None:
-        async with started(AskedSocket(place, echo)):
+        async with started(AskedSocket(place, echo, sorry=b"")):
             assert mode_of(path) == 0o660
 
     run(main)
@@ -65,7 +69,7 @@ def test_place_has_who_may_connect(path: Path) -> None:
 
 def test_port_has_no_file() -> None:
     async def main() -> None:
-        asked = AskedSocket(Place(TCPAddress("127.0.0.1", 0)), echo)
+        asked = AskedSocket(Place(TCPAddress("127.0.0.1", 0)), echo, sorry=b"")
         async with started(asked):
             assert asked.address[0] == "127.0.0.1"
 
@@ -73,24 +77,25 @@ def test_port_has_no_file() -> None:
 
 
 def test_path_that_is_taken_is_an_error(path: Path) -> None:
-    asked = AskedSocket(here(path), echo)
+    asked = asked_socket(path)
     with pytest.raises(ListenError):
-        AskedSocket(here(path), echo)
+        asked_socket(path)
     asked.discard()
     assert not path.exists()
 
 
 def test_who_says_nothing_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(server, "_MOST_ASKERS", 2)
+    monkeypatch.setattr(server, "MOST_ASKERS", 2)
     monkeypatch.setattr(server, "PATIENCE_S", 0.05)
     caplog.set_level("INFO")
 
     async def main() -> None:
-        asked = AskedSocket(here(path), echo)
+        asked = asked_socket(path)
         async with started(asked):
             idle = [connected(path) for _ in range(2)]
             await until(lambda: len(asked._conversations) == 2)
             with await asyncio.to_thread(connected, path) as third:
+                assert await asyncio.to_thread(third.recv, 9) == b"sorry"
                 assert await asyncio.to_thread(third.recv, 9) == b""
             await until(lambda: not asked._conversations)
             assert [message for message in caplog.messages if message.endswith("it took too long")] == [caplog.messages[0]] * 2
@@ -111,7 +116,7 @@ def test_failure_of_ours_ends_one_conversation(path: Path, caplog: pytest.LogCap
         raise ZeroDivisionError
 
     async def main() -> None:
-        async with started(AskedSocket(here(path), fail)):
+        async with started(asked_socket(path, fail)):
             assert [await asyncio.to_thread(talk, path, b"") for _ in range(2)] == [b"", b""]
 
     run(main)
@@ -131,7 +136,7 @@ def test_connection_that_cannot_be_taken_waits(path: Path, monkeypatch: pytest.M
 
     async def main() -> None:
         monkeypatch.setattr(ListeningSocket, "accept", accept_later)
-        async with started(AskedSocket(here(path), echo)):
+        async with started(asked_socket(path)):
             assert await asyncio.to_thread(talk, path, b"a\n") == b"b'a'"
             monkeypatch.setattr(server, "_ACCEPT_PAUSE_S", 1000)
             failures.append(OSError(24, "Too many open files"))

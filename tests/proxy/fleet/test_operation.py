@@ -157,12 +157,12 @@ def test_pause_waits_for_what_runs_and_outlasts_qemu(folder: Path, caplog: pytes
             qemu.hold("snapshot-save")
             saving = asyncio.create_task(hmp(folder / "a", "savevm t"))
             await qemu.reached("snapshot-save")
-            assert await act(folder, "pause", vm="a", no_wait=True) == {"at_work": True}
+            assert await act(folder, "pause", vm="a", no_wait=True) == {"at_work": True, "connected": True}
             pausing = asyncio.create_task(act(folder, "pause", vm="a"))
             await until(lambda: caplog.text.count("are paused, until they are resumed, by") == 2)
             assert not pausing.done()
             qemu.release()
-            assert await pausing == {"at_work": False}
+            assert await pausing == {"at_work": False, "connected": True}
             assert await saving == [""]
             qemu.disconnect()
             async with asyncio.timeout(DEADLINE_S):
@@ -191,7 +191,7 @@ def test_pause_that_ends_before_what_runs_is_an_error(folder: Path) -> None:
             assert refused == "the pause of 'a' has ended before the snapshot command that runs"
             qemu.release()
             assert await saving == [""]
-            assert await act(folder, "pause", vm="a", for_s=1000) == {"at_work": False}
+            assert await act(folder, "pause", vm="a", for_s=1000) == {"at_work": False, "connected": True}
             assert 0 < (await vm_of(folder))["pause"]["left_s"] <= 1000
 
     run(main)
