@@ -28,6 +28,7 @@ _OURS = (
     "shim.rules",
     "shim.replacements",
     "proxy.control.table",
+    "proxy.relaying.looking",
     "host.rule_mistakes",
     "proxy.pattern_check",
 )

@@ -10,14 +10,17 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from host.config import VMConfig
 from host.log_lines import about_vm
-from proxy.control.status import VMStatus
 from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
 from proxy.fleet.supervision import SupervisedVM, first_error
 from proxy.relaying.lasting import Standing
 from proxy.relaying.ledger import Ledger
+
+if TYPE_CHECKING:  # a start is quicker without it
+    from proxy.control.status import VMStatus
 
 __all__ = ["Fleet"]
 
@@ -100,7 +103,7 @@ class Fleet:
         """The VMs that run, by name."""
         return sorted(self._running.values(), key=lambda vm: vm.name)
 
-    def status(self) -> list[VMStatus]:
+    def status(self) -> "list[VMStatus]":
         """Return how each VM is that runs, by name."""
         return [vm.status() for vm in self.vms]
 

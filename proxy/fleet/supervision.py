@@ -10,20 +10,22 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
 from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
-from proxy.control.status import State, VMStatus
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.relaying.lasting import Standing
 from proxy.relaying.ledger import Ledger
-from proxy.relaying.looking import client_statuses, totals_of
 from proxy.relaying.relay import Relay
 from proxy.routing.pause import is_at_work
 from proxy.vm_proxy import VMProxy
+
+if TYPE_CHECKING:  # a start is quicker without it
+    from proxy.control.status import VMStatus
 
 __all__ = ["SupervisedVM", "first_error"]
 
@@ -79,8 +81,11 @@ class SupervisedVM:
         """Whether it was told to end."""
         return self._stopping.is_set()
 
-    def status(self) -> VMStatus:
+    def status(self) -> "VMStatus":
         """Return how it is now. Call it in the running loop."""
+        from proxy.control.status import State, VMStatus  # here, as above
+        from proxy.relaying.looking import client_statuses, totals_of
+
         config, proxy, relay, history = self.config, self._proxy, self._relay, self.standing.history
         state, problem = State.SERVED, None
         if relay is None:

@@ -6,9 +6,12 @@ snapshots of a VM from being made for ever.
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
-from proxy.control.status import PauseStatus
 from proxy.routing.pause import Pause
+
+if TYPE_CHECKING:  # a start is quicker without it
+    from proxy.control.status import PauseStatus
 
 __all__ = ["Pausing"]
 
@@ -46,10 +49,12 @@ class Pausing:
         """Forget it: the VM is not wanted any more."""
         self._forget_limit()
 
-    def status(self) -> PauseStatus | None:
+    def status(self) -> "PauseStatus | None":
         """Return for how long it lasts; None if there is no pause."""
         if not self.pause.is_on:
             return None
+        from proxy.control.status import PauseStatus  # here, as above
+
         now_s = asyncio.get_running_loop().time()
         return PauseStatus(now_s - self._since_s, None if self._timer is None else max(0.0, self._timer.when() - now_s))
 
