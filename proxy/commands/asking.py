@@ -1,6 +1,5 @@
 """A running proxy is asked: one request at its socket, and the answer."""
 
-import contextlib
 import os
 import socket
 from typing import Final
@@ -52,8 +51,7 @@ def _converse(path: str, line: bytes, deadline_s: float | None) -> bytes:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(deadline_s)
         sock.connect(os.fsencode(path))
-        with contextlib.suppress(BrokenPipeError):  # it has hung up, and may have said why
-            sock.sendall(line)
+        sock.sendall(line)
         told = bytearray()
         while received := sock.recv(_READ_BYTES):
             told += received

@@ -20,7 +20,6 @@ __all__ = ["Answer", "ControlSocket"]
 Answer: TypeAlias = Callable[[Request, Client], Awaitable[bytes]]
 # How often it is looked whether somebody still waits for an answer that takes long.
 _LOOK_S: Final = 0.1
-_TOO_MANY: Final = "too many ask at the same time; try again"
 _TOO_LONG: Final = f"a request has at most {MOST_REQUEST_BYTES} bytes"
 
 
@@ -28,7 +27,7 @@ class ControlSocket(AskedSocket):
     """Answer requests. answer: makes the answer; it is cancelled if whoever asked has gone meanwhile."""
 
     def __init__(self, place: Place, answer: Answer, *, most: int | None = None) -> None:
-        super().__init__(place, self._answer_one, sorry=spell_refusal(RefusedError(_TOO_MANY)), most=most)
+        super().__init__(place, self._answer_one, most=most)
         self._answer = answer
 
     async def _answer_one(self, sock: socket.socket) -> None:

@@ -26,7 +26,7 @@ class MetricsServer(AskedSocket):
     """Answer scrapers. metrics: makes what they want."""
 
     def __init__(self, place: Place, metrics: Callable[[], Awaitable[bytes]]) -> None:
-        super().__init__(place, self._answer_one, sorry=_head(HTTPStatus.SERVICE_UNAVAILABLE, _PLAIN, 0))
+        super().__init__(place, self._answer_one)
         self._metrics = metrics
 
     async def _answer_one(self, sock: socket.socket) -> None:

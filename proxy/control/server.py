@@ -1,11 +1,10 @@
 """Sockets at which a running proxy is asked: a few at a time, one question a connection, and nobody is waited for long.
 
-So whoever may ask can neither stop nor slow down the proxy: what comes is bounded in length, time and number, and beyond that
-the connection ends. control_socket.py and metrics_server.py say what is spoken there.
+So whoever may ask can neither stop nor slow down the proxy: what comes is bounded in length, time and number.
+control_socket.py and metrics_server.py say what is spoken there.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -51,17 +50,17 @@ class AskedSocket:
     """Serve who comes. Call `start` in the loop, and `close` at the end.
 
     serve: has the conversation with one who came, on a socket that is closed afterwards. most: so many at a time; the others
-    are told sorry, and are not asked what they want. To make it raises ListenError.
+    wait in the kernel's queue. To make it raises ListenError.
     """
 
-    def __init__(self, place: Place, serve: _Serve, *, sorry: bytes, most: int | None = None) -> None:
+    def __init__(self, place: Place, serve: _Serve, *, most: int | None = None) -> None:
         self._serve = serve
-        self._sorry = sorry
         self._most = MOST_ASKERS if most is None else most
         self._listening = listen(place.address, place.access)
         self._listening.setblocking(False)
         self._conversations: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     @property
     def address(self) -> str | tuple[str, int]:
@@ -75,6 +74,7 @@ class AskedSocket:
 
     def discard(self) -> None:
         """Remove the socket, before `start`."""
+        self._is_closed = True
         self._listening.close()
         if self._listening.file is not None:
             self._listening.file.remove()
@@ -101,14 +101,16 @@ class AskedSocket:
             self._pause = loop.call_later(_ACCEPT_PAUSE_S, self.start)
             return
         sock.setblocking(False)
-        if len(self._conversations) >= self._most:
-            with contextlib.suppress(OSError):
-                sock.send(self._sorry)
-            sock.close()
-            return
         task = asyncio.get_running_loop().create_task(self._converse(sock), name="answer")
         self._conversations.add(task)
-        task.add_done_callback(self._conversations.discard)
+        task.add_done_callback(self._forget)
+        if len(self._conversations) >= self._most:
+            asyncio.get_running_loop().remove_reader(self._listening)
+
+    def _forget(self, conversation: asyncio.Task[None]) -> None:
+        self._conversations.discard(conversation)
+        if not self._is_closed:
+            self.start()
 
     async def _converse(self, sock: socket.socket) -> None:
         with sock:

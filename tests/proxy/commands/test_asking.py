@@ -1,8 +1,6 @@
 """One request at a proxy's socket, which answers what it should, or is something else."""
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,31 +31,6 @@ def test_refusal_is_an_error(folder: Path) -> None:
     with answering(folder / "c", b'{"error": "no VM \'a\' is served"}\n'), pytest.raises(RefusedByProxyError) as caught:
         request(str(folder / "c"), "--control", STATUS)
     assert (str(caught.value), caught.value.exit_status) == ("no VM 'a' is served", 2)
-
-
-def test_proxy_that_hangs_up_at_once_may_have_said_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(folder / "c"))
-        listener.listen()
-
-        def turn_away() -> None:
-            client, _ = listener.accept()
-            client.sendall(b'{"error": "too many"}\n')
-            client.close()
-            closed.set()
-
-        closed, connect = threading.Event(), socket.socket.connect
-
-        def connect_late(sock: socket.socket, path: bytes) -> None:
-            connect(sock, path)
-            closed.wait()
-
-        thread = threading.Thread(target=turn_away)
-        thread.start()
-        monkeypatch.setattr(socket.socket, "connect", connect_late)
-        with pytest.raises(RefusedByProxyError, match="too many"):
-            request(str(folder / "c"), "--control", STATUS)
-        thread.join()
 
 
 def test_no_proxy_there(folder: Path) -> None:

@@ -13,12 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from host.addresses import UnixAddress
 from proxy.command_line.invocations import ServeInvocation
+from proxy.control import server
 from proxy.control.server import Place
 from proxy.errors import ListenError
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.operation import Operation
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.asked_sockets import here, short_folder, told
+from tests.support.asked_sockets import connected, here, short_folder, told
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
 from tests.support.running_daemon import RunningDaemon, hmp, run, table, until
 from tests.support.running_vm_proxy import exists, free_port
@@ -119,6 +120,22 @@ def test_who_may_only_look_cannot_act(folder: Path) -> None:
             assert await act(folder, "pause", vm="b") == "no VM 'b' is served; there are a"
             assert [vm["name"] for vm in (await act(folder, "status"))["vms"]] == ["a"]
             assert (await act(folder, "metrics")).startswith("# HELP hmp_proxy_info ")
+
+    run(main)
+
+
+def test_readers_keep_nobody_from_acting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PATIENCE_S", 1000)
+    monkeypatch.setattr(server, "MOST_ASKERS", 3)
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a"), options=options(folder)):
+            with contextlib.ExitStack() as stack:
+                for _ in range(3):
+                    stack.enter_context(connected(folder / "control"))
+                assert (await act(folder, "pause", vm="a"))["at_work"] is False
+                assert await hmp(folder / "a", "info snapshots") != [""]
+            assert (await vm_of(folder))["state"] == "served"
 
     run(main)
 
