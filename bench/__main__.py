@@ -9,6 +9,7 @@ from bench.costs import measure_bytes, measure_growth, measure_process, resident
 from bench.errors import BenchError
 from bench.facts import is_pgo, machine_facts, qemu_version
 from bench.fleet import Fleet
+from bench.host import measure_host
 from bench.interrupt import Interrupted, Interrupts
 from bench.options import Options, parse_command_line
 from bench.programs import Programs, make_programs
@@ -60,6 +61,8 @@ def _measurements(fleet: Fleet, programs: Programs, options: Options) -> Iterato
     yield from _through_relays(fleet, programs, options)
     if "process" in options.only:
         yield measure_process(fleet, programs, is_quick=options.is_quick)
+    if "host" in options.only:
+        yield measure_host(fleet, programs, is_quick=options.is_quick)
     if "bytes" in options.only:
         yield measure_bytes(fleet, programs)
     if qemu_version() is None:

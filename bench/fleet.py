@@ -6,9 +6,10 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from bench.errors import BenchError
@@ -54,17 +55,20 @@ class Fleet:
             return folder
         raise BenchError(f"there is no room for {size_bytes >> 20} MiB in {tempfile.gettempdir()}; TMPDIR names another place")
 
-    def start(self, command: Sequence[str], *, terminal: int | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, command: Sequence[str], *, terminal: int | None = None, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[str]:
         """Start a process that runs until `stop` or `close`.
 
-        Its standard output can be read, unless a terminal is given to be its standard input and output.
+        Its standard output can be read, unless a terminal is given to be its standard input and output. environment: what is
+        in its environment besides.
         """
         ends = (subprocess.DEVNULL, subprocess.PIPE) if terminal is None else (terminal, terminal)
         with self._interrupts.deferred(), tempfile.TemporaryFile(dir=self.folder) as stderr:
             child = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self._environment,
+                env={**self._environment, **environment},
                 stdin=ends[0],
                 stdout=ends[1],
                 stderr=stderr,

@@ -11,6 +11,7 @@ __all__ = ["COSTS", "Options", "parse_command_line"]
 # What is measured beside the workloads, by the names that --only takes.
 COSTS: Final = {
     "process": "start to listening, resident memory, page faults a message: hmp-proxy alone",
+    "host": "one process with 1,000 VMs: memory, idle CPU, ping beside that of one VM, reading the configuration again",
     "bytes": "what QEMU's side receives for a command that is forwarded",
     "growth": "resident memory after the workloads that ran (none without them)",
     "prompt": "real QEMU: start to prompt of hmp-repl, beside the import of its libraries alone",

@@ -19,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_CONNECTIONS 64
+#define MAX_CONNECTIONS 2048
 #define SCHEMA_BYTES 207000
 #define COMMANDS 260
 #define HEAD_BYTES 256

@@ -70,7 +70,7 @@ class _Stub:
         self._selector = selectors.DefaultSelector()
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.bind(path)
-        self._listening.listen(64)
+        self._listening.listen(2048)
         self._selector.register(self._listening, selectors.EVENT_READ)
         self._held: dict[socket.socket, bytearray] = {}
         self._negotiated: list[socket.socket] = []

@@ -35,6 +35,8 @@ _LABEL_CHARS = 63
 _PORT_DIGITS = 5
 # As many as surely fit a C int.
 _DESCRIPTOR_DIGITS = 9
+# systemd.socket(5), FileDescriptorName=.
+_DESCRIPTOR_NAME_CHARS = 255
 # Where QEMU's socket is while its path is taken over.
 ASIDE_SUFFIX = ".hmpshim"
 # In front of an address for clients: they wait there while QEMU is away.
@@ -77,10 +79,12 @@ class DescriptorAddress:
 
 @dataclass(frozen=True, slots=True)
 class SystemdAddress:
-    """`systemd`: the sockets of a .socket unit (sd_listen_fds(3))."""
+    """`systemd`: all sockets of .socket units (sd_listen_fds(3)); `systemd:NAME`: those with this FileDescriptorName=."""
+
+    name: str | None = None
 
     def __str__(self) -> str:
-        return "systemd"
+        return "systemd" if self.name is None else f"systemd:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,10 @@ def parse_listen_address(text: str) -> Address:
             return StdioAddress()
         case "systemd":
             return SystemdAddress()
+    if (name := text.removeprefix("systemd:")) != text:
+        if not _is_descriptor_name(name):
+            raise AddressError(text, "write systemd:NAME with the FileDescriptorName= of the .socket unit, or systemd for all")
+        return SystemdAddress(name)
     plain = text.removeprefix(_HOLD)
     address = _parse_socket(plain)
     if plain != text:
@@ -120,6 +128,11 @@ def parse_listen_address(text: str) -> Address:
     if address is None:
         raise AddressError(text, "write unix:PATH, tcp:HOST:PORT, fd:NUMBER, stdio or systemd")
     return address
+
+
+def _is_descriptor_name(name: str) -> bool:
+    """Tell whether sd_listen_fds_with_names(3) can pass it; a comma would begin the listener's settings here."""
+    return 0 < len(name) <= _DESCRIPTOR_NAME_CHARS and all("!" <= char <= "~" and char not in ":," for char in name)
 
 
 def parse_taken_path(text: str) -> UnixAddress:

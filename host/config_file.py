@@ -167,6 +167,10 @@ class _Reading:
                     whose = "it stands here twice" if seen[mark] is vm else f"an earlier VM has {mark[1]!r} too"
                     self._tell("vm", _number(vm), mark[0], f"{whose}; each needs one of its own")
                 seen[mark] = vm
+        named = [(mark, vm) for mark, vm in seen.items() if mark[0] == "listen" and mark[1].startswith("systemd:")]
+        if ("listen", "systemd") in seen and named:
+            (key, address), vm = named[-1]
+            self._tell("vm", _number(vm), key, f"'systemd' takes all sockets, {address!r} too; give each VM those of a name")
 
 
 def _number(vm: VMConfig) -> int:

@@ -75,13 +75,20 @@ class IntentStore:
 
     def note(self, step: Intend | Settle) -> None:
         """Write an intent down, or forget it. When this returns, an intent is on the disk."""
+        self.keep(step)
+        self.save(step)
+
+    def keep(self, step: Intend | Settle) -> None:
+        """Note it in memory, which is at once."""
         if isinstance(step, Intend):
             self._intents.append((self._now_s(), step.intent))
-            self._write(sync=True)
         else:
-            # One that comes back after a power cut is found to be done.
             self._intents = [(at_s, intent) for at_s, intent in self._intents if intent != step.intent]
-            self._write()
+
+    def save(self, step: Intend | Settle) -> None:
+        """Write what is kept, because of this step. It may be called on another thread than `keep`, by one at a time."""
+        # One that comes back after a power cut is found to be done.
+        self._write(sync=isinstance(step, Intend))
 
     def _lock(self) -> bool:
         """Make the file ours until this process ends. Where it is another's, or cannot be locked, keep to memory."""

@@ -4,6 +4,7 @@
     sessions/   one client: what it sent and what is due to it  no I/O
     routing/    who gets what, and when a command may begin     no I/O
     net/        streams, listeners, the connection to QEMU      sockets and descriptors only
+    recording/  records and intents, on threads of their disks  the event loop waits for no disk
     relaying/   one connection to QEMU with its clients         feeds routing from net, and writes what it says
     vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
     control/    how the VMs are, for whoever asks               changes nothing
@@ -11,16 +12,16 @@
 
 Imports go up this list and never down: net and routing do not know the relay, routing does not know net, and a session does not
 know routing. wrapping/ is the other program: it serves one QEMU that it starts, with a relay too. What a command line asks for
-(command_line/), and what else the program does (commands/), stands beside them.
+(command_line/), and what else the program does (commands/), stands beside them; units/ holds files for systemd.
 
 **The first rule is that nothing is noticed.** A message that is not a snapshot command goes through as the bytes that it is. It
 is not parsed, not spelled anew, not given another id and not delayed, and a task or a future for each would cost more than all
 the rest. That is why the hot path is callbacks from a socket to a socket, with a FIFO between them, and why `hmp-proxy` does
 not use asyncio's streams.
 
-**The second rule is that nothing is lost.** What a client was promised is done or told: no answer goes out before its record is
-written, a plan that has changed something is seen to its end whoever hangs up, and what a killed proxy left half done is
-completed or told by the next one (shim/recovery.py).
+**The second rule is that nothing is lost.** What a client was promised is done or told: an answer waits for its record, a plan
+that has changed something is seen to its end whoever hangs up, and what a killed proxy left half done is completed or told by
+the next one (shim/recovery.py).
 
 **What happens when something of ours fails.** An exception while a plan runs ends that plan with an answer (shim/plan_run.py).
 One in the service of a client ends that client's connection, with an error that says so. One while QEMU's replies are routed

@@ -13,9 +13,18 @@ import sys
 
 from host.errors import ConfigError, ProgramError
 from host.log_lines import write_log
-from proxy.command_line.invocations import AskInvocation, CheckInvocation, PlanInvocation, ServeInvocation
+from proxy.command_line.invocations import (
+    AskInvocation,
+    CheckInvocation,
+    InstallUnitsInvocation,
+    PlanInvocation,
+    ServeInvocation,
+)
 from proxy.command_line.subcommands import parse_command_line
 from proxy.fleet.daemon import Daemon
+from proxy.net.inherited import unclaimed_names
+from proxy.recording.audit_writer import LAST_WRITE_S
+from proxy.recording.disk_thread import finish_all
 
 __all__ = ["main"]
 
@@ -40,6 +49,8 @@ def main() -> int:
             from proxy.commands.ask import ask  # here, as above
 
             return ask(invocation, sys.stdout)
+        elif isinstance(invocation, InstallUnitsInvocation):
+            return _install_units(invocation)
         elif isinstance(invocation, CheckInvocation):
             return _check(invocation)
         else:
@@ -64,12 +75,27 @@ def _check(invocation: CheckInvocation) -> int:
     return 0
 
 
+def _install_units(invocation: InstallUnitsInvocation) -> int:
+    from proxy.commands.install_units import install_units  # here, as above
+
+    text, exit_status = install_units(invocation)
+    sys.stdout.write(text + "\n")
+    return exit_status
+
+
 def _serve(invocation: ServeInvocation) -> None:
     logging.getLogger().setLevel(logging.INFO if invocation.verbose else logging.WARNING)
     if invocation.logs_json:
         write_log("hmp-proxy", as_json=True)
 
+    for name in unclaimed_names(address for vm in invocation.vms for address in vm.listeners):
+        told = "no VM listens at the socket '%s' of systemd, and clients wait there in vain: write listen = \"systemd:%s\""
+        logging.getLogger(__name__).warning(told, name, name)
+
     async def serve() -> None:
         await Daemon(invocation).run()
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    finally:
+        finish_all(LAST_WRITE_S)

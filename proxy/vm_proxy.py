@@ -14,7 +14,6 @@ import logging
 from collections.abc import Callable
 
 from host.addresses import AcceptAddress
-from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ConfigError
@@ -27,9 +26,10 @@ from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.preload import preload_in_loop
-from proxy.relaying.lasting import Lasting, Standing
-from proxy.relaying.ledger import Ledger
+from proxy.recording.audit_writer import AuditWriter
+from proxy.relaying.lasting import Lasting, Shared, Standing
 from proxy.relaying.relay import Relay
+from proxy.waiting import Signal, unless
 from shim.client import Client
 
 __all__ = ["VMProxy"]
@@ -47,21 +47,21 @@ class VMProxy:
     def __init__(
         self,
         config: VMConfig,
-        audit_log: AuditLog | None,
-        ledger: Ledger,
+        audit: AuditWriter | None,
+        shared: Shared,
         on_settled: Callable[[], object] = lambda: None,
         standing: Standing | None = None,
     ) -> None:
         self.config = config
         self.certificates = Certificates(config)
         self._on_settled = on_settled
-        self._lasting = Lasting.of(config, audit_log, ledger, standing)
+        self._audit, self._shared, self._standing = audit, shared, standing
         self.relay: Relay | None = None
         # Why QEMU is not there, where somebody has tried.
         self.problem: str | None = None
         # The last one, which may still have to put on record what its clients had sent.
         self._gone: Relay | None = None
-        self._stop = asyncio.Event()
+        self._stop = Signal()
         self._changing: asyncio.Task[None] | None = None
         config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
 
@@ -79,6 +79,9 @@ class VMProxy:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later."""
         if self.config.take_over is not None:
             takeover.restore(self.config.take_over)
+        await unless(self._stop, self._recall())
+        if self._stop.is_set():
+            return
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
         self._front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
         try:
@@ -87,14 +90,17 @@ class VMProxy:
             if not self._stop.is_set():
                 await self._serve()
         finally:
-            if self._changing is not None:
-                self._changing.cancel()
-                await asyncio.wait((self._changing,))
             for relay in (self.relay, self._gone):
                 if relay is not None:
                     relay.close()
             self._front.close()
             self._upstream.close()
+            if self._changing is not None:
+                self._changing.cancel()
+                await asyncio.wait((self._changing,))
+
+    async def _recall(self) -> None:
+        self._lasting = await Lasting.begin(self.config, self._audit, self._shared, self._standing)
 
     def stop(self) -> None:
         """End, when the rewritten command that runs is done."""
@@ -137,16 +143,7 @@ class VMProxy:
 
     async def _connect_or_stop(self) -> None:
         """Connect for the first time, which may take as long as the operator likes. `stop` ends it at any moment."""
-        connecting = asyncio.ensure_future(self._connect_first())
-        stopping = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                await connecting
-        finally:
-            for task in (connecting, stopping):
-                task.cancel()
-            await asyncio.wait((connecting, stopping))
+        await unless(self._stop, self._connect_first())
 
     async def _connect_first(self) -> None:
         try:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from host.audit_log import AuditLog
 from host.errors import AuditError
@@ -29,7 +28,7 @@ from shim.decision import Decision, Pass, Result, decide, decide_modern, forbids
 from shim.errors import UnreadableReply
 from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.known import Known
-from shim.plan import Answer, Context, PassThrough, Refusal, concluded
+from shim.plan import Answer, Context, PassThrough, Refusal, concluded, refuse
 from shim.plan_run import FAILED_EARLY, PlanRun
 from shim.policy import Mode, Policy
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, reply_members
@@ -73,9 +72,9 @@ class Executor:
         self._name = name
         self.link = link
         self._recorder = Recorder(client, audit_log, complain, vm_name=name or "")
-        self._driver = PlanDriver(link, on_failure)
         self._commands: frozenset[str] = frozenset()
         self._intents = intents or IntentStore(str(link.address), None)
+        self._driver = PlanDriver(link, self._recorder, self._intents, on_failure)
         self._job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
         self._new_job_id = own_ids(self._job_prefix)
         # When the VM stopped: on QEMU's clock, and on ours.
@@ -189,7 +188,7 @@ class Executor:
     async def _recover(self, prefix: str | None = None) -> list[Found]:
         written = self._intents.written() if prefix is None else []
         playing = recover(prefix or self._job_prefix, written, self._context())
-        work = PlanRun(playing, self._recorder.trace(None, execute=None), note=self._intents.note)
+        work = PlanRun(playing, self._recorder.trace(None, execute=None))
         await self._driver.play(work)
         found: list[Found] = work.outcome if work.failure is None else [Found(_NOT_LOOKED_AFTER, is_trouble=True)]
         for one in found:
@@ -215,7 +214,7 @@ class Executor:
 
     async def _hmp(self, line: HMPLine, trace: Trace) -> HMPResult:
         decision, passes = await self._decide(line, trace), self.proxy is not None or may_pass(line, self.policy)
-        run = PlanRun(decision, trace, note=self._intents.note, is_command=True, may_pass=passes, known=self._known)
+        run = PlanRun(decision, trace, is_command=True, may_pass=passes, known=self._known)
         with self._recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: self._as_typed(line, run.passing))
         if run.passing is not None and result.reply == ReturnReply(""):
@@ -227,15 +226,15 @@ class Executor:
 
     async def _decide(self, line: HMPLine, trace: Trace) -> Decision:
         """Have the shim decide; but beside a proxy, which has the policy, all it leaves to do is to send HMP's own line."""
-        announce = partial(self._recorder.announce, trace)
+        announces = self._recorder.announces
         if self.proxy is None:
-            return decide(line, self.policy, self._context, announce=announce)
+            return decide(line, self.policy, self._context, announces=announces)
         policy = replace(self.policy, mode=Mode.REWRITE)
         if line.command is None:
-            return decide(line, policy, self._context, announce=announce)
-        unrecorded = announce()
-        outcome = TO_PROXY if unrecorded is not None else await self._foretell(line, trace)
-        return decide(line, policy, self._context, announce=lambda: unrecorded, plans=lambda *_: concluded(outcome))
+            return decide(line, policy, self._context, announces=announces)
+        unrecorded = self._recorder.announce(trace) if announces else None
+        outcome = await self._foretell(line, trace) if unrecorded is None else refuse(unrecorded)
+        return decide(line, policy, self._context, plans=lambda *_: concluded(outcome))
 
     async def _foretell(self, line: HMPLine, trace: Trace) -> PassThrough | Refusal:
         """Leave a snapshot command to the proxy; but no load that is known to fail, since it would leave the VM stopped."""
@@ -273,7 +272,8 @@ class Executor:
             (timed,) = await self.link.execute([command])
             return timed.reply
         forbidden = None if self.proxy is not None else forbids(message, self.policy)
-        run = PlanRun(decide_modern(partial(self._recorder.announce, trace), forbidden), trace, is_command=True)
+        decision = decide_modern(announces=self._recorder.announces, forbidden=forbidden)
+        run = PlanRun(decision, trace, is_command=True)
         with self._recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: command)
         if result.action is not Action.REFUSED or forbidden is not None:

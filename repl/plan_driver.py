@@ -5,7 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from host.intents import IntentStore
 from repl.link import Link
+from repl.recorder import Recorder
+from shim.plan import Intend
 from shim.plan_run import PlanRun
 from shim.qmp import Execute
 
@@ -16,10 +19,15 @@ _POLL_S = 0.5
 
 
 class PlanDriver:
-    """Call `note_concluded` when an event tells that a job has concluded. on_failure: told of each failure of ours."""
+    """Call `note_concluded` when an event tells that a job has concluded. on_failure: told of each failure of ours.
 
-    def __init__(self, link: Link, on_failure: Callable[[Exception], None]) -> None:
+    recorder, intents: where that is written which must be before a plan goes on.
+    """
+
+    def __init__(self, link: Link, recorder: Recorder, intents: IntentStore, on_failure: Callable[[Exception], None]) -> None:
         self._link = link
+        self._recorder = recorder
+        self._intents = intents
         self._on_failure = on_failure
         self._job_concluded = asyncio.Event()
 
@@ -35,6 +43,7 @@ class PlanDriver:
         try:
             await self._play(run, own)
         finally:
+            self._forget(run)
             if run.failure is not None:
                 self._on_failure(run.failure)
         return run.outcome
@@ -42,14 +51,30 @@ class PlanDriver:
     async def _play(self, run: PlanRun, own: Callable[[], Execute] | None) -> None:
         commands = run.advance(None, time.monotonic_ns())
         while not run.is_done:
+            self._forget(run)
             if run.awaited_job is not None:
                 await self._wait_for_job()
                 commands = run.advance((), time.monotonic_ns())
+            elif run.to_note is not None:
+                commands = run.noted(self._write_down(run), time.monotonic_ns())
             elif run.passing is not None and own is not None:
                 (answer,) = await self._link.execute([own()])
                 run.advance((answer.reply,), answer.received_ns)
             else:
                 commands = await self._ask(run, commands)
+
+    def _forget(self, run: PlanRun) -> None:
+        """Forget the intents that are done with."""
+        for settled in run.settled:
+            self._intents.note(settled)
+        run.settled.clear()
+
+    def _write_down(self, run: PlanRun) -> str | None:
+        """Write what the plan is to go on after. Tells why its command cannot be put on record."""
+        if isinstance(run.to_note, Intend):
+            self._intents.note(run.to_note)
+            return None
+        return self._recorder.announce(run.trace)
 
     async def _ask(self, run: PlanRun, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
         self._job_concluded.clear()

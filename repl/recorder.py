@@ -39,10 +39,14 @@ class Recorder:
         """Begin to note what becomes of a command. line: None for what is no HMP; execute: None for what nobody typed."""
         return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, line, execute=execute)
 
+    @property
+    def announces(self) -> bool:
+        """Tell whether a command is to be on record before it is run."""
+        return self._audit_log is not None and self._audit_log.refuses
+
     def announce(self, trace: Trace) -> str | None:
-        """Put on record that a command is about to be run, if the log wants that. Tells why that cannot be done."""
-        if self._audit_log is None or not self._audit_log.refuses:
-            return None
+        """Put on record that a command is about to be run. Tells why that cannot be done."""
+        assert self._audit_log is not None, "see announces"
         return self._audit_log.write_ahead(trace.begun(self.vm_name))
 
     def record(

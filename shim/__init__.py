@@ -20,8 +20,9 @@ what an earlier run left (recovery.py) is a generator of the same steps, and so 
 the queries of another plan and answers its jobs itself.
 
 **A decision is a generator around it** (decision.py), and what the proxy and the prompt really play: it refuses a client's
-command, passes it, rehearses its plan or plays it, and ends with what the client gets and what the record says. It has one step
-more than a plan, Pass: QEMU gets the client's own bytes, and the decision is sent the reply.
+command, passes it, rehearses its plan or plays it, and ends with what the client gets and what the record says. It has two
+steps more than a plan. Pass: QEMU gets the client's own bytes, and the decision is sent the reply. Announce: where nothing may
+run that is not on record, that comes first.
 
 **A plan has two halves.** First it looks: the survey (survey.py) asks for the block graph (wiring.py, blockgraph.py), the
 policy chooses (policy.py, patterns.py), and what is known to kill QEMU is looked for (known_crashes.py). Up to there it can

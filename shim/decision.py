@@ -1,26 +1,28 @@
 """What becomes of one command of a client: refused, passed, rehearsed or rewritten. The proxy and the prompt both decide here.
 
-A decision is a generator, and lives as long as its command. It yields the steps of a plan (shim/plan.py) and one more:
+A decision is a generator, and lives as long as its command. It yields the steps of a plan (shim/plan.py) and two more:
 
     ================  ==========================  ==================================================================
     yielded           sent back                   whoever drives it
     ================  ==========================  ==================================================================
+    Announce()        () or (an ErrorReply,)      puts on record that the command is about to be run, or tells why it cannot
     Pass(...)         (QEMU's reply,)             writes the client's own bytes to QEMU and waits for the one reply
     Run, AwaitJob,    as for any plan             as for any plan
     Decided, Intend,
     Settle
     ================  ==========================  ==================================================================
 
-It ends with a Result: what the client gets, and what the record says of it. A Pass is the last step. Nothing is sent for the
-command after it, and the Result only repeats QEMU's reply, so a driver can hand the client the very bytes of that reply.
+It ends with a Result: what the client gets, and what the record says of it. An Announce is the first step, a Pass the last.
+Nothing is sent for the command after it, and the Result only repeats QEMU's reply, so a driver can hand the client the very
+bytes of that reply.
 
 The order in which it decides:
 
 1. *Refused* in mode "enforce" is what the policy does not allow; and in any mode what must be on record before it is run, and
    cannot be. So is a line that QEMU would take in a way that no limit on snapshots can be held against (shim/limits.py), but
-   for mode "observe". Nothing was sent then, and the result comes from `next`.
-2. *Passed* is a line that is no snapshot command, or none that QMP can repeat. The Pass is the first step, without a survey: a
-   driver need not have the other clients wait for it, because QEMU itself runs the commands of one monitor one after the other.
+   for mode "observe". Nothing was sent then.
+2. *Passed* is a line that is no snapshot command, or none that QMP can repeat. The Pass comes without a survey: a driver need
+   not have the other clients wait for it, because QEMU itself runs the commands of one monitor one after the other.
 3. *Rehearsed* is a snapshot command in mode "observe": the plan is played without its jobs, and then QEMU gets the command. The
    Pass tells what would have been done, and the Result whether QEMU's answer agreed.
 4. *Rewritten* is all else. The plan may end without an answer of its own: then the command is passed after all. From a plan's
@@ -47,9 +49,6 @@ __all__ = ["Announce", "Decision", "Pass", "Result", "decide", "decide_modern", 
 
 _NOT_OF_SCHEMA: Final = "the arguments are not those of human-monitor-command"
 
-# Puts on record that the command is about to be run. Returns why that cannot be done, and so the command is not; else None.
-Announce: TypeAlias = Callable[[], str | None]
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -62,6 +61,11 @@ class Result:
     action: Action
     reason: str
     rehearsed: Rehearsed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Have it put on record that the command is about to be run. Where it cannot be, it is not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Pass:
         return Result(reply, self.action, self.reason, rehearsed)
 
 
-Decision: TypeAlias = Generator[Step | Pass, Replies, Result]
+Decision: TypeAlias = Generator[Step | Announce | Pass, Replies, Result]
 
 
 def decide(
@@ -89,20 +93,19 @@ def decide(
     policy: Policy,
     look: Callable[[], Context],
     *,
-    announce: Announce | None = None,
+    announces: bool = False,
     plans: Callable[[HMPCommand, Context], Plan] | None = None,
 ) -> Decision:
     """Decide about an HMP command and see it to its end.
 
     line: None if the command's arguments are not those of the schema; QEMU will say so. look: called if a plan is made.
-    announce: called before anything is sent. plans: makes the plan of a snapshot command; None takes the shim's own.
+    announces: it is to be on record before anything is sent. plans: makes the plan of a snapshot command; None takes the
+    shim's own.
     """
-    if line is not None and line.command is None and line.name == "savevm" and policy.mode is not Mode.OBSERVE:
-        refused = limits.against_line(line, policy)
-        if refused is not None:
-            return Result(ReturnReply(render.error(refused)), Action.REFUSED, refused)
-    is_free = announce is None and policy.mode is not Mode.ENFORCE
-    if not is_free and (refused := _refusal(line, policy, announce)) is not None:
+    refused = None if line is None else _refusal(line, policy)
+    if refused is None and announces:
+        refused = yield from _announce()
+    if refused is not None:
         return Result(ReturnReply(render.error(refused)), Action.REFUSED, refused)
     if line is None or line.command is None:
         step: Pass | Result = Pass(Action.PASSED, _NOT_OF_SCHEMA if line is None else line.why_not_parsed)
@@ -116,12 +119,14 @@ def decide(
     return step
 
 
-def decide_modern(announce: Announce | None = None, forbidden: str | None = None) -> Decision:
+def decide_modern(*, announces: bool = False, forbidden: str | None = None) -> Decision:
     """Decide about one of QMP's own snapshot commands: it is passed, and on record.
 
     forbidden: what `forbids` says of it.
     """
-    refused = forbidden if forbidden is not None or announce is None else announce()
+    refused = forbidden
+    if refused is None and announces:
+        refused = yield from _announce()
     if refused is not None:
         return Result(ErrorReply("GenericError", refused), Action.REFUSED, refused)
     return (yield from pass_on(Pass(Action.MODERN, "QMP's own command")))
@@ -143,15 +148,26 @@ def pass_on(step: Pass) -> Decision:
     return step.answered(reply)
 
 
-def _refusal(line: HMPLine | None, policy: Policy, announce: Announce | None) -> str | None:
-    """Say why a command is not run at all; None if it is."""
-    if policy.mode is Mode.ENFORCE and line is not None:
-        from shim.allowance import refusal  # here, because only this mode needs its table
+def _refusal(line: HMPLine, policy: Policy) -> str | None:
+    """Say why a command is not run at all, whatever is on record; None if it may be."""
+    if line.command is None and line.name == "savevm" and policy.mode is not Mode.OBSERVE:
+        refused = limits.against_line(line, policy)
+        if refused is not None:
+            return refused
+    if policy.mode is not Mode.ENFORCE:
+        return None
+    from shim.allowance import refusal  # here, because only this mode needs its table
 
-        reason = refusal(line, policy.allow)
-        if reason is not None:
+    return refusal(line, policy.allow)
+
+
+def _announce() -> Generator[Announce, Replies, str | None]:
+    """Say why the command cannot be put on record before it is run; None if it is."""
+    match (yield Announce()):
+        case (ErrorReply(desc=reason),):
             return reason
-    return None if announce is None else announce()
+        case _:
+            return None
 
 
 def _observe(plan: Plan, context: Context) -> Generator[Step, Replies, Pass]:

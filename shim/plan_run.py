@@ -13,10 +13,10 @@ from typing import Any, Final, assert_never
 
 from shim import render
 from shim.audit import Action, SentCommand, Trace
-from shim.decision import Pass, Result, pass_on
+from shim.decision import Announce, Pass, Result, pass_on
 from shim.known import Known
 from shim.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
-from shim.qmp import Execute, Reply, ReturnReply
+from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
 
 __all__ = ["FAILED_EARLY", "GIVEN_UP", "PlanRun"]
 
@@ -37,10 +37,10 @@ class PlanRun:
 
     Call `advance` with None to begin, then `receive_reply` for each reply in the order of the commands. Both return the
     commands to write next. If there are none, look what it waits for: a job (`awaited_job`; `advance` with () when it may have
-    ended), QEMU's reply to the client's own bytes (`passing`; `advance` with that alone), or nothing (`is_done`; `outcome` is
-    what the plan returned).
+    ended), something to be written down (`to_note`; `noted` when that is done), QEMU's reply to the client's own bytes
+    (`passing`; `advance` with that alone), or nothing (`is_done`; `outcome` is what the plan returned).
 
-    note: has an intent written down, or forgotten. may_begin: asked once, before the first command that changes anything, and
+    may_begin: asked once, before the first command that changes anything, and
     before the client's own goes to QEMU; where it says no, the outcome is a Result without a reply.
 
     may_pass: False for a command that the policy has limits on, which only the plan can hold. It is refused where another one
@@ -52,9 +52,8 @@ class PlanRun:
     the outcome stays None. `failure` has the exception either way.
     """
 
-    plan: Generator[Step | Pass, Replies, Any]
+    plan: Generator[Step | Announce | Pass, Replies, Any]
     trace: Trace
-    note: Callable[[Intend | Settle], None] | None = None
     may_begin: Callable[[], bool] | None = None
     is_command: bool = False
     may_pass: bool = True
@@ -67,6 +66,10 @@ class PlanRun:
     has_begun: bool = field(default=False, init=False)
     # The job whose end the plan waits for.
     awaited_job: str | None = field(default=None, init=False)
+    # What is to be on the disk before the plan goes on.
+    to_note: Announce | Intend | None = field(default=None, init=False)
+    # Intents that are done with, for the driver to take; the plan waits for nothing there.
+    settled: list[Settle] = field(default_factory=list, init=False)
     # QEMU has been given the client's own bytes, or is to be; set until the end.
     passing: Pass | None = field(default=None, init=False)
     # The VM will stop once more: see plan.Run.
@@ -85,16 +88,21 @@ class PlanRun:
             return ()
         return self.advance(tuple(self._replies), now_ns)
 
+    def noted(self, why_not: str | None, now_ns: int) -> tuple[Execute, ...]:
+        """Go on when `to_note` was written down. why_not: a command could not be put on record."""
+        return self.advance(() if why_not is None else (ErrorReply("GenericError", why_not),), now_ns)
+
     def lose(self, now_ns: int) -> None:
         """Give up: the connection to QEMU is lost, and what it did of the commands under way is not known."""
         for command in self._run[len(self._replies) :]:
             self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, None, 0))
-        self._run, self._replies, self.awaited_job = (), [], None
+        self._run, self._replies, self.awaited_job, self.to_note = (), [], None, None
         self.plan.close()
 
     def advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
         """Go on to the next step that is to be waited for, or to the end. answer: what it waits for; None begins it."""
-        self._run, self._replies, self._since_ns, self.hides_resume, self.awaited_job = (), [], now_ns, False, None
+        self._run, self._replies, self._since_ns, self.hides_resume = (), [], now_ns, False
+        self.awaited_job = self.to_note = None
         try:
             step = next(self.plan) if answer is None else self.plan.send(answer)
             while True:
@@ -115,9 +123,11 @@ class PlanRun:
                         break
                     case Decided():
                         self.trace.decided = step
-                    case Intend() | Settle():
-                        if self.note is not None:
-                            self.note(step)
+                    case Announce() | Intend():
+                        self.to_note = step
+                        break
+                    case Settle():
+                        self.settled.append(step)
                     case _:
                         assert_never(step)
                 step = self.plan.send(())
@@ -151,6 +161,6 @@ class PlanRun:
             self.advance(None, now_ns)
 
 
-def _needs_leave(step: Step | Pass) -> bool:
+def _needs_leave(step: Step | Announce | Pass) -> bool:
     """Tell whether a step changes something, or has QEMU do so."""
     return isinstance(step, Pass | Intend) or (isinstance(step, Run) and not step.changes_nothing)

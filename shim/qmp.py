@@ -15,6 +15,7 @@ __all__ = [
     "JSON",
     "ErrorReply",
     "Execute",
+    "NotJSONError",
     "QEMUVersion",
     "Reply",
     "ReturnReply",
@@ -86,16 +87,27 @@ class ErrorReply:
 Reply: TypeAlias = ReturnReply | ErrorReply
 
 
+# Of what is no JSON.
+_SHOWN_BYTES = 80
+
+
+class NotJSONError(ValueError):
+    """What came is no JSON. Its text is how that begins."""
+
+
 # A client's id of 1e400 comes back as `inf` (7.2), which is no JSON.
 _STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')
 
 
 def decode(message: bytes) -> JSON:
-    """Decode one message of QEMU's. Raises ValueError for what is no JSON."""
+    """Decode one message of QEMU's. Raises NotJSONError, which is a ValueError."""
     try:
         return json.loads(message)
     except ValueError:
-        return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
+        try:
+            return json.loads(_STRING_OR_INFINITY.sub(_for_python, message))
+        except ValueError as exc:
+            raise NotJSONError(f"{message[:_SHOWN_BYTES]!r}") from exc
 
 
 def _for_python(match: re.Match[bytes]) -> bytes:

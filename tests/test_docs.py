@@ -49,6 +49,12 @@ def help_text() -> str:
 
 
 @pytest.fixture(scope="module")
+def units_help_text() -> str:
+    """What `hmp-proxy install-units --help` prints."""
+    return _help("proxy", "install-units", "--help")
+
+
+@pytest.fixture(scope="module")
 def wrap_help_text() -> str:
     """What `hmp-proxy wrap --help` prints."""
     return _help("proxy", "wrap", "--help")
@@ -174,12 +180,18 @@ def test_files_are_found_in_the_text() -> None:
 # The list of changes also names what is no option of a program, or is one no more.
 @pytest.mark.parametrize("page", [page for page in _PAGES if page != "CHANGELOG.md"])
 def test_options_that_a_page_names_exist(
-    page: str, help_text: str, wrap_help_text: str, asking_help_text: str, prompt_help_text: str, audit_help_text: str
+    page: str,
+    help_text: str,
+    units_help_text: str,
+    wrap_help_text: str,
+    asking_help_text: str,
+    prompt_help_text: str,
+    audit_help_text: str,
 ) -> None:
-    # Those of pip, QEMU and apt are in no page.
-    named = set(_OPTION.findall(_PAGES[page])) - {"--help"}
-    texts = help_text + wrap_help_text + asking_help_text + prompt_help_text + audit_help_text
-    assert sorted(named - set(_OPTION.findall(texts))) == []
+    # Those of pip, QEMU and apt are in no page; one of systemctl's is.
+    named = set(_OPTION.findall(_PAGES[page])) - {"--help", "--now"}
+    helps = help_text + units_help_text + wrap_help_text + asking_help_text + prompt_help_text + audit_help_text
+    assert sorted(named - set(_OPTION.findall(helps))) == []
 
 
 def test_subcommands_that_ask_are_all_told() -> None:
@@ -212,9 +224,11 @@ def test_variables_that_a_page_names_are_read_somewhere(page: str) -> None:
 
 
 def test_exit_statuses_agree_with_help(
-    help_text: str, wrap_help_text: str, prompt_help_text: str, audit_help_text: str
+    help_text: str, units_help_text: str, wrap_help_text: str, prompt_help_text: str, audit_help_text: str
 ) -> None:
     assert dict(_rows("docs/proxy.md", "| exit status | |")) == _exit_statuses(help_text)
+    of_units = dict(_rows("docs/operating.md", "| exit status of `hmp-proxy install-units` | |"))
+    assert of_units == _exit_statuses(units_help_text)
     of_wrapper = re.findall(r"(?m)^  (\d+) +(.*)$", wrap_help_text.partition("exit status:\n")[2])
     assert dict(_rows("docs/wrapper.md", "| exit status of `hmp-proxy wrap` | |")) == dict(of_wrapper)
     assert dict(_rows("docs/prompt.md", "| exit status of `hmp-repl` | |")) == _exit_statuses(prompt_help_text)
@@ -283,6 +297,11 @@ def test_options_of_the_prompt_are_told_with_their_defaults(prompt_help_text: st
 
 def test_options_of_the_audit_are_told_with_their_defaults(audit_help_text: str) -> None:
     assert {option: default for option, (default,) in _told_options(*_AUDIT_TABLE).items()} == _options(audit_help_text)
+
+
+def test_options_of_install_units_are_all_told(units_help_text: str) -> None:
+    section = _PAGES["docs/operating.md"].partition("## Under systemd\n")[2].partition("\n### ")[0]
+    assert set(_options(units_help_text)) <= set(_OPTION.findall(section))
 
 
 def test_keys_of_the_file_are_told_with_their_options() -> None:

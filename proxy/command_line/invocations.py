@@ -10,7 +10,15 @@ from host.errors import ConfigError
 if TYPE_CHECKING:  # most processes are not asked
     from proxy.control.server import Place
 
-__all__ = ["AskInvocation", "CheckInvocation", "Invocation", "PlanInvocation", "Question", "ServeInvocation"]
+__all__ = [
+    "AskInvocation",
+    "CheckInvocation",
+    "InstallUnitsInvocation",
+    "Invocation",
+    "PlanInvocation",
+    "Question",
+    "ServeInvocation",
+]
 
 
 # What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
@@ -87,4 +95,13 @@ class PlanInvocation:
     given_by: str | None = None
 
 
-Invocation: TypeAlias = ServeInvocation | CheckInvocation | AskInvocation | PlanInvocation
+@dataclass(frozen=True, slots=True)
+class InstallUnitsInvocation:
+    """`hmp-proxy install-units`. is_forced: what was changed there is replaced. only_prints: nothing is written."""
+
+    is_for_user: bool
+    is_forced: bool
+    only_prints: bool
+
+
+Invocation: TypeAlias = ServeInvocation | CheckInvocation | AskInvocation | PlanInvocation | InstallUnitsInvocation

@@ -40,6 +40,8 @@ examples:
   started with --admin (also disconnect, resume, reload); each of these has its --help:
     hmp-proxy status
     hmp-proxy pause vm1 --for 600
+  have systemd start it:
+    hmp-proxy install-units
   try it by hand:
     socat READLINE UNIX-CONNECT:/run/vm1/legacy.sock
     {"execute": "qmp_capabilities"}
@@ -49,6 +51,7 @@ examples:
 _LISTEN_ADDRESSES = """\
   stdio                 for --listen: one client, at standard input and output; the proxy ends when it leaves
   systemd               for --listen: the sockets of a systemd .socket unit
+  systemd:NAME          for --listen: those of the .socket unit with FileDescriptorName=NAME
   hold:ADDRESS          for --listen and --take-over: clients can connect while QEMU is away, and wait
 """
 

@@ -22,5 +22,9 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
             from proxy.command_line import ask
 
             return ask.parse(Question(name), others)
+        case ["install-units", *others]:
+            from proxy.command_line import units
+
+            return units.parse(others)
         case _:
             return serve.parse(arguments)

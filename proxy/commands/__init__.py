@@ -1,1 +1,2 @@
-"""What `hmp-proxy` does besides serving: it plans, checks a configuration, and asks a proxy that runs."""
+"""What `hmp-proxy` does besides serving: it plans, checks a configuration, asks a proxy that runs, and installs
+systemd's units (own_command.py is how these start the program)."""

@@ -4,18 +4,16 @@ Two open files for one log would rotate each other away. So VMs with the same se
 begins until the last has ended.
 """
 
-import logging
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
-from host.audit_log import AuditLog, open_audit_log
 from host.config import AuditSettings, VMConfig
-from host.errors import AuditError
+from proxy.recording.audit_writer import AuditWriter
 
 __all__ = ["AuditLogs", "with_shared_logs"]
-
-_log = logging.getLogger(__name__)
 
 
 def with_shared_logs(vms: Iterable[VMConfig]) -> list[VMConfig]:
@@ -32,38 +30,44 @@ class AuditLogs:
     """Each call of `acquire` needs one of `release`; `close` ends them all."""
 
     def __init__(self) -> None:
-        self._open: dict[AuditSettings, AuditLog] = {}
+        # Those that are open, or being opened, which may take long.
+        self._writers: dict[AuditSettings, asyncio.Task[AuditWriter]] = {}
         self._users: Counter[AuditSettings] = Counter()
 
-    def acquire(self, settings: AuditSettings) -> AuditLog:
+    async def acquire(self, settings: AuditSettings) -> AuditWriter:
         """Return the log, which is opened for its first user. Raises AuditError."""
-        if settings not in self._open:
-            self._open[settings] = open_audit_log(settings)
+        if settings not in self._writers:
+            self._writers[settings] = asyncio.create_task(AuditWriter.open(settings), name="open an audit log")
+            self._writers[settings].add_done_callback(partial(self._forget_failed, settings))
+        writer = await asyncio.shield(self._writers[settings])  # others may wait for it, too
         self._users[settings] += 1
-        return self._open[settings]
+        return writer
 
-    def release(self, settings: AuditSettings) -> None:
+    async def release(self, settings: AuditSettings) -> None:
         """Close the log if this was the last of its users."""
         self._users[settings] -= 1
         if not self._users[settings]:
-            self._close(settings)
+            await self._close(self._writers.pop(settings))
 
     def reopen(self) -> None:
         """Begin new files where the old ones were moved or removed; one that cannot be opened goes on as it is."""
-        for audit_log in self._open.values():
-            try:
-                audit_log.reopen()
-            except AuditError as exc:
-                _log.error("%s; going on with the old file", exc)
+        for opening in self._writers.values():
+            if opening.done():
+                opening.result().reopen()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close all that are open."""
-        for settings in list(self._open):
-            self._close(settings)
+        writers, self._writers = self._writers, {}
+        for opening in writers.values():
+            await self._close(opening)
 
-    def _close(self, settings: AuditSettings) -> None:
-        audit_log = self._open.pop(settings)
-        audit_log.close()
-        if audit_log.untold:
-            told = "audit log %s: records lost at its end, of which no record tells: %d"
-            _log.warning(told, settings.destination, audit_log.untold)
+    def _forget_failed(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
+        if not opening.cancelled() and opening.exception() is not None:
+            del self._writers[settings]
+
+    async def _close(self, opening: asyncio.Task[AuditWriter]) -> None:
+        if opening.done():
+            await opening.result().close()
+        else:
+            opening.cancel()
+            await asyncio.wait((opening,))

@@ -16,7 +16,9 @@ from host.config import VMConfig
 from host.log_lines import about_vm
 from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
 from proxy.fleet.supervision import SupervisedVM, first_error
-from proxy.relaying.lasting import Standing
+from proxy.recording.audit_writer import LAST_WRITE_S
+from proxy.recording.disk_thread import DiskThread
+from proxy.relaying.lasting import Shared, Standing
 from proxy.relaying.ledger import Ledger
 
 if TYPE_CHECKING:  # a start is quicker without it
@@ -51,7 +53,7 @@ class Fleet:
         self._wanted = _by_key(vms)
         self._forgives = forgives
         self.audit_logs = AuditLogs()
-        self._ledger = Ledger(_most_bytes(self._wanted.values()))
+        self._shared = Shared(Ledger(_most_bytes(self._wanted.values())), DiskThread("state"))
         # What runs, or is on its way to its end. A key stays in `_tended` while one gives way to the next.
         self._running: dict[str, SupervisedVM] = {}
         self._tended: set[str] = set()
@@ -71,7 +73,8 @@ class Fleet:
             raise first_error(errors) from None
         finally:
             self._group = None
-            self.audit_logs.close()
+            await self.audit_logs.close()
+            await self._shared.state.finish(LAST_WRITE_S)
 
     def stop(self) -> None:
         """End all VMs, each when the rewritten command that runs there is done."""
@@ -82,7 +85,7 @@ class Fleet:
     def want(self, vms: Iterable[VMConfig]) -> None:
         """Serve these VMs from now on."""
         self._wanted, before = _by_key(vms), self._wanted
-        self._ledger.most_bytes = _most_bytes(self._wanted.values())
+        self._shared.ledger.most_bytes = _most_bytes(self._wanted.values())
         changes = _Changes()
         for key, running in self._running.items():
             if key in before:
@@ -149,14 +152,14 @@ class Fleet:
         standing = Standing()
         try:
             while (config := self._wanted.get(key)) is not None:
-                vm = SupervisedVM(config, self.audit_logs, self._ledger, partial(self._settle, key), standing)
+                vm = SupervisedVM(config, self.audit_logs, self._shared, partial(self._settle, key), standing)
                 self._running[key] = vm
                 try:
                     with about_vm(self._name_in_log(key, config)):
                         await (vm.keep_running() if self._forgives else vm.run())
                 finally:
                     del self._running[key]
-                    vm.close()
+                    await vm.close()
                 if not vm.is_stopping:  # it has ended by itself
                     self._wanted.pop(key, None)
         finally:

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from host.addresses import DescriptorAddress, StdioAddress, SystemdAddress
-from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.fleet.audit_logs import AuditLogs
-from proxy.relaying.lasting import Standing
-from proxy.relaying.ledger import Ledger
+from proxy.net.inherited import is_there_once
+from proxy.recording.audit_writer import AuditWriter
+from proxy.relaying.lasting import Shared, Standing
 from proxy.relaying.relay import Relay
 from proxy.routing.pause import is_at_work
 from proxy.vm_proxy import VMProxy
+from proxy.waiting import Signal, unless
 
 if TYPE_CHECKING:  # a start is quicker without it
     from proxy.control.status import VMStatus
@@ -30,9 +30,6 @@ if TYPE_CHECKING:  # a start is quicker without it
 __all__ = ["SupervisedVM", "first_error"]
 
 _log = logging.getLogger(__name__)
-
-# What is there once: when its number was closed, it is soon another file's.
-_INHERITED = (DescriptorAddress, StdioAddress, SystemdAddress)
 
 
 class SupervisedVM:
@@ -48,20 +45,20 @@ class SupervisedVM:
         self,
         config: VMConfig,
         audit_logs: AuditLogs,
-        ledger: Ledger,
+        shared: Shared,
         on_settled: Callable[[], object] = lambda: None,
         standing: Standing | None = None,
     ) -> None:
         self.standing = standing or Standing()
         self._on_settled = on_settled
         self._audit_logs = audit_logs
-        self._audit_log: AuditLog | None = None
-        self._ledger = ledger
+        self._audit: AuditWriter | None = None
+        self._shared = shared
         self._config = config
         self._proxy: VMProxy | None = None
         # Why the last attempt has failed.
         self._problem: str | None = None
-        self._stopping = asyncio.Event()
+        self._stopping = Signal()
 
     @property
     def config(self) -> VMConfig:
@@ -102,7 +99,7 @@ class SupervisedVM:
             clients=() if relay is None else client_statuses(relay),
             running=None if relay is None else relay.slow.running,
             pause=self.standing.pausing.status(),
-            totals=totals_of(self.standing, relay, 0 if self._audit_log is None else self._audit_log.lost_count),
+            totals=totals_of(self.standing, relay, 0 if self._audit is None else self._audit.lost_count),
             outcomes=tuple(history.outcomes.items()),
             deprecated=tuple(history.deprecated.items()),
             failures=tuple(history.failures),
@@ -124,11 +121,11 @@ class SupervisedVM:
         for session in [session for session, own in clients.numbers.items() if own == number]:
             clients.disconnect(session)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the audit log."""
-        if self._audit_log is not None:
+        if self._audit is not None:
             assert self._config.audit is not None, "it was opened for that"
-            self._audit_logs.release(self._config.audit)
+            await self._audit_logs.release(self._config.audit)
 
     def stop(self) -> None:
         """End in order."""
@@ -153,24 +150,30 @@ class SupervisedVM:
         """Serve. Raises what ends the proxy, and AuditError if the log cannot be opened."""
         if self._stopping.is_set():
             return
-        if self._audit_log is None and self._config.audit is not None:
-            self._audit_log = self._audit_logs.acquire(self._config.audit)
-        proxy = self._proxy = VMProxy(self._config, self._audit_log, self._ledger, self._on_settled, self.standing)
+        if self._audit is None:
+            await unless(self._stopping, self._acquire_log())
+            if self._stopping.is_set():
+                return
+        proxy = self._proxy = VMProxy(self._config, self._audit, self._shared, self._on_settled, self.standing)
         try:
             await proxy.run()
         finally:
             # What SIGHUP changed must not be undone when the VM is begun again.
             self._config, self._proxy = proxy.config, None
 
+    async def _acquire_log(self) -> None:
+        if self._config.audit is not None:
+            self._audit = await self._audit_logs.acquire(self._config.audit)
+
     async def keep_running(self) -> None:
         """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.
 
         A QEMU that is not there is waited for, whatever the file says: of several VMs some are always off. The pauses grow
-        from 0.05 s to 2 s. What was inherited is there once: a descriptor's number may be another file's by the next attempt,
-        so such a VM is given up at its first error.
+        from 0.05 s to 2 s. Most of what is inherited is there once: a descriptor's number may be another file's by the next
+        attempt, so such a VM is given up at its first error.
         """
         self._config = replace(self._config, wait=True)
-        is_inherited = any(isinstance(address, _INHERITED) for address in (self._config.upstream, *self._config.listeners))
+        has_one_attempt = any(map(is_there_once, (self._config.upstream, *self._config.listeners)))
         told = ""
         delays_s = backoff_s()
         while True:
@@ -183,7 +186,7 @@ class SupervisedVM:
                 self._on_settled()
             else:
                 return
-            if is_inherited:
+            if has_one_attempt:
                 _log.error("%s: it is not served any more; what was handed to the process cannot be opened again", self.name)
                 return
             with contextlib.suppress(TimeoutError):

@@ -33,6 +33,8 @@ class _Repeated:
 class ClientLog:
     """Call `note` for each, in a running loop, and `close` at the end. deed: what was done with them, in the past tense."""
 
+    __slots__ = ("_deed", "_repeated", "_timer")
+
     def __init__(self, deed: str) -> None:
         self._deed = deed
         self._repeated: dict[_Kind, _Repeated] = {}

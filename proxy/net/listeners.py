@@ -25,7 +25,8 @@ from proxy.net.closing import close_listening
 from proxy.net.descriptors import RESERVED_DESCRIPTORS, room
 from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.ends import End
-from proxy.net.sockets import ListeningSocket, SocketFile, inherited_sockets, is_listening, listen
+from proxy.net.inherited import inherited_sockets
+from proxy.net.sockets import ListeningSocket, SocketFile, is_listening, listen
 from shim.client import Client
 
 __all__ = ["Listeners"]

@@ -1,4 +1,4 @@
-"""The sockets that addresses stand for: made, inherited, tried, and asked who is at the other end.
+"""The sockets that addresses stand for: made, tried, and asked who is at the other end. Inherited ones are in inherited.py.
 
 A unix socket's file outlives the process that made it, so a file at a path does not say that anybody listens there; only a
 connection does. What nobody answers is removed and made anew, which is what a proxy that was killed leaves to the next one.
@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import Self
 
-from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress, is_loopback, process
+from host.addresses import TCPAddress, UnixAddress, is_loopback, process
 from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError, ReplacedError
 from shim.client import Client
@@ -22,7 +22,6 @@ __all__ = [
     "BACKLOG",
     "ListeningSocket",
     "SocketFile",
-    "inherited_sockets",
     "is_answered",
     "is_listening",
     "listen",
@@ -38,8 +37,6 @@ _UCRED = struct.Struct("3i")
 # include/uapi/asm-generic/socket.h, since Linux 4.13. Python has no name for it, and takes an answer of at most so many bytes.
 _SO_PEERGROUPS = 59
 _MOST_ANSWER_BYTES = 1024
-# sd_listen_fds(3), SD_LISTEN_FDS_START.
-_SYSTEMD_FIRST_FD = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,11 @@ def _inode(path: str) -> int | None:
 class ListeningSocket(socket.socket):
     """A socket that was made here. file: that of a unix socket."""
 
-    file: SocketFile | None = None
+    __slots__ = ("file",)
+
+    def __init__(self, family: int, kind: int, protocol: int = 0) -> None:
+        super().__init__(family, kind, protocol)
+        self.file: SocketFile | None = None
 
 
 def listen(
@@ -213,26 +214,6 @@ def is_answered(path: str) -> bool:
         except OSError:
             return True  # a full queue, or not for us: there is somebody
     return True
-
-
-def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socket.socket]:
-    """Take over the sockets that the parent process left open. Raises ListenError if there is none."""
-    numbers = [address.number] if isinstance(address, DescriptorAddress) else _systemd_descriptors()
-    try:
-        return [socket.socket(fileno=number) for number in numbers]
-    except OSError as exc:
-        raise ListenError(str(address), f"no socket was inherited there: {exc.strerror}") from exc
-
-
-def _systemd_descriptors() -> list[int]:
-    """Read the environment of socket activation (sd_listen_fds(3)): the variables are meant for the process that they name."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        raise ListenError("systemd", "no sockets were passed (LISTEN_PID); start it from a .socket unit")
-    passed = os.environ.get("LISTEN_FDS", "0")
-    if not (passed.isascii() and passed.isdigit()):
-        raise ListenError("systemd", f"LISTEN_FDS is not a number: {passed!r}")
-    count = int(passed)
-    return list(range(_SYSTEMD_FIRST_FD, _SYSTEMD_FIRST_FD + count))
 
 
 def is_listening(sock: socket.socket) -> bool:

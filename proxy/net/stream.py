@@ -68,11 +68,14 @@ class Stream:
         self._on_failure = on_failure
         # What is called when all is sent and the stream is closed; None while it is not finishing.
         self._on_finished: Callable[[], None] | None = None
-        self._unsent: deque[tuple[_Bytes, tuple[int, ...]]] = deque()
+        # Made when something waits for the first time: a deque takes 760 bytes, and most read as fast as they are sent to.
+        self._unsent: deque[tuple[_Bytes, tuple[int, ...]]] | tuple[()] = ()
         self.unsent_bytes = 0
         self.is_reading = False
         self.read_count = self.read_bytes = 0
         self._is_at_eof = False
+        # How many hold back what is written: see `hold`.
+        self._holds = 0
         # What is written goes nowhere any more.
         self._is_broken = False
         self.is_closed = False
@@ -105,11 +108,33 @@ class Stream:
             data = memoryview(data)[sent:]
             self._loop.add_writer(self._end.write_fd(), self._write_more)
         self.unsent_bytes += len(data)
-        last, _ = self._unsent[-1] if self._unsent else (b"", ())
+        unsent = self._waiting()
+        last, _ = unsent[-1] if unsent else (b"", ())
         if isinstance(last, bytearray) and len(last) < _JOINED_BYTES and not descriptors:
             last += data
         else:
-            self._unsent.append((data if descriptors or len(data) >= _JOINED_BYTES else bytearray(data), descriptors))
+            unsent.append((data if descriptors or len(data) >= _JOINED_BYTES else bytearray(data), descriptors))
+
+    def hold(self) -> None:
+        """Send nothing more until `release`, which each call needs: what is written waits, and counts as unsent."""
+        self._holds += 1
+        if not self._unsent:
+            self._waiting().append((bytearray(), ()))  # so that `write` finds that something waits already
+        elif self._holds == 1:
+            self._loop.remove_writer(self._end.write_fd())
+
+    def release(self) -> None:
+        """Send what has waited, unless others hold it."""
+        self._holds -= 1
+        if self._holds or self.is_closed:
+            return
+        unsent = self._waiting()
+        if not unsent[0][0]:
+            unsent.popleft()
+        if not self._send_unsent():
+            self._loop.add_writer(self._end.write_fd(), self._write_more)
+        else:
+            self._note_sent()
 
     @property
     def unread_bytes(self) -> tuple[int, int]:
@@ -121,7 +146,7 @@ class Stream:
         return self.unsent_bytes, queued_bytes
 
     def finish(self, on_finished: Callable[[], None]) -> None:
-        """Read no more, and close when all is sent. on_finished: called then, unless it is at once."""
+        """Read no more, and close when all is sent, and nothing is held. on_finished: called then, unless it is at once."""
         self.pause()
         self._on_finished = on_finished
         if not self._unsent:
@@ -136,7 +161,7 @@ class Stream:
             self._loop.remove_writer(self._end.write_fd())
             for _, descriptors in self._unsent:
                 close_descriptors(descriptors)
-            self._unsent.clear()
+            self._unsent = ()
             self.unsent_bytes = 0
         self.is_closed = True
         self._end.close()
@@ -216,16 +241,30 @@ class Stream:
         return sent, ()
 
     def _write_more(self) -> None:
-        """Go on where the kernel had no room. A part that has gone out has taken the descriptors along."""
-        while self._unsent:
-            data, descriptors = self._unsent[0]
+        """Go on where the kernel had no room."""
+        if self._send_unsent():
+            self._loop.remove_writer(self._end.write_fd())
+            self._note_sent()
+
+    def _waiting(self) -> deque[tuple[_Bytes, tuple[int, ...]]]:
+        if isinstance(self._unsent, tuple):
+            self._unsent = deque()
+        return self._unsent
+
+    def _send_unsent(self) -> bool:
+        """Send what the kernel takes, and tell whether that was all. A part that has gone out has taken the descriptors."""
+        unsent = self._waiting()
+        while unsent:
+            data, descriptors = unsent[0]
             sent, descriptors = self._send(data, descriptors)
             self.unsent_bytes -= sent
             if sent < len(data):
-                self._unsent[0] = (data[sent:], descriptors)
-                return
-            self._unsent.popleft()
-        self._loop.remove_writer(self._end.write_fd())
+                unsent[0] = (data[sent:], descriptors)
+                return False
+            unsent.popleft()
+        return True
+
+    def _note_sent(self) -> None:
         if self._on_finished is not None:
             self.close()
             self._on_finished()

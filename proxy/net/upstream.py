@@ -22,8 +22,9 @@ from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import HungUpError, ListenError, NotQMPError, OccupiedError, UpstreamError
 from proxy.net.closing import close_listening
 from proxy.net.ends import End
+from proxy.net.inherited import inherited_sockets
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
-from proxy.net.sockets import inherited_sockets, listen, unlink_socket
+from proxy.net.sockets import listen, unlink_socket
 
 if TYPE_CHECKING:
     from host.tls import PeerContext

@@ -17,6 +17,7 @@ from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.relaying.ledger import Ledger
 from proxy.routing.dispatcher import Dispatcher
 from proxy.sessions.session import Session
+from proxy.waiting import Signal
 from shim.client import Client
 
 __all__ = ["Clients"]
@@ -51,7 +52,7 @@ class Clients:
         # Nobody is read any more.
         self._is_stopping = False
         # Set when a client has left, and none is there.
-        self.deserted = asyncio.Event()
+        self.deserted = Signal()
 
     def fetch_counts(self) -> None:
         """Bring the VM's counters up to date."""

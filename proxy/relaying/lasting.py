@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
-from host.audit_log import AuditLog
 from host.config import VMConfig
 from host.ids import own_ids
 from host.intents import IntentStore, intents_of
+from proxy.recording.audit_writer import AuditWriter
+from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.counters import Counters
 from proxy.relaying.leaving import Leaving
 from proxy.relaying.ledger import Ledger
@@ -16,7 +18,18 @@ from proxy.routing.turns import Turns
 from proxy.routing.vm_history import History
 from shim.jobs import JOB_PREFIX
 
-__all__ = ["Lasting", "Standing"]
+__all__ = ["Lasting", "Shared", "Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all VMs of a process have together.
+
+    ledger: of what is queued. state: reads and writes what is kept for the next start.
+    """
+
+    ledger: Ledger
+    state: DiskThread
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +50,9 @@ class Lasting:
         own_prefix: what the ids of all jobs and commands of ours begin with, and no client knows.
         new_id: makes such ids.
         turns: of the VM's clients.
-        ledger: that of the process.
+        shared: of the process.
         leaving: the clients that have gone and still read.
-        audit_log: None if there is none.
+        audit: where records are written; None if nowhere.
         standing: what is known of the VM.
     """
 
@@ -47,17 +60,17 @@ class Lasting:
     own_prefix: str
     new_id: Callable[[], str]
     turns: Turns
-    ledger: Ledger
+    shared: Shared
     leaving: Leaving
-    audit_log: AuditLog | None
+    audit: AuditWriter | None
     standing: Standing = field(default_factory=Standing)
 
     @classmethod
-    def of(cls, config: VMConfig, audit_log: AuditLog | None, ledger: Ledger, standing: Standing | None = None) -> Self:
+    async def begin(cls, config: VMConfig, audit: AuditWriter | None, shared: Shared, standing: Standing | None = None) -> Self:
         """Begin to serve a VM. standing: None if nothing is known of it yet."""
         standing = standing or Standing()
-        leaving = Leaving(ledger, standing.counters)
-        intents = intents_of(config.upstream)
+        intents = await shared.state.run(partial(intents_of, config.upstream))
         own_prefix = f"{JOB_PREFIX}{intents.token}-"
+        leaving = Leaving(shared.ledger, standing.counters)
         turns = Turns(standing.pausing.pause)
-        return cls(intents, own_prefix, own_ids(own_prefix), turns, ledger, leaving, audit_log, standing)
+        return cls(intents, own_prefix, own_ids(own_prefix), turns, shared, leaving, audit, standing)

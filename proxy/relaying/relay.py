@@ -7,7 +7,6 @@ false.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 
@@ -19,21 +18,25 @@ from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream
 from proxy.qmp_json.limits import Limits
 from proxy.qmp_json.messages import format_of
+from proxy.recording.scribe import Scribe
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Lasting
+from proxy.relaying.notices import log_notices
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
+from proxy.routing.plan_maker import Work
 from proxy.routing.router import Router
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Descriptors
 from proxy.sessions.session import Session
 from proxy.system_clock import SYSTEM_CLOCK
-from shim.audit import AuditRecord
+from proxy.waiting import Signal
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions
 from shim.policy import Policy
+from shim.qmp import NotJSONError
 
 __all__ = ["Relay"]
 
@@ -56,15 +59,13 @@ class Relay:
     """
 
     def __init__(self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK) -> None:
-        audit_log = lasting.audit_log
         self._dispatcher = Dispatcher(
             connected.monitor,
             config.policy,
             clock,
             new_id=lasting.new_id,
             own_prefix=lasting.own_prefix,
-            announce=audit_log.announce if audit_log is not None and audit_log.refuses else None,
-            note=lasting.intents.note,
+            announces=lasting.audit is not None and lasting.audit.refuses,
             turns=lasting.turns,
             limits=SessionLimits(
                 Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting), config.client_commands
@@ -72,18 +73,16 @@ class Relay:
             permissions=config.permissions,
             history=lasting.standing.history,
         )
-        self.turns = lasting.turns
-        self.turns.pause.on_end = self._end_pause
+        self.turns, lasting.turns.pause.on_end = lasting.turns, self._end_pause
         lasting.standing.counters.connections += 1
         self.monitor = connected.monitor
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._written = lasting.intents.written()
         self._rest = connected.rest
-        self._audit_log = audit_log
-        self._records = self._dispatcher.outbox.records
-        self._write_records: Callable[[Sequence[AuditRecord]], object] = len if audit_log is None else audit_log.write_all
-        self.clients = Clients(self._dispatcher, config, lasting.ledger, lasting.leaving, self._come_back)
+        self._outbox = self._dispatcher.outbox
+        self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
         self._streams = self.clients.streams
+        self._scribe = Scribe(lasting.audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
         self._make_stream = stream_makers(config, connected.monitor)
         self.deserted = self.clients.deserted
         self.slow = SlowCommands()
@@ -99,14 +98,14 @@ class Relay:
         )
         # Brings the VM's counters up to date with what has come of QEMU.
         self.fetch_counts = partial(lasting.standing.counters.fetch_qemu, self._upstream, self._dispatcher.pending)
-        self.lost = asyncio.Event()  # set when QEMU has gone
-        self.finished = asyncio.Event()  # set when all is done that was begun before `stop`
+        self.lost = Signal()  # set when QEMU has gone
+        self.finished = Signal()  # set when all is done that was begun before `stop`
         self._is_stopping = False
 
     def start(self) -> None:
         """Begin: first with what an earlier connection left behind, then with what QEMU sent since the negotiation."""
         self._dispatcher.start(self._written)
-        self._router.receive_from_qemu(self._rest)
+        self._receive_from_qemu(self._rest, ())
         self._flush()
         self._upstream.start()
 
@@ -162,13 +161,17 @@ class Relay:
     # Feed: proxy/routing/outbox.py has the contract.
 
     def _receive_from_qemu(self, data: bytes, _: Descriptors) -> None:  # descriptors: this end takes none
-        session = self._router.receive_from_qemu(data)
+        try:
+            session = self._router.receive_from_qemu(data)
+        except NotJSONError as exc:
+            _log.error("QEMU says what is no QMP, and its connection is given up: %s", exc)
+            self._lose_qemu()
+            return
         if session is None:
             self._flush()
             return
-        if self._records:
-            self._write_records(self._records)
-            self._records.clear()
+        if self._outbox.records:
+            self._scribe.write_records(self._outbox)
         (stream := self._streams[session]).write(data)
         if stream.unsent_bytes:
             self.clients.check(session)
@@ -240,21 +243,26 @@ class Relay:
         self._dispatcher.serve_waiting()
         self._flush()
 
+    def _go_on_noted(self, work: Work, why_not: str | None) -> None:
+        self._dispatcher.noted(work, why_not)
+        self._flush()
+
     def _poll(self) -> None:
         self._poll_timer = None
         self._dispatcher.poll()
         self._flush()
 
-    # Take and write, in the order that the router asks for: no answer goes out before its record is written.
+    # Take and write, in the order that the router asks for: no answer goes out before its record is written (scribe.py).
 
     def _flush(self) -> None:
         """Empty the outbox, in the order that its contract names."""
-        outbox = self._dispatcher.outbox
+        outbox = self._outbox
         if outbox.notices:
-            _log_notices(outbox.notices_to_log())
+            log_notices(outbox.notices_to_log())
         if outbox.records:
-            self._write_records(outbox.records)
-            outbox.records.clear()
+            self._scribe.write_records(outbox)
+        if outbox.notes or outbox.settled:
+            self._scribe.write_notes(outbox)
         if outbox.segments:
             for segment in outbox.segments_to_qemu():
                 self._upstream.write(segment.data, segment.descriptors)
@@ -290,11 +298,3 @@ class Relay:
         self._dispatcher.serve_waiting()
         self._flush()
         self.clients.let_all_go_on()
-
-
-def _log_notices(notices: Sequence[str | Exception]) -> None:
-    for notice in notices:
-        if isinstance(notice, Exception):
-            _log.error("hmpshim has failed, and goes on", exc_info=notice)
-        else:
-            _log.warning("%s", notice)

@@ -68,7 +68,7 @@ class Abandonment:
             dropped = session.drop_request()
             match dropped.request if isinstance(dropped, Denied) else dropped:
                 case HMPRequest() | ModernRequest() as request:
-                    self._outbox.record(partial(self._recorder.abandoned, session, request, reason))
+                    self._outbox.record(session, partial(self._recorder.abandoned, session, request, reason))
                 case Forward(descriptors=descriptors):
                     self._outbox.to_close.extend(descriptors)
         self._outbox.to_close.extend(inbox.take_unclaimed())

@@ -68,9 +68,9 @@ class Denials:
         """Answer a command in its turn, and close the descriptors that came with it."""
         match denied.request:
             case HMPRequest() | ModernRequest():
-                self._outbox.record(partial(self._recorder.denied, session, denied.request, denied.verdict))
+                self._outbox.record(session, partial(self._recorder.denied, session, denied.request, denied.verdict))
             case Forward() | JobsRequest() if session.failed_command is not None:
-                self._outbox.record(partial(self._recorder.went_on, session, denied.request.execute))
+                self._outbox.record(session, partial(self._recorder.went_on, session, denied.request.execute))
         if isinstance(denied.request, Forward):
             self._outbox.to_close.extend(denied.request.descriptors)
         self._log(session, denied.verdict)

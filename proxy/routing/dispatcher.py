@@ -33,10 +33,8 @@ from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
 from proxy.sessions.session import Session
-from shim.audit import AuditRecord
 from shim.client import Client
 from shim.permissions import EVERYTHING, Permissions
-from shim.plan import Intend, Settle
 from shim.policy import Policy
 from shim.recovery import Written
 
@@ -46,9 +44,8 @@ __all__ = ["Dispatcher"]
 class Dispatcher:
     """Begin commands, and play plans. Empty the outbox after each call.
 
-    owed: who is owed QEMU's next replies, in their order. announce: puts a command on record before it is run, or tells why
-    that cannot be, and it is not run. note: has an intent written or forgotten. turns: the VM's. limits: each client's.
-    waiting: who waits for a turn. unfinished: who has more to do than fits into one; call `work_off` for each after others.
+    owed: whom QEMU owes its next replies, in order. announces: a command is put on record before it is run. turns: the VM's.
+    limits: a client's. waiting: who waits for a turn. unfinished: who needs more than one; call `work_off` for each.
     """
 
     def __init__(
@@ -59,8 +56,7 @@ class Dispatcher:
         *,
         new_id: Callable[[], str],
         own_prefix: str,
-        announce: Callable[[AuditRecord], str | None] | None = None,
-        note: Callable[[Intend | Settle], None] | None = None,
+        announces: bool = False,
         turns: Turns,
         limits: SessionLimits = SessionLimits(),  # noqa: B008 - immutable
         permissions: Permissions = EVERYTHING,
@@ -68,26 +64,25 @@ class Dispatcher:
     ) -> None:
         self._monitor, self._clock, self._limits, self.own_prefix = monitor, clock, limits, own_prefix
         self._format = format_of(monitor.greeting)
-        self._recorder = Recorder(monitor, clock, announce, history)
-        maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix, note=note)
+        self._recorder = Recorder(monitor, clock, announces=announces, history=history)
+        self.outbox = outbox = Outbox()
+        maker = PlanMaker(monitor, policy, clock, self._recorder, new_job_id=new_id, own_prefix=own_prefix)
         self._maker, queue = maker, DescriptorQueue()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
-        self.outbox = outbox = Outbox()
         self.pending = PendingReplies(outbox)
         self.owed = self.pending.queue
         self.plans = PlanRunner(maker, self._recorder, clock, own_prefix, turns, self.pending, outbox)
         self.denials = denials = Denials(self._recorder, self.pending, outbox, clock, permissions, policy)
-        self.unfinished = outbox.unfinished
         self.starter = Starter(maker, self.plans, self.pending, self.out_of_band, queue, outbox, denials, self._stand_in_line)
         self._turns = turns
         self.room = Room(self.pending, turns, self.plans, queue, self.out_of_band)
-        self.waiting = turns.waiting
+        self.unfinished, self.waiting = outbox.unfinished, turns.waiting
         self.abandonment = Abandonment(self._recorder, turns, outbox)
 
     @property
     def owes_nothing(self) -> bool:
         """Tell whether all that was begun is done and answered."""
-        return self.plans.is_idle and not self.owed and not self.out_of_band.under_way
+        return self.plans.is_idle and all(map(self.plans.may_be_left, self.owed)) and not self.out_of_band.under_way
 
     def start(self, written: Sequence[Written] = ()) -> None:
         """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found."""
@@ -128,7 +123,7 @@ class Dispatcher:
         self._serve(session, room)
         if len(outbox.to_qemu) == 1 and outbox.to_qemu[0] is data:
             # One whole command that is passed, as nearly all HMP commands come.
-            more = outbox.records or outbox.to_flush or outbox.to_close or outbox.notices
+            more = outbox.records or outbox.notes or outbox.settled or outbox.to_flush or outbox.to_close or outbox.notices
             if not (more or inbox.items or inbox.is_unread):
                 outbox.to_qemu.clear()
                 return True
@@ -252,7 +247,7 @@ class Dispatcher:
 
     def _begin(self, session: Session, request: Request) -> None:
         if isinstance(request, Forward | JobsRequest) and session.failed_command is not None:
-            self.outbox.record(partial(self._recorder.went_on, session, request.execute))
+            self.outbox.record(session, partial(self._recorder.went_on, session, request.execute))
         match request:
             case Forward(raw, takes_descriptors=False):
                 self.pending.owe(session, session, raw)
@@ -262,6 +257,11 @@ class Dispatcher:
                 self.starter.begin(session, request)
 
     # What QEMU's messages lead to.
+
+    def noted(self, work: Work, why_not: str | None) -> None:
+        """Go on, now that a note is written (outbox.py). why_not: a command could not be put on record, and is not run."""
+        self.plans.noted(work, why_not)
+        self.go_on()
 
     def poll(self) -> None:
         """Look again at a job whose end was not seen, and at what is held back. Call it every 0.1 s while there is any."""

@@ -1,11 +1,11 @@
-"""What the driver has to do outside: bytes for QEMU, audit records, sessions to flush, descriptors to close.
+"""What the driver has to do outside: bytes for QEMU, records and notes to write, sessions to flush, descriptors to close.
 
 The contract between the driver (proxy/relaying/relay.py) and the router with its dispatcher is this, and no more:
 
 1. The driver feeds what came, as it came: `Router.receive_from_qemu` and `Dispatcher.receive_from_client`.
-2. Either these bytes go on as they are and nothing else is to be done, but to write the records of the outbox before them: then
-   the call says to whom they go (a session; True for QEMU), and the driver writes them there. Nearly every read of a busy
-   connection is of this kind, and costs no copy and no queue.
+2. Either these bytes go on as they are and nothing else is to be done, but to have the records of the outbox written before
+   they are sent: then the call says to whom they go (a session; True for QEMU), and the driver writes them there. Nearly every
+   read of a busy connection is of this kind, and costs no copy and no queue.
 3. Or the call returns None or False. Then all that is to be done stands in the outbox, with what was fed in its place, and
    the driver empties that, in the order that Outbox names, before it feeds again. So it does after every other call.
 
@@ -15,11 +15,13 @@ A session's bytes keep their order either way, because what is in the outbox has
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from proxy.routing.plan_maker import Work
 from proxy.sessions.requests import Descriptors
 from proxy.sessions.session import Session
 from shim.audit import AuditRecord
+from shim.plan import Intend, Settle
 
-__all__ = ["Outbox", "Segment"]
+__all__ = ["Note", "Outbox", "Segment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,22 @@ class Segment:
     descriptors: Descriptors = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be on the disk before a work goes on: that its command is about to be run, or what it intends."""
+
+    work: Work
+    what: AuditRecord | Intend
+
+
 # A list each, and not one list of actions: the driver has to do them in its own order, whatever order they came about in.
 class Outbox:
     """Filled by the router and the dispatcher, and emptied by the driver: notices, records, segments, sessions, descriptors.
 
-    Records come before sessions, because no answer goes out before its record is written. Most of it is empty most of the time,
-    so a driver looks before it takes; it empties `records` itself, and `to_qemu` where there are no `segments`.
+    Records come before sessions, because no answer goes out before its record is written: what is sent to those that
+    `await_records` from then on waits for these records, and nothing else does. Of each note the dispatcher is told when it is
+    written. Most of it is empty most of the time, so a driver looks before it takes; it empties `to_qemu` itself where there
+    are no `segments`.
     """
 
     def __init__(self) -> None:
@@ -43,6 +55,10 @@ class Outbox:
         self.sessions: list[Session] = []
         self.to_qemu: list[bytes] = []
         self.records: list[AuditRecord] = []
+        self.await_records: dict[Session, None] = {}
+        self.notes: list[Note] = []
+        # Intents that are done with.
+        self.settled: list[Settle] = []
         self.to_flush: dict[Session, None] = {}
         self.to_close: list[int] = []
         self.notices: list[str | Exception] = []
@@ -62,12 +78,35 @@ class Outbox:
             if session.is_negotiated:
                 self.send(session, data)
 
-    def record(self, make: Callable[[], AuditRecord]) -> None:
+    def put_on_record(self, record: AuditRecord, session: Session | None) -> None:
+        """Have a record written before its session is sent anything more."""
+        self.records.append(record)
+        if session is not None:
+            self.await_records[session] = None
+
+    def record(self, session: Session, make: Callable[[], AuditRecord]) -> None:
         """Put a record among those to write. One that cannot be made costs nobody an answer."""
         try:
-            self.records.append(make())
+            self.put_on_record(make(), session)
         except Exception as exc:
             self.notices.append(exc)
+
+    def records_to_write(self) -> tuple[list[AuditRecord], list[Session]]:
+        """Take the records, and the sessions that are sent nothing more before these are written."""
+        records, self.records = self.records, []
+        sessions = list(self.await_records)
+        self.await_records.clear()
+        return records, sessions
+
+    def notes_to_write(self) -> list[Note]:
+        """Take what is to be written down; tell the dispatcher of each when it is."""
+        notes, self.notes = self.notes, []
+        return notes
+
+    def intents_to_forget(self) -> list[Settle]:
+        """Take what is done with, after `notes_to_write`."""
+        settled, self.settled = self.settled, []
+        return settled
 
     def carry(self, segment: Segment) -> None:
         """Have these bytes written after all others so far, with their descriptors."""

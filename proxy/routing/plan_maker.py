@@ -20,7 +20,7 @@ from shim.hmp import HMPCommand, HMPLine, LoadVM
 from shim.jobs import shown_ids
 from shim.known import Known
 from shim.own_commands import PLAN
-from shim.plan import Context, Intend, Replies, Settle, Step
+from shim.plan import Context, Replies, Step
 from shim.plan_run import PlanRun
 from shim.policy import Mode, Policy
 from shim.recovery import Written, find_orphans, recover
@@ -57,7 +57,7 @@ class Work:
 class PlanMaker:
     """Make what is to be played.
 
-    new_job_id: makes ids that begin with own_prefix, and that no client knows. note: has an intent written down, or forgotten.
+    new_job_id: makes ids that begin with own_prefix, and that no client knows.
     """
 
     def __init__(
@@ -69,7 +69,6 @@ class PlanMaker:
         *,
         new_job_id: Callable[[], str],
         own_prefix: str,
-        note: Callable[[Intend | Settle], None] | None = None,
     ) -> None:
         self._monitor = monitor
         self._policy = policy
@@ -77,7 +76,6 @@ class PlanMaker:
         self._recorder = recorder
         self._new_job_id = new_job_id
         self._own_prefix = own_prefix
-        self._note = note
         self._known = Known()
 
     def set_policy(self, policy: Policy) -> None:
@@ -95,23 +93,24 @@ class PlanMaker:
         is_recorded = not session.is_prompt or line is None or line.name not in _HELP
         client = session.look_again(session.client) if is_recorded else Client()
         trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=request.execute)
-        announce = partial(self._recorder.announce, trace) if is_recorded and self._recorder.announces else None
+        announces = is_recorded and self._recorder.announces
         may_begin = None
         command = None if line is None else line.command
         if isinstance(request, ModernRequest):
-            decision = decide_modern(announce, forbids(request.message, self._policy))
+            decision = decide_modern(announces=announces, forbidden=forbids(request.message, self._policy))
         else:
-            decision = decide(line, self._policy, partial(self._context, request.cpu_index), announce=announce)
-            if command is not None and self._policy.mode is not Mode.OBSERVE:
-                may_begin = self._before_its_limit(session, trace, command)
+            decision = decide(line, self._policy, partial(self._context, request.cpu_index), announces=announces)
+        if announces or (command is not None and self._policy.mode is not Mode.OBSERVE):
+            may_begin = self._before_its_limit(session, trace, command)
         passes = command is None or may_pass(line, self._policy)
-        run = PlanRun(
-            decision, trace, note=self._note, may_begin=may_begin, is_command=True, may_pass=passes, known=self._known
-        )
+        run = PlanRun(decision, trace, may_begin=may_begin, is_command=True, may_pass=passes, known=self._known)
         return Work(run, session, request, is_recorded, is_exclusive=command is not None)
 
-    def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand) -> Callable[[], bool]:
-        """Return what tells whether a command may still change anything: its client is there, or it came just now."""
+    def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand | None) -> Callable[[], bool]:
+        """Return what tells whether a command may still change anything: its client is there, or it came just now.
+
+        One that is only passed comes to that late where it had to be put on record first, by a disk that is slow.
+        """
         policy = self._policy
         limit_s = policy.abandon_load_after_s if isinstance(command, LoadVM) else policy.abandon_after_s
 
@@ -146,7 +145,7 @@ class PlanMaker:
         searches: afterwards what nothing is known of is searched.
         """
         playing = recover(self._own_prefix, written, self._context(None))
-        work = Work(PlanRun(playing, self._recorder.trace_of_nobody(), note=self._note), is_exclusive=bool(written))
+        work = Work(PlanRun(playing, self._recorder.trace_of_nobody()), is_exclusive=bool(written))
         work.known = written if searches else None
         return work
 

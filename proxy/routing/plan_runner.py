@@ -9,29 +9,22 @@ A failure of ours in a work ends that work and nothing else: its client gets an 
 """
 
 from collections.abc import Callable
-from math import inf
-from typing import assert_never
 
-from proxy.qmp_json.messages import generic_error, with_id
-from proxy.routing.outbox import Outbox
+from proxy.routing.answering import Answering
+from proxy.routing.outbox import Note, Outbox
 from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_maker import PlanMaker, RecordedRequest, Work
 from proxy.routing.recorder import Recorder
 from proxy.routing.turns import Turns
 from proxy.sessions.monitor import Clock
-from proxy.sessions.requests import HMPRequest, ModernRequest, OwnRequest
+from proxy.sessions.requests import HMPRequest
 from proxy.sessions.session import Session
-from shim import render
-from shim.audit import Action
-from shim.decision import Pass, Result
-from shim.qmp import JSON, Execute, Reply, ReturnReply, decode, read_reply, reply_members
-from shim.recovery import Orphans, Written
+from shim.decision import Announce
+from shim.qmp import Execute, decode, read_reply
 
 __all__ = ["LOST", "PlanRunner"]
 
 LOST = "the connection to QEMU was lost, so the outcome is not known"
-_BROKEN = "hmpshim has failed while it did this, so the outcome is not known; see its log"
-_FAILED = "hmpshim has failed while it looked; see its log"
 
 
 class PlanRunner:
@@ -57,6 +50,7 @@ class PlanRunner:
         self._turns = turns
         self._pending = pending
         self._outbox = outbox
+        self._answering = Answering(recorder, pending, outbox, clock)
         # In the order in which they began. For reading.
         self.works: dict[Work, None] = {}
         # Those whose job did not conclude at once. An event will tell its end, but nothing promises one: see `poll`.
@@ -71,7 +65,11 @@ class PlanRunner:
     @property
     def is_idle(self) -> bool:
         """Tell whether no plan is at work. What QEMU has been given to run stands in the FIFO."""
-        return all(work.run.passing is not None for work in self.works)
+        return all(work.run.passing is not None or self.may_be_left(work) for work in self.works)
+
+    def may_be_left(self, owed: object) -> bool:
+        """Tell whether nobody waits for it, and nothing was changed by it: a look at what an earlier connection left."""
+        return isinstance(owed, Work) and owed.session is None and not owed.run.has_begun
 
     @property
     def client_count(self) -> int:
@@ -88,6 +86,17 @@ class PlanRunner:
             if work.session is not None:
                 work.session.wait()
         self._carry_on(work, lambda: work.run.advance(None, self._clock.monotonic_ns()), is_first=True)
+        if work.run.to_note is not None and not work.is_exclusive and work.session is not None:
+            work.session.wait()  # what is to be on record first must not be overtaken
+
+    def noted(self, work: Work, why_not: str | None) -> None:
+        """Go on with a work whose note is written. why_not: its command could not be put on record."""
+        if work not in self.works:  # it was given up meanwhile
+            return
+        if not work.is_exclusive and work.session is not None:
+            self._free(work.session)
+        is_first = not work.run.trace.sent
+        self._carry_on(work, lambda: work.run.noted(why_not, self._clock.monotonic_ns()), is_first=is_first)
 
     def receive_reply(self, work: Work, line: bytes) -> Session | None:
         """Take a reply that is due to a work. Return the client that is to get it as it is, if only its record is due."""
@@ -107,13 +116,13 @@ class PlanRunner:
             if work.is_recorded:
                 reply = decode(line)
                 run.advance((read_reply(reply),), self._clock.monotonic_ns())
-                self._outbox.records.append(self._recorder.record(run.trace, session, run.outcome, reply))
+                self._outbox.put_on_record(self._recorder.record(run.trace, session, run.outcome, reply), session)
                 if run.failure is not None and run.failure is not told:
                     self._outbox.notices.append(run.failure)
         except Exception as exc:  # the client has its answer, whatever becomes of the record
             self._outbox.notices.append(exc)
         if not work.is_exclusive and not self._outbox.notices:
-            del self.works[work]
+            self._forget(work)
             return session
         self._outbox.send(session, line)
         self._end(work)
@@ -162,13 +171,23 @@ class PlanRunner:
         """Put on record that the outcomes are not known: QEMU has gone, or the proxy ends."""
         for work in self.works:
             work.run.lose(self._clock.monotonic_ns())
-            self._record_lost(work, reason)
+            self._answering.record_lost(work, reason)
             self._turns.release(work)
         self.works.clear()
         self.awaiting.clear()
         self.exclusive = None
 
     # What a work leads to.
+
+    def _forget(self, work: Work) -> None:
+        self.works.pop(work, None)
+        if not self.works:
+            self.works.clear()  # it gives its table back
+
+    def _free(self, session: Session) -> None:
+        session.release()
+        self._freed.append(session)
+        self.has_ended = True
 
     def _resume(self, work: Work) -> None:
         del self.awaiting[work]
@@ -182,6 +201,9 @@ class PlanRunner:
         run = work.run
         try:
             commands = step()
+            if run.settled:
+                self._outbox.settled += run.settled
+                run.settled.clear()
             # Spelled before any is owed: one that cannot be spelled must not leave a place in the FIFO without a reply.
             raws = [command.to_wire() for command in commands] if commands else []
             if run.is_done or run.passing is not None:
@@ -190,7 +212,7 @@ class PlanRunner:
                 if work is self.exclusive:
                     self._show_resume()
                 if run.is_done:
-                    self._finish(work, is_first=is_first)
+                    self._answering.finish(work, is_first=is_first)
                 else:
                     assert work.session is not None  # QEMU gets the bytes of no other
                     assert isinstance(work.request, RecordedRequest)
@@ -198,11 +220,17 @@ class PlanRunner:
                     raws = [work.request.raw]
             elif run.awaited_job is not None:
                 self.awaiting[work] = None
+            elif run.to_note is not None:
+                what = self._recorder.begun(run.trace) if isinstance(run.to_note, Announce) else run.to_note
+                self._outbox.notes.append(Note(work, what))
             self._pending.queue.extend([work] * len(raws))
             self._outbox.to_qemu.extend(raws)
         except Exception as exc:
             self._outbox.notices.append(exc)
-            self._break_off(work, is_first=is_first)
+            run.is_done = True
+            if work is self.exclusive:
+                self._show_resume()
+            self._answering.break_off(work, is_first=is_first)
         if run.is_done:
             self._end(work)
 
@@ -212,86 +240,16 @@ class PlanRunner:
             event, self._hidden_resume = self._hidden_resume, b""
             self._outbox.tell_everybody(event)
 
-    def _finish(self, work: Work, *, is_first: bool) -> None:
-        """Do what is left to do for a work that has ended by itself."""
-        match work.request:
-            case None:
-                self._finish_recovery(work)
-            case OwnRequest(message):
-                told = generic_error(_FAILED) if work.run.failure is not None else {"return": work.run.outcome}
-                self._answer(work, told, message, None, is_first=is_first)
-            case HMPRequest(message=message) | ModernRequest(message=message):
-                result, remarks = self._recorder.remark(work.run.trace, work.run.outcome, work.strange_jobs)
-                self._outbox.notices += remarks
-                reply = None if result.reply is None else self._members(work, result.reply)
-                self._answer(work, reply, message, result, is_first=is_first)
-            case _:
-                assert_never(work.request)
-
-    def _answer(
-        self, work: Work, reply: dict[str, JSON] | None, message: dict[str, JSON], result: Result | None, *, is_first: bool
-    ) -> None:
-        """Put a result on record, then answer the client. message: the client's command."""
-        session = work.session
-        assert session is not None
-        line = b"" if reply is None else session.spell_reply(reply, message)
-        if result is not None and work.is_recorded:
-            told = None if reply is None else with_id(reply, message)
-            self._outbox.records.append(self._recorder.record(work.run.trace, session, result, told))
-        if line:
-            (self._pending.answer if is_first else self._outbox.send)(session, line)
-
-    def _members(self, work: Work, reply: Reply) -> dict[str, JSON]:
-        """Return the members of a reply as the client is told of failures."""
-        line = work.request.line if isinstance(work.request, HMPRequest) else None
-        return reply_members(reply if work.session is None else work.session.as_told(line, reply))
-
-    def _record_lost(self, work: Work, reason: str) -> None:
-        """Put on record that the outcome of a client's command is not known."""
-        if work.is_recorded and isinstance(work.request, RecordedRequest):
-            passing = work.run.passing or Pass(Action.REWRITTEN, "")
-            trace, session = work.run.trace, work.session
-            result = Result(None, passing.action, reason, passing.rehearsed)
-            self._outbox.record(lambda: self._recorder.record(trace, session, result, None))
-
-    def _finish_recovery(self, work: Work) -> None:
-        outcome = work.run.outcome
-        if work.run.failure is not None:
-            return
-        if isinstance(outcome, Orphans):
-            work.orphans = [Written(intent, inf) for intent in outcome.intents]
-            outcome = outcome.found
-        for found in outcome:
-            if found.is_trouble:
-                self._outbox.notices.append(found.text)
-            result = Result(None, Action.RECOVERED, found.text)
-            self._outbox.records.append(self._recorder.record(work.run.trace, None, result, None))
-
-    def _break_off(self, work: Work, *, is_first: bool) -> None:
-        """Answer the client of a work that cannot go on."""
-        work.run.is_done = True
-        if work is self.exclusive:
-            self._show_resume()
-        if work.session is None or work.request is None:
-            return
-        is_hmp = isinstance(work.request, HMPRequest)
-        reply = self._members(work, ReturnReply(render.error(_BROKEN))) if is_hmp else generic_error(_BROKEN)
-        work.run.lose(self._clock.monotonic_ns())
-        self._record_lost(work, _BROKEN)
-        line = work.session.spell_reply(reply, work.request.message)
-        (self._pending.answer if is_first else self._outbox.send)(work.session, line)
-
     def _end(self, work: Work) -> None:
         """Let the clients go on that had to wait for an exclusive work."""
-        self.works.pop(work, None)
+        self._forget(work)
         if work is self.exclusive:
             self.exclusive = None
         if work.is_exclusive:
             self._turns.release(work)
             self.has_ended = True
             if work.session is not None:
-                work.session.release()
-                self._freed.append(work.session)
+                self._free(work.session)
         if work.known is not None:
             self.begin(self._maker.search(work.known))
         if work.orphans:

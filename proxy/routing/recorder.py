@@ -5,7 +5,7 @@ for QEMU and not for other clients. The client is looked at once more at that mo
 since it connected.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,18 +29,11 @@ __all__ = ["Recorder"]
 class Recorder:
     """Make records of what was done, and of what was not. history: the VM's, which hears of each."""
 
-    def __init__(
-        self,
-        monitor: Monitor,
-        clock: Clock,
-        announce: Callable[[AuditRecord], str | None] | None = None,
-        history: History | None = None,
-    ) -> None:
+    def __init__(self, monitor: Monitor, clock: Clock, *, announces: bool = False, history: History | None = None) -> None:
         self.vm = monitor.vm
         self._clock = clock
-        self._announce = announce
-        # Whether a command is to be on record before it is run.
-        self.announces = announce is not None
+        # Whether a command is to be on record before it is run: with `--audit-failure refuse` nothing may run that is not.
+        self.announces = announces
         self._history = history or History()
 
     def trace_of_nobody(self) -> Trace:
@@ -60,12 +53,9 @@ class Recorder:
         reply = with_id(generic_error(verdict.text), request.message)
         return self.record(self._trace(session, line, request.execute), session, result, reply)
 
-    def announce(self, trace: Trace) -> str | None:
-        """Put on record that a command is about to be run, if that is wanted. Tells why that cannot be done.
-
-        With `--audit-failure refuse` nothing may run that is not on record, so the record has to come before the command.
-        """
-        return None if self._announce is None else self._announce(trace.begun(self.vm))
+    def begun(self, trace: Trace) -> AuditRecord:
+        """Tell that a command is about to be run."""
+        return trace.begun(self.vm)
 
     def went_on(self, session: Session, execute: str) -> AuditRecord:
         """Tell what a client sent next whose HMP command had failed, where that has no record of its own.

@@ -84,8 +84,6 @@ class Serving:
                 if self.has_terminal and door.monitor.kind is Kind.HMP and isinstance(door.endpoint.address, Stdio):
                     stack.enter_context(raw_terminal(has_signals=door.endpoint.address.signal))
             asyncio.run(self._serve())
-        if self.audit_log is not None:
-            self.audit_log.close()
 
     def _config(self) -> VMConfig:
         """Return the settings with the addresses that QEMU's command line has.
@@ -133,7 +131,7 @@ class Serving:
         except StartFailedError as exc:
             await self._fail(vm, str(exc))
         finally:
-            vm.close()
+            await vm.close()
 
     def _kill(self, parent: int) -> None:
         asyncio.get_running_loop().remove_reader(parent)

@@ -12,7 +12,9 @@ from proxy.net.ends import End
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
 from proxy.preload import preload_in_loop
-from proxy.relaying.lasting import Lasting
+from proxy.recording.audit_writer import LAST_WRITE_S, AuditWriter
+from proxy.recording.disk_thread import DiskThread
+from proxy.relaying.lasting import Lasting, Shared
 from proxy.relaying.ledger import Ledger
 from proxy.relaying.relay import Relay
 from proxy.wrapping.loading import LISTENER, Load, StartFailedError, load_at_start
@@ -31,7 +33,11 @@ class WrappedVM:
     def __init__(self, reception: Reception, audit_log: AuditLog | None) -> None:
         self._reception = reception
         self._config = config = reception.config
-        self._lasting = Lasting.of(config, audit_log, Ledger(config.total_buffer_bytes))
+        self._audit: AuditWriter | None = None
+        if audit_log is not None:
+            assert config.audit is not None, "it was opened for that"
+            self._audit = AuditWriter(audit_log, config.audit)
+        self._shared = Shared(Ledger(config.total_buffer_bytes), DiskThread("state"))
         self._relay: Relay | None = None
 
     async def begin(self, load: Load | None) -> None:
@@ -40,6 +46,7 @@ class WrappedVM:
         Raises NotQMPError if QEMU ends before, StartFailedError if that fails.
         """
         config, connection = self._config, self._reception.connection
+        self._lasting = await Lasting.begin(config, self._audit, self._shared)
         await connection.negotiate(config.name, self._reception.name)
         try:
             for complaint in await check_patterns(connection, config):
@@ -76,10 +83,13 @@ class WrappedVM:
         self._reception.hand_over(self._add_greeted, self._add)
         await self._relay.lost.wait()
 
-    def close(self) -> None:
-        """Let go of the clients that are served. The reception is closed for itself."""
+    async def close(self) -> None:
+        """Let go of the clients that are served, and write what is to be written. The reception is closed for itself."""
         if self._relay is not None:
             self._relay.close()
+        if self._audit is not None:
+            await self._audit.close()
+        await self._shared.state.finish(LAST_WRITE_S)
 
     def _add_greeted(self, end: End, client: Client) -> str | None:
         return self._add(end, client, is_greeted=True)

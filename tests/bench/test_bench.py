@@ -107,6 +107,17 @@ def test_prompt_is_measured_beside_the_import_of_its_libraries() -> None:
     assert bench.files() == []
 
 
+def test_host_is_measured_with_and_without_clients() -> None:
+    bench = Bench("--quick", "--only", "host", "--json")
+    status, output, errors = bench.wait()
+    assert (status, errors) == (0, "")
+    figures = {figure["name"]: figure["median"] for figure in json.loads(output)["measurements"][0]["figures"]}
+    assert figures["VMs"] == 100
+    assert figures["resident, 2 clients each"] > figures["resident"] > 0
+    assert bench.processes() == []
+    assert bench.files() == []
+
+
 def test_wrapped_start_is_measured_beside_the_bare_one_and_the_proxys_own() -> None:
     bench = Bench("--quick", "--only", "wrapper", "--json")
     status, output, errors = bench.wait()

@@ -46,7 +46,7 @@ SOCKETS = [
 ]
 MEANINGLESS = [
     *("", "unix:", "unix", "/run/a", "tcp:", "tcp:host", "tcp::1", "tcp:host:", "tcp:host:65536", "tcp:host:-1", "tcp:host:x"),
-    *("tcp:host:٣", "fd:", "fd:-1", "fd:x", "fd:٣", "fd:99999999999", "http://x", "stdio:", "systemd:1", "accept:fd:3"),
+    *("tcp:host:٣", "fd:", "fd:-1", "fd:x", "fd:٣", "fd:99999999999", "http://x", "stdio:", "accept:fd:3"),
 ]
 
 
@@ -56,12 +56,21 @@ def test_socket_is_read_alike_on_both_sides(text: str, address: Address) -> None
     assert str(address) == text
 
 
-@pytest.mark.parametrize(("text", "address"), [("stdio", StdioAddress()), ("systemd", SystemdAddress())])
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("stdio", StdioAddress()), ("systemd", SystemdAddress()), ("systemd:vm-1.socket", SystemdAddress("vm-1.socket"))],
+)
 def test_clients_side_only(text: str, address: Address) -> None:
     assert parse_listen_address(text) == address
     assert str(address) == text
     with pytest.raises(AddressError, match=r"write unix:PATH, tcp:HOST:PORT, fd:NUMBER or accept:unix:PATH"):
         parse_upstream_address(text)
+
+
+@pytest.mark.parametrize("name", ["", "a:b", "a,b", "a b", "\x7f", "ä", "a" * 256])
+def test_name_of_a_descriptor_is_one_that_systemd_takes(name: str) -> None:
+    with pytest.raises(AddressError, match=r"write systemd:NAME with the FileDescriptorName= of the \.socket unit, or systemd"):
+        parse_listen_address(f"systemd:{name}")
 
 
 @pytest.mark.parametrize(

@@ -373,6 +373,10 @@ def test_wrong_values(path: Path, place: str, line: str, error: str) -> None:
             "[[vm]]\nupstream = 'unix:/q2'\nlisten = ['unix:/l', 'unix:/l']\n",
             f"F:3: listen: it stands here twice; {EACH_ONE}",
         ),
+        (
+            "[[vm]]\nupstream = 'unix:/q'\nlisten = 'systemd'\n[[vm]]\nupstream = 'unix:/q2'\nlisten = 'systemd:a'\n",
+            "F:6: listen: 'systemd' takes all sockets, 'systemd:a' too; give each VM those of a name",
+        ),
     ],
 )
 def test_wrong_files(path: Path, text: str, error: str) -> None:

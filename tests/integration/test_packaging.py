@@ -4,6 +4,7 @@ No index is asked: what is installed is built here, and the libraries are those 
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,28 @@ def test_programs_work_together(installation: Installation, tmp_path: Path) -> N
         installation.run("audit", "report", "--html", str(page), str(proxy.audit_path))
     assert " t " in shown
     assert "savevm" in page.read_text()
+
+
+def started_by(unit: str) -> list[str]:
+    """Return the command that a unit starts, without its arguments."""
+    return shlex.split(unit.partition("\nExecStart=")[2].partition(" --config ")[0])
+
+
+def test_installed_units_start_this_installation(installation: Installation, tmp_path: Path) -> None:
+    """The systemd of a user starts them without the environment in which they were installed."""
+    environment = installation.environment | {"XDG_CONFIG_HOME": str(tmp_path)}
+    for outcome in ("written", "unchanged"):
+        told = run(*installation.commands["proxy"], "install-units", "--user", **environment)
+        assert told.count(f": {outcome}\n") == 3
+    for name in ("hmp-proxy.service", "hmp-proxy@.service"):
+        command = started_by((tmp_path / "systemd" / "user" / name).read_text())
+        assert run(*command, "--version") == f"hmp-proxy {VERSION}\n"
+
+
+def test_units_of_a_checkout_start_it() -> None:
+    program = [sys.executable, "-m", "proxy", "install-units", "--print"]
+    unit = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert run(*started_by(unit), "--version") == f"hmp-proxy {VERSION}\n"
 
 
 def test_pyz_names_its_programs(pyz: Path) -> None:

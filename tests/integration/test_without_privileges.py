@@ -1,4 +1,4 @@
-"""The proxy needs no root: it serves as another user, without capabilities, who can never get any (docs/hmp-proxy.service)."""
+"""The proxy needs no root: it serves as another user, without capabilities, who can never get any, as in systemd's units."""
 
 import os
 import sys

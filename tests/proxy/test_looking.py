@@ -39,7 +39,8 @@ class Scene:
     def _answer(self) -> bool:
         with contextlib.suppress(BlockingIOError):
             self.qemu.sendall(self._model.receive(self.qemu.recv(10_000)))
-        return self.relay.clients.dispatcher.owes_nothing
+        dispatcher = self.relay.clients.dispatcher
+        return not dispatcher.owed and not dispatcher.plans.works
 
     def join(self, client: Client = TOOL) -> socket.socket:
         ours, theirs = socket.socketpair()

@@ -2,7 +2,7 @@
 
 from proxy.routing.outbox import Outbox, Segment
 from shim.audit import AuditRecord
-from tests.support.pure_router import Desk
+from tests.support.pure_router import Desk, a_session
 
 
 def test_record_that_cannot_be_made_is_a_notice() -> None:
@@ -10,8 +10,8 @@ def test_record_that_cannot_be_made_is_a_notice() -> None:
         raise ValueError("no such member")
 
     outbox = Outbox()
-    outbox.record(fail)
-    assert outbox.records == []
+    outbox.record(a_session(), fail)
+    assert outbox.records_to_write() == ([], [])
     (notice,) = outbox.notices_to_log()
     assert str(notice) == "no such member"
     assert outbox.notices_to_log() == []

@@ -1,106 +1,14 @@
 """Plans under way: their commands, how they end, leftovers of an earlier connection, and a lost one."""
 
-import itertools
-import json
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
-
 import pytest
 
-from proxy.routing.outbox import Outbox
-from proxy.routing.pending import Owed, PendingReplies
-from proxy.routing.plan_maker import PlanMaker, Work
-from proxy.routing.plan_runner import LOST, PlanRunner
-from proxy.routing.recorder import Recorder
-from proxy.routing.turns import Turns
-from proxy.sessions.requests import HMPRequest
-from proxy.sessions.session import Session
-from shim.audit import Action, AuditRecord
-from shim.policy import Policy
-from shim.recovery import Written
+from proxy.routing.plan_maker import Work
+from proxy.routing.plan_runner import LOST
+from shim.audit import Action
 from tests.fakes.block import Snapshot, disk
 from tests.fakes.jobs import Job, VMFaults
-from tests.support.pure_router import ManualClock, ModelQEMU, a_monitor, a_session, hmp
-
-SAVE_STEPS: Final = ["snapshot-save", "query-jobs", "job-dismiss"]
-
-
-@dataclass(slots=True)
-class Bench:
-    """A runner on a modelled QEMU. written: the commands of each write; records, sent: what it left in the outbox."""
-
-    qemu: ModelQEMU = field(default_factory=ModelQEMU)
-    policy: Policy = field(default_factory=Policy)
-    pretty: bool = False
-    maker: PlanMaker = field(init=False)
-    runner: PlanRunner = field(init=False)
-    turns: Turns = field(default_factory=Turns)
-    clock: ManualClock = field(default_factory=ManualClock)
-    outbox: Outbox = field(default_factory=Outbox)
-    owed: deque[Owed] = field(init=False)
-    written: list[list[str]] = field(default_factory=list)
-    replies: list[bytes] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        new_id = map("hmpshim-{}".format, itertools.count(1)).__next__
-        clock = self.clock.clock()
-        recorder, pending = Recorder(a_monitor(), clock), PendingReplies(self.outbox)
-        self.owed = pending.queue
-        self.maker = PlanMaker(a_monitor(), self.policy, clock, recorder, new_job_id=new_id, own_prefix="hmpshim-")
-        self.runner = PlanRunner(self.maker, recorder, clock, "hmpshim-", self.turns, pending, self.outbox)
-
-    def add(self, line: str, session: Session | None = None, id: object = 1) -> Session:
-        session = session or a_session(negotiated=True, pretty=self.pretty)
-        session.inbox.receive_data(hmp(line, id=id))
-        request = session.next_request()
-        assert isinstance(request, HMPRequest)
-        self.runner.begin(self.maker.command(session, request))
-        self.take()
-        return session
-
-    def recover(self, written: Sequence[Written] = ()) -> None:
-        self.runner.begin(self.maker.recovery(written))
-        self.take()
-
-    def take(self) -> None:
-        """Let QEMU have what is written."""
-        for segment in self.outbox.segments_to_qemu():
-            commands = [line for line in segment.data.splitlines(keepends=True) if line.strip()]
-            self.written.append([json.loads(command)["execute"] for command in commands])
-            for command in commands:
-                output = self.qemu.receive(command)
-                self.replies += [raw for raw in output.splitlines(keepends=True) if b'"event"' not in raw]
-
-    def answer(self, count: int | None = None) -> None:
-        """Return the replies that are due, or so many of them."""
-        while self.replies and count != 0:
-            owed = self.owed.popleft()
-            if isinstance(owed, Work):
-                line = self.replies.pop(0)
-                session = self.runner.receive_reply(owed, line)
-                if session is not None:
-                    session.send(line)
-            else:
-                self.replies.pop(0)
-            self.take()
-            count = None if count is None else count - 1
-
-    def poll(self) -> None:
-        self.runner.poll()
-        self.take()
-
-    @property
-    def records(self) -> list[AuditRecord]:
-        return self.outbox.records
-
-    def outcomes(self) -> list[tuple[str | None, Action]]:
-        return [(record.command_line, record.action) for record in self.records]
-
-
-def replies(session: Session) -> Any:
-    return json.loads(session.data_to_send())
+from tests.support.plan_bench import SAVE_STEPS, Bench, replies
+from tests.support.pure_router import ModelQEMU
 
 
 def test_plan_runs_to_its_answer() -> None:
@@ -119,34 +27,6 @@ def test_plan_runs_to_its_answer() -> None:
     (record,) = bench.records
     assert (record.action, record.reply) == (Action.REWRITTEN, {"return": "", "id": "é"})
     assert [sent.command.command for sent in record.sent] == bench.written[0] + SAVE_STEPS
-
-
-def test_pretty_answer() -> None:
-    bench = Bench(pretty=True)
-    session = bench.add("delvm t")
-    bench.answer()
-    assert session.data_to_send() == b'{\r\n    "return": "",\r\n    "id": 1\r\n}\r\n'
-
-
-def test_failure_is_a_return_in_hmps_words() -> None:
-    bench = Bench()
-    session = bench.add("loadvm none")
-    bench.answer()
-    text = "Error: Snapshot 'none' does not exist in one or more devices\r\n"
-    assert replies(session) == {"return": text, "id": 1}
-    assert bench.outcomes() == [("loadvm none", Action.REWRITTEN)]
-
-
-def test_refusal_sends_no_job() -> None:
-    bench = Bench()
-    for _ in range(2):
-        bench.qemu.vm.graph["d0"].snapshots.append(Snapshot("9", "t", 1))
-    bench.qemu.vm.graph["d1"].snapshots.append(Snapshot("9", "t"))
-    session = bench.add("loadvm t")
-    bench.answer()
-    assert bench.outcomes() == [("loadvm t", Action.REFUSED)]
-    assert replies(session)["return"].startswith("Error: ")
-    assert len(bench.written) == 1
 
 
 def test_plan_that_hands_back_has_qemu_get_the_clients_bytes() -> None:

@@ -68,6 +68,14 @@ def test_mistakes_are_errors_and_their_status(
     assert caplog.messages == ["a: wrong", "b: wrong"]
 
 
+def test_units_are_printed(
+    call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.commands.install_units.own_command", lambda: ("/usr/bin/hmp-proxy",))
+    assert call("install-units", "--print") == 0
+    assert capsys.readouterr().out.startswith("# /etc/systemd/system/hmp-proxy.service\n")
+
+
 def test_log_may_be_json(call: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def end(daemon: Daemon) -> None:
         logging.getLogger("proxy.test").warning("said")
@@ -113,6 +121,19 @@ def test_orderly_end_is_a_success(
 
     monkeypatch.setattr(Daemon, "run", end)
     assert call(*SERVING, *options) == 0
+
+
+def test_socket_at_which_nobody_listens_is_told(
+    call: Callable[..., int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def end(daemon: Daemon) -> None:
+        pass
+
+    monkeypatch.setattr(Daemon, "run", end)
+    monkeypatch.setattr("proxy.program.unclaimed_names", lambda addresses: ["vm1.socket"][: len(list(addresses))])
+    assert call(*SERVING) == 0
+    told = 'and clients wait there in vain: write listen = "systemd:vm1.socket"'
+    assert caplog.messages == [f"no VM listens at the socket 'vm1.socket' of systemd, {told}"]
 
 
 def test_interruption_has_a_status_of_its_own(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,7 +326,7 @@ def test_connection_lost_while_a_tag_is_replaced(overwrite: str, command: str, n
         tags = {node.name: [row.name for row in node.snapshots] for node in qemu.vm.graph.nodes if node.driver == "qcow2"}
         assert tags == {"d0": ["old"], "d1": ["old"]}
         assert qemu.vm.jobs.rows == []
-        assert IntentStore(f"unix:{qemu.path}", state_folder()).written() == []
+        await until(lambda: IntentStore(f"unix:{qemu.path}", state_folder()).written() == [])
         actions = [record["action"] for record in server.records]
         assert actions[0] == "rewritten"
         if b'"return"' not in heard and (overwrite, command, nth) != ("replace", "snapshot-save", 1):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -12,7 +11,7 @@ import pytest
 from host.audit_log import AuditLog
 from proxy.net.ends import SocketEnd
 from proxy.relaying import relay as relay_module
-from proxy.relaying.relay import Relay, _log_notices
+from proxy.relaying.relay import Relay
 from proxy.routing.abandonment import LEFT_UNANSWERED, STOPPED
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.router import Router
@@ -204,7 +203,7 @@ def test_commands_that_wait_are_on_record_when_all_ends_at_once() -> None:
     async def run() -> None:
         records: list[AuditRecord] = []
         async with one_client() as (relay, qemu, peer):
-            relay._write_records = records.extend
+            relay._scribe.write_records = lambda outbox: records.extend(outbox.records_to_write()[0])  # type: ignore[method-assign]
             peer.sendall(hmp("savevm one"))
             await in_thread(qemu.recv, MIB)
             end, second = socket.socketpair()
@@ -217,14 +216,6 @@ def test_commands_that_wait_are_on_record_when_all_ends_at_once() -> None:
         assert told == {"savevm one": LEFT_UNANSWERED, "savevm two": STOPPED}
 
     asyncio.run(run())
-
-
-def test_notices_are_warnings_and_failures_are_errors(caplog: pytest.LogCaptureFixture) -> None:
-    _log_notices(["an internal tag was left", OurFailure("x")])
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "an internal tag was left"),
-        (logging.ERROR, "hmpshim has failed, and goes on"),
-    ]
 
 
 def test_command_that_is_on_record_first_is_run() -> None:

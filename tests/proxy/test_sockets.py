@@ -12,14 +12,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from host.addresses import DescriptorAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.addresses import TCPAddress, UnixAddress
 from host.socket_access import SocketAccess
 from proxy.errors import ListenError
-from proxy.net import sockets
 from proxy.net.sockets import (
     ListeningSocket,
     SocketFile,
-    inherited_sockets,
     is_answered,
     is_listening,
     listen,
@@ -232,56 +230,6 @@ def test_nobody_answers_where_nothing_is(folder: Path) -> None:
     (folder / "file").write_text("")
     assert not is_answered(str(folder / "none"))
     assert not is_answered(str(folder / "file"))
-
-
-def test_inherited_socket_is_taken_over() -> None:
-    ours, theirs = socket.socketpair()
-    (taken,) = inherited_sockets(DescriptorAddress(ours.detach()))
-    with taken, theirs:
-        assert not is_listening(taken)
-        theirs.send(b"x")
-        assert taken.recv(1) == b"x"
-
-
-def test_descriptor_that_is_no_socket_is_refused() -> None:
-    number = os.open("/dev/null", os.O_RDONLY)
-    with pytest.raises(ListenError, match=f"cannot listen on fd:{number}: no socket was inherited there: "):
-        inherited_sockets(DescriptorAddress(number))
-    os.close(number)
-    with pytest.raises(ListenError, match="no socket was inherited there: Bad file descriptor"):
-        inherited_sockets(DescriptorAddress(number))
-
-
-@pytest.mark.parametrize("pid", [None, "1", "x"])
-def test_systemd_sockets_of_another_process_are_not_ours(monkeypatch: pytest.MonkeyPatch, pid: str | None) -> None:
-    monkeypatch.setenv("LISTEN_FDS", "1")
-    monkeypatch.delenv("LISTEN_PID", raising=False)
-    if pid is not None:
-        monkeypatch.setenv("LISTEN_PID", pid)
-    with pytest.raises(ListenError, match=r"cannot listen on systemd: no sockets were passed \(LISTEN_PID\)"):
-        inherited_sockets(SystemdAddress())
-
-
-def test_systemd_sockets_are_those_that_follow_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = socket.socketpair()
-    monkeypatch.setattr(sockets, "_SYSTEMD_FIRST_FD", ours.fileno())
-    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-    monkeypatch.setenv("LISTEN_FDS", "1")
-    (taken,) = inherited_sockets(SystemdAddress())
-    assert taken.fileno() == ours.detach()
-    with taken, theirs:
-        theirs.send(b"x")
-        assert taken.recv(1) == b"x"
-    monkeypatch.delenv("LISTEN_FDS")
-    assert inherited_sockets(SystemdAddress()) == []
-
-
-@pytest.mark.parametrize("count", ["", "x", "-1", "٣"])
-def test_number_of_systemd_sockets_that_is_not_a_number_is_refused(monkeypatch: pytest.MonkeyPatch, count: str) -> None:
-    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
-    monkeypatch.setenv("LISTEN_FDS", count)
-    with pytest.raises(ListenError, match=f"cannot listen on systemd: LISTEN_FDS is not a number: {count!r}"):
-        inherited_sockets(SystemdAddress())
 
 
 def test_peer_of_a_unix_socket_is_a_process() -> None:

@@ -422,3 +422,63 @@ def test_end_that_is_closed_has_nobody_at_its_other_end() -> None:
         assert not end.is_peer_gone()
         end.close()
         assert end.is_peer_gone()
+
+
+def test_held_stream_sends_nothing_before_all_have_released_it() -> None:
+    async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
+        stream.write(b"1")
+        stream.hold()
+        stream.write(b"2")
+        stream.hold()
+        stream.write(b"3")
+        assert (await read(peer, 1), stream.unsent_bytes) == (b"1", 2)
+        stream.release()
+        with pytest.raises(BlockingIOError):
+            peer.recv(1)
+        stream.release()
+        assert (await read(peer, 2), stream.unsent_bytes, heard.drains) == (b"23", 0, 1)
+        stream.write(b"4")
+        assert await read(peer, 1) == b"4"
+
+    play(conversation)
+
+
+@pytest.mark.parametrize("held_first", [True, False])
+def test_held_stream_goes_on_where_the_kernel_has_no_room(held_first: bool) -> None:
+    async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
+        if held_first:
+            stream.hold()
+        stream.write(bytes(MIB))
+        if not held_first:
+            stream.hold()
+        stream.release()
+        assert stream.unsent_bytes > 0
+        assert await read(peer, MIB) == bytes(MIB)
+        await until(lambda: heard.drains == 1)
+
+    play(conversation)
+
+
+@pytest.mark.parametrize("written", [b"", b"last"])
+def test_held_stream_finishes_when_it_is_released(written: bytes) -> None:
+    async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
+        stream.hold()
+        stream.write(written)
+        finished: list[bool] = []
+        stream.finish(lambda: finished.append(stream.is_closed))
+        assert finished == []
+        stream.release()
+        assert (finished, peer.recv(10), heard.drains) == ([True], written, 0)
+
+    play(conversation)
+
+
+def test_held_stream_may_be_closed() -> None:
+    async def conversation(stream: Stream, peer: socket.socket, heard: Heard) -> None:
+        stream.hold()
+        stream.write(b"lost")
+        stream.close()
+        stream.release()
+        assert peer.recv(10) == b""
+
+    play(conversation)

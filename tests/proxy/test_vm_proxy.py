@@ -14,7 +14,6 @@ import pytest
 from host.addresses import parse_listen_address, parse_upstream_address
 from host.config import VMConfig
 from proxy.errors import ListenError, ProxyError, UpstreamError
-from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
 from tests.integration.proxy_process import ProxyProcess
@@ -30,6 +29,7 @@ from tests.support.running_vm_proxy import (
     talk,
     until,
 )
+from tests.support.shared import a_shared
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_server_that_cannot_begin_leaves_nothing_open(listen: str, error: type[P
             before = len(os.listdir("/proc/self/fd"))
             config = VMConfig(parse_upstream_address(f"unix:{upstream}"), (parse_listen_address(listen),))
             with pytest.raises(error or UpstreamError):
-                await VMProxy(config, None, Ledger(1 << 30)).run()
+                await VMProxy(config, None, a_shared()).run()
             if error:
                 await qemu.wait_gone()
             await until(lambda: len(os.listdir("/proc/self/fd")) <= before)

@@ -14,13 +14,13 @@ import pytest
 from host.addresses import Address, DescriptorAddress, UnixAddress
 from host.config import VMConfig
 from proxy.errors import ListenError
-from proxy.relaying.ledger import Ledger
 from proxy.vm_proxy import VMProxy
 from shim.policy import Policy
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
 from tests.support.graphs import patterns
 from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
 from tests.support.running_vm_proxy import connected, exists, in_thread, talk, until
+from tests.support.shared import a_shared
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def folder() -> Iterator[Path]:
 @asynccontextmanager
 async def running(upstream: Address, listen: Address, **settings: Any) -> AsyncIterator[tuple[VMProxy, asyncio.Task[None]]]:
     """Run a proxy; it must end by itself, or be stopped, without an error."""
-    proxy = VMProxy(VMConfig(upstream, (listen,), **settings), None, Ledger(1 << 30))
+    proxy = VMProxy(VMConfig(upstream, (listen,), **settings), None, a_shared())
     task = asyncio.create_task(proxy.run(), name="VMProxy")
     try:
         yield proxy, task
@@ -87,7 +87,7 @@ def test_only_connection_to_qemu_that_is_lost_ends_it(folder: Path, caplog: pyte
 def test_socket_that_cannot_be_made_ends_it_also_after_a_wait(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         config = VMConfig(UnixAddress(f"{folder}/q"), (UnixAddress(f"{folder}/none/a"),), wait=True)
-        task = asyncio.create_task(VMProxy(config, None, Ledger(1 << 30)).run())
+        task = asyncio.create_task(VMProxy(config, None, a_shared()).run())
         await until(lambda: "waiting for it" in caplog.text)
         async with FakeQEMU(two_disks(), path=f"{folder}/q"):
             with pytest.raises(ListenError):

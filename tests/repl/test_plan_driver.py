@@ -1,11 +1,14 @@
 """How the prompt waits for what a plan waits for."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
+from host.intents import IntentStore
 from repl import plan_driver
 from repl.plan_driver import PlanDriver
+from repl.recorder import Recorder
 from shim.audit import Action, Trace
 from shim.client import Client
 from shim.decision import Decision, Pass, pass_on
@@ -23,9 +26,14 @@ def a_run(decision: Decision) -> PlanRun:
     return PlanRun(decision, Trace(NOW, 0, Client(), None), is_command=True)
 
 
+def a_driver(bench: Bench, on_failure: Callable[[Exception], None]) -> PlanDriver:
+    recorder = Recorder(Client(), None, lambda exc: pytest.fail(str(exc)), vm_name="vm1")
+    return PlanDriver(bench.link, recorder, IntentStore("unix:/qmp", None), on_failure)
+
+
 def test_command_that_is_passed_goes_out_as_it_is_made() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
-        driver = PlanDriver(bench.link, lambda failure: pytest.fail(str(failure)))
+        driver = a_driver(bench, lambda failure: pytest.fail(str(failure)))
         result = await driver.play(a_run(pass_on(Pass(Action.PASSED, "why"))), lambda: Execute("query-name"))
         assert (result.reply, qemu.commands[-1]) == (ReturnReply({}), "query-name")
 
@@ -39,7 +47,7 @@ def test_failure_of_ours_is_told_once_and_the_command_passed() -> None:
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         failures: list[Exception] = []
-        result = await PlanDriver(bench.link, failures.append).play(a_run(failing()), lambda: Execute("query-name"))
+        result = await a_driver(bench, failures.append).play(a_run(failing()), lambda: Execute("query-name"))
         assert [str(failure) for failure in failures] == ["ours"]
         assert result.reply == ReturnReply({})
 

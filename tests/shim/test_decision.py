@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from shim.audit import Action, Rehearsed
-from shim.decision import Decision, Pass, Result, decide, decide_modern, forbids, may_pass, pass_on
+from shim.decision import Announce, Decision, Pass, Result, decide, decide_modern, forbids, may_pass, pass_on
 from shim.hmp import HMPCommand, HMPLine, SaveVM
 from shim.plan import Answer, Context, Decided, Outcome, PassThrough, Plan, Refusal, Run, concluded
 from shim.policy import Mode, Policy
@@ -27,6 +27,9 @@ def a_context() -> Context:
         now=datetime(2026, 1, 2),
         local_time=lambda seconds: datetime.fromtimestamp(seconds, UTC),
     )
+
+
+UNRECORDED: Final = (ErrorReply("GenericError", "the disk is full"),)
 
 
 def not_asked() -> Any:
@@ -90,7 +93,7 @@ def test_line_that_came_with_strange_arguments_is_passed_although_it_could_be_pa
 
 
 def test_what_the_policy_does_not_allow_is_refused_and_not_announced() -> None:
-    steps, result = ended(decided("stop", Mode.ENFORCE, look=not_asked, announce=not_asked))
+    steps, result = ended(decided("stop", Mode.ENFORCE, look=not_asked, announces=True))
     assert (steps, result.action) == ([], Action.REFUSED)
     assert result.reply == ReturnReply(f"Error: {result.reason}\r\n")
 
@@ -98,14 +101,16 @@ def test_what_the_policy_does_not_allow_is_refused_and_not_announced() -> None:
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("line", ["savevm t", "info snapshots x"])
 def test_what_cannot_be_announced_is_refused(line: str, mode: Mode) -> None:
-    steps, result = ended(decided(line, mode, look=not_asked, announce=lambda: "the disk is full"))
-    assert (steps, result) == ([], Result(ReturnReply("Error: the disk is full\r\n"), Action.REFUSED, "the disk is full"))
+    steps, result = ended(decided(line, mode, look=not_asked, announces=True), UNRECORDED)
+    assert (steps, result) == (
+        [Announce()],
+        Result(ReturnReply("Error: the disk is full\r\n"), Action.REFUSED, "the disk is full"),
+    )
 
 
 def test_announced_command_goes_on() -> None:
-    told: list[str] = []
-    steps, _ = ended(decided("info x", announce=lambda: told.append("info x")), (DONE,))
-    assert (told, len(steps)) == (["info x"], 1)
+    steps, _ = ended(decided("info x", announces=True), (), (DONE,))
+    assert [type(step) for step in steps] == [Announce, Pass]
 
 
 @pytest.mark.parametrize("mode", [Mode.REWRITE, Mode.ENFORCE])
@@ -163,8 +168,8 @@ def test_qmps_own_command_is_passed_whatever_comes_of_it() -> None:
 
 
 def test_qmps_own_command_that_cannot_be_announced_is_an_error() -> None:
-    steps, result = ended(decide_modern(lambda: "the disk is full"))
-    assert (steps, result.action) == ([], Action.REFUSED)
+    steps, result = ended(decide_modern(announces=True), UNRECORDED)
+    assert (steps, result.action) == ([Announce()], Action.REFUSED)
     assert result.reply == ErrorReply("GenericError", "the disk is full")
 
 
@@ -179,8 +184,8 @@ CUT: Final = f"savevm {'é' * 600}"
 
 @pytest.mark.parametrize("mode", Mode)
 def test_line_that_no_limit_can_be_held_against_is_refused_but_where_all_is_only_observed(mode: Mode) -> None:
-    announce = None if mode is Mode.OBSERVE else not_asked
-    decision = decide(HMPLine.read(CUT), replace(LIMITED, mode=mode), not_asked, announce=announce)
+    announces = mode is not Mode.OBSERVE
+    decision = decide(HMPLine.read(CUT), replace(LIMITED, mode=mode), not_asked, announces=announces)
     if mode is Mode.OBSERVE:
         assert ended(decision, (DONE,))[1].action is Action.PASSED
         return
@@ -199,8 +204,11 @@ def test_qmps_own_command_that_a_limit_speaks_against_is_an_error_and_not_announ
     assert forbids(message, replace(LIMITED, mode=Mode.OBSERVE)) is forbids(message, Policy()) is None
     told = forbids(message, LIMITED)
     assert told is not None
-    assert ended(decide_modern(not_asked, told)) == ([], Result(ErrorReply("GenericError", told), Action.REFUSED, told))
-    assert ended(decide_modern(lambda: None, None), (DONE,))[1].action is Action.MODERN
+    assert ended(decide_modern(announces=True, forbidden=told)) == (
+        [],
+        Result(ErrorReply("GenericError", told), Action.REFUSED, told),
+    )
+    assert ended(decide_modern(announces=True), (), (DONE,))[1].action is Action.MODERN
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from host.addresses import UnixAddress
-from host.audit_log import open_audit_log
 from host.config import AuditSettings, VMConfig
-from proxy.relaying.ledger import Ledger
+from proxy.recording.audit_writer import AuditWriter
 from proxy.vm_proxy import VMProxy
 from shim.policy import Policy
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_vm_proxy import until
+from tests.support.shared import a_shared
 
 __all__ = ["Chain", "chained"]
 
@@ -51,9 +51,9 @@ async def chained(upstream: str, *policies: Policy) -> AsyncIterator[Chain]:
 
 @asynccontextmanager
 async def _serving(upstream: str, path: Path, log: Path, policy: Policy) -> AsyncIterator[None]:
-    audit_log = open_audit_log(AuditSettings(str(log)))
+    audit = await AuditWriter.open(AuditSettings(str(log)))
     config = VMConfig(UnixAddress(upstream), listen=(UnixAddress(str(path)),), name=path.name, policy=policy)
-    server = VMProxy(config, audit_log, Ledger(1 << 30))
+    server = VMProxy(config, audit, a_shared())
     task = asyncio.create_task(server.run(), name="VMProxy")
     try:
         await until(path.exists)
@@ -62,4 +62,4 @@ async def _serving(upstream: str, path: Path, log: Path, policy: Policy) -> Asyn
         server.stop()
         async with asyncio.timeout(DEADLINE_S):
             await task
-        audit_log.close()
+        await audit.close()

@@ -9,10 +9,10 @@ from host.intents import IntentStore
 from proxy.net.qmp_connection import Connected
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.leaving import Leaving
-from proxy.relaying.ledger import Ledger
 from proxy.relaying.relay import Relay
 from proxy.routing.turns import Turns
 from tests.support.pure_router import ManualClock, a_monitor
+from tests.support.shared import a_shared
 
 __all__ = ["lone_relay"]
 
@@ -21,8 +21,8 @@ MIB: Final = 1024 * 1024
 
 def lone_relay(sock: socket.socket) -> Relay:
     """Return a relay that has negotiated with the QEMU at the other end of a socket; `start` it in a running loop."""
-    ledger = Ledger(1 << 30)
     intents = IntentStore("unix:/qmp", None)
-    lasting = Lasting(intents, "hmpshim-", lambda: "hmpshim-1", Turns(), ledger, Leaving(ledger), audit_log=None)
+    shared = a_shared()
+    lasting = Lasting(intents, "hmpshim-", lambda: "hmpshim-1", Turns(), shared, Leaving(shared.ledger), audit=None)
     config = VMConfig(UnixAddress("/qmp"), client_buffer_bytes=MIB)
     return Relay(Connected(sock, a_monitor(), b""), config, lasting, ManualClock().clock())

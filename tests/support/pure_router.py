@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 from proxy.qmp_json.messages import format_of
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.outbox import Segment
+from proxy.routing.outbox import Note, Segment
 from proxy.routing.router import Router
 from proxy.routing.turns import Turns
 from proxy.routing.vm_history import History
@@ -183,6 +184,9 @@ class Desk:
     announce: Callable[[AuditRecord], str | None] | None = None
     # What was written down for the next start, in order.
     notes: list[Intend | Settle] = field(default_factory=list)
+    # What is to be written: at once, unless `holds_notes`.
+    unwritten: deque[Note] = field(default_factory=deque)
+    holds_notes: bool = False
     notices: list[str | Exception] = field(default_factory=list)
     clock: ManualClock = field(default_factory=lambda: ManualClock())
     turns: Turns = field(default_factory=Turns)
@@ -198,8 +202,7 @@ class Desk:
             self.clock.clock(),
             new_id=new_id,
             own_prefix=JOB_PREFIX,
-            announce=self.announce,
-            note=self.notes.append,
+            announces=self.announce is not None,
             turns=self.turns,
             limits=self.limits,
             permissions=self.permissions,
@@ -245,13 +248,28 @@ class Desk:
     def take(self) -> None:
         """Do what a driver does after each call, to the end of what clients have sent."""
         self._empty_outbox()
-        while self.dispatcher.unfinished:
-            self.dispatcher.work_off(next(iter(self.dispatcher.unfinished)))
+        while self.dispatcher.unfinished or (self.unwritten and not self.holds_notes):
+            if self.unwritten and not self.holds_notes:
+                self.write_note()
+            else:
+                self.dispatcher.work_off(next(iter(self.dispatcher.unfinished)))
             self._empty_outbox()
+
+    def write_note(self) -> None:
+        """Write the oldest note."""
+        note, why_not = self.unwritten.popleft(), None
+        if isinstance(note.what, AuditRecord):
+            assert self.announce is not None
+            why_not = self.announce(note.what)
+        else:
+            self.notes.append(note.what)
+        self.dispatcher.noted(note.work, why_not)
 
     def _empty_outbox(self) -> None:
         self.notices += self.dispatcher.outbox.notices_to_log()
         self._take_records()
+        self.unwritten += self.dispatcher.outbox.notes_to_write()
+        self.notes += self.dispatcher.outbox.intents_to_forget()
         self.to_qemu += self.dispatcher.outbox.segments_to_qemu()
         for session in self.dispatcher.outbox.sessions_to_flush():
             data = session.data_to_send()
@@ -261,10 +279,9 @@ class Desk:
         self.closed += self.dispatcher.outbox.descriptors_to_close()
 
     def _take_records(self) -> None:
-        records = self.dispatcher.outbox.records
+        records, _ = self.dispatcher.outbox.records_to_write()
         self.order += ["record"] * len(records)
         self.records += records
-        records.clear()
 
     def written(self) -> bytes:
         """Take what was written to QEMU."""

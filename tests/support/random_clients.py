@@ -179,6 +179,8 @@ class RandomClients:
             yield from [self._work_off] * 2
         if self.is_lost:
             return
+        if self.desk.unwritten:
+            yield self._write_note
         if qemu.can_run:
             yield from [qemu.run] * 3
         if qemu.can_read and not dispatcher.room.is_congested:
@@ -194,6 +196,10 @@ class RandomClients:
 
     def _work_off(self) -> None:
         self.dispatcher.work_off(next(iter(self.dispatcher.unfinished)))
+        self._empty_outbox()
+
+    def _write_note(self) -> None:
+        self.desk.write_note()
         self._empty_outbox()
 
     def _relax(self) -> None:
@@ -265,6 +271,8 @@ class RandomClients:
             if isinstance(notice, Exception):
                 raise notice
         self._take_records()
+        self.desk.unwritten += outbox.notes_to_write()
+        outbox.intents_to_forget()
         for segment in outbox.segments_to_qemu():
             self._write(segment)
         for session in outbox.sessions_to_flush():
@@ -273,9 +281,8 @@ class RandomClients:
             self._let_descriptor_go(number, "closed")
 
     def _take_records(self) -> None:
-        records = self.dispatcher.outbox.records
+        records, _ = self.dispatcher.outbox.records_to_write()
         self.recorded.update(record.client.pid for record in records if record.action is not Action.WENT_ON)
-        records.clear()
 
     def _write(self, segment: Segment) -> None:
         for number in segment.descriptors:

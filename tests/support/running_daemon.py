@@ -13,6 +13,7 @@ import pytest
 
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
+from proxy.control.status import VMStatus
 from proxy.fleet.daemon import Daemon
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU
@@ -56,7 +57,6 @@ class RunningDaemon:
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self._daemon.run(), name="Daemon")
         await until(lambda: self.task.done() or all(map(is_answered, self._listeners)))
-        await until(lambda: self.task.done() or not _announces())
         if self.task.done():
             await self.task
         return self
@@ -74,9 +74,14 @@ class RunningDaemon:
         self._is_stopped = True
         os.kill(os.getpid(), signal.SIGTERM)
 
+    def status(self) -> Sequence[VMStatus]:
+        """Return how its VMs are."""
+        return self._daemon._fleet.status()
+
     async def read_again(self, caplog: pytest.LogCaptureFixture, *tables: str) -> list[str]:
         """Change the file, and give what the daemon says about it."""
         self.path.write_text("".join(tables))
+        await until(lambda: not _announces())
         caplog.clear()
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: caplog.messages)

@@ -76,7 +76,7 @@ def play(words: str, scene: Callable[[Scene], Awaitable[None]], **settings: Any)
             try:
                 await scene(Scene(qemu, reception, vm))
             finally:
-                vm.close()
+                await vm.close()
                 reception.close()
 
     asyncio.run(run())

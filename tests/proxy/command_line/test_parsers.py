@@ -15,7 +15,7 @@ UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:
 
 @pytest.mark.parametrize(
     ("arguments", "addresses"),
-    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd", "hold:ADDRESS")), (("plan",), UPSTREAM_ADDRESSES)],
+    [((), (*UPSTREAM_ADDRESSES, "stdio", "systemd", "systemd:NAME", "hold:ADDRESS")), (("plan",), UPSTREAM_ADDRESSES)],
     ids=["serve", "plan"],
 )
 def test_help_has_every_address_and_pattern(

@@ -7,7 +7,13 @@ from typing import Final
 import pytest
 
 from host.settings import SETTINGS, Program
-from proxy.command_line.invocations import AskInvocation, CheckInvocation, PlanInvocation, ServeInvocation
+from proxy.command_line.invocations import (
+    AskInvocation,
+    CheckInvocation,
+    InstallUnitsInvocation,
+    PlanInvocation,
+    ServeInvocation,
+)
 from proxy.command_line.subcommands import parse_command_line
 from tests.support.command_lines import help_text, section
 
@@ -32,6 +38,7 @@ WIRE: Final = "--upstream unix:/q --listen unix:/l"
         ("plan --upstream unix:/q savevm", PlanInvocation),
         ("status", AskInvocation),
         ("pause vm1", AskInvocation),
+        ("install-units", InstallUnitsInvocation),
     ],
 )
 def test_first_word_tells(line: str, kind: type) -> None:

@@ -1,13 +1,19 @@
 """The audit logs of a process: opened once for all VMs that keep them alike, and closed after the last."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from host.addresses import UnixAddress
+from host.audit_log import AuditLog, open_audit_log
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError
 from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
+from proxy.recording import audit_writer
+from tests.support.raw_client import DEADLINE_S
+from tests.support.running_vm_proxy import until
 
 
 def vm(number: int, audit: AuditSettings | None) -> VMConfig:
@@ -15,40 +21,75 @@ def vm(number: int, audit: AuditSettings | None) -> VMConfig:
 
 
 def test_log_is_shared_until_its_last_user_has_gone(tmp_path: Path) -> None:
-    logs, settings = AuditLogs(), AuditSettings(str(tmp_path / "log"))
-    first = logs.acquire(settings)
-    assert logs.acquire(AuditSettings(str(tmp_path / "log"))) is first
-    other = logs.acquire(AuditSettings(str(tmp_path / "log"), keep=3))
-    assert other is not first
-    logs.release(settings)
-    assert logs.acquire(settings) is first
-    logs.release(settings)
-    logs.release(settings)
-    assert logs.acquire(settings) is not first
-    logs.close()
+    async def run() -> None:
+        logs, settings = AuditLogs(), AuditSettings(str(tmp_path / "log"))
+        first, second = await asyncio.gather(logs.acquire(settings), logs.acquire(AuditSettings(str(tmp_path / "log"))))
+        assert second is first
+        other = await logs.acquire(AuditSettings(str(tmp_path / "log"), keep=3))
+        assert other is not first
+        await logs.release(settings)
+        assert await logs.acquire(settings) is first
+        await logs.release(settings)
+        await logs.release(settings)
+        assert await logs.acquire(settings) is not first
+        await logs.close()
+
+    asyncio.run(run())
 
 
 def test_log_that_cannot_be_opened_has_no_user(tmp_path: Path) -> None:
-    logs, settings = AuditLogs(), AuditSettings(str(tmp_path / "none" / "log"))
-    with pytest.raises(AuditError):
-        logs.acquire(settings)
-    (tmp_path / "none").mkdir()
-    logs.acquire(settings)
-    logs.release(settings)
-    logs.close()
+    async def run() -> None:
+        logs, settings = AuditLogs(), AuditSettings(str(tmp_path / "none" / "log"))
+        failed = await asyncio.gather(logs.acquire(settings), logs.acquire(settings), return_exceptions=True)
+        assert [type(error) for error in failed] == [AuditError, AuditError]
+        (tmp_path / "none").mkdir()
+        await logs.acquire(settings)
+        await logs.release(settings)
+        await logs.close()
+
+    asyncio.run(run())
 
 
 def test_files_are_begun_anew_where_they_were_moved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    logs, path = AuditLogs(), tmp_path / "a" / "log"
+    path = tmp_path / "a" / "log"
+
+    async def run() -> None:
+        logs = AuditLogs()
+        await logs.acquire(AuditSettings(str(path)))
+        path.rename(tmp_path / "moved")
+        logs.reopen()
+        await until(path.exists)
+        path.parent.rename(tmp_path / "b")
+        logs.reopen()
+        await logs.close()
+
     path.parent.mkdir()
-    logs.acquire(AuditSettings(str(path)))
-    path.rename(tmp_path / "moved")
-    logs.reopen()
-    assert path.exists()
-    path.parent.rename(tmp_path / "b")
-    logs.reopen()
+    asyncio.run(run())
     assert caplog.messages == [f"cannot write the audit log {path}: No such file or directory; going on with the old file"]
-    logs.close()
+
+
+def test_log_whose_disk_is_stuck_while_it_is_opened_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for by those that have it, and by no other and no end of the process."""
+    unstuck = threading.Event()
+
+    def open_slowly(settings: AuditSettings) -> AuditLog:
+        unstuck.wait(DEADLINE_S)
+        return open_audit_log(settings)
+
+    async def run() -> None:
+        logs, stuck = AuditLogs(), AuditSettings(str(tmp_path / "stuck"))
+        with monkeypatch.context() as patch:
+            patch.setattr(audit_writer, "open_audit_log", open_slowly)
+            waiting = asyncio.create_task(logs.acquire(stuck))
+            await until(lambda: stuck in logs._writers)
+            await asyncio.sleep(0)
+        await logs.acquire(AuditSettings(str(tmp_path / "other")))
+        logs.reopen()
+        waiting.cancel()
+        await logs.close()
+        unstuck.set()
+
+    asyncio.run(run())
 
 
 def test_one_vm_that_wants_a_log_synchronous_is_enough(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_log_whose_settings_change_is_opened_anew(folder: Path) -> None:
     async def scene(place: Scene, fleet: Fleet) -> None:
         for audit in (AuditSettings(str(path)), AuditSettings(str(path), keep=2), AuditSettings(str(path), keep=2)):
             fleet.want([place.vm("a", audit=audit)])
-            await until(lambda audit=audit: list(fleet.audit_logs._open) == [audit])  # type: ignore[misc]
+            await until(lambda audit=audit: list(fleet.audit_logs._writers) == [audit])  # type: ignore[misc]
             await place.served("a")
             await hmp(folder / "a", "nosuch")
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from host.addresses import UnixAddress
-from host.audit_log import AuditLog
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError
 from proxy.errors import UpstreamError
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.supervision import SupervisedVM, first_error
-from proxy.relaying.ledger import Ledger
+from proxy.recording.audit_writer import AuditWriter
 from shim.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.running_vm_proxy import in_thread, talk, until
+from tests.support.shared import a_shared
 
 
 @pytest.fixture
@@ -38,17 +38,17 @@ class FailingLogs(AuditLogs):
         super().__init__()
         self.times = times
 
-    def acquire(self, settings: AuditSettings) -> AuditLog:
+    async def acquire(self, settings: AuditSettings) -> AuditWriter:
         self.times -= 1
         if self.times >= 0:
             raise AuditError("/log", "it is gone")
-        return super().acquire(settings)
+        return await super().acquire(settings)
 
 
 def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         async with FakeQEMU(two_disks()) as qemu:
-            vm = SupervisedVM(config(folder, qemu.path), FailingLogs(1), Ledger(1 << 30))
+            vm = SupervisedVM(config(folder, qemu.path), FailingLogs(1), a_shared())
             running = asyncio.create_task(vm.keep_running())
             await until(lambda: "vm1: cannot write the audit log /log: it is gone; trying again" in caplog.messages)
             vm.change(VMConfig(UnixAddress("/other"), policy=Policy(mode=Mode.ENFORCE)))
@@ -59,27 +59,27 @@ def test_policy_that_changes_between_two_attempts_holds_for_the_next(folder: Pat
             assert vm.config.policy.mode is Mode.ENFORCE
             vm.stop()
             await running
-            vm.close()
+            await vm.close()
 
     asyncio.run(run())
 
 
 def test_stop_ends_the_wait_for_the_next_attempt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
-        vm = SupervisedVM(config(folder), FailingLogs(9), Ledger(1 << 30))
+        vm = SupervisedVM(config(folder), FailingLogs(9), a_shared())
         running = asyncio.create_task(vm.keep_running())
         await until(lambda: caplog.messages)
         vm.stop()
         await running
         with pytest.raises(AuditError):
-            await SupervisedVM(config(folder), FailingLogs(9), Ledger(1 << 30)).run()
+            await SupervisedVM(config(folder), FailingLogs(9), a_shared()).run()
 
     asyncio.run(run())
 
 
 def test_stopped_before_it_begins(folder: Path) -> None:
     async def run() -> None:
-        vm = SupervisedVM(config(folder), AuditLogs(), Ledger(1 << 30))
+        vm = SupervisedVM(config(folder), AuditLogs(), a_shared())
         vm.stop()
         await vm.keep_running()
         await vm.run()
@@ -99,7 +99,7 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
     async def run() -> None:
         async with FakeQEMU(two_disks()) as qemu:
             ending = VMConfig(UnixAddress(qemu.path), (UnixAddress(f"{folder}/a"),), ends_with_vm=True)
-            vm = SupervisedVM(ending, AuditLogs(), Ledger(1 << 30))
+            vm = SupervisedVM(ending, AuditLogs(), a_shared())
             running = asyncio.create_task(vm.keep_running())
             await until((folder / "a").exists)
             qemu.disconnect()
@@ -115,19 +115,19 @@ def test_qemu_that_has_gone_ends_the_vm_that_is_to_end_with_it(folder: Path) -> 
 
 
 def test_certificates_of_a_vm_that_has_not_begun_are_read_when_it_does(folder: Path) -> None:
-    SupervisedVM(config(folder), AuditLogs(), Ledger(1)).read_certificates()
+    SupervisedVM(config(folder), AuditLogs(), a_shared()).read_certificates()
 
 
 def test_log_is_kept_from_attempt_to_attempt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         logs = AuditLogs()
-        vm = SupervisedVM(config(folder), logs, Ledger(1 << 30))
+        vm = SupervisedVM(config(folder), logs, a_shared())
         for _ in range(2):
             with pytest.raises(UpstreamError):
                 await vm.run()
-        assert logs.acquire(AuditSettings(f"{folder}/log")) is vm._audit_log
-        logs.release(AuditSettings(f"{folder}/log"))
-        vm.close()
-        assert logs._open == {}
+        assert await logs.acquire(AuditSettings(f"{folder}/log")) is vm._audit
+        await logs.release(AuditSettings(f"{folder}/log"))
+        await vm.close()
+        assert logs._writers == {}
 
     asyncio.run(run())

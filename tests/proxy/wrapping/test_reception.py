@@ -148,7 +148,7 @@ def test_early_client_hears_nothing_where_qemu_never_is_ready() -> None:
             await in_thread(early.receive)
             beginning.cancel()
             await asyncio.wait((beginning,))
-            scene.vm.close()
+            await scene.vm.close()
             scene.reception.close()
             with pytest.raises(ConnectionLostError):
                 await in_thread(early.receive)

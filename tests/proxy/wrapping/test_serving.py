@@ -106,7 +106,8 @@ def targets(*numbers: int) -> list[str]:
 
 
 def test_qemu_is_served_to_its_end() -> None:
-    log = open_audit_log(AuditSettings(str(Path("log").absolute())))
+    settings = AuditSettings(str(Path("log").absolute()))
+    config = VMConfig(DescriptorAddress(0), audit=settings)
 
     async def scene(qemu: FakeQEMU, serving: Serving, run: Awaitable[None]) -> None:
         with await in_thread(connected) as client:
@@ -117,7 +118,7 @@ def test_qemu_is_served_to_its_end() -> None:
             await in_thread(client.expect_eof)
         await run
 
-    play(scene, audit_log=log)
+    play(scene, audit_log=open_audit_log(settings), invocation=WrapInvocation("qemu", (), config))
     assert not os.path.exists("q")
     assert "savevm u" in Path("log").read_text()
 

@@ -41,7 +41,7 @@ def test_clients_are_served_until_qemu_has_gone() -> None:
 
 def test_vm_that_has_not_begun_leaves_its_reception_open() -> None:
     async def scene(scene: Scene) -> None:
-        WrappedVM(scene.reception, None).close()
+        await WrappedVM(scene.reception, None).close()
         await scene.begin()
 
     play(QMP, scene)

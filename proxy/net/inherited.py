@@ -1,0 +1,91 @@
+"""Sockets that somebody else made: the parent process (`fd:N`), or systemd for a .socket unit (`systemd`, `systemd:NAME`).
+
+A number is all that there is of such a socket, and after a close it is soon another file's. So a listening socket of
+systemd's is used through a duplicate, and its number stays what it was while the process lives. A VM that is begun again finds
+it there, and meanwhile its clients wait in the kernel's queue, as they do while the whole service is started again.
+"""
+
+import os
+import socket
+from collections.abc import Iterable
+from typing import Final
+
+from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress
+from proxy.errors import ListenError
+from proxy.net.sockets import is_listening
+
+__all__ = ["inherited_sockets", "is_there_once", "unclaimed_names"]
+
+# sd_listen_fds(3), SD_LISTEN_FDS_START.
+_SYSTEMD_FIRST_FD: Final = 3
+# What such a socket without a name is called.
+_NAMELESS: Final = "unknown"
+
+
+def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socket.socket]:
+    """Take over the sockets that the parent process left open. Raises ListenError if there is none."""
+    try:
+        if isinstance(address, DescriptorAddress):
+            return [socket.socket(fileno=address.number)]
+        return [_of_systemd(number) for number in _chosen(address)]
+    except OSError as exc:
+        raise ListenError(str(address), f"no socket was inherited there: {exc.strerror}") from exc
+
+
+def is_there_once(address: Address) -> bool:
+    """Tell whether nobody can begin again there: what was inherited is used up when it is closed, or there is nothing."""
+    match address:
+        case DescriptorAddress() | StdioAddress():
+            return True
+        case SystemdAddress():
+            try:
+                return not all(map(_is_listening_there, _chosen(address)))
+            except ListenError:
+                return True
+    return False
+
+
+def unclaimed_names(addresses: Iterable[Address]) -> list[str]:
+    """Return the names of the sockets that systemd passed and at which nobody listens: clients would wait there for ever."""
+    claimed = {address.name for address in addresses if isinstance(address, SystemdAddress)}
+    try:
+        passed = [] if None in claimed else _passed(SystemdAddress())
+    except ListenError:
+        return []
+    return [name for _, name in passed if name not in claimed]
+
+
+def _of_systemd(number: int) -> socket.socket:
+    return socket.socket(fileno=os.dup(number) if _is_listening_there(number) else number)
+
+
+def _is_listening_there(number: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(number)) as sock:
+            return is_listening(sock)
+    except OSError:
+        return False
+
+
+def _chosen(address: SystemdAddress) -> list[int]:
+    passed = _passed(address)
+    chosen = [number for number, name in passed if address.name in (None, name)]
+    if address.name is not None and not chosen:
+        names = ", ".join(name for _, name in passed) or "none at all"
+        raise ListenError(str(address), f"no socket of that name was passed (FileDescriptorName=), but {names}")
+    return chosen
+
+
+def _passed(address: SystemdAddress) -> list[tuple[int, str]]:
+    """Return the number and the name of each socket that was passed for this process (sd_listen_fds_with_names(3)).
+
+    Raises ListenError where none was, or for another process.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        raise ListenError(str(address), "no sockets were passed (LISTEN_PID); start it from a .socket unit")
+    count = os.environ.get("LISTEN_FDS", "0")
+    if not (count.isascii() and count.isdigit()):
+        raise ListenError(str(address), f"LISTEN_FDS is not a number: {count!r}")
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    names += [""] * (int(count) - len(names))
+    return [(_SYSTEMD_FIRST_FD + place, names[place] or _NAMELESS) for place in range(int(count))]

@@ -1,0 +1,214 @@
+"""One audit log, written on a thread of its own.
+
+What must be on record waits until it is: where the log is to refuse what cannot be recorded (`--audit-failure refuse`), or each
+record is to be on the disk before its answer (`--audit-sync`). Elsewhere an answer waits too, so that whoever has it finds the
+record, but not for long: once the log has been stuck for a second, answers go out at once until it is not any more, and the
+records follow when it is not. What waits to be written is bounded, and what does not fit is lost, counted and told of.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Self
+
+from host.audit_log import AuditLog, open_audit_log
+from host.config import AuditSettings
+from host.errors import AuditError
+from proxy.recording.disk_thread import DiskThread
+from shim.audit import AuditRecord
+
+__all__ = ["LAST_WRITE_S", "AuditWriter"]
+
+_log = logging.getLogger(__name__)
+
+# How long an answer waits for a record that need not be there. A stuck log costs this once, and not once an answer.
+_PATIENCE_S: Final = 1.0
+# So much may wait to be written. A record is some 2 KB in memory, besides its texts, which a client can make long.
+_MOST_QUEUED_BYTES: Final = 64 * 1024 * 1024
+_RECORD_BYTES: Final = 2048
+# How long the end of the process waits for what is to be written.
+LAST_WRITE_S: Final = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Records that are to be written. on_written: None where nothing waits for it, or not any more."""
+
+    since_s: float
+    count: int
+    size_bytes: int
+    on_written: Callable[[], object] | None
+
+
+class AuditWriter:
+    """Write records to a log, which is its own. Call `close` at the end.
+
+    refuses: a command must be on record before it is run.
+    """
+
+    def __init__(self, audit_log: AuditLog, settings: AuditSettings, thread: DiskThread | None = None) -> None:
+        self._audit_log = audit_log
+        self._name = settings.destination
+        self.refuses = audit_log.refuses
+        self._is_patient = audit_log.refuses or settings.sync
+        self._thread = thread or DiskThread("audit")
+        # What is not written yet, in order.
+        self._batches: deque[_Batch] = deque()
+        self._queued_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_stuck = False
+        # Records that found no room since the last ones that did.
+        self._lost = 0
+        # All that found none.
+        self._lost_ever = 0
+
+    @classmethod
+    async def open(cls, settings: AuditSettings) -> Self:
+        """Open a log. Raises AuditError."""
+        thread, opened = DiskThread("audit"), list[AuditLog]()
+        try:
+            await thread.run(lambda: opened.append(open_audit_log(settings)))
+        except BaseException:  # nobody may wait for it any more
+            thread.end(lambda: _close_all(opened))
+            raise
+        return cls(opened[0], settings, thread)
+
+    @property
+    def queued(self) -> int:
+        """How many records wait to be written."""
+        return sum(batch.count for batch in self._batches)
+
+    @property
+    def lost_count(self) -> int:
+        """How many records were lost so far."""
+        return self._lost_ever + self._audit_log.lost_count
+
+    def write(self, records: Sequence[AuditRecord], on_written: Callable[[], object]) -> bool:
+        """Write records. Tells whether to wait for that: then `on_written` is called, once, when nothing need wait any more."""
+        size_bytes = sum(map(_size_bytes, records))
+        if not self._has_room(size_bytes):
+            self._lose(len(records))
+            return False
+        waits = not self._is_stuck
+        self._put(_Batch(_now_s(), len(records), size_bytes, on_written if waits else None))
+        self._thread.put(partial(self._write, records, self._take_lost()), self._note_written)
+        return waits
+
+    def announce(self, begun: AuditRecord, on_written: Callable[[str | None], object]) -> None:
+        """Put on record that a command is about to be run; `on_written` is told why it shall not be, if it is not there."""
+        size_bytes = _size_bytes(begun)
+        if not self._has_room(size_bytes):
+            reason = f"audit log {self._name}: too many records wait for its disk; the command was not run"
+            asyncio.get_running_loop().call_soon(on_written, reason)
+            return
+
+        def tell(why_not: str | None) -> None:
+            self._note_written(None)
+            on_written(why_not)
+
+        self._put(_Batch(_now_s(), 1, size_bytes, None))
+        self._thread.put(partial(self._announce, begun, self._take_lost()), tell)
+
+    def reopen(self) -> None:
+        """Go on in a new file if this one was moved away; where that cannot be opened, in the old one."""
+        self._thread.put(self._reopen, lambda _: None)
+
+    async def close(self) -> None:
+        """Write what is to be written, and close. What does not get to the disk in time is lost, and told of."""
+        self._thread.put(partial(self._close, self._take_lost()), lambda _: None)
+        if not await self._thread.finish(LAST_WRITE_S):
+            told = "audit log %s: its disk has been stuck for %g s at the end; records lost: %d"
+            _log.error(told, self._name, LAST_WRITE_S, self.queued)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # On the thread, which alone has the log.
+
+    def _write(self, records: Sequence[AuditRecord], lost: int) -> None:
+        self._audit_log.untold += lost
+        self._audit_log.write_all(records)
+
+    def _announce(self, begun: AuditRecord, lost: int) -> str | None:
+        self._audit_log.untold += lost
+        return self._audit_log.announce(begun)
+
+    def _reopen(self) -> None:
+        try:
+            self._audit_log.reopen()
+        except AuditError as exc:
+            _log.error("%s; going on with the old file", exc)
+
+    def _close(self, lost: int) -> None:
+        self._audit_log.untold += lost
+        try:
+            self._audit_log.close()
+        except OSError as exc:  # a file system may tell of a failed write only then
+            _log.error("audit log %s: %s", self._name, exc.strerror or exc)
+        if self._audit_log.untold:
+            told = "audit log %s: records lost at its end, of which no record tells: %d"
+            _log.warning(told, self._name, self._audit_log.untold)
+
+    # What waits.
+
+    def _has_room(self, size_bytes: int) -> bool:
+        return not self._batches or self._queued_bytes + size_bytes <= _MOST_QUEUED_BYTES
+
+    def _lose(self, count: int) -> None:
+        if not self._lost:
+            _log.error("audit log %s: too many records wait for its disk, and further ones are lost", self._name)
+        self._lost += count
+        self._lost_ever += count
+
+    def _take_lost(self) -> int:
+        lost, self._lost = self._lost, 0
+        return lost
+
+    def _put(self, batch: _Batch) -> None:
+        self._batches.append(batch)
+        self._queued_bytes += batch.size_bytes
+        if self._timer is None and not self._is_patient:
+            self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._look)
+
+    def _note_written(self, _: None) -> None:
+        batch = self._batches.popleft()
+        self._queued_bytes -= batch.size_bytes
+        if self._is_stuck and not self._batches:
+            self._is_stuck = False
+            _log.warning("audit log %s: it is up to date again", self._name)
+        if batch.on_written is not None:
+            batch.on_written()
+
+    def _look(self) -> None:
+        """Let answers go that have waited for too long."""
+        self._timer = None
+        if not self._batches:
+            return
+        if not self._is_stuck and _now_s() - self._batches[0].since_s >= _PATIENCE_S:
+            self._is_stuck = True
+            _log.error("audit log %s: its disk is stuck, so answers go out before their records are written", self._name)
+            for batch in list(self._batches):
+                on_written, batch.on_written = batch.on_written, None
+                if on_written is not None:
+                    on_written()
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._look)
+
+
+def _close_all(audit_logs: Sequence[AuditLog]) -> None:
+    for audit_log in audit_logs:
+        audit_log.close()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _size_bytes(record: AuditRecord) -> int:
+    """Estimate what a record takes while it waits: itself, its texts, and QEMU's replies, which it has decoded."""
+    texts = len(record.command_line or "") + sum(sent.reply_bytes for sent in record.sent)
+    match record.reply:
+        case {"return": str(text)}:
+            texts += len(text)
+    return _RECORD_BYTES + texts

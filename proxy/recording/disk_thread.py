@@ -1,0 +1,146 @@
+"""Do what may wait for a disk on a thread, in order, and tell the event loop when it is done.
+
+A write, an fsync or even a look at a file on a network waits for as long as its server likes, and no flag changes that. What
+one thread is given waits for its own disk alone. The thread is a daemon, because a process that ends cannot end a wait for a
+disk either.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeAlias, TypeVar
+
+__all__ = ["DiskThread", "finish_all"]
+
+_log = logging.getLogger(__name__)
+
+# A thread costs some 30 KB.
+_IDLE_S: Final = 10.0
+
+_T = TypeVar("_T")
+_Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], object]]
+
+
+# Those that have a thread.
+_running: set["DiskThread"] = set()
+
+
+def finish_all(timeout_s: float) -> None:
+    """Wait for all threads there are, when the event loop has ended. Whatever ends it, what was put is done."""
+    deadline_s = time.monotonic() + timeout_s
+    late = sum(not thread.finish_without_loop(deadline_s) for thread in list(_running))
+    if late:
+        _log.error("what was still to be written is lost, because a disk has been stuck for %g s", timeout_s)
+    _running.clear()
+
+
+class DiskThread:
+    """Make it anywhere; all methods are for the event loop. Call `finish` at the end.
+
+    The thread starts when there is a job, and ends when there was none for a while: of a thousand logs most are quiet.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._done: deque[tuple[Callable[[Any], object], Any]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Held by whoever puts a job, and by the thread that looks whether it may end.
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        # The loop was told that something is done, and has not looked yet.
+        self._is_told = False
+
+    def put(self, job: Callable[[], _T], on_done: Callable[[_T], object]) -> None:
+        """Have a job done, which must not raise, and `on_done` called with what it returns, in the loop."""
+        with self._lock:
+            self._jobs.put((job, on_done))
+            if self._thread is None:
+                self._loop = asyncio.get_running_loop()
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+                _running.add(self)
+
+    async def run(self, job: Callable[[], _T]) -> _T:
+        """Have a job done, and return what it returns, or raise what it raises."""
+        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+        def attempt() -> tuple[_T | None, BaseException | None]:
+            try:
+                return job(), None
+            except Exception as exc:
+                return None, exc
+
+        def settle(outcome: tuple[Any, BaseException | None]) -> None:
+            value, error = outcome
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        self.put(attempt, settle)
+        return await future
+
+    def end(self, last_job: Callable[[], object]) -> None:
+        """Do a last job, and end the thread, without anybody who waits for that."""
+        self.put(last_job, lambda _: None)
+        self._jobs.put(None)
+
+    async def finish(self, timeout_s: float) -> bool:
+        """Wait until all is done, and end the thread. Tell whether it is; else it goes on, and nobody is told of it."""
+        if (thread := self._thread) is None:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.run(lambda: None)
+        except TimeoutError:
+            self._jobs.put(None)
+            return False
+        self._jobs.put(None)
+        thread.join()
+        _running.discard(self)
+        return True
+
+    def finish_without_loop(self, deadline_s: float) -> bool:
+        """Wait in the same way where no event loop runs any more. deadline_s: of the monotonic clock."""
+        self._jobs.put(None)
+        if (thread := self._thread) is not None:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        return thread is None or not thread.is_alive()
+
+    def _next_job(self) -> _Job | None:
+        """Wait for a job; None when the thread is to end."""
+        with contextlib.suppress(Empty):
+            return self._jobs.get(timeout=_IDLE_S)
+        with self._lock:
+            if self._jobs.empty():
+                self._thread = None
+                _running.discard(self)
+                return None
+        return self._jobs.get()
+
+    def _work(self) -> None:
+        while (next_job := self._next_job()) is not None:
+            job, on_done = next_job
+            self._done.append((on_done, job()))
+            if not self._is_told:
+                self._is_told = True
+                assert self._loop is not None, "it is kept before the thread starts"
+                with contextlib.suppress(RuntimeError):  # the loop has ended, and waits for nothing
+                    self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        self._is_told = False
+        while self._done:
+            on_done, result = self._done.popleft()
+            try:
+                on_done(result)
+            except Exception:
+                _log.exception("hmpshim has failed, and goes on")
