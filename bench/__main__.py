@@ -11,6 +11,7 @@ from bench.facts import is_pgo, machine_facts, qemu_version
 from bench.fleet import Fleet
 from bench.host import measure_host
 from bench.interrupt import Interrupted, Interrupts
+from bench.neighbours import measure_neighbours
 from bench.options import Options, parse_command_line
 from bench.programs import Programs, make_programs
 from bench.prompt import measure_prompt
@@ -63,6 +64,8 @@ def _measurements(fleet: Fleet, programs: Programs, options: Options) -> Iterato
         yield measure_process(fleet, programs, is_quick=options.is_quick)
     if "host" in options.only:
         yield measure_host(fleet, programs, is_quick=options.is_quick)
+    if "neighbours" in options.only:
+        yield measure_neighbours(fleet, programs, is_quick=options.is_quick)
     if "bytes" in options.only:
         yield measure_bytes(fleet, programs)
     if qemu_version() is None:

@@ -18,11 +18,11 @@ from typing import Final
 from bench.costs import resident_mib
 from bench.errors import BenchError
 from bench.fleet import Fleet
-from bench.load import await_lines, negotiated
+from bench.load import negotiated
 from bench.programs import Programs
 from bench.results import Measurement, figure, median
 from bench.targets import start_proxy, start_stub
-from bench.workloads import PING
+from bench.timing import ping_ns
 
 __all__ = ["measure_host"]
 
@@ -107,13 +107,13 @@ class _Host:
         self._policy = "hmp" if self._policy == "auto" else "auto"
         self._write_config()
         with negotiated(self.paths[0]) as sock:
-            _ping_ns(sock)
+            ping_ns(sock)
             begun_ns = time.perf_counter_ns()
             os.kill(self.pid, signal.SIGHUP)
             longest_ns = 0
             self._manager.setblocking(False)
             while not self._has_said("READY=1"):
-                longest_ns = max(longest_ns, _ping_ns(sock))
+                longest_ns = max(longest_ns, ping_ns(sock))
             spent_ns = time.perf_counter_ns() - begun_ns
             self._manager.settimeout(_DEADLINE_S)
         return spent_ns, longest_ns
@@ -168,18 +168,11 @@ def _one_vm(fleet: Fleet, programs: Programs) -> str:
     return target.path
 
 
-def _ping_ns(sock: socket.socket) -> int:
-    begun_ns = time.perf_counter_ns()
-    sock.sendall(PING.encode() + b"\n")
-    await_lines(sock, 1)
-    return time.perf_counter_ns() - begun_ns
-
-
 def _ping_ratio(stack: ExitStack, alone: str, among_many: str) -> float:
     """Return what a ping through one of many VMs takes, divided by that through the only one, both in turn."""
     socks = [stack.enter_context(negotiated(path)) for path in (alone, among_many)]
-    one, many = ([_ping_ns(sock) for _ in range(_PINGS)] for sock in socks)
-    one_again, many_again = ([_ping_ns(sock) for _ in range(_PINGS)] for sock in socks)
+    one, many = ([ping_ns(sock) for _ in range(_PINGS)] for sock in socks)
+    one_again, many_again = ([ping_ns(sock) for _ in range(_PINGS)] for sock in socks)
     return median([*many, *many_again]) / median([*one, *one_again])
 
 

@@ -12,6 +12,7 @@ __all__ = ["COSTS", "Options", "parse_command_line"]
 COSTS: Final = {
     "process": "start to listening, resident memory, page faults a message: hmp-proxy alone",
     "host": "one process with 1,000 VMs: memory, idle CPU, ping beside that of one VM, reading the configuration again",
+    "neighbours": "pings of a VM beside one in the same process whose QEMU floods, flaps, or talks nonsense",
     "bytes": "what QEMU's side receives for a command that is forwarded",
     "growth": "resident memory after the workloads that ran (none without them)",
     "prompt": "real QEMU: start to prompt of hmp-repl, beside the import of its libraries alone",

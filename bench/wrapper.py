@@ -1,12 +1,11 @@
 """What `hmp-proxy wrap` adds to the start of a real QEMU: until its first client has the greeting, and until it is answered."""
 
 import json
-import os
 import socket
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -15,6 +14,7 @@ from bench.fleet import Fleet
 from bench.programs import Programs
 from bench.results import Measurement, figure
 from bench.targets import start_proxy, start_stub
+from bench.timing import all_cores
 from tests.integration.qemu_vm import qemu_binary
 
 __all__ = ["measure_wrapper"]
@@ -33,20 +33,9 @@ def measure_wrapper(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Iter
     QEMU and the proxy start beside each other, and the guest begins to run meanwhile. One core is shared by all three.
     """
     count = 4 if is_quick else 16
-    with _on(range(os.cpu_count() or 1)):
+    with all_cores():
         yield _measure("wrapped QEMU", [_round(fleet, programs, f"wrapped{number}") for number in range(count)], 1.0)
     yield _measure("on one core", [_round(fleet, programs, f"pinned{number}") for number in range(count)], None)
-
-
-@contextmanager
-def _on(cores: Collection[int]) -> Iterator[None]:
-    """Start on these cores what is started meanwhile."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _measure(name: str, rounds: Sequence[tuple[_Times, _Times, float]], limit: float | None) -> Measurement:

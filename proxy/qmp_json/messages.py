@@ -5,16 +5,30 @@ many lines in pretty mode (`-qmp-pretty`); a line break never stands inside a JS
 to 11.1; what begins otherwise is decoded by whoever asks.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from shim.qmp import JSON, decode, encode, encode_pretty
 
-__all__ = ["LINES", "PRETTY", "Kind", "MonitorFormat", "format_of", "generic_error", "may_be_noted", "with_id"]
+__all__ = [
+    "LINES",
+    "PRETTY",
+    "Kind",
+    "MonitorFormat",
+    "are_plain_events",
+    "format_of",
+    "generic_error",
+    "may_be_noted",
+    "with_id",
+]
 
 # What stands before an event's name. Events with other names than these are passed on without a closer look.
 _EVENT_NAME = b'"event": "'
 _NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"', b'DEVICE_DELETED"')
+
+
+_NOTED_EVENT = re.compile(_EVENT_NAME + b"(?:" + b"|".join(_NOTED_EVENTS) + b")")
 
 
 class Kind(Enum):
@@ -76,6 +90,15 @@ def may_be_noted(data: bytes, start: int, end: int) -> bool:
     """Tell whether an event may be one that the proxy has to look into: those of jobs, STOP, RESUME and DEVICE_DELETED."""
     found = data.find(_EVENT_NAME, start, end)
     return found < 0 or data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME))
+
+
+def are_plain_events(data: bytes, count: int, end: int) -> bool:
+    """Tell whether the `count` messages up to `end`, in lines, are all events into which nobody looks: most of a flood are."""
+    return (
+        data.startswith(LINES.event)
+        and data.count(b"\n" + LINES.event, 0, end) == count - 1
+        and _NOTED_EVENT.search(data, 0, end) is None
+    )
 
 
 def with_id(reply: dict[str, JSON], message: dict[str, JSON]) -> dict[str, JSON]:

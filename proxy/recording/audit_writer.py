@@ -186,14 +186,15 @@ class AuditWriter:
         self._timer = None
         if not self._batches:
             return
-        if not self._is_stuck and _now_s() - self._batches[0].since_s >= _PATIENCE_S:
+        left_s = self._batches[0].since_s + _PATIENCE_S - _now_s()
+        if left_s <= 0 and not self._is_stuck:
             self._is_stuck = True
             _log.error("audit log %s: its disk is stuck, so answers go out before their records are written", self._name)
             for batch in list(self._batches):
                 on_written, batch.on_written = batch.on_written, None
                 if on_written is not None:
                     on_written()
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._look)
+        self._timer = asyncio.get_running_loop().call_later(left_s if left_s > 0 else _PATIENCE_S, self._look)
 
 
 def _close_all(audit_logs: Sequence[AuditLog]) -> None:

@@ -1,15 +1,15 @@
-"""What the outbox has for the log: what the operator shall read, and failures of our own."""
+"""What the router has to tell the operator."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 __all__ = ["log_notices"]
 
 _log = logging.getLogger(__name__)
 
 
-def log_notices(notices: Iterable[str | Exception]) -> None:
-    """Write them; a failure with its traceback."""
+def log_notices(notices: Sequence[str | Exception]) -> None:
+    """Log texts as warnings, and failures of our own as errors, with where they came about."""
     for notice in notices:
         if isinstance(notice, Exception):
             _log.error("hmpshim has failed, and goes on", exc_info=notice)

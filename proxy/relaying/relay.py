@@ -22,6 +22,7 @@ from proxy.recording.scribe import Scribe
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.notices import log_notices
+from proxy.relaying.pace import Pace
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
@@ -75,17 +76,15 @@ class Relay:
         )
         self.turns, lasting.turns.pause.on_end = lasting.turns, self._end_pause
         lasting.standing.counters.connections += 1
-        self.monitor = connected.monitor
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
-        self._written = lasting.intents.written()
-        self._rest = connected.rest
+        self.monitor, self._written = connected.monitor, lasting.intents.written()
+        self._pace, self._rest = Pace(connected.end), connected.rest
         self._outbox = self._dispatcher.outbox
         self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
         self._streams = self.clients.streams
         self._scribe = Scribe(lasting.audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
         self._make_stream = stream_makers(config, connected.monitor)
-        self.deserted = self.clients.deserted
-        self.slow = SlowCommands()
+        self.slow, self.deserted = SlowCommands(), self.clients.deserted
         self._poll_timer: asyncio.TimerHandle | None = None
         self._next_turn: asyncio.Handle | None = None  # see _come_back
         self._last_timer: asyncio.TimerHandle | None = None  # see _finish
@@ -168,6 +167,7 @@ class Relay:
             self._lose_qemu()
             return
         if session is None:
+            self._pace.note(self._router.message_count, len(data))
             self._flush()
             return
         if self._outbox.records:

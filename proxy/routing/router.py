@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from proxy.qmp_json.message_framer import MessageFramer
-from proxy.qmp_json.messages import Kind, MonitorFormat, may_be_noted
+from proxy.qmp_json.messages import Kind, MonitorFormat, are_plain_events, may_be_noted
 from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Receiver, without_own_jobs
@@ -21,6 +21,9 @@ from proxy.sessions.session import Session
 from shim.qmp import decode
 
 __all__ = ["Router"]
+
+# From so many messages in a read on it pays to look first whether all are events.
+_MANY = 8
 
 
 class Router:
@@ -37,6 +40,8 @@ class Router:
         self._owed = dispatcher.owed
         self._out_of_band = dispatcher.out_of_band
         self._outbox = dispatcher.outbox
+        # In the last read that was not a single reply: those that were looked at one by one.
+        self.message_count = 0
         # Sessions that wait for their turn.
         self._waiting = dispatcher.waiting
 
@@ -59,9 +64,13 @@ class Router:
             return None
         is_continued = framer.is_partly_taken
         whole, ends = framer.receive_data(data)
+        self.message_count = len(ends)
         if is_continued and ends:
             self._end_reply(whole[: ends[0]])
             self._route(whole, ends[0], ends[1:])
+        elif len(ends) > _MANY and not self._format.is_pretty and are_plain_events(whole, len(ends), ends[-1]):
+            self._deliver(Receiver.EVERYBODY, whole[: ends[-1]])
+            self.message_count = 0
         else:
             self._route(whole, 0, ends)
         if framer.has_begun:
