@@ -102,7 +102,7 @@ class SupervisedVM:
             totals=totals_of(self.standing, relay, 0 if self._audit is None else self._audit.lost_count),
             outcomes=tuple(history.outcomes.items()),
             deprecated=tuple(history.deprecated.items()),
-            failures=tuple(history.failures),
+            failures=history.failures,
         )
 
     @property

@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 class Pausing:
     """Call the methods in a running loop. pause: what the VM's commands are held against."""
 
+    __slots__ = ("_since_s", "_timer", "pause")
+
     def __init__(self) -> None:
         self.pause = Pause()
         self._since_s = 0.0

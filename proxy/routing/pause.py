@@ -15,6 +15,8 @@ __all__ = ["Pause", "changes_snapshots", "is_at_work"]
 class Pause:
     """is_on: snapshot commands wait. on_end: called when they do no more; whoever serves the VM's clients sets it."""
 
+    __slots__ = ("is_on", "on_end")
+
     def __init__(self) -> None:
         self.is_on = False
         self.on_end: Callable[[], object] = _nobody_waits

@@ -5,7 +5,7 @@ It is made of the audit records, where they are made, and whether or not there i
 `OTHER`, and so is whatever comes when there is no more room.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -83,14 +83,17 @@ class History:
     durations, stops: by command, how long those took that were done here, and how long the VM stood still for each.
     """
 
+    # There is one for each of a thousand VMs, and in most of them nothing has happened.
+    __slots__ = ("_gaps", "deprecated", "durations", "failures", "outcomes", "stops")
+
     def __init__(self) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         self.durations: dict[str, Histogram] = {}
         self.stops: dict[str, Histogram] = {}
         self.deprecated: Counter[DeprecatedUse] = Counter()
-        self.failures: deque[Failure] = deque(maxlen=_MOST_FAILURES)
+        self.failures: tuple[Failure, ...] = ()
         # Why QEMU could not load by itself what is saved here, as far as the operator was told.
-        self._gaps: set[str] = set()
+        self._gaps: tuple[str, ...] = ()
 
     def note(self, record: AuditRecord) -> None:
         """Count what a record tells of."""
@@ -111,9 +114,10 @@ class History:
 
     def is_new_gap(self, gap: str) -> bool:
         """Tell whether this is the first time that it is asked whether the operator was told of it."""
-        is_new = gap not in self._gaps
-        self._gaps.add(gap)
-        return is_new
+        if gap in self._gaps:
+            return False
+        self._gaps += (gap,)
+        return True
 
     def _note_use(self, client: Client, command: str) -> None:
         from shim.replacements import REPLACEMENTS  # here, because a start is quicker without it
@@ -130,8 +134,9 @@ class History:
         command = record.command_line or record.execute or ""
         failure = Failure(time, str(record.client), command[:_MOST_TEXT_CHARS], _text(record)[:_MOST_TEXT_CHARS])
         if self.failures and replace(self.failures[-1], time=time, count=1) == failure:
-            failure = replace(failure, count=self.failures.pop().count + 1)
-        self.failures.append(failure)
+            failure = replace(failure, count=self.failures[-1].count + 1)
+            self.failures = self.failures[:-1]
+        self.failures = (*self.failures, failure)[-_MOST_FAILURES:]
 
 
 def tool_of(client: Client) -> str:
