@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def test_status_tells_what_there_is(folder: Path) -> None:
         async with FakeQEMU(two_disks()) as qemu:
             tables = table(qemu, folder / "a", 'policy = "hmp"'), table("/none", folder / "b")
             async with RunningDaemon(folder, *tables, absent=["b"], options=options(folder)):
-                off = await vm_of(folder, "b")
+                off = await vm_once(folder, lambda vm: vm["problem"], "b")
                 assert (off["state"], off["qemu"], off["clients"], off["audit"]) == ("waited for", None, [], None)
                 assert off["problem"].startswith("cannot connect to QEMU at unix:/none")
                 with await connect(folder / "a") as idle:
@@ -79,11 +79,17 @@ def test_status_tells_what_there_is(folder: Path) -> None:
     run(main)
 
 
-async def until_waits(folder: Path, count: int) -> None:
-    """Wait until so many clients wait for something."""
+async def vm_once(folder: Path, condition: Callable[[Any], object], name: str = "a") -> Any:
+    """Return a VM's status once the condition holds for it."""
     async with asyncio.timeout(DEADLINE_S):
-        while sum(client["waits_for"] is not None for client in (await vm_of(folder))["clients"]) < count:  # noqa: ASYNC110
+        while not condition(vm := await vm_of(folder, name)):  # noqa: ASYNC110 - it is told at a socket
             await asyncio.sleep(0.002)
+    return vm
+
+
+async def until_waits(folder: Path, count: int) -> None:
+    """Wait until there are so many clients, and all wait for something."""
+    await vm_once(folder, lambda vm: len(vm["clients"]) == count and all(one["waits_for"] for one in vm["clients"]))
 
 
 def _check_busy(busy: Any) -> None:
@@ -135,7 +141,7 @@ def test_readers_keep_nobody_from_acting(folder: Path, monkeypatch: pytest.Monke
                     stack.enter_context(connected(folder / "control"))
                 assert (await act(folder, "pause", vm="a"))["at_work"] is False
                 assert await hmp(folder / "a", "info snapshots") != [""]
-            assert (await vm_of(folder))["state"] == "served"
+            await vm_once(folder, lambda vm: vm["state"] == "served")
 
     run(main)
 
@@ -148,7 +154,7 @@ def test_client_is_disconnected_by_number_or_pid(folder: Path, caplog: pytest.Lo
                 await connect(folder / "a") as second,
                 await connect(folder / "a") as third,
             ):
-                numbers = [client["number"] for client in (await vm_of(folder))["clients"]]
+                numbers = [one["number"] for one in (await vm_once(folder, lambda vm: len(vm["clients"]) == 3))["clients"]]
                 (who,) = await act(folder, "disconnect", vm="a", client=str(numbers[1]))
                 assert f"pid {os.getpid()}" in who
                 with pytest.raises((ConnectionLostError, OSError)):
@@ -160,7 +166,7 @@ def test_client_is_disconnected_by_number_or_pid(folder: Path, caplog: pytest.Lo
                 for client in (first, third):
                     with pytest.raises((ConnectionLostError, OSError)):
                         await asyncio.to_thread(client.execute, "query-name")
-            totals = (await vm_of(folder))["totals"]
+            totals = (await vm_once(folder, lambda vm: not vm["clients"]))["totals"]
             assert (totals["clients"], totals["cut"]) == (0, 3)
 
     run(main)
@@ -182,10 +188,8 @@ def test_pause_waits_for_what_runs_and_outlasts_qemu(folder: Path, caplog: pytes
             assert await pausing == {"at_work": False, "connected": True}
             assert await saving == [""]
             qemu.disconnect()
-            async with asyncio.timeout(DEADLINE_S):
-                while (await vm_of(folder))["totals"]["reconnects"] == 0:  # noqa: ASYNC110
-                    await asyncio.sleep(0.002)
-            assert (await vm_of(folder))["pause"]["left_s"] is None
+            back = await vm_once(folder, lambda vm: vm["totals"]["reconnects"])
+            assert back["pause"]["left_s"] is None
             waiting = asyncio.create_task(hmp(folder / "a", "delvm t"))
             await until_waits(folder, 1)
             (client,) = (await vm_of(folder))["clients"]
@@ -225,7 +229,7 @@ def test_pause_goes_on_where_the_vm_begins_anew(folder: Path, caplog: pytest.Log
             running.path.write_text(table(qemu, folder / "a", "max_clients = 5"))
             assert await act(folder, "reload") == []
             await until(lambda: caplog.text.count("listening on") == 2)
-            vm = await vm_of(folder)
+            vm = await vm_once(folder, lambda vm: vm["state"] == "served")
             assert vm["pause"] is not None
             assert [one["command"] for one in vm["outcomes"]] == ["savevm"]
 
