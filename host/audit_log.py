@@ -66,6 +66,8 @@ class AuditLog:
         self._host = os.uname().nodename
         # Records that could not be written since the last one that was; the next one tells.
         self.untold = 0
+        # All that could not be written.
+        self.lost_count = 0
 
     def write_all(self, records: Sequence[AuditRecord]) -> None:
         """Write records whose commands have been run. What cannot be written is logged: it costs nobody the answer."""
@@ -90,7 +92,7 @@ class AuditLog:
         try:
             self._sink.write(spell(members).encode("ascii"))
         except AuditError:
-            self.untold += 1
+            self._lose(1)
             raise
         self.untold = 0
 
@@ -110,10 +112,14 @@ class AuditLog:
                 self._sink.write(spell(told).encode("ascii"))
             except AuditError as exc:
                 failure = exc
-                self.untold += 1 + repeated
+                self._lose(1 + repeated)
             else:
                 failure, self.untold = None, 0
         return failure
+
+    def _lose(self, count: int) -> None:
+        self.untold += count
+        self.lost_count += count
 
     def write_ahead(self, begun: AuditRecord) -> str | None:
         """Write that a command is about to be run. Tells why it shall not be run, if that is not on record."""

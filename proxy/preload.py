@@ -26,6 +26,9 @@ _OURS = (
     "shim.allowance",
     "shim.beside",
     "shim.rules",
+    "shim.replacements",
+    "proxy.control.table",
+    "proxy.relaying.looking",
     "host.rule_mistakes",
     "proxy.pattern_check",
 )

@@ -14,11 +14,11 @@ import sys
 from host.errors import ConfigError, ProgramError
 from host.log_lines import write_log
 from proxy.command_line.invocations import (
+    AskInvocation,
     CheckInvocation,
     InstallUnitsInvocation,
     PlanInvocation,
     ServeInvocation,
-    StatusInvocation,
 )
 from proxy.command_line.subcommands import parse_command_line
 from proxy.fleet.daemon import Daemon
@@ -45,11 +45,10 @@ def main() -> int:
             from proxy.commands.plan import explain_plan  # the proxy itself starts without it
 
             sys.stdout.write(asyncio.run(explain_plan(invocation)) + "\n")
-        elif isinstance(invocation, StatusInvocation):
-            from proxy.commands.ask import default_path, show_status  # here, as above
+        elif isinstance(invocation, AskInvocation):
+            from proxy.commands.ask import ask  # here, as above
 
-            path = invocation.control_path or default_path()
-            sys.stdout.write(show_status(path, invocation.vm, as_json=invocation.as_json) + "\n")
+            return ask(invocation, sys.stdout)
         elif isinstance(invocation, InstallUnitsInvocation):
             return _install_units(invocation)
         elif isinstance(invocation, CheckInvocation):

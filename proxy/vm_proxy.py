@@ -29,7 +29,7 @@ from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.preload import preload_in_loop
 from proxy.recording.audit_writer import AuditWriter
-from proxy.relaying.lasting import Lasting, Shared
+from proxy.relaying.lasting import Lasting, Shared, Standing
 from proxy.relaying.relay import Relay
 from proxy.waiting import Signal, unless
 from shim.client import Client
@@ -52,11 +52,12 @@ class VMProxy:
         audit: AuditWriter | None,
         shared: Shared,
         on_settled: Callable[[], object] = lambda: None,
+        standing: Standing | None = None,
     ) -> None:
         self.config = config
         self.certificates = Certificates(config)
         self._on_settled = on_settled
-        self._audit, self._shared = audit, shared
+        self._audit, self._shared, self._standing = audit, shared, standing
         self.relay: Relay | None = None
         # Why QEMU is not there, where somebody has tried.
         self.problem: str | None = None
@@ -103,7 +104,7 @@ class VMProxy:
             await self.policy_check.close()
 
     async def _recall(self) -> None:
-        self._lasting = await Lasting.begin(self.config, self._audit, self._shared)
+        self._lasting = await Lasting.begin(self.config, self._audit, self._shared, self._standing)
 
     def stop(self) -> None:
         """End, when the rewritten command that runs is done."""
@@ -140,8 +141,6 @@ class VMProxy:
         self.config = config
         self._upstream.change(config.name, config.connect_timeout_s)
         self._lasting = replace(self._lasting, audit=audit)
-        if self.relay is not None:
-            self.relay.set_policy(config.policy, config.permissions)
         for relay in (self.relay, self._gone):
             if relay is not None:
                 relay.change(config, audit)

@@ -11,6 +11,7 @@ import pytest
 from audit.fail_on import CONDITIONS
 from audit.report import State
 from host.settings import SETTINGS, Program
+from proxy.command_line.invocations import Question
 from repl.lines import OWN_COMMANDS
 from shim.patterns import KEYS, KINDS
 from shim.policy import Mode
@@ -75,6 +76,12 @@ def audit_help_text() -> str:
 def usage() -> str:
     """What `./run help` prints."""
     return subprocess.run(["./run", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def asking_help_text() -> str:
+    """What `hmp-proxy status --help` prints, and the help of its like after it."""
+    return "\n".join(_help("proxy", question, "--help") for question in Question)
 
 
 def _help(*command: str) -> str:
@@ -173,12 +180,26 @@ def test_files_are_found_in_the_text() -> None:
 # The list of changes also names what is no option of a program, or is one no more.
 @pytest.mark.parametrize("page", [page for page in _PAGES if page != "CHANGELOG.md"])
 def test_options_that_a_page_names_exist(
-    page: str, help_text: str, units_help_text: str, wrap_help_text: str, prompt_help_text: str, audit_help_text: str
+    page: str,
+    help_text: str,
+    units_help_text: str,
+    wrap_help_text: str,
+    asking_help_text: str,
+    prompt_help_text: str,
+    audit_help_text: str,
 ) -> None:
     # Those of pip, QEMU and apt are in no page; one of systemctl's is.
     named = set(_OPTION.findall(_PAGES[page])) - {"--help", "--now"}
-    helps = help_text + units_help_text + wrap_help_text + prompt_help_text + audit_help_text
+    helps = help_text + units_help_text + wrap_help_text + asking_help_text + prompt_help_text + audit_help_text
     assert sorted(named - set(_OPTION.findall(helps))) == []
+
+
+def test_subcommands_that_ask_are_all_told() -> None:
+    told = {
+        _in_code(cell)[0].split()[1]: _in_code(option)
+        for cell, option, _ in _rows("docs/operating.md", "| subcommand | asks | |")
+    }
+    assert told == {question.value: ["--admin" if question.acts else "--control"] for question in Question}
 
 
 def test_options_are_found_in_the_text() -> None:

@@ -1,33 +1,99 @@
-"""The command lines that ask a running proxy."""
+"""The command lines that ask a running proxy, and that tell it what to do."""
 
+import argparse
 from collections.abc import Sequence
+from math import isfinite
+from typing import Final
 
 from host.options import Parser
-from proxy.command_line.invocations import StatusInvocation
+from proxy.command_line.invocations import AskInvocation, Question
 from proxy.command_line.parsers import make_parser
+from proxy.command_line.places import DEFAULT_FOLDER
 
-__all__ = ["parse_status"]
+__all__ = ["parse"]
 
-_STATUS_DESCRIPTION = """\
-Ask a running proxy how its VMs are: which are served, by which policy, who is connected, and which snapshot command runs.
-The proxy was started with --control PATH."""
+_DESCRIPTIONS: Final = {
+    Question.STATUS: """\
+Ask a running proxy how its VMs are: which are served, by which policy, who is connected, which snapshot command runs, and
+which have failed. The proxy was started with --control PATH.""",
+    Question.CLIENTS: """\
+List the clients of a running proxy: who they are, since when they are connected, and what they wait for.
+The proxy was started with --control PATH.""",
+    Question.METRICS: """\
+Print the numbers of a running proxy in Prometheus' text format, as it serves them with --metrics ADDRESS.
+The proxy was started with --control PATH.""",
+    Question.DISCONNECT: """\
+Disconnect a client of a VM. What QEMU has begun for it goes on to its end; what waits is abandoned, and put on record.
+The proxy was started with --admin PATH.""",
+    Question.PAUSE: """\
+Have the savevm, loadvm and delvm of a VM's clients wait, and QMP's own snapshot commands too, for the time of a backup, say.
+Everything else goes on. What runs already runs on, and it is waited for: when this returns, nothing changes the VM's snapshots
+until they are resumed. The proxy was started with --admin PATH.""",
+    Question.RESUME: """\
+Let the snapshot commands of a VM's clients go on after hmp-proxy pause.
+The proxy was started with --admin PATH.""",
+    Question.RELOAD: """\
+Have a running proxy read its configuration file again, as SIGHUP does, and say what is wrong with it.
+The proxy was started with --admin PATH.""",
+}
+_STATUSES: Final = {
+    Question.STATUS: "the status was shown, whatever it says",
+    Question.CLIENTS: "they were listed",
+    Question.METRICS: "they were printed",
+    Question.DISCONNECT: "it was disconnected",
+    Question.PAUSE: "the snapshot commands are paused, and none runs",
+    Question.RESUME: "they go on, or went on anyway",
+    Question.RELOAD: "the configuration was read, and is in force",
+}
+_WRONG: Final = {
+    Question.METRICS: "wrong usage",
+    Question.DISCONNECT: "wrong usage, or no such VM or client",
+    Question.RELOAD: "wrong usage, or mistakes in the file, and everything stays as it was",
+}
+_NAMES_A_VM: Final = (Question.DISCONNECT, Question.PAUSE, Question.RESUME)
 
-_DEFAULT_CONTROL = "/run/hmp-proxy/control.sock for root, else hmp-proxy/control.sock in XDG_RUNTIME_DIR"
-_STATUS_EXIT_STATUS = """
+
+def _parser(question: Question) -> Parser:
+    epilog = f"""
 exit status:
-  0  the status was shown, whatever it says
-  2  wrong usage, or no such VM
+  0  {_STATUSES[question]}
+  2  {_WRONG.get(question, "wrong usage, or no such VM")}
   3  no proxy answers there"""
-
-
-def _status_parser() -> Parser:
-    parser = make_parser("hmp-proxy status", _STATUS_DESCRIPTION, _STATUS_EXIT_STATUS)
-    parser.add_argument("--control", metavar="PATH", help=f"the proxy's control socket (default: {_DEFAULT_CONTROL})")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("vm", nargs="?", metavar="VM", help="show only this VM, and its clients")
+    parser = make_parser(f"hmp-proxy {question}", _DESCRIPTIONS[question], epilog)
+    option, name = ("--admin", "admin") if question.acts else ("--control", "control")
+    default = f"{name}.sock in {DEFAULT_FOLDER}"
+    parser.add_argument(option, dest="path", metavar="PATH", help=f"the proxy's socket for that (default: {default})")
+    if question in (Question.STATUS, Question.CLIENTS):
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+        parser.add_argument("vm", nargs="?", metavar="VM", help="show only this VM, and more of it")
+    if question is Question.STATUS:
+        parser.add_argument("--watch", action="store_true", dest="watches", help="show it again every second, until Ctrl-C")
+    if question is Question.PAUSE:
+        parser.add_argument(
+            "--for", type=_seconds, dest="for_s", metavar="SECONDS", help="let them go on by themselves after this time"
+        )
+        parser.add_argument("--no-wait", action="store_true", help="do not wait for the snapshot command that runs")
+    if question in _NAMES_A_VM:
+        parser.add_argument("vm", metavar="VM", help="by its name in the configuration")
+    if question is Question.DISCONNECT:
+        parser.add_argument("client", metavar="CLIENT", help="by its number in hmp-proxy clients, or by its pid")
     return parser
 
 
-def parse_status(arguments: Sequence[str]) -> StatusInvocation:
-    given = _status_parser().parse_args(arguments)
-    return StatusInvocation(given.control, given.vm, given.json)
+def parse(question: Question, arguments: Sequence[str]) -> AskInvocation:
+    """Read the words after the subcommand. Exits where they are wrong."""
+    parser = _parser(question)
+    given = parser.parse_args(arguments)
+    if question is Question.STATUS and given.watches and given.as_json:
+        parser.error("--watch shows a table; drop --json")
+    return AskInvocation(question, **vars(given))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if seconds > 0 and isfinite(seconds):
+        return seconds
+    raise argparse.ArgumentTypeError(f"'{text:.40}' is not a number of seconds greater than 0")

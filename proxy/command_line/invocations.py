@@ -1,21 +1,25 @@
 """What a command line of `hmp-proxy` can ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from host.addresses import UnixAddress
 from host.config import VMConfig
 from host.errors import ConfigError
 
-if TYPE_CHECKING:  # a start is quicker without it
+if TYPE_CHECKING:  # a start is quicker without them
     from host.discover import Template
+    from proxy.control.server import Place
 
 __all__ = [
+    "AskInvocation",
     "CheckInvocation",
     "InstallUnitsInvocation",
     "Invocation",
     "PlanInvocation",
+    "Question",
     "ServeInvocation",
-    "StatusInvocation",
 ]
 
 
@@ -24,15 +28,24 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class ServeInvocation:
     """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object.
-    control_path: of the control socket. templates: of VMs that come by themselves.
+    control, admin, metrics: where the process is asked, where it is told what to do, and where Prometheus finds it.
+    templates: of VMs that come by themselves.
     """
 
     vms: tuple[VMConfig, ...]
     config_path: str | None
     verbose: bool
     logs_json: bool = False
-    control_path: str | None = None
-    templates: tuple["Template", ...] = ()
+    control: "Place | None" = None
+    admin: "Place | None" = None
+    metrics: "Place | None" = None
+    templates: tuple["Template", ...] = field(default=(), kw_only=True)
+
+    @property
+    def own_paths(self) -> list[str]:
+        """Where the process has sockets of its own, that are no VM's."""
+        addresses = [place.address for place in (self.control, self.admin, self.metrics) if place is not None]
+        return [address.path for address in addresses if isinstance(address, UnixAddress)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +60,39 @@ class CheckInvocation:
     patterns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StatusInvocation:
-    """`hmp-proxy status`. control_path: None for the default one. vm: None for all."""
+class Question(StrEnum):
+    """The subcommands that ask a running proxy, or have it do something."""
 
-    control_path: str | None
-    vm: str | None
-    as_json: bool
+    STATUS = "status"
+    CLIENTS = "clients"
+    METRICS = "metrics"
+    DISCONNECT = "disconnect"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RELOAD = "reload"
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes something, which only the socket of --admin does."""
+        return self not in (Question.STATUS, Question.CLIENTS, Question.METRICS)
+
+
+@dataclass(frozen=True, slots=True)
+class AskInvocation:
+    """`hmp-proxy status` and its like. path: of the socket, None for the default one. vm: None for all.
+
+    as_json: of status and clients. watches: status is shown again and again. client: whom to disconnect. for_s, no_wait: of a
+    pause.
+    """
+
+    question: Question
+    path: str | None = None
+    vm: str | None = None
+    as_json: bool = False
+    watches: bool = False
+    client: str | None = None
+    for_s: float | None = None
+    no_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,4 +117,4 @@ class InstallUnitsInvocation:
     only_prints: bool
 
 
-Invocation: TypeAlias = ServeInvocation | CheckInvocation | StatusInvocation | PlanInvocation | InstallUnitsInvocation
+Invocation: TypeAlias = ServeInvocation | CheckInvocation | AskInvocation | PlanInvocation | InstallUnitsInvocation

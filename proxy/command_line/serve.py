@@ -3,17 +3,21 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from host.addresses import plain
+from host.addresses import Address, plain
 from host.config import VMConfig
 from host.contradictions import contradiction
-from host.listener import Terms, settle
+from host.listener import Said, Terms, settle
 from host.listener_settings import LISTENER_SETTINGS
 from host.options import PATTERNS, RULES, Parser, add_section, add_version, audit_of, members_of, policy_of, refuse_mixture
 from host.settings import Owner, Program, Section, option_of
 from proxy.command_line.invocations import CheckInvocation, ServeInvocation
 from proxy.command_line.parsers import ADDRESSES, add_vm, make_parser, refuse
+from proxy.command_line.places import DEFAULT_FOLDER, default_path, read_metrics_address, read_socket
+
+if TYPE_CHECKING:  # most processes are not asked
+    from proxy.control.server import Place
 
 __all__ = ["parse"]
 
@@ -33,8 +37,10 @@ examples:
     hmp-proxy --attach /run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
   see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
-  ask a proxy that was started with --control PATH how its VMs are:
-    hmp-proxy status --control PATH
+  ask a proxy that was started with --control how its VMs are (also clients, metrics), and have one do something that was
+  started with --admin (also disconnect, resume, reload); each of these has its --help:
+    hmp-proxy status
+    hmp-proxy pause vm1 --for 600
   have systemd start it:
     hmp-proxy install-units
   try it by hand:
@@ -84,7 +90,7 @@ def _parser() -> Parser:
         action="store_true",
         help="tell all mistakes in the configuration, and end: with status 0 if there are none, else 2",
     )
-    vm.add_argument("--control", metavar="PATH", help="the socket at which hmp-proxy status asks (default: none)")
+    _add_places(vm)
     sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS)
     for section in sections:
         add_section(parser, Program.PROXY, section)
@@ -94,6 +100,29 @@ def _parser() -> Parser:
         "--log-format", choices=("text", "json"), default="text", help="how the log is written (default %(default)s)"
     )
     return parser
+
+
+def _add_places(group: argparse._ArgumentGroup) -> None:
+    """Add where the process is asked. Without one of these it is not."""
+    for option, name, text in (
+        ("--control", "control", "a socket where it is asked how it is: hmp-proxy status, clients, metrics"),
+        ("--admin", "admin", "a socket where it also obeys: hmp-proxy disconnect, pause, resume, reload"),
+    ):
+        default = f"without PATH: {name}.sock in {DEFAULT_FOLDER}"
+        group.add_argument(
+            option,
+            nargs="?",
+            type=read_socket,
+            const=default_path(name),
+            metavar="PATH",
+            help=f"{text}; with ,mode=, ,owner= and ,group= as a listener has; {default} (default: none)",
+        )
+    group.add_argument(
+        "--metrics",
+        type=read_metrics_address,
+        metavar="ADDRESS",
+        help="where Prometheus finds /metrics by HTTP, such as tcp:127.0.0.1:9180 (default: none)",
+    )
 
 
 def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
@@ -120,7 +149,19 @@ def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
 
 
 def _serve(vms: tuple[VMConfig, ...], given: argparse.Namespace) -> ServeInvocation:
-    return ServeInvocation(vms, given.config, given.verbose, given.log_format == "json", given.control)
+    return ServeInvocation(
+        vms,
+        given.config,
+        given.verbose,
+        given.log_format == "json",
+        *(None if said is None else _place(said) for said in (given.control, given.admin, given.metrics)),
+    )
+
+
+def _place(said: Address | Said) -> "Place":
+    from proxy.control.server import Place  # here, because most processes are not asked
+
+    return Place.of(said)
 
 
 def _complete_upstream(parser: argparse.ArgumentParser, members: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from proxy.command_line import serve
-from proxy.command_line.invocations import Invocation
+from proxy.command_line.invocations import Invocation, Question
 
 __all__ = ["parse_command_line"]
 
@@ -18,10 +18,10 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
             from proxy.command_line import plan  # here, as the other ones: the proxy itself starts without it
 
             return plan.parse(others)
-        case ["status", *others]:
+        case [name, *others] if name in tuple(Question):
             from proxy.command_line import ask
 
-            return ask.parse_status(others)
+            return ask.parse(Question(name), others)
         case ["install-units", *others]:
             from proxy.command_line import units
 

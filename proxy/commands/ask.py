@@ -1,62 +1,107 @@
-"""`hmp-proxy status`: ask a running proxy how its VMs are."""
+"""`hmp-proxy status` and its like: ask a running proxy, or have it do something, and say what came of it."""
 
 import json
-import os
-import socket
-from typing import Final
+import logging
+import pwd
+from functools import cache
+from typing import TextIO, assert_never
 
-from host.errors import ProgramError
-from proxy.control.status import as_table, read_patterns, read_status
-from proxy.errors import UpstreamError
+from host.errors import ConfigError
+from proxy.command_line.invocations import AskInvocation, Question
+from proxy.command_line.places import default_path
+from proxy.commands.asking import NoProxyError, request
+from proxy.control.protocol import Request
+from proxy.control.status import VMStatus, read_patterns, read_status
+from proxy.control.table import as_table, clients_table
+from shim.qmp import JSON
 
-__all__ = ["NoProxyError", "default_path", "show_status"]
+__all__ = ["ask", "status_text"]
 
-_DEADLINE_S: Final = 10.0
-_READ_BYTES: Final = 1 << 16
-
-
-class NoProxyError(UpstreamError):
-    """No proxy answers at the control socket."""
-
-    template = "cannot ask the proxy at {subject}: {reason}"
-
-
-class _NoSuchVMError(ProgramError):
-    """The proxy serves no VM of that name."""
-
-    exit_status = 2
-    template = "no VM '{subject}' is served: {reason}"
+_log = logging.getLogger(__name__)
 
 
-def default_path() -> str:
-    """Return where a proxy of this user has its control socket: the unit's RuntimeDirectory= for root."""
-    folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
-    return f"{folder}/hmp-proxy/control.sock"
+def ask(invocation: AskInvocation, output: TextIO) -> int:
+    """Do what is asked for, print what came of it, and return the exit status. Raises ProgramError."""
+    if invocation.watches:
+        from proxy.commands.watch import watch  # here, because few want it
+
+        watch(lambda: status_text(invocation), output)
+        return 0
+    if invocation.question is Question.RELOAD and (mistakes := _request(invocation, Question.RELOAD, waits=True)):
+        for mistake in mistakes:
+            _log.error("%s", mistake)
+        return ConfigError.exit_status
+    told = _told(invocation)
+    output.write(told if told.endswith("\n") else f"{told}\n")
+    return 0
 
 
-def show_status(path: str, name: str | None, *, as_json: bool) -> str:
-    """Return the status of all VMs, or of one with its clients. Raises NoProxyError, and ProgramError for no such VM."""
+def status_text(invocation: AskInvocation) -> str:
+    """Return the status as a table, of all VMs or of one with its clients. Raises ProgramError."""
+    told = _request(invocation, Question.STATUS, vm=invocation.vm)
+    return as_table(_vms_in(invocation, told), invocation.vm, read_patterns(told), user_name=_user_name)
+
+
+def _told(invocation: AskInvocation) -> str:
+    vm = invocation.vm
+    match invocation.question:
+        case Question.STATUS:
+            return _status_as_json(invocation) if invocation.as_json else status_text(invocation)
+        case Question.CLIENTS:
+            return _clients(invocation)
+        case Question.METRICS:
+            return str(_request(invocation, Question.METRICS))
+        case Question.DISCONNECT:
+            who = _request(invocation, Question.DISCONNECT, vm=vm, client=invocation.client)
+            return "\n".join(f"disconnected {one}" for one in who)
+        case Question.PAUSE:
+            return _pause(invocation)
+        case Question.RESUME:
+            was_paused = _request(invocation, Question.RESUME, vm=vm)["was_paused"]
+            return f"snapshot commands of '{vm}' go on" if was_paused else f"snapshot commands of '{vm}' were not paused"
+        case Question.RELOAD:
+            return "the configuration was read again"
+        case question:
+            assert_never(question)
+
+
+def _request(invocation: AskInvocation, question: Question, *, waits: bool = False, **members: JSON) -> JSON:
+    name = "admin" if invocation.question.acts else "control"
+    path = invocation.path or default_path(name)
+    return request(path, f"--{name}", Request(question.value, members), waits=waits)
+
+
+def _vms_in(invocation: AskInvocation, told: JSON) -> list[VMStatus]:
     try:
-        told = json.loads(_ask(path))
-        vms, patterns = read_status(told), read_patterns(told)
-    except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise NoProxyError(path, f"{reason} (start it with --control {path}, or name its socket with --control)") from exc
+        return read_status(told)
     except ValueError as exc:
-        raise NoProxyError(path, "what answers there is not hmp-proxy, or another version of it") from exc
-    if name is not None and name not in (names := [vm.name for vm in vms]):
-        raise _NoSuchVMError(name, f"there are {', '.join(names)}")
-    if as_json:
-        chosen = [vm for vm in told["vms"] if name in (None, vm["name"])]
-        return json.dumps({"vms": chosen} | ({"discover": told.get("discover", [])} if name is None else {}), indent=2)
-    return as_table(vms, name, patterns)
+        path = invocation.path or default_path("control")
+        raise NoProxyError(path, "what answers there is another version of hmp-proxy") from exc
 
 
-def _ask(path: str) -> bytes:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(_DEADLINE_S)
-        sock.connect(path)
-        told = bytearray()
-        while received := sock.recv(_READ_BYTES):
-            told += received
-    return bytes(told)
+def _status_as_json(invocation: AskInvocation) -> str:
+    return json.dumps(_request(invocation, Question.STATUS, vm=invocation.vm), indent=2)
+
+
+def _clients(invocation: AskInvocation) -> str:
+    told = _request(invocation, Question.STATUS, vm=invocation.vm)
+    vms = _vms_in(invocation, told)
+    if invocation.as_json:
+        return json.dumps({"vms": [{"name": vm["name"], "clients": vm["clients"]} for vm in told["vms"]]}, indent=2)
+    return clients_table(vms, _user_name, names_vm=invocation.vm is None)
+
+
+def _pause(invocation: AskInvocation) -> str:
+    asked = {"vm": invocation.vm, "for_s": invocation.for_s, "no_wait": invocation.no_wait}
+    told_of = _request(invocation, Question.PAUSE, waits=not invocation.no_wait, **asked)
+    told = "one still runs" if told_of["at_work"] else "none runs" if told_of["connected"] else "its QEMU is not there"
+    return f"snapshot commands of '{invocation.vm}' are paused, and {told}"
+
+
+@cache
+def _user_name(uid: int) -> str:
+    """Look it up here and not in the proxy: a directory service may take its time."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

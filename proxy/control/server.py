@@ -1,60 +1,94 @@
-"""The socket at which a running proxy answers how it is: one line of JSON for each connection, and its end.
+"""Sockets at which a running proxy is asked: a few at a time, one question a connection, and nobody is waited for long.
 
-Nothing is asked there and nothing can be changed, so who connects is read nothing from, and costs one answer.
+So whoever may ask can neither stop nor slow down the proxy: what comes is bounded in length, time and number.
+control_socket.py and metrics_server.py say what is spoken there.
 """
 
 import asyncio
-import json
 import logging
 import socket
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Self, TypeAlias
 
-from host.addresses import UnixAddress
+from host.addresses import Address, TCPAddress, UnixAddress
+from host.listener import Said, Terms
+from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.net.sockets import listen
-from shim.qmp import JSON
 
-__all__ = ["ControlSocket"]
+__all__ = ["MOST_ASKERS", "PATIENCE_S", "AskedSocket", "Place", "receive_until"]
 
 _log = logging.getLogger(__name__)
 
-# Who does not read the answer in this time does not get it.
-_PATIENCE_S: Final = 5.0
+# Who does not ask in this time, or does not read the answer, does not get it.
+PATIENCE_S: Final = 5.0
 # Out of descriptors: how long to leave who comes in the kernel's queue. To look at once would only spin.
 _ACCEPT_PAUSE_S: Final = 1.0
-# How many may be waited for.
-_MOST_READERS: Final = 16
+# How many may ask at a time, where it is not said otherwise.
+MOST_ASKERS: Final = 16
+_READ_BYTES: Final = 4096
+
+_Serve: TypeAlias = Callable[[socket.socket], Awaitable[None]]
 
 
-class ControlSocket:
-    """Answer at a path, which is only its owner's. Call `start` in the loop, and `close` at the end.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it is asked. access: who may, where that is a unix socket."""
 
-    status: what is told. To make it raises ListenError.
+    address: UnixAddress | TCPAddress
+    access: SocketAccess = OWNER_ONLY
+
+    @classmethod
+    def of(cls, said: Address | Said) -> Self:
+        """Return the place that an operator has named."""
+        address, access = (said.address, Terms(**said.own).access) if isinstance(said, Said) else (said, OWNER_ONLY)
+        assert isinstance(address, UnixAddress | TCPAddress), "no other one can be named"
+        return cls(address, access)
+
+
+class AskedSocket:
+    """Serve who comes. Call `start` in the loop, and `close` at the end.
+
+    serve: has the conversation with one who came, on a socket that is closed afterwards. most: so many at a time; the others
+    wait in the kernel's queue. To make it raises ListenError.
     """
 
-    def __init__(self, path: str, status: Callable[[], JSON]) -> None:
-        self._status = status
-        self._listening = listen(UnixAddress(path))
+    def __init__(self, place: Place, serve: _Serve, *, most: int | None = None) -> None:
+        self._serve = serve
+        self._most = MOST_ASKERS if most is None else most
+        self._listening = listen(place.address, place.access)
         self._listening.setblocking(False)
-        self._telling: set[asyncio.Task[None]] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    @property
+    def address(self) -> str | tuple[str, int]:
+        """Where it listens, as the kernel says it."""
+        address: str | tuple[str, int] = self._listening.getsockname()
+        return address
 
     def start(self) -> None:
         """Answer who comes."""
         asyncio.get_running_loop().add_reader(self._listening, self._accept)
+
+    def discard(self) -> None:
+        """Remove the socket, before `start`."""
+        self._is_closed = True
+        self._listening.close()
+        if self._listening.file is not None:
+            self._listening.file.remove()
 
     async def close(self) -> None:
         """Let nobody in any more, and remove the socket."""
         asyncio.get_running_loop().remove_reader(self._listening)
         if self._pause is not None:
             self._pause.cancel()
-        self._listening.close()
-        assert self._listening.file is not None, "it was made at a path"
-        self._listening.file.remove()
-        for task in self._telling:
+        self.discard()
+        for task in self._conversations:
             task.cancel()
-        if self._telling:
-            await asyncio.wait(self._telling)
+        if self._conversations:
+            await asyncio.wait(self._conversations)
 
     def _accept(self) -> None:
         try:
@@ -66,19 +100,37 @@ class ControlSocket:
             loop.remove_reader(self._listening)
             self._pause = loop.call_later(_ACCEPT_PAUSE_S, self.start)
             return
-        if len(self._telling) >= _MOST_READERS:
-            sock.close()
-            return
-        task = asyncio.get_running_loop().create_task(self._tell(sock), name="tell the status")
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        sock.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._converse(sock), name="answer")
+        self._conversations.add(task)
+        task.add_done_callback(self._forget)
+        if len(self._conversations) >= self._most:
+            asyncio.get_running_loop().remove_reader(self._listening)
 
-    async def _tell(self, sock: socket.socket) -> None:
+    def _forget(self, conversation: asyncio.Task[None]) -> None:
+        self._conversations.discard(conversation)
+        if not self._is_closed:
+            self.start()
+
+    async def _converse(self, sock: socket.socket) -> None:
         with sock:
-            sock.setblocking(False)
-            answer = json.dumps(self._status()).encode() + b"\n"
             try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    await asyncio.get_running_loop().sock_sendall(sock, answer)
-            except (OSError, TimeoutError):
-                _log.info("whoever asked for the status has not read it")
+                await self._serve(sock)
+            except (OSError, TimeoutError) as exc:
+                _log.info("whoever asked has not asked to the end, or not read the answer: %s", str(exc) or "it took too long")
+            except Exception:
+                _log.exception("a question could not be answered")
+
+
+async def receive_until(sock: socket.socket, end: bytes, most_bytes: int) -> bytes | None:
+    """Return what comes up to an end, without that, or up to the end of file; None if it is more than most_bytes.
+
+    Raises TimeoutError after PATIENCE_S.
+    """
+    received = bytearray()
+    async with asyncio.timeout(PATIENCE_S):
+        while end not in received and (piece := await asyncio.get_running_loop().sock_recv(sock, _READ_BYTES)):
+            received += piece
+            if len(received) > most_bytes + len(end):
+                return None
+    return bytes(received.partition(end)[0])

@@ -1,15 +1,25 @@
-"""How each VM of a process is: values, and their form for programs and for people."""
+"""How each VM of a process is: values, and the form in which programs read them. table.py has the one for people."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from shim.printable import aligned, printable
+from proxy.routing.vm_history import DeprecatedUse, Failure, Outcome
 from shim.qmp import JSON
 
 __all__ = [
-    *("ClientStatus", "PatternStatus", "RunningCommand", "State", "VMStatus"),
-    *("as_json", "as_table", "read_patterns", "read_status"),
+    "ClientStatus",
+    "PatternStatus",
+    "PauseStatus",
+    "RunningCommand",
+    "State",
+    "Totals",
+    "VMStatus",
+    "Waits",
+    "as_members",
+    "read_patterns",
+    "read_status",
 ]
 
 
@@ -21,14 +31,31 @@ class State(StrEnum):
     ENDING = "ending"
 
 
+class Waits(StrEnum):
+    """What a client waits for, as it is told. QEMU: for a reply, or for its turn."""
+
+    OWN_COMMAND = "its own snapshot command"
+    OTHERS_COMMAND = "another's snapshot command"
+    QEMU = "QEMU"
+    PAUSE = "the end of the pause"
+
+
 @dataclass(frozen=True, slots=True)
 class ClientStatus:
-    """who: as the log names it. connected_s: for how long. waits: a command of it has not been answered."""
+    """number: by which it can be disconnected. who: as the log names it. connected_s: for how long. waits_for: None if idle.
 
+    pid, uid, program: as the kernel knows it on a unix socket; None on another one, whose clients have an address.
+    """
+
+    number: int
     who: str
+    pid: int | None
+    uid: int | None
+    program: str | None
+    address: str | None
     listener: str | None
     connected_s: float
-    waits: bool
+    waits_for: Waits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +77,47 @@ class PatternStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseStatus:
+    """Snapshot commands wait. for_s: since so long. left_s: for so long at most; None if nothing but the operator ends it."""
+
+    for_s: float
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What there is now, and what there was since the VM is served.
+
+    Attributes:
+        clients: that are connected.
+        waiting: of these those whose command has not begun, for another's or a pause.
+        clients_ever: that have come.
+        cut: that were disconnected, by a limit or by the operator.
+        commands: that clients sent and QEMU was given; not those that were rewritten.
+        from_clients_bytes: that were read from clients.
+        from_qemu_bytes: that were read from QEMU.
+        queued_for_clients_bytes: that clients have not read.
+        queued_from_clients_bytes: that clients sent, and that wait.
+        queued_for_qemu_bytes: that QEMU has not read.
+        reconnects: to QEMU, after the first time.
+        records_lost: that the VM's audit log could not write, for whatever VM.
+    """
+
+    clients: int = 0
+    waiting: int = 0
+    clients_ever: int = 0
+    cut: int = 0
+    commands: int = 0
+    from_clients_bytes: int = 0
+    from_qemu_bytes: int = 0
+    queued_for_clients_bytes: int = 0
+    queued_from_clients_bytes: int = 0
+    queued_for_qemu_bytes: int = 0
+    reconnects: int = 0
+    records_lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class VMStatus:
     """One VM.
 
@@ -61,9 +129,15 @@ class VMStatus:
         qemu: the version that is connected.
         policy: the kind of the policy in force.
         mode: what becomes of HMP commands.
+        audit: where its records go; None if it has no log.
         clients: those that are connected, in the order in which they came.
         running: None if no snapshot command runs.
         unmatched: a text for each pattern of the policy that fits no node, when the nodes were last looked at.
+        pause: None if there is none.
+        totals: how much of what.
+        outcomes: what became of HMP and snapshot commands, and how often.
+        deprecated: who uses which HMP command, and how often.
+        failures: the last snapshot commands that failed, the oldest first.
     """
 
     name: str
@@ -73,84 +147,72 @@ class VMStatus:
     qemu: str | None = None
     policy: str = ""
     mode: str = ""
+    audit: str | None = None
     clients: tuple[ClientStatus, ...] = ()
     running: RunningCommand | None = None
     unmatched: tuple[str, ...] = ()
+    pause: PauseStatus | None = None
+    totals: Totals = field(default_factory=Totals)
+    outcomes: tuple[tuple[Outcome, int], ...] = ()
+    deprecated: tuple[tuple[DeprecatedUse, int], ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    def count(self, *endings: str) -> int:
+        """Return how many snapshot commands ended so; see proxy/routing/vm_history.py."""
+        return sum(count for outcome, count in self.outcomes if outcome.is_about_snapshots and outcome.ended in endings)
 
 
-def as_json(vms: Sequence[VMStatus], patterns: Sequence[PatternStatus] = ()) -> dict[str, JSON]:
-    """Return the members of what a program is told. patterns: by which VMs are found."""
-    return {"vms": [asdict(vm) for vm in vms], "discover": [asdict(pattern) for pattern in patterns]}
+def as_members(vm: VMStatus) -> dict[str, JSON]:
+    """Return what a program is told of a VM. dataclasses.asdict takes four times as long, and there may be a thousand."""
+    return _members(vm) | {
+        "clients": [_members(client) for client in vm.clients],
+        "running": None if vm.running is None else _members(vm.running),
+        "pause": None if vm.pause is None else _members(vm.pause),
+        "totals": _members(vm.totals),
+        "outcomes": [outcome._asdict() | {"count": count} for outcome, count in vm.outcomes],
+        "deprecated": [use._asdict() | {"count": count} for use, count in vm.deprecated],
+        "failures": [_members(failure) for failure in vm.failures],
+    }
 
 
 def read_patterns(told: JSON) -> list[PatternStatus]:
-    """Read the patterns of what `as_json` has made. Raises ValueError for anything else."""
+    """Read the patterns of VMs that come by themselves. Raises ValueError for anything else."""
     try:
         return [PatternStatus(one["pattern"], one["sockets"], tuple(one["problems"])) for one in told.get("discover", [])]
     except (AttributeError, KeyError, TypeError) as exc:
         raise ValueError("this is not the status of hmp-proxy") from exc
 
 
+def _members(value: Any) -> dict[str, JSON]:
+    """Return the members of a dataclass that has slots."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
 def read_status(told: JSON) -> list[VMStatus]:
-    """Read what `as_json` has made. Raises ValueError for anything else."""
+    """Read what `as_members` has made of VMs. Raises ValueError for anything else."""
     try:
         return [_vm_of(**vm) for vm in told["vms"]]
     except (KeyError, TypeError) as exc:
         raise ValueError("this is not the status of hmp-proxy") from exc
 
 
-def _vm_of(*, state: str, clients: JSON, running: JSON, unmatched: JSON = (), **members: JSON) -> VMStatus:
+def _vm_of(
+    *, state: str, clients: Iterable[JSON], running: JSON, pause: JSON, totals: JSON, unmatched: JSON = (), **members: JSON
+) -> VMStatus:
+    outcomes, deprecated, failures = (members.pop(name) for name in ("outcomes", "deprecated", "failures"))
     return VMStatus(
         unmatched=tuple(unmatched),
         state=State(state),
-        clients=tuple(ClientStatus(**client) for client in clients),
+        clients=tuple(_client_of(**client) for client in clients),
         running=None if running is None else RunningCommand(**running),
+        pause=None if pause is None else PauseStatus(**pause),
+        totals=Totals(**totals),
+        outcomes=tuple((Outcome(one["command"], one["action"], one["ended"]), one["count"]) for one in outcomes),
+        deprecated=tuple((DeprecatedUse(one["tool"], one["command"], one["replacement"]), one["count"]) for one in deprecated),
+        failures=tuple(Failure(**failure) for failure in failures),
         **members,
     )
 
 
-def as_table(vms: Sequence[VMStatus], name: str | None = None, patterns: Sequence[PatternStatus] = ()) -> str:
-    """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if there is none of that name."""
-    if name is None:
-        return "\n".join([*aligned([_HEADER, *map(_row, vms)]), *_problems(vms), *_of_patterns(patterns)])
-    vm = next((vm for vm in vms if vm.name == name), None)
-    if vm is None:
-        raise KeyError(name)
-    clients = [("CLIENT", "SINCE", "AT", ""), *(_client_row(client) for client in vm.clients)]
-    return "\n".join([*aligned([_HEADER, _row(vm)]), *_problems([vm]), "", *aligned(clients)])
-
-
-_HEADER = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "RUNNING")
-
-
-def _row(vm: VMStatus) -> tuple[str, ...]:
-    running = "" if vm.running is None else f"{vm.running.command} ({_span(vm.running.for_s)}, {vm.running.who})"
-    return (vm.name, vm.state, vm.qemu or "", vm.policy, vm.mode, str(len(vm.clients)), running)
-
-
-def _client_row(client: ClientStatus) -> tuple[str, ...]:
-    return (client.who, _span(client.connected_s), client.listener or "", "waits" if client.waits else "")
-
-
-def _problems(vms: Sequence[VMStatus]) -> list[str]:
-    told = [f"{printable(vm.name)}: {printable(vm.problem)}" for vm in vms if vm.problem is not None]
-    told += [f"{printable(vm.name)}: {printable(text)}" for vm in vms for text in vm.unmatched]
-    return ["", *told] if told else []
-
-
-def _of_patterns(patterns: Sequence[PatternStatus]) -> list[str]:
-    told = [f"discover {printable(one.pattern)}: it fits no socket" for one in patterns if not one.sockets]
-    told += [f"discover {printable(one.pattern)}: {printable(text)}" for one in patterns for text in one.problems]
-    return ["", *told] if told else []
-
-
-def _span(seconds: float) -> str:
-    """Return a duration in its two greatest units."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}m{rest:02}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours < 24 else f"{hours // 24}d{hours % 24:02}h"
+def _client_of(*, waits_for: str | None, **members: JSON) -> ClientStatus:
+    return ClientStatus(waits_for=None if waits_for is None else Waits(waits_for), **members)

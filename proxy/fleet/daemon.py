@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
-from proxy.control.server import ControlSocket
-from proxy.control.status import PatternStatus, as_json, as_table
 from proxy.fleet.beside import beside, much_is_made
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.reading import read_certificates, read_file, wish_of
 from proxy.fleet.service_manager import ServiceManager
-from shim.qmp import JSON
-from shim.version import VERSION
+from proxy.fleet.start_line import start_line
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # most processes are not asked, and find no VMs
     from host.discover import Template
+    from proxy.control.status import PatternStatus
     from proxy.fleet.discovery import Discovery
+    from proxy.fleet.operation import Operation
 
 __all__ = ["Daemon"]
 
@@ -41,9 +40,8 @@ class Daemon:
 
     def __init__(self, invocation: ServeInvocation) -> None:
         self._config_path = invocation.config_path
-        self._control_path = invocation.control_path
+        self._invocation = invocation
         is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict and not invocation.templates
-        self._templates, self._static = invocation.templates, invocation.vms
         # There while VMs come by themselves.
         self._discovery: Discovery | None = None
         self._discovering: asyncio.Task[None] | None = None
@@ -60,32 +58,39 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
-        control = None if self._control_path is None else ControlSocket(self._control_path, self._status)
-        await self._discover(self._templates, self._static)
+        operation = self._open_operation()
+        await self._discover(self._invocation.templates, self._invocation.vms)
         announcing = asyncio.create_task(self._announce(), name="announce")
         try:
-            if control is not None:
-                control.start()
+            if operation is not None:
+                operation.start()
             await self._serve()
         finally:
             for task in (background := (announcing, *self._reloading)):
                 task.cancel()
             await asyncio.wait(background)
             await self._discover((), ())
-            if control is not None:
-                await control.close()
+            if operation is not None:
+                await operation.close()
             self._manager.close()
 
-    def _status(self) -> dict[str, JSON]:
-        return {"version": VERSION, "pid": os.getpid(), **as_json(self._fleet.status(), self._patterns)}
+    def _open_operation(self) -> "Operation | None":
+        """Open the sockets at which the process is asked. Raises ListenError."""
+        invocation = self._invocation
+        if invocation.control is invocation.admin is invocation.metrics is None:
+            return None
+        from proxy.fleet.operation import Operation
 
-    @property
-    def _patterns(self) -> Sequence[PatternStatus]:
+        return Operation(invocation, self._fleet, self.reload, self._patterns)
+
+    def _patterns(self) -> Sequence["PatternStatus"]:
         return () if self._discovery is None else self._discovery.patterns
 
     def _show_status(self) -> None:
         """Write it where the log goes, for whoever has no control socket."""
-        sys.stderr.write(as_table(self._fleet.status(), patterns=self._patterns) + "\n")
+        from proxy.control.table import as_table  # here, because a start is quicker without it
+
+        sys.stderr.write(as_table(self._fleet.status(), patterns=self._patterns()) + "\n")
         sys.stderr.flush()
 
     async def _announce(self) -> None:
@@ -98,6 +103,8 @@ class Daemon:
         if not self._is_stopping:
             self._manager.ready(self._fleet.summary)
             self._is_ready = True
+            if vms := self._fleet.vms:  # an only one may have ended already
+                _log.warning("%s", start_line([vm.config for vm in vms], self._fleet.summary))
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -139,7 +146,7 @@ class Daemon:
     async def _reload(self, number: int) -> Sequence[str]:
         async with self._reading:
             if self._is_stopping:
-                return ("the proxy ends",)
+                return ("the proxy is about to end",)
             if self._read_for < number:
                 self._read_for = self._requested
                 # Each is told of right before it begins, and its end right after: systemd takes an end for that of the reload
@@ -186,8 +193,7 @@ class Daemon:
         if templates and self._discovery is None:
             from proxy.fleet.discovery import Discovery  # here, because it is there already, or not needed
 
-            own = () if self._control_path is None else (self._control_path,)
-            self._discovery = Discovery(self._fleet, self._reading, own)
+            self._discovery = Discovery(self._fleet, self._reading, self._invocation.own_paths)
             self._discovering = asyncio.create_task(self._discovery.run(), name="discovery")
         if self._discovery is None or self._discovering is None:
             return

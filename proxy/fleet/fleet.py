@@ -12,13 +12,13 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from host.addresses import Address
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from host.log_lines import VMLabel, about_vm
-from proxy.control.status import VMStatus
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.place import Changes, Place
 from proxy.fleet.supervision import SupervisedVM, first_error
@@ -27,8 +27,11 @@ from proxy.needs import Need, needs
 from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import DiskThread
-from proxy.relaying.lasting import Shared
+from proxy.relaying.lasting import Shared, Standing
 from proxy.relaying.ledger import Ledger
+
+if TYPE_CHECKING:  # a start is quicker without it
+    from proxy.control.status import VMStatus
 
 __all__ = ["Fleet"]
 
@@ -109,9 +112,14 @@ class Fleet:
         else:
             _log.info("the configuration was read again; VMs: %d, %s", len(self.wanted), changes)
 
-    def status(self) -> list[VMStatus]:
+    @property
+    def vms(self) -> list[SupervisedVM]:
+        """The VMs that run, by name."""
+        return sorted(self._running(), key=lambda vm: vm.name)
+
+    def status(self) -> "list[VMStatus]":
         """Return how each VM is that runs, by name."""
-        return sorted((vm.status() for vm in self._running()), key=lambda vm: vm.name)
+        return [vm.status() for vm in self.vms]
 
     @property
     def summary(self) -> str:
@@ -246,9 +254,11 @@ class Fleet:
 
     async def _tend(self, place: Place) -> None:
         """Serve a VM as long as it is wanted, by one proxy after the other where it needs another connection to QEMU."""
+        standing = Standing()
         try:
             while (config := self.wanted.get(place.key)) is not None:
-                vm = place.running = SupervisedVM(config, self.audit_logs, self._shared, partial(self._settle, place))
+                settle = partial(self._settle, place)
+                vm = place.running = SupervisedVM(config, self.audit_logs, self._shared, settle, standing)
                 try:
                     with about_vm(place.label):
                         await (vm.keep_running() if self.forgives else vm.run())
@@ -259,6 +269,7 @@ class Fleet:
                 if not vm.is_stopping:  # it has ended by itself
                     self.wanted.pop(place.key, None)
         finally:
+            standing.pausing.close()
             del self._places[place.key]
             self._settle(place)
 

@@ -10,21 +10,26 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from host.addresses import Address
 from host.config import AuditSettings, VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.change import POLICY_CHANGED
-from proxy.control.status import State, VMStatus
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.needs import describe
 from proxy.net.certificates import Contexts
 from proxy.net.inherited import is_there_once
 from proxy.recording.audit_writer import AuditWriter
-from proxy.relaying.lasting import Shared
+from proxy.relaying.lasting import Shared, Standing
+from proxy.relaying.relay import Relay
+from proxy.routing.pause import is_at_work
 from proxy.vm_proxy import VMProxy
 from proxy.waiting import Signal, unless
+
+if TYPE_CHECKING:  # a start is quicker without it
+    from proxy.control.status import VMStatus
 
 __all__ = ["SupervisedVM", "first_error"]
 
@@ -37,6 +42,7 @@ class SupervisedVM:
     Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay. The audit log
     is opened with the first attempt that comes so far, and kept for the next ones.
     on_settled: called when it is known for the first time whether it can be served; another time does no harm.
+    standing: what is known of the VM; it goes on from one attempt to the next.
     """
 
     def __init__(
@@ -45,7 +51,9 @@ class SupervisedVM:
         audit_logs: AuditLogs,
         shared: Shared,
         on_settled: Callable[[], object] = lambda: None,
+        standing: Standing | None = None,
     ) -> None:
+        self.standing = standing or Standing()
         self._on_settled = on_settled
         self._audit_logs = audit_logs
         self._audit: AuditWriter | None = None
@@ -83,19 +91,49 @@ class SupervisedVM:
         """Whether it was told to end."""
         return self._stopping.is_set()
 
-    def status(self) -> VMStatus:
+    def status(self) -> "VMStatus":
         """Return how it is now. Call it in the running loop."""
-        config, proxy = self.config, self._proxy
-        relay = proxy.relay if proxy is not None and proxy.is_connected else None
-        policy, mode = config.policy.kind.value, config.policy.mode.value
-        unmatched = () if proxy is None else proxy.policy_check.complaints
+        from proxy.control.status import State, VMStatus  # here, as above
+        from proxy.relaying.looking import client_statuses, totals_of
+
+        config, proxy, relay, history = self.config, self._proxy, self._relay, self.standing.history
+        state, problem = State.SERVED, self.unchanged
         if relay is None:
-            state = State.ENDING if self.is_stopping else State.WAITED_FOR
-            problem = self._problem if proxy is None or proxy.problem is None else proxy.problem
-            return VMStatus(self.name, str(config.upstream), state, problem, policy=policy, mode=mode, unmatched=unmatched)
-        state = State.ENDING if self.is_stopping else State.SERVED
-        problem, qemu, clients, running = self.unchanged, str(relay.monitor.version), relay.clients.status(), relay.slow.running
-        return VMStatus(self.name, str(config.upstream), state, problem, qemu, policy, mode, clients, running, unmatched)
+            state, problem = State.WAITED_FOR, self._problem if proxy is None or proxy.problem is None else proxy.problem
+        return VMStatus(
+            name=self.name,
+            upstream=str(config.upstream),
+            state=State.ENDING if self.is_stopping else state,
+            problem=problem,
+            qemu=None if relay is None else str(relay.monitor.version),
+            policy=config.policy.kind.value,
+            mode=config.policy.mode.value,
+            unmatched=() if proxy is None else proxy.policy_check.complaints,
+            audit=None if config.audit is None else config.audit.destination,
+            clients=() if relay is None else client_statuses(relay),
+            running=None if relay is None else relay.slow.running,
+            pause=self.standing.pausing.status(),
+            totals=totals_of(self.standing, relay, 0 if self._audit is None else self._audit.lost_count),
+            outcomes=tuple(history.outcomes.items()),
+            deprecated=tuple(history.deprecated.items()),
+            failures=history.failures,
+        )
+
+    @property
+    def _relay(self) -> Relay | None:
+        return self._proxy.relay if self._proxy is not None and self._proxy.is_connected else None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a command runs that changes snapshots."""
+        return self._relay is not None and is_at_work(self._relay.clients.dispatcher.plans.works)
+
+    def disconnect(self, number: int) -> None:
+        """Disconnect the client of that number, which `status` has told just now."""
+        assert self._relay is not None, "it has clients"
+        clients = self._relay.clients
+        for session in [session for session, own in clients.numbers.items() if own == number]:
+            clients.disconnect(session)
 
     async def close(self) -> None:
         """Let go of the audit log."""
@@ -159,7 +197,7 @@ class SupervisedVM:
             await unless(self._stopping, self._acquire_log())
             if self._stopping.is_set():
                 return
-        proxy = self._proxy = VMProxy(self._config, self._audit, self._shared, self._on_settled)
+        proxy = self._proxy = VMProxy(self._config, self._audit, self._shared, self._on_settled, self.standing)
         try:
             await proxy.run()
         finally:

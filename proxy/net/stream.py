@@ -42,8 +42,8 @@ class Stream:
 
     `on_data` gets what came and the descriptors with it; `on_eof` is called once, at the end or on an error; `on_drained` when
     nothing is unsent any more; `on_failure` instead of `on_eof` where one of these raised, or the kernel fails without the peer
-    having gone. unsent_bytes: what `write` could not hand to the kernel yet. read_count: how often something came. After
-    `close` nothing is called. since_s: when it was made, by the loop's clock.
+    having gone. unsent_bytes: what `write` could not hand to the kernel yet. read_count, read_bytes: how often something came,
+    and how much. After `close` nothing is called. since_s: when it was made, by the loop's clock.
 
     Callbacks, because a task and one await take a third of the time in which a whole message is relayed. Whoever uses a stream
     watches `unsent_bytes`, and pauses the other side or cuts this one.
@@ -72,7 +72,7 @@ class Stream:
         self._unsent: deque[tuple[_Bytes, tuple[int, ...]]] | tuple[()] = ()
         self.unsent_bytes = 0
         self.is_reading = False
-        self.read_count = 0
+        self.read_count = self.read_bytes = 0
         self._is_at_eof = False
         # How many hold back what is written: see `hold`.
         self._holds = 0
@@ -183,6 +183,7 @@ class Stream:
             count, descriptors = 0, ()
         if count:
             self.read_count += 1
+            self.read_bytes += count
             # A copy, because the buffer belongs to all streams and is read into again before these bytes are used up.
             try:
                 self._on_data(bytes(_view[:count]), descriptors)

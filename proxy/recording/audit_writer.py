@@ -62,6 +62,8 @@ class AuditWriter:
         self._is_stuck = False
         # Records that found no room since the last ones that did.
         self._lost = 0
+        # All that found none.
+        self._lost_ever = 0
 
     @classmethod
     async def open(cls, settings: AuditSettings) -> Self:
@@ -78,6 +80,11 @@ class AuditWriter:
     def queued(self) -> int:
         """How many records wait to be written."""
         return sum(batch.count for batch in self._batches)
+
+    @property
+    def lost_count(self) -> int:
+        """How many records were lost so far."""
+        return self._lost_ever + self._audit_log.lost_count
 
     def write(self, records: Sequence[AuditRecord], on_written: Callable[[], object]) -> bool:
         """Write records. Tells whether to wait for that: then `on_written` is called, once, when nothing need wait any more."""
@@ -153,6 +160,7 @@ class AuditWriter:
         if not self._lost:
             _log.error("audit log %s: too many records wait for its disk, and further ones are lost", self._name)
         self._lost += count
+        self._lost_ever += count
 
     def _take_lost(self) -> int:
         lost, self._lost = self._lost, 0

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 
 from host.config import VMConfig
 from host.parties import largest_parties, party_of
-from proxy.control.status import ClientStatus
 from proxy.net.stream import Stream
 from proxy.qmp_json.limits import Limits
 from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
@@ -43,32 +42,30 @@ def limits_of(config: VMConfig) -> SessionLimits:
 
 
 class Clients:
-    """Write to clients, and let them be read or not. streams: by session, for reading."""
+    """Write to clients, and let them be read or not. streams: by session, for reading. dispatcher: of their commands."""
 
     def __init__(
         self, dispatcher: Dispatcher, config: VMConfig, ledger: Ledger, leaving: Leaving, come_back: Callable[[], None]
     ) -> None:
         """leaving: those that left this connection to QEMU and earlier ones. come_back: has the outbox emptied soon."""
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._config = config
         self._ledger = ledger
         self._come_back = come_back
         self.streams: dict[Session, Stream] = {}
-        self._leaving = leaving
+        # By which an operator names them; those of the proxy itself have none.
+        self.numbers: dict[Session, int] = {}
+        self._leaving, self._counters = leaving, leaving.counters
         self._timers: dict[Session, asyncio.TimerHandle] = {}
         # Nobody is read any more.
         self._is_stopping = False
         # Set when a client has left, and none is there.
         self.deserted = Signal()
 
-    def status(self) -> tuple[ClientStatus, ...]:
-        """Return how those are that are connected, in the order in which they came."""
-        now_s = asyncio.get_running_loop().time()
-        return tuple(
-            ClientStatus(str(client), client.listener, now_s - stream.since_s, waits=session.is_busy or session.unanswered > 0)
-            for session, stream in self.streams.items()
-            if not (client := session.client).is_proxy
-        )
+    def fetch_counts(self) -> None:
+        """Bring the VM's counters up to date."""
+        for session, stream in self.streams.items():
+            self._counters.fetch_client(session, stream)
 
     def make_room(self, client: Client) -> str | None:
         """Say which limit one more client would exceed; None if it may come in. The proxy itself always may, and counts not.
@@ -97,6 +94,9 @@ class Clients:
 
     def add(self, session: Session, stream: Stream) -> None:
         self.streams[session] = stream
+        if not session.client.is_proxy:
+            self._counters.clients += 1
+            self.numbers[session] = self._counters.clients
         self._limit_time(session)
 
     def change(self, config: VMConfig) -> None:
@@ -106,7 +106,7 @@ class Clients:
         How long a command may be, and how many are under way, is fixed for who is connected: it may be in the middle of one.
         """
         before, self._config = self._config, config
-        self._dispatcher.limits = limits_of(config)
+        self.dispatcher.limits = limits_of(config)
         times = config.negotiation_timeout_s, config.client_idle_timeout_s
         for session in self.streams if times != (before.negotiation_timeout_s, before.client_idle_timeout_s) else ():
             if session in self._timers:
@@ -154,7 +154,7 @@ class Clients:
 
     def let_go_on(self, session: Session) -> None:
         """Read a client if nothing of it waits, and leave it in the kernel otherwise: that is the only way to slow it down."""
-        if self._dispatcher.room.is_congested or self._is_stopping or not session.inbox.wants_more:
+        if self.dispatcher.room.is_congested or self._is_stopping or not session.inbox.wants_more:
             self.streams[session].pause()
         else:
             self.streams[session].start()
@@ -176,10 +176,12 @@ class Clients:
     def drop(self, session: Session) -> None:
         """Forget a client; its socket closes when it has been sent what is due."""
         stream = self.streams.pop(session)
+        self.numbers.pop(session, None)
+        self._counters.fetch_client(session, stream)
         if session in self._timers:
             self._timers.pop(session).cancel()
         self._ledger.forget(session)
-        self._dispatcher.abandonment.remove_session(session)
+        self.dispatcher.abandonment.remove_session(session)
         self._come_back()
         _log.info("client gone: %s", session.client)
         self._leaving.add(session.client, stream)
@@ -198,6 +200,7 @@ class Clients:
 
     def close(self) -> None:
         """Close all sockets. Calling it again does nothing."""
+        self.fetch_counts()
         for timer in self._timers.values():
             timer.cancel()
         for session in self.streams:
@@ -205,6 +208,10 @@ class Clients:
         for stream in self.streams.values():
             stream.close()
         self._leaving.close()
+
+    def disconnect(self, session: Session) -> None:
+        """End a client because the operator wants that; what is queued for it is lost."""
+        self._cut(session, "the operator has asked for it (hmp-proxy disconnect)")
 
     def _cut(self, session: Session, reason: str) -> None:
         self._leaving.disconnect(session.client, self.streams[session], reason)

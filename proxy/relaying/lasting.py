@@ -1,7 +1,7 @@
-"""What of a VM outlasts one connection to QEMU."""
+"""What of a VM outlasts one connection to QEMU, and what outlasts its proxy, too."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
@@ -10,12 +10,15 @@ from host.ids import own_ids
 from host.intents import IntentStore, intents_of
 from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.disk_thread import DiskThread
+from proxy.relaying.counters import Counters
 from proxy.relaying.leaving import Leaving
 from proxy.relaying.ledger import Ledger
+from proxy.relaying.pausing import Pausing
 from proxy.routing.turns import Turns
+from proxy.routing.vm_history import History
 from shim.jobs import JOB_PREFIX
 
-__all__ = ["Lasting", "Shared"]
+__all__ = ["Lasting", "Shared", "Standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,15 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands as long as a VM is wanted, also where its proxy fails, or begins anew with other settings."""
+
+    counters: Counters = field(default_factory=Counters)
+    history: History = field(default_factory=History)
+    pausing: Pausing = field(default_factory=Pausing)
+
+
+@dataclass(frozen=True, slots=True)
 class Lasting:
     """Each connection of a VM is served with the same of these.
 
@@ -41,6 +53,7 @@ class Lasting:
         shared: of the process.
         leaving: the clients that have gone and still read.
         audit: where records are written; None if nowhere.
+        standing: what is known of the VM.
     """
 
     intents: IntentStore
@@ -50,10 +63,14 @@ class Lasting:
     shared: Shared
     leaving: Leaving
     audit: AuditWriter | None
+    standing: Standing = field(default_factory=Standing)
 
     @classmethod
-    async def begin(cls, config: VMConfig, audit: AuditWriter | None, shared: Shared) -> Self:
-        """Begin to serve a VM."""
+    async def begin(cls, config: VMConfig, audit: AuditWriter | None, shared: Shared, standing: Standing | None = None) -> Self:
+        """Begin to serve a VM. standing: None if nothing is known of it yet."""
+        standing = standing or Standing()
         intents = await shared.state.run(partial(intents_of, config.upstream))
         own_prefix = f"{JOB_PREFIX}{intents.token}-"
-        return cls(intents, own_prefix, own_ids(own_prefix), Turns(), shared, Leaving(shared.ledger), audit)
+        leaving = Leaving(shared.ledger, standing.counters)
+        turns = Turns(standing.pausing.pause)
+        return cls(intents, own_prefix, own_ids(own_prefix), turns, shared, leaving, audit, standing)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from proxy.net.client_log import ClientLog
 from proxy.net.stream import Stream
+from proxy.relaying.counters import Counters
 from proxy.relaying.ledger import Ledger
 from shim.client import Client
 
@@ -33,10 +34,14 @@ class _Last:
 
 
 class Leaving:
-    """Call `add` for each, in a running loop, and `close` to end them all. It outlives the connection to QEMU, as they do."""
+    """Call `add` for each, in a running loop, and `close` to end them all. It outlives the connection to QEMU, as they do.
 
-    def __init__(self, ledger: Ledger) -> None:
+    counters: of the VM.
+    """
+
+    def __init__(self, ledger: Ledger, counters: Counters | None = None) -> None:
         self._ledger = ledger
+        self.counters = counters or Counters()
         self._streams: dict[Stream, _Last] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._log = ClientLog("disconnected")
@@ -59,6 +64,7 @@ class Leaving:
     def disconnect(self, client: Client, stream: Stream, reason: str) -> None:
         """Close a client's stream at once; what is queued for it is lost."""
         self._log.note(client, reason)
+        self.counters.cut += 1
         stream.close()
 
     def close(self) -> None:

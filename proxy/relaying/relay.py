@@ -34,8 +34,6 @@ from proxy.sessions.session import Session
 from proxy.system_clock import SYSTEM_CLOCK
 from proxy.waiting import Signal
 from shim.client import Client
-from shim.permissions import EVERYTHING, Permissions
-from shim.policy import Policy
 from shim.qmp import NotJSONError
 
 __all__ = ["Relay"]
@@ -59,30 +57,30 @@ class Relay:
     """
 
     def __init__(self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK) -> None:
-        audit = lasting.audit
         self._dispatcher = Dispatcher(
             connected.monitor,
             config.policy,
             clock,
             new_id=lasting.new_id,
             own_prefix=lasting.own_prefix,
-            announces=audit is not None and audit.refuses,
+            announces=lasting.audit is not None and lasting.audit.refuses,
             turns=lasting.turns,
             limits=limits_of(config),
             permissions=config.permissions,
+            history=lasting.standing.history,
         )
-        self.monitor = connected.monitor
+        self.turns, lasting.turns.pause.on_end = lasting.turns, self._end_pause
+        lasting.standing.counters.connections += 1
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
-        self._written = lasting.intents.written()
+        self.monitor, self._written = connected.monitor, lasting.intents.written()
         self._pace, self._rest = Pace(connected.end), connected.rest
         self._outbox = self._dispatcher.outbox
         self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
         self._streams = self.clients.streams
-        self._scribe = Scribe(audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
+        self._scribe = Scribe(lasting.audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
         self._successions: Successions = {}
         self._make_stream = stream_makers(config, connected.monitor, self._successions)
-        self.deserted = self.clients.deserted
-        self.slow = SlowCommands()
+        self.slow, self.deserted = SlowCommands(), self.clients.deserted
         self._poll_timer: asyncio.TimerHandle | None = None
         self._next_turn: asyncio.Handle | None = None  # see _come_back
         self._last_timer: asyncio.TimerHandle | None = None  # see _finish
@@ -93,6 +91,8 @@ class Relay:
             on_drained=self._resume_clients,
             on_failure=self._give_up_qemu,
         )
+        # Brings the VM's counters up to date with what has come of QEMU.
+        self.fetch_counts = partial(lasting.standing.counters.fetch_qemu, self._upstream, self._dispatcher.pending)
         self.lost = Signal()  # set when QEMU has gone
         self.finished = Signal()  # set when all is done that was begun before `stop`
         self._is_stopping = False
@@ -127,12 +127,9 @@ class Relay:
         stream.start()
         return None
 
-    def set_policy(self, policy: Policy, permissions: Permissions = EVERYTHING) -> None:
-        """Use another policy, and other rules, for the commands that come from now on."""
-        self._dispatcher.set_policy(policy, permissions)
-
     def change(self, config: VMConfig, audit: AuditWriter | None) -> None:
-        """Use another configuration, but for its policy and its rules, and write what is recorded from now on to this log."""
+        """Use another configuration from now on, and write what is recorded to this log."""
+        self._dispatcher.set_policy(config.policy, config.permissions)
         self._make_stream = stream_makers(config, self.monitor, self._successions)
         self.clients.change(config)
         recorder = self._dispatcher.recorder
@@ -160,6 +157,7 @@ class Relay:
                 timer.cancel()
         self._upstream.close()
         self.clients.close()
+        self.fetch_counts()
 
     # Feed: proxy/routing/outbox.py has the contract.
 
@@ -218,6 +216,7 @@ class Relay:
         self._flush()
         self.clients.drop_all()
         self._upstream.close()
+        self.fetch_counts()
         self.finished.set()
         self.lost.set()
 
@@ -241,6 +240,10 @@ class Relay:
         """Have the outbox emptied, and what is unfinished worked off, when others have had their turn."""
         if self._next_turn is None:
             self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
+
+    def _end_pause(self) -> None:
+        self._dispatcher.serve_waiting()
+        self._flush()
 
     def _go_on_noted(self, work: Work, why_not: str | None) -> None:
         self._dispatcher.noted(work, why_not)
@@ -280,7 +283,7 @@ class Relay:
         plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
         if plans.exclusive is not self.slow.watched:
             self.slow.watch(plans.exclusive)
-        if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold):
+        if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold or self.turns.paused):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:
             self._finish()

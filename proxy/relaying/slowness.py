@@ -6,12 +6,14 @@ All clients of the VM wait meanwhile, as they do natively, and whoever operates 
 import asyncio
 import logging
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from proxy.control.status import RunningCommand
 from proxy.routing.plan_maker import Work
 from shim.decision import Result
 from shim.qmp import ReturnReply
+
+if TYPE_CHECKING:  # a start is quicker without it
+    from proxy.control.status import RunningCommand
 
 __all__ = ["SlowCommands"]
 
@@ -30,11 +32,13 @@ class SlowCommands:
         self._is_told = False
 
     @property
-    def running(self) -> RunningCommand | None:
+    def running(self) -> "RunningCommand | None":
         """The client's command that holds the VM."""
         work = self.watched
         if work is None or work.session is None:
             return None
+        from proxy.control.status import RunningCommand  # here, as above
+
         return RunningCommand(_what(work), str(work.run.trace.client), _took_s(work))
 
     def watch(self, work: Work | None) -> None:

@@ -80,6 +80,12 @@ class Abandonment:
         for session in (*self._outbox.sessions, *self._unfinished):
             self.abandon(session, reason)
 
+    def look_at_paused(self) -> None:
+        """Note which clients have gone that wait for the end of a pause: they are not read, and it may last for hours."""
+        for session in [session for session in self._turns.paused if session.is_gone()]:
+            self.abandon(session, HUNG_UP)
+            self._outbox.to_flush[session] = None
+
     def finish(self) -> None:
         """Drop what is left of those that are abandoned, however much that is: nobody comes back for it."""
         for session in list(self._unfinished):

@@ -28,6 +28,7 @@ from proxy.routing.recorder import Recorder
 from proxy.routing.room import MOST_WAITING_BYTES, Room
 from proxy.routing.starter import Starter
 from proxy.routing.turns import TURN_REQUESTS, TURN_STEPS, Turns
+from proxy.routing.vm_history import History
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
@@ -43,9 +44,8 @@ __all__ = ["Dispatcher"]
 class Dispatcher:
     """Begin commands, and play plans. Empty the outbox after each call.
 
-    owed: who is owed QEMU's next replies, in their order. announces: a command is put on record before it is run. turns: the
-    VM's. limits: each client's. waiting: who waits for a turn. unfinished: who has more to do than fits into one; call
-    `work_off` for each after others.
+    owed: whom QEMU owes its next replies, in order. announces: a command is put on record before it is run. turns: the VM's.
+    limits: a client's. waiting: who waits for a turn. unfinished: who needs more than one; call `work_off` for each.
     """
 
     def __init__(
@@ -60,26 +60,24 @@ class Dispatcher:
         turns: Turns,
         limits: SessionLimits = SessionLimits(),  # noqa: B008 - immutable
         permissions: Permissions = EVERYTHING,
+        history: History | None = None,
     ) -> None:
-        self._monitor, self._clock, self.limits = monitor, clock, limits
-        self.own_prefix = own_prefix
+        self._monitor, self._clock, self.limits, self.own_prefix = monitor, clock, limits, own_prefix
         self._format = format_of(monitor.greeting)
-        self.recorder = Recorder(monitor, clock, announces=announces)
-        self.outbox = Outbox()
+        self.recorder = Recorder(monitor, clock, announces=announces, history=history)
+        self.outbox = outbox = Outbox()
         maker = PlanMaker(monitor, policy, clock, self.recorder, new_job_id=new_id, own_prefix=own_prefix)
         self._maker, queue = maker, DescriptorQueue()
         self.out_of_band = OutOfBandTraffic(self._format, new_id)
-        self.pending = PendingReplies(self.outbox)
+        self.pending = PendingReplies(outbox)
         self.owed = self.pending.queue
-        self.plans = PlanRunner(maker, self.recorder, clock, own_prefix, turns, self.pending, self.outbox)
-        self.denials = denials = Denials(self.recorder, self.pending, self.outbox, clock, permissions, policy)
-        self.starter = Starter(
-            maker, self.plans, self.pending, self.out_of_band, queue, self.outbox, denials, self._stand_in_line
-        )
+        self.plans = PlanRunner(maker, self.recorder, clock, own_prefix, turns, self.pending, outbox)
+        self.denials = denials = Denials(self.recorder, self.pending, outbox, clock, permissions, policy)
+        self.starter = Starter(maker, self.plans, self.pending, self.out_of_band, queue, outbox, denials, self._stand_in_line)
         self._turns = turns
         self.room = Room(self.pending, turns, self.plans, queue, self.out_of_band)
-        self.unfinished, self.waiting = self.outbox.unfinished, turns.waiting
-        self.abandonment = Abandonment(self.recorder, turns, self.outbox)
+        self.unfinished, self.waiting = outbox.unfinished, turns.waiting
+        self.abandonment = Abandonment(self.recorder, turns, outbox)
 
     @property
     def owes_nothing(self) -> bool:
@@ -192,9 +190,10 @@ class Dispatcher:
                 return
             if not inbox.items and inbox.steps >= last_step:
                 break
-            request = session.next_request()
-            if request is None:
+            if (request := session.next_request()) is None:
                 continue
+            if self._turns.hold_back(session, request, self._serve_turn):
+                return
             # An answer of ours stands in line behind QEMU's, and nobody but its client waits for it.
             is_local = type(request) is LocalReply
             if is_local:
@@ -222,14 +221,14 @@ class Dispatcher:
             return True  # others may have waited for it
         if not self.room.of(session):
             return False
-        is_alone = self.room.is_alone(session)
-        if is_alone:
+        if is_alone := self.room.is_alone(session):
             session.window.refill(session.unanswered, self._clock.monotonic_ns())
-        request = session.next_request()
-        if request is None:  # it has to be looked for further on
+        if (request := session.next_request()) is None:  # it has to be looked for further on
             self._turns.withdraw(session)
             self.unfinished[session] = None
             return False
+        if self._turns.hold_back(session, request, self._serve_turn):
+            return True  # others may go on without it
         if request.takes_descriptors and not self.room.clear_for_descriptors(session):
             session.put_back(request)
             return False
@@ -269,6 +268,7 @@ class Dispatcher:
         self.plans.poll()
         self.starter.poll()
         self.denials.poll()
+        self.abandonment.look_at_paused()
         self.go_on()
 
     def take_job_status(self, job_id: str, status: str) -> bool:

@@ -55,6 +55,8 @@ class PendingReplies:
         self.queue: deque[Owed] = deque()
         # Whose reply has gone out in part: the next message for that client comes after its end.
         self.begun_for: Session | None = None
+        # How many answers of ours have stood in it.
+        self.local_count = 0
         self._outbox = outbox
 
     def owe(self, session: Session, owed: Owed, raw: bytes) -> None:
@@ -86,6 +88,7 @@ class PendingReplies:
 
     def _keep(self, session: Session, line: bytes, at: int | None = None) -> None:
         session.owe()
+        self.local_count += 1
         session.waiting_bytes += len(line)
         self.queue.insert(len(self.queue) if at is None else at, LocalLine(session, line))
 

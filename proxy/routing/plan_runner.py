@@ -51,8 +51,8 @@ class PlanRunner:
         self._pending = pending
         self._outbox = outbox
         self._answering = Answering(recorder, pending, outbox, clock)
-        # In the order in which they began.
-        self._works: dict[Work, None] = {}
+        # In the order in which they began. For reading.
+        self.works: dict[Work, None] = {}
         # Those whose job did not conclude at once. An event will tell its end, but nothing promises one: see `poll`.
         self.awaiting: dict[Work, None] = {}
         self.exclusive: Work | None = None  # what holds the VM
@@ -65,7 +65,7 @@ class PlanRunner:
     @property
     def is_idle(self) -> bool:
         """Tell whether no plan is at work. What QEMU has been given to run stands in the FIFO."""
-        return all(work.run.passing is not None or self.may_be_left(work) for work in self._works)
+        return all(work.run.passing is not None or self.may_be_left(work) for work in self.works)
 
     def may_be_left(self, owed: object) -> bool:
         """Tell whether nobody waits for it, and nothing was changed by it: a look at what an earlier connection left."""
@@ -74,12 +74,12 @@ class PlanRunner:
     @property
     def client_count(self) -> int:
         """Count the clients' commands that are under way."""
-        return sum(work.session is not None for work in self._works)
+        return sum(work.session is not None for work in self.works)
 
     # What is begun, and what comes from QEMU.
 
     def begin(self, work: Work) -> None:
-        self._works[work] = None
+        self.works[work] = None
         if work.is_exclusive:
             self.exclusive = work
             self._turns.hold(work)
@@ -91,7 +91,7 @@ class PlanRunner:
 
     def noted(self, work: Work, why_not: str | None) -> None:
         """Go on with a work whose note is written. why_not: its command could not be put on record."""
-        if work not in self._works:  # it was given up meanwhile
+        if work not in self.works:  # it was given up meanwhile
             return
         if not work.is_exclusive and work.session is not None:
             self._free(work.session)
@@ -100,7 +100,7 @@ class PlanRunner:
 
     def receive_reply(self, work: Work, line: bytes) -> Session | None:
         """Take a reply that is due to a work. Return the client that is to get it as it is, if only its record is due."""
-        if work not in self._works:  # pragma: no cover - a guard: what is broken off waits for no reply
+        if work not in self.works:  # pragma: no cover - a guard: what is broken off waits for no reply
             return None
         run, session = work.run, work.session
         if run.passing is None:
@@ -169,20 +169,20 @@ class PlanRunner:
 
     def give_up(self, reason: str) -> None:
         """Put on record that the outcomes are not known: QEMU has gone, or the proxy ends."""
-        for work in self._works:
+        for work in self.works:
             work.run.lose(self._clock.monotonic_ns())
             self._answering.record_lost(work, reason)
             self._turns.release(work)
-        self._works.clear()
+        self.works.clear()
         self.awaiting.clear()
         self.exclusive = None
 
     # What a work leads to.
 
     def _forget(self, work: Work) -> None:
-        self._works.pop(work, None)
-        if not self._works:
-            self._works.clear()  # it gives its table back
+        self.works.pop(work, None)
+        if not self.works:
+            self.works.clear()  # it gives its table back
 
     def _free(self, session: Session) -> None:
         session.release()

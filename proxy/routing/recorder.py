@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.qmp_json.messages import generic_error, with_id
+from proxy.routing.vm_history import History
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import HMPRequest, ModernRequest
 from proxy.sessions.session import Session
@@ -26,15 +27,14 @@ __all__ = ["Recorder"]
 
 
 class Recorder:
-    """Make records of what was done, and of what was not."""
+    """Make records of what was done, and of what was not. history: the VM's, which hears of each."""
 
-    def __init__(self, monitor: Monitor, clock: Clock, *, announces: bool = False) -> None:
+    def __init__(self, monitor: Monitor, clock: Clock, *, announces: bool = False, history: History | None = None) -> None:
         self.vm = monitor.vm
         self._clock = clock
         # Whether a command is to be on record before it is run: with `--audit-failure refuse` nothing may run that is not.
         self.announces = announces
-        # Why QEMU could not load by itself what is saved here.
-        self._gaps_told: set[str] = set()
+        self._history = history or History()
 
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
@@ -94,6 +94,7 @@ class Recorder:
             rehearsed=result.rehearsed,
             after_failure=None if session is None else session.failed_command,
         )
+        self._history.note(record)
         if session is not None and (record.has_failed or session.failed_command is not None):
             is_silent = record.is_failure_in_text and not session.is_prompt
             session.note_outcome(record.command_line if is_silent else None)
@@ -103,7 +104,7 @@ class Recorder:
         """Return what the operator is to read about a rewritten command, and the result with that in its reason.
 
         strange_jobs: those that another monitor of QEMU began meanwhile. That what is saved is for this proxy only is said once
-        for each reason.
+        a VM for each reason.
         """
         remarks: list[str] = []
         if result.action is not Action.REWRITTEN:
@@ -113,8 +114,7 @@ class Recorder:
             result = replace(result, reason=f"{result.reason}; {told}")
             remarks.append(f"while '{trace.command_line}' was carried out, {told}; the snapshot may be of two moments")
         gap = None if trace.decided is None or result.reply != ReturnReply("") else trace.decided.native_load
-        if gap is not None and gap not in self._gaps_told:
-            self._gaps_told.add(gap)
+        if gap is not None and self._history.is_new_gap(gap):
             remarks.append(
                 f"VM {self.vm}, what is saved here: {gap}; of a QEMU started by `hmp-proxy wrap`, the proxy loads it"
             )

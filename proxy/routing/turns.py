@@ -8,6 +8,8 @@ session; here stands only whose turn is next, over all connections, because clie
 
 from collections.abc import Callable
 
+from proxy.routing.pause import Pause, changes_snapshots
+from proxy.sessions.requests import Request
 from proxy.sessions.session import Session
 
 __all__ = ["TURN_REQUESTS", "TURN_STEPS", "Turns"]
@@ -23,14 +25,19 @@ class Turns:
 
     Whoever holds the VM releases it, also when its connection is lost; `serve` then goes on with those that wait.
     What `serve` begins is in the outbox of the session's own connection, whose driver has to empty it.
+
+    Whose next command waits for the end of a pause stands apart: nobody else is slowed down by it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pause: Pause | None = None) -> None:
+        self.pause = pause or Pause()
         # A client's command may be begun.
         self.is_free = True
         self._holders: list[object] = []
         # Sessions that have something to begin, in the order of their turns, and what begins it. For reading.
         self.waiting: dict[Session, Callable[[Session], bool]] = {}
+        # Those that wait for the end of a pause. For reading.
+        self.paused: dict[Session, Callable[[Session], bool]] = {}
 
     def hold(self, holder: object) -> None:
         """Have no client's command begun until `release`. holder: a plan, or what it left to QEMU; it is told by identity.
@@ -52,12 +59,25 @@ class Turns:
         """
         self.waiting[session] = begin
 
+    def hold_back(self, session: Session, request: Request, begin: Callable[[Session], bool]) -> bool:
+        """Tell whether a request waits for the end of a pause, with all that its client sends after it. begin: see `queue`."""
+        if not (self.pause.is_on and changes_snapshots(request)):
+            return False
+        session.put_back(request)
+        self.waiting.pop(session, None)
+        self.paused[session] = begin
+        return True
+
     def withdraw(self, session: Session) -> None:
         """Have a session wait no more, whether it did or not."""
         self.waiting.pop(session, None)
+        self.paused.pop(session, None)
 
     def serve(self) -> None:
-        """Let the waiting sessions take turns, one command each, until none can begin."""
+        """Let the waiting sessions take turns, one command each, until none can begin; after a pause those it held, too."""
+        if self.paused and not self.pause.is_on:
+            self.waiting.update(self.paused)
+            self.paused.clear()
         has_begun = True
         while has_begun:
             has_begun = False

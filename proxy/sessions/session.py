@@ -93,6 +93,7 @@ class Session:
         self._state = State.NEGOTIATING
         # How many of its commands QEMU has not answered yet, and answers of ours that wait for QEMU's: see `owe`.
         self.unanswered = 0
+        self.owed_count = 0  # of all that it was owed so far
         # Of these answers of ours.
         self.waiting_bytes = 0
         self._monitor = monitor
@@ -136,6 +137,7 @@ class Session:
     def owe(self, count: int = 1) -> None:
         """Note that so many more answers are due."""
         self.unanswered += count
+        self.owed_count += count
 
     def settle(self) -> None:
         """Note that an answer has come that was due."""
@@ -230,8 +232,7 @@ class Session:
 
     def drop_request(self) -> Request | None:
         """Take the next request whether or not others go before it: none will be begun, and nobody is told of what is none."""
-        item = self.inbox.take()
-        return None if isinstance(item, Malformed) else self._request(item)
+        return None if isinstance(item := self.inbox.take(), Malformed) else self._request(item)
 
     def _request(self, item: Item | None) -> Request | None:
         descriptors: Descriptors = ()
@@ -273,8 +274,7 @@ class Session:
         self.inbox.put_back(request)
 
     def _negotiate(self, message: dict[str, JSON]) -> LocalReply:
-        refused = refusal(message, self._monitor)
-        if refused is not None:
+        if (refused := refusal(message, self._monitor)) is not None:
             return LocalReply(self._format.spell_reply(refused, message))
         self._has_negotiated = True
         if self._state is not _CUT:  # else what it sent before is only gone through

@@ -24,6 +24,7 @@ from proxy.preload import preload
 from shim.confidential import Confidential
 from shim.own_commands import PLAN, QUERY_PROXY
 from tests.fakes.qemu import FakeQEMU, uefi_vm
+from tests.support.asked_sockets import talk, told
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
 from tests.support.running_vm_proxy import RETRY_S, free_port, in_thread, until
@@ -111,6 +112,17 @@ async def use(folder: Path) -> None:
         await in_thread(tool.receive)
 
 
+async def operate(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Ask for all that an operator can ask for."""
+    process.send_signal(signal.SIGUSR1)
+    for command in ("status", "metrics", "nonsense"):
+        await told(folder / "c", command)
+    for command, members in (("disconnect", {"client": "9"}), ("pause", {"for_s": 9}), ("resume", {}), ("reload", {})):
+        await told(folder / "d", command, vm="a", **members)
+    for head in (b"GET /metrics HTTP/1.1\r\n\r\n", b"PUT http://[::1]/\xc3 HTTP/1.1\r\n\r\n", b"\r\n\r\n"):
+        assert (await in_thread(talk, folder / "m", head)).startswith(b"HTTP/1.1 ")
+
+
 async def read_again(folder: Path, process: subprocess.Popen[bytes], qemu: FakeQEMU, *lines: str) -> None:
     def answers() -> int:
         return said(folder).count("the policy and the rules were read again") + said(folder).count("the running policy stays")
@@ -141,10 +153,12 @@ def test_nothing_is_imported_after_the_first_command(folder: Path, log: str) -> 
     async def run() -> None:
         async with FakeQEMU(uefi_vm()) as qemu:
             path = configuration(folder, qemu, *LOGS[log])
-            with recorded(folder, "--config", str(path)) as process:
+            asked = ["--control", f"{folder}/c", "--admin", f"{folder}/d", "--metrics", f"unix:{folder}/m"]
+            with recorded(folder, "--config", str(path), *asked) as process:
                 (await client(folder)).close()
                 before = imported(folder)
                 await use(folder)
+                await operate(folder, process)
                 for lines in POLICIES:
                     await read_again(folder, process, qemu, *LOGS[log], *lines)
                     await use(folder)

@@ -55,9 +55,17 @@ def test_status_of_no_proxy_is_an_error(call: Callable[..., int], caplog: pytest
 def test_status_is_printed(
     call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.commands.ask._ask", lambda path: b'{"vms": []}')
+    monkeypatch.setattr("proxy.commands.asking._converse", lambda *_: b'{"return": {"vms": []}}')
     assert call("status", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"vms": [], "discover": []}
+
+
+def test_mistakes_are_errors_and_their_status(
+    call: Callable[..., int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.commands.asking._converse", lambda *_: b'{"return": ["a: wrong", "b: wrong"]}')
+    assert call("reload") == 2
+    assert caplog.messages == ["a: wrong", "b: wrong"]
 
 
 def test_units_are_printed(

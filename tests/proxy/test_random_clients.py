@@ -1,4 +1,4 @@
-"""Random clients that come and go, under small limits: nobody waits for ever, and everything is done once.
+"""Random clients that come and go, under small limits, paused at times: nobody waits for ever, and everything is done once.
 
 A case is set up by tests/support/random_setting.py, and played by random_clients.py beside it. Whenever nothing goes on any
 more, each client has heard its answers, in-band ones in their order; each HMP and each snapshot command that was read is on
@@ -45,6 +45,7 @@ def check(clients: RandomClients) -> None:
     assert dispatcher.plans.is_idle, "a plan does not go on"
     waiting = [clients.players[session].number for session in dispatcher.waiting]
     assert not waiting, f"clients wait for their turn, and nothing is under way: {waiting}"
+    assert not clients.desk.turns.paused, "clients wait for the end of a pause, and there is none"
     assert clients.desk.turns.is_free, "the VM is held, and nothing is under way"
     for session, player in clients.players.items():
         what = f"client {player.number} (out-of-band: {player.has_oob}, ends: {player.ends.name})"

@@ -13,6 +13,7 @@ from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.outbox import Note, Segment
 from proxy.routing.router import Router
 from proxy.routing.turns import Turns
+from proxy.routing.vm_history import History
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.session import Session
@@ -189,6 +190,7 @@ class Desk:
     notices: list[str | Exception] = field(default_factory=list)
     clock: ManualClock = field(default_factory=lambda: ManualClock())
     turns: Turns = field(default_factory=Turns)
+    history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         numbers = itertools.count(1)
@@ -204,6 +206,7 @@ class Desk:
             turns=self.turns,
             limits=self.limits,
             permissions=self.permissions,
+            history=self.history,
         )
         self.router = Router(self.dispatcher, format_of(self.qemu.greeting))
 

@@ -77,6 +77,11 @@ class RandomClients:
             if number == self._setting.loses_in:
                 self._lose_qemu()
             self._settle()
+            if self.desk.turns.pause.is_on:
+                assert self.dispatcher.plans.is_idle, "a plan does not go on because others are paused"
+                assert not self.dispatcher.waiting, "clients wait for their turn because others are paused"
+                self._end_pause()
+                self._settle()
             check(self)
             if self.is_lost or self.has_stopped:
                 return
@@ -121,6 +126,15 @@ class RandomClients:
             self._rng.choice(list(self.players.values())).ends = Ends.GONE
         elif dice < 0.032:
             self.dispatcher.room.is_congested = True
+        elif dice < 0.047 and self._setting.pauses:
+            self.desk.turns.pause.begin()
+        elif dice < 0.055 and self.desk.turns.pause.is_on:
+            self._end_pause()
+
+    def _end_pause(self) -> None:
+        self.desk.turns.pause.end()
+        self.dispatcher.serve_waiting()
+        self._empty_outbox()
 
     def _hang_up_in_line(self) -> None:
         """Have the last in the line go before the last reply: no later one makes up for what its going leaves undone."""
@@ -175,7 +189,9 @@ class RandomClients:
             yield from [self._hear_qemu] * 3
         if dispatcher.room.is_congested:
             yield self._relax
-        if (dispatcher.plans.awaiting or dispatcher.starter.holds_back) and (is_settling or self._rng.random() < 0.05):
+        has_gone = any(session.is_gone() for session in self.desk.turns.paused)
+        is_due = dispatcher.plans.awaiting or dispatcher.starter.holds_back or has_gone
+        if is_due and (is_settling or self._rng.random() < 0.05):
             yield self._poll
 
     def _work_off(self) -> None:

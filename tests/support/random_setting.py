@@ -19,6 +19,7 @@ class Setting:
     mode: Mode
     refuses_records: bool
     job_queries: int
+    pauses: bool
     rounds: tuple[int, ...]
     # The round in which the proxy is told to end, and the one in which QEMU goes, if there is one.
     stops_in: int | None
@@ -48,6 +49,7 @@ class Setting:
             mode=Mode.REWRITE if rng.random() < 0.8 else Mode.OBSERVE,
             refuses_records=rng.random() < 0.2,
             job_queries=rng.choice((0, 0, 1, 3)),
+            pauses=rng.random() < 0.5,
             rounds=rounds,
             stops_in=rng.randrange(len(rounds)) if rng.random() < 0.25 else None,
             loses_in=rng.randrange(len(rounds)) if rng.random() < 0.2 else None,

@@ -52,6 +52,7 @@ class RunningDaemon:
         present = [vm for vm in invocation.vms if not vm.wait and vm.name not in absent]
         self._listeners = [str(address).removeprefix("unix:") for vm in present for address in vm.listen]
         self.daemon = Daemon(invocation)
+        self._is_stopped = False
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self.daemon.run(), name="Daemon")
@@ -63,10 +64,15 @@ class RunningDaemon:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.task.done():
-            os.kill(os.getpid(), signal.SIGTERM)
+        if not self.task.done() and not self._is_stopped:
+            self.stop()
         async with asyncio.timeout(DEADLINE_S):
             await self.task
+
+    def stop(self) -> None:
+        """Stop it, and do not wait for its end."""
+        self._is_stopped = True
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def status(self) -> Sequence[VMStatus]:
         """Return how its VMs are."""
@@ -75,10 +81,16 @@ class RunningDaemon:
     async def read_again(self, caplog: pytest.LogCaptureFixture, *tables: str) -> list[str]:
         """Change the file, and give what the daemon says about it."""
         self.path.write_text("".join(tables))
+        await until(lambda: not _announces())
         caplog.clear()
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: caplog.messages)
         return caplog.messages
+
+
+def _announces() -> bool:
+    """Tell whether it is still to be told that the daemon serves."""
+    return any(task.get_name() == "announce" for task in asyncio.all_tasks())
 
 
 async def hmp(path: Path, *command_lines: str) -> list[str]:

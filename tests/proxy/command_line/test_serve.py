@@ -10,9 +10,12 @@ from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, Syste
 from host.config import AuditFailure, AuditSettings, VMConfig
 from host.errors import ConfigError
 from host.listener import ErrorStyle, Listener, Terms
+from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.command_line import serve
 from proxy.command_line.invocations import PlanInvocation, ServeInvocation
+from proxy.command_line.places import default_path
 from proxy.command_line.subcommands import parse_command_line
+from proxy.control.server import Place
 from shim.confidential import Confidential
 from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.support.command_lines import complaint
@@ -325,4 +328,11 @@ def test_wrong_times(option: str, wrong: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_control_socket_is_the_processes() -> None:
-    assert served(*WIRE, "--control", "/c").control_path == "/c"
+    asked = served(*WIRE, "--control", "/c,mode=0660", "--admin", "/a", "--metrics", "tcp:127.0.0.1:9180")
+    assert asked.control == Place(UnixAddress("/c"), SocketAccess(0o660))
+    assert asked.admin == Place(UnixAddress("/a"), OWNER_ONLY)
+    assert asked.metrics == Place(TCPAddress("127.0.0.1", 9180), OWNER_ONLY)
+    assert served(*WIRE).control is None
+    default = served(*WIRE, "--control").control
+    assert default is not None
+    assert str(default.address) == f"unix:{default_path('control')}"

@@ -8,18 +8,18 @@ import pytest
 
 from host.settings import SETTINGS, Program
 from proxy.command_line.invocations import (
+    AskInvocation,
     CheckInvocation,
     InstallUnitsInvocation,
     PlanInvocation,
     ServeInvocation,
-    StatusInvocation,
 )
 from proxy.command_line.subcommands import parse_command_line
 from tests.support.command_lines import help_text, section
 
 SERVE_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PROXY in row.programs),
-    *("--check", "--config", "--control", "--log-format", "--verbose", "--version", "--help"),
+    *("--admin", "--check", "--config", "--control", "--log-format", "--metrics", "--verbose", "--version", "--help"),
 )
 PLAN_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PLAN in row.programs),
@@ -36,7 +36,8 @@ WIRE: Final = "--upstream unix:/q --listen unix:/l"
         (WIRE, ServeInvocation),
         (f"--check {WIRE}", CheckInvocation),
         ("plan --upstream unix:/q savevm", PlanInvocation),
-        ("status", StatusInvocation),
+        ("status", AskInvocation),
+        ("pause vm1", AskInvocation),
         ("install-units", InstallUnitsInvocation),
     ],
 )
@@ -49,7 +50,7 @@ def test_help_has_every_option_with_a_meaning(
     capsys: pytest.CaptureFixture[str], arguments: Sequence[str], options: Sequence[str]
 ) -> None:
     shown = help_text(capsys, arguments)
-    explained = re.findall(r"(?m)^  (?:-h, )?(--[a-z-]+)(?: [\w{},]+)?(?:  +|\n {20,})\w", shown)
+    explained = re.findall(r"(?m)^  (?:-h, )?(--[a-z-]+)(?: [\w{},\[\]]+)?(?:  +|\n {20,})\w", shown)
     assert sorted(explained) == sorted(options)
 
 

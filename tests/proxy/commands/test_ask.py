@@ -1,95 +1,115 @@
-"""`hmp-proxy status`, at a socket that answers what it should, and others."""
+"""`hmp-proxy status` and its like: what is asked, and what is printed."""
 
+import io
 import json
-import os
-import socket
-import tempfile
-import threading
+import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from proxy.commands.ask import NoProxyError, default_path, show_status
-from proxy.control.status import State, VMStatus, as_json
+from proxy.command_line import ask as command_line
+from proxy.command_line.invocations import Question
+from proxy.commands import ask as module
+from proxy.commands.ask import ask
+from proxy.commands.asking import NoProxyError, RefusedByProxyError
+from tests.support.answering_proxy import answering
+from tests.support.asked_sockets import short_folder
 from tests.support.proxy_command import run_proxy
+from tests.support.vm_statuses import BUSY, OFF, as_told
 
-VMS = [VMStatus("a", "unix:/q", State.SERVED), VMStatus("b", "unix:/q2", State.WAITED_FOR, "it is off")]
+NONE_RUNS = {"at_work": False, "connected": True}
+GONE = {"at_work": False, "connected": False}
+PAUSED = "snapshot commands of 'a' are paused"
+WHO = "/usr/bin/tool (pid 5, uid 0)"
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Unix socket paths end at 107 bytes (unix(7)), so not pytest's tmp_path."""
-    with tempfile.TemporaryDirectory(prefix="c", dir="/tmp") as name:
-        yield Path(name)
+def path() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder / "c"
 
 
-@contextmanager
-def answering(path: Path, answer: bytes) -> Iterator[None]:
-    """Answer once."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-
-        def serve() -> None:
-            client, _ = listener.accept()
-            with client:
-                client.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield
-        thread.join()
+def said(path: Path, words: str, answer: Any) -> tuple[dict[str, Any], str, int]:
+    """Return what was asked, what was printed, and the status."""
+    name, *others = words.split()
+    question, output = Question(name), io.StringIO()
+    option = "--admin" if question.acts else "--control"
+    with answering(path, json.dumps(answer).encode()) as received:
+        status = ask(command_line.parse(question, [*others, option, str(path)]), output)
+    path.unlink()
+    return json.loads(received[0]), output.getvalue(), status
 
 
-def show(path: Path, name: str | None = None, *, as_json_: bool = False) -> str:
-    with answering(path, json.dumps({"version": "1", **as_json(VMS)}).encode()):
-        return show_status(str(path), name, as_json=as_json_)
+def test_status_of_all_or_of_one(path: Path) -> None:
+    asked, shown, status = said(path, "status", {"return": as_told(BUSY, OFF)})
+    assert (asked, status) == ({"command": "status"}, 0)
+    assert shown.splitlines()[0].startswith("VM         STATE")
+    asked, shown, _ = said(path, "status a", {"return": as_told(BUSY)})
+    assert asked == {"command": "status", "vm": "a"}
+    assert f"3       5    {pwd.getpwuid(0).pw_name}  /usr/bin/tool" in shown
+    _, shown, _ = said(path, "status a --json", {"return": as_told(BUSY)})
+    assert json.loads(shown) == json.loads(json.dumps(as_told(BUSY)))
 
 
-def test_all_vms_or_one_as_text_or_json(folder: Path) -> None:
-    assert show(folder / "1").splitlines()[-1] == "b: it is off"
-    assert "CLIENT" in show(folder / "2", "b")
-    assert [vm["name"] for vm in json.loads(show(folder / "3", as_json_=True))["vms"]] == ["a", "b"]
-    assert [vm["name"] for vm in json.loads(show(folder / "4", "b", as_json_=True))["vms"]] == ["b"]
+def test_clients_of_all_or_of_one(path: Path) -> None:
+    asked, shown, _ = said(path, "clients", {"return": as_told(BUSY, OFF)})
+    assert asked == {"command": "status"}
+    assert [line.split()[:2] for line in shown.splitlines()] == [["VM", "CLIENT"], ["a", "3"], ["a", "1"]]
+    _, shown, _ = said(path, "clients a", {"return": as_told(BUSY)})
+    assert shown.startswith("CLIENT  PID")
+    _, shown, _ = said(path, "clients --json", {"return": as_told(OFF)})
+    assert json.loads(shown) == {"vms": [{"name": "long-name", "clients": []}]}
 
 
-def test_no_such_vm(folder: Path) -> None:
-    with pytest.raises(Exception, match=r"^no VM 'c' is served: there are a, b$") as caught:
-        show(folder / "1", "c")
-    assert caught.value.exit_status == 2  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("words", "answer", "asked", "shown"),
+    [
+        ("metrics", "a 1\n", {}, "a 1\n"),
+        ("disconnect a 7", [WHO, WHO], {"vm": "a", "client": "7"}, f"disconnected {WHO}\ndisconnected {WHO}\n"),
+        ("pause a", NONE_RUNS, {"vm": "a", "no_wait": False}, f"{PAUSED}, and none runs\n"),
+        ("pause a", GONE, {"vm": "a", "no_wait": False}, f"{PAUSED}, and its QEMU is not there\n"),
+        (
+            "pause a --for 5 --no-wait",
+            NONE_RUNS | {"at_work": True},
+            {"vm": "a", "for_s": 5, "no_wait": True},
+            f"{PAUSED}, and one still runs\n",
+        ),
+        ("resume a", {"was_paused": True}, {"vm": "a"}, "snapshot commands of 'a' go on\n"),
+        ("resume a", {"was_paused": False}, {"vm": "a"}, "snapshot commands of 'a' were not paused\n"),
+        ("reload", [], {}, "the configuration was read again\n"),
+    ],
+)
+def test_what_is_done_is_said(path: Path, words: str, answer: Any, asked: dict[str, Any], shown: str) -> None:
+    assert said(path, words, {"return": answer}) == ({"command": words.split()[0], **asked}, shown, 0)
 
 
-def test_no_proxy_there(folder: Path) -> None:
-    with pytest.raises(NoProxyError) as caught:
-        show_status(str(folder / "none"), None, as_json=False)
-    path = folder / "none"
-    told = f"No such file or directory (start it with --control {path}, or name its socket with --control)"
-    assert str(caught.value) == f"cannot ask the proxy at {path}: {told}"
-    assert caught.value.exit_status == 3
+def test_mistakes_are_errors(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, shown, status = said(path, "reload", {"return": ["f:1: a", "f:2: b"]})
+    assert (shown, status, caplog.messages) == ("", 2, ["f:1: a", "f:2: b"])
 
 
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n", b"{}", b'{"vms": [{"name": "a"}]}'])
-def test_something_else_there(folder: Path, answer: bytes) -> None:
-    with answering(folder / "c", answer), pytest.raises(NoProxyError, match="is not hmp-proxy, or another version of it"):
-        show_status(str(folder / "c"), None, as_json=False)
+def test_refusal_and_another_version_are_errors(path: Path) -> None:
+    with pytest.raises(RefusedByProxyError, match="no VM 'b' is served"):
+        said(path, "status b", {"error": "no VM 'b' is served; there are a"})
+    path.unlink()
+    with pytest.raises(NoProxyError, match="what answers there is another version of hmp-proxy"):
+        said(path, "status", {"return": {"vms": [{"name": "a"}]}})
 
 
-def test_default_path_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert default_path() == "/run/hmp-proxy/control.sock"
-    monkeypatch.setattr(os, "geteuid", lambda: 7)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/x")
-    assert default_path() == "/x/hmp-proxy/control.sock"
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert default_path() == "/run/user/7/hmp-proxy/control.sock"
+def test_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", find_none)
+    assert module._user_name(4_000_000_001) == "4000000001"
 
 
-def test_program(folder: Path) -> None:
-    with answering(folder / "c", json.dumps(as_json(VMS)).encode()):
-        done = run_proxy("status", "--control", str(folder / "c"), "a")
+def test_program(path: Path) -> None:
+    with answering(path, json.dumps({"return": as_told(OFF)}).encode()):
+        done = run_proxy("status", "--control", str(path), "long-name")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("VM  STATE ")
-    done = run_proxy("status", "--control", str(folder / "none"))
+    assert done.stdout.startswith("VM         STATE ")
+    done = run_proxy("status", "--control", f"{path}.none")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)

@@ -57,14 +57,14 @@ def test_vms_come_and_go_with_their_sockets(folder: Path, caplog: pytest.LogCapt
         ):
             with await asyncio.to_thread(RawClient.connect, folder / "s") as client:
                 await asyncio.to_thread(client.negotiate)
-                assert running.daemon._patterns in ((), [PatternStatus(f"{folder}/v/*/q", 0)])
+                assert running.daemon._patterns() in ((), [PatternStatus(f"{folder}/v/*/q", 0)])
                 first, second = qemu(folder, "a"), qemu(folder, "b")
                 async with first:
                     await until(lambda: names(running) == ["a", "s"])
                     async with second:
                         await until(lambda: names(running) == ["a", "b", "s"])
                         assert await hmp(folder / "b", "savevm t") == [""]
-                        assert running.daemon._patterns == [PatternStatus(f"{folder}/v/*/q", 2)]
+                        assert running.daemon._patterns() == [PatternStatus(f"{folder}/v/*/q", 2)]
                     (folder / "v/b/q").unlink()
                     await until(lambda: "b: not served any more, its socket has gone" in caplog.messages)
                     await until(lambda: len(running.daemon._fleet.status()) == 2 and not os.path.exists(folder / "b"))
@@ -153,7 +153,7 @@ def test_without_hints_it_is_looked_for_more_often(
 
     async def main() -> None:
         async with RunningDaemon(folder, template(folder)) as running:
-            await until(lambda: running.daemon._patterns)
+            await until(lambda: running.daemon._patterns())
             async with qemu(folder, "a"):
                 await until(lambda: names(running) == ["a"])
 

@@ -1,0 +1,51 @@
+"""Where a proxy is asked, as a command line names it: paths with who may connect, and the default ones."""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from host.addresses import Address, TCPAddress, UnixAddress, parse_listen_address
+from host.errors import AddressError
+from host.listener import Said
+from host.listener_settings import OF_SOCKETS
+from host.listener_types import listener_type
+from host.setting_types import SettingType
+
+__all__ = ["DEFAULT_FOLDER", "default_path", "read_metrics_address", "read_socket"]
+
+# For --help.
+DEFAULT_FOLDER: Final = "/run/hmp-proxy for root, else hmp-proxy in XDG_RUNTIME_DIR"
+
+
+def default_path(name: str) -> str:
+    """Return where a proxy of this user has the socket of that name: the unit's RuntimeDirectory= for root."""
+    folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+    return f"{folder}/hmp-proxy/{name}.sock"
+
+
+def _socket_path(text: str) -> UnixAddress:
+    path = text.removeprefix("unix:")
+    address = parse_listen_address(f"unix:{path}") if path else None
+    if isinstance(address, UnixAddress):
+        return address
+    raise AddressError(text, "write the path of a socket that the proxy makes")
+
+
+def _metrics_address(text: str) -> UnixAddress | TCPAddress:
+    try:
+        address: Address | None = parse_listen_address(text)
+    except AddressError:
+        address = None
+    if isinstance(address, UnixAddress | TCPAddress) and not address.holds:
+        return address
+    raise AddressError(text, "write tcp:HOST:PORT, such as tcp:127.0.0.1:9180, or unix:PATH")
+
+
+def _word(kind: SettingType) -> Callable[[str], Address | Said]:
+    assert kind.from_word is not None, "only switches have none"
+    return kind.from_word
+
+
+# For argparse. Who may connect is said as for the listeners of a VM: PATH,mode=0660,group=monitor.
+read_socket: Final = _word(listener_type(_socket_path, OF_SOCKETS))
+read_metrics_address: Final = _word(listener_type(_metrics_address, OF_SOCKETS))

@@ -1,0 +1,145 @@
+"""How the VMs of a process are, as tables for a person."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from proxy.control.status import ClientStatus, PatternStatus, VMStatus
+from proxy.routing.vm_history import DeprecatedUse
+from shim.printable import aligned, printable
+
+__all__ = ["as_table", "clients_table", "count_of", "span"]
+
+_HEADER: Final = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "WAITING", "COMMANDS", "SAVED", "FAILED", "RUNNING")
+_CLIENT_HEADER: Final = ("CLIENT", "PID", "USER", "PROGRAM", "SINCE", "AT", "WAITS FOR")
+_UNITS: Final = ("", "k", "M", "G", "T")
+_STEP: Final = 1000
+_EXACT: Final = 10_000
+
+
+def _number(uid: int) -> str:
+    return str(uid)
+
+
+def as_table(
+    vms: Sequence[VMStatus],
+    name: str | None = None,
+    patterns: Sequence[PatternStatus] = (),
+    *,
+    user_name: Callable[[int], str] = _number,
+) -> str:
+    """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if there is none of that name.
+
+    patterns: by which VMs are found. user_name: what a user is called; by default by number, because to look up a name may
+    take long.
+    """
+    if name is None:
+        told = [*_told("", _problems(vms)), *_told("", _of_patterns(patterns)), *_told("", _failures(vms))]
+        return "\n".join([*aligned([_HEADER, *map(_row, vms)]), *told])
+    vm = next((vm for vm in vms if vm.name == name), None)
+    if vm is None:
+        raise KeyError(name)
+    sections = [
+        *_told("", _problems([vm])),
+        *_told("", _totals(vm)),
+        *_told("", clients_table([vm], user_name).splitlines()),
+        *_told("LAST FAILURES", _failures([vm])),
+        *_told("STILL USED", _uses(vm)),
+    ]
+    return "\n".join([*aligned([_HEADER, _row(vm)]), *sections])
+
+
+def clients_table(vms: Sequence[VMStatus], user_name: Callable[[int], str] = _number, *, names_vm: bool = False) -> str:
+    """Return a table of the clients of VMs. names_vm: it has a column for the VM."""
+    rows: list[tuple[str, ...]] = [("VM", *_CLIENT_HEADER)]
+    rows += [(vm.name, *_client_row(client, user_name)) for vm in vms for client in vm.clients]
+    return "\n".join(aligned([row if names_vm else row[1:] for row in rows]))
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its two greatest units."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours < 24 else f"{hours // 24}d{hours % 24:02}h"
+
+
+def count_of(number: int) -> str:
+    """Return a number in a few characters: 9999, 12k, 3400M."""
+    unit = 0
+    while number >= _EXACT and unit < len(_UNITS) - 1:
+        number, unit = number // _STEP, unit + 1
+    return f"{number}{_UNITS[unit]}"
+
+
+def _row(vm: VMStatus) -> tuple[str, ...]:
+    running = "" if vm.running is None else f"{vm.running.command} ({span(vm.running.for_s)}, {vm.running.who})"
+    numbers = (vm.totals.clients, vm.totals.waiting, vm.totals.commands, vm.count("ok"), vm.count("failed", "unknown"))
+    return (vm.name, _state(vm), vm.qemu or "", vm.policy, vm.mode, *map(count_of, numbers), running)
+
+
+def _state(vm: VMStatus) -> str:
+    if vm.pause is None:
+        return vm.state
+    left = "" if vm.pause.left_s is None else f", {span(vm.pause.left_s)} left"
+    return f"{vm.state}, paused {span(vm.pause.for_s)}{left}"
+
+
+def _client_row(client: ClientStatus, user_name: Callable[[int], str]) -> tuple[str, ...]:
+    return (
+        str(client.number),
+        "" if client.pid is None else str(client.pid),
+        "" if client.uid is None else user_name(client.uid),
+        client.address or client.program or "unknown",
+        span(client.connected_s),
+        client.listener or "",
+        client.waits_for or "",
+    )
+
+
+def _told(heading: str, lines: Sequence[str]) -> list[str]:
+    return ["", *([heading] if heading else []), *lines] if lines else []
+
+
+def _problems(vms: Sequence[VMStatus]) -> list[str]:
+    told = [f"{printable(vm.name)}: {printable(vm.problem)}" for vm in vms if vm.problem is not None]
+    return told + [f"{printable(vm.name)}: {printable(text)}" for vm in vms for text in vm.unmatched]
+
+
+def _of_patterns(patterns: Sequence[PatternStatus]) -> list[str]:
+    told = [f"discover {printable(one.pattern)}: it fits no socket" for one in patterns if not one.sockets]
+    return told + [f"discover {printable(one.pattern)}: {printable(text)}" for one in patterns for text in one.problems]
+
+
+def _failures(vms: Sequence[VMStatus]) -> list[str]:
+    """Return the last failures: of each VM the last, of an only one all."""
+    shown = [(vm, failure) for vm in vms for failure in (vm.failures if len(vms) == 1 else vm.failures[-1:])]
+    return [
+        printable(f"{vm.name}: {failure.time}: '{failure.command}' of {failure.client}: {failure.text}")
+        + (f" ({failure.count} times)" if failure.count > 1 else "")
+        for vm, failure in shown
+    ]
+
+
+def _totals(vm: VMStatus) -> list[str]:
+    totals = vm.totals
+    rows = [
+        ("bytes from clients", totals.from_clients_bytes, "from QEMU", totals.from_qemu_bytes),
+        ("queued for clients", totals.queued_for_clients_bytes, "queued for QEMU", totals.queued_for_qemu_bytes),
+        ("queued from clients", totals.queued_from_clients_bytes, "connected to QEMU again", totals.reconnects),
+        ("clients so far", totals.clients_ever, "disconnected", totals.cut),
+        ("commands passed", totals.commands, "records lost", totals.records_lost),
+    ]
+    return aligned([(one, count_of(first), other, count_of(second)) for one, first, other, second in rows])
+
+
+def _uses(vm: VMStatus) -> list[str]:
+    uses = sorted(vm.deprecated, key=lambda one: -one[1])
+    return aligned([(use.tool, use.command, f"{count_of(count)} times", _advice(use)) for use, count in uses]) if uses else []
+
+
+def _advice(use: DeprecatedUse) -> str:
+    return f"use {use.replacement}" if use.replacement else ""

@@ -1,0 +1,174 @@
+"""What became of the commands of one VM, over all its connections, without I/O: counts, times, and the last failures.
+
+It is made of the audit records, where they are made, and whether or not there is a log. Whoever watches a host asks for it by
+`hmp-proxy status` and as metrics, so nothing here grows without limit: what a client words itself is not counted apart, but as
+`OTHER`, and so is whatever comes when there is no more room.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from shim.audit import Action, AuditRecord
+from shim.client import Client
+from shim.hmp import InfoSnapshots
+
+__all__ = ["DURATION_BOUNDS_S", "OTHER", "DeprecatedUse", "Failure", "Histogram", "History", "Outcome", "ended_as", "tool_of"]
+
+OTHER: Final = "other"
+# From a look at the snapshots to a save of a big VM on a slow disk. In Prometheus' sense: as much or less.
+DURATION_BOUNDS_S: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_MOST_FAILURES: Final = 5
+_MOST_TEXT_CHARS: Final = 300
+# A host has a handful of tools, with a dozen commands each.
+_MOST_USES: Final = 100
+_NS_PER_S: Final = 1e9
+# Done by the proxy, or because QEMU does it better in its place; the VM stands still for both.
+_DONE_HERE: Final = (Action.REWRITTEN, Action.DELEGATED)
+# No command of a client's that was asked for here.
+_NOT_ASKED: Final = (Action.WENT_ON, Action.RECOVERED)
+
+
+class Outcome(NamedTuple):
+    """command: a snapshot command, HMP's or QMP's, else `OTHER`. action: what became of it. ended: see `ended_as`."""
+
+    command: str
+    action: str
+    ended: str
+
+    @property
+    def is_about_snapshots(self) -> bool:
+        return self.command != OTHER
+
+
+class DeprecatedUse(NamedTuple):
+    """Who uses HMP for what. replacement: QMP's commands for it, "" for none."""
+
+    tool: str
+    command: str
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A snapshot command that failed, or of which nobody knows. time: when it was begun. count: how often, in a row."""
+
+    time: str
+    client: str
+    command: str
+    text: str
+    count: int = 1
+
+
+@dataclass(slots=True)
+class Histogram:
+    """counts: how many took at most as long as each of DURATION_BOUNDS_S, and no less; the last one those beyond."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(DURATION_BOUNDS_S) + 1))
+    sum_s: float = 0.0
+
+    def observe(self, duration_s: float) -> None:
+        """Count one more."""
+        self.sum_s += duration_s
+        for index, bound_s in enumerate(DURATION_BOUNDS_S):
+            if duration_s <= bound_s:
+                self.counts[index] += 1
+                return
+        self.counts[-1] += 1
+
+
+class History:
+    """Call `note` with each record. The rest is for reading.
+
+    durations, stops: by command, how long those took that were done here, and how long the VM stood still for each.
+    """
+
+    # There is one for each of a thousand VMs, and in most of them nothing has happened.
+    __slots__ = ("_gaps", "deprecated", "durations", "failures", "outcomes", "stops")
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        self.durations: dict[str, Histogram] = {}
+        self.stops: dict[str, Histogram] = {}
+        self.deprecated: Counter[DeprecatedUse] = Counter()
+        self.failures: tuple[Failure, ...] = ()
+        # Why QEMU could not load by itself what is saved here, as far as the operator was told.
+        self._gaps: tuple[str, ...] = ()
+
+    def note(self, record: AuditRecord) -> None:
+        """Count what a record tells of."""
+        if record.action in _NOT_ASKED:
+            return
+        command = _command(record)
+        self.outcomes[Outcome(command, record.action.value, ended_as(record))] += 1
+        if record.line is not None:
+            self._note_use(record.client, record.hmp_command or "")
+        if command == OTHER or record.action is Action.ABANDONED:
+            return
+        if record.action in _DONE_HERE:
+            self.durations.setdefault(command, Histogram()).observe(record.duration_ns / _NS_PER_S)
+            if record.line is not None and not isinstance(record.line.command, InfoSnapshots):
+                self.stops.setdefault(command, Histogram()).observe(record.stopped_ns / _NS_PER_S)
+        if record.has_failed or record.reply is None:
+            self._note_failure(record)
+
+    def is_new_gap(self, gap: str) -> bool:
+        """Tell whether this is the first time that it is asked whether the operator was told of it."""
+        if gap in self._gaps:
+            return False
+        self._gaps += (gap,)
+        return True
+
+    def _note_use(self, client: Client, command: str) -> None:
+        from shim.replacements import REPLACEMENTS  # here, because a start is quicker without it
+
+        found = REPLACEMENTS.get(command)
+        use = DeprecatedUse(tool_of(client), command if found else OTHER, " and ".join(found.commands) if found else "")
+        if use not in self.deprecated and len(self.deprecated) >= _MOST_USES:
+            use = DeprecatedUse(OTHER, OTHER, "")
+        self.deprecated[use] += 1
+
+    def _note_failure(self, record: AuditRecord) -> None:
+        """Keep it; one that is like the last one only counts, so that a tool that tries again does not push out the others."""
+        time = record.time.isoformat(timespec="seconds")
+        command = record.command_line or record.execute or ""
+        failure = Failure(time, str(record.client), command[:_MOST_TEXT_CHARS], _text(record)[:_MOST_TEXT_CHARS])
+        if self.failures and replace(self.failures[-1], time=time, count=1) == failure:
+            failure = replace(failure, count=self.failures[-1].count + 1)
+            self.failures = self.failures[:-1]
+        self.failures = (*self.failures, failure)[-_MOST_FAILURES:]
+
+
+def tool_of(client: Client) -> str:
+    """Return what a client is known as where the uses of many are counted: without a process's number, or a port."""
+    if client.address is not None:
+        return client.certificate or client.address.rpartition(":")[0]
+    return client.exe or "unknown"
+
+
+def ended_as(record: AuditRecord) -> str:
+    """Say how a command ended: ok, failed, unknown, or not_begun."""
+    if record.action is Action.ABANDONED:
+        return "not_begun"
+    if record.has_failed is None:
+        return "unknown"
+    return "failed" if record.has_failed else "ok"
+
+
+def _command(record: AuditRecord) -> str:
+    """Return the command that a record is about, where there are but few: a client can word an HMP command as it likes."""
+    if record.line is None:
+        return OTHER if record.execute in (None, "human-monitor-command") else str(record.execute)
+    if not record.line.is_about_snapshots:
+        return OTHER
+    return "info snapshots" if record.line.topic else record.line.name
+
+
+def _text(record: AuditRecord) -> str:
+    """Return why, as the client was told it, or as the record says."""
+    match record.reply:
+        case {"return": str(text)}:
+            return text.strip()
+        case {"error": {"desc": str(text)}}:
+            return text
+    return record.reason

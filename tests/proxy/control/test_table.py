@@ -1,0 +1,95 @@
+"""How VMs are, for people."""
+
+from dataclasses import replace
+
+import pytest
+
+from proxy.control.status import PatternStatus, PauseStatus, State, VMStatus
+from proxy.control.table import as_table, clients_table, count_of, span
+from tests.support.vm_statuses import BUSY, OFF, TOOL
+
+RUNNING = r"savevm nightly\x1b (1m15s, /usr/bin/tool (pid 5, uid 0))"
+
+
+def test_table_has_a_row_for_each_vm() -> None:
+    state = "served, paused 1m01s, 30s left"
+    assert as_table([BUSY, OFF]).splitlines() == [
+        f"VM         {'STATE':30}  QEMU     POLICY  MODE     CLIENTS  WAITING  COMMANDS  SAVED  FAILED  RUNNING",
+        f"a          {state:30}  10.0.13  auto    rewrite  2        1        34k       12     3       {RUNNING}",
+        f"long-name  {'waited for':30}           hmp     observe  0        0        0         0      0",
+        "",
+        r"long-name: nobody\nis there",
+        "",
+        r"a: 2026-11-29T01:02:04+00:00: 'loadvm \x1b' of /usr/bin/tool (pid 5, uid 0): Error: not found (4 times)",
+    ]
+
+
+def test_one_vm_has_all_there_is() -> None:
+    assert as_table([BUSY, OFF], "a", user_name={0: "root"}.__getitem__).splitlines()[2:] == [
+        "",
+        "bytes from clients   1000  from QEMU                2000k",
+        "queued for clients   5     queued for QEMU          7",
+        "queued from clients  6     connected to QEMU again  8",
+        "clients so far       4     disconnected             1",
+        "commands passed      34k   records lost             9",
+        "",
+        "CLIENT  PID  USER  PROGRAM         SINCE  AT       WAITS FOR",
+        "3       5    root  /usr/bin/tool   1h02m  unix:/l  its own snapshot command",
+        "1                  tcp:10.0.0.1:5  2d07h",
+        "",
+        "LAST FAILURES",
+        "a: 2026-11-29T01:02:03+00:00: 'loadvm no' of /usr/bin/tool (pid 5, uid 0): Error: not found",
+        r"a: 2026-11-29T01:02:04+00:00: 'loadvm \x1b' of /usr/bin/tool (pid 5, uid 0): Error: not found (4 times)",
+        "",
+        "STILL USED",
+        "/usr/bin/tool  savevm  12 times  use snapshot-save",
+        "/usr/bin/tool  x       3 times",
+    ]
+    with pytest.raises(KeyError):
+        as_table([BUSY], "b")
+
+
+def test_what_there_is_none_of_is_left_out() -> None:
+    shown = as_table([VMStatus("a", "unix:/q", State.SERVED)], "a")
+    assert "FAILURES" not in shown
+    assert "USED" not in shown
+
+
+def test_clients_of_several_vms_say_which() -> None:
+    unknown = replace(TOOL, program=None, pid=None, uid=None, number=9)
+    assert clients_table([BUSY, replace(OFF, clients=(unknown,))], names_vm=True).splitlines() == [
+        "VM         CLIENT  PID  USER  PROGRAM         SINCE  AT       WAITS FOR",
+        "a          3       5    0     /usr/bin/tool   1h02m  unix:/l  its own snapshot command",
+        "a          1                  tcp:10.0.0.1:5  2d07h",
+        "long-name  9                  unknown         1h02m  unix:/l  its own snapshot command",
+    ]
+
+
+def test_pause_without_a_limit() -> None:
+    assert "served, paused 5s  " in as_table([replace(BUSY, pause=PauseStatus(5.0, None))])
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0s"), (59.9, "59s"), (60, "1m00s"), (3600, "1h00m"), (86400, "1d00h")])
+def test_durations_are_short(seconds: float, shown: str) -> None:
+    assert span(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0, "0"), (9999, "9999"), (10_000, "10k"), (9_999_999, "9999k"), (10**18, "1000000T")]
+)
+def test_numbers_are_short(number: int, shown: str) -> None:
+    assert count_of(number) == shown
+
+
+def test_patterns_that_fit_nothing_are_shown() -> None:
+    """Of the policy, which fit no node, and of `discover`, which fit no socket."""
+    off = VMStatus("a", "unix:/q", State.WAITED_FOR, "nobody is there", unmatched=("exclude: 'x' matches no block node",))
+    patterns = [PatternStatus("/run/a/*", 0), PatternStatus("/run/b/*", 2, ("/run/b/x: why",)), PatternStatus("/run/c/*", 1)]
+    assert as_table([off], patterns=patterns).splitlines()[2:] == [
+        "",
+        "a: nobody is there",
+        "a: exclude: 'x' matches no block node",
+        "",
+        "discover /run/a/*: it fits no socket",
+        "discover /run/b/*: /run/b/x: why",
+    ]
