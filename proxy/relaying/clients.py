@@ -13,16 +13,15 @@ from collections.abc import Callable, Collection
 from host.config import VMConfig
 from host.parties import largest_parties, party_of
 from proxy.net.stream import Stream
-from proxy.qmp_json.limits import Limits
+from proxy.relaying.governing import limits_of
 from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.relaying.ledger import Ledger
 from proxy.routing.dispatcher import Dispatcher
-from proxy.sessions.limits import SessionLimits
 from proxy.sessions.session import Session
 from proxy.waiting import Signal
 from shim.client import Client
 
-__all__ = ["Clients", "limits_of"]
+__all__ = ["Clients"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,12 +32,6 @@ _OWN_FAILURE = (
 )
 # What comes in one go may exceed a limit by so much before it is seen.
 _READ_AT_ONCE_BYTES = 2 * 1024 * 1024
-
-
-def limits_of(config: VMConfig) -> SessionLimits:
-    """Return what one client of a VM may want at a time."""
-    value = Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting)
-    return SessionLimits(value, config.client_commands)
 
 
 class Clients:

@@ -19,13 +19,13 @@ from proxy.net.stream import End, Stream
 from proxy.qmp_json.messages import format_of
 from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.scribe import Scribe
-from proxy.relaying.clients import Clients, limits_of
+from proxy.relaying.clients import Clients
+from proxy.relaying.governing import dispatcher_of
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.notices import log_notices
 from proxy.relaying.pace import Pace
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
-from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.plan_maker import Work
 from proxy.routing.router import Router
 from proxy.sessions.monitor import Clock
@@ -57,30 +57,23 @@ class Relay:
     """
 
     def __init__(self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._dispatcher = Dispatcher(
-            connected.monitor,
-            config.policy,
-            clock,
-            new_id=lasting.new_id,
-            own_prefix=lasting.own_prefix,
-            announces=lasting.audit is not None and lasting.audit.refuses,
-            turns=lasting.turns,
-            limits=limits_of(config),
-            permissions=config.permissions,
-            history=lasting.standing.history,
-        )
-        self.turns, lasting.turns.pause.on_end = lasting.turns, self._end_pause
-        lasting.standing.counters.connections += 1
+        self._dispatcher = dispatcher_of(connected.monitor, config, lasting, clock)
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
-        self.monitor, self._written = connected.monitor, lasting.intents.written()
-        self._pace, self._rest = Pace(connected.end), connected.rest
         self._outbox = self._dispatcher.outbox
+        self.monitor = connected.monitor
+        self.turns = lasting.turns
+        self.turns.pause.on_end = self._end_pause
+        lasting.standing.counters.connections += 1
+        self._written = lasting.intents.written()
+        self._rest = connected.rest
+        self._pace = Pace(connected.end)
         self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
         self._streams = self.clients.streams
         self._scribe = Scribe(lasting.audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
         self._successions: Successions = {}
         self._make_stream = stream_makers(config, connected.monitor, self._successions)
-        self.slow, self.deserted = SlowCommands(), self.clients.deserted
+        self.deserted = self.clients.deserted
+        self.slow = SlowCommands()
         self._poll_timer: asyncio.TimerHandle | None = None
         self._next_turn: asyncio.Handle | None = None  # see _come_back
         self._last_timer: asyncio.TimerHandle | None = None  # see _finish

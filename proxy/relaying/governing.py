@@ -1,0 +1,32 @@
+"""What a VM's settings and what outlasts its connections make of the dispatcher of one connection."""
+
+from host.config import VMConfig
+from proxy.qmp_json.limits import Limits
+from proxy.relaying.lasting import Lasting
+from proxy.routing.dispatcher import Dispatcher
+from proxy.sessions.limits import SessionLimits
+from proxy.sessions.monitor import Clock, Monitor
+
+__all__ = ["dispatcher_of", "limits_of"]
+
+
+def dispatcher_of(monitor: Monitor, config: VMConfig, lasting: Lasting, clock: Clock) -> Dispatcher:
+    """Return the dispatcher of a new connection."""
+    return Dispatcher(
+        monitor,
+        config.policy,
+        clock,
+        new_id=lasting.new_id,
+        own_prefix=lasting.own_prefix,
+        announces=lasting.audit is not None and lasting.audit.refuses,
+        turns=lasting.turns,
+        limits=limits_of(config),
+        permissions=config.permissions,
+        history=lasting.standing.history,
+    )
+
+
+def limits_of(config: VMConfig) -> SessionLimits:
+    """Return what one client of a VM may want at a time."""
+    value = Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting)
+    return SessionLimits(value, config.client_commands)
