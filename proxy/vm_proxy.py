@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from host.addresses import AcceptAddress
 from host.config import VMConfig
-from host.connecting import backoff_s
 from host.errors import ConfigError
 from proxy.change import POLICY_CHANGED, Change, PolicyCheck, own_client
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
@@ -27,11 +26,12 @@ from proxy.net.certificates import Certificates, Contexts, load
 from proxy.net.ends import End
 from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
+from proxy.pauses import Pauses
 from proxy.preload import preload_in_loop
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Lasting, Shared, Standing
 from proxy.relaying.relay import Relay
-from proxy.waiting import Signal, unless
+from proxy.waiting import Signal, first_of, unless
 from shim.client import Client
 
 __all__ = ["VMProxy"]
@@ -59,6 +59,7 @@ class VMProxy:
         self._on_settled = on_settled
         self._audit, self._shared, self._standing = audit, shared, standing
         self.relay: Relay | None = None
+        self._pauses = Pauses()
         # Why QEMU is not there, where somebody has tried.
         self.problem: str | None = None
         # The last one, which may still have to put on record what its clients had sent.
@@ -195,8 +196,13 @@ class VMProxy:
                 _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
         self.problem = None
         relay = Relay(connection.hand_over(), self.config, self._lasting)
-        relay.start()
+        try:
+            relay.start()
+        except BaseException:
+            relay.close()
+            raise
         self.relay = relay
+        self._pauses.note_connected()
         _log.info("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)
 
     # Clients are served, while QEMU goes and comes.
@@ -209,31 +215,28 @@ class VMProxy:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         preload_in_loop((self.config,))
-        async with asyncio.TaskGroup() as group:
-            tending = group.create_task(self._tend())
-            await self._stop.wait()
-            tending.cancel()
+        await self._tend()
         self.front.suspend()
         await self._finish_work()
 
     async def _tend(self) -> None:
-        """Connect again whenever QEMU went; where no client can come any more, stop with the last one."""
+        """Until `stop`, connect again whenever QEMU went; where no client can come any more, stop with the last one."""
         is_for_one = self.front.is_for_one
-        while True:
+        while not self._stop.is_set():
             assert self.relay is not None, "_begin comes before each round"
+            await first_of(self._stop, self.relay.deserted if is_for_one else self.relay.lost)
             if is_for_one:
-                await self.relay.deserted.wait()
                 self._stop.set()
+            if self._stop.is_set():
                 return
-            await self.relay.lost.wait()
             self.relay, self._gone = None, self.relay
             self.front.leave()
-            if not await self._await_return():
+            if await unless(self._stop, self._await_return()):
+                self.front.start()
+                _log.warning("QEMU at %s is back", self._upstream.address)
+            elif not self._stop.is_set():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
                 self._stop.set()
-                return
-            self.front.start()
-            _log.warning("QEMU at %s is back", self._upstream.address)
 
     async def _await_return(self) -> bool:
         """Wait until QEMU is there again; False where it will not come back, or is not waited for."""
@@ -250,9 +253,9 @@ class VMProxy:
 
     async def _connect_again(self, *, is_first: bool = False, is_patient: bool = True) -> bool:
         """Try until QEMU is there; False, without patience, as soon as nobody is."""
-        delays_s = backoff_s()
+        self._pauses.begin()
         while True:
-            await asyncio.sleep(next(delays_s))
+            await self._pauses.wait()
             try:
                 self.front.follow()
                 self._begin(await self._connect(is_first=is_first), is_first=is_first)

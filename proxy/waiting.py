@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["Signal", "unless"]
+__all__ = ["Signal", "first_of", "unless"]
+
+_T = TypeVar("_T")
 
 
 class Signal:
@@ -27,24 +29,36 @@ class Signal:
                 future.set_result(None)
 
     async def wait(self) -> None:
-        if self._is_set:
-            return
-        future = asyncio.get_running_loop().create_future()
+        await first_of(self)
+
+    def _tell(self, future: asyncio.Future[None]) -> None:
         self._waiting = (*self._waiting, future)
-        try:
-            await future
-        finally:
-            self._waiting = tuple(other for other in self._waiting if other is not future)
+
+    def _forget(self, future: asyncio.Future[None]) -> None:
+        self._waiting = tuple(other for other in self._waiting if other is not future)
 
 
-async def unless(event: Signal, work: Coroutine[Any, Any, object]) -> None:
-    """Do some work to its end, or until an event is set, which cancels it. Raises what the work raises."""
+async def first_of(*signals: Signal) -> None:
+    """Wait until one of them is set. That takes no task for each."""
+    if any(signal.is_set() for signal in signals):
+        return
+    future = asyncio.get_running_loop().create_future()
+    for signal in signals:
+        signal._tell(future)
+    try:
+        await future
+    finally:
+        for signal in signals:
+            signal._forget(future)
+
+
+async def unless(event: Signal, work: Coroutine[Any, Any, _T]) -> _T | None:
+    """Do some work to its end, or until an event is set, which cancels it: None then. Raises what the work raises."""
     working = asyncio.ensure_future(work)
     waiting = asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            await working
+        return await working if working.done() else None
     finally:
         for task in (working, waiting):
             task.cancel()

@@ -4,18 +4,19 @@ import asyncio
 
 import pytest
 
-from proxy.waiting import Signal, unless
+from proxy.waiting import Signal, first_of, unless
 
 
 def test_work_is_done_to_its_end() -> None:
     async def run() -> list[str]:
         done = []
 
-        async def work() -> None:
+        async def work() -> int:
             await asyncio.sleep(0)
             done.append("work")
+            return 5
 
-        await unless(Signal(), work())
+        assert await unless(Signal(), work()) == 5
         return done
 
     assert asyncio.run(run()) == ["work"]
@@ -50,5 +51,16 @@ def test_all_who_wait_go_on_and_nobody_waits_later() -> None:
         await signal.wait()
         await asyncio.wait((gone,))
         assert gone.cancelled()
+
+    asyncio.run(run())
+
+
+def test_first_of_two_is_enough() -> None:
+    async def run() -> None:
+        one, other = Signal(), Signal()
+        asyncio.get_running_loop().call_soon(other.set)
+        await first_of(one, other)
+        await first_of(one, other)
+        one.set()
 
     asyncio.run(run())

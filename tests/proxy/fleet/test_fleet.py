@@ -285,9 +285,14 @@ def test_listeners_that_cannot_be_released_yet_are_tried_again(folder: Path) -> 
     """The VM that has them ends first, with the command that runs there."""
 
     async def scene(place: Scene, fleet: Fleet) -> None:
-        await want(fleet, place.vm("a"), place.vm("b"))
+        await want(fleet, place.vm("a", listen=(UnixAddress(str(folder / "a"), holds=True),)), place.vm("b"))
         await place.served("a", "b")
+        place.qemus["a"].hold("snapshot-save")
+        saving = asyncio.create_task(hmp(folder / "a", "savevm t"))
+        await place.qemus["a"].reached("snapshot-save")
         assert await want(fleet, place.vm("b", listen=(UnixAddress(str(folder / "b")), UnixAddress(str(folder / "a"))))) != []
+        place.qemus["a"].release()
+        await saving
         await until(lambda: [vm.problem for vm in fleet.status()] == [None] and is_answered(str(folder / "a")))
         assert place.qemus["b"].client_count == 1
         # One that has ended since has nothing to let go of.

@@ -118,7 +118,7 @@ def test_process_that_ends_reads_nothing_more(folder: Path, monkeypatch: pytest.
             running.daemon._is_stopping = True
             held.let_go_on()
             assert list(await first) == []
-            assert list(await second) == (["the proxy ends"] if waits else [])
+            assert list(await second) == (["the proxy is about to end"] if waits else [])
             running.daemon._is_stopping = False
             os.kill(os.getpid(), signal.SIGTERM)
             await until(running.task.done)

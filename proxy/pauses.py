@@ -1,0 +1,35 @@
+"""How long to wait before each new attempt to connect to QEMU.
+
+A QEMU that was started anew is found soon, and one that is gone costs little. Nor does one that comes and goes all the time:
+after a connection that did not last, the pauses go on growing from where they were.
+"""
+
+import asyncio
+from typing import Final
+
+from host.connecting import backoff_s
+
+__all__ = ["Pauses"]
+
+_LASTS_S: Final = 5.0
+
+
+class Pauses:
+    """Call `note_connected` when QEMU is there, `begin` before the first new attempt, and `wait` before each."""
+
+    __slots__ = ("_connected_s", "_delays_s")
+
+    def __init__(self) -> None:
+        self._connected_s = 0.0
+        self._delays_s = backoff_s()
+
+    def note_connected(self) -> None:
+        self._connected_s = asyncio.get_running_loop().time()
+
+    def begin(self) -> None:
+        """Begin with short pauses again, if QEMU had come to stay."""
+        if asyncio.get_running_loop().time() - self._connected_s >= _LASTS_S:
+            self._delays_s = backoff_s()
+
+    async def wait(self) -> None:
+        await asyncio.sleep(next(self._delays_s))
