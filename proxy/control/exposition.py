@@ -9,7 +9,7 @@ Nothing that a client can word becomes a label: proxy/routing/vm_history.py sees
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from proxy.control.status import State, VMStatus
+from proxy.control.status import State, Totals, VMStatus
 from proxy.routing.vm_history import DURATION_BOUNDS_S, Histogram, History
 from shim.printable import printable
 from shim.version import VERSION
@@ -117,8 +117,9 @@ _TIMES: Final = (
 )
 _INFO: Final = ("hmp_proxy_info", "gauge", "The version of hmpshim, as a label.")
 _LOST: Final = ("hmp_proxy_audit_records_lost_total", "counter", "Records that an audit log could not write.")
+_QUEUED: Final = ("hmp_proxy_audit_records_queued", "gauge", "Records that wait to be written to an audit log.")
 # All there are.
-METRICS: Final = (_INFO[0], *(metric.name for metric in _OF_VMS), *(times.name for times in _TIMES), _LOST[0])
+METRICS: Final = (_INFO[0], *(metric.name for metric in _OF_VMS), *(times.name for times in _TIMES), _LOST[0], _QUEUED[0])
 
 
 def exposition(vms: Sequence[Watched]) -> Iterator[bytes]:
@@ -134,9 +135,14 @@ def exposition(vms: Sequence[Watched]) -> Iterator[bytes]:
         for vm in vms:
             for command, histogram in times.times(vm.history).items():
                 yield _histogram(times.name, _of(vm) | {"command": command}, histogram)
-    # VMs may write to the same log.
-    lost = {vm.status.audit: vm.status.totals.records_lost for vm in vms if vm.status.audit is not None}
-    yield _head(*_LOST) + b"".join(_line(_LOST[0], {"log": log}, count) for log, count in lost.items())
+    yield from _of_logs(vms, _LOST, lambda totals: totals.records_lost)
+    yield from _of_logs(vms, _QUEUED, lambda totals: totals.records_queued)
+
+
+def _of_logs(vms: Sequence[Watched], metric: tuple[str, str, str], count: Callable[[Totals], int]) -> Iterator[bytes]:
+    """Yield a metric of each log once, to which several VMs may write."""
+    counts = {vm.status.audit: count(vm.status.totals) for vm in vms if vm.status.audit is not None}
+    yield _head(*metric) + b"".join(_line(metric[0], {"log": log}, value) for log, value in counts.items())
 
 
 def _of(vm: Watched) -> dict[str, str]:

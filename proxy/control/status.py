@@ -101,6 +101,7 @@ class Totals:
         queued_for_qemu_bytes: that QEMU has not read.
         reconnects: to QEMU, after the first time.
         records_lost: that the VM's audit log could not write, for whatever VM.
+        records_queued: that wait to be written to it.
     """
 
     clients: int = 0
@@ -115,6 +116,7 @@ class Totals:
     queued_for_qemu_bytes: int = 0
     reconnects: int = 0
     records_lost: int = 0
+    records_queued: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,11 +129,12 @@ def _totals(vm: VMStatus) -> list[str]:
     rows = [
         ("bytes from clients", totals.from_clients_bytes, "from QEMU", totals.from_qemu_bytes),
         ("queued for clients", totals.queued_for_clients_bytes, "queued for QEMU", totals.queued_for_qemu_bytes),
-        ("queued from clients", totals.queued_from_clients_bytes, "connected to QEMU again", totals.reconnects),
+        ("queued from clients", totals.queued_from_clients_bytes, "records to write", totals.records_queued),
         ("clients so far", totals.clients_ever, "disconnected", totals.cut),
-        ("commands passed", totals.commands, "records lost", totals.records_lost),
+        ("connected to QEMU again", totals.reconnects, "records lost", totals.records_lost),
+        ("commands passed", totals.commands, "", ""),
     ]
-    return aligned([(one, count_of(first), other, count_of(second)) for one, first, other, second in rows])
+    return aligned([tuple(cell if isinstance(cell, str) else count_of(cell) for cell in row) for row in rows])
 
 
 def _uses(vm: VMStatus) -> list[str]:

@@ -113,7 +113,7 @@ class SupervisedVM:
             clients=() if relay is None else client_statuses(relay),
             running=None if relay is None else relay.slow.running,
             pause=self.standing.pausing.status(),
-            totals=totals_of(self.standing, relay, 0 if self._audit is None else self._audit.lost_count),
+            totals=totals_of(self.standing, relay, self._audit),
             outcomes=tuple(history.outcomes.items()),
             deprecated=tuple(history.deprecated.items()),
             failures=history.failures,

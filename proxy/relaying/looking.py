@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from proxy.control.status import ClientStatus, Totals, Waits
+from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Standing
 from proxy.relaying.relay import Relay
@@ -35,8 +36,8 @@ def client_statuses(relay: Relay) -> tuple[ClientStatus, ...]:
     )
 
 
-def totals_of(standing: Standing, relay: Relay | None, records_lost: int) -> Totals:
-    """Return how much there is of what. relay: None while QEMU is not there."""
+def totals_of(standing: Standing, relay: Relay | None, audit: AuditWriter | None) -> Totals:
+    """Return how much there is of what. relay: None while QEMU is not there. audit: the VM's log."""
     counters = standing.counters
     if relay is not None:
         relay.fetch_counts()
@@ -56,7 +57,8 @@ def totals_of(standing: Standing, relay: Relay | None, records_lost: int) -> Tot
         queued_from_clients_bytes=sum(session.inbox.kept_bytes + session.waiting_bytes for session in sessions),
         queued_for_qemu_bytes=counters.unsent_to_qemu_bytes,
         reconnects=max(counters.connections - 1, 0),
-        records_lost=records_lost,
+        records_lost=0 if audit is None else audit.lost_count,
+        records_queued=0 if audit is None else audit.queued,
     )
 
 

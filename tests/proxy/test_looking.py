@@ -5,8 +5,10 @@ import contextlib
 import socket
 from dataclasses import replace
 
+from host.config import AuditSettings
 from proxy.control.status import Totals, Waits
 from proxy.net.ends import SocketEnd
+from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Standing
 from proxy.relaying.looking import client_statuses, totals_of
 from proxy.relaying.relay import Relay
@@ -15,6 +17,7 @@ from tests.support.lone_relay import lone_relay
 from tests.support.pure_router import NAME, ModelQEMU, hmp
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_daemon import until
+from tests.support.stuck_disk import StuckDisk
 
 NEGOTIATION = b'{"execute": "qmp_capabilities"}\n'
 TOOL = Client(5, 7, "/bin/tool", listener="unix:/l")
@@ -80,7 +83,7 @@ def test_clients_are_told_with_what_they_wait_for() -> None:
         await scene.until_waits(Waits.OWN_COMMAND, None)
         second.sendall(NAME)
         await scene.until_waits(Waits.OWN_COMMAND, Waits.OTHERS_COMMAND)
-        assert totals_of(Standing(), scene.relay, 0).waiting == 1
+        assert totals_of(Standing(), scene.relay, None).waiting == 1
         scene.close()
 
     asyncio.run(main())
@@ -123,15 +126,18 @@ def test_totals_are_those_of_now_and_of_all_connections() -> None:
         await scene.settle()
         client = scene.join()
         client.sendall(NAME + hmp("info block"))
-        await until(lambda: totals_of(standing, scene.relay, 0).commands == 2)
-        totals = totals_of(standing, scene.relay, 3)
-        assert (totals.clients, totals.clients_ever, totals.commands, totals.records_lost) == (1, 1, 2, 3)
+        await until(lambda: totals_of(standing, scene.relay, None).commands == 2)
+        audit = AuditWriter(StuckDisk().log(), AuditSettings("/log"))
+        audit._lost_ever = 3
+        totals = totals_of(standing, scene.relay, audit)
+        assert (totals.clients, totals.clients_ever, totals.commands) == (1, 1, 2)
+        assert (totals.records_lost, totals.records_queued) == (3, 0)
         assert totals.from_clients_bytes == len(NEGOTIATION + NAME + hmp("info block"))
         client.close()
         await until(lambda: scene._answer() and not scene.relay.clients.streams)
         scene.close()
-        totals = totals_of(standing, None, 0)
+        totals = totals_of(standing, None, None)
         assert (totals.clients, totals.clients_ever, totals.commands, totals.reconnects) == (0, 1, 2, 0)
-        assert totals_of(Standing(), None, 0) == Totals()
+        assert totals_of(Standing(), None, None) == Totals()
 
     asyncio.run(main())

@@ -57,7 +57,7 @@ def test_status_is_printed(
 ) -> None:
     monkeypatch.setattr("proxy.commands.asking._converse", lambda *_: b'{"return": {"vms": []}}')
     assert call("status", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"vms": [], "discover": []}
+    assert json.loads(capsys.readouterr().out) == {"vms": []}
 
 
 def test_mistakes_are_errors_and_their_status(

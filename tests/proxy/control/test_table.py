@@ -27,11 +27,12 @@ def test_table_has_a_row_for_each_vm() -> None:
 def test_one_vm_has_all_there_is() -> None:
     assert as_table([BUSY, OFF], "a", user_name={0: "root"}.__getitem__).splitlines()[2:] == [
         "",
-        "bytes from clients   1000  from QEMU                2000k",
-        "queued for clients   5     queued for QEMU          7",
-        "queued from clients  6     connected to QEMU again  8",
-        "clients so far       4     disconnected             1",
-        "commands passed      34k   records lost             9",
+        "bytes from clients       1000  from QEMU         2000k",
+        "queued for clients       5     queued for QEMU   7",
+        "queued from clients      6     records to write  2",
+        "clients so far           4     disconnected      1",
+        "connected to QEMU again  8     records lost      9",
+        "commands passed          34k",
         "",
         "CLIENT  PID  USER  PROGRAM         SINCE  AT       WAITS FOR",
         "3       5    root  /usr/bin/tool   1h02m  unix:/l  its own snapshot command",
