@@ -126,7 +126,7 @@ def _failures(vms: Sequence[VMStatus]) -> list[str]:
 
 def _totals(vm: VMStatus) -> list[str]:
     totals = vm.totals
-    rows = [
+    rows: list[tuple[str | int, ...]] = [
         ("bytes from clients", totals.from_clients_bytes, "from QEMU", totals.from_qemu_bytes),
         ("queued for clients", totals.queued_for_clients_bytes, "queued for QEMU", totals.queued_for_qemu_bytes),
         ("queued from clients", totals.queued_from_clients_bytes, "records to write", totals.records_queued),
