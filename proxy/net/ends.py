@@ -28,12 +28,12 @@ class End(Protocol):
 
     receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send, send_with: how
     many the kernel took. All raise OSError as system calls do, BlockingIOError where they would have waited. ends_with_input:
-    whether a client that sends nothing more leaves when it has its answers. read_bytes: how much one `receive` takes, where the
+    whether a client that sends nothing more leaves when it has its answers. read_limit_bytes: how much one `receive` takes, where the
     end keeps to it; 0 for all that fits.
     """
 
     ends_with_input: bool
-    read_bytes: int
+    read_limit_bytes: int
 
     def read_fd(self) -> int: ...
     def write_fd(self) -> int: ...
@@ -48,7 +48,7 @@ class PolledEnd:
     """What sockets and pipes have in common. _peer_fd: returns the descriptor at which a hang-up shows, -1 when closed."""
 
     ends_with_input = True
-    read_bytes = 0
+    read_limit_bytes = 0
     _peer_fd: Callable[[], int]
 
     def is_peer_gone(self) -> bool:
@@ -92,7 +92,7 @@ class SocketEnd(PolledEnd):
 
     def receive(self) -> tuple[int, tuple[int, ...]]:
         if not self._takes_descriptors:
-            return self._sock.recv_into(shared_buffer, self.read_bytes), ()
+            return self._sock.recv_into(shared_buffer, self.read_limit_bytes), ()
         if room.is_scarce:
             return self._receive_where_scarce()
         return self._receive_message(_VIEWS)

@@ -56,7 +56,7 @@ class TelnetEnd:
         self._unsent = NEGOTIATION
         self.read_fd, self.write_fd = end.read_fd, end.write_fd
         self.is_peer_gone, self.close = end.is_peer_gone, end.close
-        self.ends_with_input, self.read_bytes = end.ends_with_input, 0
+        self.ends_with_input, self.read_limit_bytes = end.ends_with_input, 0
 
     def receive(self) -> tuple[int, tuple[int, ...]]:
         count, descriptors = self._end.receive()

@@ -50,7 +50,7 @@ class TLSEnd(PolledEnd):
 
     def receive(self) -> tuple[int, tuple[int, ...]]:
         try:
-            return self._sock.recv_into(shared_buffer, self.read_bytes), ()
+            return self._sock.recv_into(shared_buffer, self.read_limit_bytes), ()
         except _WOULD_WAIT as exc:
             raise BlockingIOError from exc
         except ssl.SSLError as exc:

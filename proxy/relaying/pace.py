@@ -26,6 +26,6 @@ class Pace:
     def note(self, message_count: int, size_bytes: int) -> None:
         """Note how many messages a read had; when one has less than it may, QEMU keeps the pace again."""
         if message_count > _MESSAGES_A_TURN:
-            self._end.read_bytes = _BYTES_A_TURN
-        elif size_bytes < self._end.read_bytes:
-            self._end.read_bytes = 0
+            self._end.read_limit_bytes = _BYTES_A_TURN
+        elif size_bytes < self._end.read_limit_bytes:
+            self._end.read_limit_bytes = 0

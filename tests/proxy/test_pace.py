@@ -11,21 +11,21 @@ from tests.support.running_vm_proxy import RunningServer, connected, in_thread, 
 class FakeEnd:
     """It has a limit."""
 
-    read_bytes = 0
+    read_limit_bytes = 0
 
 
 def test_less_is_read_until_qemu_keeps_the_pace() -> None:
     end = FakeEnd()
     pace = Pace(end)  # type: ignore[arg-type]
     pace.note(300, 100_000)
-    assert end.read_bytes == 0
+    assert end.read_limit_bytes == 0
     pace.note(301, 100_000)
-    limit = end.read_bytes
+    limit = end.read_limit_bytes
     assert 0 < limit < 100_000
     pace.note(300, limit)
-    assert end.read_bytes == limit
+    assert end.read_limit_bytes == limit
     pace.note(300, limit - 1)
-    assert end.read_bytes == 0
+    assert end.read_limit_bytes == 0
 
 
 @pytest.mark.parametrize("noted", [b"", spell({"timestamp": {}, "event": "STOP"})])
