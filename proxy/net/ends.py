@@ -28,8 +28,8 @@ class End(Protocol):
 
     receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send, send_with: how
     many the kernel took. All raise OSError as system calls do, BlockingIOError where they would have waited. ends_with_input:
-    whether a client that sends nothing more leaves when it has its answers. read_limit_bytes: how much one `receive` takes, where the
-    end keeps to it; 0 for all that fits.
+    whether a client that sends nothing more leaves when it has its answers. read_limit_bytes: how much one `receive` takes,
+    where the end keeps to it; 0 for all that fits.
     """
 
     ends_with_input: bool
