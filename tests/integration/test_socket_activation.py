@@ -95,7 +95,7 @@ listen = [ "systemd:tools", {{ address = "systemd:watchers", role = "read-only" 
 
 
 def test_vm_begins_again_at_the_same_socket(vm: QEMUVM) -> None:
-    """After an error, and where SIGHUP brings another log: whoever connects meanwhile waits."""
+    """After an error, and where SIGHUP brings another way to QEMU: whoever connects meanwhile waits."""
     with vm:
         config, folder = vm.path("vm1.toml"), vm.path("log")
         table = f'[[vm]]\nupstream = "unix:{vm.qmp_path}"\nlisten = "systemd"\n'
@@ -106,7 +106,8 @@ def test_vm_begins_again_at_the_same_socket(vm: QEMUVM) -> None:
                 _wait_for(lambda: "No such file or directory; trying again" in proxy.stderr)
                 folder.mkdir()
                 assert negotiated(client).hmp("savevm t1") == ""
-                config.write_text(f'{table}audit = "{folder}/2"\n')
+                vm.path("other.sock").symlink_to(vm.qmp_path)
+                config.write_text(table.replace(str(vm.qmp_path), str(vm.path("other.sock"))) + f'audit = "{folder}/2"\n')
                 assert proxy.process is not None
                 proxy.process.send_signal(signal.SIGHUP)
                 client.expect_eof()
