@@ -10,12 +10,13 @@ import os
 import re
 import time
 from binascii import crc32
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from host.addresses import Address, DescriptorAddress
 from shim.intent import Intent
 from shim.plan import Intend, Settle
+from shim.qmp import JSON
 from shim.recovery import Written
 
 __all__ = ["IntentStore", "intents_of", "state_folder"]
@@ -73,6 +74,16 @@ class IntentStore:
         now_s = self._now_s()
         return [Written(intent, max(0.0, now_s - at_s)) for at_s, intent in self._intents]
 
+    def to_members(self) -> dict[str, JSON]:
+        """Return all that is kept."""
+        intents = [{"time": at_s, **intent.to_members()} for at_s, intent in self._intents]
+        return {"address": self._address, "token": self.token, "intents": intents}
+
+    def take_up(self, members: Mapping[str, JSON]) -> None:
+        """Keep what another process has kept (`to_members`). Raises KeyError, TypeError or ValueError for anything else."""
+        self._intents = [(float(one["time"]), Intent.from_members(one)) for one in members["intents"]]
+        self.token = str(members["token"])
+
     def note(self, step: Intend | Settle) -> None:
         """Write an intent down, or forget it. When this returns, an intent is on the disk."""
         self.keep(step)
@@ -125,8 +136,7 @@ class IntentStore:
     def _write(self, *, sync: bool = False) -> None:
         if self._path is None or (self._must_lock and not self._lock()):
             return
-        intents = [{"time": at_s, **intent.to_members()} for at_s, intent in self._intents]
-        content = json.dumps({"address": self._address, "token": self.token, "intents": intents})
+        content = json.dumps(self.to_members())
         try:
             _replace(self._path, content.encode("ascii"), sync=sync)
         except OSError as exc:

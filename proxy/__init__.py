@@ -3,12 +3,14 @@
     qmp_json/   what a client may send, as QEMU reads it        no I/O
     sessions/   one client: what it sent and what is due to it  no I/O
     routing/    who gets what, and when a command may begin     no I/O
-    net/        streams, listeners, the connection to QEMU      sockets and descriptors only
+    net/        streams, and the connection to QEMU             sockets and descriptors only
+    entrance/   where clients come in: listeners, QEMU's path   knows who comes, and no command
     recording/  records and intents, on threads of their disks  the event loop waits for no disk
     relaying/   one connection to QEMU with its clients         feeds routing from net, and writes what it says
     vm_proxy.py one VM: listeners, QEMU's coming and going      makes a relay for each connection
     control/    how the VMs are, for whoever asks               changes nothing
     fleet/      the process: its VMs, signals, the file         each VM follows its own configuration
+    handover/   another process goes on with the VMs            VM by VM, each at a quiet moment
 
 Imports go up this list and never down: net and routing do not know the relay, routing does not know net, and a session does not
 know routing. wrapping/ is the other program: it serves one QEMU that it starts, with a relay too. What a command line asks for

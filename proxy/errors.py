@@ -2,6 +2,7 @@
 
 ProgramError (host.errors)
 └── ProxyError
+    ├── HandOverError     the running proxy does not hand its VMs over               7
     ├── UpstreamError     QEMU's socket cannot be reached                            3
     ├── NotQMPError       something answers there, but it does not speak QMP         4
     │   ├── HungUpError   it closed the connection                                   4
@@ -15,6 +16,7 @@ from host.errors import ProgramError
 
 __all__ = [
     "AttachError",
+    "HandOverError",
     "HungUpError",
     "ListenError",
     "NotQMPError",
@@ -58,6 +60,13 @@ class AttachError(ProxyError):
 
     exit_status = 4
     template = "cannot attach to QEMU at {subject}: {reason}"
+
+
+class HandOverError(ProxyError):
+    """The proxy that runs cannot be replaced, and goes on."""
+
+    exit_status = 7
+    template = "cannot replace the proxy at {subject}: {reason}"
 
 
 class ListenError(ProxyError):

@@ -21,8 +21,8 @@ from proxy.command_line.invocations import (
     ServeInvocation,
 )
 from proxy.command_line.subcommands import parse_command_line
+from proxy.entrance.inherited import unclaimed_names
 from proxy.fleet.daemon import Daemon
-from proxy.net.inherited import unclaimed_names
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import finish_all
 

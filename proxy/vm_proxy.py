@@ -13,26 +13,31 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from host.addresses import AcceptAddress
 from host.config import VMConfig
 from host.errors import ConfigError
 from proxy.change import POLICY_CHANGED, Change, PolicyCheck, own_client
+from proxy.entrance import takeover
+from proxy.entrance.front import Front
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.needs import Need, describe, needs, unbound
-from proxy.net import takeover
 from proxy.net.attaching import upstream_of
 from proxy.net.certificates import Certificates, Contexts, load
 from proxy.net.ends import End
-from proxy.net.front import Front
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pauses import Pauses
 from proxy.preload import preload_in_loop
 from proxy.recording.audit_writer import AuditWriter
+from proxy.relaying.ending import finish
 from proxy.relaying.lasting import Lasting, Shared, Standing
 from proxy.relaying.relay import Relay
 from proxy.waiting import Signal, first_of, unless
 from shim.client import Client
+
+if TYPE_CHECKING:
+    from proxy.handover.legacy import Legacy
 
 __all__ = ["VMProxy"]
 
@@ -55,6 +60,8 @@ class VMProxy:
         standing: Standing | None = None,
     ) -> None:
         self.config = config
+        # What another process hands over, which served the VM up to now. It is set before `run`.
+        self.legacy: Legacy | None = None
         self.certificates = Certificates(config)
         self._on_settled = on_settled
         self._audit, self._shared, self._standing = audit, shared, standing
@@ -82,9 +89,22 @@ class VMProxy:
         """Whether QEMU is there."""
         return self.relay is not None and not self.relay.lost.is_set()
 
+    @property
+    def parts(self) -> tuple[Front, Lasting, Relay | None] | None:
+        """What another process can go on with; None while that is not settled."""
+        is_settled = self.is_connected or self.problem is not None
+        return (self.front, self._lasting, self.relay) if is_settled and not self._stop.is_set() else None
+
+    def leave(self) -> None:
+        """End at once; another process goes on with the parts, which were let go of."""
+        self.relay = None
+        self._stop.set()
+
     async def run(self) -> None:
-        """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later."""
-        if self.config.take_over is not None:
+        """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later, and
+        HandOverError if another process goes on with it.
+        """
+        if self.config.take_over is not None and self.legacy is None:
             takeover.restore(self.config.take_over)
         await unless(self._stop, self._recall())
         if self._stop.is_set():
@@ -92,8 +112,13 @@ class VMProxy:
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
         self.front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
         try:
-            self.front.hold()
-            await self._connect_or_stop()
+            if self.legacy is None:
+                self.front.hold()
+            else:
+                await unless(self._stop, self.legacy.take_up(self, self.front, self._lasting))
+            # `stop` ends the waiting at any moment, which may take as long as the operator likes.
+            if self.relay is None and not self._stop.is_set():
+                await unless(self._stop, self._connect_first())
             if not self._stop.is_set():
                 await self._serve()
         finally:
@@ -105,7 +130,8 @@ class VMProxy:
             await self.policy_check.close()
 
     async def _recall(self) -> None:
-        self._lasting = await Lasting.begin(self.config, self._audit, self._shared, self._standing)
+        kept = None if self.legacy is None else self.legacy.kept
+        self._lasting = await Lasting.begin(self.config, self._audit, self._shared, self._standing, kept)
 
     def stop(self) -> None:
         """End, when the rewritten command that runs is done."""
@@ -148,15 +174,11 @@ class VMProxy:
 
     # QEMU comes.
 
-    async def _connect_or_stop(self) -> None:
-        """Connect for the first time, which may take as long as the operator likes. `stop` ends it at any moment."""
-        await unless(self._stop, self._connect_first())
-
     async def _connect_first(self) -> None:
         try:
             connection = await self._connect(is_first=True)
         except (UpstreamError, NotQMPError) as exc:
-            if not self.config.wait:
+            if not self.config.wait and self.legacy is None:
                 raise
             _log.warning("%s; waiting for it", exc)
             self.problem = str(exc)
@@ -217,7 +239,8 @@ class VMProxy:
         preload_in_loop((self.config,))
         await self._tend()
         self.front.suspend()
-        await self._finish_work()
+        if self.relay is not None:
+            await finish(self.relay, self.config.stop_timeout_s)
 
     async def _tend(self) -> None:
         """Until `stop`, connect again whenever QEMU went; where no client can come any more, stop with the last one."""
@@ -275,21 +298,3 @@ class VMProxy:
             end.close()  # as QEMU's own socket would be: there is nobody
             return None
         return self.relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
-
-    # The end.
-
-    async def _finish_work(self) -> None:
-        """Let all that was begun come to its answer; what takes longer than the operator wants to wait is put on record."""
-        relay = self.relay
-        if relay is None:
-            return
-        relay.stop()
-        if relay.finished.is_set():
-            return
-        _log.warning("stopping when what was begun is answered; a second signal stops at once")
-        try:
-            async with asyncio.timeout(self.config.stop_timeout_s):
-                await relay.finished.wait()
-        except TimeoutError:
-            # Nothing can stop it: QEMU looks at a job-cancel when the savevm that it is to end is done (seen on 7.2 to 11.1).
-            _log.error("stop_timeout is over: what runs in QEMU goes on there without the proxy")

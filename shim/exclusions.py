@@ -13,7 +13,7 @@ It lasts as long as the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # see shim.patterns
@@ -38,6 +38,15 @@ class Exclusions:
         self._left_out: dict[str, Pattern] = {}
         # An empty set takes three times as much.
         self._told: dict[tuple[str, Pattern], None] = {}
+
+    def remembered(self) -> dict[str, str]:
+        """Return which pattern, as it is written, left which disk out."""
+        return {mark: str(pattern) for mark, pattern in self._left_out.items()}
+
+    def remember(self, remembered: Mapping[str, str], patterns: Iterable[Pattern]) -> None:
+        """Take over what another process has remembered, as far as it was left out by one of these patterns."""
+        known = {str(pattern): pattern for pattern in patterns}
+        self._left_out |= {mark: known[text] for mark, text in remembered.items() if text in known}
 
     def leave_out(self, node: BlockNode, patterns: Sequence[Pattern]) -> None:
         """Remember which pattern left the disk out."""

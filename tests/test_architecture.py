@@ -43,6 +43,7 @@ WITHOUT_TESTS: Final = frozenset(
         "__main__",
         "confidential",
         "invocations",
+        "items",
         "lean_start",
         "limits",
         "monitor",

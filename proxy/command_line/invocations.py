@@ -29,7 +29,8 @@ __all__ = [
 class ServeInvocation:
     """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object.
     control, admin, metrics: where the process is asked, where it is told what to do, and where Prometheus finds it.
-    templates: of VMs that come by themselves.
+    templates: of VMs that come by themselves. replaceable_path: where a process is waited for that takes over. replace_path:
+    where one waits that this one takes over from.
     """
 
     vms: tuple[VMConfig, ...]
@@ -40,12 +41,15 @@ class ServeInvocation:
     admin: "Place | None" = None
     metrics: "Place | None" = None
     templates: tuple["Template", ...] = field(default=(), kw_only=True)
+    replaceable_path: str | None = field(default=None, kw_only=True)
+    replace_path: str | None = field(default=None, kw_only=True)
 
     @property
     def own_paths(self) -> list[str]:
         """Where the process has sockets of its own, that are no VM's."""
         addresses = [place.address for place in (self.control, self.admin, self.metrics) if place is not None]
-        return [address.path for address in addresses if isinstance(address, UnixAddress)]
+        paths = [address.path for address in addresses if isinstance(address, UnixAddress)]
+        return [*paths, *([] if self.replaceable_path is None else [self.replaceable_path])]
 
 
 @dataclass(frozen=True, slots=True)

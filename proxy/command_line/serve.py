@@ -41,6 +41,8 @@ examples:
   started with --admin (also disconnect, resume, reload); each of these has its --help:
     hmp-proxy status
     hmp-proxy pause vm1 --for 600
+  put a newer version in its place, which no tool notices, where it was started with --replaceable PATH:
+    hmp-proxy --config /etc/hmpshim.toml --replace PATH
   have systemd start it:
     hmp-proxy install-units
   try it by hand:
@@ -71,8 +73,9 @@ _EXIT_STATUS = """
 exit status:
   0  stopped by SIGINT or SIGTERM             5  the listening socket cannot be created, or is in use
   2  wrong usage, or a wrong configuration    6  the audit log cannot be opened
-  3  QEMU's socket cannot be reached          130  stopped at once by a second signal
+  3  QEMU's socket cannot be reached          7  the proxy that runs cannot be replaced
   4  the other end is not a QMP server, serves another client, or is too old for --attach
+  130  stopped at once by a second signal
 
 When QEMU goes away, the clients are disconnected, and the proxy waits for QEMU to come back on the same socket; with
 --end-with-vm it ends with status 0. If a VM of a file cannot be served, the proxy tries again and again, and the others
@@ -91,6 +94,13 @@ def _parser() -> Parser:
         help="tell all mistakes in the configuration, and end: with status 0 if there are none, else 2",
     )
     _add_places(vm)
+    replacing = vm.add_mutually_exclusive_group()
+    replacing.add_argument(
+        "--replaceable", metavar="PATH", help="the socket at which a newer process can take all VMs over (default: none)"
+    )
+    replacing.add_argument(
+        "--replace", metavar="PATH", help="take over from the process at this socket, and be replaceable there in its turn"
+    )
     sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS)
     for section in sections:
         add_section(parser, Program.PROXY, section)
@@ -155,6 +165,8 @@ def _serve(vms: tuple[VMConfig, ...], given: argparse.Namespace) -> ServeInvocat
         given.verbose,
         given.log_format == "json",
         *(None if said is None else _place(said) for said in (given.control, given.admin, given.metrics)),
+        replaceable_path=given.replaceable or given.replace,
+        replace_path=given.replace,
     )
 
 

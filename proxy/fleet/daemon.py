@@ -1,29 +1,33 @@
 """The process: what signals do to its VMs, and the configuration file, which is read again while they are served."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
+from proxy.errors import ListenError
 from proxy.fleet.beside import beside, much_is_made
-from proxy.fleet.fleet import Fleet
+from proxy.fleet.fleet import GIVING, Fleet
 from proxy.fleet.reading import read_certificates, read_file, wish_of
 from proxy.fleet.service_manager import ServiceManager
 from proxy.fleet.start_line import start_line
+from proxy.preload import preload_in_loop
 
-if TYPE_CHECKING:  # most processes are not asked, and find no VMs
+if TYPE_CHECKING:  # most processes are not asked, find no VMs and are not replaced
     from host.discover import Template
     from proxy.control.status import PatternStatus
     from proxy.fleet.discovery import Discovery
     from proxy.fleet.operation import Operation
+    from proxy.handover.giver import Giver
 
 __all__ = ["Daemon"]
 
@@ -45,6 +49,8 @@ class Daemon:
         # There while VMs come by themselves.
         self._discovery: Discovery | None = None
         self._discovering: asyncio.Task[None] | None = None
+        # There while another process can take over.
+        self._giver: Giver | None = None
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
         # The service manager was told that all is there.
@@ -55,24 +61,56 @@ class Daemon:
         self._reading = asyncio.Lock()
         self._reloading: set[asyncio.Task[Sequence[str]]] = set()
         self._manager = ServiceManager(os.environ)
+        self._make_giver: Callable[[], Giver] | None = None
+        if (path := invocation.replaceable_path) is not None:
+            from proxy.handover import giver  # here, because most processes are never replaced
+
+            self._make_giver = partial(giver.Giver, path, self._fleet, self._manager.main_process)
 
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
-        operation = self._open_operation()
-        await self._discover(self._invocation.templates, self._invocation.vms)
-        announcing = asyncio.create_task(self._announce(), name="announce")
-        try:
-            if operation is not None:
-                operation.start()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._manager.close)
+            if self._invocation.replace_path is None:
+                self._open(stack)
+            else:
+                await self._take_over(stack, self._invocation.replace_path)
+            stack.push_async_callback(self._discover, (), ())
+            await self._discover(self._invocation.templates, self._invocation.vms)
+            stack.push_async_callback(self._cancel_reloading)
+            stack.push_async_callback(_cancel, asyncio.create_task(self._announce(), name="announce"))
             await self._serve()
-        finally:
-            for task in (background := (announcing, *self._reloading)):
-                task.cancel()
-            await asyncio.wait(background)
-            await self._discover((), ())
-            if operation is not None:
-                await operation.close()
-            self._manager.close()
+
+    def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        """Open the process' own sockets. Raises ListenError."""
+        if (operation := self._open_operation()) is not None:
+            stack.push_async_callback(operation.close)
+            operation.start()
+        if self._make_giver is not None:
+            self._giver = self._make_giver()
+            stack.push_async_callback(self._giver.close)
+            self._giver.start()
+
+    async def _take_over(self, stack: contextlib.AsyncExitStack, path: str) -> None:
+        """Begin to take over from another process, with all that may fail done before. Raises HandOverError."""
+        from proxy.handover.taking import take_from  # here, as in __init__
+
+        preload_in_loop(tuple(self._fleet.wanted.values()))
+        self._fleet.taking = taking = await take_from(path)
+        stack.push_async_callback(taking.close)
+
+        async def open_later() -> None:
+            await taking.finished.wait()
+            try:
+                self._open(stack)
+            except ListenError as exc:
+                _log.error("%s", exc)
+
+        stack.push_async_callback(_cancel, asyncio.create_task(open_later(), name="open"))
+
+    async def _cancel_reloading(self) -> None:
+        for task in list(self._reloading):
+            await _cancel(task)
 
     def _open_operation(self) -> "Operation | None":
         """Open the sockets at which the process is asked. Raises ListenError."""
@@ -105,6 +143,8 @@ class Daemon:
             self._is_ready = True
             if vms := self._fleet.vms:  # an only one may have ended already
                 _log.warning("%s", start_line([vm.config for vm in vms], self._fleet.summary))
+            if self._fleet.taking is not None:
+                await self._fleet.taking.end_others(self._fleet.wanted)
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -147,6 +187,9 @@ class Daemon:
         async with self._reading:
             if self._is_stopping:
                 return ("the proxy is about to end",)
+            if self._fleet.is_giving:
+                _log.warning(GIVING)
+                return (GIVING,)
             if self._read_for < number:
                 self._read_for = self._requested
                 # Each is told of right before it begins, and its end right after: systemd takes an end for that of the reload
@@ -203,3 +246,8 @@ class Daemon:
             await asyncio.wait((self._discovering,))
             self._discovery.close()
             self._discovery = self._discovering = None
+
+
+async def _cancel(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    await asyncio.wait((task,))

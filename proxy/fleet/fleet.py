@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from host.addresses import Address
 from host.config import VMConfig
@@ -20,9 +20,10 @@ from host.connecting import backoff_s
 from host.errors import ProgramError
 from host.log_lines import VMLabel, about_vm
 from proxy.fleet.audit_logs import AuditLogs
-from proxy.fleet.place import Changes, Place
+from proxy.fleet.outlasting import Outlasting
+from proxy.fleet.place import Changes, Place, rename
 from proxy.fleet.supervision import SupervisedVM, first_error
-from proxy.fleet.wish import Wish, by_key
+from proxy.fleet.wish import Wish, by_key, most_bytes
 from proxy.needs import Need, needs
 from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import LAST_WRITE_S
@@ -30,12 +31,17 @@ from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.lasting import Shared, Standing
 from proxy.relaying.ledger import Ledger
 
-if TYPE_CHECKING:  # a start is quicker without it
+if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
+    from proxy.handover.taking import Taking
 
-__all__ = ["Fleet"]
+__all__ = ["GIVING", "Fleet"]
 
 _log = logging.getLogger(__name__)
+
+GIVING: Final = "another process takes over, and reads the configuration"
+# What has been handed over ends at once.
+_LOOK_S: Final = 0.02
 
 
 class Fleet:
@@ -49,7 +55,7 @@ class Fleet:
         self.forgives = forgives
         self.wanted = by_key(vms, {}, forgives=forgives)
         self.audit_logs = AuditLogs()
-        self._shared = Shared(Ledger(_most_bytes(self.wanted.values())), DiskThread("state"))
+        self._shared = Shared(Ledger(most_bytes(self.wanted.values())), DiskThread("state"))
         # What runs, or is on its way to its end.
         self._places: dict[str, Place] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -59,9 +65,11 @@ class Fleet:
         self.settled = asyncio.Event()
         self._unsettled: set[Place] = set()
         self._stop = asyncio.Event()
-        # Keeps the process while there is no VM.
-        self._outlasting: asyncio.Task[object] | None = None
-        self._outlasts_vms = False
+        self._outlasting = Outlasting(self._stop)
+        # The process that this one replaces; it is set before `run`.
+        self.taking: Taking | None = None
+        # Another process takes over, and knows what is wanted.
+        self.is_giving = False
 
     async def run(self) -> None:
         """Serve, until all VMs have ended. Raises what a VM raises that is not forgiven."""
@@ -71,7 +79,7 @@ class Fleet:
                     self._begin(key)
                 if not self._unsettled:
                     self.settled.set()
-                self.outlast_vms(self._outlasts_vms)
+                self.outlast_vms(self._outlasting.is_wanted)
         except BaseExceptionGroup as errors:
             # Not `except*`: what that raises is wrapped in a group again before Python 3.11.4.
             raise first_error(errors) from None
@@ -82,12 +90,7 @@ class Fleet:
 
     def outlast_vms(self, outlasts: bool, /) -> None:
         """Say whether to go on where no VM is left, since others may come, until `stop` is called."""
-        self._outlasts_vms = outlasts
-        if self._outlasting is not None:
-            self._outlasting.cancel()
-        self._outlasting = None
-        if outlasts and self._group is not None:
-            self._outlasting = self._group.create_task(self._stop.wait(), name="wait for VMs")
+        self._outlasting.set(outlasts, self._group)
 
     def stop(self) -> None:
         """End all VMs, each when the rewritten command that runs there is done."""
@@ -100,6 +103,8 @@ class Fleet:
 
     async def want(self, wish: Wish) -> list[str]:
         """Serve these VMs from now on. Returns what could not be changed, and why: it is in the log, too."""
+        if self.is_giving:
+            return [GIVING]
         async with self._wanting:
             changes = await self._become(wish)
         if wish.is_of_file:
@@ -134,16 +139,39 @@ class Fleet:
         place = self._places.get(key)
         return None if place is None else place.running
 
+    # Another process takes over.
+
+    @property
+    def by_key(self) -> dict[str, SupervisedVM]:
+        """The VMs that run, or are on their way to their end."""
+        return {place.key: place.running for place in self._places.values() if place.running is not None}
+
+    def dismiss(self, key: str) -> None:
+        """End a VM that another process is to serve."""
+        self.wanted.pop(key, None)
+        if (running := self.running(key)) is not None:
+            running.stop()
+
+    async def take_back(self, vms: Iterable[VMConfig]) -> None:
+        """Serve VMs anew that another process was handed, and serves no more; not if none is left here."""
+        for key, config in by_key(vms, {}, forgives=self.forgives).items():
+            while key in self._places:  # noqa: ASYNC110 - seldom, and for a moment
+                await asyncio.sleep(_LOOK_S)
+            if self._group is not None:
+                _log.warning("%s: served from now on, by the old process again", key)
+                self.wanted[key] = config
+                self._begin(key)
+
     # A VM becomes what it is to be.
 
     async def _become(self, wish: Wish) -> Changes:
         """Go from VM to VM, and let others be served between them; nothing else is wanted before that is done."""
         changes = Changes()
-        if self._stop.is_set() or not (self._places or self._outlasts_vms):
+        if self._stop.is_set() or not (self._places or self._outlasting.is_wanted):
             return changes  # the process ends
         before, self.wanted = self.wanted, dict(wish.vms)
-        self._shared.ledger.most_bytes = _most_bytes(self.wanted.values())
-        self._rename()
+        self._shared.ledger.most_bytes = most_bytes(self.wanted.values())
+        rename(self._places, self.wanted, self._name_in_log)
         changed = [place for place in self._places.values() if self._is_changed(place, before, wish)]
         self._release(wish.moving)
         for place in changed:
@@ -167,18 +195,6 @@ class Fleet:
         is_same = key in self.wanted and self.wanted[key] is before.get(key)
         return not is_same or place.retry is not None or key in wish.contexts or key in wish.problems
 
-    def _rename(self) -> None:
-        """Know a VM by its new name, where only that tells it from one that is not wanted any more: its QEMU is the same."""
-        new = {vm.upstream: key for key, vm in self.wanted.items() if key not in self._places}
-        for place in [place for place in self._places.values() if place.key not in self.wanted]:
-            running = place.running
-            if running is None or running.is_stopping or (key := new.pop(running.config.upstream, None)) is None:
-                continue
-            del self._places[place.key]
-            self._places[key] = place
-            place.key = key
-            place.label.text = self._name_in_log(key, self.wanted[key])
-
     def _release(self, moving: Mapping[str, Collection[Address]]) -> None:
         """Have VMs let go of listeners that others are to have, so that two can swap theirs."""
         for key, addresses in moving.items():
@@ -201,6 +217,8 @@ class Fleet:
             stays = "it stays as it was" if needed else "the old certificates stay in force"
             changes.problems.append(f"{running.name}: {problem}")
             _log.error("%s: %s; %s", running.name, problem, stays)
+        elif needed and running.is_claiming:
+            running.stop()  # what the other process is asked for depends on its settings
         elif Need.CONNECTION in needed:
             changes.anew += 1
             _log.warning("%s: begins anew, with another connection to QEMU", running.name)
@@ -259,6 +277,7 @@ class Fleet:
             while (config := self.wanted.get(place.key)) is not None:
                 settle = partial(self._settle, place)
                 vm = place.running = SupervisedVM(config, self.audit_logs, self._shared, settle, standing)
+                vm.taking = self.taking
                 try:
                     with about_vm(place.label):
                         await (vm.keep_running() if self.forgives else vm.run())
@@ -272,12 +291,10 @@ class Fleet:
             standing.pausing.close()
             del self._places[place.key]
             self._settle(place)
+            if self.is_giving and not self._places:
+                self.outlast_vms(False)
 
     def _settle(self, place: Place) -> None:
         self._unsettled.discard(place)
         if not self._unsettled:
             self.settled.set()
-
-
-def _most_bytes(vms: Iterable[VMConfig]) -> int:
-    return max((vm.total_buffer_bytes for vm in vms), default=0)

@@ -1,12 +1,14 @@
 """A VM's place in a fleet, and what a new wish has changed of the fleet."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from host.config import VMConfig
 from host.log_lines import VMLabel
 from proxy.fleet.supervision import SupervisedVM
 
-__all__ = ["Changes", "Place"]
+__all__ = ["Changes", "Place", "rename"]
 
 # How long whoever has changed a policy waits for the VM's disks to be compared with it. Afterwards only the log tells.
 _COMPARED_WITHIN_S = 5.0
@@ -57,3 +59,19 @@ class Place:
         self.retry = None
         if self.running is not None:
             self.running.unchanged = None
+
+
+def rename(places: dict[str, Place], wanted: Mapping[str, VMConfig], label: Callable[[str, VMConfig], str]) -> None:
+    """Know a VM by its new name, where only that tells it from one that is not wanted any more: its QEMU is the same.
+
+    label: what its lines in the log begin with.
+    """
+    new = {vm.upstream: key for key, vm in wanted.items() if key not in places}
+    for place in [place for place in places.values() if place.key not in wanted]:
+        running = place.running
+        if running is None or running.is_stopping or (key := new.pop(running.config.upstream, None)) is None:
+            continue
+        del places[place.key]
+        places[key] = place
+        place.key = key
+        place.label.text = label(key, wanted[key])

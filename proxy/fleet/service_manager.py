@@ -42,6 +42,11 @@ class ServiceManager:
         """Tell that it ends in order, which may take a while."""
         self._tell("STOPPING=1", "STATUS=ending when what was begun is done")
 
+    def main_process(self, pid: int | None) -> None:
+        """Tell that another process is the service from now on. A manager may listen to none but this one."""
+        if pid is not None:
+            self._tell(f"MAINPID={pid}")
+
     def keep_watchdog(self) -> None:
         """Tell twice in the time that it allows that the event loop turns, if it wants to know. Call it in the loop."""
         if self._watchdog_s is not None:

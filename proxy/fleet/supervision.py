@@ -8,6 +8,7 @@ often.
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,10 +18,11 @@ from host.config import AuditSettings, VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.change import POLICY_CHANGED
+from proxy.entrance.inherited import is_there_once
+from proxy.errors import HandOverError
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.needs import describe
 from proxy.net.certificates import Contexts
-from proxy.net.inherited import is_there_once
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Shared, Standing
 from proxy.relaying.relay import Relay
@@ -28,8 +30,9 @@ from proxy.routing.pause import is_at_work
 from proxy.vm_proxy import VMProxy
 from proxy.waiting import Signal, unless
 
-if TYPE_CHECKING:  # a start is quicker without it
+if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
+    from proxy.handover.taking import Taking
 
 __all__ = ["SupervisedVM", "first_error"]
 
@@ -67,6 +70,17 @@ class SupervisedVM:
         # Why it is not yet what it is to be.
         self.unchanged: str | None = None
         self._stopping = Signal()
+        # Whom to ask for the VM first: the process that this one replaces.
+        self.taking: Taking | None = None
+        # That process serves it still.
+        self.is_claiming = False
+        # Why it is not handed over to another process, which wants it.
+        self.stays: str | None = None
+
+    @property
+    def proxy(self) -> VMProxy | None:
+        """What serves it now."""
+        return self._proxy
 
     @property
     def config(self) -> VMConfig:
@@ -97,7 +111,7 @@ class SupervisedVM:
         from proxy.relaying.looking import client_statuses, totals_of
 
         config, proxy, relay, history = self.config, self._proxy, self._relay, self.standing.history
-        state, problem = State.SERVED, self.unchanged
+        state, problem = State.SERVED, self.unchanged or self.stays
         if relay is None:
             state, problem = State.WAITED_FOR, self._problem if proxy is None or proxy.problem is None else proxy.problem
         return VMStatus(
@@ -199,10 +213,33 @@ class SupervisedVM:
                 return
         proxy = self._proxy = VMProxy(self._config, self._audit, self._shared, self._on_settled, self.standing)
         try:
-            await proxy.run()
+            await (proxy.run() if self.taking is None else self._take_over(proxy, self.taking))
         finally:
             # What SIGHUP changed must not be undone when the VM is begun again.
             self._config, self._proxy = proxy.config, None
+
+    async def _take_over(self, proxy: VMProxy, taking: "Taking") -> None:
+        """Serve what another process hands over, or begin anew if it does not."""
+
+        async def claim() -> None:
+            proxy.legacy = await taking.claim(self._config, self._on_settled)
+
+        while True:
+            self._problem = "the process that is replaced serves it still"
+            self.is_claiming = True
+            try:
+                await unless(self._stopping, claim())
+                self.is_claiming = False
+                if self._stopping.is_set():
+                    return
+                self._problem = None
+                await proxy.run()
+                return
+            except HandOverError as exc:
+                _log.info("%s", exc)
+            finally:
+                if proxy.legacy is not None:
+                    await proxy.legacy.close(sys.exception())
 
     async def _acquire_log(self) -> None:
         if self._config.audit is not None:

@@ -10,7 +10,7 @@ from host.errors import TLSError
 from proxy.fleet.audit_logs import with_shared_logs
 from proxy.net.certificates import Contexts
 
-__all__ = ["Wish", "by_key"]
+__all__ = ["Wish", "by_key", "most_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +55,8 @@ def _moving(before: Mapping[str, VMConfig], vms: Mapping[str, VMConfig]) -> dict
     everybody = set().union(*claimed.values())
     left = {key: set(map(plain, before[key].listeners)) - its for key, its in claimed.items() if key in before}
     return {key: moving for key, its in left.items() if (moving := its & everybody)}
+
+
+def most_bytes(vms: Iterable[VMConfig]) -> int:
+    """Return how much may be queued in the process, whose VMs each name a limit."""
+    return max((vm.total_buffer_bytes for vm in vms), default=0)

@@ -10,7 +10,7 @@ Like QEMU's monitor it reads no further while a command runs, so what is typed m
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar, assert_never
+from typing import Any, ClassVar, Final, TypeVar, assert_never
 
 from proxy.human_clients.candidates import Candidates, look_up
 from proxy.human_clients.steps import Pause, Steps
@@ -34,6 +34,8 @@ _Outcome = TypeVar("_Outcome")
 
 class HumanStream(Stream):
     """A stream whose client types. Its owner sees one whose client sends QMP, negotiation included."""
+
+    can_be_carried: ClassVar = False
 
     def __init__(
         self,
@@ -112,7 +114,7 @@ class HumanStream(Stream):
     def _receive_end(self) -> None:
         """Go on to the end of what was typed; where the client has hung up, to its first command only."""
         self._dialogue.receive_eof()
-        if self._has_run and self._end.is_peer_gone():
+        if self._has_run and self.end.is_peer_gone():
             self._leave_once()
         else:
             self._go_on()
@@ -129,7 +131,7 @@ class HumanStream(Stream):
         self._print()
         match event:
             case CommandEntered():
-                is_gone = self._end.is_peer_gone()
+                is_gone = self.end.is_peer_gone()
                 if not (is_gone and self._has_run):
                     self._has_run = True
                     self._do(run(event, has_descriptor=bool(self._descriptors)), self._end_command)

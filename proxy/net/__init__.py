@@ -1,10 +1,8 @@
-"""Sockets: streams, listeners, the connection to QEMU. It knows bytes, file descriptors and addresses, and no client's command.
+"""Sockets: streams, and the connection to QEMU. It knows bytes, file descriptors and addresses, and no client's command.
 
-ends.py has the system calls of sockets and pipes, and stream.py reads and writes one connected stream with them; listeners.py
-is where clients come, and doorkeeper.py lets them in or turns them away, which client_log.py tells; upstream.py connects to
-QEMU as often as it is there, with qmp_connection.py to ask it who it is; attaching.py has it add a monitor; takeover.py moves
-QEMU's own socket aside and back; front.py is all of a VM that clients come to; sockets.py makes and tries the sockets
-themselves; descriptors.py and closing.py take care of what clients pass.
+ends.py has the system calls of sockets and pipes, and stream.py reads and writes one connected stream with them; upstream.py
+connects to QEMU as often as it is there, with qmp_connection.py to ask it who it is; attaching.py has it add a monitor;
+sockets.py makes and tries the sockets that clients come to; descriptors.py and closing.py take care of what clients pass.
 
 Two things decide what is written here:
 

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from proxy.net.closing import close_connection
+from proxy.net.closing import close_connection, close_descriptors
 from proxy.net.descriptors import ANCILLARY_BYTES, NoRoomError, descriptors_of, room
 
 __all__ = ["End", "PipeEnd", "PolledEnd", "SocketEnd", "shared_buffer"]
@@ -110,6 +110,10 @@ class SocketEnd(PolledEnd):
 
     def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
         return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
+
+    def let_go(self) -> None:
+        """Close what is only our copy of the socket: another process goes on there, and the peer notices nothing."""
+        close_descriptors((self._sock.detach(),))
 
     def close(self) -> None:
         if self._takes_descriptors:

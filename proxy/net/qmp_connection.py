@@ -20,7 +20,7 @@ from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor
 from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, decode, read_reply
 
-__all__ = ["ANSWER_TIMEOUT_S", "GREETING_TIMEOUT_S", "Connected", "QMPConnection"]
+__all__ = ["ANSWER_TIMEOUT_S", "GREETING_TIMEOUT_S", "Connected", "QMPConnection", "ready", "shared_commands"]
 
 # A QEMU that runs sends its greeting at once; else its one client is somebody else, which may be known for sure by now. One
 # that is starting takes longer: whoever made its socket for it (libvirt does) lets clients come before it is there.
@@ -98,7 +98,7 @@ class QMPConnection:
             [Execute("qmp_capabilities", enable), Execute("query-commands"), Execute("query-name")]
         )
         try:
-            commands = _shared(frozenset(entry["name"] for entry in _value(known, [])))
+            commands = shared_commands(frozenset(entry["name"] for entry in _value(known, [])))
             unnamed = _value(own_name, {}).get("name") or default_name or self._address
         except (KeyError, TypeError, AttributeError) as exc:
             raise NotQMPError(self._address, "its answers do not have the shape of QEMU's") from exc
@@ -202,14 +202,14 @@ class QMPConnection:
                 else:
                     sent += self._end.send(data[sent:])
             except BlockingIOError:
-                await _ready(self._end.write_fd(), writing=True)
+                await ready(self._end.write_fd(), writing=True)
 
     async def _receive(self) -> bytes:
         while True:
             try:
                 count, _ = self._end.receive()
             except BlockingIOError:
-                await _ready(self._end.read_fd())
+                await ready(self._end.read_fd())
             else:
                 return bytes(shared_buffer[:count])
 
@@ -225,26 +225,26 @@ class QMPConnection:
         self._buffer += data
 
 
-def _shared(commands: frozenset[str]) -> frozenset[str]:
+def shared_commands(commands: frozenset[str]) -> frozenset[str]:
     """Return the same set for all QEMUs that have these commands: each would take 20 KB."""
     if len(_known_sets) >= _MOST_KNOWN_SETS:
         _known_sets.clear()
     return _known_sets.setdefault(commands, commands)
 
 
-async def _ready(number: int, *, writing: bool = False) -> None:
+async def ready(number: int, *, writing: bool = False) -> None:
     """Wait until a descriptor can be read from, or written to."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
+    future = loop.create_future()
     add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
 
     def note() -> None:
-        if not ready.done():
-            ready.set_result(None)
+        if not future.done():
+            future.set_result(None)
 
     add(number, note)
     try:
-        await ready
+        await future
     finally:
         remove(number)
 

@@ -20,9 +20,11 @@ from shim.client import Client
 
 __all__ = [
     "BACKLOG",
+    "CarriedListener",
     "ListeningSocket",
     "SocketFile",
     "change_access",
+    "copied_socket",
     "is_answered",
     "is_listening",
     "listen",
@@ -65,6 +67,14 @@ class SocketFile:
         """
         if self.is_there:
             unlink_socket(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedListener:
+    """A listening socket, by its descriptor. file: what is to be removed with it."""
+
+    number: int
+    file: SocketFile | None
 
 
 def _inode(path: str) -> int | None:
@@ -225,6 +235,11 @@ def is_answered(path: str) -> bool:
         except OSError:
             return True  # a full queue, or not for us: there is somebody
     return True
+
+
+def copied_socket(number: int) -> socket.socket:
+    """Return a socket of our own that is the same connection, or listens at the same place."""
+    return socket.socket(fileno=os.dup(number))
 
 
 def is_listening(sock: socket.socket) -> bool:

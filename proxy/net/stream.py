@@ -11,7 +11,7 @@ import struct
 import termios
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from proxy.net.closing import close_descriptors
 from proxy.net.descriptors import NoRoomError, SeldomTold
@@ -45,9 +45,12 @@ class Stream:
     having gone. unsent_bytes: what `write` could not hand to the kernel yet. read_count, read_bytes: how often something came,
     and how much. After `close` nothing is called. since_s: when it was made, by the loop's clock.
 
+    can_be_carried: another process can go on with it, as it keeps nothing but what is unsent.
     Callbacks, because a task and one await take a third of the time in which a whole message is relayed. Whoever uses a stream
     watches `unsent_bytes`, and pauses the other side or cuts this one.
     """
+
+    can_be_carried: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Stream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.since_s = self._loop.time()
-        self._end = end
+        self.end = end
         self._receive, self._send_plain = end.receive, end.send
         self._on_data = on_data
         self._on_eof = on_eof
@@ -84,13 +87,13 @@ class Stream:
         """Read, or go on reading after `pause`."""
         if not (self.is_reading or self._is_at_eof or self._on_finished or self.is_closed):
             self.is_reading = True
-            self._loop.add_reader(self._end.read_fd(), self._read)
+            self._loop.add_reader(self.end.read_fd(), self._read)
 
     def pause(self) -> None:
         """Read no more until `start`: the peer's writes wait in the kernel."""
         if self.is_reading:
             self.is_reading = False
-            self._loop.remove_reader(self._end.read_fd())
+            self._loop.remove_reader(self.end.read_fd())
 
     def write(self, data: bytes | memoryview, descriptors: tuple[int, ...] = ()) -> None:
         """Send as much as the kernel takes at once and keep the rest; descriptors are closed here when they are sent.
@@ -106,7 +109,7 @@ class Stream:
             if sent == len(data):
                 return
             data = memoryview(data)[sent:]
-            self._loop.add_writer(self._end.write_fd(), self._write_more)
+            self._loop.add_writer(self.end.write_fd(), self._write_more)
         self.unsent_bytes += len(data)
         unsent = self._waiting()
         last, _ = unsent[-1] if unsent else (b"", ())
@@ -121,7 +124,7 @@ class Stream:
         if not self._unsent:
             self._waiting().append((bytearray(), ()))  # so that `write` finds that something waits already
         elif self._holds == 1:
-            self._loop.remove_writer(self._end.write_fd())
+            self._loop.remove_writer(self.end.write_fd())
 
     def release(self) -> None:
         """Send what has waited, unless others hold it."""
@@ -132,7 +135,7 @@ class Stream:
         if not unsent[0][0]:
             unsent.popleft()
         if not self._send_unsent():
-            self._loop.add_writer(self._end.write_fd(), self._write_more)
+            self._loop.add_writer(self.end.write_fd(), self._write_more)
         else:
             self._note_sent()
 
@@ -140,10 +143,28 @@ class Stream:
     def unread_bytes(self) -> tuple[int, int]:
         """What is unsent, and what the kernel has that the peer has not read, in its own measure, or 0 if it does not tell."""
         try:
-            (queued_bytes,) = struct.unpack("i", fcntl.ioctl(self._end.write_fd(), termios.TIOCOUTQ, bytes(4)))
+            (queued_bytes,) = struct.unpack("i", fcntl.ioctl(self.end.write_fd(), termios.TIOCOUTQ, bytes(4)))
         except OSError:
             queued_bytes = 0  # a pipe, whose reader shows soon in what is unsent
         return self.unsent_bytes, queued_bytes
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether what is written waits for something else than the peer."""
+        return self._holds > 0
+
+    @property
+    def unsent(self) -> bytes:
+        """What could not be sent yet."""
+        return b"".join(data for data, _ in self._unsent)
+
+    def detach(self) -> End:
+        """Return the end, open as it is, for somebody else who goes on there. Nothing is called any more."""
+        self.pause()
+        if self._unsent and not self._holds:
+            self._loop.remove_writer(self.end.write_fd())
+        self.is_closed = True
+        return self.end
 
     def finish(self, on_finished: Callable[[], None]) -> None:
         """Read no more, and close when all is sent, and nothing is held. on_finished: called then, unless it is at once."""
@@ -158,13 +179,13 @@ class Stream:
             return
         self.pause()
         if self._unsent:
-            self._loop.remove_writer(self._end.write_fd())
+            self._loop.remove_writer(self.end.write_fd())
             for _, descriptors in self._unsent:
                 close_descriptors(descriptors)
             self._unsent = ()
             self.unsent_bytes = 0
         self.is_closed = True
-        self._end.close()
+        self.end.close()
 
     def _read(self) -> None:
         try:
@@ -223,7 +244,7 @@ class Stream:
     def _send(self, data: _Bytes, descriptors: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         """Send, and return how many bytes went out, or nowhere, and the descriptors that are still to go with the others."""
         try:
-            sent = self._end.send_with(data, descriptors) if descriptors else self._send_plain(data)
+            sent = self.end.send_with(data, descriptors) if descriptors else self._send_plain(data)
         except (BlockingIOError, InterruptedError):
             return 0, descriptors
         except OSError as exc:
@@ -243,7 +264,7 @@ class Stream:
     def _write_more(self) -> None:
         """Go on where the kernel had no room."""
         if self._send_unsent():
-            self._loop.remove_writer(self._end.write_fd())
+            self._loop.remove_writer(self.end.write_fd())
             self._note_sent()
 
     def _waiting(self) -> deque[tuple[_Bytes, tuple[int, ...]]]:

@@ -19,10 +19,10 @@ from host.addresses import ASIDE_SUFFIX, AcceptAddress, Address, DescriptorAddre
 from host.config import VMConfig
 from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
 from host.socket_access import OWNER_ONLY, SocketAccess
+from proxy.entrance.inherited import inherited_sockets
 from proxy.errors import HungUpError, ListenError, NotQMPError, OccupiedError, UpstreamError
 from proxy.net.closing import close_listening
 from proxy.net.ends import End
-from proxy.net.inherited import inherited_sockets
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, QMPConnection
 from proxy.net.sockets import listen, unlink_socket
 

@@ -6,7 +6,7 @@ answer is due, or the end of a read could be the last for a while. What it says 
 
 from proxy.qmp_json.dialect import DialectError, tokens
 from proxy.qmp_json.grammar import Family, Parser
-from proxy.qmp_json.position import Position
+from proxy.qmp_json.position import Place, Position
 
 __all__ = ["EarlyErrors"]
 
@@ -22,6 +22,10 @@ class EarlyErrors:
         self._family = family
         self.place = Position()
         self.reset()
+
+    def begin_at(self, place: Place) -> None:
+        """Go on with a stream of which others have read what comes before a place."""
+        self.place = Position(place)
 
     def reset(self) -> None:
         self._parser = Parser(self._family)

@@ -14,12 +14,12 @@ brackets, or 100,000 bytes that each have an error of their own.
 
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 
 from proxy.qmp_json.dialect import NOT_SURE, DialectError, plain_text, scan, stray
 from proxy.qmp_json.early_errors import EarlyErrors
 from proxy.qmp_json.extent import TOO_MANY_BYTES, Extent
 from proxy.qmp_json.grammar import decode, family_of
+from proxy.qmp_json.items import Begun, Command, Malformed
 from proxy.qmp_json.lexer import SKIPPED, STRAY, Lexer
 from proxy.qmp_json.limits import MAX_BLANK_BYTES, QEMU_LIMITS, Limits
 from proxy.qmp_json.plain import MOST_PLAIN_BYTES, PLAIN
@@ -27,27 +27,6 @@ from proxy.qmp_json.shorten import LONG_TOKEN_BYTES, LONG_VALUE_BYTES, MOST_SKEL
 from shim.qmp import JSON, QEMUVersion
 
 __all__ = ["Command", "CommandFramer", "Malformed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A JSON object a client sent.
-
-    `raw` is it as it came, with the blanks before it, the end of its line if that came too, and all blanks after it if they end
-    the same read. QEMU needs no line's end, but what stands between it and the proxy may. `is_cut`: it is long, and of long
-    strings only a part is in `message`.
-    """
-
-    raw: bytes
-    message: dict[str, JSON]
-    is_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """What QEMU answers with a GenericError that has no id; `desc` is its text."""
-
-    desc: str
 
 
 _BLANKS = re.compile(rb"[ \t\r\n]*+")
@@ -93,19 +72,33 @@ class CommandFramer:
         """Count what is kept of a value that has no end yet."""
         return len(self._held) + len(self._blanks)
 
+    @property
+    def begun(self) -> Begun | None:
+        """What another framer is to `begin_at`, and be fed, to go on as this one; None where none can: a value is spoilt."""
+        if self._is_spoilt:
+            return None
+        place = None if self._early is None else self._early.place.before(self._held)
+        return Begun(bytes(self._held), self._blanks, place, recovers=self._lexer.state == "recovery")
+
     def feed(self, data: bytes) -> list[Command | Malformed]:
         """Take what the client sent next, and read a first step of it. What it sent before must have been read."""
         assert not self.has_input, "one piece after the other"
         self._steps = self._read_piece(data)
-        self.has_input = next(self._steps, _ENDED) is not _ENDED
-        found, self._found = self._found, []
-        return found
+        return self.read()
 
     def read(self) -> list[Command | Malformed]:
         """Read a step on; return what is complete by then, in order, each as early as QEMU answers it."""
         self.has_input = next(self._steps, _ENDED) is not _ENDED
         found, self._found = self._found, []
         return found
+
+    def begin_at(self, begun: Begun) -> None:
+        """Go on with a stream of which another framer has read the beginning. Its data are still to be fed."""
+        self._blanks = begun.blanks
+        if begun.recovers:
+            self._lexer.state = "recovery"
+        if self._early is not None and begun.place is not None:
+            self._early.begin_at(begun.place)
 
     def count_plain(self, data: bytes, room: int) -> int:
         """Count the commands of `data` if it is nothing but `room` whole plain ones or fewer; else return 0.

@@ -6,30 +6,44 @@ to begin one column further on (seen with 11.1.3), because QEMU has counted that
 token that was cut for its length of 64 MiB is said to begin where that one does.
 """
 
+from typing import NamedTuple
+
 from proxy.qmp_json.lexer import Lexer
 
-__all__ = ["Position"]
+__all__ = ["Place", "Position"]
 
 _NUMBER_OR_KEYWORD = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz")
 _FEW_LINES = 64
 _ENDED_BY_THE_NEXT = frozenset(("keyword", "zero", "integer", "fraction", "exponent"))
 
 
+class Place(NamedTuple):
+    """A place between two tokens of a stream: in which line, and how many bytes of that came before it."""
+
+    line: int
+    column_bytes: int
+
+
 class Position:
-    """Counts the lines of a stream that comes in pieces.
+    """Counts the lines of a stream that comes in pieces. begin: where the first piece begins.
 
     `of` is asked for places of the piece at hand in the order in which they stand; call `pass_piece` after each piece.
     """
 
     __slots__ = ("_counted", "_line", "_line_start", "_passed_over", "_token", "_touches")
 
-    def __init__(self) -> None:
-        self._line = 1
-        self._line_start = 0  # in the piece at hand; below 0, in an earlier one
+    def __init__(self, begin: Place = Place(1, 0)) -> None:  # noqa: B008 - immutable
+        self._line = begin.line
+        self._line_start = -begin.column_bytes  # in the piece at hand; below 0, in an earlier one
         self._counted = 0  # so much of the piece at hand is in the two above
         self._passed_over = -1  # where in the piece at hand a recovery ended
         self._token = ""  # where the token begins that the last piece did not end
         self._touches = False  # whether the last piece ended with a number or keyword
+
+    def before(self, last: bytes | bytearray) -> Place:
+        """Return the place before the last bytes of what was passed. In the middle of a line, its column is not known."""
+        lines = last.count(b"\n")
+        return Place(self._line - lines, 0 if lines else -self._line_start - len(last))
 
     def note_recovery(self, end: int) -> None:
         self._passed_over = end

@@ -112,6 +112,10 @@ class AuditWriter:
         self._put(_Batch(_now_s(), 1, size_bytes, None))
         self._thread.put(partial(self._announce, begun, self._take_lost()), tell)
 
+    async def written(self) -> None:
+        """Wait until all is written that is queued by now."""
+        await self._thread.run(lambda: None)
+
     def reopen(self) -> None:
         """Go on in a new file if this one was moved away; where that cannot be opened, in the old one."""
         self._thread.put(self._reopen, lambda _: None)

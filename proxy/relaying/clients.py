@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from host.config import VMConfig
 from host.parties import largest_parties, party_of
-from proxy.net.stream import Stream
+from proxy.net.stream import End, Stream
 from proxy.relaying.governing import limits_of
 from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
 from proxy.relaying.ledger import Ledger
@@ -52,6 +52,8 @@ class Clients:
         self._timers: dict[Session, asyncio.TimerHandle] = {}
         # Nobody is read any more.
         self._is_stopping = False
+        # Nor is anybody until `go_on`, but for those with out-of-band execution if they are spared.
+        self._is_paused = self._spares_oob = False
         # Set when a client has left, and none is there.
         self.deserted = Signal()
 
@@ -147,7 +149,8 @@ class Clients:
 
     def let_go_on(self, session: Session) -> None:
         """Read a client if nothing of it waits, and leave it in the kernel otherwise: that is the only way to slow it down."""
-        if self.dispatcher.room.is_congested or self._is_stopping or not session.inbox.wants_more:
+        is_left = self._is_stopping or (self._is_paused and not (self._spares_oob and session.hears_end_of_file))
+        if self.dispatcher.room.is_congested or is_left or not session.inbox.wants_more:
             self.streams[session].pause()
         else:
             self.streams[session].start()
@@ -165,6 +168,31 @@ class Clients:
         """Read nobody any more."""
         self._is_stopping = True
         self.let_all_go_on()
+
+    def pause(self, *, spares_oob: bool) -> None:
+        """Read nobody until `go_on`. spares_oob: but for those with out-of-band execution, whose commands may be urgent."""
+        self._is_paused, self._spares_oob = True, spares_oob
+        self.let_all_go_on()
+
+    def go_on(self) -> None:
+        """Read again those that `pause` has left in the kernel."""
+        self._is_paused = False
+        self.let_all_go_on()
+
+    @property
+    def leaving(self) -> Leaving:
+        return self._leaving
+
+    def let_go(self) -> list[End]:
+        """Return the ends of all, also of those that are leaving, for another process. Nobody notices."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for session in self.streams:
+            self._ledger.forget(session)
+        streams = [*self.streams.values(), *(stream for _, stream in self._leaving.streams)]
+        self.streams.clear()
+        self._leaving.let_go()
+        return [stream.detach() for stream in streams]
 
     def drop(self, session: Session) -> None:
         """Forget a client; its socket closes when it has been sent what is due."""

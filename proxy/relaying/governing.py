@@ -2,12 +2,13 @@
 
 from host.config import VMConfig
 from proxy.qmp_json.limits import Limits
+from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Lasting
 from proxy.routing.dispatcher import Dispatcher
 from proxy.sessions.limits import SessionLimits
 from proxy.sessions.monitor import Clock, Monitor
 
-__all__ = ["dispatcher_of", "limits_of"]
+__all__ = ["change", "dispatcher_of", "limits_of"]
 
 
 def dispatcher_of(monitor: Monitor, config: VMConfig, lasting: Lasting, clock: Clock) -> Dispatcher:
@@ -24,6 +25,13 @@ def dispatcher_of(monitor: Monitor, config: VMConfig, lasting: Lasting, clock: C
         permissions=config.permissions,
         history=lasting.standing.history,
     )
+
+
+def change(dispatcher: Dispatcher, monitor: Monitor, config: VMConfig, audit: AuditWriter | None) -> None:
+    """Have a dispatcher use another configuration from now on, but for the clients' limits, and put commands on this record."""
+    dispatcher.set_policy(config.policy, config.permissions)
+    dispatcher.recorder.vm = config.name or monitor.unnamed or monitor.vm
+    dispatcher.recorder.announces = audit is not None and audit.refuses
 
 
 def limits_of(config: VMConfig) -> SessionLimits:

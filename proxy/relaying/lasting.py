@@ -1,6 +1,6 @@
 """What of a VM outlasts one connection to QEMU, and what outlasts its proxy, too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
@@ -17,6 +17,7 @@ from proxy.relaying.pausing import Pausing
 from proxy.routing.turns import Turns
 from proxy.routing.vm_history import History
 from shim.jobs import JOB_PREFIX
+from shim.qmp import JSON
 
 __all__ = ["Lasting", "Shared", "Standing"]
 
@@ -66,10 +67,22 @@ class Lasting:
     standing: Standing = field(default_factory=Standing)
 
     @classmethod
-    async def begin(cls, config: VMConfig, audit: AuditWriter | None, shared: Shared, standing: Standing | None = None) -> Self:
-        """Begin to serve a VM. standing: None if nothing is known of it yet."""
+    async def begin(
+        cls,
+        config: VMConfig,
+        audit: AuditWriter | None,
+        shared: Shared,
+        standing: Standing | None = None,
+        kept: Mapping[str, JSON] | None = None,
+    ) -> Self:
+        """Begin to serve a VM.
+
+        standing: None if nothing is known of it yet. kept: what another process has kept for it (`IntentStore.to_members`).
+        """
         standing = standing or Standing()
         intents = await shared.state.run(partial(intents_of, config.upstream))
+        if kept is not None:
+            intents.take_up(kept)
         own_prefix = f"{JOB_PREFIX}{intents.token}-"
         leaving = Leaving(shared.ledger, standing.counters)
         turns = Turns(standing.pausing.pause)

@@ -8,7 +8,7 @@ it likes. One that does not read at all is disconnected, because nothing else wo
 import asyncio
 from dataclasses import dataclass
 
-from proxy.net.client_log import ClientLog
+from proxy.entrance.client_log import ClientLog
 from proxy.net.stream import Stream
 from proxy.relaying.counters import Counters
 from proxy.relaying.ledger import Ledger
@@ -49,6 +49,16 @@ class Leaving:
     @property
     def clients(self) -> list[Client]:
         return [last.client for last in self._streams.values()]
+
+    @property
+    def streams(self) -> list[tuple[Client, Stream]]:
+        """Those that are not done."""
+        return [(last.client, stream) for stream, last in self._streams.items()]
+
+    def let_go(self) -> None:
+        """Forget all; another process goes on with them."""
+        for stream in list(self._streams):
+            self._forget(stream)
 
     def add(self, client: Client, stream: Stream) -> None:
         """Close a stream when all is sent, or its client does not read."""

@@ -7,6 +7,7 @@ false.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
@@ -19,13 +20,15 @@ from proxy.net.stream import End, Stream
 from proxy.qmp_json.messages import format_of
 from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.scribe import Scribe
+from proxy.relaying import governing
 from proxy.relaying.clients import Clients
-from proxy.relaying.governing import dispatcher_of
+from proxy.relaying.last_reading import LastReading
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.notices import log_notices
 from proxy.relaying.pace import Pace
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
+from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.plan_maker import Work
 from proxy.routing.router import Router
 from proxy.sessions.monitor import Clock
@@ -44,8 +47,6 @@ _log = logging.getLogger(__name__)
 _POLL_INTERVAL_S = 0.1
 # What so many clients have sent is gone on with before all others have their turn: up to 10 ms each.
 _SESSIONS_A_TURN = 2
-# How long clients are waited for, at the end, that do not read what is due to them. The kernel keeps 200 KiB for each anyway.
-_LAST_READ_S = 2.0
 # QEMU reads its monitor at about 240 KB/s; beyond a second of work the clients wait in the kernel.
 _UPSTREAM_HIGH_BYTES = 256 * 1024
 
@@ -57,7 +58,7 @@ class Relay:
     """
 
     def __init__(self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._dispatcher = dispatcher_of(connected.monitor, config, lasting, clock)
+        self._dispatcher = governing.dispatcher_of(connected.monitor, config, lasting, clock)
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._outbox = self._dispatcher.outbox
         self.monitor = connected.monitor
@@ -76,7 +77,6 @@ class Relay:
         self.slow = SlowCommands()
         self._poll_timer: asyncio.TimerHandle | None = None
         self._next_turn: asyncio.Handle | None = None  # see _come_back
-        self._last_timer: asyncio.TimerHandle | None = None  # see _finish
         self._upstream = Stream(
             connected.end,
             on_data=self._receive_from_qemu,
@@ -88,6 +88,7 @@ class Relay:
         self.fetch_counts = partial(lasting.standing.counters.fetch_qemu, self._upstream, self._dispatcher.pending)
         self.lost = Signal()  # set when QEMU has gone
         self.finished = Signal()  # set when all is done that was begun before `stop`
+        self._last_reading = LastReading(self.clients, self.finished)
         self._is_stopping = False
 
     def start(self) -> None:
@@ -102,11 +103,19 @@ class Relay:
         if (reason := self.clients.make_room(client)) is not None:
             end.close()
             return reason
+        session, stream = self.take_in(end, client, errors_in_qmp=errors_in_qmp)
+        if is_greeted:
+            session.data_to_send()
+        _log.info("client connected: %s", client)
+        self._flush()
+        stream.start()
+        return None
+
+    def take_in(self, end: End, client: Client, *, errors_in_qmp: bool) -> tuple[Session, Stream]:
+        """Have a session for a client, which is neither greeted nor read yet."""
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
         session.errors_in_qmp = errors_in_qmp
-        if is_greeted:
-            session.data_to_send()
         stream = self._make_stream(client.listener)(
             end,
             on_data=partial(self._receive_from_client, session),
@@ -115,19 +124,18 @@ class Relay:
             on_failure=lambda: self._give_up_client(session),
         )
         self.clients.add(session, stream)
-        _log.info("client connected: %s", client)
-        self._flush()
-        stream.start()
-        return None
+        return session, stream
+
+    @property
+    def parts(self) -> tuple[Router, Dispatcher, Stream, Callable[[], None]]:
+        """What another process is told of (carrying.py): with the stream to QEMU, and what has the outbox emptied soon."""
+        return self._router, self._dispatcher, self._upstream, self._come_back
 
     def change(self, config: VMConfig, audit: AuditWriter | None) -> None:
         """Use another configuration from now on, and write what is recorded to this log."""
-        self._dispatcher.set_policy(config.policy, config.permissions)
+        governing.change(self._dispatcher, self.monitor, config, audit)
         self._make_stream = stream_makers(config, self.monitor, self._successions)
         self.clients.change(config)
-        recorder = self._dispatcher.recorder
-        recorder.vm = config.name or self.monitor.unnamed or self.monitor.vm
-        recorder.announces = audit is not None and audit.refuses
         self._scribe.audit = audit
 
     def stop(self) -> None:
@@ -145,7 +153,8 @@ class Relay:
         self._flush()
         if unanswered:
             _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
-        for timer in (self._poll_timer, self._next_turn, self._last_timer):
+        self._last_reading.close()
+        for timer in (self._poll_timer, self._next_turn):
             if timer is not None:
                 timer.cancel()
         self._upstream.close()
@@ -230,7 +239,7 @@ class Relay:
         self._flush()
 
     def _come_back(self) -> None:
-        """Have the outbox emptied, and what is unfinished worked off, when others have had their turn."""
+        """Have the outbox emptied, and what is unfinished worked off, after others."""
         if self._next_turn is None:
             self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
 
@@ -279,14 +288,7 @@ class Relay:
         if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold or self.turns.paused):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
         if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:
-            self._finish()
-
-    def _finish(self) -> None:
-        """End when the clients have read what is due to them, or had time to."""
-        if self.clients.have_read_all:
-            self.finished.set()
-        elif self._last_timer is None:
-            self._last_timer = asyncio.get_running_loop().call_later(_LAST_READ_S, self.finished.set)
+            self._last_reading.look()
 
     def _resume_clients(self) -> None:
         self._dispatcher.room.is_congested = False

@@ -67,6 +67,12 @@ class Outbox:
         # What goes before `to_qemu`; empty but for commands with descriptors.
         self.segments: list[Segment] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether the driver has nothing to do."""
+        to_write = self.to_qemu or self.segments or self.records or self.notes or self.settled or self.to_flush
+        return not (to_write or self.to_close or self.notices or self.unfinished)
+
     def send(self, session: Session, data: bytes) -> None:
         """Have a session sent this; it is written to after those that were due something before."""
         session.send(data)

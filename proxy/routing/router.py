@@ -45,6 +45,11 @@ class Router:
         # Sessions that wait for their turn.
         self._waiting = dispatcher.waiting
 
+    @property
+    def is_between(self) -> bool:
+        """Tell whether the next byte that QEMU sends begins a message."""
+        return self._framer.is_between
+
     def receive_from_qemu(self, data: bytes) -> Session | None:
         """Take what QEMU sent, cut anywhere. Return the session that is to get it as it is, or None: see the outbox."""
         framer, owed = self._framer, self._owed

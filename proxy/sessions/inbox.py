@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
+from proxy.qmp_json.items import Begun
 from proxy.sessions.negotiation import is_out_of_band
 from proxy.sessions.requests import (
     Carrier,
@@ -73,6 +74,11 @@ class Inbox:
         return self.has_pieces or bool(self.items)
 
     @property
+    def begun(self) -> Begun | None:
+        """What has come of a command without an end, where nothing else is left. None where another inbox cannot go on so."""
+        return None if self.has_input or self.out_of_band or self.unclaimed else self._framer.begun
+
+    @property
     def wants_more(self) -> bool:
         """Tell whether its client is to be read on.
 
@@ -110,6 +116,10 @@ class Inbox:
         if not self._has_had_descriptors:
             return []
         return [item for item in self.items if isinstance(item, Carrier | Forward) and item.descriptors]
+
+    def begin_at(self, begun: Begun) -> None:
+        """Go on with a stream of which another inbox has read the beginning. Its data are still to be received."""
+        self._framer.begin_at(begun)
 
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
         """Take what the client sent."""

@@ -18,8 +18,8 @@ from host.addresses import StdioAddress, TCPAddress, UnixAddress
 from host.config import VMConfig
 from host.ids import own_ids
 from host.listener import listener_name
+from proxy.entrance.listeners import Listeners
 from proxy.net.ends import End
-from proxy.net.listeners import Listeners
 from proxy.net.qmp_connection import QMPConnection
 from proxy.qmp_json.indentation import Indenter
 from proxy.wrapping.dialing import dial

@@ -151,3 +151,14 @@ def test_shared_file_that_cannot_be_locked_leaves_memory(tmp_path: Path) -> None
     store = shared(tmp_path / "state")
     store.note(Intend(FIRST))
     assert store.written() == [Written(FIRST, 0.0)]
+
+
+def test_what_another_process_has_kept_is_taken_up() -> None:
+    one = IntentStore("fd:3", None)
+    one.keep(Intend(FIRST))
+    other = IntentStore("fd:3", None)
+    other.take_up(json.loads(json.dumps(one.to_members())))
+    assert other.token == one.token
+    assert [written.intent for written in other.written()] == [FIRST]
+    with pytest.raises(KeyError):
+        other.take_up({"token": "t"})

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from proxy.net import client_log as module
-from proxy.net.client_log import ClientLog
+from proxy.entrance import client_log as module
+from proxy.entrance.client_log import ClientLog
 from shim.client import Client
 from tests.support.running_vm_proxy import until
 

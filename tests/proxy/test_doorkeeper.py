@@ -13,9 +13,9 @@ import pytest
 
 from host.addresses import DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
 from host.listener import Terms
+from proxy.entrance.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.errors import ListenError
 from proxy.net.closing import closer
-from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.ends import End
 from proxy.net.telnet import NEGOTIATION
 from shim.client import Client

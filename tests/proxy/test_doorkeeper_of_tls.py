@@ -16,10 +16,10 @@ from host.access_contradictions import NEEDS_TLS
 from host.addresses import DescriptorAddress, TCPAddress, UnixAddress
 from host.config import VMConfig
 from host.listener import Terms
+from proxy.entrance import doorkeeper as module
+from proxy.entrance.doorkeeper import Doorkeeper, check_listening, inherited_connection
 from proxy.errors import ListenError
-from proxy.net import doorkeeper as module
 from proxy.net.certificates import Certificates
-from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection
 from proxy.net.ends import End
 from proxy.net.telnet import NEGOTIATION
 from shim.client import Client

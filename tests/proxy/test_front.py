@@ -11,11 +11,11 @@ import pytest
 
 from host.addresses import UnixAddress
 from host.config import VMConfig
+from proxy.entrance.front import Front
+from proxy.entrance.takeover import aside_address
 from proxy.errors import NotQMPError, OccupiedError
 from proxy.net.ends import End
-from proxy.net.front import Front
 from proxy.net.sockets import is_answered
-from proxy.net.takeover import aside_address
 from proxy.net.upstream import Upstream
 from shim.client import Client
 from tests.support.running_vm_proxy import bound

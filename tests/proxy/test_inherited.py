@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, UnixAddress
+from proxy.entrance import inherited
+from proxy.entrance.inherited import inherited_sockets, is_there_once, unclaimed_names
 from proxy.errors import ListenError
-from proxy.net import inherited
-from proxy.net.inherited import inherited_sockets, is_there_once, unclaimed_names
 from proxy.net.sockets import is_listening
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from host.addresses import AcceptAddress, Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
 from host.listener import Terms
+from proxy.entrance import listeners as module
+from proxy.entrance.listeners import Listeners
 from proxy.errors import ListenError
-from proxy.net import listeners as module
 from proxy.net.descriptors import RESERVED_DESCRIPTORS
 from proxy.net.ends import End
-from proxy.net.listeners import Listeners
 from proxy.net.sockets import SocketFile, is_answered, listen
 from shim.client import Client
 from tests.support.few_descriptors import few_descriptors_left

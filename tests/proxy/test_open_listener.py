@@ -11,10 +11,10 @@ import pytest
 
 from host.addresses import Address, TCPAddress, UnixAddress
 from host.listener import Terms
+from proxy.entrance.listeners import Listeners
+from proxy.entrance.open_listener import OpenListener
 from proxy.errors import ListenError
 from proxy.net.ends import End
-from proxy.net.listeners import Listeners
-from proxy.net.open_listener import OpenListener
 from proxy.net.sockets import SocketFile, change_access, is_answered, listen
 from shim.client import Client
 from tests.support.raw_client import RawClient

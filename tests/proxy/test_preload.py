@@ -233,6 +233,30 @@ def test_nothing_is_imported_while_qemu_is_waited_for(folder: Path) -> None:
     asyncio.run(run())
 
 
+def test_nothing_is_imported_while_another_process_takes_over(folder: Path) -> None:
+    """By neither: the package may be the new one already, and the new process serves from the first VM on."""
+    (folder / "new").mkdir()
+
+    async def run() -> None:
+        async with FakeQEMU(uefi_vm()) as qemu:
+            path, meeting = configuration(folder, qemu), str(folder / "m")
+            with recorded(folder, "--config", str(path), "--replaceable", meeting) as old, await client(folder) as tool:
+                await until(lambda: "proxy.pattern_check" in imported(folder))
+                before = imported(folder)
+                with recorded(folder / "new", "--config", str(path), "--replace", meeting) as new:
+                    assert await in_thread(old.wait, DEADLINE_S) == 0
+                    assert imported(folder)[len(before) :] == []
+                    before = imported(folder / "new")
+                    await until((folder / "m").exists)
+                    await in_thread(tool.execute, "query-name")
+                    await use(folder)
+                    new.terminate()
+                    assert await in_thread(new.wait, DEADLINE_S) == 0
+                    assert imported(folder / "new")[len(before) :] == []
+
+    asyncio.run(run())
+
+
 def test_what_was_not_imported_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "encodings.idna", raising=False)
     preload(())

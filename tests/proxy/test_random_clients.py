@@ -24,14 +24,14 @@ CASES: Final = int(os.environ.get("HMPSHIM_FUZZ_CASES", "400" if os.environ.get(
 CASES_PER_TEST: Final = 25
 
 
-def play(seed: int) -> None:
+def play(seed: int, *, hands_over: bool = False) -> None:
     rng = random.Random(seed)
     setting = Setting.of(rng)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in setting.constants.items():
             patch.setattr(name, value)
         try:
-            RandomClients(rng, setting).play(check)
+            RandomClients(rng, setting).play(check_and_hand_over if hands_over else check)
         except Exception as exc:
             exc.add_note(f"seed {seed}: {setting}")
             raise
@@ -56,6 +56,13 @@ def check(clients: RandomClients) -> None:
         assert recorded == player.record_count, f"{what} has {recorded} records instead of {player.record_count}"
     kept = {number for session in clients.players for number in session.inbox.descriptors}
     assert clients.held == kept, f"descriptors are neither closed nor sent: {sorted(clients.held - kept)}"
+
+
+def check_and_hand_over(clients: RandomClients) -> None:
+    """Have another router go on whenever nothing goes on any more. What it has lost shows at the next such moment."""
+    check(clients)
+    if not (clients.is_lost or clients.has_stopped):
+        clients.hand_over()
 
 
 def _check_session(session: Session, player: Player, what: str, *, has_stopped: bool) -> None:
@@ -105,3 +112,9 @@ def _replies(player: Player, what: str, *, may_end_within: bool) -> list[dict[st
 def test_nobody_waits_and_everything_is_done_once(first: int) -> None:
     for seed in range(first, min(first + CASES_PER_TEST, CASES)):
         play(seed)
+
+
+@pytest.mark.parametrize("first", range(0, CASES, 2 * CASES_PER_TEST))
+def test_nobody_notices_a_hand_over(first: int) -> None:
+    for seed in range(first, min(first + CASES_PER_TEST, CASES)):
+        play(seed, hands_over=True)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from host.addresses import ASIDE_SUFFIX, UnixAddress
+from proxy.entrance.takeover import TakeOver, aside_address, restore
 from proxy.errors import ListenError
 from proxy.net.sockets import ListeningSocket, is_answered
-from proxy.net.takeover import TakeOver, aside_address, restore
 from tests.fakes.qemu import FakeQEMU
 from tests.support.running_vm_proxy import bound, in_thread, proxy_ends
 

@@ -93,7 +93,7 @@ def test_end_that_comes_in_the_middle_of_a_command_is_heard() -> None:
         theirs.shutdown(socket.SHUT_WR)
         await until(lambda: heard.eofs)
         assert heard.data == b""
-        assert not stream._end.is_peer_gone()
+        assert not stream.end.is_peer_gone()
 
     played(scene)
 

@@ -171,7 +171,11 @@ def test_stop_waits_for_what_was_begun(folder: Path, caplog: pytest.LogCaptureFi
             qemu.release()
 
     asyncio.run(run())
-    stopping = ("proxy.vm_proxy", logging.WARNING, "stopping when what was begun is answered; a second signal stops at once")
-    over = ("proxy.vm_proxy", logging.ERROR, "stop_timeout is over: what runs in QEMU goes on there without the proxy")
-    told = [record for record in caplog.record_tuples if record[0] == "proxy.vm_proxy"]
+    stopping = (
+        "proxy.relaying.ending",
+        logging.WARNING,
+        "stopping when what was begun is answered; a second signal stops at once",
+    )
+    over = ("proxy.relaying.ending", logging.ERROR, "stop_timeout is over: what runs in QEMU goes on there without the proxy")
+    told = [record for record in caplog.record_tuples if record[0] == "proxy.relaying.ending"]
     assert told == [stopping] if is_patient else [stopping, over]

@@ -107,3 +107,15 @@ def test_policies_are_equal_whatever_they_have_left_out() -> None:
     select(STICK.graph(), policy)
     assert policy == Policy(exclude=patterns("stick"))
     assert "exclusions" not in repr(policy)
+
+
+def test_what_another_process_has_left_out_is_remembered() -> None:
+    """As far as its pattern is one of today's."""
+    before = Policy(exclude=patterns("stick", "other"))
+    reason(STICK, before, "stick")
+    (file,) = before.exclusions.remembered().keys() - {DEVICE}
+    assert before.exclusions.remembered() == {DEVICE: "stick", file: "stick"}
+    today = Policy(exclude=patterns("stick"))
+    today.exclusions.remember({DEVICE: "stick", "file /x": "other"}, today.exclude)
+    assert "although 'stick' excluded this disk before" in reason(vm(*disk("stick2"), root="stick2"), today, "stick2")
+    assert today.exclusions.remembered() == {DEVICE: "stick"}

@@ -22,6 +22,7 @@ from shim.client import Client
 from shim.permissions import EVERYTHING
 from shim.policy import Policy
 from tests.fakes.jobs import VMFaults
+from tests.support.handed_desk import hand_over
 from tests.support.pure_router import Desk
 from tests.support.random_requests import DENYING, Ends, Piece, Player, RandomRequests
 from tests.support.random_setting import Setting
@@ -87,6 +88,14 @@ class RandomClients:
                 return
             for player in self.players.values():
                 player.piece_count = 0
+
+    def hand_over(self) -> None:
+        """Go on with another router, as another process does."""
+        handed = hand_over(self.desk)
+        assert handed is not None, "a client cannot be handed over"
+        self.desk, sessions = handed
+        self.dispatcher = self.desk.dispatcher
+        self.players = {sessions.get(session, session): player for session, player in self.players.items()}
 
     def _settle(self) -> None:
         """Let all go on that can."""

@@ -19,7 +19,8 @@ from tests.support.command_lines import help_text, section
 
 SERVE_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PROXY in row.programs),
-    *("--admin", "--check", "--config", "--control", "--log-format", "--metrics", "--verbose", "--version", "--help"),
+    *("--admin", "--check", "--config", "--control", "--log-format", "--metrics", "--replace", "--replaceable", "--verbose"),
+    *("--version", "--help"),
 )
 PLAN_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PLAN in row.programs),
@@ -56,7 +57,7 @@ def test_help_has_every_option_with_a_meaning(
 
 @pytest.mark.parametrize(
     ("arguments", "statuses"),
-    [((), ["0", "2", "3", "4", "5", "6", "130"]), (("plan",), ["0", "2", "3", "4", "5"])],
+    [((), ["0", "2", "3", "4", "5", "6", "7", "130"]), (("plan",), ["0", "2", "3", "4", "5"])],
     ids=["serve", "plan"],
 )
 def test_help_has_every_exit_status(

@@ -18,9 +18,9 @@ from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError, ProgramError
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
+from proxy.entrance.listeners import Listeners
 from proxy.errors import ListenError, NotQMPError, UpstreamError
 from proxy.fleet.daemon import Daemon
-from proxy.net.listeners import Listeners
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, Faults, disk, two_disks
 from tests.support.running_daemon import RunningDaemon, hmp, records, run, table, until

@@ -309,3 +309,20 @@ def test_change_that_fails_is_given_up_with_its_vm(folder: Path) -> None:
         await until(lambda: not fleet._places)
 
     play(folder, scene, "a")
+
+
+def test_vm_that_is_taken_back_waits_for_the_end_of_what_serves_it(folder: Path) -> None:
+    """And a fleet that has ended takes nothing back."""
+
+    async def scene(place: Scene, fleet: Fleet) -> None:
+        fleet.dismiss("nobody")
+        await want(fleet, place.vm("a"), place.vm("b"))
+        await place.served("a", "b")
+        fleet.dismiss("a")
+        await fleet.take_back([place.vm("a")])
+        await place.served("a", "b")
+        fleet.stop()
+        await fleet.take_back([place.vm("a")])
+        assert fleet.by_key == {}
+
+    play(folder, scene, "a", "b")

@@ -53,12 +53,15 @@ def test_messages_are_datagrams(folder: Path, kind: str) -> None:
         manager.ready("VMs served: 2")
         manager.reloading()
         manager.stopping()
+        manager.main_process(None)
+        manager.main_process(7)
         manager.close()
         assert there.heard() == ["READY=1", "STATUS=VMs served: 2"]
         reloading, when = there.heard()
         assert reloading == "RELOADING=1"
         assert before <= int(when.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
         assert there.heard()[0] == "STOPPING=1"
+        assert there.heard() == ["MAINPID=7"]
 
 
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/none/n"}])

@@ -6,23 +6,42 @@ at which QEMU is reached changes with it: here is the one place where that is do
 
 import logging
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from host.addresses import Address
 from host.config import VMConfig
 from host.connecting import count_waiting
+from proxy.entrance.listeners import Listeners
+from proxy.entrance.takeover import CarriedPath, TakeOver, aside_address
 from proxy.errors import OccupiedError, ProxyError
 from proxy.net.certificates import Certificates
 from proxy.net.closing import close_listening
 from proxy.net.ends import End
-from proxy.net.listeners import Listeners
-from proxy.net.takeover import TakeOver, aside_address
+from proxy.net.sockets import CarriedListener, copied_socket
 from proxy.net.upstream import Upstream
 from shim.client import Client
 
-__all__ = ["Front"]
+__all__ = ["CarriedFront", "Front"]
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedFront:
+    """Where clients come in, as a value from which another process goes on there.
+
+    in_place: the sockets at a path that is taken over. upstream: where QEMU is now.
+
+    Sockets stay open on the way, so who connects meanwhile waits in the kernel's queue. Their files are known by their inodes,
+    so the process that goes on removes them in the end, and the one that leaves does not. Whoever takes this up makes copies of
+    the descriptors, and these stay their owner's.
+    """
+
+    listeners: Mapping[Address, tuple[CarriedListener, ...]]
+    in_place: tuple[CarriedListener, ...]
+    path: CarriedPath | None
+    upstream: Address
 
 
 class Front:
@@ -148,6 +167,38 @@ class Front:
                 " runs, and QEMU's own monitor afterwards. Restart them",
                 *(path.address.path, waiting),
             )
+
+    def pause(self) -> None:
+        """Let nobody in until `start`; who comes waits."""
+        self._listeners.pause()
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether somebody has come, and is not in yet."""
+        return self._listeners.is_busy
+
+    def carried(self) -> CarriedFront:
+        """Return what another process needs to go on here."""
+        in_place = tuple(CarriedListener(sock.fileno(), None) for sock in self._in_place)
+        path = None if self._path is None else self._path.carried()
+        return CarriedFront(self._listeners.carried(), in_place, path, self._upstream.address)
+
+    def take_up(self, carried: CarriedFront) -> None:
+        """Go on with what another process has opened, instead of `hold` or `open`."""
+        self._listeners.take_up(carried.listeners)
+        self._upstream.address = carried.upstream
+        if self._path is not None and carried.path is not None:
+            self._path.take_up(carried.path)
+            for one in carried.in_place:
+                self._in_place.append(copied_socket(one.number))
+                self._listeners.add(self._in_place[-1], self._path.address)
+
+    def let_go(self) -> None:
+        """Leave everything to another process, which goes on here."""
+        self._listeners.let_go()
+        self._in_place.clear()
+        if self._path is not None:
+            self._path.let_go()
 
     def close(self) -> None:
         """Let nobody in any more, and put QEMU's socket back."""

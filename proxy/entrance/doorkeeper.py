@@ -17,8 +17,8 @@ from host.addresses import Address, is_loopback, process
 from host.admission import asked_of_processes, why_refused
 from host.listener import Terms, listener_name
 from host.parties import largest_parties, party_of
+from proxy.entrance.client_log import ClientLog
 from proxy.errors import ListenError
-from proxy.net.client_log import ClientLog
 from proxy.net.closing import close_connection
 from proxy.net.ends import End, PipeEnd, SocketEnd
 from proxy.net.sockets import peer, peer_groups
@@ -67,6 +67,11 @@ class Doorkeeper:
         """Let in who may come in, if there is room."""
         if (reason := self._admit(end, client)) is not None:
             self._refusals.note(client, reason)
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether somebody has only begun to come."""
+        return bool(self._handshakes)
 
     def close(self) -> None:
         """Let nobody in who has only begun to come. Calling it again does nothing."""

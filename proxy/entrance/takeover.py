@@ -8,13 +8,14 @@ removes what is there. What a proxy that was killed left behind is put right by 
 import os
 import socket
 import stat
+from dataclasses import dataclass
 
 from host.addresses import ASIDE_SUFFIX, UnixAddress
 from host.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError, ReplacedError
 from proxy.net.sockets import ListeningSocket, SocketFile, is_answered, listen, unlink_socket
 
-__all__ = ["TakeOver", "aside_address", "restore"]
+__all__ = ["CarriedPath", "TakeOver", "aside_address", "restore"]
 
 
 def aside_address(address: UnixAddress) -> UnixAddress:
@@ -39,6 +40,15 @@ def restore(address: UnixAddress) -> None:
         os.rename(aside, address.path)
     else:
         unlink_socket(aside)  # that QEMU has gone; a new one has its socket at its own path
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedPath:
+    """A path of QEMU's that is taken over (TakeOver)."""
+
+    file: SocketFile | None
+    has_moved: bool
+    last_access: SocketAccess
 
 
 class TakeOver:
@@ -102,6 +112,18 @@ class TakeOver:
             status = os.stat(aside_address(self.address).path)
             self._last_access = SocketAccess(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
         return self._last_access
+
+    def carried(self) -> CarriedPath:
+        """Return what another process needs to go on here."""
+        return CarriedPath(self._file, self.has_moved, self._last_access)
+
+    def take_up(self, path: CarriedPath) -> None:
+        """Go on as another process did."""
+        self._file, self.has_moved, self._last_access = path.file, path.has_moved, path.last_access
+
+    def let_go(self) -> None:
+        """Leave everything as it is to another process, which goes on here."""
+        self._file, self.has_moved = None, False
 
     def withdraw(self) -> None:
         """Remove our socket's file, unless somebody else's is there by now. The caller closes the socket."""

@@ -9,21 +9,20 @@ In neither case is a connection taken that cannot be served.
 import asyncio
 import contextlib
 import logging
-import select
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from host.access_contradictions import NEEDS_TLS
-from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress, plain
+from host.addresses import Address, TCPAddress, UnixAddress, plain
 from host.listener import Terms, listener_name
+from proxy.entrance.doorkeeper import Doorkeeper
+from proxy.entrance.open_listener import OpenListener
+from proxy.entrance.opening import is_held, is_made_here, open_address
 from proxy.errors import ListenError
 from proxy.net.certificates import Certificates
+from proxy.net.closing import close_descriptors
 from proxy.net.descriptors import shortage
-from proxy.net.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.net.ends import End
-from proxy.net.inherited import inherited_sockets
-from proxy.net.open_listener import OpenListener
-from proxy.net.sockets import ListeningSocket, SocketFile, is_listening, listen
+from proxy.net.sockets import CarriedListener, SocketFile, copied_socket
 from shim.client import Client
 
 __all__ = ["Listeners"]
@@ -60,8 +59,6 @@ class Listeners:
         self._connected: list[tuple[End, Client]] = []
         # All addresses are open, and not only those that hold.
         self._is_open = False
-        # All addresses are open, and not only those that hold.
-        self._is_open = False
         self._is_started = False
         self._is_short = False
 
@@ -77,7 +74,7 @@ class Listeners:
         """
         with contextlib.ExitStack() as stack:
             for address in addresses:
-                if address in self._opened or (only_holding and not _is_held(address)):
+                if address in self._opened or (only_holding and not is_held(address)):
                     continue
                 stack.callback(self._close_one, address)
                 stack.callback(self._close_connected)
@@ -125,7 +122,7 @@ class Listeners:
             self._opened[now] = listeners
             if now != address:
                 for listener in listeners:
-                    listener.address, listener.holds = now, _is_held(now)
+                    listener.address, listener.holds = now, is_held(now)
 
     def add(self, listening: socket.socket, address: Address, file: SocketFile | None = None) -> None:
         """Let clients in by a socket that somebody else made at an address, and closes after `remove`.
@@ -155,6 +152,41 @@ class Listeners:
         for end, client in connected:
             self._doorkeeper.admit(end, client)
         return bool(connected)
+
+    def pause(self) -> None:
+        """Let nobody in until `start`. All sockets stay open, and who comes waits there."""
+        self._is_started = False
+        for listener in self._listeners():
+            self._ignore(listener)
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether somebody has come, and is not in yet."""
+        return bool(self._connected) or self._doorkeeper.is_busy
+
+    def carried(self) -> dict[Address, tuple[CarriedListener, ...]]:
+        """Return what is open, but for what was added."""
+        return {
+            address: tuple(CarriedListener(one.sock.fileno(), one.file) for one in opened)
+            for address, opened in self._opened.items()
+        }
+
+    def take_up(self, carried: Mapping[Address, Sequence[CarriedListener]]) -> None:
+        """Go on with what another process has opened."""
+        for address, sockets in carried.items():
+            terms, holds = self._terms_at(listener_name(address)), is_held(address) or not is_made_here(address)
+            self._is_open |= not is_held(address)
+            self._opened[address] = [
+                OpenListener(copied_socket(one.number), address, terms, holds, one.file) for one in sockets
+            ]
+
+    def let_go(self) -> None:
+        """Close what are only our copies of the sockets: another process goes on with them."""
+        self.pause()
+        for listener in self._listeners():
+            close_descriptors((listener.sock.detach(),))
+        self._opened.clear()
+        self._added.clear()
 
     def suspend(self) -> None:
         """Let nobody in until `open` and `start` are called again. Calling it again does nothing.
@@ -201,34 +233,9 @@ class Listeners:
             listener.close()
 
     def _open(self, address: Address) -> None:
-        opened = self._opened[address] = []
-        terms = self._terms_at(listener_name(address))
-        match address:
-            case UnixAddress() | TCPAddress():
-                listening = _listen(address, terms)
-                opened.append(OpenListener(listening, address, terms, address.holds, listening.file))
-            case DescriptorAddress() | SystemdAddress():
-                opened += self._inherit(address, terms)
-            case StdioAddress():
-                _check_standard_input()
-                self._connected.append(standard_streams(address, terms))
-            case _:
-                raise ListenError(str(address), "clients cannot come in there")
-        for listener in opened:
-            listener.sock.setblocking(False)
-
-    def _inherit(self, address: DescriptorAddress | SystemdAddress, terms: Terms) -> list[OpenListener]:
-        sockets = inherited_sockets(address)
-        listening = [sock for sock in sockets if is_listening(sock)]
-        try:
-            for sock in listening:
-                check_listening(sock, address, terms)
-            self._connected += [inherited_connection(sock, address, terms) for sock in sockets if sock not in listening]
-        except ListenError:
-            for sock in sockets:
-                sock.close()
-            raise
-        return [OpenListener(sock, address, terms, holds=True) for sock in listening]
+        opened, connected = open_address(address, self._terms_at(listener_name(address)))
+        self._opened[address] = opened
+        self._connected += connected
 
     def _listen_to(self, listener: OpenListener) -> None:
         asyncio.get_running_loop().add_reader(listener.sock, self._accept, listener)
@@ -242,19 +249,19 @@ class Listeners:
         if not self._may_admit():
             return  # QEMU has gone this moment, and `suspend` is about to be called
         if (reason := shortage(listener.sock)) is not None:
-            self._pause(listener, reason)
+            self._rest(listener, reason)
             return
         try:
             sock, _ = listener.sock.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError as exc:
-            self._pause(listener, exc.strerror or str(exc))
+            self._rest(listener, exc.strerror or str(exc))
             return
         self._is_short = False
         self._doorkeeper.receive(sock, listener.address, listener.terms)
 
-    def _pause(self, listener: OpenListener, reason: str) -> None:
+    def _rest(self, listener: OpenListener, reason: str) -> None:
         """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once.
 
         The socket stays readable as long as somebody waits there, so to go on listening would only spin.
@@ -270,24 +277,7 @@ class Listeners:
             self._listen_to(listener)
 
 
-def _listen(address: UnixAddress | TCPAddress, terms: Terms) -> ListeningSocket:
-    return listen(address, terms.access, why_not_outside=None if terms.tls_certificate else NEEDS_TLS)
-
-
 def _put_back(listener: OpenListener, terms: Terms) -> None:
     """Have the terms that it had, which could hold there a moment ago."""
     with contextlib.suppress(ListenError):
         listener.change_terms(terms)
-
-
-def _is_held(address: Address) -> bool:
-    return isinstance(address, UnixAddress | TCPAddress) and address.holds
-
-
-def _check_standard_input() -> None:
-    """Raise ListenError for what epoll cannot wait for, above all a file: `hmp-proxy --listen stdio < commands`."""
-    try:
-        with select.epoll() as poll:
-            poll.register(0)
-    except OSError as exc:
-        raise ListenError("stdio", "standard input must be a pipe, a socket or a terminal") from exc

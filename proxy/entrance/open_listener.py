@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from host.addresses import Address, DescriptorAddress, SystemdAddress
 from host.listener import Terms
+from proxy.entrance.doorkeeper import check_listening
 from proxy.errors import ListenError
 from proxy.net.closing import close_listening
-from proxy.net.doorkeeper import check_listening
 from proxy.net.sockets import SocketFile, change_access
 
 __all__ = ["OpenListener"]

@@ -1,0 +1,111 @@
+"""Messages between the two processes: a JSON value each, with the file descriptors that it refers to.
+
+A message is its length, the number of its descriptors, and its JSON. The descriptors come after it, some with each further
+byte, because the kernel takes at most 253 at once.
+"""
+
+import array
+import asyncio
+import json
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from proxy.net.qmp_connection import ready
+from shim.qmp import JSON
+
+__all__ = ["Channel", "Message", "close_all"]
+
+# What was said, and the descriptors.
+Message: TypeAlias = tuple[dict[str, JSON], list[int]]
+
+_HEADER: Final = struct.Struct("!II")
+# What is unsent to a VM's clients is in its message, at most --total-buffer.
+_MOST_BYTES: Final = 1 << 30
+_AT_ONCE: Final = 200
+_INT_BYTES: Final = array.array("i").itemsize
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_AT_ONCE * _INT_BYTES)
+
+
+class Channel:
+    """One of the two ends. Call `close` at the end. After an error nothing more can be said.
+
+    `send` and `receive` raise OSError, and EOFError where the other process has gone; `receive` also ValueError for nonsense.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._sending = asyncio.Lock()
+
+    async def send(self, message: dict[str, JSON], numbers: Sequence[int] = ()) -> None:
+        """Say something. numbers: of descriptors, which stay the caller's."""
+        said = json.dumps(message).encode()
+        async with self._sending:
+            await asyncio.get_running_loop().sock_sendall(self._sock, _HEADER.pack(len(said), len(numbers)) + said)
+            for start in range(0, len(numbers), _AT_ONCE):
+                await self._send_descriptors(numbers[start : start + _AT_ONCE])
+
+    async def receive(self) -> Message:
+        """Hear the next message. The descriptors are the caller's to close."""
+        size, count = _HEADER.unpack(await self._receive_bytes(_HEADER.size))
+        if size > _MOST_BYTES:
+            raise ValueError(f"a message of {size} bytes")
+        message = json.loads(await self._receive_bytes(size))
+        numbers: list[int] = []
+        try:
+            if not isinstance(message, dict):
+                raise ValueError("a message is an object")
+            while len(numbers) < count:
+                numbers += await self._receive_descriptors()
+        except BaseException:
+            close_all(numbers)
+            raise
+        return message, numbers
+
+    def close(self) -> None:
+        self._sock.close()
+
+    async def _receive_bytes(self, size: int) -> bytes:
+        # Never more than so many: a read beyond them would lose the descriptors that come there.
+        pieces, missing = list[bytes](), size
+        while missing:
+            piece = await asyncio.get_running_loop().sock_recv(self._sock, missing)
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    async def _send_descriptors(self, numbers: Sequence[int]) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", numbers))]
+        while True:
+            try:
+                self._sock.sendmsg([b"\0"], rights)
+            except BlockingIOError:
+                await ready(self._sock.fileno(), writing=True)
+            else:
+                return
+
+    async def _receive_descriptors(self) -> list[int]:
+        while True:
+            try:
+                data, ancillary, flags, _ = self._sock.recvmsg(1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                await ready(self._sock.fileno())
+                continue
+            numbers = [number for _, _, rights in ancillary for (number,) in struct.iter_unpack("i", rights)]
+            if not data:
+                raise EOFError
+            if flags & socket.MSG_CTRUNC or not numbers:
+                close_all(numbers)
+                raise OSError("too few files may be open (ulimit -n)")
+            return numbers
+
+
+def close_all(numbers: Sequence[int]) -> None:
+    """Close descriptors that were received."""
+    for number in numbers:
+        os.close(number)

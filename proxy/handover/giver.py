@@ -1,0 +1,85 @@
+"""Where the old process waits to be replaced, and the one conversation that it has about that at a time."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from proxy.handover.channel import Channel
+from proxy.handover.giving import Giving
+from proxy.handover.meeting import MeetingPoint
+
+if TYPE_CHECKING:
+    from proxy.fleet.fleet import Fleet
+
+__all__ = ["Giver"]
+
+_log = logging.getLogger(__name__)
+
+# How long the new process may take to hear the last word.
+_LAST_WORD_S: Final = 2.0
+_REFUSED: Final = "another process is replacing it already"
+
+
+class Giver:
+    """Call `start` in the loop, and `close` at the end. To make it raises ListenError.
+
+    on_given: called with the pid of the other process when it has a VM.
+    """
+
+    def __init__(self, path: str, fleet: "Fleet", on_given: Callable[[int | None], object]) -> None:
+        self._fleet = fleet
+        self._on_given = on_given
+        self._point = MeetingPoint(path, self._meet)
+        self._giving: tuple[Channel, asyncio.Task[None]] | None = None
+        self._refusals: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Let whoever is to replace this process come."""
+        self._point.start()
+
+    @property
+    def is_giving(self) -> bool:
+        """Tell whether another process is taking over."""
+        return self._giving is not None
+
+    async def close(self) -> None:
+        """Tell the other process, if there is one, that nothing is left here, and let nobody come any more."""
+        self._point.close()
+        tasks = [*self._refusals]
+        if self._giving is not None:
+            channel, task = self._giving
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(_LAST_WORD_S):
+                    await channel.send({"done": True})
+            tasks.append(task)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _meet(self, channel: Channel, pid: int | None) -> None:
+        if self._giving is None:
+            task = asyncio.create_task(self._give(channel, pid), name="hand over")
+            self._giving = channel, task
+        else:
+            task = asyncio.create_task(_refuse(channel), name="refuse to hand over")
+            self._refusals.add(task)
+            task.add_done_callback(self._refusals.discard)
+
+    async def _give(self, channel: Channel, pid: int | None) -> None:
+        try:
+            await Giving(channel, self._fleet, lambda: self._on_given(pid)).run()
+        except Exception:
+            _log.exception("hmpshim has failed to hand over, and goes on")
+        finally:
+            self._giving = None
+            channel.close()
+
+
+async def _refuse(channel: Channel) -> None:
+    with contextlib.suppress(OSError, EOFError, TimeoutError):
+        async with asyncio.timeout(_LAST_WORD_S):
+            await channel.send({"refused": _REFUSED})
+    channel.close()

@@ -1,0 +1,239 @@
+"""The old process: it hands its VMs over, each when nothing of it is under way, and leaves when all are gone.
+
+What cannot be handed over stays, and is tried again, less and less often: a client with TLS or at HMP's prompt may leave. The
+log and `hmp-proxy status` tell why it stays.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from host.addresses import AcceptAddress, StdioAddress
+from host.config import VMConfig
+from host.log_lines import about_vm
+from proxy.entrance.front import Front
+from proxy.handover.channel import Channel, close_all
+from proxy.handover.format import FORMAT, CarriedVM, written
+from proxy.handover.settings import settings_of
+from proxy.relaying import carrying
+from proxy.relaying.carrying import HoldingStill
+from proxy.relaying.lasting import Lasting
+from proxy.relaying.relay import Relay
+from proxy.vm_proxy import VMProxy
+from shim.version import VERSION
+
+if TYPE_CHECKING:
+    from proxy.fleet.fleet import Fleet
+    from proxy.fleet.supervision import SupervisedVM
+
+__all__ = ["Giving"]
+
+_log = logging.getLogger(__name__)
+
+# How long a VM's clients may wait in the kernel, beside those for whom a snapshot command runs.
+_QUIET_S: Final = 1.0
+_PLAN_S: Final = 10.0
+# Between two attempts, each of which may hold the tools up for _QUIET_S.
+_FIRST_PAUSE_S: Final = 0.05
+_MOST_PAUSE_S: Final = 15.0
+# How long the new process may take to answer.
+_ANSWER_S: Final = 10.0
+_LOOK_S: Final = 0.001
+_MS_PER_S: Final = 1000
+_LONG_LOOK_S: Final = 0.02
+
+
+class Giving:
+    """One conversation with a process that is to replace this one. Call `run` once.
+
+    on_given: called when that process has a VM.
+    """
+
+    def __init__(self, channel: Channel, fleet: "Fleet", on_given: Callable[[], object]) -> None:
+        self._channel = channel
+        self._fleet = fleet
+        self._on_given = on_given
+        # One VM at a time, so that none stands still while the new process is busy with another.
+        self._turn = asyncio.Lock()
+        self._attempts = count(1)
+        self._answers: dict[int, asyncio.Future[str | None]] = {}
+        # Those that the new process has. Where it goes before all are handed over, they are begun anew here.
+        self._given: list[VMConfig] = []
+
+    async def run(self) -> None:
+        """Do as the new process asks, until it goes."""
+        self._fleet.is_giving = True
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                hello, numbers = await self._channel.receive()
+                close_all(numbers)
+                vms = {name: settings_of(vm.config) for name, vm in self._fleet.by_key.items()}
+                await self._channel.send({"format": FORMAT, "version": VERSION, "vms": vms})
+            _log.warning("hmpshim %s takes over; VMs: %d", hello.get("version"), len(vms))
+            async with asyncio.TaskGroup() as group:
+                await self._converse(group)
+        except* (EOFError, OSError, TimeoutError):
+            pass
+        except* ValueError as errors:
+            _log.error("%s", errors.exceptions[0])
+        self._fleet.is_giving = False
+        for vm in self._fleet.by_key.values():
+            vm.stays = None
+        _log.warning("the process that was to take over has gone; VMs that stay here: %d", len(self._fleet.by_key))
+        await self._fleet.take_back(self._given)
+
+    async def _converse(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            message, numbers = await self._channel.receive()
+            close_all(numbers)
+            match message:
+                case {"want": str(name)}:
+                    group.create_task(self._give(name), name=f"give {name}")
+                case {"end": str(name)}:
+                    group.create_task(self._end(name), name=f"end {name}")
+                case {"answer": int(attempt), "why_not": str() | None as why_not}:
+                    if (answer := self._answers.pop(attempt, None)) is not None and not answer.done():
+                        answer.set_result(why_not)
+                case _:
+                    raise ValueError(f"the process that takes over says {message!r:.100}")
+
+    async def _end(self, name: str) -> None:
+        self._fleet.dismiss(name)
+        while name in self._fleet.by_key:  # noqa: ASYNC110 - it ends for several reasons
+            await asyncio.sleep(_LONG_LOOK_S)
+        await self._channel.send({"vm": name, "ended": True})
+
+    async def _give(self, name: str) -> None:
+        """Hand a VM over as soon as that can be."""
+        pause_s = _FIRST_PAUSE_S
+        while (vm := self._fleet.by_key.get(name)) is not None:
+            with about_vm(name):
+                why_not = await self._try(name, vm)
+            if why_not is None:
+                return
+            if why_not != vm.stays:
+                vm.stays = why_not
+                _log.warning("%s: stays with the old process for now: %s", name, why_not)
+                await self._channel.send({"vm": name, "stays": why_not})
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MOST_PAUSE_S)
+        await self._channel.send({"vm": name, "ended": True})
+
+    async def _try(self, name: str, vm: "SupervisedVM") -> str | None:
+        """Hand a VM over. Return why not, in words; None if it is done."""
+        proxy = vm.proxy
+        if proxy is None or (parts := proxy.parts) is None:
+            return "it is not settled whether its QEMU is there"
+        if (why := _why_never(proxy.config)) is not None:
+            return why
+        front, lasting, relay = parts
+        if relay is None:
+            async with self._turn:
+                return await self._offer(name, proxy, None)
+        still = HoldingStill(relay, lasting.turns)
+        if (why := still.why_never()) is not None:
+            return why
+        try:
+            if (why := await _no_plan(still)) is not None:
+                return why
+            async with self._turn:
+                paused_s = asyncio.get_running_loop().time()
+                front.pause()
+                why = await _quiet(still, front, lasting) or await self._offer(name, proxy, still)
+                if why is None:
+                    _log.info("%s: stood still for %.0f ms", name, (asyncio.get_running_loop().time() - paused_s) * _MS_PER_S)
+                return why
+        finally:
+            if proxy.parts == parts:  # it was not given, and QEMU is there
+                still.go_on()
+                front.start()
+
+    async def _offer(self, name: str, proxy: VMProxy, still: HoldingStill | None) -> str | None:
+        """Hand over a VM that stands still. Return why that is not done."""
+        parts = proxy.parts
+        assert parts is not None, "it was looked at in this turn of the loop"
+        front, lasting, relay = parts
+        attempt = next(self._attempts)
+        value, numbers = written(_carried(front, lasting, still, proxy.config))
+        answer = self._answers[attempt] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                await self._channel.send({"vm": name, "attempt": attempt, "is": value}, numbers)
+                why_not: str | None = await answer
+        except TimeoutError:
+            why_not = f"the new process has not answered within {_ANSWER_S:g} s"
+        finally:
+            self._answers.pop(attempt, None)
+        if why_not is None and not (proxy.parts == parts and (still is None or still.is_as_carried)):
+            why_not = "QEMU or a client has gone meanwhile"
+        if why_not is not None:
+            await self._channel.send({"vm": name, "keeps": True, "attempt": attempt})
+            return why_not
+        self._given.append(proxy.config)
+        _let_go(proxy, front, relay)
+        _log.warning("%s: handed over", name)
+        await self._channel.send({"vm": name, "goes": True, "attempt": attempt})
+        self._on_given()
+        return None
+
+
+def _why_never(config: VMConfig) -> str | None:
+    """Say what cannot be handed over, whatever its clients do."""
+    if config.attach is not None:
+        return "it is attached to its QEMU (--attach)"
+    if isinstance(config.upstream, AcceptAddress):
+        return "its QEMU connects to the proxy (accept:)"
+    if any(isinstance(address, StdioAddress) for address in config.listeners):
+        return "its client is at standard input and output"
+    return None
+
+
+async def _no_plan(still: HoldingStill) -> str | None:
+    """Wait until no snapshot command runs, and let none begin meanwhile. Return why that takes too long."""
+    if still.runs_plan:
+        still.begin(spares_oob=True)
+        if not await _comes_true(lambda: not still.runs_plan, _PLAN_S, _LONG_LOOK_S):
+            return "a snapshot command runs"
+    return None
+
+
+async def _quiet(still: HoldingStill, front: Front, lasting: Lasting) -> str | None:
+    """Wait until nothing is under way, and all is on the disk. Return why that takes too long."""
+
+    def why_not_yet() -> str | None:
+        return "a client is about to come in" if front.is_busy else still.why_not_yet()
+
+    still.begin(spares_oob=False)
+    if await _comes_true(lambda: why_not_yet() is None, _QUIET_S, _LOOK_S):
+        try:
+            async with asyncio.timeout(_QUIET_S):
+                await lasting.shared.state.run(lambda: None)
+                if lasting.audit is not None:
+                    await lasting.audit.written()
+        except TimeoutError:
+            return "records wait for a disk that is stuck"
+    return why_not_yet()
+
+
+async def _comes_true(condition: Callable[[], bool], limit_s: float, look_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + limit_s
+    while not condition():
+        if loop.time() > end_s:
+            return False
+        await asyncio.sleep(look_s)
+    return True
+
+
+def _carried(front: Front, lasting: Lasting, still: HoldingStill | None, config: VMConfig) -> CarriedVM:
+    relay = None if still is None else still.carried()
+    return CarriedVM(front.carried(), relay, lasting.intents.to_members(), config.policy.exclusions.remembered())
+
+
+def _let_go(proxy: VMProxy, front: Front, relay: Relay | None) -> None:
+    front.let_go()
+    if relay is not None:
+        carrying.let_go(relay)
+    proxy.leave()

@@ -1,0 +1,166 @@
+"""The new process: it asks for each VM when it is ready for it, and begins anew what is not handed over."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Final
+
+from host.config import VMConfig
+from proxy.errors import HandOverError
+from proxy.handover.channel import Channel, Message, close_all
+from proxy.handover.format import FORMAT, READ_FORMATS, read
+from proxy.handover.legacy import Legacy
+from proxy.handover.meeting import meet
+from proxy.handover.settings import differences, settings_of
+from proxy.waiting import Signal
+from shim.qmp import JSON
+from shim.version import VERSION
+
+__all__ = ["Taking", "take_from"]
+
+_log = logging.getLogger(__name__)
+
+_HELLO_S: Final = 10.0
+# The other process will say nothing more about a VM.
+_ENDED: Final[Message] = ({"ended": True}, [])
+
+
+class Taking:
+    """One conversation with the process that is replaced. Make it in the loop, and call `close` at the end.
+
+    finished: set when that process has no VM any more, or has gone.
+    """
+
+    def __init__(self, channel: Channel, form: int, vms: dict[str, dict[str, JSON]]) -> None:
+        self._channel = channel
+        self._form = form
+        # Those of the other process of which it will say something more, with their settings.
+        self._theirs = vms
+        self._said: dict[str, asyncio.Queue[Message]] = {name: asyncio.Queue() for name in vms}
+        # What the other process was asked to do with a VM.
+        self._asked: dict[str, str] = {}
+        self.finished = Signal()
+        self._hearing = asyncio.create_task(self._hear(), name="take over")
+
+    async def end_others(self, wanted: Collection[str]) -> None:
+        """Have the other process end what it serves beside these VMs. Do so last: until then it can go on with all."""
+        for name in [name for name in self._theirs if name not in wanted]:
+            await self._say({"end": name})
+
+    async def close(self) -> None:
+        """Say nothing more: the other process goes on with what it still has."""
+        self._hearing.cancel()
+        await asyncio.wait((self._hearing,))
+        for queue in self._said.values():
+            while not queue.empty():
+                close_all(queue.get_nowait()[1])
+        self._channel.close()
+
+    async def claim(self, config: VMConfig, on_waiting: Callable[[], object]) -> Legacy | None:
+        """Return what the other process hands over of a VM; None if it does not serve it any more, or has not.
+
+        on_waiting: called when it is known that this takes a while.
+        """
+        name = config.shown_name
+        if name not in self._theirs:
+            return None
+        others = differences(settings_of(config), self._theirs[name])
+        await self._ask(name, others)
+        while True:
+            message, numbers = await self._said[name].get()
+            match message:
+                case {"is": _, "attempt": int(attempt)} if others:  # they were the same when it was asked first
+                    close_all(numbers)
+                    await self._settle(name, attempt, "its settings have changed")
+                case {"is": dict(value), "attempt": int(attempt)}:
+                    settle = partial(self._settle, name, attempt)
+                    try:
+                        return Legacy(read(value, numbers, self._form), numbers, settle)
+                    except ValueError as exc:
+                        _log.error("%s: %s", name, exc)
+                        close_all(numbers)
+                        await settle(str(exc))
+                case {"stays": str(why)}:
+                    _log.warning("%s: the old process serves it for now: %s", name, why)
+                    on_waiting()
+                case {"ended": _}:
+                    self._forget(name)
+                    return None
+
+    async def _ask(self, name: str, others: Sequence[str]) -> None:
+        what = "end" if others else "want"
+        if self._asked.get(name) == what:
+            return
+        self._asked[name] = what
+        if others:
+            _log.warning("%s: begins anew, as these settings are others than before: %s", name, ", ".join(others))
+        await self._say({what: name})
+
+    async def _settle(self, name: str, attempt: int, why_not: str | None) -> bool:
+        """Answer an attempt, and return whether the VM is ours. Where the other process has gone, it is."""
+        await self._say({"answer": attempt, "why_not": why_not})
+        while why_not is None:
+            message, numbers = await self._said[name].get()
+            close_all(numbers)
+            match message:
+                case {"goes": _} | {"ended": _}:
+                    self._forget(name)
+                    return True
+                case {"keeps": _, "attempt": int(other)} if other == attempt:
+                    return False
+        return False
+
+    def _forget(self, name: str) -> None:
+        del self._theirs[name]
+
+    async def _say(self, message: dict[str, JSON]) -> None:
+        try:
+            await self._channel.send(message)
+        except OSError as exc:
+            _log.info("the process that is replaced hears nothing any more: %s", exc.strerror or exc)
+
+    async def _hear(self) -> None:
+        """Hand on what is said to whom it concerns."""
+        try:
+            while True:
+                message, numbers = await self._channel.receive()
+                if "done" in message:
+                    return
+                self._said[message["vm"]].put_nowait((message, numbers))
+        except (EOFError, OSError, ValueError, KeyError) as exc:
+            _log.warning("the process that is replaced has gone: %r", exc)
+        finally:
+            for queue in self._said.values():
+                queue.put_nowait(_ENDED)
+            self.finished.set()
+
+
+async def take_from(path: str) -> Taking:
+    """Meet the process that waits at a path. Raises HandOverError if it cannot be replaced by this one."""
+    channel = await meet(path)
+    try:
+        async with asyncio.timeout(_HELLO_S):
+            await channel.send({"formats": list(READ_FORMATS), "version": VERSION})
+            said, numbers = await channel.receive()
+            close_all(numbers)
+        if "refused" in said:
+            raise HandOverError(path, str(said["refused"]))
+        return Taking(channel, _form(path, said), dict(said["vms"]))
+    except (EOFError, OSError, TimeoutError, KeyError, TypeError, ValueError) as exc:
+        channel.close()
+        raise HandOverError(path, f"it says nothing that is understood here: {exc!r}") from exc
+    except BaseException:
+        channel.close()
+        raise
+
+
+def _form(path: str, said: dict[str, JSON]) -> int:
+    """Return in which form VMs are handed over. Raises HandOverError for one that is not known."""
+    form, version = int(said["format"]), said.get("version")
+    if form in READ_FORMATS:
+        return form
+    known = " and ".join(map(str, READ_FORMATS))
+    what = f"it is hmpshim {version}, which hands over in format {form}, and this is {VERSION}, which reads {known}"
+    todo = "install that version or a newer one" if form > FORMAT else "stop it, and start this one"
+    raise HandOverError(path, f"{what}; {todo}")

@@ -1,0 +1,19 @@
+"""The form in which the version before this one hands VMs over, kept to see that it is still read."""
+
+from typing import Any, Final
+
+from proxy.handover import format as current
+from proxy.handover.format import CarriedVM
+
+__all__ = ["FORMAT", "written"]
+
+FORMAT: Final = 1
+
+
+def written(vm: CarriedVM) -> tuple[dict[str, Any], list[int]]:
+    """Return a VM as that version writes it: it knew neither since when clients are there, nor what was excluded."""
+    value, numbers = current.written(vm)
+    for client in value["relay"]["clients"] if value["relay"] is not None else ():
+        del client["connected_s"]
+    del value["excluded"]
+    return value, numbers

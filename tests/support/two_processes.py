@@ -1,0 +1,77 @@
+"""What are two processes of `hmp-proxy` otherwise, in the test's own loop: a fleet, and one that takes over from it."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from host.config_file import load_config_file
+from proxy.fleet.fleet import Fleet
+from proxy.handover.giver import Giver
+from proxy.handover.taking import Taking, take_from
+from tests.support.raw_client import DEADLINE_S
+from tests.support.running_daemon import until
+
+__all__ = ["Party"]
+
+
+class Party:
+    """A fleet as a process has it. Leaving the context stops it.
+
+    takes: it replaces the one that waits at the meeting point; else it waits there itself. settles: wait until it is known of
+    each VM whether it is served. given: the pids it has told of.
+    """
+
+    def __init__(self, folder: Path, *tables: str, takes: bool = False, settles: bool = True) -> None:
+        self.meeting_path = str(folder / "meet")
+        path = folder / ("new.toml" if takes else "old.toml")
+        path.write_text("".join(tables))
+        self.fleet = Fleet(load_config_file(str(path)), forgives=True)
+        self.names = sorted(self.fleet.wanted)
+        self.takes, self.settles = takes, settles
+        self.given: list[int | None] = []
+        self.giver: Giver | None = None
+        self.taking: Taking | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self.takes:
+            self.fleet.taking = self.taking = await take_from(self.meeting_path)
+        else:
+            self.giver = Giver(self.meeting_path, self.fleet, self.given.append)
+            self.giver.start()
+        self.task = asyncio.create_task(self._run(), name="a process")
+        await until(lambda: self.has_ended or not self.settles or self.fleet.settled.is_set())
+        if self.taking is not None:
+            await self.taking.end_others(self.fleet.wanted)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.fleet.stop()
+        await self.ended()
+
+    @property
+    def has_ended(self) -> bool:
+        return self.task is not None and self.task.done()
+
+    async def ended(self) -> None:
+        """Wait for its end; TimeoutError after the deadline."""
+        assert self.task is not None
+        async with asyncio.timeout(DEADLINE_S):
+            await self.task
+
+    def served(self) -> Sequence[str]:
+        """Name the VMs whose QEMU is there."""
+        return sorted(name for name, vm in self.fleet.by_key.items() if vm.is_connected)
+
+    async def _run(self) -> None:
+        try:
+            await self.fleet.run()
+        finally:
+            if self.giver is not None:
+                await self.giver.close()
+            if self.taking is not None:
+                await self.taking.close()
