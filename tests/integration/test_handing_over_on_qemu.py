@@ -1,23 +1,31 @@
-"""`hmp-proxy --replace` again and again, in front of a real QEMU and under load: no tool notices anything.
+"""`hmp-proxy --replace` again and again, under load, in front of a real QEMU alone and among others: no tool notices anything.
 
 HMPSHIM_REPLACEMENTS sets how often; `-s` shows the figures.
 """
 
+import asyncio
 import os
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.fakes.block import two_disks
+from tests.fakes.qemu import FakeQEMU
 from tests.integration.machines import Machine
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.tireless_clients import KINDS, Listener, Tireless
 from tests.support.raw_client import DEADLINE_S
 
 REPLACEMENTS: Final = int(os.environ.get("HMPSHIM_REPLACEMENTS", "20"))
+# Each takes longer with many VMs, whose tools all ask without a pause.
+REPLACEMENTS_OF_A_FLEET: Final = int(os.environ.get("HMPSHIM_REPLACEMENTS", "5"))
+OTHER_VMS: Final = 19
 RETRY_S: Final = 0.005
 
 
@@ -28,19 +36,68 @@ def wait_for(path: Path) -> None:
         time.sleep(RETRY_S)
 
 
-def replaced(proxy: ProxyProcess, vm: Machine, stack: ExitStack) -> ProxyProcess:
+def replaced(proxy: ProxyProcess, vm: Machine, stack: ExitStack, config: Path | None = None) -> ProxyProcess:
     """Have another process take over from one, and see that one end."""
     meeting = vm.vm.path("meet")
     wait_for(meeting)
-    new = stack.enter_context(ProxyProcess(vm.vm.folder, vm.vm.qmp_path, ["--replace", str(meeting)]))
+    options = ["--replace", str(meeting), *([] if config is None else ["--config", str(config)])]
+    new = stack.enter_context(ProxyProcess(vm.vm.folder, vm.vm.qmp_path if config is None else None, options))
     assert proxy.wait_gone() == 0, proxy.stderr
     return new
 
 
+@contextmanager
+def fake_qemus(paths: Sequence[Path]) -> Iterator[None]:
+    """Have a fake QEMU at each of these paths, all on one thread."""
+    loop, are_there, over = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with AsyncExitStack() as stack:
+            for path in paths:
+                await stack.enter_async_context(FakeQEMU(two_disks(), path=str(path)))
+            are_there.set()
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert are_there.wait(DEADLINE_S)
+        yield
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
+def stack(vm: Machine) -> Iterator[ExitStack]:
+    (vm.vm.folder / "audit.jsonl").unlink(missing_ok=True)
     with ExitStack() as stack:
         yield stack
+
+
+def work(clients: Sequence[Tireless], proxy: ProxyProcess, vm: Machine, stack: ExitStack, config: Path | None = None) -> None:
+    """Replace the proxy again and again while the clients work, and see that none has noticed anything."""
+    times = REPLACEMENTS if config is None else REPLACEMENTS_OF_A_FLEET
+    took_s: list[float] = []
+    for client in clients:
+        client.start()
+    try:
+        while len(took_s) < times and not any(client.has_failed for client in clients):
+            began_s = time.monotonic()
+            proxy = replaced(proxy, vm, stack, config)
+            took_s.append(time.monotonic() - began_s)
+    finally:
+        errors = []
+        for client in clients:
+            try:
+                client.finish()
+            except AssertionError as exc:
+                errors.append(exc)
+    if errors:
+        raise ExceptionGroup(proxy.stderr, errors)
+    rounds = ", ".join(f"{client.kind} {client.count} (at most {client.longest_s:.3f} s)" for client in clients)
+    print(f"{len(took_s)} replacements of {min(took_s):.2f} to {max(took_s):.2f} s; rounds: {rounds}")  # noqa: T201
 
 
 @pytest.mark.needs_snapshot_jobs
@@ -52,25 +109,7 @@ def test_tools_notice_no_replacement(vm: Machine, stack: ExitStack) -> None:
     stack.callback(listener.close)
     vm.observer.transcript.clear()
     clients = [Tireless(proxy.connect, kind, seed) for seed in range(2) for kind in KINDS if seed == 0 or kind != "save"]
-    for client in clients:
-        client.start()
-    took_s = []
-    try:
-        for _ in range(REPLACEMENTS):
-            began_s = time.monotonic()
-            proxy = replaced(proxy, vm, stack)
-            took_s.append(time.monotonic() - began_s)
-            if any(client.has_failed for client in clients):
-                break
-    finally:
-        errors = []
-        for client in clients:
-            try:
-                client.finish()
-            except AssertionError as exc:
-                errors.append(exc)
-    if errors:
-        raise ExceptionGroup(proxy.stderr, errors)
+    work(clients, proxy, vm, stack)
     vm.observer.returned("human-monitor-command", {"command-line": "savevm last"})
     vm.observer.returned("system_powerdown")
     told = listener.told_until("POWERDOWN")
@@ -81,5 +120,29 @@ def test_tools_notice_no_replacement(vm: Machine, stack: ExitStack) -> None:
     assert all(record["action"] == "rewritten" for record in saves)
     # Each save and each load stops the VM once, and so does that of the observer.
     assert [name for name, _, _ in told[:-1]] == ["STOP", "RESUME"] * (len(saves) + 1)
-    rounds = ", ".join(f"{client.kind} {client.count} (at most {client.longest_s:.3f} s)" for client in clients)
-    print(f"{len(took_s)} replacements of {min(took_s):.2f} to {max(took_s):.2f} s; rounds: {rounds}")  # noqa: T201
+
+
+@pytest.mark.needs_snapshot_jobs
+def test_tools_of_many_vms_notice_no_replacement(vm: Machine, stack: ExitStack) -> None:
+    """One is real, and each of the others has a client that works all the time, of one kind or another."""
+    folder = vm.vm.folder
+    others = [folder / f"q{number}" for number in range(OTHER_VMS)]
+    stack.enter_context(fake_qemus(others))
+    qemus = {folder / "legacy.sock": vm.vm.qmp_path} | {folder / f"{path.name}.legacy": str(path) for path in others}
+    config = folder / "fleet.toml"
+    log = f'audit = "{folder}/audit.jsonl"'
+    addresses = {at.stem: f'upstream = "unix:{qemu}"\nlisten = "unix:{at}"' for at, qemu in qemus.items()}
+    tables = [f'[[vm]]\nname = "{name}"\n{both}\n{log}\n' for name, both in addresses.items()]
+    config.write_text("".join(tables))
+    options = ["--config", str(config), "--replaceable", str(folder / "meet")]
+    proxy = stack.enter_context(ProxyProcess(folder, None, options))
+    kinds = ("ping", "save", "pipeline")
+    clients = [Tireless(proxy.connect, kind, 0) for kind in KINDS]
+    for number, listen in enumerate(list(qemus)[1:]):
+        clients.append(Tireless(partial(proxy.connect, str(listen)), kinds[number % len(kinds)], number))
+    work(clients, proxy, vm, stack, config)
+    assert [rows for rows in vm.images.values() if rows] == []
+    saved = [client.count for client in clients if client.kind == "save"]
+    saves = [record for record in proxy.records if record["command_line"].startswith("savevm")]
+    assert [record for record in saves if record["action"] != "rewritten"] == []
+    assert len(saves) == sum(saved)
