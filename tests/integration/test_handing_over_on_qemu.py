@@ -3,70 +3,36 @@
 HMPSHIM_REPLACEMENTS sets how often; `-s` shows the figures.
 """
 
-import asyncio
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.fakes.block import two_disks
-from tests.fakes.qemu import FakeQEMU
+from tests.integration.fake_qemus import fake_qemus
 from tests.integration.machines import Machine
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.tireless_clients import KINDS, Listener, Tireless
-from tests.support.raw_client import DEADLINE_S
+from tests.integration.waiting import until
 
 REPLACEMENTS: Final = int(os.environ.get("HMPSHIM_REPLACEMENTS", "20"))
 # Each takes longer with many VMs, whose tools all ask without a pause.
 REPLACEMENTS_OF_A_FLEET: Final = int(os.environ.get("HMPSHIM_REPLACEMENTS", "5"))
 OTHER_VMS: Final = 19
-RETRY_S: Final = 0.005
-
-
-def wait_for(path: Path) -> None:
-    deadline_s = time.monotonic() + DEADLINE_S
-    while not path.exists():
-        assert time.monotonic() < deadline_s, f"{path} is not there"
-        time.sleep(RETRY_S)
 
 
 def replaced(proxy: ProxyProcess, vm: Machine, stack: ExitStack, config: Path | None = None) -> ProxyProcess:
     """Have another process take over from one, and see that one end."""
     meeting = vm.vm.path("meet")
-    wait_for(meeting)
+    until(meeting.exists)
     options = ["--replace", str(meeting), *([] if config is None else ["--config", str(config)])]
     new = stack.enter_context(ProxyProcess(vm.vm.folder, vm.vm.qmp_path if config is None else None, options))
     assert proxy.wait_gone() == 0, proxy.stderr
     return new
-
-
-@contextmanager
-def fake_qemus(paths: Sequence[Path]) -> Iterator[None]:
-    """Have a fake QEMU at each of these paths, all on one thread."""
-    loop, are_there, over = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with AsyncExitStack() as stack:
-            for path in paths:
-                await stack.enter_async_context(FakeQEMU(two_disks(), path=str(path)))
-            are_there.set()
-            await over.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert are_there.wait(DEADLINE_S)
-        yield
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture
