@@ -154,8 +154,7 @@ class VMProxy:
             self.certificates.contexts = contexts
         is_compared = change.is_compared and self.is_connected
         self._use(change.at_once if is_compared else change.whole, audit)
-        told = describe(before, change.whole)
-        if told:
+        if told := describe(before, change.whole):
             _log.warning("%s: %s", self.name, told)
         if is_compared:
             self.policy_check.begin(change)
@@ -172,10 +171,11 @@ class VMProxy:
             if relay is not None:
                 relay.change(config, audit)
 
-    # QEMU comes.
-
     async def _connect_first(self) -> None:
         try:
+            if isinstance(self._upstream.address, AcceptAddress):  # it may be started at any time
+                self.problem = "QEMU has not connected yet"
+                self._on_settled()
             connection = await self._connect(is_first=True)
         except (UpstreamError, NotQMPError) as exc:
             if not self.config.wait and self.legacy is None:
@@ -227,8 +227,6 @@ class VMProxy:
         self._pauses.note_connected()
         _log.info("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)
 
-    # Clients are served, while QEMU goes and comes.
-
     async def _serve(self) -> None:
         has_client = self.front.start()
         self._on_settled()
@@ -248,9 +246,8 @@ class VMProxy:
         while not self._stop.is_set():
             assert self.relay is not None, "_begin comes before each round"
             await first_of(self._stop, self.relay.deserted if is_for_one else self.relay.lost)
-            if is_for_one:
+            if is_for_one or self._stop.is_set():
                 self._stop.set()
-            if self._stop.is_set():
                 return
             self.relay, self._gone = None, self.relay
             self.front.leave()
@@ -266,7 +263,8 @@ class VMProxy:
         if not self._upstream.can_return:
             return False
         if not self.config.ends_with_vm:
-            _log.warning("QEMU at %s has gone; waiting for it to come back", self._upstream.address)
+            self.problem = f"QEMU at {self._upstream.address} has gone"
+            _log.warning("%s; waiting for it to come back", self.problem)
             return await self._connect_again()
         if isinstance(self._upstream.address, AcceptAddress):
             return False

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from host.addresses import AcceptAddress, UnixAddress
+from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
 from proxy.errors import AttachError
 from proxy.fleet.daemon import Daemon
+from proxy.fleet.fleet import Fleet
 from proxy.net import qmp_connection
 from tests.fakes.attachable_qemu import AttachableQEMU
 from tests.fakes.qemu import FakeQEMU, two_disks
@@ -147,6 +150,31 @@ def test_proxy_ends_with_its_vm(folder: Path, how: str) -> None:
 
     asyncio.run(run())
     assert not (folder / "a").exists()
+
+
+def test_vm_whose_qemu_calls_is_known_to_be_waited_for(folder: Path) -> None:
+    """A service manager is told that the process is there, and not kept waiting for a VM that is off."""
+
+    async def run() -> None:
+        upstream = AcceptAddress(UnixAddress(f"{folder}/c"))
+        fleet = Fleet([VMConfig(upstream, listen=(UnixAddress(f"{folder}/a"),))], forgives=False)
+        serving = asyncio.create_task(fleet.run())
+
+        def problem() -> str | None:
+            (vm,) = fleet.status()
+            return vm.problem
+
+        async with asyncio.timeout(DEADLINE_S), FakeQEMU(two_disks(), path=str(folder / "q")) as qemu:
+            await fleet.settled.wait()
+            assert problem() == "QEMU has not connected yet"
+            with relay(qemu.path, f"{folder}/c"):
+                await until((folder / "a").exists)
+                assert problem() is None
+            await until(lambda: problem() == f"QEMU at {upstream} has gone")
+            fleet.stop()
+            await serving
+
+    asyncio.run(run())
 
 
 @contextlib.contextmanager
