@@ -28,7 +28,7 @@ from shim.policy import Policy
 if TYPE_CHECKING:  # a start is quicker without it
     from host.discover import Template
 
-__all__ = ["ConfigFile", "check_config_file", "error_at", "load_config_file", "load_defaults", "read_config_file"]
+__all__ = ["ConfigFile", "error_at", "load_config_file", "load_defaults", "read_config_file"]
 
 
 # What is told where nothing says where QEMU is: the key, and what would be right.
@@ -66,12 +66,6 @@ def read_config_file(path: str) -> ConfigFile:
         return ConfigFile(mistakes=(exc,))
     vms = reading.vms()
     return ConfigFile(vms, tuple(reading.templates), tuple(sorted(reading.mistakes, key=lambda mistake: mistake.line)))
-
-
-def check_config_file(path: str) -> tuple[tuple[VMConfig, ...], list[ConfigError]]:
-    """Return the VMs of a configuration that could be read, and all mistakes, in the order of the lines."""
-    read = read_config_file(path)
-    return read.vms, list(read.mistakes)
 
 
 def load_defaults(path: str, upstream: Address) -> VMConfig:

@@ -53,6 +53,21 @@ def test_client_is_counted_until_all_is_sent() -> None:
     play(scene)
 
 
+def test_all_are_closed_at_the_end() -> None:
+    async def scene(leaving: Leaving, ledger: Ledger, stream: Stream, peer: socket.socket) -> None:
+        ours, other = socket.socketpair()
+        with other:
+            another = Heard().stream(SocketEnd(ours))
+            another.write(bytes(4 * MIB))
+            leaving.add(CLIENT, stream)
+            leaving.add(CLIENT, another)
+            assert leaving.clients == [CLIENT, CLIENT]
+            leaving.close()
+            assert another.is_closed
+
+    play(scene)
+
+
 def read_to_the_end(peer: socket.socket) -> int:
     count = 0
     while data := peer.recv(MIB):

@@ -202,3 +202,13 @@ def test_lost_recovery_is_not_on_record() -> None:
     bench.recover()
     bench.runner.give_up(LOST)
     assert bench.records == []
+
+
+def test_note_of_a_work_that_was_given_up_changes_nothing() -> None:
+    bench = Bench()
+    bench.add("savevm a")
+    (work,) = bench.runner.works
+    bench.runner.give_up(LOST)
+    bench.runner.noted(work, "the disk is full")
+    assert bench.runner.is_idle
+    assert len(bench.records) == 1

@@ -14,7 +14,8 @@ import pytest
 
 from host.connecting import USE_QMP
 from proxy.errors import HungUpError, NotQMPError
-from proxy.net.qmp_connection import ANSWER_TIMEOUT_S, QMPConnection
+from proxy.net import qmp_connection
+from proxy.net.qmp_connection import ANSWER_TIMEOUT_S, QMPConnection, shared_commands
 from proxy.sessions.monitor import Monitor
 from shim.qmp import ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
@@ -335,3 +336,14 @@ def test_answer_that_comes_as_nobody_waits_any_more_is_nobodys() -> None:
 
     with connection(GREETING + NEGOTIATED) as (talk, theirs):
         asyncio.run(main(talk, theirs))
+
+
+def test_commands_are_kept_once_for_all_qemus_that_have_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not for ever, whatever QEMUs come."""
+    monkeypatch.setattr(qmp_connection, "_known_sets", {})
+    monkeypatch.setattr(qmp_connection, "_MOST_KNOWN_SETS", 2)
+    one, same, other = frozenset(["a", "b"]), frozenset(["b", "a"]), frozenset(["c"])
+    assert shared_commands(one) is one
+    assert shared_commands(same) is one
+    assert shared_commands(other) is other
+    assert shared_commands(same) is same

@@ -42,6 +42,9 @@ def test_each_thing_that_is_under_way_is_told() -> None:
     desk.send(other, NAME)
     desk.run()
     assert reason(desk) is None
+    desk.turns.pause.begin()
+    assert reason(desk) == "its snapshot commands are paused"
+    desk.turns.pause.end()
     desk.receive(EVENT[:5])
     assert reason(desk) == "QEMU has sent a part of a message"
     desk.receive(EVENT[5:])

@@ -10,6 +10,7 @@ from host.addresses import UnixAddress
 from host.audit_log import AuditLog, open_audit_log
 from host.config import AuditSettings, VMConfig
 from host.errors import AuditError
+from proxy.fleet import audit_logs
 from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
 from proxy.recording import audit_writer
 from tests.support.raw_client import DEADLINE_S
@@ -85,6 +86,9 @@ def test_log_whose_disk_is_stuck_while_it_is_opened_holds_up_nobody(tmp_path: Pa
             await asyncio.sleep(0)
         await logs.acquire(AuditSettings(str(tmp_path / "other")))
         logs.reopen()
+        monkeypatch.setattr(audit_logs, "_OPENED_WITHIN_S", 0.001)
+        with pytest.raises(AuditError, match="its disk is stuck"):
+            await logs.acquire_in_time(stuck)
         waiting.cancel()
         await logs.close()
         unstuck.set()

@@ -22,6 +22,7 @@ from proxy.entrance.listeners import Listeners
 from proxy.errors import ListenError, NotQMPError, UpstreamError
 from proxy.fleet.daemon import Daemon
 from proxy.net.sockets import is_answered
+from proxy.relaying.relay import Relay
 from tests.fakes.qemu import FakeQEMU, Faults, disk, two_disks
 from tests.support.running_daemon import RunningDaemon, hmp, records, run, table, until
 
@@ -230,6 +231,24 @@ def test_unexpected_exception_is_one_vms_only(
     caplog.set_level(logging.INFO)
     run(main)
     assert caplog.text.count("Traceback") == 1
+
+
+def test_relay_that_cannot_begin_leaves_no_connection_to_qemu(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(relay: Relay) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            monkeypatch.setattr(Relay, "start", fail)
+            async with RunningDaemon(folder, table(qemu, folder / "a"), absent=["a"]):
+                await until(lambda: "a: unexpected error, beginning again" in caplog.text)
+                monkeypatch.undo()
+                await until(lambda: is_answered(str(folder / "a")))
+                assert await hmp(folder / "a", "savevm t") == [""]
+
+    run(main)
 
 
 def test_server_of_an_only_vm_that_fails_ends_the_daemon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

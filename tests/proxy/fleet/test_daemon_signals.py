@@ -435,3 +435,21 @@ def test_signals(folder: Path, number: signal.Signals, is_impatient: bool) -> No
 async def listening(process: subprocess.Popen[str], path: Path) -> Path:
     await until(lambda: process.poll() is not None or is_answered(str(path)))
     return path
+
+
+# -- SIGUSR1 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_status_is_written_where_the_log_goes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown: list[str] = []
+
+    def is_shown() -> bool:
+        shown.append(capsys.readouterr().err)
+        return "served" in "".join(shown)
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await until(is_shown)
+
+    run(main)

@@ -19,7 +19,7 @@ from host.config import AuditSettings, VMConfig
 from host.listener import Listener, Terms
 from host.log_lines import LogLines
 from proxy.errors import UpstreamError
-from proxy.fleet.fleet import Fleet
+from proxy.fleet.fleet import GIVING, Fleet
 from proxy.fleet.wish import Wish, by_key
 from proxy.net.sockets import is_answered
 from shim.policy import Mode, Policy
@@ -312,7 +312,7 @@ def test_change_that_fails_is_given_up_with_its_vm(folder: Path) -> None:
 
 
 def test_vm_that_is_taken_back_waits_for_the_end_of_what_serves_it(folder: Path) -> None:
-    """And a fleet that has ended takes nothing back."""
+    """A fleet that has ended takes nothing back, and one that is being replaced wants nothing else."""
 
     async def scene(place: Scene, fleet: Fleet) -> None:
         fleet.dismiss("nobody")
@@ -321,6 +321,9 @@ def test_vm_that_is_taken_back_waits_for_the_end_of_what_serves_it(folder: Path)
         fleet.dismiss("a")
         await fleet.take_back([place.vm("a")])
         await place.served("a", "b")
+        fleet.is_giving = True
+        assert await want(fleet) == [GIVING]
+        fleet.is_giving = False
         fleet.stop()
         await fleet.take_back([place.vm("a")])
         assert fleet.by_key == {}

@@ -7,13 +7,14 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.fleet import reading
+from proxy.fleet.daemon import Daemon
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.certificates import Authority
 from tests.support.raw_client import DEADLINE_S
@@ -179,3 +180,20 @@ def test_fault_of_ours_ends_a_reading_and_nothing_else(
 
     run(main)
     assert caplog.text.count("Traceback") == 1
+
+
+def test_end_does_not_wait_for_a_file_that_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_reading = asyncio.Event()
+
+    async def read_for_ever(self: Daemon) -> Sequence[str]:
+        is_reading.set()
+        await asyncio.Event().wait()
+        return ()
+
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")):
+            monkeypatch.setattr(Daemon, "_read_again", read_for_ever)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await is_reading.wait()
+
+    run(main)
