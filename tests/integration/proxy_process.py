@@ -91,10 +91,11 @@ class ProxyProcess:
     def records(self) -> list[dict[str, Any]]:
         """The audit records of commands so far, without what only tells that a client went on after a failure.
 
-        One that is being written is not looked at.
+        One that is being written is not looked at. Where two processes write at once, one may take a record that is not whole
+        yet for a torn one, and begin a new line behind it, so that an empty one is between them.
         """
         whole, _, _ = self.audit_path.read_text().rpartition("\n")
-        return [record for record in map(json.loads, whole.splitlines()) if record["action"] != "went_on"]
+        return [record for record in map(json.loads, filter(None, whole.splitlines())) if record["action"] != "went_on"]
 
     def connect(self, path: str | None = None) -> RawClient:
         """Connect to the proxy's socket, waiting until it listens; not negotiated. path: that of another one."""

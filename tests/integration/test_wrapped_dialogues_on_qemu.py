@@ -15,6 +15,10 @@ pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 # QEMU tells of an unterminated quote on its own standard output, at its end, where the monitor's last words are as well.
 QUOTES: Final = frozenset({"quotes that do not end", "nothing is completed"})
 
+# QEMU drops what nobody has read yet when it quits, so on a busy machine the end of what it prints may be missing (seen on
+# 10.0).
+_MORE_TRIES: Final = 5
+
 
 def printed(way: str, script: bytes) -> bytes:
     """Run a script, written in advance, and return all that it prints."""
@@ -28,6 +32,10 @@ def printed(way: str, script: bytes) -> bytes:
 
 def assert_same(script: bytes) -> None:
     native, wrapped = printed(NATIVE, script), printed(WRAPPED, script)
+    for _ in range(_MORE_TRIES):
+        if native == wrapped or not wrapped.startswith(native):
+            break
+        native = printed(NATIVE, script)
     assert wrapped == native, difference(script, wrapped, native)
     assert native.startswith(b"QEMU "), native
 
