@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.versions, pytest.mark.needs_snapshot_jobs]
 # QEMU tells of an unterminated quote on its own standard output, at its end, where the monitor's last words are as well.
 QUOTES: Final = frozenset({"quotes that do not end", "nothing is completed"})
 
-# QEMU drops what nobody has read yet when it quits, so on a busy machine the end of what it prints may be missing (seen on 7.2 and
-# 10.0: 3 of 28 times); so does the wrapper (once).
+# QEMU drops what nobody has read yet when it quits, so on a busy machine the end of what it prints may be missing (seen on 7.2
+# and 10.0: 3 of 28 times); so does the wrapper (once).
 _MORE_TRIES: Final = 5
 
 
