@@ -253,7 +253,8 @@ class SupervisedVM:
         from 0.05 s to 2 s. Most of what is inherited is there once: a descriptor's number may be another file's by the next
         attempt, so such a VM is given up at its first error.
         """
-        self._config = replace(self._config, wait=True)
+        if not self._config.wait:  # a fleet says so itself, and a copy for each of a thousand VMs is a lot
+            self._config = replace(self._config, wait=True)
         has_one_attempt = any(map(is_there_once, (self._config.upstream, *self._config.listeners)))
         told = ""
         delays_s = backoff_s()
