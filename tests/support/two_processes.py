@@ -1,7 +1,8 @@
 """What are two processes of `hmp-proxy` otherwise, in the test's own loop: a fleet, and one that takes over from it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,10 +11,11 @@ from host.config_file import load_config_file
 from proxy.fleet.fleet import Fleet
 from proxy.handover.giver import Giver
 from proxy.handover.taking import Taking, take_from
-from tests.support.raw_client import DEADLINE_S
-from tests.support.running_daemon import until
+from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.raw_client import DEADLINE_S, RawClient
+from tests.support.running_daemon import table, until
 
-__all__ = ["Party"]
+__all__ = ["Party", "in_use"]
 
 
 class Party:
@@ -75,3 +77,14 @@ class Party:
                 await self.giver.close()
             if self.taking is not None:
                 await self.taking.close()
+
+
+@asynccontextmanager
+async def in_use(folder: Path) -> AsyncIterator[tuple[FakeQEMU, str, Party, RawClient]]:
+    """Begin a process that serves VM "a". Yields its QEMU, its table, the process, and a client in command mode."""
+    async with FakeQEMU(two_disks()) as qemu:
+        config = table(qemu, folder / "a")
+        async with Party(folder, config) as old:
+            with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
+                await asyncio.to_thread(client.negotiate)
+                yield qemu, config, old, client

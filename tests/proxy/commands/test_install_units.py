@@ -116,7 +116,7 @@ def test_units_are_only_printed(folder: Path) -> None:
 
 def test_nothing_is_written_that_could_not_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's service has no sandbox that would hide the program, and an operator may know better."""
-    monkeypatch.setattr(module, "own_files", lambda: ("/root/venv/bin/hmp-proxy",))
+    monkeypatch.setattr(module, "own_files", lambda: ("/root/bin/hmp-proxy",))
     with pytest.raises(NotStartableError):
         install()
     assert not folder.exists()

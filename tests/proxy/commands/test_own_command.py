@@ -92,7 +92,7 @@ def test_what_the_sandbox_hides_cannot_be_started(folder: str) -> None:
 
 
 def test_links_are_followed(tmp_path: Path, seen: None) -> None:
-    (tmp_path / "hmp-proxy").symlink_to("/root/venv/bin/hmp-proxy")
+    (tmp_path / "hmp-proxy").symlink_to("/root/bin/hmp-proxy")
     with pytest.raises(NotStartableError, match="it sees nothing in /root; "):
         check_visible([str(tmp_path / "hmp-proxy")])
 

@@ -15,7 +15,7 @@ from proxy.relaying.carrying import HoldingStill
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import RawClient
 from tests.support.running_daemon import run, table, until
-from tests.support.two_processes import Party
+from tests.support.two_processes import Party, in_use
 
 
 async def works(client: RawClient) -> bool:
@@ -35,17 +35,13 @@ def test_failure_of_the_new_process_leaves_the_vm_where_it_is(
         return take_up(*values)
 
     async def main() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            config = table(qemu, folder / "a")
-            async with Party(folder, config) as old:
-                with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
-                    await asyncio.to_thread(client.negotiate)
-                    monkeypatch.setattr(carrying, "take_up", fail)
-                    async with Party(folder, config, takes=True):
-                        await until(lambda: "a: stays with the old process for now: boom" in caplog.messages)
-                        assert await works(client)
-                        await old.ended()
-                        assert await works(client)
+        async with in_use(folder) as (qemu, config, old, client):
+            monkeypatch.setattr(carrying, "take_up", fail)
+            async with Party(folder, config, takes=True):
+                await until(lambda: "a: stays with the old process for now: boom" in caplog.messages)
+                assert await works(client)
+                await old.ended()
+                assert await works(client)
         assert qemu.client_count == 1
 
     run(main)
@@ -114,16 +110,12 @@ def test_old_process_that_dies_when_it_has_let_go(folder: Path, monkeypatch: pyt
         await send(self, message, *numbers)
 
     async def main() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            config = table(qemu, folder / "a")
-            async with Party(folder, config) as old:
-                with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
-                    await asyncio.to_thread(client.negotiate)
-                    monkeypatch.setattr(Channel, "send", die)
-                    async with Party(folder, config, takes=True) as new:
-                        await old.ended()
-                        await until(lambda: new.served() == ["a"])
-                        assert await works(client)
+        async with in_use(folder) as (qemu, config, old, client):
+            monkeypatch.setattr(Channel, "send", die)
+            async with Party(folder, config, takes=True) as new:
+                await old.ended()
+                await until(lambda: new.served() == ["a"])
+                assert await works(client)
         assert qemu.client_count == 1
 
     run(main)
@@ -175,15 +167,11 @@ def test_vm_that_the_old_process_keeps_after_all_is_offered_again(folder: Path, 
     kept = [False, False]
 
     async def main() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            config = table(qemu, folder / "a")
-            async with Party(folder, config) as old:
-                with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
-                    await asyncio.to_thread(client.negotiate)
-                    monkeypatch.setattr(HoldingStill, "is_as_carried", property(lambda _: kept.pop() if kept else True))
-                    async with Party(folder, config, takes=True):
-                        await old.ended()
-                        assert await works(client)
+        async with in_use(folder) as (qemu, config, old, client):
+            monkeypatch.setattr(HoldingStill, "is_as_carried", property(lambda _: kept.pop() if kept else True))
+            async with Party(folder, config, takes=True):
+                await old.ended()
+                assert await works(client)
         assert qemu.client_count == 1
         assert kept == []
 
@@ -219,29 +207,25 @@ def test_new_process_that_answers_when_the_old_one_has_died(folder: Path, monkey
     settle = Taking._settle
 
     async def main() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            config = table(qemu, folder / "a")
-            async with Party(folder, config) as old:
-                with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
-                    await asyncio.to_thread(client.negotiate)
+        async with in_use(folder) as (qemu, config, old, client):
 
-                    async def die_first(self: Taking, *those: Any) -> bool:
-                        (vm,) = old.fleet.by_key.values()
-                        assert vm.proxy is not None
-                        parts = vm.proxy.parts
-                        assert parts is not None
-                        front, _, relay = parts
-                        assert relay is not None
-                        front.let_go()
-                        carrying.let_go(relay)
-                        vm.proxy.leave()
-                        await old.ended()
-                        return await settle(self, *those)
+            async def die_first(self: Taking, *those: Any) -> bool:
+                (vm,) = old.fleet.by_key.values()
+                assert vm.proxy is not None
+                parts = vm.proxy.parts
+                assert parts is not None
+                front, _, relay = parts
+                assert relay is not None
+                front.let_go()
+                carrying.let_go(relay)
+                vm.proxy.leave()
+                await old.ended()
+                return await settle(self, *those)
 
-                    monkeypatch.setattr(Taking, "_settle", die_first)
-                    async with Party(folder, config, takes=True) as new:
-                        await until(lambda: new.served() == ["a"])
-                        assert await works(client)
+            monkeypatch.setattr(Taking, "_settle", die_first)
+            async with Party(folder, config, takes=True) as new:
+                await until(lambda: new.served() == ["a"])
+                assert await works(client)
         assert qemu.client_count == 1
 
     run(main)

@@ -22,7 +22,7 @@ from shim.version import VERSION
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import RawClient
 from tests.support.running_daemon import hmp, run, table, until
-from tests.support.two_processes import Party
+from tests.support.two_processes import Party, in_use
 
 HANDS_OVER: Final = "it is hmpshim 9.9, which hands over in format"
 HELLO: Final = {"format": handover_format.FORMAT, "version": "9.9", "vms": {}}
@@ -193,14 +193,9 @@ def test_format_before_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(giving, "written", previous_format.written)
 
     async def main() -> None:
-        async with FakeQEMU(two_disks()) as qemu:
-            config = table(qemu, folder / "a")
-            async with Party(folder, config) as old:
-                with await asyncio.to_thread(RawClient.connect, folder / "a") as client:
-                    await asyncio.to_thread(client.negotiate)
-                    async with Party(folder, config, takes=True):
-                        await old.ended()
-                        assert "return" in await asyncio.to_thread(client.execute, "query-name")
+        async with in_use(folder) as (_, config, old, client), Party(folder, config, takes=True):
+            await old.ended()
+            assert "return" in await asyncio.to_thread(client.execute, "query-name")
 
     run(main)
 
