@@ -49,8 +49,6 @@ class Daemon:
         # There while VMs come by themselves.
         self._discovery: Discovery | None = None
         self._discovering: asyncio.Task[None] | None = None
-        # There while another process can take over.
-        self._giver: Giver | None = None
         self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
         self._is_stopping = False
         # The service manager was told that all is there.
@@ -61,6 +59,7 @@ class Daemon:
         self._reading = asyncio.Lock()
         self._reloading: set[asyncio.Task[Sequence[str]]] = set()
         self._manager = ServiceManager(os.environ)
+        # Not None if another process can take over.
         self._make_giver: Callable[[], Giver] | None = None
         if (path := invocation.replaceable_path) is not None:
             from proxy.handover import giver  # here, because most processes are never replaced
@@ -87,9 +86,9 @@ class Daemon:
             stack.push_async_callback(operation.close)
             operation.start()
         if self._make_giver is not None:
-            self._giver = self._make_giver()
-            stack.push_async_callback(self._giver.close)
-            self._giver.start()
+            giver = self._make_giver()
+            stack.push_async_callback(giver.close)
+            giver.start()
 
     async def _take_over(self, stack: contextlib.AsyncExitStack, path: str) -> None:
         """Begin to take over from another process, with all that may fail done before. Raises HandOverError."""
