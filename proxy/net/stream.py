@@ -161,7 +161,7 @@ class Stream:
     def detach(self) -> End:
         """Return the end, open as it is, for somebody else who goes on there. Nothing is called any more."""
         self.pause()
-        if self._unsent and not self._holds:
+        if self._unsent:
             self._loop.remove_writer(self.end.write_fd())
         self.is_closed = True
         return self.end
@@ -177,15 +177,12 @@ class Stream:
         """Close at once; what is unsent is lost. Calling it again does nothing."""
         if self.is_closed:
             return
-        self.pause()
-        if self._unsent:
-            self._loop.remove_writer(self.end.write_fd())
-            for _, descriptors in self._unsent:
-                close_descriptors(descriptors)
-            self._unsent = ()
-            self.unsent_bytes = 0
-        self.is_closed = True
-        self.end.close()
+        end = self.detach()
+        for _, descriptors in self._unsent:
+            close_descriptors(descriptors)
+        self._unsent = ()
+        self.unsent_bytes = 0
+        end.close()
 
     def _read(self) -> None:
         try:

@@ -48,7 +48,7 @@ class Clients:
         self.streams: dict[Session, Stream] = {}
         # By which an operator names them; those of the proxy itself have none.
         self.numbers: dict[Session, int] = {}
-        self._leaving, self._counters = leaving, leaving.counters
+        self.leaving, self._counters = leaving, leaving.counters
         self._timers: dict[Session, asyncio.TimerHandle] = {}
         # Nobody is read any more.
         self._is_stopping = False
@@ -72,7 +72,7 @@ class Clients:
             return None
         config, party = self._config, party_of(client)
         sessions = [session for session in self.streams if not session.client.is_proxy]
-        clients = [*(session.client for session in sessions), *self._leaving.clients]
+        clients = [*(session.client for session in sessions), *self.leaving.clients]
         if len(clients) >= config.max_clients:
             return f"this VM has as many clients as --max-clients allows: {len(clients)}"
         count = sum(party_of(other) == party for other in clients)
@@ -179,19 +179,15 @@ class Clients:
         self._is_paused = False
         self.let_all_go_on()
 
-    @property
-    def leaving(self) -> Leaving:
-        return self._leaving
-
     def let_go(self) -> list[End]:
         """Return the ends of all, also of those that are leaving, for another process. Nobody notices."""
         for timer in self._timers.values():
             timer.cancel()
         for session in self.streams:
             self._ledger.forget(session)
-        streams = [*self.streams.values(), *(stream for _, stream in self._leaving.streams)]
+        streams = [*self.streams.values(), *(stream for _, stream in self.leaving.streams)]
         self.streams.clear()
-        self._leaving.let_go()
+        self.leaving.let_go()
         return [stream.detach() for stream in streams]
 
     def drop(self, session: Session) -> None:
@@ -205,7 +201,7 @@ class Clients:
         self.dispatcher.abandonment.remove_session(session)
         self._come_back()
         _log.info("client gone: %s", session.client)
-        self._leaving.add(session.client, stream)
+        self.leaving.add(session.client, stream)
         if not self.streams:
             self.deserted.set()
 
@@ -228,14 +224,14 @@ class Clients:
             self._ledger.forget(session)
         for stream in self.streams.values():
             stream.close()
-        self._leaving.close()
+        self.leaving.close()
 
     def disconnect(self, session: Session) -> None:
         """End a client because the operator wants that; what is queued for it is lost."""
         self._cut(session, "the operator has asked for it (hmp-proxy disconnect)")
 
     def _cut(self, session: Session, reason: str) -> None:
-        self._leaving.disconnect(session.client, self.streams[session], reason)
+        self.leaving.disconnect(session.client, self.streams[session], reason)
         self.drop(session)
 
     # Time limits.
