@@ -200,7 +200,8 @@ def test_all_of_it_goes_to_qemu_by_a_socket_that_is_full_at_times(authority: Aut
     plain, other = socket.socketpair()
     if length > 1_000_000:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    shaking = threading.Thread(target=lambda: got.append(_all_of(server.wrap_socket(other, server_side=True))))
+    may_read = threading.Event()
+    shaking = threading.Thread(target=lambda: got.append(_all_of(server.wrap_socket(other, server_side=True), may_read)))
     got: list[tuple[int, int]] = []
     shaking.start()
     with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
@@ -212,7 +213,9 @@ def test_all_of_it_goes_to_qemu_by_a_socket_that_is_full_at_times(authority: Aut
                 data = data[sock.send(data) :]
             except ssl.SSLWantWriteError:
                 waits += 1
+                may_read.set()
                 select.select([], [sock], [])
+        may_read.set()
         sock.setblocking(True)
         sock.shutdown(socket.SHUT_WR)
         shaking.join()
@@ -220,8 +223,9 @@ def test_all_of_it_goes_to_qemu_by_a_socket_that_is_full_at_times(authority: Aut
     assert waits or length < 1_000_000
 
 
-def _all_of(sock: ssl.SSLSocket) -> tuple[int, int]:
+def _all_of(sock: ssl.SSLSocket, may_read: threading.Event) -> tuple[int, int]:
     """Return how many bytes came, and how many of them in the last record."""
+    may_read.wait()
     with sock:
         lengths = [0]
         while lengths[-1] or len(lengths) == 1:
