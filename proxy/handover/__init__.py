@@ -5,6 +5,7 @@
     settings.py  what a VM's configuration must be alike in
     format.py    a VM as JSON, in the form that is current and in the one before
     giver.py     the old process: waits to be replaced, by one process at a time
+    standstill.py  a VM is brought to the moment at which it can be handed over
     giving.py    hands over VM by VM, each at a quiet moment
     taking.py    the new process: asks for the VMs that it is ready for
     legacy.py    one VM that is taken up

@@ -10,18 +10,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from host.addresses import AcceptAddress, StdioAddress
 from host.config import VMConfig
 from host.log_lines import about_vm
-from proxy.entrance.front import Front
 from proxy.handover.channel import Channel, close_all
-from proxy.handover.format import FORMAT, CarriedVM, written
+from proxy.handover.format import FORMAT, written
 from proxy.handover.settings import settings_of
-from proxy.relaying import carrying
-from proxy.relaying.carrying import HoldingStill
-from proxy.relaying.lasting import Lasting
-from proxy.relaying.relay import Relay
-from proxy.vm_proxy import VMProxy
+from proxy.handover.standstill import GONE_MEANWHILE, Standstill, why_never
 from shim.version import VERSION
 
 if TYPE_CHECKING:
@@ -32,17 +26,13 @@ __all__ = ["Giving"]
 
 _log = logging.getLogger(__name__)
 
-# How long a VM's clients may wait in the kernel, beside those for whom a snapshot command runs.
-_QUIET_S: Final = 1.0
-_PLAN_S: Final = 10.0
-# Between two attempts, each of which may hold the tools up for _QUIET_S.
+# Between two attempts, each of which may hold the tools up for as long as a standstill may take.
 _FIRST_PAUSE_S: Final = 0.05
 _MOST_PAUSE_S: Final = 15.0
 # How long the new process may take to answer.
 _ANSWER_S: Final = 10.0
-_LOOK_S: Final = 0.001
 _MS_PER_S: Final = 1000
-_LONG_LOOK_S: Final = 0.02
+_LOOK_S: Final = 0.02
 
 
 class Giving:
@@ -102,7 +92,7 @@ class Giving:
     async def _end(self, name: str) -> None:
         self._fleet.dismiss(name)
         while name in self._fleet.by_key:  # noqa: ASYNC110 - it ends for several reasons
-            await asyncio.sleep(_LONG_LOOK_S)
+            await asyncio.sleep(_LOOK_S)
         await self._channel.send({"vm": name, "ended": True})
 
     async def _give(self, name: str) -> None:
@@ -124,39 +114,26 @@ class Giving:
     async def _try(self, name: str, vm: "SupervisedVM") -> str | None:
         """Hand a VM over. Return why not, in words; None if it is done."""
         proxy = vm.proxy
-        if proxy is None or (parts := proxy.parts) is None:
-            return "it is not settled whether its QEMU is there"
-        if (why := _why_never(proxy.config)) is not None:
+        if (why := why_never(proxy)) is not None:
             return why
-        front, lasting, relay = parts
-        if relay is None:
-            async with self._turn:
-                return await self._offer(name, proxy, None)
-        still = HoldingStill(relay, lasting.turns)
-        if (why := still.why_never()) is not None:
-            return why
+        assert proxy is not None, "why_never tells of that"
+        still = Standstill(proxy)
         try:
-            if (why := await _no_plan(still)) is not None:
+            if (why := await still.no_plan()) is not None:
                 return why
             async with self._turn:
                 paused_s = asyncio.get_running_loop().time()
-                front.pause()
-                why = await _quiet(still, front, lasting) or await self._offer(name, proxy, still)
+                why = await still.hold() or await self._offer(name, still)
                 if why is None:
                     _log.info("%s: stood still for %.0f ms", name, (asyncio.get_running_loop().time() - paused_s) * _MS_PER_S)
                 return why
         finally:
-            if proxy.parts == parts:  # it was not given, and QEMU is there
-                still.go_on()
-                front.start()
+            still.go_on()
 
-    async def _offer(self, name: str, proxy: VMProxy, still: HoldingStill | None) -> str | None:
+    async def _offer(self, name: str, still: Standstill) -> str | None:
         """Hand over a VM that stands still. Return why that is not done."""
-        parts = proxy.parts
-        assert parts is not None, "it was looked at in this turn of the loop"
-        front, lasting, relay = parts
         attempt = next(self._attempts)
-        value, numbers = written(_carried(front, lasting, still, proxy.config))
+        value, numbers = written(still.carried())
         answer = self._answers[attempt] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -166,74 +143,14 @@ class Giving:
             why_not = f"the new process has not answered within {_ANSWER_S:g} s"
         finally:
             self._answers.pop(attempt, None)
-        if why_not is None and not (proxy.parts == parts and (still is None or still.is_as_carried)):
-            why_not = "QEMU or a client has gone meanwhile"
+        if why_not is None and not still.is_as_carried:
+            why_not = GONE_MEANWHILE
         if why_not is not None:
             await self._channel.send({"vm": name, "keeps": True, "attempt": attempt})
             return why_not
-        self._given.append(proxy.config)
-        _let_go(proxy, front, relay)
+        self._given.append(still.config)
+        still.let_go()
         _log.warning("%s: handed over", name)
         await self._channel.send({"vm": name, "goes": True, "attempt": attempt})
         self._on_given()
         return None
-
-
-def _why_never(config: VMConfig) -> str | None:
-    """Say what cannot be handed over, whatever its clients do."""
-    if config.attach is not None:
-        return "it is attached to its QEMU (--attach)"
-    if isinstance(config.upstream, AcceptAddress):
-        return "its QEMU connects to the proxy (accept:)"
-    if any(isinstance(address, StdioAddress) for address in config.listeners):
-        return "its client is at standard input and output"
-    return None
-
-
-async def _no_plan(still: HoldingStill) -> str | None:
-    """Wait until no snapshot command runs, and let none begin meanwhile. Return why that takes too long."""
-    if still.runs_plan:
-        still.begin(spares_oob=True)
-        if not await _comes_true(lambda: not still.runs_plan, _PLAN_S, _LONG_LOOK_S):
-            return "a snapshot command runs"
-    return None
-
-
-async def _quiet(still: HoldingStill, front: Front, lasting: Lasting) -> str | None:
-    """Wait until nothing is under way, and all is on the disk. Return why that takes too long."""
-
-    def why_not_yet() -> str | None:
-        return "a client is about to come in" if front.is_busy else still.why_not_yet()
-
-    still.begin(spares_oob=False)
-    if await _comes_true(lambda: why_not_yet() is None, _QUIET_S, _LOOK_S):
-        try:
-            async with asyncio.timeout(_QUIET_S):
-                await lasting.shared.state.run(lambda: None)
-                if lasting.audit is not None:
-                    await lasting.audit.written()
-        except TimeoutError:
-            return "records wait for a disk that is stuck"
-    return why_not_yet()
-
-
-async def _comes_true(condition: Callable[[], bool], limit_s: float, look_s: float) -> bool:
-    loop = asyncio.get_running_loop()
-    end_s = loop.time() + limit_s
-    while not condition():
-        if loop.time() > end_s:
-            return False
-        await asyncio.sleep(look_s)
-    return True
-
-
-def _carried(front: Front, lasting: Lasting, still: HoldingStill | None, config: VMConfig) -> CarriedVM:
-    relay = None if still is None else still.carried()
-    return CarriedVM(front.carried(), relay, lasting.intents.to_members(), config.policy.exclusions.remembered())
-
-
-def _let_go(proxy: VMProxy, front: Front, relay: Relay | None) -> None:
-    front.let_go()
-    if relay is not None:
-        carrying.let_go(relay)
-    proxy.leave()

@@ -10,9 +10,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from host.addresses import AcceptAddress, StdioAddress, UnixAddress
-from host.config import VMConfig
-from proxy.handover import giving
+from proxy.handover import standstill
 from proxy.handover.legacy import Legacy
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.carrying import HoldingStill
@@ -213,7 +211,7 @@ def test_vm_whose_snapshot_command_runs_stays_until_that_is_done(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Meanwhile commands out of band are not held up."""
-    monkeypatch.setattr(giving, "_PLAN_S", 0.05)
+    monkeypatch.setattr(standstill, "_PLAN_S", 0.05)
 
     async def scene(path: Path, qemu: FakeQEMU, take_over: Callable[[], Any]) -> None:
         with await negotiated(path) as client, await negotiated(path, oob=True) as urgent:
@@ -239,7 +237,7 @@ def test_vm_whose_snapshot_command_runs_stays_until_that_is_done(
 def test_vm_that_does_not_become_quiet_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(giving, "_QUIET_S", 0.02)
+    monkeypatch.setattr(standstill, "_QUIET_S", 0.02)
 
     async def scene(path: Path, qemu: FakeQEMU, take_over: Callable[[], Any]) -> None:
         with await negotiated(path) as client, await negotiated(path) as other:
@@ -256,19 +254,6 @@ def test_vm_that_does_not_become_quiet_goes_on(
     played(folder, scene)
 
 
-@pytest.mark.parametrize(
-    ("members", "reason"),
-    [
-        ({"attach": UnixAddress("/q")}, "it is attached to its QEMU (--attach)"),
-        ({"upstream": AcceptAddress(UnixAddress("/q"))}, "its QEMU connects to the proxy (accept:)"),
-        ({"listen": (StdioAddress(),)}, "its client is at standard input and output"),
-        ({}, None),
-    ],
-)
-def test_what_cannot_be_handed_over_by_its_configuration(members: dict[str, Any], reason: str | None) -> None:
-    assert giving._why_never(VMConfig(**({"upstream": UnixAddress("/q")} | members))) == reason
-
-
 def test_vm_stays_as_long_as_somebody_is_at_the_prompt(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scene(path: Path, qemu: FakeQEMU, take_over: Callable[[], Any]) -> None:
         with socket.socket(socket.AF_UNIX) as person:
@@ -283,7 +268,7 @@ def test_vm_stays_as_long_as_somebody_is_at_the_prompt(folder: Path, caplog: pyt
 def test_vm_whose_records_wait_for_a_stuck_disk_stays(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(giving, "_QUIET_S", 0.05)
+    monkeypatch.setattr(standstill, "_QUIET_S", 0.05)
     written = AuditWriter.written
 
     async def never(_: AuditWriter) -> None:
@@ -295,7 +280,7 @@ def test_vm_whose_records_wait_for_a_stuck_disk_stays(
         told = "a: stays with the old process for now: records wait for a disk that is stuck"
         await until(lambda: told in caplog.messages)
         monkeypatch.setattr(AuditWriter, "written", written)
-        monkeypatch.setattr(giving, "_QUIET_S", 1.0)
+        monkeypatch.setattr(standstill, "_QUIET_S", 1.0)
         await taking
 
     played(folder, scene, f'audit = "{folder}/log"')
@@ -319,7 +304,7 @@ def test_vm_whose_log_cannot_be_opened_is_not_settled_and_is_begun_by_the_new_pr
 
 def test_attached_vm_stays(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     reasons: list[str | None] = ["it is attached to its QEMU (--attach)"]
-    monkeypatch.setattr(giving, "_why_never", lambda _: reasons.pop() if reasons else None)
+    monkeypatch.setattr(standstill, "_why_never_by", lambda _: reasons.pop() if reasons else None)
 
     async def scene(path: Path, qemu: FakeQEMU, take_over: Callable[[], Any]) -> None:
         await take_over()

@@ -1,0 +1,131 @@
+"""One VM that is to be handed over: the moment at which nothing of it is under way, and its end here once another has it.
+
+This process makes such a moment, whoever is to have the VM: another process (giving.py), or the service manager (leaving.py).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from host.addresses import AcceptAddress, StdioAddress
+from host.config import VMConfig
+from proxy.handover.format import CarriedVM
+from proxy.relaying import carrying
+from proxy.relaying.carrying import HoldingStill
+from proxy.vm_proxy import VMProxy
+
+__all__ = ["GONE_MEANWHILE", "Standstill", "why_never"]
+
+# How long a VM's clients may wait in the kernel, beside those for whom a snapshot command runs.
+_QUIET_S: Final = 1.0
+_PLAN_S: Final = 10.0
+_LOOK_S: Final = 0.001
+_LONG_LOOK_S: Final = 0.02
+# Why what was carried is not handed over after all.
+GONE_MEANWHILE: Final = "QEMU or a client has gone meanwhile"
+_UNSETTLED: Final = "it is not settled whether its QEMU is there"
+
+
+class Standstill:
+    """A VM that is brought to a standstill: `no_plan`, `hold`, `carried`, in this order.
+
+    Call `let_go` if another has the VM then, else `go_on`. Make it in the turn of the loop in which `why_never` had no reason.
+    """
+
+    def __init__(self, proxy: VMProxy) -> None:
+        parts = proxy.parts
+        assert parts is not None, "why_never has looked in this turn of the loop"
+        self._proxy, self._parts = proxy, parts
+        self._front, self._lasting, self._relay = parts
+        self._still = None if self._relay is None else HoldingStill(self._relay, self._lasting.turns)
+
+    @property
+    def config(self) -> VMConfig:
+        return self._proxy.config
+
+    async def no_plan(self) -> str | None:
+        """Wait until no snapshot command runs, and let none begin meanwhile. Return why that takes too long."""
+        still = self._still
+        if still is not None and still.runs_plan:
+            still.begin(spares_oob=True)
+            if not await _comes_true(lambda: not still.runs_plan, _PLAN_S, _LONG_LOOK_S):
+                return "a snapshot command runs"
+        return None
+
+    async def hold(self) -> str | None:
+        """Wait until nothing is under way, and all is on the disk. Return why that takes too long.
+
+        Where QEMU is away there is nobody to wait for: who comes waits in the kernel anyway.
+        """
+        if self._still is None:
+            return None
+        self._front.pause()
+        self._still.begin(spares_oob=False)
+        if await _comes_true(lambda: self._why_not_yet() is None, _QUIET_S, _LOOK_S):
+            try:
+                async with asyncio.timeout(_QUIET_S):
+                    await self._lasting.shared.state.run(lambda: None)
+                    if self._lasting.audit is not None:
+                        await self._lasting.audit.written()
+            except TimeoutError:
+                return "records wait for a disk that is stuck"
+        return self._why_not_yet()
+
+    def carried(self) -> CarriedVM:
+        """Return the VM as a value, and read QEMU no more either."""
+        relay = None if self._still is None else self._still.carried()
+        exclusions = self.config.policy.exclusions.remembered()
+        return CarriedVM(self._front.carried(), relay, self._lasting.intents.to_members(), exclusions)
+
+    @property
+    def is_as_carried(self) -> bool:
+        """Tell whether neither QEMU nor a client has gone since."""
+        return self._proxy.parts == self._parts and (self._still is None or self._still.is_as_carried)
+
+    def let_go(self) -> None:
+        """Leave it all to whoever has it now."""
+        self._front.let_go()
+        if self._relay is not None:
+            carrying.let_go(self._relay)
+        self._proxy.leave()
+
+    def go_on(self) -> None:
+        """Serve it as before, unless it was let go of, or is ending, or QEMU has gone."""
+        if self._still is not None and self._proxy.parts == self._parts:
+            self._still.go_on()
+            self._front.start()
+
+    def _why_not_yet(self) -> str | None:
+        assert self._still is not None, "it is asked for while QEMU is there"
+        return "a client is about to come in" if self._front.is_busy else self._still.why_not_yet()
+
+
+def why_never(proxy: VMProxy | None) -> str | None:
+    """Say what cannot be handed over, in words. It may end by itself, when a client leaves, say."""
+    if proxy is None or (parts := proxy.parts) is None:
+        return _UNSETTLED
+    if (why := _why_never_by(proxy.config)) is not None:
+        return why
+    _, lasting, relay = parts
+    return None if relay is None else HoldingStill(relay, lasting.turns).why_never()
+
+
+def _why_never_by(config: VMConfig) -> str | None:
+    """Say what cannot be handed over, whatever its clients do."""
+    if config.attach is not None:
+        return "it is attached to its QEMU (--attach)"
+    if isinstance(config.upstream, AcceptAddress):
+        return "its QEMU connects to the proxy (accept:)"
+    if any(isinstance(address, StdioAddress) for address in config.listeners):
+        return "its client is at standard input and output"
+    return None
+
+
+async def _comes_true(condition: Callable[[], bool], limit_s: float, look_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + limit_s
+    while not condition():
+        if loop.time() > end_s:
+            return False
+        await asyncio.sleep(look_s)
+    return True
