@@ -54,7 +54,7 @@ def main() -> int:
         elif isinstance(invocation, CheckInvocation):
             return _check(invocation)
         else:
-            _serve(invocation)
+            return _serve(invocation)
     except ProgramError as exc:
         logging.getLogger(__name__).error("%s", exc)
         return exc.exit_status
@@ -83,7 +83,7 @@ def _install_units(invocation: InstallUnitsInvocation) -> int:
     return exit_status
 
 
-def _serve(invocation: ServeInvocation) -> None:
+def _serve(invocation: ServeInvocation) -> int:
     logging.getLogger().setLevel(logging.INFO if invocation.verbose else logging.WARNING)
     if invocation.logs_json:
         write_log("hmp-proxy", as_json=True)
@@ -92,10 +92,12 @@ def _serve(invocation: ServeInvocation) -> None:
         told = "no VM listens at the socket '%s' of systemd, and clients wait there in vain: write listen = \"systemd:%s\""
         logging.getLogger(__name__).warning(told, name, name)
 
-    async def serve() -> None:
-        await Daemon(invocation).run()
+    async def serve() -> int:
+        daemon = Daemon(invocation)
+        await daemon.run()
+        return daemon.exit_status
 
     try:
-        asyncio.run(serve())
+        return asyncio.run(serve())
     finally:
         finish_all(LAST_WRITE_S)

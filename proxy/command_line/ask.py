@@ -35,6 +35,10 @@ The proxy was started with --admin PATH.""",
     Question.RELOAD: """\
 Have a running proxy read its configuration file again, as SIGHUP does, and say what is wrong with it.
 The proxy was started with --admin PATH.""",
+    Question.UPGRADE: """\
+Have systemd start a running proxy anew, by the program that is installed now, and no tool notices: the proxy leaves the
+connections of its VMs to systemd, which passes them to the new process. If one of the VMs cannot be handed over, nothing
+happens, and it is said why. The proxy was started with --admin PATH, by a unit of hmp-proxy install-units.""",
 }
 _STATUSES: Final = {
     Question.STATUS: "the status was shown, whatever it says",
@@ -44,12 +48,15 @@ _STATUSES: Final = {
     Question.PAUSE: "the snapshot commands are paused, and none runs",
     Question.RESUME: "they go on, or went on anyway",
     Question.RELOAD: "the configuration was read, and is in force",
+    Question.UPGRADE: "a new process serves the VMs",
 }
 _WRONG: Final = {
     Question.METRICS: "wrong usage",
     Question.DISCONNECT: "wrong usage, or no such VM or client",
     Question.RELOAD: "wrong usage, or mistakes in the file, and everything stays as it was",
+    Question.UPGRADE: "wrong usage, or systemd cannot keep the VMs; they are served as before",
 }
+_OTHERS: Final = {Question.UPGRADE: "\n  7  some VMs cannot be handed over; all are served as before"}
 _NAMES_A_VM: Final = (Question.DISCONNECT, Question.PAUSE, Question.RESUME)
 
 
@@ -58,7 +65,7 @@ def _parser(question: Question) -> Parser:
 exit status:
   0  {_STATUSES[question]}
   2  {_WRONG.get(question, "wrong usage, or no such VM")}
-  3  no proxy answers there"""
+  3  no proxy answers there{_OTHERS.get(question, "")}"""
     parser = make_parser(f"hmp-proxy {question}", _DESCRIPTIONS[question], epilog)
     option, name = ("--admin", "admin") if question.acts else ("--control", "control")
     default = f"{name}.sock in {DEFAULT_FOLDER}"
@@ -73,6 +80,12 @@ exit status:
             "--for", type=_seconds, dest="for_s", metavar="SECONDS", help="let them go on by themselves after this time"
         )
         parser.add_argument("--no-wait", action="store_true", help="do not wait for the snapshot command that runs")
+    if question is Question.UPGRADE:
+        parser.add_argument(
+            "--end-others",
+            action="store_true",
+            help="end VMs that cannot be handed over in order; the new process begins them anew",
+        )
     if question in _NAMES_A_VM:
         parser.add_argument("vm", metavar="VM", help="by its name in the configuration")
     if question is Question.DISCONNECT:

@@ -74,6 +74,7 @@ class Question(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     RELOAD = "reload"
+    UPGRADE = "upgrade"
 
     @property
     def acts(self) -> bool:
@@ -86,7 +87,7 @@ class AskInvocation:
     """`hmp-proxy status` and its like. path: of the socket, None for the default one. vm: None for all.
 
     as_json: of status and clients. watches: status is shown again and again. client: whom to disconnect. for_s, no_wait: of a
-    pause.
+    pause. end_others: what an upgrade cannot hand over.
     """
 
     question: Question
@@ -97,6 +98,7 @@ class AskInvocation:
     client: str | None = None
     for_s: float | None = None
     no_wait: bool = False
+    end_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,14 @@ examples:
   see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
   ask a proxy that was started with --control how its VMs are (also clients, metrics), and have one do something that was
-  started with --admin (also disconnect, resume, reload); each of these has its --help:
+  started with --admin (also disconnect, resume, reload, upgrade); each of these has its --help:
     hmp-proxy status
     hmp-proxy pause vm1 --for 600
   put a newer version in its place, which no tool notices, where it was started with --replaceable PATH:
     hmp-proxy --config /etc/hmpshim.toml --replace PATH
-  have systemd start it:
+  have systemd start it, and start the newer version in its place, which no tool notices:
     hmp-proxy install-units
+    hmp-proxy upgrade
   try it by hand:
     socat READLINE UNIX-CONNECT:/run/vm1/legacy.sock
     {"execute": "qmp_capabilities"}
@@ -75,6 +76,7 @@ exit status:
   2  wrong usage, or a wrong configuration    6  the audit log cannot be opened
   3  QEMU's socket cannot be reached          7  the proxy that runs cannot be replaced
   4  the other end is not a QMP server, serves another client, or is too old for --attach
+  8  the VMs are left to systemd, which is to start the new program (hmp-proxy upgrade)
   130  stopped at once by a second signal
 
 When QEMU goes away, the clients are disconnected, and the proxy waits for QEMU to come back on the same socket; with
@@ -116,7 +118,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
     """Add where the process is asked. Without one of these it is not."""
     for option, name, text in (
         ("--control", "control", "a socket where it is asked how it is: hmp-proxy status, clients, metrics"),
-        ("--admin", "admin", "a socket where it also obeys: hmp-proxy disconnect, pause, resume, reload"),
+        ("--admin", "admin", "a socket where it also obeys: hmp-proxy disconnect, pause, resume, reload, upgrade"),
     ):
         default = f"without PATH: {name}.sock in {DEFAULT_FOLDER}"
         group.add_argument(

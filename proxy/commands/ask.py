@@ -61,6 +61,10 @@ def _told(invocation: AskInvocation) -> str:
             return f"snapshot commands of '{vm}' go on" if was_paused else f"snapshot commands of '{vm}' were not paused"
         case Question.RELOAD:
             return "the configuration was read again"
+        case Question.UPGRADE:
+            from proxy.commands.upgrade import upgrade  # here, as above
+
+            return upgrade(invocation.path or default_path("admin"), ends_others=invocation.end_others)
         case question:
             assert_never(question)
 

@@ -79,12 +79,14 @@ class AskedSocket:
         if self._listening.file is not None:
             self._listening.file.remove()
 
-    async def close(self) -> None:
-        """Let nobody in any more, and remove the socket."""
+    async def close(self, patience_s: float = 0) -> None:
+        """Let nobody in any more, and remove the socket. patience_s: how long those who have asked are still answered."""
         asyncio.get_running_loop().remove_reader(self._listening)
         if self._pause is not None:
             self._pause.cancel()
         self.discard()
+        if self._conversations and patience_s:
+            await asyncio.wait(self._conversations, timeout=patience_s)
         for task in self._conversations:
             task.cancel()
         if self._conversations:

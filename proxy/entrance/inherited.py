@@ -3,6 +3,9 @@
 A number is all that there is of such a socket, and after a close it is soon another file's. So a listening socket of
 systemd's is used through a duplicate, and its number stays what it was while the process lives. A VM that is begun again finds
 it there, and meanwhile its clients wait in the kernel's queue, as they do while the whole service is started again.
+
+What this program has given to systemd to keep for the next process comes in the same way (proxy/handover/stored.py). It is no
+socket of a unit, and known by its name.
 """
 
 import os
@@ -14,7 +17,10 @@ from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddr
 from proxy.errors import ListenError
 from proxy.net.sockets import is_listening
 
-__all__ = ["inherited_sockets", "is_there_once", "unclaimed_names"]
+__all__ = ["STORED", "inherited_sockets", "is_there_once", "stored_descriptors", "unclaimed_names"]
+
+# What the names begin with of what this program has given to systemd to keep.
+STORED: Final = "hmpshim-stored-"
 
 # sd_listen_fds(3), SD_LISTEN_FDS_START.
 _SYSTEMD_FIRST_FD: Final = 3
@@ -55,6 +61,14 @@ def unclaimed_names(addresses: Iterable[Address]) -> list[str]:
     return [name for _, name in passed if name not in claimed]
 
 
+def stored_descriptors() -> dict[str, int]:
+    """Return what systemd has kept for this process, by name."""
+    try:
+        return {name: number for number, name in _all_passed(SystemdAddress()) if name.startswith(STORED)}
+    except ListenError:
+        return {}
+
+
 def _of_systemd(number: int) -> socket.socket:
     return socket.socket(fileno=os.dup(number) if _is_listening_there(number) else number)
 
@@ -77,7 +91,12 @@ def _chosen(address: SystemdAddress) -> list[int]:
 
 
 def _passed(address: SystemdAddress) -> list[tuple[int, str]]:
-    """Return the number and the name of each socket that was passed for this process (sd_listen_fds_with_names(3)).
+    """Return the number and the name of each socket of a unit that was passed for this process. Raises ListenError."""
+    return [(number, name) for number, name in _all_passed(address) if not name.startswith(STORED)]
+
+
+def _all_passed(address: SystemdAddress) -> list[tuple[int, str]]:
+    """Return the number and the name of each descriptor that was passed for this process (sd_listen_fds_with_names(3)).
 
     Raises ListenError where none was, or for another process.
     """

@@ -7,31 +7,33 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
-from proxy.errors import ListenError
+from proxy.errors import HandOverError, ListenError
 from proxy.fleet.beside import beside, much_is_made
 from proxy.fleet.fleet import GIVING, Fleet
+from proxy.fleet.handing_over import LEFT, HandingOver
 from proxy.fleet.reading import read_certificates, read_file, wish_of
 from proxy.fleet.service_manager import ServiceManager
 from proxy.fleet.start_line import start_line
-from proxy.preload import preload_in_loop
+from proxy.waiting import Signal
 
-if TYPE_CHECKING:  # most processes are not asked, find no VMs and are not replaced
+if TYPE_CHECKING:  # most processes are not asked, and find no VMs
     from host.discover import Template
     from proxy.control.status import PatternStatus
     from proxy.fleet.discovery import Discovery
     from proxy.fleet.operation import Operation
-    from proxy.handover.giver import Giver
 
 __all__ = ["Daemon"]
 
 _log = logging.getLogger(__name__)
+
+_ABOUT_TO_END: Final = "the proxy is about to end"
 
 
 class Daemon:
@@ -59,21 +61,17 @@ class Daemon:
         self._reading = asyncio.Lock()
         self._reloading: set[asyncio.Task[Sequence[str]]] = set()
         self._manager = ServiceManager(os.environ)
-        # Not None if another process can take over.
-        self._make_giver: Callable[[], Giver] | None = None
-        if (path := invocation.replaceable_path) is not None:
-            from proxy.handover import giver  # here, because most processes are never replaced
-
-            self._make_giver = partial(giver.Giver, path, self._fleet, self._manager.main_process)
+        self.exit_status = 0
+        self._handing_over = HandingOver(invocation, self._fleet, self._manager)
 
     async def run(self) -> None:
         """Serve. Raises what ends the process."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._manager.close)
-            if self._invocation.replace_path is None:
+            if (left := await self._handing_over.begin(stack, lambda: self._is_stopping)) is None:
                 self._open(stack)
             else:
-                await self._take_over(stack, self._invocation.replace_path)
+                stack.push_async_callback(_cancel, asyncio.create_task(self._open_after(left, stack), name="open"))
             stack.push_async_callback(self._discover, (), ())
             await self._discover(self._invocation.templates, self._invocation.vms)
             stack.push_async_callback(self._cancel_reloading)
@@ -85,27 +83,15 @@ class Daemon:
         if (operation := self._open_operation()) is not None:
             stack.push_async_callback(operation.close)
             operation.start()
-        if self._make_giver is not None:
-            giver = self._make_giver()
-            stack.push_async_callback(giver.close)
-            giver.start()
+        self._handing_over.open(stack)
 
-    async def _take_over(self, stack: contextlib.AsyncExitStack, path: str) -> None:
-        """Begin to take over from another process, with all that may fail done before. Raises HandOverError."""
-        from proxy.handover.taking import take_from  # here, as in __init__
-
-        preload_in_loop(tuple(self._fleet.wanted.values()))
-        self._fleet.taking = taking = await take_from(path)
-        stack.push_async_callback(taking.close)
-
-        async def open_later() -> None:
-            await taking.finished.wait()
-            try:
-                self._open(stack)
-            except ListenError as exc:
-                _log.error("%s", exc)
-
-        stack.push_async_callback(_cancel, asyncio.create_task(open_later(), name="open"))
+    async def _open_after(self, left: Signal, stack: contextlib.AsyncExitStack) -> None:
+        """Open them when the process that is replaced has none any more."""
+        await left.wait()
+        try:
+            self._open(stack)
+        except ListenError as exc:
+            _log.error("%s", exc)
 
     async def _cancel_reloading(self) -> None:
         for task in list(self._reloading):
@@ -118,7 +104,7 @@ class Daemon:
             return None
         from proxy.fleet.operation import Operation
 
-        return Operation(invocation, self._fleet, self.reload, self._patterns)
+        return Operation(invocation, self._fleet, self.reload, self._patterns, self.upgrade)
 
     def _patterns(self) -> Sequence["PatternStatus"]:
         return () if self._discovery is None else self._discovery.patterns
@@ -173,6 +159,17 @@ class Daemon:
         """
         return await asyncio.shield(self._request_reload())
 
+    async def upgrade(self, formats: object, *, ends_others: bool) -> Mapping[str, str]:
+        """Leave all VMs to the service manager, and end, so that it starts the program anew. See Storing.leave."""
+        async with self._reading:
+            if self._is_stopping:
+                raise HandOverError("its service manager", _ABOUT_TO_END)
+            why_not = await self._handing_over.leave(formats, ends_others=ends_others)
+            if not why_not:
+                self.exit_status, self._is_stopping = LEFT, True
+                self._fleet.stop()
+        return why_not
+
     def _request_reload(self) -> "asyncio.Task[Sequence[str]]":
         """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else."""
         self._fleet.audit_logs.reopen()
@@ -185,7 +182,7 @@ class Daemon:
     async def _reload(self, number: int) -> Sequence[str]:
         async with self._reading:
             if self._is_stopping:
-                return ("the proxy is about to end",)
+                return (_ABOUT_TO_END,)
             if self._fleet.is_giving:
                 _log.warning(GIVING)
                 return (GIVING,)

@@ -33,7 +33,7 @@ from proxy.relaying.ledger import Ledger
 
 if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
-    from proxy.handover.taking import Taking
+    from proxy.handover.legacy import Predecessor
 
 __all__ = ["GIVING", "Fleet"]
 
@@ -66,8 +66,8 @@ class Fleet:
         self._unsettled: set[Place] = set()
         self._stop = asyncio.Event()
         self._outlasting = Outlasting(self._stop)
-        # The process that this one replaces; it is set before `run`.
-        self.taking: Taking | None = None
+        # Who has the VMs of the process that this one replaces; it is set before `run`.
+        self.taking: Predecessor | None = None
         # Another process takes over, and knows what is wanted.
         self.is_giving = False
 
@@ -88,9 +88,9 @@ class Fleet:
             await self.audit_logs.close()
             await self._shared.state.finish(LAST_WRITE_S)
 
-    def outlast_vms(self, outlasts: bool, /) -> None:
-        """Say whether to go on where no VM is left, since others may come, until `stop` is called."""
-        self._outlasting.set(outlasts, self._group)
+    def outlast_vms(self, outlasts: bool, /) -> bool:
+        """Say whether to go on where no VM is left, since others may come, until `stop` is called. Returns what held before."""
+        return self._outlasting.set(outlasts, self._group)
 
     def stop(self) -> None:
         """End all VMs, each when the rewritten command that runs there is done."""

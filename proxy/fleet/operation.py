@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, Protocol
 
 from host.addresses import TCPAddress, UnixAddress, is_loopback
 from host.log_lines import about_vm
@@ -22,6 +22,7 @@ from proxy.control.protocol import RefusedError, Request, spell_pieces, spell_re
 from proxy.control.server import AskedSocket, Place
 from proxy.control.share import Share
 from proxy.control.status import PatternStatus, as_members
+from proxy.errors import HandOverError
 from proxy.fleet.fleet import Fleet
 from proxy.fleet.supervision import SupervisedVM
 from shim.client import Client
@@ -36,6 +37,14 @@ _log = logging.getLogger(__name__)
 _MOST_OPERATORS: Final = 1000
 # How often it is looked whether a snapshot command still runs that a pause waits for.
 _LOOK_S: Final = 0.02
+# How long the process stays to tell that it has left its VMs to the service manager.
+_LAST_WORD_S: Final = 0.5
+
+
+class Upgrade(Protocol):
+    """See Daemon.upgrade."""
+
+    async def __call__(self, formats: object, *, ends_others: bool) -> Mapping[str, str]: ...
 
 
 class Operation:
@@ -50,9 +59,12 @@ class Operation:
         fleet: Fleet,
         reload: Callable[[], Awaitable[Sequence[str]]],
         patterns: Callable[[], Sequence[PatternStatus]] = tuple,
+        upgrade: Upgrade | None = None,
     ) -> None:
         self._fleet = fleet
         self._reload = reload
+        self._upgrade_process = upgrade
+        self._has_left = False
         self._patterns = patterns
         self._sockets: list[AskedSocket] = []
         # Those who only look share it. Who may act is never kept waiting by them.
@@ -79,7 +91,7 @@ class Operation:
     async def close(self) -> None:
         """Remove the sockets."""
         for opened in self._sockets:
-            await opened.close()
+            await opened.close(_LAST_WORD_S if self._has_left else 0)
 
     def _metrics_server(self, place: Place) -> AskedSocket:
         from proxy.control.metrics_server import MetricsServer  # here, because most have no HTTP
@@ -94,7 +106,7 @@ class Operation:
         match request.command:
             case "status" | "metrics":
                 return await self._tell(request, self._readers)
-            case "disconnect" | "pause" | "resume" | "reload":
+            case "disconnect" | "pause" | "resume" | "reload" | "upgrade":
                 raise RefusedError("this socket only answers questions; what changes something is told the one of --admin")
         raise RefusedError(f"'{request.command:.40}' is not known here; status and metrics are")
 
@@ -112,7 +124,9 @@ class Operation:
             case "reload":
                 _log.warning("the configuration is read again, as %s has asked", who)
                 return spell_return(list(await self._reload()))
-        known = "status, metrics, disconnect, pause, resume and reload"
+            case "upgrade":
+                return spell_return(await self._upgrade(request, who))
+        known = "status, metrics, disconnect, pause, resume, reload and upgrade"
         raise RefusedError(f"'{request.command:.40}' is not known here; {known} are")
 
     async def _tell(self, request: Request, share: Share) -> bytes:
@@ -178,6 +192,21 @@ class Operation:
     def _resume(self, vm: SupervisedVM, who: Client) -> JSON:
         with about_vm(vm.name):
             return {"was_paused": vm.standing.pausing.end(str(who))}
+
+    async def _upgrade(self, request: Request, who: Client) -> JSON:
+        """Have the process leave its VMs to the service manager. Returns the VMs that prevent it, with why."""
+        assert self._upgrade_process is not None, "the daemon gives it"
+        _log.warning("all VMs are to be left to the service manager, for an upgrade, as %s has asked", who)
+        try:
+            formats, ends_others = request.members.get("formats"), request.flag("end_others")
+            why_not = await self._upgrade_process(formats, ends_others=ends_others)
+        except HandOverError as exc:
+            _log.error("%s; all VMs are served as before", exc.reason)
+            raise RefusedError(exc.reason) from exc
+        for name, why in why_not.items():
+            _log.error("%s: it cannot be handed over, and all VMs are served as before: %s", name, why)
+        self._has_left = not why_not
+        return {"pid": os.getpid(), "why_not": dict(why_not)}
 
 
 def _make_default_folder(place: Place, path: str) -> None:

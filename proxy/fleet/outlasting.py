@@ -13,11 +13,12 @@ class Outlasting:
         self._task: asyncio.Task[object] | None = None
         self.is_wanted = False
 
-    def set(self, is_wanted: bool, group: asyncio.TaskGroup | None, /) -> None:
-        """Keep the group or not. group: that of the VMs, None while it is not there."""
-        self.is_wanted = is_wanted
+    def set(self, is_wanted: bool, group: asyncio.TaskGroup | None, /) -> bool:
+        """Keep the group or not. group: that of the VMs, None while it is not there. Returns what held before."""
+        before, self.is_wanted = self.is_wanted, is_wanted
         if self._task is not None:
             self._task.cancel()
         self._task = None
         if is_wanted and group is not None:
             self._task = group.create_task(self._stop.wait(), name="wait for VMs")
+        return before

@@ -1,16 +1,19 @@
 """What a service manager is told of the process (sd_notify(3)): that it is ready, reads its configuration again, ends, lives.
 
 Messages go as datagrams to the socket that NOTIFY_SOCKET names; without it there is nobody to tell. A message that cannot be
-sent is dropped, because no VM may depend on it.
+sent is dropped, because no VM may depend on it. Those about descriptors that it is to keep are waited for.
 """
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+from proxy.net.qmp_connection import ready
 
 __all__ = ["ServiceManager"]
 
@@ -25,6 +28,7 @@ class ServiceManager:
         self._socket: socket.socket | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._watchdog_s = _watchdog_s(environment)
+        self._telling = asyncio.Lock()
         if path := environment.get("NOTIFY_SOCKET"):
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             with contextlib.suppress(OSError):
@@ -47,6 +51,35 @@ class ServiceManager:
         if pid is not None:
             self._tell(f"MAINPID={pid}")
 
+    @property
+    def is_there(self) -> bool:
+        """Tell whether there is one."""
+        return self._socket is not None
+
+    async def store(self, name: str, number: int) -> None:
+        """Have it keep a descriptor for the next process that it starts, also one at whose other end nobody is any more.
+
+        It says nothing where it does not. Raises OSError if it cannot be told. A manager that takes no FDPOLL= (systemd before
+        246) closes what has hung up.
+        """
+        await self._tell_surely(("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0"), (number,))
+
+    async def discard(self, name: str) -> None:
+        """Have it close what it keeps under a name. Raises OSError if it cannot be told."""
+        await self._tell_surely(("FDSTOREREMOVE=1", f"FDNAME={name}"))
+
+    async def has_heard(self) -> None:
+        """Wait until it has done all that it was told. Raises OSError if it cannot be told."""
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                await self._tell_surely(("BARRIER=1",), (writer,))
+            finally:
+                os.close(writer)
+            await ready(reader)
+        finally:
+            os.close(reader)
+
     def keep_watchdog(self) -> None:
         """Tell twice in the time that it allows that the event loop turns, if it wants to know. Call it in the loop."""
         if self._watchdog_s is not None:
@@ -64,6 +97,19 @@ class ServiceManager:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.send("\n".join(lines).encode(errors="surrogateescape"))
+
+    async def _tell_surely(self, lines: Sequence[str], numbers: Sequence[int] = ()) -> None:
+        """Tell it as soon as there is room for that."""
+        if self._socket is None:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        async with self._telling:
+            while True:
+                try:
+                    socket.send_fds(self._socket, ["\n".join(lines).encode()], numbers)
+                except BlockingIOError:
+                    await ready(self._socket.fileno(), writing=True)
+                else:
+                    return
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:

@@ -32,7 +32,7 @@ from proxy.waiting import Signal, unless
 
 if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
-    from proxy.handover.taking import Taking
+    from proxy.handover.legacy import Predecessor
 
 __all__ = ["SupervisedVM", "first_error"]
 
@@ -70,8 +70,8 @@ class SupervisedVM:
         # Why it is not yet what it is to be.
         self.unchanged: str | None = None
         self._stopping = Signal()
-        # Whom to ask for the VM first: the process that this one replaces.
-        self.taking: Taking | None = None
+        # Whom to ask for the VM first.
+        self.taking: Predecessor | None = None
         # That process serves it still.
         self.is_claiming = False
         # Why it is not handed over to another process, which wants it.
@@ -218,7 +218,7 @@ class SupervisedVM:
             # What SIGHUP changed must not be undone when the VM is begun again.
             self._config, self._proxy = proxy.config, None
 
-    async def _take_over(self, proxy: VMProxy, taking: "Taking") -> None:
+    async def _take_over(self, proxy: VMProxy, taking: "Predecessor") -> None:
         """Serve what another process hands over, or begin anew if it does not."""
 
         async def claim() -> None:

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from proxy.net.qmp_connection import ready
 from shim.qmp import JSON
 
-__all__ = ["Channel", "Message", "close_all"]
+__all__ = ["DESCRIPTORS_AT_ONCE", "Channel", "Message", "close_all", "receive_some"]
 
 # What was said, and the descriptors.
 Message: TypeAlias = tuple[dict[str, JSON], list[int]]
@@ -24,9 +24,9 @@ Message: TypeAlias = tuple[dict[str, JSON], list[int]]
 _HEADER: Final = struct.Struct("!II")
 # What is unsent to a VM's clients is in its message, at most --total-buffer.
 _MOST_BYTES: Final = 1 << 30
-_AT_ONCE: Final = 200
+DESCRIPTORS_AT_ONCE: Final = 200
 _INT_BYTES: Final = array.array("i").itemsize
-_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_AT_ONCE * _INT_BYTES)
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_AT_ONCE * _INT_BYTES)
 
 
 class Channel:
@@ -45,8 +45,8 @@ class Channel:
         said = json.dumps(message).encode()
         async with self._sending:
             await asyncio.get_running_loop().sock_sendall(self._sock, _HEADER.pack(len(said), len(numbers)) + said)
-            for start in range(0, len(numbers), _AT_ONCE):
-                await self._send_descriptors(numbers[start : start + _AT_ONCE])
+            for start in range(0, len(numbers), DESCRIPTORS_AT_ONCE):
+                await self._send_descriptors(numbers[start : start + DESCRIPTORS_AT_ONCE])
 
     async def receive(self) -> Message:
         """Hear the next message. The descriptors are the caller's to close."""
@@ -92,17 +92,24 @@ class Channel:
     async def _receive_descriptors(self) -> list[int]:
         while True:
             try:
-                data, ancillary, flags, _ = self._sock.recvmsg(1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+                data, numbers, is_whole = receive_some(self._sock)
             except BlockingIOError:
                 await ready(self._sock.fileno())
                 continue
-            numbers = [number for _, _, rights in ancillary for (number,) in struct.iter_unpack("i", rights)]
             if not data:
                 raise EOFError
-            if flags & socket.MSG_CTRUNC or not numbers:
+            if not is_whole or not numbers:
                 close_all(numbers)
                 raise OSError("too few files may be open (ulimit -n)")
             return numbers
+
+
+# Python 3.11.2's socket.recv_fds drops the flags that it is given.
+def receive_some(sock: socket.socket) -> tuple[bytes, list[int], bool]:
+    """Return the next byte with the descriptors that came with it, and whether these are all. Raises OSError."""
+    data, ancillary, flags, _ = sock.recvmsg(1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
+    numbers = [number for _, _, rights in ancillary for (number,) in struct.iter_unpack("i", rights)]
+    return data, numbers, not flags & socket.MSG_CTRUNC
 
 
 def close_all(numbers: Sequence[int]) -> None:

@@ -24,8 +24,9 @@ from proxy.sessions.carried import CarriedSession
 from proxy.sessions.monitor import Monitor
 from shim.client import Client
 from shim.qmp import JSON, QEMUVersion
+from shim.version import VERSION
 
-__all__ = ["FORMAT", "READ_FORMATS", "CarriedVM", "read", "written"]
+__all__ = ["FORMAT", "READ_FORMATS", "CarriedVM", "read", "why_unreadable", "written"]
 
 FORMAT: Final = 2
 READ_FORMATS: Final = (FORMAT - 1, FORMAT)
@@ -87,6 +88,15 @@ def written(vm: CarriedVM) -> tuple[dict[str, JSON], list[int]]:
         "excluded": vm.excluded,
     }
     return value, numbers
+
+
+def why_unreadable(message: dict[str, JSON]) -> str | None:
+    """Say why what another process has written cannot be read here; None if its form is known. Raises KeyError for nonsense."""
+    form, version = message["format"], message.get("version")
+    if form in READ_FORMATS:
+        return None
+    known = " and ".join(map(str, READ_FORMATS))
+    return f"it is of hmpshim {version}, which hands over in format {form}, and this is {VERSION}, which reads {known}"
 
 
 def read(value: dict[str, JSON], numbers: Sequence[int], form: int) -> CarriedVM:

@@ -25,12 +25,19 @@ _REFUSED: Final = "another process is replacing it already"
 class Giver:
     """Call `start` in the loop, and `close` at the end. To make it raises ListenError.
 
-    on_given: called with the pid of the other process when it has a VM.
+    on_given: called with the pid of the other process when it has a VM. may_give: tells whether nobody else is to have them.
     """
 
-    def __init__(self, path: str, fleet: "Fleet", on_given: Callable[[int | None], object]) -> None:
+    def __init__(
+        self,
+        path: str,
+        fleet: "Fleet",
+        on_given: Callable[[int | None], object],
+        may_give: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._fleet = fleet
         self._on_given = on_given
+        self._may_give = may_give
         self._point = MeetingPoint(path, self._meet)
         self._giving: tuple[Channel, asyncio.Task[None]] | None = None
         self._refusals: set[asyncio.Task[None]] = set()
@@ -60,7 +67,7 @@ class Giver:
             await asyncio.wait(tasks)
 
     def _meet(self, channel: Channel, pid: int | None) -> None:
-        if self._giving is None:
+        if self._giving is None and self._may_give():
             task = asyncio.create_task(self._give(channel, pid), name="hand over")
             self._giving = channel, task
         else:

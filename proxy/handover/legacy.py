@@ -1,7 +1,9 @@
 """One VM that another process hands over, taken up by its proxy here."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Protocol
 
+from host.config import VMConfig
 from proxy.entrance.front import Front
 from proxy.errors import HandOverError
 from proxy.handover.channel import close_all
@@ -14,7 +16,7 @@ from proxy.relaying.relay import Relay
 from proxy.vm_proxy import VMProxy
 from shim.qmp import JSON
 
-__all__ = ["Legacy"]
+__all__ = ["Legacy", "Predecessor"]
 
 
 class Legacy:
@@ -70,3 +72,13 @@ class Legacy:
     def _close_numbers(self) -> None:
         numbers, self._numbers = self._numbers, ()
         close_all(numbers)
+
+
+class Predecessor(Protocol):
+    """Who has the VMs of the process that is replaced: that process (taking.py), or the service manager (stored.py)."""
+
+    async def claim(self, config: VMConfig, on_waiting: Callable[[], object], /) -> Legacy | None:
+        """Return a VM; None if it begins anew. on_waiting: called when it is known that this takes a while."""
+
+    async def end_others(self, wanted: Collection[str], /) -> None:
+        """End what there is beside these VMs."""

@@ -1,6 +1,6 @@
 """One VM that is to be handed over: the moment at which nothing of it is under way, and its end here once another has it.
 
-This process makes such a moment, whoever is to have the VM: another process (giving.py), or the service manager (leaving.py).
+This process makes such a moment, whoever is to have the VM: another process (giving.py), or the service manager (storing.py).
 """
 
 import asyncio

@@ -9,7 +9,7 @@ from typing import Final
 from host.config import VMConfig
 from proxy.errors import HandOverError
 from proxy.handover.channel import Channel, Message, close_all
-from proxy.handover.format import FORMAT, READ_FORMATS, read
+from proxy.handover.format import FORMAT, READ_FORMATS, read, why_unreadable
 from proxy.handover.legacy import Legacy
 from proxy.handover.meeting import meet
 from proxy.handover.settings import differences, settings_of
@@ -157,10 +157,8 @@ async def take_from(path: str) -> Taking:
 
 def _form(path: str, said: dict[str, JSON]) -> int:
     """Return in which form VMs are handed over. Raises HandOverError for one that is not known."""
-    form, version = int(said["format"]), said.get("version")
-    if form in READ_FORMATS:
+    form = int(said["format"])
+    if (why := why_unreadable(said)) is None:
         return form
-    known = " and ".join(map(str, READ_FORMATS))
-    what = f"it is hmpshim {version}, which hands over in format {form}, and this is {VERSION}, which reads {known}"
     todo = "install that version or a newer one" if form > FORMAT else "stop it, and start this one"
-    raise HandOverError(path, f"{what}; {todo}")
+    raise HandOverError(path, f"{why}; {todo}")

@@ -9,7 +9,7 @@ import pytest
 
 from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, UnixAddress
 from proxy.entrance import inherited
-from proxy.entrance.inherited import inherited_sockets, is_there_once, unclaimed_names
+from proxy.entrance.inherited import inherited_sockets, is_there_once, stored_descriptors, unclaimed_names
 from proxy.errors import ListenError
 from proxy.net.sockets import is_listening
 
@@ -143,3 +143,17 @@ def test_sockets_at_which_nobody_listens_are_told(passed: list[socket.socket]) -
     assert unclaimed_names([UnixAddress("/a")]) == ["a", "b"]
     assert unclaimed_names([SystemdAddress("a")]) == ["b"]
     assert unclaimed_names([SystemdAddress()]) == []
+
+
+def test_what_systemd_has_kept_is_no_socket_of_a_unit(passed: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_FDNAMES", "a:hmpshim-stored-1")
+    assert stored_descriptors() == {"hmpshim-stored-1": passed[1].fileno()}
+    assert unclaimed_names([]) == ["a"]
+    assert names_of(inherited_sockets(SystemdAddress())) == [passed[0].getsockname()]
+    with pytest.raises(ListenError, match="no socket of that name was passed"):
+        inherited_sockets(SystemdAddress("hmpshim-stored-1"))
+
+
+def test_nothing_is_kept_for_another_process(passed: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", "1")
+    assert stored_descriptors() == {}

@@ -20,12 +20,14 @@ import pytest
 
 from host.addresses import UnixAddress
 from host.config import AuditSettings, VMConfig
+from proxy.fleet.handing_over import LEFT
 from proxy.preload import preload
 from shim.confidential import Confidential
 from shim.own_commands import PLAN, QUERY_PROXY
 from tests.fakes.qemu import FakeQEMU, uefi_vm
 from tests.support.asked_sockets import talk, told
 from tests.support.checkout import ROOT
+from tests.support.fake_service_manager import FakeServiceManager
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
 from tests.support.running_vm_proxy import RETRY_S, free_port, in_thread, until
 from tests.support.tls_files import TLSFiles
@@ -253,6 +255,25 @@ def test_nothing_is_imported_while_another_process_takes_over(folder: Path) -> N
                     new.terminate()
                     assert await in_thread(new.wait, DEADLINE_S) == 0
                     assert imported(folder / "new")[len(before) :] == []
+
+    asyncio.run(run())
+
+
+def test_nothing_is_imported_while_the_service_manager_takes_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is the new one by then."""
+
+    async def run() -> None:
+        async with FakeQEMU(uefi_vm()) as qemu:
+            path = configuration(folder, qemu)
+            with FakeServiceManager(folder / "n") as manager:
+                monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
+                with recorded(folder, "--config", str(path), "--admin", f"{folder}/d") as old, await client(folder):
+                    await until(lambda: "proxy.pattern_check" in imported(folder))
+                    before = imported(folder)
+                    assert (await told(folder / "d", "upgrade"))["why_not"] == {}
+                    assert await in_thread(old.wait, DEADLINE_S) == LEFT
+                    assert imported(folder)[len(before) :] == []
+        assert "Traceback" not in said(folder)
 
     asyncio.run(run())
 

@@ -10,6 +10,7 @@ from typing import Self
 from host.config_file import load_config_file
 from proxy.fleet.fleet import Fleet
 from proxy.handover.giver import Giver
+from proxy.handover.stored import Stored
 from proxy.handover.taking import Taking, take_from
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import DEADLINE_S, RawClient
@@ -22,16 +23,18 @@ class Party:
     """A fleet as a process has it. Leaving the context stops it.
 
     takes: it replaces the one that waits at the meeting point; else it waits there itself. settles: wait until it is known of
-    each VM whether it is served. given: the pids it has told of.
+    each VM whether it is served. given: the pids it has told of. stored: it begins with that instead.
     """
 
-    def __init__(self, folder: Path, *tables: str, takes: bool = False, settles: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *tables: str, takes: bool = False, settles: bool = True, stored: Stored | None = None
+    ) -> None:
         self.meeting_path = str(folder / "meet")
         path = folder / ("new.toml" if takes else "old.toml")
         path.write_text("".join(tables))
         self.fleet = Fleet(load_config_file(str(path)), forgives=True)
         self.names = sorted(self.fleet.wanted)
-        self.takes, self.settles = takes, settles
+        self.takes, self.settles, self.stored = takes, settles, stored
         self.given: list[int | None] = []
         self.giver: Giver | None = None
         self.taking: Taking | None = None
@@ -40,13 +43,15 @@ class Party:
     async def __aenter__(self) -> Self:
         if self.takes:
             self.fleet.taking = self.taking = await take_from(self.meeting_path)
+        elif self.stored is not None:
+            self.fleet.taking = self.stored
         else:
             self.giver = Giver(self.meeting_path, self.fleet, self.given.append)
             self.giver.start()
         self.task = asyncio.create_task(self._run(), name="a process")
         await until(lambda: self.has_ended or not self.settles or self.fleet.settled.is_set())
-        if self.taking is not None:
-            await self.taking.end_others(self.fleet.wanted)
+        if self.fleet.taking is not None:
+            await self.fleet.taking.end_others(self.fleet.wanted)
         return self
 
     async def __aexit__(

@@ -57,7 +57,7 @@ def test_help_has_every_option_with_a_meaning(
 
 @pytest.mark.parametrize(
     ("arguments", "statuses"),
-    [((), ["0", "2", "3", "4", "5", "6", "7", "130"]), (("plan",), ["0", "2", "3", "4", "5"])],
+    [((), ["0", "2", "3", "4", "5", "6", "7", "8", "130"]), (("plan",), ["0", "2", "3", "4", "5"])],
     ids=["serve", "plan"],
 )
 def test_help_has_every_exit_status(

@@ -54,6 +54,25 @@ def test_each_connection_is_served(path: Path) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_who_has_asked_is_answered_at_the_end(path: Path, asks: bool) -> None:
+    """Who has not is not waited for any longer than it is said."""
+
+    async def main() -> None:
+        asked = asked_socket(path)
+        asked.start()
+        with await asyncio.to_thread(connected, path) as sock:
+            await until(lambda: asked._conversations)
+            closing = asyncio.create_task(asked.close(60 if asks else 0.01))
+            if asks:
+                await asyncio.sleep(0)
+                sock.sendall(b"a\n")
+            await closing
+            assert sock.recv(100) == (b"b'a'" if asks else b"")
+
+    run(main)
+
+
 def test_place_has_who_may_connect(path: Path) -> None:
     place = Place.of(Said(UnixAddress(str(path)), {"socket_mode": 0o660}))
     assert place == Place(UnixAddress(str(path)), SocketAccess(0o660))

@@ -115,12 +115,12 @@ def _check_busy(busy: Any) -> None:
 def test_who_may_only_look_cannot_act(folder: Path) -> None:
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a"), options=options(folder)):
-            for command in ("disconnect", "pause", "resume", "reload"):
+            for command in ("disconnect", "pause", "resume", "reload", "upgrade"):
                 refused = await read(folder, command, vm="a")
                 assert refused == "this socket only answers questions; what changes something is told the one of --admin"
             assert await read(folder, "stop") == "'stop' is not known here; status and metrics are"
             assert (await vm_of(folder))["pause"] is None
-            known = "status, metrics, disconnect, pause, resume and reload"
+            known = "status, metrics, disconnect, pause, resume, reload and upgrade"
             assert await act(folder, "stop") == f"'stop' is not known here; {known} are"
             assert await act(folder, "pause") == "say which VM"
             assert await act(folder, "pause", vm="b") == "no VM 'b' is served; there are a"

@@ -14,6 +14,7 @@ import pytest
 
 from proxy.fleet.service_manager import ServiceManager
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.fake_service_manager import FakeServiceManager
 from tests.support.raw_client import DEADLINE_S
 from tests.support.running_daemon import RunningDaemon, run, table, until
 
@@ -139,3 +140,59 @@ def test_process_that_ends_before_it_is_ready_is_never_ready(folder: Path, monke
         there.socket.settimeout(0)
         with pytest.raises(BlockingIOError):
             there.heard()
+
+
+def test_descriptors_are_kept_and_let_go_of(folder: Path) -> None:
+    """What is told is done when the barrier is over."""
+
+    async def main() -> None:
+        manager = ServiceManager(there.environment)
+        assert manager.is_there
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            await manager.store("one", theirs.fileno())
+            await manager.store("two", ours.fileno())
+            await manager.has_heard()
+            assert there.names == ["one", "two"]
+            await manager.discard("one")
+            await manager.has_heard()
+            assert there.names == ["two"]
+        manager.close()
+
+    with FakeServiceManager(folder / "n") as there:
+        run(main)
+
+
+def test_descriptor_waits_until_there_is_room_for_its_message(folder: Path) -> None:
+    async def main() -> None:
+        manager = ServiceManager({"NOTIFY_SOCKET": str(folder / "n")})
+        for _ in range(1000):  # net.unix.max_dgram_qlen is 10 to 512
+            manager.ready("x")
+        storing = asyncio.create_task(manager.store("one", 0))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert not storing.done()
+        while not storing.done():
+            await asyncio.to_thread(there.heard)
+        await storing
+        while (heard := await asyncio.to_thread(there.heard))[0] == "READY=1":
+            pass
+        assert heard == ["FDSTORE=1", "FDNAME=one", "FDPOLL=0"]
+        manager.close()
+
+    with Manager(str(folder / "n")) as there:
+        run(main)
+
+
+@pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": "/none/n"}])
+def test_descriptors_need_somebody_who_keeps_them(environment: dict[str, str]) -> None:
+    async def main() -> None:
+        manager = ServiceManager(environment)
+        assert manager.is_there is bool(environment)
+        with pytest.raises(OSError, match="not connected"):
+            await manager.store("one", 0)
+        with pytest.raises(OSError, match="not connected"):
+            await manager.has_heard()
+        manager.close()
+
+    run(main)

@@ -83,7 +83,7 @@ def test_what_is_no_message(raw: bytes, error: type[Exception]) -> None:
 
 
 def test_descriptors_that_have_come_are_closed_if_the_rest_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "_AT_ONCE", 1)
+    monkeypatch.setattr(channel_module, "DESCRIPTORS_AT_ONCE", 1)
 
     async def main() -> None:
         one, other = socket.socketpair()

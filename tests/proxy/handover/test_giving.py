@@ -10,15 +10,16 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from proxy.handover import standstill
+from proxy.handover import giving, standstill
 from proxy.handover.legacy import Legacy
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.carrying import HoldingStill
 from tests.fakes.qemu import FakeQEMU, When, two_disks
+from tests.support import previous_format
 from tests.support.pure_router import NAME
 from tests.support.raw_client import RawClient, command_bytes
 from tests.support.running_daemon import run, table, until
-from tests.support.two_processes import Party
+from tests.support.two_processes import Party, in_use
 
 Result = TypeVar("Result")
 LONG: Final = "x" * 100_000
@@ -311,3 +312,16 @@ def test_attached_vm_stays(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog
         assert "a: stays with the old process for now: it is attached to its QEMU (--attach)" in caplog.messages
 
     played(folder, scene)
+
+
+def test_format_before_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an older program writes it."""
+    monkeypatch.setattr(giving, "FORMAT", previous_format.FORMAT)
+    monkeypatch.setattr(giving, "written", previous_format.written)
+
+    async def main() -> None:
+        async with in_use(folder) as (_, config, old, client), Party(folder, config, takes=True):
+            await old.ended()
+            assert "return" in await asyncio.to_thread(client.execute, "query-name")
+
+    run(main)

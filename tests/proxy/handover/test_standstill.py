@@ -1,4 +1,4 @@
-"""A VM that is to be handed over: what cannot be. test_giving.py and test_leaving.py make the moments."""
+"""A VM that is to be handed over: what cannot be. test_giving.py and test_storing.py make the moments."""
 
 from typing import Any
 

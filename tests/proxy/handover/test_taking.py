@@ -22,9 +22,9 @@ from shim.version import VERSION
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.raw_client import RawClient
 from tests.support.running_daemon import hmp, run, table, until
-from tests.support.two_processes import Party, in_use
+from tests.support.two_processes import Party
 
-HANDS_OVER: Final = "it is hmpshim 9.9, which hands over in format"
+HANDS_OVER: Final = "it is of hmpshim 9.9, which hands over in format"
 HELLO: Final = {"format": handover_format.FORMAT, "version": "9.9", "vms": {}}
 
 
@@ -180,22 +180,6 @@ def test_policy_and_limits_are_those_of_the_new_process(folder: Path) -> None:
                         )
                         (vm,) = new.fleet.by_key.values()
                         assert set(vm.config.policy.exclusions.remembered().values()) == {"d1"}
-
-    run(main)
-
-
-def test_format_before_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an older program writes it."""
-    from proxy.handover import giving
-    from tests.support import previous_format
-
-    monkeypatch.setattr(giving, "FORMAT", previous_format.FORMAT)
-    monkeypatch.setattr(giving, "written", previous_format.written)
-
-    async def main() -> None:
-        async with in_use(folder) as (_, config, old, client), Party(folder, config, takes=True):
-            await old.ended()
-            assert "return" in await asyncio.to_thread(client.execute, "query-name")
 
     run(main)
 

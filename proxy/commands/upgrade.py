@@ -1,0 +1,54 @@
+"""`hmp-proxy upgrade`: have systemd start a running proxy anew, which no tool notices, and wait for the new one."""
+
+import logging
+import time
+from typing import Final
+
+from proxy.commands.asking import NoProxyError, RefusedByProxyError, request
+from proxy.control.protocol import Request
+from proxy.errors import HandOverError
+from proxy.handover.format import READ_FORMATS
+from shim.qmp import JSON
+
+__all__ = ["upgrade"]
+
+_log = logging.getLogger(__name__)
+
+# systemd starts it at once, but the machine may be busy.
+_START_S: Final = 60.0
+_PAUSE_S: Final = 0.05
+_OPTION: Final = "--admin"
+
+
+def upgrade(path: str, *, ends_others: bool) -> str:
+    """Return what came of it, in words. path: of the proxy's --admin socket.
+
+    Raises HandOverError if VMs prevent it, RefusedByProxyError if something else does, and NoProxyError, also where none comes.
+    """
+    asked = Request("upgrade", {"formats": list(READ_FORMATS), "end_others": ends_others})
+    told = request(path, _OPTION, asked, waits=True)
+    try:
+        pid, why_not = int(told["pid"]), dict(told["why_not"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise NoProxyError(path, "what answers there is another version of hmp-proxy") from exc
+    for name, why in sorted(why_not.items()):
+        _log.error("%s: it cannot be handed over: %s", name, why)
+    if why_not:
+        raise HandOverError(path, "all VMs are served as before; with --end-others those that are named end in order")
+    successor = _successor(path, pid)
+    return f"hmpshim {successor['version']} goes on with the VMs (pid {successor['pid']})"
+
+
+def _successor(path: str, pid: int) -> JSON:
+    """Wait for another process that answers, and return what it tells. Raises NoProxyError if none comes."""
+    end_s = time.monotonic() + _START_S
+    while time.monotonic() < end_s:
+        try:
+            told = request(path, _OPTION, Request("status"))
+            if told["pid"] != pid:
+                return told
+        except (NoProxyError, RefusedByProxyError):  # it is not there yet
+            pass
+        time.sleep(_PAUSE_S)
+    reason = f"the process has left its VMs to systemd, and no new one answers within {_START_S:g} s; look at the service"
+    raise NoProxyError(path, reason)

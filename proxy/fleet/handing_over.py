@@ -1,0 +1,111 @@
+"""Who has had the VMs before this process, and who is to have them after it: another process, or the service manager.
+
+What that takes is imported at the start, where it may be needed: when it is, the package may be the new one already.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from proxy.command_line.invocations import ServeInvocation
+from proxy.entrance.inherited import stored_descriptors
+from proxy.errors import HandOverError
+from proxy.fleet.fleet import GIVING, Fleet
+from proxy.fleet.service_manager import ServiceManager
+from proxy.preload import preload_in_loop
+from proxy.waiting import Signal
+
+if TYPE_CHECKING:  # most processes are not replaced
+    from proxy.handover.giver import Giver
+    from proxy.handover.storing import Storing
+
+__all__ = ["LEFT", "HandingOver"]
+
+# The exit status with which the process asks to be started again; it is in the units' RestartForceExitStatus=.
+LEFT: Final = 8
+_MANAGER: Final = "its service manager"
+_NO_MANAGER: Final = "no service manager has started it (NOTIFY_SOCKET)"
+
+
+class HandingOver:
+    """Call `begin` before the VMs are served, and `open` when the process opens its own sockets."""
+
+    def __init__(self, invocation: ServeInvocation, fleet: Fleet, manager: ServiceManager) -> None:
+        self._fleet, self._manager = fleet, manager
+        self._replace_path = invocation.replace_path
+        # Not None if another process can take over.
+        self._make_giver: Callable[[], Giver] | None = None
+        # Not None if the service manager can.
+        self._storing: Storing | None = None
+        self._is_leaving = False
+        if (path := invocation.replaceable_path) is not None:
+            from proxy.handover import giver
+
+            may_give = lambda: not self._is_leaving  # noqa: E731
+            self._make_giver = partial(giver.Giver, path, fleet, manager.main_process, may_give)
+        if manager.is_there and invocation.admin is not None:
+            from proxy.handover import storing
+
+            self._storing = storing.Storing(fleet, manager)
+
+    async def begin(self, stack: contextlib.AsyncExitStack, is_stopping: Callable[[], bool]) -> Signal | None:
+        """Find the VMs of the process before, with all that may fail done. Raises HandOverError.
+
+        Returns what is set when that process has gone; None if there is none. is_stopping: tells, at the end, whether this
+        process was told to end.
+        """
+        if self._replace_path is not None:
+            return await self._take_over(stack, self._replace_path)
+        if stored := stored_descriptors():
+            self._take_out(stack, stored, is_stopping)
+        return None
+
+    async def _take_over(self, stack: contextlib.AsyncExitStack, path: str) -> Signal:
+        from proxy.handover.taking import take_from
+
+        preload_in_loop(tuple(self._fleet.wanted.values()))
+        self._fleet.taking = taking = await take_from(path)
+        stack.push_async_callback(taking.close)
+        return taking.finished
+
+    def _take_out(self, stack: contextlib.AsyncExitStack, numbers: Mapping[str, int], is_stopping: Callable[[], bool]) -> None:
+        from proxy.handover.stored import Stored
+
+        preload_in_loop(tuple(self._fleet.wanted.values()))
+        self._fleet.taking = stored = Stored(numbers, self._manager)
+
+        async def close() -> None:
+            # A process that fails is started again, and finds there what it has not taken out.
+            if is_stopping():
+                await stored.end_others(())
+            stored.close()
+
+        stack.push_async_callback(close)
+
+    def open(self, stack: contextlib.AsyncExitStack) -> None:
+        """Let another process come. Raises ListenError."""
+        if self._make_giver is not None:
+            giver = self._make_giver()
+            stack.push_async_callback(giver.close)
+            giver.start()
+
+    async def leave(self, formats: object, *, ends_others: bool) -> Mapping[str, str]:
+        """Leave all VMs to the service manager; the process must end then, with LEFT. See Storing.leave.
+
+        Have the file not read meanwhile. Another process does not come.
+        """
+        if self._storing is None:
+            raise HandOverError(_MANAGER, _NO_MANAGER)
+        # Not ended by the last VM that cannot be handed over.
+        was_outlasting = self._fleet.outlast_vms(True)
+        self._is_leaving = True
+        try:
+            await asyncio.sleep(0)  # for a process that has come in this turn of the loop
+            if self._fleet.is_giving:
+                raise HandOverError(_MANAGER, GIVING)
+            return await self._storing.leave(formats, ends_others=ends_others)
+        finally:
+            self._is_leaving = False
+            self._fleet.outlast_vms(was_outlasting)

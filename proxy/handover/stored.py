@@ -1,0 +1,126 @@
+"""The new process: it goes on with the VMs that the service manager has kept, and ends those that it cannot go on with.
+
+It is what proxy/handover/taking.py is where there is another process to ask; here there is none any more, so nobody goes on
+with a VM that is not taken up.
+"""
+
+import logging
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from host.addresses import parse_taken_path
+from host.config import VMConfig
+from host.log_lines import about_vm
+from proxy.entrance.takeover import TakeOver
+from proxy.handover.channel import close_all
+from proxy.handover.format import CarriedVM, read, why_unreadable
+from proxy.handover.legacy import Legacy
+from proxy.handover.parcel import unpack
+from proxy.handover.settings import differences, settings_of
+from proxy.handover.storing import stored_name
+from shim.qmp import JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from proxy.fleet.service_manager import ServiceManager
+
+__all__ = ["Stored"]
+
+_log = logging.getLogger(__name__)
+
+_NOT_WANTED: Final = "it is not in the configuration any more"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A VM that was taken out of the store. The descriptors are to be closed."""
+
+    name: str
+    vm: CarriedVM
+    numbers: list[int]
+    settings: dict[str, JSON]
+
+
+class Stored:
+    """numbers: the descriptors that were stored, by their names."""
+
+    def __init__(self, numbers: Mapping[str, int], manager: "ServiceManager") -> None:
+        self._numbers = dict(numbers)
+        self._manager = manager
+
+    async def claim(self, config: VMConfig, on_waiting: "Callable[[], object]") -> Legacy | None:
+        """Return a VM that is there; None if it is not, or begins anew."""
+        stored = stored_name(config.shown_name)
+        if stored not in self._numbers or (kept := await self._take(stored)) is None:
+            return None
+        if others := differences(settings_of(config), kept.settings):
+            await self._end(stored, kept, f"these settings are others than before: {', '.join(others)}")
+            return None
+        return Legacy(kept.vm, kept.numbers, partial(self._settle, stored, kept.name))
+
+    async def end_others(self, wanted: Collection[str]) -> None:
+        """End in order what is there beside these VMs."""
+        for stored in self._numbers.keys() - set(map(stored_name, wanted)):
+            if (kept := await self._take(stored)) is not None:
+                await self._end(stored, kept, _NOT_WANTED)
+
+    async def _take(self, stored: str) -> _Kept | None:
+        """Take one out, which can be done once. None if it cannot be read: what it held is closed."""
+        number = self._numbers.pop(stored)
+        try:
+            message, numbers = unpack(number)
+        except ValueError as exc:
+            await self._lose(stored, str(exc))
+            return None
+        try:
+            if (why := why_unreadable(message)) is not None:
+                raise ValueError(why)
+            name, settings = str(message["vm"]), dict(message["settings"])
+            return _Kept(name, read(message["is"], numbers, message["format"]), numbers, settings)
+        except (ValueError, KeyError, TypeError) as exc:
+            close_all(numbers)
+            await self._lose(str(message.get("vm", stored)), str(exc), stored)
+            return None
+
+    async def _lose(self, name: str, why: str, stored: str | None = None) -> None:
+        with about_vm(name):
+            _log.error("%s: begins anew, as what the service manager has kept of it cannot be used: %s", name, why)
+        await self._discard(stored or name)
+
+    async def _settle(self, stored: str, name: str, why_not: str | None) -> bool:
+        """Have the manager keep it no more, before a byte is read. It is ours, if it can be taken up."""
+        if why_not is not None:
+            _log.error("%s: begins anew, as it cannot be gone on with: %s", name, why_not)
+        await self._discard(stored)
+        return why_not is None
+
+    async def _end(self, stored: str, kept: _Kept, why: str) -> None:
+        """Do what the process before would have done at its end."""
+        with about_vm(kept.name):
+            _log.warning("%s: its connections end: %s", kept.name, why)
+        close_all(kept.numbers)
+        front = kept.vm.front
+        for one in (one for opened in front.listeners.values() for one in opened):
+            if one.file is not None:
+                one.file.remove()
+        if front.path is not None:
+            path = TakeOver(parse_taken_path(str(kept.settings["take_over"])))
+            path.take_up(front.path)
+            path.give_back()
+        await self._discard(stored)
+
+    async def _discard(self, stored: str) -> None:
+        try:
+            await self._manager.discard(stored)
+        except OSError as exc:  # what it passes once more is empty
+            _log.warning("the service manager is not told what it need not keep any more: %s", exc.strerror)
+
+    def close(self) -> None:
+        """Close our copies of what nobody has claimed: the manager has it still, for a process that is started again."""
+        for number in self._numbers.values():
+            os.close(number)
+        self._numbers.clear()

@@ -1,0 +1,212 @@
+"""The process leaves its VMs to the service manager, which starts the new program with them (sd_notify(3), FDSTORE).
+
+All VMs stand still before the first counts as given, for a process ends as a whole. Those whose snapshot command runs are
+waited for first, while the others go on. Whatever fails, all go on as they were; and what cannot be handed over is told before
+anything is done.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from host.config import VMConfig
+from host.log_lines import about_vm
+from proxy.entrance.inherited import STORED
+from proxy.errors import HandOverError
+from proxy.handover.format import FORMAT, written
+from proxy.handover.parcel import Parcel
+from proxy.handover.settings import settings_of
+from proxy.handover.standstill import GONE_MEANWHILE, Standstill, why_never
+from shim.version import VERSION
+
+if TYPE_CHECKING:
+    from proxy.fleet.fleet import Fleet
+    from proxy.fleet.service_manager import ServiceManager
+
+__all__ = ["Storing", "stored_name"]
+
+_log = logging.getLogger(__name__)
+
+_TRIAL: Final = f"{STORED}trial"
+# How long the service manager may take for a message, or for all that it was told.
+_ANSWER_S: Final = 10.0
+_LOOK_S: Final = 0.02
+# For how long it is tried again where a VM is busy, or comes or goes meanwhile. Each attempt may hold the tools up for as long
+# as a standstill may take, so between two there is a pause.
+_PATIENCE_S: Final = 20.0
+_FIRST_PAUSE_S: Final = 0.05
+_MOST_PAUSE_S: Final = 2.0
+_COME_MEANWHILE: Final = "it has come meanwhile"
+
+_SILENT: Final = f"the service manager has not answered within {_ANSWER_S:g} s"
+_NO_STORE: Final = "the service manager keeps nothing for it: FileDescriptorStoreMax= is not in the unit, or its store is full"
+
+
+class Storing:
+    """Call `leave`. To be asked again after it has returned a reason does no harm."""
+
+    def __init__(self, fleet: "Fleet", manager: "ServiceManager") -> None:
+        self._fleet = fleet
+        self._manager = manager
+        # Those that were ended because they cannot be handed over.
+        self._ended: list[VMConfig] = []
+
+    async def leave(self, formats: object, *, ends_others: bool) -> Mapping[str, str]:
+        """Have the service manager keep all VMs, and let go of them. Return the VMs that prevent it, and why: all go on then.
+
+        formats: which the new program reads, as whoever asks says. ends_others: end VMs that cannot be handed over in order,
+        instead; they are begun anew if the rest fails. Raises HandOverError where it is no VM that prevents it.
+        """
+        has_left = False
+        try:
+            _check(formats)
+            await self._keep_trial()
+            why_not = await self._leave(ends_others=ends_others)
+            has_left = not why_not
+            return why_not
+        except TimeoutError as exc:
+            raise _cannot(_SILENT) from exc
+        except OSError as exc:
+            raise _cannot(f"nothing can be given to the service manager: {exc.strerror}") from exc
+        finally:
+            ended, self._ended = self._ended, []
+            if not has_left:
+                await self._fleet.take_back(ended)
+
+    async def _leave(self, *, ends_others: bool) -> Mapping[str, str]:
+        loop, pause_s = asyncio.get_running_loop(), _FIRST_PAUSE_S
+        end_s = loop.time() + _PATIENCE_S
+        while True:
+            why_not: Mapping[str, str] = self._why_never()
+            is_final = bool(why_not)
+            if not why_not and not (why_not := await self._try()):
+                return {}
+            if is_final or loop.time() > end_s:
+                if not ends_others:
+                    return why_not
+                await self._end(why_not)
+            else:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _MOST_PAUSE_S)
+
+    def _why_never(self) -> dict[str, str]:
+        """Say which VMs cannot be handed over, and why. One that nobody serves just now begins anew, and nobody notices."""
+        proxies = {name: vm.proxy for name, vm in self._fleet.by_key.items() if vm.proxy is not None}
+        return {name: why for name, proxy in proxies.items() if (why := why_never(proxy)) is not None}
+
+    async def _end(self, names: Mapping[str, str]) -> None:
+        for name in names.keys() & self._fleet.by_key.keys():
+            _log.warning("%s: ends, as it cannot be handed over: %s", name, names[name])
+            self._ended.append(self._fleet.by_key[name].config)
+            self._fleet.dismiss(name)
+        while names.keys() & self._fleet.by_key.keys():  # noqa: ASYNC110 - each ends when what it has begun is done
+            await asyncio.sleep(_LOOK_S)
+
+    async def _try(self) -> Mapping[str, str]:
+        """Bring all VMs to a standstill, and leave them to the manager. Return for each VM of which that fails why."""
+        stills = {name: Standstill(vm.proxy) for name, vm in self._fleet.by_key.items() if vm.proxy is not None}
+        parcels: dict[str, Parcel] = {}
+        try:
+            why_not = await _together({name: still.no_plan() for name, still in stills.items()})
+            why_not = why_not or await _together({name: _held(still) for name, still in stills.items()})
+            if why_not:
+                return why_not
+            await self._store(stills, parcels)
+            why_not = {name: GONE_MEANWHILE for name, still in stills.items() if not still.is_as_carried}
+            why_not |= {name: _COME_MEANWHILE for name, vm in self._fleet.by_key.items() if vm.proxy and name not in stills}
+            if not why_not:
+                _let_go(stills, parcels)
+                parcels.clear()
+            return why_not
+        finally:
+            for parcel in parcels.values():
+                parcel.close()
+            for still in stills.values():
+                still.go_on()
+            await self._discard(map(stored_name, parcels))
+
+    async def _store(self, stills: Mapping[str, Standstill], parcels: dict[str, Parcel]) -> None:
+        """Have the manager keep them, and make sure that it does; none counts yet."""
+        for name, still in stills.items():
+            value, numbers = written(still.carried())
+            about = {"vm": name, "format": FORMAT, "version": VERSION, "settings": settings_of(still.config)}
+            parcels[name] = Parcel({**about, "is": value}, numbers)
+            await self._give(stored_name(name), parcels[name])
+        async with asyncio.timeout(_ANSWER_S):
+            await self._manager.has_heard()
+        if lost := [name for name, parcel in parcels.items() if not parcel.is_kept]:
+            few = f"the service manager keeps {len(parcels) - len(lost)} of {len(parcels)} VMs"
+            raise _cannot(f"{few}: FileDescriptorStoreMax= in the unit must be as many at least")
+
+    async def _keep_trial(self) -> None:
+        """Find out whether the manager keeps anything, before a VM stands still for it."""
+        parcel = Parcel({}, ())
+        try:
+            await self._give(_TRIAL, parcel)
+            async with asyncio.timeout(_ANSWER_S):
+                await self._manager.has_heard()
+            if not parcel.is_kept:
+                raise _cannot(_NO_STORE)
+        finally:
+            parcel.close()
+            await self._discard([_TRIAL])
+
+    async def _give(self, name: str, parcel: Parcel) -> None:
+        async with asyncio.timeout(_ANSWER_S):
+            await self._manager.store(name, parcel.number)
+        parcel.given()
+
+    async def _discard(self, names: Iterable[str]) -> None:
+        """Have the manager keep them no more; no process would take up what was not sealed."""
+        try:
+            for name in names:
+                async with asyncio.timeout(_ANSWER_S):
+                    await self._manager.discard(name)
+        except OSError as exc:
+            _log.warning("the service manager keeps what it need not: %s", exc.strerror or _SILENT)
+
+
+def stored_name(vm: str) -> str:
+    """Return under what name a VM is stored. Its own may have characters that such a name cannot, and be longer."""
+    return STORED + hashlib.sha256(vm.encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def _cannot(reason: str) -> HandOverError:
+    return HandOverError("its service manager", reason)
+
+
+def _check(formats: object) -> None:
+    """See that the program that asks can go on with the VMs, if it says what it reads."""
+    if formats is not None and not (isinstance(formats, list) and FORMAT in formats):
+        told = f"hmpshim {VERSION} hands over in format {FORMAT}, and the program that asks does not read that"
+        raise _cannot(f"{told}; install a newer one")
+
+
+async def _held(still: Standstill) -> str | None:
+    """Hold a VM still. A snapshot command may have begun since it was looked at."""
+    return await still.no_plan() or await still.hold()
+
+
+async def _together(works: Mapping[str, Coroutine[Any, Any, str | None]]) -> dict[str, str]:
+    """Do this for all VMs at once, and return why it fails, for those of which it does."""
+    async with asyncio.TaskGroup() as group:
+        tasks = {}
+        for name, work in works.items():
+            with about_vm(name):
+                tasks[name] = group.create_task(work, name=f"hold {name}")
+    return {name: why for name, task in tasks.items() if (why := task.result()) is not None}
+
+
+def _let_go(stills: Mapping[str, Standstill], parcels: Mapping[str, Parcel]) -> None:
+    """Have them count, in one turn of the loop, and let go of them."""
+    for name, still in stills.items():
+        try:
+            parcels[name].seal()
+        except OSError as exc:
+            _log.error("%s: the service manager keeps it no more, and it ends: %s", name, exc.strerror)
+        else:
+            still.let_go()
+            _log.warning("%s: handed over to the service manager", name)
+        parcels[name].close()
