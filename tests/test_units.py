@@ -3,6 +3,7 @@
 import configparser
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from proxy.commands import install_units as module
 from proxy.commands.install_units import UNITS
 from proxy.commands.own_command import spell_command
+from proxy.fleet.handing_over import LEFT
 from tests.support.checkout import ROOT
 
 KINDS: Final = ("system", "user")
@@ -116,8 +118,32 @@ def test_services_start_the_proxy_with_options_that_exist(kind: str, name: str) 
     shown = subprocess.run([sys.executable, "-m", "proxy", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     unit = directives(kind, name)
     options = re.findall(r"--[a-z-]+", " ".join(unit["ExecStart"] + unit["ExecStartPre"] + unit["ExecReload"]))
-    assert {"--config", "--control", "--check"} == set(options)
+    assert {"--config", "--control", "--admin", "--check"} == set(options)
     assert all(f"  {option} " in shown.stdout for option in options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_are_started_again_with_what_was_stored(kind: str, name: str) -> None:
+    unit = directives(kind, name)
+    assert unit["RestartForceExitStatus"] == unit["SuccessExitStatus"] == [str(LEFT)]
+    assert int(unit["FileDescriptorStoreMax"][0]) * 2 >= int(unit.get("LimitNOFILE", ["0"])[0])
+    # Or the listening sockets would have no files any more.
+    assert unit["RuntimeDirectoryPreserve"] == ["restart"]
+
+
+@pytest.mark.parametrize(
+    ("result", "exit_status", "waits"),
+    [("success", "8", False), ("success", "0", False), ("exit-code", "2", False), ("signal", "KILL", True)],
+)
+def test_pause_before_a_start_is_after_failures_only(tmp_path: Path, result: str, exit_status: str, waits: bool) -> None:
+    (command,) = directives("system", SERVICES[0])["ExecStopPost"]
+    program, option, script = shlex.split(command.replace("$$", "$"))
+    (tmp_path / "sleep").write_text("#!/bin/sh\necho slept $1\n")
+    (tmp_path / "sleep").chmod(0o755)
+    environment = {"PATH": str(tmp_path), "SERVICE_RESULT": result, "EXIT_STATUS": exit_status}
+    done = subprocess.run([program, option, script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "slept 5\n" * waits
 
 
 @pytest.mark.parametrize("kind", KINDS)

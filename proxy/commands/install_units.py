@@ -59,7 +59,8 @@ _AFTER_UPDATE: Final = """\
 A service that runs goes on as it was until:
 
   {systemctl} daemon-reload
-  {systemctl} restart UNIT
+  hmp-proxy upgrade                              # no tool notices
+  {systemctl} restart UNIT                       # instead, for a service that cannot do that: its tools are disconnected
 """
 
 
