@@ -51,6 +51,7 @@ def measure_host(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Measure
     with fleet.scope(), ExitStack() as stack:
         host = _Host(fleet, programs, count)
         stack.callback(host.close)
+        _await_stillness(host.pid)
         idle_mib, idle_cpu = resident_mib(host.pid), _idle_cpu_ms(host.pid, is_quick=is_quick)
         alone = _one_vm(fleet, programs)
         for path in [path for path in host.paths for _ in range(_CLIENTS)]:
@@ -156,6 +157,16 @@ def _allow_descriptors() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(_DESCRIPTORS, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _await_stillness(pid: int) -> None:
+    """Wait until what is done for one VM after the other is done for all."""
+    end_s, spent_ns = time.monotonic() + _DEADLINE_S, -1
+    while spent_ns != (now_ns := _cpu_ns(pid)):
+        if time.monotonic() > end_s:
+            raise BenchError("the process with all VMs is never still")
+        spent_ns = now_ns
+        time.sleep(1)
 
 
 def _idle_cpu_ms(pid: int, *, is_quick: bool) -> float:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from binascii import crc32
 from collections.abc import Callable, Mapping
@@ -49,7 +50,8 @@ class IntentStore:
         self, address: str, folder: Path | None, *, now_s: Callable[[], float] = time.time, is_shared: bool = False
     ) -> None:
         self._address = address
-        self._path = None if folder is None else folder / _file_name(address)
+        # The same string for all VMs.
+        self._folder = None if folder is None else sys.intern(str(folder))
         self._now_s = now_s
         self._has_complained = False
         self._intents: list[tuple[float, Intent]] = []
@@ -62,6 +64,11 @@ class IntentStore:
         self.token = token or os.urandom(_TOKEN_BYTES).hex()
         if token is None:
             self._write()
+
+    @property
+    def _path(self) -> Path | None:
+        """The file: to keep its name costs more than to make it."""
+        return None if self._folder is None else Path(self._folder, _file_name(self._address))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -111,7 +118,7 @@ class IntentStore:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.close()
-            self._path = None
+            self._folder = None
             return False
         self._must_lock = False
         return True

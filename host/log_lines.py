@@ -10,8 +10,6 @@ callbacks that come of it (asyncio runs each in the context in which it was made
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,14 +38,19 @@ class VMLabel:
 _vm: Final = ContextVar("vm", default=VMLabel(""))  # noqa: B039 - nobody changes this one
 
 
-@contextmanager
-def about_vm(label: VMLabel | str) -> Iterator[None]:
+class about_vm:  # used as a function; a generator for each of a thousand VMs is a lot
     """Have what is logged be about a VM, here and in the tasks and callbacks that are made here."""
-    before = _vm.set(VMLabel(label) if isinstance(label, str) else label)
-    try:
-        yield
-    finally:
-        _vm.reset(before)
+
+    __slots__ = ("_before", "_label")
+
+    def __init__(self, label: VMLabel | str) -> None:
+        self._label = VMLabel(label) if isinstance(label, str) else label
+
+    def __enter__(self) -> None:
+        self._before = _vm.set(self._label)
+
+    def __exit__(self, *_: object) -> None:
+        _vm.reset(self._before)
 
 
 class LogLines(logging.Formatter):

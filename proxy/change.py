@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from host.addresses import Address, process
 from host.config import VMConfig
@@ -54,19 +54,27 @@ class Change:
         return f"its disks cannot be compared with the patterns: {exc}{self.stays}"
 
 
+class CheckedVM(Protocol):
+    """The VM whose policy it is. own_client: asks its QEMU. use: takes the policy whose patterns have been compared."""
+
+    @property
+    def name(self) -> str: ...
+    def own_client(self) -> _OwnClient: ...
+    def use(self, config: VMConfig) -> None: ...
+
+
 class PolicyCheck:
     """The patterns of a VM's policy, and whether each of them fits something.
 
     Call `look` with each connection, `begin` with a change of a running VM, and `close` at the end.
     complaints: of the last look, one for each pattern that fits nothing.
-    connect: makes a client of our own. use: takes the policy whose patterns have been compared.
     """
 
-    def __init__(self, name: Callable[[], str], connect: Callable[[], _OwnClient], use: Callable[[VMConfig], object]) -> None:
+    __slots__ = ("_task", "_vm", "complaints")
+
+    def __init__(self, vm: CheckedVM) -> None:
         self.complaints: tuple[str, ...] = ()
-        self._name = name
-        self._connect = connect
-        self._use = use
+        self._vm = vm
         self._task: asyncio.Task[str | None] | None = None
 
     async def look(self, connection: QMPConnection, config: VMConfig) -> None:
@@ -83,7 +91,7 @@ class PolicyCheck:
             raise
         self.complaints = tuple(map(str, complaints))
         for complaint in complaints:
-            _log.warning("%s (of %s)", complaint, self._name())
+            _log.warning("%s (of %s)", complaint, self._vm.name)
 
     def begin(self, change: Change) -> None:
         """Compare the patterns of a changed configuration, instead of those of an earlier one that is still compared."""
@@ -110,16 +118,16 @@ class PolicyCheck:
 
     async def _compare(self, change: Change) -> str | None:
         try:
-            async with self._connect() as connection:
+            async with self._vm.own_client() as connection:
                 await self.look(connection, change.whole)
         except ConfigError as exc:
             problem = f"{exc}{change.stays}"
         except (NotQMPError, UpstreamError) as exc:
-            problem = f"{self._name()}: {change.why_not_compared(exc)}"
+            problem = f"{self._vm.name}: {change.why_not_compared(exc)}"
         else:
             if change.whole.is_strict:
-                self._use(change.whole)
-                _log.warning("%s: %s", self._name(), POLICY_CHANGED)
+                self._vm.use(change.whole)
+                _log.warning("%s: %s", self._vm.name, POLICY_CHANGED)
             return None
         _log.error("%s", problem)
         return problem if change.whole.is_strict else None

@@ -5,6 +5,7 @@ after a connection that did not last, the pauses go on growing from where they w
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Final
 
 from host.connecting import backoff_s
@@ -21,15 +22,17 @@ class Pauses:
 
     def __init__(self) -> None:
         self._connected_s = 0.0
-        self._delays_s = backoff_s()
+        # Made when QEMU goes for the first time: most stay.
+        self._delays_s: Iterator[float] | None = None
 
     def note_connected(self) -> None:
         self._connected_s = asyncio.get_running_loop().time()
 
     def begin(self) -> None:
         """Begin with short pauses again, if QEMU had come to stay."""
-        if asyncio.get_running_loop().time() - self._connected_s >= _LASTS_S:
+        if self._delays_s is None or asyncio.get_running_loop().time() - self._connected_s >= _LASTS_S:
             self._delays_s = backoff_s()
 
     async def wait(self) -> None:
+        assert self._delays_s is not None, "begin comes first"
         await asyncio.sleep(next(self._delays_s))

@@ -12,22 +12,23 @@ sockets go, those that were moved aside back to their place. There is a limit to
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from host.addresses import AcceptAddress
 from host.config import VMConfig
-from host.errors import ConfigError
+from proxy.attending.attendance import Attendance
 from proxy.change import POLICY_CHANGED, Change, PolicyCheck, own_client
+from proxy.connector import Connector
 from proxy.entrance import takeover
 from proxy.entrance.front import Front
-from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
+from proxy.errors import NotQMPError, UpstreamError
 from proxy.needs import Need, describe, needs, unbound
 from proxy.net.attaching import upstream_of
 from proxy.net.certificates import Certificates, Contexts, load
 from proxy.net.ends import End
 from proxy.net.qmp_connection import QMPConnection
-from proxy.pauses import Pauses
 from proxy.preload import preload_in_loop
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.ending import finish
@@ -51,6 +52,12 @@ class VMProxy:
     `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
     """
 
+    # What comes with `run` would otherwise give each VM a dictionary of its own, of 900 bytes.
+    __slots__ = (
+        *("_audit", "_connector", "_gone", "_lasting", "_on_settled", "_shared", "_standing", "_stop", "_upstream"),
+        *("certificates", "config", "connection", "front", "legacy", "policy_check", "problem"),
+    )
+
     def __init__(
         self,
         config: VMConfig,
@@ -65,19 +72,14 @@ class VMProxy:
         self.certificates = Certificates(config)
         self._on_settled = on_settled
         self._audit, self._shared, self._standing = audit, shared, standing
-        self.relay: Relay | None = None
-        self._pauses = Pauses()
+        self.connection: Attendance | None = None
         # Why QEMU is not there, where somebody has tried.
         self.problem: str | None = None
         # The last one, which may still have to put on record what its clients had sent.
-        self._gone: Relay | None = None
+        self._gone: Attendance | None = None
         self._stop = Signal()
-        self.policy_check = PolicyCheck(
-            lambda: self.name,
-            lambda: own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name),
-            lambda compared: self._use(compared, self._lasting.audit),
-        )
-        config.policy.exclusions.on_lost = lambda text: _log.warning("%s: %s", self.name, text)
+        self.policy_check = PolicyCheck(self)
+        config.policy.exclusions.on_lost = self._tell_lost
 
     @property
     def name(self) -> str:
@@ -87,17 +89,23 @@ class VMProxy:
     @property
     def is_connected(self) -> bool:
         """Whether QEMU is there."""
-        return self.relay is not None and not self.relay.lost.is_set()
+        return self.connection is not None and not self.connection.lost.is_set()
+
+    def _has_qemu(self) -> bool:
+        return self.is_connected
 
     @property
     def parts(self) -> tuple[Front, Lasting, Relay | None] | None:
-        """What another process can go on with; None while that is not settled."""
+        """What another process can go on with; None while that is not settled. Whoever has asked finds the same relay again."""
         is_settled = self.is_connected or self.problem is not None
-        return (self.front, self._lasting, self.relay) if is_settled and not self._stop.is_set() else None
+        if not is_settled or self._stop.is_set():
+            return None
+        has_relay = self.connection is not None and self.is_connected
+        return self.front, self._lasting, self.connection.keep_awake() if has_relay and self.connection else None
 
     def leave(self) -> None:
         """End at once; another process goes on with the parts, which were let go of."""
-        self.relay = None
+        self.connection = None
         self._stop.set()
 
     async def run(self) -> None:
@@ -110,21 +118,24 @@ class VMProxy:
         if self._stop.is_set():
             return
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
-        self.front = Front(self.config, self._upstream, self._admit, lambda: self.is_connected, self.certificates)
+        self.front = Front(self.config, self._upstream, self._admit, self._has_qemu, self.certificates)
+        self._connector = Connector(self, self._upstream, self.front, self.policy_check, self._begin)
         try:
             if self.legacy is None:
                 self.front.hold()
             else:
                 await unless(self._stop, self.legacy.take_up(self, self.front, self._lasting))
             # `stop` ends the waiting at any moment, which may take as long as the operator likes.
-            if self.relay is None and not self._stop.is_set():
+            if self.connection is None and not self._stop.is_set():
                 await unless(self._stop, self._connect_first())
             if not self._stop.is_set():
-                await self._serve()
+                await self._let_in()
+                await self._tend()
+                await self._finish()
         finally:
-            for relay in (self.relay, self._gone):
-                if relay is not None:
-                    relay.close()
+            for connection in (self.connection, self._gone):
+                if connection is not None:
+                    connection.close()
             self.front.close()
             self._upstream.close()
             await self.policy_check.close()
@@ -160,23 +171,34 @@ class VMProxy:
             self.policy_check.begin(change)
         if Need.POLICY in needed and not (is_compared and change.whole.is_strict):
             _log.warning("%s: %s", self.name, POLICY_CHANGED)
-        if Need.LISTENERS in needed and self.relay is not None:
-            self.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
+        if Need.LISTENERS in needed and self.connection is not None and self.connection.relay is not None:
+            self.connection.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
+
+    def own_client(self) -> AbstractAsyncContextManager[QMPConnection]:
+        """Connect as a client of our own, to ask QEMU for something while others are served."""
+        return own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name)
+
+    def use(self, config: VMConfig) -> None:
+        """Use another configuration, which needs nothing else."""
+        self._use(config, self._lasting.audit)
+
+    def _tell_lost(self, text: str) -> None:
+        _log.warning("%s: %s", self.name, text)
 
     def _use(self, config: VMConfig, audit: AuditWriter | None) -> None:
         self.config = config
         self._upstream.change(config.name, config.connect_timeout_s)
         self._lasting = replace(self._lasting, audit=audit)
-        for relay in (self.relay, self._gone):
-            if relay is not None:
-                relay.change(config, audit)
+        for connection in (self.connection, self._gone):
+            if connection is not None:
+                connection.change(config, self._lasting)
 
     async def _connect_first(self) -> None:
         try:
             if isinstance(self._upstream.address, AcceptAddress):  # it may be started at any time
                 self.problem = "QEMU has not connected yet"
                 self._on_settled()
-            connection = await self._connect(is_first=True)
+            await self._connector.connect(is_first=True)
         except (UpstreamError, NotQMPError) as exc:
             if not self.config.wait and self.legacy is None:
                 raise
@@ -185,28 +207,15 @@ class VMProxy:
             self._on_settled()
             self.front.tell_who_came_first(exc)
             preload_in_loop((self.config,))
-            await self._connect_again(is_first=True)
-        else:
-            self._begin(connection, is_first=True)
+            await self._connector.connect_again(self._note_problem, is_first=True)
 
-    async def _connect(self, *, is_first: bool) -> QMPConnection:
-        connection = await self._upstream.connect()
-        try:
-            await self.policy_check.look(connection, self.config)
-        except ConfigError as exc:
-            if is_first:
-                connection.close()
-                raise
-            _log.error("%s", exc)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _note_problem(self, text: str) -> None:
+        self.problem = text
 
-    def _begin(self, connection: QMPConnection, *, is_first: bool) -> None:
+    def _begin(self, connection: QMPConnection, is_first: bool) -> None:
         """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then.
 
-        The sockets open first, and clients are let in last (`Front.start`), so that one that is let in finds a relay.
+        The sockets open first, and clients are let in last (`Front.start`), so that one that is let in finds a QEMU.
         """
         try:
             self.front.open()
@@ -217,17 +226,10 @@ class VMProxy:
             for address in self.config.listeners:
                 _log.warning("listening on %s for QEMU at %s", address, self._upstream.address)
         self.problem = None
-        relay = Relay(connection.hand_over(), self.config, self._lasting)
-        try:
-            relay.start()
-        except BaseException:
-            relay.close()
-            raise
-        self.relay = relay
-        self._pauses.note_connected()
+        self.connection = Attendance.begin(connection.hand_over(), self.config, self._lasting)
         _log.info("connected to QEMU %s at %s, VM %s", connection.monitor.version, self.config.upstream, connection.monitor.vm)
 
-    async def _serve(self) -> None:
+    async def _let_in(self) -> None:
         has_client = self.front.start()
         self._on_settled()
         if not has_client:
@@ -235,21 +237,23 @@ class VMProxy:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         preload_in_loop((self.config,))
-        await self._tend()
+
+    async def _finish(self) -> None:
         self.front.suspend()
-        if self.relay is not None:
-            await finish(self.relay, self.config.stop_timeout_s)
+        if self.connection is not None and self.connection.relay is not None:
+            await finish(self.connection.relay, self.config.stop_timeout_s)
 
     async def _tend(self) -> None:
         """Until `stop`, connect again whenever QEMU went; where no client can come any more, stop with the last one."""
         is_for_one = self.front.is_for_one
         while not self._stop.is_set():
-            assert self.relay is not None, "_begin comes before each round"
-            await first_of(self._stop, self.relay.deserted if is_for_one else self.relay.lost)
+            connection = self.connection
+            assert connection is not None, "_begin comes before each round"
+            await first_of(self._stop, connection.deserted if is_for_one else connection.lost)
             if is_for_one or self._stop.is_set():
                 self._stop.set()
                 return
-            self.relay, self._gone = None, self.relay
+            self.connection, self._gone = None, connection
             self.front.leave()
             if await unless(self._stop, self._await_return()):
                 self.front.start()
@@ -265,34 +269,15 @@ class VMProxy:
         if not self.config.ends_with_vm:
             self.problem = f"QEMU at {self._upstream.address} has gone"
             _log.warning("%s; waiting for it to come back", self.problem)
-            return await self._connect_again()
+            return await self._connector.connect_again(self._note_problem)
         if isinstance(self._upstream.address, AcceptAddress):
             return False
         # The connection may be lost alone. Where QEMU has gone, connecting fails at once: one that ended has removed its path,
         # and one that was killed has left a path that refuses (seen on 5.2 to 11.1).
-        return await self._connect_again(is_patient=False)
-
-    async def _connect_again(self, *, is_first: bool = False, is_patient: bool = True) -> bool:
-        """Try until QEMU is there; False, without patience, as soon as nobody is."""
-        self._pauses.begin()
-        while True:
-            await self._pauses.wait()
-            try:
-                self.front.follow()
-                self._begin(await self._connect(is_first=is_first), is_first=is_first)
-            except (UpstreamError, NotQMPError, ListenError) as exc:
-                if is_first and isinstance(exc, ListenError):
-                    raise
-                if not is_patient and isinstance(exc, UpstreamError | HungUpError):
-                    return False
-                self.problem = str(exc)
-                (_log.warning if isinstance(exc, ListenError) else _log.info)("%s", exc)
-                self.front.tell_who_came_first(exc)
-            else:
-                return True
+        return await self._connector.connect_again(self._note_problem, is_patient=False)
 
     def _admit(self, end: End, client: Client) -> str | None:
-        if self.relay is None or self.relay.lost.is_set() or self._stop.is_set():
+        if self.connection is None or self.connection.lost.is_set() or self._stop.is_set():
             end.close()  # as QEMU's own socket would be: there is nobody
             return None
-        return self.relay.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)
+        return self.connection.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)

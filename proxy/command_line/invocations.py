@@ -45,6 +45,12 @@ class ServeInvocation:
     replace_path: str | None = field(default=None, kw_only=True)
 
     @property
+    def forgives(self) -> bool:
+        """Whether a VM that cannot be served is tried again, and its QEMU waited for; see Daemon."""
+        is_strict = len(self.vms) == 1 and self.vms[0].is_strict and not self.templates
+        return self.config_path is not None and not is_strict
+
+    @property
     def own_paths(self) -> list[str]:
         """Where the process has sockets of its own, that are no VM's."""
         addresses = [place.address for place in (self.control, self.admin, self.metrics) if place is not None]

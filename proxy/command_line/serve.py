@@ -150,7 +150,9 @@ def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
             return CheckInvocation(file.vms, file.mistakes, given.config, len(file.templates))
         if file.mistakes:
             raise file.mistakes[0]
-        return replace(_serve(file.vms, given), templates=file.templates)
+        serving = replace(_serve(file.vms, given), templates=file.templates)
+        # The fleet would make such copies, and these stay here as long as it runs.
+        return replace(serving, vms=tuple(replace(vm, wait=True) for vm in file.vms)) if serving.forgives else serving
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
     vm = VMConfig(**members, policy=policy_of(parser, given), audit=audit_of(parser, given))

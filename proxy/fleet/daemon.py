@@ -47,11 +47,10 @@ class Daemon:
     def __init__(self, invocation: ServeInvocation) -> None:
         self._config_path = invocation.config_path
         self._invocation = invocation
-        is_strict = len(invocation.vms) == 1 and invocation.vms[0].is_strict and not invocation.templates
         # There while VMs come by themselves.
         self._discovery: Discovery | None = None
         self._discovering: asyncio.Task[None] | None = None
-        self._fleet = Fleet(invocation.vms, forgives=invocation.config_path is not None and not is_strict)
+        self._fleet = Fleet(invocation.vms, forgives=invocation.forgives)
         self._is_stopping = False
         # The service manager was told that all is there.
         self._is_ready = False

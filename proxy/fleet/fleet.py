@@ -10,11 +10,10 @@ No step takes long, and other VMs are served between them, so that a change of a
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from host.addresses import Address
 from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
@@ -75,11 +74,8 @@ class Fleet:
         """Serve, until all VMs have ended. Raises what a VM raises that is not forgiven."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                for key in self.wanted:
-                    self._begin(key)
-                if not self._unsettled:
-                    self.settled.set()
                 self.outlast_vms(self._outlasting.is_wanted)
+                await self._begin_all()
         except BaseExceptionGroup as errors:
             # Not `except*`: what that raises is wrapped in a group again before Python 3.11.4.
             raise first_error(errors) from None
@@ -87,6 +83,17 @@ class Fleet:
             self._group = None
             await self.audit_logs.close()
             await self._shared.state.finish(LAST_WRITE_S)
+
+    async def _begin_all(self) -> None:
+        """Begin with all that is wanted, one after the other: what each needs only for its start, others use again."""
+        async with self._wanting:
+            beginning = Place("", VMLabel(""))
+            self._unsettled.add(beginning)
+            for key in list(self.wanted):
+                if key in self.wanted and key not in self._places:  # all may be to end since
+                    self._begin(key)
+                await asyncio.sleep(0)
+            self._settle(beginning)
 
     def outlast_vms(self, outlasts: bool, /) -> bool:
         """Say whether to go on where no VM is left, since others may come, until `stop` is called. Returns what held before."""
@@ -108,14 +115,8 @@ class Fleet:
         async with self._wanting:
             changes = await self._become(wish)
         if wish.is_of_file:
-            self._tell(changes)
+            changes.tell(len(self.wanted))
         return [*changes.problems, *await changes.why_not_used()]
-
-    def _tell(self, changes: Changes) -> None:
-        if changes == Changes():
-            _log.warning("the configuration was read again, and is as it was")
-        else:
-            _log.info("the configuration was read again; VMs: %d, %s", len(self.wanted), changes)
 
     @property
     def vms(self) -> list[SupervisedVM]:
@@ -173,7 +174,10 @@ class Fleet:
         self._shared.ledger.most_bytes = most_bytes(self.wanted.values())
         rename(self._places, self.wanted, self._name_in_log)
         changed = [place for place in self._places.values() if self._is_changed(place, before, wish)]
-        self._release(wish.moving)
+        # So that two can swap their listeners.
+        for key, addresses in wish.moving.items():
+            if (running := self.running(key)) is not None:
+                running.release(addresses)
         for place in changed:
             with about_vm(place.label):
                 await self._follow(place, wish, changes)
@@ -194,12 +198,6 @@ class Fleet:
         key = place.key
         is_same = key in self.wanted and self.wanted[key] is before.get(key)
         return not is_same or place.retry is not None or key in wish.contexts or key in wish.problems
-
-    def _release(self, moving: Mapping[str, Collection[Address]]) -> None:
-        """Have VMs let go of listeners that others are to have, so that two can swap theirs."""
-        for key, addresses in moving.items():
-            if (running := self.running(key)) is not None:
-                running.release(addresses)
 
     async def _follow(self, place: Place, wish: Wish, changes: Changes) -> None:
         """Have a VM that runs become what it is to be. One that ends already is begun with that when it has ended."""

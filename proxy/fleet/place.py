@@ -1,6 +1,7 @@
 """A VM's place in a fleet, and what a new wish has changed of the fleet."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from host.log_lines import VMLabel
 from proxy.fleet.supervision import SupervisedVM
 
 __all__ = ["Changes", "Place", "rename"]
+
+_log = logging.getLogger(__name__)
 
 # How long whoever has changed a policy waits for the VM's disks to be compared with it. Afterwards only the log tells.
 _COMPARED_WITHIN_S = 5.0
@@ -28,6 +31,13 @@ class Changes:
     def __str__(self) -> str:
         failed = f", not changed: {len(self.problems)}" if self.problems else ""
         return f"new: {self.new}, changed: {self.changed}, begun anew: {self.anew}, not served any more: {self.ended}{failed}"
+
+    def tell(self, count: int) -> None:
+        """Log what has become of a file that was read again. count: how many VMs are wanted now."""
+        if self == Changes():
+            _log.warning("the configuration was read again, and is as it was")
+        else:
+            _log.info("the configuration was read again; VMs: %d, %s", count, self)
 
     async def why_not_used(self) -> list[str]:
         """Return why changed policies are not used, of those VMs whose disks have been compared with them in time."""

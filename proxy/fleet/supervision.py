@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from host.addresses import Address
 from host.config import AuditSettings, VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
+from proxy.attending.attendance import Attendance
 from proxy.change import POLICY_CHANGED
 from proxy.entrance.inherited import is_there_once
 from proxy.errors import HandOverError
@@ -112,14 +113,14 @@ class SupervisedVM:
 
         config, proxy, relay, history = self.config, self._proxy, self._relay, self.standing.history
         state, problem = State.SERVED, self.unchanged or self.stays
-        if relay is None:
+        if (connection := self._connection) is None:
             state, problem = State.WAITED_FOR, self._problem if proxy is None or proxy.problem is None else proxy.problem
         return VMStatus(
             name=self.name,
             upstream=str(config.upstream),
             state=State.ENDING if self.is_stopping else state,
             problem=problem,
-            qemu=None if relay is None else str(relay.monitor.version),
+            qemu=None if connection is None else str(connection.monitor.version),
             policy=config.policy.kind.value,
             mode=config.policy.mode.value,
             unmatched=() if proxy is None else proxy.policy_check.complaints,
@@ -134,8 +135,12 @@ class SupervisedVM:
         )
 
     @property
+    def _connection(self) -> Attendance | None:
+        return self._proxy.connection if self._proxy is not None and self._proxy.is_connected else None
+
+    @property
     def _relay(self) -> Relay | None:
-        return self._proxy.relay if self._proxy is not None and self._proxy.is_connected else None
+        return None if self._connection is None else self._connection.relay
 
     @property
     def is_at_work(self) -> bool:
@@ -257,7 +262,7 @@ class SupervisedVM:
             self._config = replace(self._config, wait=True)
         has_one_attempt = any(map(is_there_once, (self._config.upstream, *self._config.listeners)))
         told = ""
-        delays_s = backoff_s()
+        delays_s: Iterator[float] | None = None
         while True:
             try:
                 await self.run()
@@ -272,6 +277,7 @@ class SupervisedVM:
                 _log.error("%s: it is not served any more; what was handed to the process cannot be opened again", self.name)
                 return
             with contextlib.suppress(TimeoutError):
+                delays_s = delays_s or backoff_s()
                 async with asyncio.timeout(next(delays_s)):
                     await self._stopping.wait()
 

@@ -4,15 +4,16 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from host.config import VMConfig
+from proxy.attending.attendance import Attendance
 from proxy.entrance.front import Front
 from proxy.errors import HandOverError
 from proxy.handover.channel import close_all
 from proxy.handover.format import CarriedVM
+from proxy.net.ends import SocketEnd
 from proxy.net.qmp_connection import Connected
 from proxy.net.sockets import copied_socket
 from proxy.relaying import carrying
 from proxy.relaying.lasting import Lasting
-from proxy.relaying.relay import Relay
 from proxy.vm_proxy import VMProxy
 from shim.qmp import JSON
 
@@ -39,13 +40,15 @@ class Legacy:
 
     async def take_up(self, proxy: VMProxy, front: Front, lasting: Lasting) -> None:
         """Go on with it. Raises HandOverError if the other process does after all."""
-        value, relay, taken = self._vm.relay, None, carrying.Taken()
+        value, connection, relay, taken = self._vm.relay, None, None, carrying.Taken()
         is_ours = False
         try:
             front.take_up(self._vm.front)
             proxy.config.policy.exclusions.remember(self._vm.excluded, proxy.config.policy.exclude)
             if value is not None:
-                relay = Relay(Connected(copied_socket(value.number), value.monitor, b""), proxy.config, lasting)
+                end = SocketEnd(copied_socket(value.number), takes_descriptors=False)
+                connection = Attendance(Connected(end, value.monitor), proxy.config, lasting, is_recovered=True)
+                relay = connection.make_relay()
                 taken = carrying.take_up(relay, value, proxy.config)
             self._is_settled = True
             is_ours = await self._settle(None)
@@ -56,9 +59,11 @@ class Legacy:
                     carrying.let_go(relay)
         if not is_ours:
             raise HandOverError(proxy.name, "it goes on with the VM")
-        proxy.relay = relay
-        if relay is not None:
+        proxy.connection = connection
+        if connection is not None and relay is not None:
             carrying.begin(relay, taken)
+            if taken:
+                connection.keep_awake()  # as for every VM that has had a client
         # Whoever closes one of our copies means to end that connection.
         self._close_numbers()
 

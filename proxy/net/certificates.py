@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from host.addresses import AcceptAddress, TCPAddress
 from host.config import VMConfig
@@ -38,6 +38,9 @@ class Contexts:
         return bool(self.of_listeners) or self.upstream is not None
 
 
+_NONE: Final = Contexts()
+
+
 def load(config: VMConfig, known: dict[Terms, ssl.SSLContext] | None = None) -> Contexts:
     """Read the files of a VM. Raises TLSError for one that cannot be used.
 
@@ -47,7 +50,7 @@ def load(config: VMConfig, known: dict[Terms, ssl.SSLContext] | None = None) -> 
     encrypted = {terms for terms in (config.terms, *at_listeners) if terms.tls_certificate}
     files = config.upstream_tls
     if not encrypted and files is None:
-        return Contexts()
+        return _NONE
     # Here, because without TLS nothing of it is needed; and all of it, because nothing is imported while serving.
     import proxy.net.tls  # noqa: F401
     from host.tls import server_context, upstream_client_context, upstream_server_context

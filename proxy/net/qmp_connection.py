@@ -9,6 +9,7 @@ plan`, and to check the policy's patterns.
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,16 +37,11 @@ _known_sets: dict[frozenset[str], frozenset[str]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A negotiated connection. rest: bytes that came after the last answer, to be routed first. own_end: if not a plain one."""
+    """A negotiated connection. rest: bytes that came after the last answer, to be routed first."""
 
-    sock: socket.socket
+    end: End
     monitor: Monitor
-    rest: bytes
-    own_end: End | None = None
-
-    @property
-    def end(self) -> End:
-        return SocketEnd(self.sock, takes_descriptors=False) if self.own_end is None else self.own_end
+    rest: bytes = b""
 
 
 class QMPConnection:
@@ -92,7 +88,7 @@ class QMPConnection:
         for it is not given it. Raises NotQMPError, and HungUpError if QEMU closes the connection.
         """
         await self.await_greeting(timeout_s)
-        version, offers_oob = self._read_greeting()
+        greeting, version, offers_oob = self._read_greeting()
         enable = {"enable": ["oob"]} if offers_oob else {}
         _, known, own_name = await self.execute(
             [Execute("qmp_capabilities", enable), Execute("query-commands"), Execute("query-name")]
@@ -102,7 +98,7 @@ class QMPConnection:
             unnamed = _value(own_name, {}).get("name") or default_name or self._address
         except (KeyError, TypeError, AttributeError) as exc:
             raise NotQMPError(self._address, "its answers do not have the shape of QEMU's") from exc
-        self._monitor = Monitor(self._greeting, offers_oob, version, commands, name or unnamed, unnamed)
+        self._monitor = Monitor(greeting, offers_oob, version, commands, name or unnamed, unnamed)
 
     async def execute(self, commands: Sequence[Execute], descriptors: Sequence[int] = ()) -> list[Reply]:
         """Write the commands in one go and return their replies. Events are dropped: no client is there yet to miss them.
@@ -123,7 +119,7 @@ class QMPConnection:
 
     def hand_over(self) -> Connected:
         """Let go of the connection, which somebody else takes over."""
-        return Connected(self._sock, self.monitor, self._buffer, self._end)
+        return Connected(self._end, self.monitor, self._buffer)
 
     def close(self) -> None:
         self._end.close()
@@ -158,11 +154,9 @@ class QMPConnection:
             return is_served(self._sock.getpeername())
         return None
 
-    def _read_greeting(self) -> tuple[QEMUVersion, bool]:
+    def _read_greeting(self) -> tuple[bytes, QEMUVersion, bool]:
         try:
-            content = decode(self._greeting)["QMP"]
-            version = content["version"]["qemu"]
-            return QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
+            return _read_greeting(self._greeting)
         except (ValueError, RecursionError, KeyError, TypeError) as exc:
             is_hmp = is_human_monitor(self._greeting + self._buffer)
             reason = USE_QMP if is_hmp else f"its greeting is {self._greeting[:60]!r}"
@@ -223,6 +217,14 @@ class QMPConnection:
         if not data:
             raise HungUpError(self._address, "it closed the connection before its answers were complete")
         self._buffer += data
+
+
+@functools.lru_cache(_MOST_KNOWN_SETS)
+def _read_greeting(greeting: bytes) -> tuple[bytes, QEMUVersion, bool]:
+    """Return it, the version, and whether out-of-band execution is offered; all QEMUs that say the same share that."""
+    content = decode(greeting)["QMP"]
+    version = content["version"]["qemu"]
+    return greeting, QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
 
 
 def shared_commands(commands: frozenset[str]) -> frozenset[str]:

@@ -55,8 +55,9 @@ class Upstream:
     ) -> None:
         """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
         self.address = address
+        # It moves where the path is taken over; a VM without a name is called by where it was first.
+        self._first_address = address
         self._name = name
-        self._default_name = str(address)
         self._has_inherited = False
         self._new_id = new_id
         self._timeout_s = timeout_s
@@ -120,7 +121,7 @@ class Upstream:
     async def _negotiated(self, sock: socket.socket, end: End | None = None) -> QMPConnection:
         connection = QMPConnection(sock, str(self.address), self._new_id, end)
         try:
-            await connection.negotiate(self._name, self._default_name, timeout_s=self._timeout_s)
+            await connection.negotiate(self._name, str(self._first_address), timeout_s=self._timeout_s)
         except BaseException:
             connection.close()
             raise

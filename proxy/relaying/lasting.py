@@ -14,6 +14,7 @@ from proxy.relaying.counters import Counters
 from proxy.relaying.leaving import Leaving
 from proxy.relaying.ledger import Ledger
 from proxy.relaying.pausing import Pausing
+from proxy.relaying.visits import Visits
 from proxy.routing.turns import Turns
 from proxy.routing.vm_history import History
 from shim.jobs import JOB_PREFIX
@@ -26,20 +27,30 @@ __all__ = ["Lasting", "Shared", "Standing"]
 class Shared:
     """What all VMs of a process have together.
 
-    ledger: of what is queued. state: reads and writes what is kept for the next start.
+    ledger: of what is queued. state: reads and writes what is kept for the next start. visits: what can wait, VM by VM.
     """
 
     ledger: Ledger
     state: DiskThread
+    visits: Visits = field(default_factory=Visits)
 
 
-@dataclass(frozen=True, slots=True)
 class Standing:
     """What stands as long as a VM is wanted, also where its proxy fails, or begins anew with other settings."""
 
-    counters: Counters = field(default_factory=Counters)
-    history: History = field(default_factory=History)
-    pausing: Pausing = field(default_factory=Pausing)
+    __slots__ = ("_history", "counters", "pausing")
+
+    def __init__(self, counters: Counters | None = None) -> None:
+        self.counters = counters or Counters()
+        self.pausing = Pausing()
+        self._history: History | None = None
+
+    @property
+    def history(self) -> History:
+        """What has become of the commands, made when somebody needs it."""
+        if self._history is None:
+            self._history = History()
+        return self._history
 
 
 @dataclass(frozen=True, slots=True)

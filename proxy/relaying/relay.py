@@ -5,7 +5,6 @@ end of its monitor takes it for the end of the VM, or connects again; to keep it
 false.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ from proxy.client_streams.choice import Successions, stream_makers
 from proxy.net.closing import close_descriptors
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream
+from proxy.once import Once
 from proxy.qmp_json.messages import format_of
 from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.scribe import Scribe
@@ -29,7 +29,6 @@ from proxy.relaying.pace import Pace
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
-from proxy.routing.plan_maker import Work
 from proxy.routing.router import Router
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Descriptors
@@ -54,29 +53,32 @@ _UPSTREAM_HIGH_BYTES = 256 * 1024
 class Relay:
     """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
 
-    config: has the clients' limits. deserted: set when a client has left, and none is there.
+    config: has the clients' limits. lost: set when QEMU has gone; None makes one. deserted: set when a client has left, and
+    none is there. on_flushed: called whenever the outbox is empty, if it is not None.
     """
 
-    def __init__(self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, connected: Connected, config: VMConfig, lasting: Lasting, clock: Clock = SYSTEM_CLOCK, lost: Signal | None = None
+    ) -> None:
         self._dispatcher = governing.dispatcher_of(connected.monitor, config, lasting, clock)
         self._router = Router(self._dispatcher, format_of(connected.monitor.greeting))
         self._outbox = self._dispatcher.outbox
         self.monitor = connected.monitor
         self.turns = lasting.turns
-        self.turns.pause.on_end = self._end_pause
-        lasting.standing.counters.connections += 1
+        self.turns.pause.on_end = partial(self._go_on, self._dispatcher.serve_waiting)
         self._written = lasting.intents.written()
         self._rest = connected.rest
         self._pace = Pace(connected.end)
-        self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._come_back)
+        self._coming_back = Once(self._work_off)
+        self._polling = Once(partial(self._go_on, self._dispatcher.poll), _POLL_INTERVAL_S)
+        self.clients = Clients(self._dispatcher, config, lasting.shared.ledger, lasting.leaving, self._coming_back.ask)
         self._streams = self.clients.streams
-        self._scribe = Scribe(lasting.audit, lasting.intents, lasting.shared.state, self._streams, self._go_on_noted)
+        noted = partial(self._go_on, self._dispatcher.noted)
+        self._scribe = Scribe(lasting.audit, lasting.intents, lasting.shared.state, self._streams, noted)
         self._successions: Successions = {}
         self._make_stream = stream_makers(config, connected.monitor, self._successions)
         self.deserted = self.clients.deserted
         self.slow = SlowCommands()
-        self._poll_timer: asyncio.TimerHandle | None = None
-        self._next_turn: asyncio.Handle | None = None  # see _come_back
         self._upstream = Stream(
             connected.end,
             on_data=self._receive_from_qemu,
@@ -86,14 +88,19 @@ class Relay:
         )
         # Brings the VM's counters up to date with what has come of QEMU.
         self.fetch_counts = partial(lasting.standing.counters.fetch_qemu, self._upstream, self._dispatcher.pending)
-        self.lost = Signal()  # set when QEMU has gone
+        self.lost = Signal() if lost is None else lost
         self.finished = Signal()  # set when all is done that was begun before `stop`
         self._last_reading = LastReading(self.clients, self.finished)
+        self.on_flushed: Callable[[], object] | None = None
         self._is_stopping = False
 
-    def start(self) -> None:
-        """Begin: first with what an earlier connection left behind, then with what QEMU sent since the negotiation."""
-        self._dispatcher.start(self._written)
+    def start(self, *, recovers: bool = True) -> None:
+        """Begin: first with what an earlier connection left behind, then with what QEMU sent since the negotiation.
+
+        recovers: False where the former has been done, and only this relay is new.
+        """
+        if recovers:
+            self._dispatcher.start(self._written)
         self._receive_from_qemu(self._rest, ())
         self._flush()
         self._upstream.start()
@@ -129,7 +136,7 @@ class Relay:
     @property
     def parts(self) -> tuple[Router, Dispatcher, Stream, Callable[[], None]]:
         """What another process is told of (carrying.py): with the stream to QEMU, and what has the outbox emptied soon."""
-        return self._router, self._dispatcher, self._upstream, self._come_back
+        return self._router, self._dispatcher, self._upstream, self._coming_back.ask
 
     def change(self, config: VMConfig, audit: AuditWriter | None) -> None:
         """Use another configuration from now on, and write what is recorded to this log."""
@@ -145,6 +152,13 @@ class Relay:
         self._dispatcher.stop()
         self._flush()
 
+    def detach(self) -> Connected:
+        """Return the connection to QEMU for somebody else who goes on there: nothing is under way, and no client is there."""
+        self._coming_back.cancel()
+        self.turns.pause.on_end = None
+        self.fetch_counts()
+        return Connected(self._upstream.detach(), self.monitor)
+
     def close(self) -> None:
         """Close all sockets, and put on record what is not answered. Calling it again does nothing."""
         self._dispatcher.stop()
@@ -154,9 +168,8 @@ class Relay:
         if unanswered:
             _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
         self._last_reading.close()
-        for timer in (self._poll_timer, self._next_turn):
-            if timer is not None:
-                timer.cancel()
+        self._polling.cancel()
+        self._coming_back.cancel()
         self._upstream.close()
         self.clients.close()
         self.fetch_counts()
@@ -228,8 +241,7 @@ class Relay:
         self._lose_qemu()
 
     def _work_off(self) -> None:
-        """Go on with what clients have sent, after all others have had their turn."""
-        self._next_turn = None
+        """Go on with what clients have sent, after all others have had their turn. Empty the outbox in any case."""
         for session in list(islice(self._dispatcher.unfinished, _SESSIONS_A_TURN)):
             try:
                 self._dispatcher.work_off(session)
@@ -238,22 +250,9 @@ class Relay:
                 self._give_up_client(session)
         self._flush()
 
-    def _come_back(self) -> None:
-        """Have the outbox emptied, and what is unfinished worked off, after others."""
-        if self._next_turn is None:
-            self._next_turn = asyncio.get_running_loop().call_soon(self._work_off)
-
-    def _end_pause(self) -> None:
-        self._dispatcher.serve_waiting()
-        self._flush()
-
-    def _go_on_noted(self, work: Work, why_not: str | None) -> None:
-        self._dispatcher.noted(work, why_not)
-        self._flush()
-
-    def _poll(self) -> None:
-        self._poll_timer = None
-        self._dispatcher.poll()
+    def _go_on(self, step: Callable[..., object], *args: object) -> None:
+        """Have the dispatcher take a step, and do what comes of it."""
+        step(*args)
         self._flush()
 
     # Take and write, in the order that the router asks for: no answer goes out before its record is written (scribe.py).
@@ -281,12 +280,14 @@ class Relay:
         if self._upstream.unsent_bytes > _UPSTREAM_HIGH_BYTES:
             self._dispatcher.room.is_congested = True
         if self._dispatcher.unfinished:
-            self._come_back()
+            self._coming_back.ask()
         plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
         if plans.exclusive is not self.slow.watched:
             self.slow.watch(plans.exclusive)
-        if self._poll_timer is None and (plans.awaiting or starter.holds_back or denials.are_untold or self.turns.paused):
-            self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL_S, self._poll)
+        if plans.awaiting or starter.holds_back or denials.are_untold or self.turns.paused:
+            self._polling.ask()
+        if self.on_flushed is not None:
+            self.on_flushed()
         if self._is_stopping and self._dispatcher.owes_nothing and not self._dispatcher.unfinished:
             self._last_reading.look()
 

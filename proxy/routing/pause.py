@@ -13,13 +13,14 @@ __all__ = ["Pause", "changes_snapshots", "is_at_work"]
 
 
 class Pause:
-    """is_on: snapshot commands wait. on_end: called when they do no more; whoever serves the VM's clients sets it."""
+    """is_on: snapshot commands wait. on_end: called when they do no more; whoever serves the VM's clients sets it, None if
+    nobody does."""
 
     __slots__ = ("is_on", "on_end")
 
     def __init__(self) -> None:
         self.is_on = False
-        self.on_end: Callable[[], object] = _nobody_waits
+        self.on_end: Callable[[], object] | None = None
 
     def begin(self) -> None:
         """Have no snapshot command begun until `end`."""
@@ -28,7 +29,8 @@ class Pause:
     def end(self) -> None:
         """Let those go on that have waited."""
         self.is_on = False
-        self.on_end()
+        if self.on_end is not None:
+            self.on_end()
 
 
 def changes_snapshots(request: Request | None) -> bool:
@@ -44,7 +46,3 @@ def changes_snapshots(request: Request | None) -> bool:
 def is_at_work(works: Iterable[Work]) -> bool:
     """Tell whether one of these changes snapshots: a client's command, or the completion of one that was cut off."""
     return any(changes_snapshots(work.request) or (work.request is None and work.is_exclusive) for work in works)
-
-
-def _nobody_waits() -> None:
-    pass

@@ -178,7 +178,7 @@ def test_socket_is_handed_over_with_what_was_not_read() -> None:
         connected = talk.hand_over()
         assert (connected.rest, connected.monitor) == (rest, talk.monitor)
         theirs.recv(4096)
-        connected.sock.send(b"x")
+        connected.end.send(b"x")
         assert theirs.recv(4096) == b"x"
 
 

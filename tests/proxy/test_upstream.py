@@ -20,6 +20,7 @@ from host.addresses import ASIDE_SUFFIX, StdioAddress, parse_upstream_address
 from host.socket_access import SocketAccess
 from proxy.errors import ListenError, NotQMPError, OccupiedError, UpstreamError
 from proxy.net import qmp_connection, upstream
+from proxy.net.ends import SocketEnd
 from proxy.net.qmp_connection import GREETING_TIMEOUT_S, Connected, QMPConnection
 from proxy.net.upstream import Upstream
 from shim.qmp import QEMUVersion
@@ -43,12 +44,17 @@ def an_upstream(address: str, name: str | None = None, *, timeout_s: float = GRE
     return Upstream(parse_upstream_address(address), name=name, new_id=new_id, timeout_s=timeout_s)
 
 
+def _sock(found: Connected) -> socket.socket:
+    assert isinstance(found.end, SocketEnd)
+    return found.end._sock
+
+
 @asynccontextmanager
 async def connected(address: str, name: str | None = None) -> AsyncIterator[Connected]:
     upstream = an_upstream(address, name)
     try:
         found = (await upstream.connect()).hand_over()
-        with found.sock:
+        with _sock(found):
             yield found
     finally:
         upstream.close()
@@ -120,7 +126,7 @@ def test_stale_replies_and_events_before_it_are_nobodys_and_what_comes_behind_is
         async with serving(bound(folder / "q"), server.serve), connected(f"unix:{folder}/q") as found:
             behind = found.rest
             while len(behind) < len(rest):
-                behind += await asyncio.get_running_loop().sock_recv(found.sock, 100)
+                behind += await asyncio.get_running_loop().sock_recv(_sock(found), 100)
             assert behind == rest
 
     play(run())
@@ -295,7 +301,7 @@ def test_loss_at_every_step_of_the_negotiation(command: str, when: When) -> None
             # What was owed to the lost connection comes to the next, and is nobody's.
             found = (await upstream.connect()).hand_over()
             assert found.rest == b""
-            found.sock.close()
+            _sock(found).close()
 
     play(run())
 
@@ -322,7 +328,7 @@ def test_tcp() -> None:
         address = f"tcp:127.0.0.1:{listener.getsockname()[1]}"
         async with serving(listener, TextServer().serve), connected(address) as found:
             assert found.monitor.vm == "from -name"
-            assert found.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert _sock(found).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     play(run())
 
@@ -338,7 +344,7 @@ def test_inherited_connection_is_there_once() -> None:
             upstream = an_upstream(f"fd:{number}")
             assert not upstream.can_return
             found = (await upstream.connect()).hand_over()
-            found.sock.close()
+            _sock(found).close()
             ours, theirs = socket.socketpair()
             with ours, theirs:
                 assert number in (ours.fileno(), theirs.fileno())
@@ -435,6 +441,6 @@ def test_name_of_the_vm_does_not_change_with_the_address() -> None:
             await until(lambda: fake.client_count == 1)
             found = (await upstream.connect()).hand_over()
             assert found.monitor.vm == f"unix:{fake.path}"
-            found.sock.close()
+            _sock(found).close()
 
     play(run())

@@ -6,6 +6,7 @@ from typing import Final
 from host.addresses import UnixAddress
 from host.config import VMConfig
 from host.intents import IntentStore
+from proxy.net.ends import SocketEnd
 from proxy.net.qmp_connection import Connected
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.leaving import Leaving
@@ -25,4 +26,4 @@ def lone_relay(sock: socket.socket) -> Relay:
     shared = a_shared()
     lasting = Lasting(intents, "hmpshim-", lambda: "hmpshim-1", Turns(), shared, Leaving(shared.ledger), audit=None)
     config = VMConfig(UnixAddress("/qmp"), client_buffer_bytes=MIB)
-    return Relay(Connected(sock, a_monitor(), b""), config, lasting, ManualClock().clock())
+    return Relay(Connected(SocketEnd(sock, takes_descriptors=False), a_monitor()), config, lasting, ManualClock().clock())

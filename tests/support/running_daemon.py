@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import pytest
 
+from host.config_file import read_config_file
 from proxy.command_line.invocations import ServeInvocation
 from proxy.command_line.subcommands import parse_command_line
 from proxy.control.status import VMStatus
@@ -49,7 +50,7 @@ class RunningDaemon:
         self.path.write_text("".join(tables))
         invocation = parse_command_line(["--config", str(self.path), *options])
         assert isinstance(invocation, ServeInvocation)
-        present = [vm for vm in invocation.vms if not vm.wait and vm.name not in absent]
+        present = [vm for vm in read_config_file(str(self.path)).vms if not vm.wait and vm.name not in absent]
         self._listeners = [str(address).removeprefix("unix:") for vm in present for address in vm.listen]
         self.daemon = Daemon(invocation)
         self._is_stopped = False
