@@ -201,11 +201,11 @@ class Fleet:
 
     async def _follow(self, place: Place, wish: Wish, changes: Changes) -> None:
         """Have a VM that runs become what it is to be. One that ends already is begun with that when it has ended."""
+        await place.end_retry()
         running, vm = place.running, self.wanted.get(place.key)
         contexts, problem = wish.contexts.get(place.key), wish.problems.get(place.key)
         if running is None or running.is_stopping or self._stop.is_set():
             return
-        place.stop_trying()
         needed = set() if vm is None else needs(running.config, vm)
         if vm is None:
             changes.ended += 1
@@ -233,7 +233,7 @@ class Fleet:
 
     async def _change(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> str | None:
         """Change a VM under its clients. Returns why that failed; it is tried again then, as long as it is wanted."""
-        running, place.retry = place.running, None
+        running = place.running
         assert running is not None, "nothing is tried again when it ends"
         try:
             await running.change(vm, contexts)
@@ -242,13 +242,15 @@ class Fleet:
             level = logging.INFO if running.unchanged == why else logging.ERROR
             _log.log(level, "%s; it stays as it was, and its change is tried again", why)
             running.unchanged = why
-            place.retry = asyncio.create_task(self._change_later(place, vm, contexts, delays_s), name="change later")
+            place.set_retry(asyncio.create_task(self._change_later(place, vm, contexts, delays_s), name="change later"))
             return why
         running.unchanged = None
+        place.set_retry(None)
         return None
 
     async def _change_later(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> None:
         await asyncio.sleep(next(delays_s))
+        place.is_trying = True
         with about_vm(place.label):
             await self._change(place, vm, contexts, delays_s)
 

@@ -54,13 +54,28 @@ class Changes:
 class Place:
     """A VM's place in the fleet. It stays while one proxy of the VM gives way to the next.
 
-    key: the VM is known by it. running: None only between two proxies. retry: a change that is tried again.
+    key: the VM is known by it. running: None only between two proxies. retry: a change that is tried again, until it has been
+    made. is_trying: that is under way, and no longer waited for.
     """
 
     key: str
     label: VMLabel
     running: SupervisedVM | None = None
     retry: asyncio.Task[None] | None = None
+    is_trying: bool = False
+
+    def set_retry(self, retry: asyncio.Task[None] | None, /) -> None:
+        """Keep a change that is tried again after a pause, instead of the one that has been tried."""
+        self.retry, self.is_trying = retry, False
+
+    async def end_retry(self) -> None:
+        """Give up a change that is to be tried again; one that is under way comes to its end, so that none overtakes it."""
+        while (retry := self.retry) is not None:
+            self.retry = None
+            if not self.is_trying:
+                retry.cancel()
+            await asyncio.wait((retry,))
+        self.stop_trying()
 
     def stop_trying(self) -> None:
         """Give up a change that has failed."""
