@@ -125,6 +125,7 @@ class VMProxy:
             for relay in (self.relay, self._gone):
                 if relay is not None:
                     relay.close()
+            self._lasting.leaving.close()
             self.front.close()
             self._upstream.close()
             await self.policy_check.close()
@@ -236,18 +237,18 @@ class VMProxy:
             await asyncio.sleep(0)
         preload_in_loop((self.config,))
         await self._tend()
+        await unless(self._stop, self._lasting.leaving.emptied())  # which ends by itself: nobody is in a hurry
+        self._stop.set()
         self.front.suspend()
-        if self.relay is not None:
-            await finish(self.relay, self.config.stop_timeout_s)
+        await finish(self.relay, self._lasting.leaving, self.config.stop_timeout_s)
 
     async def _tend(self) -> None:
-        """Until `stop`, connect again whenever QEMU went; where no client can come any more, stop with the last one."""
+        """Until `stop`, connect again whenever QEMU went; where no client can come any more, end with the last one."""
         is_for_one = self.front.is_for_one
         while not self._stop.is_set():
             assert self.relay is not None, "_begin comes before each round"
             await first_of(self._stop, self.relay.deserted if is_for_one else self.relay.lost)
             if is_for_one or self._stop.is_set():
-                self._stop.set()
                 return
             self.relay, self._gone = None, self.relay
             self.front.leave()
@@ -256,7 +257,7 @@ class VMProxy:
                 _log.warning("QEMU at %s is back", self._upstream.address)
             elif not self._stop.is_set():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
-                self._stop.set()
+                return
 
     async def _await_return(self) -> bool:
         """Wait until QEMU is there again; False where it will not come back, or is not waited for."""

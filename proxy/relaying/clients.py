@@ -216,7 +216,7 @@ class Clients:
             self.drop(session)
 
     def close(self) -> None:
-        """Close all sockets. Calling it again does nothing."""
+        """Close the sockets of all who are there. Calling it again does nothing."""
         self.fetch_counts()
         for timer in self._timers.values():
             timer.cancel()
@@ -224,7 +224,6 @@ class Clients:
             self._ledger.forget(session)
         for stream in self.streams.values():
             stream.close()
-        self.leaving.close()
 
     def disconnect(self, session: Session) -> None:
         """End a client because the operator wants that; what is queued for it is lost."""

@@ -132,6 +132,11 @@ class Serving:
             await self._fail(vm, str(exc))
         finally:
             await vm.close()
+            # A QEMU that is started next may have the same paths.
+            reception.close()
+            if not self.has_terminal:  # whose modes are put back at the very end
+                self._let_parent_end()
+            await vm.emptied()
 
     def _kill(self, parent: int) -> None:
         asyncio.get_running_loop().remove_reader(parent)
@@ -141,8 +146,13 @@ class Serving:
     def _detach(self) -> None:
         """Let go of what whoever started QEMU waits for the end of."""
         _point_to_nothing(*_STANDARD_INPUT_AND_OUTPUT, _STANDARD_ERROR)
-        if self.parent is not None:
+        self._let_parent_end()
+
+    def _let_parent_end(self) -> None:
+        """Have the parent wait for nobody but QEMU. Calling it again does nothing."""
+        if self.parent is not None and self.parent.to_parent >= 0:
             os.close(self.parent.to_parent)
+            self.parent.to_parent = -1
 
     async def _fail(self, vm: "WrappedVM", text: str) -> None:
         """Say why, as QEMU would, and end QEMU: by its own command, or so that its status does not look like a success."""
