@@ -24,7 +24,7 @@ from proxy.entrance.front import Front
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError
 from proxy.needs import Need, describe, needs, unbound
 from proxy.net.attaching import upstream_of
-from proxy.net.certificates import Certificates, Contexts, load
+from proxy.net.certificates import Certificates, Contexts
 from proxy.net.ends import End
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pauses import Pauses
@@ -45,9 +45,9 @@ _log = logging.getLogger(__name__)
 
 
 class VMProxy:
-    """Serve one VM. To make it raises TLSError for a certificate that cannot be used.
+    """Serve one VM.
 
-    on_settled: called when it is known whether QEMU is there: clients are let in, or it is waited for.
+    contexts: of TLS. on_settled: called when it is known whether QEMU is there: clients are let in, or it is waited for.
     `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
     """
 
@@ -58,11 +58,12 @@ class VMProxy:
         shared: Shared,
         on_settled: Callable[[], object] = lambda: None,
         standing: Standing | None = None,
+        contexts: Contexts = Contexts(),  # noqa: B008 - nobody changes this one
     ) -> None:
         self.config = config
         # What another process hands over, which served the VM up to now. It is set before `run`.
         self.legacy: Legacy | None = None
-        self.certificates = Certificates(config)
+        self.certificates = Certificates(contexts)
         self._on_settled = on_settled
         self._audit, self._shared, self._standing = audit, shared, standing
         self.relay: Relay | None = None
@@ -142,14 +143,12 @@ class VMProxy:
         """Become what another configuration says, with the connection to QEMU and the clients that there are.
 
         What that needs is none of Need.CONNECTION. A strict policy is used when its patterns have been compared with the disks;
-        `policy_check` tells. Raises ListenError or TLSError; all is as it was then.
-        contexts: of TLS, where they have been read already.
+        `policy_check` tells. Raises ListenError; all is as it was then. contexts: of TLS, where they may be others.
         """
         self.policy_check.cancel()
         change = Change(self.config, config)
         before, needed = self.config, needs(self.config, change.whole)
         if Need.LISTENERS in needed:
-            contexts = load(change.whole) if contexts is None else contexts
             self.front.change(change.whole)
         if contexts is not None:
             self.certificates.contexts = contexts
