@@ -19,6 +19,7 @@ from proxy.lean_start import all_imported
 from proxy.qemu_command_line.endpoints import Stdio
 from proxy.qemu_command_line.messages import MessageForm
 from proxy.qemu_command_line.monitors import Kind
+from proxy.qmp_json.limits import RECURSION_LIMIT
 from proxy.wrapping.children import FAILED, Parent
 from proxy.wrapping.doors import Door
 from proxy.wrapping.invocation import WrapInvocation
@@ -40,8 +41,6 @@ _STANDARD_INPUT_AND_OUTPUT: Final = (0, 1)
 _STANDARD_ERROR: Final = 2
 # As `ps` shows it.
 _PROCESS_NAME: Final = "hmp-proxy"
-# As in proxy/program.py.
-_RECURSION_LIMIT: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -72,7 +71,7 @@ class Serving:
     def run(self) -> None:
         """Serve until QEMU has gone."""
         _take_own_name()
-        sys.setrecursionlimit(_RECURSION_LIMIT)
+        sys.setrecursionlimit(RECURSION_LIMIT)
         write_log("hmp-proxy")
         logging.getLogger().setLevel(logging.INFO if self.invocation.is_verbose else logging.WARNING)
         with contextlib.ExitStack() as stack:
