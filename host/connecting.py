@@ -3,19 +3,18 @@ try again.
 """
 
 import asyncio
-import errno
 import os
 import socket
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 from host.addresses import TCPAddress, UnixAddress
+from host.internet import INTERNET, Attempts
 
 __all__ = [
     "HANG_UPS",
     "HANG_UP_PAUSE_S",
-    "INTERNET",
     "USE_QMP",
     "backoff_s",
     "connect_socket",
@@ -25,7 +24,6 @@ __all__ = [
     "why_no_greeting",
 ]
 
-INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 # What a monitor for people begins with, behind what a telnet server says first (QEMU 5.2 to 11.1).
 _BANNER = b" monitor - type 'help' for more information"
 USE_QMP = (
@@ -69,30 +67,18 @@ async def connect_socket(address: UnixAddress | TCPAddress, families: Collection
 
 
 async def _connect_tcp(host: str, port: int, families: Collection[int]) -> socket.socket:
-    """Connect to the first of the host's addresses where somebody listens, as QEMU does (util/qemu-sockets.c)."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:  # a name, which takes a thread and its time
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    problem = OSError(errno.EADDRNOTAVAIL, f"{host} has no address of the family that is asked for")
-    for family, _, _, _, target in found:
-        if family in families:
-            try:
-                return await _connected(socket.socket(family, socket.SOCK_STREAM), target)
-            except OSError as exc:
-                problem = exc
-    raise problem
-
-
-async def _connected(sock: socket.socket, target: tuple[Any, ...]) -> socket.socket:
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, target)
-    except BaseException:
-        sock.close()
-        raise
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
+    attempts = Attempts(host, found, families)
+    for sock, target in attempts:
+        with attempts.attempt(sock):
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, target)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+    raise attempts.problem
 
 
 async def _connect_unix(path: str) -> socket.socket:

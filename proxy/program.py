@@ -23,13 +23,12 @@ from proxy.command_line.invocations import (
 from proxy.command_line.subcommands import parse_command_line
 from proxy.entrance.inherited import unclaimed_names
 from proxy.fleet.daemon import Daemon
+from proxy.qmp_json.limits import RECURSION_LIMIT
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import finish_all
 
 __all__ = ["main"]
 
-# Values may be nested as deep as QEMU takes them (1024), and each level costs a few of Python's frames.
-_RECURSION_LIMIT = 10_000
 # 128 plus the number of SIGINT, as shells report a process that a signal ended.
 _INTERRUPTED = 130
 
@@ -37,7 +36,7 @@ _INTERRUPTED = 130
 def main() -> int:
     """Run the proxy and give the exit status that `hmp-proxy --help` lists."""
     all_imported()
-    sys.setrecursionlimit(_RECURSION_LIMIT)
+    sys.setrecursionlimit(RECURSION_LIMIT)
     write_log("hmp-proxy")
     try:
         invocation = parse_command_line(sys.argv[1:])

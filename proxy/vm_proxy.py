@@ -26,7 +26,7 @@ from proxy.entrance.front import Front
 from proxy.errors import NotQMPError, UpstreamError
 from proxy.needs import Need, describe, needs, unbound
 from proxy.net.attaching import upstream_of
-from proxy.net.certificates import Certificates, Contexts, load
+from proxy.net.certificates import Certificates, Contexts
 from proxy.net.ends import End
 from proxy.net.qmp_connection import QMPConnection
 from proxy.preload import preload_in_loop
@@ -46,9 +46,9 @@ _log = logging.getLogger(__name__)
 
 
 class VMProxy:
-    """Serve one VM. To make it raises TLSError for a certificate that cannot be used.
+    """Serve one VM.
 
-    on_settled: called when it is known whether QEMU is there: clients are let in, or it is waited for.
+    contexts: of TLS. on_settled: called when it is known whether QEMU is there: clients are let in, or it is waited for.
     `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
     """
 
@@ -65,11 +65,12 @@ class VMProxy:
         shared: Shared,
         on_settled: Callable[[], object] = lambda: None,
         standing: Standing | None = None,
+        contexts: Contexts = Contexts(),  # noqa: B008 - nobody changes this one
     ) -> None:
         self.config = config
         # What another process hands over, which served the VM up to now. It is set before `run`.
         self.legacy: Legacy | None = None
-        self.certificates = Certificates(config)
+        self.certificates = Certificates(contexts)
         self._on_settled = on_settled
         self._audit, self._shared, self._standing = audit, shared, standing
         self.connection: Attendance | None = None
@@ -136,6 +137,7 @@ class VMProxy:
             for connection in (self.connection, self._gone):
                 if connection is not None:
                     connection.close()
+            self._lasting.leaving.close()
             self.front.close()
             self._upstream.close()
             await self.policy_check.close()
@@ -152,14 +154,12 @@ class VMProxy:
         """Become what another configuration says, with the connection to QEMU and the clients that there are.
 
         What that needs is none of Need.CONNECTION. A strict policy is used when its patterns have been compared with the disks;
-        `policy_check` tells. Raises ListenError or TLSError; all is as it was then.
-        contexts: of TLS, where they have been read already.
+        `policy_check` tells. Raises ListenError; all is as it was then. contexts: of TLS, where they may be others.
         """
         self.policy_check.cancel()
         change = Change(self.config, config)
         before, needed = self.config, needs(self.config, change.whole)
         if Need.LISTENERS in needed:
-            contexts = load(change.whole) if contexts is None else contexts
             self.front.change(change.whole)
         if contexts is not None:
             self.certificates.contexts = contexts
@@ -239,19 +239,20 @@ class VMProxy:
         preload_in_loop((self.config,))
 
     async def _finish(self) -> None:
+        await unless(self._stop, self._lasting.leaving.emptied())  # which ends by itself: nobody is in a hurry
+        self._stop.set()
         self.front.suspend()
-        if self.connection is not None and self.connection.relay is not None:
-            await finish(self.connection.relay, self.config.stop_timeout_s)
+        relay = None if self.connection is None else self.connection.relay
+        await finish(relay, self._lasting.leaving, self.config.stop_timeout_s)
 
     async def _tend(self) -> None:
-        """Until `stop`, connect again whenever QEMU went; where no client can come any more, stop with the last one."""
+        """Until `stop`, connect again whenever QEMU went; where no client can come any more, end with the last one."""
         is_for_one = self.front.is_for_one
         while not self._stop.is_set():
             connection = self.connection
             assert connection is not None, "_begin comes before each round"
             await first_of(self._stop, connection.deserted if is_for_one else connection.lost)
             if is_for_one or self._stop.is_set():
-                self._stop.set()
                 return
             self.connection, self._gone = None, connection
             self.front.leave()
@@ -260,7 +261,7 @@ class VMProxy:
                 _log.warning("QEMU at %s is back", self._upstream.address)
             elif not self._stop.is_set():
                 _log.warning("QEMU at %s has gone", self._upstream.address)
-                self._stop.set()
+                return
 
     async def _await_return(self) -> bool:
         """Wait until QEMU is there again; False where it will not come back, or is not waited for."""

@@ -12,9 +12,9 @@ A decision is a generator, and lives as long as its command. It yields the steps
     Settle
     ================  ==========================  ==================================================================
 
-It ends with a Result: what the client gets, and what the record says of it. An Announce is the first step, a Pass the last.
-Nothing is sent for the command after it, and the Result only repeats QEMU's reply, so a driver can hand the client the very
-bytes of that reply.
+It ends with a Result: what the client gets, and what the record says of it. An Announce is the first step, a Pass the last: no
+other command follows to QEMU on behalf of this one. Its Result only repeats QEMU's reply, so a driver can hand the client the
+very bytes of that reply.
 
 The order in which it decides:
 

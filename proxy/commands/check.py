@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from host.config import VMConfig
 from host.errors import ConfigError, ProgramError, TLSError
 from proxy.command_line.invocations import CheckInvocation
-from proxy.net.certificates import Certificates
+from proxy.net.certificates import load
 
 __all__ = ["find_mistakes", "summary"]
 
@@ -25,7 +25,7 @@ def summary(invocation: CheckInvocation) -> str:
 
 def _of_certificates(vm: VMConfig) -> Iterator[ProgramError]:
     try:
-        Certificates(vm)
+        load(vm)
     except TLSError as exc:
         if vm.origin is None:
             yield exc

@@ -7,10 +7,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from host.config import VMConfig
 from proxy.command_line.invocations import ServeInvocation
@@ -33,7 +33,12 @@ __all__ = ["Daemon"]
 
 _log = logging.getLogger(__name__)
 
+_Result = TypeVar("_Result")
+
 _ABOUT_TO_END: Final = "the proxy is about to end"
+# A file with 1,000 VMs takes some seconds; what takes so long is stuck.
+_READ_WITHIN_S: Final = 60.0
+_STUCK: Final = "the configuration or its files of TLS cannot be read: a disk is stuck; the running configuration stays"
 
 
 class Daemon:
@@ -194,6 +199,9 @@ class Daemon:
                 try:
                     with much_is_made():
                         self._mistakes = await self._read_again()
+                except TimeoutError:
+                    self._mistakes = (_STUCK,)
+                    _log.error("%s", _STUCK)
                 except Exception as exc:  # of whatever kind: the VMs are served, and the manager waits for the end of this
                     self._mistakes = (f"unexpected error: {exc!r}",)
                     _log.exception("the configuration cannot be read again")
@@ -208,15 +216,15 @@ class Daemon:
         """
         before, forgives = dict(self._fleet.wanted), self._fleet.forgives
         if self._config_path is None:
-            return await self._fleet.want(await beside(partial(read_certificates, before)))
-        file = await beside(partial(read_file, self._config_path))
+            return await self._fleet.want(await _beside(partial(read_certificates, before)))
+        file = await _beside(partial(read_file, self._config_path))
         for mistake in file.mistakes:
             _log.error("%s; the running configuration stays", mistake)
         if file.mistakes:
             return [str(mistake) for mistake in file.mistakes]
         await self._discover(file.templates, file.vms)
         vms = file.vms if self._discovery is None else await self._discovery.look()
-        wish = await beside(partial(wish_of, vms, before, forgives=forgives))
+        wish = await _beside(partial(wish_of, vms, before, forgives=forgives))
         if self._discovery is not None:
             wish = replace(wish, why_gone="it is neither in the file nor found")
         problems = await self._fleet.want(wish)
@@ -241,6 +249,12 @@ class Daemon:
             await asyncio.wait((self._discovering,))
             self._discovery.close()
             self._discovery = self._discovering = None
+
+
+async def _beside(work: Callable[[], _Result]) -> _Result:
+    """Do this beside the loop; TimeoutError where it takes too long, and what comes of it counts no more."""
+    async with asyncio.timeout(_READ_WITHIN_S):
+        return await beside(work)
 
 
 async def _cancel(task: "asyncio.Task[Any]") -> None:

@@ -11,10 +11,10 @@ import logging
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from host.addresses import Address
-from host.config import AuditSettings, VMConfig
+from host.config import VMConfig
 from host.connecting import backoff_s
 from host.errors import ProgramError
 from proxy.attending.attendance import Attendance
@@ -22,9 +22,9 @@ from proxy.change import POLICY_CHANGED
 from proxy.entrance.inherited import is_there_once
 from proxy.errors import HandOverError
 from proxy.fleet.audit_logs import AuditLogs
+from proxy.fleet.vm_files import VMFiles, read_contexts
 from proxy.needs import describe
 from proxy.net.certificates import Contexts
-from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Shared, Standing
 from proxy.relaying.relay import Relay
 from proxy.routing.pause import is_at_work
@@ -39,12 +39,15 @@ __all__ = ["SupervisedVM", "first_error"]
 
 _log = logging.getLogger(__name__)
 
+# As long as another log may take; see audit_logs.py.
+_READ_WITHIN_S: Final = 2.0
+
 
 class SupervisedVM:
     """Call `run` or `keep_running` once, and `close` at the end.
 
     Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay. The audit log
-    is opened with the first attempt that comes so far, and kept for the next ones.
+    is opened with the first attempt, and kept for the next ones.
     on_settled: called when it is known for the first time whether it can be served; another time does no harm.
     standing: what is known of the VM; it goes on from one attempt to the next.
     """
@@ -59,10 +62,7 @@ class SupervisedVM:
     ) -> None:
         self.standing = standing or Standing()
         self._on_settled = on_settled
-        self._audit_logs = audit_logs
-        self._audit: AuditWriter | None = None
-        # The settings for which that is held.
-        self._audit_settings: AuditSettings | None = None
+        self._files = VMFiles(audit_logs)
         self._shared = shared
         self._config = config
         self._proxy: VMProxy | None = None
@@ -128,7 +128,7 @@ class SupervisedVM:
             clients=() if relay is None else client_statuses(relay),
             running=None if relay is None else relay.slow.running,
             pause=self.standing.pausing.status(),
-            totals=totals_of(self.standing, relay, self._audit),
+            totals=totals_of(self.standing, relay, self._files.audit),
             outcomes=tuple(history.outcomes.items()),
             deprecated=tuple(history.deprecated.items()),
             failures=history.failures,
@@ -156,9 +156,7 @@ class SupervisedVM:
 
     async def close(self) -> None:
         """Let go of the audit log."""
-        settings, self._audit, self._audit_settings = self._audit_settings, None, None
-        if settings is not None:
-            await self._audit_logs.release(settings)
+        await self._files.close()
 
     def stop(self) -> None:
         """End in order."""
@@ -172,27 +170,17 @@ class SupervisedVM:
         Raises AuditError, ListenError or TLSError; all is as it was then.
         """
         if self._proxy is None:
-            if self._audit_settings != config.audit:
-                await self.close()
             _log.warning("%s: %s", self.name, describe(self._config, config) or POLICY_CHANGED)
             self._config = config
+            self._files.change()
             return
-        if config.audit == self._audit_settings:
-            self._proxy.change(config, self._audit, contexts)
-            return
-        audit = None if config.audit is None else await self._audit_logs.acquire_in_time(config.audit)
-        try:
+        if contexts is None:
+            contexts = await read_contexts(config, _READ_WITHIN_S)
+        async with self._files.exchanged(config.audit) as audit:
             if self._proxy is None:  # it has ended since, and begins again with this
                 self._config = config
             else:
                 self._proxy.change(config, audit, contexts)
-        except BaseException:
-            if config.audit is not None:
-                await self._audit_logs.release(config.audit)
-            raise
-        old, self._audit, self._audit_settings = self._audit_settings, audit, config.audit
-        if old is not None:
-            await self._audit_logs.release(old)
 
     def release(self, addresses: Collection[Address]) -> None:
         """Let nobody in any more at these, which another VM is to have. `change` follows."""
@@ -204,19 +192,21 @@ class SupervisedVM:
         return None if self._proxy is None else await self._proxy.policy_check.outcome()
 
     def use_certificates(self, contexts: Contexts) -> None:
-        """Use these for TLS from now on. A proxy that begins later reads the files itself."""
+        """Use these for TLS from now on. What begins later reads the files itself, also where it was about to read them."""
         if self._proxy is not None:
             self._proxy.certificates.contexts = contexts
+        else:
+            self._files.change()
 
     async def run(self) -> None:
-        """Serve. Raises what ends the proxy, and AuditError if the log cannot be opened."""
+        """Serve. Raises what ends the proxy, and AuditError or TLSError for a file that cannot be opened."""
         if self._stopping.is_set():
             return
-        if self._audit is None:
-            await unless(self._stopping, self._acquire_log())
-            if self._stopping.is_set():
-                return
-        proxy = self._proxy = VMProxy(self._config, self._audit, self._shared, self._on_settled, self.standing)
+        contexts = await unless(self._stopping, self._files.open(lambda: self._config, self._tell_late))
+        if contexts is None or self._stopping.is_set():
+            return
+        self._problem, audit = None, self._files.audit
+        proxy = self._proxy = VMProxy(self._config, audit, self._shared, self._on_settled, self.standing, contexts)
         try:
             await (proxy.run() if self.taking is None else self._take_over(proxy, self.taking))
         finally:
@@ -246,10 +236,11 @@ class SupervisedVM:
                 if proxy.legacy is not None:
                     await proxy.legacy.close(sys.exception())
 
-    async def _acquire_log(self) -> None:
-        if self._config.audit is not None:
-            settings = self._config.audit
-            self._audit, self._audit_settings = await self._audit_logs.acquire(settings), settings
+    def _tell_late(self) -> None:
+        """Say what is waited for; the process can be ready without it."""
+        self._problem = "its log or its files of TLS cannot be opened yet: their disk is stuck"
+        _log.error("%s: %s", self.name, self._problem)
+        self._on_settled()
 
     async def keep_running(self) -> None:
         """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.

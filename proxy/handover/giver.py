@@ -46,11 +46,6 @@ class Giver:
         """Let whoever is to replace this process come."""
         self._point.start()
 
-    @property
-    def is_giving(self) -> bool:
-        """Tell whether another process is taking over."""
-        return self._giving is not None
-
     async def close(self) -> None:
         """Tell the other process, if there is one, that nothing is left here, and let nobody come any more."""
         self._point.close()

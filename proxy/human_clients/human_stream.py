@@ -57,6 +57,8 @@ class HumanStream(Stream):
         self._messages = MessageFramer(monitor_format)
         # What is done with the next reply. None: none is due.
         self._on_reply: Callable[[Reply], None] | None = None
+        # What is done with answers that have come, soon.
+        self._due: list[Callable[[], None]] = []
         self._pause: asyncio.TimerHandle | None = None
         # The first of those that came last, if no `getfd` has taken it.
         self._descriptors: tuple[int, ...] = ()
@@ -68,6 +70,8 @@ class HumanStream(Stream):
         # A command of it was run.
         self._has_run = False
         self._has_left = False
+        # QEMU has gone, or the client: nothing is asked any more.
+        self._is_ending = False
 
     def start(self) -> None:
         self._may_read = True
@@ -90,8 +94,14 @@ class HumanStream(Stream):
             start = end
             if ("return" in message or "error" in message) and self._on_reply is not None:
                 on_reply, self._on_reply = self._on_reply, None
-                # Soon, because whoever writes is not ready for the next command.
-                self._soon(on_reply, read_reply(message))
+                self._have_due(on_reply, read_reply(message))
+
+    def finish(self, on_finished: Callable[[], None]) -> None:
+        """Print what QEMU has answered, read no more, and close when all is sent."""
+        self._is_ending = True
+        while self._due:
+            self._do_due()
+        super().finish(on_finished)
 
     def close(self) -> None:
         if not self.is_closed:
@@ -125,7 +135,7 @@ class HumanStream(Stream):
 
     def _go_on(self) -> None:
         """Do the next step of the dialogue, if there is one, and see whether more is to be read."""
-        if self.is_closed or self._on_finished is not None or not self._has_begun or self.unsent_bytes > _MOST_UNSENT_BYTES:
+        if self.is_closed or self._is_ending or not self._has_begun or self.unsent_bytes > _MOST_UNSENT_BYTES:
             return
         event = self._dialogue.next_event()
         self._print()
@@ -173,7 +183,7 @@ class HumanStream(Stream):
         try:
             step = steps.send(reply)
         except StopIteration as end:
-            self._soon(on_end, end.value)
+            self._have_due(on_end, end.value)
             return
         go_on = partial(self._do, steps, on_end)
         match step:
@@ -193,14 +203,16 @@ class HumanStream(Stream):
                 return
             case _:
                 self._dialogue.reply(outcome)
+        self._print()  # however much is unsent: nobody says it again
         self._go_on()
 
     def _end_completion(self, candidates: Candidates) -> None:
         self._dialogue.complete(candidates.names, typed=candidates.typed)
+        self._print()
         self._go_on()
 
     def _ask(self, execute: Execute, on_reply: Callable[[Reply], None]) -> None:
-        if self.is_closed or self._on_finished is not None:
+        if self.is_closed or self._is_ending:
             return
         assert self._on_reply is None, "one command at a time"
         self._on_reply = on_reply
@@ -208,6 +220,15 @@ class HumanStream(Stream):
         if takes_descriptor(execute):
             descriptors, self._descriptors = self._descriptors, ()
         self._send_qmp(execute.to_wire(), descriptors)
+
+    def _have_due(self, callback: Callable[[_Outcome], None], outcome: _Outcome) -> None:
+        """Go on with an answer soon: whoever writes is not ready for the next command."""
+        self._due.append(partial(callback, outcome))
+        self._loop.call_soon(self._do_due)
+
+    def _do_due(self) -> None:
+        if self._due:
+            self._guard(self._due.pop(0))
 
     def _soon(self, callback: Callable[..., None], *arguments: Any) -> None:
         """Call this when all others have had their turn. A failure of ours in it ends this client, and no other."""

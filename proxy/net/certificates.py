@@ -3,8 +3,8 @@
 They are made at the start of the VM, so that a file that is wrong is told then, and made anew on SIGHUP: certificates are short
 lived. Who is connected stays so, because a certificate is looked at once in a connection's life.
 
-To read the files takes a disk, and a millisecond each. So `load` can be called in a thread, while others are served, and what
-it has made is put to use afterwards.
+To read the files takes a disk, which may be stuck, and a millisecond each. So `load` is called in a thread, while others are
+served, and what it has made is put to use afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from host.tls import PeerContext
     from proxy.net.tls import Handshake, TLSEnd
 
-__all__ = ["Certificates", "Contexts", "load"]
+__all__ = ["Certificates", "Contexts", "load", "named_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,7 @@ def load(config: VMConfig, known: dict[Terms, ssl.SSLContext] | None = None) -> 
 
     known: what was made for other VMs of the same reading, which is used again, and added to.
     """
-    at_listeners = (config.terms_at(listener_name(address)) for address in config.listeners)
-    encrypted = {terms for terms in (config.terms, *at_listeners) if terms.tls_certificate}
-    files = config.upstream_tls
+    encrypted, files = _encrypted(config), config.upstream_tls
     if not encrypted and files is None:
         return _NONE
     # Here, because without TLS nothing of it is needed; and all of it, because nothing is imported while serving.
@@ -67,17 +65,29 @@ def load(config: VMConfig, known: dict[Terms, ssl.SSLContext] | None = None) -> 
     return Contexts({terms: known[terms] for terms in encrypted}, upstream)
 
 
+def named_file(config: VMConfig) -> tuple[str, str] | None:
+    """Return a file of TLS that a VM needs, after the setting that names it; None if it needs none."""
+    for terms in _encrypted(config):
+        return "tls_certificate", terms.tls_certificate
+    return None if config.upstream_tls is None else ("upstream_tls_ca", config.upstream_tls.ca)
+
+
+def _encrypted(config: VMConfig) -> set[Terms]:
+    """Return the terms that name a certificate."""
+    at_listeners = (config.terms_at(listener_name(address)) for address in config.listeners)
+    return {terms for terms in (config.terms, *at_listeners) if terms.tls_certificate}
+
+
 class Certificates:
     """Begin handshakes by them. contexts: those in force."""
 
-    def __init__(self, config: VMConfig) -> None:
-        """Raises TLSError for a file that cannot be used."""
-        self.contexts = load(config)
+    def __init__(self, contexts: Contexts) -> None:
+        self.contexts = contexts
 
     @classmethod
     def of_upstream(cls, config: VMConfig) -> Self:
         """Return only what is needed to connect to QEMU. Raises TLSError."""
-        return cls(replace(config, terms=Terms(), own_listeners=()))
+        return cls(load(replace(config, terms=Terms(), own_listeners=())))
 
     @property
     def upstream(self) -> PeerContext | None:

@@ -24,7 +24,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
-__all__ = ["Closer", "close_connection", "close_descriptors", "close_listening", "closer"]
+__all__ = ["Closer", "close_connection", "close_descriptors", "close_listening", "close_read", "closer"]
 
 # So many closes that cannot be interrupted hold up all others.
 _MOST_THREADS = 4
@@ -33,6 +33,8 @@ _PATIENCE_S = 0.1
 # By default it is ignored; the kernel sends it only to those that ask for it (fcntl(2), F_SETOWN).
 _INTERRUPTION = signal.SIGURG
 _READ_BYTES = 64 * 1024
+# So much is read of what nobody wants any more. Linux keeps 6 MiB at most of a TCP connection (tcp(7), tcp_rmem).
+_MOST_UNWANTED_READS = 96
 
 _Job: TypeAlias = Callable[[], None]
 
@@ -123,6 +125,19 @@ def close_connection(sock: socket.socket) -> None:
         closer.put(partial(_drain_and_close, number))
     else:
         os.close(number)
+
+
+def close_read(sock: socket.socket) -> None:
+    """Close a connection in which no descriptors come, and forget what has come there and was not read.
+
+    Over TCP a close with something unread is a reset, which takes from the peer what it has not read of ours (RFC 2525, 2.17).
+    """
+    with contextlib.suppress(OSError):  # nothing more has come
+        sock.setblocking(False)
+        for _ in range(_MOST_UNWANTED_READS):
+            if not socket.socket.recv(sock, _READ_BYTES):  # also past TLS
+                break
+    sock.close()
 
 
 def close_listening(sock: socket.socket, *, is_shared: bool) -> None:

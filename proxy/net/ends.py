@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from proxy.net.closing import close_connection, close_descriptors
+from proxy.net.closing import close_connection, close_descriptors, close_read
 from proxy.net.descriptors import ANCILLARY_BYTES, NoRoomError, descriptors_of, room
 
 __all__ = ["End", "PipeEnd", "PolledEnd", "SocketEnd", "shared_buffer"]
@@ -119,7 +119,7 @@ class SocketEnd(PolledEnd):
         if self._takes_descriptors:
             close_connection(self._sock)
         else:
-            self._sock.close()
+            close_read(self._sock)
 
 
 class PipeEnd(PolledEnd):

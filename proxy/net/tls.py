@@ -20,6 +20,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from host.tls import PeerContext, common_name, reason_of
+from proxy.net.closing import close_read
 from proxy.net.ends import PolledEnd, shared_buffer
 
 __all__ = ["HANDSHAKE_S", "Handshake", "TLSEnd", "shake_hands"]
@@ -76,7 +77,7 @@ class TLSEnd(PolledEnd):
         """Say that nothing more comes, and close. The other end's answer to that is not waited for."""
         with contextlib.suppress(OSError, ValueError):
             self._sock.unwrap()
-        self._sock.close()
+        close_read(self._sock)
 
 
 class Handshake:

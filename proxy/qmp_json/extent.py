@@ -21,18 +21,50 @@ _BRACKETS = {b"[": 1, b"]": -1}
 class Extent:
     """Counts the value at hand. `reset` it after each; call `expect` for each piece, and `add` for each token that is seen.
 
+    coming: the limits of the values that are still to begin; set it to change them. Of which a part was read keeps its own.
     is_open: it has more opening brackets of a kind than closing ones, and of the other kind none too few.
     """
 
-    __slots__ = ("_braces", "_brackets", "_limits", "harmless_bytes", "is_harmless", "is_open", "token_bytes", "tokens")
+    __slots__ = (
+        "_braces",
+        "_brackets",
+        "_limits",
+        "coming",
+        "harmless_bytes",
+        "is_harmless",
+        "is_open",
+        "token_bytes",
+        "tokens",
+    )
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        # A value of no more bytes cannot exceed the limits, nesting apart.
-        self.harmless_bytes = min(limits.token_bytes - 1, limits.tokens)
+        self._use(limits)
+        # Those of the values that are still to begin, where they are others.
+        self.coming: Limits | None = None
         # What is held and the piece at hand together are no more.
         self.is_harmless = True
         self.reset()
+
+    @property
+    def most_bytes(self) -> int:
+        """How long the value at hand may be."""
+        return self._limits.token_bytes
+
+    def take_limits(self, lexer: Lexer) -> None:
+        """Hold the value that begins, and those after it, to the limits to come. `expect` is to follow."""
+        if self.coming is not None:
+            self._use(self.coming)
+            lexer.token_bytes, self.coming = self.coming.token_bytes, None
+
+    def may_nest_too_deep(self, text: str, begin: int, end: int) -> bool:
+        """Tell whether a whole value has more brackets than it may have open."""
+        most = self._limits.nesting
+        return end - begin > 2 * most and text.count("{", begin, end) + text.count("[", begin, end) > most
+
+    def _use(self, limits: Limits) -> None:
+        self._limits = limits
+        # A value of no more bytes cannot exceed the limits, nesting apart.
+        self.harmless_bytes = min(limits.token_bytes - 1, limits.tokens)
 
     def reset(self) -> None:
         self._braces = self._brackets = 0

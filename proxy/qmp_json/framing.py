@@ -47,15 +47,16 @@ class CommandFramer:
     Call `feed` for what the client sent, then `read` while it `has_input`. At the end of the stream drop the framer: QEMU does
     not answer half a value.
 
+    value: how far the one at hand has come, and its limits.
+
     Three paths: `count_plain` for commands that nobody looks into; `_read_whole` for reads that hold whole commands;
     `_read_tokens` for what is cut, malformed, too long or too deep. Each gives up its input to the next one unread.
     """
 
     def __init__(self, version: QEMUVersion, limits: Limits = QEMU_LIMITS) -> None:
         self._family = family_of(version)
-        self._nesting = limits.nesting
         self._lexer = Lexer(limits.token_bytes)
-        self._value = Extent(limits)
+        self.value = Extent(limits)
         self._skeleton = Skeleton()
         self._early = EarlyErrors(self._family) if self._family.is_eager else None
         self._blanks = b""  # since the last command
@@ -105,7 +106,7 @@ class CommandFramer:
 
         They need no decoding, and are counted as read.
         """
-        is_between = not (self._value.tokens or self._held or self._blanks) and self._lexer.state == "start"
+        is_between = not (self.value.tokens or self._held or self._blanks) and self._lexer.state == "start"
         if not is_between or len(data) > MOST_PLAIN_BYTES or not PLAIN.fullmatch(data):
             return 0
         count = data.count(b"{")
@@ -118,8 +119,10 @@ class CommandFramer:
     def _read_piece(self, data: bytes) -> Iterator[None]:
         """Read a piece, and yield after each step but the last."""
         at = 0
-        if data and not self._value.tokens and self._lexer.state == "start" and len(data) <= self._value.harmless_bytes:
-            at = yield from self._read_whole(data)
+        if data and not self.value.tokens and self._lexer.state == "start":
+            self.value.take_limits(self._lexer)
+            if len(data) <= self.value.harmless_bytes:
+                at = yield from self._read_whole(data)
         if at < len(data):
             yield from self._read_tokens(data, at)
         if self._early is not None:
@@ -138,7 +141,7 @@ class CommandFramer:
                 message, end = scan(text, begin)
             except NOT_SURE:
                 break
-            if end - begin > 2 * self._nesting and self._may_nest_too_deep(text, begin, end):
+            if self.value.may_nest_too_deep(text, begin, end):
                 break
             # Nearly always only a line's end is left: that spares the regular expression.
             begin = size if size - end <= 2 and text[end:] in _LINE_ENDS else _blanks_end(text, end)
@@ -152,14 +155,13 @@ class CommandFramer:
             at, chars = at + len(raw), end
             if len(self._found) == _STEP_ITEMS:
                 yield
+                if self.value.coming is not None:
+                    break  # what is left is looked at token by token
         return at
-
-    def _may_nest_too_deep(self, text: str, begin: int, end: int) -> bool:
-        return text.count("{", begin, end) + text.count("[", begin, end) > self._nesting
 
     def _read_tokens(self, data: bytes, at: int) -> Iterator[None]:
         """Read on token by token, and hold what is not complete."""
-        value = self._value
+        value = self.value
         value.expect(self._held, len(data) - at, self._lexer)
         mark = at  # after what is done with
         for number, (kind, end, length) in enumerate(self._lexer.tokens(data, at), 1):
@@ -173,6 +175,9 @@ class CommandFramer:
             begin = end - length
             if not value.tokens:
                 mark = self._pass_blanks(data, mark, begin)
+                if value.coming is not None:
+                    value.take_limits(self._lexer)
+                    value.expect(self._held, len(data) - mark, self._lexer)
             if kind is STRAY:
                 self._conclude_stray(data, mark, end, length)
                 mark = end
@@ -249,7 +254,7 @@ class CommandFramer:
         return end
 
     def _pass_blanks(self, data: bytes, mark: int, begin: int) -> int:
-        if self._value.tokens or self._held:
+        if self.value.tokens or self._held:
             return mark
         if begin > mark and len(self._blanks) < MAX_BLANK_BYTES:
             self._blanks += data[mark : min(begin, mark + MAX_BLANK_BYTES - len(self._blanks))]
@@ -261,7 +266,7 @@ class CommandFramer:
         mark = self._pass_blanks(data, mark, len(data) - self._lexer.length)
         if mark < len(data):
             self._held += data[mark:]
-            if not self._lexer.length and self._value.has_too_many_blanks(len(self._held)):
+            if not self._lexer.length and self.value.has_too_many_blanks(len(self._held)):
                 self._spoil(TOO_MANY_BYTES)
 
     def _early_error(self, data: bytes, mark: int, upto: int) -> str | None:
@@ -280,7 +285,7 @@ class CommandFramer:
 
     def _forget_value(self) -> None:
         self._held.clear()
-        self._value.reset()
+        self.value.reset()
         self._skeleton.clear()
         self._lexer.sees_all = True
         self._is_spoilt = False

@@ -77,13 +77,13 @@ class Lexer:
     `token_bytes` is the length above which QEMU takes a token as it is and starts afresh after it.
     """
 
-    __slots__ = ("_backslash", "_limit", "length", "sees_all", "state")
+    __slots__ = ("_backslash", "length", "sees_all", "state", "token_bytes")
 
     def __init__(self, token_bytes: int) -> None:
         self.state = "start"
         self.length = 0  # bytes of the token at hand
         self.sees_all = True  # otherwise tokens other than brackets may be passed over
-        self._limit = token_bytes
+        self.token_bytes = token_bytes
         self._backslash = -1  # the next one in the piece, as far as looked for
 
     def tokens(self, piece: bytes, at: int) -> Iterator[Token]:
@@ -110,7 +110,7 @@ class Lexer:
     def _step(self, piece: bytes, at: int) -> tuple[bytes, int]:
         if self.state in _QUOTES:
             at = self._pass_plain(piece, at)
-            if at == len(piece) or self.length > self._limit:
+            if at == len(piece) or self.length > self.token_bytes:
                 return self._conclude(piece, at)
         match = _next_of(self.state).match(piece, at)
         if match is None:
@@ -132,8 +132,8 @@ class Lexer:
                 return STRAY, at
             case "start" | "recovery":
                 self.length = 0
-        if (excess := self.length - self._limit - 1) >= 0:
-            self.state, self.length = "start", self._limit + 1
+        if (excess := self.length - self.token_bytes - 1) >= 0:
+            self.state, self.length = "start", self.token_bytes + 1
             return _OTHER, at - excess
         return b"", at
 

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-__all__ = ["MAX_BLANK_BYTES", "QEMU_LIMITS", "Limits"]
+__all__ = ["MAX_BLANK_BYTES", "QEMU_LIMITS", "RECURSION_LIMIT", "Limits"]
 
 # Of blanks between commands so many are kept for the next one: no client sends more than a line end or two, and one that
 # sends nothing else costs no memory.
 MAX_BLANK_BYTES = 64
+# Of Python's, in each process that reads QMP: values may be nested as deep as QEMU takes them (1024), and each level costs a
+# few frames.
+RECURSION_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)

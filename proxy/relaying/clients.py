@@ -98,10 +98,13 @@ class Clients:
         """Hold all clients to other limits. What one may have counts from when it sends or is sent something; who is there
         stays, also where fewer may be; and who has to negotiate, or be less idle, has the new time from now on.
 
-        How long a command may be, and how many are under way, is fixed for who is connected: it may be in the middle of one.
+        A command of which a part was read may be as long and as nested as when it began; what is under way is done.
         """
         before, self._config = self._config, config
-        self.dispatcher.limits = limits_of(config)
+        self.dispatcher.limits = limits = limits_of(config)
+        for session in self.streams if limits != limits_of(before) else ():
+            session.inbox.limit(limits.value)
+            session.window.limit(limits.commands)
         times = config.negotiation_timeout_s, config.client_idle_timeout_s
         for session in self.streams if times != (before.negotiation_timeout_s, before.client_idle_timeout_s) else ():
             if session in self._timers:
@@ -135,13 +138,13 @@ class Clients:
 
         Both together may be as much as a command of the greatest length, which nobody may be cut for sending.
         """
-        stream, config = self.streams[session], self._config
-        kept = stream.unsent_bytes + session.inbox.kept_bytes + session.waiting_bytes
+        stream, inbox, config = self.streams[session], session.inbox, self._config
+        kept = stream.unsent_bytes + inbox.kept_bytes + session.waiting_bytes
         if stream.unsent_bytes > config.client_buffer_bytes:
             self._cut(session, "it does not read (--client-buffer)")
-        elif kept > max(config.client_buffer_bytes, config.max_command_bytes) + _READ_AT_ONCE_BYTES:
+        elif kept > max(config.client_buffer_bytes, config.max_command_bytes, inbox.most_command_bytes) + _READ_AT_ONCE_BYTES:
             self._cut(session, "it does not read, and sends more (--client-buffer)")
-        elif session.inbox.descriptor_count > config.client_descriptors:
+        elif inbox.descriptor_count > config.client_descriptors:
             self._cut(session, "it has sent more file descriptors than may wait (--client-descriptors)")
         else:
             self._ledger.note(session, kept, lambda: self._cut(session, TOO_MUCH_QUEUED))
@@ -216,7 +219,7 @@ class Clients:
             self.drop(session)
 
     def close(self) -> None:
-        """Close all sockets. Calling it again does nothing."""
+        """Close the sockets of all who are there. Calling it again does nothing."""
         self.fetch_counts()
         for timer in self._timers.values():
             timer.cancel()
@@ -224,7 +227,6 @@ class Clients:
             self._ledger.forget(session)
         for stream in self.streams.values():
             stream.close()
-        self.leaving.close()
 
     def disconnect(self, session: Session) -> None:
         """End a client because the operator wants that; what is queued for it is lost."""

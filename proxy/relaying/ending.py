@@ -1,8 +1,11 @@
-"""The orderly end of a relay."""
+"""The orderly end of a relay, and of the clients that have left it."""
 
 import asyncio
+import contextlib
 import logging
 
+from proxy.relaying.last_reading import LAST_READ_S
+from proxy.relaying.leaving import Leaving
 from proxy.relaying.relay import Relay
 
 __all__ = ["finish"]
@@ -10,8 +13,19 @@ __all__ = ["finish"]
 _log = logging.getLogger(__name__)
 
 
-async def finish(relay: Relay, timeout_s: float) -> None:
-    """Let all that was begun come to its answer; what takes longer than the operator wants to wait is put on record."""
+async def finish(relay: Relay | None, leaving: Leaving, timeout_s: float) -> None:
+    """Let all that was begun come to its answer, and whoever has left read what is due to it, for a short time.
+
+    What takes longer than the operator wants to wait is put on record. relay: None if QEMU is not there.
+    """
+    if relay is not None:
+        await _finish(relay, timeout_s)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(min(timeout_s, LAST_READ_S)):
+            await leaving.emptied()
+
+
+async def _finish(relay: Relay, timeout_s: float) -> None:
     relay.stop()
     if relay.finished.is_set():
         return

@@ -28,7 +28,7 @@ def dispatcher_of(monitor: Monitor, config: VMConfig, lasting: Lasting, clock: C
 
 
 def change(dispatcher: Dispatcher, monitor: Monitor, config: VMConfig, audit: AuditWriter | None) -> None:
-    """Have a dispatcher use another configuration from now on, but for the clients' limits, and put commands on this record."""
+    """Have a dispatcher use another configuration from now on, and put commands on this record. Limits: see Clients.change."""
     dispatcher.set_policy(config.policy, config.permissions)
     dispatcher.recorder.vm = config.name or monitor.unnamed or monitor.vm
     dispatcher.recorder.announces = audit is not None and audit.refuses

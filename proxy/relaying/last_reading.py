@@ -5,10 +5,10 @@ import asyncio
 from proxy.relaying.clients import Clients
 from proxy.waiting import Signal
 
-__all__ = ["LastReading"]
+__all__ = ["LAST_READ_S", "LastReading"]
 
 # How long clients are waited for that do not read. The kernel keeps 200 KiB for each anyway.
-_LAST_READ_S = 2.0
+LAST_READ_S = 2.0
 
 
 class LastReading:
@@ -25,7 +25,7 @@ class LastReading:
         if self._clients.have_read_all:
             self._finished.set()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LAST_READ_S, self._finished.set)
+            self._timer = asyncio.get_running_loop().call_later(LAST_READ_S, self._finished.set)
 
     def close(self) -> None:
         """Wait for nobody any more. Calling it again does nothing."""

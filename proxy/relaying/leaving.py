@@ -12,6 +12,7 @@ from proxy.entrance.client_log import ClientLog
 from proxy.net.stream import Stream
 from proxy.relaying.counters import Counters
 from proxy.relaying.ledger import Ledger
+from proxy.waiting import Signal
 from shim.client import Client
 
 __all__ = ["TOO_MUCH_QUEUED", "Leaving"]
@@ -36,6 +37,8 @@ class _Last:
 class Leaving:
     """Call `add` for each, in a running loop, and `close` to end them all. It outlives the connection to QEMU, as they do.
 
+    Where that ends for good, `emptied` waits until they have what is due to them.
+
     counters: of the VM.
     """
 
@@ -44,6 +47,7 @@ class Leaving:
         self.counters = counters or Counters()
         self._streams: dict[Stream, _Last] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._emptied = Signal()
         self._log = ClientLog("disconnected")
 
     @property
@@ -77,6 +81,12 @@ class Leaving:
         self.counters.cut += 1
         stream.close()
 
+    async def emptied(self) -> None:
+        """Wait until all have gone: each has been sent what is due to it, or does not read."""
+        while self._streams:
+            self._emptied = Signal()
+            await self._emptied.wait()
+
     def close(self) -> None:
         """Close all at once. Calling it again does nothing."""
         self._log.close()
@@ -106,6 +116,9 @@ class Leaving:
     def _forget(self, stream: Stream) -> None:
         self._ledger.forget(stream)
         self._streams.pop(stream, None)
-        if not self._streams and self._timer is not None:
+        if self._streams:
+            return
+        self._emptied.set()
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None

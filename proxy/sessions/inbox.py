@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from proxy.qmp_json.framing import Command, CommandFramer, Malformed
 from proxy.qmp_json.items import Begun
+from proxy.qmp_json.limits import Limits
 from proxy.sessions.negotiation import is_out_of_band
 from proxy.sessions.requests import (
     Carrier,
@@ -120,6 +121,15 @@ class Inbox:
     def begin_at(self, begun: Begun) -> None:
         """Go on with a stream of which another inbox has read the beginning. Its data are still to be received."""
         self._framer.begin_at(begun)
+
+    @property
+    def most_command_bytes(self) -> int:
+        """How long the command may be of which a part has come."""
+        return self._framer.value.most_bytes
+
+    def limit(self, limits: Limits) -> None:
+        """Hold each command to these limits that is still to begin: one of which a part was read keeps its own."""
+        self._framer.value.coming = limits
 
     def receive_data(self, data: bytes, descriptors: Descriptors = ()) -> None:
         """Take what the client sent."""

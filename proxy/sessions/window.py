@@ -30,6 +30,10 @@ class Window:
         self._filled = 0
         self._filled_ns = 0
 
+    def limit(self, most: int) -> None:
+        """Let no more than so many be begun from now on; those that are under way are done."""
+        self._most, self.size = most, min(self.size, most)
+
     def fill(self, under_way: int, now_ns: int) -> None:
         """Note that no more may be begun; from here on QEMU's time is measured."""
         self._filled, self._filled_ns = under_way, now_ns

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import INTERNET, connect_socket
+from host.connecting import connect_socket
+from host.internet import INTERNET
 from host.listener import listener_name
 from proxy.net.ends import End, SocketEnd
 from proxy.net.sockets import peer

@@ -8,11 +8,12 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from host.addresses import Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
+from host.internet import Attempts, NoAddressError, targets
 from proxy.net.sockets import BACKLOG, SocketFile, is_listening
 from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket
 from proxy.qemu_command_line.monitors import Monitor
@@ -20,13 +21,6 @@ from proxy.qemu_command_line.monitors import Monitor
 __all__ = ["Door", "open_door"]
 
 _ANY_HOST: Final = "0.0.0.0"
-
-
-class _NoAddressError(OSError):
-    """A host has none of the addresses that are asked for."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(errno.EADDRNOTAVAIL, f"{host} has no address of the family that is asked for")
 
 
 @dataclass(slots=True)
@@ -147,18 +141,12 @@ def _connect_unix(path: str) -> socket.socket:
 
 
 def _connect_tcp(place: TCPSocket, families: Collection[int]) -> socket.socket:
-    """Connect to the first of the host's addresses where somebody listens (inet_connect_saddr)."""
-    problem: OSError = _NoAddressError(place.host)
-    for family, target in _targets(place, _port(place), families):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
+    attempts = Attempts(place.host, _addresses(place, _port(place)), families)
+    for sock, target in attempts:
+        with attempts.attempt(sock):
             sock.connect(target)
-        except OSError as exc:
-            sock.close()
-            problem = exc
-        else:
             return sock
-    raise problem
+    raise attempts.problem
 
 
 def _listen_tcp(place: TCPSocket, families: Collection[int]) -> list[socket.socket]:
@@ -177,7 +165,7 @@ def _listen_tcp(place: TCPSocket, families: Collection[int]) -> list[socket.sock
 def _listen_at_port(place: TCPSocket, port: int, families: Collection[int]) -> list[socket.socket]:
     listening: list[socket.socket] = []
     with contextlib.ExitStack() as undone:
-        for family, target in _targets(place, port, families, socket.AI_PASSIVE):
+        for family, target in targets(_addresses(place, port, socket.AI_PASSIVE), families):
             sock = socket.socket(family, socket.SOCK_STREAM)
             undone.callback(sock.close)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -189,17 +177,13 @@ def _listen_at_port(place: TCPSocket, port: int, families: Collection[int]) -> l
             sock.listen(BACKLOG)
             listening.append(sock)
         if not listening:
-            raise _NoAddressError(place.host)
+            raise NoAddressError(place.host)
         undone.pop_all()
     return listening
 
 
-def _targets(place: TCPSocket, port: int, families: Collection[int], flags: int = 0) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Yield the addresses of a host in the resolver's order, each once."""
-    found = socket.getaddrinfo(place.host or None, port, type=socket.SOCK_STREAM, flags=flags)
-    for family, _, _, _, target in dict.fromkeys(found):
-        if family in families:
-            yield family, target
+def _addresses(place: TCPSocket, port: int, flags: int = 0) -> list[Any]:
+    return socket.getaddrinfo(place.host or None, port, type=socket.SOCK_STREAM, flags=flags)
 
 
 def _port(place: TCPSocket) -> int:

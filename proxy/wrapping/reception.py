@@ -88,11 +88,12 @@ class Reception:
                 serve_greeted(end, client)
 
     def close(self) -> None:
-        """Let nobody in any more, remove the files of the sockets, and let go of QEMU."""
+        """Let nobody in any more, remove the files of the sockets, and let go of QEMU. Calling it again does nothing."""
         for task in self._dialing:
             task.cancel()
         for end, _ in self._early:
             end.close()
+        self._early.clear()
         self._listeners.close()
         self.connection.close()
 

@@ -19,6 +19,7 @@ from proxy.lean_start import all_imported
 from proxy.qemu_command_line.endpoints import Stdio
 from proxy.qemu_command_line.messages import MessageForm
 from proxy.qemu_command_line.monitors import Kind
+from proxy.qmp_json.limits import RECURSION_LIMIT
 from proxy.wrapping.children import FAILED, Parent
 from proxy.wrapping.doors import Door
 from proxy.wrapping.invocation import WrapInvocation
@@ -40,8 +41,6 @@ _STANDARD_INPUT_AND_OUTPUT: Final = (0, 1)
 _STANDARD_ERROR: Final = 2
 # As `ps` shows it.
 _PROCESS_NAME: Final = "hmp-proxy"
-# As in proxy/program.py.
-_RECURSION_LIMIT: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -72,7 +71,7 @@ class Serving:
     def run(self) -> None:
         """Serve until QEMU has gone."""
         _take_own_name()
-        sys.setrecursionlimit(_RECURSION_LIMIT)
+        sys.setrecursionlimit(RECURSION_LIMIT)
         write_log("hmp-proxy")
         logging.getLogger().setLevel(logging.INFO if self.invocation.is_verbose else logging.WARNING)
         with contextlib.ExitStack() as stack:
@@ -132,6 +131,11 @@ class Serving:
             await self._fail(vm, str(exc))
         finally:
             await vm.close()
+            # A QEMU that is started next may have the same paths.
+            reception.close()
+            if not self.has_terminal:  # whose modes are put back at the very end
+                self._let_parent_end()
+            await vm.emptied()
 
     def _kill(self, parent: int) -> None:
         asyncio.get_running_loop().remove_reader(parent)
@@ -141,8 +145,13 @@ class Serving:
     def _detach(self) -> None:
         """Let go of what whoever started QEMU waits for the end of."""
         _point_to_nothing(*_STANDARD_INPUT_AND_OUTPUT, _STANDARD_ERROR)
-        if self.parent is not None:
+        self._let_parent_end()
+
+    def _let_parent_end(self) -> None:
+        """Have the parent wait for nobody but QEMU. Calling it again does nothing."""
+        if self.parent is not None and self.parent.to_parent >= 0:
             os.close(self.parent.to_parent)
+            self.parent.to_parent = -1
 
     async def _fail(self, vm: "WrappedVM", text: str) -> None:
         """Say why, as QEMU would, and end QEMU: by its own command, or so that its status does not look like a success."""

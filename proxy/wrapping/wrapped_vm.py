@@ -77,19 +77,27 @@ class WrappedVM:
         return own_client(self._add, self._config.upstream, self._lasting.new_id, self._reception.name, client)
 
     async def serve(self) -> None:
-        """Serve clients until QEMU has gone."""
+        """Serve clients until QEMU has gone. They may still read what it said: see `emptied`."""
         assert self._relay is not None, "begin comes first"
         preload_in_loop((self._config,))
         self._reception.hand_over(self._add_greeted, self._add)
         await self._relay.lost.wait()
 
     async def close(self) -> None:
-        """Let go of the clients that are served, and write what is to be written. The reception is closed for itself."""
+        """Let go of who is served, and write what is to be written. Whom QEMU has left may read on until `emptied`.
+
+        The reception is closed for itself.
+        """
         if self._relay is not None:
             self._relay.close()
         if self._audit is not None:
             await self._audit.close()
         await self._shared.state.finish(LAST_WRITE_S)
+
+    async def emptied(self) -> None:
+        """Wait until the clients have all that QEMU has said, or do not read."""
+        if self._relay is not None:
+            await self._lasting.leaving.emptied()
 
     def _add_greeted(self, end: End, client: Client) -> str | None:
         return self._add(end, client, is_greeted=True)

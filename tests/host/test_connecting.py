@@ -13,7 +13,8 @@ import pytest
 
 from host import connecting
 from host.addresses import TCPAddress, UnixAddress
-from host.connecting import INTERNET, backoff_s, connect_socket, count_waiting, is_served, why_no_greeting
+from host.connecting import backoff_s, connect_socket, count_waiting, is_served, why_no_greeting
+from host.internet import INTERNET
 
 
 @pytest.fixture

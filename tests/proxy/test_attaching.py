@@ -14,7 +14,7 @@ from host.addresses import UnixAddress
 from host.config import VMConfig
 from proxy.errors import AttachError, UpstreamError
 from proxy.net.attaching import MONITOR_PREFIX, AttachedUpstream, upstream_of
-from proxy.net.certificates import Certificates
+from proxy.net.certificates import Certificates, load
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.upstream import Upstream
 from shim.qmp import Execute, QEMUVersion, ReturnReply
@@ -29,7 +29,7 @@ Scene: TypeAlias = Callable[[AttachableQEMU, Upstream], Coroutine[Any, Any, None
 
 
 def of_vm(config: VMConfig) -> Upstream:
-    return upstream_of(config, map("id-{}".format, itertools.count()).__next__, Certificates(config))
+    return upstream_of(config, map("id-{}".format, itertools.count()).__next__, Certificates(load(config)))
 
 
 def play(qemu: AttachableQEMU, scene: Scene) -> None:

@@ -55,7 +55,7 @@ def shown(certificates: Certificates, terms: Terms) -> str:
 def test_files_are_read_again(authority: Authority) -> None:
     first, second = authority.issue("first"), authority.issue("second")
     vm = config(first)
-    certificates = Certificates(vm)
+    certificates = Certificates(load(vm))
     before = shown(certificates, vm.terms)
     for name in ("certificate", "key"):
         Path(getattr(second, name)).rename(getattr(first, name))
@@ -72,17 +72,17 @@ def test_files_that_vms_share_are_read_once(authority: Authority) -> None:
 
 def test_wrong_file_is_told_at_the_start(authority: Authority) -> None:
     with pytest.raises(TLSError):
-        Certificates(config(Identity("/nowhere/a.pem", "/nowhere/a.key")))
+        load(config(Identity("/nowhere/a.pem", "/nowhere/a.key")))
 
 
 def test_qemu_is_talked_to_by_a_context_of_its_own(authority: Authority) -> None:
     own = authority.issue("own")
     files: dict[str, Any] = {"upstream_tls_ca": authority.ca, "upstream_tls_certificate": own.certificate}
     files["upstream_tls_key"] = own.key
-    connecting = Certificates(VMConfig(NET, (NET,), **files)).upstream
+    connecting = Certificates(load(VMConfig(NET, (NET,), **files))).upstream
     assert connecting is not None
     assert (connecting.is_server, connecting.expected_name) == (False, "127.0.0.1")
-    accepting = Certificates(VMConfig(AcceptAddress(NET), (NET,), **files)).upstream
+    accepting = Certificates(load(VMConfig(AcceptAddress(NET), (NET,), **files))).upstream
     assert accepting is not None
     assert accepting.is_server
 
@@ -105,7 +105,7 @@ from host.addresses import UnixAddress
 from host.config import VMConfig
 from proxy.net.certificates import Certificates, load
 import proxy.fleet.daemon
-certificates = Certificates(VMConfig(UnixAddress("/q"), (UnixAddress("/l"),)))
+certificates = Certificates(load(VMConfig(UnixAddress("/q"), (UnixAddress("/l"),))))
 print(certificates.upstream, [name for name in ("ssl", "_ssl", "host.tls", "proxy.net.tls") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -116,4 +116,4 @@ def test_listener_with_a_prompt_shows_its_certificate_whatever_is_said_of_qmp(au
     own = authority.issue("own")
     terms = Terms(tls_certificate=own.certificate, tls_key=own.key, tls_clients=TLSClients.ANY, errors=ErrorStyle.QMP)
     vm = VMConfig(UnixAddress("/q"), hmp_listen=(NET,), terms=terms)
-    assert shown(Certificates(vm), vm.terms_at(listener_name(NET))) == Path(own.certificate).read_text()
+    assert shown(Certificates(load(vm)), vm.terms_at(listener_name(NET))) == Path(own.certificate).read_text()

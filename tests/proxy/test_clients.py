@@ -18,6 +18,7 @@ from proxy.relaying.ledger import Ledger
 from shim.client import Client
 from tests.fakes.qemu import FakeQEMU
 from tests.support.heard_stream import Heard
+from tests.support.lone_relay import lone_relay
 from tests.support.pure_router import GETFD, NAME, Desk
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient, command_bytes
 from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played, until
@@ -343,3 +344,23 @@ def test_proxy_itself_has_no_time_limits(caplog: pytest.LogCaptureFixture) -> No
         clients.close()
 
     asyncio.run(run())
+
+
+def test_changed_limits_of_commands_hold_for_who_is_connected() -> None:
+    async def main() -> None:
+        ours, qemu = socket.socketpair()
+        theirs, peer = socket.socketpair()
+        with qemu, peer:
+            relay = lone_relay(ours)
+            relay.start()
+            relay.add_client(SocketEnd(theirs), Client(1, 2, "/bin/tool"))
+            (session,) = relay.clients.streams
+            config = VMConfig(UnixAddress("/qmp"), client_commands=2, max_command_bytes=1000, max_command_nesting=5)
+            relay.change(config, None)
+            assert session.window.size == 2
+            assert session.inbox.most_command_bytes == VMConfig(UnixAddress("/qmp")).max_command_bytes
+            session.inbox.receive_data(b"{}")
+            assert session.inbox.most_command_bytes == 1000
+            relay.close()
+
+    asyncio.run(main())

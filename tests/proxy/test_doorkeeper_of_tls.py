@@ -19,7 +19,7 @@ from host.listener import Terms
 from proxy.entrance import doorkeeper as module
 from proxy.entrance.doorkeeper import Doorkeeper, check_listening, inherited_connection
 from proxy.errors import ListenError
-from proxy.net.certificates import Certificates
+from proxy.net.certificates import Certificates, load
 from proxy.net.ends import End
 from proxy.net.telnet import NEGOTIATION
 from shim.client import Client
@@ -42,7 +42,7 @@ class Door:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.clients: list[Client] = []
-        self._doorkeeper = Doorkeeper(self._admit, Certificates(VMConfig(UnixAddress("/q"), (ADDRESS,), terms=terms)))
+        self._doorkeeper = Doorkeeper(self._admit, Certificates(load(VMConfig(UnixAddress("/q"), (ADDRESS,), terms=terms))))
 
     def _admit(self, end: End, client: Client) -> None:
         self.clients.append(client)

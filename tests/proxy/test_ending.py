@@ -24,7 +24,7 @@ def test_end_waits_for_what_was_begun_and_no_longer_than_it_may(caplog: pytest.L
             if is_stuck:  # QEMU never answers
                 client.sendall(CAPABILITIES + NAME)
                 await until(lambda: not relay.clients.dispatcher.owes_nothing)
-            await finish(relay, 0.01)
+            await finish(relay, relay.clients.leaving, 0.01)
             relay.close()
 
     run(main)

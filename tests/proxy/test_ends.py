@@ -1,9 +1,11 @@
 """A stream on what is no unix socket: TCP, and pipes."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
+import threading
 from typing import Final
 
 import pytest
@@ -50,6 +52,39 @@ def test_tcp_carries_bytes_and_drops_descriptors() -> None:
             stream.close()
 
     asyncio.run(run())
+
+
+def test_what_is_unread_takes_nothing_from_the_peer() -> None:
+    """A script that was sent whole, say, whose `quit` stands before its end."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as peer:
+        ours, _ = server.accept()
+        peer.sendall(bytes(50_000))
+        end = SocketEnd(ours)
+        sent_bytes = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent_bytes += end.send(bytes(MIB))
+        end.close()
+        peer.settimeout(DEADLINE_S)
+        assert sum(map(len, iter(lambda: peer.recv(MIB), b""))) == sent_bytes
+
+
+def test_close_does_not_read_for_ever() -> None:
+    """From a peer that sends and sends, as over a unix socket: it is read as fast as it can be written."""
+    ours, peer = socket.socketpair()
+    peer.settimeout(DEADLINE_S)
+    end = SocketEnd(ours, takes_descriptors=False)
+    sending = threading.Thread(target=send_without_end, args=(peer,))
+    sending.start()
+    end.close()
+    sending.join(DEADLINE_S)
+    assert not sending.is_alive()
+
+
+def send_without_end(peer: socket.socket) -> None:
+    with peer, contextlib.suppress(ConnectionError):
+        while True:
+            peer.send(bytes(MIB))
 
 
 def test_pipes_carry_bytes_both_ways() -> None:

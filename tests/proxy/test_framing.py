@@ -303,3 +303,59 @@ def test_families_differ_in_errors_only(seed: int) -> None:
 
 def _commands(found: Iterable[Command | Malformed]) -> list[object]:
     return [item.message for item in found if isinstance(item, Command)]
+
+
+# -- limits that change ---------------------------------------------------------------------------------------------------
+
+LOW = Limits(token_bytes=40, tokens=10, nesting=3, inner_blank_bytes=20)
+LONG = b'{"a": "%s", "b": "%s"}\n' % (b"x" * 20, b"x" * 20)
+DEEP = b'{"a": {"b": {"c": {}}}}\n'
+MANY = b'{"a": [1, 2, 3, 4, 5, 6]}\n'
+SHORT = b'{"a": 1}\n'
+
+
+@pytest.mark.parametrize("version", [OLDER, NEWEST])
+@pytest.mark.parametrize("command", [LONG, DEEP, MANY, SHORT], ids=["long", "deep", "many", "short"])
+@pytest.mark.parametrize(("before", "after"), [(QEMU_LIMITS, LOW), (LOW, QEMU_LIMITS)], ids=["lowered", "raised"])
+def test_value_that_has_begun_keeps_its_limits(before: Limits, after: Limits, command: bytes, version: QEMUVersion) -> None:
+    """And the next one has the new ones, also where it comes in the same piece."""
+    natively, expected = fed([command], before, version), fed([command], after, version)
+    for at in range(1, len(command)):
+        framer = CommandFramer(version, before)
+        found = read_all(framer, command[:at])
+        framer.value.coming = after
+        found += read_all(framer, command[at:] + command)
+        assert values(found) == values(natively) + values(expected), at
+        assert values(read_all(framer, command)) == values(expected)
+
+
+@pytest.mark.parametrize("version", [OLDER, NEWEST])
+def test_limits_that_change_between_two_steps_hold_for_what_follows(version: QEMUVersion) -> None:
+    """One piece is read in several."""
+    framer = CommandFramer(version, QEMU_LIMITS)
+    found = framer.feed(LONG * 200)
+    assert framer.has_input
+    framer.value.coming = LOW
+    while framer.has_input:
+        found += framer.read()
+    allowed = [item for item in found if isinstance(item, Command)]
+    assert 0 < len(allowed) < 100
+    assert found[: len(allowed)] == allowed
+    assert values(found[len(allowed) :]) == values(fed([LONG], LOW, version)) * (200 - len(allowed))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_changed_limits_are_those_of_a_new_framer(seed: int) -> None:
+    """However what comes is cut."""
+    rng = random.Random(seed)
+    version, streams = rng.choice([OLDER, NEWEST]), [b"".join(rng.choices([LONG, DEEP, MANY, SHORT], k=4)) for _ in range(2)]
+    limits = rng.sample([QEMU_LIMITS, LOW], 2)
+    framer, found = CommandFramer(version, limits[0]), []
+    for stream, each in zip(streams, limits, strict=True):
+        framer.value.coming = each
+        ends = sorted(rng.choices(range(len(stream) + 1), k=3))
+        for begin, end in zip([0, *ends], [*ends, len(stream)], strict=True):
+            found += read_all(framer, stream[begin:end])
+    assert values(found) == [
+        value for stream, each in zip(streams, limits, strict=True) for value in values(fed([stream], each, version))
+    ]

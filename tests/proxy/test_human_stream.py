@@ -288,6 +288,31 @@ def test_arguments_that_nobody_tells_are_not_completed() -> None:
     by_hand(scene)
 
 
+def test_answer_is_printed_though_the_end_comes_with_it() -> None:
+    """QEMU is killed, say. What was typed after it is not begun."""
+
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"info name\ninfo uuid\n")
+        await owner.answer("human-monitor-command", {"return": "vm\r\n"})
+        owner.stream.finish(lambda: None)
+        assert await in_thread(received, peer) == BANNER + echo(b"info name") + b"vm\r\n" + PROMPT
+        assert owner.asked == []
+        assert not owner.has_failed
+
+    by_hand(scene)
+
+
+def test_answer_is_printed_though_much_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(owner: Owner, peer: socket.socket) -> None:
+        peer.sendall(b"info name\n")
+        await until(lambda: owner.asked)
+        monkeypatch.setattr(module, "_MOST_UNSENT_BYTES", -1)
+        await owner.answer("human-monitor-command", {"return": "vm\r\n"})
+        assert await printed_to(peer, b"vm\r\n" + PROMPT)
+
+    by_hand(scene)
+
+
 def test_descriptor_goes_with_getfd() -> None:
     """Whichever line it came with; the next one has none."""
 

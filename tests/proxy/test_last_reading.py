@@ -19,7 +19,7 @@ class Readers:
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_clients_have_time_to_read(monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
-    monkeypatch.setattr(last_reading, "_LAST_READ_S", 1000.0 if reads else 0.0)
+    monkeypatch.setattr(last_reading, "LAST_READ_S", 1000.0 if reads else 0.0)
 
     async def run() -> None:
         clients, finished = Readers(have_read_all=False), Signal()

@@ -153,6 +153,31 @@ def test_standard_input_and_output(qemu_ends: bool) -> None:
     asyncio.run(run())
 
 
+def test_standard_output_is_read_as_late_as_one_likes() -> None:
+    """`(echo ...) | hmp-proxy --listen stdio | ...`: the end of the input is the end of the client, and not of what is due."""
+
+    async def run() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            with started("--upstream", f"unix:{qemu.path}", "--listen", "stdio") as proxy:
+                assert proxy.stdin is not None
+                assert proxy.stdout is not None
+                proxy.stdin.write(b'{"execute":"qmp_capabilities"}')
+                proxy.stdin.flush()
+                for _ in range(2):
+                    await in_thread(proxy.stdout.readline)
+                for _ in range(64):
+                    await qemu.send_event("BIG", {"text": "x" * 32 * 1024})
+                proxy.stdin.write(b'{"execute":"query-uuid"}')
+                proxy.stdin.close()
+                proxy.stdin = None
+                await qemu.wait_received("query-uuid")
+                printed = await in_thread(proxy.stdout.read)
+                assert printed.count(b'"BIG"') == 64
+                assert await in_thread(proxy.wait, DEADLINE_S) == 0
+
+    asyncio.run(run())
+
+
 def test_standard_input_that_cannot_be_waited_for() -> None:
     async def run() -> tuple[int, str]:
         async with FakeQEMU() as qemu:

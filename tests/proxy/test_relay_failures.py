@@ -172,7 +172,7 @@ def test_proxy_that_ends_waits_for_the_reply_to_a_forwarded_command() -> None:
 def test_proxy_that_ends_waits_a_little_for_a_client_to_read(reads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Natively QEMU would stay, and its client read on."""
     if not reads:
-        monkeypatch.setattr(last_reading, "_LAST_READ_S", 0)
+        monkeypatch.setattr(last_reading, "LAST_READ_S", 0)
 
     async def run() -> None:
         async with one_client() as (relay, qemu, peer):

@@ -46,3 +46,13 @@ def test_what_was_measured_counts_once() -> None:
     window.refill(50, 100 * MS)
     window.refill(0, 101 * MS)
     assert window.size == 25
+
+
+def test_what_is_allowed_can_change() -> None:
+    window = Window(1000)
+    window.limit(2)
+    assert window.size == 2
+    window.limit(300)
+    window.fill(2, 0)
+    window.refill(0, 1)
+    assert window.size == 8

@@ -15,7 +15,7 @@ import pytest
 from proxy.fleet import reading
 from proxy.net.sockets import is_answered
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.raw_client import DEADLINE_S, RawClient, negotiated
+from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes, negotiated
 from tests.support.running_daemon import RunningDaemon, hmp, records, run, table, until
 
 
@@ -73,6 +73,35 @@ def test_limits_hold_under_clients_that_stay(folder: Path, caplog: pytest.LogCap
             assert await asyncio.to_thread(silent.expect_eof) == b""
         told = [message for message in caplog.messages if "changed while it is served" in message]
         assert told[0] == "a: changed while it is served: max_clients, client_commands, connect_timeout"
+
+    play(folder, scene)
+
+
+def test_limits_of_a_command_hold_from_the_next_one(folder: Path) -> None:
+    """Of one that has begun, its own: its client could not know."""
+    long = command_bytes("nosuch", {"x": "x" * 2_000_000})
+    deep = command_bytes("nosuch", {"x": [[[[]]]]})
+
+    async def scene(place: Scene) -> None:
+        client = place.client
+
+        async def is_said(text: str) -> None:
+            """QEMU up to 11.0 also says something about the rest of what was too long or too deep."""
+            while text not in (await asyncio.to_thread(client.receive_message)).decode():
+                pass
+
+        await asyncio.to_thread(client.send, long[:1_500_000])
+        low = place.text("max_command_mib = 1", "max_command_nesting = 4", "client_buffer_mib = 1")
+        assert await place.reload(low) == []
+        await asyncio.to_thread(client.send, long[1_500_000:])
+        await is_said("nosuch has not been found")
+        client.send(deep)
+        await is_said("JSON nesting depth limit exceeded")
+        await asyncio.to_thread(client.send, long)
+        await is_said("JSON token size limit exceeded")
+        assert await place.reload(place.text()) == []
+        await asyncio.to_thread(client.send, b"\n" + long)
+        await is_said("nosuch has not been found")
 
     play(folder, scene)
 

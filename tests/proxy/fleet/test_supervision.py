@@ -130,7 +130,7 @@ def test_log_is_kept_from_attempt_to_attempt(folder: Path, caplog: pytest.LogCap
         for _ in range(2):
             with pytest.raises(UpstreamError):
                 await vm.run()
-        assert await logs.acquire(AuditSettings(f"{folder}/log")) is vm._audit
+        assert await logs.acquire(AuditSettings(f"{folder}/log")) is vm._files.audit
         await logs.release(AuditSettings(f"{folder}/log"))
         await vm.close()
         assert logs._writers == {}

@@ -30,7 +30,7 @@ from shim.client import Client
 from shim.permissions import Role
 from tests.fakes.qemu import FakeQEMU, Snapshot, disk
 from tests.support.raw_client import DEADLINE_S, RawClient
-from tests.support.running_vm_proxy import in_thread, until
+from tests.support.running_vm_proxy import exists, in_thread, until
 from tests.support.wrapped_monitors import line_of
 
 QMP = "-qmp unix:q,server=on,wait=off"
@@ -281,3 +281,71 @@ def test_terminal_is_in_order_at_the_end(words: str, is_raw: bool, monkeypatch: 
     assert os.get_blocking(its)
     os.close(ours)
     os.close(its)
+
+
+# -- what QEMU has said before its end ------------------------------------------------------------------------------------
+
+EVENTS = 64
+
+
+async def say_much(qemu: FakeQEMU) -> None:
+    """Say 2 MB, more than a pipe or a socket keeps."""
+    for _ in range(EVENTS):
+        await qemu.send_event("BIG", {"text": "x" * 32 * 1024})
+
+
+def test_client_that_reads_late_reads_all_that_qemu_has_said() -> None:
+    """The path is free by then, and whoever waits for the process that was started waits for QEMU alone."""
+    parent = Parent()
+
+    async def scene(qemu: FakeQEMU, serving: Serving, run: Awaitable[None]) -> None:
+        with await in_thread(connected) as client:
+            await say_much(qemu)
+            qemu.disconnect()
+            assert await in_thread(os.read, parent._from_proxy, 1) == b""
+            assert not exists("q")
+            assert (await in_thread(client.expect_eof)).count(b'"BIG"') == EVENTS
+        await run
+
+    play(scene, parent=parent)
+    close_all((parent.own, parent._from_proxy, parent._wait, parent._go_ahead))
+
+
+@pytest.mark.parametrize("words", ["-qmp stdio", "-monitor stdio"])
+def test_standard_output_that_is_read_late_has_all_that_was_said(words: str) -> None:
+    parent = Parent()
+    reader, writer = os.pipe()
+    keyboard, keys = os.pipe()
+    os.dup2(keyboard, 0)
+    os.dup2(writer, 1)
+    for number in (keyboard, writer):
+        os.close(number)
+
+    def rest() -> bytes:
+        os.dup2(2, 1)  # ours, which would keep the pipe open
+        with open(reader, "rb") as file:
+            return file.read()
+
+    async def scene(qemu: FakeQEMU, serving: Serving, run: Awaitable[None]) -> None:
+        said = await in_thread(os.read, reader, 4096)
+        if words == "-qmp stdio":
+            os.write(keys, b'{"execute": "qmp_capabilities"}{"execute": "query-uuid"}')
+            await qemu.wait_received("query-uuid")
+            await say_much(qemu)
+        else:
+            # A line's echo grows with the square of its length: 180 KB, more than a pipe keeps.
+            os.write(keys, b"x" * 300 + b"\n")
+            await qemu.wait_received("human-monitor-command")
+        qemu.disconnect()
+        assert await in_thread(os.read, parent._from_proxy, 1) == b""
+        reading = asyncio.ensure_future(in_thread(rest))
+        await run
+        said += await reading
+        if words == "-qmp stdio":
+            assert said.count(b'"BIG"') == EVENTS
+        else:
+            assert said.count(b"x") >= 300 * 301 // 2
+
+    play(scene, words, parent=parent)
+    os.close(keys)
+    close_all((parent.own, parent._from_proxy, parent._wait, parent._go_ahead))
