@@ -154,11 +154,11 @@ class Fleet:
             running.stop()
 
     async def take_back(self, vms: Iterable[VMConfig]) -> None:
-        """Serve VMs anew that another process was handed, and serves no more; not if none is left here."""
+        """Serve VMs anew that another process was handed, and serves no more; not if none is left here, or all are to end."""
         for key, config in by_key(vms, {}, forgives=self.forgives).items():
             while key in self._places:  # noqa: ASYNC110 - seldom, and for a moment
                 await asyncio.sleep(_LOOK_S)
-            if self._group is not None:
+            if self._group is not None and not self._stop.is_set():
                 _log.warning("%s: served from now on, by the old process again", key)
                 self.wanted[key] = config
                 self._begin(key)
