@@ -150,19 +150,18 @@ class VMProxy:
         """End, when the rewritten command that runs is done."""
         self._stop.set()
 
-    def change(self, config: VMConfig, audit: AuditWriter | None, contexts: Contexts | None = None) -> None:
+    def change(self, config: VMConfig, audit: AuditWriter | None, contexts: Contexts) -> None:
         """Become what another configuration says, with the connection to QEMU and the clients that there are.
 
         What that needs is none of Need.CONNECTION. A strict policy is used when its patterns have been compared with the disks;
-        `policy_check` tells. Raises ListenError; all is as it was then. contexts: of TLS, where they may be others.
+        `policy_check` tells. Raises ListenError; all is as it was then. contexts: of TLS.
         """
         self.policy_check.cancel()
         change = Change(self.config, config)
         before, needed = self.config, needs(self.config, change.whole)
         if Need.LISTENERS in needed:
             self.front.change(change.whole)
-        if contexts is not None:
-            self.certificates.contexts = contexts
+        self.certificates.contexts = contexts
         is_compared = change.is_compared and self.is_connected
         self._use(change.at_once if is_compared else change.whole, audit)
         if told := describe(before, change.whole):

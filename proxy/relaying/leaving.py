@@ -116,9 +116,8 @@ class Leaving:
     def _forget(self, stream: Stream) -> None:
         self._ledger.forget(stream)
         self._streams.pop(stream, None)
-        if self._streams:
-            return
-        self._emptied.set()
-        if self._timer is not None:
+        if not self._streams:
+            self._emptied.set()
+        if not self._streams and self._timer is not None:
             self._timer.cancel()
             self._timer = None

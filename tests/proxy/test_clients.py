@@ -364,3 +364,27 @@ def test_changed_limits_of_commands_hold_for_who_is_connected() -> None:
             relay.close()
 
     asyncio.run(main())
+
+
+def test_client_that_sends_on_while_it_waits_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """Not while it is what a command may have that has begun."""
+    command = b'{"a": "%s"}' % (b"x" * (MIB - 20))
+
+    async def main() -> None:
+        ours, qemu = socket.socketpair()
+        theirs, peer = socket.socketpair()
+        with qemu, peer:
+            relay = lone_relay(ours)
+            relay.start()
+            relay.add_client(SocketEnd(theirs), Client(1, 2, "/bin/tool"))
+            (session,) = relay.clients.streams
+            session.wait()
+            session.inbox.receive_data(command * 15)
+            relay.change(VMConfig(UnixAddress("/qmp"), client_buffer_bytes=MIB, max_command_bytes=MIB), None)
+            assert relay.clients.check(session)
+            session.inbox.receive_data(command * 4)
+            assert not relay.clients.check(session)
+            relay.close()
+
+    asyncio.run(main())
+    assert "it does not read, and sends more (--client-buffer)" in caplog.text

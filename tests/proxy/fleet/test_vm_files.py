@@ -23,6 +23,7 @@ from proxy.control.status import State
 from proxy.fleet import daemon, supervision, vm_files
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.supervision import SupervisedVM
+from proxy.fleet.vm_files import VMFiles
 from proxy.net.certificates import Contexts
 from proxy.recording import audit_writer
 from tests.fakes.qemu import FakeQEMU, two_disks
@@ -190,5 +191,65 @@ def test_stop_ends_the_wait_for_a_file(folder: Path, stuck: Path) -> None:
         await until(lambda: late)
         vm.stop()
         await serving
+
+    run(main)
+
+
+def test_log_that_is_not_wanted_any_more_is_let_go_of(folder: Path) -> None:
+    async def main() -> None:
+        logs, log = AuditLogs(), VMConfig(UnixAddress("/q"), audit=AuditSettings(f"{folder}/log"))
+        files, none = VMFiles(logs), VMConfig(UnixAddress("/q"))
+        await files.open(lambda: log, print)
+        assert files.audit is not None
+        await files.open(lambda: none, print)
+        assert logs._writers == {}
+
+    run(main)
+
+
+def test_log_stays_where_what_another_was_for_fails(folder: Path) -> None:
+    async def main() -> None:
+        logs, settings = AuditLogs(), [AuditSettings(f"{folder}/{name}") for name in ("one", "two")]
+        files, config = VMFiles(logs), VMConfig(UnixAddress("/q"), audit=settings[0])
+        await files.open(lambda: config, print)
+        kept = files.audit
+        for other in (settings[1], None):
+            with pytest.raises(ValueError, match="it fails"):
+                await fail_with(files, other)
+            assert files.audit is kept
+            assert list(logs._writers) == settings[:1]
+        await files.close()
+        await files.close()
+
+    run(main)
+
+
+async def fail_with(files: VMFiles, settings: AuditSettings | None) -> None:
+    async with files.exchanged(settings):
+        raise ValueError("it fails")
+
+
+def test_change_of_a_vm_that_ends_meanwhile_is_what_it_begins_with(folder: Path, stuck: Path) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            plain = VMConfig(UnixAddress(qemu.path), (UnixAddress(f"{folder}/a"),), ends_with_vm=True)
+            vm = SupervisedVM(plain, AuditLogs(), a_shared())
+            serving = asyncio.create_task(vm.run())
+            await until((folder / "a").exists)
+            terms = Terms(tls_certificate=str(stuck), tls_key=str(stuck), tls_clients=TLSClients.ANY)
+            with pytest.MonkeyPatch.context() as patch:
+                reading = asyncio.Event()
+
+                async def read_late(config: VMConfig, within_s: float | None = None) -> Contexts:
+                    reading.set()
+                    await serving
+                    return Contexts()
+
+                patch.setattr(supervision, "read_contexts", read_late)
+                changing = asyncio.create_task(vm.change(replace(plain, terms=terms)))
+                await reading.wait()
+                await qemu.close()
+                await changing
+            assert vm.config.terms == terms
 
     run(main)
