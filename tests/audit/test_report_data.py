@@ -20,8 +20,8 @@ def report(tmp_path: Path) -> Report:
     return report_of(
         *(tmp_path, a_record(qmp=sent("snapshot-delete"), stopped_ms=3.0)),
         a_record("info block", action="passed", day=23),
-        a_record("qemu-io", action="passed", failed=True, reply={"return": "Error: no\r\n"}),
-        a_record("nonsense", action="passed", after_failure="qemu-io"),
+        a_record("print", action="passed", failed=True, reply={"return": "Error: no\r\n"}),
+        a_record("nonsense", action="passed", after_failure="print"),
         a_record(None, execute="snapshot-save", action="modern", reply={"return": {}}, exe="/bin/new"),
     )
 
@@ -33,10 +33,10 @@ def test_json_has_the_whole_report(report: Report) -> None:
     tool, new = found["tools"]
     assert tool["tool"] == {"host": "h1", "exe": "/bin/tool", "uid": 1000, "address": ""}
     assert (tool["state"], new["state"]) == ("blocked", "modern")
-    assert [blocker["command"] for blocker in tool["blockers"]] == ["info block", "nonsense", "qemu-io"]
+    assert [blocker["command"] for blocker in tool["blockers"]] == ["info block", "nonsense", "print"]
     replacements = {command["name"]: command["replacement"] for command in tool["commands"]}
     assert replacements["info block"] == {"commands": ["query-block", "query-named-block-nodes"], "note": ""}
-    assert replacements["qemu-io"] == {"commands": [], "note": ""}
+    assert replacements["print"] == {"commands": [], "note": ""}
     assert replacements["nonsense"] is None
     assert [day["day"] for day in found["days"]] == ["2026-11-23", "2026-11-24"]
     assert [entry["count"] for day in found["days"] for entry in day["hmp"]] == [1, 3]
@@ -63,7 +63,7 @@ def test_csv_has_a_line_for_each_command_of_each_tool(report: Report) -> None:
     assert [(row["executable"], row["command"], row["kind"], row["count"]) for row in rows] == [
         ("/bin/tool", "info block", "HMP", "1"),
         ("/bin/tool", "nonsense", "HMP", "1"),
-        ("/bin/tool", "qemu-io", "HMP", "1"),
+        ("/bin/tool", "print", "HMP", "1"),
         ("/bin/tool", "savevm", "HMP", "1"),
         ("/bin/new", "snapshot-save", "QMP", "1"),
     ]
