@@ -51,7 +51,7 @@ CHANGES: Final = (
     Change("cpu-add", gone=(5, 2), instead="device_add"),
     Change("change", "a VNC address", gone=(6, 0), instead="display-update"),
     *(
-        Change(name, gone=(6, 0), instead="authorization objects (object-add authz-…)")
+        Change(name, gone=(6, 0), instead="authorization objects (object-add of an authz type)")
         for name in ("acl_show", "acl_reset", "acl_policy", "acl_add", "acl_remove")
     ),
     Change("migrate_set_cache_size", gone=(6, 0), instead=_PARAMETERS),
@@ -64,8 +64,7 @@ CHANGES: Final = (
     # "accel/tcg: remove CONFIG_PROFILER", of which QEMU's developers say "released with QEMU v8.1.0".
     Change("info profile", gone=(8, 1), instead="nothing: QEMU has no such profiler any more"),
     Change("singlestep", deprecated=(8, 1), gone=(9, 0), instead="HMP's one-insn-per-tb, which QMP has no equivalent of"),
-    Change("migrate", "-b", deprecated=(8, 2), gone=(9, 1), instead=_MIRROR),
-    Change("migrate", "-i", deprecated=(8, 2), gone=(9, 1), instead=_MIRROR),
+    Change("migrate", "-b or -i", deprecated=(8, 2), gone=(9, 1), instead=_MIRROR),
     Change("migrate_set_capability", "block", deprecated=(8, 2), gone=(9, 1), instead=_MIRROR),
     Change("migrate_set_capability", "compress", deprecated=(8, 2), gone=(9, 1), instead="multifd-compression"),
     Change("migrate_set_parameter", "compress-level", (8, 2), (9, 1), "multifd-zlib-level or multifd-zstd-level"),

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from audit.report import Report
 from audit.report_data import REPORT_VERSION, as_csv, as_json, to_members
+from audit.target import foresee, parse_target
 from tests.support.audit_records import a_record, report_of, sent
 from tests.support.checkout import ROOT
 
@@ -45,6 +47,19 @@ def test_json_has_the_whole_report(report: Report) -> None:
     assert [(one["vm"]["name"], one["count"]) for one in found["overwritings"]] == [("vm1", 1)]
     assert [(one["command"], one["p50_ms"]) for one in found["standstills"]] == [("savevm", 3.0)]
     assert [entry["tag"] for entry in found["timeline"]] == ["t1", ""]
+
+
+def test_json_has_what_breaks_on_the_target(report: Report) -> None:
+    assert json.loads(as_json(report))["outlook"] is None
+    found = json.loads(as_json(replace(report, outlook=foresee(report.tools, parse_target("no-hmp")))))["outlook"]
+    assert list(found) == ["target", "verdict", "notes", "prospects", "counts"]
+    assert found["target"] == "a QEMU without HMP"
+    assert found["counts"] == {"gone": 3, "deprecated": 0, "not known": 0, "goes on working": 1}
+    assert found["prospects"][0] == {
+        "tool": {"host": "h1", "exe": "/bin/tool", "uid": 1000, "address": ""},
+        **{"command": "info block", "fate": "gone", "count": 1, "since": "11.2"},
+        "instead": "QMP's query-block and query-named-block-nodes",
+    }
 
 
 def test_json_of_an_empty_report(tmp_path: Path) -> None:
