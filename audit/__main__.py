@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -58,9 +59,12 @@ def _report(invocation: ReportInvocation) -> int:
     from audit.counting.report_builder import make_report
     from audit.fail_on import violations
     from audit.progress import Progress
+    from audit.target import foresee
 
     with Progress(sys.stderr) as progress:
         report = make_report(invocation.paths, invocation.filters, progress.watch)
+    if invocation.target is not None:
+        report = replace(report, outlook=foresee(report.tools, invocation.target))
     match invocation.form:
         case "json":
             from audit.report_data import as_json

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from audit.counting.filters import Filters, parse_time
-from audit.fail_on import CONDITIONS
+from audit.fail_on import CONDITIONS, OF_HMP, OF_TARGET
+from audit.target import WITHOUT, Target, parse_target
 from host.options import HelpFormatter, Parser, add_version
 
 __all__ = ["CheckInvocation", "FollowInvocation", "Invocation", "ReportInvocation", "parse_command_line"]
@@ -24,6 +25,7 @@ commands (each has a --help of its own):
 examples:
   hmp-audit report /var/log/hmp.jsonl*                          a table; rotated and compressed logs too
   hmp-audit report --since 7d --html report.html hmp.jsonl      a page to send to others
+  hmp-audit report --target 11.2 hmp.jsonl                      what breaks with QEMU 11.2, and what to use instead
   hmp-audit report --fail-on hmp --allow "info status" hmp.jsonl   for a CI job: was any other HMP used?
   ssh host2 cat /var/log/hmp.jsonl | hmp-audit report - hmp.jsonl  several hosts
   journalctl -o cat -f -u hmp-proxy | hmp-audit follow -
@@ -49,7 +51,10 @@ Check that each line of a log is a whole record of a known schema, and say where
 
 @dataclass(frozen=True, slots=True)
 class ReportInvocation:
-    """`hmp-audit report`. form: "table", "json", "csv" or "html". html: the file to write; None for the other forms."""
+    """`hmp-audit report`. form: "table", "json", "csv" or "html". html: the file to write; None for the other forms.
+
+    target: the QEMU to look ahead to; None for none.
+    """
 
     paths: tuple[str, ...]
     filters: Filters
@@ -57,6 +62,7 @@ class ReportInvocation:
     html: str | None
     fail_on: frozenset[str]
     allow: frozenset[str]
+    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ def _report(arguments: Sequence[str], now: datetime) -> ReportInvocation:
     parser = Parser(prog="hmp-audit report", description=_REPORT_DESCRIPTION)
     parser.add_argument("files", nargs="+", metavar="FILE", help="an audit log, or - for standard input")
     _add_filters(parser, now)
+    _add_target(parser)
     form = parser.add_argument_group("in which form (default: a table)").add_mutually_exclusive_group()
     form.add_argument("--json", dest="form", action="store_const", const="json", default="table", help="one JSON object")
     form.add_argument("--csv", dest="form", action="store_const", const="csv", help="one line for each command of each tool")
@@ -98,8 +105,10 @@ def _report(arguments: Sequence[str], now: datetime) -> ReportInvocation:
     _add_conditions(parser)
     given = parser.parse_args(arguments)
     fail_on = frozenset(name for names in given.fail_on for name in names)
-    if given.allow and not fail_on & {"hmp", "blocked"}:
-        parser.error("--allow needs --fail-on hmp or blocked")
+    if given.allow and not fail_on & OF_HMP:
+        parser.error("--allow needs --fail-on hmp, blocked, gone or deprecated")
+    if given.target is None and fail_on & OF_TARGET:
+        parser.error("--fail-on gone and deprecated need --target")
     return ReportInvocation(
         paths=tuple(given.files),
         filters=Filters(given.since or "", given.until or "", tuple(given.vm), tuple(given.tool)),
@@ -107,6 +116,7 @@ def _report(arguments: Sequence[str], now: datetime) -> ReportInvocation:
         html=given.html,
         fail_on=fail_on,
         allow=frozenset(given.allow),
+        target=given.target,
     )
 
 
@@ -125,6 +135,15 @@ def _add_filters(parser: argparse.ArgumentParser, now: datetime) -> None:
         group.add_argument(option, action="append", default=[], metavar="PATTERN", help=meaning)
 
 
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument_group("what breaks on another QEMU").add_argument(
+        "--target",
+        type=_target,
+        metavar="VERSION",
+        help=f"say which commands are gone, deprecated or go on working there: 11.2, or {WITHOUT} for a QEMU without HMP",
+    )
+
+
 def _add_conditions(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("for CI jobs")
     meanings = "; ".join(f"{name}: {meaning}" for name, (meaning, _) in CONDITIONS.items())
@@ -141,7 +160,7 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="COMMAND",
-        help='an HMP command that counts neither as "hmp" nor as "blocked", such as "info block" (repeatable)',
+        help='an HMP command that is not "hmp", "blocked", "gone" or "deprecated" here, such as "info block" (repeatable)',
     )
 
 
@@ -172,6 +191,13 @@ def _time(now: datetime, *, is_end: bool = False) -> Callable[[str], str]:
             raise argparse.ArgumentTypeError(str(exc)) from exc
 
     return read
+
+
+def _target(text: str) -> Target:
+    try:
+        return parse_target(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
 def _conditions(text: str) -> list[str]:

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterator, Set
 from typing import Final, TypeAlias
 
 from audit.counting.readiness import COVERED_COMMANDS
-from audit.report import CommandUse, Report, ToolUse
+from audit.report import CommandUse, Fate, Outlook, Prospect, Report, ToolUse
 from audit.wording import times
 
-__all__ = ["CONDITIONS", "violations"]
+__all__ = ["CONDITIONS", "OF_HMP", "OF_TARGET", "violations"]
 
 # Which HMP commands do not count, as mode "enforce" has them: "info block", or "info" for all its topics.
 _Allowed: TypeAlias = Set[str]
 _IMPLIED: Final = "incomplete"
+# The conditions that --target answers, and those that --allow is for.
+OF_TARGET: Final = frozenset({"gone", "deprecated"})
+OF_HMP: Final = OF_TARGET | {"hmp", "blocked"}
 
 
 def violations(report: Report, conditions: Set[str], allow: _Allowed) -> list[str]:
@@ -32,6 +35,16 @@ def _blocked(report: Report, allow: _Allowed) -> Iterator[str]:
     for use, command in _hmp_uses(report, allow):
         if command.name not in COVERED_COMMANDS:
             yield f"{use.tool.name} used HMP's {command.name}, which is not done by the shim ({times(command.count)})"
+
+
+def _gone(report: Report, allow: _Allowed) -> Iterator[str]:
+    for outlook, one in _prospects(report, allow, Fate.GONE):
+        yield f"{one.tool.name} used HMP's {one.command}, which {outlook.target} does not have ({times(one.count)})"
+
+
+def _deprecated(report: Report, allow: _Allowed) -> Iterator[str]:
+    for outlook, one in _prospects(report, allow, Fate.DEPRECATED):
+        yield f"{one.tool.name} used HMP's {one.command}, which is deprecated in {outlook.target} ({times(one.count)})"
 
 
 def _error(report: Report, _: _Allowed) -> Iterator[str]:
@@ -66,14 +79,27 @@ def _empty(report: Report, _: _Allowed) -> Iterator[str]:
 def _hmp_uses(report: Report, allow: _Allowed) -> Iterator[tuple[ToolUse, CommandUse]]:
     for use in report.tools:
         for command in use.commands:
-            if command.is_hmp and not {command.name, command.name.partition(" ")[0]} & allow:
+            if command.is_hmp and not _is_allowed(command.name, allow):
                 yield use, command
+
+
+def _prospects(report: Report, allow: _Allowed, fate: Fate) -> Iterator[tuple[Outlook, Prospect]]:
+    if report.outlook is not None:
+        for one in report.outlook.prospects:
+            if one.fate is fate and not _is_allowed(one.command, allow):
+                yield report.outlook, one
+
+
+def _is_allowed(name: str, allow: _Allowed) -> bool:
+    return not {name, name.partition(" ")[0]}.isdisjoint(allow)
 
 
 # name -> what it means, and how it is found.
 CONDITIONS: Final[dict[str, tuple[str, Callable[[Report, _Allowed], Iterator[str]]]]] = {
     "hmp": ("any HMP was used, except what --allow names", _hmp),
     "blocked": ("HMP was used that the shim does not do, except what --allow names", _blocked),
+    "gone": ("HMP was used that the QEMU of --target does not have, except what --allow names", _gone),
+    "deprecated": ("HMP was used that is deprecated there, except what --allow names", _deprecated),
     "error": ("a command failed", _error),
     "silent": ("a tool went on after a failure that only a reply's text reported", _silent),
     "overwritten": ("a snapshot was saved over", _overwritten),

@@ -14,8 +14,11 @@ __all__ = [
     "Blocker",
     "CommandUse",
     "Failure",
+    "Fate",
     "LogSummary",
+    "Outlook",
     "Overwriting",
+    "Prospect",
     "Report",
     "SilentFailure",
     "Standstill",
@@ -122,6 +125,54 @@ class ToolUse:
         return sum(getattr(use, member) for use in self.commands)
 
 
+class Fate(StrEnum):
+    """What becomes of an HMP command on the QEMU that --target names. UNKNOWN: no table of ours has the command."""
+
+    GONE = "gone"
+    DEPRECATED = "deprecated"
+    UNKNOWN = "not known"
+    WORKS = "goes on working"
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What becomes of one HMP command of one tool. count: how often the tool used it.
+
+    since: the release in which it is gone or deprecated first; "" where it is neither. instead: what to use; where the command
+    goes on working, what of it does not; "" for nothing to say.
+    """
+
+    tool: Tool
+    command: str
+    fate: Fate
+    count: int
+    since: str
+    instead: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What becomes of the HMP that was used on another QEMU, as --target asks.
+
+    target: that QEMU, in words. verdict: the answer in a sentence. notes: what must be known beside it. prospects: what is gone
+    first, then by count.
+    """
+
+    target: str
+    verdict: str
+    notes: tuple[str, ...]
+    prospects: tuple[Prospect, ...]
+
+    @property
+    def is_worth_a_table(self) -> bool:
+        """Tell whether anything is to be said that the verdict does not say."""
+        return any(one.fate is not Fate.WORKS or one.instead for one in self.prospects)
+
+    def count(self, fate: Fate) -> int:
+        """Add up how often commands of that fate were used."""
+        return sum(one.count for one in self.prospects if one.fate is fate)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """All failures with one text. The tag stands as TAG in it, so that tags do not tell texts apart.
@@ -214,7 +265,7 @@ class Report:
 
     tools: the blocked ones first, then by count. days: for each day with records, in order, the HMP commands of each tool.
     modern_days: the same for QMP's own snapshot commands. timeline: the latest savevm and loadvm, in order of time;
-    timeline_total: how many there were.
+    timeline_total: how many there were. outlook: None where nobody asked for it.
     """
 
     log: LogSummary
@@ -229,6 +280,7 @@ class Report:
     timeline: tuple[TimelineEntry, ...]
     timeline_total: int
     recovered: int
+    outlook: Outlook | None = None
 
     @property
     def hmp_count(self) -> int:

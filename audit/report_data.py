@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Final
 
-from audit.report import CommandUse, Report, ToolUse
+from audit.report import CommandUse, Fate, Outlook, Report, ToolUse
 from shim.printable import printable
 from shim.qmp import JSON
 from shim.replacements import Replacement
@@ -33,6 +33,7 @@ def to_members(report: Report) -> dict[str, JSON]:
     return {
         "report": REPORT_VERSION,
         "log": asdict(report.log),
+        "outlook": None if report.outlook is None else _outlook(report.outlook),
         "hmp_count": report.hmp_count,
         "modern_count": report.modern_count,
         "recovered": report.recovered,
@@ -67,6 +68,10 @@ def _tool_use(use: ToolUse) -> dict[str, JSON]:
         "last_hmp": use.last_hmp,
         "commands": [asdict(command) | {"replacement": _replacement(command.replacement)} for command in use.commands],
     }
+
+
+def _outlook(outlook: Outlook) -> dict[str, JSON]:
+    return asdict(outlook) | {"counts": {fate.value: outlook.count(fate) for fate in Fate}}
 
 
 def _replacement(replacement: Replacement | None) -> JSON:

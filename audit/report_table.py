@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from audit.headline import headline
-from audit.report import CommandUse, Failure, Report, State, Tool, ToolUse
+from audit.report import CommandUse, Failure, Outlook, Report, State, Tool, ToolUse
 from audit.wording import counted, listed, minute, times
 from shim.printable import printable
 
@@ -22,7 +22,8 @@ _LISTED: Final = 20
 
 def as_table(report: Report, *, width: int, is_ascii: bool = False) -> str:
     """Return the whole page, no line longer than `width` where names allow it. is_ascii: the terminal cannot show more."""
-    sections = [_wrapped(_head(report), width), _tools(report, width), _commands(report, width)]
+    sections = [_wrapped(_head(report), width), _outlook(report.outlook, width)]
+    sections += [_tools(report, width), _commands(report, width)]
     sections.append(_wrapped(_outcomes(report), width))
     sections += [_standstills(report, width), _trend(report, "#" if is_ascii else "█"), _log(report)]
     text = "\n\n".join("\n".join(section) for section in sections if section) + "\n"
@@ -37,6 +38,19 @@ def _head(report: Report) -> list[str]:
     lines.append(f"{counted(log.records, 'record')}, {period}, from {printable(listed(log.names, most=3))}")
     lines.append(f"HMP commands: {report.hmp_count}   QMP's own snapshot commands: {report.modern_count}")
     return lines
+
+
+def _outlook(outlook: Outlook | None, width: int) -> list[str]:
+    if outlook is None:
+        return []
+    heads = ("tool", "command", "count", "there", "since", "instead")
+    rows = [
+        (one.tool.name, one.command, str(one.count), one.fate.value, one.since or "-", one.instead or "-")
+        for one in outlook.prospects
+        if outlook.is_worth_a_table
+    ]
+    lines = _wrapped([outlook.verdict, *outlook.notes], width)
+    return [*lines, *_aligned(heads, rows, right=(2,), width=width)] if rows else lines
 
 
 def _tools(report: Report, width: int) -> list[str]:

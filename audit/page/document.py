@@ -8,6 +8,7 @@ from importlib.resources import files
 from audit.headline import Headline, headline
 from audit.page.bar_chart import bar_chart
 from audit.page.elements import Element, make, source, spell_page
+from audit.page.prospects import prospects
 from audit.page.sections import section, state_mark, tables
 from audit.page.timeline_chart import timeline_chart
 from audit.report import LogSummary, Report, State
@@ -31,7 +32,7 @@ def render_html(report: Report, *, generated: str) -> str:
     body = make(
         "body",
         make("header", *_heading(report, generated)),
-        make("main", _verdict(headline(report)), _tiles(report), *_charts(report), *tables(report), _notes(report)),
+        make("main", *_answers(report), _tiles(report), *_charts(report), *tables(report), _notes(report)),
         make("footer", make("p", f"Made by hmp-audit on {generated}. Times are UTC.")),
     )
     html.append(body)
@@ -71,6 +72,11 @@ def _heading(report: Report, generated: str) -> list[Element]:
 def _logs(log: LogSummary) -> str:
     noun = "log" if len(log.names) == 1 else "logs"
     return f"the audit {noun} {listed(log.names, most=_NAMED_LOGS)}" if log.names else "no log"
+
+
+def _answers(report: Report) -> list[Element]:
+    """Return what stands at the top: the headline and, where it was asked for, what breaks on another QEMU."""
+    return [_verdict(headline(report)), *([] if report.outlook is None else [prospects(report.outlook)])]
 
 
 def _verdict(found: Headline) -> Element:

@@ -7,6 +7,7 @@ import pytest
 
 from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, parse_command_line
 from audit.counting.filters import Filters
+from audit.target import Target
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -37,6 +38,13 @@ def test_forms(options: list[str], form: str, html: str | None) -> None:
     assert (found.form, found.html) == (form, html)
 
 
+def test_target() -> None:
+    assert parsed("report", "log").target is None
+    assert parsed("report", "--target", "11.2", "log").target == Target((11, 2))
+    found = parsed("report", "--target", "no-hmp", "--fail-on", "gone", "--allow", "stop", "log")
+    assert (found.target, found.fail_on, found.allow) == (Target(None), {"gone"}, {"stop"})
+
+
 def test_follow() -> None:
     assert parsed("follow", "log") == FollowInvocation("log", 10, False)
     assert parsed("follow", "-", "--lines", "0", "--details") == FollowInvocation("-", 0, True)
@@ -56,9 +64,16 @@ def test_check() -> None:
         (["report", "log", "--until", "9999-12-31"], "argument --until: "),
         (["report", "log", "--json", "--csv"], "not allowed with argument --json"),
         (["report", "log", "--html", "p", "--csv"], "not allowed with argument"),
-        (["report", "log", "--fail-on", "hmp,hpm"], "'hpm' is not one of hmp, blocked, error, silent"),
-        (["report", "log", "--allow", "stop"], "--allow needs --fail-on hmp or blocked"),
-        (["report", "log", "--allow", "stop", "--fail-on", "error"], "--allow needs --fail-on hmp or blocked"),
+        (["report", "log", "--fail-on", "hmp,hpm"], "'hpm' is not one of hmp, blocked, gone, deprecated, error, silent"),
+        (["report", "log", "--allow", "stop"], "--allow needs --fail-on hmp, blocked, gone or deprecated"),
+        (
+            ["report", "log", "--allow", "stop", "--fail-on", "error"],
+            "--allow needs --fail-on hmp, blocked, gone or deprecated",
+        ),
+        (["report", "log", "--target", "newest"], "argument --target: invalid target 'newest'; write a release of QEMU"),
+        (["report", "log", "--target", "5.2"], "argument --target: QEMU 5.2 is older than what is known here: 7.2 to "),
+        (["report", "log", "--fail-on", "gone"], "--fail-on gone and deprecated need --target"),
+        (["report", "log", "--fail-on", "error,deprecated"], "--fail-on gone and deprecated need --target"),
         (["follow"], "the following arguments are required: FILE"),
         (["follow", "log", "--lines", "-1"], "--lines takes a whole number, 0 or more"),
         (["check"], "the following arguments are required: FILE"),

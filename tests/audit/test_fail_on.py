@@ -1,5 +1,6 @@
 """What a CI job can fail on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from audit.counting.filters import Filters
 from audit.counting.report_builder import make_report
 from audit.fail_on import CONDITIONS, violations
 from audit.report import Report
+from audit.target import foresee, parse_target
 from tests.support.audit_records import a_record, log_of, report_of, sent
 
 MODERN: dict[str, Any] = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}})
@@ -41,6 +43,19 @@ def test_blocked_is_what_the_shim_does_not_do(tmp_path: Path) -> None:
     report = report_of(tmp_path, a_record(), a_record("stop", action="passed"))
     assert found(report, "blocked") == ["/bin/tool used HMP's stop, which is not done by the shim (once)"]
     assert found(report, "blocked", "stop") == []
+
+
+def test_gone_and_deprecated_there_but_for_what_is_allowed(tmp_path: Path) -> None:
+    log = report_of(tmp_path, a_record("info rdma"), a_record("wavcapture x"), a_record("stop"), MODERN)
+    report = replace(log, outlook=foresee(log.tools, parse_target("11.1")))
+    assert found(report, "gone") == ["/bin/tool used HMP's info rdma, which QEMU 11.1 does not have (once)"]
+    assert found(report, "gone", "info") == found(report, "gone", "info rdma") == []
+    assert found(report, "deprecated") == ["/bin/tool used HMP's wavcapture, which is deprecated in QEMU 11.1 (once)"]
+    assert found(report, "deprecated", "wavcapture") == []
+
+
+def test_nobody_asked_what_is_gone(tmp_path: Path) -> None:
+    assert found(report_of(tmp_path, a_record("info rdma")), "gone") == []
 
 
 def test_error(tmp_path: Path) -> None:

@@ -52,6 +52,18 @@ def test_report_in_each_form(
     assert told.err == ""
 
 
+@pytest.mark.parametrize(
+    ("target", "status", "told"),
+    [("11.1", 0, "Nothing breaks on QEMU 11.1: "), ("no-hmp", 1, "On a QEMU without HMP, of the HMP commands ")],
+)
+def test_report_of_what_breaks(
+    run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, status: int, told: str
+) -> None:
+    log = log_of(tmp_path / "log", [a_record(), a_record("stop", action="passed")])
+    assert run("report", "--target", target, "--fail-on", "gone", "--json", log) == status
+    assert json.loads(capsys.readouterr().out)["outlook"]["verdict"].startswith(told)
+
+
 def test_page_in_a_file(run: Callable[..., int], log: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("report", "--html", str(tmp_path / "page.html"), log) == 0
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

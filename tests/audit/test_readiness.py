@@ -33,7 +33,7 @@ def test_what_the_shim_does_is_covered(name: str) -> None:
     [
         ("info block", "use QMP: query-block and query-named-block-nodes"),
         ("change", "use QMP: blockdev-change-medium and display-update (display-update for VNC addresses)"),
-        ("qemu-io", "no QMP equivalent"),
+        ("gva2gpa", "no QMP equivalent"),
         ("nonsense", "not a command of HMP's that is known here"),
     ],
 )

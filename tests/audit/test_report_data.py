@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from audit.report import Report
 from audit.report_data import REPORT_VERSION, as_csv, as_json, to_members
+from audit.target import foresee, parse_target
 from tests.support.audit_records import a_record, report_of, sent
 from tests.support.checkout import ROOT
 
@@ -20,8 +22,8 @@ def report(tmp_path: Path) -> Report:
     return report_of(
         *(tmp_path, a_record(qmp=sent("snapshot-delete"), stopped_ms=3.0)),
         a_record("info block", action="passed", day=23),
-        a_record("qemu-io", action="passed", failed=True, reply={"return": "Error: no\r\n"}),
-        a_record("nonsense", action="passed", after_failure="qemu-io"),
+        a_record("print", action="passed", failed=True, reply={"return": "Error: no\r\n"}),
+        a_record("nonsense", action="passed", after_failure="print"),
         a_record(None, execute="snapshot-save", action="modern", reply={"return": {}}, exe="/bin/new"),
     )
 
@@ -33,10 +35,10 @@ def test_json_has_the_whole_report(report: Report) -> None:
     tool, new = found["tools"]
     assert tool["tool"] == {"host": "h1", "exe": "/bin/tool", "uid": 1000, "address": ""}
     assert (tool["state"], new["state"]) == ("blocked", "modern")
-    assert [blocker["command"] for blocker in tool["blockers"]] == ["info block", "nonsense", "qemu-io"]
+    assert [blocker["command"] for blocker in tool["blockers"]] == ["info block", "nonsense", "print"]
     replacements = {command["name"]: command["replacement"] for command in tool["commands"]}
     assert replacements["info block"] == {"commands": ["query-block", "query-named-block-nodes"], "note": ""}
-    assert replacements["qemu-io"] == {"commands": [], "note": ""}
+    assert replacements["print"] == {"commands": [], "note": ""}
     assert replacements["nonsense"] is None
     assert [day["day"] for day in found["days"]] == ["2026-11-23", "2026-11-24"]
     assert [entry["count"] for day in found["days"] for entry in day["hmp"]] == [1, 3]
@@ -45,6 +47,19 @@ def test_json_has_the_whole_report(report: Report) -> None:
     assert [(one["vm"]["name"], one["count"]) for one in found["overwritings"]] == [("vm1", 1)]
     assert [(one["command"], one["p50_ms"]) for one in found["standstills"]] == [("savevm", 3.0)]
     assert [entry["tag"] for entry in found["timeline"]] == ["t1", ""]
+
+
+def test_json_has_what_breaks_on_the_target(report: Report) -> None:
+    assert json.loads(as_json(report))["outlook"] is None
+    found = json.loads(as_json(replace(report, outlook=foresee(report.tools, parse_target("no-hmp")))))["outlook"]
+    assert list(found) == ["target", "verdict", "notes", "prospects", "counts"]
+    assert found["target"] == "a QEMU without HMP"
+    assert found["counts"] == {"gone": 3, "deprecated": 0, "not known": 0, "goes on working": 1}
+    assert found["prospects"][0] == {
+        "tool": {"host": "h1", "exe": "/bin/tool", "uid": 1000, "address": ""},
+        **{"command": "info block", "fate": "gone", "count": 1, "since": "11.2"},
+        "instead": "QMP's query-block and query-named-block-nodes",
+    }
 
 
 def test_json_of_an_empty_report(tmp_path: Path) -> None:
@@ -63,7 +78,7 @@ def test_csv_has_a_line_for_each_command_of_each_tool(report: Report) -> None:
     assert [(row["executable"], row["command"], row["kind"], row["count"]) for row in rows] == [
         ("/bin/tool", "info block", "HMP", "1"),
         ("/bin/tool", "nonsense", "HMP", "1"),
-        ("/bin/tool", "qemu-io", "HMP", "1"),
+        ("/bin/tool", "print", "HMP", "1"),
         ("/bin/tool", "savevm", "HMP", "1"),
         ("/bin/new", "snapshot-save", "QMP", "1"),
     ]

@@ -1,5 +1,6 @@
 """A report on a terminal: what is told, and that it fits."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from audit.counting.filters import Filters
 from audit.counting.report_builder import make_report
 from audit.report import Report
 from audit.report_table import as_table
+from audit.target import foresee, parse_target
 from tests.support.audit_records import a_record, log_of, report_of, sent
 
 NODES = [{"node": "#block1", "device": "pflash1", "format": "raw", "included": False, "reason": "varstore"}]
@@ -115,3 +117,28 @@ def test_state_of_the_logs_is_told(tmp_path: Path) -> None:
     assert "of them torn last lines: 1" in text
     assert "commands that were begun and have no outcome on record: 1" in text
     assert f"cannot read {missing}: No such file or directory" in text
+
+
+def test_what_breaks_stands_at_the_top(tmp_path: Path) -> None:
+    report = report_of(
+        tmp_path, a_record(), a_record("singlestep on", action="passed"), a_record("wavcapture x", action="passed")
+    )
+    text = as_table(replace(report, outlook=foresee(report.tools, parse_target("11.2"))), width=200)
+    begin, verdict = text.split("\n\n")[:2]
+    assert begin.startswith("1 of 1 tool still uses HMP")
+    parts = "1 is gone (once), 1 is deprecated (once) and 1 goes on working (once)"
+    assert verdict.splitlines()[:4] == [
+        f"On QEMU 11.2, of the HMP commands that were used, {parts}.",
+        "What is known of QEMU 11.2 is of September 2026, before its release.",
+        "It can be built without HMP: --target no-hmp says what breaks there.",
+        "  tool       command     count  there            since  instead",
+    ]
+    assert row(verdict, "/bin/tool")[:7] == ["/bin/tool", "singlestep", "1", "gone", "9.0", "HMP's", "one-insn-per-tb,"]
+    assert verdict.splitlines()[-1] == "  /bin/tool  savevm          1  goes on working  -      -"
+
+
+def test_nothing_that_breaks_is_told_in_one_line(tmp_path: Path) -> None:
+    report = report_of(tmp_path, a_record())
+    text = as_table(replace(report, outlook=foresee(report.tools, parse_target("11.1"))), width=140)
+    line = "Nothing breaks on QEMU 11.1: of the HMP commands that were used, 1 goes on working (once)."
+    assert text.split("\n\n")[1] == line

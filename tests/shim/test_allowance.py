@@ -70,11 +70,11 @@ def test_only_the_whole_name_counts(command_line: str, allow: str) -> None:
         ("s", "HMP command 's' is not allowed here; use QMP: stop"),
         ("drive_del d0", "HMP command 'drive_del' is not allowed here; use QMP: blockdev-del (after device_del)"),
         ("info irq", "HMP command 'info irq' is not allowed here; use QMP: x-query-irq (unstable)"),
-        ("qemu-io d0 flush", "HMP command 'qemu-io' is not allowed here; it has no QMP equivalent"),
+        ("qemu-io d0 flush", "HMP command 'qemu-io' is not allowed here; use QMP: x-qemu-io (unstable, since 11.2)"),
         ("x/10i 0", "HMP command 'x' is not allowed here; it has no QMP equivalent"),
         ("info mtree", "HMP command 'info mtree' is not allowed here; it has no QMP equivalent"),
         ("nosuch", "HMP command 'nosuch' is not allowed here; it is not known to QMP either"),
-        ("info", "HMP command 'info' is not allowed here; it is not known to QMP either"),
+        ("info", "HMP command 'info' is not allowed here; use QMP: query-commands and query-qmp-schema"),
         ("info nosuch", "HMP command 'info nosuch' is not allowed here; it is not known to QMP either"),
     ],
 )
