@@ -22,12 +22,13 @@ from tests.integration.faults.stage import Firmware, Stage, hmp_bytes, staged
 from tests.integration.faults.strikes import SENT_BY_ANOTHER, Strike, comes_true, reply_of, tells_of_t
 from tests.integration.machines import run_state_of
 from tests.integration.outcomes import images_of
-from tests.support.raw_client import ConnectionLostError, RawClient
+from tests.support.raw_client import ConnectionLostError, DeadlineError, RawClient
 
 __all__ = ["BAD", "ROWS", "Row", "Verdict", "prepare", "run"]
 
 # Beyond the time that the command takes undisturbed, as a part of it.
 _BEYOND: Final = 0.15
+_MORE_TRIES: Final = 2
 _ENDS_QEMU: Final = (Strike.QUIT, Strike.SIGTERM_QEMU)
 _LINES: Final = {"savevm, new": "savevm u", "savevm, replacing": "savevm t", "loadvm": "loadvm t", "delvm": "delvm t"}
 
@@ -139,7 +140,15 @@ def _see(row: Row, stage: Stage, answer: str | None, observer: RawClient) -> See
 @cache
 def _serially(row: Row) -> tuple[Seen, Seen]:
     """Ask QEMU itself what comes of the command and then the fault, and of the fault and then the command."""
-    return _one_by_one(row, command_is_first=True), _one_by_one(row, command_is_first=False)
+    return _native(row, command_is_first=True), _native(row, command_is_first=False)
+
+
+def _native(row: Row, *, command_is_first: bool) -> Seen:
+    """Ask another QEMU where one hangs: on a busy machine 7.2 now and then does, in a savevm after a device_del."""
+    for _ in range(_MORE_TRIES):
+        with suppress(DeadlineError):
+            return _one_by_one(row, command_is_first=command_is_first)
+    return _one_by_one(row, command_is_first=command_is_first)
 
 
 def _one_by_one(row: Row, *, command_is_first: bool) -> Seen:
