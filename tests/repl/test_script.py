@@ -8,7 +8,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -19,7 +19,9 @@ from repl.script import Script
 from shim.client import Client
 from shim.own_commands import QUERY_PROXY
 from shim.policy import Policy
+from tests.fakes.commands import COMMANDS, Command
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
+from tests.support.qemu_facts import SCHEMA
 from tests.support.raw_client import DEADLINE_S
 
 ASKER: Final = Client(pid=11, uid=22)
@@ -44,7 +46,11 @@ def run(fake: FakeQEMU, commands: Sequence[str], **options: Any) -> ExitStatus:
         (["savevm t", "loadvm t", "delvm t"], 0, b""),
         (["loadvm t", "savevm t"], 1, b"Error: Snapshot 't' does not exist in one or more devices\n"),
         (["info status", "savevm t"], 1, UNKNOWN),
-        (["exit", "info status"], 0, b""),
+        *(([word, "info status"], 0, b"") for word in ("exit", r"\q", ":q", ".exit", " .quit ")),
+        (["# quit", "#", "clear", "qmp query-jobs"], 0, b"[]\n"),
+        ([r"\?"], 1, b"unknown command: 'help'\n"),
+        ([".help savevm"], 1, b"unknown command: 'help'\n"),
+        (["help savevm"], 1, b"unknown command: 'help'\n"),
         ([""], 0, b""),
         (["qmp query-jobs"], 0, b"[]\n"),
         (["qmp nosuch"], 1, b"CommandNotFound: The command nosuch has not been found\n"),
@@ -144,3 +150,20 @@ def test_complaint_is_one_line(capsysbinary: pytest.CaptureFixture[bytes]) -> No
     lines = capsysbinary.readouterr().err.decode().splitlines()
     assert lines
     assert all(line.startswith("hmp-repl: ") and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("line", ["help qmp stop", "? qmp stop", r"\? qmp stop"])
+def test_qmp_command_is_explained(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], line: str
+) -> None:
+    monkeypatch.setitem(cast(dict[str, Command], COMMANDS), "query-qmp-schema", Command(lambda vm, arguments: SCHEMA))
+    assert run(FakeQEMU(), [line]) == ExitStatus.OK
+    assert capsysbinary.readouterr() == (b"stop\ntakes no arguments\nreturns nothing\n", b"")
+    assert run(FakeQEMU(), ["help qmp stpo"]) == ExitStatus.COMMAND_FAILED
+    assert capsysbinary.readouterr() == (b"", b"hmp-repl: unknown QMP command 'stpo'; did you mean 'stop'?\n")
+
+
+@pytest.mark.parametrize("line", ["exit now", r"\q now", "clear all"])
+def test_more_than_the_word_is_a_fault(capsysbinary: pytest.CaptureFixture[bytes], line: str) -> None:
+    assert run(FakeQEMU(), [line]) == ExitStatus.COMMAND_FAILED
+    assert b"extraneous characters" in capsysbinary.readouterr().err
