@@ -29,11 +29,12 @@ from repl.lines import (
 )
 from repl.link import Event, Link
 from repl.output.confirmation import confirmation, ends_vm
+from repl.output.tag_advice import made_tag, missing_tag
 from repl.results import intents_at
 from repl.scanning import LineError
 from repl.standard_input import read_some, standard_input
 from shim.client import Client
-from shim.hmp import HMPLine, first_refused
+from shim.hmp import HMPLine, SaveVM, first_refused
 from shim.printable import harmless, printable
 from shim.qmp import JSON, ErrorReply, ReturnReply
 
@@ -61,6 +62,7 @@ class Script:
             intents=self._intents,
             on_failure=lambda exc: _complain(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
             policy_options=invocation.policy_options,
+            foretells=not invocation.hmp_errors,
         )
         self._lost = asyncio.Event()
         self._has_quit = False
@@ -141,7 +143,9 @@ class Script:
             return False
         has_quit = ends_vm(line)
         try:
+            missing = await missing_tag(self._executor, line) if self._advises else None
             result = await self._executor.hmp(line)
+            tag = await made_tag(self._executor) if line.command == SaveVM(None) and not result.is_failure else None
         except NotConnectedError as exc:
             raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.text.strip()}' was not sent") from exc
         except LostError as exc:
@@ -149,14 +153,24 @@ class Script:
                 return self._note_end(line.text)
             raise LostError(exc.subject, f"{exc.reason}; what became of '{line.text.strip()}' is not known") from exc
         self._has_quit = has_quit and not result.is_failure
-        members = {
+        members: dict[str, JSON] = {
             "ok": not result.is_failure,
             "text": result.text,
             "duration_ms": round(result.duration_ns / 1_000_000, 3),
             "stopped_ms": round(result.stopped_ns / 1_000_000, 3),
         }
+        members |= {} if tag is None else {"tag": tag}
         self._put(line.text, members, result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n"))
+        if missing is not None:
+            _complain(str(missing))
+        if tag is not None:
+            _complain(f"saved as {tag}")
         return not result.is_failure
+
+    @property
+    def _advises(self) -> bool:
+        """Tell whether somebody may see what HMP does not say. A program may take it for trouble."""
+        return not self._invocation.hmp_errors and sys.stderr.isatty()
 
     async def _qmp(self, line: str, name: str, arguments: dict[str, JSON]) -> bool:
         try:

@@ -27,13 +27,16 @@ from repl.output.confirmation import confirmation
 from repl.output.layout import Fragments
 from repl.output.rejection import rejection
 from repl.output.show import end_of_command, hmp_text, qmp_reply
+from repl.output.tag_advice import made_tag, missing_tag
 from repl.prompt.answers import help_text, plan_text, snapshots_text
 from repl.prompt.foreground import Foreground, GivenUpError
 from repl.prompt.terminal import Terminal
 from repl.results import HMPResult
 from repl.scanning import LineError
 from repl.vm_cache import VMCache
-from shim.hmp import HMPLine, InfoSnapshots
+from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
+from shim.plan import Refusal
+from shim.policy import FailedLoad, Mode
 from shim.qmp import ErrorReply
 
 __all__ = ["Commands"]
@@ -76,6 +79,8 @@ class Commands:
                 return False
             if not await self._obey(one, lines[number - 1].strip()) and number < len(lines):
                 self._terminal.notice(f"{len(lines) - number} more of the pasted lines were not run")
+                if self.correction is not None:
+                    self.correction = "\n".join([self.correction, *lines[number:]])
                 break
         return True
 
@@ -129,8 +134,21 @@ class Commands:
         return False
 
     async def _let_run(self, line: HMPLine, name: str) -> bool:
+        missing = await self._watch.look(missing_tag(self._executor, line), name) if self._looks_at(line) else None
+        if missing is not None:
+            await self._watch.run(self._hmp(line, missing.refusal), name)
+            self.correction = missing.corrected
+            hint = "; Tab puts it on the empty line" if self.correction is not None else ""
+            self._terminal.notice(f"nothing was done: {missing}{hint}")
+            return False
         await self._let_confirm(line, name)
         return await self._watch.run(self._hmp(line), name)
+
+    def _looks_at(self, line: HMPLine) -> bool:
+        """Tell whether a tag that is not there is refused here: QEMU would stop the VM for a load, or say nothing."""
+        is_left_to_qemu = self._invocation.hmp_errors or self._invocation.policy.failed_load is FailedLoad.HMP
+        is_about_tag = isinstance(line.command, LoadVM | DelVM)
+        return is_about_tag and not is_left_to_qemu and self._executor.policy.mode is not Mode.OBSERVE
 
     async def _let_confirm(self, line: HMPLine, name: str) -> None:
         """Show what would be lost, and ask. Raises GivenUpError on a no."""
@@ -144,8 +162,8 @@ class Commands:
         if not await self._terminal.ask(asked.question):
             raise GivenUpError
 
-    async def _hmp(self, line: HMPLine) -> bool:
-        result = await self._executor.hmp(line)
+    async def _hmp(self, line: HMPLine, refusal: Refusal | None = None) -> bool:
+        result = await self._executor.hmp(line, refusal=refusal)
         self._terminal.show(await self._shown(line, result))
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
         if prints_nothing or self._watch.is_left(asyncio.current_task()):
@@ -156,6 +174,8 @@ class Commands:
                 stopped_ns=result.stopped_ns,
             )
             self._terminal.show(ended)
+        if line.command == SaveVM(None) and not result.is_failure and (tag := await made_tag(self._executor)) is not None:
+            self._terminal.notice(f"saved as {tag}")
         self._knowledge.refresh()
         return not result.is_failure
 

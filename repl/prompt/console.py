@@ -68,6 +68,7 @@ class Console:
             intents=self._intents,
             on_failure=lambda exc: terminal.error(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
             policy_options=invocation.policy_options,
+            foretells=not invocation.hmp_errors,
         )
         self.knowledge = VMCache(self._executor, on_change=_redraw)
         self._events = EventFilter()

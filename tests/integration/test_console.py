@@ -137,11 +137,13 @@ def test_what_cannot_be_done_says_why(vm: Machine) -> None:
         assert said.startswith("Error: ")
         assert "[y/N]" not in said
         assert "failed: loadvm twice" in said
-        person.type("loadvm absent" + ENTER)
-        await person.sees("QEMU would answer: Error: Snapshot 'absent' does not exist in one or more\n")
-        await person.sees("Load it? [y/N]")
-        person.type("n")
-        await person.sees("not done")
+        for command in ("loadvm", "delvm"):
+            said = await person.runs(f"{command} twcie")
+            assert said.startswith("Error: ")
+            assert "nothing was done: no disk has 'twcie'; did you mean 'twice'?" in said
+            person.type(TAB)
+            await person.sees_line(f"{command} twice")
+            await person.gives_up()
         assert vm.run_state == "running"
 
     sit(vm, scene)

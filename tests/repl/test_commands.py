@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 
 from repl.prompt.commands import Commands
+from shim.policy import FailedLoad, Mode, Policy
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
 from tests.support.modelled_sitting import sit
 from tests.support.screen import CTRL_C, ENTER, RIGHT, TAB, UP, Person, pasted
@@ -195,6 +196,67 @@ def test_tab_mends_a_paste_in_its_place() -> None:
         await person.sees("no events are shown\nno events are shown\nall events are shown")
 
     sit(scene, FakeQEMU())
+
+
+# -- tags -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["loadvm", "delvm"])
+@pytest.mark.parametrize("asks", [True, False])
+def test_missing_tag_is_refused_and_tab_fills_in_the_nearest(command: str, asks: bool) -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        said = await person.runs(f"{command} befor")
+        assert said.startswith("Error: ")
+        assert f"\nfailed: {command} befor (" in said
+        hint = "nothing was done: no disk has 'befor'; did you mean 'before it'? 'info snapshots' lists all; Tab puts it on the"
+        assert said.replace("\n", "").endswith(f"{hint} empty line")
+        assert qemu.vm.run_state == "running"
+        assert not {"snapshot-load", "snapshot-delete", "human-monitor-command"} & set(qemu.commands[at_first[0] :])
+        person.type(TAB)
+        await person.sees_line(f'{command} "before it"')
+
+    async def known(person: Person, qemu: FakeQEMU) -> None:
+        await qemu.wait_received("query-qmp-schema")
+        at_first.append(len(qemu.commands))
+        await scene(person, qemu)
+
+    at_first: list[int] = []
+    sit(known, saved("before it"), asks=asks)
+
+
+@pytest.mark.parametrize(
+    "options", [{"hmp_errors": True}, {"policy": Policy(failed_load=FailedLoad.HMP)}, {"policy": Policy(mode=Mode.OBSERVE)}]
+)
+def test_missing_tag_is_left_to_qemu_where_that_is_wanted(options: dict[str, Any]) -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        said = await person.runs("loadvm t1")
+        assert "Error: Snapshot 't1' does not exist in one or more devices\nfailed: loadvm t1 (" in said
+        assert "did you mean" not in said
+        assert qemu.vm.run_state == "restore-vm"
+
+    sit(scene, saved(), asks=False, **options)
+
+
+def test_mended_tag_brings_back_the_rest_of_a_paste() -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        person.type(pasted("events off\ndelvm t1\nevents on") + ENTER)
+        await person.sees("1 more of the pasted lines were not run")
+        await person.sees_prompt()
+        person.type(TAB + ENTER)
+        await person.sees("done: delvm t (")
+        await person.sees("all events are shown")
+
+    sit(scene, saved("t"), asks=False)
+
+
+def test_savevm_without_a_tag_names_it() -> None:
+    async def scene(person: Person, qemu: FakeQEMU) -> None:
+        said = await person.runs("savevm")
+        tag = qemu.vm.graph["d0"].snapshots[-1].name
+        assert re.fullmatch(r"vm-\d{14}", tag)
+        assert said.endswith(f"\nsaved as {tag}")
+
+    sit(scene, saved())
 
 
 # -- words of other prompts -----------------------------------------------------------------------------------------------
