@@ -59,7 +59,7 @@ class Invocation:
 
     name: the VM's in the audit; None takes QEMU's own. commands: those of -c; None reads them from standard input. history:
     None keeps none. tls: how QEMU is talked to, None where it is without TLS. policy_options: by which options the policy was
-    given. file_policy: the configuration file's.
+    given. file_policy: the configuration file's. hmp_errors: QEMU sees to a tag that is not there.
     """
 
     address: UnixAddress | TCPAddress
@@ -71,6 +71,7 @@ class Invocation:
     asks: bool = True
     is_raw: bool = False
     keeps_going: bool = False
+    hmp_errors: bool = False
     reconnects: bool = False
     is_vi: bool = False
     history: Path | None = None
@@ -119,6 +120,11 @@ def _add_vm(parser: Parser) -> None:
     )
     group.add_argument("--vm", metavar="NAME", help="which VM of the file, if it has several")
     add_settings(group, Program.PROMPT, settings_of(Program.PROMPT, Section.LOG))
+    group.add_argument(
+        "--hmp-errors",
+        action="store_true",
+        help="leave a wrong tag to QEMU: a loadvm of one that is not there stops the VM, and no other tag is named",
+    )
 
 
 def _add_script(parser: Parser) -> None:
@@ -157,7 +163,7 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     address = given.address or _address_of(parser, vm)
     return Invocation(
         address=address,
-        policy=_leaving_alone(policy_of(parser, given) if vm is None else vm.policy),
+        policy=_for_a_prompt(policy_of(parser, given) if vm is None else vm.policy, hmp_errors=given.hmp_errors),
         name=given.name if vm is None else vm.name,
         audit=_audit(parser, given.audit, None if vm is None else vm.audit),
         commands=None if given.command is None else tuple(given.command),
@@ -165,6 +171,7 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
         asks=not given.yes,
         is_raw=given.raw,
         keeps_going=given.keep_going,
+        hmp_errors=given.hmp_errors,
         reconnects=given.reconnect,
         is_vi=given.vi,
         history=_history(given.history),
@@ -174,9 +181,10 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     )
 
 
-def _leaving_alone(policy: Policy) -> Policy:
+def _for_a_prompt(policy: Policy, *, hmp_errors: bool) -> Policy:
     """Have no VM stopped for a mistake in a tag, unless the operator wants that."""
-    return replace(policy, failed_load=policy.failed_load or FailedLoad.REFUSE)
+    wanted = FailedLoad.HMP if hmp_errors else policy.failed_load
+    return replace(policy, failed_load=wanted or FailedLoad.REFUSE)
 
 
 def _audit(parser: Parser, given: str | None, of_file: AuditSettings | None) -> AuditSettings | None:

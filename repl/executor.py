@@ -5,7 +5,8 @@ It knows the connection, the policy and the audit log, and nothing of who typed 
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +18,7 @@ from host.intents import IntentStore
 from repl.beside import ASK_PROXY, TO_PROXY, check_own_policy, plan_of_proxy, read_facts
 from repl.link import Event, Link
 from repl.plan_driver import PlanDriver
-from repl.recorder import Recorder
+from repl.recorder import EventClock, Recorder
 from repl.results import HMPResult, Planned, Running
 from shim import jobs, render, snapshot_plans
 from shim.audit import Action, Trace, has_failed, stopped_ns
@@ -48,6 +49,7 @@ class Executor:
     name: the VM's in the audit; None takes QEMU's own. complain: told when a record cannot be written; the command goes on.
     intents: what a savevm intends is written down there; None keeps it in memory. on_failure: told of each failure of ours.
     policy_options: by which options the policy was given; () where it is the default, or a file's.
+    foretells: no load that is known to fail goes to a proxy.
 
     Beside a proxy, `policy` is the proxy's, and the proxy does the snapshot commands.
     """
@@ -64,7 +66,9 @@ class Executor:
         intents: IntentStore | None = None,
         on_failure: Callable[[Exception], None] = lambda exc: None,
         policy_options: Sequence[str] = (),
+        foretells: bool = True,
     ) -> None:
+        self._foretells = foretells
         self.policy = self._own_policy = policy
         self._policy_options = policy_options
         self.proxy: ProxyFacts | None = None
@@ -77,8 +81,7 @@ class Executor:
         self._driver = PlanDriver(link, self._recorder, self._intents, on_failure)
         self._job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
         self._new_job_id = own_ids(self._job_prefix)
-        # When the VM stopped: on QEMU's clock, and on ours.
-        self._last_stop: tuple[float | None, int] | None = None
+        self._clock = EventClock()
         self._turn = asyncio.Lock()
         # HMP's `cpu N` lasts for one human-monitor-command; the prompt keeps it for the commands behind it.
         self._cpu_index: int | None = None
@@ -109,15 +112,7 @@ class Executor:
         if event.name == "JOB_STATUS_CHANGE" and event.data.get("status") == "concluded":
             self._driver.note_concluded()
         elif event.name in ("STOP", "RESUME") and self.running is not None:
-            self.running.trace.saw_event(event.name, self._moment(event))
-
-    def _moment(self, event: Event) -> int:
-        """Tell when an event happened: QEMU's own clock knows how long behind the STOP a RESUME came."""
-        now_ns = time.monotonic_ns()
-        stop, self._last_stop = self._last_stop, (event.time_s, now_ns) if event.name == "STOP" else None
-        if stop is None or stop[0] is None or event.time_s is None:
-            return now_ns
-        return stop[1] + max(0, round((event.time_s - stop[0]) * 1_000_000_000))
+            self.running.trace.saw_event(event.name, self._clock.moment(event))
 
     @property
     def stopped_ns(self) -> int:
@@ -125,25 +120,27 @@ class Executor:
         running = self.running
         return 0 if running is None else stopped_ns(running.trace.events, time.monotonic_ns() - running.trace.started_ns)
 
-    async def hmp(self, line: HMPLine) -> HMPResult:
-        """Carry out an HMP command, behind those that are under way. Raises LostError."""
-        async with self._turn:
-            self.link.check()
-            trace = self._recorder.trace(line)
-            self.running = Running(line.text, trace)
-            try:
-                return await self._hmp(line, trace)
-            finally:
-                self.running = None
+    async def hmp(self, line: HMPLine, *, refusal: Refusal | None = None) -> HMPResult:
+        """Carry out an HMP command, behind those that are under way. Raises LostError.
+
+        refusal: why a snapshot command is not to be run, which goes on record all the same.
+        """
+        async with self._under_way(line.text, line) as trace:
+            return await self._hmp(line, trace, refusal)
 
     async def qmp(self, name: str, arguments: dict[str, JSON]) -> Reply:
         """Carry out a QMP command, behind those that are under way. Raises LostError."""
+        async with self._under_way(f"qmp {name}", None, execute=name) as trace:
+            return await self._qmp(name, arguments, trace)
+
+    @asynccontextmanager
+    async def _under_way(self, typed: str, line: HMPLine | None, **how: str) -> AsyncIterator[Trace]:
         async with self._turn:
             self.link.check()
-            trace = self._recorder.trace(None, execute=name)
-            self.running = Running(f"qmp {name}", trace)
+            trace = self._recorder.trace(line, **how)
+            self.running = Running(typed, trace)
             try:
-                return await self._qmp(name, arguments, trace)
+                yield trace
             finally:
                 self.running = None
 
@@ -212,8 +209,8 @@ class Executor:
         except UnreadableReply:
             return None
 
-    async def _hmp(self, line: HMPLine, trace: Trace) -> HMPResult:
-        decision, passes = await self._decide(line, trace), self.proxy is not None or may_pass(line, self.policy)
+    async def _hmp(self, line: HMPLine, trace: Trace, refusal: Refusal | None) -> HMPResult:
+        decision, passes = await self._decide(line, trace, refusal), self.proxy is not None or may_pass(line, self.policy)
         run = PlanRun(decision, trace, is_command=True, may_pass=passes, known=self._known)
         with self._recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: self._as_typed(line, run.passing))
@@ -224,9 +221,11 @@ class Executor:
             await self._recover()
         return told
 
-    async def _decide(self, line: HMPLine, trace: Trace) -> Decision:
+    async def _decide(self, line: HMPLine, trace: Trace, refusal: Refusal | None) -> Decision:
         """Have the shim decide; but beside a proxy, which has the policy, all it leaves to do is to send HMP's own line."""
         announces = self._recorder.announces
+        if refusal is not None:
+            return decide(line, self.policy, self._context, announces=announces, plans=lambda *_: concluded(refusal))
         if self.proxy is None:
             return decide(line, self.policy, self._context, announces=announces)
         policy = replace(self.policy, mode=Mode.REWRITE)
@@ -238,7 +237,7 @@ class Executor:
 
     async def _foretell(self, line: HMPLine, trace: Trace) -> PassThrough | Refusal:
         """Leave a snapshot command to the proxy; but no load that is known to fail, since it would leave the VM stopped."""
-        if isinstance(line.command, LoadVM) and self.policy.mode is not Mode.OBSERVE:
+        if isinstance(line.command, LoadVM) and self._foretells and self.policy.mode is not Mode.OBSERVE:
             with self._recorder.on_record(trace, action=Action.DELEGATED):
                 planned = await self.plan(line)
             trace.decided, outcome = planned.rehearsal.decided, planned.rehearsal.outcome

@@ -19,6 +19,8 @@ from shim.qmp import JSON
 
 __all__ = [
     "OWN_COMMANDS",
+    "SYNONYMS",
+    "ClearLine",
     "EmptyLine",
     "EventsLine",
     "ExitLine",
@@ -27,24 +29,32 @@ __all__ = [
     "PlanLine",
     "QMPLine",
     "ReconnectLine",
+    "is_comment",
+    "own_name",
     "read_line",
 ]
 
 
-# HMP (QEMU 5.2 to 11.1) has none of them, except `help`.
+# HMP (QEMU 5.2 to 11.1) has none of them, except `help`, and from 11.1 on `clear`.
 OWN_COMMANDS = (
     CommandHelp(("plan",), "command", "show what a snapshot command would do, without doing it"),
     CommandHelp(("qmp",), "command [{json} | key=value ...]", "run a QMP command"),
     CommandHelp(("events",), "[on|off | name ...]", "show events as they come, all or some (BLOCK_*), or none"),
     CommandHelp(("reconnect",), "", "connect to QEMU again"),
-    CommandHelp(("exit",), "", "leave the prompt; the VM goes on"),
-    CommandHelp(("help", "?"), "[command]", "show all commands, or one"),
+    CommandHelp(("clear",), "", "clear the screen"),
+    CommandHelp(("exit",), "", r"leave the prompt; the VM goes on (as do \q, :q, .exit and .quit)"),
+    CommandHelp(("help", "?"), "[command | qmp command]", "show all commands, or one; of QMP what the schema tells"),
 )
+# What people type who know other prompts. HMP has no such names.
+SYNONYMS = {
+    **dict.fromkeys((r"\q", r"\quit", ":q", ":quit", ".exit", ".quit"), "exit"),
+    **dict.fromkeys((r"\?", ".help"), "help"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyLine:
-    """Nothing was asked."""
+    """Nothing was asked: the line is blank, or a comment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +97,18 @@ class ExitLine:
     """`exit`."""
 
 
-Line: TypeAlias = EmptyLine | HMPLine | PlanLine | QMPLine | EventsLine | HelpLine | ReconnectLine | ExitLine
+@dataclass(frozen=True, slots=True)
+class ClearLine:
+    """`clear`."""
 
+
+Line: TypeAlias = EmptyLine | HMPLine | PlanLine | QMPLine | EventsLine | HelpLine | ReconnectLine | ExitLine | ClearLine
+
+_ALONE: dict[str, type[ReconnectLine | ExitLine | ClearLine]] = {
+    "reconnect": ReconnectLine,
+    "exit": ExitLine,
+    "clear": ClearLine,
+}
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 _CLOSING = re.compile(r'(?:[^"\\]|\\.)*"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -102,7 +122,7 @@ def read_line(line: str, facts: CompletionData) -> Line:
     Raises LineError at the first fault, if the line is wrong whatever the VM does. Of names that are not in the facts,
     only a kind that is known there at all is judged.
     """
-    refused = first_refused(line)
+    refused = None if is_comment(line) else first_refused(line)
     try:
         read = _read(line, facts)
     except LineError as error:
@@ -114,13 +134,25 @@ def read_line(line: str, facts: CompletionData) -> Line:
     raise LineError(refused, refusal(line, refused))
 
 
+def is_comment(line: str) -> bool:
+    """Tell whether the line begins with `#`, as nothing of HMP does."""
+    return line.startswith("#", skip_blanks(line, 0))
+
+
+def own_name(line: str) -> str:
+    """Return what the line begins with, and for a synonym the name of our command."""
+    start = skip_blanks(line, 0)
+    name = line[start : name_end(line, start)]
+    return SYNONYMS.get(name, name)
+
+
 def _read(line: str, facts: CompletionData) -> Line:
     start = skip_blanks(line, 0)
-    if start == len(line):
+    if start == len(line) or is_comment(line):
         return EmptyLine()
     end = name_end(line, start)
     rest = skip_blanks(line, end)
-    match line[start:end]:
+    match own_name(line):
         case "plan":
             return _read_plan(line, rest)
         case "qmp":
@@ -128,14 +160,23 @@ def _read(line: str, facts: CompletionData) -> Line:
         case "events":
             return _read_events(line, rest, facts)
         case "help" | "?":
-            return HelpLine(line[rest:].rstrip(BLANKS))
-        case "reconnect" | "exit" as name:
+            return _read_help(line, rest, facts)
+        case "reconnect" | "exit" | "clear" as name:
             expect_end(line, rest)
-            return ExitLine() if name == "exit" else ReconnectLine()
+            return _ALONE[name]()
     read = HMPLine.read(line)
     _check_known(read, start, rest, facts)
     _check_snapshot_command(line, start)
     return read
+
+
+def _read_help(line: str, at: int, facts: CompletionData) -> HelpLine:
+    topic = line[at:].rstrip(BLANKS)
+    if line[at : word_end(line, at)] == "qmp":
+        name = skip_blanks(line, word_end(line, at))
+        if name < len(line) and facts.qmp_commands:
+            expect_known(name, "QMP command", line[name:].rstrip(BLANKS), facts.qmp_commands)
+    return HelpLine(topic)
 
 
 def _names(commands: Iterable[CommandHelp]) -> list[str]:

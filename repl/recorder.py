@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from host.audit_log import AuditLog
 from host.errors import AuditError
 from repl.errors import LostError
+from repl.link import Event
 from shim.audit import Action, AuditRecord, Rehearsed, Trace
 from shim.client import Client
 from shim.hmp import HMPLine
 from shim.plan_run import PlanRun
 from shim.qmp import JSON
 
-__all__ = ["Recorder"]
+__all__ = ["EventClock", "Recorder"]
 
 _LOST = "the connection to QEMU was lost, so the outcome is not known"
 _LEFT = "nobody waited for its end, so the outcome is not known"
@@ -75,3 +76,19 @@ class Recorder:
             else:
                 self.record(trace, passing.action, reason, None, passing.rehearsed)
             raise
+
+
+class EventClock:
+    """Tells when events happened, in our nanoseconds: QEMU's own clock knows how long behind the STOP a RESUME came."""
+
+    def __init__(self) -> None:
+        # When the VM stopped: on QEMU's clock, and on ours.
+        self._last_stop: tuple[float | None, int] | None = None
+
+    def moment(self, event: Event) -> int:
+        """Return when a STOP or RESUME happened. Call it for each of them, in order."""
+        now_ns = time.monotonic_ns()
+        stop, self._last_stop = self._last_stop, (event.time_s, now_ns) if event.name == "STOP" else None
+        if stop is None or stop[0] is None or event.time_s is None:
+            return now_ns
+        return stop[1] + max(0, round((event.time_s - stop[0]) * 1_000_000_000))

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, assert_never
 
@@ -15,20 +15,32 @@ from repl.command_line import Invocation
 from repl.completion_data import CompletionData
 from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
 from repl.executor import Executor
-from repl.lines import EventsLine, PlanLine, QMPLine, ReconnectLine, read_line
+from repl.lines import (
+    SYNONYMS,
+    ClearLine,
+    EventsLine,
+    HelpLine,
+    PlanLine,
+    QMPLine,
+    ReconnectLine,
+    is_comment,
+    own_name,
+    read_line,
+)
 from repl.link import Event, Link
 from repl.output.confirmation import confirmation, ends_vm
+from repl.output.tag_advice import made_tag, missing_tag
 from repl.results import intents_at
 from repl.scanning import LineError
+from repl.standard_input import read_some, standard_input
 from shim.client import Client
-from shim.hmp import HMPLine, first_refused
+from shim.hmp import HMPLine, SaveVM, first_refused
 from shim.printable import harmless, printable
 from shim.qmp import JSON, ErrorReply, ReturnReply
 
 __all__ = ["Script"]
 
-_OWN_NAMES = frozenset({"plan", "qmp", "events", "reconnect", "exit"})
-_READ_BYTES = 64 * 1024
+_OWN_NAMES = frozenset({"plan", "qmp", "events", "reconnect", "clear", "exit"})
 # What a terminal without a known width is taken for.
 _COLUMNS = 80
 
@@ -50,6 +62,7 @@ class Script:
             intents=self._intents,
             on_failure=lambda exc: _complain(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
             policy_options=invocation.policy_options,
+            foretells=not invocation.hmp_errors,
         )
         self._lost = asyncio.Event()
         self._has_quit = False
@@ -81,7 +94,7 @@ class Script:
         async for line in lines:
             if self._interrupted.is_set():
                 return ExitStatus.INTERRUPTED
-            if line.strip() == "exit":
+            if own_name(line) == "exit" and len(line.split()) == 1:
                 break
             if not await self._obey(line):
                 status = ExitStatus.COMMAND_FAILED
@@ -92,11 +105,12 @@ class Script:
     async def _lines(self) -> AsyncGenerator[str, None]:
         if self._invocation.commands is not None:
             for command in self._invocation.commands:
-                yield command
+                if not is_comment(command):
+                    yield command
             return
-        async with aclosing(_standard_input(self._lost, self._interrupted)) as lines:
+        async with aclosing(standard_input(self._lost, self._interrupted)) as lines:
             async for line in lines:
-                if line.strip():
+                if line.strip() and not is_comment(line):
                     yield line
         if self._lost.is_set() and not self._has_quit:
             raise LostError(str(self._invocation.address), "QEMU closed it")
@@ -112,6 +126,11 @@ class Script:
                 return await self._qmp(line, name, arguments)
             case PlanLine(planned):
                 return await self._plan(line, planned)
+            case ClearLine():  # there may be no screen, and what was printed before is somebody's
+                self._put(line, {"ok": True}, "")
+                return True
+            case HelpLine(topic):
+                return await self._help(line, topic)
             case EventsLine() | ReconnectLine():
                 self._put(line, {"ok": False, "error": (text := "this is for the prompt, not for a script")}, "")
                 _complain(f"{line.strip()}: {text}")
@@ -124,7 +143,9 @@ class Script:
             return False
         has_quit = ends_vm(line)
         try:
+            missing = await missing_tag(self._executor, line) if self._advises else None
             result = await self._executor.hmp(line)
+            tag = await made_tag(self._executor) if line.command == SaveVM(None) and not result.is_failure else None
         except NotConnectedError as exc:
             raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.text.strip()}' was not sent") from exc
         except LostError as exc:
@@ -132,14 +153,24 @@ class Script:
                 return self._note_end(line.text)
             raise LostError(exc.subject, f"{exc.reason}; what became of '{line.text.strip()}' is not known") from exc
         self._has_quit = has_quit and not result.is_failure
-        members = {
+        members: dict[str, JSON] = {
             "ok": not result.is_failure,
             "text": result.text,
             "duration_ms": round(result.duration_ns / 1_000_000, 3),
             "stopped_ms": round(result.stopped_ns / 1_000_000, 3),
         }
+        members |= {} if tag is None else {"tag": tag}
         self._put(line.text, members, result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n"))
+        if missing is not None:
+            _complain(str(missing))
+        if tag is not None:
+            _complain(f"saved as {tag}")
         return not result.is_failure
+
+    @property
+    def _advises(self) -> bool:
+        """Tell whether somebody may see what HMP does not say. A program may take it for trouble."""
+        return not self._invocation.hmp_errors and sys.stderr.isatty()
 
     async def _qmp(self, line: str, name: str, arguments: dict[str, JSON]) -> bool:
         try:
@@ -172,6 +203,22 @@ class Script:
         self._put(line, {"ok": True, "plan": planned.plan}, planned.text + "\n")
         return True
 
+    async def _help(self, line: str, topic: str) -> bool:
+        subject, *name = topic.split() or [""]
+        if subject != "qmp":
+            return await self._hmp(HMPLine.read(f"help {topic}".strip()))
+        from repl.output.qmp_help import qmp_help  # here, because few scripts ask
+
+        try:
+            told = await qmp_help(self._executor, " ".join(name), width=_COLUMNS)
+        except LineError as exc:
+            self._put(line, {"ok": False, "error": exc.message}, "")
+            _complain(exc.message)
+            return False
+        text = "".join(part for _, part in told)
+        self._put(line, {"ok": True, "text": text}, text)
+        return True
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     @property
@@ -185,7 +232,7 @@ class Script:
         sys.stderr.write(harmless("".join(text for _, text in asked.explanation)) + f"{asked.question} [y/N] ")
         sys.stderr.flush()
         # A terminal gives a line at a time. A blocking read would keep Ctrl-C waiting for it.
-        answer = await _read_some(sys.stdin.fileno(), (self._lost,))
+        answer = await read_some(sys.stdin.fileno(), (self._lost,))
         if self._lost.is_set():
             raise LostError(str(self._invocation.address), "QEMU closed it")
         return answer.decode(errors="replace").strip().lower() in ("y", "yes")
@@ -226,9 +273,14 @@ class Script:
 def _read(line: str) -> Any:
     """Read a line of ours; what is HMP's goes to QEMU however it looks, so that QEMU's own error comes."""
     read = HMPLine.read(line)
-    if first_refused(line) is None and read.name not in _OWN_NAMES:
+    is_ours = own_name(line) in _OWN_NAMES or read.name in SYNONYMS or _is_about_qmp(read)
+    if first_refused(line) is None and not is_ours:
         return read
     return read_line(line, CompletionData())
+
+
+def _is_about_qmp(line: HMPLine) -> bool:
+    return line.name in ("help", "?") and line.arguments.split()[:1] == ["qmp"]
 
 
 def _complain(text: str) -> None:
@@ -238,33 +290,3 @@ def _complain(text: str) -> None:
 
 def _columns() -> int:
     return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
-
-
-async def _standard_input(*ends: asyncio.Event) -> AsyncGenerator[str, None]:
-    """Return the lines as they come, until the end of the input or one of the events."""
-    rest = b""
-    while data := await _read_some(sys.stdin.fileno(), ends):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield line.decode("utf-8", errors="surrogateescape")
-    if rest and not any(end.is_set() for end in ends):
-        yield rest.decode("utf-8", errors="surrogateescape")
-
-
-async def _read_some(descriptor: int, ends: Sequence[asyncio.Event]) -> bytes:
-    """Read what there is; b"" at the end, or when one of the events is set first."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    try:
-        loop.add_reader(descriptor, readable.set)
-    except PermissionError:  # a file, or /dev/null: it is there at once (epoll_ctl(2), EPERM)
-        readable.set()
-    waits = [asyncio.ensure_future(event.wait()) for event in (readable, *ends)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        loop.remove_reader(descriptor)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.wait(waits)
-    return b"" if any(end.is_set() for end in ends) else os.read(descriptor, _READ_BYTES)

@@ -3,11 +3,13 @@
 from datetime import datetime
 
 from repl.executor import Executor
-from repl.lines import OWN_COMMANDS
+from repl.lines import OWN_COMMANDS, SYNONYMS
 from repl.output.layout import Fragments, joined, words, wrapped
 from repl.output.plan_summary import plan_summary
+from repl.output.qmp_help import qmp_help
 from repl.output.show import hmp_text
 from repl.output.snapshot_table import snapshot_table
+from repl.scanning import LineError
 from shim.hmp import HMPLine
 from shim.inventory import obstacles, take_inventory
 from shim.policy import select
@@ -21,7 +23,7 @@ __all__ = ["help_text", "plan_text", "snapshots_text"]
 _OWN_HELP = """\
 savevm, loadvm, delvm and info snapshots are done by QEMU's snapshot jobs with the disks that the policy chooses.
 Keys: Tab completes, Right takes the suggestion, Ctrl-R searches the history, Ctrl-C gives up the line, Ctrl-D leaves,
-F4 changes between emacs and vi.
+F4 changes between emacs and vi. A line that begins with # is a comment.
 """
 
 
@@ -70,8 +72,12 @@ def _commands(rehearsal: Rehearsal, width: int) -> Fragments:
     return joined([line for wrapped_lines in lines for line in wrapped_lines])
 
 
-async def help_text(executor: Executor, topic: str) -> Fragments:
-    """Return the help of a command, ours or QEMU's, or of all. Raises LostError."""
+async def help_text(executor: Executor, topic: str, *, width: int) -> Fragments:
+    """Return the help of a command, ours or QEMU's, or of all; `qmp name` is for QMP's. Raises LostError."""
+    subject, *name = topic.split() or [""]
+    if subject == "qmp":
+        return await _qmp_text(executor, " ".join(name), width)
+    topic = SYNONYMS.get(topic, topic)
     own = [command for command in OWN_COMMANDS if topic in ("", *command.names)]
     fragments: Fragments = []
     if not topic:
@@ -87,3 +93,14 @@ async def help_text(executor: Executor, topic: str) -> Fragments:
     if not result.text:
         return [*fragments, ("class:error", f"there is no help for '{harmless(topic)}'\n")]
     return [*fragments, *hmp_text(result.text, is_failure=result.is_failure)]
+
+
+async def _qmp_text(executor: Executor, name: str, width: int) -> Fragments:
+    own: Fragments = []
+    if not name:
+        (command,) = (command for command in OWN_COMMANDS if "qmp" in command.names)
+        own = [("class:tag", f"qmp {command.arguments}"), ("", f" -- {command.text}\n")]
+    try:
+        return [*own, *await qmp_help(executor, name, width=width)]
+    except LineError as exc:
+        return [("class:error", f"{harmless(exc.message)}\n")]

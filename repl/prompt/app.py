@@ -17,7 +17,7 @@ from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 
 from repl.link import Event, Link
-from repl.prompt.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
+from repl.prompt.editing import editing_mode_name, history_in, keys, menu_rows
 from repl.prompt.style import STYLE
 from repl.prompt.terminal import Terminal
 
@@ -82,9 +82,7 @@ class Prompt:
             history=history,
             auto_suggest=AutoSuggestFromHistory(),
             complete_while_typing=True,
-            validate_while_typing=False,
-            input_processors=[FaultMark()],
-            key_bindings=keys(),
+            key_bindings=keys(lambda: None if self._console is None else self._console.correction),
             vi_mode=self._invocation.is_vi,
             include_default_pygments_style=False,
         )
@@ -98,12 +96,11 @@ class Prompt:
     async def _furnish(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> Console:
         """Return the editor what it needs the console for, when the prompt is there."""
         await self._is_shown.wait()
-        from repl.prompt.completer import LineCompleter, LineValidator
+        from repl.prompt.completer import LineCompleter
         from repl.prompt.console import Console
 
         console = Console(self._invocation, self._client, self._audit_log, self._link, self._terminal, tasks)
         session.completer = LineCompleter(console.knowledge)
-        session.validator = LineValidator(console.knowledge)
         session.bottom_toolbar = lambda: FormattedText(console.toolbar(editing_mode_name()))
         self._console = console
         early, self._early = self._early, []

@@ -1,18 +1,15 @@
-"""Completion and validation as prompt_toolkit wants them, on what is known of the VM."""
+"""Completion as prompt_toolkit wants them, on what is known of the VM."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.validation import ValidationError, Validator
 
-from repl.lines import read_line
 from repl.prompt.completion import suggest
-from repl.scanning import LineError
 from repl.vm_cache import VMCache
 
-__all__ = ["LineCompleter", "LineValidator"]
+__all__ = ["LineCompleter"]
 
 # So long a completion waits for a fresh look at the VM; after that, what was known before must do.
 _FRESH_LOOK_S = 0.2
@@ -37,19 +34,3 @@ class LineCompleter(Completer):
             await asyncio.wait([self._knowledge.refresh()], timeout=_FRESH_LOOK_S)
         for completion in self.get_completions(document, complete_event):
             yield completion
-
-
-class LineValidator(Validator):
-    """Refuse a line that is surely wrong, with the cursor at its fault. Of a paste, each line is looked at."""
-
-    def __init__(self, knowledge: VMCache) -> None:
-        self._knowledge = knowledge
-
-    def validate(self, document: Document) -> None:
-        start = 0
-        for line in document.text.split("\n"):
-            try:
-                read_line(line, self._knowledge.facts)
-            except LineError as exc:
-                raise ValidationError(start + exc.position, exc.message) from exc
-            start += len(line) + 1

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from repl.arguments import JSON_BEGINNINGS, TypedArgument, split_arguments
 from repl.completion_data import CommandHelp, CompletionData, Named, QMPCommand
-from repl.lines import OWN_COMMANDS
+from repl.lines import OWN_COMMANDS, SYNONYMS
 from repl.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
 from shim.quoting import in_quotes, quote_tag
 
@@ -63,14 +63,14 @@ def suggest(before_cursor: str, facts: CompletionData) -> list[Suggestion]:
     if end == len(before_cursor):
         return _matching(before_cursor[start:], _all_commands(facts))
     rest = before_cursor[skip_blanks(before_cursor, end) :]
-    match before_cursor[start:end]:
+    match SYNONYMS.get(before_cursor[start:end], before_cursor[start:end]):
         case "plan":
             return _suggest_planned(rest, facts)
         case "qmp":
             return _suggest_qmp(rest, facts)
         case "events":
             return _suggest_events(rest, facts)
-        case "reconnect" | "exit":
+        case "reconnect" | "exit" | "clear":
             return []
         case "help" | "?":
             return _suggest_topic(rest, _all_commands(facts), facts)
@@ -122,6 +122,8 @@ def _suggest_topic(rest: str, commands: Sequence[Named], facts: CompletionData) 
     if end == len(rest):
         return _matching(rest, commands)
     topic = rest[skip_blanks(rest, end) :]
+    if rest[:end] == "qmp":
+        return _suggest_qmp(topic, facts) if word_end(topic, 0) == len(topic) else []
     is_complete = rest[:end] != "info" or word_end(topic, 0) < len(topic)
     return [] if is_complete else _matching(topic, _as_named(facts.topics))
 

@@ -1,12 +1,11 @@
-"""What happens behind the prompt: lines are obeyed, with questions before harm, and what comes by itself is told.
+"""What happens behind the prompt: the VM is got to know, what comes by itself is told, and a lost connection comes back.
 
-It knows the executor, the terminal's lines and questions, and nothing of how a line is edited.
+repl/prompt/commands.py does what the lines ask for. Nothing here knows how a line is edited.
 """
 
 import asyncio
 import contextlib
 from datetime import datetime
-from typing import Any, assert_never
 
 from prompt_toolkit.application import get_app
 
@@ -16,25 +15,20 @@ from repl.beside import OTHER_POLICY
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
 from repl.executor import Executor
-from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
-from repl.output.confirmation import confirmation
 from repl.output.layout import Fragments
-from repl.output.show import end_of_command, event_line, hmp_text, qmp_reply
+from repl.output.show import event_line
 from repl.output.vm_status import VMStatus, policy_text, run_state_after, toolbar
-from repl.prompt.answers import help_text, plan_text, snapshots_text
+from repl.prompt.commands import Commands
 from repl.prompt.event_filter import EventFilter
-from repl.prompt.foreground import Foreground, GivenUpError
+from repl.prompt.foreground import Foreground
 from repl.prompt.terminal import Terminal
-from repl.results import HMPResult, intents_at
-from repl.scanning import LineError
+from repl.results import intents_at
 from repl.vm_cache import VMCache
 from shim.beside import policy_words
 from shim.client import Client
-from shim.hmp import HMPLine, InfoSnapshots
 from shim.jobs import REPL_JOB_PREFIX
 from shim.printable import harmless
-from shim.qmp import ErrorReply
 
 __all__ = ["Console"]
 
@@ -74,6 +68,7 @@ class Console:
             intents=self._intents,
             on_failure=lambda exc: terminal.error(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
             policy_options=invocation.policy_options,
+            foretells=not invocation.hmp_errors,
         )
         self.knowledge = VMCache(self._executor, on_change=_redraw)
         self._events = EventFilter()
@@ -81,27 +76,29 @@ class Console:
         self._tidying: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._watch = Foreground(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
+        self._commands = Commands(
+            invocation,
+            terminal,
+            self._executor,
+            self.knowledge,
+            self._watch,
+            set_events=self._set_events,
+            reconnect=self._reconnect_once,
+        )
 
     def start(self) -> None:
         """Get to know the VM, behind the prompt."""
         self._getting_to_know = self._tasks.create_task(self._get_to_know())
         self._tidying = self._tasks.create_task(self._tidy_up())
 
+    @property
+    def correction(self) -> str | None:
+        """Return what was probably meant by the text that was just refused."""
+        return self._commands.correction
+
     async def obey(self, text: str) -> bool:
-        """Do what a line asks for, or each line of a paste up to the first that fails. False to leave the prompt."""
-        lines = text.split("\n")
-        for number, line in enumerate(lines, 1):
-            try:
-                asked = read_line(line, self.knowledge.facts)
-            except LineError as exc:  # entered before there was anybody to refuse it
-                self._terminal.error(f"{line}\n{' ' * exc.position}^ {exc.message}")
-                break
-            if isinstance(asked, ExitLine):
-                return False
-            if not await self._obey(asked, line.strip()) and number < len(lines):
-                self._terminal.notice(f"{len(lines) - number} more of the pasted lines were not run")
-                break
-        return True
+        """Do what a text asks for. False to leave the prompt."""
+        return await self._commands.obey(text)
 
     async def finish(self) -> None:
         """See to their end the commands that still run: a snapshot job that nobody dismisses would stay in QEMU."""
@@ -124,82 +121,9 @@ class Console:
         )
         return toolbar(status, mode=mode, width=self._terminal.columns)
 
-    # -- lines --------------------------------------------------------------------------------------------------------
-
-    async def _obey(self, asked: Line, line: str) -> bool:
-        """Do what a line asks for; False if it failed, or was given up."""
-        try:
-            match asked:
-                case EmptyLine() | ExitLine():
-                    return True
-                case HMPLine():
-                    await self._let_confirm(asked, line)
-                    return await self._watch.run(self._hmp(asked), line)
-                case PlanLine(planned):
-                    look = plan_text(self._executor, planned, width=self._terminal.columns)
-                    self._terminal.show(await self._watch.look(look, line))
-                    return True
-                case QMPLine(name, arguments):
-                    return await self._watch.run(self._qmp(name, arguments), line)
-                case EventsLine(names, on):
-                    return self._set_events(names, on)
-                case HelpLine(topic):
-                    self._terminal.show(await self._watch.look(help_text(self._executor, topic), line))
-                    return True
-                case ReconnectLine():
-                    return await self._watch.look(self._reconnect_once(), line)
-                case _:
-                    assert_never(asked)
-        except LinkError as exc:
-            self._terminal.error(f"{exc}; 'reconnect' tries again" if isinstance(exc, LostError) else str(exc))
-        except GivenUpError:
-            self._terminal.notice("not done")
-        return False
-
-    async def _let_confirm(self, line: HMPLine, name: str) -> None:
-        """Show what would be lost, and ask. Raises GivenUpError on a no."""
-        if not self._invocation.asks:
-            return
-        asked = await self._watch.look(confirmation(self._executor, line, width=self._terminal.columns), name)
-        if asked is None:
-            return
-        self._terminal.show(asked.explanation)
-        await self._terminal.drain()
-        if not await self._terminal.ask(asked.question):
-            raise GivenUpError
-
-    async def _hmp(self, line: HMPLine) -> bool:
-        result = await self._executor.hmp(line)
-        self._terminal.show(await self._shown(line, result))
-        prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
-        if prints_nothing or self._watch.is_left(asyncio.current_task()):
-            ended = end_of_command(
-                line.text.strip(),
-                is_failure=result.is_failure,
-                duration_ns=result.duration_ns,
-                stopped_ns=result.stopped_ns,
-            )
-            self._terminal.show(ended)
-        self.knowledge.refresh()
-        return not result.is_failure
-
-    async def _shown(self, line: HMPLine, result: HMPResult) -> Fragments:
-        if isinstance(line.command, InfoSnapshots) and not result.is_failure and not self._invocation.is_raw:
-            table = await snapshots_text(self._executor, width=self._terminal.columns)
-            if table is not None:
-                return table
-        return hmp_text(result.text, is_failure=result.is_failure)
-
-    async def _qmp(self, name: str, arguments: dict[str, Any]) -> bool:
-        reply = await self._executor.qmp(name, arguments)
-        self._terminal.show(qmp_reply(reply))
-        self.knowledge.refresh()
-        return not isinstance(reply, ErrorReply)
-
-    def _set_events(self, names: tuple[str, ...] | None, on: bool | None) -> bool:
+    def _set_events(self, names: tuple[str, ...] | None, on: bool | None) -> None:
         self._events = self._events.changed(names, on)
         self._terminal.notice(str(self._events))
-        return True
 
     # -- what comes by itself -----------------------------------------------------------------------------------------
 

@@ -1,40 +1,22 @@
-"""The line editor's parts that know nothing of the VM: the mark at a fault, history, keys."""
+"""The line editor's parts that know nothing of the VM: history and keys."""
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prompt_toolkit.application import Application, get_app
 from prompt_toolkit.buffer import Buffer, CompletionState
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.filters import emacs_insert_mode, vi_insert_mode
-from prompt_toolkit.formatted_text import fragment_list_to_text
+from prompt_toolkit.filters import Condition, emacs_insert_mode, vi_insert_mode
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 
-__all__ = ["FaultMark", "editing_mode_name", "history_in", "keys", "menu_rows"]
+__all__ = ["editing_mode_name", "history_in", "keys", "menu_rows"]
 
 # The rows that are kept free for the menu below the prompt.
 _MOST_MENU_ROWS = 8
-
-
-class FaultMark(Processor):
-    """Underline where a refused line goes wrong, as long as it is refused."""
-
-    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        fragments = transformation_input.fragments
-        error = transformation_input.buffer_control.buffer.validation_error
-        if error is None:
-            return Transformation(fragments)
-        row, column = transformation_input.document.translate_index_to_position(error.cursor_position)
-        if row != transformation_input.lineno:
-            return Transformation(fragments)
-        text = fragment_list_to_text(fragments).ljust(column + 1)  # a fault can be that the line ends
-        end = column + max(1, len(text[column:].split(" ", 1)[0]))
-        marked = [("", text[:column]), ("class:fault.mark", text[column:end]), ("", text[end:])]
-        return Transformation([part for part in marked if part[1]])
 
 
 class _DiscreetHistory(FileHistory):
@@ -57,12 +39,24 @@ def history_in(path: Path | None) -> tuple[History, str | None]:
     return _DiscreetHistory(path), None
 
 
-def keys() -> KeyBindings:
-    """Return the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost."""
+def keys(correction: Callable[[], str | None] = lambda: None) -> KeyBindings:
+    """Return the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost.
+
+    correction: what Tab, Right and Ctrl-E put on an empty line; None where there is nothing to mend. It is not entered.
+    """
     bindings = KeyBindings()
+    may_correct = Condition(lambda: not get_app().current_buffer.text and correction() is not None)
+
+    @bindings.add("right", filter=(vi_insert_mode | emacs_insert_mode) & may_correct)
+    @bindings.add("c-e", filter=(vi_insert_mode | emacs_insert_mode) & may_correct)
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text(correction() or "")
 
     @bindings.add("tab", filter=vi_insert_mode | emacs_insert_mode)
     def _(event: KeyPressEvent) -> None:
+        if may_correct():
+            event.current_buffer.insert_text(correction() or "")
+            return
         # Behind the completing that what was typed just before has begun.
         asyncio.get_running_loop().call_soon(_complete, event.app, event.current_buffer)
 

@@ -15,7 +15,6 @@ STYLE = Style.from_dict(
         "success": "ansigreen",
         "notice": "ansimagenta",
         "fault": "ansired bold",
-        "fault.mark": "underline bold",
         "repair": "bold",
         "heading": "bold",
         "table.header": "bold",
@@ -31,7 +30,6 @@ STYLE = Style.from_dict(
         "toolbar.name": "bold",
         "toolbar.running": "",
         "toolbar.stopped": "bold",
-        "validation-toolbar": "noreverse ansired bold",
         "auto-suggestion": "ansibrightblack",
     }
 )

@@ -73,11 +73,21 @@ class Terminal:
         while self._show_task is not None and not self._show_task.done():
             await asyncio.wait([self._show_task])
 
+    async def clear(self) -> None:
+        """Have an empty screen, where the terminal can."""
+        await self.drain()
+        if not is_dumb_terminal():
+            output = get_app_session().output
+            output.erase_screen()
+            output.cursor_goto(0, 0)
+            output.flush()
+
     async def ask(self, question: str) -> bool:
-        """Ask a yes-or-no question; everything but `y` is a no."""
+        """Ask a yes-or-no question; everything but `y` is a no. What is pasted is no answer, but the next line."""
         bindings = KeyBindings()
         asked: Fragments = [("class:prompt", f"{question} [y/N] ")]
         answer = ""
+        pasted: list[KeyPress] = []
 
         def decide(event: KeyPressEvent, decision: str) -> None:
             nonlocal answer
@@ -88,6 +98,7 @@ class Terminal:
             bindings.add(key)(lambda event: decide(event, "yes"))
         for key in ("n", "N", "enter", "escape", "c-c", "c-d", "<sigint>"):
             bindings.add(key)(lambda event: decide(event, "no"))
+        bindings.add(Keys.BracketedPaste)(lambda event: pasted.extend(event.key_sequence))
         app = self._application(lambda: asked, bindings)
         # What was typed before the question was seen is no answer to it.
         with app.input.raw_mode():
@@ -96,7 +107,7 @@ class Terminal:
             _print(asked)
         await app.run_async(handle_sigint=False)
         _print([*([] if is_dumb_terminal() else asked), ("", f"{answer}\n")])
-        _put_back(app.input, typed_before)
+        _put_back(app.input, [*typed_before, *pasted])
         return answer == "yes"
 
     async def watch(self, task: asyncio.Task[Any], progress: Callable[[], Fragments], toolbar: Callable[[], Fragments]) -> bool:

@@ -277,11 +277,11 @@ def test_paste_stops_at_a_no(vm: Machine) -> None:
     sit(vm, scene)
 
 
-def test_fault_in_a_paste_is_marked_before_anything_is_run(vm: Machine) -> None:
+def test_fault_in_a_paste_is_told_before_anything_is_run(vm: Machine) -> None:
     async def scene(person: Person) -> None:
         person.type(pasted("savevm t1\nloadvm\ninfo name") + ENTER)
-        await person.sees("loadvm needs a tag")
-        assert person.screen.lines[person.screen.cursor[0]].endswith("loadvm")
+        await person.sees("loadvm\n      ^ loadvm needs a tag\nNothing of what was pasted was run; Up brings it back.")
+        await person.sees_prompt()
         assert vm.tags("d0.qcow2") == []
 
     sit(vm, scene)
@@ -291,42 +291,53 @@ def test_fault_in_a_paste_is_marked_before_anything_is_run(vm: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "position", "marked", "message"),
+    ("line", "position", "message"),
     [
-        ("savevm a b", 9, "b", "extraneous characters at the end of the line; a tag with blanks needs quotes"),
-        ('savevm "a', 7, '"a', "unterminated quote"),
-        ("loadvm", 6, " ", "loadvm needs a tag"),
-        ("infi status", 0, "infi", "unknown command 'infi'; did you mean 'info'?"),
-        ("info snapshot", 5, "snapshot", "unknown topic of info 'snapshot'; did you mean 'snapshots'?"),
-        ("qmp query-statsu", 4, "query-statsu", "unknown QMP command 'query-statsu'; did you mean 'query-stat"),
-        ("qmp job-dismiss di=1", 16, "di=1", "unknown argument 'di'"),
-        ("events STOPP", 7, "STOPP", "unknown event 'STOPP'; did you mean 'STOP'?"),
-        ("plan info status", 5, "info", "plan only knows savevm, loadvm, delvm and info snapshots"),
+        ("savevm a b", 9, "extraneous characters at the end of the line; a tag with blanks needs quotes"),
+        ('savevm "a', 7, "unterminated quote"),
+        ("loadvm", 6, "loadvm needs a tag"),
+        ("infi status", 0, "unknown command 'infi'; did you mean 'info'?"),
+        ("info snapshot", 5, "unknown topic of info 'snapshot'; did you mean 'snapshots'?"),
+        ("qmp query-statsu", 4, "unknown QMP command 'query-statsu'; did you mean 'query-stat"),
+        ("qmp job-dismiss di=1", 16, "unknown argument 'di'"),
+        ("events STOPP", 7, "unknown event 'STOPP'; did you mean 'STOP'?"),
+        ("plan info status", 5, "plan only knows savevm, loadvm, delvm and info snapshots"),
     ],
 )
-def test_fault_is_marked_at_its_place(vm: Machine, line: str, position: int, marked: str, message: str) -> None:
+def test_fault_is_marked_at_its_place_and_the_next_line_is_a_new_one(
+    vm: Machine, line: str, position: int, message: str
+) -> None:
     async def scene(person: Person) -> None:
-        person.type(line + ENTER)
-        await person.sees(message)
-        await person.until(lambda: person.screen.cursor[1] == len("hmp> ") + position, "the cursor at the fault")
-        assert person.screen.styled(lambda look: look.underscore) == marked
-        await person.gives_up()
+        await person.knows_all()
+        said = await person.runs(line)
+        assert said.startswith(" " * (len("hmp> ") + position) + f"^ {message}")
         assert await person.runs("info name") == "vm1"
 
-    sit(vm, scene, columns=100)
+    sit(vm, scene, columns=120)
 
 
-def test_mark_goes_when_the_line_is_mended(vm: Machine) -> None:
+def test_tab_fills_in_what_was_meant(vm: Machine) -> None:
     async def scene(person: Person) -> None:
-        person.type("infx name" + ENTER)
-        await person.sees("unknown command 'infx'")
-        person.type("\x1b[C" * 3 + "\x1b[3~" + "o")
-        await person.until(lambda: "hmp> info name" in person.screen.text, "the mended line")
-        await person.until(lambda: person.screen.styled(lambda look: look.underscore) == "", "no mark")
+        await person.knows_all()
+        await person.runs("infx name")
+        person.type(TAB)
+        await person.sees_line("info name")
+        assert "vm1" not in "\n".join(person.screen.lines[:-1])
         person.type(ENTER)
         await person.sees("hmp> info name\nvm1")
 
     sit(vm, scene)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_each_qmp_command_is_explained_within_the_terminal(vm: Machine, columns: int) -> None:
+    async def scene(person: Person) -> None:
+        for name in ("query-block", "snapshot-save", "migrate", "blockdev-add"):
+            said = await person.runs(f"help qmp {name}")
+            assert "returns " in said
+            assert name == "blockdev-add" or said.startswith(f"{name}\n")
+
+    sit(vm, scene, columns=columns)
 
 
 # -- the toolbar ----------------------------------------------------------------------------------------------------------

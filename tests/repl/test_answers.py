@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from tests.fakes import commands
 from tests.fakes.qemu import FakeQEMU, Snapshot, VMFaults, disk, two_disks
 from tests.support import executing
 from tests.support.executing import Bench
+from tests.support.qemu_facts import SCHEMA
 
 Ask = Callable[[Executor], Awaitable[Fragments | None]]
 
@@ -92,25 +93,41 @@ def test_plan_of_no_snapshot_command_is_a_mistake_of_the_caller() -> None:
 
 def test_help_of_one_of_our_commands_asks_nobody() -> None:
     for command in OWN_COMMANDS:
-        if "help" not in command.names:
-            shown = asked(partial(help_text, topic=command.name))
+        if command.name not in ("help", "qmp"):
+            shown = asked(partial(help_text, width=80, topic=command.name))
             assert shown == f"{' '.join([command.name, *command.arguments.split(maxsplit=0)])} -- {command.text}\n"
 
 
 def test_help_of_a_command_of_qemus_is_qemus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "run_hmp", lambda vm, line: f"{line} -- as QEMU says\n")
-    assert asked(partial(help_text, topic="info")) == "help info -- as QEMU says\n"
+    assert asked(partial(help_text, width=80, topic="info")) == "help info -- as QEMU says\n"
 
 
 def test_help_that_there_is_none_of_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """QEMU then prints nothing."""
     monkeypatch.setattr(commands, "run_hmp", lambda vm, line: "")
-    assert asked(partial(help_text, topic="no\x1b")) == "there is no help for 'no\\x1b'\n"
+    assert asked(partial(help_text, width=80, topic="no\x1b")) == "there is no help for 'no\\x1b'\n"
 
 
 def test_help_lists_ours_before_qemus() -> None:
-    shown = asked(lambda executor: help_text(executor, ""))
+    shown = asked(lambda executor: help_text(executor, "", width=80))
     assert shown is not None
     assert shown.startswith("At this prompt\n")
     assert all(command.text in shown for command in OWN_COMMANDS)
     assert shown.index("reconnect -- ") < shown.index("QEMU's monitor\n")
+
+
+def test_help_of_qmp_is_the_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = commands.Command(lambda vm, arguments: SCHEMA)
+    monkeypatch.setitem(cast(dict[str, commands.Command], commands.COMMANDS), "query-qmp-schema", schema)
+    help_of = partial(help_text, width=80)
+    assert asked(partial(help_of, topic="qmp stop")) == "stop\ntakes no arguments\nreturns nothing\n"
+    assert asked(partial(help_of, topic="qmp stpo")) == "unknown QMP command 'stpo'; did you mean 'stop'?\n"
+    shown = asked(partial(help_of, topic="qmp"))
+    assert shown is not None
+    assert shown.startswith("qmp command [{json} | key=value ...] -- run a QMP command\nQMP commands\n  device_add ")
+
+
+@pytest.mark.parametrize("synonym", [r"\q", ".quit", ":q"])
+def test_help_of_a_synonym_is_that_of_our_command(synonym: str) -> None:
+    assert asked(partial(help_text, width=80, topic=synonym)) == asked(partial(help_text, width=80, topic="exit"))

@@ -301,9 +301,21 @@ def test_help_has_every_option_pattern_and_exit_status(capsys: pytest.CaptureFix
         parse_command_line(["--help"])
     told = capsys.readouterr().out
     assert ended.value.code == 0
-    options = ("--config", "--vm", "--name", "--audit", "-c", "--json", "--keep-going", "--raw", "--yes", "--reconnect")
+    options = (
+        "--config",
+        "--vm",
+        "--name",
+        "--audit",
+        "-c",
+        "--json",
+        "--keep-going",
+        "--raw",
+        "--yes",
+        "--reconnect",
+        "--hmp-errors",
+    )
     of_the_policy = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load")
-    for option in (*options, "--vi", "--history", *of_the_policy):
+    for option in (*options, "--hmp-errors", "--vi", "--history", *of_the_policy):
         assert re.search(rf"^  {option}\b", told, re.MULTILINE), option
     assert all(word in told for word in (*KEYS, *KINDS, "--no-guard", "unix:PATH", "tcp:HOST:PORT"))
     exit_status = told[told.index("exit status:") :]
@@ -313,6 +325,9 @@ def test_help_has_every_option_pattern_and_exit_status(capsys: pytest.CaptureFix
 def test_failed_load_is_refused_unless_the_operator_wants_hmps_way(tmp_path: Path) -> None:
     assert parse_command_line(["/q"]).policy.failed_load is FailedLoad.REFUSE
     assert parse_command_line(["/q", "--failed-load", "hmp"]).policy.failed_load is FailedLoad.HMP
+    # What is said of tags is then QEMU's too.
+    assert parse_command_line(["/q", "--hmp-errors"]).policy.failed_load is FailedLoad.HMP
+    assert parse_command_line(["/q", "--hmp-errors"]).hmp_errors is not parse_command_line(["/q"]).hmp_errors
     for line, expected in (("", FailedLoad.REFUSE), ('failed_load = "hmp"\n', FailedLoad.HMP)):
         (tmp_path / "f").write_text(f'[[vm]]\nupstream = "unix:/q"\nlisten = "unix:/l"\n{line}')
         assert parse_command_line(["--config", str(tmp_path / "f")]).policy.failed_load is expected

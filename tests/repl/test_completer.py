@@ -1,15 +1,12 @@
-"""Completion and validation as the line editor asks for them: nothing waits for QEMU longer than a moment."""
+"""Completion as the line editor asks for it: nothing waits for QEMU longer than a moment."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
-import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
-from prompt_toolkit.validation import ValidationError
 
 from repl.completion_data import CommandHelp, CompletionData, Named
-from repl.prompt.completer import LineCompleter, LineValidator
+from repl.prompt.completer import LineCompleter
 from repl.vm_cache import VMCache
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support import executing
@@ -108,45 +105,5 @@ def test_only_the_line_of_the_cursor_counts() -> None:
     async def scene(qemu: FakeQEMU, knowledge: VMCache, completer: LineCompleter) -> None:
         (one,) = completer.get_completions(Document("info x\nloadvm kn\ninfo", cursor_position=16), TAB_KEY)
         assert one.text == "known"
-
-    played(scene)
-
-
-# -- validation -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "position", "message"),
-    [
-        ("loadvm", 6, "loadvm needs a tag"),
-        ("infi", 0, "unknown command 'infi'; did you mean 'info'?"),
-        ("info a\nloadvm a b", 16, 'extraneous characters at the end of the line; a tag with blanks needs quotes: "a b"'),
-        ("\n\nloadvm\n", 8, "loadvm needs a tag"),
-        ("infi\nloadvm", 0, "unknown command 'infi'; did you mean 'info'?"),
-    ],
-)
-def test_fault_is_told_at_its_place_in_the_whole_text(text: str, position: int, message: str) -> None:
-    async def scene(qemu: FakeQEMU, knowledge: VMCache, completer: LineCompleter) -> None:
-        with pytest.raises(ValidationError) as caught:
-            LineValidator(knowledge).validate(Document(text))
-        assert (caught.value.cursor_position, caught.value.message) == (position, message)
-
-    played(scene)
-
-
-@pytest.mark.parametrize("text", ["", "\n", "info x", "loadvm a\nloadvm b", "plan savevm\nqmp anything\nexit"])
-def test_what_may_be_right_is_let_pass(text: str) -> None:
-    async def scene(qemu: FakeQEMU, knowledge: VMCache, completer: LineCompleter) -> None:
-        LineValidator(knowledge).validate(Document(text))
-
-    played(scene)
-
-
-def test_validation_asks_nobody() -> None:
-    async def scene(qemu: FakeQEMU, knowledge: VMCache, completer: LineCompleter) -> None:
-        before = len(qemu.commands)
-        LineValidator(knowledge).validate(Document("loadvm unknown"))
-        await asyncio.sleep(0)
-        assert len(qemu.commands) == before
 
     played(scene)

@@ -26,8 +26,8 @@ FACTS: Final = CompletionData(
     events=EVENTS,
 )
 COMMANDS: Final = (
-    *("block_job_cancel", "change", "commit", "delvm", "device_del", "drive_add", "dump-guest-memory", "eject", "events"),
-    *("exit", "help", "info", "loadvm", "nbd_server_add", "plan", "print", "qemu-io", "qmp", "quit", "reconnect"),
+    *("block_job_cancel", "change", "clear", "commit", "delvm", "device_del", "drive_add", "dump-guest-memory", "eject"),
+    *("events", "exit", "help", "info", "loadvm", "nbd_server_add", "plan", "print", "qemu-io", "qmp", "quit", "reconnect"),
     *("ringbuf_read", "savevm", "screendump", "set_link", "snapshot_blkdev_internal", "stop", "sync-profile", "x"),
 )
 
@@ -71,6 +71,11 @@ def test_all_commands_are_offered_at_the_start(line: str) -> None:
         ("help info ", ["block", "block-jobs", "mtree", "registers", "snapshots", "status"]),
         ("help info s", ["snapshots", "status"]),
         ("help savevm ", []),
+        ("help qmp s", ["set-mode", "snapshot-save", "stop"]),
+        ("help qmp stop ", []),
+        (r"\? lo", ["loadvm"]),
+        (r"\q ", []),
+        ("clear ", []),
         ("help info block ", []),
         # info
         ("info ", ["block", "block-jobs", "mtree", "registers", "snapshots", "status"]),

@@ -1,4 +1,4 @@
-"""What lines do at a modelled QEMU, as seen, and what is told that nobody asked for.
+"""What is told that nobody asked for, at a modelled QEMU: events, losses, what an earlier prompt left.
 
 tests/integration/test_console.py and test_prompt_meanwhile.py sit before a real one.
 """
@@ -6,7 +6,7 @@ tests/integration/test_console.py and test_prompt_meanwhile.py sit before a real
 import asyncio
 import contextlib
 import re
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -20,113 +20,12 @@ from shim.jobs import REPL_JOB_PREFIX
 from shim.plan import Intend
 from shim.policy import Policy, PolicyKind
 from shim.version import VERSION
-from tests.fakes.qemu import Drop, FakeQEMU, Faults, Job, Snapshot, VMFaults, When, two_disks, uefi_vm
+from tests.fakes.qemu import Drop, FakeQEMU, Faults, Job, Snapshot, When, two_disks, uefi_vm
 from tests.support.modelled_sitting import sit, sit_at
 from tests.support.running_vm_proxy import RunningServer
-from tests.support.screen import CTRL_C, CTRL_D, ENTER, Person, pasted
+from tests.support.screen import CTRL_C, CTRL_D, ENTER, Person
 
 HMP: Final = Policy(kind=PolicyKind.HMP)
-DONE: Final = r"done: {} \(\d+ ms{}\)"
-STOOD_STILL: Final = r"; the VM stood still for \d+ ms"
-
-
-def saved(tag: str = "t", **options: Any) -> FakeQEMU:
-    """Return a VM with two disks and a snapshot."""
-    qemu = FakeQEMU(two_disks(), **options)
-    qemu.vm.save_snapshot(tag, overwrite=True)
-    return qemu
-
-
-# -- lines ----------------------------------------------------------------------------------------------------------------
-
-
-def test_end_of_a_snapshot_command_is_told() -> None:
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        await person.runs("savevm t")
-        await person.sees_match(DONE.format("savevm t", STOOD_STILL))
-        await person.sees_toolbar("│ 1 snapshot")
-        said = await person.runs("loadvm nosuch")
-        assert "Error: Snapshot 'nosuch' does not exist in one or more devices\nfailed: loadvm nosuch (" in said
-        assert re.fullmatch(DONE.format("delvm t", ""), await person.runs("delvm t"))
-        assert "[y/N]" not in person.screen.text
-        assert qemu.vm.graph["d0"].snapshots == []
-
-    sit(scene, FakeQEMU(two_disks()), asks=False)
-
-
-def test_what_qemu_answers_is_shown_without_more() -> None:
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        assert await person.runs("info status") == "unknown command: 'info status'"
-        assert await person.runs("") == ""
-
-    sit(scene, FakeQEMU())
-
-
-@pytest.mark.parametrize(("key", "is_done"), [("y", True), ("n", False)])
-def test_what_is_lost_is_asked_for(key: str, is_done: bool) -> None:
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        person.type("delvm t" + ENTER)
-        assert "removes 't' of " in await person.sees("Delete it? [y/N]")
-        person.type(key)
-        await person.sees("done: delvm t" if is_done else "\nnot done\n")
-        await person.sees_prompt()
-        assert qemu.vm.graph["d0"].count("t") == (0 if is_done else 1)
-
-    sit(scene, saved())
-
-
-def test_snapshots_are_a_table_for_a_person_and_raw_is_hmps() -> None:
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        heads.append((await person.runs("info snapshots")).splitlines()[0].split())
-
-    heads: list[list[str]] = []
-    sit(scene, saved())
-    sit(scene, saved(), is_raw=True)
-    # Without the graph there is nothing to make a table of.
-    sit(scene, saved(vm_faults=VMFaults(is_graph_refused=True)))
-    assert [" ".join(words)[:9] for words in heads] == ["TAG VM ST", "List of s", "List of s"]
-
-
-def test_plan_help_and_qmp_are_shown() -> None:
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        assert "snapshot-save" in await person.runs("plan savevm t")
-        assert await person.runs("help reconnect") == "reconnect -- connect to QEMU again"
-        assert '"status": "running"' in await person.runs("qmp query-status")
-        assert await person.runs("qmp job-dismiss id=none") == "GenericError: Job not found"
-        assert qemu.vm.graph["d0"].snapshots == []
-
-    sit(scene, FakeQEMU(two_disks()))
-
-
-def test_paste_ends_at_the_first_line_that_fails() -> None:
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        person.type(pasted("savevm a\nloadvm nosuch\nsavevm b\nsavevm c") + ENTER)
-        await person.sees("2 more of the pasted lines were not run")
-        await person.sees_prompt()
-        assert [snapshot.name for snapshot in qemu.vm.graph["d0"].snapshots] == ["a"]
-
-    sit(scene, FakeQEMU(two_disks()), asks=False)
-
-
-def test_line_that_nobody_refused_is_not_sent() -> None:
-    """A line may be entered before what it is judged by is known; what is surely wrong then stops a paste."""
-
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        assert person.console is not None
-        assert await person.console.obey("loadvm\nsavevm t")
-        await person.sees("loadvm\n      ^ loadvm needs a tag")
-        assert qemu.vm.graph["d0"].snapshots == []
-
-    sit(scene, FakeQEMU(two_disks()))
-
-
-def test_exit_leaves_and_what_is_pasted_below_it_is_not_run() -> None:
-    async def scene(person: Person, qemu: FakeQEMU) -> None:
-        person.type(pasted("exit\nsavevm t") + ENTER)
-        await person.until_gone()
-        assert qemu.vm.graph["d0"].snapshots == []
-
-    sit(scene, FakeQEMU(two_disks()))
 
 
 # -- what comes by itself -------------------------------------------------------------------------------------------------

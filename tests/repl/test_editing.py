@@ -1,4 +1,4 @@
-"""The line editor's own parts: the history file, F4, Tab, and the mark at a fault."""
+"""The line editor's own parts: the history file, F4, Tab, and what a correction fills in."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -7,22 +7,17 @@ from pathlib import Path
 import pytest
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import create_app_session
-from prompt_toolkit.buffer import Buffer, ValidationState
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 from prompt_toolkit.input import PipeInput, create_pipe_input
-from prompt_toolkit.layout import BufferControl
-from prompt_toolkit.layout.processors import TransformationInput
 from prompt_toolkit.output import DummyOutput
-from prompt_toolkit.validation import ValidationError
 
 from repl.prompt import editing
-from repl.prompt.editing import FaultMark, editing_mode_name, history_in, keys, menu_rows
+from repl.prompt.editing import editing_mode_name, history_in, keys, menu_rows
 from tests.support.raw_client import DEADLINE_S
-from tests.support.screen import ENTER, ESCAPE, F4, TAB
+from tests.support.screen import ENTER, ESCAPE, F4, RIGHT, TAB
 
 # -- history --------------------------------------------------------------------------------------------------------------
 
@@ -76,51 +71,6 @@ def test_history_that_cannot_be_kept_says_why(tmp_path: Path, place: str, reason
     assert trouble in [f"the history is not kept: {tmp_path / place}: {text}" for text in (reason, "File exists")]
 
 
-# -- the mark -------------------------------------------------------------------------------------------------------------
-
-
-def marked(text: str, fault: int | None, lineno: int = 0) -> StyleAndTextTuples:
-    """Show a line of a buffer that was refused at this place."""
-    buffer = Buffer(document=Document(text))
-    if fault is not None:
-        buffer.validation_state = ValidationState.INVALID
-        buffer.validation_error = ValidationError(fault, "wrong")
-    line = text.split("\n")[lineno]
-    given = TransformationInput(BufferControl(buffer), buffer.document, lineno, lambda i: i, [("", line)], 80, 1)
-    return FaultMark().apply_transformation(given).fragments
-
-
-MARK = "class:fault.mark"
-
-
-@pytest.mark.parametrize(
-    ("text", "fault", "shown"),
-    [
-        ("savevm a b", 9, [("", "savevm a "), (MARK, "b")]),
-        ("infi status", 0, [(MARK, "infi"), ("", " status")]),
-        ("loadvm", 6, [("", "loadvm"), (MARK, " ")]),
-        ("", 0, [(MARK, " ")]),
-        ("a  b", 1, [("", "a"), (MARK, " "), ("", " b")]),
-    ],
-)
-def test_word_at_a_fault_is_marked(text: str, fault: int, shown: StyleAndTextTuples) -> None:
-    assert marked(text, fault) == shown
-
-
-def test_nothing_is_marked_without_a_fault() -> None:
-    assert marked("savevm a", None) == [("", "savevm a")]
-
-
-def test_fault_is_marked_in_its_own_line_only() -> None:
-    text = "info name\nloadvm a b\ninfo"
-    fault = text.index("b\n")
-    assert [marked(text, fault, lineno) for lineno in range(3)] == [
-        [("", "info name")],
-        [("", "loadvm a "), (MARK, "b")],
-        [("", "info")],
-    ]
-
-
 # -- keys -----------------------------------------------------------------------------------------------------------------
 
 
@@ -150,10 +100,16 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def edited(completer: Slow, scene: Callable[[PipeInput, PromptSession[str]], Awaitable[None]]) -> str:
+async def edited(
+    completer: Slow,
+    scene: Callable[[PipeInput, PromptSession[str]], Awaitable[None]],
+    correction: Callable[[], str | None] = lambda: None,
+) -> str:
     """Return what was entered in a scene."""
     with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
-        session: PromptSession[str] = PromptSession(completer=completer, complete_while_typing=True, key_bindings=keys())
+        session: PromptSession[str] = PromptSession(
+            completer=completer, complete_while_typing=True, key_bindings=keys(correction)
+        )
         prompting = asyncio.create_task(session.prompt_async())
         await until(lambda: session.app.is_running)
         await scene(keyboard, session)
@@ -275,6 +231,17 @@ def test_tab_without_anything_to_complete() -> None:
         return await edited(completer, scene)
 
     assert asyncio.run(run()) == "x"
+
+
+@pytest.mark.parametrize("key", [TAB, RIGHT, "\x05"])
+@pytest.mark.parametrize(("typed", "entered"), [("", "savevm t"), ("x", "x")])
+def test_correction_is_filled_in_on_the_empty_line_only(key: str, typed: str, entered: str) -> None:
+    async def scene(keyboard: PipeInput, session: PromptSession[str]) -> None:
+        keyboard.send_text(typed + key)
+        await until(lambda: session.default_buffer.text == entered)
+        keyboard.send_text(ENTER)
+
+    assert asyncio.run(edited(Slow(), scene, lambda: "savevm t")) == entered
 
 
 def test_f4_changes_the_editing_mode_and_its_name() -> None:

@@ -7,7 +7,8 @@ import pytest
 from host.config import AuditFailure
 from shim.hmp import HMPLine
 from shim.limits import WhenFull
-from shim.policy import Policy
+from shim.plan import Refusal
+from shim.policy import Mode, Policy
 from shim.qmp import ErrorReply, ReturnReply
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.executing import Bench, played
@@ -107,3 +108,16 @@ def test_failure_of_ours_is_no_way_around_a_limit(monkeypatch: pytest.MonkeyPatc
         assert qemu.vm.graph["d0"].count("golden") == 1
 
     played(scene, FakeQEMU(two_disks()), policy=LIMITS)
+
+
+@pytest.mark.parametrize("mode", [Mode.REWRITE, Mode.ENFORCE])
+def test_command_that_is_refused_beforehand_is_on_record_and_not_sent(mode: Mode) -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        before = len(qemu.commands)
+        result = await bench.executor.hmp(HMPLine.read("loadvm t"), refusal=Refusal("Error: no\r\n", "no disk has the tag"))
+        assert (result.text, result.is_failure) == ("Error: no\r\n", True)
+        assert told(bench) == [("refused", "human-monitor-command", "loadvm t", True)]
+        assert bench.records[0]["reason"] == "no disk has the tag"
+        assert len(qemu.commands) == before
+
+    played(scene, FakeQEMU(two_disks()), policy=Policy(mode=mode))

@@ -8,6 +8,7 @@ import pytest
 from repl.completion_data import CompletionData
 from repl.lines import (
     OWN_COMMANDS,
+    ClearLine,
     EmptyLine,
     EventsLine,
     ExitLine,
@@ -228,9 +229,48 @@ def test_malformed_commands_of_ours(line: str, position: int, message: str) -> N
 
 def test_our_commands_are_told_as_hmps_are() -> None:
     names = [name for command in OWN_COMMANDS for name in command.names]
-    assert names == ["plan", "qmp", "events", "reconnect", "exit", "help", "?"]
+    assert names == ["plan", "qmp", "events", "reconnect", "clear", "exit", "help", "?"]
     for command in OWN_COMMANDS:
         assert command.text
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        *((f"{name} ", ExitLine()) for name in (r"\q", r"\quit", ":q", ":quit", ".exit", ".quit", "exit")),
+        (r"\? savevm", HelpLine("savevm")),
+        (".help", HelpLine("")),
+        (" clear ", ClearLine()),
+        *((comment, EmptyLine()) for comment in ("#", " # quit", "#quit", "#\ud800")),
+        ("help qmp", HelpLine("qmp")),
+        ("help qmp stop", HelpLine("qmp stop")),
+        ("help qmpx stop", HelpLine("qmpx stop")),
+    ],
+)
+def test_words_of_other_prompts(line: str, asked: Line) -> None:
+    assert read_line(line, FACTS) == read_line(line, NOTHING_KNOWN) == asked
+
+
+@pytest.mark.parametrize(
+    ("line", "corrected"),
+    [
+        ("savevn t", "savevm t"),
+        (" info blokc -v", " info block -v"),
+        ("qmp sotp", "qmp stop"),
+        ("help qmp sotp", "help qmp stop"),
+        ('qmp set-mode {"modee": "keep"}', 'qmp set-mode {"mode": "keep"}'),
+        ("qmp set-mode modee=keep", "qmp set-mode mode=keep"),
+        ("events STOPP", "events STOP"),
+        ("quti", "quit"),
+        ("zzz", None),
+        ("loadvm", None),
+        ('savevm "a', None),
+    ],
+)
+def test_line_as_it_was_probably_meant(line: str, corrected: str | None) -> None:
+    error = fault_of(line, FACTS)
+    assert error is not None
+    assert error.corrected(line) == corrected
 
 
 def fault_of(line: str, facts: CompletionData) -> LineError | None:

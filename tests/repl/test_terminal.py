@@ -78,6 +78,18 @@ def test_drain_waits_for_nothing_where_nothing_is_to_show() -> None:
     assert played(lambda desk: desk.terminal.drain()) == ""
 
 
+@pytest.mark.parametrize(("kind", "shown"), [("xterm", "after"), ("dumb", "before after")])
+def test_clear_empties_a_screen_that_can_be_emptied(monkeypatch: pytest.MonkeyPatch, kind: str, shown: str) -> None:
+    monkeypatch.setenv("TERM", kind)
+
+    async def scene(desk: Desk) -> None:
+        desk.terminal.show([("", "before")])
+        await desk.terminal.clear()
+        desk.terminal.show([("", "after")])
+
+    assert " ".join(played(scene).split()) == shown
+
+
 # -- ask ------------------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,40 @@
+"""Standard input as it comes, without a thread and without keeping a signal waiting for it."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator, Sequence
+
+__all__ = ["read_some", "standard_input"]
+
+_READ_BYTES = 64 * 1024
+
+
+async def standard_input(*ends: asyncio.Event) -> AsyncGenerator[str, None]:
+    """Return the lines as they come, until the end of the input or one of the events."""
+    rest = b""
+    while data := await read_some(sys.stdin.fileno(), ends):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", errors="surrogateescape")
+    if rest and not any(end.is_set() for end in ends):
+        yield rest.decode("utf-8", errors="surrogateescape")
+
+
+async def read_some(descriptor: int, ends: Sequence[asyncio.Event]) -> bytes:
+    """Read what there is; b"" at the end, or when one of the events is set first."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    try:
+        loop.add_reader(descriptor, readable.set)
+    except PermissionError:  # a file, or /dev/null: it is there at once (epoll_ctl(2), EPERM)
+        readable.set()
+    waits = [asyncio.ensure_future(event.wait()) for event in (readable, *ends)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        loop.remove_reader(descriptor)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+    return b"" if any(end.is_set() for end in ends) else os.read(descriptor, _READ_BYTES)
