@@ -181,3 +181,11 @@ def test_what_would_differ_is_told_by_reasons_with_the_latest_commands(tmp_path:
 def test_reasons_beyond_a_screen_are_only_counted(tmp_path: Path) -> None:
     text = as_table(report_of(tmp_path, *(observed(hmp=f"Error: disk {number}\r\n") for number in range(25))), width=140)
     assert "  … and 5 more reasons (--json has all)\n" in text
+
+
+def test_terminal_obeys_nothing_that_was_observed(tmp_path: Path) -> None:
+    evil = "\x1b[2J\x9b\u202e"
+    nodes = [{"node": evil, "device": evil, "included": False, "reason": evil}]
+    record = observed(f"savevm {evil}", f"Error: {evil}", evil, evil, vm=evil, exe=f"/bin/{evil}", nodes=nodes)
+    text = as_table(report_of(tmp_path, record, observed(vm="w")), width=120)
+    assert all(char.isprintable() or char == "\n" for char in text)
