@@ -26,6 +26,7 @@ examples:
   hmp-audit report /var/log/hmp.jsonl*                          a table; rotated and compressed logs too
   hmp-audit report --since 7d --html report.html hmp.jsonl      a page to send to others
   hmp-audit report --target 11.2 hmp.jsonl                      what breaks with QEMU 11.2, and what to use instead
+  hmp-audit report --fail-on differs hmp.jsonl                  is it safe to leave --mode observe for --mode rewrite?
   hmp-audit report --fail-on hmp --allow "info status" hmp.jsonl   for a CI job: was any other HMP used?
   ssh host2 cat /var/log/hmp.jsonl | hmp-audit report - hmp.jsonl  several hosts
   journalctl -o cat -f -u hmp-proxy | hmp-audit follow -

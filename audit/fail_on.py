@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 from audit.counting.readiness import COVERED_COMMANDS
 from audit.report import CommandUse, Fate, Outlook, Prospect, Report, ToolUse
+from audit.switch import Agreement
 from audit.wording import times
 
 __all__ = ["CONDITIONS", "OF_HMP", "OF_TARGET", "violations"]
@@ -45,6 +46,14 @@ def _gone(report: Report, allow: _Allowed) -> Iterator[str]:
 def _deprecated(report: Report, allow: _Allowed) -> Iterator[str]:
     for outlook, one in _prospects(report, allow, Fate.DEPRECATED):
         yield f"{one.tool.name} used HMP's {one.command}, which is deprecated in {outlook.target} ({times(one.count)})"
+
+
+def _differs(report: Report, _: _Allowed) -> Iterator[str]:
+    for one in () if report.switch is None else report.switch.contrasts:
+        if one.agreement is Agreement.DIFFERS:
+            yield f"mode rewrite would answer otherwise: {one.why} ({times(one.count)})"
+        elif one.agreement is Agreement.UNKNOWN:
+            yield f"what mode rewrite would answer is not known: {one.why} ({times(one.count)})"
 
 
 def _error(report: Report, _: _Allowed) -> Iterator[str]:
@@ -100,6 +109,7 @@ CONDITIONS: Final[dict[str, tuple[str, Callable[[Report, _Allowed], Iterator[str
     "blocked": ("HMP was used that the shim does not do, except what --allow names", _blocked),
     "gone": ("HMP was used that the QEMU of --target does not have, except what --allow names", _gone),
     "deprecated": ("HMP was used that is deprecated there, except what --allow names", _deprecated),
+    "differs": ("an observed answer would differ in mode rewrite, or that is not known", _differs),
     "error": ("a command failed", _error),
     "silent": ("a tool went on after a failure that only a reply's text reported", _silent),
     "overwritten": ("a snapshot was saved over", _overwritten),

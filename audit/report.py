@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from audit.parties import VM, Tool
+from audit.switch import Switch
 from shim.replacements import Replacement
 
 __all__ = [
@@ -39,32 +41,6 @@ class State(StrEnum):
     MODERN = "modern"
     COVERED = "covered by the shim"
     BLOCKED = "blocked"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Tool:
-    """Who sends commands: one program of one user of one machine.
-
-    host: the machine of the proxy, "" where the log does not say. exe: the executable, "" where the kernel did not tell.
-    uid: -1 likewise. address: where it came from on the network, without the port; exe and uid are unknown then.
-    """
-
-    host: str
-    exe: str
-    uid: int
-    address: str
-
-    @property
-    def name(self) -> str:
-        return self.exe or self.address or "unknown program"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class VM:
-    """One VM. host: as in Tool."""
-
-    host: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +241,7 @@ class Report:
 
     tools: the blocked ones first, then by count. days: for each day with records, in order, the HMP commands of each tool.
     modern_days: the same for QMP's own snapshot commands. timeline: the latest savevm and loadvm, in order of time;
-    timeline_total: how many there were. outlook: None where nobody asked for it.
+    timeline_total: how many there were. outlook: None where nobody asked for it. switch: None where nothing was observed.
     """
 
     log: LogSummary
@@ -281,6 +257,7 @@ class Report:
     timeline_total: int
     recovered: int
     outlook: Outlook | None = None
+    switch: Switch | None = None
 
     @property
     def hmp_count(self) -> int:

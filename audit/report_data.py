@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from audit.report import CommandUse, Fate, Outlook, Report, ToolUse
+from audit.switch import Agreement, Switch
 from shim.printable import printable
 from shim.qmp import JSON
 from shim.replacements import Replacement
@@ -33,6 +34,7 @@ def to_members(report: Report) -> dict[str, JSON]:
     return {
         "report": REPORT_VERSION,
         "log": asdict(report.log),
+        "switch": None if report.switch is None else _switch(report.switch),
         "outlook": None if report.outlook is None else _outlook(report.outlook),
         "hmp_count": report.hmp_count,
         "modern_count": report.modern_count,
@@ -72,6 +74,12 @@ def _tool_use(use: ToolUse) -> dict[str, JSON]:
 
 def _outlook(outlook: Outlook) -> dict[str, JSON]:
     return asdict(outlook) | {"counts": {fate.value: outlook.count(fate) for fate in Fate}}
+
+
+def _switch(switch: Switch) -> dict[str, JSON]:
+    counts = {one.value: sum(other.count for other in switch.contrasts if other.agreement is one) for one in Agreement}
+    counts[Agreement.SAME.value] = switch.same - switch.elsewhere
+    return {"verdict": switch.verdict, "observed": switch.observed, "counts": counts} | asdict(switch)
 
 
 def _replacement(replacement: Replacement | None) -> JSON:

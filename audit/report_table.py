@@ -6,7 +6,8 @@ from typing import Final
 
 from audit.headline import headline
 from audit.report import CommandUse, Failure, Outlook, Report, State, Tool, ToolUse
-from audit.wording import counted, listed, minute, times
+from audit.switch import Contrast, Switch
+from audit.wording import answer, counted, listed, minute, times
 from shim.printable import printable
 
 __all__ = ["as_table"]
@@ -18,11 +19,12 @@ _MOST_NAME: Final = 48
 _BAR: Final = 30
 _LISTED_DAYS: Final = 31
 _LISTED: Final = 20
+_LISTED_EXAMPLES: Final = 3
 
 
 def as_table(report: Report, *, width: int, is_ascii: bool = False) -> str:
     """Return the whole page, no line longer than `width` where names allow it. is_ascii: the terminal cannot show more."""
-    sections = [_wrapped(_head(report), width), _outlook(report.outlook, width)]
+    sections = [_switch(report.switch, width), _wrapped(_head(report), width), _outlook(report.outlook, width)]
     sections += [_tools(report, width), _commands(report, width)]
     sections.append(_wrapped(_outcomes(report), width))
     sections += [_standstills(report, width), _trend(report, "#" if is_ascii else "█"), _log(report)]
@@ -38,6 +40,32 @@ def _head(report: Report) -> list[str]:
     lines.append(f"{counted(log.records, 'record')}, {period}, from {printable(listed(log.names, most=3))}")
     lines.append(f"HMP commands: {report.hmp_count}   QMP's own snapshot commands: {report.modern_count}")
     return lines
+
+
+def _switch(switch: Switch | None, width: int) -> list[str]:
+    if switch is None:
+        return []
+    lines = [switch.verdict, *([switch.note] if switch.note else [])]
+    lines += [line for one in switch.contrasts[:_LISTED] for line in _contrast(one)]
+    if len(switch.contrasts) > _LISTED:
+        lines.append(f"  … and {len(switch.contrasts) - _LISTED} more reasons (--json has all)")
+    heads = ("VM", "host", "observed", "same", "differ", "not known")
+    rows = [
+        (one.vm.name, one.vm.host or "-", str(one.observed), str(one.same), str(one.differ), str(one.unknown))
+        for one in switch.vms
+    ]
+    table = _aligned(heads, rows, right=range(2, 6), width=width) if len(rows) > 1 else []
+    return [*_wrapped(lines, width), *table]
+
+
+def _contrast(contrast: Contrast) -> Iterator[str]:
+    yield printable(f"  {contrast.agreement.value}, {times(contrast.count)}, last {minute(contrast.last)}: {contrast.why}")
+    shown = contrast.examples[:_LISTED_EXAMPLES]
+    for one in shown:
+        yield printable(f"      {minute(one.time)}  {one.vm.name}  {one.tool.name}  {one.command_line}")
+        yield printable(f"          HMP: {answer(one.hmp)}; rewritten: {answer(one.rewritten)}")
+    if contrast.count > len(shown):
+        yield f"      … and {contrast.count - len(shown)} more"
 
 
 def _outlook(outlook: Outlook | None, width: int) -> list[str]:
@@ -188,7 +216,11 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _wrapped(lines: Sequence[str], width: int) -> list[str]:
-    return [part for line in lines for part in textwrap.wrap(line, max(width, 40), subsequent_indent=" " * 8)]
+    return [part for line in lines for part in textwrap.wrap(line, max(width, 40), subsequent_indent=" " * _hanging(line))]
+
+
+def _hanging(line: str) -> int:
+    return max(8, len(line) - len(line.lstrip(" ")) + 4)
 
 
 def _tail(text: str, room: int) -> str:

@@ -6,12 +6,24 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from audit.report import Tool
+from audit.parties import Tool
 from shim.hmp import BLANKS
 
 __all__ = [
     "MOST_MS",
-    *("counted", "in_one_line", "listed", "milliseconds", "minute", "number", "parse_moment", "times", "tool_labels", "within"),
+    *(
+        "answer",
+        "counted",
+        "in_one_line",
+        "listed",
+        "milliseconds",
+        "minute",
+        "number",
+        "parse_moment",
+        "times",
+        "tool_labels",
+        "within",
+    ),
 ]
 
 _BLANKS: Final = re.compile(f"[{BLANKS}]+")
@@ -32,6 +44,11 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 def times(count: int) -> str:
     return "once" if count == 1 else f"{number(count)} times"
+
+
+def answer(text: str | None) -> str:
+    """Say what a snapshot command answered, where HMP prints nothing for success. None: not known."""
+    return "not known" if text is None else text or "success"
 
 
 def listed(names: Sequence[str], *, most: int = 0, conjunction: str = "and") -> str:

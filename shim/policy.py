@@ -25,8 +25,7 @@ if TYPE_CHECKING:  # see shim.patterns
     from shim.blockgraph import BlockGraph, BlockNode
 
 __all__ = [
-    "ABANDON_AFTER_S",
-    "ABANDON_LOAD_AFTER_S",
+    *("ABANDON_AFTER_S", "ABANDON_LOAD_AFTER_S", "ONLY_BY_PATTERN", "READ_ONLY"),
     "FailedLoad",
     "Mode",
     "NodeChoice",
@@ -45,6 +44,9 @@ __all__ = [
 # throws away what the VM has done since.
 ABANDON_AFTER_S = 5.0
 ABANDON_LOAD_AFTER_S = 1.0
+# Reasons of a NodeChoice, which a report knows again.
+READ_ONLY = "read-only"
+ONLY_BY_PATTERN = "included by the configuration, although HMP does not look at it"
 
 
 class PolicyKind(StrEnum):
@@ -221,7 +223,7 @@ def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
     for node in graph.walked():
         yield _judge(graph, policy, node)
     for node in _matching(policy.include, graph, graph.unvisited()):
-        yield NodeChoice(node, True, "included by the configuration, although HMP does not look at it")
+        yield NodeChoice(node, True, ONLY_BY_PATTERN)
     for pattern in policy.include:
         if pattern in lost:
             yield from _not_by_itself(graph, pattern)
@@ -244,7 +246,7 @@ def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
 # The order is the order of precedence: nothing overrules read-only, exclude wins over include, and the kind decides last.
 def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     if node.is_read_only:
-        return NodeChoice(node, False, "read-only")
+        return NodeChoice(node, False, READ_ONLY)
     if policy.kind is PolicyKind.HMP:
         return NodeChoice(node, True, "HMP takes every writable disk")
     excluding = [pattern for pattern in policy.exclude if pattern.matches(graph, node)]

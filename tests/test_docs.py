@@ -10,6 +10,7 @@ import pytest
 
 from audit.fail_on import CONDITIONS
 from audit.report import Fate, State
+from audit.switch import Agreement
 from host.settings import SETTINGS, Program
 from proxy.command_line.invocations import Question
 from repl.lines import OWN_COMMANDS
@@ -273,6 +274,7 @@ def test_states_and_conditions_of_the_report_are_all_told() -> None:
     states = [State.MODERN, State.COVERED, State.BLOCKED]
     assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| state | |")] == states
     assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| there | |")] == list(Fate)
+    assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| answer | |")] == list(Agreement)
     (told,) = re.findall(r"`--fail-on` takes (.*?)\n\n", _PAGES["docs/audit.md"], re.DOTALL)
     assert re.findall(r"`(\w+)`", told) == list(CONDITIONS)
 

@@ -91,6 +91,7 @@ def _report(paths: Sequence[str], tally: Tally, lines: _Lines) -> Report:
         timeline=tuple(tally.timeline()),
         timeline_total=tally.timeline_total,
         recovered=tally.recovered,
+        switch=tally.switch.result(),
     )
 
 

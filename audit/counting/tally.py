@@ -13,6 +13,7 @@ from audit.counting.failures import FailureTally
 from audit.counting.filters import Filters
 from audit.counting.quantiles import Quantiles
 from audit.counting.readiness import hmp_replacement
+from audit.counting.switch_tally import SwitchTally
 from audit.log.quick_check import check_soundness
 from audit.report import VM, TimelineEntry, Tool
 from shim.audit import Action
@@ -89,6 +90,7 @@ class Tally:
         self.tools: dict[tuple[JSON, ...], ToolTally | None] = {}
         self.standstills: defaultdict[tuple[VM, str], Quantiles] = defaultdict(Quantiles)
         self.failures = FailureTally()
+        self.switch = SwitchTally()
         self.failed_days: Counter[str] = Counter()
         self._vms: dict[tuple[JSON, JSON], VM] = {}
         self._begun: Counter[tuple[JSON, ...]] = Counter()
@@ -166,6 +168,8 @@ class Tally:
         command.actions[action] += times
         if action == Action.PASSED:
             command.why_passed = record["reason"]
+        elif action == Action.OBSERVED:
+            self.switch.add(record, tool.tool, vm)
         if time < command.first:
             command.first = time
         if time > command.last:

@@ -30,6 +30,8 @@ _KINDS: Final[_Kinds] = (
 _CLIENT_KINDS: Final[_Kinds] = (("exe", _TEXT_OR_NONE), ("uid", (int, _NONE)), ("address", _TEXT_OR_NONE))
 _NODE_KINDS: Final[_Kinds] = (("node", _TEXT), ("device", _TEXT_OR_NONE), ("included", (bool,)), ("reason", _TEXT))
 _SENT_KINDS: Final[_Kinds] = (("execute", _TEXT),)
+_REHEARSED_KINDS: Final[_Kinds] = (("outcome", _TEXT), ("text", _TEXT_OR_NONE), ("agreed", (bool, _NONE)))
+_VMSTATE_KINDS: Final[_Kinds] = (("node", _TEXT_OR_NONE), ("reason", _TEXT))
 # No disk holds so many.
 _MOST_RECORDS: Final = 1e12
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
@@ -55,6 +57,8 @@ def check_soundness(record: dict[str, JSON]) -> None:
         _check(sent, _SENT_KINDS)
     if record["failed"]:
         _check_failure(record)
+    if record["action"] == Action.OBSERVED and record.get("rehearsed") is not None:
+        _check_rehearsal(record)
 
 
 def _check(members: JSON, kinds: _Kinds) -> None:
@@ -73,3 +77,11 @@ def _check_failure(record: dict[str, JSON]) -> None:
         case {"return": str()} | {"error": {"desc": str()}}:
             return
     raise DamagedLine("it failed, and no text says why")
+
+
+def _check_rehearsal(record: dict[str, JSON]) -> None:
+    _check(record["rehearsed"], _REHEARSED_KINDS)
+    for node in record["nodes"]:
+        _check(node, _NODE_KINDS)
+    if record.get("vmstate") is not None:
+        _check(record["vmstate"], _VMSTATE_KINDS)

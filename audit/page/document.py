@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from audit.headline import Headline, headline
 from audit.page.bar_chart import bar_chart
+from audit.page.contrasts import contrasts
 from audit.page.elements import Element, make, source, spell_page
 from audit.page.prospects import prospects
 from audit.page.sections import section, state_mark, tables
@@ -75,8 +76,9 @@ def _logs(log: LogSummary) -> str:
 
 
 def _answers(report: Report) -> list[Element]:
-    """Return what stands at the top: the headline and, where it was asked for, what breaks on another QEMU."""
-    return [_verdict(headline(report)), *([] if report.outlook is None else [prospects(report.outlook)])]
+    """Return what stands at the top: the headline and, where there is something, the switch and another QEMU."""
+    switching = [] if report.switch is None else [contrasts(report.switch)]
+    return [*switching, _verdict(headline(report)), *([] if report.outlook is None else [prospects(report.outlook)])]
 
 
 def _verdict(found: Headline) -> Element:

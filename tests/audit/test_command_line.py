@@ -64,7 +64,7 @@ def test_check() -> None:
         (["report", "log", "--until", "9999-12-31"], "argument --until: "),
         (["report", "log", "--json", "--csv"], "not allowed with argument --json"),
         (["report", "log", "--html", "p", "--csv"], "not allowed with argument"),
-        (["report", "log", "--fail-on", "hmp,hpm"], "'hpm' is not one of hmp, blocked, gone, deprecated, error, silent"),
+        (["report", "log", "--fail-on", "hmp,hpm"], "'hpm' is not one of hmp, blocked, gone, deprecated, differs, error"),
         (["report", "log", "--allow", "stop"], "--allow needs --fail-on hmp, blocked, gone or deprecated"),
         (
             ["report", "log", "--allow", "stop", "--fail-on", "error"],

@@ -11,7 +11,7 @@ from audit.counting.report_builder import make_report
 from audit.fail_on import CONDITIONS, violations
 from audit.report import Report
 from audit.target import foresee, parse_target
-from tests.support.audit_records import a_record, log_of, report_of, sent
+from tests.support.audit_records import a_record, log_of, observed, report_of, sent
 
 MODERN: dict[str, Any] = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}})
 FAILED: dict[str, Any] = a_record("loadvm x", failed=True, reply={"return": "Error: no\r\n"})
@@ -52,6 +52,18 @@ def test_gone_and_deprecated_there_but_for_what_is_allowed(tmp_path: Path) -> No
     assert found(report, "gone", "info") == found(report, "gone", "info rdma") == []
     assert found(report, "deprecated") == ["/bin/tool used HMP's wavcapture, which is deprecated in QEMU 11.1 (once)"]
     assert found(report, "deprecated", "wavcapture") == []
+
+
+def test_observed_answers_that_differ_or_are_not_known(tmp_path: Path) -> None:
+    excluded = [{"node": "n", "device": "d0", "included": False, "reason": "excluded by the configuration"}]
+    cannot = "Error: Device 'd0' is writable but does not support snapshots\r\n"
+    report = report_of(tmp_path, observed(hmp=cannot, nodes=excluded), observed(hmp=None), observed(nodes=excluded), observed())
+    choice = "the policy leaves out 'd0' (excluded by the configuration)"
+    assert found(report, "differs") == [
+        f"mode rewrite would answer otherwise: HMP refuses, and rewriting would not: {choice} (once)",
+        "what mode rewrite would answer is not known: QEMU gave no answer (once)",
+    ]
+    assert found(report_of(tmp_path, observed()), "differs") == found(report_of(tmp_path, FAILED), "differs") == []
 
 
 def test_nobody_asked_what_is_gone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TextIO
 import pytest
 
 from audit.__main__ import main
-from tests.support.audit_records import a_record, log_of
+from tests.support.audit_records import a_record, log_of, observed
 from tests.support.standard_input import standard_input
 
 FAILED = a_record("loadvm x", failed=True, reply={"return": "Error: no\r\n"})
@@ -62,6 +62,17 @@ def test_report_of_what_breaks(
     log = log_of(tmp_path / "log", [a_record(), a_record("stop", action="passed")])
     assert run("report", "--target", target, "--fail-on", "gone", "--json", log) == status
     assert json.loads(capsys.readouterr().out)["outlook"]["verdict"].startswith(told)
+
+
+def test_report_of_the_switch(run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "--fail-on", "differs", log_of(tmp_path / "log", [observed()])) == 0
+    assert capsys.readouterr().out.startswith("1 of 1 answer would be the same in mode rewrite.\n\n1 of 1 tool still uses HMP")
+    assert (
+        run("report", "--fail-on", "differs", log_of(tmp_path / "log", [observed(), observed("loadvm x", "", "Error: no")]))
+        == 1
+    )
+    told = "hmp-audit: mode rewrite would answer otherwise: HMP succeeds, and rewriting would not: Error: no (once)\n"
+    assert capsys.readouterr().err == told
 
 
 def test_page_in_a_file(run: Callable[..., int], log: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

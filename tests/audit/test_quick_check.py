@@ -72,3 +72,40 @@ def test_failure_without_a_text_is_damaged(reply: object) -> None:
 def test_failure_with_a_node_that_is_none_is_damaged(node: object) -> None:
     with pytest.raises(DamagedLine):
         Tally(Filters()).add(a_record(failed=True, reply={"return": "Error: no"}, nodes=[node]))
+
+
+NOT_AN_OBJECT: list[object] = ["x", [], {}, 5]
+SOUND_REHEARSAL: dict[str, object] = {"qmp": [], "outcome": "done", "text": None, "agreed": True}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        *({"rehearsed": value} for value in NOT_AN_OBJECT),
+        *({"rehearsed": SOUND_REHEARSAL | wrong} for wrong in ({"outcome": None}, {"text": 5}, {"agreed": "yes"})),
+        *({"nodes": [node]} for node in ("x", {}, {"node": "n", "device": 5, "included": True, "reason": ""})),
+        *({"vmstate": value} for value in NOT_AN_OBJECT),
+        *({"vmstate": value} for value in ({"node": 5, "reason": ""}, {"node": None, "reason": None})),
+    ],
+)
+def test_observed_record_whose_answers_cannot_be_compared_is_damaged(members: dict[str, object]) -> None:
+    tally = Tally(Filters())
+    record = a_record(action="observed", rehearsed=SOUND_REHEARSAL)
+    check_soundness(record)
+    check_soundness(record | {"vmstate": {"node": None, "reason": ""}})
+    with pytest.raises(DamagedLine):
+        tally.add(record | members)
+    assert (tally.records, tally.switch.result()) == (0, None)
+
+
+def test_observed_record_without_a_rehearsal_is_sound() -> None:
+    record = a_record(action="observed")
+    check_soundness(record)
+    del record["rehearsed"]
+    Tally(Filters()).add(record)
+
+
+def test_member_that_tells_less_may_be_missing() -> None:
+    record = a_record(action="observed", rehearsed=SOUND_REHEARSAL | {"text": ""})
+    del record["vmstate"]
+    Tally(Filters()).add(record)

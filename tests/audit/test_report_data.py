@@ -13,7 +13,7 @@ import pytest
 from audit.report import Report
 from audit.report_data import REPORT_VERSION, as_csv, as_json, to_members
 from audit.target import foresee, parse_target
-from tests.support.audit_records import a_record, report_of, sent
+from tests.support.audit_records import a_record, observed, report_of, sent
 from tests.support.checkout import ROOT
 
 
@@ -47,6 +47,21 @@ def test_json_has_the_whole_report(report: Report) -> None:
     assert [(one["vm"]["name"], one["count"]) for one in found["overwritings"]] == [("vm1", 1)]
     assert [(one["command"], one["p50_ms"]) for one in found["standstills"]] == [("savevm", 3.0)]
     assert [entry["tag"] for entry in found["timeline"]] == ["t1", ""]
+
+
+def test_json_has_what_the_switch_comes_to(report: Report, tmp_path: Path) -> None:
+    assert json.loads(as_json(report))["switch"] is None
+    missing = "Error: Snapshot 't1' does not exist in one or more devices\r\n"
+    found = json.loads(as_json(report_of(tmp_path, observed(), observed("loadvm t1", "", missing))))["switch"]
+    assert list(found) == ["verdict", "observed", "counts", "vms", "contrasts"]
+    assert found["verdict"] == "1 of 2 answers would be the same in mode rewrite; 1 differs."
+    assert (found["observed"], found["counts"]) == (
+        *(2, {"differs": 1, "not known": 0, "same answer, other snapshot": 0, "same": 1}),
+    )
+    assert found["vms"] == [{"vm": {"host": "h1", "name": "vm1"}, "observed": 2, "same": 1, "differ": 1, "unknown": 0}]
+    (contrast,) = found["contrasts"]
+    assert list(contrast) == ["agreement", "why", "count", "first", "last", "examples"]
+    assert contrast["examples"][0]["rewritten"] == missing.strip()
 
 
 def test_json_has_what_breaks_on_the_target(report: Report) -> None:

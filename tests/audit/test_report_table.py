@@ -11,7 +11,7 @@ from audit.counting.report_builder import make_report
 from audit.report import Report
 from audit.report_table import as_table
 from audit.target import foresee, parse_target
-from tests.support.audit_records import a_record, log_of, report_of, sent
+from tests.support.audit_records import a_record, log_of, observed, report_of, sent
 
 NODES = [{"node": "#block1", "device": "pflash1", "format": "raw", "included": False, "reason": "varstore"}]
 CANNOT = "Error: Device 'pflash1' is writable but does not support snapshots"
@@ -142,3 +142,50 @@ def test_nothing_that_breaks_is_told_in_one_line(tmp_path: Path) -> None:
     text = as_table(replace(report, outlook=foresee(report.tools, parse_target("11.1"))), width=140)
     line = "Nothing breaks on QEMU 11.1: of the HMP commands that were used, 1 goes on working (once)."
     assert text.split("\n\n")[1] == line
+
+
+EXCLUDED = [{"node": "n", "device": "pflash1", "included": False, "reason": "varstore"}]
+
+
+def test_safe_to_switch_is_told_in_one_line(tmp_path: Path) -> None:
+    text = as_table(report_of(tmp_path, observed(), observed(), a_record("stop", action="passed")), width=140)
+    assert text.startswith("2 of 2 answers would be the same in mode rewrite.\n\n1 of 1 tool still uses HMP")
+
+
+def test_what_would_differ_is_told_by_reasons_with_the_latest_commands(tmp_path: Path) -> None:
+    differing = [observed(f"savevm t{day}", f"{CANNOT}\r\n", nodes=EXCLUDED, day=day) for day in range(1, 6)]
+    others = [observed(hmp=None, rewritten=CANNOT), observed(nodes=EXCLUDED), observed(vm="vm2")]
+    text = as_table(report_of(tmp_path, *differing, *others), width=150).partition("\n\n")[0]
+    lines = text.splitlines()
+    assert lines[:5] == [
+        "2 of 8 answers would be the same in mode rewrite; 5 differ and 1 is not known.",
+        "With the same answer, 1 savevm command would save another snapshot than HMP did.",
+        "  differs, 5 times, last 2026-11-05 10:00: HMP refuses, and rewriting would not: "
+        "the policy leaves out 'pflash1' (varstore)",
+        "      2026-11-05 10:00  vm1  /bin/tool  savevm t5",
+        f"          HMP: {CANNOT}; rewritten: success",
+    ]
+    assert lines[9] == "      … and 2 more"
+    assert lines[10].startswith(
+        "  not known, once, last 2026-11-24 10:00: QEMU gave no answer; rewriting would have said: Error: "
+    )
+    assert f"          HMP: not known; rewritten: {CANNOT}" in lines
+    assert "  same answer, other snapshot, once, last 2026-11-24 10:00: the policy leaves out 'pflash1' (varstore)" in lines
+    assert [line.split() for line in lines[-3:]] == [
+        ["VM", "host", "observed", "same", "differ", "not", "known"],
+        ["vm1", "h1", "7", "1", "5", "1"],
+        ["vm2", "h1", "1", "1", "0", "0"],
+    ]
+
+
+def test_reasons_beyond_a_screen_are_only_counted(tmp_path: Path) -> None:
+    text = as_table(report_of(tmp_path, *(observed(hmp=f"Error: disk {number}\r\n") for number in range(25))), width=140)
+    assert "  … and 5 more reasons (--json has all)\n" in text
+
+
+def test_terminal_obeys_nothing_that_was_observed(tmp_path: Path) -> None:
+    evil = "\x1b[2J\x9b\u202e"
+    nodes = [{"node": evil, "device": evil, "included": False, "reason": evil}]
+    record = observed(f"savevm {evil}", f"Error: {evil}", evil, evil, vm=evil, exe=f"/bin/{evil}", nodes=nodes)
+    text = as_table(report_of(tmp_path, record, observed(vm="w")), width=120)
+    assert all(char.isprintable() or char == "\n" for char in text)

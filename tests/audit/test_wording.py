@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from audit.wording import counted, listed, milliseconds, minute, parse_moment, times, tool_labels
+from audit.wording import answer, counted, listed, milliseconds, minute, parse_moment, times, tool_labels
 from tests.support.sample_report import LIBVIRT, OVER_TCP, SOCAT
 
 
@@ -26,6 +26,11 @@ def test_count(count: int, said: str) -> None:
 )
 def test_list(names: list[str], most: int, said: str) -> None:
     assert listed(names, most=most) == said
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "success"), ("Error: no", "Error: no"), (None, "not known")])
+def test_answer(text: str | None, said: str) -> None:
+    assert answer(text) == said
 
 
 def test_alternatives() -> None:

@@ -9,7 +9,7 @@ from audit.counting.filters import Filters
 from audit.counting.report_builder import make_report
 from audit.report import Report
 
-__all__ = ["SAVE", "a_record", "log_of", "report_of", "sent"]
+__all__ = ["SAVE", "a_record", "log_of", "observed", "report_of", "sent"]
 
 SAVE: Final = {"execute": "snapshot-save", "arguments": {}, "duration_ms": 1.0, "return": {}}
 _HMP: Final = "human-monitor-command"
@@ -62,3 +62,16 @@ def log_of(path: Path, records: Iterable[dict[str, Any]]) -> str:
 
 def report_of(folder: Path, *records: dict[str, Any], filters: Filters | None = None) -> Report:
     return make_report([log_of(folder / "log", records)], filters or Filters())
+
+
+def observed(
+    command_line: str = "savevm t1", hmp: str | None = "", rewritten: str | None = "", outcome: str = "", **members: Any
+) -> dict[str, Any]:
+    """Return a record of mode observe. hmp: what QEMU answered, None for nothing; rewritten: what rewriting would have."""
+    agreed = None if hmp is None else rewritten is None or rewritten == hmp
+    told = outcome or "done by snapshot jobs"
+    reply = None if hmp is None else {"return": hmp}
+    failed = None if hmp is None else hmp.startswith("Error: ")
+    rehearsed: dict[str, Any] = {"qmp": [], "outcome": told, "text": rewritten, "agreed": agreed}
+    given: dict[str, Any] = {"action": "observed", "reason": "only observed", "reply": reply, "failed": failed}
+    return a_record(command_line, **given | {"rehearsed": rehearsed} | members)

@@ -5,19 +5,24 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
 
 from audit.report import Report
-from tests.support.sample_report import sample_report
+from audit.switch import Agreement, Contrast, Example, Switch, VMSwitch
+from tests.support.sample_report import FIRST_TIME, LAST_TIME, SOCAT, VMS, sample_report
 
-__all__ = ["IMAGE", "SCRIPT", "hostile_report"]
+__all__ = ["HARMLESS", "IMAGE", "SCRIPT", "hostile_report"]
 
 SCRIPT: Final = "<script>alert(1)</script>"
 IMAGE: Final = '"><img src=x onerror=alert(2)>'
 # Not names: they are what a record must have, or the report's own words.
-_OURS: Final = frozenset({"first", "last", "last_hmp", "time", "state"})
+_OURS: Final = frozenset({"first", "last", "last_hmp", "time", "state", "agreement"})
+_EXAMPLE: Final = Example(LAST_TIME, VMS[0], SOCAT, "savevm t", "Error: no", "")
+_CONTRAST: Final = Contrast(Agreement.DIFFERS, "HMP refuses", 1, FIRST_TIME, LAST_TIME, (_EXAMPLE,))
+HARMLESS: Final = replace(sample_report(), switch=Switch(tuple(VMSwitch(vm, 1, 0, 1, 0) for vm in VMS[:2]), (_CONTRAST,)))
+"""The sample, with observed commands too."""
 
 
 def hostile_report() -> Report:
     """Add the attack to all texts of the sample that come from the log."""
-    report: Report = _attacked(sample_report())
+    report: Report = _attacked(HARMLESS)
     return replace(report, log=replace(report.log, names=(SCRIPT, IMAGE)))
 
 
