@@ -4,6 +4,7 @@ A way through it, from the keys to QEMU:
 
     prompt/      the program at a terminal
         app, editing, style           the line editor; terminal: what is above it, questions, progress
+        choice                        which VM, where several could be meant
         completer, completion         what can come next in a line, from what is known of the live VM
         console                       lines carried out for a person, with questions before harm
         foreground                    the command that the person waits for, and Ctrl-C
@@ -15,6 +16,7 @@ A way through it, from the keys to QEMU:
     executor, results                 one command after the other, by the shim's plans or by QEMU, each on record
     beside                            the same at a proxy's socket, where the proxy's policy holds
     link                              the connection, by qemu.qmp
+    finding/                          which VMs there are, where no address is given
 
 Imports go downwards: prompt/ knows all of it, output/ nothing of prompt/, and the rest, apart from the command itself and the
 script's questions, neither.
