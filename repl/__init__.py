@@ -8,6 +8,7 @@ A way through it, from the keys to QEMU:
         completer, completion         what can come next in a line, from what is known of the live VM
         console                       lines carried out for a person, with questions before harm
         foreground                    the command that the person waits for, and Ctrl-C
+        change_over                   another VM at the same prompt
         answers, event_filter         what the prompt answers itself, and which events it shows
     output/      what a person is shown and asked, as text: replies, tables, plans, the toolbar
     script                            lines carried out for a script

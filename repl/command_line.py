@@ -28,7 +28,7 @@ from shim.policy import FailedLoad, Policy
 if TYPE_CHECKING:  # it is needed only without an address
     from repl.finding.choosing import Ask
 
-__all__ = ["Invocation", "leaving_alone", "parse_command_line"]
+__all__ = ["Invocation", "leaving_alone", "parse_command_line", "parse_target"]
 
 _DESCRIPTION = """\
 A prompt for QEMU's monitor. savevm, loadvm, delvm and "info snapshots" are done by QEMU's snapshot jobs on the disks that
@@ -94,8 +94,8 @@ def _parse_address(text: str) -> UnixAddress | TCPAddress:
     raise AddressError(text, "write PATH, unix:PATH or tcp:HOST:PORT")
 
 
-def _parse_target(text: str) -> UnixAddress | TCPAddress | str:
-    """Read an address, or else the name of a VM."""
+def parse_target(text: str) -> UnixAddress | TCPAddress | str:
+    """Read an address, or else the name of a VM. Raises AddressError."""
     is_address = not text or "/" in text or text.startswith(("unix:", "tcp:", "fd:", "accept:")) or os.path.exists(text)
     return _parse_address(text) if is_address else text
 
@@ -121,7 +121,7 @@ def _add_vm(parser: Parser) -> None:
     group.add_argument(
         "address",
         nargs="?",
-        type=argument(_parse_target),
+        type=argument(parse_target),
         metavar="ADDRESS",
         help="where QEMU's monitor listens, or the name of a VM (see address below)",
     )

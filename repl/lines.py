@@ -19,6 +19,7 @@ from shim.qmp import JSON
 
 __all__ = [
     "OWN_COMMANDS",
+    "ConnectLine",
     "EmptyLine",
     "EventsLine",
     "ExitLine",
@@ -37,6 +38,7 @@ OWN_COMMANDS = (
     CommandHelp(("qmp",), "command [{json} | key=value ...]", "run a QMP command"),
     CommandHelp(("events",), "[on|off | name ...]", "show events as they come, all or some (BLOCK_*), or none"),
     CommandHelp(("reconnect",), "", "connect to QEMU again"),
+    CommandHelp(("connect",), "[name | address]", "change over to another VM, or show which there are"),
     CommandHelp(("exit",), "", "leave the prompt; the VM goes on"),
     CommandHelp(("help", "?"), "[command]", "show all commands, or one"),
 )
@@ -83,11 +85,18 @@ class ReconnectLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectLine:
+    """`connect vm2`. An empty target asks which VMs there are."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExitLine:
     """`exit`."""
 
 
-Line: TypeAlias = EmptyLine | HMPLine | PlanLine | QMPLine | EventsLine | HelpLine | ReconnectLine | ExitLine
+Line: TypeAlias = EmptyLine | HMPLine | PlanLine | QMPLine | EventsLine | HelpLine | ReconnectLine | ConnectLine | ExitLine
 
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 _CLOSING = re.compile(r'(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -129,6 +138,8 @@ def _read(line: str, facts: CompletionData) -> Line:
             return _read_events(line, rest, facts)
         case "help" | "?":
             return HelpLine(line[rest:].rstrip(BLANKS))
+        case "connect":
+            return ConnectLine(line[rest:].rstrip(BLANKS))
         case "reconnect" | "exit" as name:
             expect_end(line, rest)
             return ExitLine() if name == "exit" else ReconnectLine()

@@ -15,7 +15,7 @@ from repl.command_line import Invocation
 from repl.completion_data import CompletionData
 from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
 from repl.executor import Executor
-from repl.lines import EventsLine, PlanLine, QMPLine, ReconnectLine, read_line
+from repl.lines import ConnectLine, EventsLine, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.output.confirmation import confirmation, ends_vm
 from repl.results import intents_at
@@ -27,7 +27,7 @@ from shim.qmp import JSON, ErrorReply, ReturnReply
 
 __all__ = ["Script"]
 
-_OWN_NAMES = frozenset({"plan", "qmp", "events", "reconnect", "exit"})
+_OWN_NAMES = frozenset({"plan", "qmp", "events", "reconnect", "connect", "exit"})
 _READ_BYTES = 64 * 1024
 # What a terminal without a known width is taken for.
 _COLUMNS = 80
@@ -112,7 +112,7 @@ class Script:
                 return await self._qmp(line, name, arguments)
             case PlanLine(planned):
                 return await self._plan(line, planned)
-            case EventsLine() | ReconnectLine():
+            case EventsLine() | ReconnectLine() | ConnectLine():
                 self._put(line, {"ok": False, "error": (text := "this is for the prompt, not for a script")}, "")
                 _complain(f"{line.strip()}: {text}")
                 return False

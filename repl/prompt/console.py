@@ -12,11 +12,11 @@ from prompt_toolkit.application import get_app
 
 from host.audit_log import AuditLog
 from host.connecting import backoff_s
-from repl.beside import OTHER_POLICY
+from repl.beside import proxy_notices
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
 from repl.executor import Executor
-from repl.lines import EmptyLine, EventsLine, ExitLine, HelpLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
+from repl.lines import ConnectLine, EmptyLine, EventsLine, ExitLine, HelpLine, Line, PlanLine, QMPLine, ReconnectLine, read_line
 from repl.link import Event, Link
 from repl.output.confirmation import confirmation
 from repl.output.layout import Fragments
@@ -29,7 +29,6 @@ from repl.prompt.terminal import Terminal
 from repl.results import HMPResult, intents_at
 from repl.scanning import LineError
 from repl.vm_cache import VMCache
-from shim.beside import policy_words
 from shim.client import Client
 from shim.hmp import HMPLine, InfoSnapshots
 from shim.jobs import REPL_JOB_PREFIX
@@ -47,7 +46,8 @@ _ALIVE_S = 1.0
 class Console:
     """Call `start` once, `obey` for each text that the person enters, and `finish` at the end.
 
-    tasks: where what goes on behind the prompt is kept; its owner waits for it.
+    tasks: where what goes on behind the prompt is kept; its owner waits for it. change_over: where `connect` wants to go, and
+    the lines after it; its owner does that.
     """
 
     def __init__(
@@ -76,11 +76,12 @@ class Console:
             policy_options=invocation.policy_options,
         )
         self.knowledge = VMCache(self._executor, on_change=_redraw)
-        self._events = EventFilter()
+        self.events = EventFilter()
+        self.change_over: tuple[str, str] | None = None
         self._getting_to_know: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
-        self._watch = Foreground(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
+        self.watch = Foreground(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
 
     def start(self) -> None:
         """Get to know the VM, behind the prompt."""
@@ -98,6 +99,9 @@ class Console:
                 break
             if isinstance(asked, ExitLine):
                 return False
+            if isinstance(asked, ConnectLine):
+                self.change_over = asked.target, "\n".join(lines[number:])
+                break
             if not await self._obey(asked, line.strip()) and number < len(lines):
                 self._terminal.notice(f"{len(lines) - number} more of the pasted lines were not run")
                 break
@@ -105,7 +109,7 @@ class Console:
 
     async def finish(self) -> None:
         """See to their end the commands that still run: a snapshot job that nobody dismisses would stay in QEMU."""
-        await self._watch.finish()
+        await self.watch.finish()
         for task in (self._getting_to_know, self._tidying, self._reconnecting):
             if task is not None:
                 task.cancel()
@@ -130,24 +134,24 @@ class Console:
         """Do what a line asks for; False if it failed, or was given up."""
         try:
             match asked:
-                case EmptyLine() | ExitLine():
+                case EmptyLine() | ExitLine() | ConnectLine():
                     return True
                 case HMPLine():
                     await self._let_confirm(asked, line)
-                    return await self._watch.run(self._hmp(asked), line)
+                    return await self.watch.run(self._hmp(asked), line)
                 case PlanLine(planned):
                     look = plan_text(self._executor, planned, width=self._terminal.columns)
-                    self._terminal.show(await self._watch.look(look, line))
+                    self._terminal.show(await self.watch.look(look, line))
                     return True
                 case QMPLine(name, arguments):
-                    return await self._watch.run(self._qmp(name, arguments), line)
+                    return await self.watch.run(self._qmp(name, arguments), line)
                 case EventsLine(names, on):
                     return self._set_events(names, on)
                 case HelpLine(topic):
-                    self._terminal.show(await self._watch.look(help_text(self._executor, topic), line))
+                    self._terminal.show(await self.watch.look(help_text(self._executor, topic), line))
                     return True
                 case ReconnectLine():
-                    return await self._watch.look(self._reconnect_once(), line)
+                    return await self.watch.look(self._reconnect_once(), line)
                 case _:
                     assert_never(asked)
         except LinkError as exc:
@@ -160,7 +164,7 @@ class Console:
         """Show what would be lost, and ask. Raises GivenUpError on a no."""
         if not self._invocation.asks:
             return
-        asked = await self._watch.look(confirmation(self._executor, line, width=self._terminal.columns), name)
+        asked = await self.watch.look(confirmation(self._executor, line, width=self._terminal.columns), name)
         if asked is None:
             return
         self._terminal.show(asked.explanation)
@@ -172,7 +176,7 @@ class Console:
         result = await self._executor.hmp(line)
         self._terminal.show(await self._shown(line, result))
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
-        if prints_nothing or self._watch.is_left(asyncio.current_task()):
+        if prints_nothing or self.watch.is_left(asyncio.current_task()):
             ended = end_of_command(
                 line.text.strip(),
                 is_failure=result.is_failure,
@@ -197,8 +201,8 @@ class Console:
         return not isinstance(reply, ErrorReply)
 
     def _set_events(self, names: tuple[str, ...] | None, on: bool | None) -> bool:
-        self._events = self._events.changed(names, on)
-        self._terminal.notice(str(self._events))
+        self.events = self.events.changed(names, on)
+        self._terminal.notice(str(self.events))
         return True
 
     # -- what comes by itself -----------------------------------------------------------------------------------------
@@ -214,7 +218,7 @@ class Console:
         is_own = is_job and str(event.data.get("id", "")).startswith(REPL_JOB_PREFIX)
         if event.name in _TELLING_EVENTS or (is_job and not is_own and event.data.get("status") == "concluded"):
             self.knowledge.refresh()
-        if self._events.lets_pass(event.name) and not is_own:
+        if self.events.lets_pass(event.name) and not is_own:
             self._terminal.show(event_line(event.name, event.data, event.time_s, local_time=datetime.fromtimestamp))
         _redraw()
 
@@ -241,12 +245,8 @@ class Console:
 
     def _tell_proxy(self) -> None:
         """Say whose policy it is, where it is not this prompt's."""
-        proxy = self._executor.proxy
-        if proxy is not None:
-            told = f"{proxy} does the snapshot commands here, by its own policy: {policy_words(proxy.policy)}"
-            self._terminal.notice(harmless(told))
-            if self._invocation.file_policy not in (None, proxy.policy):
-                self._terminal.notice(harmless(OTHER_POLICY.format(proxy)))
+        for text in proxy_notices(self._executor.proxy, self._invocation.file_policy):
+            self._terminal.notice(harmless(text))
 
     async def _know(self) -> None:
         """Wait until it is known which QEMU this is."""

@@ -144,3 +144,9 @@ def test_complaint_is_one_line(capsysbinary: pytest.CaptureFixture[bytes]) -> No
     lines = capsysbinary.readouterr().err.decode().splitlines()
     assert lines
     assert all(line.startswith("hmp-repl: ") and line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("line", ["connect", "connect vm2", "reconnect"])
+def test_what_only_a_person_may_change_is_refused(capsysbinary: pytest.CaptureFixture[bytes], line: str) -> None:
+    assert run(FakeQEMU(two_disks()), [line, "info status"]) == ExitStatus.COMMAND_FAILED
+    assert capsysbinary.readouterr() == (b"", f"hmp-repl: {line}: this is for the prompt, not for a script\n".encode())
