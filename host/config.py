@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
-from host.addresses import Address, UnixAddress
+from host.addresses import Address, TCPAddress, UnixAddress, plain
 from host.listener import ErrorStyle, Listener, Terms, listener_name
 from shim.confidential import Confidential
 from shim.permissions import Permissions
@@ -258,3 +258,14 @@ class VMConfig:
     def listeners(self) -> tuple[Address, ...]:
         """All addresses by which clients come in."""
         return (*self.listen, *self.hmp_listen, *(() if self.take_over is None else (self.take_over,)))
+
+    @property
+    def open_listeners(self) -> tuple[UnixAddress | TCPAddress, ...]:
+        """The addresses by which a QMP client comes in that has no certificate and speaks no telnet."""
+        found = []
+        for address in (plain(one) for one in (*self.listen, *filter(None, (self.take_over,)))):
+            terms = self.terms_at(listener_name(address))
+            is_closed = isinstance(address, TCPAddress) and terms.tls_certificate
+            if isinstance(address, UnixAddress | TCPAddress) and not (is_closed or terms.telnet or terms.pretty):
+                found.append(address)
+        return tuple(found)

@@ -15,7 +15,10 @@ from repl.errors import ExitStatus, LinkError
 from shim.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from host.audit_log import AuditLog
+    from repl.finding.vms import FoundVM
 
 __all__ = ["main"]
 
@@ -23,7 +26,7 @@ __all__ = ["main"]
 def main() -> int:
     """Run the prompt or a script, and give the exit status that `hmp-repl --help` lists."""
     try:
-        invocation = parse_command_line(sys.argv[1:])
+        invocation = parse_command_line(sys.argv[1:], _choose if _is_at_terminal() else None)
         return asyncio.run(_run(invocation))
     except LinkError as exc:
         return _give_up(exc, ExitStatus.NO_CONNECTION)
@@ -45,7 +48,7 @@ async def _run(invocation: Invocation) -> int:
     client = process(os.getpid(), os.getuid())
     audit_log = _open_audit_log(invocation)
     try:
-        if invocation.commands is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if invocation.commands is not None or not _is_at_terminal():
             from repl.script import Script  # a person waits for the prompt, and only one of the two is needed
 
             return await Script(invocation, client, audit_log).run()
@@ -56,6 +59,16 @@ async def _run(invocation: Invocation) -> int:
         if audit_log is not None:
             audit_log.close()
     return ExitStatus.OK
+
+
+def _is_at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _choose(vms: Sequence[FoundVM]) -> FoundVM:
+    from repl.prompt.choice import choose_at_terminal  # here, because whoever names a VM needs nothing of it
+
+    return choose_at_terminal(vms)
 
 
 def _end_in_order() -> None:

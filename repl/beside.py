@@ -4,7 +4,7 @@ The proxy has a policy, and does the snapshot commands by it; the prompt sends i
 anything, and a policy of the prompt's own has no place beside it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from repl.errors import LinkError, OwnPolicyError
 from repl.link import Link
@@ -16,7 +16,7 @@ from shim.hmp import HMPLine
 from shim.own_commands import PLAN, QUERY_PROXY
 from shim.patterns import Pattern
 from shim.plan import Answer, Decided, Outcome, PassThrough, Refusal
-from shim.policy import NodeChoice
+from shim.policy import NodeChoice, Policy
 from shim.qmp import JSON, Execute, Reply, ReturnReply, reply_members
 from shim.rehearsal import Rehearsal
 
@@ -26,6 +26,7 @@ __all__ = [
     "TO_PROXY",
     "check_own_policy",
     "plan_of_proxy",
+    "proxy_notices",
     "read_facts",
     "read_plan",
     "refuse_own_policy",
@@ -59,6 +60,14 @@ def check_own_policy(proxy: ProxyFacts | None, options: Sequence[str], address: 
     if proxy is not None and options:
         reason = f"{proxy} is there, and its policy holds ({policy_words(proxy.policy)}); drop {', '.join(options)}"
         raise OwnPolicyError(address, reason)
+
+
+def proxy_notices(proxy: ProxyFacts | None, file_policy: Policy | None) -> Iterator[str]:
+    """Say whose policy it is, where it is a proxy's. file_policy: of a configuration, None where there is none."""
+    if proxy is not None:
+        yield f"{proxy} does the snapshot commands here, by its own policy: {policy_words(proxy.policy)}"
+        if file_policy not in (None, proxy.policy):
+            yield OTHER_POLICY.format(proxy)
 
 
 async def plan_of_proxy(link: Link, proxy: ProxyFacts, line: HMPLine, graph: BlockGraph | None) -> Planned:

@@ -4,13 +4,12 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from host.addresses import Address, TCPAddress, UnixAddress, parse_upstream_address
+from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
 from host.config import STANDARD_OUTPUT, AuditSettings, UpstreamTLS, VMConfig
 from host.errors import AddressError
-from host.listener import listener_name
 from host.options import (
     PATTERNS,
     HelpFormatter,
@@ -26,7 +25,10 @@ from host.setting_types import argument
 from host.settings import Program, Section, settings_of
 from shim.policy import FailedLoad, Policy
 
-__all__ = ["Invocation", "parse_command_line"]
+if TYPE_CHECKING:  # it is needed only without an address
+    from repl.finding.choosing import Ask
+
+__all__ = ["Invocation", "leaving_alone", "parse_command_line", "parse_target"]
 
 _DESCRIPTION = """\
 A prompt for QEMU's monitor. savevm, loadvm, delvm and "info snapshots" are done by QEMU's snapshot jobs on the disks that
@@ -38,8 +40,13 @@ address:
                         At a proxy's socket the proxy's policy applies: the proxy does the snapshot commands and
                         makes the plans, and options that give another policy are an error
   tcp:HOST:PORT         the same on TCP; [::1] for IPv6
+  NAME                  a VM of hmpshim.toml in /etc or ~/.config, of a running proxy (--control), or of a QEMU that
+                        runs here with a QMP socket; a path has a slash, or is there. Without any, the only VM is
+                        taken, or you are asked which; with -c or a pipe, several are an error
 
 examples:
+  hmp-repl
+  hmp-repl vm1
   hmp-repl /run/vm1/qmp.sock
   hmp-repl --config /etc/hmpshim.toml --vm vm1
   hmp-repl /run/vm1/qmp.sock -c "savevm t1" -c "info snapshots"
@@ -88,6 +95,12 @@ def _parse_address(text: str) -> UnixAddress | TCPAddress:
     raise AddressError(text, "write PATH, unix:PATH or tcp:HOST:PORT")
 
 
+def parse_target(text: str) -> UnixAddress | TCPAddress | str:
+    """Read an address, or else the name of a VM. Raises AddressError."""
+    is_address = not text or "/" in text or text.startswith(("unix:", "tcp:", "fd:", "accept:")) or os.path.exists(text)
+    return _parse_address(text) if is_address else text
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="hmp-repl",
@@ -109,9 +122,9 @@ def _add_vm(parser: Parser) -> None:
     group.add_argument(
         "address",
         nargs="?",
-        type=argument(_parse_address),
+        type=argument(parse_target),
         metavar="ADDRESS",
-        help="where QEMU's monitor listens (see address below)",
+        help="where QEMU's monitor listens, or the name of a VM (see address below)",
     )
     group.add_argument(
         "--config",
@@ -152,19 +165,20 @@ def _add_person(parser: Parser) -> None:
     )
 
 
-def parse_command_line(arguments: Sequence[str]) -> Invocation:
+def parse_command_line(arguments: Sequence[str], ask: "Ask | None" = None) -> Invocation:
     """Read the command line. Exits with status 2 and one line on standard error if it is wrong.
+
+    ask: chooses a VM where none is named; None where nobody can be asked.
 
     Raises ConfigError for a wrong configuration file.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
-    vm = _vm(parser, given)
-    address = given.address or _address_of(parser, vm)
+    address, vm = _target(parser, given, ask)
     return Invocation(
         address=address,
-        policy=_for_a_prompt(policy_of(parser, given) if vm is None else vm.policy, hmp_errors=given.hmp_errors),
-        name=given.name if vm is None else vm.name,
+        policy=leaving_alone(policy_of(parser, given) if vm is None else vm.policy, hmp_errors=given.hmp_errors),
+        name=given.name or (None if vm is None else vm.name),
         audit=_audit(parser, given.audit, None if vm is None else vm.audit),
         commands=None if given.command is None else tuple(given.command),
         as_json=given.json,
@@ -181,7 +195,7 @@ def parse_command_line(arguments: Sequence[str]) -> Invocation:
     )
 
 
-def _for_a_prompt(policy: Policy, *, hmp_errors: bool) -> Policy:
+def leaving_alone(policy: Policy, *, hmp_errors: bool = False) -> Policy:
     """Have no VM stopped for a mistake in a tag, unless the operator wants that."""
     wanted = FailedLoad.HMP if hmp_errors else policy.failed_load
     return replace(policy, failed_load=wanted or FailedLoad.REFUSE)
@@ -197,25 +211,55 @@ def _audit(parser: Parser, given: str | None, of_file: AuditSettings | None) -> 
     return audit
 
 
-def _vm(parser: Parser, given: argparse.Namespace) -> VMConfig | None:
-    if given.config is not None:
-        refuse_mixture(parser, given, ("audit",))
-        return choose_vm(parser, given.config, given.vm)
-    if given.address is None:
-        parser.error("say where QEMU is: ADDRESS, or --config FILE")
-    if given.vm is not None:
-        parser.error("--vm needs --config FILE")
-    return None
+_Target: TypeAlias = tuple[UnixAddress | TCPAddress, VMConfig | None]
 
 
-def _is_open(vm: VMConfig, address: Address) -> bool:
-    """Tell whether a listener can be connected to without a client's certificate, of which the file says nothing."""
-    return not (isinstance(address, TCPAddress) and vm.terms_at(listener_name(address)).tls_certificate)
+def _target(parser: Parser, given: argparse.Namespace, ask: "Ask | None") -> _Target:
+    """Return where to connect, and what a configuration says of the VM there."""
+    name = given.address if isinstance(given.address, str) else None
+    address = given.address if name is None else None
+    if given.vm is not None and (given.config is None or name is not None):
+        parser.error("--vm needs --config FILE" if given.config is None else "--vm and the name of a VM cannot both be given")
+    if given.config is None:
+        return (address, None) if address is not None else _found(parser, given, name, ask)
+    refuse_mixture(parser, given, ("audit",))
+    if given.vm is not None or address is not None:
+        vm = choose_vm(parser, given.config, given.vm)
+        return address or _address_of(parser, vm), vm
+    from repl.finding.configured import load_vms  # here, because few files are read without a name
+
+    vms = load_vms(given.config)
+    if name is None and len(vms) == 1:
+        return _address_of(parser, vms[0]), vms[0]
+    return _found(parser, given, name, ask, vms)
 
 
-def _address_of(parser: Parser, vm: VMConfig | None) -> UnixAddress | TCPAddress:
+def _found(
+    parser: Parser,
+    given: argparse.Namespace,
+    name: str | None,
+    ask: "Ask | None",
+    only: Sequence[VMConfig] | None = None,
+) -> _Target:
+    """Find a VM by its name, or have it chosen. only: the VMs of --config."""
+    from repl.finding.choosing import NoVMError, choose  # here, because an address needs nothing of it
+    from repl.finding.vms import Via
+
+    try:
+        found = choose(name, only=only, ask=None if given.command is not None else ask)
+    except NoVMError as exc:
+        parser.error(str(exc))
+    vm = found.config
+    if only is None and vm is not None:
+        vm = replace(vm, policy=policy_of(parser, given) if given.policy_options else vm.policy)
+        # The proxy writes it, and at its socket this program need not be able to.
+        vm = replace(vm, audit=None if found.via is Via.PROXY else vm.audit)
+    return found.address, vm
+
+
+def _address_of(parser: Parser, vm: VMConfig) -> UnixAddress | TCPAddress:
     """Take the proxy's socket, where there is one that can be connected to: QEMU's own is the proxy's."""
-    for address in () if vm is None else (*filter(partial(_is_open, vm), vm.listeners), vm.upstream):
+    for address in (*vm.open_listeners, vm.upstream):
         if isinstance(address, UnixAddress | TCPAddress):
             return address
     parser.error("the file names no socket that can be connected to; give ADDRESS")

@@ -106,6 +106,7 @@ class CompletionData:
     commands: tuple[CommandHelp, ...] = ()
     topics: tuple[CommandHelp, ...] = ()
     tags: tuple[Named, ...] = ()
+    vms: tuple[Named, ...] = ()
     block_names: tuple[Named, ...] = ()
     qdev_ids: tuple[Named, ...] = ()
     qmp_commands: Mapping[str, QMPCommand] = field(default_factory=dict)

@@ -21,6 +21,7 @@ __all__ = [
     "OWN_COMMANDS",
     "SYNONYMS",
     "ClearLine",
+    "ConnectLine",
     "EmptyLine",
     "EventsLine",
     "ExitLine",
@@ -41,6 +42,7 @@ OWN_COMMANDS = (
     CommandHelp(("qmp",), "command [{json} | key=value ...]", "run a QMP command"),
     CommandHelp(("events",), "[on|off | name ...]", "show events as they come, all or some (BLOCK_*), or none"),
     CommandHelp(("reconnect",), "", "connect to QEMU again"),
+    CommandHelp(("connect",), "[name | address]", "change over to another VM, or show which there are"),
     CommandHelp(("clear",), "", "clear the screen"),
     CommandHelp(("exit",), "", r"leave the prompt; the VM goes on (as do \q, :q, .exit and .quit)"),
     CommandHelp(("help", "?"), "[command | qmp command]", "show all commands, or one; of QMP what the schema tells"),
@@ -93,6 +95,13 @@ class ReconnectLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectLine:
+    """`connect vm2`. An empty target asks which VMs there are."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExitLine:
     """`exit`."""
 
@@ -102,7 +111,9 @@ class ClearLine:
     """`clear`."""
 
 
-Line: TypeAlias = EmptyLine | HMPLine | PlanLine | QMPLine | EventsLine | HelpLine | ReconnectLine | ExitLine | ClearLine
+Line: TypeAlias = (
+    EmptyLine | HMPLine | PlanLine | QMPLine | EventsLine | HelpLine | ReconnectLine | ConnectLine | ExitLine | ClearLine
+)
 
 _ALONE: dict[str, type[ReconnectLine | ExitLine | ClearLine]] = {
     "reconnect": ReconnectLine,
@@ -161,6 +172,8 @@ def _read(line: str, facts: CompletionData) -> Line:
             return _read_events(line, rest, facts)
         case "help" | "?":
             return _read_help(line, rest, facts)
+        case "connect":
+            return ConnectLine(line[rest:].rstrip(BLANKS))
         case "reconnect" | "exit" | "clear" as name:
             expect_end(line, rest)
             return _ALONE[name]()

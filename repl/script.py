@@ -18,6 +18,7 @@ from repl.executor import Executor
 from repl.lines import (
     SYNONYMS,
     ClearLine,
+    ConnectLine,
     EventsLine,
     HelpLine,
     PlanLine,
@@ -40,7 +41,7 @@ from shim.qmp import JSON, ErrorReply, ReturnReply
 
 __all__ = ["Script"]
 
-_OWN_NAMES = frozenset({"plan", "qmp", "events", "reconnect", "clear", "exit"})
+_OWN_NAMES = frozenset({"plan", "qmp", "events", "reconnect", "connect", "clear", "exit"})
 # What a terminal without a known width is taken for.
 _COLUMNS = 80
 
@@ -131,7 +132,7 @@ class Script:
                 return True
             case HelpLine(topic):
                 return await self._help(line, topic)
-            case EventsLine() | ReconnectLine():
+            case EventsLine() | ReconnectLine() | ConnectLine():
                 self._put(line, {"ok": False, "error": (text := "this is for the prompt, not for a script")}, "")
                 _complain(f"{line.strip()}: {text}")
                 return False

@@ -136,6 +136,7 @@ class VMStatus:
         running: None if no snapshot command runs.
         unmatched: a text for each pattern of the policy that fits no node, when the nodes were last looked at.
         pause: None if there is none.
+        listen: where QMP clients can connect without a certificate, whether it is served or not.
         totals: how much of what.
         outcomes: what became of HMP and snapshot commands, and how often.
         deprecated: who uses which HMP command, and how often.
@@ -154,6 +155,7 @@ class VMStatus:
     running: RunningCommand | None = None
     unmatched: tuple[str, ...] = ()
     pause: PauseStatus | None = None
+    listen: tuple[str, ...] = ()
     totals: Totals = field(default_factory=Totals)
     outcomes: tuple[tuple[Outcome, int], ...] = ()
     deprecated: tuple[tuple[DeprecatedUse, int], ...] = ()
@@ -199,11 +201,20 @@ def read_status(told: JSON) -> list[VMStatus]:
 
 
 def _vm_of(
-    *, state: str, clients: Iterable[JSON], running: JSON, pause: JSON, totals: JSON, unmatched: JSON = (), **members: JSON
+    *,
+    state: str,
+    clients: Iterable[JSON],
+    running: JSON,
+    pause: JSON,
+    totals: JSON,
+    unmatched: JSON = (),
+    listen: JSON = (),
+    **members: JSON,
 ) -> VMStatus:
     outcomes, deprecated, failures = (members.pop(name) for name in ("outcomes", "deprecated", "failures"))
     return VMStatus(
         unmatched=tuple(unmatched),
+        listen=tuple(listen),
         state=State(state),
         clients=tuple(_client_of(**client) for client in clients),
         running=None if running is None else RunningCommand(**running),

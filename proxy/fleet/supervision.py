@@ -128,6 +128,7 @@ class SupervisedVM:
             clients=() if relay is None else client_statuses(relay),
             running=None if relay is None else relay.slow.running,
             pause=self.standing.pausing.status(),
+            listen=tuple(map(str, config.open_listeners)),
             totals=totals_of(self.standing, relay, self._files.audit),
             outcomes=tuple(history.outcomes.items()),
             deprecated=tuple(history.deprecated.items()),

@@ -13,6 +13,7 @@ from repl.errors import LinkError, LostError
 from repl.executor import Executor
 from repl.lines import (
     ClearLine,
+    ConnectLine,
     EmptyLine,
     EventsLine,
     ExitLine,
@@ -61,6 +62,8 @@ class Commands:
     ) -> None:
         # What was probably meant by the text that was just refused.
         self.correction: str | None = None
+        # The VM to change over to, and the lines that are for that one; whoever does it takes this away.
+        self.change_over: tuple[str, str] | None = None
         self._invocation = invocation
         self._terminal = terminal
         self._executor = executor
@@ -77,6 +80,9 @@ class Commands:
         for number, one in enumerate(asked, 1):
             if isinstance(one, ExitLine):
                 return False
+            if isinstance(one, ConnectLine):
+                self.change_over = one.target, "\n".join(lines[number:])
+                break
             if not await self._obey(one, lines[number - 1].strip()) and number < len(lines):
                 self._terminal.notice(f"{len(lines) - number} more of the pasted lines were not run")
                 if self.correction is not None:
@@ -102,7 +108,7 @@ class Commands:
         """Do what a line asks for; False if it failed, or was given up."""
         try:
             match asked:
-                case EmptyLine() | ExitLine():
+                case EmptyLine() | ExitLine() | ConnectLine():
                     return True
                 case HMPLine():
                     return await self._let_run(asked, line)

@@ -70,6 +70,8 @@ def suggest(before_cursor: str, facts: CompletionData) -> list[Suggestion]:
             return _suggest_qmp(rest, facts)
         case "events":
             return _suggest_events(rest, facts)
+        case "connect":
+            return _matching(rest, facts.vms)
         case "reconnect" | "exit" | "clear":
             return []
         case "help" | "?":

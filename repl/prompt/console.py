@@ -11,7 +11,7 @@ from prompt_toolkit.application import get_app
 
 from host.audit_log import AuditLog
 from host.connecting import backoff_s
-from repl.beside import OTHER_POLICY
+from repl.beside import proxy_notices
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
 from repl.executor import Executor
@@ -25,7 +25,6 @@ from repl.prompt.foreground import Foreground
 from repl.prompt.terminal import Terminal
 from repl.results import intents_at
 from repl.vm_cache import VMCache
-from shim.beside import policy_words
 from shim.client import Client
 from shim.jobs import REPL_JOB_PREFIX
 from shim.printable import harmless
@@ -41,7 +40,8 @@ _ALIVE_S = 1.0
 class Console:
     """Call `start` once, `obey` for each text that the person enters, and `finish` at the end.
 
-    tasks: where what goes on behind the prompt is kept; its owner waits for it.
+    tasks: where what goes on behind the prompt is kept; its owner waits for it. change_over: where `connect` wants to go, and
+    the lines after it; its owner does that.
     """
 
     def __init__(
@@ -71,17 +71,17 @@ class Console:
             foretells=not invocation.hmp_errors,
         )
         self.knowledge = VMCache(self._executor, on_change=_redraw)
-        self._events = EventFilter()
+        self.events = EventFilter()
         self._getting_to_know: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
-        self._watch = Foreground(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
-        self._commands = Commands(
+        self.watch = Foreground(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
+        self.commands = Commands(
             invocation,
             terminal,
             self._executor,
             self.knowledge,
-            self._watch,
+            self.watch,
             set_events=self._set_events,
             reconnect=self._reconnect_once,
         )
@@ -94,15 +94,15 @@ class Console:
     @property
     def correction(self) -> str | None:
         """Return what was probably meant by the text that was just refused."""
-        return self._commands.correction
+        return self.commands.correction
 
     async def obey(self, text: str) -> bool:
         """Do what a text asks for. False to leave the prompt."""
-        return await self._commands.obey(text)
+        return await self.commands.obey(text)
 
     async def finish(self) -> None:
         """See to their end the commands that still run: a snapshot job that nobody dismisses would stay in QEMU."""
-        await self._watch.finish()
+        await self.watch.finish()
         for task in (self._getting_to_know, self._tidying, self._reconnecting):
             if task is not None:
                 task.cancel()
@@ -122,8 +122,8 @@ class Console:
         return toolbar(status, mode=mode, width=self._terminal.columns)
 
     def _set_events(self, names: tuple[str, ...] | None, on: bool | None) -> None:
-        self._events = self._events.changed(names, on)
-        self._terminal.notice(str(self._events))
+        self.events = self.events.changed(names, on)
+        self._terminal.notice(str(self.events))
 
     # -- what comes by itself -----------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Console:
         is_own = is_job and str(event.data.get("id", "")).startswith(REPL_JOB_PREFIX)
         if event.name in _TELLING_EVENTS or (is_job and not is_own and event.data.get("status") == "concluded"):
             self.knowledge.refresh()
-        if self._events.lets_pass(event.name) and not is_own:
+        if self.events.lets_pass(event.name) and not is_own:
             self._terminal.show(event_line(event.name, event.data, event.time_s, local_time=datetime.fromtimestamp))
         _redraw()
 
@@ -165,12 +165,8 @@ class Console:
 
     def _tell_proxy(self) -> None:
         """Say whose policy it is, where it is not this prompt's."""
-        proxy = self._executor.proxy
-        if proxy is not None:
-            told = f"{proxy} does the snapshot commands here, by its own policy: {policy_words(proxy.policy)}"
-            self._terminal.notice(harmless(told))
-            if self._invocation.file_policy not in (None, proxy.policy):
-                self._terminal.notice(harmless(OTHER_POLICY.format(proxy)))
+        for text in proxy_notices(self._executor.proxy, self._invocation.file_policy):
+            self._terminal.notice(harmless(text))
 
     async def _know(self) -> None:
         """Wait until it is known which QEMU this is."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from host.addresses import Address, UnixAddress
+from host.addresses import Address, SystemdAddress, TCPAddress, UnixAddress
 from host.config import (
     CLIENT_BUFFER_MIB,
     AuditFailure,
@@ -12,6 +12,7 @@ from host.config import (
     confidential,
     parse_audit_destination,
 )
+from host.listener import Listener, Terms
 from shim.confidential import Confidential
 from shim.policy import Policy
 
@@ -30,6 +31,17 @@ OTHER = UnixAddress("/run/other")
 )
 def test_listeners(config: VMConfig, listeners: tuple[Address, ...]) -> None:
     assert config.listeners == listeners
+
+
+def test_open_listeners_are_those_where_qmp_is_spoken_without_more() -> None:
+    """A listener of systemd's has no address that could be connected to."""
+    path, tcp = UnixAddress("/run/waits", holds=True), TCPAddress("h", 1)
+    closed = Terms(tls_certificate="/c", tls_key="/k", tls_client_ca="/ca")
+    own = (Listener(tcp, closed), Listener(OTHER, Terms(telnet=True)), Listener(TOOLS, Terms(pretty=True)))
+    listen = (SystemdAddress(), tcp, OTHER, TOOLS, path)
+    config = VMConfig(QEMU, listen, hmp_listen=(UnixAddress("/hmp"),), take_over=QEMU, own_listeners=own)
+    assert config.open_listeners == (UnixAddress("/run/waits"), QEMU)
+    assert VMConfig(QEMU, (tcp,)).open_listeners == (tcp,)
 
 
 def test_defaults() -> None:

@@ -220,7 +220,7 @@ def test_fault_in_an_own_command_is_pointed_at(shared: Machine, line: str, point
     assert ended.err.startswith(pointed)
 
 
-@pytest.mark.parametrize("line", ["events on", "reconnect"])
+@pytest.mark.parametrize("line", ["events on", "reconnect", "connect vm2"])
 def test_what_is_for_the_prompt_is_no_command_here(shared: Machine, line: str) -> None:
     assert run(shared, "-c", line) == Ended(1, b"", f"hmp-repl: {line}: this is for the prompt, not for a script\n")
 

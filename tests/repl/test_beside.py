@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from repl.beside import ASK_PROXY, TO_PROXY, plan_of_proxy, read_facts, read_plan, refuse_own_policy
+from repl.beside import (
+    ASK_PROXY,
+    OTHER_POLICY,
+    TO_PROXY,
+    plan_of_proxy,
+    proxy_notices,
+    read_facts,
+    read_plan,
+    refuse_own_policy,
+)
 from repl.errors import LinkError, OwnPolicyError
 from repl.output.confirmation import confirmation
 from repl.prompt.answers import plan_text, snapshots_text
@@ -255,3 +264,11 @@ def test_node_that_has_gone_since_is_left_out() -> None:
 def test_plan_that_cannot_be_read(plan: Any) -> None:
     with pytest.raises(UnreadableReply, match="the proxy's plan"):
         read_plan(plan, None)
+
+
+def test_whose_policy_it_is_is_told_beside_a_proxy() -> None:
+    facts, other = ProxyFacts("1", "vm1", "7.2.0", Policy()), Policy(PolicyKind.HMP)
+    told = f"{facts} does the snapshot commands here, by its own policy: {policy_words(Policy())}"
+    assert list(proxy_notices(None, other)) == []
+    assert list(proxy_notices(facts, None)) == list(proxy_notices(facts, Policy())) == [told]
+    assert list(proxy_notices(facts, other)) == [told, OTHER_POLICY.format(facts)]

@@ -1,6 +1,8 @@
 """The command line of `hmp-repl`: every option, every wrong use, and the help."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,14 @@ from host.addresses import Address, TCPAddress, UnixAddress
 from host.config import AuditFailure, AuditSettings, UpstreamTLS
 from host.errors import ConfigError
 from repl.command_line import Invocation, parse_command_line
+from repl.finding import looking
+from repl.finding.looking import Places
+from repl.finding.vms import FoundVM
 from shim.patterns import KEYS, KINDS
 from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
+from tests.support.checkout import ROOT
 from tests.support.graphs import patterns
+from tests.support.process_folder import add_process
 
 QEMU: Final = UnixAddress("/q")
 
@@ -91,7 +98,7 @@ def test_policy_options(options: str, policy: Policy) -> None:
         ("/q", QEMU),
         ("unix:/q", QEMU),
         ("run/qmp.sock", UnixAddress("run/qmp.sock")),
-        ("with:colon", UnixAddress("with:colon")),
+        ("./with:colon", UnixAddress("./with:colon")),
         ("tcp:localhost:4444", TCPAddress("localhost", 4444)),
         ("tcp:[::1]:4444", TCPAddress("::1", 4444)),
     ],
@@ -242,14 +249,91 @@ def test_wrong_file_is_told_with_its_line(tmp_path: Path) -> None:
 NOT_OURS: Final = "goes to standard output, which the prompt itself uses; give --audit FILE, or --audit syslog:"
 
 
+# -- a name, or none ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Have the only VMs of this machine be those of a file."""
+    folder = tmp_path / "places"
+    folder.mkdir()
+    monkeypatch.setattr(looking, "Places", lambda: Places([folder / "f"], [folder / "c"], folder / "proc"))
+    return folder
+
+
+def one_vm(name: str, *lines: str) -> str:
+    return "\n".join((f'[[vm]]\nname = "{name}"\nupstream = "unix:/{name}"\nlisten = "unix:/{name}.l"', *lines)) + "\n"
+
+
+def test_name_is_looked_for(places: Path) -> None:
+    (places / "f").write_text(one_vm("a") + one_vm("b", 'policy = "hmp"'))
+    expected = invocation_of_file(address=UnixAddress("/b.l"), name="b", policy=Policy(PolicyKind.HMP))
+    assert parse_command_line(["b"]) == expected
+
+
+def test_only_vm_is_taken_without_a_name(places: Path) -> None:
+    (places / "f").write_text(one_vm("a"))
+    assert parse_command_line([]) == invocation_of_file(address=UnixAddress("/a.l"), name="a")
+    named = parse_command_line(["--name", "own", "--policy", "hmp", "-c", "help"])
+    assert (named.name, named.policy.kind, named.policy_options) == ("own", PolicyKind.HMP, ("--policy",))
+
+
+def test_whoever_is_at_the_terminal_is_asked_but_no_script(places: Path, file: str) -> None:
+    def ask(vms: Sequence[FoundVM]) -> FoundVM:
+        return vms[-1]
+
+    (places / "f").write_text(one_vm("a") + one_vm("b"))
+    assert parse_command_line([], ask).address == UnixAddress("/b.l")
+    assert parse_command_line(["--config", file], ask).name == "taken"
+    with pytest.raises(SystemExit):
+        parse_command_line(["-c", "help"], ask)
+
+
+def test_nothing_that_can_be_taken_says_what_was_looked_at(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_command_line([])
+    assert ended.value.code == 2
+    assert f"looked at {places}/f (not there), {places}/c (no proxy answers), " in (told := capsys.readouterr().err)
+    assert told.count("\n") == 1
+
+
+def test_log_of_a_file_that_nobody_asked_for_is_the_proxys(places: Path) -> None:
+    """Where there is no proxy, the commands are on record all the same."""
+    (places / "f").write_text(one_vm("a", 'audit = "/log"'))
+    assert parse_command_line(["a"]).audit is None
+    (places / "q").touch()
+    (places / "f").write_text(f'[[vm]]\nname = "a"\nupstream = "unix:{places}/q"\nlisten = "unix:/l"\naudit = "/log"\n')
+    assert parse_command_line(["a"]).audit == AuditSettings("/log")
+
+
+def test_vm_of_no_file_has_the_policy_of_the_options(places: Path) -> None:
+    add_process(places / "proc", 7, "kvm", "-name", "guest", "-qmp", "tcp:h:1,server=on")
+    found = parse_command_line(["guest", "--policy", "hmp"])
+    assert found == invocation(address=TCPAddress("h", 1), policy=Policy(PolicyKind.HMP), policy_options=("--policy",))
+
+
+def test_word_is_an_address_where_such_a_socket_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "qmp.sock").touch()
+    monkeypatch.chdir(tmp_path)
+    assert parse_command_line(["qmp.sock"]) == invocation(address=UnixAddress("qmp.sock"))
+
+
+def test_address_needs_nothing_of_what_finds_vms() -> None:
+    code = (
+        "import sys; from repl.command_line import parse_command_line; parse_command_line(['/q']);"
+        "sys.exit(any(name.startswith(('repl.finding', 'repl.prompt', 'tomllib')) for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 # -- wrong use ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "say where QEMU is: ADDRESS, or --config FILE"),
-        ("--json", "say where QEMU is: ADDRESS, or --config FILE"),
+        ("--vm a", "--vm needs --config FILE"),
+        ("--config {file} --vm a b", "--vm and the name of a VM cannot both be given"),
         ("/q --vm a", "--vm needs --config FILE"),
         ("/q /q", "unrecognized arguments: /q"),
         ("/q --nonsense", "unrecognized arguments: --nonsense"),
@@ -264,8 +348,10 @@ NOT_OURS: Final = "goes to standard output, which the prompt itself uses; give -
         ("accept:unix:/q", "invalid address 'accept:unix:/q': write PATH, unix:PATH or tcp:HOST:PORT"),
         ("tcp:nonsense", "invalid address 'tcp:nonsense': "),
         ("unix:", "invalid address 'unix:': "),
-        ("x" * 108, "a socket's path has at most 107 bytes"),
-        ("--config {file}", "say which VM: --vm with one of a, tcp:h:2, taken, far"),
+        ("/" + "x" * 107, "a socket's path has at most 107 bytes"),
+        ("--config {file}", "say which VM: one of a, tcp:h:2, taken (see"),
+        ("--config {file} -c help", "say which VM: one of a, tcp:h:2, taken (see"),
+        ("--config {file} Taken", "no VM is called 'Taken'; did you mean 'taken'? (see"),
         ("--config {file} --vm nosuch", "say which VM: --vm with one of a, tcp:h:2, taken, far"),
         ("--config {file} --vm far", "the file names no socket that can be connected to; give ADDRESS"),
         ("--config {file} --vm a --policy hmp", "--policy cannot be used with --config; write it into the file"),

@@ -175,7 +175,7 @@ def test_correction_is_for_the_line_after_the_refused_one_only() -> None:
         await knows_all(person, qemu)
         await person.runs("evnets off")
         assert person.console is not None
-        commands: Commands = person.console._commands
+        commands: Commands = person.console.commands
         assert commands.correction == person.console.correction == "events off"
         await person.runs("events")
         assert commands.correction is None

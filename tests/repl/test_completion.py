@@ -24,9 +24,21 @@ FACTS: Final = CompletionData(
     qdev_ids=(Named("net0", "virtio-net-pci"), Named("Disk 1", "virtio-blk-pci")),
     qmp_commands=QMP_COMMANDS,
     events=EVENTS,
+    vms=(Named("vm1", ""), Named("Web one", "")),
 )
 COMMANDS: Final = (
-    *("block_job_cancel", "change", "clear", "commit", "delvm", "device_del", "drive_add", "dump-guest-memory", "eject"),
+    *(
+        "block_job_cancel",
+        "change",
+        "clear",
+        "commit",
+        "connect",
+        "delvm",
+        "device_del",
+        "drive_add",
+        "dump-guest-memory",
+        "eject",
+    ),
     *("events", "exit", "help", "info", "loadvm", "nbd_server_add", "plan", "print", "qemu-io", "qmp", "quit", "reconnect"),
     *("ringbuf_read", "savevm", "screendump", "set_link", "snapshot_blkdev_internal", "stop", "sync-profile", "x"),
 )
@@ -146,6 +158,9 @@ def test_all_commands_are_offered_at_the_start(line: str) -> None:
         ("nonsense ", []),
         ("exit ", []),
         ("reconnect ", []),
+        # connect
+        ("connect ", ["vm1", "Web one"]),
+        ("connect w", ["Web one"]),
         ('commit "a"b', []),
         ('commit "d', ['"d0"']),
         # plan

@@ -9,6 +9,7 @@ from repl.completion_data import CompletionData
 from repl.lines import (
     OWN_COMMANDS,
     ClearLine,
+    ConnectLine,
     EmptyLine,
     EventsLine,
     ExitLine,
@@ -198,6 +199,9 @@ def test_what_cannot_be_planned(line: str, position: int, message: str) -> None:
         ("help info block", HelpLine("info block")),
         ("help plan", HelpLine("plan")),
         ("reconnect", ReconnectLine()),
+        ("connect", ConnectLine("")),
+        (" connect  a b ", ConnectLine("a b")),
+        ("connect unix:/q", ConnectLine("unix:/q")),
         ("exit ", ExitLine()),
         ("events", EventsLine(None, None)),
         ("events on", EventsLine(None, True)),
@@ -229,7 +233,7 @@ def test_malformed_commands_of_ours(line: str, position: int, message: str) -> N
 
 def test_our_commands_are_told_as_hmps_are() -> None:
     names = [name for command in OWN_COMMANDS for name in command.names]
-    assert names == ["plan", "qmp", "events", "reconnect", "clear", "exit", "help", "?"]
+    assert names == ["plan", "qmp", "events", "reconnect", "connect", "clear", "exit", "help", "?"]
     for command in OWN_COMMANDS:
         assert command.text
 

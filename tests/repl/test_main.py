@@ -18,7 +18,10 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from repl import __main__ as program
 from repl.command_line import Invocation
 from repl.errors import ExitStatus
+from repl.finding import looking
+from repl.finding.looking import Places
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.process_folder import add_process, write_sockets
 from tests.support.screen import CTRL_D, Screen
 from tests.support.standard_input import standard_input
 
@@ -69,20 +72,41 @@ def test_standard_input_is_run_without_a_terminal(run: Run, qemu: FakeQEMU, caps
     assert capsysbinary.readouterr() == (UNKNOWN, b"")
 
 
-def test_prompt_is_there_at_a_terminal(run: Run, qemu: FakeQEMU, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def at_terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr(sys, "stdout", Terminal())
-    screen = Screen()
+    return Screen(columns=120)
+
+
+def test_prompt_is_there_at_a_terminal(run: Run, qemu: FakeQEMU, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    screen = at_terminal(monkeypatch)
     output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
     with create_pipe_input() as keys, create_app_session(input=keys, output=output):
         screen.answer_with(keys.send_text)
         keys.send_text(CTRL_D)
         assert run(qemu.path, "--history", str(tmp_path / "history")) == ExitStatus.OK
     assert screen.lines[0] == "hmp>"
+
+
+def test_vm_is_found_and_told_where_none_is_named(
+    run: Run, qemu: FakeQEMU, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add_process(tmp_path / "proc", 7, "kvm", "-name", "guest", "-qmp", f"unix:{qemu.path},server=on")
+    write_sockets(tmp_path / "proc", {qemu.path: False})
+    Path(qemu.path).touch()
+    monkeypatch.setattr(looking, "Places", lambda: Places([], [], tmp_path / "proc"))
+    screen = at_terminal(monkeypatch)
+    output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
+    with create_pipe_input() as keys, create_app_session(input=keys, output=output):
+        screen.answer_with(keys.send_text)
+        keys.send_text(CTRL_D)
+        assert run("--history", "") == ExitStatus.OK
+    assert screen.text.startswith(f"the only VM here is guest: QEMU's socket unix:{qemu.path}, free")
+    assert "hmp>" in screen.text
 
 
 def test_record_says_who_asked(run: Run, qemu: FakeQEMU, tmp_path: Path) -> None:

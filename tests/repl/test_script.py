@@ -213,3 +213,9 @@ def test_proxy_gets_a_load_that_will_fail_only_where_that_is_wanted(
 
     asyncio.run(scene())
     assert capsys.readouterr().out == NO_SNAPSHOT
+
+
+@pytest.mark.parametrize("line", ["connect", "connect vm2", "reconnect"])
+def test_what_only_a_person_may_change_is_refused(capsysbinary: pytest.CaptureFixture[bytes], line: str) -> None:
+    assert run(FakeQEMU(two_disks()), [line, "info status"]) == ExitStatus.COMMAND_FAILED
+    assert capsysbinary.readouterr() == (b"", f"hmp-repl: {line}: this is for the prompt, not for a script\n".encode())

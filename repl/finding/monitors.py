@@ -1,0 +1,109 @@
+"""Which QMP sockets QEMU makes of its command line, as far as a prompt can connect to them. No I/O.
+
+`-qmp unix:PATH,server=on`, `-qmp tcp:HOST:PORT,server=on`, `-qmp chardev:ID`, and `-mon chardev=ID,mode=control` with the
+`-chardev socket,id=ID,…` that it names (qemu-options.hx). A monitor in pretty mode is not understood by the prompt, nor is
+one with telnet, TLS or WebSocket, and one without `server` connects to somebody else.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from host.addresses import TCPAddress, UnixAddress
+
+__all__ = ["Monitors", "Socket", "is_qemu", "read_monitors"]
+
+Socket: TypeAlias = UnixAddress | TCPAddress
+
+_PROGRAM: Final = re.compile(r"(.*/)?(qemu-system-[\w-]+|qemu-kvm|kvm)")
+_ON: Final = frozenset({"on", "yes", "true", "y"})
+_NOT_PLAIN: Final = ("telnet", "tn3270", "websocket", "abstract", "tls-creds")
+# A listener at any address of the machine is at its loopback address, too.
+_ANY_HOST: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+# One comma that is not doubled (util/qemu-option.c).
+_PARAMETER: Final = re.compile(r"(?:[^,]|,,)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Monitors:
+    """name: of `-name`; None without. sockets: those with QMP; paths may be relative to QEMU's working directory."""
+
+    name: str | None
+    sockets: tuple[Socket, ...]
+
+
+def is_qemu(words: Sequence[str]) -> bool:
+    """Tell whether a command line is that of a system emulator."""
+    return bool(words) and _PROGRAM.fullmatch(words[0]) is not None
+
+
+def read_monitors(words: Sequence[str]) -> Monitors:
+    """Read a command line, from the program's name on."""
+    name: str | None = None
+    devices: dict[str, Mapping[str, str]] = {}
+    wanted: list[str | Mapping[str, str]] = []
+    for option, argument in _options(words):
+        match option:
+            case "name":
+                name = _parameters(argument, "guest").get("guest", name)
+            case "chardev":
+                values = _parameters(argument, "backend")
+                devices[values.get("id", "")] = values
+            case "qmp" if argument.startswith("chardev:"):
+                wanted.append(argument.removeprefix("chardev:"))
+            case "qmp":
+                wanted.append(_older_form(argument))
+            case _:
+                values = _parameters(argument, "chardev")
+                if values.get("mode") == "control" and values.get("pretty") not in _ON:
+                    wanted.append(values.get("chardev", ""))
+    found = (_socket(devices.get(one, {}) if isinstance(one, str) else one) for one in wanted)
+    return Monitors(name, tuple(dict.fromkeys(socket for socket in found if socket is not None)))
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the options that matter here, each with the word after it; no other option has an argument that looks like them."""
+    known = {f"{hyphens}{name}" for hyphens in ("-", "--") for name in ("name", "chardev", "qmp", "mon")}
+    rest = iter(words[1:])
+    for word in rest:
+        if word in known:
+            yield word.lstrip("-"), next(rest, "")
+
+
+def _parameters(text: str, implied: str) -> dict[str, str]:
+    """Read an option string. implied: the key of a first parameter that has none."""
+    values: dict[str, str] = {}
+    for found in _PARAMETER.finditer(text):
+        key, equals, value = found[0].replace(",,", ",").partition("=")
+        if not equals:
+            if found.start() == 0:
+                key, value = implied, key
+            else:
+                key, value = (key[2:], "off") if key.startswith("no") else (key, "on")
+        values[key] = value
+    return values
+
+
+def _older_form(text: str) -> Mapping[str, str]:
+    """Read what `-qmp` takes beside `chardev:ID`; {} for what is no socket."""
+    kind, _, rest = text.partition(":")
+    if kind == "unix":
+        return {"backend": "socket", **_parameters(rest, "path")}
+    if kind == "tcp":
+        values = _parameters(rest, "where")
+        host, _, port = values.get("where", "").rpartition(":")
+        return {"backend": "socket", **values, "host": host, "port": port}
+    return {}
+
+
+def _socket(values: Mapping[str, str]) -> Socket | None:
+    is_plain = not any(values.get(key, "off") != "off" for key in _NOT_PLAIN)
+    if values.get("backend") != "socket" or values.get("server") not in _ON or not is_plain:
+        return None
+    if values.get("path"):
+        return UnixAddress(values["path"])
+    host, port = values.get("host", "").strip("[]"), values.get("port", "")
+    if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 0xFFFF):
+        return None
+    return TCPAddress(_ANY_HOST.get(host, host), int(port))

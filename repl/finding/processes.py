@@ -1,0 +1,78 @@
+"""The QEMUs that run on this machine, and their QMP sockets, from /proc (proc(5)).
+
+Of a process of another user the command line can be read, but not the working directory, so relative paths are left out there.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from host.addresses import UnixAddress
+from repl.finding.monitors import Socket, is_qemu, read_monitors
+
+__all__ = ["PROC", "RunningQEMU", "listening", "running_qemus"]
+
+PROC: Final = Path("/proc")
+_LISTENING_FLAG: Final = 0x10000  # __SO_ACCEPTCON
+
+
+@dataclass(frozen=True, slots=True)
+class RunningQEMU:
+    """A process. name: of `-name`; None without. sockets: those with QMP whose path is known, also where nobody may connect."""
+
+    pid: int
+    name: str | None
+    sockets: tuple[Socket, ...]
+
+
+def running_qemus(proc: Path = PROC) -> list[RunningQEMU]:
+    """Look at all processes, by their number."""
+    try:
+        pids = sorted(int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit())
+    except OSError:
+        return []
+    return [qemu for pid in pids if (qemu := _qemu_of(proc, pid)) is not None]
+
+
+def _qemu_of(proc: Path, pid: int) -> RunningQEMU | None:
+    try:
+        content = (proc / str(pid) / "cmdline").read_bytes()
+    except OSError:  # it has ended, or is hidden (hidepid=)
+        return None
+    words = [os.fsdecode(word) for word in content.removesuffix(b"\0").split(b"\0")]
+    if not is_qemu(words):
+        return None
+    monitors = read_monitors(words)
+    return RunningQEMU(pid, monitors.name, tuple(_absolute(monitors.sockets, proc / str(pid) / "cwd")))
+
+
+def _absolute(sockets: tuple[Socket, ...], folder: Path) -> Iterator[Socket]:
+    for socket in sockets:
+        if not isinstance(socket, UnixAddress) or socket.path.startswith("/"):
+            yield socket
+            continue
+        try:
+            yield UnixAddress(os.path.normpath(os.path.join(os.readlink(folder), socket.path)))
+        except OSError:
+            continue
+
+
+def listening(proc: Path = PROC) -> Mapping[str, bool]:
+    """Return the paths of the unix sockets that somebody listens at, and for each whether a client is connected there.
+
+    A line in /proc/net/unix is of one socket: address, references, protocol, flags, type, state, inode, path.
+    """
+    try:
+        lines = (proc / "net" / "unix").read_bytes().splitlines()[1:]
+    except OSError:
+        return {}
+    listeners: set[bytes] = set()
+    accepted: set[bytes] = set()
+    for fields in (line.split(maxsplit=7) for line in lines):
+        if len(fields) == 8 and int(fields[3], 16) & _LISTENING_FLAG:
+            listeners.add(fields[7])
+        elif len(fields) == 8 and int(fields[6]):
+            accepted.add(fields[7])
+    return {os.fsdecode(path): path in accepted for path in listeners}

@@ -1,0 +1,99 @@
+"""Which VM, where several could be meant: a list with numbers, and a line for a number or a name."""
+
+from collections.abc import Sequence
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app_session
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.utils import get_cwidth
+from prompt_toolkit.validation import ValidationError, Validator
+
+from repl.finding.choosing import NoVMError, by_name
+from repl.finding.looking import Look
+from repl.finding.vms import FoundVM
+from repl.output.layout import Fragments, cut
+from repl.prompt.editing import menu_rows
+from repl.prompt.style import STYLE
+from shim.printable import printable
+
+__all__ = ["choose_at_terminal", "chosen", "rows"]
+
+# Below the list are the question and what is wrong with the answer.
+_OTHER_ROWS = 3
+
+
+def choose_at_terminal(vms: Sequence[FoundVM]) -> FoundVM:
+    """Return the VM that a person chooses, or the only one. Raises KeyboardInterrupt where none is chosen."""
+    output = get_app_session().output
+    if len(vms) == 1:
+        (vm,) = vms
+        _print([("class:notice", printable(f"the only VM here is {vm.name}: {vm}") + "\n")])
+        return vm
+    size = output.get_size()
+    _print(rows(vms, width=size.columns, height=size.rows))
+    names = list(dict.fromkeys(vm.name for vm in vms))
+    session: PromptSession[str] = PromptSession(
+        [("class:prompt", "Which VM? ")],
+        style=STYLE,
+        completer=WordCompleter(names, sentence=True, ignore_case=True),
+        complete_while_typing=False,
+        validator=_Validator(vms),
+        validate_while_typing=False,
+        reserve_space_for_menu=min(menu_rows(size.rows), len(names)),
+        include_default_pygments_style=False,
+    )
+    try:
+        return chosen(vms, session.prompt())
+    except EOFError as exc:
+        raise KeyboardInterrupt from exc
+
+
+def chosen(vms: Sequence[FoundVM], text: str) -> FoundVM:
+    """Return the VM that a number in the list or a name stands for. Raises NoVMError."""
+    typed = text.strip()
+    if not typed:
+        raise NoVMError(typed, "type a number or a name")
+    if typed.isascii() and typed.isdigit() and 1 <= int(typed[:9]) <= len(vms):
+        return vms[int(typed) - 1]
+    if sum(vm.name == typed for vm in vms) > 1:
+        raise NoVMError(typed, f"several are called '{typed}'; type its number")
+    return by_name(Look(tuple(vms), ()), typed)
+
+
+class _Validator(Validator):
+    def __init__(self, vms: Sequence[FoundVM]) -> None:
+        self._vms = vms
+
+    def validate(self, document: Document) -> None:
+        try:
+            chosen(self._vms, document.text)
+        except NoVMError as exc:
+            raise ValidationError(len(document.text), printable(str(exc))) from exc
+
+
+def rows(vms: Sequence[FoundVM], *, width: int, height: int) -> Fragments:
+    """Return the list, a line for each VM, in as much room as there is."""
+    shown = vms if len(vms) <= height - _OTHER_ROWS else vms[: max(1, height - _OTHER_ROWS - 1)]
+    digits = len(str(len(vms)))
+    names = [printable(vm.name) for vm in shown]
+    widest = min(max(map(get_cwidth, names)), max(1, width // 2 - digits))
+    state_chars = max(len(vm.state.value) for vm in shown)
+    fragments: Fragments = []
+    for number, (vm, name) in enumerate(zip(shown, names, strict=True), 1):
+        name = cut(name, widest)
+        head = f"{number:>{digits}}  {name}{' ' * (widest - get_cwidth(name))}"
+        whose = f"{vm.via.value}'s"
+        rest = printable(f"  {vm.state.value:<{state_chars}}  {whose:<7} {vm.address}")
+        fragments.append(("", cut(f"{head}{rest}", width) + "\n"))
+    if len(shown) < len(vms):
+        fragments.append(("class:dim", cut(f"and {len(vms) - len(shown)} more; Tab completes names", width) + "\n"))
+    return fragments
+
+
+def _print(fragments: Fragments) -> None:
+    output = get_app_session().output
+    print_formatted_text(output, FormattedText(fragments), STYLE, color_depth=output.get_default_color_depth())
+    output.flush()

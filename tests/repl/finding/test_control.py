@@ -1,0 +1,107 @@
+"""What a proxy says at its control socket, and what else may be there."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host.addresses import TCPAddress, UnixAddress
+from repl.finding import control
+from repl.finding.control import ServedVM, ask_proxy, control_paths
+from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.answering_proxy import answering
+from tests.support.asked_sockets import short_folder
+from tests.support.running_daemon import RunningDaemon, table
+from tests.support.vm_statuses import BUSY, OFF, as_told
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with short_folder() as path:
+        yield path
+
+
+def test_a_proxy_tells_its_vms_and_where_clients_come_in(folder: Path) -> None:
+    async def main() -> None:
+        async with FakeQEMU(two_disks()) as qemu:
+            tables = table(qemu, folder / "a"), table("/none", folder / "b")
+            options = ["--control", str(folder / "control")]
+            async with RunningDaemon(folder, *tables, absent=["b"], options=options):
+                told = await asyncio.to_thread(ask_proxy, folder / "control", deadline_s=30)
+            assert told == [
+                ServedVM("a", f"unix:{qemu.path}", (UnixAddress(str(folder / "a")),), is_served=True),
+                ServedVM("b", "unix:/none", (UnixAddress(str(folder / "b")),), is_served=False),
+            ]
+
+    asyncio.run(main())
+
+
+def test_command_that_runs_is_told_and_what_is_no_socket_left_out(folder: Path) -> None:
+    told = as_told(BUSY, OFF)
+    told["vms"][0]["listen"] = ["tcp:h:1", "systemd", "nonsense", "fd:1"]
+    del told["vms"][1]["listen"]
+    with answering(folder / "c", json.dumps({"return": told}).encode()):
+        found = ask_proxy(folder / "c")
+    assert found == [
+        ServedVM("a", "unix:/q", (TCPAddress("h", 1),), is_served=True, running="savevm nightly\x1b"),
+        ServedVM("long-name", "unix:/q2", (), is_served=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"{}", b'{"error": "no"}', b'{"return": {"vms": [{}]}}', b'{"return": 1}', b"["]
+)
+def test_what_is_no_status_is_none(folder: Path, answer: bytes) -> None:
+    with answering(folder / "c", answer):
+        assert ask_proxy(folder / "c") is None
+
+
+def test_nobody_there_is_none(folder: Path) -> None:
+    assert ask_proxy(folder / "c") is None
+    (folder / "c").write_text("")
+    assert ask_proxy(folder / "c") is None
+
+
+def test_who_does_not_answer_is_not_waited_for(folder: Path) -> None:
+    with answering(folder / "c", None):
+        assert ask_proxy(folder / "c", deadline_s=0.01) is None
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_who_answers_for_ever_is_not_heard_out(folder: Path, monkeypatch: pytest.MonkeyPatch, is_slow: bool) -> None:
+    monkeypatch.setattr(control, "_MOST_BYTES", 1 << 40 if is_slow else 10)
+
+    def talk(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            try:
+                while True:
+                    client.sendall(b" " * 4096)
+            except OSError:
+                return
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "c"))
+        listener.listen()
+        thread = threading.Thread(target=talk, args=(listener,))
+        thread.start()
+        assert ask_proxy(folder / "c", deadline_s=0.05 if is_slow else 30) is None
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("environment", "own"),
+    [({"XDG_RUNTIME_DIR": "/x"}, "/x/hmp-proxy"), ({"XDG_RUNTIME_DIR": ""}, "/run/user/5/hmp-proxy")],
+)
+def test_sockets_are_those_of_root_and_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, Any], own: str
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 5)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert control_paths() == [Path("/run/hmp-proxy/control.sock"), Path(own, "control.sock")]

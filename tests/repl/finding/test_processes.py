@@ -1,0 +1,53 @@
+"""Running QEMUs, in a folder that looks like /proc."""
+
+import os
+import socket
+from pathlib import Path
+
+from host.addresses import UnixAddress
+from repl.finding.processes import PROC, RunningQEMU, listening, running_qemus
+from tests.support.process_folder import add_process, write_sockets
+
+QEMU = "/usr/bin/qemu-system-x86_64"
+
+
+def test_qemus_are_found_with_their_names_and_sockets(tmp_path: Path) -> None:
+    add_process(tmp_path, 30, QEMU, "-name", "b", "-qmp", "unix:rel.sock,server=on", folder=Path("/run/b"))
+    add_process(tmp_path, 4, QEMU, "-qmp", "unix:/run/a,server=on")
+    add_process(tmp_path, 5, "bash", "-c", "qemu-system-x86_64 -qmp unix:/run/c,server=on")
+    add_process(tmp_path, 6)
+    (tmp_path / "7").mkdir()
+    (tmp_path / "self").mkdir()
+    assert running_qemus(tmp_path) == [
+        RunningQEMU(4, None, (UnixAddress("/run/a"),)),
+        RunningQEMU(30, "b", (UnixAddress("/run/b/rel.sock"),)),
+    ]
+
+
+def test_relative_path_of_another_users_qemu_is_not_known(tmp_path: Path) -> None:
+    add_process(tmp_path, 4, QEMU, "-qmp", "unix:rel,server=on", "-qmp", "tcp:h:1,server=on")
+    (found,) = running_qemus(tmp_path)
+    assert [str(one) for one in found.sockets] == ["tcp:h:1"]
+
+
+def test_without_proc_nothing_is_found(tmp_path: Path) -> None:
+    assert running_qemus(tmp_path / "none") == []
+    assert listening(tmp_path / "none") == {}
+
+
+def test_kernel_tells_who_listens_and_where_a_client_is(tmp_path: Path) -> None:
+    write_sockets(tmp_path, {"/run/a b": True, "/run/c": False})
+    assert listening(tmp_path) == {"/run/a b": True, "/run/c": False}
+
+
+def test_real_proc_is_read(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind(path)
+        listener.listen()
+        assert listening(PROC)[path] is False
+        client.connect(path)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert listening(PROC)[path] is True
+    assert all(one.pid != os.getpid() for one in running_qemus(PROC))

@@ -1,0 +1,25 @@
+"""A folder that looks like /proc: processes with their command lines, and the unix sockets that the kernel knows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["add_process", "write_sockets"]
+
+
+def add_process(proc: Path, pid: int, *words: str, folder: Path | None = None) -> None:
+    """Add a process. folder: its working directory; None where that is another user's, and cannot be read."""
+    (proc / str(pid)).mkdir(parents=True)
+    (proc / str(pid) / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in words))
+    if folder is not None:
+        (proc / str(pid) / "cwd").symlink_to(folder)
+
+
+def write_sockets(proc: Path, sockets: Mapping[str, bool]) -> None:
+    """Have somebody listen at these paths, each with a client or without; the lines are those of Linux 6.1."""
+    lines = ["Num       RefCount Protocol Flags    Type St Inode Path", "ffff: 00000002 00000000 00000000 0002 01 22"]
+    for path, has_client in sockets.items():
+        lines.append(f"ffff: 00000002 00000000 00010000 0001 01 23 {path}")
+        # A client that nobody has accepted has no inode.
+        lines.append(f"ffff: 00000003 00000000 00000000 0001 03 {24 if has_client else 0} {path}")
+    (proc / "net").mkdir(parents=True, exist_ok=True)
+    (proc / "net" / "unix").write_text("\n".join(lines) + "\n")
