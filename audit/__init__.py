@@ -1,4 +1,4 @@
-"""`hmp-audit`: reads audit logs, and tells who still depends on HMP.
+"""`hmp-audit`: reads audit logs, and sources, and tells who still depends on HMP.
 
 log/                        files and streams, and their lines as records
 counting/                   from records to a report; none of them is kept
@@ -11,4 +11,5 @@ headline, wording           sentences, counts and times, the same in each of the
 fail_on                     what a CI job holds against a report
 follow, lines               `hmp-audit follow`, and a record as one line or several
 check                       `hmp-audit check`
+scanning/                   `hmp-audit scan`: the same question asked of sources
 """

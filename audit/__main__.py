@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, parse_command_line
+from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, ScanInvocation, parse_command_line
 from audit.errors import PageError, SourceError
 from host.errors import ProgramError
 from shim.printable import printable
@@ -39,6 +39,8 @@ def main() -> int:
                 status = _follow(invocation)
             case CheckInvocation():
                 status = _check(invocation)
+            case ScanInvocation():
+                status = _scan(invocation)
             case _:
                 assert_never(invocation)
         sys.stdout.flush()
@@ -107,6 +109,13 @@ def _check(invocation: CheckInvocation) -> int:
     from audit.check import check
 
     return check(invocation.paths, sys.stdout.write)
+
+
+def _scan(invocation: ScanInvocation) -> int:
+    from audit.scanning.scan import scan
+
+    width = shutil.get_terminal_size((120, 0)).columns
+    return scan(invocation, sys.stdout.write, _complain, width=width)
 
 
 def _write_page(path: str, report: Report) -> None:

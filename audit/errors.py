@@ -1,7 +1,7 @@
-"""What can go wrong with a log.
+"""What can go wrong with a log, or a source.
 
 host.ProgramError
-├── SourceError       a log cannot be read                                           3
+├── SourceError       a log or a source cannot be read                               3
 └── PageError         the page cannot be written                                     3
 DamagedLine           a line of a log is not a record: it is counted, and the others are used
 """
@@ -12,7 +12,7 @@ __all__ = ["DamagedLine", "PageError", "SourceError"]
 
 
 class SourceError(ProgramError):
-    """A log cannot be opened or read."""
+    """A log, or what is to be scanned, cannot be opened or read."""
 
     exit_status = 3
     template = "cannot read {subject}: {reason}"

@@ -12,7 +12,7 @@ from shim.printable import printable
 from shim.qmp import JSON
 from shim.replacements import Replacement
 
-__all__ = ["REPORT_VERSION", "as_csv", "as_json", "to_members"]
+__all__ = ["REPORT_VERSION", "as_csv", "as_json", "harmless_cell", "to_members"]
 
 # Goes up if a member changes its meaning; new ones may come without.
 REPORT_VERSION: Final = 1
@@ -93,7 +93,7 @@ def as_csv(report: Report) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for use in report.tools:
-        writer.writerows(map(_harmless, _row(use, command)) for command in use.commands)
+        writer.writerows(map(harmless_cell, _row(use, command)) for command in use.commands)
     return text.getvalue()
 
 
@@ -107,7 +107,7 @@ def _row(use: ToolUse, command: CommandUse) -> tuple[str | int, ...]:
     )
 
 
-def _harmless(cell: str | int) -> str | int:
+def harmless_cell(cell: str | int) -> str | int:
     """Spell a cell so that neither a terminal nor a spreadsheet obeys it."""
     if isinstance(cell, int):
         return cell

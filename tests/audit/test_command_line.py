@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, parse_command_line
+from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, ScanInvocation, parse_command_line
 from audit.counting.filters import Filters
 from audit.target import Target
 
@@ -54,6 +54,14 @@ def test_check() -> None:
     assert parsed("check", "a", "b") == CheckInvocation(("a", "b"))
 
 
+def test_scan() -> None:
+    assert parsed("scan", "a") == ScanInvocation(("a",), "text", (), 4, frozenset(), frozenset())
+    options = ["--exclude", "v", "--exclude", "*.c", "--max-file-mib", "1", "--fail-on", "hmp,sure", "--allow", "info", "--csv"]
+    assert parsed("scan", "a", "b", *options) == ScanInvocation(
+        ("a", "b"), "csv", ("v", "*.c"), 1, frozenset({"hmp", "sure"}), frozenset({"info"})
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -76,6 +84,10 @@ def test_check() -> None:
         (["report", "log", "--fail-on", "error,deprecated"], "--fail-on gone and deprecated need --target"),
         (["follow"], "the following arguments are required: FILE"),
         (["follow", "log", "--lines", "-1"], "--lines takes a whole number, 0 or more"),
+        (["scan"], "the following arguments are required: DIR"),
+        (["scan", "a", "--max-file-mib", "0"], "--max-file-mib takes a whole number, 1 or more"),
+        (["scan", "a", "--allow", "stop"], "--allow needs --fail-on hmp or sure"),
+        (["scan", "a", "--fail-on", "silent"], "'silent' is not one of hmp, sure, incomplete"),
         (["check"], "the following arguments are required: FILE"),
     ],
 )
@@ -88,9 +100,9 @@ def test_wrong_use_is_told_in_one_line(arguments: list[str], error: str, capsys:
     assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["report", "--help"], ["follow", "--help"], ["check", "--help"]])
-def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", [[], ["report"], ["follow"], ["check"], ["scan"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
-        parsed(*arguments)
+        parsed(*command, "--help")
     assert exited.value.code == 0
     assert "usage: hmp-audit" in capsys.readouterr().out

@@ -96,6 +96,15 @@ def test_check(run: Callable[..., int], log: str, capsys: pytest.CaptureFixture[
     assert "2 " in capsys.readouterr().out
 
 
+def test_scan(run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.py").write_text('vm.hmp("savevm t")')
+    assert run("scan", "--fail-on", "sure", str(tmp_path)) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith(f"{tmp_path}/a.py:1:4: savevm by hmp() - snapshot-save")
+    assert told.err == "hmp-audit: the sources use HMP for sure (1 finding)\n"
+    assert run("scan", "/none") == 3
+
+
 def test_follow(run: Callable[..., int], capfd: pytest.CaptureFixture[str]) -> None:
     with standard_input(json.dumps(FAILED).encode()):
         assert run("follow", "-") == 0

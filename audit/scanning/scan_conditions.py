@@ -1,0 +1,56 @@
+"""What a scan may be held against in a CI job: `--fail-on`."""
+
+from collections.abc import Callable, Set
+from typing import Final, TypeAlias
+
+from audit.scanning.findings import Finding, Totals
+from audit.wording import counted
+
+__all__ = ["SCAN_CONDITIONS", "Breaches"]
+
+_Wants: TypeAlias = Callable[[Finding], bool]
+
+
+def _any(_: Finding) -> bool:
+    return True
+
+
+def _sure(finding: Finding) -> bool:
+    return finding.is_sure
+
+
+def _none(_: Finding) -> bool:
+    return False
+
+
+# name -> what it means, and which findings it is about.
+SCAN_CONDITIONS: Final[dict[str, tuple[str, _Wants]]] = {
+    "hmp": ("anything was found, except what --allow names", _any),
+    "sure": ("something was found that is sure, except what --allow names", _sure),
+    "incomplete": ("a file was not read because it is too big", _none),
+}
+
+
+class Breaches:
+    """Counts what the conditions do not want, as findings come by."""
+
+    def __init__(self, conditions: Set[str], allow: Set[str]) -> None:
+        self._counts = dict.fromkeys((name for name in SCAN_CONDITIONS if name in conditions), 0)
+        self._allow = allow
+
+    def add(self, finding: Finding) -> None:
+        if {finding.command, finding.command.partition(" ")[0]} & self._allow:
+            return
+        for name in self._counts:
+            self._counts[name] += SCAN_CONDITIONS[name][1](finding)
+
+    def told(self, totals: Totals) -> list[str]:
+        """Say what was found that was not wanted, a sentence each. totals: at the end."""
+        texts = []
+        if self._counts.get("hmp"):
+            texts.append(f"the sources use HMP ({counted(self._counts['hmp'], 'finding')})")
+        if self._counts.get("sure"):
+            texts.append(f"the sources use HMP for sure ({counted(self._counts['sure'], 'finding')})")
+        if "incomplete" in self._counts and totals.too_big:
+            texts.append(f"the scan is not complete: {counted(len(totals.too_big), 'file')} too big")
+        return texts

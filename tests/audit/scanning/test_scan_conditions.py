@@ -1,0 +1,30 @@
+"""What a CI job holds against a scan."""
+
+import pytest
+
+from audit.scanning.findings import Finding, Totals
+from audit.scanning.scan_conditions import Breaches
+
+SURE, DOUBTFUL = (Finding(1, 1, "x", "info block", is_sure, "") for is_sure in (True, False))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "allow", "told"),
+    [
+        (set(), set(), []),
+        ({"hmp"}, set(), ["the sources use HMP (2 findings)"]),
+        ({"sure"}, set(), ["the sources use HMP for sure (1 finding)"]),
+        ({"incomplete"}, set(), ["the scan is not complete: 1 file too big"]),
+        ({"hmp", "sure"}, {"info block"}, []),
+        ({"hmp"}, {"info"}, []),
+    ],
+)
+def test_breaches(conditions: set[str], allow: set[str], told: list[str]) -> None:
+    breaches = Breaches(conditions, allow)
+    breaches.add(SURE)
+    breaches.add(DOUBTFUL)
+    assert breaches.told(Totals(too_big=["a"])) == told
+
+
+def test_nothing_wrong() -> None:
+    assert Breaches({"hmp", "sure", "incomplete"}, set()).told(Totals()) == []
