@@ -250,14 +250,6 @@ def _target(text: str) -> Target:
         raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
-def _conditions(text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in CONDITIONS:
-            raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(CONDITIONS)}")
-    return names
-
-
 def _conditions(conditions: Mapping[str, object]) -> Callable[[str], list[str]]:
     def read(text: str) -> list[str]:
         names = text.split(",")
