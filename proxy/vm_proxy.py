@@ -55,7 +55,7 @@ class VMProxy:
     # What comes with `run` would otherwise give each VM a dictionary of its own, of 900 bytes.
     __slots__ = (
         *("_audit", "_connector", "_gone", "_lasting", "_on_settled", "_shared", "_standing", "_stop", "_upstream"),
-        *("certificates", "config", "connection", "front", "legacy", "policy_check", "problem"),
+        *("certificates", "config", "connection", "front", "has_begun", "legacy", "policy_check", "problem"),
     )
 
     def __init__(
@@ -74,6 +74,8 @@ class VMProxy:
         self._on_settled = on_settled
         self._audit, self._shared, self._standing = audit, shared, standing
         self.connection: Attendance | None = None
+        # There is a front, and the rest of what `run` makes.
+        self.has_begun = False
         # Why QEMU is not there, where somebody has tried.
         self.problem: str | None = None
         # The last one, which may still have to put on record what its clients had sent.
@@ -101,8 +103,10 @@ class VMProxy:
         is_settled = self.is_connected or self.problem is not None
         if not is_settled or self._stop.is_set():
             return None
-        has_relay = self.connection is not None and self.is_connected
-        return self.front, self._lasting, self.connection.keep_awake() if has_relay and self.connection else None
+        if self.connection is None or not self.is_connected:
+            return self.front, self._lasting, None
+        relay = self.connection.keep_awake()
+        return (self.front, self._lasting, relay) if self.is_connected else None
 
     def leave(self) -> None:
         """End at once; another process goes on with the parts, which were let go of."""
@@ -121,6 +125,7 @@ class VMProxy:
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
         self.front = Front(self.config, self._upstream, self._admit, self._has_qemu, self.certificates)
         self._connector = Connector(self, self._upstream, self.front, self.policy_check, self._begin)
+        self.has_begun = True
         try:
             if self.legacy is None:
                 self.front.hold()
@@ -212,10 +217,14 @@ class VMProxy:
         self.problem = text
 
     def _begin(self, connection: QMPConnection, is_first: bool) -> None:
-        """Serve this QEMU. Raises ListenError if clients cannot come in; the connection is closed then.
+        """Serve this QEMU, unless all is to end, or another process has the sockets by now.
 
-        The sockets open first, and clients are let in last (`Front.start`), so that one that is let in finds a QEMU.
+        Raises ListenError if clients cannot come in; the connection is closed then. The sockets open first, and clients are let
+        in last (`Front.start`), so that one that is let in finds a QEMU.
         """
+        if self._stop.is_set():
+            connection.close()
+            return
         try:
             self.front.open()
         except BaseException:

@@ -215,8 +215,8 @@ class Fleet:
             stays = "it stays as it was" if needed else "the old certificates stay in force"
             changes.problems.append(f"{running.name}: {problem}")
             _log.error("%s: %s; %s", running.name, problem, stays)
-        elif needed and running.is_claiming:
-            running.stop()  # what the other process is asked for depends on its settings
+        elif (needed or running.config.origin != vm.origin) and running.is_beginning:
+            running.stop()  # what another process is asked for depends on its settings
         elif Need.CONNECTION in needed:
             changes.anew += 1
             _log.warning("%s: begins anew, with another connection to QEMU", running.name)

@@ -99,7 +99,12 @@ class SupervisedVM:
     @property
     def holds_path(self) -> bool:
         """Whether the socket at the path that is taken over is the proxy's own."""
-        return self._proxy is not None and self._proxy.front.is_in_place
+        return self._proxy is not None and self._proxy.has_begun and self._proxy.front.is_in_place
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether it is not so far yet that it could be changed: it is stopped instead, and begins with other settings."""
+        return self.is_claiming or (self._proxy is not None and not self._proxy.has_begun)
 
     @property
     def is_stopping(self) -> bool:
@@ -180,12 +185,14 @@ class SupervisedVM:
         async with self._files.exchanged(config.audit) as audit:
             if self._proxy is None:  # it has ended since, and begins again with this
                 self._config = config
+            elif not self._proxy.has_begun:  # it begins again already
+                self._proxy.config = config
             else:
                 self._proxy.change(config, audit, contexts)
 
     def release(self, addresses: Collection[Address]) -> None:
         """Let nobody in any more at these, which another VM is to have. `change` follows."""
-        if self._proxy is not None:
+        if self._proxy is not None and self._proxy.has_begun:
             self._proxy.front.release(addresses)
 
     async def policy_checked(self) -> str | None:

@@ -68,9 +68,10 @@ class Giving:
             pass
         except* ValueError as errors:
             _log.error("%s", errors.exceptions[0])
-        self._fleet.is_giving = False
-        for vm in self._fleet.by_key.values():
-            vm.stays = None
+        finally:
+            self._fleet.is_giving = False
+            for vm in self._fleet.by_key.values():
+                vm.stays = None
         _log.warning("the process that was to take over has gone; VMs that stay here: %d", len(self._fleet.by_key))
         await self._fleet.take_back(self._given)
 

@@ -14,7 +14,7 @@ from proxy.relaying import carrying
 from proxy.relaying.carrying import HoldingStill
 from proxy.vm_proxy import VMProxy
 
-__all__ = ["GONE_MEANWHILE", "Standstill", "why_never"]
+__all__ = ["GONE_MEANWHILE", "UNSETTLED", "Standstill", "why_never"]
 
 # How long a VM's clients may wait in the kernel, beside those for whom a snapshot command runs.
 _QUIET_S: Final = 1.0
@@ -23,7 +23,7 @@ _LOOK_S: Final = 0.001
 _LONG_LOOK_S: Final = 0.02
 # Why what was carried is not handed over after all.
 GONE_MEANWHILE: Final = "QEMU or a client has gone meanwhile"
-_UNSETTLED: Final = "it is not settled whether its QEMU is there"
+UNSETTLED: Final = "it is not settled whether its QEMU is there"
 
 
 class Standstill:
@@ -97,13 +97,16 @@ class Standstill:
 
     def _why_not_yet(self) -> str | None:
         assert self._still is not None, "it is asked for while QEMU is there"
-        return "a client is about to come in" if self._front.is_busy else self._still.why_not_yet()
+        if self._front.is_busy:
+            return "a client is about to come in"
+        # Who came while others were waited for may be one that cannot be handed over.
+        return self._still.why_never() or self._still.why_not_yet()
 
 
 def why_never(proxy: VMProxy | None) -> str | None:
     """Say what cannot be handed over, in words. It may end by itself, when a client leaves, say."""
     if proxy is None or (parts := proxy.parts) is None:
-        return _UNSETTLED
+        return UNSETTLED
     if (why := _why_never_by(proxy.config)) is not None:
         return why
     _, lasting, relay = parts

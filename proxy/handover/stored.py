@@ -60,7 +60,7 @@ class Stored:
         if others := differences(settings_of(config), kept.settings):
             await self._end(stored, kept, f"these settings are others than before: {', '.join(others)}")
             return None
-        return Legacy(kept.vm, kept.numbers, partial(self._settle, stored, kept.name))
+        return Legacy(kept.vm, kept.numbers, partial(self._settle, stored, kept))
 
     async def end_others(self, wanted: Collection[str]) -> None:
         """End in order what is there beside these VMs."""
@@ -91,10 +91,11 @@ class Stored:
             _log.error("%s: begins anew, as what the service manager has kept of it cannot be used: %s", name, why)
         await self._discard(stored or name)
 
-    async def _settle(self, stored: str, name: str, why_not: str | None) -> bool:
+    async def _settle(self, stored: str, kept: _Kept, why_not: str | None) -> bool:
         """Have the manager keep it no more, before a byte is read. It is ours, if it can be taken up."""
         if why_not is not None:
-            _log.error("%s: begins anew, as it cannot be gone on with: %s", name, why_not)
+            _log.error("%s: its connections end, as it cannot be gone on with: %s", kept.name, why_not)
+            _put_back(kept)
         await self._discard(stored)
         return why_not is None
 
@@ -103,14 +104,7 @@ class Stored:
         with about_vm(kept.name):
             _log.warning("%s: its connections end: %s", kept.name, why)
         close_all(kept.numbers)
-        front = kept.vm.front
-        for one in (one for opened in front.listeners.values() for one in opened):
-            if one.file is not None:
-                one.file.remove()
-        if front.path is not None:
-            path = TakeOver(parse_taken_path(str(kept.settings["take_over"])))
-            path.take_up(front.path)
-            path.give_back()
+        _put_back(kept)
         await self._discard(stored)
 
     async def _discard(self, stored: str) -> None:
@@ -124,3 +118,15 @@ class Stored:
         for number in self._numbers.values():
             os.close(number)
         self._numbers.clear()
+
+
+def _put_back(kept: _Kept) -> None:
+    """Remove the files of its listeners, and put QEMU's socket back."""
+    front = kept.vm.front
+    for one in (one for opened in front.listeners.values() for one in opened):
+        if one.file is not None:
+            one.file.remove()
+    if front.path is not None:
+        path = TakeOver(parse_taken_path(str(kept.settings["take_over"])))
+        path.take_up(front.path)
+        path.give_back()

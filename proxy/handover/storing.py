@@ -18,7 +18,7 @@ from proxy.errors import HandOverError
 from proxy.handover.format import FORMAT, written
 from proxy.handover.parcel import Parcel
 from proxy.handover.settings import settings_of
-from proxy.handover.standstill import GONE_MEANWHILE, Standstill, why_never
+from proxy.handover.standstill import GONE_MEANWHILE, UNSETTLED, Standstill, why_never
 from shim.version import VERSION
 
 if TYPE_CHECKING:
@@ -80,13 +80,15 @@ class Storing:
         end_s = loop.time() + _PATIENCE_S
         while True:
             why_not: Mapping[str, str] = self._why_never()
-            is_final = bool(why_not)
+            is_final = any(why != UNSETTLED for why in why_not.values())
             if not why_not and not (why_not := await self._try()):
                 return {}
-            if is_final or loop.time() > end_s:
+            is_late = loop.time() > end_s
+            if is_final or is_late:
                 if not ends_others:
                     return why_not
-                await self._end(why_not)
+                # One that only begins may be ready in a moment.
+                await self._end({name: why for name, why in why_not.items() if is_late or why != UNSETTLED})
             else:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _MOST_PAUSE_S)
@@ -207,6 +209,15 @@ def _let_go(stills: Mapping[str, Standstill], parcels: Mapping[str, Parcel]) -> 
         except OSError as exc:
             _log.error("%s: the service manager keeps it no more, and it ends: %s", name, exc.strerror)
         else:
-            still.let_go()
-            _log.warning("%s: handed over to the service manager", name)
+            _leave_to_manager(name, still)
         parcels[name].close()
+
+
+def _leave_to_manager(name: str, still: Standstill) -> None:
+    """Let go of a VM that counts as given. A fault of ours must not undo what others were given."""
+    try:
+        still.let_go()
+    except Exception:
+        _log.exception("%s: handed over to the service manager, but not wholly let go of", name)
+    else:
+        _log.warning("%s: handed over to the service manager", name)

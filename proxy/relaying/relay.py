@@ -154,6 +154,7 @@ class Relay:
 
     def detach(self) -> Connected:
         """Return the connection to QEMU for somebody else who goes on there: nothing is under way, and no client is there."""
+        self._polling.cancel()
         self._coming_back.cancel()
         self.turns.pause.on_end = None
         self.fetch_counts()

@@ -329,3 +329,21 @@ def test_server_that_cannot_begin_leaves_nothing_open(listen: str, error: type[P
             await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
     asyncio.run(run())
+
+
+def test_qemu_that_is_connected_to_when_all_is_to_end_is_left(folder: Path) -> None:
+    """The sockets may be another process's by then."""
+
+    class Connection:
+        is_closed = False
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    config = VMConfig(parse_upstream_address("unix:/none"), (parse_listen_address(f"unix:{folder}/a"),))
+    proxy, connection = VMProxy(config, None, a_shared()), Connection()
+    proxy.stop()
+    proxy._begin(connection, False)  # type: ignore[arg-type]
+    assert connection.is_closed
+    assert proxy.connection is None
+    assert not (folder / "a").exists()

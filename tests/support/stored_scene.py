@@ -39,9 +39,9 @@ class Scene:
             told.close()
         return dict(why_not)
 
-    async def upgrade(self) -> None:
+    async def upgrade(self, **options: Any) -> None:
         """Have the manager start another process after this one."""
-        assert await self.leave() == {}
+        assert await self.leave(**options) == {}
         await self.party.ended()
         await self.begin()
 

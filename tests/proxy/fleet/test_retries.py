@@ -1,9 +1,11 @@
-"""A VM's change that has failed and is tried again, while the configuration is read again."""
+"""A VM's change that has failed and is tried again, and one of a VM that only begins, while the configuration is read again."""
 
 import asyncio
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from host.config import VMConfig
 from proxy.errors import ListenError
 from proxy.fleet.supervision import SupervisedVM
 from proxy.net.certificates import Contexts
+from proxy.relaying.lasting import Lasting
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.running_daemon import RunningDaemon, run, table, until
 
@@ -68,5 +71,39 @@ def test_attempt_that_is_under_way_is_not_overtaken(folder: Path, monkeypatch: p
             await until(lambda: running.status()[0].problem is None)
             (vm,) = running.daemon._fleet.vms
             assert vm.config.max_clients == 2
+
+    run(main)
+
+
+def test_vm_that_only_begins_begins_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier process has kept of it is read from a disk that may be stuck."""
+
+    async def main() -> None:
+        go, begin = asyncio.Event(), Lasting.begin
+
+        async def slow(*given: Any) -> Lasting:
+            await go.wait()
+            return await begin(*given)
+
+        async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
+            monkeypatch.setattr(Lasting, "begin", slow)
+            fleet = running.daemon._fleet
+
+            async def wish(*lines: str) -> list[str]:
+                running.path.write_text(table(qemu, folder / "a") + table("/none", folder / "b", *lines))
+                return list(await running.daemon.reload())
+
+            assert await wish() == []
+            await until(lambda: (vm := fleet.running("b")) is not None and vm.proxy is not None)
+            vm = fleet.running("b")
+            assert vm is not None
+            assert (vm.holds_path, vm.is_beginning) == (False, True)
+            vm.release(())
+            await vm.change(replace(vm.config, max_clients=2))
+            assert vm.config.max_clients == 2
+            assert await wish("max_clients = 1") == []
+            go.set()
+            await until(lambda: (vm := fleet.running("b")) is not None and not vm.is_beginning and vm.config.max_clients == 1)
+            assert fleet.running("b") is not vm
 
     run(main)

@@ -87,7 +87,7 @@ def test_what_cannot_be_gone_on_with_begins_anew(
 
     monkeypatch.setattr(carrying, "take_up", fail)
     anew(folder)
-    assert "a: begins anew, as it cannot be gone on with: boom" in caplog.messages
+    assert "a: its connections end, as it cannot be gone on with: boom" in caplog.messages
 
 
 def test_vm_whose_settings_have_changed_begins_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
