@@ -280,7 +280,6 @@ def test_full_disk_is_complained_of_and_the_command_goes_on(own: Machine) -> Non
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        ([], 2, "hmp-repl: say where QEMU is: ADDRESS, or --config FILE (see hmp-repl --help)\n"),
         (["/none", "--nonsense"], 2, "hmp-repl: unrecognized arguments: --nonsense (see hmp-repl --help)\n"),
         (["--config", "/none/c"], 2, "hmp-repl: /none/c: No such file or directory\n"),
         (["/none", "--audit", "/none/a"], 2, "hmp-repl: cannot write the audit log /none/a: No such file or directory\n"),
@@ -291,7 +290,7 @@ def test_full_disk_is_complained_of_and_the_command_goes_on(own: Machine) -> Non
             "(is the VM running, with this QMP socket?)\n",
         ),
     ],
-    ids=["no address", "option", "file", "audit", "no socket"],
+    ids=["option", "file", "audit", "no socket"],
 )
 def test_mistake_is_told_in_one_line(arguments: list[str], status: int, said: str) -> None:
     assert repl(*arguments) == Ended(status, b"", said)
