@@ -88,7 +88,7 @@ def test_files_that_go_meanwhile_are_told(tmp_path: Path) -> None:
     assert totals.unread == [f"cannot read {tmp_path}/{name}: No such file or directory" for name in ("b", "d.py")]
 
 
-@pytest.mark.parametrize(("root", "reason"), [("/none", "No such file or directory"), ("a\0b", "embedded null byte")])
+@pytest.mark.parametrize(("root", "reason"), [("/none", "No such file or directory"), ("a\0b", "embedded null")])
 def test_root_that_cannot_be_read(root: str, reason: str) -> None:
     with pytest.raises(SourceError, match=reason):
         scanned(root)
