@@ -164,7 +164,8 @@ def test_what_changes_while_files_are_opened_is_opened_instead(folder: Path, stu
             plain = VMConfig(UnixAddress(qemu.path), (UnixAddress(f"{folder}/a"),), audit=AuditSettings(f"{folder}/first"))
             terms = Terms(tls_certificate=str(stuck), tls_key=str(stuck), tls_clients=TLSClients.ANY)
             late: list[bool] = []
-            vm = SupervisedVM(replace(plain, terms=terms), AuditLogs(), a_shared(), lambda: late.append(True))
+            logs = AuditLogs()
+            vm = SupervisedVM(replace(plain, terms=terms), logs, a_shared(), lambda: late.append(True))
             serving = asyncio.create_task(vm.run())
             await until(lambda: late)
             vm.use_certificates(Contexts())
@@ -177,6 +178,7 @@ def test_what_changes_while_files_are_opened_is_opened_instead(folder: Path, stu
             vm.stop()
             await serving
             await vm.close()
+            await logs.close()
 
     run(main)
 
