@@ -4,7 +4,6 @@ HMPSHIM_REPLACEMENTS sets how often; `-s` shows the figures.
 """
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -16,7 +15,7 @@ import pytest
 from tests.integration.fake_qemus import fake_qemus
 from tests.integration.machines import Machine
 from tests.integration.proxy_process import ProxyProcess
-from tests.integration.tireless_clients import KINDS, Listener, Tireless
+from tests.integration.tireless_clients import KINDS, Listener, Tireless, told_of, worked_through
 from tests.integration.waiting import until
 
 REPLACEMENTS: Final = int(os.environ.get("HMPSHIM_REPLACEMENTS", "20"))
@@ -45,25 +44,13 @@ def stack(vm: Machine) -> Iterator[ExitStack]:
 def work(clients: Sequence[Tireless], proxy: ProxyProcess, vm: Machine, stack: ExitStack, config: Path | None = None) -> None:
     """Replace the proxy again and again while the clients work, and see that none has noticed anything."""
     times = REPLACEMENTS if config is None else REPLACEMENTS_OF_A_FLEET
-    took_s: list[float] = []
-    for client in clients:
-        client.start()
-    try:
-        while len(took_s) < times and not any(client.has_failed for client in clients):
-            began_s = time.monotonic()
-            proxy = replaced(proxy, vm, stack, config)
-            took_s.append(time.monotonic() - began_s)
-    finally:
-        errors = []
-        for client in clients:
-            try:
-                client.finish()
-            except AssertionError as exc:
-                errors.append(exc)
-    if errors:
-        raise ExceptionGroup(proxy.stderr, errors)
-    rounds = ", ".join(f"{client.kind} {client.count} (at most {client.longest_s:.3f} s)" for client in clients)
-    print(f"{len(took_s)} replacements of {min(took_s):.2f} to {max(took_s):.2f} s; rounds: {rounds}")  # noqa: T201
+
+    def replace() -> None:
+        nonlocal proxy
+        proxy = replaced(proxy, vm, stack, config)
+
+    took_s = worked_through(clients, replace, times, lambda: proxy.stderr)
+    print(f"{len(took_s)} replacements of {min(took_s):.2f} to {max(took_s):.2f} s; rounds: {told_of(clients)}")  # noqa: T201
 
 
 @pytest.mark.needs_snapshot_jobs

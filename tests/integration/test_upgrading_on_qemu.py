@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -20,7 +19,7 @@ import pytest
 from proxy.fleet.handing_over import LEFT
 from tests.integration.fake_qemus import fake_qemus
 from tests.integration.machines import Machine
-from tests.integration.tireless_clients import KINDS, Listener, Tireless
+from tests.integration.tireless_clients import KINDS, Listener, Tireless, told_of, worked_through
 from tests.integration.waiting import until
 from tests.support.asked_sockets import short_folder
 from tests.support.checkout import ROOT
@@ -81,26 +80,8 @@ def await_rounds(clients: Sequence[Tireless]) -> None:
 
 def work(service: Service, clients: Sequence[Tireless]) -> None:
     """Upgrade it again and again while the clients work, and see that none has noticed anything."""
-    took_s: list[float] = []
-    for client in clients:
-        client.start()
-    errors = []
-    try:
-        while len(took_s) < UPGRADES and not any(client.has_failed for client in clients):
-            began_s = time.monotonic()
-            service.upgrade()
-            took_s.append(time.monotonic() - began_s)
-            await_rounds(clients)
-    finally:
-        for client in clients:
-            try:
-                client.finish()
-            except AssertionError as exc:
-                errors.append(exc)
-    if errors:
-        raise ExceptionGroup(service.stderr, errors)
-    rounds = ", ".join(f"{client.kind} {client.count} (at most {client.longest_s:.3f} s)" for client in clients)
-    print(f"{len(took_s)} upgrades of {min(took_s):.2f} to {max(took_s):.2f} s; rounds: {rounds}")  # noqa: T201
+    took_s = worked_through(clients, service.upgrade, UPGRADES, lambda: service.stderr, after=lambda: await_rounds(clients))
+    print(f"{len(took_s)} upgrades of {min(took_s):.2f} to {max(took_s):.2f} s; rounds: {told_of(clients)}")  # noqa: T201
 
 
 @contextmanager

@@ -6,12 +6,12 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
 
-__all__ = ["KINDS", "Listener", "Tireless"]
+__all__ = ["KINDS", "Listener", "Tireless", "told_of", "worked_through"]
 
 _BATCH: Final = 20
 # A client's answers wait for another's savevm.
@@ -147,3 +147,41 @@ class Listener:
 
     def close(self) -> None:
         self._client.close()
+
+
+def worked_through(
+    clients: Sequence[Tireless],
+    step: Callable[[], object],
+    times: int,
+    stderr: Callable[[], str],
+    *,
+    after: Callable[[], object] = lambda: None,
+) -> list[float]:
+    """Take a step again and again while the clients work, and return how long each took, in seconds.
+
+    after: comes after each, and is not timed. Raises ExceptionGroup, with what the program has said, if a client has noticed.
+    """
+    took_s: list[float] = []
+    for client in clients:
+        client.start()
+    errors = []
+    try:
+        while len(took_s) < times and not any(client.has_failed for client in clients):
+            began_s = time.monotonic()
+            step()
+            took_s.append(time.monotonic() - began_s)
+            after()
+    finally:
+        for client in clients:
+            try:
+                client.finish()
+            except AssertionError as exc:
+                errors.append(exc)
+    if errors:
+        raise ExceptionGroup(stderr(), errors)
+    return took_s
+
+
+def told_of(clients: Sequence[Tireless]) -> str:
+    """Say how many rounds each has done."""
+    return ", ".join(f"{client.kind} {client.count} (at most {client.longest_s:.3f} s)" for client in clients)
