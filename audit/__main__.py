@@ -11,13 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, ScanInvocation, parse_command_line
+from audit.command_line import parse_command_line
 from audit.errors import PageError, SourceError
+from audit.invocations import CheckInvocation, DiffInvocation, FollowInvocation, ReportInvocation, ScanInvocation
 from host.errors import ProgramError
 from shim.printable import printable
 
 if TYPE_CHECKING:
-    from audit.report import Report
+    from collections.abc import Container, Sequence
+
+    from audit.fail_on import Violation
+    from audit.reporting.keys import Key
+    from audit.reporting.report import Report
 
 __all__ = ["main"]
 
@@ -39,6 +44,8 @@ def main() -> int:
                 status = _follow(invocation)
             case CheckInvocation():
                 status = _check(invocation)
+            case DiffInvocation():
+                status = _diff(invocation)
             case ScanInvocation():
                 status = _scan(invocation)
             case _:
@@ -58,37 +65,75 @@ def main() -> int:
 
 
 def _report(invocation: ReportInvocation) -> int:
+    from audit.comparing.baseline import Baseline, read_baseline
     from audit.counting.report_builder import make_report
     from audit.fail_on import violations
     from audit.progress import Progress
-    from audit.target import foresee
+    from audit.reporting.quiet import quieten
+    from audit.reporting.target import foresee
 
+    baseline = Baseline() if invocation.baseline is None else read_baseline(invocation.baseline, "report")
     with Progress(sys.stderr) as progress:
         report = make_report(invocation.paths, invocation.filters, progress.watch)
+    if report.log.unreadable and not report.log.records + report.log.left_out:
+        # There is nothing to report on, and a report that says so would be taken for an answer.
+        for text in report.log.unreadable:
+            _complain(text)
+        return SourceError.exit_status
+    if invocation.quiet is not None:
+        report = quieten(report, invocation.quiet)
     if invocation.target is not None:
         report = replace(report, outlook=foresee(report.tools, invocation.target))
-    match invocation.form:
-        case "json":
-            from audit.report_data import as_json
-
-            sys.stdout.write(as_json(report) + "\n")
-        case "csv":
-            from audit.report_data import as_csv
-
-            sys.stdout.write(as_csv(report))
-        case "html":
-            _write_page(invocation.html or "", report)
-        case _:
-            from audit.report_table import as_table
-
-            is_ascii = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
-            sys.stdout.write(as_table(report, width=shutil.get_terminal_size((120, 0)).columns, is_ascii=is_ascii))
-    found = violations(report, invocation.fail_on, invocation.allow)
-    for text in found:
-        _complain(text)
+    found = violations(report, invocation.fail_on, invocation.allow, baseline)
+    _write_report(invocation, report, found, baseline)
+    for violation in found:
+        _complain(violation.text)
     for text in report.log.unreadable:
         _complain(text)
     return _FOUND if found else SourceError.exit_status if report.log.unreadable else 0
+
+
+def _write_report(invocation: ReportInvocation, report: Report, found: Sequence[Violation], baseline: Container[Key]) -> None:
+    match invocation.form:
+        case "json":
+            from audit.forms.report_data import as_json
+
+            sys.stdout.write(as_json(report) + "\n")
+        case "csv":
+            from audit.forms.report_data import as_csv
+
+            sys.stdout.write(as_csv(report))
+        case "summary":
+            from audit.forms.report_summary import SCREEN_COLUMNS, as_summary
+
+            sys.stdout.write(as_summary(report, width=_columns() or SCREEN_COLUMNS, is_ascii=_is_ascii()))
+        case "html":
+            _write_page(invocation.html or "", report)
+        case "markdown":
+            from audit.forms.markdown import report_as_markdown
+
+            sys.stdout.write(report_as_markdown(report))
+        case "junit":
+            from audit.fail_on import implied
+            from audit.forms.junit import as_junit
+
+            sys.stdout.write(as_junit("hmp-audit report", implied(invocation.fail_on), found))
+        case "sarif":
+            from audit.forms.notices import of_report
+            from audit.forms.sarif import as_sarif
+
+            is_known = None if invocation.baseline is None else lambda key: key in baseline
+            sys.stdout.write(as_sarif(of_report(report), is_known) + "\n")
+        case "ocsf":
+            from audit.forms.notices import of_report
+            from audit.forms.ocsf import as_ocsf
+
+            sys.stdout.writelines(as_ocsf(of_report(report), datetime.now(UTC)))
+        case _:
+            from audit.forms.report_table import as_table
+
+            text = as_table(report, width=_columns() or None, is_ascii=_is_ascii(), has_all=invocation.has_all)
+            sys.stdout.write(text)
 
 
 def _follow(invocation: FollowInvocation) -> int:
@@ -111,11 +156,31 @@ def _check(invocation: CheckInvocation) -> int:
     return check(invocation.paths, sys.stdout.write)
 
 
+def _diff(invocation: DiffInvocation) -> int:
+    from audit.comparing.diff import diff
+
+    return diff(invocation, sys.stdout.write, _complain, width=_width())
+
+
 def _scan(invocation: ScanInvocation) -> int:
+    from audit.comparing.baseline import read_baseline
     from audit.scanning.scan import scan
 
-    width = shutil.get_terminal_size((120, 0)).columns
-    return scan(invocation, sys.stdout.write, _complain, width=width)
+    is_known = None if invocation.baseline is None else read_baseline(invocation.baseline, "scan").take
+    return scan(invocation, sys.stdout.write, _complain, width=_width(), now=datetime.now(UTC), is_known=is_known)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((120, 0)).columns
+
+
+def _columns() -> int:
+    """Return how wide the terminal is, or what COLUMNS says; 0 where nobody says it."""
+    return shutil.get_terminal_size((0, 0)).columns
+
+
+def _is_ascii() -> bool:
+    return (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
 
 
 def _write_page(path: str, report: Report) -> None:

@@ -9,7 +9,7 @@ from audit.errors import DamagedLine, SourceError
 from audit.log.reading import decode
 from audit.log.schema import problems
 from audit.log.sources import Source
-from audit.wording import counted
+from audit.reporting.wording import counted
 from shim.printable import printable
 from shim.qmp import JSON
 

@@ -2,13 +2,14 @@
 
 host.ProgramError
 ├── SourceError       a log or a source cannot be read                               3
+├── NoLogError        a file is no audit log                                         3
 └── PageError         the page cannot be written                                     3
 DamagedLine           a line of a log is not a record: it is counted, and the others are used
 """
 
 from host.errors import ProgramError
 
-__all__ = ["DamagedLine", "PageError", "SourceError"]
+__all__ = ["DamagedLine", "NoLogError", "PageError", "SourceError"]
 
 
 class SourceError(ProgramError):
@@ -16,6 +17,13 @@ class SourceError(ProgramError):
 
     exit_status = 3
     template = "cannot read {subject}: {reason}"
+
+
+class NoLogError(ProgramError):
+    """A file that was given as a log has something in it, and no record."""
+
+    exit_status = 3
+    template = "{subject} is not an audit log: {reason}"
 
 
 class PageError(ProgramError):

@@ -5,18 +5,19 @@ The colours are the terminal's own sixteen, and nothing here sets a background.
 
 import json
 import os
-import unicodedata
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Protocol
 
+from audit.forms.text_width import padded, text_width
 from audit.log.schema import MEMBERS
-from audit.wording import in_one_line
-from shim.audit import Action
+from audit.reporting.wording import in_one_line
 from shim.client import Client
-from shim.hmp import BLANKS
+from shim.hmp.line import BLANKS
 from shim.printable import printable
 from shim.qmp import JSON
+from shim.records.audit import Action
 
 __all__ = ["Lines", "details", "is_colourful", "one_line", "paint"]
 
@@ -75,7 +76,7 @@ class Lines:
 
     def give(self, record: JSON) -> str:
         """Return the next record's line, with that of its day before it where that is another one; without a line end."""
-        self._widths = tuple(map(max, self._widths, map(_width, _cells(record))))
+        self._widths = tuple(map(max, self._widths, map(text_width, _cells(record))))
         line = one_line(record, widths=self._widths, is_coloured=self.is_coloured)
         day = printable(record["time"][:10])
         if day == self._day:
@@ -89,7 +90,7 @@ def one_line(record: JSON, *, widths: tuple[int, ...] = _MIN_WIDTHS, is_coloured
 
     widths: of the columns between the time and the outcome.
     """
-    vm, tool, command, action = map(_padded, _cells(record), widths)
+    vm, tool, command, action = map(padded, _cells(record), widths)
     time = printable(record["time"][11:19])
     outcome = _outcome(record)
     if outcome and _is_failure(record):
@@ -105,12 +106,13 @@ def _cells(record: JSON) -> tuple[str, ...]:
 
 
 def _tool(client: JSON) -> str:
-    if client.get("address") is not None:
+    if client.get("address") is not None and not client.get("tool"):
         return str(client["address"])
-    if client["exe"] is None and client["uid"] is None:
+    if client["exe"] is None and client["uid"] is None and not client.get("tool"):
         return "-"
-    uid = "?" if client["uid"] is None else client["uid"]
-    return f"{_shortened(os.path.basename(client['exe'] or '') or '?', _MAX_PROGRAM)}({uid})"
+    name = client.get("tool") or os.path.basename(client["exe"] or "")
+    user = client.get("user") or ("?" if client["uid"] is None else client["uid"])
+    return f"{_shortened(name or '?', _MAX_PROGRAM)}({_shortened(str(user), _MAX_PROGRAM)})"
 
 
 def _is_failure(record: JSON) -> bool:
@@ -162,29 +164,14 @@ def _duration(ms: float) -> str:
     return f"{ms:.1f} ms" if ms < _MS_PER_S else f"{ms / _MS_PER_S:.1f} s"
 
 
-def _padded(text: str, width: int) -> str:
-    return text + " " * (width - _width(text))
-
-
 def _shortened(text: str, most: int) -> str:
     """Make a text harmless and no wider than that. What is far beyond it is not looked at."""
     shown = printable(text[: 2 * most])
-    if len(text) <= 2 * most and _width(shown) <= most:
+    if len(text) <= 2 * most and text_width(shown) <= most:
         return shown
-    while _width(shown) >= most:
+    while text_width(shown) >= most:
         shown = shown[:-1]
     return f"{shown}…"
-
-
-def _width(text: str) -> int:
-    """Return how many columns a terminal needs for it (https://www.unicode.org/reports/tr11)."""
-    return len(text) if text.isascii() else sum(map(_width_of, text))
-
-
-def _width_of(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def details(record: JSON) -> str:
@@ -192,7 +179,9 @@ def details(record: JSON) -> str:
 
     The first has the outcome; then come who asked, which disks, and which commands.
     """
-    known = {name: value for name, value in record.items() if _SINCE.get(name, 1) <= record["schema"]}
+    version = record["schema"]
+    known = {name: value for name, value in record.items() if _SINCE.get(name, 1) <= version}
+    known["client"] = {name: value for name, value in record["client"].items() if _SINCE.get(f"client.{name}", 1) <= version}
     return "\n".join([_title(known), *map(_indented, _details(known))])
 
 
@@ -209,11 +198,7 @@ def _indented(line: str) -> str:
 
 
 def _details(record: JSON) -> Iterator[str]:
-    who = Client(**{field.name: record["client"].get(field.name) for field in fields(Client)})
-    asker = "nobody" if record["action"] == Action.RECOVERED else str(who)
-    yield f"asked by {asker}{', gone since' if record['client_gone'] else ''}"
-    if who.connected_as is not None:
-        yield f"which was {who.connected_as} when it connected"
+    yield from _asker(record, record["client"])
     if record.get("after_failure") is not None:
         yield f"after {record['after_failure']!r}, which had failed"
     for node in record["nodes"]:
@@ -237,7 +222,26 @@ def _details(record: JSON) -> Iterator[str]:
     for cut in record.get("cut", ()):
         yield f"{cut['member']} has {cut['characters']} characters, SHA-256 {cut['sha256']}"
     if lost := record.get("lost_before"):
-        yield f"{lost} of the records before it could not be written"
+        yield f"{lost} records before it could not be written"
+
+
+def _asker(record: JSON, client: JSON) -> Iterator[str]:
+    who = Client(**{field.name: client.get(field.name) for field in fields(Client)})
+    asker = "nobody" if record["action"] == Action.RECOVERED else str(who)
+    if (tool := client.get("tool")) is not None:
+        asker = f"{tool}: {asker}"
+    yield f"asked by {asker}{', gone since' if record['client_gone'] else ''}"
+    if record.get("housekeeping"):
+        yield "by the prompt for itself, which does not count as use of HMP"
+    facts = {name: client.get(name) for name in ("user", "unit", "container")}
+    if told := ", ".join(f"{name} {fact}" for name, fact in facts.items() if fact is not None):
+        yield told
+    if argv := client.get("argv"):
+        yield f"command line: {shlex.join(argv)}"
+    if (parent := client.get("parent")) is not None:
+        yield f"started by {shlex.join(parent['argv']) or parent['exe']} (pid {parent['pid']})"
+    if who.connected_as is not None:
+        yield f"which was {who.connected_as} when it connected"
 
 
 def _agreement(rehearsed: Mapping[str, Any]) -> str:

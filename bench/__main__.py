@@ -4,24 +4,24 @@ import os
 import sys
 from collections.abc import Iterator
 
-from bench.audit import measure_report
-from bench.costs import measure_bytes, measure_growth, measure_process, resident_mib
 from bench.errors import BenchError
 from bench.facts import is_pgo, machine_facts, qemu_version
 from bench.fleet import Fleet
-from bench.host import measure_host
 from bench.interrupt import Interrupted, Interrupts
-from bench.neighbours import measure_neighbours
+from bench.measures.audit import measure_report
+from bench.measures.costs import measure_bytes, measure_growth, measure_process, resident_mib
+from bench.measures.host import measure_host
+from bench.measures.neighbours import measure_neighbours
+from bench.measures.prompt import measure_prompt
+from bench.measures.real import measure_pings, measure_snapshots
+from bench.measures.survey import measure_surveys
+from bench.measures.workloads import QEMU_WORKLOADS, measure, start_stub_relays, workloads
+from bench.measures.wrapper import measure_wrapper
 from bench.options import Options, parse_command_line
 from bench.programs import Programs, make_programs
-from bench.prompt import measure_prompt
-from bench.real import measure_pings, measure_snapshots
 from bench.report import as_json, as_table
 from bench.results import Measurement
-from bench.survey import measure_surveys
 from bench.targets import PROXY, absent_relays
-from bench.workloads import QEMU_WORKLOADS, measure, start_stub_relays, workloads
-from bench.wrapper import measure_wrapper
 from tests.integration.qemu_vm import QEMUError
 
 __all__ = ["main"]

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Final
 
-from bench.workloads import QEMU_WORKLOADS, workloads
+from bench.measures.workloads import QEMU_WORKLOADS, workloads
 
 __all__ = ["COSTS", "Options", "parse_command_line"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from shim.audit_form import spell, spell_time
+from shim.records.audit_form import spell, spell_time
 
 __all__ = ["generate"]
 
@@ -35,7 +35,12 @@ def _vary(record: dict[str, Any], chance: random.Random) -> None:
     record["vm"] = f"vm{chance.randrange(_VMS)}"
     record["client"]["pid"] = chance.randrange(300, 1 << 22)
     if record["client"]["exe"] is not None:
-        record["client"]["exe"] = f"/usr/bin/tool{chance.randrange(_TOOLS)}"
+        tool = chance.randrange(_TOOLS)
+        record["client"] |= {
+            "exe": f"/usr/bin/tool{tool}",
+            "tool": f"tool{tool}",
+            "argv": [f"tool{tool}", "--vm", record["vm"]],
+        }
     if record["command_line"] in ("savevm t1", "loadvm t1", "delvm t1"):
         record["command_line"] = f"{record['hmp_command']} t{chance.randrange(1 << 20)}"
     if record["stopped_ms"]:

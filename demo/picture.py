@@ -62,6 +62,8 @@ def _work(terminal: Terminal) -> None:
     terminal.wait_for("done: loadvm")
     terminal.press("delvm " + _TAB)
     terminal.wait_for("before-update  20")
+    # The toolbar is drawn last.
+    terminal.wait_for("delvm tag -- ")
 
 
 def draw(screen: Any) -> str:

@@ -15,12 +15,12 @@ from zlib import crc32
 
 from audit.page.document import render_html
 from demo.errors import DemoError
-from tests.support.sample_report import sample_report
+from tests.support.audit.sample_report import sample_report
 
 __all__ = ["main", "read_words", "shown_words"]
 
 _GENERATED: Final = "2026-11-24 08:00 UTC"
-_WINDOW: Final = "1300,980"
+_WINDOW: Final = "1300,1250"
 _OPTIONS: Final = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--force-device-scale-factor=1", f"--window-size={_WINDOW}"),

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from audit.counting.filters import Filters
 from audit.counting.report_builder import make_report
+from audit.forms.report_table import as_table
 from audit.lines import details
-from audit.report_table import as_table
 from demo.errors import DemoError
 from demo.interrupt import Waiter
 from demo.screen import Screen
@@ -187,7 +187,7 @@ def _explain_use(screen: Screen) -> None:
     screen.say("Give QEMU a QMP socket, put the proxy in front of it, and point the legacy tools at the proxy's socket:")
     screen.shell("qemu-system-x86_64 ... -qmp unix:/run/vm1/qmp.sock,server=on,wait=off")
     screen.shell(f"{program} --upstream unix:/run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /run/vm1/audit.jsonl")
-    screen.say("The tools connect to /run/vm1/legacy.sock. QEMU serves one client a socket, so nobody else uses qmp.sock.")
+    screen.say("The tools connect to /run/vm1/legacy.sock. QEMU serves one client per socket, so nobody else uses qmp.sock.")
     screen.say("There is a prompt for yourself, too ('./run prompt' has a VM to try it on):")
     screen.shell(f"{_program('hmp-repl', 'repl')} /run/vm1/legacy.sock")
 

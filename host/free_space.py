@@ -9,7 +9,7 @@ import stat
 import threading
 from typing import Final
 
-from shim.free_space import FreeSpace
+from shim.graph.free_space import FreeSpace
 
 __all__ = ["free_space"]
 

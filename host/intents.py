@@ -14,11 +14,11 @@ from binascii import crc32
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from host.addresses import Address, DescriptorAddress
-from shim.intent import Intent
-from shim.plan import Intend, Settle
+from host.net.addresses import Address, DescriptorAddress
+from shim.plans.intent import Intent
+from shim.plans.plan import Intend, Settle
+from shim.plans.recovery import Written
 from shim.qmp import JSON
-from shim.recovery import Written
 
 __all__ = ["IntentStore", "intents_of", "state_folder"]
 

@@ -7,9 +7,9 @@ import ssl
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from host.config import UpstreamTLS
 from host.errors import TLSError
-from host.listener import Terms, TLSClients
+from host.settings.config import UpstreamTLS
+from host.settings.listener import Terms, TLSClients
 
 __all__ = ["PeerContext", "common_name", "reason_of", "server_context", "upstream_client_context", "upstream_server_context"]
 

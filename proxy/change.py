@@ -14,9 +14,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, Protocol, TypeAlias
 
-from host.addresses import Address, process
-from host.config import VMConfig
 from host.errors import ConfigError
+from host.net.addresses import Address, process
+from host.settings.config import VMConfig
 from proxy.errors import HungUpError, NotQMPError, ProxyError, UpstreamError
 from proxy.net.ends import End, SocketEnd
 from proxy.net.qmp_connection import ANSWER_TIMEOUT_S, QMPConnection

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from host.config import VMConfig
 from host.errors import ConfigError
+from host.settings.config import VMConfig
 from proxy.change import PolicyCheck
 from proxy.entrance.front import Front
 from proxy.errors import HungUpError, ListenError, NotQMPError, UpstreamError

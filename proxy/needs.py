@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
-from host.addresses import AcceptAddress, Address, DescriptorAddress, StdioAddress, SystemdAddress
-from host.config import VMConfig
-from host.listener import Terms, listener_name
-from host.settings import SETTINGS, Owner
+from host.net.addresses import AcceptAddress, Address, DescriptorAddress, StdioAddress, SystemdAddress
+from host.settings.config import VMConfig
+from host.settings.listener import Terms, listener_name
+from host.settings.settings import SETTINGS, Owner
 
 __all__ = ["INHERITED", "NEEDS", "Need", "describe", "needs", "unbound"]
 

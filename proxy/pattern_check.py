@@ -5,13 +5,13 @@ is strict about it. To find out at the first savevm would be too late: `exclude`
 left out, and `loadvm` would then throw away what is on it.
 """
 
-from host.config import VMConfig
 from host.errors import ConfigError
+from host.settings.config import VMConfig
 from proxy.net.qmp_connection import QMPConnection
-from shim.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
 from shim.errors import UnreadableReply
-from shim.patterns import Pattern
-from shim.policy import select, unmatched, why_unmatched
+from shim.graph.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
+from shim.graph.patterns import Pattern
+from shim.graph.selection import select, unmatched, why_unmatched
 from shim.qmp import ReturnReply
 
 __all__ = ["check_patterns"]
@@ -42,7 +42,7 @@ def _complaint(config: VMConfig, pattern: Pattern, graph: BlockGraph) -> ConfigE
     reason = why_unmatched(pattern, graph)
     if config.origin is None:
         return ConfigError("command line", 0, f"--{key}", reason)
-    from host.config_file import error_at  # here, because it brings TOML with it; where there is a file, it is loaded
+    from host.configuration.config_file import error_at  # here, because it loads TOML, as a file does
 
     return error_at(config.origin, key, reason)
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from host.connecting import backoff_s
+from host.net.connecting import backoff_s
 
 __all__ = ["Pauses"]
 

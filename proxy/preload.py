@@ -11,7 +11,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 
 __all__ = ["preload", "preload_in_loop"]
 
@@ -21,20 +21,20 @@ _IMPORTS_S = 10.0
 # Which may be needed whatever the configuration is now: SIGHUP may change the policy and the mode. tests/proxy/test_preload.py
 # serves clients with every import recorded, and fails for one that is missing here.
 _OURS = (
-    "shim.snapshot_plans",
-    "shim.rehearsal",
-    "shim.allowance",
-    "shim.beside",
-    "shim.rules",
-    "shim.replacements",
+    "shim.plans.snapshot_plans",
+    "shim.plans.rehearsal",
+    "shim.hmp.allowance",
+    "shim.decisions.beside",
+    "shim.rules.rules",
+    "shim.hmp.replacements",
     "proxy.control.table",
     "proxy.relaying.looking",
-    "host.rule_mistakes",
+    "host.settings.rule_mistakes",
     "proxy.pattern_check",
 )
 # Needed to show a traceback (traceback, linecache), and to look up a host's name in a thread (asyncio, socket).
 _OF_PYTHON = ("ast", "tokenize", "unicodedata", "encodings.idna", "concurrent.futures.thread")
-_TO_MASK = ("shim.redaction",)
+_TO_MASK = ("shim.records.redaction",)
 
 
 def preload(vms: Sequence[VMConfig]) -> None:

@@ -22,7 +22,7 @@ from proxy.command_line.invocations import (
 )
 from proxy.command_line.subcommands import parse_command_line
 from proxy.entrance.inherited import unclaimed_names
-from proxy.fleet.daemon import Daemon
+from proxy.process.daemon import Daemon
 from proxy.qmp_json.limits import RECURSION_LIMIT
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import finish_all

@@ -16,8 +16,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from host.addresses import AcceptAddress
-from host.config import VMConfig
+from host.net.addresses import AcceptAddress
+from host.settings.config import VMConfig
 from proxy.attending.attendance import Attendance
 from proxy.change import POLICY_CHANGED, Change, PolicyCheck, own_client
 from proxy.connector import Connector

@@ -59,6 +59,9 @@ def make_pyz(wheel: Path, stage: Path, path: Path) -> None:
     """Make the file at `path`. stage: a folder to be made, for its parts."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(stage)
+    # Manual pages and the like are found nowhere in an archive.
+    for data in stage.glob("*.data"):
+        shutil.rmtree(data)
     # hmpshim/__init__.py looks for a folder, and an archive has none; so they stand at its top, as in a checkout.
     for package in (stage / "hmpshim" / "programs").iterdir():
         package.rename(stage / package.name)

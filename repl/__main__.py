@@ -6,10 +6,11 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from host.addresses import process
 from host.errors import ProgramError
+from host.net.addresses import process
 from repl.command_line import Invocation, parse_command_line
 from repl.errors import ExitStatus, LinkError
 from shim.printable import printable
@@ -17,7 +18,7 @@ from shim.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from host.audit_log import AuditLog
+    from host.audit_log.log import AuditLog
     from repl.finding.vms import FoundVM
 
 __all__ = ["main"]
@@ -27,7 +28,7 @@ def main() -> int:
     """Run the prompt or a script, and give the exit status that `hmp-repl --help` lists."""
     try:
         invocation = parse_command_line(sys.argv[1:], _choose if _is_at_terminal() else None)
-        return asyncio.run(_run(invocation))
+        return asyncio.run(_run(invocation if _is_script(invocation) else _with_settings(invocation)))
     except LinkError as exc:
         return _give_up(exc, ExitStatus.NO_CONNECTION)
     except ProgramError as exc:
@@ -48,21 +49,35 @@ async def _run(invocation: Invocation) -> int:
     client = process(os.getpid(), os.getuid())
     audit_log = _open_audit_log(invocation)
     try:
-        if invocation.commands is not None or not _is_at_terminal():
+        if _is_script(invocation):
             from repl.script import Script  # a person waits for the prompt, and only one of the two is needed
 
             return await Script(invocation, client, audit_log).run()
         from repl.prompt.app import Prompt
 
-        await Prompt(invocation, client, audit_log).run()
+        return await Prompt(invocation, client, audit_log).run()
     finally:
         if audit_log is not None:
             audit_log.close()
-    return ExitStatus.OK
 
 
 def _is_at_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _is_script(invocation: Invocation) -> bool:
+    return invocation.commands is not None or not _is_at_terminal()
+
+
+def _with_settings(invocation: Invocation) -> Invocation:
+    """Read what the person wants, before there is a loop that a file could keep waiting."""
+    path = invocation.settings_file
+    if path is None or not (invocation.is_settings_named or os.path.exists(path)):
+        return invocation
+    from repl.prompt.editor.style import COLORED  # here, because without a file nothing of TOML is needed
+    from repl.settings.reading import read_settings
+
+    return replace(invocation, settings=read_settings(path, names=COLORED))
 
 
 def _choose(vms: Sequence[FoundVM]) -> FoundVM:
@@ -82,7 +97,7 @@ def _end_in_order() -> None:
 def _open_audit_log(invocation: Invocation) -> AuditLog | None:
     if invocation.audit is None:
         return None
-    from host.audit_log import open_audit_log
+    from host.audit_log.log import open_audit_log
     from host.log_lines import write_log
 
     write_log("hmp-repl")
@@ -94,5 +109,5 @@ def _give_up(error: ProgramError, status: ExitStatus) -> int:
     return status
 
 
-if __name__ == "__main__":  # pragma: no cover - a program of its own: tests/integration/test_scripts.py
+if __name__ == "__main__":  # pragma: no cover - a program of its own: tests/integration/scripts/test_scripts.py
     sys.exit(main())

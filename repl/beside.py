@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from repl.errors import LinkError, OwnPolicyError
 from repl.link import Link
 from repl.results import Planned
-from shim.beside import ProxyFacts, policy_words
-from shim.blockgraph import BlockGraph
+from shim.decisions.beside import ProxyFacts, policy_words
+from shim.decisions.own_commands import PLAN, QUERY_PROXY
 from shim.errors import PatternError, UnreadableReply
-from shim.hmp import HMPLine
-from shim.own_commands import PLAN, QUERY_PROXY
-from shim.patterns import Pattern
-from shim.plan import Answer, Decided, Outcome, PassThrough, Refusal
-from shim.policy import NodeChoice, Policy
+from shim.graph.blockgraph import BlockGraph
+from shim.graph.patterns import Pattern
+from shim.graph.policy import Policy
+from shim.graph.selection import NodeChoice
+from shim.hmp.line import HMPLine
+from shim.plans.plan import Answer, Decided, Outcome, PassThrough, Refusal
+from shim.plans.rehearsal import Rehearsal
+from shim.plans.repairs import read_faults
 from shim.qmp import JSON, Execute, Reply, ReturnReply, reply_members
-from shim.rehearsal import Rehearsal
 
 __all__ = [
     "ASK_PROXY",
@@ -93,7 +95,8 @@ def read_plan(plan: JSON, graph: BlockGraph | None) -> Rehearsal:
             return read_plan(plan["behind"], graph)
         would_send = [Execute(command["execute"], command["arguments"]) for command in plan["qmp"]]
         unmatched = tuple(map(Pattern.parse, plan.get("unmatched", ())))
-        return Rehearsal(_outcome(plan["outcome"]), _decided(plan, graph), would_send, graph, unmatched)
+        faults = read_faults(plan.get("advice", ()))
+        return Rehearsal(_outcome(plan["outcome"]), _decided(plan, graph), would_send, graph, unmatched, faults)
     except (KeyError, TypeError, AttributeError, PatternError) as exc:
         raise UnreadableReply("the proxy's plan", repr(exc)) from exc
 
@@ -119,7 +122,7 @@ def _decided(plan: JSON, graph: BlockGraph | None) -> Decided | None:
         if node["node"] in graph.nodes and (node["included"] or node["node"] in graph.walk)
     )
     holder = vmstate["node"] if vmstate["node"] in graph.nodes else None
-    # The reason of a plan's VM state tells this too (shim.audit_form.describe_vmstate).
+    # The reason of a plan's VM state tells this too (shim.records.audit_form.describe_vmstate).
     native_load = plan.get("native_load")
     reason = vmstate["reason"].removesuffix(f"; {native_load}")
     return Decided(choices, holder, reason, native_load, tuple(plan.get("deletes", ())), plan.get("remark"))

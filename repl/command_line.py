@@ -3,14 +3,11 @@
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
-from host.config import STANDARD_OUTPUT, AuditSettings, UpstreamTLS, VMConfig
-from host.errors import AddressError
-from host.options import (
+from host.configuration.options import (
     PATTERNS,
     HelpFormatter,
     Parser,
@@ -21,9 +18,13 @@ from host.options import (
     policy_of,
     refuse_mixture,
 )
-from host.setting_types import argument
-from host.settings import Program, Section, settings_of
-from shim.policy import FailedLoad, Policy
+from host.errors import AddressError
+from host.net.addresses import TCPAddress, UnixAddress, parse_upstream_address
+from host.settings.config import STANDARD_OUTPUT, AuditSettings, UpstreamTLS, VMConfig
+from host.settings.setting_types import argument
+from host.settings.settings import Program, Section, settings_of
+from repl.settings.values import Settings
+from shim.graph.policy import FailedLoad, Policy
 
 if TYPE_CHECKING:  # it is needed only without an address
     from repl.finding.choosing import Ask
@@ -41,7 +42,7 @@ address:
                         makes the plans, and options that give another policy are an error
   tcp:HOST:PORT         the same on TCP; [::1] for IPv6
   NAME                  a VM of hmpshim.toml in /etc or ~/.config, of a running proxy (--control), or of a QEMU that
-                        runs here with a QMP socket; a path has a slash, or is there. Without any, the only VM is
+                        runs here with a QMP socket; what has a slash or is a file is a path. Without ADDRESS, the only VM is
                         taken, or you are asked which; with -c or a pipe, several are an error
 
 examples:
@@ -54,10 +55,14 @@ examples:
 """
 
 _EXIT_STATUS = """
+environment:
+  HMPSHIM_PAGER, PAGER  what long output at the prompt is read in (default: less, or more); empty for none
+
 exit status:
   0  all went well       2  wrong usage, or a wrong configuration
   1  a command failed    3  no connection to QEMU, or it was lost
-  130  interrupted; a snapshot command that had begun went on to its end"""
+  130  interrupted; a snapshot command that had begun went on to its end
+  143  ended by SIGTERM or SIGHUP"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,8 @@ class Invocation:
 
     name: the VM's in the audit; None takes QEMU's own. commands: those of -c; None reads them from standard input. history:
     None keeps none. tls: how QEMU is talked to, None where it is without TLS. policy_options: by which options the policy was
-    given. file_policy: the configuration file's. hmp_errors: QEMU sees to a tag that is not there.
+    given. file_policy: the configuration file's. hmp_errors: QEMU sees to a tag that is not there. settings_file: the person's;
+    None for none; is_settings_named: it was asked for. settings: what it says, for the prompt only.
     """
 
     address: UnixAddress | TCPAddress
@@ -85,6 +91,9 @@ class Invocation:
     policy_options: tuple[str, ...] = ()
     file_policy: Policy | None = None
     tls: UpstreamTLS | None = None
+    settings_file: Path | None = None
+    is_settings_named: bool = False
+    settings: Settings = field(default_factory=Settings)
 
 
 def _parse_address(text: str) -> UnixAddress | TCPAddress:
@@ -136,7 +145,7 @@ def _add_vm(parser: Parser) -> None:
     group.add_argument(
         "--hmp-errors",
         action="store_true",
-        help="leave a wrong tag to QEMU: a loadvm of one that is not there stops the VM, and no other tag is named",
+        help="leave an unknown tag to QEMU: a loadvm of it stops the VM, and no similar tag is suggested",
     )
 
 
@@ -161,7 +170,13 @@ def _add_person(parser: Parser) -> None:
         "--history",
         metavar="FILE",
         help='keep typed lines in FILE; "" keeps none (default: hmpshim/history in $XDG_STATE_HOME or ~/.local/state); '
-        "a line that begins with a blank is not kept",
+        "a line that begins with a blank is not kept, nor one with a password",
+    )
+    group.add_argument(
+        "--settings",
+        metavar="FILE",
+        help='read keys, colors, aliases and more from FILE; "" reads none '
+        "(default: hmpshim/repl.toml in $XDG_CONFIG_HOME or ~/.config)",
     )
 
 
@@ -188,10 +203,12 @@ def parse_command_line(arguments: Sequence[str], ask: "Ask | None" = None) -> In
         hmp_errors=given.hmp_errors,
         reconnects=given.reconnect,
         is_vi=given.vi,
-        history=_history(given.history),
+        history=_file_of(given.history, "XDG_STATE_HOME", "~/.local/state", "history"),
         policy_options=tuple(given.policy_options),
         file_policy=None if vm is None else vm.policy,
         tls=vm.upstream_tls if vm is not None and address == vm.upstream else None,
+        settings_file=_file_of(given.settings, "XDG_CONFIG_HOME", "~/.config", "repl.toml"),
+        is_settings_named=given.settings is not None,
     )
 
 
@@ -265,8 +282,9 @@ def _address_of(parser: Parser, vm: VMConfig) -> UnixAddress | TCPAddress:
     parser.error("the file names no socket that can be connected to; give ADDRESS")
 
 
-def _history(given: str | None) -> Path | None:
+def _file_of(given: str | None, variable: str, folder: str, name: str) -> Path | None:
+    """Return the person's file of that name, or the one that was given; None for "", which wants none."""
     if given is not None:
         return Path(given) if given else None
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "hmpshim" / "history"
+    said = os.environ.get(variable, "")
+    return Path(said if os.path.isabs(said) else folder).expanduser() / "hmpshim" / name

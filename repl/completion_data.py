@@ -5,14 +5,15 @@ command works is QEMU's to say. Nothing here asks QEMU, reads a clock or knows o
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shim.blockgraph import BlockGraph, BlockNode
+from repl.completing.schema import QMPArgument, Schema, merge_arguments, read_argument
 from shim.errors import UnreadableReply
+from shim.graph.blockgraph import BlockGraph, BlockNode
+from shim.hmp.render import size_text
 from shim.qmp import JSON
-from shim.render import size_text
 
 __all__ = [
     "CommandHelp",
@@ -34,8 +35,6 @@ _GENERATED = "#block"
 _CHILD = "child<"
 # Where the schema names only some of a command's arguments (qapi/qdev.json, "gen": false).
 _TAKE_ANY_ARGUMENT = frozenset({"device_add"})
-_TYPES = {"int": "integer", "value": "any"}
-_BOOLEANS = ("true", "false")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +56,15 @@ class CommandHelp:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Something that a command can name, with what a person wants to see beside it."""
+    """Something that a command can name, with what a person wants to see beside it.
 
-    name: str
-    meta: str
-
-
-@dataclass(frozen=True, slots=True)
-class QMPArgument:
-    """An argument of a QMP command (qapi/introspect.json, SchemaInfoObjectMember).
-
-    type: `string`, `integer`, `number`, `boolean`, `null`, `enum`, `object`, `any`, `list of …`, or several with "or".
-    values: all that an enum or a boolean can be; () for any other.
+    type, values: of what has a value: QEMU's word for its type, and all that it can be, () where that cannot be told.
     """
 
     name: str
-    type: str
-    is_optional: bool
+    meta: str
+    type: str = ""
     values: tuple[str, ...] = ()
-
-    @property
-    def is_text(self) -> bool:
-        return self.type in {"string", "enum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +97,7 @@ class CompletionData:
     qdev_ids: tuple[Named, ...] = ()
     qmp_commands: Mapping[str, QMPCommand] = field(default_factory=dict)
     events: tuple[str, ...] = ()
+    schema: Schema = field(default_factory=Schema)
 
 
 def parse_help(text: str, *, prefix: str = "") -> tuple[CommandHelp, ...]:
@@ -212,47 +199,14 @@ def _read_command(name: str, types: Mapping[str, JSON], arguments: JSON) -> QMPC
     merged: dict[str, QMPArgument] = {}
     for argument in _read_arguments(types, arguments):
         known = merged.get(argument.name)
-        merged[argument.name] = argument if known is None else _merge(known, argument)
+        merged[argument.name] = argument if known is None else merge_arguments(known, argument)
     takes_any = name in _TAKE_ANY_ARGUMENT or any(argument.type == "any" for argument in merged.values())
     return QMPCommand(tuple(merged.values()), takes_any)
 
 
 def _read_arguments(types: Mapping[str, JSON], entry: JSON) -> Iterator[QMPArgument]:
     for member in entry["members"]:
-        yield _read_argument(types, member, is_optional="default" in member)
+        yield read_argument(types, member, is_optional="default" in member)
     for variant in entry.get("variants", ()):
         for member in types[variant["type"]]["members"]:
-            yield _read_argument(types, member, is_optional=True)
-
-
-def _read_argument(types: Mapping[str, JSON], member: JSON, *, is_optional: bool) -> QMPArgument:
-    kind, values = _read_type(types, types[member["type"]])
-    return QMPArgument(member["name"], kind, is_optional, values)
-
-
-def _read_type(types: Mapping[str, JSON], entry: JSON) -> tuple[str, tuple[str, ...]]:
-    """Return what to call a type, and its values if they can be told one by one."""
-    match entry["meta-type"]:
-        case "builtin":
-            json_type = entry["json-type"]
-            return _TYPES.get(json_type, json_type), _BOOLEANS if json_type == "boolean" else ()
-        case "enum":
-            # "members" came with QEMU 6.2 ("qapi: Enable enum member introspection to show more than name").
-            names = (member["name"] for member in entry["members"]) if "members" in entry else entry["values"]
-            return "enum", tuple(names)
-        case "array":
-            return f"list of {_read_type(types, types[entry['element-type']])[0]}", ()
-        case "alternate":
-            read = [_read_type(types, types[member["type"]]) for member in entry["members"]]
-            return _either(kind for kind, _ in read), tuple(value for _, values in read for value in values)
-    return "object", ()
-
-
-def _merge(one: QMPArgument, other: QMPArgument) -> QMPArgument:
-    """Join what two variants say of an argument; an argument of all variants stays what it is."""
-    values = dict.fromkeys([*one.values, *other.values])
-    return QMPArgument(one.name, _either([one.type, other.type]), one.is_optional and other.is_optional, tuple(values))
-
-
-def _either(kinds: Iterable[str]) -> str:
-    return " or ".join(dict.fromkeys(part for kind in kinds for part in kind.split(" or ")))
+            yield read_argument(types, member, is_optional=True)

@@ -7,18 +7,20 @@ ProgramError (host.errors)
         └── NotConnectedError   nothing was sent                       3
 """
 
+import os
 from enum import IntEnum
 
 from host.errors import ProgramError
+from host.net.connecting import USE_QMP, is_human_monitor
 
-__all__ = ["ExitStatus", "LinkError", "LostError", "NotConnectedError", "OwnPolicyError", "traceback_text"]
+__all__ = ["ExitStatus", "LinkError", "LostError", "NotConnectedError", "OwnPolicyError", "failure_text", "reason_of_loss"]
 
 
-def traceback_text(error: Exception) -> str:
-    """Return the traceback of a failure of our own, for whoever reports it."""
+def failure_text(error: Exception) -> str:
+    """Return what to say of a failure of our own, with its traceback."""
     import traceback  # here, because it is not needed if all goes well
 
-    return "".join(traceback.format_exception(error)).rstrip()
+    return f"hmpshim has failed, and goes on: please report this\n{''.join(traceback.format_exception(error)).rstrip()}"
 
 
 class ExitStatus(IntEnum):
@@ -56,3 +58,29 @@ class NotConnectedError(LostError):
     """There was no connection when something was to be sent; so nothing was."""
 
     template = "there is no connection to QEMU at {subject}: {reason}"
+
+
+def reason_of_loss(exc: BaseException) -> str:
+    """Find why there is no connection: qemu.qmp wraps what happened once or twice."""
+    from qemu.qmp.error import ProtocolError  # it is there already
+
+    said = b""
+    while (inner := getattr(exc, "exc", None) or exc.__cause__) is not None:
+        said = getattr(inner, "raw", said)  # of a DeserializationError
+        exc = inner
+    match exc:
+        case _ if is_human_monitor(said):
+            return USE_QMP
+        case FileNotFoundError() | ConnectionRefusedError() if exc.errno:
+            return f"{os.strerror(exc.errno or 0)} (is the VM running, with this QMP socket?)"
+        case OSError() if type(exc).__module__ == "ssl":
+            from host.tls import reason_of  # it is there already
+
+            return f"no TLS connection: {reason_of(exc)}"
+        case OSError():
+            return exc.strerror or str(exc)
+        case EOFError():
+            return "it closed the connection before it was negotiated"
+        case ValueError() | KeyError() | TypeError() | AttributeError() | AssertionError() | ProtocolError():
+            return "it does not answer as a QMP server (this program cannot use a monitor in pretty mode)"
+    return str(exc).partition("\n")[0] or type(exc).__name__

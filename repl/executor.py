@@ -1,6 +1,7 @@
 """Carry out one command at a time: HMP by the shim's plans or by QEMU itself, QMP as it is. Each HMP command is on record.
 
-It knows the connection, the policy and the audit log, and nothing of who typed the command or how it is shown.
+It knows the connection, the policy and the audit log, and nothing of who typed the command or how it is shown. Beside a proxy,
+the policy is the proxy's, and the proxy does the snapshot commands.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from host.audit_log import AuditLog
+from host.audit_log.log import AuditLog
 from host.errors import AuditError
 from host.free_space import free_space
 from host.ids import own_ids
@@ -20,22 +21,24 @@ from repl.link import Event, Link
 from repl.plan_driver import PlanDriver
 from repl.recorder import EventClock, Recorder
 from repl.results import HMPResult, Planned, Running
-from shim import jobs, render, snapshot_plans
-from shim.audit import Action, Trace, has_failed, stopped_ns
-from shim.beside import ProxyFacts, plan_members, policy_words
-from shim.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
+from shim.advice.advice import advised
 from shim.client import Client
-from shim.decision import Decision, Pass, Result, decide, decide_modern, forbids, may_pass
+from shim.decisions.beside import ProxyFacts, plan_members, policy_words
+from shim.decisions.decision import Decision, Pass, Result, decide, decide_modern, forbids, may_pass
+from shim.decisions.plan_run import FAILED_EARLY, PlanRun
 from shim.errors import UnreadableReply
-from shim.hmp import HMPCommand, HMPLine, LoadVM
-from shim.known import Known
-from shim.plan import Answer, Context, PassThrough, Refusal, concluded, refuse
-from shim.plan_run import FAILED_EARLY, PlanRun
-from shim.policy import Mode, Policy
+from shim.graph.blockgraph import GRAPH_QUERIES, BlockGraph, read_graph
+from shim.graph.known import Known
+from shim.graph.policy import Mode, Policy
+from shim.hmp import render
+from shim.hmp.line import HMPCommand, HMPLine, LoadVM
+from shim.hmp.snapshot_commands import is_modern
+from shim.plans import jobs, snapshot_plans
+from shim.plans.plan import Answer, Context, PassThrough, Refusal, concluded, refuse
+from shim.plans.recovery import Found, recover
+from shim.plans.rehearsal import Rehearsal, rehearse
 from shim.qmp import JSON, ErrorReply, Execute, Reply, ReturnReply, reply_members
-from shim.recovery import Found, recover
-from shim.rehearsal import Rehearsal, rehearse
-from shim.snapshot_commands import is_modern
+from shim.records.audit import Action, Trace, has_failed, stopped_ns
 
 __all__ = ["Executor"]
 
@@ -50,8 +53,6 @@ class Executor:
     intents: what a savevm intends is written down there; None keeps it in memory. on_failure: told of each failure of ours.
     policy_options: by which options the policy was given; () where it is the default, or a file's.
     foretells: no load that is known to fail goes to a proxy.
-
-    Beside a proxy, `policy` is the proxy's, and the proxy does the snapshot commands.
     """
 
     def __init__(
@@ -75,10 +76,10 @@ class Executor:
         self.running: Running | None = None
         self._name = name
         self.link = link
-        self._recorder = Recorder(client, audit_log, complain, vm_name=name or "")
+        self.recorder = Recorder(client, audit_log, complain, vm_name=name or "")
         self._commands: frozenset[str] = frozenset()
         self._intents = intents or IntentStore(str(link.address), None)
-        self._driver = PlanDriver(link, self._recorder, self._intents, on_failure)
+        self._driver = PlanDriver(link, self.recorder, self._intents, on_failure)
         self._job_prefix = f"{jobs.REPL_JOB_PREFIX}{self._intents.token}-"
         self._new_job_id = own_ids(self._job_prefix)
         self._clock = EventClock()
@@ -100,11 +101,11 @@ class Executor:
             self._commands = frozenset(entry["name"] for entry in known.value)
         asked = own_name.value.get("name") if isinstance(own_name, ReturnReply) else None
         told = asked if self.proxy is None else self.proxy.vm
-        self._recorder.vm_name = self._name or told or str(self.link.address)
+        self.recorder.vm_name = self._name or told or str(self.link.address)
 
     @property
     def vm_name(self) -> str:
-        return self._recorder.vm_name
+        return self.recorder.vm_name
 
     def take_event(self, event: Event) -> None:
         """Note what an event tells about the VM and about the command under way."""
@@ -137,8 +138,8 @@ class Executor:
     async def _under_way(self, typed: str, line: HMPLine | None, **how: str) -> AsyncIterator[Trace]:
         async with self._turn:
             self.link.check()
-            trace = self._recorder.trace(line, **how)
-            self.running = Running(typed, trace)
+            trace = self.recorder.trace(line, **how)
+            self.running = Running(typed, trace, self._driver.under_way)
             try:
                 yield trace
             finally:
@@ -162,7 +163,8 @@ class Executor:
         """Tell what a command would do; only queries are sent. Raises LostError."""
         async with self._turn:
             context = self._context()
-            work = PlanRun(rehearse(snapshot_plans.plan(command, context), context), self._recorder.trace(None))
+            rehearsing = rehearse(snapshot_plans.plan(command, context), context)
+            work = PlanRun(advised(command, rehearsing, context), self.recorder.trace(None))
             await self._driver.play(work)
         if work.failure is not None:
             return Rehearsal(PassThrough(FAILED_EARLY), None, [], None)
@@ -185,11 +187,11 @@ class Executor:
     async def _recover(self, prefix: str | None = None) -> list[Found]:
         written = self._intents.written() if prefix is None else []
         playing = recover(prefix or self._job_prefix, written, self._context())
-        work = PlanRun(playing, self._recorder.trace(None, execute=None))
+        work = PlanRun(playing, self.recorder.trace(None, execute=None))
         await self._driver.play(work)
         found: list[Found] = work.outcome if work.failure is None else [Found(_NOT_LOOKED_AFTER, is_trouble=True)]
         for one in found:
-            self._recorder.record(work.trace, Action.RECOVERED, one.text, None)
+            self.recorder.record(work.trace, Action.RECOVERED, one.text, None)
         return found
 
     async def concluded_jobs(self) -> set[str]:
@@ -212,7 +214,7 @@ class Executor:
     async def _hmp(self, line: HMPLine, trace: Trace, refusal: Refusal | None) -> HMPResult:
         decision, passes = await self._decide(line, trace, refusal), self.proxy is not None or may_pass(line, self.policy)
         run = PlanRun(decision, trace, is_command=True, may_pass=passes, known=self._known)
-        with self._recorder.on_record(trace, run):
+        with self.recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: self._as_typed(line, run.passing))
         if run.passing is not None and result.reply == ReturnReply(""):
             self._keep_cpu(line)
@@ -223,7 +225,7 @@ class Executor:
 
     async def _decide(self, line: HMPLine, trace: Trace, refusal: Refusal | None) -> Decision:
         """Have the shim decide; but beside a proxy, which has the policy, all it leaves to do is to send HMP's own line."""
-        announces = self._recorder.announces
+        announces = self.recorder.announces
         if refusal is not None:
             return decide(line, self.policy, self._context, announces=announces, plans=lambda *_: concluded(refusal))
         if self.proxy is None:
@@ -231,14 +233,14 @@ class Executor:
         policy = replace(self.policy, mode=Mode.REWRITE)
         if line.command is None:
             return decide(line, policy, self._context, announces=announces)
-        unrecorded = self._recorder.announce(trace) if announces else None
+        unrecorded = self.recorder.announce(trace) if announces else None
         outcome = await self._foretell(line, trace) if unrecorded is None else refuse(unrecorded)
         return decide(line, policy, self._context, plans=lambda *_: concluded(outcome))
 
     async def _foretell(self, line: HMPLine, trace: Trace) -> PassThrough | Refusal:
         """Leave a snapshot command to the proxy; but no load that is known to fail, since it would leave the VM stopped."""
         if isinstance(line.command, LoadVM) and self._foretells and self.policy.mode is not Mode.OBSERVE:
-            with self._recorder.on_record(trace, action=Action.DELEGATED):
+            with self.recorder.on_record(trace, action=Action.DELEGATED):
                 planned = await self.plan(line)
             trace.decided, outcome = planned.rehearsal.decided, planned.rehearsal.outcome
             if isinstance(outcome, Answer) and outcome.text:
@@ -260,7 +262,7 @@ class Executor:
     def _finish(self, line: HMPLine, trace: Trace, result: Result) -> HMPResult:
         reply = _reply_of(result)
         text = render.error(reply.desc) if isinstance(reply, ErrorReply) else reply.value
-        record = self._recorder.record(trace, result.action, result.reason, reply_members(reply), result.rehearsed)
+        record = self.recorder.record(trace, result.action, result.reason, reply_members(reply), result.rehearsed)
         is_failure = isinstance(reply, ErrorReply) or has_failed(line, text)
         return HMPResult(text, is_failure, record.duration_ns, record.stopped_ns)
 
@@ -271,12 +273,12 @@ class Executor:
             (timed,) = await self.link.execute([command])
             return timed.reply
         forbidden = None if self.proxy is not None else forbids(message, self.policy)
-        decision = decide_modern(announces=self._recorder.announces, forbidden=forbidden)
+        decision = decide_modern(announces=self.recorder.announces, forbidden=forbidden)
         run = PlanRun(decision, trace, is_command=True)
-        with self._recorder.on_record(trace, run):
+        with self.recorder.on_record(trace, run):
             result: Result = await self._driver.play(run, lambda: command)
         if result.action is not Action.REFUSED or forbidden is not None:
-            self._recorder.record(trace, result.action, result.reason, reply_members(_reply_of(result)))
+            self.recorder.record(trace, result.action, result.reason, reply_members(_reply_of(result)))
         return _reply_of(result)
 
     def _context(self) -> Context:

@@ -7,20 +7,26 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate
-from qemu.qmp.error import ProtocolError
 
-from host.addresses import TCPAddress, UnixAddress
-from host.config import UpstreamTLS
-from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, USE_QMP, connect_socket, is_human_monitor, is_served, why_no_greeting
-from repl.errors import LinkError, LostError, NotConnectedError
-from shim.hmp import first_refused
+from host.net.addresses import TCPAddress, UnixAddress
+from host.net.connecting import (
+    HANG_UP_PAUSE_S,
+    HANG_UPS,
+    connect_socket,
+    is_served,
+    server_pid,
+    why_no_greeting,
+)
+from host.settings.config import UpstreamTLS
+from repl.errors import LinkError, LostError, NotConnectedError, reason_of_loss
+from repl.progress.silence import Owed
+from shim.hmp.line import first_refused
 from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 
 __all__ = ["Event", "Link", "TimedReply"]
@@ -85,6 +91,8 @@ class Link:
 
             self._tls, self._client_type = upstream_client_context(tls, address.host), TLSClient
         self.version = QEMUVersion(0, 0)
+        self.server_pid: int | None = None  # as server_pid returns it
+        self.owed = Owed()
         self._on_event = on_event
         self._on_lost = on_lost
         self._on_busy = on_busy
@@ -106,7 +114,7 @@ class Link:
         try:
             client = await self._new_client()
         except (QMPError, OSError) as exc:
-            raise LinkError(str(self.address), _reason(exc)) from exc
+            raise LinkError(str(self.address), reason_of_loss(exc)) from exc
         self._client = client
         self.version = _version(client)
         self._watch_task = asyncio.create_task(self._watch(client))
@@ -126,8 +134,10 @@ class Link:
         tasks = [asyncio.ensure_future(self._execute(client, command)) for command in commands]
         replies: list[TimedReply] = []
         try:
-            for task in tasks:
-                replies.append(await task)
+            with self.owed.asked():
+                for task in tasks:
+                    replies.append(await task)
+                    self.owed.heard()
         except LostError as exc:
             return replies, exc
         finally:
@@ -199,13 +209,14 @@ class Link:
                 if self._tls is not None and isinstance(self.address, TCPAddress):
                     await client.connect((self.address.host, self.address.port), self._tls)
                 else:
-                    await client.connect(await connect_socket(self.address))
+                    self.server_pid = server_pid(connected := await connect_socket(self.address))
+                    await client.connect(connected)
         except TimeoutError as exc:
             served = is_served(self.address.path) if isinstance(self.address, UnixAddress) else None
             raise LinkError(str(self.address), why_no_greeting(_GREETING_TIMEOUT_S, is_served=served)) from exc
         except ConnectError as exc:
             if isinstance(exc.exc, EOFError | ConnectionError):
-                raise _HungUpError(str(self.address), _reason(exc)) from exc
+                raise _HungUpError(str(self.address), reason_of_loss(exc)) from exc
             raise
 
     async def _execute(self, client: QMPClient, command: Execute) -> TimedReply:
@@ -220,7 +231,7 @@ class Link:
             received_ns = time.monotonic_ns()
             reply, size_bytes = ErrorReply(exc.error_class, str(exc)), len(str(exc))
         except (ExecInterruptedError, QMPError, OSError) as exc:
-            raise LostError(str(self.address), "QEMU did not answer any more") from exc
+            raise LostError(str(self.address), "QEMU has stopped answering") from exc
         return TimedReply(reply, received_ns, size_bytes)
 
     def _take_event(self, message: Mapping[str, JSON]) -> bool:
@@ -246,7 +257,7 @@ async def _disconnect(client: QMPClient) -> str:
     except (EOFError, ConnectionResetError, BrokenPipeError):  # by how much was under way then
         return "QEMU closed it"
     except Exception as exc:  # whatever the library's tasks ended with comes out here
-        return _reason(exc)
+        return reason_of_loss(exc)
     return "it was closed"
 
 
@@ -263,27 +274,3 @@ def _can_be_sent(command: Execute) -> bool:
         return first_refused(text) is None
     except (ValueError, RecursionError):
         return False
-
-
-def _reason(exc: BaseException) -> str:
-    """Find what really happened: the library wraps it once or twice."""
-    said = b""
-    while (inner := getattr(exc, "exc", None) or exc.__cause__) is not None:
-        said = getattr(inner, "raw", said)  # of a DeserializationError
-        exc = inner
-    match exc:
-        case _ if is_human_monitor(said):
-            return USE_QMP
-        case FileNotFoundError() | ConnectionRefusedError() if exc.errno:
-            return f"{os.strerror(exc.errno or 0)} (is the VM running, with this QMP socket?)"
-        case OSError() if type(exc).__module__ == "ssl":
-            from host.tls import reason_of  # it is there already
-
-            return f"no TLS connection: {reason_of(exc)}"
-        case OSError():
-            return exc.strerror or str(exc)
-        case EOFError():
-            return "it closed the connection before it was negotiated"
-        case ValueError() | KeyError() | TypeError() | AttributeError() | AssertionError() | ProtocolError():
-            return "it does not answer as a QMP server (a monitor in pretty mode is none for this program)"
-    return str(exc).partition("\n")[0] or type(exc).__name__

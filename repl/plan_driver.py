@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from host.intents import IntentStore
 from repl.link import Link
 from repl.recorder import Recorder
-from shim.plan import Intend
-from shim.plan_run import PlanRun
+from shim.decisions.plan_run import PlanRun
+from shim.plans.plan import Intend
 from shim.qmp import Execute
 
 __all__ = ["PlanDriver"]
@@ -30,6 +30,11 @@ class PlanDriver:
         self._intents = intents
         self._on_failure = on_failure
         self._job_concluded = asyncio.Event()
+        self._under_way: tuple[Execute, ...] = ()
+
+    def under_way(self) -> Sequence[Execute]:
+        """Return the commands that were sent last for what is being played; () where nothing was, or nothing is."""
+        return self._under_way
 
     def note_concluded(self) -> None:
         self._job_concluded.set()
@@ -43,6 +48,7 @@ class PlanDriver:
         try:
             await self._play(run, own)
         finally:
+            self._under_way = ()
             self._forget(run)
             if run.failure is not None:
                 self._on_failure(run.failure)
@@ -58,7 +64,8 @@ class PlanDriver:
             elif run.to_note is not None:
                 commands = run.noted(self._write_down(run), time.monotonic_ns())
             elif run.passing is not None and own is not None:
-                (answer,) = await self._link.execute([own()])
+                self._under_way = (own(),)
+                (answer,) = await self._link.execute(self._under_way)
                 run.advance((answer.reply,), answer.received_ns)
             else:
                 commands = await self._ask(run, commands)
@@ -78,6 +85,7 @@ class PlanDriver:
 
     async def _ask(self, run: PlanRun, commands: tuple[Execute, ...]) -> tuple[Execute, ...]:
         self._job_concluded.clear()
+        self._under_way = commands
         try:
             answers, loss = await self._link.attempt(commands)
         except asyncio.CancelledError:

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from host.audit_log import AuditLog
+from host.audit_log.log import AuditLog
 from host.errors import AuditError
 from repl.errors import LostError
 from repl.link import Event
-from shim.audit import Action, AuditRecord, Rehearsed, Trace
 from shim.client import Client
-from shim.hmp import HMPLine
-from shim.plan_run import PlanRun
+from shim.decisions.plan_run import PlanRun
+from shim.hmp.line import HMPLine
 from shim.qmp import JSON
+from shim.records.audit import Action, AuditRecord, Rehearsed, Trace
+from shim.records.identity import unidentified
 
 __all__ = ["EventClock", "Recorder"]
 
@@ -35,10 +36,12 @@ class Recorder:
         self._client = client
         self._audit_log = audit_log
         self._complain = complain
+        self._identify = unidentified if audit_log is None else audit_log.identify(client)
 
     def trace(self, line: HMPLine | None, *, execute: str | None = "human-monitor-command") -> Trace:
         """Begin to note what becomes of a command. line: None for what is no HMP; execute: None for what nobody typed."""
-        return Trace(datetime.now(UTC), time.monotonic_ns(), self._client, line, execute=execute)
+        now = datetime.now(UTC), time.monotonic_ns()
+        return Trace(*now, self._client, line, execute=execute, identify=self._identify, is_prompt=True)
 
     @property
     def announces(self) -> bool:

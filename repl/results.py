@@ -1,12 +1,13 @@
 """What becomes of a command at the prompt, as values, and where its intents are kept."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from host.addresses import TCPAddress, UnixAddress
 from host.intents import IntentStore, state_folder
-from shim.audit import Trace
-from shim.qmp import JSON
-from shim.rehearsal import Rehearsal
+from host.net.addresses import TCPAddress, UnixAddress
+from shim.plans.rehearsal import Rehearsal
+from shim.qmp import JSON, Execute
+from shim.records.audit import Trace
 
 __all__ = ["HMPResult", "Planned", "Running", "intents_at"]
 
@@ -23,10 +24,11 @@ class HMPResult:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The command under way, as it was typed."""
+    """The command under way, as it was typed. under_way: returns what was sent to QEMU last for it."""
 
     command_line: str
     trace: Trace
+    under_way: Callable[[], Sequence[Execute]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

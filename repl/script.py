@@ -9,14 +9,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, assert_never
 
-from host.audit_log import AuditLog
+from host.audit_log.log import AuditLog
 from repl.beside import OTHER_POLICY
 from repl.command_line import Invocation
-from repl.completion_data import CompletionData
-from repl.errors import ExitStatus, LostError, NotConnectedError, traceback_text
+from repl.errors import ExitStatus, LostError, NotConnectedError, failure_text
 from repl.executor import Executor
-from repl.lines import (
-    SYNONYMS,
+from repl.lines.lines import (
     ClearLine,
     ConnectLine,
     EventsLine,
@@ -26,22 +24,21 @@ from repl.lines import (
     ReconnectLine,
     is_comment,
     own_name,
-    read_line,
 )
+from repl.lines.scanning import LineError
 from repl.link import Event, Link
+from repl.outlets.scripted import is_for_prompt, outlet_advice, read_scripted
 from repl.output.confirmation import confirmation, ends_vm
 from repl.output.tag_advice import made_tag, missing_tag
 from repl.results import intents_at
-from repl.scanning import LineError
 from repl.standard_input import read_some, standard_input
 from shim.client import Client
-from shim.hmp import HMPLine, SaveVM, first_refused
+from shim.hmp.line import HMPLine, SaveVM
 from shim.printable import harmless, printable
 from shim.qmp import JSON, ErrorReply, ReturnReply
 
 __all__ = ["Script"]
 
-_OWN_NAMES = frozenset({"plan", "qmp", "events", "reconnect", "connect", "clear", "exit"})
 # What a terminal without a known width is taken for.
 _COLUMNS = 80
 
@@ -61,7 +58,7 @@ class Script:
             audit_log=audit_log,
             complain=lambda exc: _complain(f"{exc}; the command went on"),
             intents=self._intents,
-            on_failure=lambda exc: _complain(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
+            on_failure=lambda exc: _complain(failure_text(exc)),
             policy_options=invocation.policy_options,
             foretells=not invocation.hmp_errors,
         )
@@ -117,14 +114,16 @@ class Script:
             raise LostError(str(self._invocation.address), "QEMU closed it")
 
     async def _obey(self, line: str) -> bool:
+        if is_for_prompt(line):
+            return self._leave_to_prompt(line)
         try:
-            asked = _read(line)
+            asked = read_scripted(line)
         except LineError as exc:
             self._point_at(line, exc)
             return False
         match asked:
-            case QMPLine(name, arguments):
-                return await self._qmp(line, name, arguments)
+            case QMPLine():
+                return await self._qmp(line, asked)
             case PlanLine(planned):
                 return await self._plan(line, planned)
             case ClearLine():  # there may be no screen, and what was printed before is somebody's
@@ -133,15 +132,17 @@ class Script:
             case HelpLine(topic):
                 return await self._help(line, topic)
             case EventsLine() | ReconnectLine() | ConnectLine():
-                self._put(line, {"ok": False, "error": (text := "this is for the prompt, not for a script")}, "")
-                _complain(f"{line.strip()}: {text}")
-                return False
+                return self._leave_to_prompt(line)
         return await self._hmp(asked)
 
+    def _leave_to_prompt(self, line: str) -> bool:
+        self._put(line, {"ok": False, "error": (text := "this works at the prompt only, not in a script")}, "")
+        _complain(f"{line.strip()}: {text}")
+        return False
+
     async def _hmp(self, line: HMPLine) -> bool:
-        if self._is_at_terminal and not await self._is_wanted(line):
-            self._put(line.text, {"ok": False, "error": "not confirmed"}, "")
-            return False
+        if not await self._is_wanted(line):
+            return self._put_refusal(line.text)
         has_quit = ends_vm(line)
         try:
             missing = await missing_tag(self._executor, line) if self._advises else None
@@ -164,6 +165,8 @@ class Script:
         self._put(line.text, members, result.text if self._invocation.is_raw else result.text.replace("\r\n", "\n"))
         if missing is not None:
             _complain(str(missing))
+        if result.is_failure and self._advises and (advice := outlet_advice(line.text)) is not None:
+            _complain(advice)
         if tag is not None:
             _complain(f"saved as {tag}")
         return not result.is_failure
@@ -173,16 +176,19 @@ class Script:
         """Tell whether somebody may see what HMP does not say. A program may take it for trouble."""
         return not self._invocation.hmp_errors and sys.stderr.isatty()
 
-    async def _qmp(self, line: str, name: str, arguments: dict[str, JSON]) -> bool:
+    async def _qmp(self, line: str, asked: QMPLine) -> bool:
+        if not await self._is_wanted(asked):
+            return self._put_refusal(line)
+        has_quit = ends_vm(asked)
         try:
-            reply = await self._executor.qmp(name, arguments)
+            reply = await self._executor.qmp(asked.name, asked.arguments)
         except NotConnectedError as exc:
             raise NotConnectedError(exc.subject, f"{exc.reason}; '{line.strip()}' was not sent") from exc
         except LostError:
-            if name == "quit":
+            if has_quit:
                 return self._note_end(line)
             raise
-        self._has_quit = name == "quit" and isinstance(reply, ReturnReply)
+        self._has_quit = has_quit and isinstance(reply, ReturnReply)
         match reply:
             case ReturnReply(value):
                 self._put(line, {"ok": True, "return": value}, json.dumps(value, indent=2) + "\n")
@@ -222,11 +228,9 @@ class Script:
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    @property
-    def _is_at_terminal(self) -> bool:
-        return self._invocation.asks and sys.stdin.isatty() and sys.stderr.isatty()
-
-    async def _is_wanted(self, line: HMPLine) -> bool:
+    async def _is_wanted(self, line: HMPLine | QMPLine) -> bool:
+        if not (self._invocation.asks and sys.stdin.isatty() and sys.stderr.isatty()):
+            return True
         asked = await confirmation(self._executor, line, width=_columns())
         if asked is None:
             return True
@@ -264,24 +268,15 @@ class Script:
         sys.stdout.buffer.write(text.encode("utf-8", errors="surrogatepass"))
         sys.stdout.buffer.flush()
 
+    def _put_refusal(self, line: str) -> bool:
+        self._put(line, {"ok": False, "error": "not confirmed"}, "")
+        return False
+
     def _point_at(self, line: str, error: LineError) -> None:
         self._put(line, {"ok": False, "error": error.message, "position": error.position}, "")
         shown = line.rstrip("\n").replace("\t", " ")
         before = printable(shown[: error.position])
         sys.stderr.write(f"hmp-repl: {printable(shown)}\nhmp-repl: {' ' * len(before)}^ {printable(error.message)}\n")
-
-
-def _read(line: str) -> Any:
-    """Read a line of ours; what is HMP's goes to QEMU however it looks, so that QEMU's own error comes."""
-    read = HMPLine.read(line)
-    is_ours = own_name(line) in _OWN_NAMES or read.name in SYNONYMS or _is_about_qmp(read)
-    if first_refused(line) is None and not is_ours:
-        return read
-    return read_line(line, CompletionData())
-
-
-def _is_about_qmp(line: HMPLine) -> bool:
-    return line.name in ("help", "?") and line.arguments.split()[:1] == ["qmp"]
 
 
 def _complain(text: str) -> None:

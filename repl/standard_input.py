@@ -5,20 +5,28 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 
+from repl.lines.arguments import is_unfinished
+
 __all__ = ["read_some", "standard_input"]
 
 _READ_BYTES = 64 * 1024
 
 
 async def standard_input(*ends: asyncio.Event) -> AsyncGenerator[str, None]:
-    """Return the lines as they come, until the end of the input or one of the events."""
-    rest = b""
+    """Return the lines as they come, until the end of the input or one of the events. JSON that goes on is one line."""
+    rest, begun = b"", ""
     while data := await read_some(sys.stdin.fileno(), ends):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            yield line.decode("utf-8", errors="surrogateescape")
-    if rest and not any(end.is_set() for end in ends):
-        yield rest.decode("utf-8", errors="surrogateescape")
+            begun += line.decode("utf-8", errors="surrogateescape")
+            if is_unfinished(begun):
+                begun += "\n"
+                continue
+            yield begun
+            begun = ""
+    begun += rest.decode("utf-8", errors="surrogateescape")
+    if begun and not any(end.is_set() for end in ends):
+        yield begun
 
 
 async def read_some(descriptor: int, ends: Sequence[asyncio.Event]) -> bytes:

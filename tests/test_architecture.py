@@ -21,9 +21,10 @@ MAX_FILE_LINES: Final = 300
 # A table of cases is longer than code, and no harder to read.
 MAX_TEST_LINES: Final = 500
 MAX_FUNCTION_LINES: Final = 60
-# What fits on a screen beside its subfolders. The two lowest packages are flat: whoever looks for something knows its name.
-MAX_FOLDER_FILES: Final = 18
-FLAT: Final = frozenset({"shim", "host"})
+# What fits on a screen beside its subfolders; with __init__.py.
+MAX_FOLDER_FILES: Final = 16
+# The folders of the knowledge, from the ground up: each may import those before it. "" has what all of them use.
+FLOORS_OF_SHIM: Final = ("", "hmp", "graph", "plans", "records", "advice", "rules", "decisions")
 
 INPUT_OUTPUT: Final = frozenset({"asyncio", "io", "logging", "os", "pathlib", "select", "selectors", "signal", "socket", "ssl"})
 PROCESSES: Final = frozenset({"multiprocessing", "subprocess", "tempfile", "threading"})
@@ -33,7 +34,14 @@ OTHERS_THAN_SHIM: Final = frozenset({"prompt_toolkit", "qemu", "host", "proxy", 
 FORBIDDEN_IN_SHIM: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME | OTHERS_THAN_SHIM
 FORBIDDEN_CALLS_IN_SHIM: Final = frozenset({"now", "today", "utcnow", "open", "print", "input"})
 # The transport's part that only decides: bytes and events in, bytes and effects out.
-SANS_IO: Final = ("proxy/qmp_json", "proxy/human_monitor", "proxy/sessions", "proxy/routing", "proxy/qemu_command_line")
+SANS_IO: Final = (
+    "proxy/qmp_json",
+    "proxy/human_monitor",
+    "proxy/sessions",
+    "proxy/routing",
+    "proxy/routing/queues",
+    "proxy/qemu_command_line",
+)
 FORBIDDEN_IN_SANS_IO: Final = INPUT_OUTPUT | PROCESSES | CHANCE_AND_TIME
 RUN_TIME_LIBRARIES: Final = frozenset({"qemu", "prompt_toolkit"})
 # Beside these: facts without behaviour, and what only the start of a process shows.
@@ -56,7 +64,7 @@ WITHOUT_TESTS: Final = frozenset(
 EXCLUSION: Final = re.compile(r"#\s*pragma\W*no\s*(?:cover|branch)(.*)", re.IGNORECASE)
 REASON: Final = re.compile(r" - \S+(?: \S+){2,}")
 # It tries moments at which to interrupt a process; that is not a wait for something.
-MAY_SLEEP: Final = frozenset({"tests/integration/test_demo.py"})
+MAY_SLEEP: Final = frozenset({"tests/integration/delivery/test_demo.py"})
 
 
 @dataclass(slots=True)
@@ -162,6 +170,16 @@ def test_deciding_part_of_the_proxy_does_no_io(folder: str) -> None:
         waiting += [source for source in SOURCES if module_of(source) in facts(path).modules and source not in seen]
 
 
+def test_floors_of_shim_stand_on_those_below() -> None:
+    floors = {path: FLOORS_OF_SHIM.index("/".join(path.parent.parts[1:])) for path in in_package("shim")}
+    assert set(floors.values()) == set(range(len(FLOORS_OF_SHIM)))
+    of_module = {module_of(path): floor for path, floor in floors.items() if path.stem != "__init__"}
+    above = {
+        (str(path), name) for path, floor in floors.items() for name in facts(path).modules if of_module.get(name, 0) > floor
+    }
+    assert above == set()
+
+
 def test_human_monitor_knows_nothing_else_of_the_proxy() -> None:
     """It is what QEMU's monitor does, whoever runs the commands."""
     monitor = [path for path in in_package("proxy") if path.parts[1] == "human_monitor"]
@@ -176,17 +194,17 @@ def test_prompt_is_known_to_itself_alone() -> None:
 
 
 def test_folders_are_short() -> None:
-    folders = [path.parent.as_posix() for path in SOURCES]
-    counts = {folder: folders.count(folder) for folder in folders if folder not in FLAT}
+    folders = [path.parent.as_posix() for path in (*SOURCES, *TESTS)]
+    counts = {folder: folders.count(folder) for folder in folders}
     assert {folder: count for folder, count in counts.items() if count > MAX_FOLDER_FILES} == {}
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.stem not in WITHOUT_TESTS], ids=str)
 def test_source_file_has_a_test_file_of_its_name(path: Path) -> None:
     """It stands in the tests' folder of the package, or, where only a real QEMU can show it, with the integration tests."""
-    folders = (path.parts[0], path.parent, "integration")
-    candidates = [Path("tests", folder, f"test_{path.stem}.py") for folder in folders]
-    assert any(module_of(path) in facts(test).modules for test in candidates if test in TESTS)
+    name, folder = f"test_{path.stem}.py", Path("tests", path.parent)
+    candidates = [test for test in TESTS if test.name == name and (test.parent == folder or test.parts[1] == "integration")]
+    assert any(module_of(path) in facts(test).modules for test in candidates)
 
 
 def test_files_are_short() -> None:
@@ -245,9 +263,9 @@ def test_nothing_is_imported_from_a_test_file() -> None:
 
 def test_the_walk_found_the_sources() -> None:
     assert {path.parts[0] for path in SOURCES} == set(PACKAGES)
-    assert Path("shim/snapshot_plans.py") in SOURCES
-    assert facts(Path("shim/jobs.py")).packages == {"re", "collections", "dataclasses", "itertools", "typing", "shim"}
-    assert "fullmatch" in facts(Path("shim/jobs.py")).calls
+    assert Path("shim/plans/snapshot_plans.py") in SOURCES
+    assert facts(Path("shim/plans/jobs.py")).packages == {"re", "collections", "dataclasses", "itertools", "typing", "shim"}
+    assert "fullmatch" in facts(Path("shim/plans/jobs.py")).calls
 
 
 def test_every_folder_is_packed() -> None:

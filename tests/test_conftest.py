@@ -27,7 +27,7 @@ def test_test_that_waits_for_ever_is_ended(tmp_path: Path, how: str) -> None:
     imports = "import asyncio, subprocess, sys, threading\n"
     probe.write_text(f"{imports}def test_blocked():\n    {BLOCKED[how]}\ndef test_next(): pass\n")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", os.devnull, "-q", str(probe)]
-    environment = os.environ | {"HMPSHIM_TEST_TIME_SCALE": str(SCALE)}
+    environment = os.environ | {"HMPSHIM_TEST_TIME_SCALE": str(SCALE), "HMPSHIM_PARTS": "1"}
     ended = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=4 * DEADLINE_S, check=False
     )

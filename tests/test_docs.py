@@ -9,13 +9,13 @@ from typing import Final
 import pytest
 
 from audit.fail_on import CONDITIONS
-from audit.report import Fate, State
-from audit.switch import Agreement
-from host.settings import SETTINGS, Program
+from audit.reporting.report import Fate, State
+from audit.reporting.switch import Agreement
+from host.settings.settings import SETTINGS, Program
 from proxy.command_line.invocations import Question
-from repl.lines import OWN_COMMANDS
-from shim.patterns import KEYS, KINDS
-from shim.policy import Mode
+from repl.lines.lines import OWN_COMMANDS
+from shim.graph.patterns import KEYS, KINDS
+from shim.graph.policy import Mode
 from tests.support.checkout import ROOT
 
 _PAGES: Final = {
@@ -40,7 +40,7 @@ _AUDIT_TABLE: Final = ("docs/audit.md", "| option of `hmp-audit` | default | |")
 # A test in a code span, and the case of it that is meant.
 _TEST: Final = re.compile(r"`(test_\w+)(?:\[([^\]`]+)\])?`")
 # They stand for any.
-_NOT_IN_THE_CHECKOUT: Final = frozenset({"x.py", "test_x.py"})
+_NOT_IN_THE_CHECKOUT: Final = frozenset({"x.py", "test_x.py", "nightly.py"})
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_files_that_a_page_names_exist(page: str) -> None:
 
 def test_what_works_with_a_tool_names_tests_that_there_are() -> None:
     """A case is found by its name among the texts of the integration tests."""
-    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("tests/integration/*.py")))
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("tests/integration/**/*.py")))
     items = re.split(r"\n(?=\* |\n)", _PAGES["docs/tools.md"])
     claims = [item for item in items if item.startswith("* **Works:**")]
     assert len(claims) > 10
@@ -175,7 +175,9 @@ def test_names_that_the_architecture_page_gives_are_in_the_code() -> None:
 
 
 def test_files_are_found_in_the_text() -> None:
-    assert {"shim/hmp.py", "proxy/routing/", "tests/test_architecture.py"} <= set(_PATH.findall(_PAGES["docs/architecture.md"]))
+    assert {"shim/hmp/line.py", "proxy/routing/", "tests/test_architecture.py"} <= set(
+        _PATH.findall(_PAGES["docs/architecture.md"])
+    )
 
 
 # The list of changes also names what is no option of a program, or is one no more.
@@ -254,7 +256,7 @@ def test_defaults_agree_with_help(help_text: str, page: str, option: str, told: 
 
 
 def test_queries_that_the_proxy_page_names_are_asked() -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("shim/*.py")))
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("shim/**/*.py")))
     named = set(re.findall(r"`((?:x-debug-)?query-[a-z-]+)`", _PAGES["docs/proxy.md"]))
     assert "query-named-block-nodes" in named
     assert [query for query in sorted(named) if f'"{query}"' not in sources] == []
@@ -271,7 +273,7 @@ def test_patterns_are_all_told() -> None:
 
 
 def test_states_and_conditions_of_the_report_are_all_told() -> None:
-    states = [State.MODERN, State.COVERED, State.BLOCKED]
+    states = [State.MODERN, State.COVERED, State.BLOCKED, State.QUIET]
     assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| state | |")] == states
     assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| there | |")] == list(Fate)
     assert [name.strip("`") for name, _ in _rows("docs/audit.md", "| answer | |")] == list(Agreement)

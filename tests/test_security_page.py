@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from host.config_file import load_config_file
+from host.configuration.config_file import load_config_file
 from host.errors import ConfigError
 from tests.support.checkout import ROOT
 
@@ -48,7 +48,7 @@ def test_tests_that_the_page_names_exist() -> None:
 
 
 def test_limits_on_memory_are_those_of_the_test() -> None:
-    text = (ROOT / "tests/integration/test_governed.py").read_text(encoding="utf-8")
+    text = (ROOT / "tests/integration/wire/test_governed.py").read_text(encoding="utf-8")
     assert re.findall(r"peak_mib < (\d+)", text) == re.findall(r"the test allows (\d+) MiB", _PAGE)
 
 

@@ -16,7 +16,7 @@ import pytest
 from proxy.commands import install_units as module
 from proxy.commands.install_units import UNITS
 from proxy.commands.own_command import spell_command
-from proxy.fleet.handing_over import LEFT
+from proxy.process.handing_over import LEFT
 from tests.support.checkout import ROOT
 
 KINDS: Final = ("system", "user")

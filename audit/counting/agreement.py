@@ -7,26 +7,26 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from audit.switch import Agreement
-from audit.wording import in_one_line
-from shim.audit import has_failed
-from shim.hmp import HMPLine
-from shim.policy import ONLY_BY_PATTERN, READ_ONLY
+from audit.reporting.switch import Agreement
+from audit.reporting.wording import in_one_line
+from shim.graph.selection import ONLY_BY_PATTERN, READ_ONLY
+from shim.hmp.line import HMPLine
 from shim.qmp import JSON
+from shim.records.audit import has_failed
 
 __all__ = ["answer_text", "judge", "rewritten_text"]
 
 _TEXT_CHARS: Final = 300
-# What QEMU finds out before it does anything, and a rehearsal too, on the disks that the policy takes (shim/foretelling.py).
-# All other failures show only while QEMU works: a full disk, a device that does not save.
+# What QEMU finds out before it does anything, and a rehearsal too, on the disks that the policy takes
+# (shim/plans/foretelling.py). All other failures show only while QEMU works: a full disk, a device that does not save.
 _FORESEEN: Final = re.compile(
     "is writable but does not support snapshots|does not exist in one or more devices|This is a disk-only snapshot"
     "|no block device can store vmstate for snapshot|No available block device supports snapshots"
     "|Device has active dirty bitmaps"
 )
-# How shim/policy.py words that the VM state goes to a disk that HMP would not take, also where the configuration names it.
+# How shim/graph/selection.py words that the VM state goes to a disk that HMP would not take, configured or not.
 _OTHER_VMSTATE: Final = re.compile("HMP would take|it looks for the VM state on another disk")
-# How a rehearsed savevm ends that deletes what is too many (shim/saving.py).
+# How a rehearsed savevm ends that deletes what is too many (shim/plans/saving.py).
 _DELETES_OLDER: Final = "was deleted for it (max_snapshots)"
 
 
@@ -72,7 +72,7 @@ def _contrast(record: dict[str, JSON], line: HMPLine) -> tuple[Agreement, str]:
     choices = list(_choices(record))
     if record["failed"] and not would_fail:
         if not _FORESEEN.search(hmp):
-            return Agreement.UNKNOWN, f"HMP failed at what cannot be foretold: {hmp}"
+            return Agreement.UNKNOWN, f"HMP failed at what cannot be predicted: {hmp}"
         because = choices or ["the record does not say why"]
         return Agreement.DIFFERS, f"HMP refuses, and rewriting would not: {'; '.join(because)}"
     if would_fail:

@@ -1,18 +1,21 @@
-"""Failures, grouped by what their texts say."""
+"""Failures, grouped by tool and by what their texts say."""
 
+from functools import lru_cache
 from typing import Final, TypeVar
 
-from audit.report import VM, Failure, Tool
-from audit.wording import in_one_line
-from shim.hmp import DelVM, HMPLine, LoadVM, SaveVM
+from audit.counting.command_lines import read_line
+from audit.reporting.report import VM, Failure, Tool
+from audit.reporting.wording import in_one_line
+from shim.hmp.line import DelVM, LoadVM, SaveVM
 from shim.qmp import JSON
+from shim.records.excerpt import MAX_TEXT_CHARS
 
 __all__ = ["FailureTally"]
 
 _Named = TypeVar("_Named")
 
-# A tag or a file name that stays in a text makes it a text of its own; beyond so many they are not told apart.
-_TEXTS: Final = 500
+# A tag or a file name that stays in a text makes a group of its own; beyond so many a tool's further texts are one.
+_GROUPS: Final = 2000
 _OTHER_TEXTS: Final = "(other texts)"
 _TEXT_CHARS: Final = 300
 # Of each thing that a failure has to do with, so many are named.
@@ -23,18 +26,21 @@ class FailureTally:
     """Call `add` for each failed command."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[tuple[Tool, str], _Group] = {}
 
     def add(self, record: dict[str, JSON], command: str, tool: Tool, vm: VM) -> None:
         text = _text(record)
-        if text not in self._groups and len(self._groups) >= _TEXTS:
-            text = _OTHER_TEXTS
-        group = self._groups.setdefault(text, _Group())
+        group = self._groups.get((tool, text))
+        if group is None:
+            kept = text if len(self._groups) < _GROUPS else _OTHER_TEXTS
+            group = self._groups.setdefault((tool, kept), _Group())
         group.count += 1 + record["repeated"]
-        group.first = min(group.first or record["time"], record["time"])
-        group.last = max(group.last, record["time"])
+        time = record["time"]
+        if time < group.first or not group.first:
+            group.first = time
+        if time > group.last:
+            group.last = time
         _note(group.commands, command)
-        _note(group.tools, tool)
         _note(group.vms, vm)
         _note(group.reasons, record["reason"])
         for node in record["nodes"]:
@@ -44,34 +50,34 @@ class FailureTally:
                 _note(group.reasons, f"{name}: {node['reason']}")
 
     def results(self) -> tuple[Failure, ...]:
-        """Return them all, the most frequent first."""
+        """Return them all, the newest first."""
         found = [
             Failure(
                 text=text,
+                tool=tool,
                 count=group.count,
                 commands=tuple(group.commands),
-                tools=tuple(group.tools),
                 vms=tuple(group.vms),
                 nodes=tuple(group.nodes),
                 reasons=tuple(group.reasons),
                 first=group.first,
                 last=group.last,
             )
-            for text, group in self._groups.items()
+            for (tool, text), group in self._groups.items()
         ]
-        return tuple(sorted(found, key=lambda failure: (-failure.count, failure.text)))
+        found.sort(key=lambda failure: (failure.text, failure.tool))
+        return tuple(sorted(found, key=lambda failure: failure.last, reverse=True))
 
 
 class _Group:
-    """The failures of one text. Dictionaries serve as sets that keep their order."""
+    """The failures of one tool with one text. Dictionaries serve as sets that keep their order."""
 
-    __slots__ = ("commands", "count", "first", "last", "nodes", "reasons", "tools", "vms")
+    __slots__ = ("commands", "count", "first", "last", "nodes", "reasons", "vms")
 
     def __init__(self) -> None:
         self.count = 0
         self.first = self.last = ""
         self.commands: dict[str, None] = {}
-        self.tools: dict[Tool, None] = {}
         self.vms: dict[VM, None] = {}
         self.nodes: dict[str, None] = {}
         self.reasons: dict[str, None] = {}
@@ -84,10 +90,21 @@ def _note(seen: dict[_Named, None], value: _Named) -> None:
 
 def _text(record: dict[str, JSON]) -> str:
     """Return what the reply says of the failure, with TAG for the tag, on one line."""
-    reply, command_line = record["reply"], record["command_line"]
-    text = reply["error"]["desc"] if "error" in reply else reply["return"]
-    command = None if command_line is None else HMPLine.read(command_line).command
+    reply, command_line = record["reply"], record["command_line"] or ""
+    match reply:
+        case {"error": {"desc": str(text)}} | {"return": str(text)}:
+            pass
+    is_short = len(command_line) + len(text) <= MAX_TEXT_CHARS
+    return _known_text(command_line, text) if is_short else _without_tag(command_line, text)
+
+
+def _without_tag(command_line: str, text: str) -> str:
+    command = read_line(command_line).command
     match command:
         case SaveVM(str(tag)) | LoadVM(tag) | DelVM(tag):
             text = text.replace(f"'{tag}'", "'TAG'")
     return in_one_line(text)[:_TEXT_CHARS]
+
+
+# A tool mostly fails in the same words again and again.
+_known_text: Final = lru_cache(_GROUPS)(_without_tag)

@@ -1,13 +1,13 @@
 """Which records a report is about: a time, VMs, tools."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
-from audit.report import Tool
-from shim.audit_form import spell_time
+from audit.counting.grouping import names_of
+from shim.qmp import JSON
+from shim.records.audit_form import spell_time
 
 __all__ = ["Filters", "parse_time"]
 
@@ -19,7 +19,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 class Filters:
     """since: the first moment that counts, until: the first that does not, as records spell times; "" for no bound.
 
-    vms, tools: shell patterns, of which one must fit; none takes all. A tool's is for its path or its name in its folder.
+    vms, tools: shell patterns, of which one must fit; none takes all. A tool's is for one of its names, or a path of it.
     """
 
     since: str = ""
@@ -27,6 +27,10 @@ class Filters:
     vms: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     _known_vms: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def take_all(self) -> bool:
+        return not (self.since or self.until or self.vms or self.tools)
 
     def takes_time(self, time: str) -> bool:
         return self.since <= time and (not self.until or time < self.until)
@@ -39,12 +43,8 @@ class Filters:
             known = self._known_vms[name] = any(fnmatchcase(name, pattern) for pattern in self.vms)
         return known
 
-    def takes_tool(self, tool: Tool) -> bool:
-        return not self.tools or _fits(self.tools, (tool.name, tool.name.rpartition("/")[2]))
-
-
-def _fits(patterns: Sequence[str], names: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    def takes_client(self, client: dict[str, JSON]) -> bool:
+        return not self.tools or any(fnmatchcase(name, pattern) for name in names_of(client) for pattern in self.tools)
 
 
 def parse_time(text: str, now: datetime, *, is_end: bool = False) -> str:

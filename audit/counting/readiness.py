@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from audit.report import Blocker, CommandUse, State
-from shim.replacements import REPLACEMENTS, Replacement
+from audit.reporting.report import Blocker, CommandUse, State
+from shim.hmp.replacements import REPLACEMENTS, Replacement
 
-__all__ = ["COVERED_COMMANDS", "blockers", "hmp_replacement", "state"]
+__all__ = ["COVERED_COMMANDS", "DONE_BY_QMP", "blockers", "hmp_replacement", "state"]
 
 # What the shim does with QMP's commands, by the names that `hmp_command` of a record has.
 COVERED_COMMANDS = frozenset({"savevm", "loadvm", "delvm", "info snapshots"})
+# What our prompt does by QMP, it does on a QEMU without HMP too, whatever the person has typed.
+DONE_BY_QMP = {name: REPLACEMENTS[name].commands[0] for name in COVERED_COMMANDS}
 
 
 def hmp_replacement(hmp_command: str) -> Replacement | None:
@@ -40,5 +42,5 @@ def _advice(use: CommandUse, reasons: dict[str, str]) -> str:
     if use.name in COVERED_COMMANDS:
         return f"QEMU got it as it was: {reasons.get(use.name, '')}"
     if use.replacement is None:
-        return "not a command of HMP's that is known here"
+        return "not an HMP command known here"
     return f"use QMP: {use.replacement}" if use.replacement.commands else str(use.replacement)

@@ -1,34 +1,79 @@
 """Reads logs and makes the report of them."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from audit.counting.filters import Filters
 from audit.counting.readiness import blockers, hmp_replacement, state
-from audit.counting.tally import CommandTally, Tally, ToolTally
-from audit.errors import DamagedLine, SourceError
-from audit.log.reading import read_record
+from audit.counting.tally import Tally
+from audit.counting.tool_tally import CommandTally, ToolTally
+from audit.errors import DamagedLine, NoLogError, SourceError
+from audit.log.reading import is_like_a_record, read_record
+from audit.log.recognition import BEGINNING_BYTES, is_surely_no_log, what_it_is
 from audit.log.sources import STANDARD_INPUT, Source
-from audit.report import CommandUse, LogSummary, Overwriting, Report, SilentFailure, Standstill, State, ToolUse
-from shim.audit import Action
+from audit.reporting.ready import make_ready
+from audit.reporting.report import VM, CommandUse, LogSummary, Overwriting, Report, SilentFailure, Standstill, State, ToolUse
 from shim.qmp import JSON
+from shim.records.audit import Action
 
 __all__ = ["make_report"]
 
 # The progress is told after so many lines: often enough for a bar that moves, seldom enough to cost nothing.
 _LINES_BETWEEN_LOOKS: Final = 2000
+_Grouped = TypeVar("_Grouped", SilentFailure, Overwriting)
 _ORDER: Final = (State.BLOCKED, State.COVERED, State.MODERN)
 
 
 @dataclass(slots=True)
+class _Found:
+    """What was found in one log so far.
+
+    beginning: of the damaged lines, and so the log's where it has no record. reason: what is wrong with the first damaged
+    line, or the first that looks like a record.
+    """
+
+    has_records: bool = False
+    damaged: int = 0
+    torn: int = 0
+    beginning: bytes = b""
+    reason: str = ""
+
+    def add_damaged(self, number: int, line: bytes, why: DamagedLine) -> None:
+        self.beginning += line[: BEGINNING_BYTES - len(self.beginning)]
+        if not self.reason and is_like_a_record(line):
+            self.reason = f"line {number}: {why}"
+        self.damaged += 1
+        self.torn += not line.endswith(b"\n")
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Tell whether to read on would find nothing: a picture has many lines, and a disk's image more."""
+        return not self.has_records and self.damaged == 1 and is_surely_no_log(self.beginning)
+
+    @property
+    def why_no_log(self) -> str:
+        """Return why it is no log; "" if it is one, as also one that is empty, or whose only line is torn."""
+        if self.has_records or not self.damaged or (self.reason and self.torn == self.damaged):
+            return ""
+        return f"no line of it is a record ({self.reason})" if self.reason else what_it_is(self.beginning)
+
+
+@dataclass(slots=True)
 class _Lines:
-    """What became of the lines that are not records."""
+    """What became of the lines of all logs that are not records."""
 
     damaged: int = 0
     torn: int = 0
     unreadable: list[str] = field(default_factory=list)
+
+    def add(self, path: str, found: _Found) -> None:
+        if reason := found.why_no_log:
+            self.unreadable.append(str(NoLogError(_name(path), reason)))
+        else:
+            self.damaged += found.damaged
+            self.torn += found.torn
 
 
 def make_report(
@@ -36,16 +81,18 @@ def make_report(
 ) -> Report:
     """Read the logs, the oldest first, and give the report.
 
-    A log that cannot be read, or not to its end, is told in the report. watch: called now and then with the log that is read
-    and how many lines of it were.
+    A log that cannot be read, or not to its end, is told in the report, as is a file that is no log. watch: called now and then
+    with the log that is read and how many lines of it were.
     """
     tally, lines = Tally(filters), _Lines()
     for path in sorted(paths, key=_first_time):
+        found = _Found()
         try:
             with Source(path) as source:
-                _read(source, tally, lines, watch)
+                _read(source, tally, found, watch)
         except SourceError as exc:
             lines.unreadable.append(str(exc))
+        lines.add(path, found)
     return _report(paths, tally, lines)
 
 
@@ -59,31 +106,35 @@ def _first_time(path: str) -> str:
     return "~"
 
 
-def _read(source: Source, tally: Tally, lines: _Lines, watch: Callable[[Source, int], None]) -> None:
+def _read(source: Source, tally: Tally, found: _Found, watch: Callable[[Source, int], None]) -> None:
     for number, line in enumerate(source, 1):
         if number % _LINES_BETWEEN_LOOKS == 0:
             watch(source, number)
         try:
             tally.add(read_record(line))
-        except DamagedLine:
+            found.has_records = True
+        except DamagedLine as exc:
             if line.strip():
-                lines.damaged += 1
-                lines.torn += not line.endswith(b"\n")
+                found.add_damaged(number, line, exc)
+                if found.is_hopeless:
+                    break
 
 
 def _report(paths: Sequence[str], tally: Tally, lines: _Lines) -> Report:
-    found = [tool for tool in tally.tools.values() if tool is not None]
+    found = list(tally.tools.values())
     return Report(
         log=_log_summary(paths, tally, lines),
         tools=tuple(sorted(map(_tool_use, filter(lambda tool: tool.commands, found)), key=_importance)),
         failures=tally.failures.results(),
-        silent_failures=tuple(silent for tool in found for silent in _silent_failures(tool)),
-        overwritings=tuple(
-            Overwriting(tool.tool, vm, count, last) for tool in found for vm, (count, last) in tool.overwritten.items()
+        silent_failures=_newest_first(silent for tool in found for silent in _silent_failures(tool)),
+        overwritings=_newest_first(
+            Overwriting(tool.tool, vm, seen.count, tuple(seen.tags), seen.first, seen.last)
+            for tool in found
+            for vm, seen in tool.overwritten.items()
         ),
         standstills=tuple(
-            Standstill(vm, command, seen.count, seen.quantile(0.5), seen.quantile(0.95), seen.max)
-            for (vm, command), seen in sorted(tally.standstills.items(), key=lambda entry: entry[0])
+            Standstill(VM(host, vm), command, seen.count, seen.quantile(0.5), seen.quantile(0.95), seen.max)
+            for (host, vm, command), seen in sorted(tally.standstills.items(), key=lambda entry: entry[0])
         ),
         days=_by_day([(tool, tool.days) for tool in found]),
         modern_days=_by_day([(tool, tool.modern_days) for tool in found]),
@@ -95,9 +146,13 @@ def _report(paths: Sequence[str], tally: Tally, lines: _Lines) -> Report:
     )
 
 
+def _newest_first(found: Iterable[_Grouped]) -> tuple[_Grouped, ...]:
+    return tuple(sorted(found, key=lambda one: one.last, reverse=True))
+
+
 def _log_summary(paths: Sequence[str], tally: Tally, lines: _Lines) -> LogSummary:
     return LogSummary(
-        names=tuple("standard input" if path == STANDARD_INPUT else path for path in paths),
+        names=tuple(map(_name, paths)),
         records=tally.records,
         left_out=tally.left_out,
         damaged=lines.damaged,
@@ -107,7 +162,12 @@ def _log_summary(paths: Sequence[str], tally: Tally, lines: _Lines) -> LogSummar
         unreadable=tuple(lines.unreadable),
         first=tally.first if tally.records else "",
         last=tally.last,
+        housekeeping=tally.housekeeping,
     )
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == STANDARD_INPUT else path
 
 
 def _importance(use: ToolUse) -> tuple[JSON, ...]:
@@ -126,6 +186,8 @@ def _tool_use(tool: ToolTally) -> ToolUse:
         first=min((use.first for use in uses), default=""),
         last=max((use.last for use in uses), default=""),
         last_hmp=max((use.last for use in uses if use.is_hmp), default=""),
+        hosts=tuple(sorted(tool.hosts)),
+        executables=tuple(sorted(tool.executables)),
     )
 
 
@@ -136,15 +198,16 @@ def _command_use(name: str, counted: CommandTally, *, is_hmp: bool) -> CommandUs
         replacement=hmp_replacement(name) if is_hmp else None,
         count=counted.count,
         # Where the shim leaves it to QEMU's own command, it has seen that this does the same.
-        rewritten=counted.actions[Action.REWRITTEN] + counted.actions[Action.DELEGATED],
-        passed=counted.actions[Action.PASSED],
-        observed=counted.actions[Action.OBSERVED],
-        refused=counted.actions[Action.REFUSED],
-        failed=counted.failed,
-        unknown=counted.unknown,
+        rewritten=counted.by_action(Action.REWRITTEN, Action.DELEGATED),
+        passed=counted.by_action(Action.PASSED),
+        observed=counted.by_action(Action.OBSERVED),
+        refused=counted.by_action(Action.REFUSED),
+        failed=counted.by_failure(True),
+        unknown=counted.by_failure(None),
         silent=counted.silent,
         first=counted.first,
         last=counted.last,
+        ready=make_ready(counted.example),
     )
 
 

@@ -7,9 +7,9 @@ from operator import itemgetter
 from typing import Final, TypeAlias
 
 from audit.counting.agreement import answer_text, judge, rewritten_text
-from audit.parties import VM, Tool
-from audit.switch import Agreement, Contrast, Example, Switch, VMSwitch
-from audit.wording import in_one_line
+from audit.reporting.parties import VM, Tool
+from audit.reporting.switch import Agreement, Contrast, Example, Switch, VMSwitch
+from audit.reporting.wording import in_one_line
 from shim.qmp import JSON
 
 __all__ = ["EXAMPLES", "SwitchTally"]

@@ -4,16 +4,18 @@ import json
 from typing import Final
 
 from audit.errors import DamagedLine
-from shim.audit import has_failed
-from shim.audit_form import SCHEMA_VERSION
-from shim.hmp import HMPLine
+from shim.hmp.line import HMPLine
 from shim.printable import printable
 from shim.qmp import JSON
+from shim.records.audit import has_failed
+from shim.records.audit_form import SCHEMA_VERSION
 
-__all__ = ["decode", "modernize", "read_record"]
+__all__ = ["decode", "is_like_a_record", "modernize", "read_record"]
 
 # What stands before a record where a syslog daemon wrote the line: time, host and program.
 _BEGIN: Final = b'{"schema":'
+_LINE_ENDS: Final = frozenset({"\n", "", "\r\n"})
+_decoder: Final = json.JSONDecoder()
 
 
 def read_record(line: bytes) -> dict[str, JSON]:
@@ -21,7 +23,13 @@ def read_record(line: bytes) -> dict[str, JSON]:
 
     Only what makes it a record is looked at: that it is JSON, an object, and of a known version.
     """
-    return modernize(decode(line))
+    record = decode(line)
+    return record if record["schema"] == SCHEMA_VERSION else modernize(record)
+
+
+def is_like_a_record(line: bytes) -> bool:
+    """Tell whether a line may have been a record before something happened to it."""
+    return _BEGIN in line
 
 
 def decode(line: bytes) -> dict[str, JSON]:
@@ -30,8 +38,13 @@ def decode(line: bytes) -> dict[str, JSON]:
     if begin < 0:
         raise DamagedLine("it is not JSON" if line.strip() else "it is blank")
     try:
-        # Text that begins with a brace is an object or nothing.
-        record: dict[str, JSON] = json.loads(line[begin:] if begin else line)
+        # Text that begins with a brace is an object or nothing. json.loads would first guess at the encoding, which takes a
+        # third as long as all the rest; it judges what stands after the object.
+        text = str(line[begin:] if begin else line, "utf-8", "surrogatepass")
+        record: dict[str, JSON]
+        record, end = _decoder.raw_decode(text)
+        if text[end:] not in _LINE_ENDS:
+            record = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise DamagedLine(f"it is not JSON: {exc}") from exc
     if "schema" not in record:
@@ -49,11 +62,19 @@ def modernize(record: dict[str, JSON]) -> dict[str, JSON]:
     version = record["schema"]
     if version == SCHEMA_VERSION:
         return record
-    return _ADDED_BY_VERSION_3 | (record if version > 1 else _of_version_1(record))
+    modern = _ADDED_SINCE_VERSION_2 | (record if version > 1 else _of_version_1(record))
+    if isinstance(client := record.get("client"), dict):
+        modern["client"] = {"connected_as": None} | client | _CLIENT_OF_EARLIER
+    return modern
 
 
 # What is not known of an earlier record that it does not have.
-_ADDED_BY_VERSION_3: Final[dict[str, JSON]] = {"repeated": 0, "cut": []}
+_ADDED_SINCE_VERSION_2: Final[dict[str, JSON]] = {"repeated": 0, "housekeeping": False, "cut": []}
+_CLIENT_OF_EARLIER: Final[dict[str, JSON]] = {
+    **dict.fromkeys(("user", "tool", "unit", "container", "parent")),
+    "argv": [],
+    "prompt": False,
+}
 
 
 def _of_version_1(record: dict[str, JSON]) -> dict[str, JSON]:

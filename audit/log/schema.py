@@ -12,14 +12,14 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final, TypeAlias
 
-from audit.wording import listed
-from shim.audit import Action
+from audit.reporting.wording import listed
 from shim.printable import printable
 from shim.qmp import JSON
+from shim.records.audit import Action
 
 __all__ = ["ACTIONS", "MEMBERS", "OUTCOMES", "VERSIONS", "Member", "problems"]
 
-VERSIONS: Final = (1, 2, 3)
+VERSIONS: Final = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ _CHECKS: Final[Mapping[str, Callable[[JSON], bool]]] = {
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
     "array": lambda value: isinstance(value, list),
+    "array of strings": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
     "object": lambda value: isinstance(value, dict),
     "null": lambda value: value is None,
     "any": lambda value: True,
@@ -80,9 +81,19 @@ MEMBERS: Final = (
     _row("client", "object"),
     _row("client.pid", "integer or null"),
     _row("client.uid", "integer or null"),
+    _row("client.user", "string or null", 4),
     _row("client.exe", "string or null"),
+    _row("client.argv", "array of strings", 4),
+    _row("client.tool", "string or null", 4),
+    _row("client.unit", "string or null", 4),
+    _row("client.container", "string or null", 4),
+    _row("client.parent", "object or null", 4),
+    _row("client.parent.pid", "integer", 4),
+    _row("client.parent.exe", "string or null", 4),
+    _row("client.parent.argv", "array of strings", 4),
     _row("client.address", "string or null"),
     _row("client.connected_as", "string or null", 3),
+    _row("client.prompt", "boolean", 4),
     _row("execute", "string or null", 2),
     _row("command_line", "string or null"),
     _row("hmp_command", "string or null", 2),
@@ -125,6 +136,7 @@ MEMBERS: Final = (
     _row("client_gone", "boolean"),
     _row("lost_before", "integer", 2),
     _row("repeated", "integer", 3),
+    _row("housekeeping", "boolean", 4),
     _row("cut", "array", 3),
     _row("cut[].member", "string", 3),
     _row("cut[].characters", "integer", 3),
@@ -142,7 +154,14 @@ ACTIONS: Final[Mapping[str, int]] = {
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _SENT: Final = "qmp[]"
 _SHOWN_CHARACTERS: Final = 40
-_ARTICLES: Final = {"integer": "an integer", "array": "an array", "object": "an object", "null": "null", "any": "anything"}
+_ARTICLES: Final = {
+    "integer": "an integer",
+    "array": "an array",
+    "array of strings": "an array of strings",
+    "object": "an object",
+    "null": "null",
+    "any": "anything",
+}
 
 
 _Children: TypeAlias = Mapping[str, tuple[tuple[str, Member], ...]]
@@ -161,15 +180,15 @@ _CHILDREN: Final = {version: _children(version) for version in VERSIONS}
 def problems(record: JSON) -> list[str]:
     """Tell what a decoded record breaks of the schema of its own version; nothing if it is right.
 
-    Each text names the member: `nodes[2].included: it is "yes", and a boolean is due`. No text has what a terminal would obey.
+    Each text names the member: `nodes[2].included: it is "yes", but must be a boolean`. No text has what a terminal would obey.
     """
     if not isinstance(record, dict):
-        return [f"it is {_shown(record)}, and an object is due"]
+        return [f"it is {_shown(record)}, but must be an object"]
     version = record.get("schema")
     if not _is_integer(version) or version not in VERSIONS:
         if "schema" not in record:
             return ["schema: it is missing"]
-        return [f"schema: it is {_shown(version)}, and {listed(list(map(str, VERSIONS)), conjunction='or')} is due"]
+        return [f"schema: it is {_shown(version)}, but must be {listed(list(map(str, VERSIONS)), conjunction='or')}"]
     return [*_in_object(record, "", "", _CHILDREN[version]), *_in_values(record, version)]
 
 
@@ -188,7 +207,7 @@ def _in_object(value: dict[str, JSON], shown: str, pattern: str, children: _Chil
 def _in_member(value: JSON, shown: str, member: Member, children: _Children) -> Iterator[str]:
     items = f"{member.path}[]"
     if not member.allows(value):
-        yield f"{shown}: it is {_shown(value)}, and {_due(member.types)} is due"
+        yield f"{shown}: it is {_shown(value)}, but must be {_due(member.types)}"
     elif isinstance(value, dict) and member.path in children:
         yield from _in_object(value, shown, member.path, children)
     elif isinstance(value, list) and items in children:
@@ -196,24 +215,24 @@ def _in_member(value: JSON, shown: str, member: Member, children: _Children) -> 
             if isinstance(item, dict):
                 yield from _in_object(item, f"{shown}[{number}]", items, children)
             else:
-                yield f"{shown}[{number}]: it is {_shown(item)}, and an object is due"
+                yield f"{shown}[{number}]: it is {_shown(item)}, but must be an object"
 
 
 def _outcome_problem(sent: Mapping[str, JSON]) -> str | None:
     found = [name for name in OUTCOMES if name in sent]
     if len(found) == 1:
         return None
-    return f"it has {listed(found) or 'none'}, and exactly one of {listed(OUTCOMES)} is due"
+    return f"it has {listed(found) or 'none'}, but must have exactly one of {listed(OUTCOMES)}"
 
 
 def _in_values(record: Mapping[str, JSON], version: int) -> Iterator[str]:
     """Look at what has a form of its own, where its type is right."""
     time, action = record.get("time"), record.get("action")
     if isinstance(time, str) and not _is_time(time):
-        yield f"time: it is {_shown(time)}, and a time like 2026-11-23T17:39:52.451176Z is due"
+        yield f"time: it is {_shown(time)}, but must be a time like 2026-11-23T17:39:52.451176Z"
     if isinstance(action, str) and ACTIONS.get(action, version + 1) > version:
         known = [str(name) for name, since in ACTIONS.items() if since <= version]
-        yield f"action: it is {_shown(action)}, and {listed(known, conjunction='or')} is due"
+        yield f"action: it is {_shown(action)}, but must be {listed(known, conjunction='or')}"
 
 
 def _is_time(text: str) -> bool:

@@ -18,6 +18,8 @@ STANDARD_INPUT = "-"
 MAX_LINE_BYTES = 64 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _SKIPPED_BYTES = 1024 * 1024
+# Some records of usual size at once: with one call for each they take half as long again to read.
+_BUFFER_BYTES = 256 * 1024
 
 
 class Source:
@@ -31,7 +33,7 @@ class Source:
         """Raises SourceError if it cannot be opened."""
         self.name = "standard input" if path == STANDARD_INPUT else path
         try:
-            self._raw: io.BufferedReader = _open(path)
+            self._raw = _open(path)
         except OSError as exc:
             raise SourceError(self.name, exc.strerror or str(exc)) from exc
         try:
@@ -57,7 +59,7 @@ class Source:
             while line := self._file.readline(MAX_LINE_BYTES):
                 yield line if line.endswith(b"\n") or len(line) < MAX_LINE_BYTES else line + self._skip_line()
         except (OSError, EOFError, zlib.error) as exc:
-            raise SourceError(self.name, f"{exc}; what stands before was read") from exc
+            raise SourceError(self.name, f"{exc}; what comes before it was read") from exc
 
     def _skip_line(self) -> bytes:
         """Read to the end of the line, and give the line end if there is one."""
@@ -81,4 +83,4 @@ def _open(path: str) -> io.BufferedReader:
         if sys.stdin is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
-    return io.BufferedReader(io.FileIO(path))
+    return io.BufferedReader(io.FileIO(path), _BUFFER_BYTES)

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from audit.page.day_columns import Column, Columns, Span, day_columns
-from audit.page.elements import Child, Element, make, svg
+from audit.page.elements import Child, Element, make, svg, words
+from audit.page.tables import Column as ListingColumn
+from audit.page.tables import amount, table, text
 from audit.page.time_axis import label_moments, round_ticks
-from audit.report import Report, Tool
-from audit.wording import counted, number, tool_labels
+from audit.reporting.day_columns import Column, Columns, Span, day_columns
+from audit.reporting.report import Report, Tool
+from audit.reporting.wording import counted, number, tool_labels
 
 __all__ = ["MAX_SERIES", "bar_chart"]
 
@@ -69,7 +71,7 @@ def bar_chart(report: Report) -> list[Child]:
     highest = max(max(sum(column.hmp.values()), column.modern) for column in columns.used)
     ticks = round_ticks(highest)
     scale = _Scale(columns.count, ticks[-1])
-    label = f"HMP commands by {columns.span.value} and tool"
+    label = _told(columns)
     picture = svg(
         *_y_axis(ticks, scale),
         *_x_axis(columns, scale),
@@ -80,9 +82,35 @@ def bar_chart(report: Report) -> list[Child]:
         label=label,
         class_="chart",
     )
-    box = make("div", picture, class_="scroll chart-box", role="region", aria_label=label, tabindex="0")
-    intro = make("p", f"HMP commands by {columns.span.value} and tool.", class_="intro")
-    return [intro, _legend(series, has_modern=has_modern), box, *_notes(columns)]
+    heading = f"HMP commands by {columns.span.value} and tool"
+    box = make("div", picture, class_="scroll chart-box", role="region", aria_label=heading, tabindex="0")
+    intro = make("p", f"{heading}.", class_="intro")
+    return [intro, _legend(series, has_modern=has_modern), box, _numbers(columns), *_notes(columns)]
+
+
+def _told(columns: Columns) -> str:
+    """Say what the picture shows, for those who cannot see it."""
+    counts = {column.index: sum(column.hmp.values()) for column in columns.used}
+    modern = sum(column.modern for column in columns.used)
+    first, last = (_when(column, columns.span) for column in (columns.used[0], columns.used[-1]))
+    total = f"{counted(sum(counts.values()), 'HMP command')} and {number(modern)} of QMP's own, {first} to {last}"
+    most = max(columns.used, key=lambda column: counts[column.index])
+    peak = f"most in {_when(most, columns.span)}, {number(counts[most.index])}"
+    return f"HMP commands by {columns.span.value} and tool: {total}; {peak}"
+
+
+def _numbers(columns: Columns) -> Element:
+    """Make the picture's numbers, as a table for those who want them."""
+    span = columns.span.value
+    heads = (
+        ListingColumn(span.capitalize()),
+        *(ListingColumn(head, is_number=True) for head in ("HMP", "QMP's own", "Failed")),
+    )
+    rows = [
+        [text(_when(column, columns.span)), *map(amount, (sum(column.hmp.values()), column.modern, column.failed))]
+        for column in reversed(columns.used)
+    ]
+    return make("details", make("summary", "The same in numbers"), table(f"Commands by {span}", heads, rows), class_="more")
 
 
 def _series(columns: Columns) -> list[_Series]:
@@ -180,13 +208,13 @@ def _legend(series: Sequence[_Series], *, has_modern: bool) -> Element:
 
 def _key(mark: Element, name: str) -> Element:
     swatch = make("svg", mark, viewBox="0 0 14 14", class_="swatch", aria_hidden="true")
-    return make("li", swatch, make("span", name, class_="name", title=name))
+    return make("li", swatch, make("span", *words(name), class_="name"))
 
 
 def _notes(columns: Columns) -> Iterator[Element]:
     if columns.span is not Span.DAY:
         weeks = " A week begins on Monday." if columns.span is Span.WEEK else ""
-        yield make("p", f"So many days are shown by {columns.span.value}.{weeks}", class_="note")
+        yield make("p", f"There are too many days for a bar each, so each bar is a {columns.span.value}.{weeks}", class_="note")
     if columns.undated:
         is_not = "is not" if columns.undated == 1 else "are not"
         yield make("p", f"{counted(columns.undated, 'date')} in the log that no calendar has {is_not} shown.", class_="note")

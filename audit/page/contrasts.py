@@ -1,19 +1,19 @@
 """Whether mode observe may be left for mode rewrite, as a section of the page."""
 
 from audit.page.elements import Element, make
-from audit.page.sections import section
-from audit.page.tables import Cell, Column, amount, long_text, table, text, time
-from audit.switch import Contrast, Example, Switch, VMSwitch
-from audit.wording import answer
+from audit.page.sections import Label, section
+from audit.page.tables import Cell, Column, amount, long_text, name, table, text, time
+from audit.reporting.switch import Contrast, Example, Switch, VMSwitch
+from audit.reporting.wording import answer
 
 __all__ = ["contrasts"]
 
 
-def contrasts(found: Switch) -> Element:
+def contrasts(found: Switch, label: Label) -> Element:
     """Return the section: the verdict; where answers differ, why, and the latest; and several VMs apart."""
     note = make("p", found.note, class_="note") if found.note else None
     reasons = [_reason(one) for one in found.contrasts]
-    examples = [_example(one, example) for one in found.contrasts for example in one.examples]
+    examples = [_example(one, example, label) for one in found.contrasts for example in one.examples]
     vms = [_vm(one) for one in found.vms]
     return section(
         *("switch", "Safe to switch to mode rewrite?", found.verdict, note),
@@ -38,17 +38,13 @@ def _reason(one: Contrast) -> list[Cell]:
     return [text(one.agreement.value), long_text(one.why), amount(one.count), time(one.first), time(one.last)]
 
 
-def _example(one: Contrast, example: Example) -> list[Cell]:
+def _example(one: Contrast, example: Example, label: Label) -> list[Cell]:
     return [
-        *(time(example.time), text(one.agreement.value), _name(example.vm.name), _name(example.tool.name)),
+        *(time(example.time), text(one.agreement.value), name(example.vm.name), name(label(example.tool), example.tool.name)),
         *(long_text(example.command_line), long_text(answer(example.hmp)), long_text(answer(example.rewritten))),
     ]
 
 
 def _vm(one: VMSwitch) -> list[Cell]:
     counts = (one.observed, one.same, one.differ, one.unknown)
-    return [_name(one.vm.name), text(one.vm.host), *map(amount, counts)]
-
-
-def _name(name: str) -> Cell:
-    return Cell((name,), name, look="name")
+    return [name(one.vm.name), text(one.vm.host), *map(amount, counts)]

@@ -3,41 +3,55 @@
 What it says comes from a log, so from anybody. It goes through audit.page.elements, which knows text from markup.
 """
 
+from base64 import b64encode
+from hashlib import sha256
 from importlib.resources import files
 
-from audit.headline import Headline, headline
 from audit.page.bar_chart import bar_chart
 from audit.page.contrasts import contrasts
-from audit.page.elements import Element, make, source, spell_page
+from audit.page.elements import Child, Element, make, source, spell_page
+from audit.page.first import first
 from audit.page.prospects import prospects
-from audit.page.sections import section, state_mark, tables
+from audit.page.sections import Label, section, state_mark, tables
+from audit.page.standing import board_sections
 from audit.page.timeline_chart import timeline_chart
-from audit.report import LogSummary, Report, State
-from audit.wording import counted, listed, minute, number
+from audit.reporting.board import board
+from audit.reporting.headline import Headline, headline
+from audit.reporting.report import LogSummary, Report, State, Tool
+from audit.reporting.wording import counted, listed, minute, number, tool_labels
 
 __all__ = ["render_html"]
 
 _TITLE = "Who still uses HMP"
-# Even if a text came through as markup, the browser would fetch nothing for it.
-_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
-    "base-uri 'none'; form-action 'none'"
-)
 _NAMED_LOGS = 3
 _LISTED_LOGS = 50
 
 
 def render_html(report: Report, *, generated: str) -> str:
     """Return the page. generated: when that was, as text."""
-    html = make("html", _head(), lang="en")
+    style, script = _own_file("style.css"), _own_file("script.js")
+    labels = tool_labels(use.tool for use in report.tools)
+
+    def label(tool: Tool) -> str:
+        return labels.get(tool, tool.name)
+
+    html = make("html", _head(style, script), lang="en")
     body = make(
         "body",
         make("header", *_heading(report, generated)),
-        make("main", *_answers(report), _tiles(report), *_charts(report), *tables(report), _notes(report)),
+        make(
+            "main",
+            *_answers(report, label),
+            _tiles(report),
+            *_charts(report),
+            _filter(),
+            *tables(report, label),
+            _notes(report),
+        ),
         make("footer", make("p", f"Made by hmp-audit on {generated}. Times are UTC.")),
     )
     html.append(body)
-    source(body, "script", _own_file("script.js"))
+    source(body, "script", script)
     return spell_page(html)
 
 
@@ -45,17 +59,24 @@ def _own_file(name: str) -> str:
     return files("audit").joinpath("page", name).read_text(encoding="utf-8")
 
 
-def _head() -> Element:
+def _security_policy(style: str, script: str) -> str:
+    """Allow this style and this script only: if a text came through as markup, the browser would not run or fetch it."""
+    hashes = (b64encode(sha256(text.encode()).digest()).decode() for text in (style, script))
+    own = "style-src 'sha256-{}'; script-src 'sha256-{}'".format(*hashes)
+    return f"default-src 'none'; {own}; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _head(style: str, script: str) -> Element:
     head = make(
         "head",
         make("meta", charset="utf-8"),
-        make("meta", http_equiv="Content-Security-Policy", content=_SECURITY_POLICY),
+        make("meta", http_equiv="Content-Security-Policy", content=_security_policy(style, script)),
         make("meta", name="viewport", content="width=device-width, initial-scale=1"),
         make("meta", name="color-scheme", content="light dark"),
         make("title", _TITLE),
         make("link", rel="icon", href="data:,"),
     )
-    source(head, "style", _own_file("style.css"))
+    source(head, "style", style)
     return head
 
 
@@ -75,18 +96,40 @@ def _logs(log: LogSummary) -> str:
     return f"the audit {noun} {listed(log.names, most=_NAMED_LOGS)}" if log.names else "no log"
 
 
-def _answers(report: Report) -> list[Element]:
-    """Return what stands at the top: the headline and, where there is something, the switch and another QEMU."""
-    switching = [] if report.switch is None else [contrasts(report.switch)]
-    return [*switching, _verdict(headline(report)), *([] if report.outlook is None else [prospects(report.outlook)])]
+def _answers(report: Report, label: Label) -> list[Child]:
+    """Return what stands at the top: the answer, what to do first, and what there is on the switch and on another QEMU."""
+    found = board(report)
+    return [
+        _verdict(report, headline(report)),
+        first(found.changes),
+        *board_sections(found, label),
+        None if report.switch is None else contrasts(report.switch, label),
+        None if report.outlook is None else prospects(report.outlook, label),
+    ]
 
 
-def _verdict(found: Headline) -> Element:
+def _verdict(report: Report, found: Headline) -> Element:
     mark = None if found.state is None else state_mark(found.state)
     look = "unjudged" if found.state is None else found.state.name.lower()
+    further = [] if report.switch is None else [("switch", report.switch.verdict)]
+    further += [] if report.outlook is None else [("target", report.outlook.verdict)]
+    answers = [make("p", make("a", text, href=f"#{place}"), class_="answer") for place, text in further]
     details = [make("p", text, class_="detail") for text in found.details]
-    words = make("div", make("p", found.text, class_="headline"), *details)
-    return make("section", mark, words, class_=f"verdict {look}", aria_label="Headline")
+    told = make("div", make("p", found.text, class_="headline"), *answers, *details)
+    return make("section", mark, told, class_=f"verdict {look}", aria_label="Headline")
+
+
+def _filter() -> Element:
+    """Make the box that the script filters the tables by. Without it there is none."""
+    return make(
+        "div",
+        make("label", "Filter the tables", for_="filter"),
+        make("input", type="search", id="filter", autocomplete="off", spellcheck="false", placeholder="tool, VM, text"),
+        make("output", for_="filter", aria_live="polite"),
+        class_="filter",
+        role="search",
+        hidden="",
+    )
 
 
 def _tiles(report: Report) -> Element:
@@ -109,7 +152,7 @@ def _tiles(report: Report) -> Element:
     )
 
 
-_STATE_WORDS = ((State.BLOCKED, "blocked"), (State.COVERED, "covered"), (State.MODERN, "modern"))
+_STATE_WORDS = ((State.BLOCKED, "blocked"), (State.COVERED, "covered"), (State.QUIET, "quiet"), (State.MODERN, "modern"))
 
 
 def _tile(leads_to: str, label: str, value: int, note: str) -> Element:

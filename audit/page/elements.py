@@ -4,15 +4,22 @@ The tree is the standard library's, which escapes when it writes. What it does n
 must not hold, or that a browser would not show, are spelled by escapes.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from shim.printable import printable
 
-__all__ = ["Child", "Element", "make", "source", "spell_page", "svg"]
+__all__ = ["Child", "Element", "make", "source", "spell_page", "svg", "words"]
 
 Child: TypeAlias = "Element | str | None"
 _DOCTYPE: Final = "<!DOCTYPE html>\n"
+# A word of up to so many characters has room in any column.
+_LONG_WORD: Final = re.compile(r"(\S{25,})")
+# A longer one is broken after one of these, as a path or an option, and one that has none for so long anywhere.
+_PARTS: Final = re.compile(r"[^/\\_.,:;=@+-]*[/\\_.,:;=@+-]+|[^/\\_.,:;=@+-]+")
+_MOST_UNBROKEN: Final = 24
 
 
 def make(tag: str, *children: Child, **attributes: str | float | None) -> Element:
@@ -27,6 +34,18 @@ def make(tag: str, *children: Child, **attributes: str | float | None) -> Elemen
     for child in children:
         _add(element, child)
     return element
+
+
+def words(text: str) -> Iterator[Child]:
+    """Yield a text as children that say where its long words may be broken, so that no other word ever is."""
+    for place, piece in enumerate(_LONG_WORD.split(printable(text))):
+        if place % 2 == 0:
+            if piece:
+                yield piece
+            continue
+        for part in _PARTS.findall(piece):
+            yield part if len(part) <= _MOST_UNBROKEN else make("span", part, class_="unbroken")
+            yield make("wbr")
 
 
 def svg(*children: Child, width: float, height: float, label: str, class_: str) -> Element:

@@ -1,8 +1,10 @@
-// Sorts a table by the column whose heading is pressed: upwards first, then downwards.
+// Sorts a table by the column whose heading is pressed, upwards first, then downwards; and shows only the rows that have the
+// words of the filter. Neither is there without this script, and all else works without it.
 "use strict";
 
 (() => {
   const words = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+  const tables = Array.from(document.querySelectorAll("table.sortable"));
 
   const valueOf = (row, index) => {
     const cell = row.cells[index];
@@ -31,7 +33,57 @@
     body.append(...rows.map((entry) => entry.row));
   };
 
-  for (const button of document.querySelectorAll("table.sortable th button")) {
-    button.addEventListener("click", () => sort(button.closest("th")));
+  const makeSortable = (table) => {
+    table.caption.append(" The buttons in the headings sort it.");
+    for (const heading of table.tHead.rows[0].cells) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...heading.childNodes);
+      button.addEventListener("click", () => sort(heading));
+      heading.append(button);
+      heading.setAttribute("aria-sort", "none");
+    }
+  };
+
+  // What a row can be found by: all that it says, and what its cells say when they are pointed at.
+  const found = new WeakMap();
+  const textOf = (row) => {
+    if (!found.has(row)) {
+      const parts = Array.from(row.cells, (cell) => `${cell.textContent} ${cell.title}`);
+      found.set(row, parts.join(" ").normalize("NFC").toLowerCase());
+    }
+    return found.get(row);
+  };
+
+  const filterTable = (table, wanted) => {
+    let shown = 0;
+    for (const row of table.tBodies[0].rows) {
+      const text = wanted.length ? textOf(row) : "";
+      row.hidden = !wanted.every((word) => text.includes(word));
+      shown += row.hidden ? 0 : 1;
+    }
+    const listing = table.closest(".listing");
+    listing.classList.toggle("filtered", wanted.length > 0);
+    listing.classList.toggle("unmatched", shown === 0);
+    return shown;
+  };
+
+  const filter = (text, result) => {
+    const wanted = text.normalize("NFC").toLowerCase().split(/\s+/).filter(Boolean);
+    const shown = tables.map((table) => filterTable(table, wanted));
+    const all = tables.reduce((sum, table) => sum + table.tBodies[0].rows.length, 0);
+    const count = shown.reduce((sum, one) => sum + one, 0);
+    result.textContent = wanted.length ? `${count.toLocaleString("en")} of ${all.toLocaleString("en")} rows` : "";
+  };
+
+  document.documentElement.classList.add("scripted");
+  tables.forEach(makeSortable);
+  const form = document.querySelector(".filter");
+  if (form !== null && tables.length > 0) {
+    const [box, result] = [form.querySelector("input"), form.querySelector("output")];
+    form.hidden = false;
+    box.addEventListener("input", () => filter(box.value, result));
+    // A page that was left and come back to has its text again.
+    filter(box.value, result);
   }
 })();

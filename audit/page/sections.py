@@ -1,17 +1,36 @@
 """The tables of the page, each a section with its heading, or with a sentence where there is nothing to list."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
-from audit.page.elements import Child, Element, make
-from audit.page.tables import NOTHING, Cell, Column, amount, cell, long_text, pause, stacked, table, text, time
-from audit.report import Blocker, CommandUse, Report, State, Tool, ToolUse
-from audit.wording import counted, number
+from audit.page.elements import Child, Element, make, words
+from audit.page.tables import (
+    NOTHING,
+    Cell,
+    Column,
+    amount,
+    cell,
+    command,
+    fold,
+    long_text,
+    name,
+    pause,
+    stacked,
+    table,
+    text,
+    time,
+)
+from audit.reporting.report import CommandUse, Report, State, Tool, ToolUse
+from audit.reporting.wording import counted
 
-__all__ = ["section", "state_mark", "tables"]
+__all__ = ["Label", "section", "state_mark", "tables"]
 
-# All of a tool's commands are in the table of commands; one row must not be a page long.
-_BLOCKERS: Final = 8
+Label: TypeAlias = Callable[[Tool], str]
+"""How the page calls a tool, so that it is no other one of the report."""
+
+# One row must not be a page long.
+_BLOCKERS: Final = 2
+_PATHS: Final = 2
 _HMP_COUNTS: Final = (
     *(("Rewritten", "rewritten"), ("Passed", "passed"), ("Observed", "observed"), ("Refused", "refused")),
     *(("Failed", "failed"), ("No reply", "unknown"), ("Silent", "silent")),
@@ -20,26 +39,27 @@ _STATES: Final = {
     State.BLOCKED: ("blocked", "M3 3l8 8m0 -8l-8 8"),
     State.COVERED: ("covered", "M7 1.5a5.5 5.5 0 0 0 0 11z"),
     State.MODERN: ("modern", "M2.5 7.5l3 3l6 -7"),
+    State.QUIET: ("quiet", "M4.5 4v6M9.5 4v6"),
 }
 
 
-def tables(report: Report) -> list[Element]:
+def tables(report: Report, label: Label) -> list[Element]:
     """Return all sections with tables, in their order."""
     return [
         _tools(report),
         _commands(report),
-        _failures(report),
-        _silent_failures(report),
-        _overwritings(report),
+        _failures(report, label),
+        _silent_failures(report, label),
+        _overwritings(report, label),
         _standstills(report),
     ]
 
 
-def section(name: str, heading: str, intro: str, *children: Child) -> Element:
-    """Return a section that the tiles can lead to. intro: "" where the heading says it all."""
+def section(place: str, heading: str, intro: str, *children: Child) -> Element:
+    """Return a section that the tiles can lead to. place: what they lead to it by. intro: "" where the heading says it all."""
     lead = make("p", intro, class_="intro") if intro else None
-    title = make("h2", heading, id=f"{name}-heading")
-    return make("section", title, lead, *children, id=name, aria_labelledby=f"{name}-heading")
+    title = make("h2", heading, id=f"{place}-heading")
+    return make("section", title, lead, *children, id=place, aria_labelledby=f"{place}-heading")
 
 
 def state_mark(state: State) -> Element:
@@ -50,149 +70,132 @@ def state_mark(state: State) -> Element:
     return make("svg", ring, shape, viewBox="0 0 14 14", class_=f"state-mark {look}", aria_hidden="true")
 
 
-def _listing(name: str, heading: str, intro: str, nothing: str, columns: Sequence[Column], rows: list[list[Cell]]) -> Element:
+def _listing(place: str, heading: str, intro: str, nothing: str, columns: Sequence[Column], rows: list[list[Cell]]) -> Element:
     if not rows:
-        return section(name, heading, "", make("p", nothing, class_="empty"))
-    return section(name, heading, intro, table(heading, columns, rows))
+        return section(place, heading, "", make("p", nothing, class_="empty"))
+    return section(place, heading, intro, table(heading, columns, rows))
 
 
 def _state(state: State) -> Cell:
     return cell(make("span", state_mark(state), state.value, class_="state"), value=state.value)
 
 
-def _uid(tool: Tool) -> Cell:
-    return cell(NOTHING if tool.uid < 0 else str(tool.uid), value="" if tool.uid < 0 else tool.uid)
-
-
-def _name(tool: Tool) -> Cell:
-    return Cell((tool.name,), tool.name, look="name")
-
-
 def _tools(report: Report) -> Element:
-    counts = _shown_counts([command for use in report.tools for command in use.commands])
     columns = [
-        *(Column("State"), Column("Tool"), Column("Blocked by, and what to do"), Column("HMP", is_number=True)),
-        *(Column(heading, is_number=True) for heading, _ in counts),
+        *(Column("Tool"), Column("State"), Column("Blocked by, and what to do"), Column("HMP", is_number=True)),
+        *(Column(heading, is_number=True) for heading, _ in _HMP_COUNTS),
         *(Column("QMP's own", is_number=True), Column("First (UTC)"), Column("Last (UTC)"), Column("Last HMP (UTC)")),
-        *(Column("User id", is_number=True), Column("Host")),
+        *(Column("Runs in"), Column("User"), Column("Host")),
     ]
     rows = [
         [
-            *(_state(use.state), _name(use.tool), _blockers(use), amount(use.hmp_count)),
-            *(amount(use.total(member)) for _, member in counts),
+            *(_program(use), _state(use.state), _blockers(use), amount(use.hmp_count)),
+            *(amount(use.total(member)) for _, member in _HMP_COUNTS),
             *(amount(use.modern_count), time(use.first), time(use.last), time(use.last_hmp)),
-            *(_uid(use.tool), text(use.tool.host)),
+            *(text(use.tool.place), text(use.tool.user), text(use.seen_on)),
         ]
         for use in report.tools
     ]
     intro = (
         "Blocked: it uses HMP that must first be replaced. Covered: the shim does all the HMP that it uses. "
-        "Modern: it uses QMP's own snapshot commands, and no HMP."
+        "Quiet: its HMP stopped longer ago than was asked for. Modern: it uses QMP's own snapshot commands, and no HMP."
     )
     return _listing("tools", "Tools", intro, "No tool used HMP, or QMP's snapshot commands.", columns, rows)
 
 
-def _shown_counts(commands: Sequence[CommandUse]) -> list[tuple[str, str]]:
-    """Choose the columns: what happens in some modes only, or seldom, has one where it happened."""
-    seldom = {"observed", "unknown"}
-    return [
-        (heading, member)
-        for heading, member in _HMP_COUNTS
-        if member not in seldom or any(getattr(command, member) for command in commands)
-    ]
+def _program(use: ToolUse) -> Cell:
+    """Name a tool, with the paths of its program below its name. The other tables only have the name."""
+    paths = [make("div", *words(path), class_="path") for path in use.executables]
+    return Cell((*words(use.tool.name), *fold(paths, _PATHS)), use.tool.name, look="name")
 
 
 def _blockers(use: ToolUse) -> Cell:
-    if not use.blockers:
-        return cell(NOTHING, value="")
-    lines = [_blocker(blocker) for blocker in use.blockers[:_BLOCKERS]]
-    more = len(use.blockers) - len(lines)
-    rest = make("div", f"and {number(more)} more, in the table of commands") if more else None
-    return Cell((*lines, rest), ", ".join(blocker.command for blocker in use.blockers), look="long")
-
-
-def _blocker(blocker: Blocker) -> Element:
-    return make("div", make("b", blocker.command), f": {blocker.advice}")
+    lines = [make("div", make("b", *words(blocker.command)), ": ", *words(blocker.advice)) for blocker in use.blockers]
+    return Cell(
+        tuple(fold(lines, _BLOCKERS)) or (NOTHING,), ", ".join(blocker.command for blocker in use.blockers), look="long"
+    )
 
 
 def _commands(report: Report) -> Element:
-    uses = [(use.tool, command) for use in report.tools for command in use.commands]
-    counts = _shown_counts([command for _, command in uses])
     columns = [
         *(Column("Tool"), Column("Command"), Column("Replaced by"), Column("Count", is_number=True)),
-        *(Column(heading, is_number=True) for heading, _ in counts),
-        *(Column("First (UTC)"), Column("Last (UTC)"), Column("User id", is_number=True), Column("Host")),
+        *(Column(heading, is_number=True) for heading, _ in _HMP_COUNTS),
+        *(Column("First (UTC)"), Column("Last (UTC)"), Column("Runs in"), Column("User"), Column("Host")),
     ]
     rows = [
         [
-            *(_name(tool), _command(command), long_text(_replaced_by(command)), amount(command.count)),
-            *(amount(getattr(command, member)) for _, member in counts),
-            *(time(command.first), time(command.last), _uid(tool), text(tool.host)),
+            *(
+                name(use.tool.name, ", ".join(use.executables)),
+                command(each.name),
+                long_text(_replaced_by(each)),
+                amount(each.count),
+            ),
+            *(amount(getattr(each, member)) for _, member in _HMP_COUNTS),
+            *(time(each.first), time(each.last), text(use.tool.place), text(use.tool.user), text(use.seen_on)),
         ]
-        for tool, command in uses
+        for use in report.tools
+        for each in use.commands
     ]
     return _listing("commands", "Commands", "Which commands each tool used.", "No command was used.", columns, rows)
 
 
-def _command(command: CommandUse) -> Cell:
-    return Cell((make("b", command.name),), command.name, look="command")
-
-
-def _replaced_by(command: CommandUse) -> str:
-    if not command.is_hmp:
+def _replaced_by(used: CommandUse) -> str:
+    if not used.is_hmp:
         return "nothing: it is QMP's own"
-    return "not known to this table" if command.replacement is None else str(command.replacement)
+    return "no replacement known here" if used.replacement is None else str(used.replacement)
 
 
-def _failures(report: Report) -> Element:
+def _failures(report: Report, label: Label) -> Element:
     columns = [
-        *(Column("Text"), Column("Count", is_number=True), Column("Commands"), Column("Nodes")),
-        *(Column("What was decided, and why"), Column("Tools"), Column("VMs"), Column("First (UTC)"), Column("Last (UTC)")),
+        *(Column("Tool"), Column("Text"), Column("Count", is_number=True), Column("First (UTC)"), Column("Last (UTC)")),
+        *(Column("Commands"), Column("VMs"), Column("Nodes"), Column("What was decided, and why")),
     ]
     rows = [
         [
-            *(long_text(failure.text), amount(failure.count), stacked(failure.commands), stacked(failure.nodes)),
-            *(stacked(failure.reasons), stacked([tool.name for tool in failure.tools])),
-            *(stacked([vm.name for vm in failure.vms]), time(failure.first), time(failure.last)),
+            *(name(label(failure.tool), failure.tool.name), long_text(failure.text), amount(failure.count)),
+            *(time(failure.first), time(failure.last), stacked(failure.commands)),
+            *(stacked([vm.name for vm in failure.vms]), stacked(failure.nodes), stacked(failure.reasons)),
         ]
         for failure in report.failures
     ]
-    intro = "By what their texts say, with TAG in place of the tag."
+    intro = "By tool and by what their texts say, with TAG in place of the tag; the newest first."
     return _listing("failures", "Failures", intro, "No command failed.", columns, rows)
 
 
-def _silent_failures(report: Report) -> Element:
+def _silent_failures(report: Report, label: Label) -> Element:
     columns = [
         *(Column("Tool"), Column("Failed"), Column("Count", is_number=True)),
         *(Column("What it did next"), Column("Last (UTC)")),
     ]
     rows = [
         [
-            *(_name(silent.tool), text(silent.command), amount(silent.count)),
+            *(name(label(silent.tool), silent.tool.name), text(silent.command), amount(silent.count)),
             *(stacked(silent.next_commands), time(silent.last)),
         ]
         for silent in report.silent_failures
     ]
     intro = (
-        "HMP tells a failure only by the text of its reply. These tools went on as if the command had worked: "
-        "they may believe in snapshots that do not exist."
+        "HMP reports a failure only in the text of its reply. These tools went on as if the command had worked: "
+        "they may believe in snapshots that do not exist. The newest come first."
     )
-    nothing = "No tool went on after a failure that only the reply's text told."
+    nothing = "No tool went on after a failure that only the reply's text reported."
     return _listing("silent", "Silent failures", intro, nothing, columns, rows)
 
 
-def _overwritings(report: Report) -> Element:
-    columns = [Column("Tool"), Column("VM"), Column("Host"), Column("Count", is_number=True), Column("Last (UTC)")]
+def _overwritings(report: Report, label: Label) -> Element:
+    columns = [
+        *(Column("Tool"), Column("VM"), Column("Count", is_number=True), Column("Tags")),
+        *(Column("First (UTC)"), Column("Last (UTC)"), Column("Host")),
+    ]
     rows = [
-        [_name(over.tool), _vm(over.vm.name), text(over.vm.host), amount(over.count), time(over.last)]
+        [
+            *(name(label(over.tool), over.tool.name), name(over.vm.name), amount(over.count), stacked(over.tags)),
+            *(time(over.first), time(over.last), text(over.vm.host)),
+        ]
         for over in report.overwritings
     ]
-    intro = "A savevm with a tag that exists replaces that snapshot, without a question. These are gone."
+    intro = "A savevm with a tag that exists replaces that snapshot, without a question. These are gone; the newest come first."
     return _listing("overwritten", "Snapshots overwritten", intro, "No snapshot was overwritten.", columns, rows)
-
-
-def _vm(name: str) -> Cell:
-    return Cell((name or NOTHING,), name, look="name")
 
 
 def _standstills(report: Report) -> Element:
@@ -202,11 +205,11 @@ def _standstills(report: Report) -> Element:
     ]
     rows = [
         [
-            *(_vm(still.vm.name), text(still.vm.host), text(still.command), amount(still.count)),
+            *(name(still.vm.name), text(still.vm.host), text(still.command), amount(still.count)),
             *(pause(still.p50_ms), pause(still.p95_ms), pause(still.max_ms)),
         ]
-        for still in report.standstills
+        for still in sorted(report.standstills, key=lambda still: -still.max_ms)
     ]
     total = counted(sum(still.count for still in report.standstills), "time")
-    intro = f"How long the VMs stood still in a command, {total} in all."
+    intro = f"How long the VMs stood still in a command, {total} in all; the longest first."
     return _listing("standstill", "Standstill", intro, "No VM stood still in a command.", columns, rows)

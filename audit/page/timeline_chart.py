@@ -10,8 +10,8 @@ from unicodedata import east_asian_width
 
 from audit.page.elements import Child, Element, make, svg
 from audit.page.time_axis import label_moments, time_ticks
-from audit.report import VM, Report, TimelineEntry
-from audit.wording import counted, milliseconds, number, parse_moment, within
+from audit.reporting.report import VM, Report, TimelineEntry
+from audit.reporting.wording import MOST_MS, counted, milliseconds, number, parse_moment, within
 
 __all__ = ["MAX_ROWS", "timeline_chart"]
 
@@ -75,12 +75,22 @@ def timeline_chart(report: Report) -> list[Child]:
         *(_mark(one, rows[one.entry.vm], scale) for one in placed if one.entry.vm in rows),
         width=_WIDTH,
         height=height,
-        label="Saves and loads by VM and time",
+        label=_told(placed, vms),
         class_="chart",
     )
     box = make("div", picture, class_="scroll chart-box", role="region", aria_label="Saves and loads", tabindex="0")
     intro = make("p", "When each VM was saved and loaded, and how long it stood still.", class_="intro")
     return [intro, _legend(scale), box, *_notes(report, placed, vms)]
+
+
+def _told(placed: Sequence[_Placed], vms: Counter[VM]) -> str:
+    """Say what the picture shows, for those who cannot see it."""
+    failed = sum(one.entry.failed for one in placed)
+    longest = max((one.entry for one in placed), key=lambda entry: within(entry.stopped_ms, MOST_MS))
+    return (
+        f"Saves and loads by VM and time: {number(len(placed))} of {counted(len(vms), 'VM')}, {number(failed)} failed; "
+        f"longest pause {milliseconds(longest.stopped_ms)}, of {longest.vm.name} on {longest.time[:10]}"
+    )
 
 
 def _scale(placed: Sequence[_Placed]) -> _Scale:

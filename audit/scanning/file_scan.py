@@ -5,11 +5,11 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
-from audit.scanning.findings import FileFindings, Finding, Hit
-from audit.scanning.languages import Language
-from audit.scanning.line_scripts import scan_lines
-from audit.scanning.literals import scan_code
-from audit.scanning.shell import scan_shell
+from audit.scanning.rules.findings import FileFindings, Finding, Hit
+from audit.scanning.rules.languages import Language
+from audit.scanning.rules.line_scripts import scan_lines
+from audit.scanning.rules.literals import scan_code
+from audit.scanning.rules.shell import scan_shell
 
 __all__ = ["BEGINNING_BYTES", "MARK", "is_binary", "scan_source"]
 

@@ -1,13 +1,21 @@
 """`hmp-audit scan`: the trees, one form of output, and the exit status."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from datetime import datetime
 from typing import Final, Protocol
 
 from audit.errors import SourceError
-from audit.scanning.findings import FileFindings, Totals
+from audit.forms.junit import as_junit
+from audit.forms.ocsf import as_ocsf
+from audit.forms.sarif import as_sarif
+from audit.reporting.keys import Key, place_key
+from audit.scanning.rules.findings import FileFindings, Totals
 from audit.scanning.scan_conditions import Breaches
 from audit.scanning.scan_data import csv_lines, to_json
+from audit.scanning.scan_notices import notices, to_markdown
 from audit.scanning.scan_text import Tally, file_lines, summary_lines
 from audit.scanning.tree import scan_trees
 
@@ -33,23 +41,29 @@ class _Wanted(Protocol):
     def allow(self) -> AbstractSet[str]: ...
 
 
-def scan(wanted: _Wanted, write: Callable[[str], object], complain: Callable[[str], object], *, width: int) -> int:
+def scan(
+    wanted: _Wanted,
+    write: Callable[[str], object],
+    complain: Callable[[str], object],
+    *,
+    width: int,
+    now: datetime,
+    is_known: Callable[[Key], bool] | None = None,
+) -> int:
     """Scan, write what is found, and return the exit status: 0, 1 for what --fail-on names, SourceError's for unread files.
 
     Raises SourceError for a path that cannot be read at all. write: takes text with its line ends, as it comes. complain: takes
-    sentences. width: of the terminal.
+    sentences. width: of the terminal. now: aware. is_known: asked once for each finding; what a baseline has is left out.
     """
     totals = Totals()
     breaches = Breaches(wanted.fail_on, wanted.allow)
-    found = _watched(scan_trees(wanted.paths, wanted.exclude, wanted.max_file_mib, totals), breaches)
-    if wanted.form == "json":
-        write(to_json(found, totals) + "\n")
-    elif wanted.form == "csv":
-        for line in csv_lines(found):
-            write(line)
-    else:
-        _write_text(found, totals, write, width)
+    found = scan_trees(wanted.paths, wanted.exclude, wanted.max_file_mib, totals)
+    if is_known is not None:
+        found = _unknown(found, totals, is_known)
+    _write(_watched(found, breaches), totals, wanted.form, write, width, now)
     told = breaches.told(totals)
+    if wanted.form == "junit":
+        write(as_junit("hmp-audit scan", breaches.conditions, breaches.violations))
     for text in (*told, *totals.unread):
         complain(text)
     return _FOUND if told else SourceError.exit_status if totals.unread else 0
@@ -58,8 +72,43 @@ def scan(wanted: _Wanted, write: Callable[[str], object], complain: Callable[[st
 def _watched(found: Iterator[FileFindings], breaches: Breaches) -> Iterator[FileFindings]:
     for one in found:
         for finding in one.findings:
-            breaches.add(finding)
+            breaches.add(one.path, finding)
         yield one
+
+
+def _unknown(found: Iterator[FileFindings], totals: Totals, is_known: Callable[[Key], bool]) -> Iterator[FileFindings]:
+    for one in found:
+        left = tuple(each for each in one.findings if not is_known(place_key(one.path, each.command, each.source)))
+        totals.known += len(one.findings) - len(left)
+        yield replace(one, findings=left)
+
+
+def _write(
+    found: Iterator[FileFindings], totals: Totals, form: str, write: Callable[[str], object], width: int, now: datetime
+) -> None:
+    match form:
+        case "json":
+            write(to_json(found, totals) + "\n")
+        case "csv":
+            for line in csv_lines(found):
+                write(line)
+        case "markdown":
+            write(to_markdown(found, totals))
+        case "sarif":
+            write(as_sarif(notices(found)) + "\n")
+        case "ocsf":
+            for line in as_ocsf(notices(found), now):
+                write(line)
+        case "junit":
+            # It is written when all is counted.
+            deque(found, maxlen=0)
+        case "summary":
+            tally = Tally()
+            for one in found:
+                tally.add(one)
+            write("\n".join([*summary_lines(tally, totals, width=width, names_files=True), ""]))
+        case _:
+            _write_text(found, totals, write, width)
 
 
 def _write_text(found: Iterator[FileFindings], totals: Totals, write: Callable[[str], object], width: int) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Set
 from typing import Final, TypeAlias
 
-from audit.scanning.findings import Finding, Totals
-from audit.wording import counted
+from audit.fail_on import Violation
+from audit.reporting.keys import place_key
+from audit.reporting.wording import counted
+from audit.scanning.rules.findings import Finding, Totals
 
 __all__ = ["SCAN_CONDITIONS", "Breaches"]
 
@@ -32,17 +34,22 @@ SCAN_CONDITIONS: Final[dict[str, tuple[str, _Wants]]] = {
 
 
 class Breaches:
-    """Counts what the conditions do not want, as findings come by."""
+    """Counts what the conditions do not want, as findings come by. violations: each of those, for who shows them one by one."""
 
     def __init__(self, conditions: Set[str], allow: Set[str]) -> None:
-        self._counts = dict.fromkeys((name for name in SCAN_CONDITIONS if name in conditions), 0)
+        self.conditions = [name for name in SCAN_CONDITIONS if name in conditions]
+        self.violations: list[Violation] = []
+        self._counts = dict.fromkeys(self.conditions, 0)
         self._allow = allow
 
-    def add(self, finding: Finding) -> None:
+    def add(self, path: str, finding: Finding) -> None:
         if {finding.command, finding.command.partition(" ")[0]} & self._allow:
             return
         for name in self._counts:
-            self._counts[name] += SCAN_CONDITIONS[name][1](finding)
+            if SCAN_CONDITIONS[name][1](finding):
+                self._counts[name] += 1
+                key = place_key(path, finding.command, finding.source)
+                self.violations.append(Violation(name, key, f"{path}:{finding.line}: {finding.what}"))
 
     def told(self, totals: Totals) -> list[str]:
         """Say what was found that was not wanted, a sentence each. totals: at the end."""
@@ -53,4 +60,5 @@ class Breaches:
             texts.append(f"the sources use HMP for sure ({counted(self._counts['sure'], 'finding')})")
         if "incomplete" in self._counts and totals.too_big:
             texts.append(f"the scan is not complete: {counted(len(totals.too_big), 'file')} too big")
+            self.violations += [Violation("incomplete", ("incomplete", path), f"too big: {path}") for path in totals.too_big]
         return texts

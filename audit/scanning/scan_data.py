@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Final
 
-from audit.report_data import harmless_cell
-from audit.scanning.findings import FileFindings, Finding, Totals, advice, what_replaces
+from audit.forms.report_data import harmless_cell
+from audit.scanning.rules.findings import FileFindings, Finding, Totals, advice, what_replaces
 from shim.qmp import JSON
 
 __all__ = ["SCAN_VERSION", "csv_lines", "to_json"]

@@ -8,8 +8,8 @@ from typing import Final
 
 from audit.errors import SourceError
 from audit.scanning.file_scan import BEGINNING_BYTES, is_binary, scan_source
-from audit.scanning.findings import FileFindings, Totals
-from audit.scanning.languages import language_of_file
+from audit.scanning.rules.findings import FileFindings, Totals
+from audit.scanning.rules.languages import language_of_file
 
 __all__ = ["scan_trees"]
 

@@ -8,7 +8,7 @@ it keeps its relay, which knows the VM by then.
 from collections.abc import Callable
 from typing import Self
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 from proxy.attending.resting import Resting
 from proxy.net.ends import End
 from proxy.net.qmp_connection import Connected

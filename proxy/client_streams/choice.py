@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from host.config import VMConfig
-from host.listener import listener_name
+from host.settings.config import VMConfig
+from host.settings.listener import listener_name
 from proxy.net.stream import Stream
 from proxy.qmp_json.messages import format_of
 from proxy.sessions.monitor import Monitor

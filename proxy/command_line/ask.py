@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Final
 
-from host.options import Parser
+from host.configuration.options import Parser
 from proxy.command_line.invocations import AskInvocation, Question
 from proxy.command_line.parsers import make_parser
 from proxy.command_line.places import DEFAULT_FOLDER
@@ -23,22 +23,22 @@ The proxy was started with --control PATH.""",
 Print the numbers of a running proxy in Prometheus' text format, as it serves them with --metrics ADDRESS.
 The proxy was started with --control PATH.""",
     Question.DISCONNECT: """\
-Disconnect a client of a VM. What QEMU has begun for it goes on to its end; what waits is abandoned, and put on record.
+Disconnect a client of a VM. What QEMU has begun for it runs to its end; what waits is abandoned, and the audit log says so.
 The proxy was started with --admin PATH.""",
     Question.PAUSE: """\
-Have the savevm, loadvm and delvm of a VM's clients wait, and QMP's own snapshot commands too, for the time of a backup, say.
-Everything else goes on. What runs already runs on, and it is waited for: when this returns, nothing changes the VM's snapshots
-until they are resumed. The proxy was started with --admin PATH.""",
+Make the savevm, loadvm and delvm of a VM's clients wait, and QMP's own snapshot commands, too, such as during a backup.
+All else goes on. A snapshot command that already runs is waited for: when this returns, nothing changes the VM's snapshots
+until hmp-proxy resume. The proxy was started with --admin PATH.""",
     Question.RESUME: """\
 Let the snapshot commands of a VM's clients go on after hmp-proxy pause.
 The proxy was started with --admin PATH.""",
     Question.RELOAD: """\
-Have a running proxy read its configuration file again, as SIGHUP does, and say what is wrong with it.
+Have a running proxy read its configuration file again, as SIGHUP does, and report mistakes in it.
 The proxy was started with --admin PATH.""",
     Question.UPGRADE: """\
 Have systemd start a running proxy anew, by the program that is installed now, and no tool notices: the proxy leaves the
 connections of its VMs to systemd, which passes them to the new process. If one of the VMs cannot be handed over, nothing
-happens, and it is said why. The proxy was started with --admin PATH, by a unit of hmp-proxy install-units.""",
+changes, and the reason is printed. The proxy was started with --admin PATH, by a unit of hmp-proxy install-units.""",
 }
 _STATUSES: Final = {
     Question.STATUS: "the status was shown, whatever it says",
@@ -46,7 +46,7 @@ _STATUSES: Final = {
     Question.METRICS: "they were printed",
     Question.DISCONNECT: "it was disconnected",
     Question.PAUSE: "the snapshot commands are paused, and none runs",
-    Question.RESUME: "they go on, or went on anyway",
+    Question.RESUME: "they go on, or were not paused",
     Question.RELOAD: "the configuration was read, and is in force",
     Question.UPGRADE: "a new process serves the VMs",
 }
@@ -77,19 +77,20 @@ exit status:
         parser.add_argument("--watch", action="store_true", dest="watches", help="show it again every second, until Ctrl-C")
     if question is Question.PAUSE:
         parser.add_argument(
-            "--for", type=_seconds, dest="for_s", metavar="SECONDS", help="let them go on by themselves after this time"
+            "--for", type=_seconds, dest="for_s", metavar="SECONDS", help="let the commands go on by themselves after this time"
         )
-        parser.add_argument("--no-wait", action="store_true", help="do not wait for the snapshot command that runs")
+        parser.add_argument("--no-wait", action="store_true", help="do not wait for a snapshot command that already runs")
     if question is Question.UPGRADE:
         parser.add_argument(
             "--end-others",
             action="store_true",
-            help="end VMs that cannot be handed over in order; the new process begins them anew",
+            help="disconnect the clients of VMs that cannot be handed over, once their commands are done; the new process "
+            "serves these VMs anew",
         )
     if question in _NAMES_A_VM:
-        parser.add_argument("vm", metavar="VM", help="by its name in the configuration")
+        parser.add_argument("vm", metavar="VM", help="the VM's name in the configuration")
     if question is Question.DISCONNECT:
-        parser.add_argument("client", metavar="CLIENT", help="by its number in hmp-proxy clients, or by its pid")
+        parser.add_argument("client", metavar="CLIENT", help="the client's number in hmp-proxy clients, or its pid")
     return parser
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-from host.addresses import UnixAddress
-from host.config import VMConfig
 from host.errors import ConfigError
+from host.net.addresses import UnixAddress
+from host.settings.config import VMConfig
 
 if TYPE_CHECKING:  # a start is quicker without them
-    from host.discover import Template
+    from host.configuration.discover import Template
     from proxy.control.server import Place
 
 __all__ = [

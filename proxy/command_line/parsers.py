@@ -2,8 +2,8 @@
 
 import argparse
 
-from host.options import HelpFormatter, Parser, add_settings
-from host.settings import Program, Section, option_of, settings_of, with_options
+from host.configuration.options import HelpFormatter, Parser, add_settings
+from host.settings.settings import Program, Section, option_of, settings_of, with_options
 
 __all__ = ["ADDRESSES", "add_vm", "make_parser", "refuse"]
 

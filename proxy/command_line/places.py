@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from host.addresses import Address, TCPAddress, UnixAddress, parse_listen_address
 from host.errors import AddressError
-from host.listener import Said
-from host.listener_settings import OF_SOCKETS
-from host.listener_types import listener_type
-from host.setting_types import SettingType
+from host.net.addresses import Address, TCPAddress, UnixAddress, parse_listen_address
+from host.settings.listener import Said
+from host.settings.listener_settings import OF_SOCKETS
+from host.settings.listener_types import listener_type
+from host.settings.setting_types import SettingType
 
 __all__ = ["DEFAULT_FOLDER", "default_path", "read_metrics_address", "read_socket"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from host.access_contradictions import contradiction_of_access
-from host.config import VMConfig
-from host.options import PATTERNS, Parser, add_section, choose_vm, members_of, policy_of, refuse_mixture
-from host.settings import Owner, Program, Section
+from host.configuration.access_contradictions import contradiction_of_access
+from host.configuration.options import PATTERNS, Parser, add_section, choose_vm, members_of, policy_of, refuse_mixture
+from host.settings.config import VMConfig
+from host.settings.settings import Owner, Program, Section
 from proxy.command_line.invocations import PlanInvocation
 from proxy.command_line.parsers import ADDRESSES, add_vm, make_parser, refuse
 

@@ -5,13 +5,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from host.addresses import Address, plain
-from host.config import VMConfig
-from host.contradictions import contradiction
-from host.listener import Said, Terms, settle
-from host.listener_settings import LISTENER_SETTINGS
-from host.options import PATTERNS, RULES, Parser, add_section, add_version, audit_of, members_of, policy_of, refuse_mixture
-from host.settings import Owner, Program, Section, option_of
+from host.configuration.contradictions import contradiction
+from host.configuration.options import (
+    PATTERNS,
+    RULES,
+    Parser,
+    add_section,
+    add_version,
+    audit_of,
+    members_of,
+    policy_of,
+    refuse_mixture,
+)
+from host.net.addresses import Address, plain
+from host.settings.config import VMConfig
+from host.settings.listener import Said, Terms, settle
+from host.settings.listener_settings import LISTENER_SETTINGS
+from host.settings.settings import Owner, Program, Section, option_of
 from proxy.command_line.invocations import CheckInvocation, ServeInvocation
 from proxy.command_line.parsers import ADDRESSES, add_vm, make_parser, refuse
 from proxy.command_line.places import DEFAULT_FOLDER, default_path, read_metrics_address, read_socket
@@ -22,7 +32,7 @@ if TYPE_CHECKING:  # most processes are not asked
 __all__ = ["parse"]
 
 _DESCRIPTION = """\
-Stand between legacy tools and QEMU's QMP socket. savevm, loadvm, delvm and "info snapshots", sent by
+Stand between legacy tools and QEMU's QMP socket. savevm, loadvm and delvm, sent by
 human-monitor-command, are done by QEMU's snapshot jobs on the disks that the policy chooses, and answered
 as HMP would have answered. Everything else goes through byte for byte."""
 
@@ -37,8 +47,8 @@ examples:
     hmp-proxy --attach /run/vm1/qmp.sock --listen unix:/run/vm1/legacy.sock --audit /var/log/hmp.jsonl
   see what a command would do, without doing it (at the proxy's socket, or at QEMU's if no client is connected there):
     hmp-proxy plan --upstream unix:/run/vm1/legacy.sock savevm t1
-  ask a proxy that was started with --control how its VMs are (also clients, metrics), and have one do something that was
-  started with --admin (also disconnect, resume, reload, upgrade); each of these has its --help:
+  ask a proxy started with --control how its VMs are (also clients, metrics), and give orders to one started with --admin
+  (also disconnect, resume, reload, upgrade); each of these has its own --help:
     hmp-proxy status
     hmp-proxy pause vm1 --for 600
   put a newer version in its place, which no tool notices, where it was started with --replaceable PATH:
@@ -74,14 +84,13 @@ _EXIT_STATUS = """
 exit status:
   0  stopped by SIGINT or SIGTERM             5  the listening socket cannot be created, or is in use
   2  wrong usage, or a wrong configuration    6  the audit log cannot be opened
-  3  QEMU's socket cannot be reached          7  the proxy that runs cannot be replaced
+  3  QEMU's socket cannot be reached          7  the running proxy cannot be replaced
   4  the other end is not a QMP server, serves another client, or is too old for --attach
   8  the VMs are left to systemd, which is to start the new program (hmp-proxy upgrade)
   130  stopped at once by a second signal
 
 When QEMU goes away, the clients are disconnected, and the proxy waits for QEMU to come back on the same socket; with
---end-with-vm it ends with status 0. If a VM of a file cannot be served, the proxy tries again and again, and the others
-go on.
+--end-with-vm it ends with status 0. If a VM of a file cannot be served, the proxy keeps trying, and the others go on.
 On SIGHUP the proxy reads the configuration file again, serves the VMs that it names now, and reopens the audit logs."""
 
 
@@ -93,7 +102,7 @@ def _parser() -> Parser:
     vm.add_argument(
         "--check",
         action="store_true",
-        help="tell all mistakes in the configuration, and end: with status 0 if there are none, else 2",
+        help="report all mistakes in the configuration, and end: with status 0 if there are none, else 2",
     )
     _add_places(vm)
     replacing = vm.add_mutually_exclusive_group()
@@ -101,7 +110,7 @@ def _parser() -> Parser:
         "--replaceable", metavar="PATH", help="the socket at which a newer process can take all VMs over (default: none)"
     )
     replacing.add_argument(
-        "--replace", metavar="PATH", help="take over from the process at this socket, and be replaceable there in its turn"
+        "--replace", metavar="PATH", help="take over from the process at this socket, and be replaceable there afterwards"
     )
     sections = (Section.ACCESS, Section.RULES, Section.POLICY, Section.SNAPSHOTS, Section.GONE, Section.MODE, Section.LIMITS)
     for section in sections:
@@ -117,8 +126,8 @@ def _parser() -> Parser:
 def _add_places(group: argparse._ArgumentGroup) -> None:
     """Add where the process is asked. Without one of these it is not."""
     for option, name, text in (
-        ("--control", "control", "a socket where it is asked how it is: hmp-proxy status, clients, metrics"),
-        ("--admin", "admin", "a socket where it also obeys: hmp-proxy disconnect, pause, resume, reload, upgrade"),
+        ("--control", "control", "a socket for questions: hmp-proxy status, clients, metrics"),
+        ("--admin", "admin", "a socket that takes orders, too: hmp-proxy disconnect, pause, resume, reload, upgrade"),
     ):
         default = f"without PATH: {name}.sock in {DEFAULT_FOLDER}"
         group.add_argument(
@@ -143,7 +152,7 @@ def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
     given = parser.parse_args(arguments)
     if given.config is not None:
         refuse_mixture(parser, given, ())
-        from host.config_file import read_config_file  # here, because without a file there is no TOML
+        from host.configuration.config_file import read_config_file  # here, because without a file there is no TOML
 
         file = read_config_file(given.config)
         if given.check:

@@ -1,11 +1,15 @@
 """Which subcommand a command line is of."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from proxy.command_line import serve
 from proxy.command_line.invocations import Invocation, Question
 
-__all__ = ["parse_command_line"]
+__all__ = ["SUBCOMMANDS", "parse_command_line"]
+
+# Each has its --help. `wrap` is read elsewhere, before all this is imported (proxy/__main__.py).
+SUBCOMMANDS: Final = ("plan", *map(str, Question), "install-units")
 
 
 def parse_command_line(arguments: Sequence[str]) -> Invocation:

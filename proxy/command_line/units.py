@@ -10,7 +10,7 @@ __all__ = ["parse"]
 _DESCRIPTION = """\
 Put systemd's units of hmp-proxy in place: a service for all VMs, one for a single VM, and a socket for that. They start
 this hmp-proxy, from where it is now. Nothing is started or enabled; what to do next is printed. A unit that was changed
-there is kept, so it can be run after each upgrade. Changes of your own belong into a drop-in: systemctl edit UNIT."""
+is kept, so this can be run after each upgrade. Put your own changes into a drop-in: systemctl edit UNIT."""
 
 _EXIT_STATUS = """
 exit status:
@@ -29,7 +29,9 @@ def parse(arguments: Sequence[str]) -> InstallUnitsInvocation:
         help="install them for your own systemd, in systemd/user in XDG_CONFIG_HOME (default: in /etc/systemd/system)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="also replace what was changed, and install what its sandbox would not let start"
+        "--force",
+        action="store_true",
+        help="replace changed units, too, and install even where the sandbox would keep the service from starting",
     )
     parser.add_argument("--print", action="store_true", help="print the units instead, each after its path")
     given = parser.parse_args(arguments)

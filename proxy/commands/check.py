@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from host.config import VMConfig
 from host.errors import ConfigError, ProgramError, TLSError
+from host.settings.config import VMConfig
 from proxy.command_line.invocations import CheckInvocation
 from proxy.net.certificates import load
 
@@ -30,6 +30,6 @@ def _of_certificates(vm: VMConfig) -> Iterator[ProgramError]:
         if vm.origin is None:
             yield exc
             return
-        from host.config_file import error_at  # here, because it brings TOML with it; where there is a file, it is loaded
+        from host.configuration.config_file import error_at  # here, because it loads TOML, as a file does
 
         yield error_at(vm.origin, exc.setting, f"cannot use TLS with {exc.subject}: {exc.reason}")

@@ -56,7 +56,7 @@ _OF_USER: Final = """\
 """
 _AFTER_UPDATE: Final = """\
 
-A service that runs goes on as it was until:
+A running service stays as it is until:
 
   {systemctl} daemon-reload
   hmp-proxy upgrade                              # no tool notices

@@ -8,25 +8,25 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from host.addresses import process
 from host.ids import own_ids
+from host.net.addresses import process
 from proxy.command_line.invocations import PlanInvocation
 from proxy.errors import NotQMPError
 from proxy.net.certificates import Certificates
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.upstream import Upstream
 from proxy.system_clock import SYSTEM_CLOCK
-from shim.beside import ProxyFacts, plan_members, policy_words, rehearse_line
+from shim.decisions.beside import ProxyFacts, plan_members, policy_words, rehearse_line
+from shim.decisions.own_commands import PLAN, QUERY_PROXY
 from shim.errors import UnreadableReply
-from shim.hmp import HMPLine
-from shim.jobs import shown_ids
-from shim.own_commands import PLAN, QUERY_PROXY
-from shim.plan import Context, Replies
+from shim.hmp.line import HMPLine
+from shim.plans.jobs import shown_ids
+from shim.plans.plan import Context, Replies
+from shim.plans.rehearsal import Rehearsal
 from shim.qmp import JSON, ErrorReply, Execute, ReturnReply
-from shim.rehearsal import Rehearsal
 
-if TYPE_CHECKING:  # see shim.permissions
-    from shim.rules import Verdict
+if TYPE_CHECKING:  # see shim.rules.permissions
+    from shim.rules.rules import Verdict
 
 __all__ = ["explain_plan"]
 
@@ -63,7 +63,7 @@ async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[
                 return plan, text
             case ErrorReply(error_class, desc) if error_class != "CommandNotFound":
                 raise NotQMPError(str(invocation.vm.upstream), f"the proxy there cannot make a plan: {desc}")
-        whose = "the default; no proxy there says what its own is"
+        whose = "the default, as no proxy there reports a policy of its own"
     else:
         whose = f"given by {invocation.given_by}{await _otherwise(connection)}"
     line, policy = HMPLine.read(invocation.command_line), invocation.vm.policy

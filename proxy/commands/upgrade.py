@@ -34,9 +34,10 @@ def upgrade(path: str, *, ends_others: bool) -> str:
     for name, why in sorted(why_not.items()):
         _log.error("%s: it cannot be handed over: %s", name, why)
     if why_not:
-        raise HandOverError(path, "all VMs are served as before; with --end-others those that are named end in order")
+        reason = "all VMs are served as before; --end-others disconnects the clients of those named above, and goes on"
+        raise HandOverError(path, reason)
     successor = _successor(path, pid)
-    return f"hmpshim {successor['version']} goes on with the VMs (pid {successor['pid']})"
+    return f"hmpshim {successor['version']} now serves the VMs (pid {successor['pid']})"
 
 
 def _successor(path: str, pid: int) -> JSON:
@@ -50,5 +51,5 @@ def _successor(path: str, pid: int) -> JSON:
         except (NoProxyError, RefusedByProxyError):  # it is not there yet
             pass
         time.sleep(_PAUSE_S)
-    reason = f"the process has left its VMs to systemd, and no new one answers within {_START_S:g} s; look at the service"
+    reason = f"the process has left its VMs to systemd, and no new one answers within {_START_S:g} s; see the service's log"
     raise NoProxyError(path, reason)

@@ -4,5 +4,5 @@ status.py is what there is to say of each VM, table.py says it to people, and ex
 is spoken at the control sockets. server.py has what is true of each of the sockets, control_socket.py and metrics_server.py are
 the two kinds, and share.py says how much of the process those who ask may take.
 
-What is done for who asks is not here but where the VMs are (proxy/fleet/operation.py).
+What is done for who asks is not here but where the VMs are (proxy/process/operation.py).
 """

@@ -97,7 +97,7 @@ _OF_VMS: Final = (
     _counter("forwarded_commands", "Commands of clients that QEMU was given as they came.", lambda vm: vm.totals.commands),
     _Metric("hmp_proxy_received_bytes_total", "counter", "Bytes that were read, by who sent them.", _received),
     _Metric("hmp_proxy_queued_bytes", "gauge", "Bytes that wait in the proxy.", _queued),
-    _counter("qemu_reconnects", "How often QEMU was connected to again.", lambda vm: vm.totals.reconnects),
+    _counter("qemu_reconnects", "How often the proxy has connected to QEMU again.", lambda vm: vm.totals.reconnects),
     _Metric("hmp_proxy_commands_total", "counter", "HMP and snapshot commands, by what became of them.", _outcomes),
     _Metric(
         "hmp_proxy_requested_deprecated_commands",

@@ -44,7 +44,7 @@ class Request:
         value = self.members.get(name)
         if value is None or isinstance(value, str):
             return value
-        raise RefusedError(f"'{name}' is not a text")
+        raise RefusedError(f"'{name}' is not a string")
 
     def number(self, name: str) -> float | None:
         """Return a number that is greater than 0; None if it was not given."""
@@ -68,7 +68,7 @@ def read_request(line: bytes) -> Request:
     except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict) or not isinstance(command := members.pop("command", None), str):
-        raise RefusedError('this is no request; send a line such as {"command": "status"}')
+        raise RefusedError('this is not a request; send a line such as {"command": "status"}')
     return Request(command, members)
 
 
@@ -113,4 +113,4 @@ def read_answer(line: bytes) -> JSON:
             return value
         case {"error": str(text)}:
             raise RefusedError(text)
-    raise ValueError("this is no answer of hmp-proxy")
+    raise ValueError("this is not an answer from hmp-proxy")

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Self, TypeAlias
 
-from host.addresses import Address, TCPAddress, UnixAddress
-from host.listener import Said, Terms
-from host.socket_access import OWNER_ONLY, SocketAccess
+from host.net.addresses import Address, TCPAddress, UnixAddress
+from host.net.socket_access import OWNER_ONLY, SocketAccess
+from host.settings.listener import Said, Terms
 from proxy.net.sockets import listen
 
 __all__ = ["MOST_ASKERS", "PATIENCE_S", "AskedSocket", "Place", "receive_until"]
@@ -119,7 +119,7 @@ class AskedSocket:
             try:
                 await self._serve(sock)
             except (OSError, TimeoutError) as exc:
-                _log.info("whoever asked has not asked to the end, or not read the answer: %s", str(exc) or "it took too long")
+                _log.info("a question was not ended, or its answer not read: %s", str(exc) or "it took too long")
             except Exception:
                 _log.exception("a question could not be answered")
 

@@ -110,7 +110,7 @@ def _problems(vms: Sequence[VMStatus]) -> list[str]:
 
 
 def _of_patterns(patterns: Sequence[PatternStatus]) -> list[str]:
-    told = [f"discover {printable(one.pattern)}: it fits no socket" for one in patterns if not one.sockets]
+    told = [f"discover {printable(one.pattern)}: it fits no socket" for one in patterns if not (one.sockets or one.problems)]
     return told + [f"discover {printable(one.pattern)}: {printable(text)}" for one in patterns for text in one.problems]
 
 

@@ -1,4 +1,4 @@
-"""What stands between a connection and its service: whether its client may come in, by the terms of its listener.
+"""What stands between a connection and its service: whether its client may connect, by the terms of its listener.
 
 A client that may not gets an end of file and not one byte before it: from that nobody learns what is served there. What it has
 sent is thrown away unread, and file descriptors with it.
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from host.access_contradictions import NEEDS_TLS
-from host.addresses import Address, is_loopback, process
-from host.admission import asked_of_processes, why_refused
-from host.listener import Terms, listener_name
-from host.parties import largest_parties, party_of
+from host.configuration.access_contradictions import NEEDS_TLS
+from host.net.addresses import Address, is_loopback, process
+from host.net.parties import largest_parties, party_of
+from host.settings.admission import asked_of_processes, why_refused
+from host.settings.listener import Terms, listener_name
 from proxy.entrance.client_log import ClientLog
 from proxy.errors import ListenError
 from proxy.net.closing import close_connection
@@ -36,7 +36,7 @@ _MOST_HANDSHAKES = 64
 
 
 class Doorkeeper:
-    """Give each client that may come in to `admit`, which returns why there is no room for it, and closes its end then.
+    """Give each client that may connect to `admit`, which returns why there is no room for it, and closes its end then.
 
     Call `close` at the end. certificates: None where there is no TLS.
     """
@@ -64,7 +64,7 @@ class Doorkeeper:
             self._begin_tls(sock, client, terms, self._certificates)
 
     def admit(self, end: End, client: Client) -> None:
-        """Let in who may come in, if there is room."""
+        """Let in who may connect, if there is room."""
         if (reason := self._admit(end, client)) is not None:
             self._refusals.note(client, reason)
 
@@ -99,7 +99,7 @@ class Doorkeeper:
             return
         client = replace(client, certificate=outcome.peer_name)
         if terms.tls_allowed_names and client.certificate not in terms.tls_allowed_names:
-            self._refusals.note(client, f"the name in its certificate, {client.certificate!r}, may not come in there")
+            self._refusals.note(client, f"the name in its certificate, {client.certificate!r}, may not connect there")
             outcome.close()
         else:
             self.admit(_spoken_to(outcome, terms), client)
@@ -110,13 +110,13 @@ def check_listening(sock: socket.socket, address: Address, terms: Terms) -> None
     if sock.family == socket.AF_UNIX:
         return
     if asked := asked_of_processes(terms):
-        raise ListenError(str(address), f"it is a TCP socket, where nobody's user and program are known; drop {asked[0]} there")
+        raise ListenError(str(address), f"on TCP no client's user or program is known; drop {asked[0]} there")
     if not terms.tls_certificate and not is_loopback(sock.getsockname()[0]):
         raise ListenError(str(address), NEEDS_TLS)
 
 
 def inherited_connection(sock: socket.socket, address: Address, terms: Terms) -> tuple[End, Client]:
-    """Return the client that is connected already. Raises ListenError if it may not come in: nobody else will come there."""
+    """Return the client that is connected already. Raises ListenError if it may not connect: nobody else will come there."""
     check_listening(sock, address, terms)
     if terms.tls_certificate and sock.family != socket.AF_UNIX:
         raise ListenError(str(address), "a connection that was handed over has no TLS; hand over a listening socket")
@@ -125,7 +125,7 @@ def inherited_connection(sock: socket.socket, address: Address, terms: Terms) ->
 
 
 def standard_streams(address: Address, terms: Terms) -> tuple[End, Client]:
-    """Return the client at standard input and output. Raises ListenError if it may not come in.
+    """Return the client at standard input and output. Raises ListenError if it may not connect.
 
     A pipe has no peer that the kernel would name; whoever started us is taken for it.
     """

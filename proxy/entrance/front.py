@@ -9,9 +9,9 @@ import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from host.addresses import Address
-from host.config import VMConfig
-from host.connecting import count_waiting
+from host.net.addresses import Address
+from host.net.connecting import count_waiting
+from host.settings.config import VMConfig
 from proxy.entrance.listeners import Listeners
 from proxy.entrance.takeover import CarriedPath, TakeOver, aside_address
 from proxy.errors import OccupiedError, ProxyError
@@ -149,8 +149,8 @@ class Front:
         path = self._path.address
         wait = "" if path.holds else f"with --take-over hold:{path.path} tools can wait before QEMU is there, and "
         _log.warning(
-            "a program came to QEMU at %s before the proxy. It has QEMU's own monitor until it disconnects, so its snapshot"
-            " commands are not rewritten, and the proxy waits for its place. Restart that program; %swith"
+            "a program connected to QEMU at %s before the proxy did. It has QEMU's own monitor until it disconnects, so its"
+            " snapshot commands are not rewritten, and the proxy waits until it leaves. Restart that program; %swith"
             " hmp-proxy wrap none can come first",
             *(path.path, wait),
         )

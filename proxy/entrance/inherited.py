@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable
 from typing import Final
 
-from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress
+from host.net.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress
 from proxy.errors import ListenError
 from proxy.net.sockets import is_listening
 

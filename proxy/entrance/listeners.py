@@ -12,8 +12,8 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from host.addresses import Address, TCPAddress, UnixAddress, plain
-from host.listener import Terms, listener_name
+from host.net.addresses import Address, TCPAddress, UnixAddress, plain
+from host.settings.listener import Terms, listener_name
 from proxy.entrance.doorkeeper import Doorkeeper
 from proxy.entrance.open_listener import OpenListener
 from proxy.entrance.opening import is_held, is_made_here, open_address
@@ -267,7 +267,7 @@ class Listeners:
         The socket stays readable as long as somebody waits there, so to go on listening would only spin.
         """
         if not self._is_short:
-            _log.error("cannot take a client, which waits: %s", reason)
+            _log.error("cannot accept a client, which has to wait: %s", reason)
         self._is_short = True
         self._ignore(listener)
         asyncio.get_running_loop().call_later(_ACCEPT_PAUSE_S, self._accept_again, listener)

@@ -3,8 +3,8 @@
 import socket
 from dataclasses import dataclass
 
-from host.addresses import Address, DescriptorAddress, SystemdAddress
-from host.listener import Terms
+from host.net.addresses import Address, DescriptorAddress, SystemdAddress
+from host.settings.listener import Terms
 from proxy.entrance.doorkeeper import check_listening
 from proxy.errors import ListenError
 from proxy.net.closing import close_listening

@@ -3,9 +3,9 @@
 import select
 from typing import TypeAlias
 
-from host.access_contradictions import NEEDS_TLS
-from host.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
-from host.listener import Terms
+from host.configuration.access_contradictions import NEEDS_TLS
+from host.net.addresses import Address, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.settings.listener import Terms
 from proxy.entrance.doorkeeper import check_listening, inherited_connection, standard_streams
 from proxy.entrance.inherited import inherited_sockets
 from proxy.entrance.open_listener import OpenListener
@@ -33,7 +33,7 @@ def open_address(address: Address, terms: Terms) -> tuple[list[OpenListener], _C
             _check_standard_input()
             connected.append(standard_streams(address, terms))
         case _:
-            raise ListenError(str(address), "clients cannot come in there")
+            raise ListenError(str(address), "clients cannot connect there")
     for listener in opened:
         listener.sock.setblocking(False)
     return opened, connected

@@ -10,8 +10,8 @@ import socket
 import stat
 from dataclasses import dataclass
 
-from host.addresses import ASIDE_SUFFIX, UnixAddress
-from host.socket_access import OWNER_ONLY, SocketAccess
+from host.net.addresses import ASIDE_SUFFIX, UnixAddress
+from host.net.socket_access import OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError, ReplacedError
 from proxy.net.sockets import ListeningSocket, SocketFile, is_answered, listen, unlink_socket
 

@@ -11,14 +11,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from host.config import AuditSettings, VMConfig
 from host.errors import AuditError
+from host.settings.config import AuditSettings, VMConfig
 from proxy.recording.audit_writer import AuditWriter
 
 __all__ = ["AuditLogs", "with_shared_logs"]
 
 # How long a VM that is served may take to get another log: the other VMs' changes wait for it.
 _OPENED_WITHIN_S: Final = 2.0
+# How long a log stays open for one who gave up waiting for its slow disk: longer than the pause before the next try.
+_UNUSED_S: Final = 60.0
 
 
 def with_shared_logs(vms: Iterable[VMConfig]) -> list[VMConfig]:
@@ -37,16 +39,25 @@ class AuditLogs:
     def __init__(self) -> None:
         # Those that are open, or being opened, which may take long.
         self._writers: dict[AuditSettings, asyncio.Task[AuditWriter]] = {}
+        # Those who have a log, and those who wait for it.
         self._users: Counter[AuditSettings] = Counter()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def acquire(self, settings: AuditSettings) -> AuditWriter:
-        """Return the log, which is opened for its first user. Raises AuditError."""
+        """Return the log, which is opened for its first user. Raises AuditError.
+
+        The opening goes on if all who wait for it give up: another try finds it so far, and takes no further thread.
+        """
         if settings not in self._writers:
             self._writers[settings] = asyncio.create_task(AuditWriter.open(settings), name="open an audit log")
-            self._writers[settings].add_done_callback(partial(self._forget_failed, settings))
-        writer = await asyncio.shield(self._writers[settings])  # others may wait for it, too
+            self._writers[settings].add_done_callback(partial(self._note_opened, settings))
         self._users[settings] += 1
-        return writer
+        try:
+            return await asyncio.shield(self._writers[settings])  # others may wait for it, too
+        except BaseException:
+            self._users[settings] -= 1
+            self._close_if_unused_later(settings)
+            raise
 
     async def acquire_in_time(self, settings: AuditSettings) -> AuditWriter:
         """Return the log as `acquire` does, if its disk is not stuck. Raises AuditError; another try may find it open."""
@@ -73,10 +84,29 @@ class AuditLogs:
         writers, self._writers = self._writers, {}
         for opening in writers.values():
             await self._close(opening)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
-    def _forget_failed(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
-        if not opening.cancelled() and opening.exception() is not None:
+    def _note_opened(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
+        if opening.cancelled():
+            return
+        if opening.exception() is not None:
             del self._writers[settings]
+        else:
+            self._close_if_unused_later(settings)
+
+    def _close_if_unused_later(self, settings: AuditSettings) -> None:
+        """Nobody lets go of a log that nobody waited for to the end."""
+        opening = self._writers.get(settings)
+        if opening is not None and opening.done() and not self._users[settings]:
+            asyncio.get_running_loop().call_later(_UNUSED_S, self._close_if_unused, settings, opening)
+
+    def _close_if_unused(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
+        if self._writers.get(settings) is opening and not self._users[settings]:
+            del self._writers[settings]
+            closing = asyncio.create_task(self._close(opening), name="close an unused audit log")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def _close(self, opening: asyncio.Task[AuditWriter]) -> None:
         if opening.done():

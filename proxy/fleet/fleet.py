@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from host.config import VMConfig
-from host.connecting import backoff_s
 from host.errors import ProgramError
 from host.log_lines import VMLabel, about_vm
+from host.net.connecting import backoff_s
+from host.settings.config import VMConfig
+from proxy.fairness.ledger import Ledger
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.outlasting import Outlasting
 from proxy.fleet.place import Changes, Place, rename
@@ -28,7 +29,6 @@ from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import LAST_WRITE_S
 from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.lasting import Shared, Standing
-from proxy.relaying.ledger import Ledger
 
 if TYPE_CHECKING:  # a start is quicker without them
     from proxy.control.status import VMStatus
@@ -60,8 +60,8 @@ class Fleet:
         self._group: asyncio.TaskGroup | None = None
         # Held by whoever changes what is wanted.
         self._wanting = asyncio.Lock()
-        # Set while it is known of each VM whether it is served.
-        self.settled = asyncio.Event()
+        # begun: with all that is wanted at the start. settled: it is known of each VM whether it is served.
+        self.begun, self.settled = asyncio.Event(), asyncio.Event()
         self._unsettled: set[Place] = set()
         self._stop = asyncio.Event()
         self._outlasting = Outlasting(self._stop)
@@ -93,6 +93,7 @@ class Fleet:
                 if key in self.wanted and key not in self._places:  # all may be to end since
                     self._begin(key)
                 await asyncio.sleep(0)
+            self.begun.set()
             self._settle(beginning)
 
     def outlast_vms(self, outlasts: bool, /) -> bool:
@@ -195,8 +196,7 @@ class Fleet:
 
     def _is_changed(self, place: Place, before: Mapping[str, VMConfig], wish: Wish) -> bool:
         """Tell whether there is anything to do for a VM; by_key() has made one that is the same the same object."""
-        key = place.key
-        is_same = key in self.wanted and self.wanted[key] is before.get(key)
+        is_same = (key := place.key) in self.wanted and self.wanted[key] is before.get(key)
         return not is_same or place.retry is not None or key in wish.contexts or key in wish.problems
 
     async def _follow(self, place: Place, wish: Wish, changes: Changes) -> None:

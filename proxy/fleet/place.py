@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from host.config import VMConfig
 from host.log_lines import VMLabel
+from host.settings.config import VMConfig
 from proxy.fleet.supervision import SupervisedVM
 
 __all__ = ["Changes", "Place", "rename"]
@@ -35,7 +35,7 @@ class Changes:
     def tell(self, count: int) -> None:
         """Log what has become of a file that was read again. count: how many VMs are wanted now."""
         if self == Changes():
-            _log.warning("the configuration was read again, and is as it was")
+            _log.warning("the configuration was read again, and nothing has changed")
         else:
             _log.info("the configuration was read again; VMs: %d, %s", count, self)
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from host.addresses import Address
-from host.config import VMConfig
-from host.connecting import backoff_s
 from host.errors import ProgramError
+from host.net.addresses import Address
+from host.net.connecting import backoff_s
+from host.settings.config import VMConfig
 from proxy.attending.attendance import Attendance
 from proxy.change import POLICY_CHANGED
 from proxy.entrance.inherited import is_there_once
@@ -228,7 +228,7 @@ class SupervisedVM:
             proxy.legacy = await taking.claim(self._config, self._on_settled)
 
         while True:
-            self._problem = "the process that is replaced serves it still"
+            self._problem = "the old process still serves it"
             self.is_claiming = True
             try:
                 await unless(self._stopping, claim())
@@ -246,7 +246,7 @@ class SupervisedVM:
 
     def _tell_late(self) -> None:
         """Say what is waited for; the process can be ready without it."""
-        self._problem = "its log or its files of TLS cannot be opened yet: their disk is stuck"
+        self._problem = "its log or its TLS files cannot be opened yet: their disk is stuck"
         _log.error("%s: %s", self.name, self._problem)
         self._on_settled()
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from host.config import AuditSettings, VMConfig
 from host.errors import TLSError
+from host.settings.config import AuditSettings, VMConfig
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.beside import beside
 from proxy.net.certificates import Contexts, load, named_file

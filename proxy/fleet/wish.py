@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from host.addresses import Address, plain
-from host.config import VMConfig
 from host.errors import TLSError
+from host.net.addresses import Address, plain
+from host.settings.config import VMConfig
 from proxy.fleet.audit_logs import with_shared_logs
 from proxy.net.certificates import Contexts
 

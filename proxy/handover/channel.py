@@ -100,7 +100,7 @@ class Channel:
                 raise EOFError
             if not is_whole or not numbers:
                 close_all(numbers)
-                raise OSError("too few files may be open (ulimit -n)")
+                raise OSError("too few files may be open; raise ulimit -n")
             return numbers
 
 

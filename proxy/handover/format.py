@@ -1,8 +1,8 @@
 """A VM as JSON with file descriptors, which the old process writes and the new one reads.
 
 **To change the format**, raise FORMAT, and have `_from_previous` make the new form of the old one; what it did before goes, and
-so does the writer of that form in tests/support/previous_format.py. Bytes are in base64. A descriptor is the place at which it
-stands among those that come with the message.
+so does the writer of that form in tests/support/processes/previous_format.py. Bytes are in base64. A descriptor is the place at
+which it stands among those that come with the message.
 """
 
 from base64 import b64decode, b64encode
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from host.addresses import parse_listen_address, parse_upstream_address
 from host.errors import ProgramError
-from host.socket_access import SocketAccess
+from host.net.addresses import parse_listen_address, parse_upstream_address
+from host.net.socket_access import SocketAccess
 from proxy.entrance.front import CarriedFront
 from proxy.entrance.takeover import CarriedPath
 from proxy.net.qmp_connection import shared_commands
@@ -96,7 +96,7 @@ def why_unreadable(message: dict[str, JSON]) -> str | None:
     if form in READ_FORMATS:
         return None
     known = " and ".join(map(str, READ_FORMATS))
-    return f"it is of hmpshim {version}, which hands over in format {form}, and this is {VERSION}, which reads {known}"
+    return f"it is hmpshim {version}, which hands over in format {form}, and this is {VERSION}, which reads {known}"
 
 
 def read(value: dict[str, JSON], numbers: Sequence[int], form: int) -> CarriedVM:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from host.config import VMConfig
 from host.log_lines import about_vm
+from host.settings.config import VMConfig
 from proxy.handover.channel import Channel, close_all
 from proxy.handover.format import FORMAT, written
 from proxy.handover.settings import settings_of

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 from proxy.attending.attendance import Attendance
 from proxy.entrance.front import Front
 from proxy.errors import HandOverError

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from host.addresses import UnixAddress
+from host.net.addresses import UnixAddress
 from proxy.errors import HandOverError
 from proxy.handover.channel import Channel
 from proxy.net.sockets import listen, peer

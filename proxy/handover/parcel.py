@@ -76,12 +76,12 @@ def unpack(number: int) -> Message:
     numbers: list[int] = []
     try:
         if not _take(number, numbers):
-            raise ValueError("the process that has begun to hand it over has not done so")
+            raise ValueError("the process that began to hand it over did not finish")
         with open(numbers.pop(0), "rb") as file:
             file.seek(0)
             message = json.load(file)
         if message["count"] != len(numbers):
-            raise ValueError("too few files may be open (ulimit -n)")
+            raise ValueError("too few files may be open; raise ulimit -n")
     except (OSError, KeyError, TypeError, IndexError) as exc:
         close_all(numbers)
         raise ValueError(f"what is kept of it is no VM: {exc!r}") from exc

@@ -8,9 +8,9 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from host.addresses import Address
-from host.config import VMConfig
-from host.listener import Terms, listener_name
+from host.net.addresses import Address
+from host.settings.config import VMConfig
+from host.settings.listener import Terms, listener_name
 from shim.qmp import JSON
 
 __all__ = ["differences", "settings_of"]

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from host.addresses import AcceptAddress, StdioAddress
-from host.config import VMConfig
+from host.net.addresses import AcceptAddress, StdioAddress
+from host.settings.config import VMConfig
 from proxy.handover.format import CarriedVM
 from proxy.relaying import carrying
 from proxy.relaying.carrying import HoldingStill
@@ -98,7 +98,7 @@ class Standstill:
     def _why_not_yet(self) -> str | None:
         assert self._still is not None, "it is asked for while QEMU is there"
         if self._front.is_busy:
-            return "a client is about to come in"
+            return "a client is about to connect"
         # Who came while others were waited for may be one that cannot be handed over.
         return self._still.why_never() or self._still.why_not_yet()
 

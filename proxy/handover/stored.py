@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from host.addresses import parse_taken_path
-from host.config import VMConfig
 from host.log_lines import about_vm
+from host.net.addresses import parse_taken_path
+from host.settings.config import VMConfig
 from proxy.entrance.takeover import TakeOver
 from proxy.handover.channel import close_all
 from proxy.handover.format import CarriedVM, read, why_unreadable
@@ -58,7 +58,7 @@ class Stored:
         if stored not in self._numbers or (kept := await self._take(stored)) is None:
             return None
         if others := differences(settings_of(config), kept.settings):
-            await self._end(stored, kept, f"these settings are others than before: {', '.join(others)}")
+            await self._end(stored, kept, f"these settings have changed: {', '.join(others)}")
             return None
         return Legacy(kept.vm, kept.numbers, partial(self._settle, stored, kept))
 
@@ -94,7 +94,7 @@ class Stored:
     async def _settle(self, stored: str, kept: _Kept, why_not: str | None) -> bool:
         """Have the manager keep it no more, before a byte is read. It is ours, if it can be taken up."""
         if why_not is not None:
-            _log.error("%s: its connections end, as it cannot be gone on with: %s", kept.name, why_not)
+            _log.error("%s: its connections end, as it cannot be taken over: %s", kept.name, why_not)
             _put_back(kept)
         await self._discard(stored)
         return why_not is None
@@ -111,7 +111,7 @@ class Stored:
         try:
             await self._manager.discard(stored)
         except OSError as exc:  # what it passes once more is empty
-            _log.warning("the service manager is not told what it need not keep any more: %s", exc.strerror)
+            _log.warning("cannot tell the service manager what it no longer needs to keep: %s", exc.strerror)
 
     def close(self) -> None:
         """Close our copies of what nobody has claimed: the manager has it still, for a process that is started again."""

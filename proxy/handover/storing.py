@@ -11,8 +11,8 @@ import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from host.config import VMConfig
 from host.log_lines import about_vm
+from host.settings.config import VMConfig
 from proxy.entrance.inherited import STORED
 from proxy.errors import HandOverError
 from proxy.handover.format import FORMAT, written
@@ -69,7 +69,7 @@ class Storing:
         except TimeoutError as exc:
             raise _cannot(_SILENT) from exc
         except OSError as exc:
-            raise _cannot(f"nothing can be given to the service manager: {exc.strerror}") from exc
+            raise _cannot(f"cannot pass files to the service manager: {exc.strerror}") from exc
         finally:
             ended, self._ended = self._ended, []
             if not has_left:
@@ -100,7 +100,7 @@ class Storing:
 
     async def _end(self, names: Mapping[str, str]) -> None:
         for name in names.keys() & self._fleet.by_key.keys():
-            _log.warning("%s: ends, as it cannot be handed over: %s", name, names[name])
+            _log.warning("%s: its clients are disconnected, as it cannot be handed over: %s", name, names[name])
             self._ended.append(self._fleet.by_key[name].config)
             self._fleet.dismiss(name)
         while names.keys() & self._fleet.by_key.keys():  # noqa: ASYNC110 - each ends when what it has begun is done
@@ -140,7 +140,7 @@ class Storing:
             await self._manager.has_heard()
         if lost := [name for name, parcel in parcels.items() if not parcel.is_kept]:
             few = f"the service manager keeps {len(parcels) - len(lost)} of {len(parcels)} VMs"
-            raise _cannot(f"{few}: FileDescriptorStoreMax= in the unit must be as many at least")
+            raise _cannot(f"{few}; raise FileDescriptorStoreMax= in the unit")
 
     async def _keep_trial(self) -> None:
         """Find out whether the manager keeps anything, before a VM stands still for it."""
@@ -167,7 +167,7 @@ class Storing:
                 async with asyncio.timeout(_ANSWER_S):
                     await self._manager.discard(name)
         except OSError as exc:
-            _log.warning("the service manager keeps what it need not: %s", exc.strerror or _SILENT)
+            _log.warning("the service manager still keeps what it no longer needs to: %s", exc.strerror or _SILENT)
 
 
 def stored_name(vm: str) -> str:
@@ -182,7 +182,7 @@ def _cannot(reason: str) -> HandOverError:
 def _check(formats: object) -> None:
     """See that the program that asks can go on with the VMs, if it says what it reads."""
     if formats is not None and not (isinstance(formats, list) and FORMAT in formats):
-        told = f"hmpshim {VERSION} hands over in format {FORMAT}, and the program that asks does not read that"
+        told = f"hmpshim {VERSION} hands over in format {FORMAT}, which the program that asks does not read"
         raise _cannot(f"{told}; install a newer one")
 
 
@@ -207,7 +207,7 @@ def _let_go(stills: Mapping[str, Standstill], parcels: Mapping[str, Parcel]) -> 
         try:
             parcels[name].seal()
         except OSError as exc:
-            _log.error("%s: the service manager keeps it no more, and it ends: %s", name, exc.strerror)
+            _log.error("%s: the service manager no longer keeps it, so it ends: %s", name, exc.strerror)
         else:
             _leave_to_manager(name, still)
         parcels[name].close()
@@ -218,6 +218,6 @@ def _leave_to_manager(name: str, still: Standstill) -> None:
     try:
         still.let_go()
     except Exception:
-        _log.exception("%s: handed over to the service manager, but not wholly let go of", name)
+        _log.exception("%s: handed over to the service manager, but not completely released", name)
     else:
         _log.warning("%s: handed over to the service manager", name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 from proxy.errors import HandOverError
 from proxy.handover.channel import Channel, Message, close_all
 from proxy.handover.format import FORMAT, READ_FORMATS, read, why_unreadable
@@ -94,7 +94,7 @@ class Taking:
             return
         self._asked[name] = what
         if others:
-            _log.warning("%s: begins anew, as these settings are others than before: %s", name, ", ".join(others))
+            _log.warning("%s: begins anew, as these settings have changed: %s", name, ", ".join(others))
         await self._say({what: name})
 
     async def _settle(self, name: str, attempt: int, why_not: str | None) -> bool:
@@ -118,7 +118,7 @@ class Taking:
         try:
             await self._channel.send(message)
         except OSError as exc:
-            _log.info("the process that is replaced hears nothing any more: %s", exc.strerror or exc)
+            _log.info("the old process can no longer be told anything: %s", exc.strerror or exc)
 
     async def _hear(self) -> None:
         """Hand on what is said to whom it concerns."""
@@ -129,7 +129,7 @@ class Taking:
                     return
                 self._said[message["vm"]].put_nowait((message, numbers))
         except (EOFError, OSError, ValueError, KeyError) as exc:
-            _log.warning("the process that is replaced has gone: %r", exc)
+            _log.warning("the old process has gone: %r", exc)
         finally:
             for queue in self._said.values():
                 queue.put_nowait(_ENDED)
@@ -149,7 +149,7 @@ async def take_from(path: str) -> Taking:
         return Taking(channel, _form(path, said), dict(said["vms"]))
     except (EOFError, OSError, TimeoutError, KeyError, TypeError, ValueError) as exc:
         channel.close()
-        raise HandOverError(path, f"it says nothing that is understood here: {exc!r}") from exc
+        raise HandOverError(path, f"its answer is not understood here: {exc!r}") from exc
     except BaseException:
         channel.close()
         raise

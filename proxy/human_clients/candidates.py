@@ -17,8 +17,8 @@ from typing import Final
 from proxy.human_clients.steps import Steps
 from proxy.human_monitor.command_table import command_names, topic_names
 from proxy.human_monitor.completion import CompletionRequest, Wanted
-from shim.blockgraph import read_graph
 from shim.errors import UnreadableReply
+from shim.graph.blockgraph import read_graph
 from shim.qmp import JSON, Execute, QEMUVersion, ReturnReply
 
 __all__ = ["Candidates", "look_up"]

@@ -11,7 +11,7 @@ from typing import Final
 from proxy.human_clients.steps import Pause, Steps
 from proxy.human_monitor.completion import split_words
 from proxy.human_monitor.dialogue import CommandEntered
-from shim.hmp import HMPLine
+from shim.hmp.line import HMPLine
 from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
 
 __all__ = ["Ending", "run", "set_password", "takes_descriptor"]

@@ -32,5 +32,5 @@ not after a line's end: hints of QEMU 11.1 lack theirs.
 with its Ctrl-A keys, which shares a connection with a serial line; what a command does; and which arguments it takes, which
 decides the candidates for them.
 
-tests/integration/test_human_monitor_on_qemu.py types at random into a real monitor and into this one.
+tests/integration/human_monitor/test_human_monitor_on_qemu.py types at random into a real monitor and into this one.
 """

@@ -11,7 +11,7 @@ from proxy.human_monitor.completion import CompletionRequest, matching
 from proxy.human_monitor.line_editor import CompletionWanted, LineEntered
 from proxy.human_monitor.local_commands import chosen_cpu, history_listing, is_info_history
 from proxy.human_monitor.monitor_state import MonitorState
-from shim.hmp import BLANKS, HMPLine
+from shim.hmp.line import BLANKS, HMPLine
 
 __all__ = ["CommandEntered", "Dialogue", "DialogueEvent", "PasswordEntered"]
 

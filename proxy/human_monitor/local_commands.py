@@ -7,7 +7,7 @@ the next `cpu N`. QMP takes that CPU with each command as `cpu-index` (qapi/misc
 import re
 from typing import Final
 
-from shim.hmp import HMPLine
+from shim.hmp.line import HMPLine
 
 __all__ = ["chosen_cpu", "history_listing", "is_info_history"]
 

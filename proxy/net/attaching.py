@@ -24,7 +24,7 @@ from proxy.net.upstream import Upstream
 from shim.qmp import JSON, ErrorReply, Execute, ReturnReply
 
 if TYPE_CHECKING:
-    from host.config import VMConfig
+    from host.settings.config import VMConfig
     from proxy.net.certificates import Certificates
 
 __all__ = ["MONITOR_PREFIX", "AttachedUpstream", "upstream_of"]
@@ -55,7 +55,7 @@ class AttachedUpstream(Upstream):
         borrowed = await super().connect()
         try:
             if borrowed.monitor.version < _SINCE:
-                reason = f"it is QEMU {borrowed.monitor.version}, and takes no new monitor before 11.1; use --take-over"
+                reason = f"it is QEMU {borrowed.monitor.version}, and only 11.1 or newer can add a monitor; use --take-over"
                 raise AttachError(str(self.address), reason)
             await _remove_leftovers(borrowed)
             sock = await self._add_monitor(borrowed)

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
-from host.addresses import AcceptAddress, TCPAddress
-from host.config import VMConfig
-from host.listener import Terms, listener_name
+from host.net.addresses import AcceptAddress, TCPAddress
+from host.settings.config import VMConfig
+from host.settings.listener import Terms, listener_name
 
 if TYPE_CHECKING:
     import ssl

@@ -43,11 +43,11 @@ RESERVED_DESCRIPTORS = 16
 _PART_WITHOUT_PASSED = 4
 _TELL_AGAIN_S = 60.0
 _ARE_CLOSED = (
-    "file descriptors that clients send are closed: of the %d files that hmp-proxy may open (ulimit -n) the last"
-    " quarter is for further clients and itself"
+    "file descriptors that clients send are closed: of the %d files that hmp-proxy may open the last quarter"
+    " is for further clients and itself; raise ulimit -n"
 )
 _ARE_REFUSED = (
-    "clients that send file descriptors are disconnected: of the %d files that hmp-proxy may open (ulimit -n), %d are open"
+    "clients that send file descriptors are disconnected: of the %d files that hmp-proxy may open, %d are open; raise ulimit -n"
 )
 
 # What recvmsg() gives beside the bytes: level, type, data.
@@ -152,4 +152,4 @@ def shortage(sock: socket.socket) -> str | None:
     room.note(number)
     if number < limit - RESERVED_DESCRIPTORS:
         return None
-    return f"of the {limit} files that it may open (ulimit -n) only {RESERVED_DESCRIPTORS} are left, which it needs itself"
+    return f"of the {limit} files that it may open only {RESERVED_DESCRIPTORS} are left, which it needs itself; raise ulimit -n"

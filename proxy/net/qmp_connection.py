@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from host.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
+from host.net.connecting import USE_QMP, is_human_monitor, is_served, why_no_greeting
 from proxy.errors import HungUpError, NotQMPError, OccupiedError
 from proxy.net.ends import End, SocketEnd, shared_buffer
 from proxy.qmp_json.messages import format_of

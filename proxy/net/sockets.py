@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass
 from typing import Self
 
-from host.addresses import TCPAddress, UnixAddress, is_loopback, process
-from host.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
+from host.net.addresses import TCPAddress, UnixAddress, is_loopback, process
+from host.net.socket_access import DEFAULT_MODE, OWNER_ONLY, SocketAccess
 from proxy.errors import ListenError, ReplacedError
 from shim.client import Client
 

@@ -247,7 +247,7 @@ class Stream:
         except OSError as exc:
             if descriptors and exc.errno not in _GONE:
                 # Too many of this user are under way (unix(7), ETOOMANYREFS), say. QEMU's command then finds none.
-                _refused.tell("file descriptors cannot be sent, and their command goes without: %s", exc.strerror or exc)
+                _refused.tell("file descriptors cannot be sent, and their command goes without them: %s", exc.strerror or exc)
                 close_descriptors(descriptors)
                 return self._send(data, ())
             # A peer that has gone shows at the next read. Until then writes go nowhere, as they do with a real pipe.

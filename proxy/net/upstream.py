@@ -14,11 +14,11 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
-from host.access_contradictions import UPSTREAM_NEEDS_TLS
-from host.addresses import ASIDE_SUFFIX, AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
-from host.config import VMConfig
-from host.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
-from host.socket_access import OWNER_ONLY, SocketAccess
+from host.configuration.access_contradictions import UPSTREAM_NEEDS_TLS
+from host.net.addresses import ASIDE_SUFFIX, AcceptAddress, Address, DescriptorAddress, TCPAddress, UnixAddress
+from host.net.connecting import HANG_UP_PAUSE_S, HANG_UPS, connect_socket, is_served, why_no_greeting
+from host.net.socket_access import OWNER_ONLY, SocketAccess
+from host.settings.config import VMConfig
 from proxy.entrance.inherited import inherited_sockets
 from proxy.errors import HungUpError, ListenError, NotQMPError, OccupiedError, UpstreamError
 from proxy.net.closing import close_listening
@@ -153,7 +153,7 @@ class Upstream:
                 return outcome.sock, outcome
             if self._listening is None:
                 raise UpstreamError(str(self.address), outcome)
-            _log.warning("who came as QEMU to %s is not it: %s", self.address, outcome)
+            _log.warning("a program that connected to %s is not QEMU: %s", self.address, outcome)
             sock = await self._open()
 
     async def _open(self) -> socket.socket:

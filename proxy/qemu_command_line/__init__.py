@@ -20,5 +20,5 @@ WebSocket, on an abstract socket, on a virtual console that somebody can look at
 run time, and what QEMU's own default file (/etc/qemu/qemu.conf) may say.
 
 Everything here was asked of QEMU 7.2, 10.0 and 11.1, and most of it of 5.2 and 8.2 too.
-tests/integration/test_qemu_command_line_on_qemu.py asks again.
+tests/integration/wrapping/test_qemu_command_line_on_qemu.py asks again.
 """

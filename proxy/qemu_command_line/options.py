@@ -5,7 +5,7 @@ looks like. A word without `-` is the image of a disk. QEMU walks all words befo
 ends it; what is wrong is left to QEMU.
 
 The tables are the union of QEMU 5.2 to 11.1. No option of 7.2, 10.0 or 11.1 has an argument in one and none in another.
-tests/integration/test_qemu_command_line_on_qemu.py holds them against a real QEMU.
+tests/integration/wrapping/test_qemu_command_line_on_qemu.py holds them against a real QEMU.
 """
 
 from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ Why not Python's json alone? Where every command ends must be known exactly as Q
 where QEMU sees two lets the second one past every rule. QEMU takes more than RFC 8259 (single quotes, several values in one
 line, one value over many) and less (duplicate keys, lone surrogates), and goes on after an error in its own way. So json is
 used where it surely agrees, which is nearly always, and the rest follows QEMU's sources.
-tests/integration/test_dialect_against_qemu.py and the fuzz tests hold it against real QEMUs.
+tests/integration/wire/test_dialect_against_qemu.py and the fuzz tests hold it against real QEMUs.
 
 Nothing here scans a byte twice, however small the pieces in which a command comes, and nothing is decoded before it is whole.
 """

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
-from host.audit_log import AuditLog, open_audit_log
-from host.config import AuditSettings
+from host.audit_log.log import AuditLog, open_audit_log
 from host.errors import AuditError
+from host.settings.config import AuditSettings
 from proxy.recording.disk_thread import DiskThread
-from shim.audit import AuditRecord
+from shim.records.audit import AuditRecord
 
 __all__ = ["LAST_WRITE_S", "AuditWriter"]
 
@@ -46,13 +46,14 @@ class _Batch:
 class AuditWriter:
     """Write records to a log, which is its own. Call `close` at the end.
 
-    refuses: a command must be on record before it is run.
+    refuses: a command must be on record before it is run. identify: as AuditLog's.
     """
 
     def __init__(self, audit_log: AuditLog, settings: AuditSettings, thread: DiskThread | None = None) -> None:
         self._audit_log = audit_log
         self._name = settings.destination
         self.refuses = audit_log.refuses
+        self.identify = audit_log.identify
         self._is_patient = audit_log.refuses or settings.sync
         self._thread = thread or DiskThread("audit")
         # What is not written yet, in order.
@@ -152,7 +153,7 @@ class AuditWriter:
         except OSError as exc:  # a file system may tell of a failed write only then
             _log.error("audit log %s: %s", self._name, exc.strerror or exc)
         if self._audit_log.untold:
-            told = "audit log %s: records lost at its end, of which no record tells: %d"
+            told = "audit log %s: records lost at its end that no later record reports: %d"
             _log.warning(told, self._name, self._audit_log.untold)
 
     # What waits.

@@ -101,9 +101,9 @@ class DiskThread:
             async with asyncio.timeout(timeout_s):
                 await self.run(lambda: None)
         except TimeoutError:
-            self._jobs.put(None)
             return False
-        self._jobs.put(None)
+        finally:
+            self._jobs.put(None)
         thread.join()
         _running.discard(self)
         return True
@@ -143,4 +143,4 @@ class DiskThread:
             try:
                 on_done(result)
             except Exception:
-                _log.exception("hmpshim has failed, and goes on")
+                _log.exception("hmpshim has failed, and goes on: please report this")

@@ -13,7 +13,9 @@ from proxy.recording.disk_thread import DiskThread
 from proxy.routing.outbox import Outbox
 from proxy.routing.plan_maker import Work
 from proxy.sessions.session import Session
-from shim.audit import AuditRecord
+from shim.client import Client
+from shim.records.audit import AuditRecord
+from shim.records.identity import Identify, unidentified
 
 __all__ = ["Scribe"]
 
@@ -38,6 +40,13 @@ class Scribe:
         self._state = state
         self._streams = streams
         self._on_noted = on_noted
+
+    def identify(self, session: Session, client: Client) -> Identify:
+        """Begin to look up whose tool a client is, if what it does is put on record."""
+        if self.audit is None:
+            return unidentified
+        stream = None if client.address is None else self._streams.get(session)
+        return self.audit.identify(client, None if stream is None else stream.end.read_fd())
 
     def write_records(self, outbox: Outbox) -> None:
         """Have the records written. What is sent from now on to those that they concern waits for that."""

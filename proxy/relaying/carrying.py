@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 from proxy.net.closing import close_descriptors
 from proxy.net.ends import SocketEnd
 from proxy.net.sockets import copied_socket
@@ -98,7 +98,7 @@ class HoldingStill:
         if (why := why_not_quiet(self._router, self._dispatcher, self._turns)) is not None:
             return why
         if self._upstream.unsent_bytes:
-            return "QEMU has not read all"
+            return "QEMU has not read everything yet"
         for client, stream in self._all():
             if stream.is_held:
                 return f"an answer to {client} waits for its record"

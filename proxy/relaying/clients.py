@@ -10,12 +10,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
-from host.config import VMConfig
-from host.parties import largest_parties, party_of
+from host.net.parties import largest_parties, party_of
+from host.settings.config import VMConfig
+from proxy.fairness.ledger import Ledger
 from proxy.net.stream import End, Stream
 from proxy.relaying.governing import limits_of
 from proxy.relaying.leaving import TOO_MUCH_QUEUED, Leaving
-from proxy.relaying.ledger import Ledger
 from proxy.routing.dispatcher import Dispatcher
 from proxy.sessions.session import Session
 from proxy.waiting import Signal
@@ -63,7 +63,7 @@ class Clients:
             self._counters.fetch_client(session, stream)
 
     def make_room(self, client: Client) -> str | None:
-        """Say which limit one more client would exceed; None if it may come in. The proxy itself always may, and counts not.
+        """Say which limit one more client would exceed; None if it may connect. The proxy itself always may, and counts not.
 
         Where too many have not negotiated, one goes that belongs to whoever has most of them, unless that is the newcomer's
         own: so nobody keeps others out with connections that say nothing.

@@ -1,6 +1,6 @@
 """What a VM's settings and what outlasts its connections make of the dispatcher of one connection."""
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 from proxy.qmp_json.limits import Limits
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Lasting

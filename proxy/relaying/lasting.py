@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
-from host.config import VMConfig
 from host.ids import own_ids
 from host.intents import IntentStore, intents_of
+from host.settings.config import VMConfig
+from proxy.fairness.ledger import Ledger
+from proxy.fairness.visits import Visits
 from proxy.recording.audit_writer import AuditWriter
 from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.counters import Counters
 from proxy.relaying.leaving import Leaving
-from proxy.relaying.ledger import Ledger
 from proxy.relaying.pausing import Pausing
-from proxy.relaying.visits import Visits
 from proxy.routing.turns import Turns
 from proxy.routing.vm_history import History
-from shim.jobs import JOB_PREFIX
+from shim.plans.jobs import JOB_PREFIX
 from shim.qmp import JSON
 
 __all__ = ["Lasting", "Shared", "Standing"]

@@ -9,9 +9,9 @@ import asyncio
 from dataclasses import dataclass
 
 from proxy.entrance.client_log import ClientLog
+from proxy.fairness.ledger import Ledger
 from proxy.net.stream import Stream
 from proxy.relaying.counters import Counters
-from proxy.relaying.ledger import Ledger
 from proxy.waiting import Signal
 from shim.client import Client
 

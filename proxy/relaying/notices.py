@@ -12,6 +12,6 @@ def log_notices(notices: Sequence[str | Exception]) -> None:
     """Log texts as warnings, and failures of our own as errors, with where they came about."""
     for notice in notices:
         if isinstance(notice, Exception):
-            _log.error("hmpshim has failed, and goes on", exc_info=notice)
+            _log.error("hmpshim has failed, and goes on: please report this", exc_info=notice)
         else:
             _log.warning("%s", notice)

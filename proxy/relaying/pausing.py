@@ -61,7 +61,7 @@ class Pausing:
         return PauseStatus(now_s - self._since_s, None if self._timer is None else max(0.0, self._timer.when() - now_s))
 
     def _end_by_itself(self) -> None:
-        self._end("because their time is over")
+        self._end("because the pause's time is over")
 
     def _end(self, why: str) -> None:
         self._forget_limit()

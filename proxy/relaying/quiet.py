@@ -22,12 +22,12 @@ def why_not_quiet(router: Router, dispatcher: Dispatcher, turns: Turns) -> str |
     if not router.is_between:
         return "QEMU has sent a part of a message"
     if not dispatcher.outbox.is_empty:
-        return "something is to be written"
+        return "something is still to be written"
     for session in dispatcher.outbox.sessions:
         if session.client.is_proxy:
             return "the proxy itself asks QEMU"
         if session.has_left:
             return f"{session.client} is leaving"
         if session.inbox.has_input or session.inbox.out_of_band:
-            return f"commands of {session.client} are not begun"
+            return f"commands of {session.client} have not begun"
     return None

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
-from host.addresses import look_again
-from host.config import VMConfig
+from host.net.addresses import look_again
+from host.settings.config import VMConfig
 from proxy.client_streams.choice import Successions, stream_makers
+from proxy.fairness.pace import Pace
 from proxy.net.closing import close_descriptors
 from proxy.net.qmp_connection import Connected
 from proxy.net.stream import End, Stream
@@ -25,7 +26,6 @@ from proxy.relaying.clients import Clients
 from proxy.relaying.last_reading import LastReading
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.notices import log_notices
-from proxy.relaying.pace import Pace
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
@@ -75,6 +75,7 @@ class Relay:
         self._streams = self.clients.streams
         noted = partial(self._go_on, self._dispatcher.noted)
         self._scribe = Scribe(lasting.audit, lasting.intents, lasting.shared.state, self._streams, noted)
+        self._dispatcher.recorder.identify = self._scribe.identify
         self._successions: Successions = {}
         self._make_stream = stream_makers(config, connected.monitor, self._successions)
         self.deserted = self.clients.deserted
@@ -181,7 +182,7 @@ class Relay:
         try:
             session = self._router.receive_from_qemu(data)
         except NotJSONError as exc:
-            _log.error("QEMU says what is no QMP, and its connection is given up: %s", exc)
+            _log.error("QEMU sent something that is not QMP, and its connection is given up: %s", exc)
             self._lose_qemu()
             return
         if session is None:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from proxy.routing.plan_maker import Work
-from shim.decision import Result
+from shim.decisions.decision import Result
 from shim.qmp import ReturnReply
 
 if TYPE_CHECKING:  # a start is quicker without it

@@ -8,7 +8,7 @@ and each has its own answer:
 
 * *Events* belong to everybody. They are told from replies by their first bytes (qmp_json/messages.py).
 * *Out-of-band replies* overtake. Such a command gets an id of ours, by which its reply is found, and the client's own id is put
-  back (out_of_band.py).
+  back (queues/out_of_band.py).
 * *An answer of ours*, an error in negotiation for one, must not overtake the replies that its client is still owed. It stands
   in the queue as a LocalLine and goes out when the ones before it have.
 
@@ -38,5 +38,5 @@ up takes back what has not begun, as it does with QEMU. A client that has gone h
 fire-and-forget scripts send one and close (dispatcher.py).
 
 **What is never kept:** ids, names or contents of a client's commands beyond their reply, and anything about QEMU's disks beyond
-a plan (shim/known.py has the three exceptions).
+a plan (shim/graph/known.py has the three exceptions).
 """

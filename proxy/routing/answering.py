@@ -13,11 +13,11 @@ from proxy.routing.plan_maker import RecordedRequest, Work
 from proxy.routing.recorder import Recorder
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import HMPRequest, ModernRequest, OwnRequest
-from shim import render
-from shim.audit import Action
-from shim.decision import Pass, Result
+from shim.decisions.decision import Pass, Result
+from shim.hmp import render
+from shim.plans.recovery import Orphans, Written
 from shim.qmp import JSON, Reply, ReturnReply, reply_members
-from shim.recovery import Orphans, Written
+from shim.records.audit import Action
 
 __all__ = ["Answering"]
 
@@ -60,7 +60,7 @@ class Answering:
         session = work.session
         assert session is not None
         line = b"" if reply is None else session.spell_reply(reply, message)
-        if result is not None and work.is_recorded:
+        if result is not None:
             told = None if reply is None else with_id(reply, message)
             self._outbox.put_on_record(self._recorder.record(work.run.trace, session, result, told), session)
         if line:
@@ -73,7 +73,7 @@ class Answering:
 
     def record_lost(self, work: Work, reason: str) -> None:
         """Put on record that the outcome of a client's command is not known."""
-        if work.is_recorded and isinstance(work.request, RecordedRequest):
+        if isinstance(work.request, RecordedRequest):
             passing = work.run.passing or Pass(Action.REWRITTEN, "")
             trace, session = work.run.trace, work.session
             assert session is not None  # whose request it is

@@ -11,12 +11,12 @@ from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import Denied, Forward, HMPRequest, JobsRequest, ModernRequest, OutOfBand
 from proxy.sessions.session import Session
 from shim.client import Client
-from shim.permissions import Permissions
-from shim.policy import Policy
+from shim.graph.policy import Policy
 from shim.printable import printable
+from shim.rules.permissions import Permissions
 
-if TYPE_CHECKING:  # see shim.permissions
-    from shim.rules import Verdict
+if TYPE_CHECKING:  # see shim.rules.permissions
+    from shim.rules.rules import Verdict
 
 __all__ = ["Denials"]
 
@@ -105,7 +105,7 @@ class Denials:
             self.tell_all()
             self._told.clear()
         self._told[client.uid] = now_ns, 0, client
-        more = f"; {untold} of this user's were denied before it that are not in this log" if untold else ""
+        more = f"; {untold} of this user's were denied earlier, and are not in this log" if untold else ""
         self._tell(f"{printable(verdict.command)} of {client} was denied by {verdict.reason}{more}")
 
     def _tell_counted(self, until_ns: int) -> None:

@@ -1,8 +1,8 @@
 """What becomes of the clients' commands, without I/O. What QEMU says to them is the router's.
 
-A command is forwarded, answered, or decided about (shim/decision.py) and played; turns.py says when. Forwarded is what is
-neither HMP nor a snapshot command: its bytes go to QEMU, and its session stands in the FIFO for the reply. Answered here is
-what concerns the client's own negotiation, which QEMU must not hear of, and the two commands about the proxy itself.
+A command is forwarded, answered, or decided about (shim/decisions/decision.py) and played; turns.py says when. Forwarded is
+what is neither HMP nor a snapshot command: its bytes go to QEMU, and its session stands in the FIFO for the reply. Answered
+here is what concerns the client's own negotiation, which QEMU must not hear of, and the two commands about the proxy itself.
 
 While a plan runs, no client's in-band command goes to QEMU, as none runs natively while HMP's savevm does: a client's `quit`
 between the deletion of a snapshot and the next save would cost the snapshot. Whatever cannot be begun waits in its session, and
@@ -18,12 +18,12 @@ from functools import partial
 from proxy.qmp_json.messages import format_of
 from proxy.routing.abandonment import HUNG_UP, LEFT_UNANSWERED, QEMU_WENT, STOPPED, Abandonment
 from proxy.routing.denials import Denials
-from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox
 from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_maker import PlanMaker, Work
 from proxy.routing.plan_runner import LOST, PlanRunner
+from proxy.routing.queues.descriptor_queue import DescriptorQueue
+from proxy.routing.queues.out_of_band import OutOfBandTraffic
 from proxy.routing.recorder import Recorder
 from proxy.routing.room import MOST_WAITING_BYTES, Room
 from proxy.routing.starter import Starter
@@ -34,9 +34,9 @@ from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import Descriptors, Forward, HMPRequest, JobsRequest, LocalReply, ModernRequest, Request
 from proxy.sessions.session import Session
 from shim.client import Client
-from shim.permissions import EVERYTHING, Permissions
-from shim.policy import Policy
-from shim.recovery import Written
+from shim.graph.policy import Policy
+from shim.plans.recovery import Written
+from shim.rules.permissions import EVERYTHING, Permissions
 
 __all__ = ["Dispatcher"]
 

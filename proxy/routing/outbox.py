@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from proxy.routing.plan_maker import Work
 from proxy.sessions.requests import Descriptors
 from proxy.sessions.session import Session
-from shim.audit import AuditRecord
-from shim.plan import Intend, Settle
+from shim.plans.plan import Intend, Settle
+from shim.records.audit import AuditRecord
 
 __all__ = ["Note", "Outbox", "Segment"]
 

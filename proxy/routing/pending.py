@@ -13,9 +13,9 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from proxy.qmp_json.messages import MonitorFormat
-from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.outbox import Outbox
 from proxy.routing.plan_maker import Work
+from proxy.routing.queues.descriptor_queue import DescriptorQueue
 from proxy.sessions.session import Session
 from shim.qmp import decode
 

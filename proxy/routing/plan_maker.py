@@ -1,7 +1,7 @@
 """The work that the proxy has under way: clients' commands, questions about the proxy itself, and its own recovery.
 
 Each is a generator of the shim's, with whom it is for. Here it is made; plan_runner.py plays it. Nothing is decided here
-about a command (shim/decision.py does that) nor about whose turn it is (dispatcher.py).
+about a command (shim/decisions/decision.py does that) nor about whose turn it is (dispatcher.py).
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -13,23 +13,21 @@ from proxy.routing.recorder import Recorder
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import HMPRequest, ModernRequest, OwnRequest
 from proxy.sessions.session import Session
-from shim.audit import Trace
-from shim.client import Client
-from shim.decision import decide, decide_modern, forbids, may_pass
-from shim.hmp import HMPCommand, HMPLine, LoadVM
-from shim.jobs import shown_ids
-from shim.known import Known
-from shim.own_commands import PLAN
-from shim.plan import Context, Replies, Step
-from shim.plan_run import PlanRun
-from shim.policy import Mode, Policy
-from shim.recovery import Written, find_orphans, recover
+from shim.decisions.decision import decide, decide_modern, forbids, may_pass
+from shim.decisions.own_commands import PLAN
+from shim.decisions.plan_run import PlanRun
+from shim.graph.known import Known
+from shim.graph.policy import Mode, Policy
+from shim.hmp.line import HMPCommand, HMPLine, LoadVM
+from shim.plans.jobs import shown_ids
+from shim.plans.plan import Context, Replies, Step
+from shim.plans.recovery import Written, find_orphans, recover
+from shim.records.audit import Trace
 
 __all__ = ["PlanMaker", "RecordedRequest", "Work"]
 
 # What a decision is made about, and a record.
 RecordedRequest: TypeAlias = HMPRequest | ModernRequest
-_HELP = ("help", "?")
 _NS_PER_S = 1_000_000_000
 
 
@@ -39,15 +37,13 @@ class Work:
 
     The router's FIFO has it once for each reply that is due to it: those to its own commands, or that to the client's bytes.
 
-    is_recorded: False for a question of our own prompt to QEMU, which does not count as use of HMP. is_exclusive: no client's
-    command may be begun while it runs. strange_jobs: those that another monitor of QEMU began meanwhile, which could not be
-    held. known: of a recovery, after which the unknown is searched. orphans: what was found so.
+    is_exclusive: no client's command may be begun while it runs. strange_jobs: those that another monitor of QEMU began
+    meanwhile, which could not be held. known: of a recovery, after which the unknown is searched. orphans: what was found so.
     """
 
     run: PlanRun
     session: Session | None = None
     request: RecordedRequest | OwnRequest | None = None
-    is_recorded: bool = True
     is_exclusive: bool = False
     strange_jobs: list[str] = field(default_factory=list)
     known: Sequence[Written] | None = None
@@ -89,11 +85,8 @@ class PlanMaker:
     def command(self, session: Session, request: RecordedRequest) -> Work:
         """Decide about a client's command, and see it to its end."""
         line = request.line if isinstance(request, HMPRequest) else None
-        # What our prompt asks QEMU for its own purposes is no use of HMP.
-        is_recorded = not session.is_prompt or line is None or line.name not in _HELP
-        client = session.look_again(session.client) if is_recorded else Client()
-        trace = Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=request.execute)
-        announces = is_recorded and self._recorder.announces
+        trace = self._recorder.trace(session, line, request.execute)
+        announces = self._recorder.announces and not trace.is_housekeeping
         may_begin = None
         command = None if line is None else line.command
         if isinstance(request, ModernRequest):
@@ -104,7 +97,7 @@ class PlanMaker:
             may_begin = self._before_its_limit(session, trace, command)
         passes = command is None or may_pass(line, self._policy)
         run = PlanRun(decision, trace, may_begin=may_begin, is_command=True, may_pass=passes, known=self._known)
-        return Work(run, session, request, is_recorded, is_exclusive=command is not None)
+        return Work(run, session, request, is_exclusive=command is not None)
 
     def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand | None) -> Callable[[], bool]:
         """Return what tells whether a command may still change anything: its client is there, or it came just now.
@@ -122,7 +115,7 @@ class PlanMaker:
 
     def about_us(self, session: Session, request: OwnRequest) -> Work:
         """Answer one of our own commands, whose arguments are right."""
-        from shim import beside  # here, because a start is quicker without it
+        from shim.decisions import beside  # here, because a start is quicker without it
 
         facts = beside.ProxyFacts(beside.VERSION, self._recorder.vm, str(self._monitor.version), self._policy)
         arguments = request.message.get("arguments", {})
@@ -134,7 +127,7 @@ class PlanMaker:
             verdict = None if rules is None else rules.judge_line(line)
             playing = beside.make_plan(line, facts, context, verdict)
         else:
-            playing = beside.tell_proxy(facts, is_prompt=arguments.get("is-prompt", False))
+            playing = beside.tell_proxy(facts)
         return Work(PlanRun(playing, self._recorder.trace_of_nobody()), session, request, is_exclusive=True)
 
     def recovery(self, written: Sequence[Written] = (), *, searches: bool = True) -> Work:

@@ -19,7 +19,7 @@ from proxy.routing.turns import Turns
 from proxy.sessions.monitor import Clock
 from proxy.sessions.requests import HMPRequest
 from proxy.sessions.session import Session
-from shim.decision import Announce
+from shim.decisions.decision import Announce
 from shim.qmp import Execute, decode, read_reply
 
 __all__ = ["LOST", "PlanRunner"]
@@ -113,12 +113,11 @@ class PlanRunner:
             line = session.retell(work.request.line, line, work.request.message)
         told = run.failure
         try:
-            if work.is_recorded:
-                reply = decode(line)
-                run.advance((read_reply(reply),), self._clock.monotonic_ns())
-                self._outbox.put_on_record(self._recorder.record(run.trace, session, run.outcome, reply), session)
-                if run.failure is not None and run.failure is not told:
-                    self._outbox.notices.append(run.failure)
+            reply = decode(line)
+            run.advance((read_reply(reply),), self._clock.monotonic_ns())
+            self._outbox.put_on_record(self._recorder.record(run.trace, session, run.outcome, reply), session)
+            if run.failure is not None and run.failure is not told:
+                self._outbox.notices.append(run.failure)
         except Exception as exc:  # the client has its answer, whatever becomes of the record
             self._outbox.notices.append(exc)
         if not work.is_exclusive and not self._outbox.notices:

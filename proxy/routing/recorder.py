@@ -5,25 +5,28 @@ for QEMU and not for other clients. The client is looked at once more at that mo
 since it connected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from proxy.qmp_json.messages import generic_error, with_id
 from proxy.routing.vm_history import History
 from proxy.sessions.monitor import Clock, Monitor
 from proxy.sessions.requests import HMPRequest, ModernRequest
 from proxy.sessions.session import Session
-from shim.audit import Action, AuditRecord, Trace
 from shim.client import Client
-from shim.decision import Result
-from shim.hmp import HMPLine
+from shim.decisions.decision import Result
+from shim.hmp.line import HMPLine
 from shim.qmp import JSON, ErrorReply, ReturnReply
+from shim.records.audit import Action, AuditRecord, Trace
+from shim.records.identity import Identify, unidentified
 
-if TYPE_CHECKING:  # see shim.permissions
-    from shim.rules import Verdict
+if TYPE_CHECKING:  # see shim.rules.permissions
+    from shim.rules.rules import Verdict
 
 __all__ = ["Recorder"]
+
+_Look: TypeAlias = Callable[[Session, Client], Identify]
 
 
 class Recorder:
@@ -35,15 +38,30 @@ class Recorder:
         # Whether a command is to be on record before it is run: with `--audit-failure refuse` nothing may run that is not.
         self.announces = announces
         self._history = history or History()
+        # Begins to look up whose tool a client is.
+        self.identify: _Look = _nobody_looks
 
     def trace_of_nobody(self) -> Trace:
         """Begin to note what is done without a client."""
         return Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None, execute=None)
 
+    def trace(self, session: Session, line: HMPLine | None, execute: str) -> Trace:
+        """Begin to note what becomes of a client's command, with the client as it is at this moment."""
+        client = session.look_again(session.client)
+        return Trace(
+            self._clock.utc(),
+            self._clock.monotonic_ns(),
+            client,
+            line,
+            execute=execute,
+            identify=self.identify(session, client),
+            is_prompt=session.is_prompt,
+        )
+
     def abandoned(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> AuditRecord:
         """Tell of a command that was never begun."""
         line = request.line if isinstance(request, HMPRequest) else None
-        trace = self._trace(session, line, request.execute)
+        trace = self.trace(session, line, request.execute)
         return self.record(trace, session, Result(None, Action.ABANDONED, reason), None)
 
     def denied(self, session: Session, request: HMPRequest | ModernRequest, verdict: "Verdict") -> AuditRecord:
@@ -51,7 +69,7 @@ class Recorder:
         line = request.line if isinstance(request, HMPRequest) else None
         result = Result(ErrorReply("GenericError", verdict.text), Action.REFUSED, str(verdict))
         reply = with_id(generic_error(verdict.text), request.message)
-        return self.record(self._trace(session, line, request.execute), session, result, reply)
+        return self.record(self.trace(session, line, request.execute), session, result, reply)
 
     def begun(self, trace: Trace) -> AuditRecord:
         """Tell that a command is about to be run."""
@@ -65,7 +83,7 @@ class Recorder:
         """
         failed = session.failed_command
         session.note_outcome(None)
-        trace = self._trace(session, None, execute)
+        trace = self.trace(session, None, execute)
         reason = "sent next by a client whose HMP command had failed"
         return trace.record(
             self.vm,
@@ -76,11 +94,6 @@ class Recorder:
             now_ns=trace.started_ns,
             after_failure=failed,
         )
-
-    def _trace(self, session: Session, line: HMPLine | None, execute: str) -> Trace:
-        """Return the trace of what was not run."""
-        client = session.look_again(session.client)
-        return Trace(self._clock.utc(), self._clock.monotonic_ns(), client, line, execute=execute)
 
     def record(self, trace: Trace, session: Session | None, result: Result, reply: JSON | None) -> AuditRecord:
         """Close a trace. reply: as the client gets it, with its id; None if it gets none."""
@@ -94,7 +107,8 @@ class Recorder:
             rehearsed=result.rehearsed,
             after_failure=None if session is None else session.failed_command,
         )
-        self._history.note(record)
+        if not record.is_housekeeping:
+            self._history.note(record)
         if session is not None and (record.has_failed or session.failed_command is not None):
             is_silent = record.is_failure_in_text and not session.is_prompt
             session.note_outcome(record.command_line if is_silent else None)
@@ -119,3 +133,7 @@ class Recorder:
                 f"VM {self.vm}, what is saved here: {gap}; of a QEMU started by `hmp-proxy wrap`, the proxy loads it"
             )
         return result, remarks
+
+
+def _nobody_looks(session: Session, client: Client) -> Identify:
+    return unidentified

@@ -12,10 +12,10 @@ out, and nothing follows before its reply.
 
 from collections.abc import Collection
 
-from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.pending import PendingReplies
 from proxy.routing.plan_runner import PlanRunner
+from proxy.routing.queues.descriptor_queue import DescriptorQueue
+from proxy.routing.queues.out_of_band import OutOfBandTraffic
 from proxy.routing.turns import Turns
 from proxy.sessions.session import Session
 

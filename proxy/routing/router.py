@@ -13,10 +13,10 @@ from typing import assert_never
 
 from proxy.qmp_json.message_framer import MessageFramer
 from proxy.qmp_json.messages import Kind, MonitorFormat, are_plain_events, may_be_noted
-from proxy.routing.descriptor_queue import DescriptorQueue
 from proxy.routing.dispatcher import Dispatcher
 from proxy.routing.pending import DescriptorReply, JobsReply, LocalLine, Receiver, without_own_jobs
 from proxy.routing.plan_maker import Work
+from proxy.routing.queues.descriptor_queue import DescriptorQueue
 from proxy.sessions.session import Session
 from shim.qmp import decode
 

@@ -10,15 +10,15 @@ from typing import assert_never
 
 from proxy.qmp_json.messages import generic_error
 from proxy.routing.denials import Denials
-from proxy.routing.descriptor_queue import DescriptorQueue
-from proxy.routing.out_of_band import OutOfBandTraffic
 from proxy.routing.outbox import Outbox, Segment
 from proxy.routing.pending import DescriptorReply, JobsReply, PendingReplies
 from proxy.routing.plan_maker import PlanMaker
 from proxy.routing.plan_runner import PlanRunner
+from proxy.routing.queues.descriptor_queue import DescriptorQueue
+from proxy.routing.queues.out_of_band import OutOfBandTraffic
 from proxy.sessions.requests import Denied, Forward, JobsRequest, LocalReply, OwnRequest
 from proxy.sessions.session import Session
-from shim.own_commands import argument_error
+from shim.decisions.own_commands import argument_error
 from shim.qmp import decode
 
 __all__ = ["Starter"]

@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from shim.audit import Action, AuditRecord
 from shim.client import Client
-from shim.hmp import InfoSnapshots
+from shim.hmp.line import InfoSnapshots
+from shim.records.audit import Action, AuditRecord
 
 __all__ = ["DURATION_BOUNDS_S", "OTHER", "DeprecatedUse", "Failure", "Histogram", "History", "Outcome", "ended_as", "tool_of"]
 
@@ -101,7 +101,8 @@ class History:
             return
         command = _command(record)
         self.outcomes[Outcome(command, record.action.value, ended_as(record))] += 1
-        if record.line is not None:
+        # What our prompt does by jobs it does without HMP, whatever the person has typed.
+        if record.line is not None and not (record.is_prompt and record.action is Action.REWRITTEN):
             self._note_use(record.client, record.hmp_command or "")
         if command == OTHER or record.action is Action.ABANDONED:
             return
@@ -120,7 +121,7 @@ class History:
         return True
 
     def _note_use(self, client: Client, command: str) -> None:
-        from shim.replacements import REPLACEMENTS  # here, because a start is quicker without it
+        from shim.hmp.replacements import REPLACEMENTS  # here, because a start is quicker without it
 
         found = REPLACEMENTS.get(command)
         use = DeprecatedUse(tool_of(client), command if found else OTHER, " and ".join(found.commands) if found else "")

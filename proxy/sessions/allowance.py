@@ -1,4 +1,4 @@
-"""Which commands a client may send, without I/O: the rules of shim/rules.py where its commands are read."""
+"""Which commands a client may send, without I/O: the rules of shim/rules/rules.py where its commands are read."""
 
 import re
 from typing import TYPE_CHECKING
@@ -9,8 +9,8 @@ from proxy.qmp_json.messages import MonitorFormat, generic_error
 from proxy.qmp_json.shorten import may_stand_for_more
 from proxy.sessions.requests import Asking, Denied, Request
 
-if TYPE_CHECKING:  # see shim.permissions
-    from shim.rules import ClientRules
+if TYPE_CHECKING:  # see shim.rules.permissions
+    from shim.rules.rules import ClientRules
 
 __all__ = ["Allowance"]
 

@@ -1,4 +1,4 @@
-"""How much one client may want at a time. The settings are the operator's (host/config.py)."""
+"""How much one client may want at a time. The settings are the operator's (host/settings/config.py)."""
 
 from dataclasses import dataclass, field
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shim.free_space import LookAtSpace
+from shim.graph.free_space import LookAtSpace
 from shim.qmp import QEMUVersion
 
 __all__ = ["Clock", "Monitor"]

@@ -14,13 +14,13 @@ from proxy.qmp_json.extent import TOO_MANY_BYTES, TOO_MANY_TOKENS
 from proxy.qmp_json.framing import Command
 from proxy.qmp_json.shorten import may_stand_for_more
 from proxy.sessions.negotiation import envelope_error
-from shim.hmp import HMPLine
-from shim.own_commands import OWN_COMMANDS
+from shim.decisions.own_commands import OWN_COMMANDS
+from shim.hmp.line import HMPLine
+from shim.hmp.snapshot_commands import is_modern
 from shim.qmp import JSON, decode
-from shim.snapshot_commands import is_modern
 
-if TYPE_CHECKING:  # see shim.permissions
-    from shim.rules import Verdict
+if TYPE_CHECKING:  # see shim.rules.permissions
+    from shim.rules.rules import Verdict
 
 __all__ = [
     "CHEAP_BYTES",
@@ -98,7 +98,7 @@ class ModernRequest:
 
 @dataclass(frozen=True, slots=True)
 class OwnRequest:
-    """A command that the proxy answers itself (shim/own_commands.py). Its arguments are an object, but may be wrong."""
+    """A command that the proxy answers itself (shim/decisions/own_commands.py), with arguments that may be wrong."""
 
     message: dict[str, JSON]
     execute: str
@@ -144,7 +144,7 @@ Asking: TypeAlias = Forward | JobsRequest | HMPRequest | ModernRequest | OwnRequ
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A command that the rules do not let through (shim/rules.py). line: the answer. request: what it would have been."""
+    """A command that the rules do not let through (shim/rules/rules.py). line: the answer. request: what it would have been."""
 
     line: bytes
     request: Asking

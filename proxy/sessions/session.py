@@ -38,13 +38,13 @@ from proxy.sessions.requests import (
 )
 from proxy.sessions.session_state import State, Step, next_state
 from proxy.sessions.window import Window
-from shim.audit import has_failed
 from shim.client import Client
-from shim.hmp import HMPLine
+from shim.hmp.line import HMPLine
 from shim.qmp import JSON, ErrorReply, Reply, ReturnReply, decode, read_reply, reply_members
+from shim.records.audit import has_failed
 
-if TYPE_CHECKING:  # see shim.permissions
-    from shim.rules import ClientRules
+if TYPE_CHECKING:  # see shim.rules.permissions
+    from shim.rules.rules import ClientRules
 
 __all__ = ["Session"]
 

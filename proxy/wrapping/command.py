@@ -28,7 +28,7 @@ from proxy.wrapping.start import Start, prepare
 from shim.printable import printable
 
 if TYPE_CHECKING:  # the proxy's process has them
-    from host.audit_log import AuditLog
+    from host.audit_log.log import AuditLog
 
 __all__ = ["main", "wrap"]
 
@@ -119,8 +119,8 @@ class _Wrapper:
         config, load = self._invocation.config, find_loadvm(self._invocation.words)
         if load is None or load.excluded_by is not None:
             return None
-        from shim.policy import Mode  # here, because most starts load nothing
-        from shim.quoting import quote_tag
+        from shim.graph.policy import Mode  # here, because most starts load nothing
+        from shim.hmp.quoting import quote_tag
 
         if quote_tag(load.tag) is None:
             return None
@@ -144,7 +144,7 @@ class _Wrapper:
         config = self._invocation.config
         if config is None or config.audit is None:
             return None
-        from host.audit_log import open_audit_log  # here, because most starts have no log
+        from host.audit_log.log import open_audit_log  # here, because most starts have no log
 
         return open_audit_log(config.audit)
 
@@ -205,7 +205,7 @@ class _Wrapper:
             import proxy.lean_start  # noqa: F401 - before asyncio
 
             # isort: split
-            from host.addresses import process
+            from host.net.addresses import process
             from proxy.wrapping.loading import Load
             from proxy.wrapping.serving import Serving
 

@@ -7,10 +7,10 @@ import socket
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from host.addresses import TCPAddress, UnixAddress
-from host.connecting import connect_socket
-from host.internet import INTERNET
-from host.listener import listener_name
+from host.net.addresses import TCPAddress, UnixAddress
+from host.net.connecting import connect_socket
+from host.net.internet import INTERNET
+from host.settings.listener import listener_name
 from proxy.net.ends import End, SocketEnd
 from proxy.net.sockets import peer
 from shim.client import Client
@@ -49,7 +49,7 @@ async def dial(
             sock = await connect_socket(address, families)
         except OSError as exc:
             if not is_told:
-                _log.warning("cannot connect to %s, and go on trying: %s", address, exc.strerror or exc)
+                _log.warning("cannot connect to %s; trying again: %s", address, exc.strerror or exc)
             is_told = True
         else:
             is_told = False

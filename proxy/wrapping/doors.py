@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
-from host.addresses import Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
-from host.internet import Attempts, NoAddressError, targets
+from host.net.addresses import Address, DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
+from host.net.internet import Attempts, NoAddressError, targets
 from proxy.net.sockets import BACKLOG, SocketFile, is_listening
 from proxy.qemu_command_line.endpoints import Descriptor, Endpoint, Stdio, TCPSocket, UnixSocket
 from proxy.qemu_command_line.monitors import Monitor

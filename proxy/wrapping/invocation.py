@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from host.addresses import DescriptorAddress
+from host.net.addresses import DescriptorAddress
 from proxy.wrapping.qemu_program import QEMU_VARIABLE
 
 if TYPE_CHECKING:  # without options none of it is needed
     from argparse import Namespace
 
-    from host.config import VMConfig
-    from host.options import Parser
+    from host.configuration.options import Parser
+    from host.settings.config import VMConfig
 
 __all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "WrapInvocation", "is_name_of_qemu", "parse_wrap", "read_call_as_qemu"]
 
@@ -28,14 +28,14 @@ _PREFIX: Final = "qemu-system-"
 _SEPARATOR: Final = "--"
 
 _DESCRIPTION: Final = """\
-Run QEMU and stand at its monitors: what -qmp, -monitor and their like ask for is served by the proxy, and the rest
+Run QEMU and serve its monitors: the proxy serves what -qmp, -monitor and their like ask for, and the rest
 of the command line is QEMU's. Started by a tool in QEMU's place, or called by a link with QEMU's name, it needs no
 change to the tool."""
 
 _EPILOG: Final = f"""
 QEMU:
-  the name of the program, looked up on PATH, or its path; behind it all of QEMU's arguments. The wrapper finds
-  itself under that name, too, and goes on to the next one. --qemu or {QEMU_VARIABLE} name the real one.
+  the name of the program, looked up on PATH, or its path; then all of QEMU's arguments. Where the wrapper
+  itself has that name, the next one on PATH is taken. --qemu or {QEMU_VARIABLE} name the real one.
 
 limits:
   --negotiation-timeout is 0 here unless another value is given: QEMU waits for its clients for ever.
@@ -90,12 +90,12 @@ def parse_wrap(arguments: Sequence[str], environment: Mapping[str, str]) -> Wrap
     qemu = environment.get(QEMU_VARIABLE)
     if not own and called:
         return WrapInvocation(called[0], tuple(called[1:]), qemu=qemu)
-    from host.options import refuse_mixture  # here, because most calls have no options
+    from host.configuration.options import refuse_mixture  # here, because most calls have no options
 
     parser = _parser()
     given = parser.parse_args(own)
     if not called:
-        parser.error(f"write QEMU's command line behind {_SEPARATOR}, such as: {_SEPARATOR} qemu-system-x86_64 -monitor stdio")
+        parser.error(f"write QEMU's command line after {_SEPARATOR}, such as: {_SEPARATOR} qemu-system-x86_64 -monitor stdio")
     if given.config is not None:
         refuse_mixture(parser, given, ())
         config = _read_file(given.config)
@@ -105,8 +105,8 @@ def parse_wrap(arguments: Sequence[str], environment: Mapping[str, str]) -> Wrap
 
 
 def _parser() -> "Parser":
-    from host.options import PATTERNS, RULES, HelpFormatter, Parser, add_section
-    from host.settings import Program, Section
+    from host.configuration.options import PATTERNS, RULES, HelpFormatter, Parser, add_section
+    from host.settings.settings import Program, Section
 
     parser = Parser(
         prog="hmp-proxy wrap",
@@ -126,7 +126,7 @@ def _parser() -> "Parser":
 
 def _read_file(path: str) -> "VMConfig":
     """Read the settings from a file. Raises ConfigError."""
-    from host.config_file import load_defaults
+    from host.configuration.config_file import load_defaults
     from host.errors import ConfigError
 
     config = load_defaults(path, _UPSTREAM)
@@ -137,11 +137,11 @@ def _read_file(path: str) -> "VMConfig":
 
 def _config_of(parser: "Parser", given: "Namespace") -> "VMConfig":
     """Return the settings that the options give; exits for what cannot be meant."""
-    from host.config import VMConfig
-    from host.contradictions import contradiction_without_sockets
-    from host.listener import Terms
-    from host.options import audit_of, members_of, policy_of
-    from host.settings import Owner, option_of, with_options
+    from host.configuration.contradictions import contradiction_without_sockets
+    from host.configuration.options import audit_of, members_of, policy_of
+    from host.settings.config import VMConfig
+    from host.settings.listener import Terms
+    from host.settings.settings import Owner, option_of, with_options
 
     terms = Terms(**members_of(parser, given, Owner.LISTENER))
     members = members_of(parser, given, Owner.VM)
@@ -155,7 +155,7 @@ def _config_of(parser: "Parser", given: "Namespace") -> "VMConfig":
 
 def _problems(config: "VMConfig") -> Iterator[tuple[str, str]]:
     """Yield what cannot be meant for a QEMU that is wrapped."""
-    from host.config import STANDARD_OUTPUT
+    from host.settings.config import STANDARD_OUTPUT
 
     if config.audit is not None and config.audit.destination == STANDARD_OUTPUT:
         yield "audit", "standard output is QEMU's; write a file, or syslog:"

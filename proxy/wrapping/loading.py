@@ -7,8 +7,8 @@ record. QEMU itself runs on after `-loadvm`, even if the snapshot was saved paus
 from dataclasses import dataclass
 
 from proxy.net.qmp_connection import QMPConnection
+from shim.hmp.quoting import quote_tag
 from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
-from shim.quoting import quote_tag
 
 __all__ = ["LISTENER", "Load", "StartFailedError", "load_at_start"]
 

@@ -14,10 +14,10 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from host.addresses import StdioAddress, TCPAddress, UnixAddress
-from host.config import VMConfig
 from host.ids import own_ids
-from host.listener import listener_name
+from host.net.addresses import StdioAddress, TCPAddress, UnixAddress
+from host.settings.config import VMConfig
+from host.settings.listener import listener_name
 from proxy.entrance.listeners import Listeners
 from proxy.net.ends import End
 from proxy.net.qmp_connection import QMPConnection

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from host.addresses import DescriptorAddress
-from host.config import NEGOTIATION_TIMEOUT_S, VMConfig
-from host.listener import Listener, Terms
 from host.log_lines import write_log
+from host.net.addresses import DescriptorAddress
+from host.settings.config import NEGOTIATION_TIMEOUT_S, VMConfig
+from host.settings.listener import Listener, Terms
 from proxy.errors import HungUpError, NotQMPError
 from proxy.lean_start import all_imported
 from proxy.qemu_command_line.endpoints import Stdio
@@ -30,7 +30,7 @@ from proxy.wrapping.terminal import kept_in_order, raw_terminal
 from shim.client import Client
 
 if TYPE_CHECKING:  # clients are greeted before it is needed
-    from host.audit_log import AuditLog
+    from host.audit_log.log import AuditLog
     from proxy.wrapping.wrapped_vm import WrappedVM
 
 __all__ = ["Serving"]

@@ -4,10 +4,11 @@ import contextlib
 import logging
 from dataclasses import replace
 
-from host.audit_log import AuditLog
+from host.audit_log.log import AuditLog
 from host.errors import ConfigError
 from proxy.change import own_client
 from proxy.errors import NotQMPError
+from proxy.fairness.ledger import Ledger
 from proxy.net.ends import End
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
@@ -15,7 +16,6 @@ from proxy.preload import preload_in_loop
 from proxy.recording.audit_writer import LAST_WRITE_S, AuditWriter
 from proxy.recording.disk_thread import DiskThread
 from proxy.relaying.lasting import Lasting, Shared
-from proxy.relaying.ledger import Ledger
 from proxy.relaying.relay import Relay
 from proxy.wrapping.loading import LISTENER, Load, StartFailedError, load_at_start
 from proxy.wrapping.reception import Reception

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from host.config import VMConfig
 from host.errors import ProgramError
+from host.settings.config import VMConfig
 from repl.finding.looking import Finder, Look, look
 from repl.finding.vms import FoundVM
 

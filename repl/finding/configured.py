@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from host.config import VMConfig
-from host.config_file import ConfigFile, read_config_file
+from host.configuration.config_file import ConfigFile, read_config_file
 from host.errors import ConfigError
+from host.settings.config import VMConfig
 
 __all__ = ["config_paths", "load_vms", "vms_of"]
 

@@ -7,42 +7,67 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from host.addresses import TCPAddress, UnixAddress, parse_upstream_address
 from host.errors import AddressError
+from host.net.addresses import TCPAddress, UnixAddress, parse_upstream_address
 from repl.finding.monitors import Socket
 from shim.qmp import JSON
 
-__all__ = ["ServedVM", "ask_proxy", "control_paths"]
+__all__ = ["OthersCommand", "ServedVM", "ask_proxies", "ask_proxy", "control_paths"]
 
 _DEADLINE_S: Final = 1.0
+_MOST_AT_ONCE: Final = 32
 _READ_BYTES: Final = 1 << 16
 # The status of 1,000 VMs with ten clients each takes about 5 MB.
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class OthersCommand:
+    """The snapshot command that runs. who: sent it, as the proxy's log names clients. for_s: so long it has run."""
+
+    command: str
+    who: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ServedVM:
     """A VM of a running proxy. upstream: its QEMU's address as text. listen: where QMP clients can connect.
 
-    running: the snapshot command that runs; None if none does.
+    running: None if no snapshot command runs. audit: where its records go; None where that is not told.
     """
 
     name: str
     upstream: str
     listen: tuple[Socket, ...]
     is_served: bool
-    running: str | None = None
+    running: OthersCommand | None = None
+    audit: str | None = None
 
 
-def control_paths() -> list[Path]:
-    """Return where a proxy of root and one of this user have their control sockets."""
-    of_user = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    return [Path(folder, "hmp-proxy", "control.sock") for folder in ("/run", of_user)]
+def control_paths(system: Path = Path("/run")) -> list[Path]:
+    """Return where proxies of root and of this user have their control sockets.
+
+    One of each, and one for each VM that the template unit (hmp-proxy@.service) serves at present.
+    """
+    of_user = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
+    folders = (system, of_user)
+    of_template = [path for folder in folders for path in sorted(folder.glob("hmp-proxy-vms/*/control.sock"))]
+    return [*(folder / "hmp-proxy" / "control.sock" for folder in folders), *of_template]
+
+
+def ask_proxies(paths: Sequence[Path]) -> list[list[ServedVM] | None]:
+    """Ask several proxies at the same time; see `ask_proxy`."""
+    if len(paths) < 2:
+        return [ask_proxy(path) for path in paths]
+    with ThreadPoolExecutor(min(len(paths), _MOST_AT_ONCE)) as pool:
+        return list(pool.map(ask_proxy, paths))
 
 
 def ask_proxy(path: Path, *, deadline_s: float = _DEADLINE_S) -> list[ServedVM] | None:
@@ -70,14 +95,19 @@ def _converse(path: Path, line: bytes, until_s: float) -> bytes:
 
 
 def _vm_of(told: JSON) -> ServedVM:
-    running = told["running"]
+    running, audit = told["running"], told.get("audit")
     return ServedVM(
         name=str(told["name"]),
         upstream=str(told["upstream"]),
         listen=tuple(_sockets(told.get("listen", ()))),
         is_served=told["state"] == "served",
-        running=None if running is None else str(running["command"]),
+        running=None if running is None else _command_of(running),
+        audit=None if audit is None else str(audit),
     )
+
+
+def _command_of(told: JSON) -> OthersCommand:
+    return OthersCommand(str(told["command"]), str(told["who"]), float(told["for_s"]))
 
 
 def _sockets(texts: Iterable[str]) -> Iterable[Socket]:

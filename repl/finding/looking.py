@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from host.config import VMConfig
-from host.config_file import read_config_file
+from host.configuration.config_file import read_config_file
+from host.settings.config import VMConfig
 from repl.finding.configured import config_paths, vms_of
-from repl.finding.control import ServedVM, ask_proxy, control_paths
+from repl.finding.control import ServedVM, ask_proxies, control_paths
 from repl.finding.processes import PROC, RunningQEMU, listening, running_qemus
 from repl.finding.vms import FoundVM, merge
 
@@ -68,8 +68,8 @@ def _configured(paths: Sequence[Path]) -> tuple[list[VMConfig], list[str]]:
 def _served(paths: Sequence[Path]) -> tuple[list[ServedVM], list[str]]:
     vms: list[ServedVM] = []
     told = []
-    for path in dict.fromkeys(paths):
-        found = ask_proxy(path)
+    different = list(dict.fromkeys(paths))
+    for path, found in zip(different, ask_proxies(different), strict=True):
         vms += found or []
         told.append(f"{path} ({'no proxy answers' if found is None else _count(len(found), 'VM')})")
     return vms, told

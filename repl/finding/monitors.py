@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from host.addresses import TCPAddress, UnixAddress
+from host.net.addresses import TCPAddress, UnixAddress
 
-__all__ = ["Monitors", "Socket", "is_qemu", "read_monitors"]
+__all__ = ["Monitors", "Socket", "qemu_words", "read_monitors"]
 
 Socket: TypeAlias = UnixAddress | TCPAddress
 
 _PROGRAM: Final = re.compile(r"(.*/)?(qemu-system-[\w-]+|qemu-kvm|kvm)")
+_PYTHON: Final = re.compile(r"(.*/)?python[\d.]*")
+# Installed, or run from a checkout.
+_PROXY: Final = re.compile(r"(.*/)?(hmp-proxy|proxy)")
 _ON: Final = frozenset({"on", "yes", "true", "y"})
 _NOT_PLAIN: Final = ("telnet", "tn3270", "websocket", "abstract", "tls-creds")
 # A listener at any address of the machine is at its loopback address, too.
@@ -33,9 +36,28 @@ class Monitors:
     sockets: tuple[Socket, ...]
 
 
-def is_qemu(words: Sequence[str]) -> bool:
-    """Tell whether a command line is that of a system emulator."""
-    return bool(words) and _PROGRAM.fullmatch(words[0]) is not None
+def qemu_words(words: Sequence[str]) -> tuple[Sequence[str], bool] | None:
+    """Return QEMU's own words of a command line, from the program's name on; None if it is not that of a system emulator.
+
+    The other value tells whether it is that of `hmp-proxy wrap`, which serves the monitors of these words: so called, or by a
+    link that has QEMU's name.
+    """
+    if _is_qemu(words[:1]):
+        return words, False
+    begin = 0
+    if words and _PYTHON.fullmatch(words[0]):
+        begin = next((index for index in range(1, len(words)) if not words[index].startswith("-")), len(words))
+        if _is_qemu(words[begin : begin + 1]):
+            return words[begin:], True
+    for index in range(begin + 1, len(words)):
+        if words[index] == "wrap" and _PROXY.fullmatch(words[index - 1]):
+            wrapped = next((at for at in range(index + 1, len(words)) if _is_qemu(words[at : at + 1])), None)
+            return None if wrapped is None else (words[wrapped:], True)
+    return None
+
+
+def _is_qemu(first: Sequence[str]) -> bool:
+    return bool(first) and _PROGRAM.fullmatch(first[0]) is not None
 
 
 def read_monitors(words: Sequence[str]) -> Monitors:

@@ -1,5 +1,8 @@
 """The QEMUs that run on this machine, and their QMP sockets, from /proc (proc(5)).
 
+Of a QEMU that `hmp-proxy wrap` has started, the wrapper's process has the words with the sockets that clients come to; those of
+QEMU itself name descriptors.
+
 Of a process of another user the command line can be read, but not the working directory, so relative paths are left out there.
 """
 
@@ -9,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from host.addresses import UnixAddress
-from repl.finding.monitors import Socket, is_qemu, read_monitors
+from host.net.addresses import UnixAddress
+from repl.finding.monitors import Socket, qemu_words, read_monitors
 
 __all__ = ["PROC", "RunningQEMU", "listening", "running_qemus"]
 
@@ -20,11 +23,15 @@ _LISTENING_FLAG: Final = 0x10000  # __SO_ACCEPTCON
 
 @dataclass(frozen=True, slots=True)
 class RunningQEMU:
-    """A process. name: of `-name`; None without. sockets: those with QMP whose path is known, also where nobody may connect."""
+    """A process. name: of `-name`; None without. sockets: those with QMP whose path is known, also where nobody may connect.
+
+    is_wrapped: `hmp-proxy wrap` serves them.
+    """
 
     pid: int
     name: str | None
     sockets: tuple[Socket, ...]
+    is_wrapped: bool = False
 
 
 def running_qemus(proc: Path = PROC) -> list[RunningQEMU]:
@@ -42,10 +49,10 @@ def _qemu_of(proc: Path, pid: int) -> RunningQEMU | None:
     except OSError:  # it has ended, or is hidden (hidepid=)
         return None
     words = [os.fsdecode(word) for word in content.removesuffix(b"\0").split(b"\0")]
-    if not is_qemu(words):
+    if (found := qemu_words(words)) is None:
         return None
-    monitors = read_monitors(words)
-    return RunningQEMU(pid, monitors.name, tuple(_absolute(monitors.sockets, proc / str(pid) / "cwd")))
+    monitors = read_monitors(found[0])
+    return RunningQEMU(pid, monitors.name, tuple(_absolute(monitors.sockets, proc / str(pid) / "cwd")), is_wrapped=found[1])
 
 
 def _absolute(sockets: tuple[Socket, ...], folder: Path) -> Iterator[Socket]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Final
 
-from host.addresses import TCPAddress, UnixAddress, plain
-from host.config import VMConfig
+from host.net.addresses import TCPAddress, UnixAddress, plain
+from host.settings.config import VMConfig
 from repl.finding.control import ServedVM
 from repl.finding.monitors import Socket
 from repl.finding.processes import RunningQEMU
@@ -126,7 +126,8 @@ def _row(told: _Told, paths: Mapping[str, bool]) -> FoundVM | None:
 
 def _listeners(told: _Told) -> Sequence[Socket]:
     of_proxy = () if told.served is None else told.served.listen
-    return tuple(dict.fromkeys((*of_proxy, *(() if told.config is None else told.config.open_listeners))))
+    of_wrapper = told.qemu.sockets if told.qemu is not None and told.qemu.is_wrapped else ()
+    return tuple(dict.fromkeys((*of_proxy, *of_wrapper, *(() if told.config is None else told.config.open_listeners))))
 
 
 def _own_sockets(told: _Told) -> Sequence[Socket]:

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from prompt_toolkit.utils import get_cwidth
 
-__all__ = ["COMMAND", "Fragment", "Fragments", "Line", "cut", "joined", "words", "wrapped"]
+__all__ = ["COMMAND", "Fragment", "Fragments", "Line", "cut", "joined", "side_by_side", "words", "wrapped"]
 
 Fragment: TypeAlias = tuple[str, str]
 Fragments: TypeAlias = list[Fragment]
@@ -13,6 +13,7 @@ Line: TypeAlias = list[Fragment]
 
 # The style of a command to type, which no line break may spoil.
 COMMAND = "class:repair"
+_GAP = "  "
 
 
 def words(text: str, style: str = "") -> Line:
@@ -66,3 +67,21 @@ def cut(text: str, room: int) -> str:
 def joined(lines: Sequence[Line]) -> list[Fragment]:
     """Make one text of the lines, and end each."""
     return [fragment for line in lines for fragment in (*line, ("", "\n"))]
+
+
+def side_by_side(pieces: Sequence[Fragment], *, width: int) -> list[Fragment]:
+    """Put pieces on a line, or on several where it is too narrow; what is wider than a line is cut.
+
+    Empty ones are left out.
+    """
+    fragments: list[Fragment] = []
+    used = 0
+    for style, text in pieces:
+        text = cut(text, width)
+        gap = _GAP if used else ""
+        if used and used + len(gap) + get_cwidth(text) > width:
+            used, gap = 0, "\n"
+        if text:
+            fragments += [("", gap), (style, text)] if gap else [(style, text)]
+            used += len(gap.strip("\n")) + get_cwidth(text)
+    return fragments

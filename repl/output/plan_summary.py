@@ -1,7 +1,7 @@
 """A rehearsed plan in a few lines for a person, before it is carried out: what it takes, what is lost, how it would end.
 
-shim/explain.py tells the same with all nodes and commands. This is for a terminal of a given width, as prompt_toolkit's
-formatted text (repl/output/snapshot_table.py); nothing here sends a command or reads a clock.
+shim/decisions/explain.py tells the same with all nodes and commands. This is for a terminal of a given width, as
+prompt_toolkit's formatted text (repl/output/snapshot_table.py); nothing here sends a command or reads a clock.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,14 +10,14 @@ from typing import assert_never
 
 from repl.output.layout import Fragment, joined, words, wrapped
 from repl.output.snapshot_table import ago_text, date_text
-from shim.blockgraph import BlockNode
-from shim.hmp import DelVM, HMPCommand, HMPLine, LoadVM, SaveVM
-from shim.plan import Answer, PassThrough, Refusal
-from shim.policy import NodeChoice
+from shim.graph.blockgraph import BlockNode
+from shim.graph.selection import NodeChoice
+from shim.hmp.line import DelVM, HMPCommand, HMPLine, LoadVM, SaveVM
+from shim.hmp.render import Snapshot, size_text
+from shim.plans.plan import Answer, PassThrough, Refusal
+from shim.plans.rehearsal import Rehearsal
 from shim.printable import printable
 from shim.qmp import Execute
-from shim.rehearsal import Rehearsal
-from shim.render import Snapshot, size_text
 
 __all__ = ["deleted_tags", "plan_summary", "replaces_snapshot"]
 
@@ -34,7 +34,7 @@ def plan_summary(
     local_time: Callable[[int], datetime],
     policy: str | None = None,
 ) -> list[Fragment]:
-    """Tell what the command would do, wrapped to the width.
+    """Tell what the command would do, wrapped to the width. What helps where it would fail is repl/output/faults.py's.
 
     now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show. policy: which one
     it is and whose, where that is worth a line.

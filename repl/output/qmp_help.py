@@ -6,8 +6,8 @@ query-qmp-schema (qapi/introspect.json) hides the names of types, so an object i
 from collections.abc import Iterable, Mapping, Sequence
 
 from repl.executor import Executor
+from repl.lines.scanning import expect_known
 from repl.output.layout import Fragments, Line, joined, words, wrapped
-from repl.scanning import expect_known
 from shim.errors import UnreadableReply
 from shim.printable import harmless
 from shim.qmp import JSON, Execute, ReturnReply

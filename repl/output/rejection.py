@@ -2,8 +2,8 @@
 
 from prompt_toolkit.utils import get_cwidth
 
+from repl.lines.scanning import LineError
 from repl.output.layout import Fragments, Line, joined, words, wrapped
-from repl.scanning import LineError
 from shim.printable import harmless
 
 __all__ = ["rejection"]
@@ -13,12 +13,18 @@ _TAB = "Tab puts the corrected text on the empty line."
 _UP = "Nothing of what was pasted was run; Up brings it back."
 
 
-def rejection(line: str, error: LineError, *, is_of_paste: bool, width: int) -> Fragments:
-    """Return what to show below a line that was entered. The wrong line of a paste is shown again, to be seen among others."""
-    shown: Line = [("", harmless(line))] if is_of_paste else []
-    before = get_cwidth(("" if is_of_paste else _PROMPT) + harmless(line[: error.position]))
+def rejection(line: str, error: LineError, *, is_of_paste: bool, is_typed: bool = True, width: int) -> Fragments:
+    """Return what to show below a line that was entered.
+
+    The wrong one of several lines is shown again, to be seen among the others, and so is a line that was typed in another way.
+    """
+    start = line.rfind("\n", 0, error.position) + 1
+    row = line[start:].partition("\n")[0]
+    is_shown = is_of_paste or not is_typed or "\n" in line
+    shown: Line = [("", harmless(row))]
+    before = get_cwidth(("" if is_shown else _PROMPT) + harmless(row[: error.position - start]))
     message = f"^ {harmless(error.message)}"
-    lines = [shown] if is_of_paste else []
+    lines = [shown] if is_shown else []
     if before + get_cwidth(message) <= width:
         lines.append([("", " " * before), ("class:error", message)])
     else:

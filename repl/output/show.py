@@ -13,7 +13,7 @@ from repl.output.layout import Fragments
 from shim.printable import harmless
 from shim.qmp import JSON, ErrorReply, Reply, ReturnReply
 
-__all__ = ["duration_text", "end_of_command", "event_line", "hmp_text", "json_text", "qmp_reply"]
+__all__ = ["duration_text", "end_of_command", "event_line", "hmp_text", "json_text", "qmp_reply", "timing_text"]
 
 _NS_PER_S = 1_000_000_000
 _JSON_TOKEN = re.compile(
@@ -24,7 +24,7 @@ _EVENT_DATA_CHARS = 160
 
 
 def hmp_text(text: str, *, is_failure: bool) -> Fragments:
-    """Return what HMP printed, errors in their colour. Nothing for ""."""
+    """Return what HMP, or a shell's command, printed, errors in their colour. Nothing for ""."""
     if not text:
         return []
     shown = harmless(text)
@@ -72,6 +72,13 @@ def duration_text(duration_ns: int) -> str:
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+
+
+def timing_text(duration_ns: int) -> Fragments:
+    """Say how long a command took, exactly enough to compare."""
+    milliseconds = duration_ns / 1_000_000
+    exactly = f"{milliseconds:.3f} ms"
+    return [("class:notice", f"Time: {exactly if milliseconds < 1000 else f'{exactly} ({duration_text(duration_ns)})'}\n")]
 
 
 def end_of_command(command_line: str, *, is_failure: bool, duration_ns: int, stopped_ns: int) -> Fragments:

@@ -4,20 +4,20 @@ It makes prompt_toolkit's "formatted text", pairs of a style and a text, for a t
 and no clock. What comes from QEMU is escaped, so that a terminal shows it and does not obey it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, zip_longest
 from typing import TypeAlias
 
 from prompt_toolkit.utils import get_cwidth
 
+from repl.output.faults import fault_lines
 from repl.output.layout import COMMAND, Fragment, Line, cut, joined, words, wrapped
-from shim.inventory import Fault, FaultKind, PromptLine, Repair, TagEntry
-from shim.printable import printable
-from shim.render import size_text
+from shim.advice.inventory import TagEntry
+from shim.hmp.render import size_text
+from shim.plans.repairs import Fault, FaultKind
 
 __all__ = [
-    "Quote",
     "age_text",
     "ago_text",
     "date_text",
@@ -26,10 +26,8 @@ __all__ = [
 ]
 
 LocalTime: TypeAlias = Callable[[int], datetime]
-# Spells a tag as HMP's command line takes it.
-Quote: TypeAlias = Callable[[str], str]
 
-_DIM, _FAULT, _HEADER, _TAG = "class:dim", "class:fault", "class:table.header", "class:tag"
+_DIM, _HEADER, _TAG = "class:dim", "class:table.header", "class:tag"
 _GAP = "  "
 _NARROW_COLUMNS = 50
 _COLUMNS = ("TAG", "VM STATE", "AGE", "DATE", "VM CLOCK", "DISKS", "STATE ON")
@@ -37,7 +35,7 @@ _COLUMNS = ("TAG", "VM STATE", "AGE", "DATE", "VM CLOCK", "DISKS", "STATE ON")
 _DISPENSABLE = ("VM CLOCK", "DATE", "STATE ON", "VM STATE")
 # These may take more than one line of a row.
 _LISTS = ("DISKS", "STATE ON")
-_UNTYPABLE = "(complete the name with the Tab key: it has characters that no key types)"
+_OF_ALL_TAGS = (FaultKind.UNABLE, FaultKind.BUSY)
 _STYLES = {"TAG": _TAG, "DATE": _DIM, "VM CLOCK": _DIM}
 # From so many seconds on an age is told in this unit, which has so many; months and years are mean ones.
 _UNITS = ((63_072_000, 31_556_952, "years"), (5_184_000, 2_629_746, "months"), (86_400, 86_400, "days"), (3_600, 3_600, "h"))
@@ -50,28 +48,31 @@ def snapshot_table(
     width: int,
     now: datetime,
     local_time: LocalTime,
-    quote: Quote,
 ) -> list[Fragment]:
     """Show the entries in the order given, each with its faults below it.
 
-    obstacles: what keeps the disks from having any. now: aware, or this host's local time. local_time: turns seconds since
-    the epoch into the time to show. No line is wider than `width`, except for a word of a command, which is never cut.
+    obstacles: what is in the way of all tags, which is told once, at the end. now: aware, or this host's local time.
+    local_time: turns seconds since the epoch into the time to show. No line is wider than `width`, except for a word of a
+    command, which is never cut.
     """
-    if not entries and obstacles:
-        heading = wrapped(words("No snapshot can be seen now."), width=width)
-        return joined([*heading, *_faults(list(obstacles), width, quote)])
     if not entries:
-        said = [*words("There is no snapshot. To make one:"), (COMMAND, "savevm NAME")]
-        return joined(wrapped(said, width=width))
+        return joined([*_nothing(obstacles, width), *fault_lines(obstacles, width)])
     rows = [_cells(entry, now, local_time) for entry in entries]
     widths = _layout(rows, width)
     lines: list[Line] = [] if widths is None else _row({title: title for title in widths}, widths, {})
     for entry, cells in zip(entries, rows, strict=True):
         lines += _stacked(entry, cells, now, width) if widths is None else _row(cells, widths, _STYLES)
-        lines += _faults([fault for fault in entry.faults if fault.kind is not FaultKind.UNABLE], width, quote)
-    # It is the same for all tags.
-    unable = dict.fromkeys(fault for entry in entries for fault in entry.faults if fault.kind is FaultKind.UNABLE)
-    return joined([*lines, *_faults(list(unable), width, quote)])
+        lines += fault_lines([fault for fault in entry.faults if fault.kind not in _OF_ALL_TAGS], width)
+    return joined([*lines, *fault_lines(obstacles, width)])
+
+
+def _nothing(obstacles: Sequence[Fault], width: int) -> list[Line]:
+    kinds = {fault.kind for fault in obstacles}
+    if FaultKind.UNABLE in kinds:
+        return wrapped(words("No snapshot can be seen now."), width=width)
+    if kinds - {FaultKind.BUSY}:
+        return wrapped(words("There is no snapshot."), width=width)
+    return wrapped([*words("There is no snapshot. To make one:"), (COMMAND, "savevm NAME")], width=width)
 
 
 # -- what an entry says ---------------------------------------------------------------------------------------------------
@@ -176,37 +177,3 @@ def _stacked(entry: TagEntry, cells: Mapping[str, str], now: datetime, width: in
     facts = (f"disks: {cells['DISKS']}", state, f"saved {date}", f"VM clock {cells['VM CLOCK']}")
     below = (wrapped(words(fact, _DIM), width=width, indent=2, hanging=4) for fact in facts)
     return [[(_TAG, cut(cells["TAG"], width))], *chain.from_iterable(below)]
-
-
-# -- faults ---------------------------------------------------------------------------------------------------------------
-
-
-def _faults(faults: Sequence[Fault], width: int, quote: Quote) -> Iterator[Line]:
-    """Return the faults of one entry; a way out of several is told once."""
-    told: list[Repair] = []
-    for fault in faults:
-        said = [(_FAULT, "!"), *words(printable(f"{fault.kind}: {fault.text}"), _FAULT)]
-        yield from wrapped(said, width=width, indent=2, hanging=4)
-        new = [repair for repair in fault.repairs if repair not in told]
-        for number, repair in enumerate(new):
-            yield from _repair(repair, "or:" if number else "repair:", width, quote)
-        told += new
-
-
-def _repair(repair: Repair, label: str, width: int, quote: Quote) -> Iterator[Line]:
-    """Return each command a line of its own, and below them what they do."""
-    effect = words(printable(repair.effect))
-    if not all(quote(line.tag).isprintable() for line in repair.lines if line.tag is not None):
-        effect += words(_UNTYPABLE)
-    if not repair.lines:
-        yield from wrapped([("", label), *effect], width=width, indent=4, hanging=6)
-        return
-    for number, line in enumerate(repair.lines):
-        typed = [("", "then:" if number else label), *_command(line, quote)]
-        yield from wrapped(typed, width=width, indent=4, hanging=6)
-    yield from wrapped([(_DIM, word) for _, word in effect], width=width, indent=6, hanging=6)
-
-
-def _command(line: PromptLine, quote: Quote) -> list[Fragment]:
-    typed = line.words if line.tag is None else (*line.words, quote(line.tag))
-    return [(COMMAND, printable(word)) for word in typed]

@@ -8,12 +8,12 @@ from datetime import datetime
 from repl.completion_data import read_tags
 from repl.errors import LostError
 from repl.executor import Executor
-from repl.scanning import nearest
-from shim import render
-from shim.hmp import DelVM, HMPLine, LoadVM
-from shim.plan import Refusal
+from repl.lines.scanning import nearest
+from shim.hmp import render
+from shim.hmp.line import DelVM, HMPLine, LoadVM
+from shim.hmp.quoting import quote_tag
+from shim.plans.plan import Refusal
 from shim.printable import harmless
-from shim.quoting import quote_tag
 
 __all__ = ["MissingTag", "made_tag", "missing_tag"]
 

@@ -1,15 +1,17 @@
 """What the toolbar tells of the VM, kept current by events, and how it fits a narrow terminal."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from prompt_toolkit.utils import get_cwidth
 
-from repl.output.layout import Fragments, cut
-from shim.hmp import HMPCommand, LoadVM, SaveVM
-from shim.policy import Mode, Policy
+from repl.output.layout import Fragments, cut, joined, words, wrapped
+from repl.settings.values import Question
+from shim.graph.policy import Mode, Policy
+from shim.hmp.line import HMPCommand, LoadVM, SaveVM
 from shim.printable import printable
 
-__all__ = ["VMStatus", "policy_text", "run_state_after", "toolbar"]
+__all__ = ["VMStatus", "policy_text", "run_state_after", "start_line", "toolbar"]
 
 # Event -> the run state after it (qapi/run-state.json), until QEMU is asked.
 _RUN_STATES = {
@@ -21,11 +23,16 @@ _RUN_STATES = {
     "GUEST_PANICKED": "guest-panicked",
 }
 _SEPARATOR = " │ "
+# In less room nobody can tell what is waited for.
+_LEAST_WAITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class VMStatus:
-    """run_state, snapshot_count: None while it is not known. is_connected: False when the rest is what was last seen."""
+    """run_state, snapshot_count: None while it is not known. is_connected: False when the rest is what was last seen.
+
+    waits: whom QEMU lets wait, instead of the run state; "" for nobody.
+    """
 
     name: str
     version: str
@@ -33,6 +40,7 @@ class VMStatus:
     policy: str
     snapshot_count: int | None
     is_connected: bool = True
+    waits: str = ""
 
 
 def run_state_after(run_state: str | None, event: str, during: HMPCommand | None) -> str | None:
@@ -51,28 +59,60 @@ def policy_text(policy: Policy) -> str:
     return " ".join(words)
 
 
-def toolbar(status: VMStatus, *, mode: str, width: int) -> Fragments:
+def start_line(status: VMStatus, asks: Set[Question], *, width: int) -> Fragments:
+    """Return what is said first: which VM this is, whose QEMU, by which policy, and how to get help.
+
+    asks: before what a question is asked; it is told where that is less than usual.
+    """
+    policy = f"policy {printable(status.policy)}."
+    told = words(f"QEMU {status.version}, {policy} Tab completes, 'help' lists all, 'exit' leaves.")
+    unasked = [question.value for question in Question if question not in asks]
+    if unasked:
+        told += words(f"hmp-repl does not ask before: {', '.join(unasked)}.", "class:notice")
+    return joined(wrapped([("class:tag", f"{printable(status.name)}:"), *told], width=width))
+
+
+def toolbar(status: VMStatus, *, mode: str, width: int, hint: str = "") -> Fragments:
     """Return the toolbar; what is least needed is left out where the terminal is narrow.
 
-    mode: the editing mode, if it is worth a word.
+    mode: the editing mode, if it is worth a word. hint: what the command takes that is being typed; it has the room of all that
+    does not change from one moment to the next.
     """
     count = status.snapshot_count
+    name = cut(printable(status.name), max(1, width - 1)) or "…"
     state = (status.run_state or "…") if status.is_connected else "not connected"
+    room = width - _width([("", name), ("", "")])
+    if status.waits and room >= _LEAST_WAITS:
+        state = cut(printable(status.waits), room)
     pieces = [
-        ("class:toolbar.name", cut(printable(status.name), max(1, width - 1)) or "…"),
+        ("class:toolbar.name", name),
         (_state_style(state), state),
         ("", "… snapshots" if count is None else f"{count} snapshot{'s' * (count != 1)}"),
         ("", f"QEMU {status.version}"),
         ("", f"policy {status.policy}"),
         ("", mode),
     ]
+    if hint:
+        return _toolbar_with(hint, [piece for piece in (pieces[0], pieces[1], pieces[5]) if piece[1]], width)
     kept = [piece for piece in pieces if piece[1]]
     while len(kept) > 1 and _width(kept) > width:
         kept.pop()
     # Told in another order than they are given up.
-    order = [piece for piece in (pieces[0], pieces[3], pieces[1], pieces[4], pieces[2], pieces[5]) if piece in kept]
+    return _joined([piece for piece in (pieces[0], pieces[3], pieces[1], pieces[4], pieces[2], pieces[5]) if piece in kept])
+
+
+def _toolbar_with(hint: str, pieces: Fragments, width: int) -> Fragments:
+    """Put the hint after as many of the pieces as leave it half the width; where it is as narrow as that, it stands alone."""
+    kept = list(pieces)
+    while kept and _width(kept) > width // 2:
+        kept.pop()
+    room = width - (_width(kept) + len(_SEPARATOR) if kept else 1)
+    return _joined([*kept, ("class:toolbar.hint", cut(printable(hint), max(1, room)))])
+
+
+def _joined(pieces: Fragments) -> Fragments:
     fragments: Fragments = []
-    for style, text in order:
+    for style, text in pieces:
         fragments += [("", _SEPARATOR if fragments else " "), (style, text)]
     return fragments
 

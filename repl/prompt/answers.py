@@ -1,30 +1,56 @@
 """What the prompt answers beyond QEMU's own text: the table of snapshots, a plan, and help."""
 
+import json
 from datetime import datetime
 
 from repl.executor import Executor
-from repl.lines import OWN_COMMANDS, SYNONYMS
+from repl.lines.lines import OWN_COMMANDS, SYNONYMS
+from repl.lines.scanning import LineError
+from repl.output.faults import advice
 from repl.output.layout import Fragments, joined, words, wrapped
 from repl.output.plan_summary import plan_summary
+from repl.output.printed import Printed
 from repl.output.qmp_help import qmp_help
-from repl.output.show import hmp_text
+from repl.output.show import hmp_text, qmp_reply
 from repl.output.snapshot_table import snapshot_table
-from repl.scanning import LineError
-from shim.hmp import HMPLine
-from shim.inventory import obstacles, take_inventory
-from shim.policy import select
+from repl.results import HMPResult
+from shim.advice.inventory import take_inventory
+from shim.advice.obstacles import obstacles
+from shim.advice.vm_facts import FACT_QUERIES, read_vm_facts
+from shim.graph.selection import select
+from shim.hmp import render
+from shim.hmp.line import HMPLine, InfoSnapshots
+from shim.plans.rehearsal import Rehearsal
 from shim.printable import harmless
-from shim.qmp import encode
-from shim.quoting import quote_tag
-from shim.rehearsal import Rehearsal
+from shim.qmp import Reply, ReturnReply, encode
 
-__all__ = ["help_text", "plan_text", "snapshots_text"]
+__all__ = ["help_text", "hmp_printed", "plan_text", "qmp_printed", "snapshots_text"]
 
+# In lines of a narrow terminal, and with our commands no more than a low one shows above its prompt.
 _OWN_HELP = """\
-savevm, loadvm, delvm and info snapshots are done by QEMU's snapshot jobs with the disks that the policy chooses.
-Keys: Tab completes, Right takes the suggestion, Ctrl-R searches the history, Ctrl-C gives up the line, Ctrl-D leaves,
-F4 changes between emacs and vi. A line that begins with # is a comment.
+Snapshots are QEMU's snapshot jobs, with the disks that the policy chooses.
+info mtree | grep pci, info mtree > FILE (>> appends): to the shell, or a file.
+Tab completes, Ctrl-R searches, Ctrl-D leaves, F4: vi or emacs. # is a comment.
+{"execute": "query-status"} is QMP as it is sent; {…} may have several rows.
 """
+
+
+async def hmp_printed(executor: Executor, line: HMPLine, result: HMPResult, *, is_raw: bool, width: int) -> Printed:
+    """Return what an HMP command printed; for a person, snapshots are a table. Raises LostError."""
+    # From 10.2 on HMP calls it an error that no disk can hold a snapshot, which the table explains.
+    is_explained = result.text == render.no_vmstate_candidate(executor.link.version)
+    if isinstance(line.command, InfoSnapshots) and (is_explained or not result.is_failure) and not is_raw:
+        table = await snapshots_text(executor, width=width)
+        if table is not None:
+            return Printed.of(table)
+    kept = result.text if is_raw else result.text.replace("\r\n", "\n")
+    return Printed(hmp_text(result.text, is_failure=result.is_failure), kept)
+
+
+def qmp_printed(reply: Reply) -> Printed:
+    """Return what a QMP command answered: in a file it is JSON, whatever is in its texts."""
+    shown = qmp_reply(reply)
+    return Printed(shown, json.dumps(reply.value, indent=2) + "\n") if isinstance(reply, ReturnReply) else Printed.of(shown)
 
 
 async def snapshots_text(executor: Executor, *, width: int) -> Fragments | None:
@@ -33,18 +59,14 @@ async def snapshots_text(executor: Executor, *, width: int) -> Fragments | None:
     if graph is None:
         return None
     selection = select(graph, executor.policy)
+    facts = read_vm_facts([timed.reply for timed in await executor.link.execute(FACT_QUERIES)])
     return snapshot_table(
-        take_inventory(graph, selection),
-        obstacles=obstacles(graph, selection),
+        take_inventory(graph, selection, facts),
+        obstacles=obstacles(graph, selection, facts),
         width=width,
         now=datetime.now().astimezone(),
         local_time=datetime.fromtimestamp,
-        quote=_quoted,
     )
-
-
-def _quoted(tag: str) -> str:
-    return quote_tag(tag) or repr(tag)
 
 
 async def plan_text(executor: Executor, line: HMPLine, *, width: int) -> Fragments:
@@ -61,7 +83,7 @@ async def plan_text(executor: Executor, line: HMPLine, *, width: int) -> Fragmen
         local_time=datetime.fromtimestamp,
         policy=planned.policy,
     )
-    return [*summary, *_commands(planned.rehearsal, width)]
+    return [*summary, *_commands(planned.rehearsal, width), *advice(planned.rehearsal.faults, width)]
 
 
 def _commands(rehearsal: Rehearsal, width: int) -> Fragments:
@@ -72,27 +94,35 @@ def _commands(rehearsal: Rehearsal, width: int) -> Fragments:
     return joined([line for wrapped_lines in lines for line in wrapped_lines])
 
 
-async def help_text(executor: Executor, topic: str, *, width: int) -> Fragments:
-    """Return the help of a command, ours or QEMU's, or of all; `qmp name` is for QMP's. Raises LostError."""
+async def help_text(executor: Executor, topic: str, *, width: int) -> Printed:
+    """Return the help of a command, ours or QEMU's, or of all; `qmp name` is for QMP's. Raises LostError.
+
+    Of all, ours are the foot: who looks for them finds them above the prompt, however many QEMU has.
+    """
     subject, *name = topic.split() or [""]
     if subject == "qmp":
-        return await _qmp_text(executor, " ".join(name), width)
+        return Printed.of(await _qmp_text(executor, " ".join(name), width))
     topic = SYNONYMS.get(topic, topic)
-    own = [command for command in OWN_COMMANDS if topic in ("", *command.names)]
-    fragments: Fragments = []
-    if not topic:
-        fragments = [("class:heading", "At this prompt\n"), ("", _OWN_HELP)]
-    for command in own:
-        call = f"{'|'.join(command.names)} {command.arguments}".rstrip()
-        fragments += [("class:tag", call), ("", f" -- {command.text}\n")]
+    own = _own_text(topic)
     if own and topic not in ("", "help", "?"):
-        return fragments
+        return Printed.of(own)
     result = await executor.hmp(HMPLine.read(f"help {topic}".strip()))
     if not topic:
-        fragments.append(("class:heading", "QEMU's monitor\n"))
+        heading = ("class:heading", "QEMU's monitor\n")
+        foot = [("class:heading", "At this prompt\n"), ("", _OWN_HELP), *own]
+        return Printed.of([heading, *hmp_text(result.text, is_failure=result.is_failure)], foot)
     if not result.text:
-        return [*fragments, ("class:error", f"there is no help for '{harmless(topic)}'\n")]
-    return [*fragments, *hmp_text(result.text, is_failure=result.is_failure)]
+        return Printed.of([*own, ("class:error", f"there is no help for '{harmless(topic)}'\n")])
+    return Printed.of([*own, *hmp_text(result.text, is_failure=result.is_failure)])
+
+
+def _own_text(topic: str) -> Fragments:
+    fragments: Fragments = []
+    for command in OWN_COMMANDS:
+        if topic in ("", *command.names):
+            call = f"{'|'.join(command.names)} {command.arguments}".rstrip()
+            fragments += [("class:tag", call), ("", f" -- {command.text}\n")]
+    return fragments
 
 
 async def _qmp_text(executor: Executor, name: str, width: int) -> Fragments:

@@ -8,25 +8,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app, get_app_session
+from prompt_toolkit.application import get_app_or_none, get_app_session
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import FormattedText
 
 from host.errors import ProgramError
+from repl.errors import ExitStatus
 from repl.link import Event, Link
-from repl.prompt.editing import editing_mode_name, history_in, keys, menu_rows
-from repl.prompt.style import STYLE
+from repl.output.show import duration_text
+from repl.prompt.editor.editing import continuation, editing_mode_name, goes_on, keys, menu_rows
+from repl.prompt.editor.history import DiscreetHistory, history_in
+from repl.prompt.editor.own_keys import CursorOfVi, HeldLine
+from repl.prompt.editor.style import style_with
+from repl.prompt.opening import opened
 from repl.prompt.terminal import Terminal
+from repl.settings.values import Editing
 
 if TYPE_CHECKING:
-    from host.audit_log import AuditLog
+    from host.audit_log.log import AuditLog
     from repl.command_line import Invocation
     from repl.errors import LostError
+    from repl.progress.others import Others
+    from repl.progress.silence import Silence
     from repl.prompt.change_over import VMNames
     from repl.prompt.console import Console
     from shim.client import Client
@@ -41,13 +51,20 @@ class Prompt:
         self._invocation = invocation
         self._client = client
         self._audit_log = audit_log
-        self._terminal = Terminal()
+        self._settings = invocation.settings
+        self._style = style_with(self._settings.colors)
+        self._terminal = Terminal(self._style, self._settings.pager)
+        self._held = HeldLine()
         self._link = self._new_link(invocation)
         self._is_shown = asyncio.Event()
         self._console: Console | None = None
         # What came before the console was there.
         self._early: list[Event | LostError] = []
         self._names: VMNames | None = None
+        # QEMU has greeted, or answered.
+        self._is_greeted = False
+        self._others: Others | None = None
+        self._history: DiscreetHistory | None = None
 
     def _new_link(self, invocation: Invocation) -> Link:
         link = Link(
@@ -55,15 +72,19 @@ class Prompt:
             tls=invocation.tls,
             on_event=lambda event: self._take(link, event),
             on_lost=lambda error: self._take(link, error),
-            on_busy=lambda: self._terminal.notice("QEMU is busy with a save or load; waiting for its answer"),
+            on_busy=self._note_busy,
         )
         return link
 
-    async def run(self) -> None:
+    def _note_busy(self) -> None:
+        self._terminal.notice("QEMU is busy with a save or load; waiting for its answer")
+        self._is_greeted = True
+
+    async def run(self) -> ExitStatus:
         """Connect and read lines until the person leaves. Raises LinkError if there is no connection at the start."""
-        await self._link.connect()
         try:
-            await self._refuse_own_policy()
+            if not await opened(self._terminal, self._open(), self._why_not_open):
+                return ExitStatus.INTERRUPTED
             with _keys_are_ours():
                 async with asyncio.TaskGroup() as tasks:
                     session = self._session()
@@ -71,9 +92,26 @@ class Prompt:
                     await self._read_lines(session, furnishing, tasks)
                     await furnishing
                     await self._present.finish()
+            return ExitStatus.OK
         finally:
             await self._link.close()
             await self._terminal.drain()
+            if self._history is not None:
+                self._history.close()
+
+    async def _open(self) -> None:
+        await self._link.connect()
+        self._is_greeted = True
+        await self._refuse_own_policy()
+
+    def _why_not_open(self, silence: Silence) -> str:
+        """Say what the prompt waits for before it is there."""
+        if self._is_greeted:
+            from repl.progress.others import Others  # here, because most VMs answer at once
+
+            self._others = self._others or Others(self._invocation.address)
+            return self._others.text(silence)
+        return f"no greeting from {self._invocation.address} for {duration_text(time.monotonic_ns() - silence.since_ns)}"
 
     async def _refuse_own_policy(self) -> None:
         await _refuse_own_policy(self._link, self._invocation)
@@ -83,18 +121,34 @@ class Prompt:
         assert self._console is not None, "it is there as soon as a line can be obeyed"
         return self._console
 
+    def _expand(self, line: str) -> str:
+        """Write the alias of a line out."""
+        if not self._settings.aliases:
+            return line
+        from repl.settings.aliases import expand  # it is there already, if there are aliases
+
+        return expand(line, self._settings.aliases)
+
+    def _correction(self) -> str | None:
+        return None if self._console is None else self._console.correction
+
     def _session(self) -> PromptSession[str]:
-        history, trouble = history_in(self._invocation.history)
+        for mistake in self._settings.mistakes:
+            self._terminal.error(mistake)
+        self._history, trouble = history_in(self._invocation.history, expand=self._expand, tell=self._terminal.notice)
         if trouble is not None:
             self._terminal.notice(trouble)
         session: PromptSession[str] = PromptSession(
             [("class:prompt", "hmp> ")],
-            style=STYLE,
-            history=history,
+            style=self._style,
+            history=self._history,
             auto_suggest=AutoSuggestFromHistory(),
             complete_while_typing=True,
-            key_bindings=keys(lambda: None if self._console is None else self._console.correction),
-            vi_mode=self._invocation.is_vi,
+            key_bindings=keys(self._correction, self._settings.keys, self._held),
+            vi_mode=self._invocation.is_vi or self._settings.editing is Editing.VI,
+            cursor=CursorOfVi(),
+            multiline=Condition(goes_on),
+            prompt_continuation=continuation,
             include_default_pygments_style=False,
         )
 
@@ -111,18 +165,21 @@ class Prompt:
 
     def _put_console(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> None:
         """Put a console behind the editor. The settings of the one before stay."""
-        from repl.prompt.completer import LineCompleter
         from repl.prompt.console import Console
+        from repl.prompt.editor.alias_completer import AliasCompleter
+        from repl.prompt.editor.completer import LineCompleter
 
-        console = Console(self._invocation, self._client, self._audit_log, self._link, self._terminal, tasks)
-        console.events = console.events if self._console is None else self._console.events
-        session.completer = LineCompleter(console.knowledge, partial(self._look_for_vms, tasks))
-        session.bottom_toolbar = lambda: FormattedText(console.toolbar(editing_mode_name()))
+        console = Console(self._invocation, self._client, self._audit_log, self._link, self._terminal, tasks, self._expand)
+        before = self._console
+        console.events = console.events if before is None else before.events
+        completer = LineCompleter(console.knowledge, partial(self._look_for_vms, tasks))
+        session.completer = AliasCompleter(completer, self._settings.aliases) if self._settings.aliases else completer
+        session.bottom_toolbar = lambda: FormattedText(console.toolbar(editing_mode_name(), is_at_prompt=True))
         self._console = console
         early, self._early = self._early, []
         for one in early:
             self._take(self._link, one)
-        console.start()
+        console.start(greets=before is None)
 
     def _look_for_vms(self, tasks: asyncio.TaskGroup) -> asyncio.Task[None]:
         from repl.prompt.change_over import VMNames  # here, because few change over
@@ -136,7 +193,7 @@ class Prompt:
             # Its turn comes when the prompt has been drawn and waits for keys.
             asyncio.get_running_loop().call_soon(self._is_shown.set)
             try:
-                text = await session.prompt_async(handle_sigint=False)
+                text = await session.prompt_async(default=self._held.take(), handle_sigint=False)
             except KeyboardInterrupt:
                 continue  # the line is given up, as in a shell
             except EOFError:
@@ -220,12 +277,18 @@ def _keys_are_ours() -> Iterator[None]:
     """Keep the terminal from echoing what is typed between two lines, and from ending the program at Ctrl-C there.
 
     prompt_toolkit does so only while something can be typed. Even so, while something is printed Ctrl-C is a signal for a
-    moment; it is taken for the key.
+    moment; it is taken for the key. While another program has the terminal it is one all the time, and means that program.
     """
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, lambda: get_app().key_processor.send_sigint())
+    loop.add_signal_handler(signal.SIGINT, _press_ctrl_c)
     try:
         with get_app_session().input.raw_mode():
             yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+
+
+def _press_ctrl_c() -> None:
+    app = get_app_or_none()
+    if app is not None:
+        app.key_processor.send_sigint()

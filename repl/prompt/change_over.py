@@ -12,7 +12,7 @@ from repl.finding.choosing import by_name
 from repl.finding.looking import look
 from repl.finding.vms import FoundVM, Via
 from repl.vm_cache import VMCache
-from shim.policy import Policy
+from shim.graph.policy import Policy
 
 __all__ = ["VMNames", "found_vms", "invocation_at"]
 
@@ -39,7 +39,7 @@ async def invocation_at(target: str, before: Invocation) -> Invocation:
     if config is None:
         return replace(plain, address=found.address)
     if found.via is Via.QEMU and config.audit is not None and before.audit is None:
-        reason = f"its commands are to be on record in {config.audit.destination}; leave, and start hmp-repl {target}"
+        reason = f"its commands must go on record in {config.audit.destination}; leave, and start hmp-repl {target}"
         raise OwnPolicyError(str(found.address), reason)
     return replace(
         plain,

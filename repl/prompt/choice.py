@@ -15,8 +15,8 @@ from repl.finding.choosing import NoVMError, by_name
 from repl.finding.looking import Look
 from repl.finding.vms import FoundVM
 from repl.output.layout import Fragments, cut
-from repl.prompt.editing import menu_rows
-from repl.prompt.style import STYLE
+from repl.prompt.editor.editing import menu_rows
+from repl.prompt.editor.style import STYLE
 from shim.printable import printable
 
 __all__ = ["choose_at_terminal", "chosen", "rows"]
@@ -59,7 +59,7 @@ def chosen(vms: Sequence[FoundVM], text: str) -> FoundVM:
     if typed.isascii() and typed.isdigit() and 1 <= int(typed[:9]) <= len(vms):
         return vms[int(typed) - 1]
     if sum(vm.name == typed for vm in vms) > 1:
-        raise NoVMError(typed, f"several are called '{typed}'; type its number")
+        raise NoVMError(typed, f"several VMs are called '{typed}'; type a number")
     return by_name(Look(tuple(vms), ()), typed)
 
 

@@ -4,40 +4,46 @@ A text that is refused is entered like any other, so the next line is a new one.
 lines can be read. A refused text is in the history, and Tab on the empty line fills in what was meant.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+import os
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, assert_never
 
 from repl.command_line import Invocation
 from repl.errors import LinkError, LostError
 from repl.executor import Executor
-from repl.lines import (
+from repl.lines.arguments import whole_lines
+from repl.lines.lines import (
     ClearLine,
     ConnectLine,
     EmptyLine,
     EventsLine,
     ExitLine,
     HelpLine,
-    Line,
     PlanLine,
     QMPLine,
     ReconnectLine,
-    read_line,
 )
-from repl.output.confirmation import confirmation
+from repl.lines.scanning import LineError
+from repl.outlets.redirection import Outlet
+from repl.outlets.typed import PagerLine, TimingLine, Typed, read_typed, watched_from
+from repl.output.confirmation import confirmation, ends_vm
 from repl.output.layout import Fragments
+from repl.output.printed import Printed
 from repl.output.rejection import rejection
-from repl.output.show import end_of_command, hmp_text, qmp_reply
+from repl.output.show import end_of_command
 from repl.output.tag_advice import made_tag, missing_tag
-from repl.prompt.answers import help_text, plan_text, snapshots_text
+from repl.prompt.answers import help_text, hmp_printed, plan_text, qmp_printed
 from repl.prompt.foreground import Foreground, GivenUpError
+from repl.prompt.reading.readout import Ended, Readout
+from repl.prompt.reading.repeating import Repetition
 from repl.prompt.terminal import Terminal
 from repl.results import HMPResult
-from repl.scanning import LineError
 from repl.vm_cache import VMCache
-from shim.hmp import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
-from shim.plan import Refusal
-from shim.policy import FailedLoad, Mode
+from shim.graph.policy import FailedLoad, Mode
+from shim.hmp.line import DelVM, HMPLine, InfoSnapshots, LoadVM, SaveVM
+from shim.plans.plan import Refusal
 from shim.qmp import ErrorReply
 
 __all__ = ["Commands"]
@@ -46,7 +52,8 @@ __all__ = ["Commands"]
 class Commands:
     """Call `obey` for each text that the person enters.
 
-    set_events: told which events to show. reconnect: connects again; False if that fails.
+    expand: writes the aliases of a line out. set_events: told which events to show.
+    reconnect: connects again; False if that fails. learn: told how many nanoseconds an HMP command took that went well.
     """
 
     def __init__(
@@ -57,8 +64,10 @@ class Commands:
         knowledge: VMCache,
         watch: Foreground,
         *,
+        expand: Callable[[str], str],
         set_events: Callable[[tuple[str, ...] | None, bool | None], None],
         reconnect: Callable[[], Coroutine[Any, Any, bool]],
+        learn: Callable[[str, int], None],
     ) -> None:
         # What was probably meant by the text that was just refused.
         self.correction: str | None = None
@@ -69,19 +78,27 @@ class Commands:
         self._executor = executor
         self._knowledge = knowledge
         self._watch = watch
+        # Before what a question is asked.
+        self.asks = invocation.settings.asks if invocation.asks else frozenset()
+        self._expand = expand
         self._set_events = set_events
         self._reconnect = reconnect
+        self._learn = learn
+        self._readout = Readout(terminal, watch)
 
     async def obey(self, text: str) -> bool:
         """Do what a line asks for, or each line of a paste up to the first that fails. False to leave the prompt."""
         self.correction = None
-        lines = text.split("\n")
-        asked = self._read(lines)
+        typed = whole_lines(text)
+        lines = [self._expand(line) for line in typed]
+        asked = self._read(lines, typed)
         for number, one in enumerate(asked, 1):
-            if isinstance(one, ExitLine):
+            if lines[number - 1] != typed[number - 1]:
+                self._terminal.show([("class:dim", f"= {lines[number - 1].strip()}")])
+            if isinstance(one.asked, ExitLine):
                 return False
-            if isinstance(one, ConnectLine):
-                self.change_over = one.target, "\n".join(lines[number:])
+            if isinstance(one.asked, ConnectLine):
+                self.change_over = one.asked.target, "\n".join(lines[number:])
                 break
             if not await self._obey(one, lines[number - 1].strip()) and number < len(lines):
                 self._terminal.notice(f"{len(lines) - number} more of the pasted lines were not run")
@@ -90,65 +107,106 @@ class Commands:
                 break
         return True
 
-    def _read(self, lines: list[str]) -> list[Line]:
-        """Read all lines; none where one of them is wrong, which is told."""
-        asked: list[Line] = []
+    def _read(self, lines: list[str], typed: Sequence[str]) -> list[Typed]:
+        """Read all lines; none where one of them is wrong, which is told. typed: the same with their aliases."""
+        asked: list[Typed] = []
         for number, line in enumerate(lines):
             try:
-                asked.append(read_line(line, self._knowledge.facts))
+                asked.append(read_typed(line, self._knowledge.facts))
             except LineError as exc:
                 corrected = exc.corrected(line)
                 if corrected is not None:
                     self.correction = "\n".join([*lines[:number], corrected, *lines[number + 1 :]])
-                self._terminal.show(rejection(line, exc, is_of_paste=len(lines) > 1, width=self._terminal.columns))
+                is_of_paste, is_typed = len(lines) > 1, line == typed[number]
+                width = self._terminal.columns
+                self._terminal.show(rejection(line, exc, is_of_paste=is_of_paste, is_typed=is_typed, width=width))
                 return []
         return asked
 
-    async def _obey(self, asked: Line, line: str) -> bool:
+    async def _obey(self, typed: Typed, line: str) -> bool:
         """Do what a line asks for; False if it failed, or was given up."""
         try:
-            match asked:
-                case EmptyLine() | ExitLine() | ConnectLine():
-                    return True
-                case HMPLine():
-                    return await self._let_run(asked, line)
-                case PlanLine(planned):
-                    look = plan_text(self._executor, planned, width=self._terminal.columns)
-                    self._terminal.show(await self._watch.look(look, line))
-                    return True
-                case QMPLine(name, arguments):
-                    return await self._watch.run(self._qmp(name, arguments), line)
-                case EventsLine(names, on):
-                    self._set_events(names, on)
-                    return True
-                case HelpLine(topic):
-                    self._terminal.show(
-                        await self._watch.look(help_text(self._executor, topic, width=self._terminal.columns), line)
-                    )
-                    return True
-                case ReconnectLine():
-                    return await self._watch.look(self._reconnect(), line)
-                case ClearLine():
-                    await self._terminal.clear()
-                    return True
-                case _:
-                    assert_never(asked)
+            return await (self._once(typed, line) if typed.every_s is None else self._repeat(typed, typed.every_s, line))
         except LinkError as exc:
             self._terminal.error(f"{exc}; 'reconnect' tries again" if isinstance(exc, LostError) else str(exc))
         except GivenUpError:
             self._terminal.notice("not done")
         return False
 
-    async def _let_run(self, line: HMPLine, name: str) -> bool:
+    async def _once(self, typed: Typed, line: str) -> bool:
+        match typed.asked:
+            case EmptyLine() | ExitLine() | ConnectLine():
+                return True
+            case HMPLine() as asked:
+                return await self._let_run(asked, typed.outlet, line)
+            case QMPLine() as asked_of_qmp:
+                # Not as it was typed, since that may have many lines.
+                return await self._let_run_qmp(asked_of_qmp, typed.outlet, f"qmp {asked_of_qmp.name}")
+            case PlanLine() as planned:
+                return await self._readout.look(self._plan(planned), typed.outlet, line)
+            case HelpLine(topic):
+                told = help_text(self._executor, topic, width=self._terminal.columns)
+                return await self._readout.look(told, typed.outlet, line)
+            case EventsLine(names, on):
+                self._set_events(names, on)
+            case ReconnectLine():
+                return await self._watch.look(self._reconnect(), line)
+            case ClearLine():
+                await self._terminal.clear()
+            case TimingLine(on):
+                self._terminal.is_timed = not self._terminal.is_timed if on is None else on
+                self._terminal.notice(f"timing is {'on' if self._terminal.is_timed else 'off'}")
+            case PagerLine(argument):
+                self._terminal.pager = self._terminal.pager.changed(argument, os.environ)
+                self._terminal.notice(str(self._terminal.pager))
+            case _:
+                assert_never(typed.asked)
+        return True
+
+    async def _repeat(self, typed: Typed, every_s: float, line: str) -> bool:
+        name = line[watched_from(line)[0] :]
+        await Repetition(self._terminal, self._watch, lambda: self._seen(typed), name, every_s).run()
+        return True
+
+    async def _seen(self, typed: Typed) -> Fragments:
+        """Look once, and return what is to be seen of it."""
+        asked, is_failure = typed.asked, False
+        if isinstance(asked, HMPLine):
+            result = await self._executor.hmp(asked)
+            printed, is_failure = await self._printed(asked, result), result.is_failure
+        elif isinstance(asked, QMPLine):
+            reply = await self._executor.qmp(asked.name, asked.arguments)
+            printed, is_failure = qmp_printed(reply), isinstance(reply, ErrorReply)
+        else:
+            assert isinstance(asked, PlanLine), "nothing else is repeated"
+            printed = await self._plan(asked)
+        if is_failure:
+            return printed.shown
+        told, _ = await self._readout.delivery.behind(printed, typed.outlet)
+        return told
+
+    async def _plan(self, planned: PlanLine) -> Printed:
+        return Printed.of(await plan_text(self._executor, planned.line, width=self._terminal.columns))
+
+    async def _printed(self, line: HMPLine, result: HMPResult) -> Printed:
+        return await hmp_printed(self._executor, line, result, is_raw=self._invocation.is_raw, width=self._terminal.columns)
+
+    # -- snapshot commands, and all others ----------------------------------------------------------------------------
+
+    async def _let_run_qmp(self, line: QMPLine, outlet: Outlet | None, name: str) -> bool:
+        await self._let_confirm(line, name)
+        return await self._readout.run(self._qmp(line, outlet), outlet, name, ends_vm=ends_vm(line))
+
+    async def _let_run(self, line: HMPLine, outlet: Outlet | None, name: str) -> bool:
         missing = await self._watch.look(missing_tag(self._executor, line), name) if self._looks_at(line) else None
         if missing is not None:
-            await self._watch.run(self._hmp(line, missing.refusal), name)
+            await self._readout.run(self._hmp(line, None, missing.refusal), None, name)
             self.correction = missing.corrected
             hint = "; Tab puts it on the empty line" if self.correction is not None else ""
             self._terminal.notice(f"nothing was done: {missing}{hint}")
             return False
         await self._let_confirm(line, name)
-        return await self._watch.run(self._hmp(line), name)
+        return await self._readout.run(self._hmp(line, outlet), outlet, name, ends_vm=ends_vm(line))
 
     def _looks_at(self, line: HMPLine) -> bool:
         """Tell whether a tag that is not there is refused here: QEMU would stop the VM for a load, or say nothing."""
@@ -156,44 +214,41 @@ class Commands:
         is_about_tag = isinstance(line.command, LoadVM | DelVM)
         return is_about_tag and not is_left_to_qemu and self._executor.policy.mode is not Mode.OBSERVE
 
-    async def _let_confirm(self, line: HMPLine, name: str) -> None:
+    async def _let_confirm(self, line: HMPLine | QMPLine, name: str) -> None:
         """Show what would be lost, and ask. Raises GivenUpError on a no."""
-        if not self._invocation.asks:
+        if not self.asks:
             return
         asked = await self._watch.look(confirmation(self._executor, line, width=self._terminal.columns), name)
-        if asked is None:
+        if asked is None or asked.about not in self.asks:
             return
         self._terminal.show(asked.explanation)
         await self._terminal.drain()
         if not await self._terminal.ask(asked.question):
             raise GivenUpError
 
-    async def _hmp(self, line: HMPLine, refusal: Refusal | None = None) -> bool:
+    async def _hmp(self, line: HMPLine, outlet: Outlet | None, refusal: Refusal | None = None) -> bool:
         result = await self._executor.hmp(line, refusal=refusal)
-        self._terminal.show(await self._shown(line, result))
+        if not result.is_failure:
+            self._learn(line.name, result.stopped_ns or result.duration_ns)
+        self._knowledge.refresh()
+        printed = await self._printed(line, result)
+        end = end_of_command(
+            line.text.strip(),
+            is_failure=result.is_failure,
+            duration_ns=result.duration_ns,
+            stopped_ns=result.stopped_ns,
+        )
+        if line.command == SaveVM(None) and not result.is_failure:
+            with contextlib.suppress(LostError):  # what became of the command itself is known
+                tag = await made_tag(self._executor)
+                end += [("class:notice", f"saved as {tag}\n")] if tag is not None else []
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)
-        if prints_nothing or self._watch.is_left(asyncio.current_task()):
-            ended = end_of_command(
-                line.text.strip(),
-                is_failure=result.is_failure,
-                duration_ns=result.duration_ns,
-                stopped_ns=result.stopped_ns,
-            )
-            self._terminal.show(ended)
-        if line.command == SaveVM(None) and not result.is_failure and (tag := await made_tag(self._executor)) is not None:
-            self._terminal.notice(f"saved as {tag}")
-        self._knowledge.refresh()
-        return not result.is_failure
+        ended = Ended(printed, result.is_failure, result.duration_ns, end, tells_end=prints_nothing)
+        return await self._readout.end(ended, outlet)
 
-    async def _shown(self, line: HMPLine, result: HMPResult) -> Fragments:
-        if isinstance(line.command, InfoSnapshots) and not result.is_failure and not self._invocation.is_raw:
-            table = await snapshots_text(self._executor, width=self._terminal.columns)
-            if table is not None:
-                return table
-        return hmp_text(result.text, is_failure=result.is_failure)
-
-    async def _qmp(self, name: str, arguments: dict[str, Any]) -> bool:
-        reply = await self._executor.qmp(name, arguments)
-        self._terminal.show(qmp_reply(reply))
+    async def _qmp(self, line: QMPLine, outlet: Outlet | None) -> bool:
+        started_ns = time.monotonic_ns()
+        reply = await self._executor.qmp(line.name, line.arguments)
+        took_ns = time.monotonic_ns() - started_ns
         self._knowledge.refresh()
-        return not isinstance(reply, ErrorReply)
+        return await self._readout.end(Ended(qmp_printed(reply), isinstance(reply, ErrorReply), took_ns), outlet)

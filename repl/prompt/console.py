@@ -5,20 +5,26 @@ repl/prompt/commands.py does what the lines ask for. Nothing here knows how a li
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from prompt_toolkit.application import get_app
+from prompt_toolkit.application import get_app_or_none
 
-from host.audit_log import AuditLog
-from host.connecting import backoff_s
+from host.audit_log.log import AuditLog
+from host.net.connecting import backoff_s
 from repl.beside import proxy_notices
 from repl.command_line import Invocation
-from repl.errors import LinkError, LostError, OwnPolicyError, traceback_text
+from repl.completing.hints import hint
+from repl.errors import LinkError, LostError, OwnPolicyError, failure_text
 from repl.executor import Executor
+from repl.finding.control import control_paths
 from repl.link import Event, Link
 from repl.output.layout import Fragments
 from repl.output.show import event_line
-from repl.output.vm_status import VMStatus, policy_text, run_state_after, toolbar
+from repl.output.vm_status import VMStatus, policy_text, run_state_after, start_line, toolbar
+from repl.progress.earlier import log_file, taken_s
+from repl.progress.meter import Meter
+from repl.progress.others import Others, served_at
 from repl.prompt.commands import Commands
 from repl.prompt.event_filter import EventFilter
 from repl.prompt.foreground import Foreground
@@ -26,7 +32,7 @@ from repl.prompt.terminal import Terminal
 from repl.results import intents_at
 from repl.vm_cache import VMCache
 from shim.client import Client
-from shim.jobs import REPL_JOB_PREFIX
+from shim.plans.jobs import REPL_JOB_PREFIX
 from shim.printable import harmless
 
 __all__ = ["Console"]
@@ -35,13 +41,15 @@ __all__ = ["Console"]
 _TELLING_EVENTS = frozenset({"RESUME", "STOP", "SHUTDOWN", "RESET", "DEVICE_DELETED", "BLOCK_JOB_COMPLETED"})
 # So long a job of a prompt that lives is concluded at most before it is dismissed.
 _ALIVE_S = 1.0
+# How often the toolbar tells for how long is waited.
+_TICK_S = 1.0
 
 
 class Console:
     """Call `start` once, `obey` for each text that the person enters, and `finish` at the end.
 
-    tasks: where what goes on behind the prompt is kept; its owner waits for it. change_over: where `connect` wants to go, and
-    the lines after it; its owner does that.
+    tasks: where what goes on behind the prompt is kept; its owner waits for it. expand: writes the aliases of a line out.
+    change_over: where `connect` wants to go, and the lines after it; its owner does that.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class Console:
         link: Link,
         terminal: Terminal,
         tasks: asyncio.TaskGroup,
+        expand: Callable[[str], str] = str,
     ) -> None:
         self._invocation = invocation
         self._link = link
@@ -66,7 +75,7 @@ class Console:
             audit_log=audit_log,
             complain=lambda exc: terminal.error(f"{exc}; the command went on"),
             intents=self._intents,
-            on_failure=lambda exc: terminal.error(f"hmpshim has failed, and goes on\n{traceback_text(exc)}"),
+            on_failure=lambda exc: terminal.error(failure_text(exc)),
             policy_options=invocation.policy_options,
             foretells=not invocation.hmp_errors,
         )
@@ -75,21 +84,36 @@ class Console:
         self._getting_to_know: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._reconnecting: asyncio.Task[None] | None = None
-        self.watch = Foreground(terminal, self._executor, self.knowledge, tasks, ready=self._know, toolbar=self.toolbar)
+        self._ticking: asyncio.Task[None] | None = None
+        self._others = Others(link.address, lambda: None if self._executor.proxy is None else self._executor.proxy.vm)
+        self._meter = Meter(lambda: self.knowledge.graph, lambda: self.knowledge.ram_bytes, self._earlier)
+        self.watch = Foreground(
+            terminal,
+            self._executor,
+            self.knowledge,
+            tasks,
+            ready=self._know,
+            toolbar=self.toolbar,
+            meter=self._meter,
+            others=self._others,
+        )
         self.commands = Commands(
             invocation,
             terminal,
             self._executor,
             self.knowledge,
             self.watch,
+            expand=expand,
             set_events=self._set_events,
             reconnect=self._reconnect_once,
+            learn=self._meter.learn,
         )
 
-    def start(self) -> None:
-        """Get to know the VM, behind the prompt."""
-        self._getting_to_know = self._tasks.create_task(self._get_to_know())
+    def start(self, *, greets: bool = False) -> None:
+        """Get to know the VM, behind the prompt. greets: say then which it is, and how to get help."""
+        self._getting_to_know = self._tasks.create_task(self._get_to_know(greets=greets))
         self._tidying = self._tasks.create_task(self._tidy_up())
+        self._ticking = self._tasks.create_task(self._tick())
 
     @property
     def correction(self) -> str | None:
@@ -103,23 +127,58 @@ class Console:
     async def finish(self) -> None:
         """See to their end the commands that still run: a snapshot job that nobody dismisses would stay in QEMU."""
         await self.watch.finish()
-        for task in (self._getting_to_know, self._tidying, self._reconnecting):
+        for task in (self._getting_to_know, self._tidying, self._reconnecting, self._ticking):
             if task is not None:
                 task.cancel()
         await self.knowledge.close()
         self._intents.close()
 
-    def toolbar(self, mode: str = "") -> Fragments:
-        """Return the toolbar. mode: the editing mode, if it is worth a word."""
-        status = VMStatus(
+    def toolbar(self, mode: str = "", *, is_at_prompt: bool = False) -> Fragments:
+        """Return the toolbar.
+
+        mode: the editing mode, if it is worth a word. is_at_prompt: nothing else tells what is waited for.
+        """
+        status = self._status(self._waits if is_at_prompt else "")
+        return toolbar(status, mode=mode, width=self._terminal.columns, hint=self._hint())
+
+    def _status(self, waits: str = "") -> VMStatus:
+        return VMStatus(
             self._executor.vm_name,
             str(self._link.version),
             self.knowledge.run_state,
             policy_text(self._executor.policy) + (" of the proxy" if self._executor.proxy is not None else ""),
             self.knowledge.snapshot_count,
             is_connected=self._link.is_connected,
+            waits=waits,
         )
-        return toolbar(status, mode=mode, width=self._terminal.columns)
+
+    def _hint(self) -> str:
+        """Return what the command at the cursor takes; nothing is asked for that."""
+        app = get_app_or_none()
+        typed = "" if app is None else app.current_buffer.document.current_line_before_cursor
+        return hint(typed, self.knowledge.facts, self.knowledge.answers.known)
+
+    @property
+    def _waits(self) -> str:
+        """Return whom QEMU lets the prompt wait for."""
+        return self._others.text(self._link.owed.silence, self._executor.running)
+
+    async def _tick(self) -> None:
+        """Have the toolbar tell how long QEMU has been silent, as long as it is."""
+        was_told = False
+        while True:
+            await asyncio.sleep(_TICK_S)
+            is_told = bool(self._waits)
+            if is_told or was_told:
+                _redraw()
+            was_told = is_told
+
+    def _earlier(self) -> Mapping[str, float]:
+        """Look how long commands took before, in the log of this prompt or of the proxy. It blocks."""
+        proxy, own = self._executor.proxy, self._invocation.audit
+        vm = None if proxy is None or own is not None else served_at(self._link.address, proxy.vm, control_paths())
+        path = log_file(own, None if vm is None else vm.audit)
+        return {} if path is None else taken_s(path, self._executor.vm_name)
 
     def _set_events(self, names: tuple[str, ...] | None, on: bool | None) -> None:
         self.events = self.events.changed(names, on)
@@ -136,6 +195,7 @@ class Console:
         self.knowledge.run_state = run_state_after(self.knowledge.run_state, event.name, during)
         is_job = event.name == "JOB_STATUS_CHANGE"
         is_own = is_job and str(event.data.get("id", "")).startswith(REPL_JOB_PREFIX)
+        self._others.take_event(event, is_own=is_own)
         if event.name in _TELLING_EVENTS or (is_job and not is_own and event.data.get("status") == "concluded"):
             self.knowledge.refresh()
         if self.events.lets_pass(event.name) and not is_own:
@@ -150,9 +210,11 @@ class Console:
             self._reconnecting = self._tasks.create_task(self._reconnect())
         _redraw()
 
-    async def _get_to_know(self) -> None:
+    async def _get_to_know(self, *, greets: bool = False) -> None:
         try:
             await self._executor.learn()
+            if greets:
+                self._terminal.show(start_line(self._status(), self.commands.asks, width=self._terminal.columns))
             self._tell_proxy()
             if self._executor.has_unsettled:
                 await self._recover()
@@ -216,4 +278,6 @@ class Console:
 
 
 def _redraw() -> None:
-    get_app().invalidate()
+    app = get_app_or_none()
+    if app is not None:  # while a pager has the terminal there is none
+        app.invalidate()

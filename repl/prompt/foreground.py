@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from repl.errors import LinkError, LostError, NotConnectedError
 from repl.executor import Executor
-from repl.output.confirmation import ends_vm
-from repl.output.layout import Fragments
+from repl.output.layout import Fragments, side_by_side
 from repl.output.show import duration_text
+from repl.progress.meter import Meter
+from repl.progress.others import Others
 from repl.prompt.terminal import Terminal
 from repl.vm_cache import VMCache
-from shim.hmp import HMPLine
 from shim.printable import harmless
 
 __all__ = ["Foreground", "GivenUpError"]
@@ -30,7 +30,8 @@ class Foreground:
     """Run commands one after the other while they are watched. Call `finish` at the end.
 
     tasks: where commands are kept, also those that are left to themselves.
-    ready: waited for before a command begins. toolbar: what is shown below the progress.
+    ready: waited for before a command begins. toolbar: what is shown below the progress. meter, others: tell how far the
+    command is, or whom it waits for.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Foreground:
         *,
         ready: Callable[[], Awaitable[None]],
         toolbar: Callable[[], Fragments],
+        meter: Meter,
+        others: Others,
     ) -> None:
         self._terminal = terminal
         self._executor = executor
@@ -49,6 +52,8 @@ class Foreground:
         self._tasks = tasks
         self._ready = ready
         self._toolbar = toolbar
+        self._meter = meter
+        self._others = others
         # Commands that go on although nobody waits for them.
         self._left: set[asyncio.Task[Any]] = set()
 
@@ -69,15 +74,20 @@ class Foreground:
             task.exception()  # what came of it is of no interest any more
         raise GivenUpError
 
-    async def run(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
+    async def stand_by(self, task: asyncio.Task[Any], text: Callable[[], Fragments]) -> bool:
+        """Show a text as it changes until a task ends (True), or until Ctrl-C (False), which does not end the task."""
+        return await self._terminal.watch(task, text, self._toolbar)
+
+    async def run(self, command: Coroutine[Any, Any, bool], line: str, *, ends_vm: bool = False) -> bool:
         """Run a command while its progress is shown. Ctrl-C leaves it to itself, and its end is told above the prompt.
 
-        False if it failed, or was left.
+        ends_vm: the connection is lost by it. False if it failed, or was left.
         """
-        task = self._tasks.create_task(self._told(command, line))
+        self._meter.prepare(line)
+        task = self._tasks.create_task(self._told(command, line, ends_vm=ends_vm))
         if await self._terminal.watch(task, self._progress_of(line), self._toolbar) or task.done():
             return task.result()
-        self._terminal.notice(f"{harmless(line)} goes on in QEMU; its end will be told here")
+        self._terminal.notice(f"{harmless(line)} goes on in QEMU; its end will be reported here")
         self._left.add(task)
         task.add_done_callback(self._left.discard)
         return False
@@ -96,14 +106,14 @@ class Foreground:
         for task in self._left:
             task.cancel()
 
-    async def _told(self, command: Coroutine[Any, Any, bool], line: str) -> bool:
+    async def _told(self, command: Coroutine[Any, Any, bool], line: str, *, ends_vm: bool) -> bool:
         try:
             return await self._when_ready(command)
         except NotConnectedError as exc:
             self._terminal.error(f"{exc}; 'reconnect' connects again")
             return False
         except LostError as exc:
-            if ends_vm(HMPLine.read(line)):
+            if ends_vm:
                 return True
             self._terminal.error(f"{exc}; what became of '{harmless(line)}' is not known")
             return False
@@ -132,13 +142,23 @@ class Foreground:
         return progress
 
     def _progress(self, line: str, elapsed_ns: int) -> Fragments:
-        fragments = [("class:progress", harmless(line)), ("", f"  {duration_text(elapsed_ns)}")]
+        pieces = [("class:progress", harmless(line)), ("", duration_text(elapsed_ns))]
         running = self._executor.running
         if running is not None and not line.startswith(running.command_line.strip()):
-            fragments.append(("", f"  behind {harmless(running.command_line.strip())}"))
+            pieces.append(("", f"behind {harmless(running.command_line.strip())}"))
+        pieces.append(("class:notice", self._how_it_stands()))
         if self._knowledge.run_state is not None:
-            fragments.append(("", f"  {self._knowledge.run_state}"))
+            pieces.append(("", self._knowledge.run_state))
         stopped_ns = self._executor.stopped_ns
         if stopped_ns:
-            fragments.append(("class:notice", f"  the VM stands still for {duration_text(stopped_ns)}"))
-        return [*fragments, ("", "  (Ctrl-C: do not wait)")]
+            pieces.append(("class:notice", f"the VM stands still for {duration_text(stopped_ns)}"))
+        return side_by_side([*pieces, ("", "(Ctrl-C: do not wait)")], width=self._terminal.columns)
+
+    def _how_it_stands(self) -> str:
+        """Return whom the command under way waits for, or how far it is itself."""
+        running = self._executor.running
+        waits = self._others.text(self._executor.link.owed.silence, running)
+        if not waits:
+            return self._meter.text(running)
+        self._meter.forget()
+        return waits

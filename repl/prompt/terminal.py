@@ -2,8 +2,11 @@
 
 import asyncio
 import functools
+import os
+import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from prompt_toolkit.application import Application, get_app_session
@@ -17,10 +20,12 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.output import DummyOutput
 from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.styles import BaseStyle
 from prompt_toolkit.utils import is_dumb_terminal
 
+from repl.outlets.pager import Pager
 from repl.output.layout import Fragments
-from repl.prompt.style import STYLE
+from repl.prompt.editor.style import STYLE
 from shim.printable import harmless
 
 __all__ = ["Terminal"]
@@ -31,9 +36,17 @@ _PROGRESS_REFRESH_S = 0.1
 
 
 class Terminal:
-    """Show things in their order. `show` never waits; call `drain` before something must stand below them."""
+    """Show things in their order. `show` never waits; call `drain` before something must stand below them.
 
-    def __init__(self) -> None:
+    pager: what long output is read in here. is_timed: whether a person wants to know how long commands take.
+    """
+
+    def __init__(self, style: BaseStyle = STYLE, pager: str | None = None) -> None:
+        """pager: what the person has set; None where the environment says it."""
+        self._style = style
+        self.pager = Pager.of(os.environ, pager)
+        self.is_timed = False
+        self._is_lent = False
         self._waiting: deque[Fragments] = deque()
         self._dropped = 0
         self._show_task: asyncio.Task[None] | None = None
@@ -57,7 +70,10 @@ class Terminal:
             self._waiting.popleft()
             self._dropped += 1
         self._waiting.append(fragments)
-        if self._show_task is None or self._show_task.done():
+        self._begin_to_show()
+
+    def _begin_to_show(self) -> None:
+        if not self._is_lent and (self._show_task is None or self._show_task.done()):
             self._show_task = asyncio.create_task(self._show_waiting())
 
     def notice(self, text: str) -> None:
@@ -82,6 +98,36 @@ class Terminal:
             output.cursor_goto(0, 0)
             output.flush()
 
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Leave the terminal to another program, such as a pager; whatever is to be shown meanwhile is shown after it.
+
+        The program is in this one's process group, so that Ctrl-Z stops both, and Ctrl-C, which is a signal meanwhile, reaches
+        both. Here it is only a key, which nobody waits for then (repl/prompt/app.py), and nothing that goes on in QEMU hears
+        of it.
+        """
+        await self.drain()
+        self._is_lent = True
+        loop = asyncio.get_running_loop()
+        # A handler of our own is no handler of the other program's: there Ctrl-\ does what it always does.
+        loop.add_signal_handler(signal.SIGQUIT, lambda: None)
+        try:
+            with get_app_session().input.cooked_mode():
+                yield
+        finally:
+            loop.remove_signal_handler(signal.SIGQUIT)
+            self._is_lent = False
+            self._go_to_line_start()
+            self._begin_to_show()
+
+    def _go_to_line_start(self) -> None:
+        """Begin a line, if the cursor stands in one: as many blanks as a line has fill up either that or an empty one."""
+        if not is_dumb_terminal():
+            output = get_app_session().output
+            output.write_raw(" " * self.columns + "\r")
+            output.erase_end_of_line()
+            output.flush()
+
     async def ask(self, question: str) -> bool:
         """Ask a yes-or-no question; everything but `y` is a no. What is pasted is no answer, but the next line."""
         bindings = KeyBindings()
@@ -104,9 +150,9 @@ class Terminal:
         with app.input.raw_mode():
             typed_before = [*get_typeahead(app.input), *app.input.read_keys()]
         if is_dumb_terminal():
-            _print(asked)
+            self._print(asked)
         await app.run_async(handle_sigint=False)
-        _print([*([] if is_dumb_terminal() else asked), ("", f"{answer}\n")])
+        self._print([*([] if is_dumb_terminal() else asked), ("", f"{answer}\n")])
         _put_back(app.input, [*typed_before, *pasted])
         return answer == "yes"
 
@@ -165,7 +211,7 @@ class Terminal:
         return Application(
             layout=Layout(HSplit(rows)),
             key_bindings=bindings,
-            style=STYLE,
+            style=self._style,
             # A terminal that cannot move its cursor is only listened to.
             output=DummyOutput() if is_dumb_terminal() else None,
             refresh_interval=_PROGRESS_REFRESH_S,
@@ -179,18 +225,18 @@ class Terminal:
             if self._dropped:
                 batch.insert(0, ("class:error", f"(older lines were dropped: {self._dropped})\n"))
                 self._dropped = 0
-            await run_in_terminal(functools.partial(_print, batch))
+            await run_in_terminal(functools.partial(self._print, batch))
+
+    def _print(self, fragments: Fragments) -> None:
+        output = get_app_session().output
+        if is_dumb_terminal():
+            output.write("".join(text for _, text in fragments))
+        else:
+            depth = output.get_default_color_depth()
+            print_formatted_text(output, FormattedText(fragments), self._style, color_depth=depth)
+        output.flush()
 
 
 def _put_back(keyboard: Input, typed: Sequence[KeyPress]) -> None:
     """Have the next line begin with these keys, before those that came after them."""
     store_typeahead(keyboard, [*typed, *get_typeahead(keyboard)])
-
-
-def _print(fragments: Fragments) -> None:
-    output = get_app_session().output
-    if is_dumb_terminal():
-        output.write("".join(text for _, text in fragments))
-    else:
-        print_formatted_text(output, FormattedText(fragments), STYLE, color_depth=output.get_default_color_depth())
-    output.flush()

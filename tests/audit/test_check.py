@@ -12,9 +12,9 @@ from typing import Any, Final
 import pytest
 
 from audit.check import check
-from shim.audit_form import spell, to_members
+from shim.records.audit_form import spell, to_members
+from tests.support.audit.written_records import record, whole_record
 from tests.support.checkout import ROOT
-from tests.support.written_records import record, whole_record
 
 _TIME: Final = "2026-11-23T17:18:06.436083Z"
 
@@ -48,13 +48,13 @@ def checked(*paths: str) -> tuple[int, list[str]]:
 def test_good_log(tmp_path: Path) -> None:
     later = "2026-11-24T00:00:00.000000Z"
     path = log(tmp_path, good(), old(), good(time=later), good(lost_before=2), good(lost_before=1))
-    summary = f"5 records (1 of schema 1, 4 of schema 3) from {_TIME} to {later}; 3 records could not be written"
+    summary = f"5 records (1 of schema 1, 4 of schema 4) from {_TIME} to {later}; 3 records could not be written"
     assert checked(path) == (0, [f"{path}: {summary}; nothing is broken"])
 
 
 def test_log_of_one_record_without_its_line_end(tmp_path: Path) -> None:
     path = log(tmp_path, good()[:-1])
-    assert checked(path) == (0, [f"{path}: 1 record (1 of schema 3) from {_TIME} to {_TIME}; nothing is broken"])
+    assert checked(path) == (0, [f"{path}: 1 record (1 of schema 4) from {_TIME} to {_TIME}; nothing is broken"])
 
 
 def test_empty_log(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_broken_lines_are_told_with_their_numbers(tmp_path: Path) -> None:
     assert status == 1
     assert told == [
         f"{path}:2: it is not JSON",
-        f'{path}:5: vm: it is missing; nodes[2].included: it is "yes", and a boolean is due',
-        f"{path}:6: its schema is 9, and the newest that is known here is 3",
-        f"{path}: 2 records (2 of schema 3) from {_TIME} to {_TIME}; 3 broken lines",
+        f'{path}:5: vm: it is missing; nodes[2].included: it is "yes", but must be a boolean',
+        f"{path}:6: its schema is 9, and the newest that is known here is 4",
+        f"{path}: 2 records (2 of schema 4) from {_TIME} to {_TIME}; 3 broken lines",
     ]
 
 
@@ -119,7 +119,7 @@ def test_torn_line_before_others_is_a_broken_line(tmp_path: Path) -> None:
 
 def test_last_line_that_is_whole_and_broken_is_no_torn_one(tmp_path: Path) -> None:
     path = log(tmp_path, good(vm=5)[:-1])
-    assert checked(path)[1][0] == f"{path}:1: vm: it is 5, and a string is due"
+    assert checked(path)[1][0] == f"{path}:1: vm: it is 5, but must be a string"
 
 
 def test_rotated_and_compressed_logs(tmp_path: Path) -> None:

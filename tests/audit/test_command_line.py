@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from audit.command_line import CheckInvocation, FollowInvocation, ReportInvocation, ScanInvocation, parse_command_line
+from audit.command_line import parse_command_line
 from audit.counting.filters import Filters
-from audit.target import Target
+from audit.invocations import CheckInvocation, DiffInvocation, FollowInvocation, ReportInvocation, ScanInvocation
+from audit.reporting.quiet import within_days
+from audit.reporting.target import Target
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -31,11 +33,39 @@ def test_report_with_everything() -> None:
 
 @pytest.mark.parametrize(
     ("options", "form", "html"),
-    [(["--csv"], "csv", None), (["--html", "p.html"], "html", "p.html"), (["--html", "-"], "html", "-")],
+    [
+        ([], "table", None),
+        (["--summary"], "summary", None),
+        (["--csv"], "csv", None),
+        (["--html", "p.html"], "html", "p.html"),
+        (["--html", "-"], "html", "-"),
+    ],
 )
 def test_forms(options: list[str], form: str, html: str | None) -> None:
     found = parsed("report", *options, "log")
     assert (found.form, found.html) == (form, html)
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "sarif", "ocsf"])
+def test_form_by_its_name(form: str) -> None:
+    assert parsed("report", "--format", form, "log").form == form
+
+
+def test_baselines() -> None:
+    assert parsed("report", "--fail-on", "hmp", "--baseline", "b", "log").baseline == "b"
+    assert parsed("report", "--format", "sarif", "--baseline", "b", "log").baseline == "b"
+    assert parsed("scan", "--baseline", "b", "log").baseline == "b"
+
+
+def test_diff() -> None:
+    assert parsed("diff", "a", "-") == DiffInvocation("a", "-", "text", Filters(), frozenset(), frozenset())
+    options = ["--format", "markdown", "--fail-on", "new,failures", "--allow", "stop", "--tool", "t"]
+    found = DiffInvocation("a", "b", "markdown", Filters(tools=("t",)), frozenset({"new", "failures"}), frozenset({"stop"}))
+    assert parsed("diff", *options, "a", "b") == found
+
+
+def test_table_with_all() -> None:
+    assert (parsed("report", "log").has_all, parsed("report", "--all", "log").has_all) == (False, True)
 
 
 def test_target() -> None:
@@ -43,6 +73,21 @@ def test_target() -> None:
     assert parsed("report", "--target", "11.2", "log").target == Target((11, 2))
     found = parsed("report", "--target", "no-hmp", "--fail-on", "gone", "--allow", "stop", "log")
     assert (found.target, found.fail_on, found.allow) == (Target(None), {"gone"}, {"stop"})
+
+
+def test_quiet_days() -> None:
+    assert parsed("report", "log").quiet is None
+    assert parsed("report", "--quiet-days", "14", "log").quiet == within_days(14, NOW)
+    ended = parsed("report", "--quiet-days", "14", "--until", "2026-11-20", "log").quiet
+    assert ended == within_days(14, datetime(2026, 11, 21, tzinfo=UTC))
+    assert parsed("report", "--quiet-days", "14", "--until", "2026-11-24", "log").quiet == within_days(14, NOW)
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "x", "", "1.5", "36501", "9" * 5000, "\u0665"])
+def test_number_of_days_that_is_none(days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("report", f"--quiet-days={days}", "log")
+    assert "write 1 to 36500" in " ".join(capsys.readouterr().err.split())
 
 
 def test_follow() -> None:
@@ -72,6 +117,7 @@ def test_scan() -> None:
         (["report", "log", "--until", "9999-12-31"], "argument --until: "),
         (["report", "log", "--json", "--csv"], "not allowed with argument --json"),
         (["report", "log", "--html", "p", "--csv"], "not allowed with argument"),
+        (["report", "log", "--summary", "--all"], "argument --all: not allowed with argument --summary"),
         (["report", "log", "--fail-on", "hmp,hpm"], "'hpm' is not one of hmp, blocked, gone, deprecated, differs, error"),
         (["report", "log", "--allow", "stop"], "--allow needs --fail-on hmp, blocked, gone or deprecated"),
         (
@@ -89,6 +135,12 @@ def test_scan() -> None:
         (["scan", "a", "--allow", "stop"], "--allow needs --fail-on hmp or sure"),
         (["scan", "a", "--fail-on", "silent"], "'silent' is not one of hmp, sure, incomplete"),
         (["check"], "the following arguments are required: FILE"),
+        (["report", "log", "--format", "junit"], "--format junit needs --fail-on, whose conditions are its tests"),
+        (["report", "log", "--baseline", "b"], "--baseline needs --fail-on or --format sarif"),
+        (["diff", "log"], "the following arguments are required: NEW"),
+        (["diff", "-", "-"], "only one of OLD and NEW can be standard input"),
+        (["diff", "a", "b", "--allow", "stop", "--fail-on", "failures"], "--allow needs --fail-on new or more"),
+        (["diff", "a", "b", "--format", "csv"], "invalid choice: 'csv'"),
     ],
 )
 def test_wrong_use_is_told_in_one_line(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +152,7 @@ def test_wrong_use_is_told_in_one_line(arguments: list[str], error: str, capsys:
     assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [[], ["report"], ["follow"], ["check"], ["scan"]])
+@pytest.mark.parametrize("command", [[], ["report"], ["follow"], ["check"], ["diff"], ["scan"]])
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         parsed(*command, "--help")

@@ -9,16 +9,16 @@ import pytest
 from audit.counting.filters import Filters
 from audit.counting.report_builder import make_report
 from audit.fail_on import CONDITIONS, violations
-from audit.report import Report
-from audit.target import foresee, parse_target
-from tests.support.audit_records import a_record, log_of, observed, report_of, sent
+from audit.reporting.report import Report
+from audit.reporting.target import foresee, parse_target
+from tests.support.audit.audit_records import a_record, log_of, observed, report_of, sent
 
 MODERN: dict[str, Any] = a_record(None, execute="snapshot-save", action="modern", reply={"return": {}})
 FAILED: dict[str, Any] = a_record("loadvm x", failed=True, reply={"return": "Error: no\r\n"})
 
 
 def found(report: Report, condition: str, *allow: str) -> list[str]:
-    return violations(report, {condition}, frozenset(allow))
+    return [violation.text for violation in violations(report, {condition}, frozenset(allow))]
 
 
 def test_log_without_hmp_meets_all(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_nothing_is_wanted_nothing_is_found(tmp_path: Path) -> None:
 
 def test_hmp_but_for_what_is_allowed(tmp_path: Path) -> None:
     report = report_of(tmp_path, a_record(), a_record(), a_record("info block -v", action="passed"), MODERN)
-    savevm, info = "/bin/tool used HMP's savevm (2 times)", "/bin/tool used HMP's info block (once)"
+    savevm, info = "tool (user 1000) used HMP's savevm (2 times)", "tool (user 1000) used HMP's info block (once)"
     assert found(report, "hmp") == [savevm, info]
     assert found(report, "hmp", "savevm") == [info]
     assert found(report, "hmp", "info block") == [savevm]
@@ -41,16 +41,16 @@ def test_hmp_but_for_what_is_allowed(tmp_path: Path) -> None:
 
 def test_blocked_is_what_the_shim_does_not_do(tmp_path: Path) -> None:
     report = report_of(tmp_path, a_record(), a_record("stop", action="passed"))
-    assert found(report, "blocked") == ["/bin/tool used HMP's stop, which is not done by the shim (once)"]
+    assert found(report, "blocked") == ["tool (user 1000) used HMP's stop, which is not done by the shim (once)"]
     assert found(report, "blocked", "stop") == []
 
 
 def test_gone_and_deprecated_there_but_for_what_is_allowed(tmp_path: Path) -> None:
     log = report_of(tmp_path, a_record("info rdma"), a_record("wavcapture x"), a_record("stop"), MODERN)
     report = replace(log, outlook=foresee(log.tools, parse_target("11.1")))
-    assert found(report, "gone") == ["/bin/tool used HMP's info rdma, which QEMU 11.1 does not have (once)"]
+    assert found(report, "gone") == ["tool (user 1000) used HMP's info rdma, which QEMU 11.1 does not have (once)"]
     assert found(report, "gone", "info") == found(report, "gone", "info rdma") == []
-    assert found(report, "deprecated") == ["/bin/tool used HMP's wavcapture, which is deprecated in QEMU 11.1 (once)"]
+    assert found(report, "deprecated") == ["tool (user 1000) used HMP's wavcapture, which is deprecated in QEMU 11.1 (once)"]
     assert found(report, "deprecated", "wavcapture") == []
 
 
@@ -71,17 +71,17 @@ def test_nobody_asked_what_is_gone(tmp_path: Path) -> None:
 
 
 def test_error(tmp_path: Path) -> None:
-    assert found(report_of(tmp_path, FAILED), "error") == ["loadvm failed: Error: no (once)"]
+    assert found(report_of(tmp_path, FAILED), "error") == ["loadvm of tool (user 1000) failed: Error: no (once)"]
 
 
 def test_silent(tmp_path: Path) -> None:
     behind = a_record(None, execute="cont", action="went_on", reply=None, failed=None, after_failure="loadvm x")
-    assert found(report_of(tmp_path, FAILED, behind), "silent") == ["/bin/tool went on after a failed loadvm (once)"]
+    assert found(report_of(tmp_path, FAILED, behind), "silent") == ["tool (user 1000) went on after a failed loadvm (once)"]
 
 
 def test_overwritten(tmp_path: Path) -> None:
     report = report_of(tmp_path, a_record(qmp=sent("snapshot-delete", "snapshot-save")))
-    assert found(report, "overwritten") == ["/bin/tool saved over a snapshot of vm1 (once)"]
+    assert found(report, "overwritten") == ["tool (user 1000) saved over a snapshot of vm1 (once)"]
 
 
 def test_empty(tmp_path: Path) -> None:

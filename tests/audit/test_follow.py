@@ -17,10 +17,10 @@ import pytest
 import audit.follow
 from audit.errors import SourceError
 from audit.follow import QUIET_READS, LineSplitter, StreamTail, Tail, follow
-from shim.audit_form import spell, to_members
+from shim.records.audit_form import spell, to_members
+from tests.support.audit.written_records import record
 from tests.support.checkout import ROOT
 from tests.support.raw_client import DEADLINE_S
-from tests.support.written_records import record
 
 _RETRY_S: Final = 0.002
 
@@ -322,8 +322,8 @@ def test_damaged_line_is_shown_and_does_not_end_it(path: Path) -> None:
     path.write_bytes(b"\x1b[2J\n" + line(vm=5) + line(schema=7) + line())
     assert Shown(path).lines == [
         "damaged line: it is not JSON",
-        "damaged line: vm: it is 5, and a string is due",
-        "damaged line: its schema is 7, and the newest that is known here is 3",
+        "damaged line: vm: it is 5, but must be a string",
+        "damaged line: its schema is 7, and the newest that is known here is 4",
         "2026-11-23",
         "17:18:06  vm1  tool(1000)    savevm t1     rewritten  40.0 ms",
     ]

@@ -14,9 +14,9 @@ import pytest
 import audit.follow
 from audit.errors import SourceError
 from audit.follow import StreamTail, Tail, follow
-from shim.audit_form import spell, to_members
+from shim.records.audit_form import spell, to_members
+from tests.support.audit.written_records import record
 from tests.support.standard_input import standard_input
-from tests.support.written_records import record
 
 LINE: Final = spell(to_members(record(), host="node7")).encode() + b"\n"
 

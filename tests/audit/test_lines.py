@@ -11,13 +11,14 @@ import pytest
 from audit.lines import Lines, details, is_colourful, one_line, paint
 from audit.log.reading import modernize
 from audit.log.schema import problems
-from shim.audit import Action
-from shim.audit_form import to_members
 from shim.client import Client
-from shim.excerpt import excerpt
-from shim.plan import Decided
+from shim.plans.plan import Decided
 from shim.qmp import JSON
-from tests.support.written_records import record, whole_record
+from shim.records.audit import Action
+from shim.records.audit_form import to_members
+from shim.records.excerpt import excerpt
+from shim.records.identity import Identity, Parent
+from tests.support.audit.written_records import record, whole_record
 
 _REPORTED: Final = "Error: Device 'pflash1' is writable but does not support snapshots\r\n"
 _HOSTILE: Final = "\x1b]0;x\x07\x1b[2J\n\r\u202e\x9b\ud800\x7fé"
@@ -288,7 +289,7 @@ WENT_ON_DETAILS: Final = """\
 2026-11-23T17:18:06.436083Z  vm1 on node7  'cont'  went_on: sent next
     asked by /usr/bin/tool (pid 4242, uid 1000)
     after 'loadvm t0', which had failed
-    3 of the records before it could not be written"""
+    3 records before it could not be written"""
 
 
 def test_details() -> None:
@@ -335,6 +336,42 @@ def test_client_in_words(client: Client, text: str) -> None:
     assert f"asked by {text}, gone since\n" in details(members(client=client, client_gone=True))
 
 
+ASKER_DETAILS: Final = """\
+    asked by nightly.sh: /usr/bin/tool (pid 4242, uid 1000)
+    user backup, unit backup.service, container lxc:web
+    command line: socat - 'a b'
+    started by bash /opt/nightly.sh (pid 5)
+"""
+
+
+def test_details_of_whose_tool_a_client_is() -> None:
+    parent = Parent(5, "/usr/bin/bash", ("bash", "/opt/nightly.sh"))
+    identity = Identity("backup", "nightly.sh", ("socat", "-", "a b"), "backup.service", "lxc:web", parent)
+    assert ASKER_DETAILS in details(members(identify=lambda: identity))
+    hidden = Identity(parent=Parent(5, "/usr/bin/bash", ()))
+    assert "    started by /usr/bin/bash (pid 5)\n" in details(members(identify=lambda: hidden))
+
+
+def test_details_of_what_the_prompt_asks_for_itself() -> None:
+    text = details(members(is_prompt=True, command_line="help"))
+    assert "    asked by hmp-repl: /usr/bin/tool (pid 4242, uid 1000)\n    by the prompt for itself" in text
+
+
+@pytest.mark.parametrize(
+    ("client", "identity", "cell"),
+    [
+        (Client(1, 34, "/usr/bin/socat"), Identity("backup", "nightly.sh"), "nightly.sh(backup)"),
+        (Client(1, 34, "/usr/bin/socat"), Identity(), "socat(34)"),
+        (Client(address="tcp:127.0.0.1:5"), Identity("backup", "nightly.sh"), "nightly.sh(backup)"),
+        (Client(address="tcp:127.0.0.1:5"), Identity(), "tcp:127.0.0.1:5"),
+        (Client(), Identity(tool="nightly.sh"), "nightly.sh(?)"),
+        (Client(), Identity(), "-"),
+    ],
+)
+def test_tool_in_a_line(client: Client, identity: Identity, cell: str) -> None:
+    assert f"  {cell}  " in line(client=client, identify=lambda: identity)
+
+
 def test_details_of_a_record_without_an_address_and_of_version_1() -> None:
     old = members() | {"schema": 1}
     del old["client"]["address"], old["host"], old["execute"], old["after_failure"], old["lost_before"]
@@ -348,6 +385,9 @@ def test_member_that_came_after_a_records_schema_is_not_shown() -> None:
     old = {name: value for name, value in members().items() if name not in later} | {"schema": 1}
     assert problems(old | later) == []
     assert details(old | later) == details(old)
+    client = old["client"] | {"argv": 5, "parent": [], "tool": {}, "unit": 1}
+    assert problems(old | {"client": client}) == []
+    assert details(old | {"client": client}) == details(old)
 
 
 @pytest.mark.parametrize(

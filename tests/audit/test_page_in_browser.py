@@ -3,30 +3,23 @@
 import base64
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import NoAlertPresentException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.command import Command
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from audit.page.document import render_html
-from tests.support.hostile_report import IMAGE, SCRIPT, hostile_report
+from tests.support.audit.browser import browser_log, prefer, show
+from tests.support.audit.hostile_report import IMAGE, SCRIPT, hostile_report
+from tests.support.audit.sample_report import EMPTY_REPORT, sample_report
 from tests.support.raw_client import DEADLINE_S
-from tests.support.sample_report import EMPTY_REPORT, sample_report
 
-OPTIONS: Final = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,900"),
-)
 # WCAG 2.1, "1.4.3 Contrast (Minimum)" and "1.4.11 Non-text Contrast".
 READABLE: Final = 4.5
 SEEN: Final = 3.0
@@ -42,57 +35,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("there is no browser: install Debian's packages chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(options=options, service=Service(driver))
-    try:
-        yield found
-    finally:
-        found.quit()
-
-
-@pytest.fixture(autouse=True)
-def _as_new(browser: webdriver.Chrome) -> Iterator[None]:
-    """Read the logs empty, and take back what a test has emulated."""
-    for kind in ("browser", "performance"):
-        log(browser, kind)
-    yield
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-def show(browser: webdriver.Chrome, folder: Path, name: str = "sample") -> str:
-    url = folder.joinpath(f"{name}.html").as_uri()
-    browser.get(url)
-    return url
-
-
-def log(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
-    """Take what is new in a log. Selenium's own function for it has no types."""
-    entries: list[dict[str, Any]] = browser.execute(Command.GET_LOG, {"type": kind})["value"]
-    return entries
-
-
-def prefer(browser: webdriver.Chrome, scheme: str) -> None:
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
-
-
 def heading(browser: webdriver.Chrome, section: str, text: str) -> WebElement:
-    return next(th for th in browser.find_elements(By.CSS_SELECTOR, f"#{section} th") if th.text == text)
+    return next(th for th in browser.find_elements(By.CSS_SELECTOR, f"#{section} thead th") if th.text == text)
 
 
 def column(browser: webdriver.Chrome, section: str, text: str) -> list[str]:
-    place = [th.text for th in browser.find_elements(By.CSS_SELECTOR, f"#{section} th")].index(text) + 1
-    return [td.text for td in browser.find_elements(By.CSS_SELECTOR, f"#{section} td:nth-child({place})")]
+    place = [th.text for th in browser.find_elements(By.CSS_SELECTOR, f"#{section} thead th")].index(text) + 1
+    return [td.text for td in browser.find_elements(By.CSS_SELECTOR, f"#{section} tbody tr > :nth-child({place})")]
 
 
 def wait_for_sort(browser: webdriver.Chrome, section: str, text: str, direction: str) -> None:
@@ -117,8 +66,8 @@ def style(browser: webdriver.Chrome, selector: str, member: str) -> str:
 @pytest.mark.parametrize("name", REPORTS)
 def test_console_is_empty_and_nothing_is_fetched(browser: webdriver.Chrome, folder: Path, name: str) -> None:
     url = show(browser, folder, name)
-    assert [entry for entry in log(browser, "browser") if entry["level"] in ("SEVERE", "WARNING")] == []
-    messages = [json.loads(entry["message"])["message"] for entry in log(browser, "performance")]
+    assert [entry for entry in browser_log(browser, "browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    messages = [json.loads(entry["message"])["message"] for entry in browser_log(browser, "performance")]
     requests = [each["params"] for each in messages if each["method"] == "Network.requestWillBeSent"]
     # The browser's own first tab may still be loading what it is made of.
     sent = [request["request"]["url"] for request in requests if not request["documentURL"].startswith("chrome:")]
@@ -159,8 +108,8 @@ def test_one_column_at_a_time_is_sorted_and_what_is_missing_is_last(browser: web
     for direction in ("ascending", "descending"):
         heading(browser, "tools", "Blocked by, and what to do").find_element(By.TAG_NAME, "button").click()
         wait_for_sort(browser, "tools", "Blocked by, and what to do", direction)
-        assert column(browser, "tools", "Tool")[0] == "/usr/bin/socat"
-    assert len(browser.find_elements(By.CSS_SELECTOR, "#tools th:not([aria-sort=none])")) == 1
+        assert column(browser, "tools", "Tool")[0] == "socat\n/usr/bin/socat"
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#tools thead th:not([aria-sort=none])")) == 1
 
 
 def test_hostile_names_are_shown_as_text(browser: webdriver.Chrome, folder: Path) -> None:
@@ -170,7 +119,7 @@ def test_hostile_names_are_shown_as_text(browser: webdriver.Chrome, folder: Path
     assert len(browser.find_elements(By.TAG_NAME, "script")) == 1
     assert browser.find_elements(By.TAG_NAME, "img") == []
     assert [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".logs li")] == [SCRIPT, IMAGE]
-    assert browser.find_element(By.CSS_SELECTOR, "#tools td.name").text.startswith(f"/usr/bin/socat{SCRIPT}{IMAGE}\\x00\\x1b")
+    assert browser.find_element(By.CSS_SELECTOR, "#tools th.name").text.startswith(f"socat{SCRIPT}{IMAGE}\\x00\\x1b")
 
 
 @pytest.mark.parametrize("name", REPORTS)
@@ -188,7 +137,7 @@ def test_dark_differs_from_light_and_both_can_be_read(browser: webdriver.Chrome,
         prefer(browser, scheme)
         pages.append(style(browser, "body", "background-color"))
         card = style(browser, "#tools", "background-color")
-        for selector in ("h2", ".intro", "#tools td", "#tools td.none", "th button", ".small", ".note"):
+        for selector in ("h2", ".intro", "#tools td", "#tools td.none", "thead button", ".small", ".note"):
             assert contrast(style(browser, selector, "color"), card) >= READABLE, (scheme, selector)
         for selector in (".headline", ".verdict .detail"):
             assert contrast(style(browser, selector, "color"), style(browser, ".verdict", "background-color")) >= READABLE

@@ -10,7 +10,7 @@ import pytest
 
 from audit.log.sources import Source
 from audit.progress import Progress
-from tests.support.audit_records import a_record, log_of
+from tests.support.audit.audit_records import a_record, log_of
 
 
 class Terminal(io.StringIO):

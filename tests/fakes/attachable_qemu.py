@@ -1,8 +1,8 @@
 """AttachableQEMU: QEMU 11.1's way to add monitors while it runs, as far as the proxy uses it.
 
 Unlike FakeQEMU it serves any number of monitors: the one at `path`, one client after the other, and those that clients add on
-a socket that they pass. The snapshot commands are the modelled machine's. tests/integration/test_attaching_on_qemu.py has the
-same scenes with the real thing.
+a socket that they pass. The snapshot commands are the modelled machine's. tests/integration/process/test_attaching_on_qemu.py
+has the same scenes with the real thing.
 """
 
 import asyncio

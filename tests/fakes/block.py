@@ -1,7 +1,7 @@
 """A model of QEMU's block layer: nodes, BlockBackends, internal snapshots, and the query commands that show them.
 
 It holds no run state and no protocol; tests/fakes/vm.py has those. Facts are QEMU 7.2's: block/snapshot.c and
-block/block-backend.c for what HMP takes, block/qapi.c for the answers; tests/integration/test_fake_against_qemu.py
+block/block-backend.c for what HMP takes, block/qapi.c for the answers; tests/integration/wire/test_fake_against_qemu.py
 compares them with the real ones.
 """
 

@@ -3,7 +3,7 @@
 The machine is tests/fakes/vm.py, its block nodes tests/fakes/block.py, the commands tests/fakes/commands.py. This file is
 the connection (monitor/qmp.c, chardev/char-socket.c): one client at a time, the others wait for the greeting; the
 commands of a client run in order; a reply whose client has gone is given to the next one.
-tests/integration/test_fake_against_qemu.py compares it with the real thing.
+tests/integration/wire/test_fake_against_qemu.py compares it with the real thing.
 
 Unlike QEMU it reads ahead, up to eight commands, so that `received` shows what a client has really sent.
 """
@@ -173,6 +173,16 @@ class FakeQEMU:
     async def send_event(self, name: str, data: Mapping[str, Any] | None = None) -> None:
         """Send an event now, to a negotiated client only, as QEMU does."""
         self._emit(name, data)
+        await self._flush()
+
+    async def stop(self, state: str) -> None:
+        """Have the VM stop by itself now; vm.stop() alone leaves its event for what is sent next."""
+        self.vm.stop(state)
+        await self._flush()
+
+    async def start(self) -> None:
+        """Have the VM go on by itself now."""
+        self.vm.start()
         await self._flush()
 
     async def send_raw(self, raw: bytes) -> None:

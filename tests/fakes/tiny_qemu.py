@@ -6,7 +6,7 @@ from collections import deque
 from functools import cache
 from typing import Any, Final
 
-from shim.jobs import JOB_PREFIX
+from shim.plans.jobs import JOB_PREFIX
 from tests.fakes.block import BlockGraph, Snapshot, disk
 from tests.fakes.commands import run_command
 from tests.fakes.vm import VM

@@ -129,7 +129,7 @@ class VM:
         else:
             nodes = [self._device(name) for name in devices]
         for node in nodes:
-            if not self.graph.can_snapshot(node):
+            if self.run_state in ("inmigrate", "postmigrate") or not self.graph.can_snapshot(node):
                 raise SnapshotError(f"Device '{self.graph.label(node)}' is writable but does not support snapshots")
         return nodes
 

@@ -13,10 +13,10 @@ from audit.errors import SourceError
 from audit.log.reading import read_record
 from host.errors import ConfigError
 from proxy.qmp_json.framing import CommandFramer
-from proxy.routing.descriptor_queue import DescriptorQueue
+from proxy.routing.queues.descriptor_queue import DescriptorQueue
 from proxy.sessions.inbox import Inbox
-from shim.hmp import HMPLine, SaveVM
-from shim.rules import Rule
+from shim.hmp.line import HMPLine, SaveVM
+from shim.rules.rules import Rule
 from tests.fuzz.corpus import CORPUS, kept, mutated
 from tests.fuzz.targets import audit, config, descriptors, framing, hmp, rules
 

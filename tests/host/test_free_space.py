@@ -8,7 +8,7 @@ import pytest
 
 from host import free_space as module
 from host.free_space import free_space
-from shim.free_space import FreeSpace
+from shim.graph.free_space import FreeSpace
 
 
 def test_room_is_what_others_than_root_may_use(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from host.addresses import DescriptorAddress, UnixAddress
 from host.intents import IntentStore, intents_of, state_folder
-from shim.intent import Intent
-from shim.plan import Intend, Settle
-from shim.recovery import Written
+from host.net.addresses import DescriptorAddress, UnixAddress
+from shim.plans.intent import Intent
+from shim.plans.plan import Intend, Settle
+from shim.plans.recovery import Written
 
 FIRST, SECOND = (Intent(tag, f"hmpshim-{tag}", "a", ("a",), f"hmpshim-{tag}-job") for tag in ("t", "u"))
 ADDRESS = "unix:/run/vm1/qmp.sock"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from host.config import UpstreamTLS
 from host.errors import TLSError
-from host.listener import Terms, TLSClients
+from host.settings.config import UpstreamTLS
+from host.settings.listener import Terms, TLSClients
 from host.tls import PeerContext, common_name, reason_of, server_context, upstream_client_context, upstream_server_context
-from tests.support.certificates import Authority, Identity
+from tests.support.proxy.certificates import Authority, Identity
 
 NEVER_THERE = "/nowhere/a.pem"
 

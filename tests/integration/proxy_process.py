@@ -15,7 +15,7 @@ from tests.support.raw_client import DEADLINE_S, RawClient, negotiated
 __all__ = ["ProxyError", "ProxyProcess"]
 
 _RETRY_S: Final = 0.005
-_FROM_CHECKOUT: Final = (sys.executable, "-X", "dev", "-W", "error", "-m", "proxy")
+_FROM_CHECKOUT: Final = (sys.executable, "-W", "error", "-m", "proxy")
 
 
 class ProxyError(Exception):

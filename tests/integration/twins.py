@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from shim.jobs import JOB_PREFIX
+from shim.plans.jobs import JOB_PREFIX
 from tests.integration.proxy_process import ProxyProcess
 from tests.integration.qemu_vm import IDLE_ROM, KIB, QEMUVM, make_qcow2, make_raw, snapshots_of
 from tests.support.raw_client import NO_ID, RawClient, command_bytes

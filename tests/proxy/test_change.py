@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import VMConfig
+from host.net.addresses import UnixAddress
+from host.settings.config import VMConfig
 from proxy.change import Change, own_client
 from proxy.errors import HungUpError, UpstreamError
 from proxy.net.ends import End
 from shim.client import Client
-from shim.permissions import Role
-from shim.policy import Policy
+from shim.graph.policy import Policy
+from shim.rules.permissions import Role
 from tests.fakes.qemu import FakeQEMU, When, two_disks
-from tests.support.graphs import patterns
+from tests.support.processes.running_daemon import RunningDaemon, run, table, until
 from tests.support.raw_client import RawClient, command_bytes
-from tests.support.running_daemon import RunningDaemon, run, table, until
+from tests.support.shim.graphs import patterns
 
 QEMU = UnixAddress("/q")
 

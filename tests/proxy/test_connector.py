@@ -1,4 +1,4 @@
-"""How a VM's proxy comes to its connection to QEMU; tests/proxy/test_while_away.py has it in a whole proxy."""
+"""How a VM's proxy comes to its connection to QEMU; tests/proxy/served/test_while_away.py has it in a whole proxy."""
 
 import itertools
 from collections.abc import Callable
@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from host.addresses import parse_upstream_address
-from host.config import VMConfig
 from host.errors import ConfigError
+from host.net.addresses import parse_upstream_address
+from host.settings.config import VMConfig
 from proxy.change import PolicyCheck
 from proxy.connector import Connector
 from proxy.entrance.front import Front
 from proxy.errors import ListenError, UpstreamError
 from proxy.net.qmp_connection import QMPConnection
 from proxy.net.upstream import Upstream
-from shim.patterns import Pattern
-from shim.policy import Policy
+from shim.graph.patterns import Pattern
+from shim.graph.policy import Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.running_daemon import run
+from tests.support.processes.running_daemon import run
 
 
 @dataclass

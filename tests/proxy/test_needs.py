@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, UnixAddress
-from host.config import AuditSettings, Origin, VMConfig
-from host.listener import ErrorStyle, Listener, Terms, listener_name
+from host.net.addresses import AcceptAddress, DescriptorAddress, StdioAddress, UnixAddress
+from host.settings.config import AuditSettings, Origin, VMConfig
+from host.settings.listener import ErrorStyle, Listener, Terms, listener_name
 from proxy.needs import NEEDS, Need, describe, needs, unbound
-from shim.permissions import Role
-from shim.policy import Policy
-from shim.rules import Rule, Whom
+from shim.graph.policy import Policy
+from shim.rules.permissions import Role
+from shim.rules.rules import Rule, Whom
 
 QEMU, FIRST, SECOND = UnixAddress("/q"), UnixAddress("/a"), UnixAddress("/b")
 RUNNING = VMConfig(QEMU, (FIRST,))

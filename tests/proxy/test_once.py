@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.once import Once
-from tests.support.running_daemon import run, until
+from tests.support.processes.running_daemon import run, until
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.001])

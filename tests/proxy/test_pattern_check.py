@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import Origin, VMConfig
 from host.errors import ConfigError
+from host.net.addresses import UnixAddress
+from host.settings.config import Origin, VMConfig
 from proxy.net.qmp_connection import QMPConnection
 from proxy.pattern_check import check_patterns
-from shim.policy import Policy, select
+from shim.graph.policy import Policy
+from shim.graph.selection import select
 from tests.fakes.block import BlockGraph
 from tests.fakes.qemu import FakeQEMU, Node, VMFaults, uefi_vm
-from tests.support.graphs import Backend, Machine, disk, patterns
+from tests.support.shim.graphs import Backend, Machine, disk, patterns
 
 QEMU = UnixAddress("/q")
 THERE = "code-file, d0, disk0-file, pflash0, pflash1, vars-file"

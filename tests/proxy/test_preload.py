@@ -18,19 +18,19 @@ from typing import Final
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import AuditSettings, VMConfig
-from proxy.fleet.handing_over import LEFT
+from host.net.addresses import UnixAddress
+from host.settings.config import AuditSettings, VMConfig
 from proxy.preload import preload
-from shim.confidential import Confidential
-from shim.own_commands import PLAN, QUERY_PROXY
+from proxy.process.handing_over import LEFT
+from shim.decisions.own_commands import PLAN, QUERY_PROXY
+from shim.records.confidential import Confidential
 from tests.fakes.qemu import FakeQEMU, uefi_vm
-from tests.support.asked_sockets import talk, told
 from tests.support.checkout import ROOT
-from tests.support.fake_service_manager import FakeServiceManager
+from tests.support.processes.fake_service_manager import FakeServiceManager
+from tests.support.proxy.asked_sockets import talk, told
+from tests.support.proxy.running_vm_proxy import RETRY_S, free_port, in_thread, until
+from tests.support.proxy.tls_files import TLSFiles
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
-from tests.support.running_vm_proxy import RETRY_S, free_port, in_thread, until
-from tests.support.tls_files import TLSFiles
 
 # Notes what is looked for to be imported, and is not there already.
 RECORDER: Final = """
@@ -223,7 +223,7 @@ def test_nothing_is_imported_while_qemu_is_waited_for(folder: Path) -> None:
         late = str(folder / "q")
         with recorded(folder, "--upstream", f"unix:{late}", "--listen", f"unix:{folder}/a", "--wait") as process:
             await until(lambda: (folder / "stderr").exists() and "waiting for it" in said(folder))
-            await until(lambda: "shim.snapshot_plans" in imported(folder))
+            await until(lambda: "shim.plans.snapshot_plans" in imported(folder))
             async with FakeQEMU(uefi_vm(), path=late):
                 await until((folder / "a").exists)
                 before = imported(folder)
@@ -289,4 +289,4 @@ def test_masking_is_imported_where_it_is_wanted() -> None:
     masked = AuditSettings("/log", redact=frozenset({Confidential.TAGS}))
     for _ in range(2):
         preload((VMConfig(UnixAddress("/q"), audit=masked), VMConfig(UnixAddress("/r"))))
-    assert "shim.redaction" in sys.modules
+    assert "shim.records.redaction" in sys.modules

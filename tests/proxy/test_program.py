@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy.fleet.daemon import Daemon
+from proxy.process.daemon import Daemon
 from proxy.program import main
 from tests.fakes.qemu import FakeQEMU, uefi_vm
-from tests.support.config_files import VM1
-from tests.support.running_vm_proxy import in_thread
+from tests.support.proxy.config_files import VM1
+from tests.support.proxy.running_vm_proxy import in_thread
 
 SERVING = ("--upstream", "unix:/none/q", "--listen", "unix:/none/a")
 

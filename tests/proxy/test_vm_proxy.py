@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import parse_listen_address, parse_upstream_address
-from host.config import VMConfig
+from host.net.addresses import parse_listen_address, parse_upstream_address
+from host.settings.config import VMConfig
 from proxy.errors import ListenError, ProxyError, UpstreamError
 from proxy.vm_proxy import VMProxy
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
 from tests.integration.proxy_process import ProxyProcess
-from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
-from tests.support.running_vm_proxy import (
+from tests.support.proxy.running_vm_proxy import (
     RETRY_S,
     RunningServer,
     answering,
@@ -29,7 +28,8 @@ from tests.support.running_vm_proxy import (
     talk,
     until,
 )
-from tests.support.shared import a_shared
+from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes
+from tests.support.routing.shared import a_shared
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_signal_during_a_save_finishes_it(folder: Path, number: signal.Signals) 
             client.send(command_bytes("human-monitor-command", {"command-line": "savevm t"}, id=1))
             await qemu.reached("snapshot-save")
             proxy.process.send_signal(number)
-            await until(lambda: "stopping when what was begun is answered" in proxy.stderr)
+            await until(lambda: "stopping once the commands that have begun are answered" in proxy.stderr)
             assert proxy.process.poll() is None
             qemu.release()
             assert b'{"return": "", "id": 1}\r\n' in await in_thread(client.expect_eof)
@@ -172,7 +172,7 @@ def test_signal_during_a_save_also_ends_it_when_qemu_goes(folder: Path) -> None:
             client.send(command_bytes("human-monitor-command", {"command-line": "savevm t"}, id=1))
             await qemu.reached("snapshot-save")
             proxy.process.terminate()
-            await until(lambda: "stopping when" in proxy.stderr)
+            await until(lambda: "stopping once" in proxy.stderr)
             qemu.disconnect()
             qemu.release()
             assert b"return" not in await in_thread(client.expect_eof)
@@ -190,7 +190,7 @@ def test_second_signal_ends_it_at_once(folder: Path) -> None:
             client.send(command_bytes("human-monitor-command", {"command-line": "savevm t"}, id=1))
             await qemu.reached("snapshot-save")
             proxy.process.terminate()
-            await until(lambda: "stopping when" in proxy.stderr)
+            await until(lambda: "stopping once" in proxy.stderr)
             proxy.process.terminate()
             assert await in_thread(proxy.wait_gone) == 130
             await in_thread(client.expect_eof)

@@ -20,20 +20,19 @@ from repl.errors import LinkError, OwnPolicyError
 from repl.output.confirmation import confirmation
 from repl.prompt.answers import plan_text, snapshots_text
 from repl.vm_cache import VMCache
-from shim.beside import VERSION, ProxyFacts, plan_members, policy_words
+from shim.decisions.beside import VERSION, ProxyFacts, plan_members, policy_words
 from shim.errors import UnreadableReply
-from shim.hmp import HMPLine
-from shim.limits import WhenFull
-from shim.plan import Answer, PassThrough, Refusal
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.graph.policy import Mode, Overwrite, Policy, PolicyKind, WhenFull
+from shim.hmp.line import HMPLine
+from shim.plans.plan import Answer, PassThrough, Refusal
 from shim.qmp import ErrorReply, ReturnReply
 from tests.fakes.qemu import FakeQEMU, Snapshot, uefi_vm
-from tests.support.chained import Chain, chained
-from tests.support.executing import Bench, executing
-from tests.support.graphs import patterns, rows
-from tests.support.seen_link import NO_PROXY, Seen, obeying, served
-from tests.support.snapshot_plans import two, uefi
-from tests.support.stage import rehearsed
+from tests.support.processes.chained import Chain, chained
+from tests.support.repl.executing import Bench, executing
+from tests.support.repl.seen_link import NO_PROXY, Seen, obeying, served
+from tests.support.shim.graphs import patterns, rows
+from tests.support.shim.snapshot_plans import two, uefi
+from tests.support.shim.stage import rehearsed
 
 REFUSE, HMP, ENFORCE = Policy(overwrite=Overwrite.REFUSE), Policy(PolicyKind.HMP), Policy(mode=Mode.ENFORCE)
 LIMITS = Policy(max_snapshots=1, when_full=WhenFull.DELETE_OLDEST, delete_prefix="x", check_space=True)
@@ -145,10 +144,12 @@ def test_what_the_prompt_asks_for_itself_is_no_use_of_hmp() -> None:
             knowledge.load_soon(tasks)
         await executor.plan(HMPLine.read("savevm t"))
         await executor.hmp(HMPLine.read("info y"))
-        for number in range(2):
-            found = chain.records(number)
-            assert [record["command_line"] for record in found] == ["info x", "info y"]
-            assert [record["after_failure"] for record in found] == [None, None]
+        second, first = chain.records(0), chain.records(1)
+        assert [record["command_line"] for record in first if not record["housekeeping"]] == ["info x", "info y"]
+        assert [record["command_line"] for record in first if record["housekeeping"]] == ["help", "help info"]
+        assert {(record["after_failure"], record["client"]["prompt"]) for record in first} == {(None, True)}
+        # By this connection come the commands of all clients of the first proxy, so they are nobody's in particular.
+        assert not any(record["client"]["prompt"] or record["housekeeping"] for record in second)
 
     beside(scene, Policy(), Policy())
 
@@ -212,7 +213,7 @@ def test_answers_that_are_none() -> None:
 @pytest.mark.parametrize("policy", [Policy(), HMP, REFUSE, Policy(exclude=patterns("usbstick")), LIMITS], ids=policy_words)
 @pytest.mark.parametrize("machine", [two(), uefi(), two(rows("x"))], ids=["two disks", "uefi", "tags"])
 def test_plan_is_read_back(machine: Any, policy: Policy, line: str) -> None:
-    from tests.support.snapshot_plans import context
+    from tests.support.shim.snapshot_plans import context
 
     made = rehearsed(machine, line, context(policy))
     plan = plan_members(HMPLine.read(line), made, policy, "here")["plan"]

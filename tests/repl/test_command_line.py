@@ -10,18 +10,18 @@ from typing import Any, Final
 
 import pytest
 
-from host.addresses import Address, TCPAddress, UnixAddress
-from host.config import AuditFailure, AuditSettings, UpstreamTLS
 from host.errors import ConfigError
+from host.net.addresses import Address, TCPAddress, UnixAddress
+from host.settings.config import AuditFailure, AuditSettings, UpstreamTLS
 from repl.command_line import Invocation, parse_command_line
 from repl.finding import looking
 from repl.finding.looking import Places
 from repl.finding.vms import FoundVM
-from shim.patterns import KEYS, KINDS
-from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
+from shim.graph.patterns import KEYS, KINDS
+from shim.graph.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
 from tests.support.checkout import ROOT
-from tests.support.graphs import patterns
 from tests.support.process_folder import add_process
+from tests.support.shim.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
 
@@ -29,12 +29,14 @@ QEMU: Final = UnixAddress("/q")
 @pytest.fixture(autouse=True)
 def state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/config")
 
 
 def invocation(**members: Any) -> Invocation:
     """Return what the command line `/q` means, with these members instead."""
     members["policy"] = replace(members.get("policy", Policy()), failed_load=FailedLoad.REFUSE)
-    return Invocation(**{"address": QEMU, "history": Path("/state/hmpshim/history"), **members})
+    places = {"history": Path("/state/hmpshim/history"), "settings_file": Path("/config/hmpshim/repl.toml")}
+    return Invocation(**{"address": QEMU, **places, **members})
 
 
 def invocation_of_file(**members: Any) -> Invocation:
@@ -63,6 +65,8 @@ def test_smallest_use() -> None:
         (["--vi"], {"is_vi": True}),
         (["--history", "/h"], {"history": Path("/h")}),
         (["--history", ""], {"history": None}),
+        (["--settings", "/s.toml"], {"settings_file": Path("/s.toml"), "is_settings_named": True}),
+        (["--settings", ""], {"settings_file": None, "is_settings_named": True}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -112,17 +116,36 @@ def test_addresses(text: str, address: Address) -> None:
     [
         ({"XDG_STATE_HOME": "/s"}, "/s/hmpshim/history"),
         ({"XDG_STATE_HOME": ""}, "/home/me/.local/state/hmpshim/history"),
+        ({"XDG_STATE_HOME": "here"}, "/home/me/.local/state/hmpshim/history"),
         ({}, "/home/me/.local/state/hmpshim/history"),
     ],
 )
 def test_history_is_kept_where_state_belongs(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], history: str
 ) -> None:
-    """XDG Base Directory Specification: an empty variable is none."""
+    """XDG Base Directory Specification: an empty variable is none, and so is a relative path."""
     monkeypatch.delenv("XDG_STATE_HOME")
     for name, value in ({"HOME": "/home/me"} | environment).items():
         monkeypatch.setenv(name, value)
     assert parse_command_line(["/q"]).history == Path(history)
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings"),
+    [
+        ({"XDG_CONFIG_HOME": "/c"}, "/c/hmpshim/repl.toml"),
+        ({"XDG_CONFIG_HOME": ""}, "/home/me/.config/hmpshim/repl.toml"),
+        ({"XDG_CONFIG_HOME": "./c"}, "/home/me/.config/hmpshim/repl.toml"),
+    ],
+)
+def test_settings_are_where_configuration_belongs(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], settings: str
+) -> None:
+    for name, value in ({"HOME": "/home/me"} | environment).items():
+        monkeypatch.setenv(name, value)
+    found = parse_command_line(["/q"])
+    assert found.settings_file == Path(settings)
+    assert not found.is_settings_named
 
 
 # -- a file ---------------------------------------------------------------------------------------------------------------
@@ -401,11 +424,11 @@ def test_help_has_every_option_pattern_and_exit_status(capsys: pytest.CaptureFix
         "--hmp-errors",
     )
     of_the_policy = ("--policy", "--vmstate", "--include", "--exclude", "--overwrite", "--failed-load")
-    for option in (*options, "--hmp-errors", "--vi", "--history", *of_the_policy):
+    for option in (*options, "--hmp-errors", "--vi", "--history", "--settings", *of_the_policy):
         assert re.search(rf"^  {option}\b", told, re.MULTILINE), option
     assert all(word in told for word in (*KEYS, *KINDS, "--no-guard", "unix:PATH", "tcp:HOST:PORT"))
     exit_status = told[told.index("exit status:") :]
-    assert re.findall(r"(?:^|  )(\d+)  \w", exit_status, re.MULTILINE) == ["0", "2", "1", "3", "130"]
+    assert re.findall(r"(?:^|  )(\d+)  \w", exit_status, re.MULTILINE) == ["0", "2", "1", "3", "130", "143"]
 
 
 def test_failed_load_is_refused_unless_the_operator_wants_hmps_way(tmp_path: Path) -> None:

@@ -6,18 +6,19 @@ from typing import Any, Final, NoReturn
 import pytest
 
 from repl.executor import Executor
-from shim import render
-from shim.allowance import refusal
-from shim.hmp import HMPLine
-from shim.jobs import REPL_JOB_PREFIX
-from shim.plan import Answer, PassThrough
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.graph.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.hmp import render
+from shim.hmp.allowance import refusal
+from shim.hmp.line import HMPLine
+from shim.plans.intent import read_internal_tag
+from shim.plans.jobs import REPL_JOB_PREFIX
+from shim.plans.plan import Answer, PassThrough
 from shim.qmp import ErrorReply, QEMUVersion, ReturnReply
 from tests.fakes import commands
 from tests.fakes.qemu import FakeQEMU, Node, Snapshot, VMFaults, disk, two_disks, uefi_vm
-from tests.support.executing import Bench, executing, played
-from tests.support.running_vm_proxy import until
-from tests.support.seen_link import obeying
+from tests.support.proxy.running_vm_proxy import until
+from tests.support.repl.executing import Bench, executing, played
+from tests.support.repl.seen_link import obeying
 
 MISSING: Final = "Error: Snapshot 't' does not exist in one or more devices\r\n"
 SAVING: Final = ["snapshot-save", "query-jobs", "job-dismiss"]
@@ -96,11 +97,24 @@ def test_tag_is_replaced_beside_a_varstore_as_the_policy_says(overwrite: Overwri
     played(scene, FakeQEMU(uefi_vm()), policy=Policy(overwrite=overwrite))
 
 
+def test_state_that_is_saved_first_is_known_as_what_it_is() -> None:
+    """Else a prompt that is killed between the two would leave a snapshot that nobody tells of, and that limits count."""
+
+    async def scene(qemu: FakeQEMU, bench: Bench) -> None:
+        for _ in range(2):
+            assert (await bench.executor.hmp(HMPLine.read("savevm t"))).text == ""
+        saved = [sent["arguments"]["tag"] for sent in qemu.received if sent["execute"] == "snapshot-save"]
+        assert [tag == "t" or read_internal_tag(tag) is not None for tag in saved] == [True, True, True]
+        assert saved.count("t") == 2
+
+    played(scene, FakeQEMU(uefi_vm()), policy=Policy(overwrite=Overwrite.SAFE))
+
+
 def test_failure_of_ours_before_anything_was_changed_leaves_it_to_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("shim.survey.join", fail)
+    monkeypatch.setattr("shim.plans.survey.join", fail)
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         command = HMPLine.read("savevm t").command
@@ -121,7 +135,7 @@ def test_failure_of_ours_later_is_told_as_an_unknown_outcome(monkeypatch: pytest
     def fail(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("shim.jobs.answer", fail)
+    monkeypatch.setattr("shim.plans.jobs.answer", fail)
 
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         result = await bench.executor.hmp(HMPLine.read("savevm t"))
@@ -448,7 +462,9 @@ def test_record_says_who_asked_and_what_was_decided() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench) -> None:
         await bench.executor.hmp(HMPLine.read("savevm t"))
         (record,) = bench.records
-        assert record["client"] == {"pid": 11, "uid": 22, "exe": "/usr/bin/hmp-repl", "address": None, "connected_as": None}
+        client = record["client"]
+        assert (client["pid"], client["uid"], client["exe"]) == (11, 22, "/usr/bin/hmp-repl")
+        assert (client["tool"], client["prompt"], record["housekeeping"]) == ("hmp-repl", True, False)
         assert [(node["device"], node["included"]) for node in record["nodes"]] == [
             ("pflash0", False),
             ("pflash1", False),

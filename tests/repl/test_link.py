@@ -3,18 +3,19 @@
 import asyncio
 import json
 import math
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
 
-from host.addresses import UnixAddress
+from host.net.addresses import UnixAddress
 from repl.errors import LostError
 from repl.link import Event
 from shim.qmp import ErrorReply, Execute, QEMUVersion, ReturnReply
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When
-from tests.support.running_vm_proxy import until
-from tests.support.seen_link import Seen, obeying, seeing, served
+from tests.support.proxy.running_vm_proxy import until
+from tests.support.repl.seen_link import Seen, obeying, seeing, served
 
 STATUS: Final = Execute("query-status")
 RUNNING: Final = ReturnReply({"running": True, "singlestep": False, "status": "running"})
@@ -32,6 +33,13 @@ def played(scene: Scene, fake: FakeQEMU | None = None) -> None:
             await scene(qemu, seen)
 
     asyncio.run(run())
+
+
+def test_process_behind_the_socket_is_known() -> None:
+    async def scene(qemu: FakeQEMU, seen: Seen) -> None:
+        assert seen.link.server_pid == os.getpid()
+
+    played(scene)
 
 
 # --- Replies and events -----------------------------------------------------------------------------------------------

@@ -10,18 +10,18 @@ from typing import Final
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
-from host.connecting import USE_QMP
+from host.net.addresses import TCPAddress, UnixAddress
+from host.net.connecting import USE_QMP
 from repl import link
 from repl.errors import LinkError
 from shim.qmp import Execute, Reply, ReturnReply
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When
-from tests.support.pure_router import greeting
-from tests.support.running_vm_proxy import answering, bound
-from tests.support.seen_link import obeying, seeing
+from tests.support.proxy.running_vm_proxy import answering, bound
+from tests.support.repl.seen_link import obeying, seeing
+from tests.support.routing.pure_router import greeting
 
 GREETING: Final = greeting()
-NO_QMP: Final = "it does not answer as a QMP server (a monitor in pretty mode is none for this program)"
+NO_QMP: Final = "it does not answer as a QMP server (this program cannot use a monitor in pretty mode)"
 IS_IT_RUNNING: Final = "(is the VM running, with this QMP socket?)"
 STARTING: Final = "no greeting within 0.05 s, and no other client is connected: QEMU is still starting, or is stopped"
 

@@ -22,7 +22,7 @@ from repl.finding import looking
 from repl.finding.looking import Places
 from tests.fakes.qemu import FakeQEMU, two_disks
 from tests.support.process_folder import add_process, write_sockets
-from tests.support.screen import CTRL_D, Screen
+from tests.support.repl.screen import CTRL_D, Screen
 from tests.support.standard_input import standard_input
 
 Run = Callable[..., int]
@@ -89,7 +89,47 @@ def test_prompt_is_there_at_a_terminal(run: Run, qemu: FakeQEMU, monkeypatch: py
         screen.answer_with(keys.send_text)
         keys.send_text(CTRL_D)
         assert run(qemu.path, "--history", str(tmp_path / "history")) == ExitStatus.OK
-    assert screen.lines[0] == "hmp>"
+    assert "hmp>" in screen.lines
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_settings_hold_at_a_terminal_and_mistakes_do_not_end_it(
+    run: Run, qemu: FakeQEMU, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_named: bool
+) -> None:
+    path = tmp_path / "hmpshim" / "repl.toml"
+    path.parent.mkdir()
+    path.write_text('editing = "nano"\nask = "load"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    screen = at_terminal(monkeypatch)
+    output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
+    with create_pipe_input() as keys, create_app_session(input=keys, output=output):
+        screen.answer_with(keys.send_text)
+        keys.send_text(CTRL_D)
+        assert run(qemu.path, "--history", "", *(["--settings", str(path)] if is_named else [])) == ExitStatus.OK
+    assert "repl.toml:1: editing: write one of 'emacs', 'vi'" in screen.text.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "is_told"), [(["--settings", "/none/repl.toml"], True), (["--settings", ""], False), ([], False)]
+)
+def test_settings_that_are_not_there_are_missed_only_where_they_were_asked_for(
+    run: Run, qemu: FakeQEMU, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], is_told: bool
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    screen = at_terminal(monkeypatch)
+    output = Vt100_Output(cast(TextIO, screen), lambda: screen.size, term="xterm-256color")
+    with create_pipe_input() as keys, create_app_session(input=keys, output=output):
+        screen.answer_with(keys.send_text)
+        keys.send_text(CTRL_D)
+        assert run(qemu.path, "--history", "", *options) == ExitStatus.OK
+    assert ("/none/repl.toml: No such file or directory" in screen.text) is is_told
+
+
+def test_script_reads_no_settings(run: Run, qemu: FakeQEMU, capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "repl.toml"
+    path.write_text('[aliases]\ns = "savevm"\n')
+    assert run(qemu.path, "--settings", str(path), "-c", "s t") == ExitStatus.COMMAND_FAILED
+    assert capsysbinary.readouterr() == (b"unknown command: 's'\n", b"")
 
 
 def test_vm_is_found_and_told_where_none_is_named(

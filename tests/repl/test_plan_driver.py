@@ -9,17 +9,17 @@ from host.intents import IntentStore
 from repl import plan_driver
 from repl.plan_driver import PlanDriver
 from repl.recorder import Recorder
-from shim.audit import Action, Trace
 from shim.client import Client
-from shim.decision import Decision, Pass, pass_on
-from shim.hmp import HMPLine
-from shim.plan_run import PlanRun
+from shim.decisions.decision import Decision, Pass, pass_on
+from shim.decisions.plan_run import PlanRun
+from shim.hmp.line import HMPLine
 from shim.qmp import Execute, ReturnReply
+from shim.records.audit import Action, Trace
 from tests.fakes.qemu import FakeQEMU, VMFaults, two_disks
-from tests.support.executing import Bench, played
-from tests.support.pure_router import NOW
+from tests.support.proxy.running_vm_proxy import until
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_vm_proxy import until
+from tests.support.repl.executing import Bench, played
+from tests.support.routing.pure_router import NOW
 
 
 def a_run(decision: Decision) -> PlanRun:

@@ -7,11 +7,12 @@ import pytest
 
 from repl.errors import LostError
 from repl.recorder import Recorder
-from shim.audit import Action, AuditRecord, Rehearsed
 from shim.client import Client
-from shim.decision import Pass, pass_on
-from shim.hmp import HMPLine
-from shim.plan_run import PlanRun
+from shim.decisions.decision import Pass, pass_on
+from shim.decisions.plan_run import PlanRun
+from shim.hmp.line import HMPLine
+from shim.records.audit import Action, AuditRecord, Rehearsed
+from shim.records.identity import Identify, Identity, unidentified
 
 LOST, LEFT = LostError("qmp.sock", "QEMU closed it"), asyncio.CancelledError()
 
@@ -24,13 +25,16 @@ class Log:
     def __init__(self) -> None:
         self.records: list[AuditRecord] = []
 
+    def identify(self, client: Client) -> Identify:
+        return lambda: Identity(user=f"user {client.uid}")
+
     def write(self, record: AuditRecord) -> None:
         self.records.append(record)
 
 
 def a_recorder() -> tuple[Recorder, Log]:
     log: Any = Log()
-    return Recorder(Client(), log, lambda error: pytest.fail(str(error)), vm_name="vm1"), log
+    return Recorder(Client(uid=7), log, lambda error: pytest.fail(str(error)), vm_name="vm1"), log
 
 
 @pytest.mark.parametrize(
@@ -68,3 +72,14 @@ def test_nothing_is_on_record_where_nothing_was_lost() -> None:
 def test_nothing_is_announced_where_the_log_does_not_want_it() -> None:
     recorder, _ = a_recorder()
     assert not recorder.announces
+
+
+def test_record_says_that_it_is_the_prompt_and_whose() -> None:
+    recorder, _ = a_recorder()
+    trace = recorder.trace(HMPLine.read("savevm t"))
+    assert (trace.is_prompt, trace.identify().user) == (True, "user 7")
+
+
+def test_nobody_is_looked_up_where_there_is_no_log() -> None:
+    recorder = Recorder(Client(), None, lambda error: pytest.fail(str(error)), vm_name="vm1")
+    assert recorder.trace(None).identify is unidentified

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import UnixAddress
 from host.intents import IntentStore
+from host.net.addresses import UnixAddress
 from repl.results import intents_at
-from shim.intent import Intent
-from shim.plan import Intend
+from shim.plans.intent import Intent
+from shim.plans.plan import Intend
 
 
 def test_intents_of_the_prompt_are_not_those_of_a_proxy_at_the_same_address(

@@ -1,6 +1,6 @@
 """A script's run on a modelled QEMU: its exit status, also where the connection ends, and what is printed where.
 
-tests/integration/test_scripts.py runs the program itself, on a real QEMU.
+tests/integration/scripts/test_scripts.py runs the program itself, on a real QEMU.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from typing import Any, Final, cast
 
 import pytest
 
-from host.addresses import UnixAddress
+from host.net.addresses import UnixAddress
 from repl.command_line import Invocation
 from repl.errors import ExitStatus, LinkError
 from repl.script import Script
 from shim.client import Client
-from shim.own_commands import QUERY_PROXY
-from shim.policy import Policy
+from shim.decisions.own_commands import QUERY_PROXY
+from shim.graph.policy import Policy
 from tests.fakes.commands import COMMANDS, Command
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, When, two_disks
-from tests.support.qemu_facts import SCHEMA
+from tests.support.proxy.running_vm_proxy import RunningServer
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_vm_proxy import RunningServer
+from tests.support.repl.qemu_facts import SCHEMA
 
 ASKER: Final = Client(pid=11, uid=22)
 NO_SNAPSHOT: Final = "Error: Snapshot 't' does not exist in one or more devices\n"
@@ -57,6 +57,9 @@ def run(fake: FakeQEMU, commands: Sequence[str], **options: Any) -> ExitStatus:
         (["qmp query-jobs"], 0, b"[]\n"),
         (["qmp nosuch"], 1, b"CommandNotFound: The command nosuch has not been found\n"),
         (["qmp stop", "qmp query-status"], 0, None),
+        (['{"execute": "query-jobs"}'], 0, b"[]\n"),
+        ([" {'execute':\n'query-jobs'} "], 0, b"[]\n"),
+        (['{"execute": "quit"}'], 0, b"{}\n"),
     ],
 )
 def test_status_and_output(
@@ -215,7 +218,21 @@ def test_proxy_gets_a_load_that_will_fail_only_where_that_is_wanted(
     assert capsys.readouterr().out == NO_SNAPSHOT
 
 
-@pytest.mark.parametrize("line", ["connect", "connect vm2", "reconnect"])
+@pytest.mark.parametrize("line", ["connect", "connect vm2", "reconnect", "watch 2 info status", r"\timing", "pager off"])
 def test_what_only_a_person_may_change_is_refused(capsysbinary: pytest.CaptureFixture[bytes], line: str) -> None:
     assert run(FakeQEMU(two_disks()), [line, "info status"]) == ExitStatus.COMMAND_FAILED
-    assert capsysbinary.readouterr() == (b"", f"hmp-repl: {line}: this is for the prompt, not for a script\n".encode())
+    assert capsysbinary.readouterr() == (b"", f"hmp-repl: {line}: this works at the prompt only, not in a script\n".encode())
+
+
+@pytest.mark.parametrize("line", ["info status | cat", "info status > /nowhere/x"])
+def test_pipe_of_a_line_is_qemus_as_ever_and_a_person_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    assert run(FakeQEMU(), [line]) == ExitStatus.COMMAND_FAILED
+    assert capsys.readouterr() == ("unknown command: 'info status'\n", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run(FakeQEMU(), [line]) == ExitStatus.COMMAND_FAILED
+    told = "'|' and '>' work at the prompt only, and went to QEMU; in a script, use those of the shell around it"
+    assert capsys.readouterr() == ("unknown command: 'info status'\n", f"hmp-repl: {told}\n")
+    assert run(FakeQEMU(), ["info status"]) == ExitStatus.COMMAND_FAILED
+    assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Lines of standard input; tests/repl/test_script_input.py has what scripts make of them."""
+"""Lines of standard input; tests/repl/carried_out/test_script_input.py has what scripts make of them."""
 
 import asyncio
 import os
@@ -30,9 +30,14 @@ def lines_of(parts: Sequence[bytes], monkeypatch: pytest.MonkeyPatch) -> list[st
         ([b"a\nb"], ["a", "b"]),
         ([b"a", b"b\n", b"\nc\n"], ["ab", "", "c"]),
         ([b"\xff\n"], ["\udcff"]),
+        ([b'{"a":\n', b' "\xff"}\nb\n{"a" 1\nc'], ['{"a":\n "\udcff"}', "b", '{"a" 1', "c"]),
+        ([b'qmp a {\n\n"b":1}', b"\n"], ['qmp a {\n\n"b":1}']),
+        ([b'{"a":\n'], ['{"a":\n']),
     ],
 )
-def test_lines_are_those_between_line_feeds(parts: list[bytes], lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_those_between_line_feeds_and_json_is_one(
+    parts: list[bytes], lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert lines_of(parts, monkeypatch) == lines
 
 

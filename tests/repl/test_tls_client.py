@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
-from host.config import UpstreamTLS
 from host.errors import TLSError
+from host.net.addresses import TCPAddress, UnixAddress
+from host.settings.config import UpstreamTLS
 from repl.errors import LinkError
 from repl.link import Link
 from repl.tls_client import TLSClient
 from shim.qmp import Execute, ReturnReply
-from tests.support.certificates import Authority, Identity
+from tests.support.proxy.certificates import Authority, Identity
 
 GREETING = b'{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}}\r\n'
 

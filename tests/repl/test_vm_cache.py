@@ -8,12 +8,12 @@ from typing import Any, Final
 import pytest
 
 from repl.vm_cache import VMCache
-from shim.hmp import HMPLine
+from shim.hmp.line import HMPLine
 from tests.fakes.qemu import FakeQEMU, VMFaults, When, two_disks
-from tests.support import executing
-from tests.support.executing import Bench
 from tests.support.raw_client import DEADLINE_S
-from tests.support.seen_link import obeying
+from tests.support.repl import executing
+from tests.support.repl.executing import Bench
+from tests.support.repl.seen_link import obeying
 
 LOOK: Final = "query-block"
 Scene = Callable[[FakeQEMU, Bench, VMCache], Awaitable[None]]
@@ -85,6 +85,20 @@ def test_wish_during_a_look_sees_what_happened_since() -> None:
     assert len(played(scene)) == 2
 
 
+def test_event_during_a_look_tells_more_than_the_answer_before_it() -> None:
+    async def scene(qemu: FakeQEMU, bench: Bench, knowledge: VMCache) -> None:
+        qemu.hold("query-memory-size-summary", When.RECEIVED)
+        look = knowledge.refresh()
+        await qemu.reached("query-memory-size-summary")
+        knowledge.run_state = "paused"
+        qemu.release()
+        await look
+        assert knowledge.run_state == "paused"
+        assert knowledge.is_fresh
+
+    assert len(played(scene)) == 1
+
+
 def test_lost_connection_leaves_all_as_it_was() -> None:
     async def scene(qemu: FakeQEMU, bench: Bench, knowledge: VMCache) -> None:
         await bench.executor.hmp(HMPLine.read("savevm t1"))
@@ -127,6 +141,7 @@ def test_close_ends_a_look_that_is_under_way() -> None:
 # What the fake does not know, and what is no answer to it.
 ANSWERS: Final[dict[str, Any]] = {
     "query-status": {"status": "paused"},
+    "query-memory-size-summary": {"base-memory": 64, "plugged-memory": 8},
     "query-block": [],
     "query-named-block-nodes": [],
     "x-debug-query-block-graph": {"nodes": [], "edges": []},
@@ -143,7 +158,12 @@ REFUSED: Final = {"error": {"class": "GenericError", "desc": "disabled by policy
 
 def loaded(**answers: Any) -> VMCache:
     """Load all from a QEMU that answers so. REFUSED is an error."""
-    known: list[VMCache] = []
+    return loaded_on_record(**answers)[0]
+
+
+def loaded_on_record(**answers: Any) -> tuple[VMCache, list[dict[str, Any]]]:
+    """Do the same, and return what the prompt's own log has in the end, too."""
+    known: list[tuple[VMCache, list[dict[str, Any]]]] = []
 
     async def run() -> None:
         values = ANSWERS | answers
@@ -153,7 +173,7 @@ def loaded(**answers: Any) -> VMCache:
                 knowledge = VMCache(bench.executor, on_change=lambda: None)
                 async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as tasks:
                     knowledge.load_soon(tasks)
-                known.append(knowledge)
+                known.append((knowledge, bench.records))
 
     asyncio.run(run())
     return known[0]
@@ -165,6 +185,14 @@ def test_load_asks_for_everything() -> None:
     assert [name.name for name in knowledge.facts.qdev_ids] == ["net0"]
     assert [command.name for command in knowledge.facts.commands] == ["savevm"]
     assert knowledge.facts.events == ("STOP",)
+    assert knowledge.ram_bytes == 72
+    assert knowledge.graph is not None
+
+
+@pytest.mark.parametrize("answer", [REFUSED, None, {}], ids=str)
+def test_qemu_that_does_not_tell_its_ram_tells_the_rest(answer: Any) -> None:
+    knowledge = loaded(**{"query-memory-size-summary": answer})
+    assert (knowledge.run_state, knowledge.ram_bytes) == ("paused", None)
 
 
 @pytest.mark.parametrize("answer", [{"qom-list": 5}, {"query-qmp-schema": [{}]}, {"query-qmp-schema": None}], ids=str)
@@ -184,3 +212,10 @@ def test_help_that_is_no_text_is_none() -> None:
     knowledge = loaded(**{"human-monitor-command": {}})
     assert knowledge.facts.commands == ()
     assert knowledge.facts.events == ("STOP",)
+
+
+def test_help_that_the_prompt_asks_for_is_on_record_as_housekeeping() -> None:
+    _, records = loaded_on_record()
+    told = [(record["command_line"], record["action"], record["housekeeping"], record["failed"]) for record in records]
+    assert told == [("help", "passed", True, False), ("help info", "passed", True, False)]
+    assert {record["client"]["tool"] for record in records} == {"hmp-repl"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shim.audit import has_failed
-from shim.hmp import HMPLine
+from shim.hmp.line import HMPLine
+from shim.records.audit import has_failed
 
 HINT = 'Try "help savevm" for more information\r\n'
 

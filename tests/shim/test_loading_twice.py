@@ -2,18 +2,18 @@
 
 import pytest
 
-from shim import known_crashes
-from shim.audit import Trace
 from shim.client import Client
-from shim.hmp import LoadVM
-from shim.known import Known
-from shim.plan import Plan, Run
-from shim.plan_run import PlanRun
-from shim.policy import Policy
+from shim.decisions.plan_run import PlanRun
+from shim.graph import known_crashes
+from shim.graph.known import Known
+from shim.graph.policy import Policy
+from shim.hmp.line import LoadVM
+from shim.plans.plan import Plan, Run
 from shim.qmp import Execute
-from tests.support.graphs import V7_2, V11_1, VIRTIO, Machine, disk, rows
-from tests.support.played_plan import job
-from tests.support.snapshot_plans import NOW, context, error, play_command, refusal_reason, uefi
+from shim.records.audit import Trace
+from tests.support.shim.graphs import V7_2, V11_1, VIRTIO, Machine, disk, rows
+from tests.support.shim.played_plan import job
+from tests.support.shim.snapshot_plans import NOW, context, error, play_command, refusal_reason, uefi
 
 STATE = rows("t", vm_state=True)
 REFUSED = (

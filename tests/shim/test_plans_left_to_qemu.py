@@ -5,18 +5,17 @@ from typing import Final
 
 import pytest
 
-from shim import snapshot_plans
-from shim.free_space import FreeSpace
-from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
-from shim.limits import WhenFull
-from shim.plan import Outcome, PassThrough, Refusal
-from shim.policy import Policy
+from shim.graph.free_space import FreeSpace
+from shim.graph.policy import Policy, WhenFull
+from shim.hmp.line import DelVM, HMPCommand, LoadVM, SaveVM
+from shim.plans import snapshot_plans
+from shim.plans.plan import Outcome, PassThrough, Refusal
 from shim.qmp import ErrorReply, Execute, Reply
-from tests.support.graphs import V5_2, V7_2, VIRTIO, Machine, drive, rows
-from tests.support.played_plan import drive as drive_plan
-from tests.support.played_plan import play
-from tests.support.snapshot_plans import context, play_command, refusal_reason, survey, two
-from tests.support.stage import Stage
+from tests.support.shim.graphs import V5_2, V7_2, VIRTIO, Machine, drive, rows
+from tests.support.shim.played_plan import drive as drive_plan
+from tests.support.shim.played_plan import play
+from tests.support.shim.snapshot_plans import context, play_command, refusal_reason, survey, two
+from tests.support.shim.stage import Stage
 
 GOLDEN: Final = Policy(protect=frozenset({"golden*"}))
 SECRET: Final = Policy(protect_load=frozenset({"secret"}))
@@ -62,7 +61,7 @@ NO_JOBS: Final = PassThrough("QEMU 5.2.0 has no snapshot jobs")
         (
             SaveVM("x" * 256),
             GOLDEN,
-            "QEMU would cut the tag to 255 bytes, so no limit on snapshots could be held; use a shorter one",
+            "QEMU would cut the tag to 255 bytes, so no limit on snapshots could be enforced; use a shorter one",
         ),
     ],
 )

@@ -6,21 +6,20 @@ from typing import Final
 
 import pytest
 
-from shim import snapshot_plans
-from shim.free_space import FreeSpace
-from shim.hmp import DelVM, HMPCommand, LoadVM, SaveVM
-from shim.intent import Intent
-from shim.limits import WhenFull
-from shim.plan import Answer, Context, Outcome, PassThrough, Refusal
-from shim.policy import Mode, Overwrite, Policy
+from shim.graph.free_space import FreeSpace
+from shim.graph.policy import Mode, Overwrite, Policy, WhenFull
+from shim.hmp.line import DelVM, HMPCommand, LoadVM, SaveVM
+from shim.plans import snapshot_plans
+from shim.plans.intent import Intent
+from shim.plans.plan import Answer, Context, Outcome, PassThrough, Refusal
+from shim.plans.recovery import Written, recover
+from shim.plans.saving import HMP_REPLACES
 from shim.qmp import Execute
-from shim.recovery import Written, recover
-from shim.saving import HMP_REPLACES
 from tests.fakes.jobs import VMFaults
-from tests.support.graphs import V11_1, Machine, Snapshot, patterns, rows
-from tests.support.played_plan import Played, job, play
-from tests.support.played_plan import drive as drive_plan
-from tests.support.snapshot_plans import (
+from tests.support.shim.graphs import V11_1, Machine, Snapshot, patterns, rows
+from tests.support.shim.played_plan import Played, job, play
+from tests.support.shim.played_plan import drive as drive_plan
+from tests.support.shim.snapshot_plans import (
     COMMANDS,
     DONE,
     RAM_BYTES,
@@ -34,7 +33,7 @@ from tests.support.snapshot_plans import (
     two,
     uefi,
 )
-from tests.support.stage import Stage, rehearsed
+from tests.support.shim.stage import Stage, rehearsed
 
 GOLDEN: Final = Policy(protect=frozenset({"golden*"}))
 SECRET: Final = Policy(protect_load=frozenset({"secret"}))
@@ -326,7 +325,7 @@ def test_way_of_replacing_tells_how_much_is_needed(overwrite: Overwrite, command
     ("machine", "using", "why"),
     [
         (on_files(), with_room(None), "it hides"),
-        (on_files(), context(SPACE), "nobody here looks at files"),
+        (on_files(), context(SPACE), "this program does not look at files"),
         (two(), with_room(0), "the path of the image of 'd0' means nothing outside QEMU: 'a.img'"),
     ],
     ids=["hidden", "nobody", "relative"],
@@ -342,7 +341,7 @@ def test_what_cannot_be_checked_is_saved_and_told(machine: Machine, using: Conte
 def test_remark_stands_also_where_qemu_does_it() -> None:
     using = context(SPACE, commands=WITH_HMP)
     outcome = play_command(SaveVM("t"), on_files(rows("t")), using=using).outcome
-    reason = f"{HMP_REPLACES}; the free space was not checked: nobody here looks at files"
+    reason = f"{HMP_REPLACES}; the free space was not checked: this program does not look at files"
     assert outcome == PassThrough(reason, is_delegated=True)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from tests.integration.repl_process import repl
+from tests.integration.scripts.repl_process import repl
 from tests.soak.oracle import Answer, Asked, Command, Verb
 from tests.soak.scene import Machine
 from tests.support.raw_client import ConnectionLostError, RawClient, command_bytes, is_reply

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from shim.jobs import JOB_PREFIX
+from shim.plans.jobs import JOB_PREFIX
 from tests.integration.faults.disks import is_internal
 from tests.integration.machines import pattern_of
 from tests.soak.oracle import Seen, Violation

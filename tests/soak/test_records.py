@@ -7,7 +7,7 @@ import pytest
 
 from tests.soak.oracle import Violation
 from tests.soak.records import RecordBook
-from tests.support.audit_records import a_record
+from tests.support.audit.audit_records import a_record
 
 
 def line(command_line: str, **members: object) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["add_process", "write_sockets"]
+__all__ = ["add_process", "set_parent", "write_sockets"]
 
 
 def add_process(proc: Path, pid: int, *words: str, folder: Path | None = None) -> None:
@@ -23,3 +23,9 @@ def write_sockets(proc: Path, sockets: Mapping[str, bool]) -> None:
         lines.append(f"ffff: 00000003 00000000 00000000 0001 03 {24 if has_client else 0} {path}")
     (proc / "net").mkdir(parents=True, exist_ok=True)
     (proc / "net" / "unix").write_text("\n".join(lines) + "\n")
+
+
+def set_parent(proc: Path, pid: int, parent: int, *, started: int = 1) -> None:
+    """Write a process's status: its parent, and when it began."""
+    words = ["S", str(parent), *["0"] * 17, str(started), "0"]
+    (proc / str(pid) / "stat").write_text(f"{pid} (a ) b) {' '.join(words)}\n")

@@ -1,4 +1,4 @@
-"""Streams of bytes, and what QEMU takes them for; tests/integration/test_dialect_against_qemu.py shows that it does.
+"""Streams of bytes, and what QEMU takes them for; tests/integration/wire/test_dialect_against_qemu.py shows that it does.
 
 A stream gives values and texts of errors.
 """

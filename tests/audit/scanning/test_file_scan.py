@@ -6,10 +6,10 @@ from typing import Final
 import pytest
 
 from audit.scanning.file_scan import is_binary, scan_source
-from audit.scanning.findings import what_replaces
-from audit.scanning.languages import Language, language_of_file
-from shim.replacements import REPLACEMENTS
-from tests.support.seeded_sources import SOURCES, Place, expected, without_marks
+from audit.scanning.rules.findings import what_replaces
+from audit.scanning.rules.languages import Language, language_of_file
+from shim.hmp.replacements import REPLACEMENTS
+from tests.support.audit.seeded_sources import SOURCES, Place, expected, without_marks
 
 
 def places(path: str, text: str) -> list[Place]:
@@ -159,3 +159,12 @@ def test_any_text_is_read_to_its_end(language: Language) -> None:
         for one in () if found is None else found.findings:
             assert one.column >= 1
             assert one.line <= text.count("\n") + 1
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("piece", ["  ", "|", '"\\', "'\\", "`\\", "'$(", "\t- ", "{\t", "qmp-shell echo "])
+def test_long_line_that_closes_nothing_is_read_once(language: Language, piece: str) -> None:
+    """A line that took its length's square would not be done within the time that any test has."""
+    line = piece * (200_000 // len(piece))
+    found = scan_source("x", f'human-monitor-command "{line}" savevm'.encode(), language)
+    assert found is None or len(found.findings) <= 1

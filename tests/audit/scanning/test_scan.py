@@ -2,21 +2,27 @@
 
 import csv
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from audit.command_line import ScanInvocation
+from audit.comparing.baseline import read_baseline
+from audit.invocations import ScanInvocation
 from audit.scanning.scan import scan
-from tests.support.seeded_sources import plant
+from tests.support.audit.seeded_sources import plant
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def run(root: Path, *, form: str = "text", **wanted: Any) -> tuple[int, str, list[str]]:
     complaints: list[str] = []
     written: list[str] = []
     told: dict[str, Any] = {"exclude": (), "max_file_mib": 1, "fail_on": frozenset(), "allow": frozenset()} | wanted
-    status = scan(ScanInvocation((str(root),), form, **told), written.append, complaints.append, width=100)
+    is_known = told.pop("is_known", None)
+    invocation = ScanInvocation((str(root),), form, **told)
+    status = scan(invocation, written.append, complaints.append, width=100, now=NOW, is_known=is_known)
     return status, "".join(written), complaints
 
 
@@ -58,3 +64,35 @@ def test_unread_file_has_its_status(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("audit.scanning.tree.open", no_bytes, raising=False)
     assert run(tmp_path)[::2] == (3, [f"cannot read {tmp_path}/a.py: Input/output error"])
+
+
+@pytest.mark.parametrize(
+    ("form", "begin"), [("sarif", "{"), ("ocsf", '{"category_uid": 2'), ("markdown", "## 1 place with HMP")]
+)
+def test_forms_for_other_programs(tmp_path: Path, form: str, begin: str) -> None:
+    (tmp_path / "a.py").write_text('vm.hmp("savevm t")\n')
+    assert run(tmp_path, form=form)[1].startswith(begin)
+
+
+def test_junit_has_a_test_for_each_breach(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('vm.hmp("savevm t")\n')
+    status, text, _ = run(tmp_path, form="junit", fail_on=frozenset({"sure", "incomplete"}))
+    assert status == 1
+    assert 'classname="hmp-audit.sure"' in text
+    assert '<testcase classname="hmp-audit.incomplete" name="incomplete" />' in text
+
+
+def test_baseline_leaves_out_what_is_known(tmp_path: Path) -> None:
+    """A line that has moved is the same, and the same line once more is another."""
+    source = tmp_path / "a.py"
+    source.write_text('vm.hmp("savevm t")\n')
+    (tmp_path / "accepted.txt").write_text(run(tmp_path, form="json")[1])
+    source.write_text('\n\nvm.hmp("savevm t")\n')
+    wanted: dict[str, Any] = {"fail_on": frozenset({"sure"}), "exclude": ("*.txt",)}
+    is_known = read_baseline(str(tmp_path / "accepted.txt"), "scan").take
+    status, text, _ = run(tmp_path, is_known=is_known, **wanted)
+    assert status == 0
+    assert "  in the baseline: 1\n" in text
+    source.write_text('vm.hmp("savevm t")\n' * 2)
+    is_known = read_baseline(str(tmp_path / "accepted.txt"), "scan").take
+    assert run(tmp_path, is_known=is_known, **wanted)[::2] == (1, ["the sources use HMP for sure (1 finding)"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.scanning.findings import Finding, Totals
+from audit.scanning.rules.findings import Finding, Totals
 from audit.scanning.scan_conditions import Breaches
 
 SURE, DOUBTFUL = (Finding(1, 1, "x", "info block", is_sure, "") for is_sure in (True, False))
@@ -21,10 +21,21 @@ SURE, DOUBTFUL = (Finding(1, 1, "x", "info block", is_sure, "") for is_sure in (
 )
 def test_breaches(conditions: set[str], allow: set[str], told: list[str]) -> None:
     breaches = Breaches(conditions, allow)
-    breaches.add(SURE)
-    breaches.add(DOUBTFUL)
+    breaches.add("f.py", SURE)
+    breaches.add("f.py", DOUBTFUL)
     assert breaches.told(Totals(too_big=["a"])) == told
 
 
 def test_nothing_wrong() -> None:
     assert Breaches({"hmp", "sure", "incomplete"}, set()).told(Totals()) == []
+
+
+def test_each_breach_is_kept_with_its_place() -> None:
+    breaches = Breaches({"incomplete", "hmp"}, set())
+    breaches.add("f.py", SURE)
+    breaches.told(Totals(too_big=["big.c"]))
+    assert breaches.conditions == ["hmp", "incomplete"]
+    assert [(one.condition, one.text) for one in breaches.violations] == [
+        ("hmp", "f.py:1: info block by x"),
+        ("incomplete", "too big: big.c"),
+    ]

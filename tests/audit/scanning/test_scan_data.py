@@ -3,7 +3,7 @@
 import csv
 import json
 
-from audit.scanning.findings import FileFindings, Finding, Totals
+from audit.scanning.rules.findings import FileFindings, Finding, Totals
 from audit.scanning.scan_data import csv_lines, to_json
 
 FOUND = FileFindings("a.py", (Finding(3, 5, "x", "delvm", True, "=x"), Finding(4, 1, "y", "", False, "z")))

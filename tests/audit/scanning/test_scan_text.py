@@ -1,6 +1,6 @@
 """The findings for a terminal."""
 
-from audit.scanning.findings import FileFindings, Finding, Totals
+from audit.scanning.rules.findings import FileFindings, Finding, Totals
 from audit.scanning.scan_text import Tally, file_lines, summary_lines
 
 FOUND = FileFindings(
@@ -18,7 +18,7 @@ def test_lines_of_a_file() -> None:
         "a\\x1b.py:3:5: savevm by human-monitor-command - snapshot-save (a job; delete the tag first to replace it)",
         '    x("savevm t")',
         "a\\x1b.py:9:1: a computed command by hmp() (look at it) - see what the command line is made of",
-        "    hmp(\\x1b" + "x" * 35 + "...",
+        "    hmp(\\x1b" + "x" * 37 + "…",
     ]
 
 
@@ -32,13 +32,23 @@ def test_summary() -> None:
         "  1 x computed: see what the command line is made of",
         "  1 x savevm: snapshot-save (a job; delete the tag first to replace it)",
         "  accepted by a mark: 2",
-        "  files in no language that is known here: 3",
+        "  files in no known language: 3",
         "  binary files: 2",
         "  symbolic links, not followed: 1",
         "  left out by --exclude: 4",
         "  too big, not read: big.c",
     ]
     assert all(len(line) <= 40 for line in summary_lines(tally, totals, width=40))
+
+
+def test_summary_names_the_files_with_most_findings() -> None:
+    tally = Tally()
+    for name, count in (("few", 1), ("most", 3), *((f"{number}\x1b", 2) for number in range(8))):
+        tally.add(FileFindings(name, FOUND.findings[:1] * count))
+    lines = summary_lines(tally, Totals(files=10), width=80, names_files=True)
+    assert lines[2:] == ["  most: 3 findings", *(f"  {n}\\x1b: 2 findings" for n in range(7)), "  and 2 more files"]
+    tally.files.popitem()
+    assert summary_lines(tally, Totals(files=9), width=80, names_files=True)[-1] == "  few: 1 finding"
 
 
 def test_summary_of_sure_findings_and_of_none() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audit.errors import SourceError
-from audit.scanning.findings import Totals
+from audit.scanning.rules.findings import Totals
 from audit.scanning.tree import scan_trees
 
 CALL = 'vm.hmp("savevm t")\n'

@@ -10,21 +10,21 @@ from audit.check import check as check_logs
 from audit.counting.filters import Filters
 from audit.counting.report_builder import make_report
 from audit.errors import DamagedLine
+from audit.forms.report_data import as_csv, as_json
+from audit.forms.report_table import as_table
 from audit.lines import Lines, details
 from audit.log.reading import decode, modernize
 from audit.log.schema import MEMBERS, problems
 from audit.page.document import render_html
-from audit.report import Report
-from audit.report_data import as_csv, as_json
-from audit.report_table import as_table
-from shim.audit import Action
-from tests.support.audit_records import a_record
+from audit.reporting.report import Report
+from shim.records.audit import Action
+from tests.support.audit.audit_records import a_record
 
 __all__ = ["COVERS", "WORDS", "check"]
 
 COVERS: Final = (
     *("audit/log/*", "audit/counting/*", "audit/page/*", "audit/check.py"),
-    *("audit/lines.py", "audit/report*.py", "audit/wording.py"),
+    *("audit/lines.py", "audit/forms/report*.py", "audit/reporting/report.py", "audit/reporting/wording.py"),
 )
 WORDS: Final = (
     *(b'"%s":' % member.name.encode() for member in MEMBERS),

@@ -5,16 +5,16 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from host.config_file import load_config_file
+from host.configuration.config_file import load_config_file
 from host.errors import ConfigError
-from host.settings import SETTINGS
-from tests.support.config_files import VM1
+from host.settings.settings import SETTINGS
+from tests.support.proxy.config_files import VM1
 
 __all__ = ["COVERS", "WORDS", "check"]
 
 COVERS: Final = (
-    *("host/config_file.py", "host/setting_types.py", "host/settings.py"),
-    *("host/addresses.py", "host/contradictions.py"),
+    *("host/configuration/config_file.py", "host/settings/setting_types.py", "host/settings/settings.py"),
+    *("host/net/addresses.py", "host/configuration/contradictions.py"),
 )
 WORDS: Final = (
     *(setting.key.encode() for setting in SETTINGS),

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from proxy.routing.outbox import Segment
 from proxy.sessions.session import Session
-from tests.support.pure_router import Desk
+from tests.support.routing.pure_router import Desk
 
 __all__ = ["COVERS", "WORDS", "check"]
 
 COVERS: Final = (
-    *("proxy/routing/descriptor_queue.py", "proxy/sessions/inbox.py", "proxy/sessions/session.py"),
+    *("proxy/routing/queues/descriptor_queue.py", "proxy/sessions/inbox.py", "proxy/sessions/session.py"),
     *("proxy/routing/dispatcher.py", "proxy/routing/abandonment.py", "proxy/routing/turns.py"),
 )
 WORDS: Final = tuple(bytes((step, detail)) for step in range(16) for detail in (0, 5, 10, 17))

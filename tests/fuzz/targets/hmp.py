@@ -5,12 +5,12 @@ The bytes are the line in UTF-8, as JSON would have brought it: what cannot be d
 
 from typing import Final
 
-from shim.hmp import DelVM, HMPCommand, HMPLine, InfoSnapshots, LoadVM, SaveVM, first_refused
-from tests.support.hmp_lines import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_OURS
+from shim.hmp.line import DelVM, HMPCommand, HMPLine, InfoSnapshots, LoadVM, SaveVM, first_refused
+from tests.support.shim.hmp_lines import ARGUMENTS, MALFORMED_ARGUMENTS, NOT_OURS
 
 __all__ = ["COVERS", "WORDS", "check", "hmp_name"]
 
-COVERS: Final = ("shim/hmp.py",)
+COVERS: Final = ("shim/hmp/line.py",)
 WORDS: Final = (
     *rb"savevm loadvm delvm info snapshots \n \r \' \\".split(),
     *(b'"', b'\\"', b"/", b" ", b"\v", b"\f", b"\xc2\xa0", b"\x1c", b"\x00", b"\xef\xb7\x90", b"a" * 255, b"a" * 1023),

@@ -9,20 +9,26 @@ from typing import Final
 
 from proxy.qmp_json.framing import Command, CommandFramer
 from proxy.sessions.session import Session
-from shim.asked import Asked
 from shim.client import Client
 from shim.errors import CommandPatternError
-from shim.permissions import Permissions, Role
-from shim.policy import Policy
+from shim.graph.policy import Policy
 from shim.qmp import JSON
-from shim.rules import ClientRules, Rule
+from shim.rules.asked import Asked
+from shim.rules.permissions import Permissions, Role
+from shim.rules.rules import ClientRules, Rule
 from tests.fuzz.targets.hmp import hmp_name
-from tests.support.pure_router import a_session
+from tests.support.routing.pure_router import a_session
 from tests.support.streams import OLDER, read_all
 
 __all__ = ["COVERS", "WORDS", "check"]
 
-COVERS: Final = ("shim/rules.py", "shim/asked.py", "shim/deeds.py", "shim/risks.py", "shim/permissions.py")
+COVERS: Final = (
+    "shim/rules/rules.py",
+    "shim/rules/asked.py",
+    "shim/rules/deeds.py",
+    "shim/rules/risks.py",
+    "shim/rules/permissions.py",
+)
 WORDS: Final = (
     *b"allow deny quit migrate* query-* * x-quit @monitor @exec object-add transaction query-name query-status".split(),
     *b"human-monitor-command exec-oob execute arguments command-line actions channels uri qom-type monitor-qmp exec:".split(),

@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Final
 
-from shim.jobs import JOB_PREFIX
+from shim.plans.jobs import JOB_PREFIX
 from tests.integration.faults.disks import Disks, is_internal
 from tests.integration.faults.rules import is_copied
 from tests.integration.faults.stage import Firmware, Stage, hmp_bytes, staged

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from shim.jobs import JOB_PREFIX
+from shim.plans.jobs import JOB_PREFIX
 from tests.integration.command_lines import BIOS, FLASH_CODE, disk, drive
 from tests.integration.faults.disks import NEW, OLD, Disks, look_at
 from tests.integration.faults.relay import Condition, Gate, Relay

@@ -19,7 +19,7 @@ from tests.integration.faults.steps import STEPS, Phase, Scenario, Step, is_done
 from tests.integration.outcomes import images_of
 from tests.support.raw_client import RawClient, command_bytes, is_reply
 
-pytestmark = pytest.mark.needs_snapshot_jobs
+pytestmark = [pytest.mark.needs_snapshot_jobs, pytest.mark.matrix]
 
 FOREIGN: Final = "foreign"
 INTRUDERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -51,6 +51,13 @@ def fell_between(relay: Relay, since: int) -> list[str]:
     return [messages[n].name for n in range(first, last) if is_foreign[n] and messages[n].kind is Kind.COMMAND]
 
 
+def await_looking_around(stage: Stage, client: RawClient) -> None:
+    """Wait until the proxy has looked what is on the disks, as it does when it has connected, which holds nobody up."""
+    while not stage.relay.replies("query-named-block-nodes"):
+        client.returned("query-status")
+    client.returned("query-status")  # its last answers came before this one
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A plan that stands still at a gate. since: how many messages there were before it."""
@@ -67,6 +74,7 @@ def held(step: Step) -> Iterator[Held]:
     """Bring a command to a step; at last it goes on."""
     with staged(step.scenario.firmware, step.scenario.options) as stage:
         client, other = stage.client(), stage.client()
+        await_looking_around(stage, other)
         since = len(stage.relay.arrived)
         gate = stage.gate(step.condition())
         client.send(hmp_bytes(step.scenario.line))
@@ -98,10 +106,7 @@ def test_command_of_another_client_waits_for_the_answer(scenario: Scenario, intr
 def test_many_commands_before_and_behind_are_answered_in_order(scenario: Scenario) -> None:
     with staged(scenario.firmware, scenario.options) as stage:
         client, other = stage.client(), stage.client()
-        # What the proxy itself looks for on the disks, when it has connected, holds nobody up.
-        while not stage.relay.replies("query-named-block-nodes"):
-            other.returned("query-status")
-        other.returned("query-status")  # its last answers came before this one
+        await_looking_around(stage, other)
         since = len(stage.relay.arrived)
         other.send(b"".join(foreign("query-name", {}, number) for number in range(BURST)))
         client.send(hmp_bytes(scenario.line))

@@ -8,6 +8,8 @@ import pytest
 from tests.integration.faults.rows import BAD, ROWS, Row, run
 from tests.integration.faults.soak import main
 
+pytestmark = pytest.mark.matrix
+
 SEED: Final = os.environ["HMPSHIM_FAULT_SEED"]
 
 

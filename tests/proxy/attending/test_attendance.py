@@ -9,23 +9,23 @@ from typing import Final
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import VMConfig
 from host.intents import IntentStore
+from host.net.addresses import UnixAddress
+from host.settings.config import VMConfig
 from proxy.attending.attendance import Attendance
+from proxy.fairness import visits
 from proxy.net.ends import SocketEnd
 from proxy.net.qmp_connection import Connected
-from proxy.relaying import visits
 from proxy.relaying.lasting import Lasting, Shared
 from proxy.relaying.leaving import Leaving
 from proxy.relaying.relay import Relay
 from proxy.routing.turns import Turns
 from shim.client import Client
-from shim.intent import Intent
-from shim.plan import Intend
-from tests.support.pure_router import EVENT, a_monitor
-from tests.support.running_daemon import run, until
-from tests.support.shared import a_shared
+from shim.plans.intent import Intent
+from shim.plans.plan import Intend
+from tests.support.processes.running_daemon import run, until
+from tests.support.routing.pure_router import EVENT, a_monitor
+from tests.support.routing.shared import a_shared
 
 WHO: Final = Client(1, 2, "/bin/tool")
 OURS: Final = Client(1, 2, "/bin/tool", is_proxy=True)
@@ -272,4 +272,4 @@ def test_failure_of_ours_loses_the_connection(monkeypatch: pytest.MonkeyPatch, c
                 pass
 
     run(main)
-    assert "could not be looked after" in caplog.text
+    assert "cannot clean up" in caplog.text

@@ -11,8 +11,8 @@ from proxy.attending.resting import Resting
 from proxy.net.ends import SocketEnd
 from proxy.net.qmp_connection import Connected
 from proxy.relaying.counters import Counters
-from tests.support.pure_router import EVENT, a_monitor, greeting
-from tests.support.running_daemon import run, until
+from tests.support.processes.running_daemon import run, until
+from tests.support.routing.pure_router import EVENT, a_monitor, greeting
 
 
 @dataclass

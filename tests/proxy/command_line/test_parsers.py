@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from proxy.command_line.parsers import ADDRESSES
-from shim.patterns import KEYS, KINDS
-from tests.support.command_lines import help_text, section
+from shim.graph.patterns import KEYS, KINDS
+from tests.support.proxy.command_lines import help_text, section
 
 UPSTREAM_ADDRESSES: Final = ("unix:PATH", "tcp:HOST:PORT", "fd:N", "accept:unix:PATH")
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
-from host.listener import Said
+from host.net.addresses import TCPAddress, UnixAddress
+from host.settings.listener import Said
 from proxy.command_line.places import default_path, read_metrics_address, read_socket
 
 

@@ -6,12 +6,12 @@ from typing import Final
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import Origin, VMConfig
+from host.net.addresses import UnixAddress
+from host.settings.config import Origin, VMConfig
 from proxy.command_line import plan
 from proxy.command_line.invocations import PlanInvocation
-from shim.policy import Policy, PolicyKind
-from tests.support.command_lines import complaint
+from shim.graph.policy import Policy, PolicyKind
+from tests.support.proxy.command_lines import complaint
 
 QEMU: Final = UnixAddress("/q")
 TOOLS: Final = UnixAddress("/l")

@@ -6,20 +6,20 @@ from typing import Final
 
 import pytest
 
-from host.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
-from host.config import AuditFailure, AuditSettings, VMConfig
 from host.errors import ConfigError
-from host.listener import ErrorStyle, Listener, Terms
-from host.socket_access import OWNER_ONLY, SocketAccess
+from host.net.addresses import AcceptAddress, DescriptorAddress, StdioAddress, SystemdAddress, TCPAddress, UnixAddress
+from host.net.socket_access import OWNER_ONLY, SocketAccess
+from host.settings.config import AuditFailure, AuditSettings, VMConfig
+from host.settings.listener import ErrorStyle, Listener, Terms
 from proxy.command_line import serve
 from proxy.command_line.invocations import PlanInvocation, ServeInvocation
 from proxy.command_line.places import default_path
 from proxy.command_line.subcommands import parse_command_line
 from proxy.control.server import Place
-from shim.confidential import Confidential
-from shim.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
-from tests.support.command_lines import complaint
-from tests.support.graphs import patterns
+from shim.graph.policy import FailedLoad, Mode, Overwrite, Policy, PolicyKind
+from shim.records.confidential import Confidential
+from tests.support.proxy.command_lines import complaint
+from tests.support.shim.graphs import patterns
 
 QEMU: Final = UnixAddress("/q")
 TOOLS: Final = UnixAddress("/l")
@@ -243,10 +243,10 @@ INTO_THE_FILE: Final = "cannot be used with --config; write it into the file"
             f"{' '.join(WIRE)} --delete-prefix auto-",
             '--delete-prefix: it works only with --when-full "delete-oldest"; set that, or drop this',
         ),
-        (f"{' '.join(WIRE)} --tls-key k", "--tls-key: it needs --tls-certificate, which has TCP clients come in by TLS"),
+        (f"{' '.join(WIRE)} --tls-key k", "--tls-key: it needs --tls-certificate, which makes TCP clients use TLS"),
         (
             f"{' '.join(WIRE)} --listen tcp:0.0.0.0:1",
-            "--listen: tcp:0.0.0.0:1: who can reach it from another machine controls the VM; set --tls-certificate and "
+            "--listen: tcp:0.0.0.0:1: anyone who can reach it from another machine controls the VM; set --tls-certificate and "
             "--tls-client-ca, or listen on 127.0.0.1 or [::1] only",
         ),
         (f"{' '.join(WIRE)} --protect=", "argument --protect: it is empty; write something, or drop the option"),

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from host.settings import SETTINGS, Program
+from host.settings.settings import SETTINGS, Program
 from proxy.command_line.invocations import (
     AskInvocation,
     CheckInvocation,
@@ -15,7 +15,7 @@ from proxy.command_line.invocations import (
     ServeInvocation,
 )
 from proxy.command_line.subcommands import parse_command_line
-from tests.support.command_lines import help_text, section
+from tests.support.proxy.command_lines import help_text, section
 
 SERVE_OPTIONS: Final = (
     *(row.flag for row in SETTINGS if Program.PROXY in row.programs),

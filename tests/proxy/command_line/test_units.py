@@ -6,7 +6,7 @@ import pytest
 
 from proxy.command_line import units
 from proxy.command_line.invocations import InstallUnitsInvocation
-from tests.support.command_lines import complaint, help_text, section
+from tests.support.proxy.command_lines import complaint, help_text, section
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from proxy.command_line.invocations import Question
 from proxy.commands import ask as module
 from proxy.commands.ask import ask
 from proxy.commands.asking import NoProxyError, RefusedByProxyError
-from tests.support.answering_proxy import answering
-from tests.support.asked_sockets import short_folder
+from tests.support.processes.vm_statuses import BUSY, OFF, as_told
+from tests.support.proxy.answering_proxy import answering
+from tests.support.proxy.asked_sockets import short_folder
 from tests.support.proxy_command import run_proxy
-from tests.support.vm_statuses import BUSY, OFF, as_told
 
 NONE_RUNS = {"at_work": False, "connected": True}
 GONE = {"at_work": False, "connected": False}

@@ -9,8 +9,8 @@ import pytest
 from proxy.commands import asking
 from proxy.commands.asking import NoProxyError, RefusedByProxyError, request
 from proxy.control.protocol import Request
-from tests.support.answering_proxy import answering
-from tests.support.asked_sockets import short_folder
+from tests.support.proxy.answering_proxy import answering
+from tests.support.proxy.asked_sockets import short_folder
 
 STATUS = Request("status", {"vm": "a"})
 

@@ -7,7 +7,7 @@ import pytest
 from proxy.command_line.invocations import CheckInvocation
 from proxy.command_line.subcommands import parse_command_line
 from proxy.commands.check import find_mistakes, summary
-from tests.support.config_files import EXAMPLE, VM1, path
+from tests.support.proxy.config_files import EXAMPLE, VM1, path
 from tests.support.proxy_command import run_proxy
 
 __all__ = ["path"]

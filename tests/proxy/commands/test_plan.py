@@ -9,27 +9,29 @@ from typing import Any, NoReturn
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import VMConfig
-from host.listener import Terms
+from host.net.addresses import UnixAddress
+from host.settings.config import VMConfig
+from host.settings.listener import Terms
 from proxy.command_line.invocations import PlanInvocation
 from proxy.commands.plan import explain_plan
 from proxy.errors import NotQMPError, UpstreamError
-from shim.beside import VERSION, policy_members
-from shim.hmp import HMPLine
-from shim.own_commands import PLAN, QUERY_PROXY
-from shim.permissions import Role
-from shim.policy import Mode, Overwrite, Policy, PolicyKind
-from shim.rules import Rule, Whom
+from shim.advice.vm_facts import FACT_QUERIES
+from shim.decisions.beside import VERSION, policy_members
+from shim.decisions.own_commands import PLAN, QUERY_PROXY
+from shim.graph.policy import Mode, Overwrite, Policy, PolicyKind
+from shim.hmp.line import HMPLine
+from shim.rules.permissions import Role
+from shim.rules.rules import Rule, Whom
 from tests.fakes.commands import COMMANDS, Command
 from tests.fakes.jobs import QMPError
 from tests.fakes.qemu import Drop, FakeQEMU, Faults, Node, VMFaults, When, two_disks, uefi_vm
-from tests.support.chained import chained
-from tests.support.graphs import patterns
+from tests.support.processes.chained import chained
+from tests.support.shim.graphs import patterns
 
 QUERIES = {
     *(PLAN, QUERY_PROXY, "query-jobs", "query-status", "query-block", "query-named-block-nodes", "x-debug-query-block-graph"),
     *("query-migrate", "query-migrate-capabilities", "query-replay"),
+    *(query.command for query in FACT_QUERIES),
 }
 NEGOTIATION = ["qmp_capabilities", "query-commands", "query-name"]
 
@@ -63,7 +65,7 @@ def explain_as_json(command_line: str, policy: Policy | None = None, **arguments
 
 def test_text() -> None:
     text = explain("savevm t")
-    assert text.startswith("plan of: savevm t\npolicy: auto (the default; no proxy there says what its own is)\n\n")
+    assert text.startswith("plan of: savevm t\npolicy: auto (the default, as no proxy there reports a policy of its own)\n\n")
     assert "takes  disk0 " in text
     assert '"tag": "t", "vmstate": "disk0", "devices": ["disk0"]' in text
     assert text.endswith('The client would get "" (success).\nNothing was changed; only queries were sent.')
@@ -141,7 +143,7 @@ def test_blocked_migration_is_seen() -> None:
 def test_qemu_that_does_not_tell() -> None:
     outcome = explain_as_json("savevm t", vm_faults=VMFaults(is_graph_refused=True))["outcome"]
     assert outcome["kind"] == "passed"
-    assert "QEMU refuses to tell" in outcome["reason"]
+    assert "QEMU refuses the query" in outcome["reason"]
 
 
 def test_nobody_there(tmp_path: Path) -> None:
@@ -241,4 +243,4 @@ def test_proxy_that_cannot_make_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_proxy_that_answers_with_something_else_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, PLAN, Command(lambda vm, arguments: {"plan": "?"}, {"command-line": "string"}))
-    assert "\npolicy: auto (the default; no proxy there says what its own is)\n" in explain("savevm t")
+    assert "\npolicy: auto (the default, as no proxy there reports a policy of its own)\n" in explain("savevm t")

@@ -15,8 +15,8 @@ from proxy.commands import upgrade as module
 from proxy.commands.ask import ask
 from proxy.commands.asking import NoProxyError, RefusedByProxyError
 from proxy.errors import HandOverError
-from tests.support.answering_proxy import answering
-from tests.support.asked_sockets import short_folder
+from tests.support.proxy.answering_proxy import answering
+from tests.support.proxy.asked_sockets import short_folder
 
 LEFT: Final = {"return": {"pid": 7, "why_not": {}}}
 OLD: Final = {"return": {"version": "0.1.0", "pid": 7, "vms": []}}
@@ -42,7 +42,7 @@ def said(path: Path, *answers: Any, options: tuple[str, ...] = ()) -> tuple[dict
 def test_it_waits_for_the_new_process(path: Path) -> None:
     asked, shown = said(path, LEFT, OLD, NOT_YET, NEW)
     assert asked == {"command": "upgrade", "formats": [1, 2], "end_others": False}
-    assert shown == "hmpshim 0.2.0 goes on with the VMs (pid 8)\n"
+    assert shown == "hmpshim 0.2.0 now serves the VMs (pid 8)\n"
 
 
 def test_others_are_ended_where_that_is_wanted(path: Path) -> None:
@@ -52,7 +52,11 @@ def test_others_are_ended_where_that_is_wanted(path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "error", "text"),
     [
-        ({"return": {"pid": 7, "why_not": {"b": "TLS", "a": "telnet"}}}, HandOverError, "all VMs are served as before; with"),
+        (
+            {"return": {"pid": 7, "why_not": {"b": "TLS", "a": "telnet"}}},
+            HandOverError,
+            "all VMs are served as before; --end-others",
+        ),
         ({"error": "no service manager has started it"}, RefusedByProxyError, "no service manager has started it"),
         ({"return": []}, NoProxyError, "another version of hmp-proxy"),
         ({"return": {"pid": 7}}, NoProxyError, "another version of hmp-proxy"),

@@ -17,11 +17,11 @@ from proxy.command_line.invocations import AskInvocation, Question
 from proxy.commands.ask import ask
 from proxy.commands.asking import NoProxyError
 from proxy.commands.watch import frame, watch
-from tests.support.answering_proxy import answering
-from tests.support.asked_sockets import short_folder
 from tests.support.checkout import ROOT
+from tests.support.processes.vm_statuses import OFF, as_told
+from tests.support.proxy.answering_proxy import answering
+from tests.support.proxy.asked_sockets import short_folder
 from tests.support.raw_client import DEADLINE_S
-from tests.support.vm_statuses import OFF, as_told
 
 
 class Terminal(io.StringIO):

@@ -12,8 +12,8 @@ from proxy.control import control_socket
 from proxy.control.control_socket import ControlSocket
 from proxy.control.protocol import MOST_REQUEST_BYTES, RefusedError, Request, spell_return
 from shim.client import Client
-from tests.support.asked_sockets import connected, here, short_folder, started, talk, told
-from tests.support.running_daemon import run, until
+from tests.support.processes.running_daemon import run, until
+from tests.support.proxy.asked_sockets import connected, here, short_folder, started, talk, told
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_request_has_an_answer(path: Path) -> None:
             assert await told(path, "status", vm="a") == ["status", {"vm": "a"}, True]
             assert await told(path, "refuse") == "no"
             said = await asyncio.to_thread(talk, path, b"nonsense\n")
-            assert json.loads(said)["error"].startswith("this is no request")
+            assert json.loads(said)["error"].startswith("this is not a request")
             said = await asyncio.to_thread(talk, path, b"x" * (MOST_REQUEST_BYTES + 2))
             assert json.loads(said) == {"error": "a request has at most 4096 bytes"}
 

@@ -10,7 +10,7 @@ from proxy.control.exposition import METRICS, Watched, exposition
 from proxy.control.status import VMStatus
 from proxy.routing.vm_history import DURATION_BOUNDS_S, DeprecatedUse, Histogram, History
 from shim.version import VERSION
-from tests.support.vm_statuses import BUSY, OFF
+from tests.support.processes.vm_statuses import BUSY, OFF
 
 
 def samples(*vms: Watched) -> dict[str, list[Sample]]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import TCPAddress
+from host.net.addresses import TCPAddress
 from proxy.control import metrics_server, server
 from proxy.control.metrics_server import MetricsServer, asked_for
 from proxy.control.server import Place
-from tests.support.asked_sockets import connected, here, short_folder, started, talk
+from tests.support.processes.running_daemon import run, until
+from tests.support.proxy.asked_sockets import connected, here, short_folder, started, talk
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_daemon import run, until
 
 
 @pytest.fixture

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from host.addresses import StdioAddress, TCPAddress, UnixAddress
-from host.listener import Said
-from host.socket_access import SocketAccess
+from host.net.addresses import StdioAddress, TCPAddress, UnixAddress
+from host.net.socket_access import SocketAccess
+from host.settings.listener import Said
 from proxy.control import server
 from proxy.control.server import AskedSocket, Place, receive_until
 from proxy.errors import ListenError
 from proxy.net.sockets import ListeningSocket
-from tests.support.asked_sockets import connected, here, short_folder, started, talk
-from tests.support.running_daemon import run, until
-from tests.support.running_vm_proxy import exists
+from tests.support.processes.running_daemon import run, until
+from tests.support.proxy.asked_sockets import connected, here, short_folder, started, talk
+from tests.support.proxy.running_vm_proxy import exists
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.control import share as module
 from proxy.control.share import Share
-from tests.support.running_daemon import run
+from tests.support.processes.running_daemon import run
 
 
 class HandClock:

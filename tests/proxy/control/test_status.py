@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from proxy.control.status import PatternStatus, read_patterns, read_status
-from tests.support.vm_statuses import BUSY, OFF, as_told
+from tests.support.processes.vm_statuses import BUSY, OFF, as_told
 
 
 def test_what_a_program_is_told_can_be_read_again() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.control.status import PatternStatus, PauseStatus, State, VMStatus
 from proxy.control.table import as_table, clients_table, count_of, span
-from tests.support.vm_statuses import BUSY, OFF, TOOL
+from tests.support.processes.vm_statuses import BUSY, OFF, TOOL
 
 RUNNING = r"savevm nightly\x1b (1m15s, /usr/bin/tool (pid 5, uid 0))"
 
@@ -85,7 +85,12 @@ def test_numbers_are_short(number: int, shown: str) -> None:
 def test_patterns_that_fit_nothing_are_shown() -> None:
     """Of the policy, which fit no node, and of `discover`, which fit no socket."""
     off = VMStatus("a", "unix:/q", State.WAITED_FOR, "nobody is there", unmatched=("exclude: 'x' matches no block node",))
-    patterns = [PatternStatus("/run/a/*", 0), PatternStatus("/run/b/*", 2, ("/run/b/x: why",)), PatternStatus("/run/c/*", 1)]
+    patterns = [
+        PatternStatus("/run/a/*", 0),
+        PatternStatus("/run/b/*", 2, ("/run/b/x: why",)),
+        PatternStatus("/run/c/*", 1),
+        PatternStatus("/run/d/*", 0, ("why not",)),
+    ]
     assert as_table([off], patterns=patterns).splitlines()[2:] == [
         "",
         "a: nobody is there",
@@ -93,4 +98,5 @@ def test_patterns_that_fit_nothing_are_shown() -> None:
         "",
         "discover /run/a/*: it fits no socket",
         "discover /run/b/*: /run/b/x: why",
+        "discover /run/d/*: why not",
     ]

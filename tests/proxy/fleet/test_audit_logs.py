@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.audit_log import AuditLog, open_audit_log
-from host.config import AuditSettings, VMConfig
+from host.audit_log.log import AuditLog, open_audit_log
 from host.errors import AuditError
+from host.net.addresses import UnixAddress
+from host.settings.config import AuditSettings, VMConfig
 from proxy.fleet import audit_logs
 from proxy.fleet.audit_logs import AuditLogs, with_shared_logs
 from proxy.recording import audit_writer
+from tests.support.proxy.running_vm_proxy import until
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_vm_proxy import until
 
 
 def vm(number: int, audit: AuditSettings | None) -> VMConfig:
@@ -92,6 +92,51 @@ def test_log_whose_disk_is_stuck_while_it_is_opened_holds_up_nobody(tmp_path: Pa
         waiting.cancel()
         await logs.close()
         unstuck.set()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["it opens in time for nobody", "it opens while its user gives up"])
+def test_log_that_nobody_waited_for_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_late: bool) -> None:
+    """Not at once: a disk that is only slow has it open for the next try."""
+    monkeypatch.setattr(audit_logs, "_UNUSED_S", 0.01)
+    disk, settings = threading.Event(), AuditSettings(str(tmp_path / "log"))
+
+    def open_slowly(settings: AuditSettings) -> AuditLog:
+        disk.wait(DEADLINE_S)
+        return open_audit_log(settings)
+
+    monkeypatch.setattr(audit_writer, "open_audit_log", open_slowly)
+
+    async def run() -> None:
+        logs = AuditLogs()
+        waiting = asyncio.create_task(logs.acquire(settings))
+        await until(lambda: settings in logs._writers)
+        opening = logs._writers[settings]
+        if is_late:
+            opening.add_done_callback(lambda _: waiting.cancel())
+        else:
+            waiting.cancel()
+            await asyncio.wait((waiting,))
+        disk.set()
+        await asyncio.wait((waiting, opening))
+        assert waiting.cancelled()
+        await until(lambda: not logs._writers and not logs._closing)
+        # One who comes in between keeps it.
+        disk.clear()
+        given_up = asyncio.create_task(logs.acquire(settings))
+        await until(lambda: settings in logs._writers)
+        given_up.cancel()
+        disk.set()
+        await asyncio.wait((given_up, opening := logs._writers[settings]))
+        assert await logs.acquire(settings) is opening.result()
+        timers = asyncio.Event()
+        asyncio.get_running_loop().call_later(2 * audit_logs._UNUSED_S, timers.set)
+        await timers.wait()
+        assert list(logs._writers) == [settings]
+        await logs.release(settings)
+        assert not logs._writers
+        await logs.close()
 
     asyncio.run(run())
 

@@ -8,10 +8,10 @@ import pytest
 
 from proxy.control.status import State
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.bad_qemu import BadQEMU, Kind
+from tests.support.processes.bad_qemu import BadQEMU, Kind
+from tests.support.processes.running_daemon import RunningDaemon, run, table, until
+from tests.support.proxy.running_vm_proxy import in_thread
 from tests.support.raw_client import RawClient, negotiated
-from tests.support.running_daemon import RunningDaemon, run, table, until
-from tests.support.running_vm_proxy import in_thread
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from proxy.fleet import reading
 from proxy.net.sockets import is_answered
+from proxy.process import reading
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.processes.running_daemon import RunningDaemon, hmp, records, run, table, until
 from tests.support.raw_client import DEADLINE_S, RawClient, command_bytes, negotiated
-from tests.support.running_daemon import RunningDaemon, hmp, records, run, table, until
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_others_are_served_while_the_file_is_read_and_between_any_two_vms(
         return original(path)
 
     async def scene(place: Scene) -> None:
-        monkeypatch.setattr("proxy.fleet.daemon.read_file", slow)
+        monkeypatch.setattr("proxy.process.daemon.read_file", slow)
         chatter = await asyncio.to_thread(_Chatter, folder / "b")
         try:
             for number, line in enumerate(("max_clients = 9", 'mode = "observe"', f'audit = "{folder}/log"', 'errors = "qmp"')):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.changing_fleet import ChangingFleet
-from tests.support.running_daemon import run
+from tests.support.processes.changing_fleet import ChangingFleet
+from tests.support.processes.running_daemon import run
 
 
 @pytest.mark.parametrize("seed", range(5))

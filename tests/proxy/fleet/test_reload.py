@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from proxy.fleet import reading
-from proxy.fleet.daemon import Daemon
+from proxy.process import reading
+from proxy.process.daemon import Daemon
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.certificates import Authority
+from tests.support.processes.running_daemon import RunningDaemon, run, table, until
+from tests.support.proxy.certificates import Authority
+from tests.support.proxy.running_vm_proxy import free_port
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_daemon import RunningDaemon, run, table, until
-from tests.support.running_vm_proxy import free_port
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ class _HeldReading:
         self.started = 0
         self._may_go_on = threading.Semaphore(0)
         self._original = reading.read_file
-        monkeypatch.setattr("proxy.fleet.daemon.read_file", self._read)
+        monkeypatch.setattr("proxy.process.daemon.read_file", self._read)
 
     def _read(self, path: str) -> Any:
         read = self._original(path)
@@ -173,7 +173,7 @@ def test_fault_of_ours_ends_a_reading_and_nothing_else(
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a")) as running:
-            monkeypatch.setattr("proxy.fleet.daemon.read_file", fail)
+            monkeypatch.setattr("proxy.process.daemon.read_file", fail)
             assert list(await running.daemon.reload()) == ["unexpected error: RuntimeError('a fault of ours')"]
             monkeypatch.undo()
             assert list(await running.daemon.reload()) == []

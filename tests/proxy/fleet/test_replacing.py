@@ -13,9 +13,9 @@ import pytest
 
 from proxy.handover.meeting import meet
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.processes.running_daemon import RunningDaemon, hmp, run, table, until
 from tests.support.proxy_command import run_proxy
 from tests.support.raw_client import DEADLINE_S, RawClient
-from tests.support.running_daemon import RunningDaemon, hmp, run, table, until
 
 
 @pytest.fixture

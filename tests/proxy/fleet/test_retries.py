@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 from proxy.errors import ListenError
 from proxy.fleet.supervision import SupervisedVM
 from proxy.net.certificates import Contexts
 from proxy.relaying.lasting import Lasting
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.running_daemon import RunningDaemon, run, table, until
+from tests.support.processes.running_daemon import RunningDaemon, run, table, until
 
 
 @pytest.fixture

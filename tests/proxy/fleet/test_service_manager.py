@@ -14,9 +14,9 @@ import pytest
 
 from proxy.fleet.service_manager import ServiceManager
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.fake_service_manager import FakeServiceManager
+from tests.support.processes.fake_service_manager import FakeServiceManager
+from tests.support.processes.running_daemon import RunningDaemon, run, table, until
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_daemon import RunningDaemon, run, table, until
 
 
 @pytest.fixture

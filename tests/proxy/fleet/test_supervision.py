@@ -1,4 +1,4 @@
-"""A VM of a daemon begins again after an error, as long as nobody stops it; tests/proxy/test_daemon.py has it among others."""
+"""A VM of a daemon begins again after an error, as long as nobody stops it; process/test_daemon.py has it among others."""
 
 import asyncio
 import tempfile
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import AuditSettings, VMConfig
 from host.errors import AuditError, ConfigError
+from host.net.addresses import UnixAddress
+from host.settings.config import AuditSettings, VMConfig
 from proxy.errors import UpstreamError
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.supervision import SupervisedVM, first_error
 from proxy.net.certificates import Contexts
 from proxy.recording.audit_writer import AuditWriter
-from shim.policy import Mode, Policy
+from shim.graph.policy import Mode, Policy
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.running_vm_proxy import in_thread, talk, until
-from tests.support.shared import a_shared
+from tests.support.proxy.running_vm_proxy import in_thread, talk, until
+from tests.support.routing.shared import a_shared
 
 
 @pytest.fixture

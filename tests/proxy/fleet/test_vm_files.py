@@ -14,25 +14,26 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
-from host.audit_log import AuditLog, open_audit_log
-from host.config import AuditSettings, VMConfig
+from host.audit_log.log import AuditLog, open_audit_log
 from host.errors import TLSError
-from host.listener import Terms, TLSClients
+from host.net.addresses import TCPAddress, UnixAddress
+from host.settings.config import AuditSettings, VMConfig
+from host.settings.listener import Terms, TLSClients
 from proxy.control.status import State
-from proxy.fleet import daemon, supervision, vm_files
+from proxy.fleet import supervision, vm_files
 from proxy.fleet.audit_logs import AuditLogs
 from proxy.fleet.supervision import SupervisedVM
 from proxy.fleet.vm_files import VMFiles
 from proxy.net.certificates import Contexts
+from proxy.process import daemon
 from proxy.recording import audit_writer
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.processes.running_daemon import RunningDaemon, hmp, run, table, until
+from tests.support.proxy.running_vm_proxy import free_port, in_thread
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_daemon import RunningDaemon, hmp, run, table, until
-from tests.support.running_vm_proxy import free_port, in_thread
-from tests.support.shared import a_shared
+from tests.support.routing.shared import a_shared
 
-LATE = "its log or its files of TLS cannot be opened yet: their disk is stuck"
+LATE = "its log or its TLS files cannot be opened yet: their disk is stuck"
 
 
 @pytest.fixture

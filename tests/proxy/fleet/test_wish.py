@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from host.addresses import UnixAddress
-from host.config import AuditSettings, Origin, VMConfig
+from host.net.addresses import UnixAddress
+from host.settings.config import AuditSettings, Origin, VMConfig
 from proxy.fleet.wish import Wish, by_key
 
 A, B, C = (VMConfig(UnixAddress(f"/q{name}"), (UnixAddress(f"/{name}"),), name=name) for name in "abc")

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.handover import channel as channel_module
 from proxy.handover.channel import Channel, close_all
-from tests.support.running_daemon import run
+from tests.support.processes.running_daemon import run
 
 MIB: Final = 1 << 20
 

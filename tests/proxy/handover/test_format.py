@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from host.addresses import SystemdAddress, TCPAddress, UnixAddress
-from host.socket_access import SocketAccess
+from host.net.addresses import SystemdAddress, TCPAddress, UnixAddress
+from host.net.socket_access import SocketAccess
 from proxy.entrance.front import CarriedFront
 from proxy.entrance.takeover import CarriedPath
 from proxy.handover.format import FORMAT, CarriedVM, read, written
@@ -16,8 +16,8 @@ from proxy.qmp_json.position import Place
 from proxy.relaying.carrying import CarriedClient, CarriedRelay
 from proxy.sessions.carried import CarriedSession
 from shim.client import Client
-from tests.support import previous_format
-from tests.support.pure_router import a_monitor
+from tests.support.processes import previous_format
+from tests.support.routing.pure_router import a_monitor
 
 _FRONT = CarriedFront(
     {

@@ -15,9 +15,9 @@ from proxy.handover.channel import Channel, close_all
 from proxy.handover.giver import Giver
 from proxy.handover.meeting import meet
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.processes.running_daemon import run, table, until
+from tests.support.processes.two_processes import Party
 from tests.support.raw_client import RawClient
-from tests.support.running_daemon import run, table, until
-from tests.support.two_processes import Party
 
 HELLO: Final = {"formats": [1, 2], "version": "9.9"}
 GONE: Final = "the process that was to take over has gone; VMs that stay here: 1"

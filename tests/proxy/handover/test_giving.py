@@ -15,11 +15,11 @@ from proxy.handover.legacy import Legacy
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.carrying import HoldingStill
 from tests.fakes.qemu import FakeQEMU, When, two_disks
-from tests.support import previous_format
-from tests.support.pure_router import NAME
+from tests.support.processes import previous_format
+from tests.support.processes.running_daemon import run, table, until
+from tests.support.processes.two_processes import Party, in_use
 from tests.support.raw_client import RawClient, command_bytes
-from tests.support.running_daemon import run, table, until
-from tests.support.two_processes import Party, in_use
+from tests.support.routing.pure_router import NAME
 
 Result = TypeVar("Result")
 LONG: Final = "x" * 100_000

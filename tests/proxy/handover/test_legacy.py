@@ -13,9 +13,9 @@ from proxy.handover.taking import Taking
 from proxy.relaying import carrying
 from proxy.relaying.carrying import HoldingStill
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.processes.running_daemon import run, table, until
+from tests.support.processes.two_processes import Party, in_use
 from tests.support.raw_client import RawClient
-from tests.support.running_daemon import run, table, until
-from tests.support.two_processes import Party, in_use
 
 
 async def works(client: RawClient) -> bool:

@@ -12,7 +12,7 @@ from proxy.handover import meeting
 from proxy.handover.channel import Channel
 from proxy.handover.meeting import MeetingPoint, meet
 from shim.client import Client
-from tests.support.running_daemon import run, until
+from tests.support.processes.running_daemon import run, until
 
 
 def test_it_is_the_owners_only_and_gone_afterwards(folder: Path) -> None:

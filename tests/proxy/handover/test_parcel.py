@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.handover.parcel import Parcel, unpack
-from tests.support.few_descriptors import few_descriptors_left
+from tests.support.proxy.few_descriptors import few_descriptors_left
 
 
 def opened(folder: Path, count: int) -> list[int]:
@@ -57,13 +57,13 @@ def test_what_was_taken_out_is_not_there_a_second_time() -> None:
     kept = packed({}, [])
     again = os.dup(kept)
     unpack(kept)
-    with pytest.raises(ValueError, match="has not done so"):
+    with pytest.raises(ValueError, match="did not finish"):
         unpack(again)
 
 
 def test_it_counts_for_nothing_without_a_seal(tmp_path: Path) -> None:
     (number,) = opened(tmp_path, 1)
-    with pytest.raises(ValueError, match="has not done so"):
+    with pytest.raises(ValueError, match="did not finish"):
         unpack(packed({}, [number], is_sealed=False))
     os.close(number)
 
@@ -91,7 +91,7 @@ def test_descriptors_that_are_lost_on_the_way_are_missed(tmp_path: Path) -> None
     kept = packed({}, numbers)
     for number in numbers:
         os.close(number)
-    with few_descriptors_left(5), pytest.raises(ValueError, match=r"too few files may be open \(ulimit -n\)"):
+    with few_descriptors_left(5), pytest.raises(ValueError, match=r"too few files may be open; raise ulimit -n"):
         unpack(kept)
 
 

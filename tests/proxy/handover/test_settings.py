@@ -5,13 +5,13 @@ from typing import Any, Final
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
-from host.config import AuditSettings, VMConfig
-from host.listener import ErrorStyle, Listener, Terms
+from host.net.addresses import TCPAddress, UnixAddress
+from host.settings.config import AuditSettings, VMConfig
+from host.settings.listener import ErrorStyle, Listener, Terms
 from proxy.handover.settings import differences, settings_of
-from shim.permissions import Role
-from shim.policy import Mode, Policy
-from shim.rules import Rule
+from shim.graph.policy import Mode, Policy
+from shim.rules.permissions import Role
+from shim.rules.rules import Rule
 
 LISTEN: Final = (UnixAddress("/a"), TCPAddress("::1", 1, holds=True))
 CONFIG: Final = VMConfig(UnixAddress("/q"), LISTEN, name="vm1")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from host.addresses import AcceptAddress, StdioAddress, UnixAddress
-from host.config import VMConfig
+from host.net.addresses import AcceptAddress, StdioAddress, UnixAddress
+from host.settings.config import VMConfig
 from proxy.handover import standstill
 from proxy.handover.standstill import why_never
 

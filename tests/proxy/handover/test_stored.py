@@ -13,13 +13,13 @@ from proxy.handover.parcel import Parcel
 from proxy.handover.stored import Stored
 from proxy.relaying import carrying
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support import previous_format
-from tests.support.fake_service_manager import FakeServiceManager
+from tests.support.processes import previous_format
+from tests.support.processes.fake_service_manager import FakeServiceManager
+from tests.support.processes.running_daemon import run, table, until
+from tests.support.processes.stored_scene import Scene, played, works
+from tests.support.processes.two_processes import Party
+from tests.support.proxy.running_vm_proxy import free_port
 from tests.support.raw_client import RawClient
-from tests.support.running_daemon import run, table, until
-from tests.support.running_vm_proxy import free_port
-from tests.support.stored_scene import Scene, played, works
-from tests.support.two_processes import Party
 
 
 async def begins_anew(one: Scene, client: RawClient, *tables: str, at: str = "a") -> None:
@@ -57,7 +57,7 @@ def test_newer_format_begins_anew(folder: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(storing, "FORMAT", 3)
     monkeypatch.setattr(storing, "VERSION", "9.9")
     anew(folder)
-    told = "a: begins anew, as what the service manager has kept of it cannot be used: it is of hmpshim 9.9, which hands over"
+    told = "a: begins anew, as what the service manager has kept of it cannot be used: it is hmpshim 9.9, which hands over"
     assert told in caplog.text
     assert "in format 3, and this is 0.1.0, which reads 1 and 2" in caplog.text
 
@@ -68,7 +68,7 @@ def test_what_is_not_sealed_begins_anew(
     """As it is where the process is killed before it is done."""
     monkeypatch.setattr(Parcel, "seal", lambda _: None)
     anew(folder)
-    assert "cannot be used: the process that has begun to hand it over has not done so" in caplog.text
+    assert "cannot be used: the process that began to hand it over did not finish" in caplog.text
 
 
 def test_what_cannot_be_read_begins_anew(
@@ -87,12 +87,12 @@ def test_what_cannot_be_gone_on_with_begins_anew(
 
     monkeypatch.setattr(carrying, "take_up", fail)
     anew(folder)
-    assert "a: its connections end, as it cannot be gone on with: boom" in caplog.messages
+    assert "a: its connections end, as it cannot be taken over: boom" in caplog.messages
 
 
 def test_vm_whose_settings_have_changed_begins_anew(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     anew(folder, f'[[vm]]\nname = "a"\nupstream = "unix:{folder}/q"\nlisten = "unix:{folder}/b"\n', at="b")
-    assert "a: its connections end: these settings are others than before: listen" in caplog.messages
+    assert "a: its connections end: these settings have changed: listen" in caplog.messages
     assert not (folder / "a").exists()
 
 
@@ -154,9 +154,9 @@ def test_what_cannot_be_removed_from_the_store_is_empty(folder: Path, caplog: py
         gone = ServiceManager({})
         deaf = Stored(one.manager.passed(), gone)
         await deaf.end_others(())
-        assert "the service manager is not told what it need not keep any more" in caplog.text
+        assert "cannot tell the service manager what it no longer needs to keep" in caplog.text
         await stored.end_others(())
-        assert "cannot be used: the process that has begun to hand it over has not done so" in caplog.text
+        assert "cannot be used: the process that began to hand it over did not finish" in caplog.text
         assert not (folder / "a").exists()
 
     emptied(folder, main)

@@ -19,12 +19,12 @@ from proxy.handover.parcel import Parcel
 from proxy.handover.storing import Storing, stored_name
 from proxy.relaying.carrying import HoldingStill
 from tests.fakes.qemu import FakeQEMU, When, two_disks
-from tests.support.fake_service_manager import FakeServiceManager
-from tests.support.pure_router import NAME
+from tests.support.processes.fake_service_manager import FakeServiceManager
+from tests.support.processes.running_daemon import run, table, until
+from tests.support.processes.stored_scene import Scene, played, reply, scene, works
+from tests.support.processes.two_processes import Party
 from tests.support.raw_client import RawClient, command_bytes
-from tests.support.running_daemon import run, table, until
-from tests.support.stored_scene import Scene, played, reply, scene, works
-from tests.support.two_processes import Party
+from tests.support.routing.pure_router import NAME
 
 LONG: Final = "x" * 100_000
 
@@ -241,7 +241,7 @@ def test_vms_that_cannot_be_handed_over_end_where_that_is_wanted(folder: Path, c
         assert one.party.served() == ["a"]
 
     played(folder, main, f'hmp_listen = "unix:{folder}/m"')
-    assert "a: ends, as it cannot be handed over: " in caplog.text
+    assert "a: its clients are disconnected, as it cannot be handed over: " in caplog.text
 
 
 def test_vms_that_were_ended_begin_anew_where_the_rest_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +254,7 @@ def test_vms_that_were_ended_begin_anew_where_the_rest_fails(folder: Path, monke
         one.party.fleet.outlast_vms(True)
         monkeypatch.setattr(Storing, "_why_never", lambda _: reasons.pop() if reasons else {})
         monkeypatch.setattr(Storing, "_try", fail)
-        with pytest.raises(HandOverError, match="nothing can be given to the service manager: it breaks"):
+        with pytest.raises(HandOverError, match="cannot pass files to the service manager: it breaks"):
             await one.leave(ends_others=True)
         await until(lambda: one.party.served() == ["a"])
         one.party.fleet.outlast_vms(False)
@@ -367,7 +367,7 @@ def test_vm_that_comes_meanwhile_is_held_the_next_time(folder: Path, monkeypatch
 @pytest.mark.parametrize("most", [0, 1])
 def test_store_that_is_too_small_prevents_it(folder: Path, most: int, caplog: pytest.LogCaptureFixture) -> None:
     """It says nothing of that, but what was given is not there."""
-    words = ["the service manager keeps nothing for it", "the service manager keeps 1 of 2 VMs: FileDescriptorStoreMax="][most]
+    words = ["the service manager keeps nothing for it", "the service manager keeps 1 of 2 VMs; raise"][most]
 
     async def main() -> None:
         async with FakeQEMU(two_disks()) as second:
@@ -403,13 +403,13 @@ def test_service_manager_that_has_gone_prevents_it(folder: Path, caplog: pytest.
     async def main(one: Scene) -> None:
         with await one.client() as client:
             told = ServiceManager({"NOTIFY_SOCKET": str(folder / "none")})
-            with pytest.raises(HandOverError, match="nothing can be given to the service manager: "):
+            with pytest.raises(HandOverError, match="cannot pass files to the service manager: "):
                 await Storing(one.party.fleet, told).leave(None, ends_others=False)
             told.close()
             assert await works(client)
 
     played(folder, main)
-    assert "the service manager keeps what it need not" in caplog.text
+    assert "the service manager still keeps what it no longer needs to" in caplog.text
 
 
 @pytest.mark.parametrize(("formats", "is_refused"), [([1, 2], False), ([3], True), ("2", True)])
@@ -418,7 +418,7 @@ def test_program_that_could_not_go_on_is_refused(folder: Path, formats: Any, is_
         told = ServiceManager(one.manager.environment)
         asking = Storing(one.party.fleet, told).leave(formats, ends_others=False)
         if is_refused:
-            with pytest.raises(HandOverError, match="hands over in format 2, and the program that asks does not read that"):
+            with pytest.raises(HandOverError, match="hands over in format 2, which the program that asks does not read"):
                 await asking
         else:
             assert await asking == {}
@@ -472,7 +472,7 @@ def test_vm_that_the_manager_loses_at_the_last_moment_ends(
                     assert one.party.served() == ["a", "b"]
 
     run(main)
-    assert "a: the service manager keeps it no more, and it ends: Broken pipe" in caplog.messages
+    assert "a: the service manager no longer keeps it, so it ends: Broken pipe" in caplog.messages
 
 
 def test_vm_has_more_descriptors_than_the_kernel_takes_at_once(folder: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from proxy.handover import standstill, storing
 from proxy.handover.storing import Storing
-from tests.support.running_daemon import until
-from tests.support.stored_scene import Scene, played, works
+from tests.support.processes.running_daemon import until
+from tests.support.processes.stored_scene import Scene, played, works
 
 
 def test_client_that_comes_while_others_are_waited_for_may_prevent_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,4 +54,4 @@ def test_fault_of_ours_in_letting_go_undoes_nothing(caplog: pytest.LogCaptureFix
             raise AssertionError("boom")
 
     storing._leave_to_manager("a", Still())  # type: ignore[arg-type]
-    assert "a: handed over to the service manager, but not wholly let go of" in caplog.text
+    assert "a: handed over to the service manager, but not completely released" in caplog.text

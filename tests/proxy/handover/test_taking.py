@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config_file import load_config_file
+from host.configuration.config_file import load_config_file
+from host.net.addresses import UnixAddress
 from proxy.errors import HandOverError
 from proxy.fleet.wish import Wish, by_key
 from proxy.handover import format as handover_format
@@ -20,11 +20,11 @@ from proxy.handover.settings import settings_of
 from proxy.handover.taking import take_from
 from shim.version import VERSION
 from tests.fakes.qemu import FakeQEMU, two_disks
+from tests.support.processes.running_daemon import hmp, run, table, until
+from tests.support.processes.two_processes import Party
 from tests.support.raw_client import RawClient
-from tests.support.running_daemon import hmp, run, table, until
-from tests.support.two_processes import Party
 
-HANDS_OVER: Final = "it is of hmpshim 9.9, which hands over in format"
+HANDS_OVER: Final = "it is hmpshim 9.9, which hands over in format"
 HELLO: Final = {"format": handover_format.FORMAT, "version": "9.9", "vms": {}}
 
 
@@ -59,7 +59,7 @@ async def played(folder: Path, play: Callable[[Channel], Awaitable[None]]) -> As
         ),
         (HELLO | {"format": 0}, f"{HANDS_OVER} 0, and this is {VERSION}, which reads 1 and 2; stop it, and start this one"),
         ({"refused": "not now"}, "not now"),
-        ({"vms": {}}, "it says nothing that is understood here: KeyError('format')"),
+        ({"vms": {}}, "its answer is not understood here: KeyError('format')"),
     ],
 )
 def test_process_that_cannot_be_replaced_is_told_of(folder: Path, hello: dict[str, Any], reason: str) -> None:
@@ -110,7 +110,7 @@ def test_vms_of_a_process_that_goes_are_begun_anew(folder: Path, says: str, capl
                 assert await hmp(folder / "a", "savevm t") == [""]
 
     run(main)
-    assert ("the process that is replaced has gone" in caplog.text) is (says != "done")
+    assert ("the old process has gone" in caplog.text) is (says != "done")
 
 
 def test_vm_that_cannot_be_read_stays_where_it_is(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +160,7 @@ def test_new_vms_begin_and_others_end_or_begin_anew(folder: Path, caplog: pytest
             ] * 2
 
     run(main)
-    assert "changed: begins anew, as these settings are others than before: listen" in caplog.messages
+    assert "changed: begins anew, as these settings have changed: listen" in caplog.messages
 
 
 def test_policy_and_limits_are_those_of_the_new_process(folder: Path) -> None:

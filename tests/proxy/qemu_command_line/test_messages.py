@@ -1,4 +1,4 @@
-"""How QEMU begins a message; tests/integration/test_libvirt_on_qemu.py compares one with QEMU's own."""
+"""How QEMU begins a message; tests/integration/tools/test_libvirt_on_qemu.py compares one with QEMU's own."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

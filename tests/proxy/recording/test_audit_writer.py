@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from host.config import AuditSettings
 from host.errors import AuditError
+from host.settings.config import AuditSettings
 from proxy.recording import audit_writer
 from proxy.recording.audit_writer import AuditWriter
-from tests.support.running_vm_proxy import until
-from tests.support.stuck_disk import StuckDisk
-from tests.support.written_records import record
+from tests.support.audit.written_records import record
+from tests.support.proxy.running_vm_proxy import until
+from tests.support.proxy.stuck_disk import StuckDisk
 
 SETTINGS = AuditSettings("/log")
 STUCK = "audit log /log: its disk is stuck, so answers go out before their records are written"
@@ -179,7 +179,7 @@ def test_file_system_that_tells_of_a_loss_at_the_end_only(disk: StuckDisk, caplo
     asyncio.run(run())
     assert caplog.messages == [
         "audit log /log: Input/output error",
-        "audit log /log: records lost at its end, of which no record tells: 1",
+        "audit log /log: records lost at its end that no later record reports: 1",
     ]
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from proxy.recording import disk_thread
 from proxy.recording.disk_thread import DiskThread, finish_all
+from tests.support.proxy.running_vm_proxy import until
 from tests.support.raw_client import DEADLINE_S
-from tests.support.running_vm_proxy import until
 
 
 def test_jobs_are_done_in_order_and_told_in_the_loop() -> None:
@@ -90,7 +90,7 @@ def test_failure_of_whoever_is_told_is_logged_and_the_others_are_told(caplog: py
         assert await thread.finish(DEADLINE_S)
 
     asyncio.run(run())
-    assert caplog.messages == ["hmpshim has failed, and goes on"]
+    assert caplog.messages == ["hmpshim has failed, and goes on: please report this"]
 
 
 def test_thread_ends_when_it_has_been_idle_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:

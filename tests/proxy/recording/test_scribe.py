@@ -1,22 +1,26 @@
 """What waits for a stuck disk, and what does not, as clients see it."""
 
 import json
+import os
+import pwd
 from typing import Any
 
 import pytest
 
-from host.audit_file import FileSink
+from host.audit_log.file import FileSink
 from host.intents import IntentStore
 from proxy.recording import audit_writer
 from proxy.recording.disk_thread import DiskThread
 from proxy.recording.scribe import Scribe
 from proxy.routing.outbox import Outbox
+from shim.client import Client
+from shim.records.identity import unidentified
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.pure_router import a_session
+from tests.support.audit.written_records import record
+from tests.support.proxy.running_vm_proxy import RunningServer, connected, in_thread, played, until
+from tests.support.proxy.stuck_disk import StuckDisk
 from tests.support.raw_client import RawClient
-from tests.support.running_vm_proxy import RunningServer, connected, in_thread, played, until
-from tests.support.stuck_disk import StuckDisk
-from tests.support.written_records import record
+from tests.support.routing.pure_router import a_session
 
 
 @pytest.fixture
@@ -131,10 +135,32 @@ def test_savevm_waits_for_what_it_intends_to_be_on_disk(disk: StuckDisk) -> None
     played(scene, qemu, "--vmstate", "d1")
 
 
+def a_scribe() -> Scribe:
+    return Scribe(None, IntentStore("unix:/qmp", None), DiskThread("state"), {}, lambda *_: None)
+
+
+def test_client_is_looked_up_where_there_is_a_log() -> None:
+    async def scene(qemu: FakeQEMU, server: RunningServer) -> None:
+        with await connected(server.path) as client:
+            client.send(b'{"execute":"query-name"}')
+            ask(client, "info nosuch")
+            while b'"id": 1' not in await in_thread(client.receive_message):
+                pass
+        (record,) = server.records
+        assert (record["client"]["pid"], record["client"]["user"]) == (os.getpid(), pwd.getpwuid(os.getuid()).pw_name)
+        assert record["client"]["tool"]
+
+    played(scene, FakeQEMU(two_disks()))
+
+
+def test_without_a_log_nobody_is_looked_up() -> None:
+    assert a_scribe().identify(a_session(), Client(1, 2)) is unidentified
+
+
 def test_without_a_log_nothing_waits() -> None:
     outbox = Outbox()
     outbox.put_on_record(record(), a_session())
-    scribe = Scribe(None, IntentStore("unix:/qmp", None), DiskThread("state"), {}, lambda *_: None)
+    scribe = a_scribe()
     scribe.write_records(outbox)
     scribe.write_notes(outbox)
     assert (outbox.records, outbox.await_records) == ([], {})

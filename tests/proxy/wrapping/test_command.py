@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-import host.audit_log
-from host.audit_log import AuditLog, open_audit_log
+import host.audit_log.log
+from host.audit_log.log import AuditLog, open_audit_log
 from proxy.wrapping import command, invocation
 from proxy.wrapping.children import close_all, open_descriptors
 from proxy.wrapping.command import main
@@ -87,7 +87,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Callable[...
 
     monkeypatch.setattr(command, "open_door", noted(open_door))
     monkeypatch.setattr(command, "prepare", noted(prepare))
-    monkeypatch.setattr(host.audit_log, "open_audit_log", noted(open_audit_log))
+    monkeypatch.setattr(host.audit_log.log, "open_audit_log", noted(open_audit_log))
     monkeypatch.setattr(command, "become", become)
     monkeypatch.setattr(command, "fork_proxy", fork_proxy)
     monkeypatch.setattr(command, "Parent", Parent)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
-from host.connecting import connect_socket
+from host.net.addresses import TCPAddress, UnixAddress
+from host.net.connecting import connect_socket
 from proxy.net.ends import End
 from proxy.wrapping import dialing
 from proxy.wrapping.dialing import dial
 from shim.client import Client
-from tests.support.running_vm_proxy import bound, until
+from tests.support.proxy.running_vm_proxy import bound, until
 
 
 @pytest.fixture
@@ -84,6 +84,6 @@ def test_client_that_is_not_there_yet_is_waited_for_and_told_of_once(
             await until(lambda: len(admitted.ends) == 2)
             await ended(task)
             admitted.ends[1].close()
-        assert caplog.messages == [f"cannot connect to unix:{folder}/c, and go on trying: No such file or directory"]
+        assert caplog.messages == [f"cannot connect to unix:{folder}/c; trying again: No such file or directory"]
 
     asyncio.run(run())

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from host.addresses import DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
+from host.net.addresses import DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
 from proxy.net.sockets import is_listening
 from proxy.qemu_command_line.endpoints import Endpoint
 from proxy.qemu_command_line.monitors import Monitor
 from proxy.wrapping.doors import Door, open_door
-from tests.support.wrapped_monitors import monitor_of, socket_of
+from tests.support.processes.wrapped_monitors import monitor_of, socket_of
 
 HOSTS = {"both.test": ["127.0.0.1", "::1"], "four.test": ["127.0.0.1"], "six.test": ["::1"]}
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import DescriptorAddress
-from host.config import Origin, VMConfig
 from host.errors import ConfigError
-from host.listener import Terms
+from host.net.addresses import DescriptorAddress
+from host.settings.config import Origin, VMConfig
+from host.settings.listener import Terms
 from proxy.wrapping import invocation as module
 from proxy.wrapping.invocation import CONFIG_VARIABLE, WrapInvocation, is_name_of_qemu, parse_wrap, read_call_as_qemu
 from proxy.wrapping.qemu_program import QEMU_VARIABLE
-from shim.policy import Mode, Policy, PolicyKind
-from tests.support.config_files import path
+from shim.graph.policy import Mode, Policy, PolicyKind
+from tests.support.proxy.config_files import path
 
 __all__ = ["path"]
 
@@ -82,8 +82,8 @@ def test_file_has_the_settings(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "write QEMU's command line behind --, such as: -- qemu-system-x86_64 -monitor stdio"),
-        (("--",), "write QEMU's command line behind --"),
+        ((), "write QEMU's command line after --, such as: -- qemu-system-x86_64 -monitor stdio"),
+        (("--",), "write QEMU's command line after --"),
         ((QEMU, "-monitor", "stdio"), "unrecognized arguments: qemu-system-x86_64 -monitor stdio"),
         (("--nonesuch", *CALLED), "unrecognized arguments: --nonesuch"),
         (("--listen", "unix:/l", *CALLED), "--listen"),

@@ -16,10 +16,10 @@ from proxy.net.ends import End
 from proxy.wrapping.reception import Reception
 from shim.client import Client
 from tests.support.checkout import ROOT
+from tests.support.processes.wrapped_scene import HMP, QMP, Scene, play, status
+from tests.support.proxy.running_vm_proxy import bound, in_thread
 from tests.support.raw_client import DEADLINE_S, ConnectionLostError, RawClient
-from tests.support.running_vm_proxy import bound, in_thread
 from tests.support.standard_input import standard_input
-from tests.support.wrapped_scene import HMP, QMP, Scene, play, status
 
 
 @pytest.fixture(autouse=True)
@@ -188,7 +188,7 @@ def test_clients_are_handed_over_in_their_order() -> None:
 
 def test_what_greets_clients_is_imported_without_what_serves_them() -> None:
     code = "import sys, proxy.lean_start, proxy.wrapping.serving; print([name in sys.modules for name in sys.argv[1:]])"
-    serving = ["proxy.relaying.relay", "proxy.routing.dispatcher", "shim.plan", "argparse"]
+    serving = ["proxy.relaying.relay", "proxy.routing.dispatcher", "shim.plans.plan", "argparse"]
     command = [sys.executable, "-c", code, *serving]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=DEADLINE_S).stdout
     assert found == f"{[False] * len(serving)}\n"

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from host.addresses import DescriptorAddress, UnixAddress
-from host.audit_log import open_audit_log
-from host.config import NEGOTIATION_TIMEOUT_S, AuditSettings, VMConfig
-from host.listener import Terms
+from host.audit_log.log import open_audit_log
+from host.net.addresses import DescriptorAddress, UnixAddress
+from host.settings.config import NEGOTIATION_TIMEOUT_S, AuditSettings, VMConfig
+from host.settings.listener import Terms
 from proxy.wrapping.children import FAILED, Parent, close_all
 from proxy.wrapping.doors import open_door
 from proxy.wrapping.invocation import WrapInvocation
@@ -27,11 +27,11 @@ from proxy.wrapping.loading import Load
 from proxy.wrapping.serving import Serving
 from proxy.wrapping.start import Start
 from shim.client import Client
-from shim.permissions import Role
+from shim.rules.permissions import Role
 from tests.fakes.qemu import FakeQEMU, Snapshot, disk
+from tests.support.processes.wrapped_monitors import line_of
+from tests.support.proxy.running_vm_proxy import exists, in_thread, until
 from tests.support.raw_client import DEADLINE_S, RawClient
-from tests.support.running_vm_proxy import exists, in_thread, until
-from tests.support.wrapped_monitors import line_of
 
 QMP = "-qmp unix:q,server=on,wait=off"
 STARTER = Client(os.getpid(), os.getuid(), "/usr/bin/tool")

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from proxy.wrapping.start import prepare
-from tests.support.wrapped_monitors import line_of
+from tests.support.processes.wrapped_monitors import line_of
 
 WORDS = "-qmp unix:q,server=on,wait=off -m 32 -chardev socket,id=c,path=h,server=on,wait=off -mon c"
 

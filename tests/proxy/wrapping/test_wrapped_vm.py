@@ -11,11 +11,11 @@ import pytest
 from proxy.errors import HungUpError
 from proxy.wrapping.loading import Load, StartFailedError
 from proxy.wrapping.wrapped_vm import WrappedVM
-from shim.policy import Policy
-from tests.support.graphs import patterns
+from shim.graph.policy import Policy
+from tests.support.processes.wrapped_scene import QMP, Scene, play, status
+from tests.support.proxy.running_vm_proxy import exists, in_thread, until
 from tests.support.raw_client import RawClient
-from tests.support.running_vm_proxy import exists, in_thread, until
-from tests.support.wrapped_scene import QMP, Scene, play, status
+from tests.support.shim.graphs import patterns
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from host.addresses import UnixAddress
-from host.config import VMConfig
+from host.net.addresses import UnixAddress
+from host.settings.config import VMConfig
 from repl.finding.choosing import NoVMError, choose
 from repl.finding.looking import Look
 from repl.finding.vms import FoundVM, State, Via

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
+from host.net.addresses import TCPAddress, UnixAddress
 from repl.finding import control
-from repl.finding.control import ServedVM, ask_proxy, control_paths
+from repl.finding.control import OthersCommand, ServedVM, ask_proxies, ask_proxy, control_paths
 from tests.fakes.qemu import FakeQEMU, two_disks
-from tests.support.answering_proxy import answering
-from tests.support.asked_sockets import short_folder
-from tests.support.running_daemon import RunningDaemon, table
-from tests.support.vm_statuses import BUSY, OFF, as_told
+from tests.support.processes.running_daemon import RunningDaemon, table
+from tests.support.processes.vm_statuses import BUSY, OFF, as_told
+from tests.support.proxy.answering_proxy import answering
+from tests.support.proxy.asked_sockets import short_folder
 
 
 @pytest.fixture
@@ -47,8 +47,9 @@ def test_command_that_runs_is_told_and_what_is_no_socket_left_out(folder: Path) 
     del told["vms"][1]["listen"]
     with answering(folder / "c", json.dumps({"return": told}).encode()):
         found = ask_proxy(folder / "c")
+    running = OthersCommand("savevm nightly\x1b", "/usr/bin/tool (pid 5, uid 0)", 75.4)
     assert found == [
-        ServedVM("a", "unix:/q", (TCPAddress("h", 1),), is_served=True, running="savevm nightly\x1b"),
+        ServedVM("a", "unix:/q", (TCPAddress("h", 1),), is_served=True, running=running, audit="/log"),
         ServedVM("long-name", "unix:/q2", (), is_served=False),
     ]
 
@@ -104,4 +105,27 @@ def test_sockets_are_those_of_root_and_of_the_user(
     monkeypatch.setattr("os.geteuid", lambda: 5)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert control_paths() == [Path("/run/hmp-proxy/control.sock"), Path(own, "control.sock")]
+    assert control_paths(Path("/none")) == [Path("/none/hmp-proxy/control.sock"), Path(own, "control.sock")]
+    assert control_paths()[0] == Path("/run/hmp-proxy/control.sock")
+
+
+def test_each_vm_of_the_template_unit_has_a_socket(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "user"))
+    of_template = [
+        folder / of / "hmp-proxy-vms" / vm / "control.sock" for of, vm in (("run", "a"), ("run", "b"), ("user", "c"))
+    ]
+    for path in of_template:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert control_paths(folder / "run")[2:] == of_template
+
+
+def test_proxies_are_asked_at_the_same_time(folder: Path) -> None:
+    told = json.dumps({"return": as_told(OFF)}).encode()
+    with answering(folder / "a", told), answering(folder / "b", told):
+        first, nobody, second = ask_proxies([folder / "a", folder / "none", folder / "b"])
+    assert first is not None
+    assert [vm.name for vm in first] == ["long-name"]
+    assert second == first
+    assert nobody is None
+    assert ask_proxies([folder / "none"]) == [None]

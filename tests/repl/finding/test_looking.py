@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from host.config import VMConfig
+from host.settings.config import VMConfig
 from repl.finding.configured import load_vms
 from repl.finding.looking import Places, look
-from tests.support.answering_proxy import answering
-from tests.support.asked_sockets import short_folder
 from tests.support.process_folder import add_process, write_sockets
-from tests.support.vm_statuses import OFF, as_told
+from tests.support.processes.vm_statuses import OFF, as_told
+from tests.support.proxy.answering_proxy import answering
+from tests.support.proxy.asked_sockets import short_folder
 
 
 @pytest.fixture
@@ -80,4 +80,6 @@ def test_file_in_a_folder_without_access_is_told(monkeypatch: pytest.MonkeyPatch
 
 
 def test_places_are_those_of_this_machine() -> None:
-    assert (len(Places().configs), len(Places().controls), str(Places().proc)) == (2, 2, "/proc")
+    assert len(Places().configs) == 2
+    assert len(Places().controls) >= 2
+    assert str(Places().proc) == "/proc"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from host.addresses import TCPAddress, UnixAddress
-from repl.finding.monitors import Monitors, Socket, is_qemu, read_monitors
+from host.net.addresses import TCPAddress, UnixAddress
+from repl.finding.monitors import Monitors, Socket, qemu_words, read_monitors
 
 QMP = UnixAddress("/q")
 
@@ -21,8 +21,28 @@ QMP = UnixAddress("/q")
     ],
 )
 def test_system_emulators_are_known_by_their_names(program: str, expected: bool) -> None:
-    assert is_qemu([program, "-qmp", "unix:/q"]) is expected
-    assert not is_qemu([])
+    words = [program, "-qmp", "unix:/q"]
+    assert qemu_words(words) == ((words, False) if expected else None)
+    assert qemu_words([]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "own"),
+    [
+        ("/usr/bin/python3 /usr/bin/hmp-proxy wrap -- kvm -name a", "kvm -name a"),
+        ("hmp-proxy wrap --audit x.jsonl -- /opt/qemu-system-arm", "/opt/qemu-system-arm"),
+        ("hmp-proxy wrap kvm", "kvm"),
+        ("python3.11 -X dev -m proxy wrap -- kvm -name a", "kvm -name a"),
+        ("python3 hmpshim.pyz hmp-proxy wrap -- kvm", "kvm"),
+        ("/usr/bin/python3 -sP /usr/local/bin/qemu-system-x86_64 -name a", "/usr/local/bin/qemu-system-x86_64 -name a"),
+        ("hmp-proxy wrap --help", None),
+        ("python3 start.py wrap kvm", None),
+        ("python3 -V", None),
+        ("vi proxy kvm", None),
+    ],
+)
+def test_wrapper_has_the_words_of_the_qemu_that_it_started(line: str, own: str | None) -> None:
+    assert qemu_words(line.split()) == (None if own is None else (own.split(), True))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from host.addresses import UnixAddress
+from host.net.addresses import UnixAddress
 from repl.finding.processes import PROC, RunningQEMU, listening, running_qemus
 from tests.support.process_folder import add_process, write_sockets
 
@@ -22,6 +22,12 @@ def test_qemus_are_found_with_their_names_and_sockets(tmp_path: Path) -> None:
         RunningQEMU(4, None, (UnixAddress("/run/a"),)),
         RunningQEMU(30, "b", (UnixAddress("/run/b/rel.sock"),)),
     ]
+
+
+def test_wrapper_has_the_sockets_of_its_qemu(tmp_path: Path) -> None:
+    add_process(tmp_path, 4, QEMU, "-name", "a", "-chardev", "socket,id=compat_monitor0,fd=201")
+    add_process(tmp_path, 5, "hmp-proxy", "wrap", "--", QEMU, "-name", "a", "-qmp", "unix:/run/a,server=on")
+    assert running_qemus(tmp_path) == [RunningQEMU(4, "a", ()), RunningQEMU(5, "a", (UnixAddress("/run/a"),), is_wrapped=True)]
 
 
 def test_relative_path_of_another_users_qemu_is_not_known(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from host.addresses import AcceptAddress, DescriptorAddress, TCPAddress, UnixAddress
-from host.config import VMConfig
+from host.net.addresses import AcceptAddress, DescriptorAddress, TCPAddress, UnixAddress
+from host.settings.config import VMConfig
 from repl.finding import vms
-from repl.finding.control import ServedVM
+from repl.finding.control import OthersCommand, ServedVM
 from repl.finding.processes import RunningQEMU
 from repl.finding.vms import FoundVM, State, Via, merge
 
@@ -73,6 +73,12 @@ def test_qemus_own_socket_is_free_or_has_its_one_client(own: UnixAddress, has_cl
     assert merge([], [], [RunningQEMU(5, "a", (own,))], {own.path: has_client}) == [FoundVM("a", own, Via.QEMU, state)]
 
 
+@pytest.mark.parametrize("has_client", [True, False])
+def test_socket_of_a_wrapped_qemu_is_the_proxys(own: UnixAddress, has_client: bool) -> None:
+    rows = merge([], [], [RunningQEMU(5, "a", (own,), is_wrapped=True)], {own.path: has_client})
+    assert rows == [FoundVM("a", own, Via.PROXY, State.SERVED)]
+
+
 def test_free_socket_of_qemu_is_taken_where_it_has_two(own: UnixAddress, legacy: UnixAddress) -> None:
     (row,) = merge([], [], [RunningQEMU(5, "a", (legacy, own))], {legacy.path: True, own.path: False})
     assert row.address == own
@@ -89,7 +95,12 @@ def test_vm_is_off_where_the_proxy_waits_for_it(legacy: UnixAddress) -> None:
 
 
 def test_vm_is_busy_while_a_snapshot_command_runs(legacy: UnixAddress) -> None:
-    (row,) = merge([], [ServedVM("a", "unix:/q", (legacy,), is_served=True, running="savevm")], [], {legacy.path: True})
+    (row,) = merge(
+        [],
+        [ServedVM("a", "unix:/q", (legacy,), is_served=True, running=OthersCommand("savevm", "tool", 1.0))],
+        [],
+        {legacy.path: True},
+    )
     assert row.state is State.BUSY
 
 

@@ -1,0 +1,32 @@
+"""Command lines, read once where they come again and again: what failed, a tool mostly tries in the same words."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from shim.hmp.line import HMPLine
+from shim.records.excerpt import MAX_TEXT_CHARS
+
+__all__ = ["read_line", "tag_of"]
+
+_LINES: Final = 512
+# What nearly all tools send, and nothing in it has a meaning to HMP.
+_PLAIN: Final = re.compile(r"(?:savevm|loadvm|delvm) ([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})")
+
+
+def read_line(text: str) -> HMPLine:
+    """Return what HMPLine.read does."""
+    # A record has no longer one; what else a file holds for one is not kept.
+    return _read(text) if len(text) <= MAX_TEXT_CHARS else HMPLine.read(text)
+
+
+def tag_of(command_line: str | None) -> str:
+    """Return the tag that a savevm, loadvm or delvm names; "" for none, and for anything else."""
+    if command_line is None:
+        return ""
+    if plain := _PLAIN.fullmatch(command_line):
+        return plain[1]
+    return getattr(read_line(command_line).command, "tag", None) or ""
+
+
+_read: Final = lru_cache(_LINES)(HMPLine.read)

@@ -1,0 +1,174 @@
+"""What one tool did, as records of it are counted."""
+
+from collections import Counter, defaultdict
+from typing import Final
+
+from audit.counting.command_lines import read_line, tag_of
+from audit.counting.examples import example_of
+from audit.counting.readiness import DONE_BY_QMP, hmp_replacement
+from audit.reporting.ready import Example
+from audit.reporting.report import VM, Tool
+from shim.qmp import JSON
+from shim.records.audit import Action
+
+__all__ = ["NO_TIME", "OTHERS", "CommandTally", "ToolTally"]
+
+# Tools send what they like, and a name need not be one of HMP's. A tool's further unknown names are counted as one.
+_UNKNOWN_COMMANDS: Final = 100
+OTHERS: Final = "(others)"
+_NO_COMMAND: Final = "(no command line)"
+_SAVES_AND_LOADS: Final = frozenset({"savevm", "loadvm", "snapshot-save", "snapshot-load"})
+# Of the tags that a tool saved over on a VM, so many are named.
+_NAMED_TAGS: Final = 20
+# So many kinds of a tool's records are known again.
+_MOST_WAYS: Final = 1000
+# A tool's program stands at the same place on most machines.
+_MOST_EXECUTABLES: Final = 8
+# After all times.
+NO_TIME: Final = "~"
+# As records spell them: comparing with members of an Enum takes a tenth of all the time.
+_REWRITTEN, _ABANDONED = Action.REWRITTEN.value, Action.ABANDONED.value
+
+
+class OutcomeTally:
+    """What came of a command in one way: of the same action, and failed likewise."""
+
+    __slots__ = ("count", "first", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first, self.last = NO_TIME, ""
+
+
+class CommandTally:
+    """One command of one tool. outcomes: by action, and whether it failed."""
+
+    __slots__ = ("example", "example_day", "outcomes", "silent", "why_passed")
+
+    def __init__(self) -> None:
+        self.outcomes: defaultdict[tuple[str, bool | None], OutcomeTally] = defaultdict(OutcomeTally)
+        self.silent = 0
+        self.why_passed = ""
+        self.example: Example | None = None
+        self.example_day = ""
+
+    @property
+    def count(self) -> int:
+        return sum(outcome.count for outcome in self.outcomes.values())
+
+    @property
+    def first(self) -> str:
+        return min((outcome.first for outcome in self.outcomes.values()), default=NO_TIME)
+
+    @property
+    def last(self) -> str:
+        return max((outcome.last for outcome in self.outcomes.values()), default="")
+
+    def by_action(self, *actions: str) -> int:
+        return sum(outcome.count for (action, _), outcome in self.outcomes.items() if action in actions)
+
+    def by_failure(self, has_failed: bool | None, /) -> int:
+        """Count those that failed, that did not, or of which that is not known (None)."""
+        return sum(outcome.count for (_, failed), outcome in self.outcomes.items() if failed is has_failed)
+
+    def note_example(self, record: dict[str, JSON], vm: VM, day: str) -> None:
+        """Keep what the command's QMP can be made of: of the latest day, and rather of a command that did not fail."""
+        is_fine = record["failed"] is False
+        found = example_of(record, vm) if is_fine or self.example is None else None
+        if found is not None:
+            self.example, self.example_day = found, day if is_fine else ""
+
+
+class OverwritingTally:
+    """What one tool saved over on one VM. tags: a dictionary as a set that keeps its order."""
+
+    __slots__ = ("count", "first", "last", "tags")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first, self.last = NO_TIME, ""
+        self.tags: dict[str, None] = {}
+
+    def add(self, time: str, command_line: str | None) -> None:
+        self.count += 1
+        self.first, self.last = min(self.first, time), max(self.last, time)
+        # To read a line takes longer than all the rest.
+        if len(self.tags) < _NAMED_TAGS and (tag := tag_of(command_line)):
+            self.tags[tag] = None
+
+
+class _Way:
+    """Where records are counted that are alike. name: of the command. days: the tool's, of HMP or of QMP's own commands."""
+
+    __slots__ = ("command", "days", "is_hmp", "is_on_timeline", "name", "outcome")
+
+    def __init__(self, tool: "ToolTally", name: str, action: str, failed: bool | None, *, is_hmp: bool) -> None:
+        self.name, self.is_hmp = name, is_hmp
+        self.command = tool.command(name, is_hmp=is_hmp)
+        self.outcome = self.command.outcomes[action, failed]
+        self.days = tool.days if is_hmp else tool.modern_days
+        self.is_on_timeline = name in _SAVES_AND_LOADS and action != _ABANDONED
+
+
+class ToolTally:
+    """One tool. commands: by name, and whether it is HMP's. going_on: what it sent after a failed command.
+
+    hosts, executables: where it was seen, and as what; dictionaries serve as sets that keep their order.
+    """
+
+    __slots__ = (
+        *("_ways", "commands", "days", "executables", "going_on", "hosts", "last_silent", "modern_days", "overwritten", "tool"),
+    )
+
+    def __init__(self, tool: Tool) -> None:
+        self.tool = tool
+        self.hosts: dict[str, None] = {}
+        self.executables: dict[str, None] = {}
+        self.commands: dict[tuple[str, bool], CommandTally] = {}
+        self.days: defaultdict[str, int] = defaultdict(int)
+        self.modern_days: defaultdict[str, int] = defaultdict(int)
+        self.going_on: dict[str, Counter[str]] = {}
+        self.last_silent: dict[str, str] = {}
+        self.overwritten: defaultdict[VM, OverwritingTally] = defaultdict(OverwritingTally)
+        self._ways: dict[tuple[JSON, ...], _Way] = {}
+
+    def way(self, record: dict[str, JSON]) -> _Way:
+        """Return where a record is counted. Most are like an earlier one, and this is asked of each."""
+        execute, name, action, failed = record["execute"], record["hmp_command"], record["action"], record["failed"]
+        is_prompt = record["client"]["prompt"]
+        key = (execute, name, action, failed, is_prompt)
+        found = self._ways.get(key)
+        if found is None:
+            is_hmp = execute == "human-monitor-command"
+            name = (name or _NO_COMMAND) if is_hmp else execute
+            if is_hmp and action == _REWRITTEN and is_prompt and name in DONE_BY_QMP:
+                is_hmp, name = False, DONE_BY_QMP[name]
+            if len(self._ways) >= _MOST_WAYS:
+                self._ways.clear()
+            found = self._ways[key] = _Way(self, name, action, failed, is_hmp=is_hmp)
+        return found
+
+    def saw(self, host: str, exe: str | None) -> None:
+        """Note a machine with the tool, and its executable there."""
+        if host:
+            self.hosts[host] = None
+        if exe and len(self.executables) < _MOST_EXECUTABLES:
+            self.executables[exe] = None
+
+    def command(self, name: str, *, is_hmp: bool) -> CommandTally:
+        found = self.commands.get((name, is_hmp))
+        if found is None:
+            if len(self.commands) >= _UNKNOWN_COMMANDS and is_hmp and hmp_replacement(name) is None:
+                name = OTHERS
+            found = self.commands.setdefault((name, is_hmp), CommandTally())
+        return found
+
+    def went_on(self, failed_line: str, following: str, time: str, times: int = 1) -> None:
+        """Note what followed a failure that only a text told, and how often."""
+        failed = read_line(failed_line).full_name
+        self.command(failed, is_hmp=True).silent += times
+        if failed not in self.going_on and len(self.going_on) >= _UNKNOWN_COMMANDS:
+            failed = OTHERS
+        later = self.going_on.setdefault(failed, Counter())
+        later[following if following in later or len(later) < _UNKNOWN_COMMANDS else OTHERS] += times
+        self.last_silent[failed] = max(time, self.last_silent.get(failed, ""))

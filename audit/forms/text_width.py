@@ -1,0 +1,93 @@
+"""How many columns a text takes on a terminal, and where it is broken and cut to fit.
+
+Names come from anybody: a Chinese character takes two columns, an accent of its own none, and a path has no blanks to break at.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Final
+
+__all__ = ["cut", "padded", "text_width", "wrapped"]
+
+# Nonspacing and enclosing marks stand on the character before them (https://www.unicode.org/reports/tr44, "General Category").
+_MARKS: Final = frozenset({"Mn", "Me"})
+_ELLIPSIS: Final = "…"
+# The columns of the widest character.
+_WIDEST: Final = 2
+# A path or an option is best broken after one of these.
+_PARTS: Final = re.compile(r"[^/\\_.,:;=@+-]*[/\\_.,:;=@+-]+|[^/\\_.,:;=@+-]+")
+
+
+def text_width(text: str) -> int:
+    """Return how many columns a terminal needs for it (https://www.unicode.org/reports/tr11)."""
+    return len(text) if text.isascii() else sum(map(_width_of, text))
+
+
+def padded(text: str, room: int, *, is_right: bool = False) -> str:
+    """Fill a text with blanks up to `room` columns. is_right: at its left."""
+    blanks = " " * (room - text_width(text))
+    return f"{blanks}{text}" if is_right else f"{text}{blanks}"
+
+
+def cut(text: str, room: int | None) -> str:
+    """Shorten a text at its end to `room` columns, of which the mark that says so takes one. None: as it is."""
+    if room is None or text_width(text) <= room:
+        return text
+    characters = list(_characters(text))
+    ends = accumulate(map(text_width, characters))
+    shown = "".join(character for character, end in zip(characters, ends, strict=True) if end < room)
+    return f"{shown.rstrip(' ')}{_ELLIPSIS}"
+
+
+def wrapped(text: str, width: int | None, *, hanging: int = 2) -> list[str]:
+    """Break a text into lines of that width, between words. None: one line.
+
+    Only a word that is longer than a line is broken itself, after a mark such as / where it has some. The blanks that the text
+    begins with stand before each line; hanging: and so many more before each but the first.
+    """
+    if width is None or text_width(text) <= width:
+        return [text]
+    line = indent = text[: len(text) - len(text.lstrip(" "))]
+    further = indent + " " * hanging
+    lines: list[str] = []
+    is_begun = False
+    for word in text.split(" "):
+        if not word:
+            continue
+        glue = " " if is_begun else ""
+        for piece in _pieces(word, max(width - text_width(further), _WIDEST)):
+            if is_begun and text_width(line) + text_width(glue + piece) > width:
+                lines.append(line)
+                line, glue = further, ""
+            line, glue, is_begun = f"{line}{glue}{piece}", "", True
+    return [*lines, line]
+
+
+def _pieces(word: str, room: int) -> Iterator[str]:
+    """Yield what of a word stays together: all of it where that fits on a line."""
+    if text_width(word) <= room:
+        yield word
+        return
+    for part in _PARTS.findall(word):
+        if text_width(part) <= room:
+            yield part
+        else:
+            yield from _characters(part)
+
+
+def _characters(text: str) -> Iterator[str]:
+    """Yield each character of a text, which is not empty, with the marks that stand on it."""
+    begin = 0
+    for place, char in enumerate(text):
+        if place > begin and unicodedata.category(char) not in _MARKS:
+            yield text[begin:place]
+            begin = place
+    yield text[begin:]
+
+
+def _width_of(char: str) -> int:
+    if unicodedata.category(char) in _MARKS:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

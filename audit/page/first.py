@@ -1,0 +1,30 @@
+"""What to do first, as a section of the page: what a phone shows without scrolling. The whole order stands in standing.py."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from audit.page.elements import Element, make, words
+from audit.page.sections import section
+from audit.reporting.next_changes import Change
+from audit.reporting.wording import number
+
+__all__ = ["first"]
+
+_SHOWN: Final = 3
+
+
+def first(changes: Sequence[Change]) -> Element | None:
+    """Return the section; None where there is nothing to do. changes: those of the board."""
+    if not changes:
+        return None
+    more = len(changes) - _SHOWN
+    return section(
+        *("first", "What to do first", ""),
+        make("ol", *(_item(change) for change in changes[:_SHOWN]), class_="steps"),
+        make("p", make("a", f"and {number(more)} more", href="#changes")) if more > 0 else None,
+    )
+
+
+def _item(change: Change) -> Element:
+    effect = make("div", *words(change.effect), class_="used")
+    return make("li", make("b", *words(change.command)), " in ", *words(change.name), ": ", *words(change.instead), effect)

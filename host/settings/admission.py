@@ -1,0 +1,32 @@
+"""Who may connect by a listener: a decision on who the kernel says a client is, without I/O.
+
+A client is let in if its user or one of its groups is named, or nobody is named, and if its executable is named, or none is.
+The user and the groups are facts: the kernel noted them when the client connected. The executable is advice: a process that may
+come in can start the named program and be in its place.
+"""
+
+from collections.abc import Callable, Collection
+
+from host.settings.listener import Terms
+from shim.client import Client
+
+__all__ = ["asked_of_processes", "why_refused"]
+
+# The members of Terms that only a process of this machine can meet.
+_OF_PROCESSES = ("allow_users", "allow_groups", "allow_executables")
+
+
+def asked_of_processes(terms: Terms) -> list[str]:
+    """Return the keys of what is asked and can only be known of a process of this machine: nobody who comes by TCP meets it."""
+    return [key for key in _OF_PROCESSES if getattr(terms, key)]
+
+
+def why_refused(terms: Terms, client: Client, groups: Callable[[], Collection[int]]) -> str | None:
+    """Say why a client may not connect; None if it may. groups: returns those of its process, and is asked only if needed."""
+    if terms.allow_users or terms.allow_groups:
+        is_named = client.uid in terms.allow_users or not terms.allow_groups.isdisjoint(groups() if terms.allow_groups else ())
+        if not is_named:
+            return "neither its user nor any of its groups may connect there"
+    if terms.allow_executables and client.exe not in terms.allow_executables:
+        return "its executable may not connect there" if client.exe is not None else "its executable cannot be determined"
+    return None

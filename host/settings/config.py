@@ -1,0 +1,272 @@
+"""What the proxy is told about one VM, from the command line or a file.
+
+How each member is spelled in either is in `host/settings/settings.py`.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from host.net.addresses import Address, TCPAddress, UnixAddress, plain
+from host.settings.listener import ErrorStyle, Listener, Terms, listener_name
+from shim.graph.policy import Policy
+from shim.records.confidential import Confidential
+from shim.rules.permissions import Permissions
+
+if TYPE_CHECKING:  # see shim.rules.permissions
+    from shim.rules.rules import Rule
+
+__all__ = [
+    *("AUDIT_KEEP", "CLIENT_BUFFER_MIB", "CLIENT_COMMANDS", "CLIENT_DESCRIPTORS", "CONNECT_TIMEOUT_S", "MAX_CLIENTS"),
+    *("MAX_COMMAND_MIB", "MAX_COMMAND_NESTING", "MAX_NEGOTIATING", "MAX_USER_CLIENTS", "NEGOTIATION_TIMEOUT_S"),
+    *("STANDARD_OUTPUT", "STOP_TIMEOUT_S", "SYSLOG", "TOTAL_BUFFER_MIB"),
+    "AuditFailure",
+    "AuditSettings",
+    "Origin",
+    "UpstreamTLS",
+    "VMConfig",
+    "audit_settings",
+    "confidential",
+    "parse_audit_destination",
+]
+
+# A client that lets this much wait is stuck: it is 80 replies to query-qmp-schema, or 160,000 events.
+CLIENT_BUFFER_MIB = 16
+# For all clients of all VMs: with what the proxy needs itself, 160 MiB.
+TOTAL_BUFFER_MIB = 128
+# More clients of one VM than any tool makes; half of them may be one user's.
+MAX_CLIENTS = 64
+MAX_USER_CLIENTS = 32
+MAX_NEGOTIATING = 16
+# A person may type qmp_capabilities by hand.
+NEGOTIATION_TIMEOUT_S = 120.0
+# What one client may have under way at most; how many that are at a moment depends on what they cost QEMU.
+CLIENT_COMMANDS = 1000
+# QEMU reads 1 MiB in 5 s, during which nobody else is served.
+MAX_COMMAND_MIB = 16
+# QEMU's own limit (qobject/json-streamer.c).
+MAX_COMMAND_NESTING = 1024
+# What QEMU takes of one message (chardev/char-socket.c, TCP_MAX_FDS).
+CLIENT_DESCRIPTORS = 16
+# Less than the 90 s after which systemd kills (systemd-system.conf(5), DefaultTimeoutStopSec=).
+STOP_TIMEOUT_S = 80.0
+# How long a QEMU that has begun to start may take until it serves its socket: a big VM on a busy host, opened by libvirt first.
+CONNECT_TIMEOUT_S = 30
+# How many rotated audit logs are kept where nothing else is said.
+AUDIT_KEEP = 10
+
+# limits.h(0p), PATH_MAX and NAME_MAX; unix(7), sun_path. Each less its NUL where it has one.
+_PATH_BYTES = 4095
+_NAME_BYTES = 255
+_SOCKET_PATH_BYTES = 107
+_SHOWN_CHARS = 200
+
+# Destinations of an audit log that are no files. Behind SYSLOG the path of a socket may stand.
+STANDARD_OUTPUT = "-"
+SYSLOG = "syslog:"
+
+
+class AuditFailure(StrEnum):
+    """What becomes of a command whose record cannot be written: it is not run, or it is run all the same."""
+
+    REFUSE = "refuse"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where an audit log is, and how it is kept.
+
+    destination: a file, STANDARD_OUTPUT, or SYSLOG with or without a path; "" only where that was forgotten, which
+    `contradiction` tells. sync: each record is on the disk before its command is answered.
+    redact: what is masked. key: the file with the key of the pseudonyms; "" makes one for each process.
+    rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never does. keep: so many of
+    those stay.
+    """
+
+    destination: str = ""
+    sync: bool = False
+    failure: AuditFailure = AuditFailure.CONTINUE
+    redact: frozenset[Confidential] = frozenset()
+    key: str = ""
+    rotate_bytes: int | None = None
+    rotate_age_s: int | None = None
+    keep: int = AUDIT_KEEP
+
+    @property
+    def is_file(self) -> bool:
+        return self.destination != STANDARD_OUTPUT and not self.destination.startswith(SYSLOG)
+
+    def at(self, destination: str) -> Self:
+        """Return the settings for another destination; what only a file can have is dropped where it is none."""
+        other = replace(self, destination=destination)
+        if other.is_file:
+            return other
+        return replace(other, sync=False, rotate_bytes=None, rotate_age_s=None, keep=AUDIT_KEEP)
+
+
+def parse_audit_destination(text: str) -> str:
+    """Check where a log shall be. Raises ValueError, with a text that says what is right."""
+    if (reason := _why_no_path(text)) is not None:
+        raise ValueError(f"invalid log destination '{text[:_SHOWN_CHARS]}': {reason}")
+    is_syslog = text.startswith(SYSLOG)
+    if not text or (is_syslog and text != SYSLOG and not text.startswith(f"{SYSLOG}/")):
+        places = f"a file, {STANDARD_OUTPUT} for standard output, {SYSLOG} or {SYSLOG}/path/of/socket"
+        raise ValueError(f"invalid log destination '{text}': write {places}")
+    return text
+
+
+def _why_no_path(text: str) -> str | None:
+    """Say why the kernel would take no such path, without asking it. None if it may."""
+    path = os.fsencode(text.removeprefix(SYSLOG))
+    if b"\0" in path:
+        return "a path cannot contain a NUL character"
+    if text.startswith(SYSLOG) and len(path) > _SOCKET_PATH_BYTES:
+        return f"a socket's path has at most {_SOCKET_PATH_BYTES} bytes"
+    if len(path) > _PATH_BYTES or any(len(name) > _NAME_BYTES for name in path.split(b"/")):
+        return f"a path has at most {_PATH_BYTES} bytes, and each name in it {_NAME_BYTES}"
+    return None
+
+
+def confidential(words: Iterable[str]) -> frozenset[Confidential]:
+    """Read kinds of what is to be masked, where "all" stands for all. Raises ValueError."""
+    kinds: frozenset[Confidential] = frozenset()
+    return kinds.union(*(Confidential if word == "all" else (Confidential(word),) for word in words))
+
+
+def audit_settings(**members: Any) -> AuditSettings | None:
+    """Make settings of the members that were given; None if nothing but defaults was."""
+    settings = AuditSettings(**members)
+    return None if settings == AuditSettings() else settings
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a VM's configuration stands: the nth [[vm]] table of a file.
+
+    is_found: it is the table of VMs that come by themselves, with their sockets, and go with them
+    (host/configuration/discover.py).
+    """
+
+    path: str
+    number: int
+    is_found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTLS:
+    """How QEMU is talked to by TLS.
+
+    ca: the file of the authority that signed QEMU's certificate. certificate, key: the proxy's own, "" for none; the key may be
+    in the certificate's file. name: what stands in QEMU's certificate; "" for the host of its address.
+    """
+
+    ca: str
+    certificate: str = ""
+    key: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VMConfig:
+    """One VM.
+
+    take_over: `upstream` is this socket, and clients come in by its path too.
+    attach: `upstream` is this socket, which is only borrowed to add a monitor of the proxy's own.
+    name: in the audit; None takes QEMU's own (`-name`), else the address.
+    audit: None writes no log.
+    client_buffer_bytes: a client that leaves more unread is cut off. total_buffer_bytes: what is queued for all clients of the
+    process, and from them.
+    max_clients, max_user_clients, max_negotiating: so many there may be, of one party (host/net/parties.py), and that have not
+    negotiated.
+    negotiation_timeout_s, client_idle_timeout_s: how long a client may take, and may be idle; 0 is for ever.
+    client_commands: so many of one may be under way. max_command_bytes, max_command_nesting: of one command.
+    client_descriptors: so many of one client may wait for a command that takes them.
+    wait: if QEMU is not there at start, wait for it.
+    stop_timeout_s: so long the proxy waits at its end for what was begun.
+    connect_timeout_s: how long QEMU may take to greet.
+    ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
+    is_strict: a pattern that fits nothing is an error, not only a warning.
+    upstream_tls_ca, upstream_tls_certificate, upstream_tls_key, upstream_tls_name: see UpstreamTLS; no TLS without a ca.
+    terms: of the listeners, but for own_listeners, which have terms of their own.
+    rules: who may send what, in the order in which they are tried.
+    origin: None for the command line.
+    """
+
+    upstream: Address
+    listen: tuple[Address, ...] = ()
+    hmp_listen: tuple[Address, ...] = ()
+    take_over: UnixAddress | None = None
+    attach: UnixAddress | None = None
+    name: str | None = None
+    policy: Policy = field(default_factory=Policy)
+    audit: AuditSettings | None = None
+    client_buffer_bytes: int = CLIENT_BUFFER_MIB * 1024 * 1024
+    total_buffer_bytes: int = TOTAL_BUFFER_MIB * 1024 * 1024
+    max_clients: int = MAX_CLIENTS
+    max_user_clients: int = MAX_USER_CLIENTS
+    max_negotiating: int = MAX_NEGOTIATING
+    negotiation_timeout_s: float = NEGOTIATION_TIMEOUT_S
+    client_idle_timeout_s: float = 0.0
+    client_commands: int = CLIENT_COMMANDS
+    max_command_bytes: int = MAX_COMMAND_MIB * 1024 * 1024
+    max_command_nesting: int = MAX_COMMAND_NESTING
+    client_descriptors: int = CLIENT_DESCRIPTORS
+    wait: bool = False
+    stop_timeout_s: float = STOP_TIMEOUT_S
+    connect_timeout_s: int = CONNECT_TIMEOUT_S
+    ends_with_vm: bool = False
+    is_strict: bool = False
+    upstream_tls_ca: str = ""
+    upstream_tls_certificate: str = ""
+    upstream_tls_key: str = ""
+    upstream_tls_name: str = ""
+    terms: Terms = field(default_factory=Terms)
+    own_listeners: tuple[Listener, ...] = ()
+    rules: tuple["Rule", ...] = ()
+    origin: Origin | None = None
+
+    @property
+    def upstream_tls(self) -> UpstreamTLS | None:
+        if not self.upstream_tls_ca:
+            return None
+        return UpstreamTLS(self.upstream_tls_ca, self.upstream_tls_certificate, self.upstream_tls_key, self.upstream_tls_name)
+
+    def terms_at(self, listener: str | None) -> Terms:
+        """Return the terms of a listener by its name (`Client.listener`)."""
+        named = (own.terms for own in self.own_listeners if listener_name(own.address) == listener)
+        terms = next(named, self.terms)
+        return replace(terms, errors=ErrorStyle.HMP, pretty=False) if self.has_prompt(listener) else terms
+
+    def has_prompt(self, listener: str | None) -> bool:
+        """Tell whether clients find HMP's prompt at a listener."""
+        return any(listener_name(address) == listener for address in self.hmp_listen)
+
+    @property
+    def shown_name(self) -> str:
+        """What the VM is called in the log."""
+        return self.name or str(self.upstream)
+
+    @property
+    def permissions(self) -> Permissions:
+        """Who may send what."""
+        roles = {listener_name(own.address): own.terms.role for own in self.own_listeners}
+        return Permissions(self.rules, self.terms.role, roles)
+
+    @property
+    def listeners(self) -> tuple[Address, ...]:
+        """All addresses by which clients come in."""
+        return (*self.listen, *self.hmp_listen, *(() if self.take_over is None else (self.take_over,)))
+
+    @property
+    def open_listeners(self) -> tuple[UnixAddress | TCPAddress, ...]:
+        """The addresses by which a QMP client comes in that has no certificate and speaks no telnet."""
+        found = []
+        for address in (plain(one) for one in (*self.listen, *filter(None, (self.take_over,)))):
+            terms = self.terms_at(listener_name(address))
+            is_closed = isinstance(address, TCPAddress) and terms.tls_certificate
+            if isinstance(address, UnixAddress | TCPAddress) and not (is_closed or terms.telnet or terms.pretty):
+                found.append(address)
+        return tuple(found)

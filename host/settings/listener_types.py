@@ -1,0 +1,154 @@
+"""How listeners are read, each with its own terms: `unix:/run/a.sock,mode=0660` as a word, or a table in the file.
+
+    listen = [{ address = "unix:/run/a.sock", mode = "0660", errors = "qmp" }, "unix:/run/b.sock"]
+
+A word's options begin at its first `,KEY=` whose key is one of them; every other comma belongs to the path, and so does that
+one if it is doubled. In the value of an option `,,` stands for a comma, as in QEMU's own options.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from host.errors import AddressError
+from host.net.addresses import Address
+from host.net.socket_access import group_id, user_id
+from host.settings.listener import Said
+from host.settings.setting_types import SWITCH, BadValue, SettingType, argument, read_text, read_texts
+
+__all__ = ["EXECUTABLES", "GROUPS", "ON_OFF", "TEXT_OR_NONE", "USERS", "Row", "listener_type", "listeners_type"]
+
+_ADDRESS_KEY = "address"
+
+
+def _accounts(find: Callable[[str], int]) -> SettingType:
+    def from_file(value: Any) -> frozenset[int]:
+        values = value if isinstance(value, list) else [value]
+        try:
+            return frozenset(find(text) for text in read_texts([str(item) if type(item) is int else item for item in values]))
+        except ValueError as exc:
+            raise BadValue(str(exc)) from exc
+
+    return SettingType(from_file, argument(find), frozenset, is_repeatable=True)
+
+
+def _executable(text: str) -> str:
+    if text.startswith("/"):
+        return text
+    raise ValueError(f"'{text:.40}' is not the path of an executable; write it from the root, such as /usr/bin/virsh")
+
+
+def _executables(value: Any) -> frozenset[str]:
+    try:
+        return frozenset(map(_executable, read_texts(value)))
+    except ValueError as exc:
+        raise BadValue(str(exc)) from exc
+
+
+def _on(text: str) -> bool:
+    if text in ("on", "off"):
+        return text == "on"
+    raise ValueError(f"'{text:.40}' is not one of on, off")
+
+
+def _text_or_none(value: Any) -> str:
+    return "" if value == "" else read_text(value)
+
+
+USERS = _accounts(user_id)
+GROUPS = _accounts(group_id)
+# A text, "" for none.
+TEXT_OR_NONE = SettingType(_text_or_none)
+# A switch that can be off at one listener where it is on at all others.
+ON_OFF = SettingType(SWITCH.from_file, argument(_on))
+EXECUTABLES = SettingType(_executables, argument(_executable), frozenset, is_repeatable=True)
+
+
+class Row(Protocol):
+    """A row of the table of settings that a single listener may have."""
+
+    @property
+    def type(self) -> SettingType: ...
+    @property
+    def field(self) -> str: ...
+    @property
+    def key_of_listener(self) -> str: ...
+    @property
+    def word_of_listener(self) -> str: ...
+
+
+def listeners_type(parse: Callable[[str], Address], rows: Sequence[Row]) -> SettingType:
+    """Return the type of a setting that is any number of listeners."""
+
+    def from_file(value: Any) -> tuple[Address | Said, ...]:
+        values = value if isinstance(value, list) else [value]
+        if not any(isinstance(item, dict) for item in values):
+            values = read_texts(value)
+        return tuple(_said_in_file(item, parse, rows) for item in values)
+
+    return SettingType(from_file, argument(lambda text: _said_in_word(text, parse, rows)), tuple, is_repeatable=True)
+
+
+def listener_type(parse: Callable[[str], Address], rows: Sequence[Row]) -> SettingType:
+    """Return the type of a setting that is one listener."""
+
+    def from_file(value: Any) -> Address | Said:
+        return _said_in_file(value, parse, rows)
+
+    return SettingType(from_file, argument(lambda text: _said_in_word(text, parse, rows)))
+
+
+def _said_in_file(value: Any, parse: Callable[[str], Address], rows: Sequence[Row]) -> Address | Said:
+    if not isinstance(value, dict):
+        try:
+            return _said_in_word(read_text(value), parse, rows)
+        except (AddressError, ValueError) as exc:
+            raise BadValue(str(exc)) from exc
+    if _ADDRESS_KEY not in value:
+        raise BadValue(f'the table of a listener needs its address: {{ {_ADDRESS_KEY} = "unix:/path", … }}')
+    try:
+        address = parse(read_text(value[_ADDRESS_KEY]))
+    except AddressError as exc:
+        raise BadValue(str(exc)) from exc
+    known = {row.key_of_listener: row for row in rows}
+    own = {}
+    for key in value.keys() - {_ADDRESS_KEY}:
+        if key not in known:
+            raise BadValue(f"{key}: unknown here; the keys of a listener are {', '.join(sorted((_ADDRESS_KEY, *known)))}")
+        try:
+            own[known[key].field] = known[key].type.from_file(value[key])
+        except BadValue as exc:
+            raise BadValue(f"{key}: {exc}") from exc
+    return Said(address, own) if own else address
+
+
+def _said_in_word(text: str, parse: Callable[[str], Address], rows: Sequence[Row]) -> Address | Said:
+    """Raises AddressError, or ValueError for an option."""
+    known = {row.word_of_listener: row for row in rows}
+    begin = re.search(rf"(?<!,),(?=(?:{'|'.join(map(re.escape, known))})=)", text)
+    if begin is None:
+        return parse(text)
+    words: dict[str, list[str]] = {}
+    for option in text[begin.end() :].replace(",,", "\0").split(","):
+        key, equals, value = option.replace("\0", ",").partition("=")
+        if not equals or key not in known:
+            raise ValueError(f"'{option:.40}' is not an option of a listener; write {'=…, '.join(known)}=…")
+        words.setdefault(key, []).append(value)
+    return Said(parse(text[: begin.start()]), _members(words, known))
+
+
+def _members(words: Mapping[str, Sequence[str]], known: Mapping[str, Row]) -> dict[str, Any]:
+    """Read options that were given; an empty value of one that may be repeated stands for none."""
+    members = {}
+    for key, values in words.items():
+        kind = known[key].type
+        if not kind.is_repeatable and len(values) > 1:
+            raise ValueError(f"{key} is given twice; write it once")
+        assert kind.from_word is not None, "a switch cannot be a listener's"
+        try:
+            stored = [kind.from_word(value) for value in values if value or not kind.is_repeatable]
+            members[known[key].field] = kind.finish(stored if kind.is_repeatable else stored[0])
+        except (argparse.ArgumentTypeError, ValueError) as exc:
+            raise ValueError(f"{key}: {exc}") from exc
+    return members

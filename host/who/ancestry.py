@@ -1,0 +1,45 @@
+"""Whose work a process does that only carries bytes: a script's that started it, which may stand some processes above it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from host.who.process_files import ProcessFiles
+from host.who.running import Kind, Running, what_runs
+
+__all__ = ["Ancestor", "telling_ancestor"]
+
+# `script → sh -c → sudo → timeout → socat`, and a bit more.
+_MOST_STEPS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A process above another one, and what it runs."""
+
+    pid: int
+    exe: str | None
+    argv: tuple[str, ...]
+    running: Running
+
+
+def telling_ancestor(files: ProcessFiles, pid: int) -> Ancestor | None:
+    """Return the next process above this one whose name tells whose work it is.
+
+    Where none does, it is the next one that runs code of its command line (`sh -c "… | socat"`): that code is all there is to
+    see. None where there is nothing.
+    """
+    code = None
+    for _ in range(_MOST_STEPS):
+        status = files.status(pid)
+        if status is None or not status.parent:
+            break
+        pid = status.parent
+        exe, argv = files.exe(pid), files.argv(pid)
+        running = what_runs(exe, argv)
+        if running is None or running.kind is Kind.ENDING:
+            break
+        ancestor = Ancestor(pid, exe, argv, running)
+        if running.kind is Kind.TELLING:
+            return ancestor
+        code = code or (ancestor if running.is_code else None)
+    return code

@@ -1,0 +1,137 @@
+"""A fleet follows the sockets that come and go: when it looks for them, and what it does with what it finds.
+
+A change is a matter of a look soon after the kernel's hint (inotify.py), and of one every 10 s without a hint, because not
+everything is told of; where hints are not to be had, of one every 2 s. Looks are so far apart that they take a twentieth of one
+core at most, whatever happens in the folders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from operator import is_
+from typing import TYPE_CHECKING, Final
+
+from host.configuration.discover import Template
+from host.settings.config import VMConfig
+from proxy.control.status import PatternStatus
+from proxy.discovery.sockets import Connected, Sockets
+from proxy.fleet.beside import beside
+from proxy.fleet.fleet import Fleet
+from proxy.fleet.wish import Wish
+
+if TYPE_CHECKING:
+    from proxy.discovery.inotify import Inotify
+
+__all__ = ["Discovery"]
+
+_log = logging.getLogger(__name__)
+
+_HINTED_EVERY_S: Final = 10.0
+_UNHINTED_EVERY_S: Final = 2.0
+# Between two looks: at least this, and so many times what the last one took.
+_PAUSE_S: Final = 0.1
+_PAUSE_LOOKS: Final = 20
+# A folder may be on a disk that hangs.
+_UNKNOWN: Final = ("the first look for sockets has not ended",)
+
+
+class Discovery:
+    """Call `run` in a task, `use` with what another file says, and `close` at the end.
+
+    reading: held by whoever changes what is wanted of the fleet; `look` is called by its holder. own: paths of sockets of the
+    process that are no VM's. has_looked: set when the first look is done. patterns: how they were at the last look.
+    """
+
+    def __init__(self, fleet: Fleet, reading: asyncio.Lock, own: Sequence[str]) -> None:
+        self._fleet = fleet
+        self._reading = reading
+        self._sockets = Sockets(own)
+        self._templates: Sequence[Template] = ()
+        self._static: Sequence[VMConfig] = ()
+        self._last: list[VMConfig] = []
+        self._hinted = asyncio.Event()
+        self.has_looked = asyncio.Event()
+        self.patterns: Sequence[PatternStatus] = ()
+        self._inotify: Inotify | None = None
+        self._begin_to_watch()
+
+    def _begin_to_watch(self) -> None:
+        try:
+            from proxy.discovery.inotify import Inotify  # here, because there are Pythons without ctypes
+
+            self._inotify = Inotify(self._hinted.set)
+        except (ImportError, OSError) as exc:
+            _log.warning("looking for sockets every %g s, as the kernel does not report new ones: %s", _UNHINTED_EVERY_S, exc)
+            return
+        self._inotify.start()
+        self._sockets.watch = self._inotify.watch
+
+    def use(self, templates: Sequence[Template], static: Sequence[VMConfig]) -> None:
+        """Look for the sockets of these templates from now on, beside the VMs of which the file speaks."""
+        self._templates, self._static = templates, static
+        if not self.has_looked.is_set():
+            self.patterns = [PatternStatus(template.pattern.text, 0, _UNKNOWN) for template in templates]
+
+    def close(self) -> None:
+        """Watch nothing any more. `run` has ended."""
+        if self._inotify is not None:
+            self._inotify.close()
+
+    async def run(self) -> None:
+        """Have the fleet follow, until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            async with self._reading:
+                begun_s = loop.time()
+                try:
+                    await self._follow()
+                except Exception:
+                    _log.exception("cannot look for sockets; trying again")
+                took_s = loop.time() - begun_s
+            self.has_looked.set()
+            await asyncio.sleep(max(_PAUSE_S, _PAUSE_LOOKS * took_s))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._next_s()):
+                    await self._hinted.wait()
+            # Before the look, so that what changes meanwhile is looked at again.
+            self._hinted.clear()
+
+    async def look(self) -> list[VMConfig]:
+        """Return all VMs that are wanted now: those of which the file speaks, and those that are found."""
+        connected, now_s = self._connected(), asyncio.get_running_loop().time()
+        self._last = await beside(partial(self._look, connected, now_s))
+        self.patterns = self._sockets.status(self._templates)
+        return [*self._static, *self._last]
+
+    def _look(self, connected: Connected, now_s: float) -> list[VMConfig]:
+        """In a thread."""
+        found = self._sockets.look(self._templates, self._static, connected, now_s)
+        if self._inotify is not None:
+            self._inotify.keep(self._sockets.folders)
+        return found
+
+    async def _follow(self) -> None:
+        last, before, fleet = self._last, dict(self._fleet.wanted), self._fleet
+        vms = await self.look()
+        is_same = len(last) == len(self._last) and all(map(is_, last, self._last))
+        # One may have ended by itself, since it is to end with its QEMU, and that is there again.
+        if not is_same or any(vm.shown_name not in before for vm in self._last):
+            wish = partial(Wish.of, vms, before, forgives=fleet.forgives, is_of_file=False, why_gone="its socket has gone")
+            await fleet.want(await beside(wish))
+
+    def _connected(self) -> Connected:
+        running = {path: self._fleet.running(key) for key, path in self._sockets.paths().items()}
+        served = {path for path, vm in running.items() if vm is not None and vm.is_connected}
+        held = {path for path, vm in running.items() if path not in served and vm is not None and vm.holds_path}
+        return Connected(frozenset(served), frozenset(held))
+
+    def _next_s(self) -> float:
+        """Return when to look again without a hint."""
+        every_s = _UNHINTED_EVERY_S if self._inotify is None else _HINTED_EVERY_S
+        regular_s = asyncio.get_running_loop().time() + every_s
+        due_s = self._sockets.due_s()
+        return regular_s if due_s is None else min(regular_s, due_s)

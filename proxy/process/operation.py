@@ -1,0 +1,221 @@
+"""What the process answers to those who ask, and does for those who may act: at its control sockets, and for scrapers.
+
+The sockets are there only where they were asked for: each is a way into the process, and a path that two proxies of a user
+would have in common.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Final, Protocol
+
+from host.log_lines import about_vm
+from host.net.addresses import TCPAddress, UnixAddress, is_loopback
+from proxy.command_line.invocations import ServeInvocation
+from proxy.command_line.places import default_path
+from proxy.control.control_socket import ControlSocket
+from proxy.control.exposition import Watched, exposition
+from proxy.control.protocol import RefusedError, Request, spell_pieces, spell_return, spell_text_in_pieces
+from proxy.control.server import AskedSocket, Place
+from proxy.control.share import Share
+from proxy.control.status import PatternStatus, as_members
+from proxy.errors import HandOverError
+from proxy.fleet.fleet import Fleet
+from proxy.fleet.supervision import SupervisedVM
+from shim.client import Client
+from shim.qmp import JSON
+from shim.version import VERSION
+
+__all__ = ["Operation"]
+
+_log = logging.getLogger(__name__)
+
+# A backup may pause all VMs at the same time, each of which waits for its savevm.
+_MOST_OPERATORS: Final = 1000
+# How often it is looked whether a snapshot command still runs that a pause waits for.
+_LOOK_S: Final = 0.02
+# How long the process stays to tell that it has left its VMs to the service manager.
+_LAST_WORD_S: Final = 0.5
+
+
+class Upgrade(Protocol):
+    """See Daemon.upgrade."""
+
+    async def __call__(self, formats: object, *, ends_others: bool) -> Mapping[str, str]: ...
+
+
+class Operation:
+    """Call `start` in the loop, and `close` at the end. To make it raises ListenError.
+
+    Nobody is answered before the fleet has begun with all of its VMs: who asks first is not told of a part of them.
+
+    reload: has the configuration read again, and returns its mistakes. patterns: tells by which VMs are found.
+    """
+
+    def __init__(
+        self,
+        invocation: ServeInvocation,
+        fleet: Fleet,
+        reload: Callable[[], Awaitable[Sequence[str]]],
+        patterns: Callable[[], Sequence[PatternStatus]] = tuple,
+        upgrade: Upgrade | None = None,
+    ) -> None:
+        self._fleet = fleet
+        self._reload = reload
+        self._upgrade_process = upgrade
+        self._has_left = False
+        self._patterns = patterns
+        self._sockets: list[AskedSocket] = []
+        # Those who only look share it. Who may act is never kept waiting by them.
+        self._readers, self._operators = Share(), Share()
+        try:
+            if (place := invocation.control) is not None:
+                _make_default_folder(place, default_path("control"))
+                self._sockets.append(ControlSocket(place, self._read))
+            if (place := invocation.admin) is not None:
+                _make_default_folder(place, default_path("admin"))
+                self._sockets.append(ControlSocket(place, self._act, most=_MOST_OPERATORS))
+            if (place := invocation.metrics) is not None:
+                self._sockets.append(self._metrics_server(place))
+        except BaseException:
+            for opened in self._sockets:
+                opened.discard()
+            raise
+
+    def start(self) -> None:
+        """Answer who comes."""
+        for opened in self._sockets:
+            opened.start()
+
+    async def close(self) -> None:
+        """Remove the sockets."""
+        for opened in self._sockets:
+            await opened.close(_LAST_WORD_S if self._has_left else 0)
+
+    def _metrics_server(self, place: Place) -> AskedSocket:
+        from proxy.control.metrics_server import MetricsServer  # here, because most have no HTTP
+
+        server = MetricsServer(place, self._metrics)
+        if isinstance(place.address, TCPAddress) and not is_loopback(str(server.address[0])):
+            _log.warning("metrics are open to other machines at %s: names of VMs and of programs are among them", place.address)
+        return server
+
+    async def _read(self, request: Request, who: Client) -> bytes:
+        """Answer whoever may only look."""
+        await self._fleet.begun.wait()
+        match request.command:
+            case "status" | "metrics":
+                return await self._tell(request, self._readers)
+            case "disconnect" | "pause" | "resume" | "reload" | "upgrade":
+                raise RefusedError("this socket only answers questions; send orders to the --admin socket")
+        raise RefusedError(f"'{request.command:.40}' is not known here; status and metrics are")
+
+    async def _act(self, request: Request, who: Client) -> bytes:
+        """Answer whoever may do everything."""
+        await self._fleet.begun.wait()
+        match request.command:
+            case "status" | "metrics":
+                return await self._tell(request, self._operators)
+            case "disconnect":
+                return spell_return(self._disconnect(self._vm(request), request.text("client") or "", who))
+            case "pause":
+                return spell_return(await self._pause(self._vm(request), request, who))
+            case "resume":
+                return spell_return(self._resume(self._vm(request), who))
+            case "reload":
+                _log.warning("the configuration is read again, as %s has asked", who)
+                return spell_return(list(await self._reload()))
+            case "upgrade":
+                return spell_return(await self._upgrade(request, who))
+        known = "status, metrics, disconnect, pause, resume, reload and upgrade"
+        raise RefusedError(f"'{request.command:.40}' is not known here; {known} are")
+
+    async def _tell(self, request: Request, share: Share) -> bytes:
+        if request.command == "metrics":
+            return await share.join(spell_text_in_pieces(self._exposition()))
+        name = request.text("vm")
+        vms: Iterable[SupervisedVM] = self._fleet.vms if name is None else (self._find(name),)
+        about: dict[str, JSON] = {"version": VERSION, "pid": os.getpid()}
+        if name is None:
+            about["discover"] = [asdict(pattern) for pattern in self._patterns()]
+        return await share.join(spell_pieces(about, "vms", (as_members(vm.status()) for vm in vms)))
+
+    async def _metrics(self) -> bytes:
+        await self._fleet.begun.wait()
+        return await self._readers.join(self._exposition())
+
+    def _exposition(self) -> Iterator[bytes]:
+        watched = []
+        for vm in self._fleet.vms:
+            watched.append(Watched(vm.status(), vm.standing.history))
+            yield b""  # to look at it takes time, too
+        yield from exposition(watched)
+
+    def _vm(self, request: Request) -> SupervisedVM:
+        if (name := request.text("vm")) is None:
+            raise RefusedError("say which VM")
+        return self._find(name)
+
+    def _find(self, name: str) -> SupervisedVM:
+        vms = self._fleet.vms
+        for vm in vms:
+            if vm.name == name:
+                return vm
+        raise RefusedError(f"no VM '{name}' is served; there are {', '.join(vm.name for vm in vms) or 'none'}")
+
+    # What is done.
+
+    def _disconnect(self, vm: SupervisedVM, which: str, who: Client) -> JSON:
+        """Disconnect the client of this number, or else all of a process. Returns who they were."""
+        clients = vm.status().clients
+        found = [client for client in clients if str(client.number) == which] or [
+            client for client in clients if str(client.pid) == which
+        ]
+        if not found:
+            raise RefusedError(f"no client of '{vm.name}' has the number or pid '{which:.40}'; hmp-proxy clients lists them")
+        with about_vm(vm.name):
+            for client in found:
+                _log.warning("%s is disconnected, as %s has asked", client.who, who)
+                vm.disconnect(client.number)
+        return [client.who for client in found]
+
+    async def _pause(self, vm: SupervisedVM, request: Request, who: Client) -> JSON:
+        """Pause, and wait until no snapshot command runs, if that is wanted. It stays so if whoever asked goes."""
+        limit_s, waits = request.number("for_s"), not request.flag("no_wait")
+        with about_vm(vm.name):
+            vm.standing.pausing.begin(limit_s, str(who))
+        while waits and vm.is_at_work:
+            # A look costs less than an event that would have to be told by all that can end a command.
+            await asyncio.sleep(_LOOK_S)
+            if vm.standing.pausing.status() is None:
+                raise RefusedError(f"the pause of '{vm.name}' ended before the running snapshot command did")
+        return {"at_work": vm.is_at_work, "connected": vm.is_connected}
+
+    def _resume(self, vm: SupervisedVM, who: Client) -> JSON:
+        with about_vm(vm.name):
+            return {"was_paused": vm.standing.pausing.end(str(who))}
+
+    async def _upgrade(self, request: Request, who: Client) -> JSON:
+        """Have the process leave its VMs to the service manager. Returns the VMs that prevent it, with why."""
+        assert self._upgrade_process is not None, "the daemon gives it"
+        _log.warning("leaving all VMs to the service manager for an upgrade, as %s has asked", who)
+        try:
+            formats, ends_others = request.members.get("formats"), request.flag("end_others")
+            why_not = await self._upgrade_process(formats, ends_others=ends_others)
+        except HandOverError as exc:
+            _log.error("%s; all VMs are served as before", exc.reason)
+            raise RefusedError(exc.reason) from exc
+        for name, why in why_not.items():
+            _log.error("%s: it cannot be handed over, and all VMs are served as before: %s", name, why)
+        self._has_left = not why_not
+        return {"pid": os.getpid(), "why_not": dict(why_not)}
+
+
+def _make_default_folder(place: Place, path: str) -> None:
+    """Make the folder of a default path, which a service manager has made for a service. Others can see into that of root."""
+    if isinstance(place.address, UnixAddress) and place.address.path == path:
+        with contextlib.suppress(OSError):  # the socket cannot be made then, which says why
+            os.mkdir(os.path.dirname(path), 0o755 if os.geteuid() == 0 else 0o700)

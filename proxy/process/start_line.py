@@ -1,0 +1,26 @@
+"""What the log says once a process serves: its version, how many VMs, and the policy of each."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from host.settings.config import VMConfig
+from shim.version import VERSION
+
+__all__ = ["start_line"]
+
+# Of a policy so many are named; a line with a thousand names nobody reads.
+_MOST_NAMES: Final = 20
+
+
+def start_line(vms: Iterable[VMConfig], summary: str) -> str:
+    """Return it. summary: how many are served, and waited for."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for vm in vms:
+        names.setdefault((vm.policy.kind.value, vm.policy.mode.value), []).append(vm.shown_name)
+    told = [f"policy {policy}, mode {mode}: {_enumerated(of_policy)}" for (policy, mode), of_policy in names.items()]
+    return "; ".join([f"hmpshim {VERSION}", summary, *told])
+
+
+def _enumerated(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

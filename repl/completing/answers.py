@@ -1,0 +1,115 @@
+"""The answers to what completion asks while somebody types: asked for beside the typing, few at a time, and as many kept.
+
+Nothing waits here but the tasks of its own. Whoever looks gets what is known at that moment.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from repl.completing.drivers import drivers
+from repl.completing.files import list_files
+from repl.completing.questions import Kind, Question, is_lasting, query, read_answer, uses_hmp
+from repl.completion_data import Named
+from repl.errors import LostError
+from repl.executor import Executor
+from shim.errors import UnreadableReply
+from shim.graph.policy import Mode
+from shim.qmp import ReturnReply
+
+__all__ = ["Answers"]
+
+# So long an answer is taken for true that may change.
+_FRESH_S: Final = 1.0
+# While QEMU stands still, no more than these wait for it, whatever is typed.
+MOST_UNDER_WAY: Final = 4
+MOST_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """stale_s: when it has to be asked for again, by the loop's clock; None for never."""
+
+    names: tuple[Named, ...]
+    stale_s: float | None
+
+
+class Answers:
+    """on_change: called when an answer has come."""
+
+    def __init__(self, executor: Executor, *, on_change: Callable[[], None]) -> None:
+        self._executor = executor
+        self._on_change = on_change
+        self._known: OrderedDict[Question, _Answer] = OrderedDict()
+        self._asking: dict[Question, asyncio.Task[None]] = {}
+
+    @property
+    def under_way(self) -> set[asyncio.Task[None]]:
+        """Return the questions whose answers have not come."""
+        return set(self._asking.values())
+
+    def look(self, question: Question) -> tuple[Named, ...]:
+        """Return the names that are known, and have those asked for that are not, or not any more."""
+        if question.kind is not Kind.DRIVERS and self._is_due(question):
+            self._ask(question)
+        return self.known(question)
+
+    def known(self, question: Question) -> tuple[Named, ...]:
+        """Return the names that are known, and ask nothing."""
+        if question.kind is Kind.DRIVERS:
+            return drivers(self._executor.link.version)
+        known = self._known.get(question)
+        return () if known is None else known.names
+
+    def forget(self) -> None:
+        """Forget all answers: another QEMU may be there."""
+        self._known.clear()
+
+    async def close(self) -> None:
+        """Wait for no answer any more."""
+        tasks = self.under_way
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_due(self, question: Question) -> bool:
+        known = self._known.get(question)
+        if known is None:
+            return True
+        self._known.move_to_end(question)
+        return known.stale_s is not None and known.stale_s <= asyncio.get_running_loop().time()
+
+    def _ask(self, question: Question) -> None:
+        if question in self._asking or len(self._asking) >= MOST_UNDER_WAY:
+            return
+        task = asyncio.create_task(self._find(question))
+        self._asking[question] = task
+        task.add_done_callback(lambda _: self._asking.pop(question))
+
+    async def _find(self, question: Question) -> None:
+        names = await (self._list_files(question) if question.kind is Kind.FILES else self._ask_qemu(question))
+        stale_s = None if names and question.kind is not Kind.FILES and is_lasting(question) else self._soon()
+        self._known[question] = _Answer(names, stale_s)
+        self._known.move_to_end(question)
+        while len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+        self._on_change()
+
+    def _soon(self) -> float:
+        return asyncio.get_running_loop().time() + _FRESH_S
+
+    async def _list_files(self, question: Question) -> tuple[Named, ...]:
+        link = self._executor.link
+        return await list_files(question.about, link.address, None if self._executor.proxy is not None else link.server_pid)
+
+    async def _ask_qemu(self, question: Question) -> tuple[Named, ...]:
+        # Where HMP is refused, the refusal of what nobody typed would only be on record.
+        if uses_hmp(question) and self._executor.policy.mode is Mode.ENFORCE:
+            return ()
+        try:
+            (timed,) = await self._executor.link.execute([query(question)])
+            return read_answer(question, timed.reply.value) if isinstance(timed.reply, ReturnReply) else ()
+        except (LostError, UnreadableReply):
+            return ()

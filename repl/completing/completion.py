@@ -1,0 +1,140 @@
+"""What can come next in a line: pure completion, from the text before the cursor, what is known, and what can be asked.
+
+Nothing here knows prompt_toolkit or waits for QEMU. A suggestion replaces the word that it completes.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from repl.completing.hmp_arguments import suggest_arguments
+from repl.completing.names import Look, Suggestion, matching, matching_word
+from repl.completing.qmp_arguments import suggest_qmp
+from repl.completion_data import CommandHelp, CompletionData, Named
+from repl.lines.lines import OWN_COMMANDS, SYNONYMS
+from repl.lines.scanning import BLANKS, LineError, name_end, skip_blanks, word_end
+from repl.outlets.redirection import split_outlet
+from repl.outlets.typed import watched_from
+
+__all__ = ["find_command", "suggest"]
+
+_BLANK_RUN = re.compile(f"[{BLANKS}]+")
+_PLANNED = (
+    Named("savevm", "save a snapshot, or replace one"),
+    Named("loadvm", "go back to a snapshot"),
+    Named("delvm", "delete a snapshot"),
+    Named("info snapshots", "list the snapshots"),
+)
+_SWITCHES = (Named("on", "show all events"), Named("off", "show none"))
+
+
+def suggest(before_cursor: str, facts: CompletionData, look: Look) -> list[Suggestion]:
+    """Return what can stand at the cursor, best first: what has the typed letters, then what has them in another case."""
+    if _has_outlet(before_cursor):
+        return []  # a shell's command, or a file
+    start = skip_blanks(before_cursor, 0)
+    end = name_end(before_cursor, start)
+    if end == len(before_cursor):
+        return _suggest_command(before_cursor[start:], facts)
+    rest = before_cursor[skip_blanks(before_cursor, end) :]
+    match SYNONYMS.get(before_cursor[start:end], before_cursor[start:end]):
+        case "plan":
+            return _suggest_planned(rest, facts)
+        case "qmp":
+            return suggest_qmp(rest, facts, look)
+        case "events":
+            return _suggest_events(rest, facts)
+        case "connect":
+            return matching(rest, facts.vms)
+        case "reconnect" | "exit" | "clear":
+            return []
+        case "watch":
+            return _suggest_watched(before_cursor, facts, look)
+        case "timing" | "pager":
+            return matching(rest, (Named("on", ""), Named("off", "")))
+        case "help" | "?":
+            return _suggest_topic(rest, facts, look)
+        case name:
+            return _suggest_hmp(name, rest, facts, look)
+
+
+def _has_outlet(before_cursor: str) -> bool:
+    try:
+        return split_outlet(before_cursor)[1] is not None
+    except LineError:
+        return True  # nothing stands after the operator yet
+
+
+def _suggest_watched(before_cursor: str, facts: CompletionData, look: Look) -> list[Suggestion]:
+    try:
+        at, _ = watched_from(before_cursor)
+    except LineError:
+        return []
+    # A number that is still being typed is no command.
+    return suggest(before_cursor[at:], facts, look) if before_cursor[at - 1] in BLANKS else []
+
+
+def find_command(commands: Iterable[CommandHelp], name: str) -> CommandHelp | None:
+    return next((command for command in commands if name in command.names), None)
+
+
+def _as_named(commands: Iterable[CommandHelp]) -> list[Named]:
+    return [Named(command.name, command.text) for command in commands]
+
+
+def _suggest_command(typed: str, facts: CompletionData) -> list[Suggestion]:
+    return matching(typed, [*_all_commands(facts), *_short_forms(facts.commands)])
+
+
+def _short_forms(commands: Iterable[CommandHelp]) -> list[Named]:
+    return [Named(name, command.text) for command in commands for name in command.names if name != command.name]
+
+
+def _all_commands(facts: CompletionData) -> list[Named]:
+    own = _as_named(OWN_COMMANDS)
+    taken = {command.name for command in own}
+    return sorted([*own, *(one for one in _as_named(facts.commands) if one.name not in taken)], key=lambda one: one.name)
+
+
+def _suggest_hmp(name: str, rest: str, facts: CompletionData, look: Look) -> list[Suggestion]:
+    if name == "info":
+        end = name_end(rest, 0)
+        if end == len(rest):
+            return matching(rest, _as_named(facts.topics))
+        topic = find_command(facts.topics, rest[:end])
+        after = rest[skip_blanks(rest, end) :]
+        return [] if topic is None else suggest_arguments(topic, f"info {topic.name}", after, facts, look)
+    command = find_command(facts.commands, name)
+    if command is not None:
+        return suggest_arguments(command, command.name, rest, facts, look)
+    # QEMU's help may not be there yet, or be denied at a proxy.
+    return matching_word(rest, facts.tags) if name in ("loadvm", "delvm") else []
+
+
+def _suggest_topic(rest: str, facts: CompletionData, look: Look) -> list[Suggestion]:
+    """Complete what `help` is asked about."""
+    end = word_end(rest, 0)
+    if end == len(rest):
+        return _suggest_command(rest, facts)
+    topic = rest[skip_blanks(rest, end) :]
+    is_last = word_end(topic, 0) == len(topic)
+    match rest[:end]:
+        case "qmp" if is_last:
+            return suggest_qmp(topic, facts, look)
+        case "info" if is_last:
+            return matching(topic, _as_named(facts.topics))
+    return []
+
+
+def _suggest_planned(rest: str, facts: CompletionData) -> list[Suggestion]:
+    end = name_end(rest, 0)
+    if end < len(rest) and rest[:end] in {"loadvm", "delvm"}:
+        return matching_word(rest[skip_blanks(rest, end) :], facts.tags)
+    return matching(rest, _PLANNED)
+
+
+def _suggest_events(rest: str, facts: CompletionData) -> list[Suggestion]:
+    *before, current = _BLANK_RUN.split(rest)
+    if before[:1] in (["on"], ["off"]):
+        return []
+    names: Sequence[Named] = [Named(name, "") for name in facts.events if name not in before]
+    return matching(current, names if before else [*_SWITCHES, *names])

@@ -1,0 +1,67 @@
+"""What the toolbar says of the command that is being typed: which arguments it takes, and of a property what it is."""
+
+from repl.completing.completion import find_command
+from repl.completing.key_values import KEY_VALUES, current_key
+from repl.completing.names import Look, split_words
+from repl.completion_data import CommandHelp, CompletionData, QMPCommand
+from repl.lines.lines import OWN_COMMANDS, SYNONYMS
+from repl.lines.scanning import name_end, skip_blanks, word_end
+
+__all__ = ["hint"]
+
+# More values than these are only called an enum.
+_FEW = 4
+
+
+def hint(before_cursor: str, facts: CompletionData, known: Look) -> str:
+    """Return a line about the command before the cursor, once its name is typed; "" where there is nothing to say.
+
+    known: returns the names that are known, and asks for none.
+    """
+    start = skip_blanks(before_cursor, 0)
+    end = name_end(before_cursor, start)
+    if end == len(before_cursor) or end == start:
+        return ""
+    name = SYNONYMS.get(before_cursor[start:end], before_cursor[start:end])
+    rest = before_cursor[skip_blanks(before_cursor, end) :]
+    if name == "qmp":
+        return _of_qmp(rest, facts) or _of_hmp("", find_command(OWN_COMMANDS, name))
+    if name == "info":
+        topic = find_command(facts.topics, rest[: name_end(rest, 0)])
+        return _of_hmp("info ", topic) or _of_hmp("", find_command(facts.commands, name))
+    if name == "plan" and rest.strip():
+        return hint(rest, facts, known)
+    command = find_command(OWN_COMMANDS, name) or find_command(facts.commands, name)
+    return _of_key(name, rest, facts, known) or _of_hmp("", command)
+
+
+def _of_hmp(prefix: str, command: CommandHelp | None) -> str:
+    if command is None:
+        return ""
+    # Some arguments begin with the command's name (nbd_server_add).
+    call = f"{prefix}{command.name} {command.arguments.removeprefix(f'{command.name} ')}".rstrip()
+    return f"{call} -- {command.text}"
+
+
+def _of_key(name: str, rest: str, facts: CompletionData, known: Look) -> str:
+    """Say what a property is whose name or value is being typed."""
+    words = split_words(rest)
+    if name not in KEY_VALUES or not words:
+        return ""
+    one = current_key(name, words[-1], facts, known)
+    if one is None:
+        return ""
+    values = f" {'|'.join(one.values)}" if one.values else ""
+    return f"{one.name}:{values} {one.meta}".rstrip()
+
+
+def _of_qmp(rest: str, facts: CompletionData) -> str:
+    end = word_end(rest, 0)
+    command = facts.qmp_commands.get(rest[:end])
+    return "" if command is None else f"{rest[:end]} {_arguments(command)}".rstrip()
+
+
+def _arguments(command: QMPCommand) -> str:
+    ordered = sorted(command.arguments, key=lambda one: one.is_optional)
+    words = [f"{one.name}={'|'.join(one.values) if 0 < len(one.values) <= _FEW else one.type}" for one in ordered]
+    return " ".join(f"[{word}]" if one.is_optional else word for one, word in zip(ordered, words, strict=True))

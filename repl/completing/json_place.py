@@ -1,0 +1,119 @@
+"""Where the cursor stands in JSON that is still being typed."""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from repl.completing.schema import Step
+
+__all__ = ["JSONPlace", "find_place"]
+
+_TOKEN = re.compile(r'\s+|[{}\[\]:,]|"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.?)*\Z|[^\s{}\[\]:,"]+', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class JSONPlace:
+    """A name or a value that begins at the cursor, or that the cursor stands in.
+
+    steps: the way to its object or list. given: the members of that object that stand there already, as far as they are texts;
+    names has all of them. name: of the member whose value it is, "" for a value in a list, None where a name is to be typed.
+    typed: what of it stands there, with its quote.
+    """
+
+    steps: tuple[Step, ...]
+    given: dict[str, str]
+    names: frozenset[str]
+    name: str | None
+    typed: str
+
+    @property
+    def topic(self) -> str:
+        """Return the name that says what a value is about; for one in a list, that of the list."""
+        return self.name or next((step.name for step in reversed(self.steps) if step.name is not None), "")
+
+
+@dataclass(slots=True)
+class _Open:
+    """An object or a list that has not ended yet."""
+
+    is_object: bool
+    given: dict[str, str] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    name: str | None = None
+    # What may come: a name, the colon after it, a value, or the comma after that.
+    awaits: str = "name"
+
+
+def find_place(text: str) -> JSONPlace | None:
+    """Read from the opening brace up to the cursor. None where neither a name nor a value can begin, or where it is no JSON."""
+    opened: list[_Open] = []
+    typed = ""
+    for found in _TOKEN.finditer(text):  # which leaves no character out
+        token, is_last = found[0], found.end() == len(text)
+        if token.isspace():
+            continue
+        if is_last and token[0] not in "{}[]:," and not _is_closed(token):
+            typed = token
+        elif not _take(opened, token):
+            return None
+    return _place(opened, typed)
+
+
+def _is_closed(token: str) -> bool:
+    return len(token) > 1 and token.startswith('"') and token.endswith('"') and _text(token) is not None
+
+
+def _text(token: str) -> str | None:
+    try:
+        value = json.loads(token)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def _take(opened: list[_Open], token: str) -> bool:
+    """Take a whole token. False where it cannot stand."""
+    if token in ("{", "["):
+        if opened and opened[-1].awaits != "value":
+            return False
+        opened.append(_Open(token == "{", awaits="name" if token == "{" else "value"))
+        return bool(opened[0].is_object)
+    if not opened:
+        return False
+    inner = opened[-1]
+    if token in ("}", "]"):
+        opened.pop()
+        return bool(opened) and inner.is_object == (token == "}") and _has_value(opened[-1], None)
+    match token:
+        case ":":
+            is_due, inner.awaits = inner.awaits == "colon", "value"
+        case ",":
+            is_due, inner.awaits = inner.awaits == "comma", "name" if inner.is_object else "value"
+        case _ if inner.awaits == "name":
+            inner.name = _text(token)
+            is_due, inner.awaits = inner.name is not None, "colon"
+        case _:
+            is_due = inner.awaits == "value" and _has_value(inner, token)
+    return is_due
+
+
+def _has_value(inner: _Open, token: str | None) -> bool:
+    """Note a value. token: None for an object or a list."""
+    text = None if token is None else _text(token)
+    if inner.name is not None:
+        inner.names.add(inner.name)
+        if text is not None:
+            inner.given[inner.name] = text
+    inner.awaits = "comma"
+    return True
+
+
+def _place(opened: list[_Open], typed: str) -> JSONPlace | None:
+    if not opened or opened[-1].awaits not in ("name", "value"):
+        return None
+    inner = opened[-1]
+    if inner.awaits == "name" and typed and not typed.startswith('"'):
+        return None
+    steps = tuple(Step(one.name if one.is_object else None, one.given) for one in opened[:-1])
+    name = "" if not inner.is_object else inner.name if inner.awaits == "value" else None
+    return JSONPlace(steps, inner.given, frozenset(inner.names), name, typed)

@@ -1,0 +1,144 @@
+"""`driver,key=value,...`: the words of device_add, object_add, netdev_add, chardev-add and drive_add."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from repl.completing.drivers import is_safe_to_ask_about
+from repl.completing.names import ON_OFF, Look, Suggestion, matching, named
+from repl.completing.questions import Kind, Question, folder_of
+from repl.completing.schema import Step
+from repl.completion_data import CompletionData, Named
+
+__all__ = ["KEY_VALUES", "current_key", "keys_of", "properties", "suggest_key_value", "values_named"]
+
+# A comma in a value is written twice.
+_PART = re.compile(r"(?:[^,]|,,)*")
+# Options of the command line that only others of them look at, and what the first word says already.
+_NOT_HERE = frozenset({"backend", "abstract"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """first: what the word begins with, None where that is a key. keys: what can follow it."""
+
+    first: Callable[[CompletionData, Look], Iterable[Named]] | None
+    keys: Callable[[str, CompletionData, Look], Iterable[Named]]
+
+
+def suggest_key_value(command: str, word: str, facts: CompletionData, look: Look) -> list[Suggestion]:
+    """Complete the last part of a word, which a comma ends."""
+    form = KEY_VALUES[command]
+    if '"' in word:
+        return []
+    *before, current = split_parts(word)
+    if form.first is not None and not before:
+        return matching(current, form.first(facts, look))
+    keys = list(keys_of(command, word, facts, look))
+    key, equals, value = current.partition("=")
+    if equals:
+        one = next((one for one in keys if one.name == key), Named(key, ""))
+        return matching(value, values_named(command, one, value, facts, look))
+    taken = {part.partition("=")[0] for part in before}
+    return matching(key, [Named(f"{one.name}=", one.meta) for one in keys if one.name not in taken])
+
+
+def split_parts(word: str) -> list[str]:
+    """Split a word at its commas; the last part is the one at the cursor, perhaps ""."""
+    parts, at = [], 0
+    while True:
+        found = _PART.match(word, at)
+        assert found is not None, "it matches nothing at least"
+        parts.append(found[0])
+        if found.end() == len(word):
+            return parts
+        at = found.end() + 1
+
+
+def keys_of(command: str, word: str, facts: CompletionData, look: Look) -> Iterable[Named]:
+    """Return what can be set, by the first part of the word."""
+    form = KEY_VALUES[command]
+    first = "" if form.first is None else split_parts(word)[0].rpartition("=")[2]
+    return form.keys(first, facts, look)
+
+
+def current_key(command: str, word: str, facts: CompletionData, look: Look) -> Named | None:
+    """Return what is being set at the end of the word."""
+    *before, current = split_parts(word)
+    key = current.partition("=")[0]
+    if not before and KEY_VALUES[command].first is not None:
+        return None
+    return next((one for one in keys_of(command, word, facts, look) if one.name == key), None)
+
+
+def values_named(command: str, one: Named, typed: str, facts: CompletionData, look: Look) -> list[Named]:
+    """Return what a property or an option can be: its own values, or the names of what it points to."""
+    if one.values:
+        return named(one.values, one.type)
+    if one.type.startswith("link<"):
+        wanted = one.type.removeprefix("link<").removesuffix(">")
+        objects = [entry for entry in look(Question(Kind.QOM, "/objects")) if entry.type.startswith("child<")]
+        # A link may be to any type that is derived from the one it names; which are is not told.
+        return sorted(objects, key=lambda entry: wanted not in entry.type)
+    match one.name:
+        case "netdev":
+            return list(look(Question(Kind.NETWORK)))
+        case "chardev":
+            return list(look(Question(Kind.CHARDEVS)))
+        case "bus" if command == "device_add":
+            return list(look(Question(Kind.BUSES)))
+        case "drive" if command == "device_add":
+            return [*facts.block_names, *look(Question(Kind.DRIVES))]
+        case "format" | "driver" if command == "drive_add":
+            return named(facts.schema.values("blockdev-add", "driver"))
+        case "file" | "path" | "mem-path" | "filename" | "romfile":
+            return list(look(folder_of(typed)))
+    return []
+
+
+def _drivers(facts: CompletionData, look: Look) -> Iterable[Named]:
+    return [*look(Question(Kind.DRIVERS)), *look(Question(Kind.CPU_TYPES))]
+
+
+def properties(driver: str, facts: CompletionData, look: Look) -> Iterable[Named]:
+    """Return what a device can be given. Of what stands in a module QEMU is not asked."""
+    own = (Named("id", "str, the name of the device"), Named("bus", "str, where to plug it in"))
+    if not is_safe_to_ask_about(driver, look(Question(Kind.DRIVERS))):
+        return own
+    # What begins with x- is for QEMU's developers.
+    told = sorted(look(Question(Kind.PROPERTIES, driver)), key=lambda one: (one.name.startswith("x-"), one.name))
+    return [*own, *told]
+
+
+def _union(command: str, tag: str) -> _Form:
+    """Return the form of a command whose word has the arguments of one of QMP's. tag: the argument that stands at first."""
+
+    def keys(chosen: str, facts: CompletionData, look: Look) -> Iterable[Named]:
+        for one in facts.schema.level(command, [], {tag: chosen}).members:
+            values = ON_OFF if one.type == "boolean" else one.values
+            if one.type == "object":
+                inner = facts.schema.level(command, [Step(one.name, {tag: chosen})], {})
+                yield from (Named(f"{one.name}.{two.name}", two.type, two.type, two.values) for two in inner.members)
+            elif one.name != tag:
+                yield Named(one.name, one.type + (", optional" if one.is_optional else ""), one.type, values)
+
+    return _Form(lambda facts, look: named(facts.schema.values(command, tag)), keys)
+
+
+def _options(group: str) -> Callable[[str, CompletionData, Look], Iterable[Named]]:
+    def keys(first: str, facts: CompletionData, look: Look) -> Iterable[Named]:
+        found = {one.name: one for one in look(Question(Kind.OPTIONS, group)) if one.name not in _NOT_HERE}
+        return [Named("id", "string"), *sorted(found.values(), key=lambda one: one.name)]
+
+    return keys
+
+
+_CHARDEV = _Form(lambda facts, look: look(Question(Kind.CHARDEV_BACKENDS)), _options("chardev"))
+KEY_VALUES: Mapping[str, _Form] = {
+    "device_add": _Form(_drivers, properties),
+    "object_add": _union("object-add", "qom-type"),
+    "netdev_add": _union("netdev_add", "type"),
+    "chardev-add": _CHARDEV,
+    "chardev-change": _CHARDEV,
+    "drive_add": _Form(None, _options("drive")),
+}

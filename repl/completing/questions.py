@@ -1,0 +1,201 @@
+"""What is asked while somebody types, and how the answers are read. Nothing here asks.
+
+Each question only looks, in every version from 5.2 to 11.1. Of HMP only what QMP cannot tell: QEMU has no query of its network
+back ends, and none of its buses.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from itertools import islice
+from typing import Final
+
+from repl.completion_data import Named
+from shim.errors import UnreadableReply
+from shim.qmp import JSON, Execute
+
+__all__ = ["LONGEST_ANSWER", "Kind", "Question", "folder_of", "is_lasting", "query", "read_answer", "uses_hmp"]
+
+# A QEMU has some 3,000 trace events, and no other list is nearly as long. A list that is longer than this is cut.
+LONGEST_ANSWER: Final = 20_000
+_NET_TYPE = re.compile(r"index=\d+,type=([^,]*)")
+_PEER = " \\ "
+_BUS = re.compile(r"^ *bus: (.*)\n *type (.*)$", re.MULTILINE)
+# Where a property's description tells its values: "on/off/auto", "Floppy drive type (144/288/120/none/auto)".
+_VALUES = re.compile(r"(?:^|[ (,])((?:[\w.-]+/)+[\w.-]+)\)?$")
+_MONITOR_FILE = ("ringbuf", "memory")
+
+
+class Kind(StrEnum):
+    """What is asked for. DRIVERS and FILES are not asked of QEMU."""
+
+    BUSES = auto()
+    CAPABILITIES = auto()
+    CHARDEVS = auto()
+    CHARDEV_BACKENDS = auto()
+    CPUS = auto()
+    CPU_TYPES = auto()
+    DRIVERS = auto()
+    DRIVES = auto()
+    EXPORTS = auto()
+    FILES = auto()
+    JOBS = auto()
+    NETWORK = auto()
+    OPTIONS = auto()
+    PARAMETERS = auto()
+    PROPERTIES = auto()
+    QOM = auto()
+    RING_BUFFERS = auto()
+    TRACE_EVENTS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """about: the path of an object, the name of a type or of a group of options, a folder; "" where nothing has to be said."""
+
+    kind: Kind
+    about: str = ""
+
+
+def folder_of(typed: str) -> Question:
+    """Ask for the files of the folder in which a name that is being typed stands."""
+    return Question(Kind.FILES, typed[: typed.rfind("/") + 1])
+
+
+def query(question: Question) -> Execute:
+    """Return the command whose answer `read_answer` reads."""
+    way = _WAYS[question.kind]
+    return Execute(way.command, way.arguments(question.about))
+
+
+def is_lasting(question: Question) -> bool:
+    """Tell whether the answer stays true as long as this QEMU runs."""
+    return _WAYS[question.kind].is_lasting
+
+
+def uses_hmp(question: Question) -> bool:
+    return _WAYS[question.kind].command == _HMP
+
+
+def read_answer(question: Question, value: JSON) -> tuple[Named, ...]:
+    """Read what came back. Raises UnreadableReply."""
+    try:
+        return tuple(islice(_WAYS[question.kind].read(value), LONGEST_ANSWER))
+    except (LookupError, TypeError, AttributeError) as exc:
+        raise UnreadableReply(f"the answer to {question.kind}", repr(exc)) from exc
+
+
+_Arguments = Mapping[str, JSON]
+_HMP = "human-monitor-command"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    command: str
+    read: Callable[[JSON], Iterable[Named]]
+    arguments: Callable[[str], _Arguments] = lambda about: {}
+    is_lasting: bool = False
+
+
+def _chardevs(value: JSON) -> Iterator[Named]:
+    yield from (Named(entry["label"], entry["filename"]) for entry in value)
+
+
+def _ring_buffers(value: JSON) -> Iterator[Named]:
+    yield from (one for one in _chardevs(value) if one.meta in _MONITOR_FILE)
+
+
+def _cpus(value: JSON) -> Iterator[Named]:
+    yield from (Named(str(entry["cpu-index"]), entry["qom-path"]) for entry in value)
+
+
+def _drives(value: JSON) -> Iterator[Named]:
+    for entry in value:
+        if entry["device"]:
+            yield Named(entry["device"], "" if "inserted" in entry else "no medium")
+
+
+def _jobs(value: JSON) -> Iterator[Named]:
+    yield from (Named(entry["device"], f"{entry['type']}, {entry['status']}") for entry in value)
+
+
+def _exports(value: JSON) -> Iterator[Named]:
+    yield from (Named(entry["id"], f"{entry['type']} of {entry['node-name']}") for entry in value)
+
+
+def _network(value: JSON) -> Iterator[Named]:
+    r"""Read lines such as `nic0: index=0,type=nic,...`, and of a hub's port ` \ port: peer: index=0,...` or ` \ port`."""
+    for line in value.splitlines():
+        own, found = line.removeprefix(_PEER), _NET_TYPE.search(line)
+        names = own.partition("index=")[0].rstrip(": ").split(": ")
+        if found is not None:
+            yield Named(names.pop(), found[1])
+        if own != line:
+            yield from (Named(name, "hubport") for name in names)
+
+
+def _buses(value: JSON) -> Iterator[Named]:
+    yield from (Named(name, kind) for name, kind in _BUS.findall(value.replace("\r", "")) if name)
+
+
+def _options(value: JSON) -> Iterator[Named]:
+    for parameter in value[0]["parameters"]:
+        meta = _with_default(parameter.get("help") or parameter["type"], parameter.get("default"))
+        yield Named(parameter["name"], meta, parameter["type"], ("on", "off") if parameter["type"] == "boolean" else ())
+
+
+def _parameters(value: JSON) -> Iterator[Named]:
+    yield from (Named(name, now if isinstance(now, str) else repr(now)) for name, now in value.items())
+
+
+def _properties(value: JSON) -> Iterator[Named]:
+    for entry in value:
+        kind, told = entry["type"], entry.get("description", "")
+        if kind.startswith("child<"):
+            continue
+        found = _VALUES.search(told)
+        values = ("on", "off") if kind == "bool" else tuple(found[1].split("/")) if found is not None else ()
+        said = told if told not in ("", "/".join(values)) else ""
+        yield Named(entry["name"], _with_default(f"{kind}, {said}" if said else kind, entry.get("default-value")), kind, values)
+
+
+def _with_default(text: str, default: JSON) -> str:
+    if default is None or default == "":
+        return text
+    return f"{text} (default {'on' if default is True else 'off' if default is False else default})"
+
+
+def _qom(value: JSON) -> Iterator[Named]:
+    yield from (Named(entry["name"], entry["type"], entry["type"]) for entry in value)
+
+
+_WAYS: Final[Mapping[Kind, _Way]] = {
+    Kind.BUSES: _Way(_HMP, _buses, lambda about: {"command-line": "info qtree"}),
+    Kind.CAPABILITIES: _Way(
+        "query-migrate-capabilities",
+        lambda value: (Named(entry["capability"], "on" if entry["state"] else "off") for entry in value),
+    ),
+    Kind.CHARDEVS: _Way("query-chardev", _chardevs),
+    Kind.CHARDEV_BACKENDS: _Way(
+        "query-chardev-backends", lambda value: (Named(entry["name"], "") for entry in value), is_lasting=True
+    ),
+    Kind.CPUS: _Way("query-cpus-fast", _cpus),
+    Kind.CPU_TYPES: _Way(
+        "query-cpu-definitions", lambda value: (Named(entry["typename"], "CPU") for entry in value), is_lasting=True
+    ),
+    Kind.DRIVES: _Way("query-block", _drives),
+    Kind.EXPORTS: _Way("query-block-exports", _exports),
+    Kind.JOBS: _Way("query-block-jobs", _jobs),
+    Kind.NETWORK: _Way(_HMP, _network, lambda about: {"command-line": "info network"}),
+    Kind.OPTIONS: _Way("query-command-line-options", _options, lambda about: {"option": about}, is_lasting=True),
+    Kind.PARAMETERS: _Way("query-migrate-parameters", _parameters),
+    Kind.PROPERTIES: _Way("device-list-properties", _properties, lambda about: {"typename": about}, is_lasting=True),
+    Kind.QOM: _Way("qom-list", _qom, lambda about: {"path": about}),
+    Kind.RING_BUFFERS: _Way("query-chardev", _ring_buffers),
+    Kind.TRACE_EVENTS: _Way(
+        "trace-event-get-state",
+        lambda value: (Named(entry["name"], entry["state"]) for entry in value),
+        lambda about: {"name": "*"},
+    ),
+}

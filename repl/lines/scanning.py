@@ -1,0 +1,76 @@
+"""Where words of a typed line begin and end, as HMP has it, and how a fault in it is told."""
+
+import re
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+from shim.hmp.line import BLANKS
+
+__all__ = ["BLANKS", "LineError", "expect_end", "expect_known", "name_end", "nearest", "skip_blanks", "word_end"]
+
+_BLANK = re.compile(f"[{BLANKS}]")
+_NAME_END = re.compile(f"[{BLANKS}/]")
+
+
+class LineError(Exception):
+    """A line that can have no meaning. `position` is the index of the character where the fault is, or the line's length.
+
+    wrong, right: what stands there, and what was probably meant; "" where nobody can tell.
+    """
+
+    def __init__(self, position: int, message: str, *, wrong: str = "", right: str = "") -> None:
+        super().__init__(position, message)
+        self.position = position
+        self.message = message
+        self._wrong = wrong
+        self._right = right
+
+    def __str__(self) -> str:
+        return self.message
+
+    def moved(self, by: int) -> "LineError":
+        """Return the same fault in a line in which `by` characters stand before this one."""
+        return LineError(self.position + by, self.message, wrong=self._wrong, right=self._right)
+
+    def corrected(self, line: str) -> str | None:
+        """Return the line as it was probably meant; None where nobody can tell."""
+        # The name of a JSON member has a quote before it.
+        at = line.find(self._wrong, self.position, self.position + 1 + len(self._wrong))
+        if not self._right or at < 0:
+            return None
+        return line[:at] + self._right + line[at + len(self._wrong) :]
+
+
+def skip_blanks(line: str, at: int) -> int:
+    """Return the index of the first character from `at` that is not a blank."""
+    return len(line) - len(line[at:].lstrip(BLANKS))
+
+
+def word_end(line: str, at: int) -> int:
+    return at + len(_BLANK.split(line[at:], maxsplit=1)[0])
+
+
+def name_end(line: str, at: int) -> int:
+    """Return the index after the command's name that begins at `at`: a `/` ends it too."""
+    return at + len(_NAME_END.split(line[at:], maxsplit=1)[0])
+
+
+def expect_end(line: str, at: int, hint: str = "") -> None:
+    """Raise LineError if anything but blanks is left of the line."""
+    if skip_blanks(line, at) < len(line):
+        raise LineError(skip_blanks(line, at), "extraneous characters at the end of the line" + hint)
+
+
+def expect_known(position: int, what: str, name: str, known: Collection[str], also: Collection[str] = ()) -> None:
+    """Raise LineError, with the nearest name that there is, unless the name is known."""
+    if name in known:
+        return
+    meant = "".join(nearest(name, (*known, *also), most=1))
+    hint = f"; did you mean '{meant}'?" if meant else ""
+    raise LineError(position, f"unknown {what} '{name}'{hint}", wrong=name, right=meant)
+
+
+def nearest(name: str, known: Iterable[str], *, most: int) -> list[str]:
+    """Return the known names that look like this one, the nearest first. Small and capital letters are alike."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    return [by_lower[lower] for lower in get_close_matches(name.lower(), by_lower, n=most)]

@@ -1,0 +1,97 @@
+"""A text in a file, written on a thread: a disk may take as long as it likes, and nobody can end a wait for it.
+
+As a shell does, `>` writes over what is there, through links, and leaves its owner and its mode. A named pipe that nobody reads
+is an error, where a shell would wait for a reader.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from host.errors import ProgramError
+from repl.outlets.redirection import ToFile
+
+__all__ = ["FileError", "Written", "beside_loop", "write"]
+
+# Without a wait for the other end of a named pipe, and without making a terminal this program's own.
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_T = TypeVar("_T")
+
+
+class FileError(ProgramError):
+    """A file could not be written, or not to its end."""
+
+    template = "cannot write {subject}: {reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """replaced: how many bytes were there before, and are not any more."""
+
+    path: str
+    lines: int
+    appends: bool
+    replaced: int
+
+    def __str__(self) -> str:
+        lines = "1 line" if self.lines == 1 else f"{self.lines} lines"
+        if self.appends:
+            return f"{lines} appended to {self.path}"
+        over = f", over the {self.replaced} bytes that were there" if self.replaced else ""
+        return f"{lines} written to {self.path}{over}"
+
+
+def write(target: ToFile, text: str) -> Written:
+    """Write a text as it is. Raises FileError."""
+    path = os.path.expanduser(target.path)
+    data = memoryview(text.encode(errors="surrogatepass"))
+    done = replaced = 0
+    try:
+        descriptor = os.open(path, _FLAGS | (os.O_APPEND if target.appends else 0), 0o666)
+        # The last error of a file on a network comes when it is closed.
+        with open(descriptor, "wb", buffering=0) as file:
+            os.set_blocking(descriptor, True)
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and not target.appends:
+                replaced = status.st_size
+                os.ftruncate(descriptor, 0)
+            while done < len(data):
+                done += file.write(data[done:])
+    except (OSError, ValueError) as exc:
+        raise FileError(target.path, _reason(exc, done, len(data))) from exc
+    return Written(target.path, text.count("\n"), target.appends, replaced)
+
+
+def _reason(error: OSError | ValueError, done: int, of: int) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    reason = "nobody reads it" if error.errno == errno.ENXIO else error.strerror
+    return f"{reason}; only {done} of {of} bytes were written" if done else f"{reason}"
+
+
+async def beside_loop(job: Callable[[], _T]) -> _T:
+    """Have a job done on a thread of its own, and return what it returns, or raise what it raises.
+
+    The thread is a daemon: a program that ends does not wait for it, as it would for those of asyncio.to_thread.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def work() -> None:
+        settle: Callable[[], None]
+        try:
+            settle = partial(future.set_result, job())
+        except Exception as exc:
+            settle = partial(future.set_exception, exc)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and waits for nothing
+            loop.call_soon_threadsafe(lambda: None if future.done() else settle())
+
+    threading.Thread(target=work, name="hmp-repl file", daemon=True).start()
+    return await future

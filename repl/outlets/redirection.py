@@ -1,0 +1,115 @@
+"""What `| command`, `> file` and `>> file` at the end of a line mean; the package tells the rule."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from repl.lines.lines import SYNONYMS
+from repl.lines.scanning import BLANKS, LineError, skip_blanks
+from shim.hmp.line import HMPLine
+
+__all__ = ["EXPRESSIONS", "Outlet", "ToFile", "ToShell", "split_outlet"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToShell:
+    """`| command`: what the shell runs, as it was typed."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToFile:
+    """`> path`, or `>> path`. A path that begins with `~` is in a home."""
+
+    path: str
+    appends: bool
+
+
+Outlet: TypeAlias = ToShell | ToFile
+
+# Commands that calculate (hmp-commands.hx and hmp-commands-info.hx of QEMU 5.2 to 11.1: an argument of the type i, l or M).
+_CALCULATING: Final = frozenset({"print", "p", "x", "xp", "i", "sum", "gva2gpa", "gpa2hva", "gpa2hpa"})
+_ROCKER: Final = frozenset({"info rocker-of-dpa-flows", "info rocker-of-dpa-groups"})
+_VIRTIO: Final = frozenset(f"info virtio-{what}" for what in ("queue-element", "queue-status", "vhost-queue-status"))
+_COUNTING: Final = frozenset({"info lapic", "info opcount", "info registers", "info sync-profile", "info trace-events"})
+EXPRESSIONS: Final = frozenset({*_CALCULATING, *_ROCKER, *_VIRTIO, *_COUNTING, "ringbuf_read"})
+# Their arguments are names that QEMU gives, or numbers: neither has any of these characters.
+_TIGHT: Final = frozenset({"info", "help", "?", *_CALCULATING})
+# Their arguments are somebody's own words.
+_SPACED: Final = frozenset({"qom-list", "qom-get", "ringbuf_read", "qemu-io", "xen-event-list", "plan", "qmp"})
+# They print if they are asked for help, and do something else else.
+_LISTING: Final = frozenset({"device_add", "netdev_add", "object_add", "chardev-add", "log"})
+
+_NAME: Final = re.compile(rf"[{BLANKS}]*([^{BLANKS}/|>]+)")
+_ASKS_FOR_HELP: Final = re.compile(r"(\S+,)?(help|\?)")
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_JSON_BEFORE_STRING: Final = "={[,:"
+_CONSTANT: Final = re.compile(r"'.'")
+_RUN: Final = re.compile(r"[|>]+")
+_OPERATORS: Final = frozenset({"|", ">", ">>"})
+_OPERAND: Final = re.compile(r"[-+~($'0-9]")
+_FILE: Final = re.compile(rf"""(?P<bare>[^{BLANKS}"'&|>][^{BLANKS}]*)|"(?P<double>(?:[^"\\]|\\.)+)"|'(?P<single>[^']+)'""")
+_ESCAPE: Final = re.compile(r"\\(.)")
+
+
+def split_outlet(line: str) -> tuple[str, Outlet | None]:
+    """Return the command without where its output goes, and that; None where it goes to the screen.
+
+    Raises LineError where nothing stands after the operator though QEMU would not take that either, and for a wrong file name.
+    """
+    begin = _NAME.match(line)
+    name = "" if begin is None else SYNONYMS.get(begin[1], begin[1])
+    if begin is None or name not in _TIGHT | _SPACED | _LISTING:
+        return line, None
+    for found in _operators(
+        line, begin.end(), before_string=_JSON_BEFORE_STRING if name == "qmp" else "", is_tight=name in _TIGHT
+    ):
+        command, rest = line[: found.start()].rstrip(BLANKS), line[found.end() :].strip(BLANKS)
+        read = HMPLine.read(command)
+        if name in _LISTING and not _ASKS_FOR_HELP.fullmatch(read.arguments):
+            break
+        if not rest and name in _TIGHT:
+            raise LineError(len(line), f"'{found[0]}' needs a {'shell command' if found[0] == '|' else 'file'} after it")
+        if not rest:
+            break
+        if found[0] != "|":
+            return command, _to_file(line, found)
+        if read.full_name not in EXPRESSIONS or not _OPERAND.match(rest):
+            return command, ToShell(rest)
+    return line, None
+
+
+def _operators(line: str, at: int, *, before_string: str, is_tight: bool) -> Iterator[re.Match[str]]:
+    """Yield what may be one of ours from `at` on: outside of quotes, and with blanks around it where it needs them.
+
+    before_string: after which characters, besides a blank, a quote begins a string.
+    """
+    while at < len(line):
+        is_after_blank = line[at - 1] in BLANKS
+        if line[at] == '"' and (is_after_blank or line[at - 1] in before_string):
+            string = _STRING.match(line, at)
+            if string is None:
+                return
+            at = string.end()
+        elif (constant := _CONSTANT.match(line, at)) is not None:
+            at = constant.end()
+        elif (run := _RUN.match(line, at)) is not None:
+            at = run.end()
+            is_word = is_after_blank and line[at : at + 1] in ("", *BLANKS)
+            if run[0] in _OPERATORS and (is_tight or is_word):
+                yield run
+        else:
+            at += 1
+
+
+def _to_file(line: str, operator: re.Match[str]) -> ToFile:
+    at = skip_blanks(line, operator.end())
+    found = _FILE.fullmatch(line, at, len(line.rstrip(BLANKS)))
+    if found is None:
+        raise LineError(at, f"'{operator[0]}' needs one file name after it; one with blanks needs quotes")
+    path = found["bare"] or found["single"] or _ESCAPE.sub(r"\1", found["double"])
+    # As in a shell, only a `~` without quotes is a home.
+    is_plain = path.startswith("~") and found["bare"] is None
+    return ToFile(f"./{path}" if is_plain else path, appends=operator[0] == ">>")

@@ -1,0 +1,41 @@
+"""A line as a script has it: what is HMP's goes to QEMU whole, as it always did, with whatever stands in it."""
+
+from typing import Any, Final
+
+from repl.completion_data import CompletionData
+from repl.lines.lines import SYNONYMS, own_name, read_line
+from repl.lines.scanning import LineError
+from repl.outlets.redirection import split_outlet
+from shim.hmp.line import HMPLine, first_refused
+
+__all__ = ["is_for_prompt", "outlet_advice", "read_scripted"]
+
+_OWN_NAMES: Final = frozenset({"plan", "qmp", "events", "reconnect", "connect", "clear", "exit"})
+_ADVICE: Final = "'|' and '>' work at the prompt only, and went to QEMU; in a script, use those of the shell around it"
+
+
+def read_scripted(line: str) -> Any:
+    """Read a line of ours; what is HMP's goes to QEMU however it looks, so that QEMU's own error comes. Raises LineError."""
+    read = HMPLine.read(line)
+    is_ours = own_name(line) in _OWN_NAMES or line.lstrip().startswith("{") or read.name in SYNONYMS or _is_about_qmp(read)
+    if first_refused(line) is None and not is_ours:
+        return read
+    return read_line(line, CompletionData())
+
+
+def is_for_prompt(line: str) -> bool:
+    """Tell whether a line is about how a person reads."""
+    return own_name(line) in ("watch", "timing", "pager")
+
+
+def outlet_advice(line: str) -> str | None:
+    """Say what may be wrong with a line that has failed, if at the prompt its output would go elsewhere."""
+    try:
+        _, outlet = split_outlet(line)
+    except LineError:
+        return _ADVICE
+    return None if outlet is None else _ADVICE
+
+
+def _is_about_qmp(line: HMPLine) -> bool:
+    return line.name in ("help", "?") and line.arguments.split()[:1] == ["qmp"]

@@ -1,0 +1,44 @@
+"""Completion of aliases: their own names, and what comes after one as after what it stands for."""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from repl.lines.scanning import skip_blanks
+from repl.settings.aliases import expand
+
+__all__ = ["AliasCompleter"]
+
+
+class AliasCompleter(Completer):
+    """Complete aliases, and have all else completed by another one. aliases: what each stands for."""
+
+    def __init__(self, completer: Completer, aliases: Mapping[str, str]) -> None:
+        self._completer = completer
+        self._aliases = aliases
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        yield from self._own(document)
+        yield from self._completer.get_completions(self._written_out(document), complete_event)
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        for completion in self._own(document):
+            yield completion
+        async for completion in self._completer.get_completions_async(self._written_out(document), complete_event):
+            yield completion
+
+    def _own(self, document: Document) -> Iterator[Completion]:
+        line = document.current_line_before_cursor
+        typed = line[skip_blanks(line, 0) :]
+        for name, meant in sorted(self._aliases.items()):
+            if name.startswith(typed):
+                yield Completion(name, start_position=-len(typed), display_meta=f"alias: {meant}")
+
+    def _written_out(self, document: Document) -> Document:
+        """Return the line with what its alias stands for. What is completed is the word at the cursor, which stays."""
+        before = document.current_line_before_cursor
+        meant = expand(before, self._aliases) if len(before.split()) > 1 or before[-1:].isspace() else before
+        return document if meant == before else Document(meant)

@@ -1,0 +1,75 @@
+"""Completion as prompt_toolkit wants them, on what is known of the VM."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+
+from prompt_toolkit.application import get_app
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from repl.completing.completion import suggest
+from repl.vm_cache import VMCache
+from shim.printable import printable
+
+__all__ = ["LineCompleter"]
+
+# So long a completion waits for a fresh look at the VM; after that, what was known before must do.
+_FRESH_LOOK_S = 0.2
+
+
+class LineCompleter(Completer):
+    """Complete from what is known of the VM. Nothing here waits for QEMU longer than a moment, and typing never does.
+
+    look_for_vms: has the names of other VMs looked for.
+    """
+
+    def __init__(self, knowledge: VMCache, look_for_vms: Callable[[], asyncio.Task[None]] | None = None) -> None:
+        self._knowledge = knowledge
+        self._look_for_vms = look_for_vms
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        for one in suggest(document.current_line_before_cursor, self._knowledge.facts, self._knowledge.answers.look):
+            yield Completion(one.text, start_position=one.start, display_meta=printable(one.meta))
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        # Tags and nodes change without an event: look again where a person asks for them.
+        name, blank, _ = document.current_line_before_cursor.lstrip().partition(" ")
+        has_argument = bool(blank)
+        if has_argument and name == "connect" and self._look_for_vms is not None:
+            await asyncio.wait([self._look_for_vms()], timeout=_FRESH_LOOK_S)
+        elif has_argument and (complete_event.completion_requested or not self._knowledge.is_fresh):
+            await asyncio.wait([self._knowledge.refresh()], timeout=_FRESH_LOOK_S)
+        for completion in await self._completions_in_time(document, complete_event):
+            yield completion
+
+    async def _completions_in_time(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:
+        """Return the completions with the answers that come within a moment; have the menu opened when more come."""
+        loop = asyncio.get_running_loop()
+        # Where an alias stands in the line, the document is another one.
+        typed = get_app().current_buffer.document
+        end_s = loop.time() + _FRESH_LOOK_S
+        late: set[asyncio.Task[None]] = set()
+        while True:
+            found = list(self.get_completions(document, complete_event))
+            # An answer may lead to another question.
+            under_way = self._knowledge.answers.under_way
+            if late or not under_way:
+                break
+            _, late = await asyncio.wait(under_way, timeout=max(0.0, end_s - loop.time()))
+        for task in late:
+            task.add_done_callback(lambda _: _open_menu(typed))
+        return found
+
+
+def _open_menu(typed: Document) -> None:
+    """Complete again, if nothing has been typed or chosen since."""
+    buffer = get_app().current_buffer
+    state = buffer.complete_state
+    # Without completions it is being completed at this moment.
+    is_open = state is not None and bool(state.completions) and state.complete_index is None
+    if buffer.document == typed and (state is None or is_open):
+        # prompt_toolkit completes only where no menu is open.
+        buffer.complete_state = None
+        buffer.start_completion()

@@ -1,0 +1,123 @@
+"""The lines that were entered, kept for the next time: all but those that begin with a blank, or hold a secret.
+
+They are written by a thread: the disk of a home may hang, or be full, and neither keeps anybody from typing.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Final
+
+from prompt_toolkit.history import FileHistory, History
+
+__all__ = ["DiscreetHistory", "history_in"]
+
+_NOT_KEPT: Final = "a line with a password or a secret in it is not kept in the history"
+# For the last lines, when the prompt ends.
+_WRITTEN_WITHIN_S: Final = 2.0
+
+
+class _Writer:
+    """Writes lines to a file, one after the other. problem: why the last one that failed was not written."""
+
+    def __init__(self, file: FileHistory) -> None:
+        self._file = file
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        self._thread: Thread | None = None
+        self.problem: str | None = None
+
+    def write(self, line: str) -> None:
+        """Have it written, soon."""
+        if self._thread is None:
+            # A daemon, because the prompt's end does not wait for a disk that hangs.
+            self._thread = Thread(target=self._work, name="history", daemon=True)
+            self._thread.start()
+        self._lines.put(line)
+
+    def close(self) -> None:
+        """Wait until all is written, as far as that takes no longer than it may."""
+        if self._thread is not None:
+            self._lines.put(None)
+            self._thread.join(_WRITTEN_WITHIN_S)
+
+    def _work(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._file.store_string(line)
+            except OSError as exc:
+                self.problem = str(exc.strerror)
+
+
+class DiscreetHistory(History):
+    """A history that never hears of a secret, and keeps no line that begins with a blank after the prompt has ended.
+
+    kept: where it is kept; None where it ends with the prompt. expand: writes the aliases of a line out. tell: told once of a
+    secret, and once of a line that could not be written. Call `close` at the end.
+    """
+
+    def __init__(self, kept: FileHistory | None, expand: Callable[[str], str], tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._kept = kept
+        self._writer = None if kept is None else _Writer(kept)
+        self._expand = expand
+        self._tell = tell
+        self._has_told_of_secret = self._has_told_of_problem = False
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def load_history_strings(self) -> Iterable[str]:
+        return () if self._kept is None else self._kept.load_history_strings()
+
+    def append_string(self, string: str) -> None:
+        if not _tells_secret(string, self._expand):
+            super().append_string(string)
+        elif not self._has_told_of_secret:
+            self._has_told_of_secret = True
+            self._tell(_NOT_KEPT)
+
+    def store_string(self, string: str) -> None:
+        if self._writer is None or string[:1].isspace():
+            return
+        if self._writer.problem is not None and not self._has_told_of_problem:
+            self._has_told_of_problem = True
+            self._tell(f"an earlier line could not be kept in the history: {self._writer.problem}")
+        self._writer.write(string)
+
+
+def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
+    """Tell whether a text holds a secret as it is, with its aliases written out, or once a command's name is put right."""
+    from repl.lines.scanning import nearest  # here, because the prompt is there sooner without it
+    from shim.records.passwords import COMMANDS, holds_secret
+
+    if holds_secret(text):
+        return True
+    for line in text.split("\n"):
+        meant = expand(line)
+        name, blank, rest = meant.strip().partition(" ")
+        meant_names = nearest(name, COMMANDS, most=1) if blank else []
+        if holds_secret(meant) or any(holds_secret(f"{one} {rest}") for one in meant_names):
+            return True
+    return False
+
+
+def history_in(
+    path: Path | None, *, expand: Callable[[str], str] = str, tell: Callable[[str], None] = lambda text: None
+) -> tuple[DiscreetHistory, str | None]:
+    """Return the history kept in a file, readable for its owner only, and why it cannot be kept, if so. None keeps none.
+
+    expand: writes the aliases of a line out. tell: told, once each, that a line is left out for the secret in it, and that one
+    could not be written.
+    """
+    if path is None:
+        return DiscreetHistory(None, expand, tell), None
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as exc:
+        return DiscreetHistory(None, expand, tell), f"the history is not kept: {path}: {exc.strerror}"
+    return DiscreetHistory(FileHistory(path), expand, tell), None

@@ -1,0 +1,75 @@
+"""The keys that a person has given another meaning, as the line editor takes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.cursor_shapes import CursorShape, CursorShapeConfig, ModalCursorShapeConfig
+from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
+
+from repl.settings.values import Enter, Insert, KeyBinding, Perform
+
+__all__ = ["CursorOfVi", "HeldLine", "bind", "switch_editing_mode"]
+
+
+@dataclass(slots=True)
+class HeldLine:
+    """What stood at the prompt when a key entered a line of its own. It comes back at the next prompt."""
+
+    text: str = ""
+
+    def take(self) -> str:
+        text, self.text = self.text, ""
+        return text
+
+
+def bind(bindings: KeyBindings, wanted: Sequence[KeyBinding], held: HeldLine) -> None:
+    """Add keys; they come before all others. They mean nothing in a search."""
+    at_line = has_focus(DEFAULT_BUFFER)
+    for one in wanted:
+        # A key alone does not wait whether another one follows, as one does with which prompt_toolkit's own begin.
+        add = bindings.add(*one.keys, filter=at_line, eager=len(one.keys) == 1)
+        match one.action:
+            case Enter(line):
+                add(lambda event, line=line: _enter(event, line, held))
+            case Insert(text):
+                add(lambda event, text=text: event.current_buffer.insert_text(text))
+            case Perform("switch-editing-mode"):
+                add(switch_editing_mode)
+            case Perform("nothing"):
+                add(lambda event: None)
+            case Perform(function):
+                add(get_by_name(function))
+            case _:
+                assert_never(one.action)
+
+
+def _enter(event: KeyPressEvent, line: str, held: HeldLine) -> None:
+    buffer = event.current_buffer
+    held.text, buffer.text = buffer.text, line
+    buffer.validate_and_handle()
+
+
+def switch_editing_mode(event: KeyPressEvent) -> None:
+    """Change between the keys of emacs and those of vi."""
+    app = event.app
+    is_vi = app.editing_mode is EditingMode.VI
+    app.editing_mode = EditingMode.EMACS if is_vi else EditingMode.VI
+    if is_vi:
+        app.output.reset_cursor_shape()
+
+
+class CursorOfVi(CursorShapeConfig):
+    """With vi's keys the cursor shows the mode; with emacs' it is left as its owner has it."""
+
+    def __init__(self) -> None:
+        self._of_vi = ModalCursorShapeConfig()
+
+    def get_cursor_shape(self, application: Application[object]) -> CursorShape:
+        if application.editing_mode is not EditingMode.VI:
+            return CursorShape._NEVER_CHANGE
+        return self._of_vi.get_cursor_shape(application)

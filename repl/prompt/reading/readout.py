@@ -1,0 +1,82 @@
+"""From the end of a command to the person: what it printed, where that is wanted, and how long it took.
+
+A command may be left to itself at any moment, by Ctrl-C, and must not take the terminal then. So it does not show anything: its
+last step is `end`, which looks whether somebody still waits. If so, `run` brings what was printed to where it is wanted, when
+the command is over; else it is told above whatever the person does by then.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from repl.outlets.redirection import Outlet
+from repl.output.layout import Fragments
+from repl.output.printed import Printed
+from repl.output.show import timing_text
+from repl.prompt.foreground import Foreground
+from repl.prompt.reading.delivery import Delivery
+from repl.prompt.terminal import Terminal
+
+__all__ = ["Ended", "Readout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended. end: what is said of that, where the command itself prints nothing, or nobody waited."""
+
+    printed: Printed
+    is_failure: bool
+    duration_ns: int
+    end: Fragments = field(default_factory=list)
+    tells_end: bool = False
+
+
+class Readout:
+    """Call `run` with a command that calls `end` as its last step, or `look` for what changes nothing."""
+
+    def __init__(self, terminal: Terminal, watch: Foreground) -> None:
+        self.delivery = Delivery(terminal, watch)
+        self._terminal = terminal
+        self._watch = watch
+        # What somebody waited for has ended with this, and it is still to be shown.
+        self._due: Ended | None = None
+
+    async def look(self, looking: Coroutine[Any, Any, Printed], outlet: Outlet | None, line: str) -> bool:
+        """Tell what a look brings. False if it could not be brought where it is wanted. Raises as Foreground.look does."""
+        started_ns = time.monotonic_ns()
+        printed = await self._watch.look(looking, line)
+        return await self._tell(Ended(printed, False, time.monotonic_ns() - started_ns), outlet, line)
+
+    async def run(self, command: Coroutine[Any, Any, bool], outlet: Outlet | None, line: str, *, ends_vm: bool = False) -> bool:
+        """Run a command, and tell what it printed. False if it failed, was left, or could not be brought where it is wanted.
+
+        ends_vm: the connection is lost by it.
+        """
+        is_well = await self._watch.run(command, line, ends_vm=ends_vm)
+        due, self._due = self._due, None
+        return is_well if due is None else await self._tell(due, outlet, line)
+
+    async def end(self, ended: Ended, outlet: Outlet | None) -> bool:
+        """End a command; False if it failed. If somebody waits for it, nothing is waited for between the look and its end."""
+        if not self._watch.is_left(asyncio.current_task()):
+            self._due = ended
+            return not ended.is_failure
+        told, is_well = ended.printed.shown, False
+        if not ended.is_failure:
+            told, is_well = await self.delivery.behind(ended.printed, outlet)
+        self._terminal.show([*told, *ended.end])
+        return is_well
+
+    async def _tell(self, ended: Ended, outlet: Outlet | None, line: str) -> bool:
+        is_well = not ended.is_failure
+        if is_well:
+            is_well = await self.delivery.deliver(ended.printed, outlet, line)
+        else:  # an error is for the person, and no output
+            self._terminal.show(ended.printed.shown)
+        if ended.tells_end:
+            self._terminal.show(ended.end)
+        elif self._terminal.is_timed:
+            self._terminal.show(timing_text(ended.duration_ns))
+        return is_well

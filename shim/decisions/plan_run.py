@@ -1,0 +1,166 @@
+"""One plan or decision in progress, without I/O: what it wants written, the replies, and the trace for the audit.
+
+A PlanRun neither knows sockets nor the order of QEMU's replies; whoever drives it hands it its own.
+
+Here a fault of ours is contained, so that it costs neither a VM nor another client anything. What was sent tells the two cases
+apart: where nothing that changes anything was, the command is passed to QEMU as if we had not been there; afterwards nobody can
+say what was done, and the client is told exactly that.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, Final, assert_never
+
+from shim.decisions.decision import Announce, Pass, Result, pass_on
+from shim.graph.known import Known
+from shim.hmp import render
+from shim.plans.plan import AwaitJob, Decided, Intend, Replies, Run, Settle, Step
+from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
+from shim.records.audit import Action, SentCommand, Trace
+
+__all__ = ["FAILED_EARLY", "GIVEN_UP", "PlanRun"]
+
+GIVEN_UP: Final = "the client had hung up before anything was changed, and it had waited too long"
+FAILED_EARLY: Final = "hmpshim failed before it had changed anything"
+_FAILED_EARLY_TEXT: Final = render.error(
+    "hmpshim has failed before it changed anything, and QEMU does not get a command to which limits apply; see its log"
+)
+_UNKNOWN: Final = "hmpshim failed, so the outcome is not known"
+_UNKNOWN_TEXT: Final = render.error(
+    "hmpshim has failed while it did this, so the outcome is not known; see info snapshots, and hmpshim's log"
+)
+
+
+@dataclass(slots=True, eq=False)
+class PlanRun:
+    """Play one plan, a client's command or one of our own.
+
+    Call `advance` with None to begin, then `receive_reply` for each reply in the order of the commands. Both return the
+    commands to write next. If there are none, look what it waits for: a job (`awaited_job`; `advance` with () when it may have
+    ended), something to be written down (`to_note`; `noted` when that is done), QEMU's reply to the client's own bytes
+    (`passing`; `advance` with that alone), or nothing (`is_done`; `outcome` is what the plan returned).
+
+    may_begin: asked once, before the first command that changes anything, and
+    before the client's own goes to QEMU; where it says no, the outcome is a Result without a reply.
+
+    may_pass: False for a command that the policy has limits on, which only the plan can hold. It is refused where another one
+    would be passed for a fault of ours.
+
+    known: is told what is sent.
+
+    is_command: a client waits for the Result. Then a plan that raises has one nevertheless: see the module's words. Without,
+    the outcome stays None. `failure` has the exception either way.
+    """
+
+    plan: Generator[Step | Announce | Pass, Replies, Any]
+    trace: Trace
+    may_begin: Callable[[], bool] | None = None
+    is_command: bool = False
+    may_pass: bool = True
+    known: Known | None = None
+
+    outcome: Any = field(default=None, init=False)
+    is_done: bool = field(default=False, init=False)
+    failure: Exception | None = field(default=None, init=False)
+    # A command was sent that changes something.
+    has_begun: bool = field(default=False, init=False)
+    # The job whose end the plan waits for.
+    awaited_job: str | None = field(default=None, init=False)
+    # What is to be on the disk before the plan goes on.
+    to_note: Announce | Intend | None = field(default=None, init=False)
+    # Intents that are done with, for the driver to take; the plan waits for nothing there.
+    settled: list[Settle] = field(default_factory=list, init=False)
+    # QEMU has been given the client's own bytes, or is to be; set until the end.
+    passing: Pass | None = field(default=None, init=False)
+    # The VM will stop once more: see plan.Run.
+    hides_resume: bool = field(default=False, init=False)
+    _run: tuple[Execute, ...] = field(default=(), init=False)
+    _replies: list[Reply] = field(default_factory=list, init=False)
+    _since_ns: int = field(default=0, init=False)
+
+    def receive_reply(self, reply: Reply, size_bytes: int, now_ns: int) -> tuple[Execute, ...]:
+        """Take the reply to the oldest command that has none yet."""
+        command = self._run[len(self._replies)]
+        self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, reply, size_bytes))
+        self._since_ns = now_ns
+        self._replies.append(reply)
+        if len(self._replies) < len(self._run):
+            return ()
+        return self.advance(tuple(self._replies), now_ns)
+
+    def noted(self, why_not: str | None, now_ns: int) -> tuple[Execute, ...]:
+        """Go on when `to_note` was written down. why_not: a command could not be put on record."""
+        return self.advance(() if why_not is None else (ErrorReply("GenericError", why_not),), now_ns)
+
+    def lose(self, now_ns: int) -> None:
+        """Give up: the connection to QEMU is lost, and what it did of the commands under way is not known."""
+        for command in self._run[len(self._replies) :]:
+            self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, None, 0))
+        self._run, self._replies, self.awaited_job, self.to_note = (), [], None, None
+        self.plan.close()
+
+    def advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
+        """Go on to the next step that is to be waited for, or to the end. answer: what it waits for; None begins it."""
+        self._run, self._replies, self._since_ns, self.hides_resume = (), [], now_ns, False
+        self.awaited_job = self.to_note = None
+        try:
+            step = next(self.plan) if answer is None else self.plan.send(answer)
+            while True:
+                if self.may_begin is not None and _needs_leave(step):
+                    self._ask_leave()
+                match step:
+                    case Pass():
+                        self.passing = step
+                        break
+                    case Run(commands):
+                        self._run, self.hides_resume = commands, step.hides_resume
+                        self.has_begun |= not step.changes_nothing
+                        if self.known is not None:
+                            self.known.note_sent(commands)
+                        break
+                    case AwaitJob(job_id):
+                        self.awaited_job = job_id
+                        break
+                    case Decided():
+                        self.trace.decided = step
+                    case Announce() | Intend():
+                        self.to_note = step
+                        break
+                    case Settle():
+                        self.settled.append(step)
+                    case _:
+                        assert_never(step)
+                step = self.plan.send(())
+        except StopIteration as stop:
+            self.outcome, self.is_done = stop.value, True
+        except Exception as exc:
+            self.failure = exc
+            self._contain(answer, now_ns)
+        return self._run
+
+    def _ask_leave(self) -> None:
+        """Ask whether anything may be changed, once; end the plan if not."""
+        may_begin, self.may_begin = self.may_begin, None
+        if may_begin is not None and not may_begin():
+            self.plan.close()
+            raise StopIteration(Result(None, Action.ABANDONED, GIVEN_UP))
+
+    def _contain(self, answer: Replies | None, now_ns: int) -> None:
+        """Go on, or end, after the plan has raised. answer: what it was sent last."""
+        passed = self.passing
+        if not self.is_command:
+            self.is_done = True
+        elif passed is not None and answer:
+            self.outcome, self.is_done = Result(answer[0], passed.action, passed.reason, passed.rehearsed), True
+        elif self.has_begun:
+            self.outcome, self.is_done = Result(ReturnReply(_UNKNOWN_TEXT), Action.REWRITTEN, _UNKNOWN), True
+        elif not self.may_pass:
+            self.outcome, self.is_done = Result(ReturnReply(_FAILED_EARLY_TEXT), Action.REFUSED, FAILED_EARLY), True
+        else:
+            self.plan = pass_on(Pass(Action.PASSED, FAILED_EARLY))
+            self.advance(None, now_ns)
+
+
+def _needs_leave(step: Step | Announce | Pass) -> bool:
+    """Tell whether a step changes something, or has QEMU do so."""
+    return isinstance(step, Pass | Intend) or (isinstance(step, Run) and not step.changes_nothing)

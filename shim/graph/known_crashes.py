@@ -1,0 +1,161 @@
+"""What is known to kill QEMU, or to hang it for good, by version: seen on QEMU 5.2.0, 7.2.22, 8.2.2, 10.0.13 and 11.1.3.
+
+Each function gives the cause in words, or None where there is no danger. A version between two that were tried counts as the
+more dangerous one. What only fails is in shim/plans/foretelling.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shim.graph.blockgraph import BlockGraph, BlockNode
+from shim.graph.patterns import is_varstore
+from shim.hmp.line import DelVM, HMPCommand, LoadVM, SaveVM
+from shim.qmp import JSON, QEMUVersion
+
+__all__ = [
+    "INACTIVE_STATES",
+    "Hazards",
+    "against_deleting",
+    "against_loadvm",
+    "against_savevm",
+    "against_second_load",
+    "below_filters",
+    "during_migration",
+    "questions",
+    "read_hazards",
+]
+
+# What a mirror or a commit puts on top of its disk: see against_loadvm.
+_JOB_FILTERS = frozenset({"mirror_top", "commit_top"})
+# What a load must not go through in any version.
+_HARMFUL_FILTERS = frozenset({"throttle", "blkreplay"})
+INACTIVE_STATES = frozenset({"inmigrate", "postmigrate"})
+
+# The first versions in which QEMU itself refuses, or no longer does harm.
+_STATES_CHECKED = (7, 2)
+_MULTIFD_CHECKED = (10, 2)
+_JOBS_CHECKED = (10, 0)
+# 8.2 aborts when it loads what was saved with `compress` on; 7.2 does not. 9.1 dropped it.
+_COMPRESS_ABORTS = ((7, 3), (9, 1))
+# Under record/replay 11.1 does not stop the disks before it deletes a snapshot, and aborts about that; 10.0 does not look.
+_DELETING_ABORTS_IN_REPLAY = (10, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Hazards:
+    """Settings of the VM that decide whether a command is dangerous.
+
+    run_state, replay_mode: None where nobody asked. capabilities: the migration capabilities that are on.
+    """
+
+    run_state: str | None = None
+    replay_mode: str | None = None
+    capabilities: frozenset[str] = frozenset()
+
+
+def questions(command: HMPCommand, version: QEMUVersion) -> list[str]:
+    """Name the queries whose answers `read_hazards` takes: only those that can tell of a danger in this version."""
+    saves_or_loads = isinstance(command, SaveVM | LoadVM)
+    names = ["query-status"] if saves_or_loads and version < _STATES_CHECKED else []
+    names += ["query-migrate-capabilities"] if saves_or_loads and version < _MULTIFD_CHECKED else []
+    may_delete = isinstance(command, SaveVM | DelVM)
+    names += ["query-replay"] if may_delete and version >= _DELETING_ABORTS_IN_REPLAY else []
+    return names
+
+
+def read_hazards(values: Mapping[str, JSON]) -> Hazards:
+    """Read the answers to `questions`, by the query's name."""
+    capabilities = values.get("query-migrate-capabilities", ())
+    return Hazards(
+        run_state=values.get("query-status", {}).get("status"),
+        replay_mode=values.get("query-replay", {}).get("mode"),
+        capabilities=frozenset(entry["capability"] for entry in capabilities if entry["state"]),
+    )
+
+
+def during_migration(hazards: Hazards, version: QEMUVersion) -> str | None:
+    """QEMU 5.2 aborts (`bdrv_co_write_req_prepare: Assertion`) when it writes to a disk that a migration has in its hands.
+
+    7.2 reports an error. 5.2 to 10.0 die (SIGSEGV) of saving and loading with multifd; 10.2 and later refuse.
+    """
+    if version < _STATES_CHECKED and hazards.run_state in INACTIVE_STATES:
+        return f"QEMU {version} would crash: the VM is in state {hazards.run_state}, and its disks belong to the migration"
+    if version < _MULTIFD_CHECKED and "multifd" in hazards.capabilities:
+        return f"QEMU {version} would crash: the migration capability multifd is on. {_turn_off('multifd')} first"
+    return None
+
+
+def _turn_off(capability: str) -> str:
+    return f"Turn it off (migrate_set_capability {capability} off)"
+
+
+def against_savevm(graph: BlockGraph, vmstate: BlockNode, version: QEMUVersion) -> str | None:
+    """QEMU 7.2 to 11.1 abort (`qcow2_co_encdec: Assertion`) when they write the VM state into an encrypted qcow2.
+
+    They wait for ever when they write it through blkreplay: for a turn that comes only while the guest runs.
+    """
+    holder = graph.snapshot_holder(vmstate)
+    if any(step.driver == "blkreplay" for step in graph.snapshot_path(vmstate)):
+        return (
+            f"QEMU {version} would hang for good: it cannot store the VM state on '{vmstate.label}', through the "
+            f"filter blkreplay. Choose another disk for it with the vmstate setting"
+        )
+    if holder is not None and holder.is_encrypted:
+        return (
+            f"QEMU {version} would crash: it cannot store the VM state on '{vmstate.label}', which is encrypted. "
+            f"Choose another disk for it with the vmstate setting"
+        )
+    return None
+
+
+def against_loadvm(devices: Sequence[BlockNode], tag: str, hazards: Hazards, version: QEMUVersion) -> str | None:
+    """QEMU 7.2 crashes when it reverts a disk below a running mirror or a commit, 8.2 hangs for good; 10.0 reports an error.
+
+    With `compress` on, 8.2 aborts.
+    """
+    mirrored = [node for node in devices if node.driver == "mirror_top"]
+    if mirrored and version < _JOBS_CHECKED:
+        return (
+            f"QEMU {version} would {'crash' if version < (8, 0) else 'hang for good'}: a mirror or commit job runs on "
+            f"'{mirrored[0].label}'. Finish or cancel it (query-block-jobs shows it), then load '{tag}'"
+        )
+    if _COMPRESS_ABORTS[0] <= version < _COMPRESS_ABORTS[1] and "compress" in hazards.capabilities:
+        return f"QEMU {version} would crash: the migration capability compress is on. {_turn_off('compress')} first"
+    return None
+
+
+def against_second_load(graph: BlockGraph, tag: str, version: QEMUVersion) -> str | None:
+    """QEMU crashes when it runs a machine with a writable pflash that was loaded twice since it ran last.
+
+    Each load registers what the pflash has to do at the next start, and the first one that is done takes the second away while
+    QEMU goes through all of them (hw/block/pflash_cfi01.c, postload_update_cb; seen on 7.2, 10.0 and 11.1, by HMP's loadvm as
+    well). Asked only where one load was.
+    """
+    flash = next((node for node in graph.nodes.values() if is_varstore(node) and not node.is_read_only), None)
+    if flash is None:
+        return None
+    return (
+        f"QEMU {version} would crash at the next 'cont': the VM was loaded already and has not run since, and "
+        f"'{flash.label}' is a pflash that can be written to. Let the VM run first (cont, then stop), then load '{tag}'"
+    )
+
+
+def against_deleting(hazards: Hazards, version: QEMUVersion) -> str | None:
+    """QEMU 11.1 aborts (`bdrv_snapshot_delete: Assertion`) when it deletes a snapshot under record/replay, or replaces one."""
+    if version >= _DELETING_ABORTS_IN_REPLAY and hazards.replay_mode not in (None, "none"):
+        return f"QEMU {version} would crash: it cannot delete a snapshot while it records or replays. Use another tag"
+    return None
+
+
+def below_filters(graph: BlockGraph, node: BlockNode, version: QEMUVersion) -> BlockNode:
+    """Return the node to load instead, below the filters that a load must not go through; it has the same snapshots.
+
+    5.2 and 7.2 report success, but then no request through the filter ever ends (seen with raw, copy-on-read and throttle);
+    with blkdebug they crash. 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) where one of the filters is throttle. A
+    load through blkreplay never ends (7.2 to 11.1).
+    """
+    path = graph.snapshot_path(node)
+    if any(step.driver in _JOB_FILTERS for step in path):
+        return node
+    harmful = [place for place, step in enumerate(path[:-1]) if version < (10, 0) or step.driver in _HARMFUL_FILTERS]
+    return path[harmful[-1] + 1] if harmful else node

@@ -1,0 +1,113 @@
+"""How QEMU's own checks will end, as far as the survey shows it, in their order and words.
+
+A plan asks where it matters beforehand: because QEMU would find out only after the old snapshot is deleted, or after the VM is
+stopped. A rehearsal answers with it. The texts are those of the jobs; HMP's are the same after `Error: `. See
+migration/savevm.c and block/snapshot.c.
+"""
+
+from collections.abc import Sequence
+
+from shim.graph.blockgraph import BlockGraph, BlockNode
+from shim.graph.known_crashes import INACTIVE_STATES, Hazards
+from shim.qmp import QEMUVersion
+
+__all__ = ["blocked_error", "creation_error", "doomed", "is_doubtful", "load_error", "unable_error"]
+
+# block/qcow2.h, QCOW_MAX_SNAPSHOTS.
+_MAX_SNAPSHOTS = 65536
+# migration/savevm.c, qemu_savevm_non_migratable_list.
+_NON_MIGRATABLE = "non-migratable device: "
+
+
+def blocked_error(reasons: Sequence[str]) -> str | None:
+    """Foretell migration_is_blocked, the first check of snapshot-save. reasons: `blocked-reasons` of query-migrate.
+
+    That lists the reasons in reverse order, and words one of them differently.
+    """
+    if not reasons:
+        return None
+    device = reasons[-1].removeprefix(_NON_MIGRATABLE)
+    return reasons[-1] if device == reasons[-1] else f"State blocked by non-migratable device '{device}'"
+
+
+def unable_error(graph: BlockGraph, devices: Sequence[BlockNode], run_state: str | None = None) -> str | None:
+    """Foretell bdrv_all_can_snapshot, which all three jobs begin with. run_state: None where nobody asked.
+
+    While a migration has the disks, QEMU can write to none of them, whatever it says of their formats (seen on 7.2 to 11.1).
+    """
+    if not devices:
+        return "At least one device is required for snapshot"
+    is_inactive = run_state in INACTIVE_STATES
+    unable = next((node for node in devices if is_inactive or not graph.can_snapshot(node)), None)
+    return None if unable is None else f"Device '{unable.label}' is writable but does not support snapshots"
+
+
+def creation_error(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
+    """Foretell bdrv_all_create_snapshot, where the snapshots of this tag were deleted before.
+
+    Seen on QEMU 7.2 to 11.1: an image whose content is in an external data file takes none, nor does one of refcount_bits=1,
+    and one of refcount_bits=2 takes two. (One that was never written to would take more, but no query tells of that.)
+    """
+    for node in devices:
+        if not _takes_one_more(graph, node, devices, tag):
+            return f"Could not create snapshot '{tag}' on '{node.label}'"
+    return None
+
+
+def _takes_one_more(graph: BlockGraph, node: BlockNode, devices: Sequence[BlockNode], tag: str) -> bool:
+    holder = graph.snapshot_holder(node)
+    if holder is None or holder.has_data_file:
+        return holder is None
+    added = sum(graph.snapshot_holder(other) is holder for other in devices)
+    count = len(holder.snapshots) - holder.count(tag) + added
+    # A cluster that nobody has written to since is used by every snapshot, and by the disk as it is.
+    most_users = _MAX_SNAPSHOTS if holder.refcount_bits is None else (1 << holder.refcount_bits) - 1
+    return count <= _MAX_SNAPSHOTS and count + 1 <= max(most_users, 1)
+
+
+def doomed(graph: BlockGraph, devices: Sequence[BlockNode], tag: str, hazards: Hazards, version: QEMUVersion) -> str | None:
+    """Tell how a savevm will fail once it has deleted the old snapshot of the tag, which would then be lost."""
+    on = hazards.capabilities
+    if version >= (10, 2) and "multifd" in on:
+        return "Snapshots are not compatible with multifd"
+    if "block" in on:
+        return "Block migration and snapshots are incompatible"
+    # 10.0 fails, 11.1 does not; what lies between counts as the worse.
+    if version < (11, 1) and "mapped-ram" in on:
+        return "Error while writing VM state: Input/output error"
+    return None if is_doubtful(graph, devices, tag) else creation_error(graph, devices, tag)
+
+
+def is_doubtful(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> bool:
+    """Tell whether only trying shows if a savevm can be: narrow refcounts are no trouble where nothing was ever written."""
+    short = [node for node in devices if not _takes_one_more(graph, node, devices, tag)]
+    holders = [graph.snapshot_holder(node) for node in short]
+    return bool(short) and all(
+        holder is not None
+        and not holder.has_data_file
+        and holder.refcount_bits is not None
+        and len(holder.snapshots) < _MAX_SNAPSHOTS
+        for holder in holders
+    )
+
+
+def load_error(
+    graph: BlockGraph, devices: Sequence[BlockNode], vmstate: BlockNode | None, tag: str, run_state: str | None = None
+) -> str | None:
+    """Foretell how snapshot-load will fail; it stops a running VM first, and leaves it stopped."""
+    error = unable_error(graph, devices, run_state)
+    if error is not None:
+        return error
+    if not all(node.count(tag) for node in devices):
+        return f"Snapshot '{tag}' does not exist in one or more devices"
+    if vmstate is not None and not vmstate.vm_state_bytes(tag):
+        return "This is a disk-only snapshot. Revert to it  offline using qemu-img"
+    # Found one after the other, while the disks before it are already as they were then.
+    blocked = next((node for node in devices if _has_bitmaps(graph, node)), None)
+    if blocked is not None:
+        return f"Could not load snapshot '{tag}' on '{blocked.label}': Device has active dirty bitmaps"
+    return None
+
+
+def _has_bitmaps(graph: BlockGraph, node: BlockNode) -> bool:
+    return any(step.has_dirty_bitmaps for step in graph.snapshot_path(node))

@@ -1,0 +1,76 @@
+"""`qmp COMMAND` with words, and with JSON."""
+
+import pytest
+
+from repl.completing.names import Suggestion
+from repl.completing.qmp_arguments import suggest_qmp
+from tests.support.repl.known_names import FACTS, looking
+
+
+def texts(rest: str) -> list[str]:
+    return [one.text for one in suggest_qmp(rest, FACTS, looking())]
+
+
+@pytest.mark.parametrize(
+    ("rest", "offered"),
+    [
+        ("st", ["stop"]),
+        ("stop ", []),
+        ("nosuch ", []),
+        ("object-add ", ["qom-type=", "id=", "data=", "format=", "poll-max-ns=", "loaded="]),
+        ("object-add qom-type=secret ", ["id=", "data=", "format="]),
+        ("object-add qom-type=secret format=", ["raw", "qcow2"]),
+        ("netdev_add type=stream addr.", ["addr.type=", "addr.host=", "addr.more="]),
+        ("netdev_add type=stream addr.host=x addr.t", ["addr.type="]),
+        ("netdev_add type=stream addr.more.x=", []),
+        ("blockdev-add file.driver=", ["raw", "qcow2"]),
+        ("device_del id=", ["net0"]),
+        ("chardev-remove id=", ["rb", "nu"]),
+        ("snapshot-save tag=", ["t1"]),
+        ("snapshot-save vmstate=", ["d0", "cd0"]),
+        ("qom-get path=/m", ["/machine"]),
+        ("qom-get path=/machine property=", ["hpet", "kernel"]),
+        ("qom-get property=", ["machine", "type", "other"]),
+        ("device_add driver=virtio-blk-pci-n", ["virtio-blk-pci-non-transitional"]),
+        ("device_add driver=virtio-blk-pci pa", ["packed="]),
+        ("device_add driver=virtio-blk-pci packed=", ["true", "false"]),
+        ("device_add driver=virtio-blk-pci write-cache=a", ["auto"]),
+        ("device-list-properties typename=virtio-blk-pci-n", ["virtio-blk-pci-non-transitional"]),
+        ("screendump filename=/", ["/etc/"]),
+        ("screendump other=", []),
+        ("screendump force=", ["true", "false"]),
+        # JSON
+        ("stop {", []),
+        ("object-add {", ['"qom-type": ', '"id": ', '"data": ', '"format": ', '"poll-max-ns": ', '"loaded": ']),
+        ('object-add {"qom-type": "secret", ', ['"id": ', '"data": ', '"format": ']),
+        ('object-add {"qom-type": "secret", "f', ['"format": ']),
+        ('object-add {"qom-type": ', ['"secret"', '"iothread"']),
+        ('object-add {"qom-type": "s', ['"secret"']),
+        ('object-add {"loaded": t', ["true"]),
+        ('object-add {"nosuch": ', []),
+        ('object-add {"id": ', []),
+        ('object-add {"qom-type" ', []),
+        ('send-key {"keys": ', ["["]),
+        ('send-key {"keys": [', ["{"]),
+        ('send-key {"keys": [{', ['"type": ', '"data": ']),
+        ('send-key {"keys": [{"type": "qcode", "data": "al', ['"alt"']),
+        ('send-key {"rows": [[{"type": "qcode", "data": "al', ['"alt"']),
+        ('send-key {"formats": ["raw", ', ['"raw"', '"qcow2"']),
+        ('send-key {"keys": {"x": {', []),
+        ('blockdev-add {"file": {"driver": "r', ['"raw"']),
+        ('blockdev-add {"file": {"file": {"dri', ['"driver": ']),
+        ('snapshot-save {"devices": ["', ['"d0"', '"cd0"']),
+        ('device_add {"driver": "virtio-blk-pci", "pac', ['"packed": ']),
+        ('device_add {"driver": "virtio-blk-pci", "packed": ', ["true", "false"]),
+        ('netdev_add {"type": "stream", "addr": ', ["{"]),
+        ('qom-get {"path": "/m', ['"/machine"']),
+        ("object-add [", []),
+        ('object-add "', []),
+    ],
+)
+def test_offered(rest: str, offered: list[str]) -> None:
+    assert texts(rest) == offered
+
+
+def test_what_json_has_is_replaced_with_its_quote() -> None:
+    assert suggest_qmp('object-add {"qom-type": "s', FACTS, looking()) == [Suggestion('"secret"', -2, "enum")]
