@@ -49,7 +49,7 @@ class AuditLogs:
         The opening goes on if all who wait for it give up: another try finds it so far, and takes no further thread.
         """
         if settings not in self._writers:
-            self._writers[settings] = asyncio.create_task(AuditWriter.open(settings), name="open an audit log")
+            self._writers[settings] = asyncio.create_task(self._open(settings), name="open an audit log")
             self._writers[settings].add_done_callback(partial(self._note_opened, settings))
         self._users[settings] += 1
         try:
@@ -87,12 +87,16 @@ class AuditLogs:
         if self._closing:
             await asyncio.wait(self._closing)
 
+    async def _open(self, settings: AuditSettings) -> AuditWriter:
+        """It is forgotten in the very step in which it fails, so whoever looks at one that has ended finds it open."""
+        try:
+            return await AuditWriter.open(settings)
+        except BaseException:
+            self._writers.pop(settings, None)
+            raise
+
     def _note_opened(self, settings: AuditSettings, opening: asyncio.Task[AuditWriter]) -> None:
-        if opening.cancelled():
-            return
-        if opening.exception() is not None:
-            del self._writers[settings]
-        else:
+        if not opening.cancelled() and opening.exception() is None:
             self._close_if_unused_later(settings)
 
     def _close_if_unused_later(self, settings: AuditSettings) -> None:

@@ -96,6 +96,32 @@ def test_log_whose_disk_is_stuck_while_it_is_opened_holds_up_nobody(tmp_path: Pa
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("is_end", [False, True], ids=["reopen", "close"])
+def test_log_that_has_just_failed_to_open_spoils_nothing_for_the_others(tmp_path: Path, is_end: bool) -> None:
+    """Log rotation's SIGHUP, or the end, can come before anybody has heard of the failure."""
+    path = tmp_path / "log"
+
+    async def run() -> None:
+        logs, wrong = AuditLogs(), AuditSettings(str(tmp_path / "none" / "log"))
+        await logs.acquire(AuditSettings(str(path)))
+        waiting = asyncio.create_task(logs.acquire(wrong))
+        await asyncio.sleep(0)
+        opening = logs._writers[wrong]
+        while not opening.done():  # noqa: ASYNC110 - what tells of it comes a step later
+            await asyncio.sleep(0)
+        path.rename(tmp_path / "moved")
+        if is_end:
+            await logs.close()  # no descriptor is left, which is looked at after each test
+        else:
+            logs.reopen()
+            await until(path.exists)
+        with pytest.raises(AuditError, match="No such file"):
+            await waiting
+        await logs.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("is_late", [False, True], ids=["it opens in time for nobody", "it opens while its user gives up"])
 def test_log_that_nobody_waited_for_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_late: bool) -> None:
     """Not at once: a disk that is only slow has it open for the next try."""

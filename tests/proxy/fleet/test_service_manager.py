@@ -172,12 +172,10 @@ def test_descriptor_waits_until_there_is_room_for_its_message(folder: Path) -> N
         for _ in range(9):
             await asyncio.sleep(0)
         assert not storing.done()
-        while not storing.done():
-            await asyncio.to_thread(there.heard)
-        await storing
         while (heard := await asyncio.to_thread(there.heard))[0] == "READY=1":
             pass
         assert heard == ["FDSTORE=1", "FDNAME=one", "FDPOLL=0"]
+        await storing
         manager.close()
 
     with Manager(str(folder / "n")) as there:
