@@ -10,6 +10,7 @@ from host.errors import ConfigError
 from proxy.command_line.invocations import AskInvocation, Question
 from proxy.command_line.places import default_path
 from proxy.commands.asking import NoProxyError, request
+from proxy.commands.tools import tool_names
 from proxy.control.protocol import Request
 from proxy.control.status import VMStatus, read_patterns, read_status
 from proxy.control.table import as_table, clients_table
@@ -39,7 +40,9 @@ def ask(invocation: AskInvocation, output: TextIO) -> int:
 def status_text(invocation: AskInvocation) -> str:
     """Return the status as a table, of all VMs or of one with its clients. Raises ProgramError."""
     told = _request(invocation, Question.STATUS, vm=invocation.vm)
-    return as_table(_vms_in(invocation, told), invocation.vm, read_patterns(told), user_name=_user_name)
+    vms = _vms_in(invocation, told)
+    tool_name = tool_names(vm for vm in vms if vm.name == invocation.vm)
+    return as_table(vms, invocation.vm, read_patterns(told), user_name=_user_name, tool_name=tool_name)
 
 
 def _told(invocation: AskInvocation) -> str:
@@ -92,7 +95,7 @@ def _clients(invocation: AskInvocation) -> str:
     vms = _vms_in(invocation, told)
     if invocation.as_json:
         return json.dumps({"vms": [{"name": vm["name"], "clients": vm["clients"]} for vm in told["vms"]]}, indent=2)
-    return clients_table(vms, _user_name, names_vm=invocation.vm is None)
+    return clients_table(vms, _user_name, tool_names(vms), names_vm=invocation.vm is None)
 
 
 def _pause(invocation: AskInvocation) -> str:

@@ -44,7 +44,8 @@ class Waits(StrEnum):
 class ClientStatus:
     """number: by which it can be disconnected. who: as the log names it. connected_s: for how long. waits_for: None if idle.
 
-    pid, uid, program: as the kernel knows it on a unix socket; None on another one, whose clients have an address.
+    pid, uid, program: as the kernel knows it on a unix socket; None on another one, whose clients have an address. started:
+    when that process began, in the kernel's clock ticks after boot (proc_pid_stat(5)), to tell it from a later one of the pid.
     """
 
     number: int
@@ -56,6 +57,7 @@ class ClientStatus:
     listener: str | None
     connected_s: float
     waits_for: Waits | None
+    started: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from shim.printable import aligned, printable
 __all__ = ["as_table", "clients_table", "count_of", "span"]
 
 _HEADER: Final = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "WAITING", "COMMANDS", "SAVED", "FAILED", "RUNNING")
-_CLIENT_HEADER: Final = ("CLIENT", "PID", "USER", "PROGRAM", "SINCE", "AT", "WAITS FOR")
+_CLIENT_HEADER: Final = ("CLIENT", "PID", "USER", "TOOL", "PROGRAM", "SINCE", "AT", "WAITS FOR")
 _UNITS: Final = ("", "k", "M", "G", "T")
 _STEP: Final = 1000
 _EXACT: Final = 10_000
@@ -20,17 +20,22 @@ def _number(uid: int) -> str:
     return str(uid)
 
 
+def _unknown(_: ClientStatus) -> str:
+    return ""
+
+
 def as_table(
     vms: Sequence[VMStatus],
     name: str | None = None,
     patterns: Sequence[PatternStatus] = (),
     *,
     user_name: Callable[[int], str] = _number,
+    tool_name: Callable[[ClientStatus], str] = _unknown,
 ) -> str:
     """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if there is none of that name.
 
     patterns: by which VMs are found. user_name: what a user is called; by default by number, because to look up a name may
-    take long.
+    take long. tool_name: what a person calls a client.
     """
     if name is None:
         told = [*_told("", _problems(vms)), *_told("", _of_patterns(patterns)), *_told("", _failures(vms))]
@@ -41,17 +46,23 @@ def as_table(
     sections = [
         *_told("", _problems([vm])),
         *_told("", _totals(vm)),
-        *_told("", clients_table([vm], user_name).splitlines()),
+        *_told("", clients_table([vm], user_name, tool_name).splitlines()),
         *_told("LAST FAILURES", _failures([vm])),
         *_told("STILL USED", _uses(vm)),
     ]
     return "\n".join([*aligned([_HEADER, _row(vm)]), *sections])
 
 
-def clients_table(vms: Sequence[VMStatus], user_name: Callable[[int], str] = _number, *, names_vm: bool = False) -> str:
-    """Return a table of the clients of VMs. names_vm: it has a column for the VM."""
+def clients_table(
+    vms: Sequence[VMStatus],
+    user_name: Callable[[int], str] = _number,
+    tool_name: Callable[[ClientStatus], str] = _unknown,
+    *,
+    names_vm: bool = False,
+) -> str:
+    """Return a table of the clients of VMs. names_vm: it has a column for the VM. The rest is as for `as_table`."""
     rows: list[tuple[str, ...]] = [("VM", *_CLIENT_HEADER)]
-    rows += [(vm.name, *_client_row(client, user_name)) for vm in vms for client in vm.clients]
+    rows += [(vm.name, *_client_row(client, user_name, tool_name)) for vm in vms for client in vm.clients]
     return "\n".join(aligned([row if names_vm else row[1:] for row in rows]))
 
 
@@ -88,11 +99,14 @@ def _state(vm: VMStatus) -> str:
     return f"{vm.state}, paused {span(vm.pause.for_s)}{left}"
 
 
-def _client_row(client: ClientStatus, user_name: Callable[[int], str]) -> tuple[str, ...]:
+def _client_row(
+    client: ClientStatus, user_name: Callable[[int], str], tool_name: Callable[[ClientStatus], str]
+) -> tuple[str, ...]:
     return (
         str(client.number),
         "" if client.pid is None else str(client.pid),
         "" if client.uid is None else user_name(client.uid),
+        tool_name(client),
         client.address or client.program or "unknown",
         span(client.connected_s),
         client.listener or "",

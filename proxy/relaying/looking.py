@@ -31,6 +31,7 @@ def client_statuses(relay: Relay) -> tuple[ClientStatus, ...]:
             listener=client.listener,
             connected_s=now_s - clients.streams[session].since_s,
             waits_for=_waits_for(session, clients, turns),
+            started=client.started,
         )
         for session, number in clients.numbers.items()
     )

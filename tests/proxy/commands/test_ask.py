@@ -48,7 +48,7 @@ def test_status_of_all_or_of_one(path: Path) -> None:
     assert shown.splitlines()[0].startswith("VM         STATE")
     asked, shown, _ = said(path, "status a", {"return": as_told(BUSY)})
     assert asked == {"command": "status", "vm": "a"}
-    assert f"3       5    {pwd.getpwuid(0).pw_name}  /usr/bin/tool" in shown
+    assert f"3       5    {pwd.getpwuid(0).pw_name}        /usr/bin/tool" in shown
     _, shown, _ = said(path, "status a --json", {"return": as_told(BUSY)})
     assert json.loads(shown) == json.loads(json.dumps(as_told(BUSY)))
 

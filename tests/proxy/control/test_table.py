@@ -6,7 +6,7 @@ import pytest
 
 from proxy.control.status import PatternStatus, PauseStatus, State, VMStatus
 from proxy.control.table import as_table, clients_table, count_of, span
-from tests.support.processes.vm_statuses import BUSY, OFF, TOOL
+from tests.support.processes.vm_statuses import BUSY, OFF, OLD, TOOL
 
 RUNNING = r"savevm nightly\x1b (1m15s, /usr/bin/tool (pid 5, uid 0))"
 
@@ -25,7 +25,8 @@ def test_table_has_a_row_for_each_vm() -> None:
 
 
 def test_one_vm_has_all_there_is() -> None:
-    assert as_table([BUSY, OFF], "a", user_name={0: "root"}.__getitem__).splitlines()[2:] == [
+    tool_name = {TOOL: "a\x1b.py", OLD: ""}.__getitem__
+    assert as_table([BUSY, OFF], "a", user_name={0: "root"}.__getitem__, tool_name=tool_name).splitlines()[2:] == [
         "",
         "bytes from clients       1000  from QEMU         2000k",
         "queued for clients       5     queued for QEMU   7",
@@ -34,9 +35,9 @@ def test_one_vm_has_all_there_is() -> None:
         "connected to QEMU again  8     records lost      9",
         "commands passed          34k",
         "",
-        "CLIENT  PID  USER  PROGRAM         SINCE  AT       WAITS FOR",
-        "3       5    root  /usr/bin/tool   1h02m  unix:/l  its own snapshot command",
-        "1                  tcp:10.0.0.1:5  2d07h",
+        "CLIENT  PID  USER  TOOL      PROGRAM         SINCE  AT       WAITS FOR",
+        r"3       5    root  a\x1b.py  /usr/bin/tool   1h02m  unix:/l  its own snapshot command",
+        "1                            tcp:10.0.0.1:5  2d07h",
         "",
         "LAST FAILURES",
         "a: 2026-11-29T01:02:03+00:00: 'loadvm no' of /usr/bin/tool (pid 5, uid 0): Error: not found",
@@ -59,10 +60,10 @@ def test_what_there_is_none_of_is_left_out() -> None:
 def test_clients_of_several_vms_say_which() -> None:
     unknown = replace(TOOL, program=None, pid=None, uid=None, number=9)
     assert clients_table([BUSY, replace(OFF, clients=(unknown,))], names_vm=True).splitlines() == [
-        "VM         CLIENT  PID  USER  PROGRAM         SINCE  AT       WAITS FOR",
-        "a          3       5    0     /usr/bin/tool   1h02m  unix:/l  its own snapshot command",
-        "a          1                  tcp:10.0.0.1:5  2d07h",
-        "long-name  9                  unknown         1h02m  unix:/l  its own snapshot command",
+        "VM         CLIENT  PID  USER  TOOL  PROGRAM         SINCE  AT       WAITS FOR",
+        "a          3       5    0           /usr/bin/tool   1h02m  unix:/l  its own snapshot command",
+        "a          1                        tcp:10.0.0.1:5  2d07h",
+        "long-name  9                        unknown         1h02m  unix:/l  its own snapshot command",
     ]
 
 
