@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from host.who.process_files import ProcessFiles
@@ -20,11 +19,11 @@ def test_our_own_process() -> None:
 
 
 def test_words_of_another_process() -> None:
-    code = "print(flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code, "", "é"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    words = ("/bin/sh", "-c", "echo; read line", "", "é")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        assert ProcessFiles().argv(child.pid) == (sys.executable, "-c", code, "", "é")
+        assert ProcessFiles().argv(child.pid) == words
         child.communicate(b"\n")
 
 

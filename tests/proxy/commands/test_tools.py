@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +20,9 @@ from tests.support.processes.vm_statuses import OLD, TOOL
 @pytest.fixture
 def script(tmp_path: Path) -> Iterator[ClientStatus]:
     """A client that is a script, as the proxy would tell of it."""
-    path = tmp_path / "nightly.py"
-    path.write_text("import sys\nprint(flush=True)\nsys.stdin.read()\n")
-    with subprocess.Popen([sys.executable, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+    path = tmp_path / "nightly.sh"
+    path.write_text("echo\nread line\n")
+    with subprocess.Popen(["/bin/sh", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         running.stdout.readline()
         seen = process(running.pid, os.getuid())
@@ -38,7 +37,7 @@ def name_of(*clients: ClientStatus) -> list[str]:
 
 def test_script_is_called_by_its_name(script: ClientStatus) -> None:
     (name,) = name_of(script)
-    assert name.partition(" (")[0] == "nightly.py"
+    assert name.partition(" (")[0] == "nightly.sh"
 
 
 def test_process_that_is_another_one_now_has_no_name(script: ClientStatus) -> None:
