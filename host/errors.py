@@ -1,7 +1,7 @@
-"""What an operator can get wrong, whichever program is told.
+"""What an operator can get wrong, in whichever program, with the exit status of each.
 
 ProgramError
-├── AddressError      an address that cannot be read                                 2
+├── AddressError      an address that cannot be parsed                               2
 ├── ConfigError       the configuration is wrong                                     2
 ├── TLSError          a certificate or key cannot be used                            2
 └── AuditError        the audit log cannot be opened or written                      6
@@ -12,12 +12,12 @@ from typing import ClassVar
 __all__ = ["AddressError", "AuditError", "ConfigError", "ProgramError", "TLSError"]
 
 
-# As long as the longest address of a unix socket, and some.
+# A little more than the longest address of a unix socket.
 _SHOWN_CHARS = 200
 
 
 class ProgramError(Exception):
-    """The root of what a program says in one line: about what, and why. It carries its facts and has an exit status."""
+    """The root of the errors that a program reports in one line: the subject, and the reason. It has an exit status."""
 
     exit_status: ClassVar[int] = 1
     template: ClassVar[str] = "{subject}: {reason}"
@@ -38,13 +38,13 @@ class AddressError(ProgramError):
     template = "invalid address '{subject}': {reason}"
 
     def __str__(self) -> str:
-        """Return the text with no more of the address than is good to read."""
+        """Return the text, with a very long address cut off."""
         shown = self.subject if len(self.subject) <= _SHOWN_CHARS else f"{self.subject[:_SHOWN_CHARS]}…"
         return self.template.format(subject=shown, reason=self.reason)
 
 
 class ConfigError(ProgramError):
-    """The configuration file has a mistake. line: 0 where it is about the whole file; key: "" likewise."""
+    """The configuration file has a mistake. line: 0 if it concerns the whole file; key: "" likewise."""
 
     exit_status = 2
 
@@ -59,7 +59,7 @@ class ConfigError(ProgramError):
 
 
 class TLSError(ProgramError):
-    """A file with a certificate or a key cannot be used. setting: the one that names it."""
+    """A file with a certificate or a key cannot be used. setting: the one that names the file."""
 
     exit_status = 2
     template = "cannot use TLS with {subject}: {reason} (setting {setting})"

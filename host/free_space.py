@@ -1,7 +1,7 @@
 """How much room a file's file system has, for the check before a savevm.
 
-A file system that hangs (a network's) must not hold up the other VMs, so it is looked at by a thread that is waited for
-only so long. A file that hangs is not looked at again before the first look has come back.
+A file system that hangs (a network's) must not hold up the other VMs, so a thread looks at it, and is waited for only briefly.
+A file that hangs is not looked at again before the first look has come back.
 """
 
 import os
@@ -13,16 +13,16 @@ from shim.graph.free_space import FreeSpace
 
 __all__ = ["free_space"]
 
-# A local file system answers in some µs. So long the loop may be held up, once for each file that hangs.
+# A local file system answers in a few µs. The loop may be held up for this long, once for each file that hangs.
 _WAIT_S: Final = 0.2
 
 _SILENT: Final = "its file system does not answer"
-# Paths whose look has not come back.
+# Paths that a thread is still looking at.
 _waited_for: Final[set[str]] = set()
 
 
 def free_space(path: str) -> FreeSpace:
-    """Look at the file system of a regular file: what it has left for others than root."""
+    """Return what the file system of a regular file has left for users other than root."""
     if path in _waited_for:
         return FreeSpace(None, f"'{path}' cannot be looked at: {_SILENT}")
     found: list[FreeSpace] = []
@@ -37,7 +37,7 @@ def free_space(path: str) -> FreeSpace:
     thread = threading.Thread(target=look, name=f"free space of {path}", daemon=True)
     try:
         thread.start()
-    except RuntimeError as exc:  # there are as many threads as there may be
+    except RuntimeError as exc:  # the limit on threads is reached
         _waited_for.discard(path)
         return FreeSpace(None, f"'{path}' cannot be looked at: {exc}")
     thread.join(_WAIT_S)
@@ -52,7 +52,7 @@ def _look(path: str) -> FreeSpace:
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         return FreeSpace(None, f"'{path}' cannot be looked at: {reason}")
-    # Some file systems tell nothing, and say so by zeros (statvfs(3)).
+    # Some file systems report nothing, which shows as zeros (statvfs(3)).
     if not told.f_blocks:
         return FreeSpace(None, f"'{path}' cannot be looked at: its file system does not tell its size")
     return FreeSpace(told.f_bavail * told.f_frsize)

@@ -1,4 +1,4 @@
-"""Ids for jobs and commands that nobody else uses."""
+"""Unique ids for jobs and commands."""
 
 import os
 from collections.abc import Callable
@@ -8,6 +8,6 @@ __all__ = ["own_ids"]
 
 
 def own_ids(prefix: str) -> Callable[[], str]:
-    """Return a source of ids that no other run of a program here uses."""
+    """Return a function that makes ids that no other run of a program here uses."""
     run, numbers = os.urandom(4).hex(), count(1)
     return lambda: f"{prefix}{run}-{next(numbers)}"

@@ -1,6 +1,6 @@
-"""What savevms intend, written down in one small file a VM, for the proxy or prompt that comes after one that was killed.
+"""What savevms are about to do, in one small file per VM, for the proxy or prompt that follows one that was killed.
 
-The file also keeps the token by which a VM's proxies know their own jobs, one after the other.
+The file also keeps the token by which a VM's successive proxies recognize their own jobs.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ _NAME_CHARS = 100
 
 
 def state_folder() -> Path:
-    """Return where programs here keep what outlives them: systemd.exec(5), StateDirectory=, else the XDG base directories."""
+    """Return where the programs keep what outlives them: systemd.exec(5), StateDirectory=, else the XDG base directories."""
     own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if own:
         return Path(own)
@@ -40,17 +40,17 @@ def state_folder() -> Path:
 class IntentStore:
     """Keep the intents of one VM.
 
-    address: QEMU's. folder: None keeps all in memory only. A file that cannot be written is complained about once; what it
-    would have said is still known to this process.
-    is_shared: several programs may come to this address at a time, and few of them write anything. The file is made with the
-    first intent, and belongs to the program that locks it; the others keep theirs in memory.
+    address: QEMU's. folder: None keeps everything in memory only. If the file cannot be written, that is logged once; what it
+    would have held is still known to this process. is_shared: several programs may use this address at a time, and few of them
+    write anything. The file is created with the first intent, and belongs to the program that locks it; the others keep theirs
+    in memory.
     """
 
     def __init__(
         self, address: str, folder: Path | None, *, now_s: Callable[[], float] = time.time, is_shared: bool = False
     ) -> None:
         self._address = address
-        # The same string for all VMs.
+        # Interned, so that all VMs share one string.
         self._folder = None if folder is None else sys.intern(str(folder))
         self._now_s = now_s
         self._has_complained = False
@@ -67,22 +67,22 @@ class IntentStore:
 
     @property
     def _path(self) -> Path | None:
-        """The file: to keep its name costs more than to make it."""
+        """The file's path, computed each time: keeping it costs more than making it."""
         return None if self._folder is None else Path(self._folder, _file_name(self._address))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the lock file, which unlocks it."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
 
     def written(self) -> list[Written]:
-        """Return what is not settled, the oldest first."""
+        """Return the intents that are not settled, oldest first."""
         now_s = self._now_s()
         return [Written(intent, max(0.0, now_s - at_s)) for at_s, intent in self._intents]
 
     def to_members(self) -> dict[str, JSON]:
-        """Return all that is kept."""
+        """Return everything that is kept, as JSON."""
         intents = [{"time": at_s, **intent.to_members()} for at_s, intent in self._intents]
         return {"address": self._address, "token": self.token, "intents": intents}
 
@@ -92,24 +92,24 @@ class IntentStore:
         self.token = str(members["token"])
 
     def note(self, step: Intend | Settle) -> None:
-        """Write an intent down, or forget it. When this returns, an intent is on the disk."""
+        """Write an intent down, or forget it. When this returns, an intent is on disk."""
         self.keep(step)
         self.save(step)
 
     def keep(self, step: Intend | Settle) -> None:
-        """Note it in memory, which is at once."""
+        """Note an intent in memory, or forget it there; this does not block."""
         if isinstance(step, Intend):
             self._intents.append((self._now_s(), step.intent))
         else:
             self._intents = [(at_s, intent) for at_s, intent in self._intents if intent != step.intent]
 
     def save(self, step: Intend | Settle) -> None:
-        """Write what is kept, because of this step. It may be called on another thread than `keep`, by one at a time."""
-        # One that comes back after a power cut is found to be done.
+        """Write what is kept, because of this step. May run on another thread than `keep`, one call at a time."""
+        # Only an intent needs to be on disk: a settled one that reappears after a power cut is found to be done.
         self._write(sync=isinstance(step, Intend))
 
     def _lock(self) -> bool:
-        """Make the file ours until this process ends. Where it is another's, or cannot be locked, keep to memory."""
+        """Lock the file for this process. If it is another's, or cannot be locked, keep everything in memory."""
         assert self._path is not None
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ class IntentStore:
         return True
 
     def _read(self) -> str | None:
-        """Read what an earlier process left. A file that is not ours, or damaged, counts as none."""
+        """Read what an earlier process left. A file of another VM, or a damaged one, counts as none."""
         if self._path is None:
             return None
         try:
@@ -154,21 +154,21 @@ class IntentStore:
 
 
 def intents_of(address: Address) -> IntentStore:
-    """Return the store of the proxy of the VM at an address.
+    """Return the store for the proxy of the VM at an address.
 
-    It is a file, except where the address does not tell one VM from another: an inherited connection's number.
+    It is a file, unless the address does not identify a VM: the number of an inherited connection.
     """
     return IntentStore(str(address), None if isinstance(address, DescriptorAddress) else state_folder())
 
 
 def _file_name(address: str) -> str:
-    """Name a file for an address: readable, and not the same for two."""
+    """Return a file name for an address: readable, and unique by a checksum."""
     readable = re.sub(r"[^A-Za-z0-9._-]+", "_", address)[-_NAME_CHARS:]
     return f"{readable}-{crc32(address.encode(errors='surrogateescape')):08x}.json"
 
 
 def _replace(path: Path, content: bytes, *, sync: bool) -> None:
-    """Write a file as a whole or not at all; its owner's only, since it tells of tags. sync: it is on the disk afterwards."""
+    """Write a file atomically, readable by its owner alone, since it contains tags. sync: it is on disk afterwards."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

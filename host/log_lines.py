@@ -1,10 +1,10 @@
-"""How a program's own log is written: a message is one line that names its VM, and no terminal obeys what is in it.
+"""How a program's own log is written: each message is one line that names its VM, with nothing in it that a terminal obeys.
 
-Names of executables, paths and QEMU's texts are others' words. With a line end in one of them, somebody could forge a line of
-the log; with an escape sequence, hide one on the screen of whoever reads it, or in journald's and syslog's files.
+Names of executables, paths and QEMU's texts come from others. With a newline in one of them, somebody could forge a line of the
+log; with an escape sequence, hide a line on the screen of whoever reads it, or in the files of journald and syslog.
 
-Which VM a message is about is a context variable, because it is the same for all that is done for a VM: its task and the
-callbacks that come of it (asyncio runs each in the context in which it was made).
+The VM that a message is about is a context variable, because it is the same for everything done for a VM: its task, and the
+callbacks that follow from it (asyncio runs each in the context in which it was created).
 """
 
 import json
@@ -21,16 +21,16 @@ from shim.printable import printable
 __all__ = ["LogLines", "LogObjects", "VMLabel", "about_vm", "write_log"]
 
 _ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
-# Before each line of a traceback, so that none looks like a message.
+# Put before each line of a traceback, so that none looks like a message.
 _MARGIN = "    | "
-# sd-daemon(3), SD_ERR and its like. The journal takes a line without one for information.
+# sd-daemon(3), SD_ERR and its like. The journal takes a line without a prefix as information.
 _PRIORITIES: Final = {logging.ERROR: "<3>", logging.WARNING: "<4>", logging.INFO: "<6>", logging.DEBUG: "<7>"}
 _INFORMATION: Final = "<6>"
 
 
 @dataclass(slots=True)
 class VMLabel:
-    """What a VM is called in the log; "" for nothing. It can change while the VM is served, for all that is done for it."""
+    """A VM's name in the log; "" for none. It can change while the VM is served, for everything done for the VM."""
 
     text: str
 
@@ -39,7 +39,7 @@ _vm: Final = ContextVar("vm", default=VMLabel(""))  # noqa: B039 - nobody change
 
 
 class about_vm:  # used as a function; a generator for each of a thousand VMs is a lot
-    """Have what is logged be about a VM, here and in the tasks and callbacks that are made here."""
+    """Mark what is logged as being about a VM, here and in the tasks and callbacks that are created here."""
 
     __slots__ = ("_before", "_label")
 
@@ -54,7 +54,7 @@ class about_vm:  # used as a function; a generator for each of a thousand VMs is
 
 
 class LogLines(logging.Formatter):
-    """Lines for people. for_journal: each begins with its priority. Tracebacks are indented."""
+    """Lines for people. for_journal: begin each line with its priority. Tracebacks are indented."""
 
     def __init__(self, program: str, *, for_journal: bool = False) -> None:
         super().__init__(f"{program}: %(message)s")
@@ -69,7 +69,7 @@ class LogLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         vm = _vm.get().text
-        # Some name it themselves, for there may be nothing else in a message that tells one VM's from another's.
+        # Some messages name the VM themselves, where nothing else in them would tell one VM's from another's.
         begins = f"{vm}: " if vm and not record.message.startswith(f"{vm}: ") else ""
         record.message = printable(f"{begins}{record.message}")
         return super().formatMessage(record)
@@ -82,7 +82,7 @@ class LogLines(logging.Formatter):
 
 
 class LogObjects(logging.Formatter):
-    """Lines for programs: a JSON object each, with the time in UTC, and the VM where there is one."""
+    """Lines for programs: a JSON object each, with the time in UTC, and the VM if there is one."""
 
     def __init__(self, program: str) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class LogObjects(logging.Formatter):
 
 
 def write_log(program: str, *, as_json: bool = False) -> None:
-    """Have what is logged go to standard error. Called again, it changes the form."""
+    """Send the log to standard error. Another call changes its format."""
     formatter = LogObjects(program) if as_json else LogLines(program, for_journal=_is_journal())
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, LogLines | LogObjects):
@@ -115,7 +115,7 @@ def write_log(program: str, *, as_json: bool = False) -> None:
 
 
 def _is_journal() -> bool:
-    """Tell whether standard error goes to the journal, which says so by its device and inode (systemd.exec(5))."""
+    """Return whether standard error goes to the journal, which the journal indicates by device and inode (systemd.exec(5))."""
     journal = os.environ.get("JOURNAL_STREAM")
     if not journal:
         return False

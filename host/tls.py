@@ -1,6 +1,7 @@
-"""TLS contexts, made of the files that an operator names. It is imported only where TLS is used: OpenSSL costs 4 MiB.
+"""TLS contexts, made of the files that an operator names. Imported only if TLS is used: OpenSSL costs 4 MiB.
 
-Clients and QEMU are told by certificates of the operator's own authority, so none of the machine's authorities is ever trusted.
+Clients and QEMU are authenticated by certificates of the operator's own authority, so none of the machine's authorities is ever
+trusted.
 """
 
 import ssl
@@ -16,9 +17,9 @@ __all__ = ["PeerContext", "common_name", "reason_of", "server_context", "upstrea
 _Context = TypeVar("_Context", bound=ssl.SSLContext)
 
 
-# QEMU reads its monitor byte by byte. Before 8.0 it forgets there what its TLS library still has of a record, and reads on only
-# when there is something new in the kernel (seen on 7.2: it takes the first byte of a command, and waits). So the last byte of
-# whatever we write goes in a record of its own: while that is in the kernel QEMU reads on, and after it nothing is left.
+# QEMU reads its monitor byte by byte. Before 8.0 it forgets what its TLS library still holds of a record, and goes on only when
+# the kernel has something new (seen on 7.2: it takes the first byte of a command, and waits). So the last byte of whatever we
+# write goes into a record of its own: while that is in the kernel QEMU reads on, and after it nothing is left.
 class _SocketToQEMU(ssl.SSLSocket):
     def send(self, data: Any, flags: int = 0) -> int:
         view = memoryview(data)
@@ -32,7 +33,7 @@ class _SocketToQEMU(ssl.SSLSocket):
 
 
 class _ObjectToQEMU(ssl.SSLObject):
-    """What asyncio's streams use."""
+    """The same for asyncio's streams, which use this class."""
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
@@ -41,7 +42,7 @@ class _ObjectToQEMU(ssl.SSLObject):
 
 
 class PeerContext(ssl.SSLContext):
-    """The context towards QEMU. expected_name: what is to stand in its certificate, whatever its host; None for any name."""
+    """The context towards QEMU. expected_name: the name that its certificate must have; None for any name."""
 
     expected_name: str | None = None
     sslsocket_class = _SocketToQEMU
@@ -60,13 +61,13 @@ class PeerContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """Expect that name: asyncio's streams take the host for it, and qemu.qmp passes no other on."""
+        """Expect that name: asyncio's streams expect the host's name, and qemu.qmp passes no other one on."""
         return super().wrap_bio(incoming, outgoing, server_side, self.expected_name or server_hostname, session)
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file that a setting names; no path where it names none."""
+    """A file that a setting names; path: "" if it names none."""
 
     setting: str
     path: str
@@ -75,7 +76,7 @@ class _File:
         return TLSError(self.path, reason, self.setting)
 
     def check(self) -> None:
-        """Raise TLSError if it cannot be read: the ssl module would not say which."""
+        """Raise TLSError if the file cannot be read: the ssl module would not say which one."""
         try:
             with open(self.path, "rb"):
                 pass
@@ -118,7 +119,7 @@ def _to_qemu(files: UpstreamTLS) -> tuple[_File, _File]:
 
 
 def common_name(sock: ssl.SSLSocket) -> str | None:
-    """Return the subject's common name in the certificate of the other end; None without one, or if it has several."""
+    """Return the common name in the subject of the peer's certificate; None without one, or if it has several."""
     certificate = sock.getpeercert() or {}
     subject = certificate.get("subject", ())
     names = [str(part[1]) for parts in subject for part in parts if part[0] == "commonName"]
@@ -126,7 +127,7 @@ def common_name(sock: ssl.SSLSocket) -> str | None:
 
 
 def reason_of(exc: OSError) -> str:
-    """Say in a few words why TLS failed."""
+    """Return in a few words why TLS failed."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return str(exc.verify_message)
     if isinstance(exc, ssl.SSLEOFError):
@@ -138,8 +139,8 @@ def reason_of(exc: OSError) -> str:
 
 def _for_a_server(context: _Context, certificate: _File, key: _File) -> _Context:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Nothing is sent to a client beside what it asked for, and nothing of one connection is kept for another. A client that
-    # ends its sending side by TCP alone is one that half-closes, as it would be without TLS; half a command is dropped anyway.
+    # Nothing is sent to a client beyond what it asked for, and nothing is kept from one connection for another. A client that
+    # ends its sending side by TCP alone has half-closed, as it would without TLS; half a command is dropped anyway.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_IGNORE_UNEXPECTED_EOF
     _identify(context, certificate, key)
@@ -154,7 +155,7 @@ def _identify(context: ssl.SSLContext, certificate: _File, key: _File) -> None:
 
     certificate.check()
     with_key.check()
-    # The ssl module would not say which of them is wrong.
+    # The ssl module would not say which of the two is wrong.
     _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificate, "it does not hold a certificate, in PEM")
     try:
         context.load_cert_chain(certificate.path, key.path or None, refuse)

@@ -1,13 +1,13 @@
 """The audit log as a file of JSON Lines that several processes may write: one record, one write, and no lock around it.
 
-It follows its path: where the file was moved or removed, the next record goes into a new one. Where none can be opened there,
-the old file will do as long as it has a name somewhere, because somebody can find it; what is written to a file without any
-name is gone with our descriptor, so that is a loss and an error. The file is put aside by itself, as FILE.1, FILE.2 and so on,
-when it is too big or too old.
+It follows its path: if the file was moved or removed, the next record goes into a new file there. If none can be opened, the
+old file is used as long as it has a name somewhere, because somebody can find it; what is written to a file without a name
+vanishes with our descriptor, so that is a loss and an error. A file that is too big or too old is renamed to FILE.1, FILE.1 to
+FILE.2 and so on.
 
-The log tells of all users of the VM, so it matters who can read and change it. The last component of the path is no symbolic
-link (O_NOFOLLOW): in a folder that others may write to, such a link would lead a privileged writer to any file. A file of
-another user, or one that everybody may write to, is refused; what is only unusual is warned of.
+The log is about all users of the VM, so it matters who can read and change it. The last component of the path must not be a
+symbolic link (O_NOFOLLOW): in a folder that others may write to, such a link would lead a privileged writer to any file. A file
+of another user, or one that everybody may write to, is refused; what is only unusual leads to a warning.
 """
 
 import errno
@@ -26,9 +26,9 @@ __all__ = ["FileSink"]
 
 _log = logging.getLogger(__name__)
 
-# A writer without a reader must not wait for one. For a file of a disk the flag means nothing.
+# O_NONBLOCK: opening a FIFO without a reader must not block. It has no effect on a regular file.
 _FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW
-# The log tells of all users of the VM: like a system log, it is its owner's only.
+# The log is about all users of the VM: like a system log, it belongs to its owner alone.
 _PERMISSIONS = 0o600
 # A record's time is among its first members.
 _HEAD_BYTES = 4096
@@ -38,7 +38,7 @@ _TIME = re.compile(rb'"time": ?"([0-9T:.+-]+Z)"')
 class FileSink:
     """Append lines to a file.
 
-    sync: each is on the disk before `write` returns. rotate_bytes, rotate_age_s, keep: as in AuditSettings.
+    sync: each line is on disk before `write` returns. rotate_bytes, rotate_age_s, keep: as in AuditSettings.
     """
 
     def __init__(
@@ -50,31 +50,31 @@ class FileSink:
         rotate_age_s: int | None = None,
         keep: int = 10,
     ) -> None:
-        """Raises AuditError if the file cannot be opened."""
+        """Open the file. Raises AuditError if that fails."""
         self._path = path
         self._sync = sync
         self._rotate_bytes = rotate_bytes
         self._rotate_age_s = rotate_age_s
         self._rotates = rotate_bytes is not None or rotate_age_s is not None
         self._keep = keep
-        # What failed before; it is complained about once.
+        # Failures that were logged already; each is logged once.
         self._complaints: set[str] = set()
         fd, found = self._open()
         self._take(fd, found)
 
     def write(self, line: bytes) -> None:
-        """Write a line. Raises AuditError if it is not all there, or nobody could ever find it."""
+        """Write a line. Raises AuditError if it was not written completely, or nobody could ever find it."""
         found = self._look()
         if self._rotates and self._is_due(found, len(line) + 1):
             self._rotate(len(line) + 1)
             found = self._look()
         self._append(line, found.st_size)
         if self._is_regular and not os.fstat(self._fd).st_nlink:
-            # The file was removed since we looked, and the line with it.
+            # The file was removed since the last look, and the line with it.
             self._append(line, self._look().st_size)
 
     def reopen(self) -> None:
-        """Open the file anew. Raises AuditError, and goes on in the old one, if that fails."""
+        """Open the file again. If that fails, keep the old one and raise AuditError."""
         try:
             self._open_anew()
         except AuditError:
@@ -87,9 +87,10 @@ class FileSink:
     # Opening.
 
     def _open(self) -> tuple[int, os.stat_result]:
-        """Open it for reading too, to see whether its last line is whole; where that is not permitted, for writing.
+        """Open the file, if permitted for reading too, to see whether its last line is complete. Return the descriptor and its
+        status.
 
-        Gives what it is, too. Raises AuditError if it cannot be opened, or is not to be trusted.
+        Raises AuditError if it cannot be opened, or must not be trusted.
         """
         try:
             fd = self._open_for_most()
@@ -123,15 +124,15 @@ class FileSink:
         self._identity = found.st_dev, found.st_ino
         self._is_regular = stat.S_ISREG(found.st_mode)
         self._can_read = self._is_regular and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
-        # Our last line is not whole.
+        # Whether the last line that we wrote is incomplete.
         self._is_torn = False
-        # When its first record is of; not known yet.
+        # The time of its first record; None until it is needed.
         self._begun_s: float | None = None
 
     def _open_anew(self) -> None:
         fd, found = self._open()
         if self._is_regular and not stat.S_ISREG(found.st_mode):
-            # /dev/null would take all records, and a FIFO those that its reader throws away.
+            # /dev/null would swallow all records, and a FIFO those that its reader discards.
             os.close(fd)
             raise AuditError(self._path, "it was a file, and no longer is one; put a file there")
         os.close(self._fd)
@@ -139,9 +140,9 @@ class FileSink:
         self._complaints.discard("open")
 
     def _look(self) -> os.stat_result:
-        """Go on in a new file if this one is not at its path any more; return what our file is then.
+        """Switch to a new file if ours is no longer at its path. Return the status of the file that is used then.
 
-        Raises AuditError if a line that were written now would be lost with our descriptor.
+        Raises AuditError if a line written now would be lost with our descriptor.
         """
         why_old = None if self._is_current() else self._follow()
         found = os.fstat(self._fd)
@@ -151,7 +152,7 @@ class FileSink:
         return found
 
     def _follow(self) -> str | None:
-        """Go on in the file that is at the path now; return why that cannot be done, and the old one has to do."""
+        """Switch to the file that is at the path now. Return why that failed; the old one then stays in use."""
         try:
             self._open_anew()
         except AuditError as exc:
@@ -161,7 +162,7 @@ class FileSink:
         return None
 
     def _is_current(self) -> bool:
-        """Tell whether the path still leads to the open file."""
+        """Return whether the path still leads to the open file."""
         try:
             found = os.lstat(self._path)
         except OSError:
@@ -175,7 +176,8 @@ class FileSink:
         try:
             self._write(line, size)
             if self._can_read and not self._stands_alone(line):
-                # Just before, another process wrote half a record: its disk was full, or it was killed. Ours has joined that.
+                # Just before us another process wrote half a record: its disk was full, or it was killed. Repeat our line,
+                # which continues that.
                 self._write(line, os.fstat(self._fd).st_size)
         except BlockingIOError as exc:
             raise AuditError(self._path, "its reader does not keep up") from exc
@@ -194,7 +196,7 @@ class FileSink:
             raise AuditError(self._path, f"only {written} of {len(data)} bytes were written; is the disk full?")
 
     def _stands_alone(self, line: bytes) -> bool:
-        """Tell whether the line that was just written begins a line of the file.
+        """Return whether the line that was just written begins a line of the file.
 
         An append leaves the descriptor's offset at its own end (write(2), O_APPEND).
         """
@@ -202,9 +204,9 @@ class FileSink:
         return begin <= 0 or os.pread(self._fd, 1, begin - 1) in (b"\n", b"")
 
     def _ends_torn(self, size: int) -> bool:
-        """Tell whether the last record is not whole, whoever wrote it: the next one must not continue its line.
+        """Return whether the last record is incomplete, whoever wrote it: the next one must not continue its line.
 
-        Another process may be at it just now; then an empty line comes of it, which means nothing.
+        Another process may be writing it right now; the result is then an empty line, which means nothing.
         """
         if not self._can_read:
             return self._is_torn
@@ -233,9 +235,9 @@ class FileSink:
             return None
 
     def _rotate(self, more_bytes: int) -> None:
-        """Put the file aside, unless another process does. A failure is complained about, and writing goes on.
+        """Rename the file, unless another process does. A failure is logged, and writing goes on.
 
-        The lock is on the file that is put aside, and ends with its holder. No writer waits for it.
+        The lock is on the file that is renamed, and ends with its holder. No writer waits for it.
         """
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -265,7 +267,7 @@ class FileSink:
 
 
 def _is_readable_file(path: str) -> bool:
-    """Tell whether it is a file of a disk, or will be: a FIFO that were opened for reading would never lose its reader."""
+    """Return whether it is a regular file, or will be created as one: a FIFO opened for reading would never lose its reader."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
@@ -275,7 +277,7 @@ def _is_readable_file(path: str) -> bool:
 def _shift(path: str, keep: int) -> None:
     """Rename FILE to FILE.1, FILE.1 to FILE.2 and so on, the last one first.
 
-    Where a number is free, those behind it stay. So wherever this ends halfway, nothing is lost and the next one goes on.
+    Numbers after a free one keep their files. So wherever this is interrupted, nothing is lost, and the next rotation goes on.
     """
     free = next((number for number in range(1, keep) if not os.path.lexists(f"{path}.{number}")), keep)
     for number in range(free, 1, -1):

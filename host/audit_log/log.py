@@ -1,6 +1,6 @@
-"""The audit log: records become lines, long texts are cut, confidential values masked, and what could not be written counted.
+"""The audit log: turn records into lines, cut long texts, mask confidential values, and count what could not be written.
 
-Where the lines go is a sink's matter: a file, standard output or a syslog daemon.
+Where the lines go is up to a sink: a file, standard output or a syslog daemon.
 """
 
 import logging
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    """Takes lines. `write` raises AuditError if a line, given without its end, is not all there."""
+    """A destination for lines. `write` takes one without a newline, and raises AuditError unless all of it is written."""
 
     def write(self, line: bytes) -> None: ...
     def reopen(self) -> None: ...
@@ -34,8 +34,8 @@ class Sink(Protocol):
 class AuditLog:
     """Write records to a sink.
 
-    refuses: whether a command shall not be run whose record cannot be written.
-    redacts: what is masked. key: that of the pseudonyms; needed if anything is masked.
+    refuses: whether a command must not run if its record cannot be written. redacts: what is masked. key: the key of the
+    pseudonyms; needed if anything is masked.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class AuditLog:
         key: bytes = b"",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        # Here, because without a log none of it is needed, and not later, because nothing is imported while serving.
+        # Here, because without a log none of this is needed, and not later, because nothing is imported while serving.
         from host.audit_log.refusals import COUNTED, Refusals
         from host.who.lookups import LOOKUPS
         from shim.records.excerpt import MAX_TEXT_CHARS, excerpt
@@ -63,25 +63,25 @@ class AuditLog:
         self._now_s = now_s
         self._sink = sink
         self.refuses = refuses
-        # Why the last record could not be written ahead, if it could not.
+        # Why the last record could not be written ahead; None if it could.
         self._unrecorded: str | None = None
         self._redacts = redacts
         self._key = key
         self._host = os.uname().nodename
-        # Records that could not be written since the last one that was; the next one tells.
+        # How many records were lost since the last one that was written; the next one says so.
         self.untold = 0
-        # All that could not be written.
+        # How many records were lost in all.
         self.lost_count = 0
 
     def identify(self, client: Client, number: int | None = None) -> Identify:
-        """Begin to look up whose tool a client is: call it when a command of it comes that is to be put on record.
+        """Begin to look up whose tool a client is. Call it when the client sends a command that is to be recorded.
 
         number: see host.who.lookups.
         """
         return self._lookups.begin(client, number)
 
     def write_all(self, records: Sequence[AuditRecord]) -> None:
-        """Write records whose commands have been run. What cannot be written is logged: it costs nobody the answer."""
+        """Write records of commands that have run. What cannot be written is logged: nobody loses an answer because of it."""
         for record in records:
             try:
                 self.write(record)
@@ -91,7 +91,7 @@ class AuditLog:
                 _log.exception("a record is lost")
 
     def write(self, record: AuditRecord) -> None:
-        """Write one record, or count it, if it is one refusal of very many. Raises AuditError if it is not all there."""
+        """Write one record, or count it if it is one of very many refusals. Raises AuditError unless all of it is written."""
         members = to_members(record, host=self._host, lost_before=self.untold)
         if len(repr(members)) > self._max_text_chars:  # most records are shorter than any text may be
             members = self._excerpt(members)
@@ -108,14 +108,15 @@ class AuditLog:
         self.untold = 0
 
     def _count(self, record: AuditRecord, members: dict[str, JSON]) -> None:
-        """Write a record while refusals are counted, unless it is one of many itself, and those that are due before it."""
+        """Write a record while refusals are counted, unless it is one of many itself, after those that are due before it."""
         due, is_due = self._refusals.take(record, members, self._now_s())
         failure = self._write_due([*due, (members, 0)] if is_due else due)
         if failure is not None:
             raise failure
 
     def _write_due(self, due: Sequence[tuple[dict[str, JSON], int]]) -> AuditError | None:
-        """Write records, each for so many more. What is lost is counted; returns the error if nothing tells of it yet."""
+        """Write records, each of which stands for so many more. Losses are counted; return the error if no later record reports
+        it."""
         failure = None
         for members, repeated in due:
             told = members | {"lost_before": self.untold, "repeated": repeated}
@@ -133,7 +134,7 @@ class AuditLog:
         self.lost_count += count
 
     def write_ahead(self, begun: AuditRecord) -> str | None:
-        """Write that a command is about to be run. Tells why it shall not be run, if that is not on record."""
+        """Record that a command is about to run. Return why it must not run if that fails, else None."""
         try:
             self.write(begun)
         except AuditError as exc:
@@ -141,7 +142,7 @@ class AuditLog:
         return None
 
     def announce(self, begun: AuditRecord) -> str | None:
-        """Write ahead, and tell the program's log why that fails: once, because a client may ask again and again."""
+        """Write ahead, and log why that failed: the same reason only once, because a client may ask again and again."""
         unrecorded = self.write_ahead(begun)
         if unrecorded is not None and unrecorded != self._unrecorded:
             _log.error("%s", unrecorded)
@@ -149,19 +150,19 @@ class AuditLog:
         return unrecorded
 
     def reopen(self) -> None:
-        """Go on in a new file if this one was moved away. Raises AuditError, and goes on in the old one, if that fails."""
+        """Begin a new file if this one was moved away. If that fails, keep the old one and raise AuditError."""
         self._write_due(self._refusals.take_all())
         self._sink.reopen()
 
     def close(self) -> None:
-        """Write what was kept back, and close. What is lost by that is in `untold`."""
+        """Write what was held back, and close. What is lost by that is in `untold`."""
         self._write_due(self._refusals.take_all())
         self._sink.close()
 
 
 def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> AuditLog:
-    """Open what the settings name. program: as a syslog daemon shall know it. Raises AuditError if that cannot be opened."""
-    key = _pseudonym_key(settings) if settings.redact else b""  # first, because where it fails no log shall be open
+    """Open the log that the settings name. program: its name for a syslog daemon. Raises AuditError if that fails."""
+    key = _pseudonym_key(settings) if settings.redact else b""  # first, because if this fails no log must be open
     return AuditLog(
         _open_sink(settings, program),
         refuses=settings.failure is AuditFailure.REFUSE,
@@ -172,7 +173,7 @@ def open_audit_log(settings: AuditSettings, *, program: str = "hmp-proxy") -> Au
 
 def _open_sink(settings: AuditSettings, program: str) -> Sink:
     if settings.destination == STANDARD_OUTPUT:
-        from host.audit_log.stream import StreamSink  # here, as the other ones, because only one of them is needed
+        from host.audit_log.stream import StreamSink  # here, like the others, because only one of them is needed
 
         return StreamSink()
     if settings.destination.startswith(SYSLOG):
@@ -191,7 +192,7 @@ def _open_sink(settings: AuditSettings, program: str) -> Sink:
 
 
 def _pseudonym_key(settings: AuditSettings) -> bytes:
-    """Return the operator's key, or one of this process alone. Raises AuditError."""
+    """Return the operator's key, or a random one for this process. Raises AuditError."""
     from host.audit_log.trust import KEY_BYTES, read_key  # here, because most logs mask nothing
 
     return read_key(settings.key, settings.destination) if settings.key else os.urandom(KEY_BYTES)

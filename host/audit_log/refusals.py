@@ -1,9 +1,9 @@
-"""Refusals that repeat themselves are counted, not put on record one by one: a tool that keeps asking must not push the history
-out of the log. Nor must one that goes on after each refusal as if nothing had been.
+"""Count repeated refusals instead of recording each: a tool that keeps asking must not push the history out of the log. The
+same goes for one that ignores each refusal and goes on.
 
-The first ones of a minute stand alone. Of the further ones the last is kept back and says, once the minute is over, how many it
-stands for. So each tool's each command is on record, and the numbers are right; what is not on record is when in that minute
-each came. Without I/O: the time is an argument.
+The first refusals in a minute are recorded one by one. Of the rest, the last one is held back and says, once the minute is
+over, how many it stands for. So each command of each tool is on record with the right count; only the time of each within that
+minute is missing. No I/O: the time is an argument.
 """
 
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ from shim.records.audit import Action, AuditRecord
 
 __all__ = ["COUNTED", "Refusals"]
 
-# So many of one tool's one command stand alone in a minute.
+# So many refusals of one tool's one command are recorded one by one in a minute.
 _ALONE = 10
 _SERIES_S = 60.0
-# So many tools and commands are told apart at a time; names are made up quickly. The further ones count as one.
+# So many pairs of tool and command are told apart at a time; names are easily made up. The others are counted together.
 _MAX_SERIES = 100
 
 COUNTED = (Action.REFUSED, Action.WENT_ON)
@@ -33,9 +33,9 @@ _NAME_CHARS = 255
 
 @dataclass(slots=True)
 class _Series:
-    """Refusals of one kind since begun_s. kept: the last that does not stand alone, and kept_count how many do not.
+    """Refusals of one kind since begun_s. kept: the last one that is not recorded by itself. kept_count: how many are not.
 
-    What is kept are members that were cut: a record itself may have a command line of any length.
+    Only the shortened members are kept: a record itself may have a command line of any length.
     """
 
     begun_s: float
@@ -52,13 +52,13 @@ class Refusals:
     """Sort records into those to write and those to count. Call `take` for each, and `take_all` at the end."""
 
     def __init__(self) -> None:
-        # Where there is none, only records of what is COUNTED matter here.
+        # While this is empty, only records with an action in COUNTED matter here.
         self.series: dict[_Key, _Series] = {}
 
     def take(self, record: AuditRecord, members: dict[str, JSON], now_s: float) -> tuple[list[Due], bool]:
-        """Take a record in, with its members. Returns which earlier ones are to be written now, and whether this one is."""
+        """Take a record with its members. Return which earlier ones must be written now, and whether this one must be."""
         due = list(self._over(now_s)) if self.series else []
-        # What was sent to QEMU before it was refused was announced, too, and its outcome must not be missing.
+        # What was sent to QEMU before it was refused was also announced, and its outcome must not be missing.
         if record.action not in COUNTED or record.sent:
             return due, True
         key = _key(record)
@@ -73,7 +73,7 @@ class Refusals:
         return due, False
 
     def take_all(self) -> list[Due]:
-        """Return all that is kept back, and forget it."""
+        """Return everything that is held back, and forget it."""
         series, self.series = self.series, {}
         return [due for one in series.values() for due in one.due()]
 

@@ -1,6 +1,6 @@
 """The audit log on standard output, for a supervisor or a container that collects it: JSON Lines.
 
-Whoever reads it may be stuck, and the program's own clients must not wait for that.
+The reader may be stuck, and the program's own clients must not wait for it.
 """
 
 import os
@@ -15,17 +15,17 @@ from host.errors import AuditError
 __all__ = ["StreamSink"]
 
 _NAME = "on standard output"
-# How long one record may wait for its reader. A reader that is stuck costs this once, and not once a record.
+# How long one record may wait for its reader. A reader that is stuck costs this once, and not for each record.
 _PATIENCE_S = 1.0
 _STANDARD_OUTPUT = 1
 
 
 class StreamSink:
-    """Write lines to a descriptor, which stays open and as it is for others who have it."""
+    """Write lines to a descriptor, without changing its mode for others who share it."""
 
     def __init__(self, fd: int = _STANDARD_OUTPUT) -> None:
-        """Raises AuditError if it is closed."""
-        # If it was closed at start, its number may be another file's by now.
+        """Open the stream. Raises AuditError if the descriptor is closed."""
+        # If standard output was closed at start, its number may belong to another file by now.
         is_closed = fd == _STANDARD_OUTPUT and sys.__stdout__ is None
         try:
             mode = os.fstat(-1 if is_closed else fd).st_mode
@@ -37,7 +37,7 @@ class StreamSink:
         self._is_stuck = False
 
     def write(self, line: bytes) -> None:
-        """Write a line. Raises AuditError if it is not all gone within a second."""
+        """Write a line. Raises AuditError if it is not written completely within a second."""
         begin = b"\n" * self._is_torn
         data = begin + line + b"\n"
         deadline_s = time.monotonic() + (0 if self._is_stuck else _PATIENCE_S)
@@ -58,7 +58,7 @@ class StreamSink:
             self._is_torn = len(begin) < sent < len(data) if sent else self._is_torn
 
     def reopen(self) -> None:
-        """Do nothing: it cannot be moved."""
+        """Do nothing: standard output cannot be moved."""
 
     def close(self) -> None:
         if self._sock is not None:
@@ -70,7 +70,7 @@ class StreamSink:
         try:
             if self._sock is not None:
                 return self._sock.send(data, socket.MSG_DONTWAIT)
-            # Where poll(2) promises anything, it is room for so much.
+            # If poll(2) promises anything, it is room for this much.
             return os.write(self._fd, data[: select.PIPE_BUF] if self._is_blocking else data)
         except BlockingIOError:
             return 0
@@ -82,10 +82,10 @@ class StreamSink:
 
 
 def _own(fd: int, mode: int) -> tuple[int, bool]:
-    """Return a descriptor of our own for a pipe or a terminal, and whether a write to it may wait.
+    """Return a descriptor of our own for a pipe or a terminal, and whether a write to it may block.
 
-    O_NONBLOCK belongs to what is open, not to the descriptor, so setting it would change it for all who share it; opened
-    anew it is ours. A file's place to write is shared in the same way, and that is to stay so.
+    O_NONBLOCK belongs to the open file description, not to the descriptor, so setting it would affect everybody who shares it;
+    a new open file description is ours alone. A regular file's offset is shared in the same way, and has to stay shared.
     """
     if not stat.S_ISREG(mode):
         try:

@@ -1,8 +1,8 @@
-"""The audit log to a syslog daemon on this machine: a datagram a record, in the form of RFC 3164.
+"""The audit log to a syslog daemon on this machine: one datagram per record, in the format of RFC 3164.
 
     <30>Nov 24 17:23:11 hmp-proxy[4242]: {"schema":2,...}
 
-A daemon that does not keep up costs records, and no waiting.
+A daemon that does not keep up loses records, but delays nobody.
 """
 
 import errno
@@ -17,11 +17,11 @@ __all__ = ["SyslogSink"]
 _DEFAULT_PATH = "/dev/log"
 # Facility daemon (3), severity informational (6).
 _PRIORITY = 3 * 8 + 6
-# A datagram has to fit as a whole; the kernel gives at most net.core.wmem_max, which is 208 KiB where nobody changed it.
+# A datagram has to fit as a whole; the kernel allows at most net.core.wmem_max, which is 208 KiB by default.
 _SEND_BUFFER_BYTES = 1024 * 1024
-# The words of RFC 3164; strftime's are those of the locale.
+# The month names of RFC 3164; strftime's depend on the locale.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# What a socket says whose daemon has gone, or was started anew.
+# Errors of a socket whose daemon has gone or was restarted.
 _GONE = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.ENOTCONN, errno.ECONNRESET})
 _REASONS = {
     errno.ENOENT: "there is no such socket; is the syslog daemon running?",
@@ -35,10 +35,10 @@ _REASONS = {
 
 
 class SyslogSink:
-    """Send lines to the daemon. It connects again by itself when that was started anew."""
+    """Send lines to the daemon. Connects again by itself after the daemon was restarted."""
 
     def __init__(self, path: str = "", *, program: str) -> None:
-        """path: "" takes /dev/log. Raises AuditError if nobody listens there."""
+        """Connect. path: "" for /dev/log. Raises AuditError if nobody listens there."""
         self._path = path or _DEFAULT_PATH
         self._name = f"syslog:{path}"
         self._program = program
@@ -49,7 +49,7 @@ class SyslogSink:
             raise self._error(exc) from exc
 
     def write(self, line: bytes) -> None:
-        """Send a line. Raises AuditError if it was not taken."""
+        """Send a line. Raises AuditError if it was not accepted."""
         datagram = self._header() + line
         try:
             self._send(datagram)
@@ -57,7 +57,7 @@ class SyslogSink:
             raise self._error(exc) from exc
 
     def reopen(self) -> None:
-        """Have the next line sent over a new connection."""
+        """Send the next line over a new connection."""
         self.close()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Which files of an audit log are to be trusted: the log, and the operator's key of its pseudonyms.
+"""Which files of an audit log can be trusted: the log itself, and the operator's key for its pseudonyms.
 
 Whoever may write to the log can change what it says. Whoever has the key can try names until one gives the pseudonym, so nobody
-else may read it; it is not made of anything that the machine tells its users, as /etc/machine-id is.
+else may read it; and it is not derived from anything that the machine tells its users, such as /etc/machine-id.
 """
 
 import os
@@ -12,19 +12,19 @@ from host.errors import AuditError
 
 __all__ = ["KEY_BYTES", "oddities_of_log", "read_key", "why_log_not_trusted"]
 
-# What the kernel says for an owner whom this machine or namespace does not know, as on NFS with root_squash
+# The owner that the kernel reports if this machine or namespace does not know the real one, as on NFS with root_squash
 # (/proc/sys/kernel/overflowuid).
 _UNKNOWN_OWNER = 65534
-# Of the keyed hash.
+# The size of the keyed hash's key.
 KEY_BYTES = 32
-# Less can be tried out.
+# A shorter key could be found by trying.
 _LEAST_BYTES = 16
 _MOST_BYTES = 4096
 _HOW = "make one: (umask 077; head -c 32 /dev/urandom > FILE)"
 
 
 def why_log_not_trusted(found: os.stat_result) -> str | None:
-    """Say why an open file must not be the log: others could change what it says. None if it may be."""
+    """Return why an open file must not be the log: others could change what it says. None if it may be."""
     if not stat.S_ISREG(found.st_mode):
         return None
     if found.st_uid not in (os.geteuid(), 0, _UNKNOWN_OWNER):
@@ -35,7 +35,7 @@ def why_log_not_trusted(found: os.stat_result) -> str | None:
 
 
 def oddities_of_log(found: os.stat_result) -> Iterator[str]:
-    """Name what need not be wrong with an open file, and often is."""
+    """Yield what need not be wrong with an open file, but often is."""
     if not stat.S_ISREG(found.st_mode):
         return
     if found.st_uid == _UNKNOWN_OWNER != os.geteuid():
@@ -49,12 +49,12 @@ def oddities_of_log(found: os.stat_result) -> Iterator[str]:
 
 
 def _opened(path: str, flags: int) -> int:
-    """Open a file that may be a FIFO, whose opening must not wait. What is no file, `open` closes again."""
+    """Open a file that may be a FIFO, without blocking. A directory is refused by `open`, which closes it again."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def read_key(path: str, log: str) -> bytes:
-    """Return the key in a file. log: which it is for. Raises AuditError if it cannot be read, or others can read it, too."""
+    """Return the key in a file. log: the log that it is for. Raises AuditError if we cannot read it, or if others can."""
     try:
         with open(path, "rb", opener=_opened) as file:
             reason = _why_key_not_trusted(os.fstat(file.fileno()))

@@ -1,4 +1,4 @@
-"""Which wishes about who may connect, and about TLS, cannot all be meant; as in contradictions.py."""
+"""Contradictory settings about who may connect, and about TLS; the counterpart of contradictions.py."""
 
 from host.net.addresses import AcceptAddress, Address, TCPAddress, UnixAddress, is_loopback, plain
 from host.settings.admission import asked_of_processes
@@ -19,12 +19,12 @@ _OF_TLS = ("tls_key", "tls_client_ca", "tls_clients", "tls_allowed_names")
 
 
 def contradiction_of_access(vm: VMConfig) -> tuple[str, str] | None:
-    """Return two wishes that cannot both be meant: the key of one, and what would be right."""
+    """Return the first contradiction between settings: the key of one, and what would be right. None if there is none."""
     return _of_terms(vm) or _of_upstream(vm)
 
 
 def _of_terms(vm: VMConfig) -> tuple[str, str] | None:
-    """A key of the VM is told as such; of the keys of a single listener it is told that they stand in `listen`."""
+    """Report a key of the VM by its name; a key of a single listener is reported under `listen`."""
     if (problem := _of_files(vm.terms)) is not None:
         return problem
     for address in vm.listeners:

@@ -1,12 +1,12 @@
-"""The configuration file: TOML, checked to the last key, with errors that say where and what would be right.
+"""The configuration file: TOML, checked to the last key, with errors that say where the mistake is and what would be right.
 
-    [defaults]                      what holds for every VM that does not say otherwise
-    [[vm]]                          one table a VM, or with `discover` for all whose sockets are found (discover.py)
+    [defaults]                      what applies to every VM that does not say otherwise
+    [[vm]]                          one table per VM, or with `discover` for all whose sockets are found (discover.py)
 
 The keys are those of `host/settings/settings.py`; `example.toml` beside the README has each of them with its meaning.
 
-Reading goes on after a mistake, so that all of them can be told at once. What only follows from a mistake is not told: a VM
-with a wrong value is not asked for contradictions, or compared with others.
+Reading goes on after a mistake, so that all mistakes can be reported at once. Consequences of a mistake are not reported: a VM
+with a wrong value is neither checked for contradictions nor compared with others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,15 +31,14 @@ if TYPE_CHECKING:  # a start is quicker without it
 __all__ = ["ConfigFile", "error_at", "load_config_file", "load_defaults", "read_config_file"]
 
 
-# What is told where nothing says where QEMU is: the key, and what would be right.
+# What is reported if nothing says where QEMU is: the key, and what would be right.
 _WHERE = (None, "say where QEMU is: upstream, attach or take_over")
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """What a file says. vms, templates: those without a mistake; templates are of VMs that come by themselves. mistakes: in
-    the order of the lines.
-    """
+    """The contents of a file. vms, templates: those without a mistake; templates are for VMs that are discovered. mistakes: in
+    the order of the lines."""
 
     vms: tuple[VMConfig, ...] = ()
     templates: tuple["Template", ...] = ()
@@ -47,7 +46,7 @@ class ConfigFile:
 
 
 def load_config_file(path: str) -> tuple[VMConfig, ...]:
-    """Read the VMs of a configuration that do not come by themselves.
+    """Read the VMs of a configuration, except those that are discovered.
 
     Raises ConfigError with file, line, key, and what would be right.
     """
@@ -59,7 +58,7 @@ def load_config_file(path: str) -> tuple[VMConfig, ...]:
 
 
 def read_config_file(path: str) -> ConfigFile:
-    """Read a configuration, and all mistakes in it."""
+    """Read a configuration, with all mistakes in it."""
     try:
         reading = _Reading(*read_toml(path))
     except ConfigError as exc:
@@ -69,9 +68,9 @@ def read_config_file(path: str) -> ConfigFile:
 
 
 def load_defaults(path: str, upstream: Address) -> VMConfig:
-    """Read what holds for a VM of which a configuration says nothing but that, and whose QEMU is at `upstream`.
+    """Read what applies to a VM at `upstream` that has no [[vm]] table: the [defaults].
 
-    Raises ConfigError, for a mistake in the tables of other VMs only where the file cannot be read for it.
+    Raises ConfigError. A mistake in a [[vm]] table counts only if the file cannot be parsed because of it.
     """
     reading = _Reading(*read_toml(path))
     vm = reading.unnamed_vm(upstream)
@@ -81,7 +80,7 @@ def load_defaults(path: str, upstream: Address) -> VMConfig:
 
 
 def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
-    """Make the error for a value of a VM that only the running VM shows to be wrong. It may stand in [defaults]."""
+    """Return the error for a VM's value that turns out to be wrong only at run time. The value may be in [defaults]."""
     try:
         text = ConfigText(origin.path, Path(origin.path).read_text(encoding="utf-8"))
     except OSError:
@@ -94,13 +93,13 @@ def error_at(origin: Origin, key: str, reason: str) -> ConfigError:
 def _read_table(
     text: ConfigText, defaults: Mapping[str, Any], number: int, content: Mapping[str, Any]
 ) -> tuple[VMConfig | None, list[ConfigError]]:
-    """Read one more [[vm]] table, which stands for the nth of a file."""
+    """Read another [[vm]] table as if it were the nth of a file."""
     reading = _Reading(text, defaults)
     return reading.vm(number, content), reading.mistakes
 
 
 class _Reading:
-    """One reading of a file. mistakes: in the order in which they were found. templates: of VMs that come by themselves."""
+    """One reading of a file. mistakes: in the order in which they were found. templates: for VMs that are discovered."""
 
     def __init__(self, text: ConfigText, content: Mapping[str, Any]) -> None:
         self._text = text
@@ -135,7 +134,7 @@ class _Reading:
         return tuple(vms)
 
     def unnamed_vm(self, upstream: Address) -> VMConfig:
-        """Return a VM of which only [defaults] speaks."""
+        """Return a VM that only [defaults] describes."""
         shared = self._shared
         terms = Terms(**_members(shared, Owner.LISTENER))
         vm = _vm_of(shared, settle({"upstream": upstream, **_members(shared, Owner.VM)}, terms))
@@ -169,7 +168,7 @@ class _Reading:
         return values
 
     def _template(self, number: int, content: Mapping[str, Any]) -> VMConfig | None:
-        """Read a template; return one of the VMs that it might be for, to be compared with the others."""
+        """Read a template. Return one of the VMs that it could make, to be compared with the others."""
         from host.configuration.discover import (  # here, as few files need it
             HOW,
             FieldError,
@@ -207,7 +206,7 @@ class _Reading:
         return vm
 
     def vm(self, number: int, content: Mapping[str, Any], *, where: tuple[str | None, str] = _WHERE) -> VMConfig | None:
-        """Read one VM; None if there is a mistake. where: what is told if nothing says where QEMU is."""
+        """Read one VM; None if there is a mistake. where: what is reported if nothing says where QEMU is."""
         before = len(self.mistakes)
         values = {**self._shared, **self._values("vm", number, content)}
         if before != len(self.mistakes) or self._has_wrong_defaults:
@@ -248,7 +247,7 @@ class _Reading:
 
 
 def _number(vm: VMConfig) -> int:
-    """Return the place of a VM's table among its like."""
+    """Return the index of a VM's [[vm]] table in the file."""
     assert vm.origin is not None, "it was read from a file"
     return vm.origin.number
 

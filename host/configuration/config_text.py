@@ -1,4 +1,4 @@
-"""The text of a configuration file: it is TOML, and an error says in which line of it a key stands."""
+"""The text of a configuration file: it is TOML, and an error names the line of a key."""
 
 import re
 import tomllib
@@ -15,10 +15,11 @@ _BLANKS_AND_QUOTES = re.compile(r"[\s\"']")
 _SYNTAX_ERROR_LINE = re.compile(r"\(at line (\d+)")
 
 _SHOWN_CHARS = 100
-# Python reads no decimal number of so many digits (sys.set_int_max_str_digits), and no value of this file is nested.
+# Python refuses decimal numbers with so many digits (sys.set_int_max_str_digits), and no value of this file is nested that
+# deep.
 _TOO_LONG_NUMBER = re.compile(r"[0-9](?:_?[0-9]){4300}")
 _MOST_NESTING = 100
-# What can open or close a value, and what a bracket in it does not count in: strings and comments.
+# Brackets, which open or close a value, and the parts in which brackets do not count: strings and comments.
 _VALUE_PART = re.compile(
     r"\"\"\".*?(?:\"\"\"|\Z)|'''.*?(?:'''|\Z)|\"(?:\\.|[^\"\\\n])*\"?|'[^'\n]*'?|#[^\n]*|[\[\]{}]", re.DOTALL
 )
@@ -26,7 +27,7 @@ _KEY = re.compile(r"\s*([^=#]+?)\s*=")
 
 
 class ConfigText:
-    """The text of a file, in which the place of a key can be found. tomllib tells values only."""
+    """The text of a file, in which a key's line can be found. tomllib returns values only."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path = path
@@ -38,7 +39,7 @@ class ConfigText:
         return ConfigError(self.path, line, (key or f"[{table}]")[:_SHOWN_CHARS], reason)
 
     def _line_of_item(self, line: int, item: int) -> int:
-        """Find the nth table of a list that begins in a line, be they in brackets or each with a header of its own."""
+        """Find the nth table of a list that begins in a line, whether written in brackets or each with a header of its own."""
         rest = self._lines[line - 1 :]
         if _HEADER.match(rest[0]):
             headers = [number for number, text in enumerate(rest) if _HEADER.match(text) and text.strip() == rest[0].strip()]
@@ -53,7 +54,7 @@ class ConfigText:
         return line
 
     def _line(self, table: str, number: int, key: str | None) -> int:
-        """Find a key in the nth table of this name ("": at the top); the table itself if the key is not written there."""
+        """Find a key in the nth table of this name ("": the top level); the table itself if the key is not written there."""
         path = f"{table}.{key}".strip(".")
         seen, found, inside, at_top = -1, 1, table == "", True
         for line_number, line in enumerate(self._lines, 1):
@@ -71,13 +72,13 @@ class ConfigText:
 
 
 def _is_written(line: str, key: str) -> bool:
-    """Tell whether a line begins with the key, or one below it, in whatever spelling."""
+    """Return whether a line begins with the key, or one below it, in any spelling."""
     names = (rf"[\"']?{re.escape(name)}[\"']?" for name in key.split("."))
     return re.match(r"\s*" + r"\s*\.\s*".join(names) + r"\s*[=.]", line) is not None
 
 
 def read_toml(path: str) -> tuple[ConfigText, dict[str, Any]]:
-    """Read a file. Raises ConfigError for what is no TOML, or more than Python can read."""
+    """Read a file. Raises ConfigError if it is not TOML, or exceeds Python's limits."""
     try:
         text = Path(path).read_text(encoding="utf-8")
         content = tomllib.loads(text)
@@ -87,7 +88,7 @@ def read_toml(path: str) -> tuple[ConfigText, dict[str, Any]]:
         raise ConfigError(path, exc.object.count(b"\n", 0, exc.start) + 1, "", f"invalid TOML: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
         at = _SYNTAX_ERROR_LINE.search(str(exc))
-        # Without a place it is about the end. To str.splitlines control characters are line ends, too.
+        # An error without a line is at the end. str.splitlines would also split at control characters.
         line = int(at[1]) if at else text.removesuffix("\n").count("\n") + 1
         raise ConfigError(path, line, "", f"invalid TOML: {exc}") from exc
     except (ValueError, RecursionError) as exc:
@@ -96,7 +97,7 @@ def read_toml(path: str) -> tuple[ConfigText, dict[str, Any]]:
 
 
 def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
-    """Make the error for what is TOML and more than Python can read. tomllib does not say where it was then."""
+    """Return the error for TOML that exceeds Python's limits. tomllib does not say where that is."""
     if isinstance(exc, RecursionError):
         at, reason = (
             _place_of_nesting(text),
@@ -115,7 +116,7 @@ def _unreadable(path: str, text: str, exc: Exception) -> ConfigError:
 
 
 def _place_of_nesting(text: str) -> int | None:
-    """Return where brackets are nested too deeply."""
+    """Return where brackets are nested too deeply; None if they are not."""
     depth = 0
     for part in _VALUE_PART.finditer(text):
         depth = max(0, depth + (part[0] in ("[", "{")) - (part[0] in ("]", "}")))

@@ -1,6 +1,6 @@
-"""Which wishes for a VM, or for several, cannot all be meant: the key of one of them, and what would be right.
+"""Settings of a VM, or of several, that contradict each other: the key of one of them, and what would be right.
 
-A file and a command line are checked alike, after they have become a VMConfig.
+Files and command lines are checked in the same way, after they have become a VMConfig.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,19 +20,19 @@ _OF_FILES_ONLY = ("audit_sync", "audit_rotate_mib", "audit_rotate_hours", "audit
 
 
 def contradiction(vm: VMConfig) -> tuple[str, str] | None:
-    """Return two wishes that cannot both be meant: the key of one, and what would be right."""
+    """Return the first contradiction: the key of one setting, and what would be right. None if there is none."""
     return next(contradictions(vm), None)
 
 
 def contradictions(vm: VMConfig) -> Iterator[tuple[str, str]]:
-    """Yield such wishes, of each kind the first."""
+    """Yield contradictions, the first of each kind."""
     for look in (contradiction_without_sockets, _contradiction_of_sockets, contradiction_of_access, _contradiction_of_rules):
         if (problem := look(vm)) is not None:
             yield problem
 
 
 def contradiction_without_sockets(vm: VMConfig) -> tuple[str, str] | None:
-    """Return such wishes where it is not known yet which sockets there are."""
+    """Return the first contradiction that does not depend on which sockets there are."""
     policy = vm.policy
     if policy.kind is PolicyKind.HMP:
         for key in ("vmstate", "include", "exclude"):
@@ -47,13 +47,13 @@ def contradiction_without_sockets(vm: VMConfig) -> tuple[str, str] | None:
 
 
 def audit_disagreement(vms: Sequence[VMConfig]) -> tuple[int, str, str] | None:
-    """Return a VM that cannot log as an earlier one does, or as another is served: its number, a key, and why."""
+    """Return a VM whose log disagrees with an earlier VM's, or with a client on stdio: its index, a key, and why."""
     seen: dict[str, AuditSettings] = {}
     serves_stdio = any(StdioAddress() in vm.listeners for vm in vms)
     for number, audit in ((number, vm.audit) for number, vm in enumerate(vms) if vm.audit is not None):
         earlier = seen.setdefault(audit.destination, audit)
         for key, name in _audit_members():
-            # One that wants it synchronous is enough for all.
+            # These may differ: if one VM wants the log synchronous, it is so for all.
             if name != "sync" and getattr(earlier, name) != getattr(audit, name):
                 return number, key, f"an earlier VM logs to '{audit.destination}' too, with another value; give both the same"
         if audit.destination == STANDARD_OUTPUT and serves_stdio:

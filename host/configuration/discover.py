@@ -1,4 +1,4 @@
-"""VMs that come by themselves: a pattern of paths at which sockets of QEMU may be, and a [[vm]] table that is a template.
+"""VMs that are discovered: a pattern of paths at which QEMU's sockets may be, and a [[vm]] table that is a template.
 
     [[vm]]
     discover = "/run/vms/*/qmp.sock"
@@ -6,9 +6,9 @@
     upstream = "unix:{path}"
     listen = "unix:/run/vms/{1}/legacy.sock"
 
-In each string of such a table, {1} is what the first wildcard of the pattern stands for in a path that was found, {2} the
-second, and {path} is all of it; {{ and }} are braces. Here is what follows from text alone; who looks at folders is
-proxy/discovery/sockets.py.
+In each string of such a table, {1} is what the pattern's first wildcard stands for in a path that was found, {2} the second,
+and {path} is the whole path; {{ and }} are braces. This module works on text alone; proxy/discovery/sockets.py looks at
+folders.
 """
 
 import re
@@ -24,9 +24,9 @@ __all__ = ["HOW", "FieldError", "PathPattern", "Template", "fill_in", "is_wildca
 
 _WILDCARD = re.compile(r"\*|\?|\[[!^]?\]?[^\]/]*\]")
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-# A wildcard among these would be one again in a pattern for disks or tags.
+# As a value these would be wildcards again in a pattern for disks or tags.
 _NOT_IN_VALUES = frozenset("*?[]")
-# What a wildcard may stand for, to see what two sockets have in common. The first one is a port as well as a name.
+# Sample values for a wildcard, to see what two sockets have in common. The first one is valid as a port and as a name.
 _SAMPLES = "12345678ab"
 HOW = 'upstream = "unix:{path}", take_over = "{path}" or attach = "{path}"'
 
@@ -41,9 +41,9 @@ class FieldError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PathPattern:
-    """An absolute path with wildcards as in a shell, in any of its parts: *, ? and [...]. None of them fits a slash.
+    """An absolute path with a shell's wildcards, in any of its parts: *, ? and [...]. None of them matches a slash.
 
-    parts: those between slashes. regex: fits whole paths, with a group for each wildcard.
+    parts: those between slashes. regex: matches whole paths, with a group for each wildcard.
     """
 
     text: str
@@ -52,7 +52,7 @@ class PathPattern:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError with what would be right."""
+        """Parse a pattern. Raises ValueError with what would be right."""
         if not text.startswith("/"):
             raise ValueError("write an absolute path with wildcards, such as /run/vms/*/qmp.sock")
         parts = tuple(text[1:].split("/"))
@@ -79,18 +79,19 @@ class PathPattern:
         return None if found is None or path.endswith(ASIDE_SUFFIX) else found.groups()
 
     def filled(self, values: Sequence[str]) -> str:
-        """Return the path in which the wildcards are these."""
+        """Return the path in which the wildcards have these values."""
         rest = iter(values)
         return _WILDCARD.sub(lambda _: next(rest), self.text)
 
 
 def is_wildcard(part: str) -> bool:
-    """Tell whether a part of a pattern fits several names."""
+    """Return whether a part of a pattern fits several names."""
     return _WILDCARD.search(part) is not None
 
 
 def regex_of_part(part: str) -> str:
-    """Return what fits the names that a part of a pattern fits. As in a shell, a wildcard fits no dot that hides a file."""
+    """Return the regex for the names that a part of a pattern fits. As in a shell, a leading wildcard matches no hidden
+    file."""
     hidden = r"(?!\.)" if _WILDCARD.match(part) else ""
     return hidden + "".join(_regex_of_piece(piece) for piece in re.split(f"({_WILDCARD.pattern})", part))
 
@@ -104,7 +105,7 @@ def _regex_of_piece(piece: str) -> str:
     if not _WILDCARD.fullmatch(piece):
         return re.escape(piece)
     is_negative = piece[1] in "!^"
-    # What means nothing in a shell's [...] and something in Python's.
+    # Escape characters with a meaning in Python's [...] but none in a shell's.
     members = re.sub(r"([\\\[\]&~|^])", r"\\\1", piece[1 + is_negative : -1])
     return f"((?!/)[{'^' * is_negative}{members}])"
 
@@ -113,7 +114,7 @@ def _regex_of_piece(piece: str) -> str:
 class Template:
     """A [[vm]] table with `discover`.
 
-    read: makes a VM of such a table, whose braces are filled in; returns None and the mistakes where there are some.
+    read: makes a VM of such a table with its braces filled in; returns None and the mistakes if there are any.
     """
 
     pattern: PathPattern
@@ -121,7 +122,7 @@ class Template:
     read: Callable[[Mapping[str, Any]], tuple[VMConfig | None, list[ConfigError]]]
 
     def vm_at(self, path: str) -> VMConfig:
-        """Return the VM whose QEMU has its socket at a path that fits. Raises ValueError, and ConfigError."""
+        """Return the VM whose QEMU has its socket at a path. Raises ValueError if the path does not do, and ConfigError."""
         values = self.pattern.values(path)
         if values is None:
             raise ValueError("it does not fit the pattern")
@@ -137,7 +138,7 @@ class Template:
         return replace(vm, origin=replace(vm.origin, is_found=True))
 
     def samples(self) -> Iterator[tuple[str, ...]]:
-        """Yield values of the wildcards: first some, then for each wildcard others, that differ from these in it alone."""
+        """Yield values for the wildcards: first one set, then for each wildcard one that differs in it alone."""
         choices = [_fitting(wildcard) for wildcard in self.pattern.wildcards]
         first = tuple(choice[0] for choice in choices)
         yield first
@@ -147,14 +148,14 @@ class Template:
 
 
 def _fitting(wildcard: str) -> list[str]:
-    """Return samples of what a wildcard may stand for: two where there are as many."""
+    """Return samples of what a wildcard may stand for: two if there are as many."""
     regex = re.compile(_regex_of_piece(wildcard))
     possible = [*_SAMPLES, *(chr(code) for code in range(33, 127))]
     return [sample for sample in possible if regex.fullmatch(sample)][:2]
 
 
 def fill_in(content: Mapping[str, Any], values: Sequence[str], path: str) -> dict[str, Any]:
-    """Return a table with what the braces stand for. Raises FieldError."""
+    """Return a table with its braces filled in. Raises FieldError."""
     filled = {}
     for key, value in content.items():
         try:

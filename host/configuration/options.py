@@ -1,6 +1,6 @@
-"""The settings as options of a program, and back: what was given becomes a policy, an audit log's settings, a VM.
+"""The settings as options of a program, and back: parsed options become a policy, an audit log's settings, a VM.
 
-All of it runs over the table of `host/settings/settings.py`.
+All of it is driven by the table in `host/settings/settings.py`.
 """
 
 import argparse
@@ -53,14 +53,14 @@ _COLUMNS = 80
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that says an error in one line, as every error here is said, and exits with status 2."""
+    """An ArgumentParser that reports an error in one line, like every error of these programs, and exits with status 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """As wide as the terminal. argparse would ask shutil for that at every option, which brings in the compressors."""
+    """As wide as the terminal. argparse would ask shutil for the width at every option, which imports compressors."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
@@ -74,7 +74,7 @@ def _columns() -> int:
     try:
         terminal = sys.__stdout__
         return (terminal is not None and os.get_terminal_size(terminal.fileno()).columns) or _COLUMNS
-    except (ValueError, OSError):  # it is closed, or no terminal
+    except (ValueError, OSError):  # it is closed, or not a terminal
         return _COLUMNS
 
 
@@ -84,7 +84,7 @@ def add_version(parser: argparse.ArgumentParser) -> None:
 
 
 class _PolicyOption(argparse.Action):
-    """Store, append or switch on, and note in `policy_options` that it was given, be it with its default."""
+    """Store, append or switch on, and note in `policy_options` that the option was given, even with its default value."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
@@ -95,7 +95,7 @@ class _PolicyOption(argparse.Action):
 
 
 def add_settings(group: argparse._ArgumentGroup, program: Program, settings: Iterable[Setting]) -> None:
-    """Add the options of settings. Those given that give a policy are in `policy_options`, in their order."""
+    """Add the options of settings. Options given that affect the policy are listed in `policy_options`, in their order."""
     group.set_defaults(policy_options=[])
     for setting in settings:
         group.add_argument(setting.flag, **_how_given(setting, program))
@@ -127,14 +127,14 @@ def _how_given(setting: Setting, program: Program) -> dict[str, Any]:
 
 
 def _unsaid(setting: Setting) -> Any:
-    """Return what argparse stores where an option is not given."""
+    """Return what argparse stores for an option that is not given."""
     if setting.type.from_word is None:
         return False
     return [] if setting.type.is_repeatable else setting.default
 
 
 def _is_said(setting: Setting, given: argparse.Namespace) -> bool:
-    """Tell whether an option has another value than its default; False where the program does not have it."""
+    """Return whether an option has another value than its default; False if the program does not have it."""
     unsaid = _unsaid(setting)
     return bool(getattr(given, setting.destination, unsaid) != unsaid)
 
@@ -157,12 +157,12 @@ def policy_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Pol
 
 
 def audit_of(parser: argparse.ArgumentParser, given: argparse.Namespace) -> AuditSettings | None:
-    """Return what the options say of the audit log; None if there is no log."""
+    """Return the audit log's settings from the options; None if there is no log."""
     return audit_settings(**members_of(parser, given, Owner.AUDIT))
 
 
 def refuse_mixture(parser: argparse.ArgumentParser, given: argparse.Namespace, fitting: Sequence[str]) -> None:
-    """Exit with an error for a setting beside --config: the file is to say it.
+    """Exit with an error for a setting given beside --config: it belongs into the file.
 
     fitting: the keys that may be given all the same.
     """
@@ -174,11 +174,11 @@ def refuse_mixture(parser: argparse.ArgumentParser, given: argparse.Namespace, f
 
 
 def choose_vm(parser: argparse.ArgumentParser, path: str, name: str | None) -> VMConfig:
-    """Return the VM of a configuration file that is meant, or exit with an error. name: None where the file has only one.
+    """Return the requested VM of a configuration file, or exit with an error. name: None if the file has only one.
 
     Raises ConfigError for a mistake in the file.
     """
-    from host.configuration.config_file import load_config_file  # here, because without a file nothing of TOML is needed
+    from host.configuration.config_file import load_config_file  # here, because without a file no TOML is read
 
     vms = load_config_file(path)
     names = [str(vm.name or vm.upstream) for vm in vms]

@@ -27,25 +27,25 @@ __all__ = [
     "process",
 ]
 
-# struct sockaddr_un, sun_path, with its NUL (unix(7)).
+# struct sockaddr_un, sun_path, less its NUL (unix(7)).
 _UNIX_PATH_BYTES = 107
-# RFC 1035, "Size limits": of a host's name as text, and of one part of it.
+# RFC 1035, "Size limits": of a host name as text, and of one label of it.
 _HOST_CHARS = 253
 _LABEL_CHARS = 63
 _PORT_DIGITS = 5
-# As many as surely fit a C int.
+# A number of digits that is sure to fit a C int.
 _DESCRIPTOR_DIGITS = 9
 # systemd.socket(5), FileDescriptorName=.
 _DESCRIPTOR_NAME_CHARS = 255
-# Where QEMU's socket is while its path is taken over.
+# The suffix of QEMU's socket while its path is taken over.
 ASIDE_SUFFIX = ".hmpshim"
-# In front of an address for clients: they wait there while QEMU is away.
+# The prefix of a listening address whose clients wait while QEMU is away.
 _HOLD = "hold:"
 
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """`unix:PATH`. holds: who connects there while QEMU is away waits for it (`hold:unix:PATH`)."""
+    """`unix:PATH`. holds: clients that connect there while QEMU is away wait for it (`hold:unix:PATH`)."""
 
     path: str
     holds: bool = False
@@ -56,7 +56,7 @@ class UnixAddress:
 
 @dataclass(frozen=True, slots=True)
 class TCPAddress:
-    """`tcp:HOST:PORT`; an IPv6 host stands in brackets. holds: as in UnixAddress."""
+    """`tcp:HOST:PORT`; an IPv6 host is in brackets. holds: as in UnixAddress."""
 
     host: str
     port: int
@@ -109,7 +109,7 @@ Address: TypeAlias = UnixAddress | TCPAddress | DescriptorAddress | SystemdAddre
 
 
 def parse_listen_address(text: str) -> Address:
-    """Read where clients come in. Raises AddressError with what would be right."""
+    """Parse an address where clients come in. Raises AddressError with what would be right."""
     match text:
         case "stdio":
             return StdioAddress()
@@ -131,14 +131,14 @@ def parse_listen_address(text: str) -> Address:
 
 
 def _is_descriptor_name(name: str) -> bool:
-    """Tell whether sd_listen_fds_with_names(3) can pass it; a comma would begin the listener's settings here."""
+    """Return whether sd_listen_fds_with_names(3) can pass it; a comma would begin the listener's settings here."""
     return 0 < len(name) <= _DESCRIPTOR_NAME_CHARS and all("!" <= char <= "~" and char not in ":," for char in name)
 
 
 def parse_taken_path(text: str) -> UnixAddress:
-    """Read the path of QEMU's own socket that is to be taken over: PATH, unix:PATH, hold:PATH or hold:unix:PATH.
+    """Parse the path of QEMU's own socket that is to be taken over: PATH, unix:PATH, hold:PATH or hold:unix:PATH.
 
-    Raises AddressError, also where there is no room for the longer name that it gets while it is moved aside.
+    Raises AddressError, also if the longer name that the socket gets while it is moved aside would not fit.
     """
     rest = text.removeprefix(_HOLD)
     path = rest.removeprefix("unix:")
@@ -149,7 +149,7 @@ def parse_taken_path(text: str) -> UnixAddress:
 
 
 def parse_attached_path(text: str) -> UnixAddress:
-    """Read the path of QEMU's own socket that is to be borrowed: PATH or unix:PATH. Raises AddressError."""
+    """Parse the path of QEMU's own socket that is to be borrowed: PATH or unix:PATH. Raises AddressError."""
     path = text.removeprefix("unix:")
     if not path or text.startswith(_HOLD):
         raise AddressError(text, "write the path of QEMU's socket")
@@ -158,12 +158,12 @@ def parse_attached_path(text: str) -> UnixAddress:
 
 
 def plain(address: Address) -> Address:
-    """Return where the address is, whatever becomes of clients there."""
+    """Return the address itself, without what happens to clients there."""
     return replace(address, holds=False) if isinstance(address, UnixAddress | TCPAddress) else address
 
 
 def parse_upstream_address(text: str) -> Address:
-    """Read where QEMU is. Raises AddressError with what would be right."""
+    """Parse QEMU's address. Raises AddressError with what would be right."""
     accepts = text.removeprefix("accept:")
     address = _parse_socket(accepts)
     if accepts != text:
@@ -202,7 +202,7 @@ def _parse_tcp(text: str, rest: str) -> TCPAddress | None:
 
 
 def _can_be_host(host: str) -> bool:
-    """Tell whether the resolver takes it. What it does not take makes Python's socket module raise a UnicodeError."""
+    """Return whether the resolver accepts it. For other names Python's socket module would raise a UnicodeError."""
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")
@@ -213,7 +213,7 @@ def _can_be_host(host: str) -> bool:
 
 
 def is_loopback(number: str) -> bool | None:
-    """Tell whether an IP address is of this machine only; None for what is no IP address, such as a name."""
+    """Return whether an IP address belongs to this machine only; None for what is not an IP address, such as a name."""
     try:
         if ":" not in number:
             return socket.inet_aton(number)[0] == 127
@@ -228,7 +228,7 @@ def process(pid: int, uid: int) -> Client:
     """Describe a process of this machine."""
     if not pid:  # it is in another PID namespace
         return Client(None, uid)
-    # A client of another user keeps its executable to itself.
+    # The executable of another user's process cannot be read.
     try:
         exe = os.readlink(f"/proc/{pid}/exe")
     except OSError:
@@ -239,30 +239,30 @@ def process(pid: int, uid: int) -> Client:
 def look_again(client: Client) -> Client:
     """Describe a client of this machine as it is now: its process may run another program than when it connected.
 
-    A process that has ended is described as it was, and one that has taken over its pid is another. It takes one look in /proc
-    where nothing has changed.
+    A process that has ended is described as it was, and so is one whose pid now belongs to another process. If nothing has
+    changed, this reads /proc once.
     """
     if client.pid is None or client.started is None:
         return client
     try:
         exe = os.readlink(f"/proc/{client.pid}/exe")
     except PermissionError:
-        exe = None  # a program that runs as another user, as one with set-user-ID
+        exe = None  # a program that runs as another user, such as one with set-user-ID
     except OSError:
         return client
-    # Its begin is looked at after its executable: if it is the same process now, it was then.
+    # The start time is read after the executable: if it is the same process now, it was the same then.
     if exe == client.exe or _started(client.pid) != client.started:
         return client
     return replace(client, exe=exe, connected_as=client.exe)
 
 
 def _started(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since boot (proc_pid_stat(5), field 22); None if it cannot be told."""
+    """Return when a process started, in clock ticks since boot (proc_pid_stat(5), field 22); None if that is not known."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             status = file.read()
     except OSError:
         return None
-    # The name of the program stands in parentheses, and may have any character.
+    # The program's name is in parentheses, and may contain any character.
     fields = status.rpartition(b")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None

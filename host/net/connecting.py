@@ -1,6 +1,5 @@
-"""Connecting to a monitor's socket as QEMU serves it: one client, and a queue of one. What to say if that fails, and when to
-try again.
-"""
+"""Connect to a monitor's socket as QEMU serves it: one client, and a queue of one. Also what to say if that fails, and when to
+try again."""
 
 import asyncio
 import os
@@ -26,30 +25,30 @@ __all__ = [
     "why_no_greeting",
 ]
 
-# What a monitor for people begins with, behind what a telnet server says first (QEMU 5.2 to 11.1).
+# What a human monitor begins with, after what a telnet server says first (QEMU 5.2 to 11.1).
 _BANNER = b" monitor - type 'help' for more information"
 USE_QMP = (
     "it is QEMU's human monitor (HMP), and not QMP; start QEMU with a QMP socket too"
     " (-qmp unix:/path/of/qmp.sock,server=on,wait=off) and give that one's address"
 )
-# /proc/net/unix, a line a socket: address, references, protocol, flags, type, state, inode, path. A connection that nobody
+# /proc/net/unix, a line per socket: address, references, protocol, flags, type, state, inode, path. A connection that nobody
 # has accepted yet has no inode.
 _UNIX_SOCKETS = Path("/proc/net/unix")
 _LISTENING_FLAG = 0x10000  # __SO_ACCEPTCON
-# Of a connection in the queue whose client has closed it; the client's end is one more (seen on Linux 6.18).
+# References of a queued connection whose client has closed it; an open client adds one (seen on Linux 6.18).
 _REFERENCES_OF_ONE_LEFT = 2
 
-# What struct ucred begins with.
+# The first member of struct ucred.
 _PID = struct.Struct("=i")
-# How long to wait for a place in the queue of a socket.
+# The pause between two attempts to get a place in a socket's queue.
 _QUEUE_FULL_S = 0.05
-# QEMU may hang up on a client that comes while it is parting from the one before, or while it starts: try again so often.
+# QEMU may hang up on a client that comes while it is leaving the previous one, or while it starts: how often to try again.
 HANG_UPS = 3
 HANG_UP_PAUSE_S = 0.1
 
 
 def backoff_s() -> Iterator[float]:
-    """Yield how long to wait before each new attempt to connect: a restarted QEMU is found soon, a gone one costs little."""
+    """Yield the pauses before each new attempt to connect: a restarted QEMU is found soon, an absent one costs little."""
     delay = 0.05
     while True:
         yield delay
@@ -57,9 +56,9 @@ def backoff_s() -> Iterator[float]:
 
 
 async def connect_socket(address: UnixAddress | TCPAddress, families: Collection[int] = INTERNET) -> socket.socket:
-    """Connect, waiting for a place in the queue as long as the caller lets it. Raises OSError.
+    """Connect, and wait for a place in the queue until cancelled. Raises OSError.
 
-    families: of the addresses of a TCP host that are tried.
+    families: the kinds of addresses of a TCP host to try.
     """
     match address:
         case UnixAddress(path):
@@ -71,7 +70,7 @@ async def connect_socket(address: UnixAddress | TCPAddress, families: Collection
 
 
 def server_pid(connected: socket.socket) -> int | None:
-    """Return which process listens there (unix(7), SO_PEERCRED); None at TCP, and where it cannot be seen from here."""
+    """Return the pid of the process that listens there (unix(7), SO_PEERCRED); None for TCP, and if it is not visible here."""
     if connected.family != socket.AF_UNIX:
         return None
     (pid,) = _PID.unpack(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PID.size))
@@ -81,7 +80,7 @@ def server_pid(connected: socket.socket) -> int | None:
 async def _connect_tcp(host: str, port: int, families: Collection[int]) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # a name, which takes a thread and its time
+    except socket.gaierror:  # a name; resolving it takes a thread
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     attempts = Attempts(host, found, families)
     for sock, target in attempts:
@@ -94,10 +93,10 @@ async def _connect_tcp(host: str, port: int, families: Collection[int]) -> socke
 
 
 async def _connect_unix(path: str) -> socket.socket:
-    """Connect to a unix socket, waiting for a place in its queue.
+    """Connect to a unix socket, and wait for a place in its queue.
 
-    A monitor has a queue of one. Where it is full, connect() gives EAGAIN, which asyncio's sock_connect() takes for a
-    connection under way.
+    A monitor has a queue of one. If it is full, connect() fails with EAGAIN, which asyncio's sock_connect() takes for a
+    connection in progress.
     """
     while True:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -115,28 +114,28 @@ async def _connect_unix(path: str) -> socket.socket:
 
 
 def is_human_monitor(said: bytes) -> bool:
-    """Tell whether this is the banner of QEMU's human monitor (HMP)."""
+    """Return whether this contains the banner of QEMU's human monitor (HMP)."""
     return _BANNER in said
 
 
 def is_served(path: str) -> bool | None:
-    """Tell whether the listener at a unix socket's path has accepted a client; None where the kernel does not tell."""
+    """Return whether the listener at a unix socket's path has accepted a client; None if the kernel does not say."""
     sockets = _sockets_of(path)
     if not any(int(fields[3], 16) & _LISTENING_FLAG for fields in sockets):
-        return None  # of another network namespace, or called by another path
+        return None  # it is in another network namespace, or bound by another path
     return any(int(fields[6]) and not int(fields[3], 16) & _LISTENING_FLAG for fields in sockets)
 
 
 def count_waiting(path: str) -> int:
-    """Count the clients in the queue of the listener that was made at a unix socket's path; 0 where the kernel does not tell.
+    """Return how many clients are in the queue of the listener bound to a unix socket's path; 0 if the kernel does not say.
 
-    One that has gone again stays in the queue, but nobody refers to it any more.
+    A client that has gone stays in the queue, but nobody refers to it any more, so it is not counted.
     """
     return sum(not int(fields[6]) and int(fields[1], 16) > _REFERENCES_OF_ONE_LEFT for fields in _sockets_of(path))
 
 
 def _sockets_of(path: str) -> list[list[bytes]]:
-    """Return the kernel's lines about the sockets of a listener at this path; none where it does not tell."""
+    """Return the kernel's lines about a listener's sockets at this path; [] if it has none."""
     try:
         lines = _UNIX_SOCKETS.read_bytes().splitlines()[1:]
     except OSError:
@@ -145,7 +144,7 @@ def _sockets_of(path: str) -> list[list[bytes]]:
 
 
 def why_no_greeting(timeout_s: float, *, is_served: bool | None) -> str:
-    """Say why QEMU may have kept silent, without guessing what is known better."""
+    """Return why QEMU may have been silent, as precisely as is known."""
     silent = f"no greeting within {timeout_s:g} s"
     match is_served:
         case True:

@@ -1,7 +1,7 @@
-"""The addresses of a TCP host, and which of them is connected to: the first where somebody listens, as QEMU does it.
+"""The addresses of a TCP host, and which of them to connect to: the first where somebody listens, as in QEMU.
 
-How long a connect takes is its caller's matter, in an event loop or before there is one. util/qemu-sockets.c,
-inet_connect_saddr, is the original.
+How to connect is up to the caller, in an event loop or before there is one. The model is util/qemu-sockets.c,
+inet_connect_saddr.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 __all__ = ["INTERNET", "Attempts", "NoAddressError", "targets"]
 
 INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
-# What socket.getaddrinfo returns, and what is connected to.
+# What socket.getaddrinfo returns, and one address to connect to.
 _Found: TypeAlias = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 _Target: TypeAlias = tuple[Any, ...]
 
 
 class NoAddressError(OSError):
-    """A host has none of the addresses that are asked for."""
+    """A host has no address of the wanted families."""
 
     def __init__(self, host: str) -> None:
         super().__init__(errno.EADDRNOTAVAIL, f"{host} has no address of the family that is asked for")
@@ -33,9 +33,9 @@ def targets(found: _Found, families: Collection[int]) -> Iterator[tuple[int, _Ta
 
 
 class Attempts:
-    """Yields a socket for each address of a host, to be connected within `attempt`.
+    """Yield a socket for each address of a host; connect each within `attempt`.
 
-    problem: why the last one failed; raise it when all have.
+    problem: why the last attempt failed; raise it when all have failed.
     """
 
     def __init__(self, host: str, found: _Found, families: Collection[int]) -> None:
@@ -48,7 +48,7 @@ class Attempts:
 
     @contextlib.contextmanager
     def attempt(self, sock: socket.socket) -> Iterator[None]:
-        """Close the socket if the context fails, and go on after an OSError."""
+        """Close the socket if the context fails, and continue after an OSError."""
         try:
             yield
         except OSError as exc:

@@ -1,8 +1,8 @@
-"""Whose a client is, where limits count the clients of one and the same together.
+"""Whose clients are counted together by limits.
 
-On a unix socket that is a user, whom the kernel names. On the network it is the name in a TLS client certificate, and without
-one the host: nobody can have many certificates of an authority that does not issue them, but a host may have many users, and on
-loopback it has all of this machine. A client of which not even that is known any more counts as its listener's.
+On a unix socket, that is the user, whom the kernel names. On the network it is the name in a TLS client certificate, or without
+one the host: nobody can get many certificates from an authority that does not issue them, but one host may have many users, and
+loopback has all users of this machine. If not even the host is known any more, the client counts as its listener's.
 """
 
 from collections import Counter
@@ -13,12 +13,12 @@ from shim.client import Client
 
 __all__ = ["Party", "largest_parties", "party_of"]
 
-# What it is, as a text for people names it, and which.
+# Its kind, as shown to people, and its name.
 Party: TypeAlias = tuple[str, str]
 
 
 def party_of(client: Client) -> Party:
-    """Return whose a client is."""
+    """Return the party of a client."""
     if client.uid is not None:
         return "user", str(client.uid)
     if client.certificate is not None:
@@ -29,7 +29,7 @@ def party_of(client: Client) -> Party:
 
 
 def largest_parties(clients: Collection[Client]) -> set[Party]:
-    """Return those that have most clients: where there is no room for more, it is they who have to make some."""
+    """Return the parties with the most clients: when there is no room left, one of theirs has to go."""
     counts = Counter(map(party_of, clients))
     most = max(counts.values(), default=0)
     return {party for party, count in counts.items() if count == most}

@@ -1,6 +1,6 @@
 """Who may connect to a unix socket: the mode, owner and group of its file.
 
-Linux asks for the right to write to it (unix(7), "Pathname socket ownership and permissions").
+Linux requires write permission on the socket (unix(7), "Pathname socket ownership and permissions").
 """
 
 import grp
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 __all__ = ["DEFAULT_MODE", "OWNER_ONLY", "SocketAccess", "group_id", "parse_mode", "user_id"]
 
-# Nobody but its owner: whoever can write to the socket can end the VM.
+# Only its owner may connect: whoever can write to the socket can end the VM.
 DEFAULT_MODE = 0o600
 _MOST_MODE = 0o777
-# uid_t and gid_t less (uid_t)-1, which chown(2) takes for "leave it".
+# The largest uid_t and gid_t but one: chown(2) takes the largest, -1, for "leave it as it is".
 _MOST_ID = 2**32 - 2
 
 
 @dataclass(frozen=True, slots=True)
 class SocketAccess:
-    """mode: the permissions, whatever the umask. owner, group: numbers; None leaves what the process has."""
+    """mode: the permissions, whatever the umask. owner, group: numbers; None leaves those of the process."""
 
     mode: int = DEFAULT_MODE
     owner: int | None = None
@@ -30,19 +30,19 @@ OWNER_ONLY = SocketAccess()
 
 
 def parse_mode(text: str) -> int:
-    """Read permissions in octal. Raises ValueError with what would be right."""
+    """Parse permissions in octal. Raises ValueError with what would be right."""
     if 3 <= len(text) <= 4 and set(text) <= set("01234567") and int(text, 8) <= _MOST_MODE:
         return int(text, 8)
     raise ValueError(f"'{text:.40}' is not a mode; write it in octal, from 0000 to 0777, such as 0660")
 
 
 def user_id(text: str) -> int:
-    """Return the number of a user, given by name or number. Raises ValueError if there is none."""
+    """Return the number of a user, given by name or number. Raises ValueError if there is no such user."""
     return _find("user", text, lambda name: pwd.getpwnam(name).pw_uid)
 
 
 def group_id(text: str) -> int:
-    """Return the number of a group, given by name or number. Raises ValueError if there is none."""
+    """Return the number of a group, given by name or number. Raises ValueError if there is no such group."""
     return _find("group", text, lambda name: grp.getgrnam(name).gr_gid)
 
 

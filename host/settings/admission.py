@@ -1,8 +1,8 @@
-"""Who may connect by a listener: a decision on who the kernel says a client is, without I/O.
+"""Who may connect to a listener: a decision about the client that the kernel describes, without I/O.
 
-A client is let in if its user or one of its groups is named, or nobody is named, and if its executable is named, or none is.
-The user and the groups are facts: the kernel noted them when the client connected. The executable is advice: a process that may
-come in can start the named program and be in its place.
+A client is let in if its user or one of its groups is named, or no user or group is, and if its executable is named, or none
+is. The user and the groups are facts: the kernel noted them when the client connected. The executable is only a hint: a process
+that may connect can start the named program and take its place.
 """
 
 from collections.abc import Callable, Collection
@@ -17,12 +17,12 @@ _OF_PROCESSES = ("allow_users", "allow_groups", "allow_executables")
 
 
 def asked_of_processes(terms: Terms) -> list[str]:
-    """Return the keys of what is asked and can only be known of a process of this machine: nobody who comes by TCP meets it."""
+    """Return the keys of conditions that only a process of this machine can meet, and no client on TCP."""
     return [key for key in _OF_PROCESSES if getattr(terms, key)]
 
 
 def why_refused(terms: Terms, client: Client, groups: Callable[[], Collection[int]]) -> str | None:
-    """Say why a client may not connect; None if it may. groups: returns those of its process, and is asked only if needed."""
+    """Return why a client may not connect; None if it may. groups: returns those of its process; called if needed."""
     if terms.allow_users or terms.allow_groups:
         is_named = client.uid in terms.allow_users or not terms.allow_groups.isdisjoint(groups() if terms.allow_groups else ())
         if not is_named:

@@ -1,4 +1,4 @@
-"""What the proxy is told about one VM, from the command line or a file.
+"""The configuration of one VM, from the command line or a file.
 
 How each member is spelled in either is in `host/settings/settings.py`.
 """
@@ -32,44 +32,44 @@ __all__ = [
     "parse_audit_destination",
 ]
 
-# A client that lets this much wait is stuck: it is 80 replies to query-qmp-schema, or 160,000 events.
+# A client that leaves this much unread is stuck: it is 80 replies to query-qmp-schema, or 160,000 events.
 CLIENT_BUFFER_MIB = 16
 # For all clients of all VMs: with what the proxy needs itself, 160 MiB.
 TOTAL_BUFFER_MIB = 128
-# More clients of one VM than any tool makes; half of them may be one user's.
+# More clients of one VM than any tool makes; half of them may belong to one user.
 MAX_CLIENTS = 64
 MAX_USER_CLIENTS = 32
 MAX_NEGOTIATING = 16
 # A person may type qmp_capabilities by hand.
 NEGOTIATION_TIMEOUT_S = 120.0
-# What one client may have under way at most; how many that are at a moment depends on what they cost QEMU.
+# How many commands of one client may be under way at most; how many are at a given moment depends on what they cost QEMU.
 CLIENT_COMMANDS = 1000
-# QEMU reads 1 MiB in 5 s, during which nobody else is served.
+# QEMU takes 5 s to read 1 MiB, and serves nobody else meanwhile.
 MAX_COMMAND_MIB = 16
 # QEMU's own limit (qobject/json-streamer.c).
 MAX_COMMAND_NESTING = 1024
-# What QEMU takes of one message (chardev/char-socket.c, TCP_MAX_FDS).
+# How many descriptors QEMU takes with one message (chardev/char-socket.c, TCP_MAX_FDS).
 CLIENT_DESCRIPTORS = 16
 # Less than the 90 s after which systemd kills (systemd-system.conf(5), DefaultTimeoutStopSec=).
 STOP_TIMEOUT_S = 80.0
-# How long a QEMU that has begun to start may take until it serves its socket: a big VM on a busy host, opened by libvirt first.
+# How long a starting QEMU may take to serve its socket: a big VM on a busy host, which libvirt connects to first.
 CONNECT_TIMEOUT_S = 30
-# How many rotated audit logs are kept where nothing else is said.
+# How many rotated audit logs are kept by default.
 AUDIT_KEEP = 10
 
-# limits.h(0p), PATH_MAX and NAME_MAX; unix(7), sun_path. Each less its NUL where it has one.
+# limits.h(0p), PATH_MAX and NAME_MAX; unix(7), sun_path. Each is without its NUL, if it has one.
 _PATH_BYTES = 4095
 _NAME_BYTES = 255
 _SOCKET_PATH_BYTES = 107
 _SHOWN_CHARS = 200
 
-# Destinations of an audit log that are no files. Behind SYSLOG the path of a socket may stand.
+# Destinations of an audit log that are not files. SYSLOG may be followed by the path of a socket.
 STANDARD_OUTPUT = "-"
 SYSLOG = "syslog:"
 
 
 class AuditFailure(StrEnum):
-    """What becomes of a command whose record cannot be written: it is not run, or it is run all the same."""
+    """What happens to a command whose record cannot be written: it is not run, or it is run all the same."""
 
     REFUSE = "refuse"
     CONTINUE = "continue"
@@ -79,11 +79,10 @@ class AuditFailure(StrEnum):
 class AuditSettings:
     """Where an audit log is, and how it is kept.
 
-    destination: a file, STANDARD_OUTPUT, or SYSLOG with or without a path; "" only where that was forgotten, which
-    `contradiction` tells. sync: each record is on the disk before its command is answered.
-    redact: what is masked. key: the file with the key of the pseudonyms; "" makes one for each process.
-    rotate_bytes, rotate_age_s: a file that would grow beyond, or is older, is put aside; None never does. keep: so many of
-    those stay.
+    destination: a file, STANDARD_OUTPUT, or SYSLOG with or without a path; "" only if it was forgotten, which `contradiction`
+    reports. sync: each record is on disk before its command is answered. redact: what is masked. key: the file with the key of
+    the pseudonyms; "" makes a key for each process. rotate_bytes, rotate_age_s: a file that would grow larger, or is older, is
+    rotated; None for never. keep: how many rotated files stay.
     """
 
     destination: str = ""
@@ -100,7 +99,7 @@ class AuditSettings:
         return self.destination != STANDARD_OUTPUT and not self.destination.startswith(SYSLOG)
 
     def at(self, destination: str) -> Self:
-        """Return the settings for another destination; what only a file can have is dropped where it is none."""
+        """Return the settings for another destination; if it is not a file, without what only a file can have."""
         other = replace(self, destination=destination)
         if other.is_file:
             return other
@@ -108,7 +107,7 @@ class AuditSettings:
 
 
 def parse_audit_destination(text: str) -> str:
-    """Check where a log shall be. Raises ValueError, with a text that says what is right."""
+    """Return the destination of a log after checking it. Raises ValueError with what would be right."""
     if (reason := _why_no_path(text)) is not None:
         raise ValueError(f"invalid log destination '{text[:_SHOWN_CHARS]}': {reason}")
     is_syslog = text.startswith(SYSLOG)
@@ -119,7 +118,7 @@ def parse_audit_destination(text: str) -> str:
 
 
 def _why_no_path(text: str) -> str | None:
-    """Say why the kernel would take no such path, without asking it. None if it may."""
+    """Return why the kernel cannot accept such a path, without asking it; None if it may."""
     path = os.fsencode(text.removeprefix(SYSLOG))
     if b"\0" in path:
         return "a path cannot contain a NUL character"
@@ -131,22 +130,22 @@ def _why_no_path(text: str) -> str | None:
 
 
 def confidential(words: Iterable[str]) -> frozenset[Confidential]:
-    """Read kinds of what is to be masked, where "all" stands for all. Raises ValueError."""
+    """Parse kinds of values to mask, where "all" stands for all. Raises ValueError."""
     kinds: frozenset[Confidential] = frozenset()
     return kinds.union(*(Confidential if word == "all" else (Confidential(word),) for word in words))
 
 
 def audit_settings(**members: Any) -> AuditSettings | None:
-    """Make settings of the members that were given; None if nothing but defaults was."""
+    """Return settings with the members that were given; None if they are all defaults."""
     settings = AuditSettings(**members)
     return None if settings == AuditSettings() else settings
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a VM's configuration stands: the nth [[vm]] table of a file.
+    """Where a VM's configuration is: the nth [[vm]] table of a file.
 
-    is_found: it is the table of VMs that come by themselves, with their sockets, and go with them
+    is_found: the table is a template for VMs that are discovered, which come and go with their sockets
     (host/configuration/discover.py).
     """
 
@@ -157,10 +156,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamTLS:
-    """How QEMU is talked to by TLS.
+    """How to talk TLS to QEMU.
 
     ca: the file of the authority that signed QEMU's certificate. certificate, key: the proxy's own, "" for none; the key may be
-    in the certificate's file. name: what stands in QEMU's certificate; "" for the host of its address.
+    in the certificate's file. name: the name in QEMU's certificate; "" for the host of its address.
     """
 
     ca: str
@@ -173,26 +172,20 @@ class UpstreamTLS:
 class VMConfig:
     """One VM.
 
-    take_over: `upstream` is this socket, and clients come in by its path too.
-    attach: `upstream` is this socket, which is only borrowed to add a monitor of the proxy's own.
-    name: in the audit; None takes QEMU's own (`-name`), else the address.
-    audit: None writes no log.
-    client_buffer_bytes: a client that leaves more unread is cut off. total_buffer_bytes: what is queued for all clients of the
-    process, and from them.
-    max_clients, max_user_clients, max_negotiating: so many there may be, of one party (host/net/parties.py), and that have not
-    negotiated.
-    negotiation_timeout_s, client_idle_timeout_s: how long a client may take, and may be idle; 0 is for ever.
-    client_commands: so many of one may be under way. max_command_bytes, max_command_nesting: of one command.
-    client_descriptors: so many of one client may wait for a command that takes them.
-    wait: if QEMU is not there at start, wait for it.
-    stop_timeout_s: so long the proxy waits at its end for what was begun.
-    connect_timeout_s: how long QEMU may take to greet.
-    ends_with_vm: when QEMU has gone, the proxy of this VM ends, instead of waiting for another one.
-    is_strict: a pattern that fits nothing is an error, not only a warning.
-    upstream_tls_ca, upstream_tls_certificate, upstream_tls_key, upstream_tls_name: see UpstreamTLS; no TLS without a ca.
-    terms: of the listeners, but for own_listeners, which have terms of their own.
-    rules: who may send what, in the order in which they are tried.
-    origin: None for the command line.
+    take_over: `upstream` is this socket, and clients come in by its path, too. attach: `upstream` is this socket, which is only
+    borrowed to add a monitor of the proxy's own. name: in the audit log; None takes QEMU's own (`-name`), else the address.
+    audit: None writes no log. client_buffer_bytes: a client that leaves more unread is disconnected. total_buffer_bytes: the
+    limit of what is queued for and from all clients of the process. max_clients, max_user_clients, max_negotiating: how many
+    clients there may be, of one party (host/net/parties.py), and without a negotiation. negotiation_timeout_s,
+    client_idle_timeout_s: how long a client may take to negotiate, and may be idle; 0 for no limit. client_commands: how many
+    commands of one client may be under way. max_command_bytes, max_command_nesting: for one command. client_descriptors: how
+    many descriptors of one client may wait for a command that takes them. wait: if QEMU is not there at the start, wait for it.
+    stop_timeout_s: how long the proxy waits at its end for commands that have begun. connect_timeout_s: how long QEMU may take
+    to greet. ends_with_vm: when QEMU has gone, the proxy of this VM ends instead of waiting for another QEMU. is_strict: a
+    pattern that fits nothing is an error, not just a warning, and an error ends a process with no other VM. upstream_tls_ca,
+    upstream_tls_certificate, upstream_tls_key, upstream_tls_name: see UpstreamTLS; no TLS without a ca. terms: of all listeners
+    except own_listeners, which have terms of their own. rules: who may send what, in the order in which they are tried. origin:
+    None for the command line.
     """
 
     upstream: Address
@@ -241,12 +234,12 @@ class VMConfig:
         return replace(terms, errors=ErrorStyle.HMP, pretty=False) if self.has_prompt(listener) else terms
 
     def has_prompt(self, listener: str | None) -> bool:
-        """Tell whether clients find HMP's prompt at a listener."""
+        """Return whether clients get HMP's prompt at a listener."""
         return any(listener_name(address) == listener for address in self.hmp_listen)
 
     @property
     def shown_name(self) -> str:
-        """What the VM is called in the log."""
+        """The VM's name in the log."""
         return self.name or str(self.upstream)
 
     @property
@@ -262,7 +255,7 @@ class VMConfig:
 
     @property
     def open_listeners(self) -> tuple[UnixAddress | TCPAddress, ...]:
-        """The addresses by which a QMP client comes in that has no certificate and speaks no telnet."""
+        """The addresses at which a QMP client gets plain QMP: without a certificate, telnet or indented JSON."""
         found = []
         for address in (plain(one) for one in (*self.listen, *filter(None, (self.take_over,)))):
             terms = self.terms_at(listener_name(address))

@@ -1,4 +1,4 @@
-"""The types of settings that set a limit, where "none" can be written too: a VM may have none although [defaults] has one."""
+"""The types of settings that set a limit and can also be "none", so that a VM can lift a limit from [defaults]."""
 
 from argparse import ArgumentTypeError
 from typing import Any
@@ -17,7 +17,7 @@ def _limit(value: Any) -> int:
 
 
 def _limit_of_word(text: str) -> int:
-    # The length first: int() refuses a text of thousands of digits.
+    # The length first: int() refuses a text with thousands of digits.
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_NUMBER))
     if is_number and str(int(text)) == text:
         return int(text)
@@ -29,8 +29,8 @@ def _prefix(value: Any) -> str:
     return prefix
 
 
-# A whole number; 0 is no limit.
+# A whole number; 0 sets no limit.
 LIMIT = SettingType(_limit, _limit_of_word)
-# On a command line there is nothing that an empty one could take back.
+# On a command line an empty prefix would have nothing to take back.
 PREFIX = SettingType(_prefix, argument(text_of_word))
 TAGS = ALLOWED

@@ -1,7 +1,7 @@
-"""On what terms clients come in, by each listener of a VM.
+"""On what terms clients come in, for each listener of a VM.
 
 **To add a setting of a listener**, give Terms a member with a default, and add a row to `host/settings/listener_settings.py`.
-The row makes the setting of the VM, which holds for all its listeners, and the one of a single listener, which is spelled
+The row makes the VM's setting, which applies to all its listeners, and the setting of a single listener, which is spelled
 `,KEY=VALUE` after its address on the command line, and as a key of its table in the file.
 """
 
@@ -18,14 +18,14 @@ __all__ = ["ErrorStyle", "Listener", "Said", "TLSClients", "Terms", "listener_na
 
 
 class ErrorStyle(StrEnum):
-    """How the failure of a rewritten command is told: as HMP's text in a QMP `return`, or as a QMP `error`."""
+    """How the failure of a rewritten command is reported: as HMP's text in a QMP `return`, or as a QMP `error`."""
 
     HMP = "hmp"
     QMP = "qmp"
 
 
 class TLSClients(StrEnum):
-    """Which clients come in by TLS: those with a certificate of the named authority, or any."""
+    """Which clients may connect by TLS: those with a certificate of the named authority, or any."""
 
     CERTIFICATE = "certificate"
     ANY = "any"
@@ -33,14 +33,13 @@ class TLSClients(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Who may connect by a listener, and how it is served.
+    """Who may connect to a listener, and how it is served.
 
-    socket_mode, socket_owner, socket_group: of a unix socket that is made here; see SocketAccess.
-    allow_users, allow_groups, allow_executables: empty for all; see host/settings/admission.py.
-    tls_certificate, tls_key, tls_client_ca: paths of files in PEM, "" for none; without a certificate there is no TLS, and the
-    key may be in the certificate's file. They are for TCP sockets. tls_allowed_names: in clients' certificates; empty for all.
-    role: what those may do about whose commands no rule decides.
-    telnet: it is spoken, as by QEMU's telnet character devices. pretty: QMP is written as by QEMU's `-qmp-pretty`.
+    socket_mode, socket_owner, socket_group: for a unix socket that we create; see SocketAccess. allow_users, allow_groups,
+    allow_executables: empty for all; see host/settings/admission.py. tls_certificate, tls_key, tls_client_ca: paths of PEM
+    files for TCP sockets, "" for none; without a certificate there is no TLS, and the key may be in the certificate's file.
+    tls_allowed_names: in clients' certificates; empty for all. role: what clients may do if no rule decides. telnet: speak
+    telnet, as QEMU's telnet character devices do. pretty: write QMP as QEMU's `-qmp-pretty` does.
     """
 
     socket_mode: int = DEFAULT_MODE
@@ -78,21 +77,21 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an operator said of one listener. own: members of its Terms; for the others those of the VM hold."""
+    """What an operator wrote about one listener. own: members of its Terms; the VM's apply for the rest."""
 
     address: Address
     own: Mapping[str, Any] = field(default_factory=dict)
 
 
 def listener_name(address: Address) -> str:
-    """Return what a client's listener is called (`Client.listener`)."""
+    """Return a listener's name, as in `Client.listener`."""
     return str(plain(address))
 
 
 def settle(members: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
-    """Return the members of a VMConfig, with its terms, and those of its listeners apart from their addresses.
+    """Return the members of a VMConfig, with its terms, and with the terms of single listeners separated from their addresses.
 
-    members: where `listen`, `hmp_listen` and `take_over` may have a Said for an address.
+    members: `listen`, `hmp_listen` and `take_over` may have a Said in place of an address.
     """
     settled, own = {**members, "terms": terms}, []
     for said in (*members.get("listen", ()), *members.get("hmp_listen", ()), members.get("take_over")):

@@ -16,7 +16,7 @@ def _listener(key: str, kind: types.SettingType, text: str, **rest: Any) -> Sett
     return Setting(key=key, type=kind, help=text, owner=Owner.LISTENER, **{"section": Section.VM, **rest})
 
 
-# A row is read as one where it stands in few lines; the formatter would take one for each argument.
+# Rows are easier to read on few lines; the formatter would use one line for each argument.
 # fmt: off
 OF_SOCKETS = (
     _listener("socket_mode", types.MODE,
@@ -68,6 +68,6 @@ ROLE = _listener(
     "(default %(default)s)",
     section=Section.RULES, metavar="ROLE", default=Role.ALL)
 LISTENER_SETTINGS = (*OF_SOCKETS, *OF_CLIENTS, *OF_TLS, ERRORS, ROLE, TELNET, PRETTY)
-# They mean nothing at HMP's prompt.
+# These have no meaning at HMP's prompt.
 OF_QMP = (ERRORS, PRETTY)
 # fmt: on

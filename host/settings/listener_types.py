@@ -1,9 +1,9 @@
-"""How listeners are read, each with its own terms: `unix:/run/a.sock,mode=0660` as a word, or a table in the file.
+"""How listeners are parsed, each with its own terms: `unix:/run/a.sock,mode=0660` as a word, or a table in the file.
 
     listen = [{ address = "unix:/run/a.sock", mode = "0660", errors = "qmp" }, "unix:/run/b.sock"]
 
-A word's options begin at its first `,KEY=` whose key is one of them; every other comma belongs to the path, and so does that
-one if it is doubled. In the value of an option `,,` stands for a comma, as in QEMU's own options.
+A word's options begin at the first `,KEY=` whose key is a listener's; every other comma belongs to the path, and so does that
+one if it is doubled. In an option's value `,,` stands for a comma, as in QEMU's own options.
 """
 
 import argparse
@@ -60,7 +60,7 @@ USERS = _accounts(user_id)
 GROUPS = _accounts(group_id)
 # A text, "" for none.
 TEXT_OR_NONE = SettingType(_text_or_none)
-# A switch that can be off at one listener where it is on at all others.
+# A switch that can be off for one listener although it is on for all others.
 ON_OFF = SettingType(SWITCH.from_file, argument(_on))
 EXECUTABLES = SettingType(_executables, argument(_executable), frozenset, is_repeatable=True)
 
@@ -124,7 +124,7 @@ def _said_in_file(value: Any, parse: Callable[[str], Address], rows: Sequence[Ro
 
 
 def _said_in_word(text: str, parse: Callable[[str], Address], rows: Sequence[Row]) -> Address | Said:
-    """Raises AddressError, or ValueError for an option."""
+    """Parse a listener in a word. Raises AddressError, or ValueError for an option."""
     known = {row.word_of_listener: row for row in rows}
     begin = re.search(rf"(?<!,),(?=(?:{'|'.join(map(re.escape, known))})=)", text)
     if begin is None:
@@ -139,7 +139,7 @@ def _said_in_word(text: str, parse: Callable[[str], Address], rows: Sequence[Row
 
 
 def _members(words: Mapping[str, Sequence[str]], known: Mapping[str, Row]) -> dict[str, Any]:
-    """Read options that were given; an empty value of one that may be repeated stands for none."""
+    """Parse options that were given; an empty value of one that may be repeated stands for none."""
     members = {}
     for key, values in words.items():
         kind = known[key].type

@@ -1,6 +1,7 @@
-"""What is spelled as a rule and can match nothing. One that denies would let through, without a word, what it is to stop.
+"""Refuse what is spelled as a rule but can match nothing. Such a rule with `deny` would silently let through what it should
+stop.
 
-Only what can never match is refused here. A command that this QEMU does not have is none of that: the next one may have it.
+Only what can never match is refused. A command that this QEMU does not have is accepted: the next QEMU may have it.
 """
 
 import re
@@ -16,7 +17,7 @@ from shim.rules.risks import RISKS
 
 __all__ = ["check_certificates", "check_executables", "check_pattern", "hint"]
 
-# One character of what is matched: a set in brackets, as fnmatch reads it, or any other sign.
+# One character to be matched: a set in brackets, as fnmatch reads it, or any other character.
 _TOKEN: Final = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 _BRACKETS: Final = ("[", "]", "[]", "[!]")
 # Names of QAPI and of HMP, folded (docs/devel/qapi-code-gen.rst, "Naming rules"; hmp-commands.hx).
@@ -33,7 +34,7 @@ _ATTRIBUTE: Final = re.compile(r"(?:^|[,;/\s])\s*\w+=")
 
 
 def check_pattern(text: str) -> None:
-    """Check a pattern that CommandPattern.parse has read. Raises CommandPatternError if it can match no command."""
+    """Check a pattern that CommandPattern.parse has accepted. Raises CommandPatternError if it can match no command."""
     if text in RISKS:
         return
     if _FOR_WHOM.search(text):
@@ -73,7 +74,7 @@ def _check_uri(text: str, uri: str) -> None:
 
 
 def hint(text: str) -> str:
-    """Return what may help somebody whose pattern cannot be read; "" if nothing is known."""
+    """Return advice on a pattern that cannot be parsed; "" if there is none."""
     if re.fullmatch(r"[\w*?@-]+(,[\w*?@-]+)+", text):
         return "; write ', ' between commands"
     if re.match(r"info\s", text):
@@ -82,14 +83,14 @@ def hint(text: str) -> str:
 
 
 def check_executables(paths: Iterable[str]) -> None:
-    """Raises ValueError for what is the path of no program: they are compared whole, from the root."""
+    """Raise ValueError for what is not the path of a program: paths are compared as a whole, from the root."""
     for path in paths:
         if path[0] not in "/*" or path != path.strip() or path.endswith("/"):
             raise ValueError(f"'{path:.60}' is not the path of an executable; write it from the root, such as /usr/bin/virsh")
 
 
 def check_certificates(names: Iterable[str]) -> None:
-    """Raises ValueError for what is hardly a certificate's common name: they are compared whole, without wildcards."""
+    """Raise ValueError for what is hardly a certificate's common name: names are compared as a whole, without wildcards."""
     for name in names:
         if name != name.strip():
             raise ValueError(f"certificate '{name:.60}' begins or ends with a blank; drop it")

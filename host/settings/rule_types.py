@@ -1,9 +1,9 @@
-"""How rules about commands are read (shim/rules/rules.py): from words of the command line, and from tables of the file.
+"""How rules about commands (shim/rules/rules.py) are parsed, from words of the command line and from tables of the file.
 
     rules = [{ allow = ["query-*"] }, { deny = ["quit", "human-monitor-command: q"], user = "alice" }]
     --rule 'allow query-*' --rule 'deny quit, human-monitor-command: q for user=alice'
 
-The modules with the rules are imported when the first one is read, because a start without rules is quicker so.
+The modules for rules are imported when the first rule is parsed, because a start without rules is quicker that way.
 """
 
 import re
@@ -28,7 +28,7 @@ _WHOM: Final = ("listener", "user", "executable", "certificate")
 _WHOM_KEY: Final = f"(?:{'|'.join(_WHOM)})="
 _FORM: Final = re.compile(rf"(allow|deny)\s+(.+?)(?:\s+for\s+({_WHOM_KEY}.*))?", re.DOTALL)
 _SEPARATOR: Final = re.compile(r",\s+")
-# What would be taken for a part of the value or of the command before it.
+# Conditions that would be taken for part of the value, or of the command, before them.
 _NEXT_CONDITION: Final = re.compile(rf"[,;\s]+({_WHOM_KEY})")
 _EARLY_CONDITION: Final = re.compile(rf"\s({_WHOM_KEY})")
 _UNKNOWN_CONDITION: Final = re.compile(r"\sfor\s+([\w-]+=[^,\s]*)")
@@ -37,7 +37,7 @@ _KEYS: Final = f"{' or '.join(_EFFECTS)}, and {', '.join(_WHOM)}"
 
 
 def _whom(given: Mapping[str, Sequence[str]]) -> "Whom":
-    """Raises ValueError or AddressError."""
+    """Return the clients that conditions describe. Raises ValueError or AddressError."""
     from host.settings.rule_mistakes import check_certificates, check_executables
     from shim.rules.rules import Whom
 
@@ -52,7 +52,7 @@ def _whom(given: Mapping[str, Sequence[str]]) -> "Whom":
 
 
 def _rule(effect: str, patterns: Sequence[str], given: Mapping[str, Sequence[str]]) -> "Rule":
-    """Raises ValueError or AddressError."""
+    """Return a rule. Raises ValueError or AddressError."""
     from host.settings.rule_mistakes import check_pattern, hint
     from shim.rules.rules import Rule
 
@@ -70,7 +70,7 @@ def _rule(effect: str, patterns: Sequence[str], given: Mapping[str, Sequence[str
 
 
 def _numbered(rules: Iterable["Rule"]) -> tuple["Rule", ...]:
-    """Return rules that say of themselves which they are."""
+    """Return the rules with names that begin with their numbers."""
     return tuple(replace(rule, name=f"rule {number} ({rule})") for number, rule in enumerate(rules, 1))
 
 
@@ -108,7 +108,7 @@ def _conditions(text: str) -> dict[str, list[str]]:
 
 
 def _refuse_several(key: str, value: str) -> None:
-    """Raise ValueError for what would be one value. A file can have one with a comma."""
+    """Raise ValueError for several values written as one. In a file, a value may contain a comma."""
     if following := _NEXT_CONDITION.search(value):
         meant = f"{key}={value[: following.start()]}, {value[following.start(1) :]}"
         raise ValueError(f"'{key}={value:.60}' is one value; write a comma and a blank between two: 'for {meant:.80}'")
@@ -140,7 +140,7 @@ def _of_table(table: Mapping[str, Any], index: int) -> "Rule":
 
 
 def _words(key: str, value: Any) -> list[str]:
-    """Read one word or several. None at all would be a rule for no command, or for everybody."""
+    """Parse one word or several. An empty list would be a rule for no command, or for everybody."""
     values = value if isinstance(value, list) else [value]
     if not values:
         raise BadValue(f"{key}: name at least one {'command' if key in _EFFECTS else key}, or drop it")
@@ -151,7 +151,7 @@ def _words(key: str, value: Any) -> list[str]:
 
 
 def _allowed_word(text: str) -> str:
-    """Raises ValueError. A word with a colon is for a QMP command, as in a rule."""
+    """Check a word of `allow`, and return it. Raises ValueError. A word with a colon is for a QMP command, as in a rule."""
     if ":" in text:
         _rule("allow", [text], {})
     return text_of_word(text)

@@ -1,4 +1,4 @@
-"""A row of the table of settings (`host/settings/settings.py`), and what its members may be."""
+"""A row of the table of settings (`host/settings/settings.py`), and the values that its members may have."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
@@ -10,7 +10,7 @@ __all__ = ["Owner", "Program", "Section", "Setting"]
 
 
 class Program(Enum):
-    """Whose command line has the option: `hmp-proxy`, `hmp-proxy plan` or `hmp-repl`."""
+    """The program whose command line has the option: `hmp-proxy`, `hmp-proxy plan` or `hmp-repl`."""
 
     PROXY = auto()
     PLAN = auto()
@@ -18,7 +18,7 @@ class Program(Enum):
 
 
 class Owner(Enum):
-    """Whose member the value is: VMConfig's own, or that of its Policy, its AuditSettings or the Terms of its listeners."""
+    """The class with the value as a member: VMConfig, or its Policy, its AuditSettings, or the Terms of its listeners."""
 
     VM = auto()
     LISTENER = auto()
@@ -44,12 +44,11 @@ class Section(StrEnum):
 class Setting:
     """One row.
 
-    key: its name in the file. member: its name in `owner`'s dataclass; "" if that is the key.
-    programs: which of them have the option; the file's key is for all. option: "" if it is the key with two hyphens before it.
-    default: as the option would store it; None where it is "nothing". The dataclass has it too, as a value.
-    prompt_help: what the prompt's `--help` says instead.
-    is_shared: it may stand in [defaults] too, and not only in a [[vm]] table.
-    listener_key: its name in the table of one listener; "" if it is the key. Only for those whose owner is LISTENER.
+    key: its name in the file. member: its name in `owner`'s dataclass; "" if that is the key. programs: those that have the
+    option; the file's key is for all. option: "" if it is the key after two hyphens. default: as the option would store it;
+    None for "nothing". The dataclass has it too, as a value. prompt_help: what the prompt's `--help` says instead. is_shared:
+    it may be in [defaults], too, and not only in a [[vm]] table. listener_key: its name in the table of one listener; "" if it
+    is the key. Only for rows whose owner is LISTENER.
     """
 
     key: str
@@ -81,15 +80,15 @@ class Setting:
 
     @property
     def word_of_listener(self) -> str:
-        """Its name after the address of one listener: that of its option, or what listener_key makes of it."""
+        """Its name after the address of one listener: listener_key with hyphens, or else the name of its option."""
         return self.listener_key.replace("_", "-") or self.flag.removeprefix("--")
 
     @property
     def destination(self) -> str:
-        """Where argparse stores it (argparse, "dest")."""
+        """The attribute in which argparse stores it (argparse, "dest")."""
         return self.flag.removeprefix("--").replace("-", "_")
 
     @property
     def gives_policy(self) -> bool:
-        """Whether a plan is made with the policy that this option gives, instead of the one in force at a proxy."""
+        """Whether an option for this setting makes a plan use the given policy, instead of the one in force at a proxy."""
         return self.owner is Owner.POLICY and Program.PLAN in self.programs

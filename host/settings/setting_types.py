@@ -1,8 +1,8 @@
-"""How a setting is read: from a word of the command line, and from a value of a TOML file.
+"""How a setting is parsed: from a word of the command line, and from a value of a TOML file.
 
-Both spell the same value, and each says a mistake in its own terms, because one reader types and the other edits a file. What
-argparse stores need not be the value yet: an option that may be repeated makes a list, a size is a number of MiB, and a switch
-may turn something off. `SettingType.finish` makes the value of it.
+Both spell the same value, and each reports a mistake in its own terms, because one user types and the other edits a file. What
+argparse stores need not be the final value: a repeatable option makes a list, a size is a number of MiB, and a switch may turn
+something off. `SettingType.finish` makes the final value.
 """
 
 import argparse
@@ -32,13 +32,13 @@ _T = TypeVar("_T")
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _Kind = TypeVar("_Kind", bound=Address)
 
-# More of anything is a slip of the finger.
+# A larger number of anything is a typing error.
 MOST_NUMBER = 10**9 - 1
 _MIB = 1024 * 1024
 
 
 class BadValue(Exception):
-    """A value of a file is wrong: why, and what would be right. item: which one of a list of tables, from 0."""
+    """A value in a file is wrong: why, and what would be right. item: the index in a list of tables, from 0."""
 
     def __init__(self, reason: str, item: int | None = None) -> None:
         super().__init__(reason)
@@ -53,10 +53,9 @@ def _as_it_is(value: Any) -> Any:
 class SettingType:
     """One type of value.
 
-    from_file: makes the value of what tomllib read. Raises BadValue.
-    from_word: argparse's `type`. Raises ArgumentTypeError. None for a switch, which takes no word.
-    finish: makes the value of what argparse stored. Raises ValueError with what the option takes.
-    choices: the words that there are, () for any.
+    from_file: makes the value from what tomllib returned. Raises BadValue. from_word: argparse's `type`. Raises
+    ArgumentTypeError. None for a switch, which takes no word. finish: makes the value from what argparse stored. Raises
+    ValueError with what the option takes. choices: the possible words, () for any.
     """
 
     from_file: Callable[[Any], Any]
@@ -70,7 +69,7 @@ class SettingType:
 
 
 def argument(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Make a function for add_argument's `type` of one that raises AddressError, PatternError or ValueError."""
+    """Return a function for add_argument's `type`, made of one that raises AddressError, PatternError or ValueError."""
 
     def parse_argument(text: str) -> _T:
         try:
@@ -102,7 +101,7 @@ def _seconds_of_word(text: str) -> float:
 
 
 def _number_of_word(text: str) -> int:
-    # The length first: int() refuses a text of thousands of digits.
+    # The length first: int() refuses a text with thousands of digits.
     if text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_NUMBER)) and int(text) >= 1:
         return int(text)
     raise argparse.ArgumentTypeError(f"'{text:.40}' is not a whole number from 1 to {MOST_NUMBER}")
@@ -160,7 +159,7 @@ def _boolean(value: Any) -> bool:
 
 
 def read_text(value: Any) -> str:
-    """Read one string. Raises BadValue."""
+    """Return one string. Raises BadValue."""
     if isinstance(value, str) and value:
         return _without_nul(value)
     raise BadValue('write a string in quotes, such as "vm1"')
@@ -190,7 +189,7 @@ def _seconds(value: Any) -> float:
 
 
 def read_texts(value: Any) -> list[str]:
-    """Read one string or a list of them. Raises BadValue."""
+    """Return one string, or a list of them, as a list. Raises BadValue."""
     values = value if isinstance(value, list) else [value]
     if all(isinstance(item, str) and item for item in values):
         return [_without_nul(item) for item in values]
@@ -270,7 +269,7 @@ def one_of(kind: type[StrEnum]) -> SettingType:
 
 
 SWITCH = SettingType(_boolean, None)
-# Its option turns off what the key has true.
+# The option turns off what the key sets to true.
 SWITCH_OFF = SettingType(_boolean, None, not_)
 TEXT = SettingType(read_text)
 COUNT = SettingType(_count(), _number_of_word)
@@ -278,7 +277,7 @@ SECONDS = SettingType(_seconds, _seconds_of_word)
 WHOLE_SECONDS = SettingType(_count(" of seconds"), _number_of_word)
 HOURS = SettingType(_count(" of hours", 3600), _number_of_word, _seconds_of_hours)
 MIB = SettingType(_count(" of MiB", _MIB), _number_of_word, _bytes_of_mib)
-# Its option has no upper limit.
+# The option has no upper limit.
 BUFFER_MIB = SettingType(_count(" of MiB", _MIB), int, _bytes_of_buffer)
 ALLOWED = SettingType(_allowed, argument(text_of_word), finish=frozenset, is_repeatable=True)
 PATTERNS = SettingType(_patterns, argument(Pattern.parse), tuple, is_repeatable=True)

@@ -1,16 +1,16 @@
-"""The table of settings: all that can be said about a VM, on a command line or in a file.
+"""The table of settings: everything that can be said about a VM, on a command line or in a file.
 
 **To add a setting**, give the dataclass of its owner (Policy, AuditSettings, Terms or VMConfig) a member with a default, and
 add one row here. The row makes the option of the programs that it names, with its place in their `--help`, the key of the
 configuration file, the refusal of the option beside --config, and the error texts that name the option. Tests then fail until
 `example.toml` shows and explains the key with its default. Only a value of a new form needs a new type in
-`host/settings/setting_types.py`, and only a wish that another one rules out needs a line in
+`host/settings/setting_types.py`, and only a setting that another one rules out needs a line in
 `host/configuration/contradictions.py`.
 
 The order of the rows is that of the options in `--help`, section by section.
 
-What says how a program runs, and nothing about a VM (`--verbose`, `--json`, `--history`), is no setting: it cannot stand in
-the file, goes with --config, and is in that program's command line.
+An option for how a program runs that says nothing about a VM (`--verbose`, `--json`, `--history`) is not a setting: it cannot
+be in the file, can be given beside --config, and is defined with that program's command line.
 """
 
 import re
@@ -62,7 +62,7 @@ def _audit(key: str, kind: types.SettingType, member: str, text: str, **rest: An
     return Setting(key=key, type=kind, help=text, owner=Owner.AUDIT, member=member, section=Section.LOG, **rest)
 
 
-# A row is read as one where it stands in few lines; the formatter would take one for each argument.
+# Rows are easier to read on few lines; the formatter would use one line for each argument.
 # fmt: off
 SETTINGS: tuple[Setting, ...] = (
     _vm("upstream", types.ADDRESS, "QEMU's QMP socket (see addresses below)",
@@ -74,7 +74,7 @@ SETTINGS: tuple[Setting, ...] = (
     _vm("attach", types.SOCKET_PATH,
         "instead of --upstream: borrow QEMU's own socket for a moment to add a monitor for the proxy, and leave it to its tool "
         "(QEMU 11.1 and newer)", metavar="PATH", is_shared=False),
-    # QEMU's socket says who may open it.
+    # The mode and owner of QEMU's own socket decide who may connect.
     _vm("take_over", listener_type(parse_taken_path, [row for row in LISTENER_SETTINGS if row not in OF_SOCKETS]),
         "move QEMU's own socket aside and listen at its path", metavar="PATH", is_shared=False),
     *OF_SOCKETS,
@@ -238,6 +238,7 @@ def option_of(key: str) -> str:
 
 
 def with_options(reason: str) -> str:
-    """Return a text about settings with options in place of keys of the file. Keys of one word are words, too, and stay."""
+    """Return a text about settings with options in place of keys of the file. Keys of one word stay: they are ordinary words,
+    too."""
     flags = {setting.key: setting.flag for setting in SETTINGS if "_" in setting.key}
     return re.sub(r"(?<!\S)\w+(?=[,;.:]?(?:\s|$))", lambda word: flags.get(word[0], word[0]), reason)

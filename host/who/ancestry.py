@@ -1,4 +1,4 @@
-"""Whose work a process does that only carries bytes: a script's that started it, which may stand some processes above it."""
+"""Whose work a process does that only carries bytes: that of a script, perhaps several processes above it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,13 +8,13 @@ from host.who.running import Kind, Running, what_runs
 
 __all__ = ["Ancestor", "telling_ancestor"]
 
-# `script → sh -c → sudo → timeout → socat`, and a bit more.
+# `script → sh -c → sudo → timeout → socat`, and some more.
 _MOST_STEPS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
-    """A process above another one, and what it runs."""
+    """An ancestor of a process, and what it runs."""
 
     pid: int
     exe: str | None
@@ -23,10 +23,10 @@ class Ancestor:
 
 
 def telling_ancestor(files: ProcessFiles, pid: int) -> Ancestor | None:
-    """Return the next process above this one whose name tells whose work it is.
+    """Return the nearest ancestor whose name tells whose work it is.
 
-    Where none does, it is the next one that runs code of its command line (`sh -c "… | socat"`): that code is all there is to
-    see. None where there is nothing.
+    If none does, return the nearest one that runs code from its command line (`sh -c "… | socat"`): that code is all there is
+    to see. None if there is neither.
     """
     code = None
     for _ in range(_MOST_STEPS):

@@ -1,8 +1,9 @@
-"""Which systemd unit and which container a process belongs to: from the paths of its control groups.
+"""Which systemd unit and which container a process belongs to, by the paths of its control groups.
 
 `/proc/PID/cgroup` has one path for version 2, and one for each hierarchy of version 1 (cgroups(7)); systemd's own hierarchy is
-`name=systemd` there. The forms of paths are those of systemd 252, Docker, Podman, CRI-O, containerd, Kubernetes and LXC, with
-either of their two drivers. A process that the kernel hides behind another control group's namespace (`/../..`) has none.
+`name=systemd` there. The paths have the forms of systemd 252, Docker, Podman, CRI-O, containerd, Kubernetes and LXC, with
+either of their two cgroup drivers. A process that another control group's namespace hides (`/../..`) has neither unit nor
+container.
 """
 
 import re
@@ -13,7 +14,7 @@ __all__ = ["Place", "place_of"]
 
 
 class Place(NamedTuple):
-    """unit: as systemctl takes it. container: what runs it, and its name or the beginning of its id."""
+    """unit: as for systemctl. container: its runtime, and its name or the beginning of its id."""
 
     unit: str | None = None
     container: str | None = None
@@ -30,17 +31,17 @@ _CONTAINERS: Final = (
     (re.compile(r"machine-(?P<id>.+)\.scope"), "machine"),
     (re.compile(r"systemd-nspawn@(?P<id>.+)\.service"), "machine"),
 )
-# With the driver `cgroupfs` the id stands alone, and the folder above it tells whose it is.
+# With the driver `cgroupfs` the id stands alone, and a folder above it names the runtime.
 _LONE_ID: Final = re.compile(_ID)
 _FOLDERS: Final = {"docker": "docker", "libpod_parent": "podman", "ecs": "ecs"}
 _ESCAPED: Final = re.compile(r"\\x([0-9a-f]{2})")
 _UNIT_ENDINGS: Final = (".service", ".scope")
-# Not of the process itself: the manager of a user, and of a container's or the machine's own first process.
+# These do not belong to the process itself: a user's manager, and the first process of a container or the machine.
 _NO_UNIT: Final = re.compile(r"user@\d+\.service|init\.scope")
 
 
 def place_of(text: str) -> Place:
-    """Read `/proc/PID/cgroup`."""
+    """Parse `/proc/PID/cgroup`."""
     paths = list(_paths(text))
     if not paths:
         return Place()
@@ -55,7 +56,7 @@ def place_of(text: str) -> Place:
 
 
 def _paths(text: str) -> Iterator[str]:
-    """Return the paths, that of systemd's hierarchy first."""
+    """Yield the paths, that of systemd's hierarchy first."""
     entries = [line.split(":", 2) for line in text.splitlines()]
     known = [(controllers, path) for _, controllers, path in (entry for entry in entries if len(entry) == 3) if path != "/"]
     yield from (path for _, path in sorted(known, key=lambda entry: entry[0] not in ("", "name=systemd")))
@@ -79,5 +80,5 @@ def _unit(parts: list[str]) -> str | None:
 
 
 def _unescaped(name: str) -> str:
-    """Undo what systemd does to characters that may not stand in a unit's name (systemd.unit(5))."""
+    """Undo systemd's escaping of characters that are not allowed in a unit's name (systemd.unit(5))."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), name)

@@ -1,7 +1,7 @@
-"""How interpreters take their command lines apart, as far as it matters which script one runs.
+"""How interpreters parse their command lines, as far as needed to find the script.
 
-Each is described by the options that change what the next word means. Short options may stand together (`bash -euxo pipefail
-FILE`), and a value may stand directly after its letter (`python3 -Wignore FILE`).
+A grammar lists the options that change what the next word means. Short options may be combined (`bash -euxo pipefail FILE`),
+and a value may follow its letter directly (`python3 -Wignore FILE`).
 """
 
 import re
@@ -14,7 +14,8 @@ __all__ = ["Grammar", "Script", "grammar_of", "is_shell"]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What an interpreter runs. text: a path, or the name of a module. place: of its word; None: code of the command line."""
+    """What an interpreter runs. text: a path, or the name of a module. place: the index of its word; None for code on the
+    command line."""
 
     text: str
     place: int | None = None
@@ -22,10 +23,11 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """valued: options with a value. attached: letters after which the word is a value. code: with the program as the value.
+    """valued: options with a value. attached: letters after which the rest of the word is a value. code: options whose value is
+    code.
 
-    named: with the name of what runs as the value. numbered: letters after which octal digits may stand. typed: with these
-    there is no script. commands: words before the script's. are_clustered: whether short options may stand together.
+    named: options whose value names what runs. numbered: letters that octal digits may follow. typed: options that mean that
+    there is no script. commands: words before the script's. are_clustered: whether short options may be combined.
     """
 
     valued: frozenset[str] = frozenset()
@@ -38,7 +40,7 @@ class Grammar:
     are_clustered: bool = True
 
     def script(self, argv: Sequence[str]) -> Script | None:
-        """Find the script; None for an interpreter without one, which reads its standard input or a person's keys."""
+        """Return the script; None for an interpreter without one, which reads its standard input or a person's keys."""
         place = 1
         while place < len(argv):
             word = argv[place]
@@ -63,7 +65,7 @@ class Grammar:
         return Script(argv[place], place) if place < len(argv) and _is_file(argv[place]) else None
 
     def _option(self, word: str) -> tuple[str, str | None]:
-        """Return the option of a word that matters, and its value if that is in the word."""
+        """Return the option in a word that matters, and its value if the word contains it."""
         if word.startswith("--") or not self.are_clustered:
             name, equals, value = word.partition("=")
             return (name, value) if equals else (word, None)
@@ -103,7 +105,7 @@ _RUNNER: Final = Grammar(
 _PHP: Final = Grammar(valued=_set("-d -c -z"), code=_set("-r -B -R -E"), named=_set("-f -F"))
 _LUA: Final = Grammar(valued=_set("-l"), code=_set("-e"))
 _TCL: Final = Grammar(valued=_set("-encoding"), code=_set("-c"), are_clustered=False)
-# What -jar says is that the next word which is no option is an archive, and no class.
+# -jar only says that the next word that is not an option is an archive instead of a class.
 _JAVA: Final = Grammar(
     valued=_set("-cp -classpath --class-path -p --module-path --add-modules --add-opens --add-exports --add-reads"),
     named=_set("-m --module"),
@@ -146,12 +148,12 @@ _INTERPRETERS: Final = (
 
 
 def is_shell(program: str) -> bool:
-    """Tell whether people type into it, where it has no script."""
+    """Return whether a program without a script is one that people type into: a shell."""
     return grammar_of(program) is _SHELL
 
 
 def grammar_of(program: str) -> Grammar | None:
-    """Return how a program takes its command line; None for what is no interpreter. program: its name, without a folder."""
+    """Return a program's grammar; None for what is not an interpreter. program: its name, without a folder."""
     for pattern, grammar in _INTERPRETERS:
         if pattern.fullmatch(program):
             return grammar

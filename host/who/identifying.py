@@ -1,4 +1,4 @@
-"""One look at a client: what `/proc`, the kernel and the list of users say of it now."""
+"""One look at a client: what `/proc`, the kernel and the list of users say about it now."""
 
 from dataclasses import replace
 from typing import Final
@@ -16,7 +16,7 @@ from shim.records.identity import NOBODY, Identity, Parent
 
 __all__ = ["Identifier", "kept_words"]
 
-# A record keeps so much of a command line: what a person needs to know it again.
+# How much of a command line a record keeps: what a person needs to recognize it.
 _MOST_WORDS: Final = 32
 _MOST_WORD_CHARS: Final = 256
 _MOST_CHARS: Final = 1024
@@ -25,7 +25,7 @@ _CUT: Final = "…"
 
 
 class Identifier:
-    """Call it on any thread. files, users, peers: where it looks."""
+    """Callable on any thread. files, users, peers: the sources to look in."""
 
     def __init__(self, files: ProcessFiles | None = None, users: Users | None = None, peers: TCPPeers | None = None) -> None:
         self._files = files or ProcessFiles()
@@ -33,13 +33,13 @@ class Identifier:
         self._peers = peers or TCPPeers()
 
     def __call__(self, client: Client, connection: Connection | None) -> Identity:
-        """Look. connection: of a client on the network; it is known by that where the other end is on this machine."""
+        """Return a client's identity. connection: of a client on the network, which may be a process of this machine."""
         if connection is not None:
             return self._at_other_end(connection)
         if client.pid is None:
             return self._of_user(client.uid)
         found = self._of_process(client.pid, client.exe, client.uid)
-        # Its begin is looked at last: if it is the same process now, it was then.
+        # The start time is read last: if it is the same process now, it was the same then.
         status = self._files.status(client.pid)
         return found if status is not None and status.started == client.started else Identity(user=found.user)
 
@@ -52,7 +52,7 @@ class Identifier:
             return replace(self._of_user(found.uid), process=Client(None, found.uid))
         there = process(holder.pid, found.uid)
         identity = self._of_process(holder.pid, there.exe, found.uid)
-        # As below: if it still has the socket, and is the same process, it was that one.
+        # As above: if it is the same process and still has the socket, it was the one.
         status = self._files.status(holder.pid)
         if status is None or status.started != there.started or not self._peers.is_held(holder, found):
             return replace(self._of_user(found.uid), process=Client(None, found.uid))

@@ -1,11 +1,11 @@
-"""The looks that are under way, and what was found lately.
+"""The looks that are under way, and recent results.
 
-A look begins in the event loop, which does not wait for it, and is awaited on the thread of a log, which waits half a second. A
-look at one process may never end, so each that takes long costs one of a few threads, and nobody else's look. If all of them
-are stuck, clients are not looked up until one is not: records without names are better than answers that come late.
+A look begins in the event loop, which does not wait for it, and is awaited on the thread of a log, for half a second. A look at
+one process may never end, so each slow one blocks one of a few threads, and nobody else's look. While all threads are stuck,
+clients are not looked up: records without names are better than answers that come late.
 
-What was found holds for some seconds for the same process, program and connection. A process that has become the same
-interpreter with another script is seen late by as much.
+A result is reused for some seconds for the same process, program and connection. If a process becomes the same interpreter with
+another script, that is noticed as much later.
 """
 
 import logging
@@ -28,7 +28,7 @@ _FRESH_S: Final = 10.0
 # How long a record waits, from the beginning of the look.
 _PATIENCE_S: Final = 0.5
 _MOST_THREADS: Final = 4
-# Records that one burst makes are fewer, and so are the tools of one machine.
+# More than the records of one burst, and more than the tools of one machine.
 _MOST_KEPT: Final = 256
 
 _Look: TypeAlias = Callable[[Client, Connection | None], Identity]
@@ -36,7 +36,7 @@ _Key: TypeAlias = tuple[object, ...]
 
 
 class _Lookup:
-    """One look. Call it for what it has found, after as long a wait as is left."""
+    """One look. Call it to wait for as long as is left, and get what was found."""
 
     __slots__ = ("_done", "begun_s", "client", "connection", "found", "is_done", "patience_s")
 
@@ -75,7 +75,8 @@ class Lookups:
         self._thread_count = 0
 
     def begin(self, client: Client, number: int | None = None) -> Identify:
-        """Begin to look a client up, unless that was done lately. Returns what waits for the result. It never blocks.
+        """Begin to look a client up, unless that was done recently. Return a callable that waits for the result. This never
+        blocks.
 
         number: the descriptor of a client on the network, which may be a process of this machine.
         """
@@ -100,12 +101,12 @@ class Lookups:
     def _start(self) -> None:
         try:
             threading.Thread(target=self._work, name="who", daemon=True).start()
-        except RuntimeError:  # there may be no more threads; what waits is looked up when there may
+        except RuntimeError:  # the limit on threads is reached; what waits is looked up when a thread can start
             with self._lock:
                 self._thread_count -= 1
 
     def _is_stuck(self, now_s: float) -> bool:
-        """Tell whether threads are at work, and none of them has had time for what waits."""
+        """Return whether threads are at work, but none has got to the first of those that wait."""
         return self._thread_count > 0 and bool(self._waiting) and now_s - self._waiting[0].begun_s > self._patience_s
 
     def _keep(self, key: _Key, lookup: _Lookup) -> None:
@@ -122,12 +123,12 @@ class Lookups:
             return None
 
     def _work(self) -> None:
-        """Do what waits, and end: to start a thread takes less time than one look does."""
+        """Do the looks that wait, and end: starting a thread takes less time than one look."""
         while (lookup := self._next()) is not None:
             found = NOBODY
             try:
                 found = self._look(lookup.client, lookup.connection)
-            except Exception:  # a client can make its own look as strange as it likes, and the others' go on
+            except Exception:  # a client can make its own look as strange as it likes; the others' must go on
                 _log.exception("a client could not be looked up")
             lookup.settle(found)
 

@@ -1,11 +1,11 @@
-"""What of a command line must not be kept: passwords are often on it, where every user of the machine can read them for a
+"""What must not be kept of a command line: passwords are often on it, where every user of the machine can read them for a
 moment, but a log is kept for years, and read by others.
 
-What follows a word such as `password` or `token` is replaced, in each of the forms that programs use, and what some programs
-take a password by. It is better to replace a value too many. A secret that nothing announces is not found: for that,
-`--audit-redact` masks the whole command line.
+The value after a word such as `password` or `token` is replaced, in each of the forms that programs use, and so are the values
+of some programs' password options. It is better to replace one value too many. A secret that nothing announces is not found:
+for that, `--audit-redact` masks the whole command line.
 
-A client words its own command line, and a regular expression holds up all other threads. So little more of a word is looked at
+A client chooses its own command line, and a regular expression holds up all other threads. So hardly more of a word is searched
 than a record may keep, and no pattern takes long for any text.
 """
 
@@ -20,10 +20,10 @@ from shim.records.passwords import holds_secret
 __all__ = ["HIDDEN", "MOST_WORD_CHARS", "without_passwords"]
 
 HIDDEN: Final = "***"
-# Of a word so much is looked at, and the rest left out.
+# How much of a word is searched; the rest is left out.
 MOST_WORD_CHARS: Final = 320
 
-# A keyword is the last part of a name, or has little behind it.
+# The keyword is the last part of a name, or is followed by little.
 _NAME: Final = (
     r"[\w.-]{0,64}?"
     r"(?:pass(?:-?(?:word|wd|phrase|code))?|pwd|pw|psk|secret|token|credentials?|signature"
@@ -35,11 +35,11 @@ _OPTION: Final = re.compile(rf"-{_NAME}", re.IGNORECASE)
 _LIKE_OPTION: Final = re.compile(r"-[A-Za-z]|--[a-z][a-z-]*(?:=.*)?", re.DOTALL)
 # `--password=x` and `PGPASSWORD=x`, where the value takes the rest of the word, and `Authorization: x`.
 _WHOLE: Final = re.compile(rf"{_NAME}['\"]?\s{{0,9}}[=:]\s{{0,9}}", re.IGNORECASE)
-# A header as part of a word.
+# A header inside a word.
 _HEADER: Final = re.compile(
     r"(?<![\w-])((?:[\w-]{0,64}?auth(?:orization)?|(?:set-)?cookie)\s{0,9}:\s{0,9})[^'\"\r\n]+", re.IGNORECASE
 )
-# `password=x` as part of a word: in a list of options, in a URL's query, in JSON and in code.
+# `password=x` inside a word: in a list of options, in a URL's query, in JSON and in code.
 _ASSIGNED: Final = re.compile(
     rf"(?<![\w.-])({_NAME}['\"\]]{{0,2}}\s{{0,9}}[=:]\s{{0,9}})"
     r"(?:[bfru]{0,2}\"(?:[^\"\\]|\\.)*\"?|[bfru]{0,2}'(?:[^'\\]|\\.)*'?|[^\s,;&'\"}]+)",
@@ -47,10 +47,10 @@ _ASSIGNED: Final = re.compile(
 )
 # `https://user:password@host`, and `https://token@host`. The last @ is the one before the host.
 _IN_URL: Final = re.compile(r"(\bhttps?)?://([^\s/'\"]*)@", re.IGNORECASE)
-# What stands for HIDDEN where a secret is looked for: shim.records.passwords takes neither for the beginning of one.
+# Replaces HIDDEN while a word is searched for a secret: to shim.records.passwords neither character begins one.
 _NO_SECRET: Final = '",'
-# A command of HMP or QMP may be one word, as after `sh -c`, or several, as after `virsh qemu-monitor-command`. In these no
-# secret stands further behind the command's name.
+# A command of HMP or QMP may be one word, as after `sh -c`, or several, as after `virsh qemu-monitor-command`. In such commands
+# a secret is at most this many words after the command's name.
 _WORDS_BEFORE: Final = 3
 _WORD_BEFORE_CHARS: Final = 80
 _BLANKS: Final = re.compile(r"(\s+)")
@@ -60,8 +60,8 @@ def _options(programs: str, options: str) -> dict[str, tuple[str, ...]]:
     return dict.fromkeys(programs.split(), tuple(options.split()))
 
 
-# By which options these programs take a password, in the next word or directly behind a letter. Some mean something else by
-# one, such as a port, in another command of theirs.
+# The options by which these programs take a password, in the next word or directly after a letter. In some of a program's
+# commands an option may mean something else, such as a port.
 _OPTIONS_OF: Final[dict[str, tuple[str, ...]]] = {
     **_options("curl", "-u --user -U --proxy-user"),
     **_options("mysql mysqldump mysqladmin mariadb mariadb-dump mongo mongosh mongodump mongorestore", "-p"),
@@ -74,12 +74,12 @@ _OPTIONS_OF: Final[dict[str, tuple[str, ...]]] = {
     **_options("xfreerdp xfreerdp3 wlfreerdp", "/p:"),
     **_options("openssl", "-k -K -psk -hmac"),
 }
-# Commands that take one as a word without a name (virsh(1)).
+# Commands that take a password as a word without an option (virsh(1)).
 _TAKING_ONE: Final = frozenset({"secret-set-value", "set-user-password"})
 
 
 def without_passwords(argv: Sequence[str]) -> Iterator[str]:
-    """Return the words, with what looks like a secret replaced by HIDDEN, and none longer than it may be looked at."""
+    """Yield the words, with what looks like a secret replaced by HIDDEN, and each cut to MOST_WORD_CHARS."""
     hiding = _Hiding()
     before: deque[str] = deque(maxlen=_WORDS_BEFORE)
     for word in argv:
@@ -91,7 +91,7 @@ def without_passwords(argv: Sequence[str]) -> Iterator[str]:
 
 
 class _Hiding:
-    """Goes through the words of one command line, or of code that is a word of one."""
+    """Goes through the words of one command line, or of code inside one of its words."""
 
     def __init__(self) -> None:
         self._is_value = False
@@ -120,7 +120,7 @@ class _Hiding:
         return word
 
     def _after(self, option: str, word: str) -> str:
-        """Hide what an option of a known program has in its own word, or else in the next one."""
+        """Hide the value of a known program's option, in the option's own word or else in the next one."""
         self._is_value = word == option
         if self._is_value:
             return word

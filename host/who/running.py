@@ -1,7 +1,7 @@
-"""What a process is called by the people whose work it does: from its executable and its command line.
+"""The name by which people know a process, from its executable and its command line.
 
-An interpreter is called by its script, a compiled program by its own name. Some programs do nothing of their own: what only
-carries bytes (socat), what only starts another program (timeout), and code on a command line. Whose work those do shows in the
+An interpreter goes by its script's name, a compiled program by its own. Some programs do no work of their own: those that only
+carry bytes (socat) or only start another program (timeout), and code on a command line. Whose work they do shows in the
 processes above them (ancestry.py).
 """
 
@@ -18,7 +18,7 @@ __all__ = ["Kind", "Running", "what_runs"]
 
 
 class Kind(Enum):
-    """TELLING: its name says whose work it does. CARRYING: its parent's may. ENDING: nor does anything above it."""
+    """TELLING: the name says whose work it does. CARRYING: an ancestor's name may. ENDING: no ancestor's name does either."""
 
     TELLING = auto()
     CARRYING = auto()
@@ -27,7 +27,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """name: what a person would call it. is_code: it is a program that stands on a command line."""
+    """name: what a person would call it. is_code: it is code on a command line."""
 
     name: str
     kind: Kind
@@ -38,7 +38,7 @@ def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# They are whatever they are called as.
+# These are the program whose name they are called by.
 _MANY_IN_ONE: Final = _set("busybox toybox coreutils")
 _CARRYING: Final = _set(
     "socat socat1 nc ncat netcat nc.openbsd nc.traditional telnet telnet.netkit inetutils-telnet websocat curl openssl ssh "
@@ -51,15 +51,15 @@ _ENDING: Final = _set(
     "containerd-shim containerd-shim-runc-v2 docker-init dockerd podman lxc-start"
 )
 _DELETED: Final = " (deleted)"
-# CPython takes a folder or an archive that has this for a program.
+# CPython runs a folder or an archive that contains this.
 _MAIN_OF_FOLDER: Final = "__main__.py"
 _MAIN_OF_MODULE: Final = ".__main__"
-# The name of a process that has written its own title begins with it (`sshd: backup [priv]`).
+# The title that a process has written itself begins with its name (`sshd: backup [priv]`).
 _TITLE: Final = re.compile(r"([A-Za-z0-9_.+-]{1,64}):")
 
 
 def what_runs(exe: str | None, argv: Sequence[str]) -> Running | None:
-    """Tell what a process runs; None where neither its executable nor its command line is known."""
+    """Return what a process runs; None if neither its executable nor its command line is known."""
     program = _program(exe, argv)
     if not program:
         return None
@@ -80,7 +80,7 @@ def what_runs(exe: str | None, argv: Sequence[str]) -> Running | None:
 
 
 def _program(exe: str | None, argv: Sequence[str]) -> str:
-    """Return the name of the program. What the kernel says of it goes before what the process says itself."""
+    """Return the name of the program. What the kernel says comes before what the process itself says."""
     by_kernel = os.path.basename((exe or "").removesuffix(_DELETED))
     if by_kernel and by_kernel not in _MANY_IN_ONE:
         return by_kernel
@@ -93,13 +93,13 @@ def _program(exe: str | None, argv: Sequence[str]) -> str:
 
 
 def _title(words: Sequence[str]) -> str:
-    """Return the name in the title that a process has written itself; "" where it has written none."""
+    """Return the name in the title that a process has written itself; "" if it has written none."""
     found = _TITLE.match(words[0]) if words else None
     return "" if found is None else found[1]
 
 
 def _first_part(word: str) -> str:
-    """Return what stands before the first blank: no program is called by more, but a title goes on with what it does."""
+    """Return what precedes the first blank: a program's name ends there, while a title goes on with what it does."""
     return word.split(None, 1)[0] if word.strip() else ""
 
 

@@ -1,9 +1,9 @@
-"""The process at the other end of a TCP connection, where that is on this machine.
+"""The process at the other end of a TCP connection, if that is on this machine.
 
-The kernel is asked for the other end's socket by a netlink socket (sock_diag(7)): it finds one connection among a hundred
-thousand at once, where `/proc/net/tcp` would have to be read through, and it says whose the socket is, so that only that user's
-processes have to be looked through for it. A process of another machine, container or network namespace is not found; nor is
-anything where netlink is not allowed (systemd's RestrictAddressFamilies=).
+The kernel is asked for the other end's socket through a netlink socket (sock_diag(7)): it finds one connection among a hundred
+thousand at once, while `/proc/net/tcp` would have to be read from the start, and it names the socket's user, so that only that
+user's processes have to be searched. A process of another machine, container or network namespace is not found; nor is anything
+if netlink is not allowed (systemd's RestrictAddressFamilies=).
 """
 
 import contextlib
@@ -27,23 +27,23 @@ _REQUEST: Final = struct.Struct("=BBBBI")
 _ENDS: Final = struct.Struct("!HH16s16s")
 _NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)  # after the number of an interface, which is any
 _ALL_STATES: Final = 0xFFFFFFFF
-# Of the answer: the family and the state, and two bytes that do not matter, before the ends.
+# The answer begins with the family, the state, and two bytes that do not matter, followed by the ends.
 _STATE: Final = struct.Struct("=BBxx")
 _ENDS_OFFSET: Final = _HEADER.size + _STATE.size
 _TCP_LISTEN: Final = 10
-# ... after the ends with their interface and cookie.
+# After the ends, with their interface and cookie.
 _OWNER: Final = struct.Struct("=IIIII")
 _OWNER_OFFSET: Final = _ENDS_OFFSET + _ENDS.size + len(_NO_COOKIE)
 _MOST_ANSWER_BYTES: Final = 4096
-# It answers at once, or never.
+# The kernel answers at once, or never.
 _TIMEOUT_S: Final = 1.0
 _MAPPED_IPV4: Final = bytes(10) + b"\xff\xff"
-# Some 0.2 s of looking; beyond that the client is known by its address alone.
+# This takes about 0.2 s; if that is not enough, the client is known by its address alone.
 _MOST_DESCRIPTORS: Final = 50_000
 
 
 class Connection(NamedTuple):
-    """A TCP connection, seen from this process. Addresses as they are on the wire: 4 or 16 bytes."""
+    """A TCP connection, seen from this process. Addresses are as on the wire: 4 or 16 bytes."""
 
     peer: bytes
     peer_port: int
@@ -59,14 +59,14 @@ class PeerSocket(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """A process that has a socket, by a descriptor of this number."""
+    """A process that has a socket open, by a descriptor with this number."""
 
     pid: int
     number: int
 
 
 def connection_of(number: int) -> Connection | None:
-    """Return the ends of a connected TCP socket, by its descriptor; None for another kind, and one that has ended."""
+    """Return the ends of a connected TCP socket, by its descriptor; None for another kind, and for one that has ended."""
     try:
         with socket.socket(fileno=os.dup(number)) as sock:
             own, peer = sock.getsockname(), sock.getpeername()
@@ -83,7 +83,7 @@ def _packed(family: int, host: str) -> bytes:
 
 
 def peer_socket(connection: Connection) -> PeerSocket | None:
-    """Ask the kernel for the other end's socket; None where it has none, or does not tell."""
+    """Ask the kernel for the other end's socket; None if it has none, or does not say."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
             netlink.settimeout(_TIMEOUT_S)
@@ -101,7 +101,7 @@ def peer_socket(connection: Connection) -> PeerSocket | None:
 
 
 def _is_of(connection: Connection, answer: bytes) -> bool:
-    """Tell whether it is the connection's other end. Where there is none the kernel answers with a listener on that port."""
+    """Return whether it is the connection's other end. If there is none, the kernel answers with a listener on that port."""
     family, state = _STATE.unpack_from(answer, _HEADER.size)
     port, far_port, *ends = _ENDS.unpack_from(answer, _ENDS_OFFSET)
     own, far = (end[:4] if family == socket.AF_INET else end.removeprefix(_MAPPED_IPV4) for end in ends)
@@ -116,16 +116,16 @@ def _question(connection: Connection) -> bytes:
 
 
 class TCPPeers:
-    """Find who holds a socket. Call it on any thread."""
+    """Find the process that has a socket open. Callable on any thread."""
 
     def __init__(self, folder: str = PROC, *, most_descriptors: int = _MOST_DESCRIPTORS) -> None:
         self._folder = folder
         self._most = most_descriptors
-        # Of the last one, because one tool sends many commands by one connection.
+        # The last result, because one tool sends many commands by one connection.
         self._last: tuple[int, Holder] | None = None
 
     def holder(self, found: PeerSocket) -> Holder | None:
-        """Return a process that has the socket; None where no process that may be looked into has it."""
+        """Return a process that has the socket open; None if no process that we may inspect has it."""
         link = f"socket:[{found.inode}]"
         last = self._last
         if last is not None and last[0] == found.inode and self._links_to(last[1], link):
@@ -137,11 +137,11 @@ class TCPPeers:
         return None
 
     def is_held(self, holder: Holder, found: PeerSocket) -> bool:
-        """Tell whether a process still has a socket that it had."""
+        """Return whether a process still has the socket open."""
         return self._links_to(holder, f"socket:[{found.inode}]")
 
     def _candidates(self, uid: int) -> Iterator[Holder]:
-        """Return the descriptors of a user's processes, those that were started last first: a tool is younger than a daemon."""
+        """Yield the descriptors of a user's processes, highest pid first: a tool is usually younger than a daemon."""
         left = self._most
         for pid in sorted((int(name) for name in os.listdir(self._folder) if name.isdecimal()), reverse=True):
             for number in self._descriptors(pid, uid):

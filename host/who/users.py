@@ -1,4 +1,4 @@
-"""The names of users. A look may take long: it goes where nsswitch.conf(5) says, which may be a server."""
+"""The names of users. A lookup may take long: it goes where nsswitch.conf(5) says, which may be a server."""
 
 import pwd
 import time
@@ -7,9 +7,9 @@ from typing import Final
 
 __all__ = ["Users"]
 
-# A name that was changed is seen soon enough, and a server is not asked for each record.
+# A changed name is seen soon enough, and a server is not asked for each record.
 _FRESH_S: Final = 300.0
-# More users than send commands to one proxy; then all are looked up anew.
+# More users than send commands to one proxy; beyond that, all are looked up again.
 _MOST: Final = 1024
 
 
@@ -22,7 +22,7 @@ class Users:
         self._known: dict[int, tuple[float, str | None]] = {}
 
     def name(self, uid: int) -> str | None:
-        """Return a user's name; None for a number that has none."""
+        """Return a user's name; None for a number without one."""
         now_s = self._now_s()
         known = self._known.get(uid)
         if known is not None and now_s - known[0] < _FRESH_S:

@@ -1,5 +1,6 @@
-"""The command line of `hmp-proxy`: what it asks for is a value, and nothing is opened or connected when that is made.
+"""The command line of `hmp-proxy`: parsing turns it into a value, and neither opens nor connects anything.
 
-subcommands.py tells by the first word what it is; serve.py, plan.py, ask.py and units.py read the rest of it, each with its
-help. What comes of it is in invocations.py, and parsers.py has what their parsers share.
+subcommands.py picks the parser by the first word; serve.py, plan.py, ask.py and units.py parse the rest, each with its own
+help. invocations.py defines the values that come out, parsers.py what the parsers share, and places.py the options that name
+sockets. So a mistake costs exit status 2 and has no other effect.
 """

@@ -1,4 +1,4 @@
-"""The command lines that ask a running proxy, and that tell it what to do."""
+"""The command lines that ask a running proxy, or give it orders."""
 
 import argparse
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ exit status:
 
 
 def parse(question: Question, arguments: Sequence[str]) -> AskInvocation:
-    """Read the words after the subcommand. Exits where they are wrong."""
+    """Parse the words after the subcommand. Exits if they are wrong."""
     parser = _parser(question)
     given = parser.parse_args(arguments)
     if question is Question.STATUS and given.watches and given.as_json:

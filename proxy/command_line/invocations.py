@@ -23,15 +23,14 @@ __all__ = [
 ]
 
 
-# What a command line asks for is a value, and nothing has been opened or connected when it is made: so every mistake in it
-# costs exit status 2 and nothing else.
+# What a command line asks for is a value, and making it neither opens nor connects anything: so every mistake in the command
+# line costs exit status 2 and nothing else.
 @dataclass(frozen=True, slots=True)
 class ServeInvocation:
-    """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: a line of the log is a JSON object.
-    control, admin, metrics: where the process is asked, where it is told what to do, and where Prometheus finds it.
-    templates: of VMs that come by themselves. replaceable_path: where a process is waited for that takes over. replace_path:
-    where one waits that this one takes over from.
-    """
+    """`hmp-proxy`. config_path: None if the VM was described by options. logs_json: each line of the log is a JSON object.
+    control, admin, metrics: the sockets for questions, for orders, and for Prometheus. templates: for VMs that are discovered.
+    replaceable_path: where this process waits for one that takes over. replace_path: where the process waits that this one
+    takes over from."""
 
     vms: tuple[VMConfig, ...]
     config_path: str | None
@@ -46,13 +45,13 @@ class ServeInvocation:
 
     @property
     def forgives(self) -> bool:
-        """Whether a VM that cannot be served is tried again, and its QEMU waited for; see Daemon."""
+        """Whether a VM that cannot be served is retried, and its QEMU waited for; see Daemon."""
         is_strict = len(self.vms) == 1 and self.vms[0].is_strict and not self.templates
         return self.config_path is not None and not is_strict
 
     @property
     def own_paths(self) -> list[str]:
-        """Where the process has sockets of its own, that are no VM's."""
+        """The paths of the process's own sockets, which belong to no VM."""
         addresses = [place.address for place in (self.control, self.admin, self.metrics) if place is not None]
         paths = [address.path for address in addresses if isinstance(address, UnixAddress)]
         return [*paths, *([] if self.replaceable_path is None else [self.replaceable_path])]
@@ -60,9 +59,8 @@ class ServeInvocation:
 
 @dataclass(frozen=True, slots=True)
 class CheckInvocation:
-    """`hmp-proxy --check`. vms: those that could be read. mistakes: in the file. config_path: None for options.
-    patterns: how many there are by which VMs are found.
-    """
+    """`hmp-proxy --check`. vms: those that could be read. mistakes: in the file. config_path: None for options. patterns: how
+    many `discover` patterns there are."""
 
     vms: tuple[VMConfig, ...]
     mistakes: tuple[ConfigError, ...]
@@ -71,7 +69,7 @@ class CheckInvocation:
 
 
 class Question(StrEnum):
-    """The subcommands that ask a running proxy, or have it do something."""
+    """The subcommands that ask a running proxy, or give it orders."""
 
     STATUS = "status"
     CLIENTS = "clients"
@@ -84,7 +82,7 @@ class Question(StrEnum):
 
     @property
     def acts(self) -> bool:
-        """Whether it changes something, which only the socket of --admin does."""
+        """Whether it changes something, which only the --admin socket does."""
         return self not in (Question.STATUS, Question.CLIENTS, Question.METRICS)
 
 
@@ -92,8 +90,8 @@ class Question(StrEnum):
 class AskInvocation:
     """`hmp-proxy status` and its like. path: of the socket, None for the default one. vm: None for all.
 
-    as_json: of status and clients. watches: status is shown again and again. client: whom to disconnect. for_s, no_wait: of a
-    pause. end_others: what an upgrade cannot hand over.
+    as_json: for status and clients. watches: repeat status. client: whom to disconnect. for_s, no_wait: for a pause.
+    end_others: for an upgrade, end the VMs that cannot be handed over.
     """
 
     question: Question
@@ -111,7 +109,7 @@ class AskInvocation:
 class PlanInvocation:
     """`hmp-proxy plan`.
 
-    given_by: what says which policy to plan with, in words; None leaves it to the proxy that may be there.
+    given_by: where the policy to plan with comes from, in words; None leaves the policy to the proxy, if there is one.
     """
 
     vm: VMConfig
@@ -122,7 +120,7 @@ class PlanInvocation:
 
 @dataclass(frozen=True, slots=True)
 class InstallUnitsInvocation:
-    """`hmp-proxy install-units`. is_forced: what was changed there is replaced. only_prints: nothing is written."""
+    """`hmp-proxy install-units`. is_forced: replace changed units, too. only_prints: write nothing."""
 
     is_for_user: bool
     is_forced: bool

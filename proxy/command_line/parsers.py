@@ -21,7 +21,7 @@ def make_parser(prog: str, description: str, epilog: str) -> Parser:
 
 
 def add_vm(parser: Parser, program: Program) -> argparse._ArgumentGroup:
-    """Add where QEMU is, by an option or in a file, before whatever else there is about the VM."""
+    """Add the address of QEMU and the configuration file, and then the other settings about the VM."""
     group = parser.add_argument_group(Section.VM.value)
     upstream, *others = settings_of(program, Section.VM)
     add_settings(group, program, [upstream])

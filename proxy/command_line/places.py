@@ -1,4 +1,4 @@
-"""Where a proxy is asked, as a command line names it: paths with who may connect, and the default ones."""
+"""The sockets at which a proxy is asked, as a command line names them: paths with who may connect, and the default paths."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,7 @@ DEFAULT_FOLDER: Final = "/run/hmp-proxy for root, else hmp-proxy in XDG_RUNTIME_
 
 
 def default_path(name: str) -> str:
-    """Return where a proxy of this user has the socket of that name: the unit's RuntimeDirectory= for root."""
+    """Return the default path of the socket of that name, for this user's proxy: for root in the unit's RuntimeDirectory=."""
     folder = "/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
     return f"{folder}/hmp-proxy/{name}.sock"
 
@@ -46,6 +46,6 @@ def _word(kind: SettingType) -> Callable[[str], Address | Said]:
     return kind.from_word
 
 
-# For argparse. Who may connect is said as for the listeners of a VM: PATH,mode=0660,group=monitor.
+# For argparse. Who may connect is spelled as for a VM's listeners: PATH,mode=0660,group=monitor.
 read_socket: Final = _word(listener_type(_socket_path, OF_SOCKETS))
 read_metrics_address: Final = _word(listener_type(_metrics_address, OF_SOCKETS))

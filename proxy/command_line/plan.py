@@ -38,7 +38,7 @@ def _parser() -> Parser:
 
 
 def parse(arguments: Sequence[str]) -> PlanInvocation:
-    """Read it. Exits where it is wrong. Raises ConfigError for a wrong configuration file."""
+    """Parse the command line. Exits if it is wrong. Raises ConfigError for a wrong configuration file."""
     parser = _parser()
     given = parser.parse_args(arguments)
     command_line = " ".join(given.command)

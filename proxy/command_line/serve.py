@@ -1,4 +1,4 @@
-"""The command line of `hmp-proxy` itself, which serves, or with `--check` only looks at its configuration."""
+"""The command line of `hmp-proxy` itself, which serves, or with `--check` only reads its configuration."""
 
 import argparse
 from collections.abc import Sequence
@@ -124,7 +124,7 @@ def _parser() -> Parser:
 
 
 def _add_places(group: argparse._ArgumentGroup) -> None:
-    """Add where the process is asked. Without one of these it is not."""
+    """Add the options for the sockets at which the process is asked. Without them it has none."""
     for option, name, text in (
         ("--control", "control", "a socket for questions: hmp-proxy status, clients, metrics"),
         ("--admin", "admin", "a socket that takes orders, too: hmp-proxy disconnect, pause, resume, reload, upgrade"),
@@ -147,7 +147,7 @@ def _add_places(group: argparse._ArgumentGroup) -> None:
 
 
 def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
-    """Read it. Exits where it is wrong. Raises ConfigError for a wrong configuration file."""
+    """Parse the command line. Exits if it is wrong. Raises ConfigError for a wrong configuration file."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.config is not None:
@@ -160,7 +160,7 @@ def parse(arguments: Sequence[str]) -> ServeInvocation | CheckInvocation:
         if file.mistakes:
             raise file.mistakes[0]
         serving = replace(_serve(file.vms, given), templates=file.templates)
-        # The fleet would make such copies, and these stay here as long as it runs.
+        # The fleet would make such copies, and the originals would stay in memory here for as long as it runs.
         return replace(serving, vms=tuple(replace(vm, wait=True) for vm in file.vms)) if serving.forgives else serving
     members = settle(members_of(parser, given, Owner.VM), Terms(**members_of(parser, given, Owner.LISTENER)))
     _complete_upstream(parser, members)
@@ -190,7 +190,7 @@ def _place(said: Address | Said) -> "Place":
 
 
 def _complete_upstream(parser: argparse.ArgumentParser, members: dict[str, Any]) -> None:
-    """See that it is said where QEMU is and where clients come in: a socket that is taken over is both."""
+    """Complete where QEMU is, and check that it says where clients come in: a socket that is taken over is both."""
     for key in ("take_over", "attach"):
         if key in members:
             if "upstream" in members:

@@ -1,4 +1,4 @@
-"""Which subcommand a command line is of."""
+"""Which subcommand a command line calls."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,18 +8,18 @@ from proxy.command_line.invocations import Invocation, Question
 
 __all__ = ["SUBCOMMANDS", "parse_command_line"]
 
-# Each has its --help. `wrap` is read elsewhere, before all this is imported (proxy/__main__.py).
+# Each has its own --help. `wrap` is handled elsewhere, before any of this is imported (proxy/__main__.py).
 SUBCOMMANDS: Final = ("plan", *map(str, Question), "install-units")
 
 
 def parse_command_line(arguments: Sequence[str]) -> Invocation:
-    """Read the command line. Exits with status 2 and one line on standard error if it is wrong.
+    """Parse the command line. Exits with status 2 and one line on standard error if it is wrong.
 
     Raises ConfigError for a wrong configuration file.
     """
     match arguments:
         case ["plan", *others]:
-            from proxy.command_line import plan  # here, as the other ones: the proxy itself starts without it
+            from proxy.command_line import plan  # here, like the others: the proxy itself starts without it
 
             return plan.parse(others)
         case [name, *others] if name in tuple(Question):

@@ -1,4 +1,4 @@
-"""`hmp-proxy status` and its like: ask a running proxy, or have it do something, and say what came of it."""
+"""`hmp-proxy status` and its like: ask a running proxy, or have it do something, and print the result."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def ask(invocation: AskInvocation, output: TextIO) -> int:
-    """Do what is asked for, print what came of it, and return the exit status. Raises ProgramError."""
+    """Do what is asked for, print the result, and return the exit status. Raises ProgramError."""
     if invocation.watches:
         from proxy.commands.watch import watch  # here, because few want it
 
@@ -107,7 +107,7 @@ def _pause(invocation: AskInvocation) -> str:
 
 @cache
 def _user_name(uid: int) -> str:
-    """Look it up here and not in the proxy: a directory service may take its time."""
+    """Return a user's name. It is looked up here and not in the proxy, because a directory service may take its time."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

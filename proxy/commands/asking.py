@@ -1,4 +1,4 @@
-"""A running proxy is asked: one request at its socket, and the answer."""
+"""Ask a running proxy: one request at its socket, and the answer."""
 
 import os
 import socket
@@ -22,14 +22,15 @@ class NoProxyError(UpstreamError):
 
 
 class RefusedByProxyError(ProgramError):
-    """The proxy does not do it."""
+    """The proxy refuses the request."""
 
     exit_status = 2
     template = "{reason}"
 
 
 def request(path: str, option: str, asked: Request, *, waits: bool = False) -> JSON:
-    """Return what is asked for. option: with which the proxy makes that socket. waits: for as long as it takes.
+    """Return the result of a request. option: the one by which the proxy creates that socket. waits: wait for as long as it
+    takes.
 
     Raises NoProxyError and RefusedByProxyError.
     """

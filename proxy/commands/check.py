@@ -1,4 +1,4 @@
-"""`hmp-proxy --check`: all that is wrong with a configuration, told without serving anybody."""
+"""`hmp-proxy --check`: report all mistakes in a configuration without serving anybody."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def find_mistakes(invocation: CheckInvocation) -> list[ProgramError]:
 
 
 def summary(invocation: CheckInvocation) -> str:
-    """Say that there are none, and of how many VMs."""
+    """Return the text for a configuration without mistakes: how many VMs it has."""
     count = len(invocation.vms)
     found = f", {patterns} pattern{'s' * (patterns != 1)} to find VMs" if (patterns := invocation.patterns) else ""
     return f"{invocation.config_path or 'command line'}: {count} VM{'s' * (count != 1)}{found}, no mistakes"

@@ -1,7 +1,7 @@
-"""`hmp-proxy install-units`: put systemd's units in place, again after each upgrade, without undoing what an operator did.
+"""`hmp-proxy install-units`: put systemd's units in place, again after each upgrade, without undoing an operator's changes.
 
-A unit that was written here begins with a checksum of the rest. So one that nobody has touched is told from one that was
-changed, whatever version wrote it, and whatever command it starts.
+A unit that was written here begins with a checksum of the rest. So an untouched unit can be told from one that was changed,
+whatever version wrote it, and whatever command it starts.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ __all__ = ["KEPT", "UNITS", "CannotInstallError", "install_units"]
 _log = logging.getLogger(__name__)
 
 UNITS: Final = ("hmp-proxy.service", "hmp-proxy@.service", "hmp-proxy@.socket")
-# The exit status where a unit was changed.
+# The exit status if a changed unit was kept.
 KEPT: Final = 4
 _SYSTEM_FOLDER: Final = Path("/etc/systemd/system")
-# What stands for the command in the units' own files.
+# The placeholder for the command in the unit templates.
 _COMMAND: Final = "@hmp-proxy@"
 _MARK: Final = """\
 # Written by hmp-proxy install-units, which replaces this file unless it was changed: put changes into a drop-in
@@ -79,7 +79,7 @@ class _Outcome(StrEnum):
 
 
 def install_units(invocation: InstallUnitsInvocation) -> tuple[str, int]:
-    """Put them in place, and return what was done and is to be done, with the exit status.
+    """Install the units. Return what was done and what to do next, and the exit status.
 
     Raises NotStartableError before anything is written, and CannotInstallError.
     """
@@ -104,13 +104,13 @@ def _user_folder() -> Path:
 
 
 def _user_configuration() -> Path:
-    """Return the user's folder for configuration. A relative path in the variable is none (XDG base directories)."""
+    """Return the user's folder for configuration. A relative path in the variable is ignored (XDG base directories)."""
     given = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return given if given.is_absolute() else Path.home() / ".config"
 
 
 def _text(name: str, *, is_for_user: bool) -> str:
-    """Return the text of a unit, from our own files, which may be in an archive."""
+    """Return the text of a unit from its template, which may be in an archive."""
     own = files("proxy").joinpath("units", "user" if is_for_user else "system", name)
     text = own.read_text(encoding="utf-8").replace(_COMMAND, spell_command(own_command()))
     return _MARK.format(_digest(text)) + text
@@ -136,7 +136,7 @@ def _install(path: Path, text: str, *, is_forced: bool) -> _Outcome:
 
 
 def _read(path: Path) -> str | None:
-    """Return the text that is there; None for none. A link counts as changed: `systemctl mask` makes one to /dev/null."""
+    """Return the text that is there; None if there is none. A link counts as changed: `systemctl mask` makes one."""
     if path.is_symlink():
         return ""
     try:
@@ -146,13 +146,13 @@ def _read(path: Path) -> str | None:
 
 
 def _is_as_written(text: str) -> bool:
-    """Tell whether a unit is as it was when it was written here, by whatever version."""
+    """Return whether a unit is as it was written here, by whatever version."""
     found = _MARK_PATTERN.match(text)
     return found is not None and found[1] == _digest(text[found.end() :])
 
 
 def _write(path: Path, text: str) -> None:
-    """Write it whole or not at all, in place of a file or link there: systemd may look at any moment."""
+    """Write a unit atomically, in place of a file or link there: systemd may read it at any moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

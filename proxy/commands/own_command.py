@@ -1,8 +1,8 @@
-"""How this program was started, as a command that systemd can repeat, and why a service of its could not.
+"""How this program was started, as a command that systemd can repeat, and why a service might not be able to.
 
-An installed `hmp-proxy` is started by its own path, which stays the same when a package or a link behind it is upgraded. The
-others are started by the interpreter that runs them now: hmpshim.pyz may find another one by its first line, and a checkout
-needs the libraries of its own.
+An installed `hmp-proxy` is started by its own path, which stays the same when a package, or a link on the way to it, is
+upgraded. Other forms are started by the interpreter that runs them now: the first line of hmpshim.pyz may find another one, and
+a checkout needs the libraries of its own.
 """
 
 import os
@@ -15,9 +15,9 @@ from host.errors import ProgramError
 
 __all__ = ["NotStartableError", "check_visible", "own_command", "own_files", "spell_command"]
 
-# ProtectHome= and PrivateTmp= of the system's units.
+# The folders that ProtectHome= and PrivateTmp= of the system's units hide.
 _HIDDEN_FOLDERS: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-# systemd starts no program whose path has one of these, however they are escaped (systemd 252).
+# systemd starts no program whose path has one of these characters, however they are escaped (systemd 252).
 _REFUSED: Final = frozenset("\"'\\")
 
 
@@ -33,7 +33,7 @@ def own_command() -> tuple[str, ...]:
     program = os.path.abspath(sys.argv[0])
     command: tuple[str, ...] = (program,)
     if os.path.basename(program) == "__main__.py":
-        # python -m; -P keeps a folder of the same name in the service's working folder from being taken for ours.
+        # python -m; -P keeps Python from importing a folder of the same name in the service's working directory.
         root = os.path.dirname(os.path.dirname(program))
         command = ("/usr/bin/env", f"PYTHONPATH={root}", sys.executable, "-P", "-m", "hmpshim", "proxy")
     elif os.path.abspath(__file__).startswith(f"{program}/"):
@@ -45,20 +45,20 @@ def own_command() -> tuple[str, ...]:
 
 
 def own_files() -> tuple[str, ...]:
-    """Return what that command reads: the program, the interpreter, and the modules, where those are files."""
+    """Return the files that the command reads: the program, the interpreter, and the modules, if they are files."""
     return tuple({os.path.abspath(sys.argv[0]), sys.executable, *filter(os.path.exists, (__file__,))})
 
 
 def spell_command(command: Sequence[str]) -> str:
-    """Return a command as an Exec line of a unit has it (systemd.service(5), "Command lines")."""
+    """Return a command as the Exec line of a unit spells it (systemd.service(5), "Command lines")."""
     program, *arguments = command
-    # Variables are put into arguments only, and not into what is started.
+    # Variables are expanded in arguments only, not in the program's path.
     words = (program, *(word.replace("$", "$$") for word in arguments))
     return " ".join(f'"{word}"' if " " in word else word for word in words).replace("%", "%%")
 
 
 def check_visible(paths: Iterable[str]) -> None:
-    """Raise NotStartableError unless a service of the system's, which is another user in a sandbox, can read all of them."""
+    """Raise NotStartableError unless a system service, which is another user in a sandbox, can read all of these paths."""
     for path in map(os.path.realpath, paths):
         for folder in _HIDDEN_FOLDERS:
             if os.path.commonpath((path, folder)) == folder:
@@ -68,7 +68,7 @@ def check_visible(paths: Iterable[str]) -> None:
 
 
 def _check_open(path: str) -> None:
-    """Look at the folders on the way, too, but only at what everybody may do: the service's user is nobody's."""
+    """Check the folders on the way, too. Only the permissions for others count: the service's user owns none of them."""
     wanted = stat.S_IROTH
     while True:
         if not os.stat(path).st_mode & wanted:

@@ -1,7 +1,7 @@
-"""`hmp-proxy plan`: what would be done with a command, on the VM as it is, without doing it.
+"""`hmp-proxy plan`: show what a command would do on the VM as it is, without doing it.
 
-Where a proxy answers, its plan is the true one: it knows its policy. Otherwise, or for a policy that is given, the plan is made
-here, by the same rehearsal. Only queries are sent, so it can be run on a production VM at any time.
+If a proxy answers, its plan is the true one: it knows its policy. Otherwise, or if a policy is given, the plan is made here, by
+the same rehearsal. Only queries are sent, so it can be run on a production VM at any time.
 """
 
 import json
@@ -34,7 +34,7 @@ __all__ = ["explain_plan"]
 async def explain_plan(invocation: PlanInvocation) -> str:
     """Connect, ask, and return the plan as text or JSON. Raises UpstreamError or NotQMPError.
 
-    QEMU serves one client a socket, so at QEMU's own socket this works only while no proxy is connected there. That is why a
+    QEMU serves one client per socket, so at QEMU's own socket this works only while no proxy is connected there. That is why a
     proxy's socket will do as well, and is what `--help` shows.
     """
     vm = invocation.vm
@@ -53,8 +53,8 @@ async def explain_plan(invocation: PlanInvocation) -> str:
 async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[JSON, str]:
     """Return the plan for a program and for a person.
 
-    The proxy is asked first. Only CommandNotFound means that none is there, or one too old to know the command. Any other
-    error is passed on: a plan made here by the default policy would look like the proxy's, and foretell what does not happen.
+    The proxy is asked first. Only CommandNotFound means that there is no proxy, or one too old to know the command. Any other
+    error is raised: a plan made here by the default policy would look like the proxy's, and predict what does not happen.
     """
     if invocation.given_by is None:
         (reply,) = await connection.execute([Execute(PLAN, {"command-line": invocation.command_line})])
@@ -74,7 +74,7 @@ async def _plan(invocation: PlanInvocation, connection: QMPConnection) -> tuple[
 
 
 async def _otherwise(connection: QMPConnection) -> str:
-    """Say which policy is in force instead of the one that is given; "" where no proxy is there to have another.
+    """Return words on which policy is in force instead of the given one; "" if there is no proxy that could have another.
 
     A proxy of another version may describe its policy in a way that cannot be read. The plan does not depend on it.
     """
@@ -91,9 +91,9 @@ async def _otherwise(connection: QMPConnection) -> str:
 async def _rehearse(
     line: HMPLine, invocation: PlanInvocation, connection: QMPConnection, verdict: "Verdict | None"
 ) -> Rehearsal:
-    """Play the plan as the proxy would, and await each step's queries here: nobody else is served meanwhile.
+    """Run the rehearsal as the proxy would, but await each step's queries here: nobody else is served meanwhile.
 
-    Job ids are examples, since none is sent. A `savevm` without a tag is named by this machine's clock and time zone.
+    Job ids are examples, since no job is sent. A `savevm` without a tag is named by this machine's clock and time zone.
     """
     context = Context(
         version=connection.monitor.version,

@@ -1,7 +1,7 @@
-"""What people call the clients of a proxy: its script, its systemd unit or container.
+"""The names by which people know the clients of a proxy: a script, with its systemd unit or container.
 
-The proxy itself does not tell: it would have to read the memory of its clients' processes for anyone who asks. The command
-that asks reads it, with the rights of the person who types it, as ps(1) does.
+The proxy itself does not report them: it would have to read the memory of its clients' processes for anyone who asks. The
+command that asks reads it, with the rights of the person who types it, as ps(1) does.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,9 +19,10 @@ ToolName: TypeAlias = Callable[[ClientStatus], str]
 
 
 def tool_names(vms: Iterable[VMStatus]) -> ToolName:
-    """Look up the clients of these VMs, all at once and for half a second at most, and return what finds their names.
+    """Look up the clients of these VMs, all at once and for half a second at most, and return a function that gives their
+    names.
 
-    A client whose process has ended since, or has become another one, has none.
+    A client has no name if its process has ended since, or has become another one.
     """
     looks: dict[tuple[int | None, int | None], Identify] = {
         (client.pid, client.started): LOOKUPS.begin(Client(client.pid, client.uid, client.program, started=client.started))

@@ -1,4 +1,4 @@
-"""`hmp-proxy upgrade`: have systemd start a running proxy anew, which no tool notices, and wait for the new one."""
+"""`hmp-proxy upgrade`: have systemd replace a running proxy, which no tool notices, and wait for the new one."""
 
 import logging
 import time
@@ -14,16 +14,17 @@ __all__ = ["upgrade"]
 
 _log = logging.getLogger(__name__)
 
-# systemd starts it at once, but the machine may be busy.
+# systemd starts the new process at once, but the machine may be busy.
 _START_S: Final = 60.0
 _PAUSE_S: Final = 0.05
 _OPTION: Final = "--admin"
 
 
 def upgrade(path: str, *, ends_others: bool) -> str:
-    """Return what came of it, in words. path: of the proxy's --admin socket.
+    """Return the result in words. path: of the proxy's --admin socket.
 
-    Raises HandOverError if VMs prevent it, RefusedByProxyError if something else does, and NoProxyError, also where none comes.
+    Raises HandOverError if VMs prevent it, RefusedByProxyError if something else does, and NoProxyError, also if no new process
+    comes.
     """
     asked = Request("upgrade", {"formats": list(READ_FORMATS), "end_others": ends_others})
     told = request(path, _OPTION, asked, waits=True)
@@ -41,7 +42,7 @@ def upgrade(path: str, *, ends_others: bool) -> str:
 
 
 def _successor(path: str, pid: int) -> JSON:
-    """Wait for another process that answers, and return what it tells. Raises NoProxyError if none comes."""
+    """Wait until another process answers, and return its status. Raises NoProxyError if none does."""
     end_s = time.monotonic() + _START_S
     while time.monotonic() < end_s:
         try:

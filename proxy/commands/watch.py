@@ -1,4 +1,4 @@
-"""`hmp-proxy status --watch`: a text that is shown again every second, in place where that is a terminal."""
+"""`hmp-proxy status --watch`: show a text again every second, in place if the output is a terminal."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from shim.printable import printable
 __all__ = ["frame", "watch"]
 
 _PERIOD_S: Final = 1.0
-# ECMA-48 and xterm's additions: another screen without a cursor, and back.
+# ECMA-48 and xterm's additions: switch to another screen without a cursor, and back.
 _BEGIN: Final = "\x1b[?1049h\x1b[?25l"
 _END: Final = "\x1b[?25h\x1b[?1049l"
 _HOME: Final = "\x1b[H"
@@ -23,7 +23,7 @@ _REST: Final = "\x1b[J"
 def watch(look: Callable[[], str], output: TextIO, sleep: Callable[[float], object] = time.sleep) -> None:
     """Show what `look` returns until Ctrl-C, or until nobody reads it. Raises NoProxyError if there is no proxy at first.
 
-    One that goes later is waited for: it may be upgraded.
+    If the proxy goes away later, wait for it: it may be upgraded.
     """
     text = look()
     is_terminal = output.isatty()
@@ -38,12 +38,13 @@ def watch(look: Callable[[], str], output: TextIO, sleep: Callable[[float], obje
                 text = _look_again(look)
         finally:
             if is_terminal:
-                output.write(f"{_END}{text}\n")  # what was seen last stays
+                output.write(f"{_END}{text}\n")  # the last text stays visible
                 output.flush()
 
 
 def frame(text: str, columns: int, lines: int) -> str:
-    """Return what shows a text over the one before it. Nothing is cleared that is written anew, so that nothing flickers."""
+    """Return the sequence that shows a text over the previous one. Nothing flickers, as nothing is cleared before it is
+    rewritten."""
     shown = text.split("\n")[:lines]
     return _HOME + "\r\n".join(f"{line[:columns]}{_END_OF_LINE}" for line in shown) + _REST
 

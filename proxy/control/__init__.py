@@ -1,8 +1,13 @@
-"""A running proxy is asked how it is, and told what to do, at sockets of its own.
+"""The sockets at which a running proxy reports its state and takes orders.
 
-status.py is what there is to say of each VM, table.py says it to people, and exposition.py to Prometheus. protocol.py is what
-is spoken at the control sockets. server.py has what is true of each of the sockets, control_socket.py and metrics_server.py are
-the two kinds, and share.py says how much of the process those who ask may take.
+    status.py           the state of each VM, as values and as JSON
+    table.py            the same as tables for people
+    exposition.py       the same as metrics for Prometheus
+    protocol.py         requests and answers at the control sockets
+    server.py           what all of these sockets have in common: limits on length, time and number
+    control_socket.py   the sockets for questions and for orders
+    metrics_server.py   the HTTP server for scrapers
+    share.py            limits how much of the event loop answers may take
 
-What is done for who asks is not here but where the VMs are (proxy/process/operation.py).
+Nothing here changes a VM: orders are carried out where the VMs are (proxy/process/operation.py).
 """

@@ -1,6 +1,6 @@
-"""The two sockets at which `hmp-proxy status` and its like ask: one where only questions are answered, one that also obeys.
+"""The two sockets at which `hmp-proxy status` and its like ask: one that only answers questions, one that also takes orders.
 
-They are separate files, so that the right to look and the right to act are given to separate users by mode and group.
+They are separate files, so that the right to look and the right to act can be given to different users by mode and group.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ __all__ = ["Answer", "ControlSocket"]
 
 # Returns the line that answers. Raises RefusedError.
 Answer: TypeAlias = Callable[[Request, Client], Awaitable[bytes]]
-# How often it is looked whether somebody still waits for an answer that takes long.
+# How often to check whether anybody still waits for an answer that takes long.
 _LOOK_S: Final = 0.1
 _TOO_LONG: Final = f"a request has at most {MOST_REQUEST_BYTES} bytes"
 
 
 class ControlSocket(AskedSocket):
-    """Answer requests. answer: makes the answer; it is cancelled if whoever asked has gone meanwhile."""
+    """Answer requests. answer: makes the answer; it is cancelled if whoever asked hangs up meanwhile."""
 
     def __init__(self, place: Place, answer: Answer, *, most: int | None = None) -> None:
         super().__init__(place, self._answer_one, most=most)
@@ -44,7 +44,7 @@ class ControlSocket(AskedSocket):
 
 
 async def _unless_gone(sock: socket.socket, answering: Awaitable[bytes]) -> bytes | None:
-    """Wait for an answer, which may take as long as a savevm. None if whoever asked has hung up by then."""
+    """Wait for an answer, which may take as long as a savevm. Return None if whoever asked hangs up first."""
     task = asyncio.ensure_future(answering)
     try:
         while True:
@@ -59,7 +59,8 @@ async def _unless_gone(sock: socket.socket, answering: Awaitable[bytes]) -> byte
 
 
 def _has_hung_up(sock: socket.socket) -> bool:
-    """Tell a peer that has closed from one that sends no more and still reads, as `echo ... | socat - UNIX:...` does."""
+    """Return whether the peer has closed both directions. One that still reads, as in `echo ... | socat - UNIX:...`, has
+    not."""
     poller = select.poll()
     poller.register(sock, 0)  # POLLHUP and POLLERR are reported anyway (poll(2))
     return bool(poller.poll(0))

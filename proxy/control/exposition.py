@@ -1,9 +1,9 @@
-"""The numbers of the VMs as Prometheus reads them: its text format, version 0.0.4. No I/O.
+"""The numbers of the VMs in Prometheus' text format, version 0.0.4. No I/O.
 
 It comes in pieces, each made in well under a millisecond, because all VMs of a host together may take many. All samples of a
-metric have to stand together, so the VMs are gone through once for each metric.
+metric have to stand together, so the VMs are visited once for each metric.
 
-Nothing that a client can word becomes a label: proxy/routing/vm_history.py sees to that, and to how many there are.
+No text that a client chooses becomes a label: proxy/routing/vm_history.py sees to that, and limits the number of labels.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,14 +23,14 @@ _Sample: TypeAlias = tuple[_Labels, float]
 
 
 class Watched(NamedTuple):
-    """A VM as it is now, and what was of it."""
+    """A VM's current status, and its history."""
 
     status: VMStatus
     history: History
 
 
 class _Metric(NamedTuple):
-    """samples: of one VM, without its name."""
+    """A metric. samples: returns those of one VM, without its name."""
 
     name: str
     kind: str
@@ -39,7 +39,7 @@ class _Metric(NamedTuple):
 
 
 class _Times(NamedTuple):
-    """A histogram. times: of one VM, by command."""
+    """A histogram. times: returns those of one VM, by command."""
 
     name: str
     help: str
@@ -118,12 +118,12 @@ _TIMES: Final = (
 _INFO: Final = ("hmp_proxy_info", "gauge", "The version of hmpshim, as a label.")
 _LOST: Final = ("hmp_proxy_audit_records_lost_total", "counter", "Records that an audit log could not write.")
 _QUEUED: Final = ("hmp_proxy_audit_records_queued", "gauge", "Records that wait to be written to an audit log.")
-# All there are.
+# The names of all metrics.
 METRICS: Final = (_INFO[0], *(metric.name for metric in _OF_VMS), *(times.name for times in _TIMES), _LOST[0], _QUEUED[0])
 
 
 def exposition(vms: Sequence[Watched]) -> Iterator[bytes]:
-    """Yield it in pieces."""
+    """Yield the metrics of these VMs in pieces."""
     yield _head(*_INFO) + _line(_INFO[0], {"version": VERSION}, 1)
     for metric in _OF_VMS:
         yield _head(metric.name, metric.kind, metric.help)
@@ -140,7 +140,7 @@ def exposition(vms: Sequence[Watched]) -> Iterator[bytes]:
 
 
 def _of_logs(vms: Sequence[Watched], metric: tuple[str, str, str], count: Callable[[Totals], int]) -> Iterator[bytes]:
-    """Yield a metric of each log once, to which several VMs may write."""
+    """Yield a metric of each log once; several VMs may write to one log."""
     counts = {vm.status.audit: count(vm.status.totals) for vm in vms if vm.status.audit is not None}
     yield _head(*metric) + b"".join(_line(metric[0], {"log": log}, value) for log, value in counts.items())
 
@@ -167,5 +167,5 @@ def _line(name: str, labels: _Labels, value: float) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    """Spell a label's value; what cannot be shown, such as half of a surrogate pair in a file's name, is spelled first."""
+    """Escape a label's value. What cannot be shown, such as half of a surrogate pair in a file name, is spelled out first."""
     return printable(text).replace("\\", r"\\").replace('"', r"\"")

@@ -1,4 +1,4 @@
-"""Metrics at an address, by as much of HTTP/1.1 (RFC 9112) as a scraper needs: GET and HEAD of /metrics, one a connection."""
+"""Serve metrics by as much of HTTP/1.1 (RFC 9112) as a scraper needs: GET and HEAD of /metrics, one request per connection."""
 
 import asyncio
 import contextlib
@@ -14,16 +14,16 @@ from proxy.control.server import PATIENCE_S, AskedSocket, Place, receive_until
 __all__ = ["MetricsServer", "asked_for"]
 
 _PATH: Final = "/metrics"
-# As much as other servers take.
+# As much as other servers accept.
 _MOST_HEAD_BYTES: Final = 8192
 _PLAIN: Final = "text/plain; charset=utf-8"
 _READ_BYTES: Final = 4096
-# What a client that is refused sends on is read so far: else the answer would be lost in a reset (RFC 9112, 9.6).
+# How much is read of what a refused client still sends: otherwise a reset could destroy the answer (RFC 9112, 9.6).
 _MOST_MORE_BYTES: Final = 1 << 20
 
 
 class MetricsServer(AskedSocket):
-    """Answer scrapers. metrics: makes what they want."""
+    """Answer scrapers. metrics: makes the answer."""
 
     def __init__(self, place: Place, metrics: Callable[[], Awaitable[bytes]]) -> None:
         super().__init__(place, self._answer_one)
@@ -40,7 +40,7 @@ class MetricsServer(AskedSocket):
 
 
 def asked_for(head: bytes | None) -> tuple[HTTPStatus, bool]:
-    """Return how a request is answered, and whether with a body. head: without the empty line; None if it is too long."""
+    """Return the status of the answer, and whether it has a body. head: without the empty line; None if it is too long."""
     if head is None:
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, True
     words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
@@ -66,7 +66,7 @@ def _head(status: HTTPStatus, kind: str, size_bytes: int) -> bytes:
 
 
 async def _await_end(sock: socket.socket) -> None:
-    """Read what still comes, up to the client's end."""
+    """Read what still comes, up to the client's end or _MOST_MORE_BYTES."""
     count = 0
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""What is said at the control sockets: a line of JSON that asks, and a line of JSON that answers. No I/O.
+"""The protocol of the control sockets: a line of JSON that asks, and a line of JSON that answers. No I/O.
 
 {"command": "status", "vm": "vm1"}          {"return": {"version": ..., "vms": [...]}}
 {"command": "pause", "vm": "vm1"}           {"error": "..."}
@@ -24,37 +24,37 @@ __all__ = [
     "spell_text_in_pieces",
 ]
 
-# A name of a VM and a number or two; names are short.
+# Enough for a VM's name and a number or two; names are short.
 MOST_REQUEST_BYTES: Final = 4096
 
 
 class RefusedError(Exception):
-    """What was asked for is not done."""
+    """The request is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """command: what is asked for. members: of it. `text`, `number` and `flag` read them, and raise RefusedError."""
+    """A request. members: all but the command. `text`, `number` and `flag` read them, and raise RefusedError."""
 
     command: str
     members: dict[str, JSON] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
-        """Return a text; None if it was not given."""
+        """Return a string; None if it was not given."""
         value = self.members.get(name)
         if value is None or isinstance(value, str):
             return value
         raise RefusedError(f"'{name}' is not a string")
 
     def number(self, name: str) -> float | None:
-        """Return a number that is greater than 0; None if it was not given."""
+        """Return a number greater than 0; None if it was not given."""
         value = self.members.get(name)
         if value is None or (type(value) in (int, float) and 0 < value < float("inf")):
             return value
         raise RefusedError(f"'{name}' is not a number greater than 0")
 
     def flag(self, name: str) -> bool:
-        """Tell whether it was said; not unless it was."""
+        """Return a boolean; False if it was not given."""
         value = self.members.get(name, False)
         if isinstance(value, bool):
             return value
@@ -62,7 +62,7 @@ class Request:
 
 
 def read_request(line: bytes) -> Request:
-    """Read what is asked for. Raises RefusedError."""
+    """Parse a request. Raises RefusedError."""
     try:
         members = json.loads(line)
     except (ValueError, RecursionError):
@@ -73,18 +73,18 @@ def read_request(line: bytes) -> Request:
 
 
 def spell_request(request: Request) -> bytes:
-    """Write a request as a line."""
+    """Return a request as a line."""
     members = {name: value for name, value in request.members.items() if value is not None}
     return json.dumps({"command": request.command, **members}).encode() + b"\n"
 
 
 def spell_return(value: JSON) -> bytes:
-    """Write what was asked for as a line."""
+    """Return a result as a line."""
     return json.dumps({"return": value}).encode() + b"\n"
 
 
 def spell_pieces(first: dict[str, JSON], name: str, values: Iterable[JSON]) -> Iterator[bytes]:
-    """Write what was asked for in pieces: an object with these members, and the values as the list of that name."""
+    """Yield a result in pieces: an object with the members of `first`, and the values as the list of that name."""
     yield b'{"return": ' + json.dumps(first).encode()[:-1] + b", " + json.dumps(name).encode() + b": ["
     separator = b""
     for value in values:
@@ -94,7 +94,7 @@ def spell_pieces(first: dict[str, JSON], name: str, values: Iterable[JSON]) -> I
 
 
 def spell_text_in_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Write a text that was asked for in pieces, as it comes in pieces."""
+    """Yield a result in pieces that is a text in pieces."""
     yield b'{"return": "'
     for piece in pieces:
         yield json.dumps(piece.decode())[1:-1].encode()
@@ -102,12 +102,12 @@ def spell_text_in_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def spell_refusal(refused: RefusedError) -> bytes:
-    """Write why it is not done as a line."""
+    """Return a refusal as a line."""
     return json.dumps({"error": str(refused)}).encode() + b"\n"
 
 
 def read_answer(line: bytes) -> JSON:
-    """Return what was asked for. Raises RefusedError if it is not done, and ValueError for what is no answer."""
+    """Return the result in an answer. Raises RefusedError if the request was refused, and ValueError if it is not an answer."""
     match json.loads(line):
         case {"return": value}:
             return value

@@ -1,7 +1,7 @@
-"""Sockets at which a running proxy is asked: a few at a time, one question a connection, and nobody is waited for long.
+"""Sockets at which a running proxy is asked: a few clients at a time, one request per connection, and little patience.
 
-So whoever may ask can neither stop nor slow down the proxy: what comes is bounded in length, time and number.
-control_socket.py and metrics_server.py say what is spoken there.
+So whoever may ask can neither stop nor slow down the proxy: what comes is bounded in length, time and number. control_socket.py
+and metrics_server.py define what is spoken there.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ __all__ = ["MOST_ASKERS", "PATIENCE_S", "AskedSocket", "Place", "receive_until"]
 
 _log = logging.getLogger(__name__)
 
-# Who does not ask in this time, or does not read the answer, does not get it.
+# A client that takes longer than this to ask, or to read the answer, does not get it.
 PATIENCE_S: Final = 5.0
-# Out of descriptors: how long to leave who comes in the kernel's queue. To look at once would only spin.
+# Out of descriptors: how long to leave clients in the kernel's queue. Trying at once would only spin.
 _ACCEPT_PAUSE_S: Final = 1.0
-# How many may ask at a time, where it is not said otherwise.
+# How many clients may ask at a time, unless a socket says otherwise.
 MOST_ASKERS: Final = 16
 _READ_BYTES: Final = 4096
 
@@ -33,7 +33,7 @@ _Serve: TypeAlias = Callable[[socket.socket], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where it is asked. access: who may, where that is a unix socket."""
+    """Where the process is asked. access: who may connect, if it is a unix socket."""
 
     address: UnixAddress | TCPAddress
     access: SocketAccess = OWNER_ONLY
@@ -47,10 +47,10 @@ class Place:
 
 
 class AskedSocket:
-    """Serve who comes. Call `start` in the loop, and `close` at the end.
+    """Serve the clients of one socket. Call `start` in the loop, and `close` at the end.
 
-    serve: has the conversation with one who came, on a socket that is closed afterwards. most: so many at a time; the others
-    wait in the kernel's queue. To make it raises ListenError.
+    serve: has the conversation with one client, on a socket that is closed afterwards. most: how many clients at a time; the
+    others wait in the kernel's queue. The constructor raises ListenError.
     """
 
     def __init__(self, place: Place, serve: _Serve, *, most: int | None = None) -> None:
@@ -64,23 +64,23 @@ class AskedSocket:
 
     @property
     def address(self) -> str | tuple[str, int]:
-        """Where it listens, as the kernel says it."""
+        """The address at which it listens, as the kernel reports it."""
         address: str | tuple[str, int] = self._listening.getsockname()
         return address
 
     def start(self) -> None:
-        """Answer who comes."""
+        """Accept clients."""
         asyncio.get_running_loop().add_reader(self._listening, self._accept)
 
     def discard(self) -> None:
-        """Remove the socket, before `start`."""
+        """Remove the socket. Call it instead of `close` if `start` was not called."""
         self._is_closed = True
         self._listening.close()
         if self._listening.file is not None:
             self._listening.file.remove()
 
     async def close(self, patience_s: float = 0) -> None:
-        """Let nobody in any more, and remove the socket. patience_s: how long those who have asked are still answered."""
+        """Stop accepting, and remove the socket. patience_s: how long clients that have asked are still answered."""
         asyncio.get_running_loop().remove_reader(self._listening)
         if self._pause is not None:
             self._pause.cancel()
@@ -125,7 +125,7 @@ class AskedSocket:
 
 
 async def receive_until(sock: socket.socket, end: bytes, most_bytes: int) -> bytes | None:
-    """Return what comes up to an end, without that, or up to the end of file; None if it is more than most_bytes.
+    """Return what comes before `end`, or before the end of file; None if it is longer than most_bytes.
 
     Raises TimeoutError after PATIENCE_S.
     """

@@ -1,7 +1,8 @@
-"""How much of the event loop those may take who only look: a fifth, in slices of a few milliseconds, whoever they are.
+"""Limit how much of the event loop goes to those who only look: a fifth, in slices of a few milliseconds, for all of them
+together.
 
-A thousand VMs are 50 ms of work to tell of. Clients are not to wait so long for it, nor to be slowed down by somebody who asks
-again and again.
+Reporting a thousand VMs takes 50 ms. The VMs' clients should not have to wait that long, nor be slowed down by somebody who
+asks again and again.
 """
 
 import asyncio
@@ -11,19 +12,19 @@ from typing import Final
 __all__ = ["Share"]
 
 _SLICE_S: Final = 0.002
-# So many times as long as an answer took nobody gets the next one.
+# After an answer, nobody gets the next one for this many times as long as that one took.
 _REST: Final = 4
 
 
 class Share:
-    """Whoever wants something put together waits for those before it."""
+    """Make one answer after the other; callers wait for those before them."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._free_at_s = 0.0
 
     async def join(self, pieces: Iterable[bytes]) -> bytes:
-        """Put pieces together, while the loop goes on with other things. To make one should take less than a millisecond."""
+        """Join pieces while the loop serves others in between. Making one piece should take less than a millisecond."""
         loop = asyncio.get_running_loop()
         async with self._turn:
             await asyncio.sleep(max(0.0, self._free_at_s - loop.time()))

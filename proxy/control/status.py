@@ -1,4 +1,4 @@
-"""How each VM of a process is: values, and the form in which programs read them. table.py has the one for people."""
+"""The state of each VM of a process: values, and the JSON that programs read. table.py has the form for people."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,7 +24,8 @@ __all__ = [
 
 
 class State(StrEnum):
-    """SERVED: QEMU is there, and clients can come. WAITED_FOR: QEMU is not, or something is in the way. ENDING: in order."""
+    """SERVED: QEMU is there, and clients can come. WAITED_FOR: QEMU is not there, or something is in the way. ENDING: in
+    order."""
 
     SERVED = "served"
     WAITED_FOR = "waited for"
@@ -32,7 +33,7 @@ class State(StrEnum):
 
 
 class Waits(StrEnum):
-    """What a client waits for, as it is told. QEMU: for a reply, or for its turn."""
+    """What a client waits for, as it is shown. QEMU: for a reply, or for its turn."""
 
     OWN_COMMAND = "its own snapshot command"
     OTHERS_COMMAND = "another's snapshot command"
@@ -42,10 +43,11 @@ class Waits(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClientStatus:
-    """number: by which it can be disconnected. who: as the log names it. connected_s: for how long. waits_for: None if idle.
+    """One client. number: identifies it for `disconnect`. who: as the log names it. connected_s: for how long. waits_for: None
+    if idle.
 
-    pid, uid, program: as the kernel knows it on a unix socket; None on another one, whose clients have an address. started:
-    when that process began, in the kernel's clock ticks after boot (proc_pid_stat(5)), to tell it from a later one of the pid.
+    pid, uid, program: from the kernel, on a unix socket; None on a TCP socket, whose clients have an address. started: when
+    that process began, in clock ticks since boot (proc_pid_stat(5)), to tell it from a later one with the same pid.
     """
 
     number: int
@@ -62,7 +64,7 @@ class ClientStatus:
 
 @dataclass(frozen=True, slots=True)
 class RunningCommand:
-    """The snapshot command for which all clients of the VM wait. command: the HMP line, or the name of a QMP command."""
+    """The snapshot command that all clients of the VM wait for. command: the HMP line, or the name of a QMP command."""
 
     command: str
     who: str
@@ -71,7 +73,7 @@ class RunningCommand:
 
 @dataclass(frozen=True, slots=True)
 class PatternStatus:
-    """How many sockets a `discover` pattern fits, and which of them cannot be served, and why."""
+    """How many sockets a `discover` pattern fits, which of them cannot be served, and why."""
 
     pattern: str
     sockets: int
@@ -80,7 +82,7 @@ class PatternStatus:
 
 @dataclass(frozen=True, slots=True)
 class PauseStatus:
-    """Snapshot commands wait. for_s: since so long. left_s: for so long at most; None if nothing but the operator ends it."""
+    """A pause of snapshot commands. for_s: since when. left_s: until it ends by itself; None if only an operator ends it."""
 
     for_s: float
     left_s: float | None
@@ -88,21 +90,21 @@ class PauseStatus:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What there is now, and what there was since the VM is served.
+    """Current values, and sums since the VM has been served.
 
     Attributes:
         clients: that are connected.
-        waiting: of these those whose command has not begun, for another's or a pause.
-        clients_ever: that have come.
+        waiting: those of them whose command has not begun, because of another's command or a pause.
+        clients_ever: that have connected.
         cut: that were disconnected, by a limit or by the operator.
-        commands: that clients sent and QEMU was given; not those that were rewritten.
-        from_clients_bytes: that were read from clients.
-        from_qemu_bytes: that were read from QEMU.
-        queued_for_clients_bytes: that clients have not read.
-        queued_from_clients_bytes: that clients sent, and that wait.
-        queued_for_qemu_bytes: that QEMU has not read.
-        reconnects: to QEMU, after the first time.
-        records_lost: that the VM's audit log could not write, for whatever VM.
+        commands: that clients sent and that were passed to QEMU; not those that were rewritten.
+        from_clients_bytes: read from clients.
+        from_qemu_bytes: read from QEMU.
+        queued_for_clients_bytes: that clients have not read yet.
+        queued_from_clients_bytes: that clients have sent and that wait in the proxy.
+        queued_for_qemu_bytes: that QEMU has not read yet.
+        reconnects: to QEMU, not counting the first connection.
+        records_lost: that the VM's audit log could not write, for any of its VMs.
         records_queued: that wait to be written to it.
     """
 
@@ -130,19 +132,19 @@ class VMStatus:
         upstream: the address of its QEMU.
         state: whether it is served.
         problem: why it is not; None if it is, unless a change of its settings has failed.
-        qemu: the version that is connected.
+        qemu: the version of the QEMU that is connected.
         policy: the kind of the policy in force.
-        mode: what becomes of HMP commands.
+        mode: what happens to HMP commands.
         audit: where its records go; None if it has no log.
         clients: those that are connected, in the order in which they came.
         running: None if no snapshot command runs.
-        unmatched: a text for each pattern of the policy that fits no node, when the nodes were last looked at.
+        unmatched: a text for each pattern of the policy that fitted no node at the last check.
         pause: None if there is none.
-        listen: where QMP clients can connect without a certificate, whether it is served or not.
-        totals: how much of what.
-        outcomes: what became of HMP and snapshot commands, and how often.
+        listen: the addresses of its listeners that are open to clients without a certificate, served or not.
+        totals: counts of clients, commands, bytes and records.
+        outcomes: how HMP and snapshot commands ended, and how often.
         deprecated: who uses which HMP command, and how often.
-        failures: the last snapshot commands that failed, the oldest first.
+        failures: the last snapshot commands that failed, oldest first.
     """
 
     name: str
@@ -164,12 +166,12 @@ class VMStatus:
     failures: tuple[Failure, ...] = ()
 
     def count(self, *endings: str) -> int:
-        """Return how many snapshot commands ended so; see proxy/routing/vm_history.py."""
+        """Return how many snapshot commands ended in one of these ways; see proxy/routing/vm_history.py."""
         return sum(count for outcome, count in self.outcomes if outcome.is_about_snapshots and outcome.ended in endings)
 
 
 def as_members(vm: VMStatus) -> dict[str, JSON]:
-    """Return what a program is told of a VM. dataclasses.asdict takes four times as long, and there may be a thousand."""
+    """Return a VM's status as JSON. dataclasses.asdict takes four times as long, and there may be a thousand VMs."""
     return _members(vm) | {
         "clients": [_members(client) for client in vm.clients],
         "running": None if vm.running is None else _members(vm.running),
@@ -182,7 +184,7 @@ def as_members(vm: VMStatus) -> dict[str, JSON]:
 
 
 def read_patterns(told: JSON) -> list[PatternStatus]:
-    """Read the patterns of VMs that come by themselves. Raises ValueError for anything else."""
+    """Parse the `discover` patterns in a status. Raises ValueError for anything else."""
     try:
         return [PatternStatus(one["pattern"], one["sockets"], tuple(one["problems"])) for one in told.get("discover", [])]
     except (AttributeError, KeyError, TypeError) as exc:
@@ -190,12 +192,12 @@ def read_patterns(told: JSON) -> list[PatternStatus]:
 
 
 def _members(value: Any) -> dict[str, JSON]:
-    """Return the members of a dataclass that has slots."""
+    """Return the members of a dataclass with slots."""
     return {name: getattr(value, name) for name in value.__slots__}
 
 
 def read_status(told: JSON) -> list[VMStatus]:
-    """Read what `as_members` has made of VMs. Raises ValueError for anything else."""
+    """Parse what `as_members` has made of VMs. Raises ValueError for anything else."""
     try:
         return [_vm_of(**vm) for vm in told["vms"]]
     except (KeyError, TypeError) as exc:

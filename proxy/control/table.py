@@ -1,4 +1,4 @@
-"""How the VMs of a process are, as tables for a person."""
+"""The state of a process's VMs, as tables for a person."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -32,10 +32,10 @@ def as_table(
     user_name: Callable[[int], str] = _number,
     tool_name: Callable[[ClientStatus], str] = _unknown,
 ) -> str:
-    """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if there is none of that name.
+    """Return a table of VMs for a person, or of one VM with its clients. Raises KeyError if no VM has that name.
 
-    patterns: by which VMs are found. user_name: what a user is called; by default by number, because to look up a name may
-    take long. tool_name: what a person calls a client.
+    patterns: those by which VMs are discovered. user_name: returns a user's name; by default the number, because looking up a
+    name may take long. tool_name: returns the name by which a person knows a client.
     """
     if name is None:
         told = [*_told("", _problems(vms)), *_told("", _of_patterns(patterns)), *_told("", _failures(vms))]
@@ -60,14 +60,14 @@ def clients_table(
     *,
     names_vm: bool = False,
 ) -> str:
-    """Return a table of the clients of VMs. names_vm: it has a column for the VM. The rest is as for `as_table`."""
+    """Return a table of the VMs' clients. names_vm: add a column for the VM. The other arguments are as for `as_table`."""
     rows: list[tuple[str, ...]] = [("VM", *_CLIENT_HEADER)]
     rows += [(vm.name, *_client_row(client, user_name, tool_name)) for vm in vms for client in vm.clients]
     return "\n".join(aligned([row if names_vm else row[1:] for row in rows]))
 
 
 def span(seconds: float) -> str:
-    """Return a duration in its two greatest units."""
+    """Return a duration in its two largest units."""
     whole = int(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -129,7 +129,7 @@ def _of_patterns(patterns: Sequence[PatternStatus]) -> list[str]:
 
 
 def _failures(vms: Sequence[VMStatus]) -> list[str]:
-    """Return the last failures: of each VM the last, of an only one all."""
+    """Return the last failure of each VM, or all failures of a single VM."""
     shown = [(vm, failure) for vm in vms for failure in (vm.failures if len(vms) == 1 else vm.failures[-1:])]
     return [
         printable(f"{vm.name}: {failure.time}: '{failure.command}' of {failure.client}: {failure.text}")

@@ -1,8 +1,8 @@
-"""A fleet follows the sockets that come and go: when it looks for them, and what it does with what it finds.
+"""Have a fleet follow the sockets that come and go: when to look for them, and what to do with what is found.
 
-A change is a matter of a look soon after the kernel's hint (inotify.py), and of one every 10 s without a hint, because not
-everything is told of; where hints are not to be had, of one every 2 s. Looks are so far apart that they take a twentieth of one
-core at most, whatever happens in the folders.
+A change is found by a look soon after the kernel's hint (inotify.py), or by one every 10 s without a hint, because not every
+change is reported; where hints are not available, by one every 2 s. The pauses between looks are long enough that looking takes
+a twentieth of one core at most, whatever happens in the folders.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 _HINTED_EVERY_S: Final = 10.0
 _UNHINTED_EVERY_S: Final = 2.0
-# Between two looks: at least this, and so many times what the last one took.
+# The pause between two looks: at least this, and at least this many times as long as the last look took.
 _PAUSE_S: Final = 0.1
 _PAUSE_LOOKS: Final = 20
 # A folder may be on a disk that hangs.
@@ -40,10 +40,10 @@ _UNKNOWN: Final = ("the first look for sockets has not ended",)
 
 
 class Discovery:
-    """Call `run` in a task, `use` with what another file says, and `close` at the end.
+    """Call `run` in a task, `use` whenever the templates change, and `close` at the end.
 
-    reading: held by whoever changes what is wanted of the fleet; `look` is called by its holder. own: paths of sockets of the
-    process that are no VM's. has_looked: set when the first look is done. patterns: how they were at the last look.
+    reading: the lock held by whoever changes what the fleet wants; its holder calls `look`. own: paths of the process's sockets
+    that belong to no VM. has_looked: set when the first look is done. patterns: their status at the last look.
     """
 
     def __init__(self, fleet: Fleet, reading: asyncio.Lock, own: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ class Discovery:
 
     def _begin_to_watch(self) -> None:
         try:
-            from proxy.discovery.inotify import Inotify  # here, because there are Pythons without ctypes
+            from proxy.discovery.inotify import Inotify  # here, because some Pythons have no ctypes
 
             self._inotify = Inotify(self._hinted.set)
         except (ImportError, OSError) as exc:
@@ -71,18 +71,18 @@ class Discovery:
         self._sockets.watch = self._inotify.watch
 
     def use(self, templates: Sequence[Template], static: Sequence[VMConfig]) -> None:
-        """Look for the sockets of these templates from now on, beside the VMs of which the file speaks."""
+        """Look for the sockets of these templates from now on, beside the VMs that the file names."""
         self._templates, self._static = templates, static
         if not self.has_looked.is_set():
             self.patterns = [PatternStatus(template.pattern.text, 0, _UNKNOWN) for template in templates]
 
     def close(self) -> None:
-        """Watch nothing any more. `run` has ended."""
+        """Stop watching. Call it when `run` has ended."""
         if self._inotify is not None:
             self._inotify.close()
 
     async def run(self) -> None:
-        """Have the fleet follow, until it is cancelled."""
+        """Have the fleet follow until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             async with self._reading:
@@ -97,18 +97,18 @@ class Discovery:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._next_s()):
                     await self._hinted.wait()
-            # Before the look, so that what changes meanwhile is looked at again.
+            # Before the look, so that a change during it leads to another one.
             self._hinted.clear()
 
     async def look(self) -> list[VMConfig]:
-        """Return all VMs that are wanted now: those of which the file speaks, and those that are found."""
+        """Return all VMs that are wanted now: those that the file names, and those that are found."""
         connected, now_s = self._connected(), asyncio.get_running_loop().time()
         self._last = await beside(partial(self._look, connected, now_s))
         self.patterns = self._sockets.status(self._templates)
         return [*self._static, *self._last]
 
     def _look(self, connected: Connected, now_s: float) -> list[VMConfig]:
-        """In a thread."""
+        """Runs in a thread."""
         found = self._sockets.look(self._templates, self._static, connected, now_s)
         if self._inotify is not None:
             self._inotify.keep(self._sockets.folders)
@@ -118,7 +118,7 @@ class Discovery:
         last, before, fleet = self._last, dict(self._fleet.wanted), self._fleet
         vms = await self.look()
         is_same = len(last) == len(self._last) and all(map(is_, last, self._last))
-        # One may have ended by itself, since it is to end with its QEMU, and that is there again.
+        # A VM may have ended by itself, since it is to end with its QEMU, and that QEMU is there again.
         if not is_same or any(vm.shown_name not in before for vm in self._last):
             wish = partial(Wish.of, vms, before, forgives=fleet.forgives, is_of_file=False, why_gone="its socket has gone")
             await fleet.want(await beside(wish))

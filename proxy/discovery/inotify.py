@@ -1,10 +1,10 @@
-"""The kernel's word that something in a folder has changed (inotify(7)), which Python's library does not have.
+"""The kernel's notice that something in a folder has changed (inotify(7)), which Python's standard library does not offer.
 
-It is taken as a hint to look, and what it says is not interpreted: the look tells how it is, also after hints that were lost
-(the queue overflows) or that never come. They do not come for what another host does on NFS, for a file system that is mounted
-over a watched folder, which is how a bind mount appears in a container, and on some overlays. So sockets.py looks now and then
-without a hint as well. On the other hand a look alone, often enough to be prompt, would cost a host with 1,000 folders the half
-of a per cent of a core all day, for nothing.
+It only hints that a look is due, and its contents are ignored: the look shows the facts, even after hints that were lost (the
+queue overflows) or that never come. None come for what another host does on NFS, for a file system that is mounted over a
+watched folder, which is how a bind mount appears in a container, and on some overlays. So discovery.py looks now and then
+without a hint as well. Looks alone, often enough to be prompt, would cost a host with 1,000 folders half a per cent of a core
+all day, for nothing.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ _READ_BYTES: Final = 1 << 16
 
 
 class Inotify:
-    """Watch folders. To make it raises OSError where that is not to be had: a sandbox, or fs.inotify.max_user_instances.
+    """Watch folders. The constructor raises OSError if that is not possible: a sandbox, or fs.inotify.max_user_instances.
 
-    Call `start` in the loop, `watch` for each folder and `keep` afterwards, from whichever thread, one at a time; `close` at
-    the end. on_change: called in the loop when something has changed.
+    Call `start` in the loop, `watch` for each folder and then `keep`, from any thread, one at a time; `close` at the end.
+    on_change: called in the loop when something has changed.
     """
 
     def __init__(self, on_change: Callable[[], object]) -> None:
@@ -50,7 +50,7 @@ class Inotify:
         asyncio.get_running_loop().add_reader(self._fd, self._read)
 
     def watch(self, folder: str) -> bool:
-        """Watch a folder. Tells whether that can be done; fs.inotify.max_user_watches may be reached."""
+        """Watch a folder. Return False if the limit is reached (fs.inotify.max_user_watches); other failures do not matter."""
         number = self._library.inotify_add_watch(self._fd, os.fsencode(folder), _MASK)
         if number < 0:
             self._watches.pop(folder, None)
@@ -59,14 +59,14 @@ class Inotify:
         return True
 
     def keep(self, folders: Set[str]) -> None:
-        """Watch no others than these any more."""
+        """Stop watching all folders except these."""
         gone = {folder: self._watches.pop(folder) for folder in self._watches.keys() - folders}
         for number in set(gone.values()).difference(self._watches.values()):
-            # A folder that was removed is not watched any more by itself, and then this does nothing.
+            # The kernel stops watching a folder that was removed, and then this does nothing.
             self._library.inotify_rm_watch(self._fd, number)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             asyncio.get_running_loop().remove_reader(self._fd)
         os.close(self._fd)

@@ -1,15 +1,15 @@
-"""Which VMs there are that come by themselves: a look at the folders in which their sockets are.
+"""Discover VMs by a look at the folders in which their sockets are.
 
-It can take a while, on a file system that is elsewhere, and is done in a thread. What it finds is compared with what was there
-before, and so one look decides nothing that could turn around a moment later:
+A look can take a while on a remote file system, so it runs in a thread. Its result is compared with what was there before, so
+no single look decides anything that could be reversed a moment later:
 
-* A socket that has gone is let go when it has been away for a while. A QEMU that is started anew is waited for, as any other,
-  and one that flaps costs what a QEMU that is waited for costs.
-* What listens there is not looked at. The socket that a killed QEMU has left is a VM that is waited for.
-* While its QEMU is connected a VM stays, whatever is at the path. Where it is taken over, the socket there is ours, and QEMU's
-  has moved aside; when QEMU has gone, one of ours that still holds the path does not count.
-* Our own sockets are never found: those at which clients come in, and those that moved aside. A pattern that fits them would
-  make a proxy for a proxy, without an end.
+* A socket that has gone is dropped once it has been away for a while. A QEMU that restarts is waited for like any other, and
+  one that keeps restarting costs no more than a QEMU that is waited for.
+* Whether anybody listens at a socket is not checked. The socket that a killed QEMU has left is a VM that is waited for.
+* While its QEMU is connected a VM stays, whatever is at the path. If the path is taken over, the socket there is ours, and
+  QEMU's was moved aside; when QEMU has gone, a socket of ours that still holds the path does not count.
+* Our own sockets are never found: neither those at which clients come in nor those that were moved aside. A pattern that fits
+  them would create a proxy for a proxy, endlessly.
 """
 
 import logging
@@ -30,24 +30,23 @@ __all__ = ["GONE_AFTER_S", "Connected", "Sockets", "find"]
 
 _log = logging.getLogger(__name__)
 
-# Longer than a QEMU takes to be started anew by a tool, and short for somebody who looks whether a VM has gone.
+# Longer than a tool takes to restart QEMU, and short for somebody who waits to see that a VM has gone.
 GONE_AFTER_S: Final = 3.0
-# How soon to look again at one that is away, while its QEMU is connected: who ends removes its socket before it hangs up.
+# How soon to look again for a missing socket while its QEMU is connected: QEMU removes its socket before it hangs up.
 _LOOK_AGAIN_S: Final = 1.0
 
-# Is told of each folder before it is looked into, and again with the reason if it cannot be.
+# Called with each folder before it is read, and again with the error if it cannot be read.
 _Enter: TypeAlias = Callable[[str, OSError | None], object]
 
 
 def _enter(folder: str, problem: OSError | None) -> None:
-    """Nobody wants to know."""
+    """Ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """What the fleet knows of the VMs that were found, by path. served: their QEMUs are connected. held: the socket at the
-    path is the proxy's own.
-    """
+    """What the fleet knows of the VMs that were found, by path. served: their QEMUs are connected. held: the socket at the path
+    is the proxy's own."""
 
     served: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
@@ -55,9 +54,8 @@ class Connected:
 
 @dataclass(slots=True)
 class _Found:
-    """A socket. vm: None where a problem keeps it from being served. was_served: by an earlier template. gone_s: since when it
-    is away. due_s: when to look again, if it is.
-    """
+    """A socket. vm: None if a problem keeps it from being served. was_served: under a previous template. gone_s: since when it
+    is missing; None if it is there. due_s: when to look for it again."""
 
     template: Template
     vm: VMConfig | None = None
@@ -67,16 +65,16 @@ class _Found:
     due_s: float | None = None
 
     def follow(self, template: Template) -> None:
-        """Be made anew by another template."""
+        """Switch to another template, if it is another one, and drop the VM that the previous one made."""
         if self.template is not template:
             self.template, self.vm, self.was_served = template, None, self.was_served or self.vm is not None
 
 
 @dataclass(slots=True)
 class Sockets:
-    """What was found so far. Looks are taken one at a time.
+    """What was found so far. Only one look may run at a time.
 
-    own: paths of sockets of the process that are no VM's. watch: is told of each folder before it is looked into.
+    own: paths of the process's sockets that belong to no VM. watch: called with each folder before it is read.
     """
 
     own: Collection[str] = ()
@@ -88,7 +86,7 @@ class Sockets:
     def look(
         self, templates: Sequence[Template], static: Sequence[VMConfig], connected: Connected, now_s: float
     ) -> list[VMConfig]:
-        """Return the VMs that there are now, in the order of their paths. static: those of which the file speaks."""
+        """Return the VMs that there are now, in the order of their paths. static: the VMs that the file names."""
         self.folders.clear()
         taken = {identity for path in self._own_paths(static) if (identity := _identity(path)) is not None}
         candidates = [
@@ -98,7 +96,7 @@ class Sockets:
             if template.pattern.values(path) is not None and path not in connected.held
         ]
         present: dict[str, Template] = {}
-        # Two paths may lead to one socket; that by which it is known stays.
+        # Two paths may lead to one socket; the path by which it is known already wins.
         for path, identity, template in sorted(candidates, key=lambda one: one[0] not in self._found):
             if identity not in taken:
                 taken.add(identity)
@@ -108,15 +106,15 @@ class Sockets:
         return [vm for _, found in sorted(self._found.items()) if (vm := found.vm) is not None]
 
     def paths(self) -> dict[str, str]:
-        """Return the VMs that are served by what the fleet knows them by, each with its path."""
+        """Return the paths of the VMs that are served, by the key under which the fleet knows them."""
         return {found.vm.shown_name: path for path, found in self._found.items() if found.vm is not None}
 
     def due_s(self) -> float | None:
-        """Return when to look again at those that are away; None if none is."""
+        """Return when to look again for missing sockets; None if none is missing."""
         return min((found.due_s for found in self._found.values() if found.due_s is not None), default=None)
 
     def status(self, templates: Sequence[Template]) -> list[PatternStatus]:
-        """Return what the patterns fit."""
+        """Return the status of each pattern: how many sockets it fits, and what is wrong with them."""
         told = []
         for template in templates:
             found = [(path, one) for path, one in sorted(self._found.items()) if one.template is template]
@@ -125,7 +123,7 @@ class Sockets:
         return told
 
     def _own_paths(self, static: Sequence[VMConfig]) -> Iterator[str]:
-        """Yield the paths of sockets that are no VM's which could be found: our own, and those of VMs that the file names."""
+        """Yield the paths of sockets that must not be found: our own, and those of VMs that the file names."""
         yield from self.own
         found = [one.vm for one in self._found.values() if one.vm is not None]
         for vm in static:
@@ -143,7 +141,7 @@ class Sockets:
             _log.warning("cannot look for sockets in %s: %s", folder, problem.strerror)
 
     def _note(self, present: Mapping[str, Template], templates: Sequence[Template], connected: Connected, now_s: float) -> None:
-        """Note which have come, and which are away or have gone."""
+        """Note which sockets have come, and which are missing or have gone."""
         for path, template in present.items():
             found = self._found.setdefault(path, _Found(template))
             found.follow(template)
@@ -161,7 +159,7 @@ class Sockets:
             found.due_s = now_s + _LOOK_AGAIN_S if path in connected.served else found.gone_s + GONE_AFTER_S
 
     def _admit(self, static: Sequence[VMConfig]) -> None:
-        """Make VMs of those that have come, unless one of the same name, or at the same address, was there before."""
+        """Make VMs of new sockets, unless a VM with the same name, or at the same address, was there before."""
         taken = {mark for vm in static for mark in _marks(vm)}
         for _, found in sorted(self._found.items()):
             taken |= set() if found.vm is None else _marks(found.vm)
@@ -185,14 +183,14 @@ class Sockets:
 
 
 def _marks(vm: VMConfig) -> set[str | Address]:
-    """Return what no two VMs can have."""
+    """Return what no two VMs may share."""
     return {vm.shown_name, *(plain(address) for address in (*vm.listen, *vm.hmp_listen))}
 
 
 def find(pattern: PathPattern, enter: _Enter = _enter) -> dict[str, tuple[int, int]]:
-    """Return the sockets that a pattern fits now, each with what tells it from another one, by whichever path.
+    """Return the paths that a pattern fits now and that are sockets, each with an identity that is the same by whichever path.
 
-    A folder that is missing is looked for where it would be made. What may not be read is left out.
+    A folder that does not exist is watched for where it would be created. What may not be read is left out.
     """
     found = [""]
     for number, part in enumerate(pattern.parts):
@@ -202,7 +200,7 @@ def find(pattern: PathPattern, enter: _Enter = _enter) -> dict[str, tuple[int, i
 
 
 def _step(folder: str, part: str, enter: _Enter, *, is_last: bool) -> Iterable[str]:
-    """Return what a part of a pattern fits in a folder."""
+    """Return the paths that one part of a pattern fits in a folder."""
     if not is_wildcard(part):
         path = f"{folder}/{part}"
         is_there = not is_last and os.path.isdir(path)

@@ -1,7 +1,15 @@
 """The VMs of a process: which are wanted, and which run.
 
-fleet.py has the VMs, and makes them what they are to be (wish.py), each at its place (place.py). supervision.py keeps one of
-them running, audit_logs.py has the logs that they share, and vm_files.py what one of them has open. What takes long is done
-beside the event loop (beside.py). outlasting.py keeps a process in which no VM is left, and service_manager.py tells systemd of
-it.
+    wish.py            what a configuration asks for: VMs by key, worked out in a thread
+    fleet.py           compares that with what runs, and starts, changes and ends VMs one after the other
+    place.py           a VM's place in the fleet; it outlives the proxies that serve the VM in turn
+    supervision.py     keeps one VM running, and retries after errors
+    vm_files.py        the files that one VM has open
+    audit_logs.py      the audit logs, shared by all VMs that write to the same one
+    beside.py          runs slow work in a thread, beside the event loop
+    outlasting.py      keeps the process alive while it has no VM
+    service_manager.py notifies systemd
+
+A change goes in as a Wish and comes out as a list of problems, one for each VM that could not follow it. VMs that move a
+listener from one to the other release it before either of them is changed; otherwise VMs do not depend on each other.
 """

@@ -1,7 +1,7 @@
-"""The audit logs that the VMs of a process write, each opened once for all VMs that keep it alike.
+"""The audit logs that the VMs of a process write, each opened once for all VMs that write it with the same settings.
 
-Two open files for one log would rotate each other away. So VMs with the same settings share one, from the first of them that
-begins until the last has ended.
+If one log were open twice, each copy would rotate the other's file away. So VMs with the same settings share one open log, from
+the first VM that acquires it until the last one releases it.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from proxy.recording.audit_writer import AuditWriter
 
 __all__ = ["AuditLogs", "with_shared_logs"]
 
-# How long a VM that is served may take to get another log: the other VMs' changes wait for it.
+# How long a running VM may wait for a new log to open: changes to other VMs wait behind it.
 _OPENED_WITHIN_S: Final = 2.0
-# How long a log stays open for one who gave up waiting for its slow disk: longer than the pause before the next try.
+# How long a log stays open for a user that gave up waiting for a slow disk: longer than the pause before its next attempt.
 _UNUSED_S: Final = 60.0
 
 
 def with_shared_logs(vms: Iterable[VMConfig]) -> list[VMConfig]:
-    """Return the VMs with logs that are kept alike: if one VM wants a log synchronous, it is so for all that write to it."""
+    """Return the VMs with consistent logs: if one VM wants a log synchronous, it is so for all that write to it."""
     vms = list(vms)
     synchronous = {vm.audit.destination for vm in vms if vm.audit is not None and vm.audit.sync}
     return [
@@ -34,19 +34,20 @@ def with_shared_logs(vms: Iterable[VMConfig]) -> list[VMConfig]:
 
 
 class AuditLogs:
-    """Each call of `acquire` needs one of `release`; `close` ends them all."""
+    """Balance each call of `acquire` with one of `release`; `close` closes all logs."""
 
     def __init__(self) -> None:
-        # Those that are open, or being opened, which may take long.
+        # Logs that are open or being opened; opening may take long.
         self._writers: dict[AuditSettings, asyncio.Task[AuditWriter]] = {}
-        # Those who have a log, and those who wait for it.
+        # How many users have each log or wait for it.
         self._users: Counter[AuditSettings] = Counter()
         self._closing: set[asyncio.Task[None]] = set()
 
     async def acquire(self, settings: AuditSettings) -> AuditWriter:
         """Return the log, which is opened for its first user. Raises AuditError.
 
-        The opening goes on if all who wait for it give up: another try finds it so far, and takes no further thread.
+        Opening continues even if everybody who waits for it gives up: the next attempt joins it and does not take another
+        thread.
         """
         if settings not in self._writers:
             self._writers[settings] = asyncio.create_task(self._open(settings), name="open an audit log")
@@ -60,7 +61,8 @@ class AuditLogs:
             raise
 
     async def acquire_in_time(self, settings: AuditSettings) -> AuditWriter:
-        """Return the log as `acquire` does, if its disk is not stuck. Raises AuditError; another try may find it open."""
+        """Return the log as `acquire` does, but wait only briefly. Raises AuditError if its disk is stuck; a later attempt may
+        find it open."""
         try:
             async with asyncio.timeout(_OPENED_WITHIN_S):
                 return await self.acquire(settings)
@@ -68,19 +70,19 @@ class AuditLogs:
             raise AuditError(settings.destination, "its disk is stuck") from exc
 
     async def release(self, settings: AuditSettings) -> None:
-        """Close the log if this was the last of its users."""
+        """Release the log; the last user closes it."""
         self._users[settings] -= 1
         if not self._users[settings]:
             await self._close(self._writers.pop(settings))
 
     def reopen(self) -> None:
-        """Begin new files where the old ones were moved or removed; one that cannot be opened goes on as it is."""
+        """Begin a new file wherever the old one was moved or removed; a log that cannot be opened again keeps its old file."""
         for opening in self._writers.values():
             if opening.done():
                 opening.result().reopen()
 
     async def close(self) -> None:
-        """Close all that are open."""
+        """Close all logs."""
         writers, self._writers = self._writers, {}
         for opening in writers.values():
             await self._close(opening)
@@ -88,7 +90,7 @@ class AuditLogs:
             await asyncio.wait(self._closing)
 
     async def _open(self, settings: AuditSettings) -> AuditWriter:
-        """It is forgotten in the very step in which it fails, so whoever looks at one that has ended finds it open."""
+        """Open a log. If that fails, the log is forgotten in the same step, so a task that is done always holds an open log."""
         try:
             return await AuditWriter.open(settings)
         except BaseException:
@@ -100,7 +102,7 @@ class AuditLogs:
             self._close_if_unused_later(settings)
 
     def _close_if_unused_later(self, settings: AuditSettings) -> None:
-        """Nobody lets go of a log that nobody waited for to the end."""
+        """Schedule the closing of a log that opened after everybody had given up: nobody would release it."""
         opening = self._writers.get(settings)
         if opening is not None and opening.done() and not self._users[settings]:
             asyncio.get_running_loop().call_later(_UNUSED_S, self._close_if_unused, settings, opening)

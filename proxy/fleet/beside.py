@@ -1,13 +1,13 @@
-"""Work of many milliseconds beside the event loop, in a thread: reading files, above all.
+"""Run work of many milliseconds in a thread beside the event loop: reading files, above all.
 
-A thread alone is not enough. Python lets one thread run at a time, and a thread that has work gives way only when another one
-has asked for 5 ms (sys.setswitchinterval): measured while a file with 1,000 VMs is read, a ping through the loop takes up to
-13 ms instead of 0.3 ms. Where 0.5 ms are enough it takes up to 3 ms, and the reading takes no longer.
+A thread alone is not enough. Python runs one thread at a time, and a busy thread yields only after another one has waited for 5
+ms (sys.setswitchinterval): while a file with 1,000 VMs is read, a ping through the loop takes up to 13 ms instead of 0.3 ms.
+With an interval of 0.5 ms it takes up to 3 ms, and reading the file takes no longer.
 
-Collecting garbage does not give way at all, and among 1,000 VMs it takes 0.1 s. So none is collected while much is made, and
-what is there when it has been made is not looked through later either (gc.freeze): it stays, or goes without that.
+Garbage collection does not yield at all, and with 1,000 VMs it takes 0.1 s. So it is off while many objects are created, and
+afterwards those objects are exempt from later collections (gc.freeze): they live long, or are freed by reference counting.
 
-The thread is a daemon's. A file on a network file system that does not answer must not keep the process from ending.
+The thread is a daemon thread: a file on a network file system that does not answer must not keep the process from ending.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _SWITCH_INTERVAL_S: Final = 0.0005
 
 
 class _Consideration:
-    """How many work beside the loop, and how long a thread had its turn before the first of them."""
+    """Count the threads at work beside the loop, and remember the switch interval from before the first of them."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -34,7 +34,7 @@ class _Consideration:
 
     @contextmanager
     def for_others(self) -> Iterator[None]:
-        """Call it in the loop's thread."""
+        """Shorten the switch interval while the context is open. Call it in the loop's thread."""
         if not self._count:
             self._interval_s = sys.getswitchinterval()
             sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -52,7 +52,7 @@ _consideration: Final = _Consideration()
 
 @contextmanager
 def much_is_made() -> Iterator[None]:
-    """Collect no garbage meanwhile, and do not look for it afterwards in what there is."""
+    """Suspend garbage collection, and exempt everything that exists at the end from later collections."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -64,7 +64,8 @@ def much_is_made() -> Iterator[None]:
 
 
 async def beside(work: Callable[[], _Result]) -> _Result:
-    """Do the work while others are served. What it raises is raised. If this is cancelled, the work goes on for nobody."""
+    """Run the work in a thread and return its result, or raise what it raises. If this is cancelled, the work goes on, and its
+    result is dropped."""
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[_Result] = loop.create_future()
 

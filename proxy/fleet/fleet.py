@@ -1,11 +1,11 @@
 """The VMs of one process: those that are wanted, and those that run. Each follows its own configuration, and no other VM's.
 
-A VM is known by its name, or by where its QEMU is where it has none in the configuration: QEMU's own name is not known before
-QEMU is there. What a change needs is worked out for that VM alone (proxy/needs.py), and most of it is done under its clients.
-Where that takes a new connection to QEMU, its proxy ends in order and begins anew, and its tools are disconnected as they are
-when QEMU goes. A VM whose change fails stays as it is, and its change is tried again.
+A VM is known by its name, or by the address of its QEMU if the configuration gives no name: QEMU's own name is not known until
+QEMU is there. What a change requires is worked out for that VM alone (proxy/needs.py), and most changes are made while its
+clients stay connected. A change that requires a new connection to QEMU ends the VM's proxy in order and starts another one; its
+tools are disconnected, as they are when QEMU exits. A VM whose change fails stays as it is, and the change is retried.
 
-No step takes long, and other VMs are served between them, so that a change of a thousand VMs delays nobody.
+No step takes long, and other VMs are served between steps, so a change of a thousand VMs delays nobody.
 """
 
 import asyncio
@@ -39,15 +39,15 @@ __all__ = ["GIVING", "Fleet"]
 _log = logging.getLogger(__name__)
 
 GIVING: Final = "another process takes over, and reads the configuration"
-# What has been handed over ends at once.
+# A VM that has been handed over ends almost at once.
 _LOOK_S: Final = 0.02
 
 
 class Fleet:
-    """Call `run` once, `want` with each other configuration meanwhile, and `stop`.
+    """Call `run` once, `want` with each new configuration while it runs, and `stop` to end it.
 
-    forgives: an error ends only its VM's attempt, which is begun again; otherwise it ends the process, because its exit status
-    is what a service manager acts upon.
+    forgives: an error ends only the VM's current attempt, and the VM is started again. Otherwise the error ends the process,
+    because a service manager acts upon the exit status.
     """
 
     def __init__(self, vms: Iterable[VMConfig], *, forgives: bool) -> None:
@@ -55,29 +55,29 @@ class Fleet:
         self.wanted = by_key(vms, {}, forgives=forgives)
         self.audit_logs = AuditLogs()
         self._shared = Shared(Ledger(most_bytes(self.wanted.values())), DiskThread("state"))
-        # What runs, or is on its way to its end.
+        # The VMs that run or are about to end.
         self._places: dict[str, Place] = {}
         self._group: asyncio.TaskGroup | None = None
-        # Held by whoever changes what is wanted.
+        # Held while the set of wanted VMs changes.
         self._wanting = asyncio.Lock()
-        # begun: with all that is wanted at the start. settled: it is known of each VM whether it is served.
+        # begun: all VMs wanted at the start have been started. settled: for each VM it is known whether it is served.
         self.begun, self.settled = asyncio.Event(), asyncio.Event()
         self._unsettled: set[Place] = set()
         self._stop = asyncio.Event()
         self._outlasting = Outlasting(self._stop)
-        # Who has the VMs of the process that this one replaces; it is set before `run`.
+        # Who holds the VMs of the process that this one replaces; set before `run`.
         self.taking: Predecessor | None = None
-        # Another process takes over, and knows what is wanted.
+        # Another process is taking over; it follows the configuration from now on.
         self.is_giving = False
 
     async def run(self) -> None:
-        """Serve, until all VMs have ended. Raises what a VM raises that is not forgiven."""
+        """Serve until all VMs have ended. Raises what a VM raises if errors are not forgiven."""
         try:
             async with asyncio.TaskGroup() as self._group:
                 self.outlast_vms(self._outlasting.is_wanted)
                 await self._begin_all()
         except BaseExceptionGroup as errors:
-            # Not `except*`: what that raises is wrapped in a group again before Python 3.11.4.
+            # Not `except*`: before Python 3.11.4, what it raises is wrapped in a group again.
             raise first_error(errors) from None
         finally:
             self._group = None
@@ -85,19 +85,19 @@ class Fleet:
             await self._shared.state.finish(LAST_WRITE_S)
 
     async def _begin_all(self) -> None:
-        """Begin with all that is wanted, one after the other: what each needs only for its start, others use again."""
+        """Start all wanted VMs one after the other, so that the memory one needs only to start is reused by the next."""
         async with self._wanting:
             beginning = Place("", VMLabel(""))
             self._unsettled.add(beginning)
             for key in list(self.wanted):
-                if key in self.wanted and key not in self._places:  # all may be to end since
+                if key in self.wanted and key not in self._places:  # stop() or dismiss() may have been called since
                     self._begin(key)
                 await asyncio.sleep(0)
             self.begun.set()
             self._settle(beginning)
 
     def outlast_vms(self, outlasts: bool, /) -> bool:
-        """Say whether to go on where no VM is left, since others may come, until `stop` is called. Returns what held before."""
+        """Say whether the process goes on when no VM is left, until `stop` is called. Return the previous setting."""
         return self._outlasting.set(outlasts, self._group)
 
     def stop(self) -> None:
@@ -110,7 +110,7 @@ class Fleet:
                 place.running.stop()
 
     async def want(self, wish: Wish) -> list[str]:
-        """Serve these VMs from now on. Returns what could not be changed, and why: it is in the log, too."""
+        """Serve these VMs from now on. Return what could not be changed, and why; the log says so, too."""
         if self.is_giving:
             return [GIVING]
         async with self._wanting:
@@ -121,23 +121,23 @@ class Fleet:
 
     @property
     def vms(self) -> list[SupervisedVM]:
-        """The VMs that run, by name."""
+        """The running VMs, sorted by name."""
         return sorted(self._running(), key=lambda vm: vm.name)
 
     def status(self) -> "list[VMStatus]":
-        """Return how each VM is that runs, by name."""
+        """Return the status of each running VM, sorted by name."""
         return [vm.status() for vm in self.vms]
 
     @property
     def summary(self) -> str:
-        """Return in a few words how it is."""
+        """The fleet's state in a few words."""
         vms = list(self._running())
         served = sum(vm.is_connected for vm in vms)
         waiting = len(vms) - served
         return f"VMs served: {served}" + (f", waited for: {waiting}" if waiting else "")
 
     def running(self, key: str) -> SupervisedVM | None:
-        """Return a VM as it runs; None if it does not."""
+        """Return the running VM of that key; None if it does not run."""
         place = self._places.get(key)
         return None if place is None else place.running
 
@@ -145,7 +145,7 @@ class Fleet:
 
     @property
     def by_key(self) -> dict[str, SupervisedVM]:
-        """The VMs that run, or are on their way to their end."""
+        """The VMs that run or are about to end, by key."""
         return {place.key: place.running for place in self._places.values() if place.running is not None}
 
     def dismiss(self, key: str) -> None:
@@ -155,7 +155,7 @@ class Fleet:
             running.stop()
 
     async def take_back(self, vms: Iterable[VMConfig]) -> None:
-        """Serve VMs anew that another process was handed, and serves no more; not if none is left here, or all are to end."""
+        """Serve VMs again that another process had taken over. Does nothing if no VM is left here or all are to end."""
         for key, config in by_key(vms, {}, forgives=self.forgives).items():
             while key in self._places:  # noqa: ASYNC110 - seldom, and for a moment
                 await asyncio.sleep(_LOOK_S)
@@ -167,7 +167,7 @@ class Fleet:
     # A VM becomes what it is to be.
 
     async def _become(self, wish: Wish) -> Changes:
-        """Go from VM to VM, and let others be served between them; nothing else is wanted before that is done."""
+        """Change one VM after the other, and let others be served in between. The caller holds the lock for changes."""
         changes = Changes()
         if self._stop.is_set() or not (self._places or self._outlasting.is_wanted):
             return changes  # the process ends
@@ -175,7 +175,7 @@ class Fleet:
         self._shared.ledger.most_bytes = most_bytes(self.wanted.values())
         rename(self._places, self.wanted, self._name_in_log)
         changed = [place for place in self._places.values() if self._is_changed(place, before, wish)]
-        # So that two can swap their listeners.
+        # So that two VMs can swap their listeners.
         for key, addresses in wish.moving.items():
             if (running := self.running(key)) is not None:
                 running.release(addresses)
@@ -185,7 +185,7 @@ class Fleet:
             await asyncio.sleep(0)
         for key in [key for key in self.wanted if key not in self._places]:
             if key not in self.wanted:
-                break  # all VMs are to end since
+                break  # stop() was called since
             changes.new += 1
             changes.problems += [f"{key}: {wish.problems[key]}"] if key in wish.problems else []
             with about_vm(key):
@@ -195,12 +195,12 @@ class Fleet:
         return changes
 
     def _is_changed(self, place: Place, before: Mapping[str, VMConfig], wish: Wish) -> bool:
-        """Tell whether there is anything to do for a VM; by_key() has made one that is the same the same object."""
+        """Return whether there is anything to do for a VM. by_key() keeps the object of an unchanged configuration."""
         is_same = (key := place.key) in self.wanted and self.wanted[key] is before.get(key)
         return not is_same or place.retry is not None or key in wish.contexts or key in wish.problems
 
     async def _follow(self, place: Place, wish: Wish, changes: Changes) -> None:
-        """Have a VM that runs become what it is to be. One that ends already is begun with that when it has ended."""
+        """Change a running VM to its new configuration. A VM that is about to end picks it up when it starts again."""
         await place.end_retry()
         running, vm = place.running, self.wanted.get(place.key)
         contexts, problem = wish.contexts.get(place.key), wish.problems.get(place.key)
@@ -216,7 +216,7 @@ class Fleet:
             changes.problems.append(f"{running.name}: {problem}")
             _log.error("%s: %s; %s", running.name, problem, stays)
         elif (needed or running.config.origin != vm.origin) and running.is_beginning:
-            running.stop()  # what another process is asked for depends on its settings
+            running.stop()  # what it asks the old process for depends on its settings
         elif Need.CONNECTION in needed:
             changes.anew += 1
             _log.warning("%s: begins anew, with another connection to QEMU", running.name)
@@ -232,7 +232,7 @@ class Fleet:
             _log.warning("%s: the certificates were read again", running.name)
 
     async def _change(self, place: Place, vm: VMConfig, contexts: Contexts | None, delays_s: Iterator[float]) -> str | None:
-        """Change a VM under its clients. Returns why that failed; it is tried again then, as long as it is wanted."""
+        """Change a VM while its clients stay connected. Return why that failed, if it did; the change is then retried."""
         running = place.running
         assert running is not None, "nothing is tried again when it ends"
         try:
@@ -258,7 +258,7 @@ class Fleet:
         return (place.running for place in self._places.values() if place.running is not None)
 
     def _name_in_log(self, key: str, config: VMConfig) -> str:
-        """Return what a line begins with; nothing where there is only one VM, which has no name."""
+        """Return what the VM's log lines begin with; nothing if it is the only VM and has no name."""
         return key if self.forgives else config.name or ""
 
     # A VM runs.
@@ -271,7 +271,7 @@ class Fleet:
         self._group.create_task(self._tend(place), name=f"VM {key}")
 
     async def _tend(self, place: Place) -> None:
-        """Serve a VM as long as it is wanted, by one proxy after the other where it needs another connection to QEMU."""
+        """Serve a VM as long as it is wanted, with one proxy after the other: each new connection to QEMU needs a new proxy."""
         standing = Standing()
         try:
             while (config := self.wanted.get(place.key)) is not None:

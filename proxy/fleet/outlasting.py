@@ -1,4 +1,4 @@
-"""What keeps a process while there is no VM: others may come by themselves."""
+"""Keep a process running while it has no VM: VMs may come by themselves."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ __all__ = ["Outlasting"]
 
 
 class Outlasting:
-    """stop: ends it. is_wanted: the process is to go on where no VM is left."""
+    """stop: ends the wait. is_wanted: the process goes on when no VM is left."""
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
@@ -14,7 +14,8 @@ class Outlasting:
         self.is_wanted = False
 
     def set(self, is_wanted: bool, group: asyncio.TaskGroup | None, /) -> bool:
-        """Keep the group or not. group: that of the VMs, None while it is not there. Returns what held before."""
+        """Keep the task group alive, or stop doing so. group: the VMs' task group, None while there is none. Return the
+        previous setting."""
         before, self.is_wanted = self.is_wanted, is_wanted
         if self._task is not None:
             self._task.cancel()

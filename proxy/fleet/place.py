@@ -1,4 +1,4 @@
-"""A VM's place in a fleet, and what a new wish has changed of the fleet."""
+"""A VM's place in a fleet, and what a new wish has changed in the fleet."""
 
 import asyncio
 import logging
@@ -13,13 +13,13 @@ __all__ = ["Changes", "Place", "rename"]
 
 _log = logging.getLogger(__name__)
 
-# How long whoever has changed a policy waits for the VM's disks to be compared with it. Afterwards only the log tells.
+# How long whoever changed a policy waits until it has been compared with the VM's disks. After that, only the log says so.
 _COMPARED_WITHIN_S = 5.0
 
 
 @dataclass(slots=True)
 class Changes:
-    """How many VMs are different from before. compared: whose policy is used when it has been compared with the disks."""
+    """Count the VMs that a wish changed. compared: VMs whose new policy is first compared with their disks."""
 
     new: int = 0
     anew: int = 0
@@ -33,14 +33,14 @@ class Changes:
         return f"new: {self.new}, changed: {self.changed}, begun anew: {self.anew}, not served any more: {self.ended}{failed}"
 
     def tell(self, count: int) -> None:
-        """Log what has become of a file that was read again. count: how many VMs are wanted now."""
+        """Log the result of reading the file again. count: how many VMs are wanted now."""
         if self == Changes():
             _log.warning("the configuration was read again, and nothing has changed")
         else:
             _log.info("the configuration was read again; VMs: %d, %s", count, self)
 
     async def why_not_used(self) -> list[str]:
-        """Return why changed policies are not used, of those VMs whose disks have been compared with them in time."""
+        """Return why changed policies are not in use, for the VMs whose disks were compared with them in time."""
         if not self.compared:
             return []
         waiting = [asyncio.ensure_future(vm.policy_checked()) for vm in self.compared]
@@ -54,8 +54,8 @@ class Changes:
 class Place:
     """A VM's place in the fleet. It stays while one proxy of the VM gives way to the next.
 
-    key: the VM is known by it. running: None only between two proxies. retry: a change that is tried again, until it has been
-    made. is_trying: that is under way, and no longer waited for.
+    key: identifies the VM in the fleet. running: None only between two proxies. retry: a failed change that is retried until it
+    succeeds. is_trying: the retry has finished its pause and is being made.
     """
 
     key: str
@@ -65,11 +65,11 @@ class Place:
     is_trying: bool = False
 
     def set_retry(self, retry: asyncio.Task[None] | None, /) -> None:
-        """Keep a change that is tried again after a pause, instead of the one that has been tried."""
+        """Set the change to retry after a pause; it replaces the one that was just tried."""
         self.retry, self.is_trying = retry, False
 
     async def end_retry(self) -> None:
-        """Give up a change that is to be tried again; one that is under way comes to its end, so that none overtakes it."""
+        """Give up the retry of a change. One that is already being made runs to its end, so that no newer one overtakes it."""
         while (retry := self.retry) is not None:
             self.retry = None
             if not self.is_trying:
@@ -87,9 +87,10 @@ class Place:
 
 
 def rename(places: dict[str, Place], wanted: Mapping[str, VMConfig], label: Callable[[str, VMConfig], str]) -> None:
-    """Know a VM by its new name, where only that tells it from one that is not wanted any more: its QEMU is the same.
+    """Move a VM to its new key if its configuration was only renamed: an old key is gone, a new one has come, and QEMU is the
+    same.
 
-    label: what its lines in the log begin with.
+    label: returns what the VM's log lines begin with.
     """
     new = {vm.upstream: key for key, vm in wanted.items() if key not in places}
     for place in [place for place in places.values() if place.key not in wanted]:

@@ -1,7 +1,7 @@
-"""One VM of a daemon: whatever ends its proxy with an error is shown, and it is begun again, so the other VMs go on.
+"""One VM of a daemon: an error that ends its proxy is reported, and the VM is started again, so the other VMs go on.
 
-Where a VM is the daemon's only one, its error is the daemon's: the exit status tells a service manager, which knows better when
-to start again. With several VMs nobody outside sees that one of them is missing, so it is tried again here, less and less
+If a VM is the daemon's only one, its error is the daemon's: the exit status informs a service manager, which knows better when
+to start again. With several VMs nobody outside would see that one of them is missing, so it is retried here, less and less
 often.
 """
 
@@ -39,17 +39,16 @@ __all__ = ["SupervisedVM", "first_error"]
 
 _log = logging.getLogger(__name__)
 
-# As long as another log may take; see audit_logs.py.
+# The same limit as for a new audit log; see audit_logs.py.
 _READ_WITHIN_S: Final = 2.0
 
 
 class SupervisedVM:
     """Call `run` or `keep_running` once, and `close` at the end.
 
-    Each attempt has a VMProxy of its own. What a failed one knew goes with it, and only the intents on disk stay. The audit log
-    is opened with the first attempt, and kept for the next ones.
-    on_settled: called when it is known for the first time whether it can be served; another time does no harm.
-    standing: what is known of the VM; it goes on from one attempt to the next.
+    Each attempt has a VMProxy of its own. What a failed attempt knew is lost with it, except for the intents on disk. The audit
+    log is opened by the first attempt and kept for the next ones. on_settled: called when it is first known whether the VM can
+    be served; calling it again does no harm. standing: what is known of the VM; it carries over from one attempt to the next.
     """
 
     def __init__(
@@ -66,21 +65,21 @@ class SupervisedVM:
         self._shared = shared
         self._config = config
         self._proxy: VMProxy | None = None
-        # Why the last attempt has failed.
+        # Why the last attempt failed.
         self._problem: str | None = None
-        # Why it is not yet what it is to be.
+        # Why the VM does not yet have its new configuration.
         self.unchanged: str | None = None
         self._stopping = Signal()
-        # Whom to ask for the VM first.
+        # Whom to ask for the VM before starting it afresh.
         self.taking: Predecessor | None = None
-        # That process serves it still.
+        # The old process still serves it.
         self.is_claiming = False
-        # Why it is not handed over to another process, which wants it.
+        # Why it is not handed over to the process that wants it.
         self.stays: str | None = None
 
     @property
     def proxy(self) -> VMProxy | None:
-        """What serves it now."""
+        """The proxy of the current attempt."""
         return self._proxy
 
     @property
@@ -93,7 +92,7 @@ class SupervisedVM:
 
     @property
     def is_connected(self) -> bool:
-        """Whether its QEMU is there, and clients are served."""
+        """Whether its QEMU is there and clients are served."""
         return self._proxy is not None and self._proxy.is_connected
 
     @property
@@ -103,16 +102,16 @@ class SupervisedVM:
 
     @property
     def is_beginning(self) -> bool:
-        """Whether it is not so far yet that it could be changed: it is stopped instead, and begins with other settings."""
+        """Whether it is too early to change the VM: it is stopped instead, and begins again with the new settings."""
         return self.is_claiming or (self._proxy is not None and not self._proxy.has_begun)
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to end."""
+        """Whether `stop` was called."""
         return self._stopping.is_set()
 
     def status(self) -> "VMStatus":
-        """Return how it is now. Call it in the running loop."""
+        """Return the VM's current status. Call it in the running loop."""
         from proxy.control.status import State, VMStatus  # here, as above
         from proxy.relaying.looking import client_statuses, totals_of
 
@@ -150,18 +149,18 @@ class SupervisedVM:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a command runs that changes snapshots."""
+        """Whether a command that changes snapshots is running."""
         return self._relay is not None and is_at_work(self._relay.clients.dispatcher.plans.works)
 
     def disconnect(self, number: int) -> None:
-        """Disconnect the client of that number, which `status` has told just now."""
+        """Disconnect the client with that number, which `status` has just reported."""
         assert self._relay is not None, "it has clients"
         clients = self._relay.clients
         for session in [session for session, own in clients.numbers.items() if own == number]:
             clients.disconnect(session)
 
     async def close(self) -> None:
-        """Let go of the audit log."""
+        """Release the audit log."""
         await self._files.close()
 
     def stop(self) -> None:
@@ -171,9 +170,9 @@ class SupervisedVM:
             self._proxy.stop()
 
     async def change(self, config: VMConfig, contexts: Contexts | None = None) -> None:
-        """Become what another configuration says, without a new connection to QEMU; see VMProxy.change.
+        """Apply another configuration without a new connection to QEMU; see VMProxy.change.
 
-        Raises AuditError, ListenError or TLSError; all is as it was then.
+        Raises AuditError, ListenError or TLSError; everything is then as it was.
         """
         if self._proxy is None:
             _log.warning("%s: %s", self.name, describe(self._config, config) or POLICY_CHANGED)
@@ -183,24 +182,24 @@ class SupervisedVM:
         if contexts is None:
             contexts = await read_contexts(config, _READ_WITHIN_S)
         async with self._files.exchanged(config.audit) as audit:
-            if self._proxy is None:  # it has ended since, and begins again with this
+            if self._proxy is None:  # the attempt has ended since; the next one begins with this
                 self._config = config
-            elif not self._proxy.has_begun:  # it begins again already
+            elif not self._proxy.has_begun:  # the next attempt has begun already
                 self._proxy.config = config
             else:
                 self._proxy.change(config, audit, contexts)
 
     def release(self, addresses: Collection[Address]) -> None:
-        """Let nobody in any more at these, which another VM is to have. `change` follows."""
+        """Stop accepting clients at these addresses, which another VM is to have. `change` follows."""
         if self._proxy is not None and self._proxy.has_begun:
             self._proxy.front.release(addresses)
 
     async def policy_checked(self) -> str | None:
-        """Wait until a changed policy was compared with the disks; return why it is not used, if it is not."""
+        """Wait until a changed policy has been compared with the disks. Return why it is not in use, None if it is."""
         return None if self._proxy is None else await self._proxy.policy_check.outcome()
 
     def use_certificates(self, contexts: Contexts) -> None:
-        """Use these for TLS from now on. What begins later reads the files itself, also where it was about to read them."""
+        """Use these TLS contexts from now on. A later attempt, or one that is about to read the files, reads them itself."""
         if self._proxy is not None:
             self._proxy.certificates.contexts = contexts
         else:
@@ -218,11 +217,11 @@ class SupervisedVM:
         try:
             await (proxy.run() if self.taking is None else self._take_over(proxy, self.taking))
         finally:
-            # What SIGHUP changed must not be undone when the VM is begun again.
+            # What SIGHUP changed must survive the next attempt.
             self._config, self._proxy = proxy.config, None
 
     async def _take_over(self, proxy: VMProxy, taking: "Predecessor") -> None:
-        """Serve what another process hands over, or begin anew if it does not."""
+        """Serve what another process hands over; start afresh if it hands over nothing."""
 
         async def claim() -> None:
             proxy.legacy = await taking.claim(self._config, self._on_settled)
@@ -251,13 +250,13 @@ class SupervisedVM:
         self._on_settled()
 
     async def keep_running(self) -> None:
-        """Serve, and begin again after each error, until `stop` is called or the proxy ends by itself.
+        """Serve, and start again after each error, until `stop` is called or the proxy ends by itself.
 
-        A QEMU that is not there is waited for, whatever the file says: of several VMs some are always off. The pauses grow
-        from 0.05 s to 2 s. Most of what is inherited is there once: a descriptor's number may be another file's by the next
-        attempt, so such a VM is given up at its first error.
+        A QEMU that is not there is waited for, whatever the file says: of several VMs some are always off. The pauses grow from
+        0.05 s to 2 s. Most of what is inherited can be opened only once: by the next attempt the descriptor's number may belong
+        to another file, so such a VM is given up at its first error.
         """
-        if not self._config.wait:  # a fleet says so itself, and a copy for each of a thousand VMs is a lot
+        if not self._config.wait:  # a fleet has set it already, and a copy for each of a thousand VMs is a lot
             self._config = replace(self._config, wait=True)
         has_one_attempt = any(map(is_there_once, (self._config.upstream, *self._config.listeners)))
         told = ""
@@ -265,7 +264,7 @@ class SupervisedVM:
         while True:
             try:
                 await self.run()
-            except Exception as exc:  # of whatever kind: it is this VM's alone
+            except Exception as exc:  # of whatever kind: it concerns this VM alone
                 error = first_error(exc)
                 self._tell(error, is_new=repr(error) != told)
                 told = repr(error)
@@ -281,7 +280,7 @@ class SupervisedVM:
                     await self._stopping.wait()
 
     def _tell(self, error: BaseException, *, is_new: bool) -> None:
-        """Log an error loudly once; one that comes back every 2 s all night shows with `--verbose` only."""
+        """Log an error loudly once; one that recurs every 2 s all night is shown with `--verbose` only."""
         self._problem = str(error) or repr(error)
         level = logging.ERROR if is_new else logging.INFO
         if isinstance(error, ProgramError):
@@ -290,9 +289,9 @@ class SupervisedVM:
             _log.log(level, "%s: unexpected error, beginning again: %r", self.name, error, exc_info=error if is_new else None)
 
 
-# A TaskGroup raises groups in groups; a person is to see one line.
+# A TaskGroup raises nested groups; a person should see one line.
 def first_error(error: BaseException) -> BaseException:
-    """Return the error that a person is to see: one that has a text of its own, if there is one."""
+    """Return the error to show: preferably one of ours, which has a readable text."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     told, others = error.split(ProgramError)

@@ -1,7 +1,7 @@
-"""What one VM has of the operator's files: its audit log, and what the files of TLS have made.
+"""What one VM has open of the operator's files: its audit log, and the TLS contexts made from its certificates.
 
-Each of them may be on a disk that is stuck, or on a network whose server does not answer. So none is opened or read in the
-event loop, and only this VM waits for it.
+Each file may be on a disk that is stuck, or on a network whose server does not answer. So none is opened or read in the event
+loop, and only this VM waits for it.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from proxy.recording.audit_writer import AuditWriter
 
 __all__ = ["VMFiles", "read_contexts"]
 
-# So long an opening may take before it is told of.
+# How long opening may take before it is reported as late.
 _LATE_S: Final = 2.0
 
 
 class VMFiles:
-    """Call `open` before each attempt to serve the VM, `change` if others are wanted meanwhile, `exchanged` to have another log
-    while it is served, and `close` at the end.
+    """Call `open` before each attempt to serve the VM, `change` if the files change while it opens them, `exchanged` to switch
+    to another log while the VM is served, and `close` at the end.
 
     audit: the log, which is kept from one attempt to the next; None if there is none, or it is not open.
     """
@@ -33,14 +33,14 @@ class VMFiles:
     def __init__(self, audit_logs: AuditLogs) -> None:
         self._audit_logs = audit_logs
         self.audit: AuditWriter | None = None
-        # The settings for which that is held.
+        # The settings of the log that is open.
         self._settings: AuditSettings | None = None
         self._opening: asyncio.Task[Contexts] | None = None
 
     async def open(self, wanted: Callable[[], VMConfig], tell_late: Callable[[], object]) -> Contexts:
-        """Open the log, if that is not done, and read the files of TLS. Raises AuditError or TLSError.
+        """Open the log unless it is open, and read the TLS files. Raises AuditError or TLSError.
 
-        wanted: the configuration, which may become another one; see `change`. tell_late: called once if it takes long.
+        wanted: returns the configuration, which may change meanwhile; see `change`. tell_late: called once if it takes long.
         """
         if wanted().audit == self._settings and named_file(wanted()) is None:
             return Contexts()
@@ -67,13 +67,13 @@ class VMFiles:
         return await read_contexts(config)
 
     def change(self) -> None:
-        """Begin anew, where files are being opened: others are wanted, or what is in them has changed."""
+        """Start over if files are being opened: other files are wanted, or their contents have changed."""
         if self._opening is not None:
             self._opening.cancel()
 
     @asynccontextmanager
     async def exchanged(self, settings: AuditSettings | None) -> AsyncIterator[AuditWriter | None]:
-        """Have another log, if the context does not fail. Raises AuditError if it cannot be opened in time."""
+        """Open another log, and switch to it unless the context fails. Raises AuditError if it cannot be opened in time."""
         if settings == self._settings:
             yield self.audit
             return
@@ -89,14 +89,14 @@ class VMFiles:
             await self._audit_logs.release(old)
 
     async def close(self) -> None:
-        """Let go of the log. Calling it again does nothing."""
+        """Release the log. Calling it again does nothing."""
         settings, self.audit, self._settings = self._settings, None, None
         if settings is not None:
             await self._audit_logs.release(settings)
 
 
 async def read_contexts(config: VMConfig, within_s: float | None = None) -> Contexts:
-    """Read the files of TLS of a VM beside the event loop. Raises TLSError, also if that takes too long.
+    """Read a VM's TLS files beside the event loop. Raises TLSError, also if that takes too long.
 
     within_s: None for as long as it takes.
     """

@@ -1,4 +1,4 @@
-"""What a fleet is to become: the VMs by the names under which it knows them. It is made in a thread, while VMs are served."""
+"""What a fleet is to become: the VMs by the keys under which it knows them. It is built in a thread, while VMs are served."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,10 +19,10 @@ class Wish:
 
     Attributes:
         vms: by key (`by_key`).
-        contexts: of TLS, read anew, by key; only for VMs that have TLS, and none if the files were not read again.
-        problems: why files of TLS cannot be used, by key.
-        moving: listeners that go from a VM, by its key, to another one.
-        is_of_file: the file was read again, so that the log tells what came of it.
+        contexts: TLS contexts read anew, by key; only for VMs that use TLS, and empty if the files were not read again.
+        problems: why TLS files cannot be used, by key.
+        moving: listeners that move from a VM, by its key, to another one.
+        is_of_file: the file was read again, so the log says what came of it.
         why_gone: says why a VM ends that is not among these.
     """
 
@@ -35,15 +35,15 @@ class Wish:
 
     @classmethod
     def of(cls, vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool, **rest: Any) -> Self:
-        """Make one of the VMs that are wanted. before, forgives: see by_key()."""
+        """Make a wish of the VMs that are wanted. before, forgives: see by_key()."""
         keyed = by_key(vms, before, forgives=forgives)
         return cls(keyed, moving=_moving(before, keyed), **rest)
 
 
 def by_key(vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool) -> dict[str, VMConfig]:
-    """Return the VMs by what a fleet knows them by: the name, or where QEMU is. One that has not changed is the same object.
+    """Return the VMs by key: the name, or the address of QEMU. A VM that has not changed keeps its object from `before`.
 
-    forgives: QEMU is waited for, whatever a VM says.
+    forgives: wait for QEMU, whatever a VM's configuration says.
     """
     keyed = {vm.shown_name: replace(vm, wait=True) if forgives and not vm.wait else vm for vm in with_shared_logs(vms)}
     return {key: known if (known := before.get(key)) == vm and known is not None else vm for key, vm in keyed.items()}
@@ -58,5 +58,5 @@ def _moving(before: Mapping[str, VMConfig], vms: Mapping[str, VMConfig]) -> dict
 
 
 def most_bytes(vms: Iterable[VMConfig]) -> int:
-    """Return how much may be queued in the process, whose VMs each name a limit."""
+    """Return how many bytes may be queued in the process: the largest limit that any of its VMs names."""
     return max((vm.total_buffer_bytes for vm in vms), default=0)

@@ -1,7 +1,7 @@
-"""Messages between the two processes: a JSON value each, with the file descriptors that it refers to.
+"""Messages between the two processes: each is a JSON value with the file descriptors that it refers to.
 
-A message is its length, the number of its descriptors, and its JSON. The descriptors come after it, some with each further
-byte, because the kernel takes at most 253 at once.
+On the wire, a message is its length, the number of its descriptors, and its JSON. The descriptors follow, a batch with each
+further byte, because the kernel takes at most 253 at once.
 """
 
 import array
@@ -18,11 +18,11 @@ from shim.qmp import JSON
 
 __all__ = ["DESCRIPTORS_AT_ONCE", "Channel", "Message", "close_all", "receive_some"]
 
-# What was said, and the descriptors.
+# The JSON value, and the descriptors.
 Message: TypeAlias = tuple[dict[str, JSON], list[int]]
 
 _HEADER: Final = struct.Struct("!II")
-# What is unsent to a VM's clients is in its message, at most --total-buffer.
+# A VM's message includes what is unsent to its clients, at most --total-buffer.
 _MOST_BYTES: Final = 1 << 30
 DESCRIPTORS_AT_ONCE: Final = 200
 _INT_BYTES: Final = array.array("i").itemsize
@@ -30,9 +30,10 @@ _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(DESCRIPTORS_AT_ONCE * _INT_BYTES)
 
 
 class Channel:
-    """One of the two ends. Call `close` at the end. After an error nothing more can be said.
+    """One of the two ends. Call `close` at the end. After an error, the channel cannot be used any more.
 
-    `send` and `receive` raise OSError, and EOFError where the other process has gone; `receive` also ValueError for nonsense.
+    `send` and `receive` raise OSError; `receive` also raises EOFError if the other process has gone, and ValueError for
+    nonsense.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -41,7 +42,7 @@ class Channel:
         self._sending = asyncio.Lock()
 
     async def send(self, message: dict[str, JSON], numbers: Sequence[int] = ()) -> None:
-        """Say something. numbers: of descriptors, which stay the caller's."""
+        """Send a message. numbers: descriptors, which stay the caller's."""
         said = json.dumps(message).encode()
         async with self._sending:
             await asyncio.get_running_loop().sock_sendall(self._sock, _HEADER.pack(len(said), len(numbers)) + said)
@@ -49,7 +50,7 @@ class Channel:
                 await self._send_descriptors(numbers[start : start + DESCRIPTORS_AT_ONCE])
 
     async def receive(self) -> Message:
-        """Hear the next message. The descriptors are the caller's to close."""
+        """Receive the next message. The caller must close the descriptors."""
         size, count = _HEADER.unpack(await self._receive_bytes(_HEADER.size))
         if size > _MOST_BYTES:
             raise ValueError(f"a message of {size} bytes")
@@ -69,7 +70,7 @@ class Channel:
         self._sock.close()
 
     async def _receive_bytes(self, size: int) -> bytes:
-        # Never more than so many: a read beyond them would lose the descriptors that come there.
+        # Never read beyond the message: that would lose the descriptors that come with the bytes after it.
         pieces, missing = list[bytes](), size
         while missing:
             piece = await asyncio.get_running_loop().sock_recv(self._sock, missing)
@@ -104,9 +105,9 @@ class Channel:
             return numbers
 
 
-# Python 3.11.2's socket.recv_fds drops the flags that it is given.
+# Python 3.11.2's socket.recv_fds ignores its flags argument.
 def receive_some(sock: socket.socket) -> tuple[bytes, list[int], bool]:
-    """Return the next byte with the descriptors that came with it, and whether these are all. Raises OSError."""
+    """Return the next byte, the descriptors that came with it, and whether none was cut off. Raises OSError."""
     data, ancillary, flags, _ = sock.recvmsg(1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
     numbers = [number for _, _, rights in ancillary for (number,) in struct.iter_unpack("i", rights)]
     return data, numbers, not flags & socket.MSG_CTRUNC

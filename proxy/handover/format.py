@@ -1,8 +1,8 @@
 """A VM as JSON with file descriptors, which the old process writes and the new one reads.
 
-**To change the format**, raise FORMAT, and have `_from_previous` make the new form of the old one; what it did before goes, and
-so does the writer of that form in tests/support/processes/previous_format.py. Bytes are in base64. A descriptor is the place at
-which it stands among those that come with the message.
+**To change the format**, raise FORMAT, and have `_from_previous` convert the old format to the new one. Delete its previous
+code, and the writer of that older format in tests/support/processes/previous_format.py. Bytes are base64. A descriptor is its
+index among those that come with the message.
 """
 
 from base64 import b64decode, b64encode
@@ -34,7 +34,7 @@ READ_FORMATS: Final = (FORMAT - 1, FORMAT)
 
 @dataclass(frozen=True, slots=True)
 class CarriedVM:
-    """All that there is to know of a VM. relay: None while its QEMU is away.
+    """The complete state of a VM. relay: None while its QEMU is away.
 
     kept: what is kept for the next start (`IntentStore.to_members`). excluded: see `Exclusions.remembered`.
     """
@@ -91,7 +91,7 @@ def written(vm: CarriedVM) -> tuple[dict[str, JSON], list[int]]:
 
 
 def why_unreadable(message: dict[str, JSON]) -> str | None:
-    """Say why what another process has written cannot be read here; None if its form is known. Raises KeyError for nonsense."""
+    """Return why a VM from another process cannot be read here; None if its format is known. Raises KeyError for nonsense."""
     form, version = message["format"], message.get("version")
     if form in READ_FORMATS:
         return None
@@ -100,7 +100,7 @@ def why_unreadable(message: dict[str, JSON]) -> str | None:
 
 
 def read(value: dict[str, JSON], numbers: Sequence[int], form: int) -> CarriedVM:
-    """Return a VM that was written in a form. Raises ValueError for what is none."""
+    """Return the VM that was written in a format. Raises ValueError if it is not a VM."""
     try:
         return _read(value if form == FORMAT else _from_previous(value), numbers)
     except (KeyError, TypeError, ValueError, IndexError, ProgramError) as exc:
@@ -108,7 +108,7 @@ def read(value: dict[str, JSON], numbers: Sequence[int], form: int) -> CarriedVM
 
 
 def _from_previous(value: dict[str, JSON]) -> dict[str, JSON]:
-    """Make the current form of the one before, which did not tell since when clients are there, nor what was excluded."""
+    """Convert the previous format, which lacks how long clients have been connected, and what was excluded."""
     relay = value["relay"]
     if relay is not None:
         relay = relay | {"clients": [client | {"connected_s": 0.0} for client in relay["clients"]]}

@@ -1,4 +1,4 @@
-"""Where the old process waits to be replaced, and the one conversation that it has about that at a time."""
+"""Where the old process waits to be replaced: it hands over to one process at a time, and refuses others meanwhile."""
 
 import asyncio
 import contextlib
@@ -23,9 +23,9 @@ _REFUSED: Final = "another process is replacing it already"
 
 
 class Giver:
-    """Call `start` in the loop, and `close` at the end. To make it raises ListenError.
+    """Call `start` in the loop, and `close` at the end. The constructor raises ListenError.
 
-    on_given: called with the pid of the other process when it has a VM. may_give: tells whether nobody else is to have them.
+    on_given: called with the other process's pid when it has a VM. may_give: returns whether the VMs may be handed over now.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Giver:
         self._refusals: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Let whoever is to replace this process come."""
+        """Accept processes that are to replace this one."""
         self._point.start()
 
     async def close(self) -> None:
-        """Tell the other process, if there is one, that nothing is left here, and let nobody come any more."""
+        """Tell the other process, if there is one, that nothing is left here, and stop accepting any."""
         self._point.close()
         tasks = [*self._refusals]
         if self._giving is not None:

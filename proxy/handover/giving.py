@@ -1,7 +1,7 @@
-"""The old process: it hands its VMs over, each when nothing of it is under way, and leaves when all are gone.
+"""The old process: it hands over each of its VMs when nothing of that VM is under way, and ends when all are gone.
 
-What cannot be handed over stays, and is tried again, less and less often: a client with TLS or at HMP's prompt may leave. The
-log and `hmp-proxy status` tell why it stays.
+A VM that cannot be handed over stays, and is tried again, less and less often: a client with TLS or at HMP's prompt may leave.
+The log and `hmp-proxy status` say why it stays.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ __all__ = ["Giving"]
 
 _log = logging.getLogger(__name__)
 
-# Between two attempts, each of which may hold the tools up for as long as a standstill may take.
+# Between two attempts; each may stall the tools for as long as a standstill may take.
 _FIRST_PAUSE_S: Final = 0.05
 _MOST_PAUSE_S: Final = 15.0
 # How long the new process may take to answer.
@@ -45,15 +45,15 @@ class Giving:
         self._channel = channel
         self._fleet = fleet
         self._on_given = on_given
-        # One VM at a time, so that none stands still while the new process is busy with another.
+        # One VM at a time, so that none is held still while the new process is busy with another.
         self._turn = asyncio.Lock()
         self._attempts = count(1)
         self._answers: dict[int, asyncio.Future[str | None]] = {}
-        # Those that the new process has. Where it goes before all are handed over, they are begun anew here.
+        # The VMs that the new process has. If it goes before all are handed over, this process serves them again.
         self._given: list[VMConfig] = []
 
     async def run(self) -> None:
-        """Do as the new process asks, until it goes."""
+        """Do what the new process asks, until it goes."""
         self._fleet.is_giving = True
         try:
             async with asyncio.timeout(_ANSWER_S):
@@ -97,7 +97,7 @@ class Giving:
         await self._channel.send({"vm": name, "ended": True})
 
     async def _give(self, name: str) -> None:
-        """Hand a VM over as soon as that can be."""
+        """Hand a VM over as soon as possible."""
         pause_s = _FIRST_PAUSE_S
         while (vm := self._fleet.by_key.get(name)) is not None:
             with about_vm(name):
@@ -113,7 +113,7 @@ class Giving:
         await self._channel.send({"vm": name, "ended": True})
 
     async def _try(self, name: str, vm: "SupervisedVM") -> str | None:
-        """Hand a VM over. Return why not, in words; None if it is done."""
+        """Try to hand a VM over. Return why that failed; None if it is done."""
         proxy = vm.proxy
         if (why := why_never(proxy)) is not None:
             return why
@@ -132,7 +132,7 @@ class Giving:
             still.go_on()
 
     async def _offer(self, name: str, still: Standstill) -> str | None:
-        """Hand over a VM that stands still. Return why that is not done."""
+        """Offer a VM that is held still. Return why it was not handed over; None if it was."""
         attempt = next(self._attempts)
         value, numbers = written(still.carried())
         answer = self._answers[attempt] = asyncio.get_running_loop().create_future()

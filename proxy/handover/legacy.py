@@ -1,4 +1,4 @@
-"""One VM that another process hands over, taken up by its proxy here."""
+"""One VM that another process hands over, and how its proxy here takes it up."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
@@ -21,16 +21,17 @@ __all__ = ["Legacy", "Predecessor"]
 
 
 class Legacy:
-    """What is handed over. Call `close` in any case.
+    """A VM that is handed over. Always call `close`.
 
-    numbers: its descriptors. settle: tells the other process that we are ready, or why not, and returns whether the VM is ours.
+    numbers: its descriptors. settle: tells the other process that we are ready (None) or why not, and returns whether the VM is
+    ours.
     """
 
     def __init__(self, vm: CarriedVM, numbers: Sequence[int], settle: Callable[[str | None], Awaitable[bool]]) -> None:
         self._vm = vm
         self._numbers: Sequence[int] = numbers
         self._settle = settle
-        # The other process has heard whether we can go on with it.
+        # The other process knows whether we can go on with the VM.
         self._is_settled = False
 
     @property
@@ -39,7 +40,7 @@ class Legacy:
         return self._vm.kept
 
     async def take_up(self, proxy: VMProxy, front: Front, lasting: Lasting) -> None:
-        """Go on with it. Raises HandOverError if the other process does after all."""
+        """Go on with the VM. Raises HandOverError if the other process goes on with it after all."""
         value, connection, relay, taken = self._vm.relay, None, None, carrying.Taken()
         is_ours = False
         try:
@@ -64,11 +65,11 @@ class Legacy:
             carrying.begin(relay, taken)
             if taken:
                 connection.keep_awake()  # as for every VM that has had a client
-        # Whoever closes one of our copies means to end that connection.
+        # Whoever closes a connection expects it to end, so no copy of its socket may stay open.
         self._close_numbers()
 
     async def close(self, error: BaseException | None) -> None:
-        """Do without it, unless it was taken up. error: why, if there was one. Calling it again does nothing."""
+        """Give the VM up, unless it was taken up. error: why, if there was an error. Calling it again does nothing."""
         self._close_numbers()
         if not self._is_settled:
             self._is_settled = True
@@ -80,10 +81,10 @@ class Legacy:
 
 
 class Predecessor(Protocol):
-    """Who has the VMs of the process that is replaced: that process (taking.py), or the service manager (stored.py)."""
+    """The holder of the replaced process's VMs: that process itself (taking.py), or the service manager (stored.py)."""
 
     async def claim(self, config: VMConfig, on_waiting: Callable[[], object], /) -> Legacy | None:
-        """Return a VM; None if it begins anew. on_waiting: called when it is known that this takes a while."""
+        """Return a VM; None if it has to start afresh. on_waiting: called when it is known that this takes a while."""
 
     async def end_others(self, wanted: Collection[str], /) -> None:
-        """End what there is beside these VMs."""
+        """End all VMs except these."""

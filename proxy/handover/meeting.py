@@ -1,4 +1,4 @@
-"""Where the two processes meet: a unix socket of the old one, which is its owner's only."""
+"""Where the two processes meet: a unix socket of the old one, open to its own user and root only."""
 
 import asyncio
 import os
@@ -17,9 +17,9 @@ _ACCEPT_PAUSE_S: Final = 1.0
 
 
 class MeetingPoint:
-    """Wait for who is to replace this process. Call `start` in the loop, and `close` at the end.
+    """Wait for the process that is to replace this one. Call `start` in the loop, and `close` at the end.
 
-    on_met: gets the channel to each, and the pid. To make it raises ListenError.
+    on_met: called with the channel to each such process, and its pid. The constructor raises ListenError.
     """
 
     def __init__(self, path: str, on_met: Callable[[Channel, int | None], object]) -> None:
@@ -32,7 +32,7 @@ class MeetingPoint:
         asyncio.get_running_loop().add_reader(self._listening, self._accept)
 
     def close(self) -> None:
-        """Let nobody in any more, and remove the socket."""
+        """Stop accepting, and remove the socket."""
         asyncio.get_running_loop().remove_reader(self._listening)
         if self._pause is not None:
             self._pause.cancel()
@@ -45,7 +45,7 @@ class MeetingPoint:
             sock, _ = self._listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
-        except OSError:  # out of descriptors; to look at once would only spin
+        except OSError:  # out of descriptors; trying at once would only spin
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._listening)
             self._pause = loop.call_later(_ACCEPT_PAUSE_S, self.start)
@@ -58,7 +58,7 @@ class MeetingPoint:
 
 
 async def meet(path: str) -> Channel:
-    """Return the channel to the process that waits at a path. Raises HandOverError if there is none, or another user's."""
+    """Return the channel to the process that waits at a path. Raises HandOverError if it is missing or another user's."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.setblocking(False)
     try:

@@ -1,12 +1,13 @@
 """A VM as one descriptor, for a service manager to keep: a socket in whose queue all of the VM's descriptors wait.
 
-A service manager keeps descriptors, each under a name, and starts the next process with them. To give it each of a VM's by
-itself would not do: it tells nobody that its store is full, keeps one only where two are the same open file, and the names of
-some thousands are more than the kernel passes to a new program (execve(2), MAX_ARG_STRLEN).
+A service manager keeps descriptors, each under a name, and starts the next process with them. Storing each of a VM's
+descriptors separately would not work: the manager does not say when its store is full, it keeps only one of two that are the
+same open file, and the names of some thousands exceed what the kernel passes to a new program (execve(2), MAX_ARG_STRLEN).
 
-Of a pair of sockets it gets one end, and the other one tells three things. Its peer is there as long as the manager keeps it.
-What goes in last is a seal: without it nothing counts, so until then this process can go on as if nothing had been, whatever
-the manager does. And what was taken out is not there a second time, for a process that is started after one that died.
+The manager gets one end of a socket pair, which gives us three things. The other end stays connected for as long as the manager
+keeps the parcel. The last thing written is a seal, and without it the parcel does not count: until then this process can go on
+as if nothing had happened, whatever the manager does. And what was taken out is gone from the queue, so a process that is
+started after one that died does not find it a second time.
 """
 
 import json
@@ -26,16 +27,16 @@ _SEAL: Final = b"\1"
 
 
 class Parcel:
-    """Give `number` away, call `given` then, and `seal` or not; `close` in any case. To make it raises OSError.
+    """Store `number`, then call `given`, and `seal` if it is to count; always call `close`. The constructor raises OSError.
 
-    numbers: of descriptors, which stay the caller's.
+    numbers: descriptors, which stay the caller's.
     """
 
     def __init__(self, message: dict[str, JSON], numbers: Sequence[int]) -> None:
         self._ours, self._theirs = socket.socketpair()
         self._ours.setblocking(False)
         try:
-            # What is unsent to clients may be more than a socket holds.
+            # What is unsent to clients may be more than a socket's queue holds.
             with open(os.memfd_create("hmpshim"), "wb") as file:
                 file.write(json.dumps(message | {"count": len(numbers)}).encode())
                 file.flush()
@@ -51,28 +52,28 @@ class Parcel:
         return self._theirs.fileno()
 
     def given(self) -> None:
-        """Close our copy of what somebody else has now."""
+        """Close our copy of the end that somebody else has now."""
         self._theirs.close()
 
     @property
     def is_kept(self) -> bool:
-        """Tell whether somebody has it still, once it was given."""
+        """Return whether somebody still has the other end. Call it after `given`."""
         poller = select.poll()
         poller.register(self._ours, 0)  # POLLHUP is reported anyway (poll(2))
         return not poller.poll(0)
 
     def seal(self) -> None:
-        """Have it count from now on. Raises OSError if nobody has it."""
+        """Make the parcel count. Raises OSError if nobody has it."""
         self._ours.sendall(_SEAL)
 
     def close(self) -> None:
-        """Calling it again does nothing."""
+        """Close both ends. Calling it again does nothing."""
         self._ours.close()
         self._theirs.close()
 
 
 def unpack(number: int) -> Message:
-    """Return what is in a parcel; it is empty afterwards, and closed. Raises ValueError for one that does not count."""
+    """Return a parcel's content, which empties and closes it. Raises ValueError if the parcel does not count."""
     numbers: list[int] = []
     try:
         if not _take(number, numbers):
@@ -92,7 +93,7 @@ def unpack(number: int) -> Message:
 
 
 def _take(number: int, numbers: list[int]) -> bool:
-    """Take the descriptors out, and tell whether there is a seal."""
+    """Take all descriptors out, and return whether there is a seal."""
     is_sealed = False
     try:
         sock = socket.socket(fileno=number)
@@ -104,7 +105,7 @@ def _take(number: int, numbers: list[int]) -> bool:
         while True:
             try:
                 data, more, _ = receive_some(sock)
-            except BlockingIOError:  # whoever has filled it lives still
+            except BlockingIOError:  # whoever filled it is still alive
                 return is_sealed
             if not data:
                 return is_sealed

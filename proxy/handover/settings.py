@@ -1,7 +1,7 @@
-"""What of a VM's configuration must be the same in both processes, for one to go on with what the other has.
+"""The parts of a VM's configuration that must be the same in both processes for one to go on with the other's VM.
 
-That is where QEMU is and where clients come in, on which terms. All else is the new process' own: its policy, rules, limits and
-log hold for the commands that come from then on.
+These are where QEMU is and where clients come in, and on which terms. Everything else is the new process's own: its policy,
+rules, limits and log apply to the commands that come from then on.
 """
 
 from dataclasses import fields, is_dataclass
@@ -15,12 +15,12 @@ from shim.qmp import JSON
 
 __all__ = ["differences", "settings_of"]
 
-# Which of the terms a client was let in by do not bind: they are looked at with each command.
+# Terms that may differ from those a client was accepted with: they are evaluated for each command.
 _FREE_TERMS = frozenset({"role"})
 
 
 def settings_of(config: VMConfig) -> dict[str, JSON]:
-    """Return it as JSON. What is as by default is left out, so that a setting that only one version has is no difference."""
+    """Return the settings as JSON. Defaults are left out, so a setting that only one version knows makes no difference."""
     terms = {listener_name(address): _of_terms(config.terms_at(listener_name(address))) for address in config.listeners}
     members: dict[str, JSON] = {
         "upstream": str(config.upstream),
@@ -48,7 +48,7 @@ def _of_terms(terms: Terms) -> JSON:
 
 
 def _plain(value: Any) -> JSON:
-    """Return a value as JSON, in one spelling; of a dataclass what is not as by default."""
+    """Return a value as JSON in canonical form; of a dataclass, only the members that differ from their defaults."""
     if is_dataclass(value):
         members = ((field.name, getattr(value, field.name), field.default) for field in fields(value))
         return {name: _plain(member) for name, member, default in members if member != default}

@@ -1,6 +1,7 @@
-"""One VM that is to be handed over: the moment at which nothing of it is under way, and its end here once another has it.
+"""One VM that is to be handed over: the moment at which nothing of it is under way, and its end here once it has a new owner.
 
-This process makes such a moment, whoever is to have the VM: another process (giving.py), or the service manager (storing.py).
+This process creates such a moment for whoever is to have the VM: another process (giving.py) or the service manager
+(storing.py).
 """
 
 import asyncio
@@ -16,20 +17,21 @@ from proxy.vm_proxy import VMProxy
 
 __all__ = ["GONE_MEANWHILE", "UNSETTLED", "Standstill", "why_never"]
 
-# How long a VM's clients may wait in the kernel, beside those for whom a snapshot command runs.
+# How long a VM's clients may wait in the kernel, not counting the time in which a snapshot command runs for them.
 _QUIET_S: Final = 1.0
 _PLAN_S: Final = 10.0
 _LOOK_S: Final = 0.001
 _LONG_LOOK_S: Final = 0.02
-# Why what was carried is not handed over after all.
+# Why a VM whose state was already read out is not handed over after all.
 GONE_MEANWHILE: Final = "QEMU or a client has gone meanwhile"
 UNSETTLED: Final = "it is not settled whether its QEMU is there"
 
 
 class Standstill:
-    """A VM that is brought to a standstill: `no_plan`, `hold`, `carried`, in this order.
+    """Bring a VM to a standstill: call `no_plan`, `hold` and `carried`, in this order.
 
-    Call `let_go` if another has the VM then, else `go_on`. Make it in the turn of the loop in which `why_never` had no reason.
+    Call `let_go` if it has a new owner then, else `go_on`. Create it in the turn of the loop in which `why_never` returned
+    None.
     """
 
     def __init__(self, proxy: VMProxy) -> None:
@@ -44,7 +46,7 @@ class Standstill:
         return self._proxy.config
 
     async def no_plan(self) -> str | None:
-        """Wait until no snapshot command runs, and let none begin meanwhile. Return why that takes too long."""
+        """Wait until no snapshot command runs, and let none begin meanwhile. Return why that takes too long, if it does."""
         still = self._still
         if still is not None and still.runs_plan:
             still.begin(spares_oob=True)
@@ -53,9 +55,9 @@ class Standstill:
         return None
 
     async def hold(self) -> str | None:
-        """Wait until nothing is under way, and all is on the disk. Return why that takes too long.
+        """Wait until nothing is under way, and everything is on disk. Return why that takes too long, if it does.
 
-        Where QEMU is away there is nobody to wait for: who comes waits in the kernel anyway.
+        While QEMU is away there is nothing to wait for: clients that come wait in the kernel anyway.
         """
         if self._still is None:
             return None
@@ -72,25 +74,25 @@ class Standstill:
         return self._why_not_yet()
 
     def carried(self) -> CarriedVM:
-        """Return the VM as a value, and read QEMU no more either."""
+        """Return the VM's state as a value, and stop reading QEMU, too."""
         relay = None if self._still is None else self._still.carried()
         exclusions = self.config.policy.exclusions.remembered()
         return CarriedVM(self._front.carried(), relay, self._lasting.intents.to_members(), exclusions)
 
     @property
     def is_as_carried(self) -> bool:
-        """Tell whether neither QEMU nor a client has gone since."""
+        """Return whether neither QEMU nor a client has gone since `carried`."""
         return self._proxy.parts == self._parts and (self._still is None or self._still.is_as_carried)
 
     def let_go(self) -> None:
-        """Leave it all to whoever has it now."""
+        """Leave the VM to its new owner."""
         self._front.let_go()
         if self._relay is not None:
             carrying.let_go(self._relay)
         self._proxy.leave()
 
     def go_on(self) -> None:
-        """Serve it as before, unless it was let go of, or is ending, or QEMU has gone."""
+        """Serve the VM as before, unless it was let go, is ending, or its QEMU has gone."""
         if self._still is not None and self._proxy.parts == self._parts:
             self._still.go_on()
             self._front.start()
@@ -99,12 +101,12 @@ class Standstill:
         assert self._still is not None, "it is asked for while QEMU is there"
         if self._front.is_busy:
             return "a client is about to connect"
-        # Who came while others were waited for may be one that cannot be handed over.
+        # A client that came while others were waited for may be one that cannot be handed over.
         return self._still.why_never() or self._still.why_not_yet()
 
 
 def why_never(proxy: VMProxy | None) -> str | None:
-    """Say what cannot be handed over, in words. It may end by itself, when a client leaves, say."""
+    """Return what prevents the hand-over; None if nothing does. It may vanish by itself, when a client leaves, say."""
     if proxy is None or (parts := proxy.parts) is None:
         return UNSETTLED
     if (why := _why_never_by(proxy.config)) is not None:
@@ -114,7 +116,7 @@ def why_never(proxy: VMProxy | None) -> str | None:
 
 
 def _why_never_by(config: VMConfig) -> str | None:
-    """Say what cannot be handed over, whatever its clients do."""
+    """Return what prevents the hand-over whatever the clients do; None if nothing does."""
     if config.attach is not None:
         return "it is attached to its QEMU (--attach)"
     if isinstance(config.upstream, AcceptAddress):

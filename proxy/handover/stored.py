@@ -1,7 +1,7 @@
 """The new process: it goes on with the VMs that the service manager has kept, and ends those that it cannot go on with.
 
-It is what proxy/handover/taking.py is where there is another process to ask; here there is none any more, so nobody goes on
-with a VM that is not taken up.
+It is the counterpart of proxy/handover/taking.py, with no other process to ask: the old one has ended, so nobody goes on with a
+VM that is not taken up here.
 """
 
 import logging
@@ -37,7 +37,7 @@ _NOT_WANTED: Final = "it is not in the configuration any more"
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A VM that was taken out of the store. The descriptors are to be closed."""
+    """A VM that was taken out of the store. Its descriptors must be closed."""
 
     name: str
     vm: CarriedVM
@@ -46,14 +46,14 @@ class _Kept:
 
 
 class Stored:
-    """numbers: the descriptors that were stored, by their names."""
+    """The VMs that the service manager has kept. numbers: the stored descriptors, by name."""
 
     def __init__(self, numbers: Mapping[str, int], manager: "ServiceManager") -> None:
         self._numbers = dict(numbers)
         self._manager = manager
 
     async def claim(self, config: VMConfig, on_waiting: "Callable[[], object]") -> Legacy | None:
-        """Return a VM that is there; None if it is not, or begins anew."""
+        """Return a stored VM; None if there is none of that name, or it has to start afresh."""
         stored = stored_name(config.shown_name)
         if stored not in self._numbers or (kept := await self._take(stored)) is None:
             return None
@@ -63,13 +63,14 @@ class Stored:
         return Legacy(kept.vm, kept.numbers, partial(self._settle, stored, kept))
 
     async def end_others(self, wanted: Collection[str]) -> None:
-        """End in order what is there beside these VMs."""
+        """End in order all stored VMs except these."""
         for stored in self._numbers.keys() - set(map(stored_name, wanted)):
             if (kept := await self._take(stored)) is not None:
                 await self._end(stored, kept, _NOT_WANTED)
 
     async def _take(self, stored: str) -> _Kept | None:
-        """Take one out, which can be done once. None if it cannot be read: what it held is closed."""
+        """Take one VM out of the store, which can be done once. Return None, with its descriptors closed, if it cannot be
+        read."""
         number = self._numbers.pop(stored)
         try:
             message, numbers = unpack(number)
@@ -92,7 +93,7 @@ class Stored:
         await self._discard(stored or name)
 
     async def _settle(self, stored: str, kept: _Kept, why_not: str | None) -> bool:
-        """Have the manager keep it no more, before a byte is read. It is ours, if it can be taken up."""
+        """Have the manager stop keeping the VM, before a byte of it is read. Return whether we can take it up."""
         if why_not is not None:
             _log.error("%s: its connections end, as it cannot be taken over: %s", kept.name, why_not)
             _put_back(kept)
@@ -100,7 +101,7 @@ class Stored:
         return why_not is None
 
     async def _end(self, stored: str, kept: _Kept, why: str) -> None:
-        """Do what the process before would have done at its end."""
+        """Do what the previous process would have done to end the VM."""
         with about_vm(kept.name):
             _log.warning("%s: its connections end: %s", kept.name, why)
         close_all(kept.numbers)
@@ -110,18 +111,18 @@ class Stored:
     async def _discard(self, stored: str) -> None:
         try:
             await self._manager.discard(stored)
-        except OSError as exc:  # what it passes once more is empty
+        except OSError as exc:  # a parcel that it passes on again is empty
             _log.warning("cannot tell the service manager what it no longer needs to keep: %s", exc.strerror)
 
     def close(self) -> None:
-        """Close our copies of what nobody has claimed: the manager has it still, for a process that is started again."""
+        """Close our copies of what nobody has claimed: the manager still has them, for the next process that it starts."""
         for number in self._numbers.values():
             os.close(number)
         self._numbers.clear()
 
 
 def _put_back(kept: _Kept) -> None:
-    """Remove the files of its listeners, and put QEMU's socket back."""
+    """Remove the files of the VM's listeners, and put QEMU's socket back in its place."""
     front = kept.vm.front
     for one in (one for opened in front.listeners.values() for one in opened):
         if one.file is not None:

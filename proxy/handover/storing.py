@@ -1,8 +1,8 @@
 """The process leaves its VMs to the service manager, which starts the new program with them (sd_notify(3), FDSTORE).
 
-All VMs stand still before the first counts as given, for a process ends as a whole. Those whose snapshot command runs are
-waited for first, while the others go on. Whatever fails, all go on as they were; and what cannot be handed over is told before
-anything is done.
+All VMs are held still before the first one counts as handed over, because a process ends as a whole. VMs whose snapshot command
+runs are waited for first, while the others go on. If anything fails, all VMs go on as they were; VMs that cannot be handed over
+are reported before anything is done.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ __all__ = ["Storing", "stored_name"]
 _log = logging.getLogger(__name__)
 
 _TRIAL: Final = f"{STORED}trial"
-# How long the service manager may take for a message, or for all that it was told.
+# How long the service manager may take to accept a message, or to handle all messages so far.
 _ANSWER_S: Final = 10.0
 _LOOK_S: Final = 0.02
-# For how long it is tried again where a VM is busy, or comes or goes meanwhile. Each attempt may hold the tools up for as long
-# as a standstill may take, so between two there is a pause.
+# How long to keep trying while a VM is busy, or VMs come or go. Each attempt may stall the tools for as long as a standstill
+# may take, so there is a pause between two.
 _PATIENCE_S: Final = 20.0
 _FIRST_PAUSE_S: Final = 0.05
 _MOST_PAUSE_S: Final = 2.0
@@ -45,19 +45,20 @@ _NO_STORE: Final = "the service manager keeps nothing for it: FileDescriptorStor
 
 
 class Storing:
-    """Call `leave`. To be asked again after it has returned a reason does no harm."""
+    """Call `leave`. If it has returned reasons, it may be called again."""
 
     def __init__(self, fleet: "Fleet", manager: "ServiceManager") -> None:
         self._fleet = fleet
         self._manager = manager
-        # Those that were ended because they cannot be handed over.
+        # The VMs that were ended because they cannot be handed over.
         self._ended: list[VMConfig] = []
 
     async def leave(self, formats: object, *, ends_others: bool) -> Mapping[str, str]:
-        """Have the service manager keep all VMs, and let go of them. Return the VMs that prevent it, and why: all go on then.
+        """Have the service manager keep all VMs, and let go of them. Return the VMs that prevent it, and why; then all VMs go
+        on.
 
-        formats: which the new program reads, as whoever asks says. ends_others: end VMs that cannot be handed over in order,
-        instead; they are begun anew if the rest fails. Raises HandOverError where it is no VM that prevents it.
+        formats: those that the new program reads, according to whoever asks. ends_others: end VMs that cannot be handed over,
+        in order, instead of giving up; they are served again if the rest fails. Raises HandOverError if the reason is not a VM.
         """
         has_left = False
         try:
@@ -87,14 +88,14 @@ class Storing:
             if is_final or is_late:
                 if not ends_others:
                     return why_not
-                # One that only begins may be ready in a moment.
+                # A VM that has only just begun may be ready in a moment.
                 await self._end({name: why for name, why in why_not.items() if is_late or why != UNSETTLED})
             else:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
     def _why_never(self) -> dict[str, str]:
-        """Say which VMs cannot be handed over, and why. One that nobody serves just now begins anew, and nobody notices."""
+        """Return which VMs cannot be handed over, and why. A VM without a proxy just now starts afresh, unnoticed."""
         proxies = {name: vm.proxy for name, vm in self._fleet.by_key.items() if vm.proxy is not None}
         return {name: why for name, proxy in proxies.items() if (why := why_never(proxy)) is not None}
 
@@ -107,7 +108,7 @@ class Storing:
             await asyncio.sleep(_LOOK_S)
 
     async def _try(self) -> Mapping[str, str]:
-        """Bring all VMs to a standstill, and leave them to the manager. Return for each VM of which that fails why."""
+        """Bring all VMs to a standstill, and leave them to the manager. Return the VMs for which that failed, and why."""
         stills = {name: Standstill(vm.proxy) for name, vm in self._fleet.by_key.items() if vm.proxy is not None}
         parcels: dict[str, Parcel] = {}
         try:
@@ -130,7 +131,7 @@ class Storing:
             await self._discard(map(stored_name, parcels))
 
     async def _store(self, stills: Mapping[str, Standstill], parcels: dict[str, Parcel]) -> None:
-        """Have the manager keep them, and make sure that it does; none counts yet."""
+        """Have the manager keep the VMs, and check that it does; none counts yet."""
         for name, still in stills.items():
             value, numbers = written(still.carried())
             about = {"vm": name, "format": FORMAT, "version": VERSION, "settings": settings_of(still.config)}
@@ -143,7 +144,7 @@ class Storing:
             raise _cannot(f"{few}; raise FileDescriptorStoreMax= in the unit")
 
     async def _keep_trial(self) -> None:
-        """Find out whether the manager keeps anything, before a VM stands still for it."""
+        """Find out whether the manager keeps anything, before any VM is held still."""
         parcel = Parcel({}, ())
         try:
             await self._give(_TRIAL, parcel)
@@ -161,7 +162,7 @@ class Storing:
         parcel.given()
 
     async def _discard(self, names: Iterable[str]) -> None:
-        """Have the manager keep them no more; no process would take up what was not sealed."""
+        """Have the manager stop keeping these; no process would take them up, as they are not sealed."""
         try:
             for name in names:
                 async with asyncio.timeout(_ANSWER_S):
@@ -171,7 +172,7 @@ class Storing:
 
 
 def stored_name(vm: str) -> str:
-    """Return under what name a VM is stored. Its own may have characters that such a name cannot, and be longer."""
+    """Return the name under which a VM is stored. Its own may be too long, or have characters that are not allowed."""
     return STORED + hashlib.sha256(vm.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
@@ -180,19 +181,19 @@ def _cannot(reason: str) -> HandOverError:
 
 
 def _check(formats: object) -> None:
-    """See that the program that asks can go on with the VMs, if it says what it reads."""
+    """Check that the program that asks can go on with the VMs, if it says which formats it reads."""
     if formats is not None and not (isinstance(formats, list) and FORMAT in formats):
         told = f"hmpshim {VERSION} hands over in format {FORMAT}, which the program that asks does not read"
         raise _cannot(f"{told}; install a newer one")
 
 
 async def _held(still: Standstill) -> str | None:
-    """Hold a VM still. A snapshot command may have begun since it was looked at."""
+    """Hold a VM still. A snapshot command may have begun since the last check."""
     return await still.no_plan() or await still.hold()
 
 
 async def _together(works: Mapping[str, Coroutine[Any, Any, str | None]]) -> dict[str, str]:
-    """Do this for all VMs at once, and return why it fails, for those of which it does."""
+    """Run these for all VMs at once, and return the reasons of those that failed."""
     async with asyncio.TaskGroup() as group:
         tasks = {}
         for name, work in works.items():
@@ -202,7 +203,7 @@ async def _together(works: Mapping[str, Coroutine[Any, Any, str | None]]) -> dic
 
 
 def _let_go(stills: Mapping[str, Standstill], parcels: Mapping[str, Parcel]) -> None:
-    """Have them count, in one turn of the loop, and let go of them."""
+    """Seal the parcels in one turn of the loop, and let go of the VMs."""
     for name, still in stills.items():
         try:
             parcels[name].seal()
@@ -214,7 +215,7 @@ def _let_go(stills: Mapping[str, Standstill], parcels: Mapping[str, Parcel]) -> 
 
 
 def _leave_to_manager(name: str, still: Standstill) -> None:
-    """Let go of a VM that counts as given. A fault of ours must not undo what others were given."""
+    """Let go of a VM that counts as handed over. An error of ours must not affect the VMs after it."""
     try:
         still.let_go()
     except Exception:

@@ -1,4 +1,4 @@
-"""The new process: it asks for each VM when it is ready for it, and begins anew what is not handed over."""
+"""The new process: it asks for each VM when it is ready for it, and starts afresh those that are not handed over."""
 
 import asyncio
 import logging
@@ -22,12 +22,12 @@ __all__ = ["Taking", "take_from"]
 _log = logging.getLogger(__name__)
 
 _HELLO_S: Final = 10.0
-# The other process will say nothing more about a VM.
+# Stands for the other process's last word on a VM.
 _ENDED: Final[Message] = ({"ended": True}, [])
 
 
 class Taking:
-    """One conversation with the process that is replaced. Make it in the loop, and call `close` at the end.
+    """One conversation with the process that is replaced. Create it in the loop, and call `close` at the end.
 
     finished: set when that process has no VM any more, or has gone.
     """
@@ -35,21 +35,21 @@ class Taking:
     def __init__(self, channel: Channel, form: int, vms: dict[str, dict[str, JSON]]) -> None:
         self._channel = channel
         self._form = form
-        # Those of the other process of which it will say something more, with their settings.
+        # The other process's VMs whose fate is still open, with their settings.
         self._theirs = vms
         self._said: dict[str, asyncio.Queue[Message]] = {name: asyncio.Queue() for name in vms}
-        # What the other process was asked to do with a VM.
+        # What the other process was asked to do with each VM: "want" or "end".
         self._asked: dict[str, str] = {}
         self.finished = Signal()
         self._hearing = asyncio.create_task(self._hear(), name="take over")
 
     async def end_others(self, wanted: Collection[str]) -> None:
-        """Have the other process end what it serves beside these VMs. Do so last: until then it can go on with all."""
+        """Have the other process end all VMs except these. Do this last: until then it can go on with all of them."""
         for name in [name for name in self._theirs if name not in wanted]:
             await self._say({"end": name})
 
     async def close(self) -> None:
-        """Say nothing more: the other process goes on with what it still has."""
+        """End the conversation: the other process goes on with the VMs that it still has."""
         self._hearing.cancel()
         await asyncio.wait((self._hearing,))
         for queue in self._said.values():
@@ -58,7 +58,7 @@ class Taking:
         self._channel.close()
 
     async def claim(self, config: VMConfig, on_waiting: Callable[[], object]) -> Legacy | None:
-        """Return what the other process hands over of a VM; None if it does not serve it any more, or has not.
+        """Return the VM as the other process hands it over; None if that process does not serve it, or no longer does.
 
         on_waiting: called when it is known that this takes a while.
         """
@@ -98,7 +98,7 @@ class Taking:
         await self._say({what: name})
 
     async def _settle(self, name: str, attempt: int, why_not: str | None) -> bool:
-        """Answer an attempt, and return whether the VM is ours. Where the other process has gone, it is."""
+        """Answer an attempt, and return whether the VM is ours. If the other process has gone by then, it is."""
         await self._say({"answer": attempt, "why_not": why_not})
         while why_not is None:
             message, numbers = await self._said[name].get()
@@ -121,7 +121,7 @@ class Taking:
             _log.info("the old process can no longer be told anything: %s", exc.strerror or exc)
 
     async def _hear(self) -> None:
-        """Hand on what is said to whom it concerns."""
+        """Pass each message on to whoever waits for that VM."""
         try:
             while True:
                 message, numbers = await self._channel.receive()
@@ -137,7 +137,7 @@ class Taking:
 
 
 async def take_from(path: str) -> Taking:
-    """Meet the process that waits at a path. Raises HandOverError if it cannot be replaced by this one."""
+    """Meet the process that waits at a path. Raises HandOverError if this one cannot replace it."""
     channel = await meet(path)
     try:
         async with asyncio.timeout(_HELLO_S):
@@ -156,7 +156,7 @@ async def take_from(path: str) -> Taking:
 
 
 def _form(path: str, said: dict[str, JSON]) -> int:
-    """Return in which form VMs are handed over. Raises HandOverError for one that is not known."""
+    """Return the format in which VMs are handed over. Raises HandOverError for one that is not known."""
     form = int(said["format"])
     if (why := why_unreadable(said)) is None:
         return form

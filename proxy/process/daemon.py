@@ -36,30 +36,30 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 _ABOUT_TO_END: Final = "the proxy is about to end"
-# A file with 1,000 VMs takes some seconds; what takes so long is stuck.
+# Reading a file with 1,000 VMs takes some seconds; what takes this long is stuck.
 _READ_WITHIN_S: Final = 60.0
 _STUCK: Final = "the configuration or its TLS files cannot be read: a disk is stuck; the running configuration stays"
 
 
 class Daemon:
-    """Serve until SIGINT or SIGTERM; a second one ends it at once. SIGHUP reads the configuration and opens the logs again.
-    SIGUSR1 has the status written to standard error.
+    """Serve until SIGINT or SIGTERM; a second one ends the process at once. SIGHUP reads the configuration again and reopens
+    the logs. SIGUSR1 writes the status to standard error.
 
-    VMs of a file are waited for, and one that cannot begin, or whose server fails, is tried again and again, while the others
-    go on. The error of a VM that options describe ends the process, and so does that of an only VM that is `strict`.
+    A QEMU that is not there is waited for if its VM comes from a file, and a VM that cannot begin, or whose proxy fails, is
+    retried while the others go on. An error ends the process if its VM is described by options, or is the only VM and `strict`.
     """
 
     def __init__(self, invocation: ServeInvocation) -> None:
         self._config_path = invocation.config_path
         self._invocation = invocation
-        # There while VMs come by themselves.
+        # Not None while VMs are discovered.
         self._discovery: Discovery | None = None
         self._discovering: asyncio.Task[None] | None = None
         self._fleet = Fleet(invocation.vms, forgives=invocation.forgives)
         self._is_stopping = False
-        # The service manager was told that all is there.
+        # The service manager was told that the process is ready.
         self._is_ready = False
-        # How often it was asked to read the configuration again, and for how many of these it was read.
+        # How many reloads were requested, and up to which of them the configuration was read.
         self._requested = self._read_for = 0
         self._mistakes: Sequence[str] = ()
         self._reading = asyncio.Lock()
@@ -83,14 +83,14 @@ class Daemon:
             await self._serve()
 
     def _open(self, stack: contextlib.AsyncExitStack) -> None:
-        """Open the process' own sockets. Raises ListenError."""
+        """Open the process's own sockets. Raises ListenError."""
         if (operation := self._open_operation()) is not None:
             stack.push_async_callback(operation.close)
             operation.start()
         self._handing_over.open(stack)
 
     async def _open_after(self, left: Signal, stack: contextlib.AsyncExitStack) -> None:
-        """Open them when the process that is replaced has none any more."""
+        """Open the sockets when the process that is replaced has closed its own."""
         await left.wait()
         try:
             self._open(stack)
@@ -114,14 +114,14 @@ class Daemon:
         return () if self._discovery is None else self._discovery.patterns
 
     def _show_status(self) -> None:
-        """Write it where the log goes, for whoever has no control socket."""
+        """Write the status where the log goes, for those who have no control socket."""
         from proxy.control.table import as_table  # here, because a start is quicker without it
 
         sys.stderr.write(as_table(self._fleet.status(), patterns=self._patterns()) + "\n")
         sys.stderr.flush()
 
     async def _announce(self) -> None:
-        """Tell the service manager that the process is there, when it is known of each VM whether it is served."""
+        """Tell the service manager that the process is ready, once it is known of each VM whether it is served."""
         self._manager.keep_watchdog()
         if self._discovery is not None:
             await self._discovery.has_looked.wait()
@@ -130,7 +130,7 @@ class Daemon:
         if not self._is_stopping:
             self._manager.ready(self._fleet.summary)
             self._is_ready = True
-            if vms := self._fleet.vms:  # an only one may have ended already
+            if vms := self._fleet.vms:  # an only VM may have ended already
                 _log.warning("%s", start_line([vm.config for vm in vms], self._fleet.summary))
             if self._fleet.taking is not None:
                 await self._fleet.taking.end_others(self._fleet.wanted)
@@ -145,8 +145,9 @@ class Daemon:
 
     def _stop(self) -> None:
         if self._is_stopping:
-            # Whoever asks twice does not want to wait. What is not answered is put on record on the way out. This is a callback
-            # of the loop, which lets KeyboardInterrupt through: it leaves asyncio.run() after all tasks were cancelled.
+            # Whoever asks twice does not want to wait. Commands without an answer are recorded on the way out. This is a
+            # callback of the loop, which lets KeyboardInterrupt through: it leaves asyncio.run() after all tasks were
+            # cancelled.
             raise KeyboardInterrupt
         self._is_stopping = True
         self._manager.stopping()
@@ -156,15 +157,15 @@ class Daemon:
         self._request_reload()
 
     async def reload(self) -> Sequence[str]:
-        """Read the configuration again, and return what is wrong with it or could not be changed: it is in the log, too.
+        """Read the configuration again. Return its mistakes and what could not be changed; the log says so, too.
 
-        It is done also if whoever waits for it goes. Calls that come while a file is read share one more reading, which begins
-        afterwards: so the last content counts, whoever wrote it.
+        The reload goes on if the caller is cancelled. Calls during a reading share one more reading, which begins after it: so
+        the latest contents of the file count, whoever wrote them.
         """
         return await asyncio.shield(self._request_reload())
 
     async def upgrade(self, formats: object, *, ends_others: bool) -> Mapping[str, str]:
-        """Leave all VMs to the service manager, and end, so that it starts the program anew. See Storing.leave."""
+        """Leave all VMs to the service manager, and end, so that it starts the program again. See Storing.leave."""
         async with self._reading:
             if self._is_stopping:
                 raise HandOverError("its service manager", _ABOUT_TO_END)
@@ -175,7 +176,7 @@ class Daemon:
         return why_not
 
     def _request_reload(self) -> "asyncio.Task[Sequence[str]]":
-        """Open the logs again first, whatever the file says: log rotation sends SIGHUP and waits for nothing else."""
+        """Start a reload. Reopen the logs first, whatever the file says: log rotation waits for nothing else."""
         self._fleet.audit_logs.reopen()
         self._requested += 1
         task = asyncio.create_task(self._reload(self._requested), name="reload")
@@ -192,8 +193,9 @@ class Daemon:
                 return (GIVING,)
             if self._read_for < number:
                 self._read_for = self._requested
-                # Each is told of right before it begins, and its end right after: systemd takes an end for that of the reload
-                # that it has asked for only if that was told to begin since (org.freedesktop.systemd1(5), reload-notify).
+                # Report each reload right before it begins, and its end right after: systemd takes READY=1 as the end of the
+                # reload that it asked for only if RELOADING=1 came after the request (org.freedesktop.systemd1(5),
+                # reload-notify).
                 if self._is_ready:
                     self._manager.reloading()
                 try:
@@ -212,7 +214,7 @@ class Daemon:
     async def _read_again(self) -> Sequence[str]:
         """Read the files in a thread, and have the fleet follow. A file with mistakes leaves everything as it is.
 
-        Certificates are read again as well, also where there is no file.
+        Certificates are read again as well, even if there is no configuration file.
         """
         before, forgives = dict(self._fleet.wanted), self._fleet.forgives
         if self._config_path is None:
@@ -228,16 +230,16 @@ class Daemon:
         if self._discovery is not None:
             wish = replace(wish, why_gone="it is neither in the file nor found")
         problems = await self._fleet.want(wish)
-        # Not before there are others, where VMs do not come by themselves any more.
+        # Only now: if VMs are no longer discovered, the process may end unless the file has brought others.
         self._fleet.outlast_vms(self._discovery is not None)
         return problems
 
     async def _discover(self, templates: Sequence["Template"], static: Sequence[VMConfig]) -> None:
-        """Have VMs come by themselves by these templates from now on, beside those of which the file speaks."""
+        """Discover VMs by these templates from now on, beside the VMs that the file names."""
         if templates:
             self._fleet.outlast_vms(True)
         if templates and self._discovery is None:
-            from proxy.discovery.discovery import Discovery  # here, because it is there already, or not needed
+            from proxy.discovery.discovery import Discovery  # here, because it is imported already, or not needed
 
             self._discovery = Discovery(self._fleet, self._reading, self._invocation.own_paths)
             self._discovering = asyncio.create_task(self._discovery.run(), name="discovery")
@@ -252,7 +254,7 @@ class Daemon:
 
 
 async def _beside(work: Callable[[], _Result]) -> _Result:
-    """Do this beside the loop; TimeoutError where it takes too long, and what comes of it counts no more."""
+    """Run the work beside the loop. Raises TimeoutError if it takes too long; its result is then dropped."""
     async with asyncio.timeout(_READ_WITHIN_S):
         return await beside(work)
 

@@ -1,6 +1,6 @@
-"""Who has had the VMs before this process, and who is to have them after it: another process, or the service manager.
+"""Who had the VMs before this process, and who is to have them after it: another process, or the service manager.
 
-What that takes is imported at the start, where it may be needed: when it is, the package may be the new one already.
+What that needs is imported at the start if it may be needed: by the time it is, the installed package may be the new one.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # most processes are not replaced
 
 __all__ = ["LEFT", "HandingOver"]
 
-# The exit status with which the process asks to be started again; it is in the units' RestartForceExitStatus=.
+# The exit status by which the process asks to be started again; it is in the units' RestartForceExitStatus=.
 LEFT: Final = 8
 _MANAGER: Final = "its service manager"
 _NO_MANAGER: Final = "no service manager has started it (NOTIFY_SOCKET)"
@@ -37,7 +37,7 @@ class HandingOver:
         self._replace_path = invocation.replace_path
         # Not None if another process can take over.
         self._make_giver: Callable[[], Giver] | None = None
-        # Not None if the service manager can.
+        # Not None if the service manager can keep the VMs.
         self._storing: Storing | None = None
         self._is_leaving = False
         if (path := invocation.replaceable_path) is not None:
@@ -51,10 +51,10 @@ class HandingOver:
             self._storing = storing.Storing(fleet, manager)
 
     async def begin(self, stack: contextlib.AsyncExitStack, is_stopping: Callable[[], bool]) -> Signal | None:
-        """Find the VMs of the process before, with all that may fail done. Raises HandOverError.
+        """Find the VMs of the previous process, after importing all that serving needs. Raises HandOverError.
 
-        Returns what is set when that process has gone; None if there is none. is_stopping: tells, at the end, whether this
-        process was told to end.
+        Return a signal that is set when that process has gone; None if there is none. is_stopping: returns, at the end, whether
+        this process was told to end.
         """
         if self._replace_path is not None:
             return await self._take_over(stack, self._replace_path)
@@ -77,7 +77,7 @@ class HandingOver:
         self._fleet.taking = stored = Stored(numbers, self._manager)
 
         async def close() -> None:
-            # A process that fails is started again, and finds there what it has not taken out.
+            # A process that fails is started again, and finds what this one has not taken out.
             if is_stopping():
                 await stored.end_others(())
             stored.close()
@@ -85,24 +85,24 @@ class HandingOver:
         stack.push_async_callback(close)
 
     def open(self, stack: contextlib.AsyncExitStack) -> None:
-        """Let another process come. Raises ListenError."""
+        """Let another process take over. Raises ListenError."""
         if self._make_giver is not None:
             giver = self._make_giver()
             stack.push_async_callback(giver.close)
             giver.start()
 
     async def leave(self, formats: object, *, ends_others: bool) -> Mapping[str, str]:
-        """Leave all VMs to the service manager; the process must end then, with LEFT. See Storing.leave.
+        """Leave all VMs to the service manager; afterwards the process must end with status LEFT. See Storing.leave.
 
-        Have the file not read meanwhile. Another process does not come.
+        The caller must keep the file from being read meanwhile. No other process can take over meanwhile.
         """
         if self._storing is None:
             raise HandOverError(_MANAGER, _NO_MANAGER)
-        # Not ended by the last VM that cannot be handed over.
+        # So that the fleet does not end with the last VM that cannot be handed over.
         was_outlasting = self._fleet.outlast_vms(True)
         self._is_leaving = True
         try:
-            await asyncio.sleep(0)  # for a process that has come in this turn of the loop
+            await asyncio.sleep(0)  # for a process that has connected in this turn of the loop
             if self._fleet.is_giving:
                 raise HandOverError(_MANAGER, GIVING)
             return await self._storing.leave(formats, ends_others=ends_others)

@@ -1,7 +1,7 @@
-"""What the process answers to those who ask, and does for those who may act: at its control sockets, and for scrapers.
+"""Answer questions and carry out orders at the control sockets, and answer scrapers.
 
-The sockets are there only where they were asked for: each is a way into the process, and a path that two proxies of a user
-would have in common.
+The sockets exist only if they were asked for: each is a way into the process, and two proxies of one user would share its
+default path.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ __all__ = ["Operation"]
 
 _log = logging.getLogger(__name__)
 
-# A backup may pause all VMs at the same time, each of which waits for its savevm.
+# A backup may pause all VMs at the same time, and each pause waits for its savevm.
 _MOST_OPERATORS: Final = 1000
-# How often it is looked whether a snapshot command still runs that a pause waits for.
+# How often a pause checks whether the snapshot command that it waits for still runs.
 _LOOK_S: Final = 0.02
-# How long the process stays to tell that it has left its VMs to the service manager.
+# How long the process stays to report that it has left its VMs to the service manager.
 _LAST_WORD_S: Final = 0.5
 
 
@@ -48,11 +48,11 @@ class Upgrade(Protocol):
 
 
 class Operation:
-    """Call `start` in the loop, and `close` at the end. To make it raises ListenError.
+    """Call `start` in the loop, and `close` at the end. The constructor raises ListenError.
 
-    Nobody is answered before the fleet has begun with all of its VMs: who asks first is not told of a part of them.
+    Nobody is answered before the fleet has started all of its VMs, so no answer covers only some of them.
 
-    reload: has the configuration read again, and returns its mistakes. patterns: tells by which VMs are found.
+    reload: reads the configuration again, and returns its mistakes. patterns: returns the patterns by which VMs are discovered.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Operation:
         self._has_left = False
         self._patterns = patterns
         self._sockets: list[AskedSocket] = []
-        # Those who only look share it. Who may act is never kept waiting by them.
+        # Those who may only look share one; those who may act never wait for them.
         self._readers, self._operators = Share(), Share()
         try:
             if (place := invocation.control) is not None:
@@ -86,7 +86,7 @@ class Operation:
             raise
 
     def start(self) -> None:
-        """Answer who comes."""
+        """Accept connections, and answer."""
         for opened in self._sockets:
             opened.start()
 
@@ -104,7 +104,7 @@ class Operation:
         return server
 
     async def _read(self, request: Request, who: Client) -> bytes:
-        """Answer whoever may only look."""
+        """Answer a request at the socket that only answers questions."""
         await self._fleet.begun.wait()
         match request.command:
             case "status" | "metrics":
@@ -114,7 +114,7 @@ class Operation:
         raise RefusedError(f"'{request.command:.40}' is not known here; status and metrics are")
 
     async def _act(self, request: Request, who: Client) -> bytes:
-        """Answer whoever may do everything."""
+        """Answer a request at the socket that takes orders, too."""
         await self._fleet.begun.wait()
         match request.command:
             case "status" | "metrics":
@@ -151,7 +151,7 @@ class Operation:
         watched = []
         for vm in self._fleet.vms:
             watched.append(Watched(vm.status(), vm.standing.history))
-            yield b""  # to look at it takes time, too
+            yield b""  # looking at a VM takes time, too
         yield from exposition(watched)
 
     def _vm(self, request: Request) -> SupervisedVM:
@@ -166,10 +166,10 @@ class Operation:
                 return vm
         raise RefusedError(f"no VM '{name}' is served; there are {', '.join(vm.name for vm in vms) or 'none'}")
 
-    # What is done.
+    # Orders.
 
     def _disconnect(self, vm: SupervisedVM, which: str, who: Client) -> JSON:
-        """Disconnect the client of this number, or else all of a process. Returns who they were."""
+        """Disconnect the client of this number, or else all clients of the process with this pid. Return who they were."""
         clients = vm.status().clients
         found = [client for client in clients if str(client.number) == which] or [
             client for client in clients if str(client.pid) == which
@@ -183,12 +183,12 @@ class Operation:
         return [client.who for client in found]
 
     async def _pause(self, vm: SupervisedVM, request: Request, who: Client) -> JSON:
-        """Pause, and wait until no snapshot command runs, if that is wanted. It stays so if whoever asked goes."""
+        """Pause snapshot commands, and wait until none runs, unless told not to. The pause stays if whoever asked goes."""
         limit_s, waits = request.number("for_s"), not request.flag("no_wait")
         with about_vm(vm.name):
             vm.standing.pausing.begin(limit_s, str(who))
         while waits and vm.is_at_work:
-            # A look costs less than an event that would have to be told by all that can end a command.
+            # Polling is cheaper than an event that everything that can end a command would have to set.
             await asyncio.sleep(_LOOK_S)
             if vm.standing.pausing.status() is None:
                 raise RefusedError(f"the pause of '{vm.name}' ended before the running snapshot command did")
@@ -199,7 +199,7 @@ class Operation:
             return {"was_paused": vm.standing.pausing.end(str(who))}
 
     async def _upgrade(self, request: Request, who: Client) -> JSON:
-        """Have the process leave its VMs to the service manager. Returns the VMs that prevent it, with why."""
+        """Leave all VMs to the service manager. Return the VMs that prevent it, and why."""
         assert self._upgrade_process is not None, "the daemon gives it"
         _log.warning("leaving all VMs to the service manager for an upgrade, as %s has asked", who)
         try:
@@ -215,7 +215,7 @@ class Operation:
 
 
 def _make_default_folder(place: Place, path: str) -> None:
-    """Make the folder of a default path, which a service manager has made for a service. Others can see into that of root."""
+    """Make the folder of a default path, as a service manager does for a service. Root's folder is open to others."""
     if isinstance(place.address, UnixAddress) and place.address.path == path:
-        with contextlib.suppress(OSError):  # the socket cannot be made then, which says why
+        with contextlib.suppress(OSError):  # then the socket cannot be created, and that error says why
             os.mkdir(os.path.dirname(path), 0o755 if os.geteuid() == 0 else 0o700)

@@ -1,7 +1,7 @@
-"""The configuration file and the files of TLS, read while VMs are served.
+"""The configuration file and the TLS files, read while VMs are served.
 
-What is returned is complete: it has been checked, compared with what was wanted before, and needs no file any more. So what the
-event loop has left to do with it is little for a VM that has changed, and nothing for one that has not.
+The result is complete: it has been checked and compared with what was wanted before, and needs no file any more. So the event
+loop has little left to do for a VM that has changed, and nothing for one that has not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,8 +24,8 @@ __all__ = ["read_certificates", "read_file", "wish_of"]
 
 
 def read_file(path: str) -> "ConfigFile":
-    """Read a file, and import what it takes to do as it says."""
-    from host.configuration.config_file import (  # here, because without a file nothing of TOML is needed
+    """Read a file, and import what its settings need."""
+    from host.configuration.config_file import (  # here, because without a file no TOML is read
         ConfigFile,
         read_config_file,
     )
@@ -44,13 +44,13 @@ def read_file(path: str) -> "ConfigFile":
 
 
 def read_certificates(vms: Mapping[str, VMConfig]) -> Wish:
-    """Read only the files of TLS, of VMs that are wanted anyway."""
+    """Read only the TLS files, of the VMs that are wanted already."""
     contexts, problems = _certificates(vms)
     return Wish(vms, contexts, problems, is_of_file=False)
 
 
 def wish_of(vms: Iterable[VMConfig], before: Mapping[str, VMConfig], *, forgives: bool) -> Wish:
-    """Return what is wanted of a fleet that shall have these VMs; see by_key()."""
+    """Return the wish of a fleet that is to have these VMs; see by_key()."""
     wish = Wish.of(vms, before, forgives=forgives)
     contexts, problems = _certificates(wish.vms)
     return replace(wish, contexts=contexts, problems=problems)

@@ -1,4 +1,4 @@
-"""What the log says once a process serves: its version, how many VMs, and the policy of each."""
+"""What the log says once a process serves: its version, how many VMs it has, and their policies."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -8,12 +8,12 @@ from shim.version import VERSION
 
 __all__ = ["start_line"]
 
-# Of a policy so many are named; a line with a thousand names nobody reads.
+# How many VMs are named for each policy; nobody reads a line with a thousand names.
 _MOST_NAMES: Final = 20
 
 
 def start_line(vms: Iterable[VMConfig], summary: str) -> str:
-    """Return it. summary: how many are served, and waited for."""
+    """Return the log line. summary: how many VMs are served, and waited for."""
     names: dict[tuple[str, str], list[str]] = {}
     for vm in vms:
         names.setdefault((vm.policy.kind.value, vm.policy.mode.value), []).append(vm.shown_name)

@@ -1,8 +1,8 @@
-"""Character devices: what a monitor talks through, in the two ways to write one.
+"""Character devices: what a monitor talks through, in the two notations for one.
 
 `-chardev BACKEND,id=ID,…` names its options (chardev/char.c, qemu_chr_new_from_opts). `-monitor`, `-qmp`, `-serial` and some
-more take the older form, such as `unix:PATH,server,nowait` or `tcp:HOST:PORT`; QEMU makes options of it and goes on with those
-(qemu_chr_parse_compat), and so does this module. Which options a backend takes is not looked at here.
+more take the older notation, such as `unix:PATH,server,nowait` or `tcp:HOST:PORT`; QEMU converts it to options and goes on with
+those (qemu_chr_parse_compat), and so does this module. It does not check which options a backend takes.
 """
 
 import re
@@ -22,7 +22,7 @@ _UDP: Final = re.compile(
 _CONSOLE: Final = re.compile(r"(?P<width>\d{1,7})x(?P<height>\d{1,7})|(?P<cols>\d{1,7})Cx(?P<rows>\d{1,7})C")
 _BARE: Final = frozenset({"null", "pty", "msmouse", "wctablet", "braille", "testdev", "stdio"})
 _WITH_PATH: Final = ("file", "pipe", "pty")
-# What each makes of a TCP connection.
+# The options that each kind adds to a TCP connection.
 _OVER_TCP: Final[Mapping[str, Mapping[str, str]]] = {
     "tcp": {},
     "telnet": {"telnet": "on"},
@@ -47,34 +47,34 @@ class Chardev:
 
     @classmethod
     def from_option(cls, text: str) -> Self | None:
-        """Read the argument of `-chardev`; None if it has no id, which QEMU refuses."""
+        """Parse the argument of `-chardev`; None if it has no id, which QEMU refuses."""
         found = opts.parse(text, "backend")
         return None if found.id is None else cls.from_values(found.id, found.values())
 
     @classmethod
     def from_values(cls, label: str, values: Mapping[str, str]) -> Self:
-        """Take the options of a device that has them all by name, as in a file for `-readconfig`."""
+        """Return the device whose options are all named, as in a file for `-readconfig`."""
         return cls(label, values.get("backend", ""), {key: value for key, value in values.items() if key != "backend"})
 
     @classmethod
     def from_legacy(cls, label: str, text: str) -> Self | None:
-        """Read the older form; None for what QEMU refuses."""
+        """Parse the older notation; None for what QEMU refuses."""
         plain = text.removeprefix("mon:")
         values = _legacy(plain)
         if values is None:
             return None
         if plain != text:
-            # QEMU does not let ^C end it where a guest may want it.
+            # So that ^C does not end QEMU where the guest may want it.
             values = {"mux": "on", **({"signal": "off"} if plain == "stdio" else {}), **values}
         return cls.from_values(label, values)
 
     @property
     def is_shared(self) -> bool:
-        """Whether several may use it at once, of which one has the keyboard (Ctrl-A c goes to the next)."""
+        """Whether several users may share it, one of which has the keyboard (Ctrl-A c switches to the next)."""
         return opts.boolean(self.options.get("mux", "off")) is not False
 
     def as_option(self) -> str:
-        """Return the argument of a `-chardev` that makes it."""
+        """Return the argument of a `-chardev` that creates it."""
         return opts.write((("id", self.label), *self.options.items()), implied=self.backend)
 
 

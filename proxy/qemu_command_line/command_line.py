@@ -1,8 +1,8 @@
-"""What a whole command line comes to: whether its monitors are served by somebody else, or QEMU runs as if nobody had looked.
+"""What a whole command line amounts to: whether its monitors are served by somebody else, or QEMU runs untouched.
 
-QEMU runs untouched where it does not start a machine (help, a version, a question about machines), where it refuses to, so that
-its own error comes, and where there is nothing to serve. Everything else is served as far as it can be, and one line says what
-is not.
+QEMU runs untouched if it does not start a machine (help, a version, a question about machines), if it refuses the command line,
+so that its own error is shown, and if there is nothing to serve. Everything else is served as far as possible, and one line
+says what is not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ __all__ = ["CommandLine", "read"]
 
 # QEMU prints something, or writes it into a file, and ends.
 _ENDING: Final = ("h", "help", "version", "audio-help", "dump-vmstate")
-# Options that list what they know. Others refuse the word, or take it for a name.
+# Options that can list their values. Other options refuse the word, or take it for a name.
 _LISTING_TEXT: Final = """
     M accel audio audiodev boot chardev cpu d device display drive machine net netdev nic object plugin smp soundhw tpmdev trace
     vga watchdog
@@ -27,7 +27,7 @@ _LISTING: Final = frozenset(_LISTING_TEXT.split())
 # The keys that may have the question as their value: `-drive format=help`, `-nic model=?`.
 _LISTED_KEYS: Final = frozenset({"type", "driver", "format", "model", "qom-type", "backend", "accel"})
 _QUESTIONS: Final = frozenset({"help", "?"})
-# `-set chardev.ID.KEY=VALUE` changes what the options before it say.
+# `-set chardev.ID.KEY=VALUE` changes what earlier options say.
 _SET: Final = ("chardev.", "mon.")
 
 
@@ -39,9 +39,9 @@ class CommandLine:
         words: those after the program's name, as they came.
         monitors: in QEMU's order.
         untouched: why QEMU runs with these very words; None if monitors are served.
-        notice: one line for standard error about what is not covered, without an end of line; None if nothing is to be said.
-        depends_on_version: whether other versions of QEMU make other monitors of these words. Only a command line with
-            `-qmp chardev:ID` in front of another `-qmp` or `-monitor`, or with `reconnect`, is like that.
+        notice: one line for standard error about what is not covered, without a newline; None if there is nothing to say.
+        depends_on_version: whether other versions of QEMU make other monitors of these words. That is only so for a command
+            line with `-qmp chardev:ID` before another `-qmp` or `-monitor`, or with `reconnect`.
     """
 
     words: tuple[str, ...]
@@ -52,7 +52,7 @@ class CommandLine:
 
     @property
     def can_be_controlled(self) -> bool:
-        """Whether QEMU may have one more monitor: it makes a machine, and its command line is understood."""
+        """Whether QEMU may have one more monitor: it creates a machine, and its command line is understood."""
         return self.untouched in (None, _NONE)
 
     @property
@@ -63,12 +63,12 @@ class CommandLine:
         return [monitor for monitor in self.monitors if isinstance(monitor.verdict, Endpoint)]
 
 
-# One QEMU before each change that is known of, and one after the last.
+# A version before each known change, and one after the last.
 _VERSIONS: Final = ((9, 1), (11, 0), (11, 1))
 
 
 def read(words: Sequence[str], read_text: ReadText, version: Version = None) -> CommandLine:
-    """Read the words after the program's name. read_text reads the files for `-readconfig`."""
+    """Read the words after the program's name. read_text: reads the files for `-readconfig`."""
     setup = take_apart(words, read_text)
     monitors = find_monitors(setup, version)
     untouched = _why_nothing_is_served(setup) or _why_none_is_served(monitors)
@@ -87,7 +87,7 @@ _SET_LATER: Final = "-set changes the options of character devices or monitors"
 _WRITTEN: Final = "-writeconfig writes down how monitors are made"  # to QEMU 5.2
 _NOT_KNOWN: Final = "a monitor has an option that is not known here"
 _NONE: Final = "there is no monitor that can be served"
-# Nobody is to serve anything here.
+# In these cases nobody expects anything to be served.
 _SILENT: Final = frozenset({_ENDS, _NO_MACHINE, _WRONG})
 
 
@@ -104,7 +104,7 @@ def _why_nothing_is_served(setup: Setup) -> str | None:
 
 
 def _asks(text: str) -> bool:
-    """Tell whether an option asks for a list, as `-device help`, `-device NAME,help` and `-drive format=?` do."""
+    """Return whether an option asks for a list, as `-device help`, `-device NAME,help` and `-drive format=?` do."""
     if text.startswith("{"):
         return False
     found = opts.parse(text, "type").parameters

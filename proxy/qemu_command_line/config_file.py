@@ -10,8 +10,8 @@ from typing import Final
 
 __all__ = ["Group", "read", "write"]
 
-# sscanf's "[%63s \"%63[^\"]\"]", "[%63[^]]]" and " %63s = \"%1023[^\"]\"". QEMU looks no further than these match, and a line
-# that is only a word is a key without a value.
+# sscanf's "[%63s \"%63[^\"]\"]", "[%63[^]]]" and " %63s = \"%1023[^\"]\"". QEMU ignores what follows a match, and a line that
+# is only a word is a key without a value.
 _WITH_ID: Final = re.compile(r'\[\s*(\S{1,63})\s+"([^"]{1,63})')
 _WITHOUT_ID: Final = re.compile(r"\[([^\]]{1,63})")
 _LINE: Final = re.compile(r'\s*(\S{1,63})(?:\s+=\s*"([^"]{1,1023}))?')
@@ -44,7 +44,7 @@ def read(text: str) -> list[Group] | None:
 
 
 def write(*groups: Group) -> str:
-    """Spell groups as a file."""
+    """Return the groups as the text of a file."""
     lines: list[str] = []
     for group in groups:
         lines.append(f"[{group.name}]" if group.id is None else f'[{group.name} "{group.id}"]')

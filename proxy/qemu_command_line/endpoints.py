@@ -1,7 +1,7 @@
-"""Where the clients of a monitor are, as far as somebody else than QEMU can serve them there.
+"""Where the clients of a monitor are, if anybody but QEMU can serve them there.
 
 The rules are those of chardev/char-socket.c (qmp_chardev_validate_socket, qemu_chr_parse_socket): an option that QEMU refuses
-must not be accepted in its place, since whoever wrote it waits for QEMU's error.
+must not be accepted in its place, since whoever wrote it expects QEMU's error.
 """
 
 import re
@@ -32,13 +32,13 @@ _FLAGS_TEXT: Final = """
     server wait telnet tn3270 websocket nodelay delay abstract tight ipv4 ipv6 signal mux append logappend clipboard mouse debug
 """
 _FLAGS: Final = frozenset(_FLAGS_TEXT.split())
-# What says where and how clients connect, and means nothing any more once a descriptor takes its place.
+# The options for where and how clients connect, which mean nothing once a descriptor takes their place.
 _ADDRESS_KEYS_TEXT: Final = """
     path host port to ipv4 ipv6 fd server wait telnet tn3270 websocket nodelay delay reconnect reconnect-ms tls-creds tls-authz
     abstract tight signal localaddr localport
 """
 ADDRESS_KEYS: Final = frozenset(_ADDRESS_KEYS_TEXT.split())
-# The other options of QEMU 5.2 to 11.1, which a socket takes as well, and keeps.
+# The other options of QEMU 5.2 to 11.1, which a socket accepts as well, and which are kept.
 _OTHER_TEXT: Final = "append chardev clipboard cols debug height input-path logappend logfile mouse mux name rows size width"
 _OTHER_KEYS: Final = frozenset(_OTHER_TEXT.split())
 _UNCOVERED: Final = {
@@ -47,14 +47,15 @@ _UNCOVERED: Final = {
     "tn3270": "the TN3270 protocol",
     "abstract": "an abstract socket",
 }
-# As many digits as surely fit.
+# A number of digits that is sure to fit.
 _NUMBER: Final = re.compile("[0-9]{1,9}")
 _MS: Final = 1000
-# `reconnect`, in seconds, is in QEMU 10.0 and gone in 11.1. Those between that have lost it would refuse what is taken here.
+# `reconnect`, in seconds, is in QEMU 10.0 and gone in 11.1. A version in between that has dropped it would refuse what is
+# accepted here.
 _RECONNECT_MS_CAME: Final = (9, 2)
 _RECONNECT_WENT: Final = (11, 1)
 
-# Of QEMU: major and minor. None where nobody can tell; what any version takes is taken then.
+# QEMU's major and minor version. None if it is not known; then everything is accepted that any version accepts.
 Version: TypeAlias = tuple[int, int] | None
 
 
@@ -67,7 +68,7 @@ class UnixSocket:
 
 @dataclass(frozen=True, slots=True)
 class TCPSocket:
-    """A host and a port as the resolver takes them: an empty host is any address, port 0 any port that is free.
+    """A host and a port for the resolver: an empty host is any address, port 0 any free port.
 
     Attributes:
         last_port: a listener takes the first free port up to this one; None for `port` alone.
@@ -86,14 +87,14 @@ class TCPSocket:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A socket that QEMU would inherit; it listens if the endpoint does, and is connected otherwise."""
+    """A socket that QEMU would inherit; it is listening if the endpoint listens, and connected otherwise."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stdio:
-    """Standard input and output. signal: whether ^C is a SIGINT there, or a character for the monitor."""
+    """Standard input and output. signal: whether ^C raises SIGINT, or is a character for the monitor."""
 
     signal: bool
 
@@ -103,10 +104,10 @@ class Endpoint:
     """A place where a monitor can be served.
 
     Attributes:
-        listens: whether clients connect there; otherwise it is connected to, once at the start.
+        listens: whether clients connect there; otherwise we connect to the client there.
         waits: whether QEMU starts only when the first client is there.
-        telnet: whether the line begins with telnet's negotiation.
-        reconnect_ms: how long after a lost or failed connection the next one is tried; 0 for never.
+        telnet: whether the connection begins with telnet's negotiation.
+        reconnect_ms: the pause after a lost or failed connection before the next attempt; 0 to connect only once, at the start.
     """
 
     address: UnixSocket | TCPSocket | Descriptor | Stdio
@@ -123,14 +124,14 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Uncovered:
-    """Clients reach QEMU itself there; the reason ends a sentence that begins with the monitor's name."""
+    """Clients reach QEMU itself there. reason: the end of a sentence that begins with the monitor's name."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The device has an option of which only QEMU can tell what it means, if it does not refuse it."""
+    """The device has an option whose meaning only QEMU knows, if it does not refuse it."""
 
     key: str
 
@@ -144,7 +145,7 @@ Verdict: TypeAlias = Endpoint | Unreachable | Uncovered | Unknown | Refused
 
 
 def verdict_on(chardev: Chardev, *, has_display: bool, version: Version = None) -> Verdict:
-    """Tell who serves the clients of this device. has_display: whether somebody can look at a virtual console."""
+    """Return who serves the clients of this device. has_display: whether somebody can look at a virtual console."""
     unknown = sorted(set(chardev.options) - ADDRESS_KEYS - _OTHER_KEYS)
     if unknown:
         return Unknown(unknown[0])
@@ -173,7 +174,7 @@ def _verdict_on_socket(options: Mapping[str, str], on: set[str], version: Versio
     if address is None or reconnect_ms is None or {"delay", "nodelay"} <= options.keys():
         return Refused()
     listens = "server" in on
-    # `reconnect=0` is refused there as well; `reconnect-ms=0` is not by QEMU 10.0, but by 11.1.
+    # QEMU 11.1 refuses `reconnect=0` there as well; it also refuses `reconnect-ms=0`, which QEMU 10.0 accepts.
     is_strict = version is not None and version >= _RECONNECT_WENT
     reconnects = reconnect_ms > 0 or "reconnect" in options or (is_strict and "reconnect-ms" in options)
     if (reconnects and (listens or isinstance(address, Descriptor))) or ("wait" in options and not listens):
@@ -196,14 +197,14 @@ def _address(options: Mapping[str, str], on: set[str]) -> UnixSocket | TCPSocket
             families = {key: key in on for key in ("ipv4", "ipv6") if key in options}
             no_delay = "nodelay" in on or ("delay" in options and "delay" not in on)
             return TCPSocket(host, options["port"], options.get("to"), no_delay=no_delay, **families)
-        # Names of descriptors are known to a monitor only (qapi/misc.json, getfd).
+        # Named descriptors are known to a monitor only (qapi/misc.json, getfd).
         case [None, None, str(number)] if _NUMBER.fullmatch(number):
             return Descriptor(int(number))
     return None
 
 
 def _reconnect_ms(options: Mapping[str, str], version: Version) -> int | None:
-    """Return the pause before a connection is tried again; None for what QEMU refuses."""
+    """Return the pause before the next attempt to connect; None for what QEMU refuses."""
     if "reconnect" in options and version is not None and version >= _RECONNECT_WENT:
         return None
     if "reconnect-ms" in options and version is not None and version < _RECONNECT_MS_CAME:

@@ -1,8 +1,8 @@
-"""`-loadvm TAG`, and the command line for somebody who loads the snapshot once QEMU is there.
+"""`-loadvm TAG`, and the command line for a QEMU in which somebody else loads the snapshot.
 
-QEMU loads it before anybody can see the machine, and then runs, even if the snapshot was saved paused. With `-S` in its place
-QEMU waits with an untouched machine, in which the snapshot can be loaded by `snapshot-load` (from QEMU 6.0) and run by `cont`.
-The guest cannot tell the difference.
+QEMU loads it before anybody can see the machine, and then runs, even if the snapshot was saved while paused. With `-S` instead,
+QEMU waits with an untouched machine, into which the snapshot can be loaded by `snapshot-load` (from QEMU 6.0) and which `cont`
+runs. The guest cannot tell the difference.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from proxy.qemu_command_line.options import walk
 
 __all__ = ["LoadVM", "find_loadvm"]
 
-# The machine is not there yet, or waits for a migration: a snapshot cannot be loaded then, and QEMU 6.0 and newer refuse both
-# together. QEMU 5.2 starts with --preconfig, and loads.
+# The machine does not exist yet, or waits for a migration: a snapshot cannot be loaded then, and QEMU 6.0 and newer refuse the
+# combination. QEMU 5.2 starts with --preconfig, and loads.
 _NOT_WITH: Final = frozenset({"incoming", "preconfig"})
 
 
@@ -23,10 +23,10 @@ class LoadVM:
     """What is loaded at the start.
 
     Attributes:
-        tag: of the last one, which holds.
+        tag: of the last `-loadvm`, which takes effect.
         stays_paused: whether the machine does not run afterwards (`-S`).
-        excluded_by: the option beside which QEMU keeps it; None if somebody else can load it.
-        words: the command line without it and with `-S`; as it came if it is excluded.
+        excluded_by: the option with which only QEMU itself can load; None if somebody else can load the snapshot.
+        words: the command line without `-loadvm` and with `-S`; unchanged if `excluded_by` is set.
     """
 
     tag: str
@@ -36,7 +36,7 @@ class LoadVM:
 
 
 def find_loadvm(words: Sequence[str]) -> LoadVM | None:
-    """Look for it among the words after the program's name. None if there is none, or no tag for it, which QEMU refuses."""
+    """Find `-loadvm` in the words after the program's name. None if there is none, or the last lacks its tag."""
     options = list(walk(words))
     loads = [option for option in options if option.name == "loadvm"]
     if not loads or loads[-1].argument is None:

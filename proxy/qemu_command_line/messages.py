@@ -1,4 +1,4 @@
-"""How QEMU begins the lines that it writes to standard error (util/error-report.c; `-msg`)."""
+"""The prefix of the lines that QEMU writes to standard error (util/error-report.c; `-msg`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ __all__ = ["MessageForm"]
 
 @dataclass(frozen=True, slots=True)
 class MessageForm:
-    """What stands before a message.
+    """The prefix of a message.
 
     Attributes:
         has_time: whether it begins with the time.
-        guest: the guest's name, if it stands there; "" otherwise.
+        guest: the guest's name, if it is part of the prefix; else "".
     """
 
     has_time: bool = False
@@ -25,7 +25,8 @@ class MessageForm:
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Self:
-        """Read it from the words after the program's name. The last `-msg` says all of it (QEMU 7.2 and 11.1)."""
+        """Read the form from the words after the program's name. The last `-msg` replaces all earlier ones (QEMU 7.2 and
+        11.1)."""
         asked: Mapping[str, str] = {}
         name = ""
         for option in walk(words):
@@ -37,7 +38,7 @@ class MessageForm:
         return cls(bool(opts.boolean(asked.get("timestamp", "off"))), name if is_named else "")
 
     def spell(self, program: str, text: str, now: datetime) -> str:
-        """Return the line, without its end. now: in any time zone."""
+        """Return the line, without a newline. now: in any time zone."""
         time = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ} " if self.has_time else ""
         guest = f"{self.guest} " if self.guest else ""
         return f"{time}{guest}{program}: {text}"

@@ -1,12 +1,12 @@
 """The monitors that QEMU makes of a command line, in its order and with its labels (system/vl.c, monitor/monitor.c).
 
-`-monitor`, `-qmp` and `-qmp-pretty` each make a character device `compat_monitorN` and a monitor on it, or take a device that
-there is (`chardev:ID`). `-mon` and, from QEMU 11.1, `-object monitor-qmp` and `-object monitor-hmp` take one that there is,
-wherever on the command line it is made. `mon:` in front of a serial port's device puts a monitor beside the port. Any of these
-takes the default monitor away; a `[mon]` in a file for `-readconfig` does not.
+`-monitor`, `-qmp` and `-qmp-pretty` each make a character device `compat_monitorN` and a monitor on it, or use an existing
+device (`chardev:ID`). `-mon` and, from QEMU 11.1, `-object monitor-qmp` and `-object monitor-hmp` use an existing one, wherever
+on the command line it is defined. `mon:` before a serial port's device adds a monitor to the port. Any of these removes the
+default monitor; a `[mon]` in a file for `-readconfig` does not.
 
-QEMU makes the objects first, then the monitors in the order of the command line and its files, the default one last, and those
-beside a port when it makes the port. What cannot be seen here: every gdb stub has a monitor of its own (gdb's `monitor`), and
+QEMU makes the objects first, then the monitors in the order of the command line and its files, then the default one, and those
+on a port when it makes the port. Two kinds cannot be seen here: every gdb stub has a monitor of its own (gdb's `monitor`), and
 QEMU 11.1 can make monitors at run time.
 """
 
@@ -53,8 +53,8 @@ class Monitor:
         label: of its character device, as in `query-chardev`.
         chardev: None if there is no such device.
         option: what made it, a `-readconfig` for one in a file; None for the default monitor.
-        id: its own; None for one without, which QEMU 11.1 numbers.
-        definition: the `-chardev` of its device, where that is what made it.
+        id: its own; None for a monitor without one, which QEMU 11.1 numbers.
+        definition: the `-chardev` that made its device; None if something else made it.
         verdict: who serves its clients.
     """
 
@@ -73,12 +73,12 @@ class Monitor:
 
 _LEGACY_KINDS: Final = {"monitor": Kind.HMP, "qmp": Kind.QMP, "qmp-pretty": Kind.QMP_PRETTY}
 _OBJECT_KINDS: Final = {"monitor-hmp": Kind.HMP, "monitor-qmp": Kind.QMP}
-# Options of ports, with a device in the older form, and whether a monitor beside it takes the default one away.
+# Options for ports, with a device in the older notation, and whether a monitor on the port removes the default one.
 _PORTS: Final = {"serial": True, "parallel": True, "debugcon": False, "gdb": False}
 _NUMBERED_PORTS: Final = frozenset({"serial", "parallel"})
 
 
-# From here on `-qmp chardev:ID` takes none of the numbers of `compat_monitorN`, as it does in 10.0.
+# From this version on `-qmp chardev:ID` takes none of the numbers of `compat_monitorN`; in 10.0 it does.
 _NUMBERS_APART: Final = (11, 1)
 
 
@@ -90,7 +90,7 @@ def find_monitors(setup: Setup, version: Version = None) -> list[Monitor]:
 
 
 class _Finder:
-    """One walk over the options, in which monitors and devices are collected before anything is said about them."""
+    """One walk over the options, which collects monitors and devices before it decides anything about them."""
 
     def __init__(self, setup: Setup, version: Version) -> None:
         self._setup = setup
@@ -129,7 +129,7 @@ class _Finder:
     def _legacy(self, option: Option, argument: str) -> None:
         self._has_default = False
         kind = _LEGACY_KINDS[option.name]
-        # QEMU 7.2 and 11.1 look at four characters: `-monitor nonesuch` is no monitor either.
+        # QEMU 7.2 and 11.1 compare four characters: `-monitor nonesuch` is no monitor either.
         if option.name == "monitor" and argument.startswith("none"):
             return
         label = argument.removeprefix("chardev:")
@@ -143,7 +143,7 @@ class _Finder:
 
     def _port(self, option: Option, argument: str) -> None:
         label = f"{option.name}{self._ports[option.name]}" if option.name in _NUMBERED_PORTS else option.name
-        # A parallel port that is not there takes no number (QEMU 7.2 and 11.1), a serial port does.
+        # `-parallel none` takes no number (QEMU 7.2 and 11.1), `-serial none` does.
         self._ports[option.name] += option.name != "parallel" or argument != "none"
         if argument == "none" or argument.startswith("chardev:"):
             return
@@ -191,7 +191,7 @@ class _Finder:
     def judged(self) -> list[Monitor]:
         """Return the monitors with their devices, and who serves each."""
         found = [*self._objects, *self._monitors, *self._beside_ports]
-        # Later ones of a label that is there already are refused, and the verdict is on all of them then.
+        # QEMU refuses a second device with the same label, and then the verdict on all its monitors is Refused.
         devices = {label: (chardev, definition) for label, chardev, definition in reversed(self._devices)}
         with_devices = []
         for monitor in found:
@@ -225,7 +225,7 @@ class _Finder:
 
 
 def _named(values: Mapping[str, str], id: str | None, origin: Origin, option: Option) -> Monitor:
-    """Return a monitor whose options all have names (monitor/monitor.c, monitor_new_opts)."""
+    """Return a monitor whose options are all named (monitor/monitor.c, monitor_new_opts)."""
     is_pretty = opts.boolean(values.get("pretty", "off"))
     qmp = Kind.QMP_PRETTY if is_pretty else Kind.QMP
     kind = qmp if values.get("mode", "readline") == "control" else Kind.HMP

@@ -1,11 +1,11 @@
 """QEMU's command line, word by word, as QEMU walks it (system/vl.c, lookup_opt; the options are in qemu-options.hx).
 
-An option is a word that begins with `-`, or with `--`, which is the same. Its argument is always the next word, whatever that
-looks like. A word without `-` is the image of a disk. QEMU walks all words before it does anything, so a wrong one anywhere
-ends it; what is wrong is left to QEMU.
+An option is a word that begins with `-`, or with `--`, which means the same. Its argument is always the next word, whatever
+that looks like. A word without `-` is the image of a disk. QEMU walks all words before it does anything, so a wrong word
+anywhere ends it; errors are left to QEMU.
 
-The tables are the union of QEMU 5.2 to 11.1. No option of 7.2, 10.0 or 11.1 has an argument in one and none in another.
-tests/integration/wrapping/test_qemu_command_line_on_qemu.py holds them against a real QEMU.
+The tables are the union of QEMU 5.2 to 11.1. No option has an argument in one of 7.2, 10.0 and 11.1 and none in another.
+tests/integration/wrapping/test_qemu_command_line_on_qemu.py compares them with a real QEMU.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,8 +38,8 @@ class Option:
     """An option on the command line.
 
     Attributes:
-        name: without the hyphens in front.
-        argument: None for an option that has none, and where the command line ends before it.
+        name: without the leading hyphens.
+        argument: None for an option that takes none, and if the command line ends before it.
         at: the position of its first word.
     """
 
@@ -62,9 +62,10 @@ class Option:
 
 
 def walk(words: Sequence[str]) -> Iterator[Option]:
-    """Return the options among the words after the program's name; the images of disks between them are left out.
+    """Yield the options among the words after the program's name; disk images between them are skipped.
 
-    An option that is in neither table is taken for a newer one, and the next word for its argument if that cannot be an option.
+    An option that is in neither table is taken for a newer one, and the next word for its argument unless that looks like an
+    option.
     """
     at = 0
     while at < len(words):

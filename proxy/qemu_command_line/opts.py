@@ -1,10 +1,10 @@
 """QEMU's option strings, such as `socket,id=m,path=/run/qmp,server=on,wait=off` (util/qemu-option.c, QemuOpts).
 
-Parameters stand between commas. Two commas in a value are one. A parameter without `=` is a flag, on, or off if its name begins
-with `no`: `nowait` is `wait=off`, and a lone `nodelay` is `delay=off`. The first parameter may be the value of an implied key.
-Of a key that is given twice the last value holds, except for `id`, of which the first does.
+Parameters are separated by commas. Two commas in a value stand for one. A parameter without `=` is a flag: on, or off if its
+name begins with `no`, so `nowait` is `wait=off`, and a lone `nodelay` is `delay=off`. The first parameter may be the value of
+an implied key. If a key is given twice the last value counts, except for `id`, of which the first does.
 
-Each parameter keeps its own text, so that one can be replaced and the others stay as they were written.
+Each parameter keeps its own text, so that one can be replaced while the others stay as they were written.
 """
 
 import re
@@ -45,7 +45,7 @@ class Opts:
         return self.values().get(key)
 
     def values(self) -> dict[str, str]:
-        """Return the value that holds for each key, without the id."""
+        """Return the value that counts for each key, without the id."""
         return {parameter.key: parameter.value for parameter in self.parameters if parameter.key != "id"}
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Opts:
 
 
 def parse(text: str, implied: str | None = None) -> Opts:
-    """Read an option string. implied: the key whose value the first parameter is if it has no `=`."""
+    """Parse an option string. implied: the key whose value the first parameter is if it has no `=`."""
     return Opts(tuple(_parameters(text, implied)))
 
 
@@ -82,7 +82,7 @@ def _value(text: str, start: int) -> tuple[str, int]:
 
 
 def write(pairs: Iterable[tuple[str, str]], *, implied: str | None = None) -> str:
-    """Spell keys and values as an option string. implied: the value in front that needs no key."""
+    """Return keys and values as an option string. implied: a leading value that needs no key."""
     texts = [] if implied is None else [_escaped(implied)]
     return ",".join([*texts, *(f"{key}={_escaped(value)}" for key, value in pairs)])
 
@@ -92,10 +92,10 @@ def _escaped(value: str) -> str:
 
 
 def boolean(value: str) -> bool | None:
-    """Return what a flag's value means, None for what QEMU refuses."""
+    """Return the meaning of a flag's value; None for what QEMU refuses."""
     return True if value in _ON else False if value in _OFF else None
 
 
 def is_identifier(text: str) -> bool:
-    """Tell whether QEMU takes this as an id."""
+    """Return whether QEMU accepts this as an id."""
     return _IDENTIFIER.fullmatch(text) is not None

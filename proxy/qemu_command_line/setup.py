@@ -1,4 +1,4 @@
-"""A command line taken apart: its options, what its configuration files say, and what of the machine decides about monitors."""
+"""A command line taken apart: its options, its configuration files, and the parts of the machine that affect monitors."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,10 +11,10 @@ from proxy.qemu_command_line.options import Option, walk
 
 __all__ = ["ReadText", "Setup", "properties", "take_apart"]
 
-# From the path of a configuration file to its text, None if it cannot be read. The path is relative to QEMU's directory.
+# Returns the text of a configuration file, None if it cannot be read. The path is relative to QEMU's working directory.
 ReadText: TypeAlias = Callable[[str], str | None]
 
-# Options that choose the display, of which the last one holds (system/vl.c).
+# Options that choose the display; the last one counts (system/vl.c).
 _DISPLAYS: Final = frozenset({"display", "nographic", "curses", "sdl"})
 _REMOTE_DISPLAYS: Final = frozenset({"vnc", "spice"})
 
@@ -25,7 +25,7 @@ class Setup:
 
     Attributes:
         options: in their order.
-        groups: what stands in each file for `-readconfig`, with that option.
+        groups: those in each file for `-readconfig`, with that option.
         has_bad_file: whether QEMU refuses one of these files.
     """
 
@@ -37,12 +37,12 @@ class Setup:
         return any(option.name in names for option in self.options)
 
     def arguments(self, *names: str) -> list[str]:
-        """Return the arguments of all options of these names."""
+        """Return the arguments of all options with these names."""
         return [option.argument for option in self.options if option.name in names and option.argument is not None]
 
     @property
     def has_display(self) -> bool:
-        """Whether somebody can look at a virtual console: on a display of QEMU's own choice as well."""
+        """Whether somebody can look at a virtual console; by default QEMU chooses a display itself."""
         remote = [text for text in self.arguments(*_REMOTE_DISPLAYS) if text != "none"]
         if remote or any(group.name in _REMOTE_DISPLAYS for _, group in self.groups):
             return True
@@ -53,7 +53,7 @@ class Setup:
 
     @property
     def has_default_serial_port(self) -> bool:
-        """Whether QEMU adds a serial port of its own (system/vl.c, default_list)."""
+        """Whether QEMU adds a serial port by itself (system/vl.c, default_list)."""
         devices = [properties(text, "driver").get("driver") for text in self.arguments("device")]
         devices += [group.values.get("driver") for _, group in self.groups if group.name == "device"]
         return not self.has("nodefaults", "serial") and "isa-serial" not in devices
@@ -73,9 +73,9 @@ def _read(path: str | None, read_text: ReadText) -> list[Group] | None:
 
 
 def properties(text: str, implied: str) -> Mapping[str, str]:
-    """Read an argument that may be JSON, as that of `-object` and `-device`; {} for JSON that QEMU refuses.
+    """Parse an argument that may be JSON, such as that of `-object` and `-device`; {} for JSON that QEMU refuses.
 
-    The id is among them. Values of JSON are only taken where they are texts or truth values.
+    The id is among the values. Values in JSON are taken only if they are strings or booleans.
     """
     if not text.startswith("{"):
         found = opts.parse(text, implied)

@@ -1,7 +1,8 @@
-"""The processes: QEMU in this process' place or as a child of it, and the proxy beside it.
+"""The processes: QEMU in this process's place or as its child, and the proxy beside it.
 
-The proxy is forked twice, so that it is nobody's child: QEMU must not find one that it did not make. With a session of its own
-it hears no signals meant for QEMU's group, such as those of a terminal or a time limit. It ends when QEMU does.
+The proxy is forked twice, so that it is nobody's child: QEMU must not find a child that it did not start. In a session of its
+own, it does not get signals meant for QEMU's process group, such as those of a terminal or a time limit. It ends when QEMU
+does.
 """
 
 import contextlib
@@ -14,12 +15,12 @@ from typing import Final, NoReturn
 
 __all__ = ["FAILED", "Parent", "become", "can_watch_processes", "close_all", "fork_proxy", "open_descriptors"]
 
-# What Python has changed and a new program would inherit (subprocess, restore_signals).
+# What Python has changed and a new program would inherit (see subprocess, restore_signals).
 _CHANGED_SIGNALS: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 _PASSED_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# QEMU's end is the proxy's, whatever else a terminal or a service manager sends to all there are.
+# The proxy ends when QEMU ends, whatever else a terminal or a service manager sends to all processes.
 _IGNORED_SIGNALS: Final = (*_PASSED_SIGNALS, signal.SIGQUIT)
-# What the proxy writes to the parent: QEMU was ended because what was asked of it at the start has failed.
+# What the proxy writes to the parent if it ended QEMU because something that was asked for at the start has failed.
 FAILED: Final = b"1"
 _GO: Final = b"g"
 _PR_SET_PDEATHSIG: Final = 1
@@ -28,7 +29,8 @@ _NOT_EXECUTABLE: Final = 126
 
 
 def become(program: str, words: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process. words: with the program's name for itself. A failure is told as a shell tells it."""
+    """Replace this process. words: begin with the program's name. A failure is reported as in a shell, and ends this
+    process."""
     for number in _CHANGED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -40,16 +42,16 @@ def become(program: str, words: Sequence[str], environment: Mapping[str, str]) -
 
 
 def fork_proxy(serve: Callable[[], object], *, has_terminal: bool) -> None:
-    """Run serve() in a process of its own, which is nobody's child. Returns in this process only, when that one is there."""
+    """Run serve() in a process of its own, which is nobody's child. Returns in this process only, once the other one exists."""
     child = os.fork()
     if not child:  # pragma: no cover - the forked process; test_children.py looks at it from outside
         _fork_again(serve, has_terminal=has_terminal)
-    with contextlib.suppress(ChildProcessError):  # who ignores SIGCHLD, and has us ignore it, has nobody to wait for
+    with contextlib.suppress(ChildProcessError):  # if SIGCHLD is ignored, there is nobody to wait for
         os.waitpid(child, 0)
 
 
 def _fork_again(serve: Callable[[], object], *, has_terminal: bool) -> NoReturn:  # pragma: no cover - in a forked process
-    # Nothing of the parent's is to be undone here: its handlers of exceptions and of its end are for itself.
+    # Nothing of the parent's may run here: its exception handlers and exit handlers are its own.
     status = 1
     try:
         if not os.fork():
@@ -68,7 +70,7 @@ def _fork_again(serve: Callable[[], object], *, has_terminal: bool) -> NoReturn:
 
 
 def can_watch_processes() -> bool:
-    """Tell whether the kernel has descriptors of processes (pidfd_open(2)), without which nobody's end is noticed."""
+    """Return whether the kernel has process descriptors (pidfd_open(2)), without which nobody's end is noticed."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except OSError:
@@ -84,28 +86,28 @@ def open_descriptors() -> set[int]:
 def _is_open(number: int) -> bool:
     try:
         os.fstat(number)
-    except OSError:  # that of the listing itself
+    except OSError:  # the one used for the listing itself
         return False
     return True
 
 
 def close_all(numbers: Iterable[int]) -> None:
-    """Close descriptors: whoever waits for the end of what QEMU has open waits for QEMU, and not for us."""
+    """Close descriptors: whoever waits until QEMU has closed something must wait for QEMU only, and not for us."""
     for number in numbers:
         with contextlib.suppress(OSError):
             os.close(number)
 
 
 class Parent:
-    """This process, where it stands for QEMU, its child.
+    """This process, when it stands for QEMU, its child.
 
-    Call `start`, fork the proxy, `release` QEMU, and `end`. qemu: a pidfd of the child. own: one of this process; the proxy
-    ends QEMU when this process has been killed. to_parent: what the proxy writes FAILED to, and closes when nobody has to wait
-    for it any more.
+    Call `start`, fork the proxy, call `release`, and `end`. qemu: a pidfd of the child. own: a pidfd of this process; the proxy
+    ends QEMU when this process has been killed. to_parent: the pipe to which the proxy writes FAILED, and which it closes when
+    the parent no longer has to wait for it.
     """
 
     def __init__(self) -> None:
-        # Whoever ignores SIGCHLD has all that it starts ignore it, and then the kernel keeps no status.
+        # If our caller ignores SIGCHLD, so do all processes that it starts, and then the kernel keeps no exit status.
         self._of_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.own = os.pidfd_open(os.getpid())
         self.qemu = -1
@@ -119,7 +121,7 @@ class Parent:
         if not self._child:  # pragma: no cover - the forked process; test_children.py looks at it from outside
             os.close(self._go_ahead)
             _die_with_parent()
-            # Without the byte, this end of the pipe ends: the parent was killed before there was anybody to end QEMU with it.
+            # End of file without the byte: the parent was killed before there was a proxy that would end QEMU with it.
             if os.read(self._wait, 1) != _GO:
                 os._exit(_NOT_FOUND)
             signal.signal(signal.SIGCHLD, self._of_children)
@@ -128,7 +130,7 @@ class Parent:
         self.qemu = os.pidfd_open(self._child)
 
     def leave_to_proxy(self) -> None:
-        """Close, in the proxy's process, what is the parent's."""
+        """In the proxy's process, close what belongs to the parent."""
         close_all((self._go_ahead, self._from_proxy))
 
     def release(self) -> None:
@@ -141,7 +143,7 @@ class Parent:
         os.close(self._go_ahead)
 
     def wait(self) -> int:
-        """Wait for QEMU and for the proxy. Returns the status to end with, negative for a signal."""
+        """Wait for QEMU and for the proxy. Return the status to end with, negative for a signal."""
         _, status = os.waitpid(self._child, 0)
         has_failed = os.read(self._from_proxy, 1) == FAILED
         return 1 if has_failed else os.waitstatus_to_exitcode(status)
@@ -159,9 +161,9 @@ class Parent:
 
 
 def _die_with_parent() -> None:  # pragma: no cover - in a forked process
-    """Have this process killed when its parent ends (prctl(2), PR_SET_PDEATHSIG). It survives exec, but not a change of user.
+    """Have this process killed when its parent ends (prctl(2), PR_SET_PDEATHSIG). That survives exec, but not a change of user.
 
-    QEMU changes its user for `-runas`; then the proxy alone looks after that.
+    QEMU changes its user for `-runas`; then only the proxy ends it.
     """
     import ctypes  # here, because QEMU is seldom a child
 
@@ -169,9 +171,9 @@ def _die_with_parent() -> None:  # pragma: no cover - in a forked process
 
 
 def _die_by(number: int) -> NoReturn:  # pragma: no cover - test_children.py has it end a process of its own
-    """End by a signal, without a core dump: QEMU has left one."""
+    """End by a signal, without a core dump: QEMU has left one already."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError):  # SIGKILL has no other action
+    with contextlib.suppress(OSError):  # SIGKILL's action cannot be changed
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     raise AssertionError("the signal that has ended QEMU ends a process")

@@ -1,4 +1,4 @@
-"""Between the call and QEMU: the command line is read, its monitors are opened, the proxy is forked, and QEMU begins."""
+"""From the call to QEMU's start: the command line is read, its monitors are opened, the proxy is forked, and QEMU begins."""
 
 import os
 import sys
@@ -40,7 +40,7 @@ _INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Become QEMU. arguments: with the program's name. Returns an exit status where that cannot be."""
+    """Become QEMU. arguments: begin with the program's name. Returns an exit status if that fails."""
     _fill_standard_streams()
     try:
         if is_name_of_qemu(arguments[0]):
@@ -71,16 +71,16 @@ class _Opened:
 
     @property
     def has_terminal(self) -> bool:
-        """Whether a monitor is at a terminal."""
+        """Whether a monitor is on a terminal."""
         return any(isinstance(door.endpoint.address, Stdio) and os.isatty(0) for door in self.doors)
 
     @property
     def has_descriptor(self) -> bool:
-        """Whether a monitor's socket was handed over, by whoever keeps count of QEMU's process (libvirt)."""
+        """Whether a monitor's socket was inherited, from a caller that keeps track of QEMU's process (libvirt)."""
         return any(door.descriptor is not None for door in self.doors)
 
     def close(self) -> None:
-        """Leave all of it to the proxy."""
+        """Close it all in this process: the proxy has it."""
         self.start.close()
         for sock in (sock for door in self.doors for sock in door.sockets):
             sock.close()
@@ -94,7 +94,7 @@ class _Wrapper:
         self._program = program
         self._environment = environment
         self._name = os.path.basename(invocation.name)
-        # What whoever called us has handed to QEMU.
+        # The descriptors that our caller has handed to QEMU.
         self._inherited = open_descriptors() - _STANDARD_STREAMS
 
     def run(self) -> NoReturn:
@@ -108,14 +108,14 @@ class _Wrapper:
         try:
             opened = self._open(line)
         except OSError as exc:
-            # QEMU says in its own words what it cannot open; what only we cannot is known to nobody else.
+            # QEMU reports in its own words what it cannot open; what only we cannot open, nobody else would report.
             self._run_as_it_came(f"not covered by the proxy: {exc.strerror or exc}")
         if line.notice is not None:
             _say(line.notice)
         self._start(opened, load, audit_log)
 
     def _find_load(self) -> LoadVM | None:
-        """Return what `-loadvm` asks for, if that is to be ours."""
+        """Return what `-loadvm` asks for; None if QEMU is to do it itself."""
         config, load = self._invocation.config, find_loadvm(self._invocation.words)
         if load is None or load.excluded_by is not None:
             return None
@@ -193,7 +193,7 @@ class _Wrapper:
     def _serving(
         self, opened: _Opened, load: LoadVM | None, audit_log: "AuditLog | None", qemu: int, parent: Parent | None
     ) -> Callable[[], None]:
-        """Return what is run in the proxy's process."""
+        """Return the function that runs in the proxy's process."""
         starter, uid = os.getppid(), os.getuid()
         has_terminal = opened.has_terminal
 
@@ -227,9 +227,9 @@ class _Wrapper:
 
 
 def _in_order(line: CommandLine) -> list[Monitor]:
-    """Return the monitors whose doors are opened as QEMU opens its character devices.
+    """Return the served monitors in the order in which QEMU opens their character devices, inherited sockets first.
 
-    Inherited sockets come first. QEMU may run on with one that is not what we need, and then nobody shall have come to a door.
+    QEMU may run on with an inherited socket that we cannot use, and then no client may have come to a door already.
     """
 
     def place(monitor: Monitor) -> tuple[bool, int]:
@@ -246,7 +246,7 @@ def _daemonizes(words: Sequence[str]) -> bool:
 
 @contextmanager
 def _umask_of_qemu(words: Sequence[str]) -> Iterator[None]:
-    """Have the umask with which QEMU makes the files of its sockets."""
+    """Set the umask with which QEMU creates its sockets' files."""
     if not _daemonizes(words):
         yield
         return
@@ -258,15 +258,15 @@ def _umask_of_qemu(words: Sequence[str]) -> Iterator[None]:
 
 
 def _fill_standard_streams() -> None:
-    """Have something at descriptors 0 to 2, or what is opened would come to be a standard stream.
+    """Make sure that descriptors 0 to 2 are open, or whatever is opened next would become a standard stream.
 
-    Whoever started us may have closed them (`nohup QEMU <&- >&-`), and QEMU finds them so.
+    Our caller may have closed them (`nohup QEMU <&- >&-`), and QEMU would then find them closed.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) in _STANDARD_STREAMS:
         pass
     os.close(number)
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as long as this process
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - for as long as this process runs
 
 
 def _say(notice: str) -> None:
@@ -275,7 +275,7 @@ def _say(notice: str) -> None:
 
 
 def _read_text(path: str) -> str | None:
-    """Read a file for `-readconfig`. What can be read only once is QEMU's alone."""
+    """Read a file for `-readconfig`. What can be read only once is left to QEMU."""
     if not os.path.isfile(path):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Clients that listen: they are connected to, and again when they have gone (`reconnect`, chardev/char-socket.c)."""
+"""Clients that listen: connect to them, and again when they have gone (`reconnect`, chardev/char-socket.c)."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class _DialedEnd(SocketEnd):
-    """A connection whose end is noticed."""
+    """A connection that signals when it is closed."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
@@ -38,10 +38,10 @@ async def dial(
     admit: Callable[[End, Client], object],
     families: Collection[int] = INTERNET,
 ) -> None:
-    """Connect, and when the client has gone, or is not there, again after a pause; for ever.
+    """Connect, and again after a pause when the client has gone or is not there; never returns.
 
-    That nobody is there is told once, as QEMU does (check_report_connect_error). families: of the addresses of a TCP host that
-    are tried.
+    That nobody is there is logged once, as in QEMU (check_report_connect_error). families: the kinds of addresses of a TCP host
+    to try.
     """
     is_told = False
     while True:

@@ -1,7 +1,8 @@
-"""What the clients of a wrapped QEMU come to, opened as QEMU would open it (util/qemu-sockets.c, chardev/char-socket.c).
+"""The addresses of a wrapped QEMU's monitors, opened as QEMU would open them (util/qemu-sockets.c, chardev/char-socket.c).
 
-A tool that starts QEMU knows what QEMU does: that a socket's file is replaced, whoever made it; that the umask decides who may
-connect; that TCP is open to whoever can reach the address. All that is kept. What differs: several clients can come at once.
+A tool that starts QEMU relies on what QEMU does: a socket's file is replaced, whoever made it; the umask decides who may
+connect; TCP is open to whoever can reach the address. All that stays the same. The difference: several clients can connect at
+once.
 """
 
 import contextlib
@@ -28,10 +29,10 @@ class Door:
     """Where the clients of one monitor come in.
 
     Attributes:
-        address: what it is called in records and rules.
-        listening: the sockets at which they connect; none where there is only one client.
-        connected: the client that is there already.
-        file: what is to be removed at the end.
+        address: its name in records and rules.
+        listening: the sockets at which clients connect; none if there is only one client.
+        connected: the client that is connected already.
+        file: the socket's file, to be removed at the end.
         descriptor: the number of the socket that QEMU would have inherited.
     """
 
@@ -50,7 +51,7 @@ class Door:
 
     @property
     def families(self) -> set[int]:
-        """The kinds of addresses of a TCP host that are wanted: both where nothing is said, and where both are."""
+        """The wanted kinds of addresses of a TCP host: those with `on`, or else those that are not `off`."""
         place = self.endpoint.address
         asked = {socket.AF_INET: place.ipv4, socket.AF_INET6: place.ipv6} if isinstance(place, TCPSocket) else {}
         return {family for family, wish in asked.items() if wish} or {family for family, wish in asked.items() if wish is None}
@@ -68,7 +69,7 @@ class Door:
         return f"{'telnet' if self.endpoint.telnet else 'tcp'}:{host}:{name[1]},server=on"
 
     def close(self) -> None:
-        """Undo what was opened, where it does not come to be served."""
+        """Undo what was opened, if it will not be served."""
         for sock in self.sockets:
             sock.close()
         if self.file is not None:
@@ -82,7 +83,7 @@ class Door:
 
 
 def open_door(monitor: Monitor) -> Door:
-    """Open the endpoint of a monitor that can be served. Raises OSError; nothing of it is open then."""
+    """Open the endpoint of a monitor that can be served. Raises OSError, after which nothing of it is open."""
     endpoint = monitor.verdict
     assert isinstance(endpoint, Endpoint), "what cannot be served has no door"
     match endpoint.address:
@@ -117,7 +118,7 @@ def _open_tcp(monitor: Monitor, endpoint: Endpoint, place: TCPSocket) -> Door:
 
 
 def _listen_unix(path: str) -> socket.socket:
-    """Listen at a path with what the umask leaves of 0777, in place of whatever file is there (unix_listen_saddr)."""
+    """Listen at a path, with the umask applied to mode 0777, in place of whatever file is there (unix_listen_saddr)."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -171,7 +172,7 @@ def _listen_at_port(place: TCPSocket, port: int, families: Collection[int]) -> l
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            # Port 0 is the same for all: the one that the first got.
+            # For port 0, all use the port that the first one got.
             port_there = listening[0].getsockname()[1] if listening else target[1]
             sock.bind((target[0], port_there, *target[2:]))
             sock.listen(BACKLOG)
@@ -191,16 +192,16 @@ def _port(place: TCPSocket) -> int:
 
 
 def _number_of(port: str) -> int:
-    """Return a port that may be given by a service's name. Raises OSError."""
+    """Return a port that may be given as a service's name. Raises OSError."""
     return int(port) if port.isascii() and port.isdigit() else socket.getservbyname(port)
 
 
 def _inherit(monitor: Monitor, endpoint: Endpoint, number: int) -> Door:
-    """Take the socket that QEMU would have inherited; its own number stays as it is."""
+    """Take the socket that QEMU would have inherited; the original descriptor stays open."""
     copy = os.dup(number)
     try:
         sock = socket.socket(fileno=copy)
-    except OSError:  # it is no socket
+    except OSError:  # it is not a socket
         os.close(copy)
         raise
     door = Door(monitor, endpoint, DescriptorAddress(number), descriptor=number)
@@ -210,7 +211,7 @@ def _inherit(monitor: Monitor, endpoint: Endpoint, number: int) -> Door:
                 sock.listen(BACKLOG)
             door.listening = [sock]
             name = sock.getsockname()
-            # QEMU removes the file of this one, too.
+            # QEMU removes the file of an inherited socket, too.
             if sock.family == socket.AF_UNIX and isinstance(name, str) and name:
                 door.file = SocketFile.at(name)
         elif is_listening(sock):

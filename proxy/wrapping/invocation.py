@@ -1,7 +1,7 @@
 """The wrapper's own command line: `hmp-proxy wrap [OPTION...] -- QEMU ARGUMENT...`, or QEMU's name and arguments alone.
 
-Called by QEMU's name it has no options of its own. What it is to do is read from a file then, if there is one, and which
-program is the real QEMU from the environment, if it is not the next one on PATH.
+Called by QEMU's name, it has no options of its own. Its settings then come from a file, if there is one, and the real QEMU from
+the environment, if it is not the next program of that name on PATH.
 """
 
 import os
@@ -22,7 +22,7 @@ __all__ = ["CONFIG_FILE", "CONFIG_VARIABLE", "WrapInvocation", "is_name_of_qemu"
 
 CONFIG_VARIABLE: Final = "HMPSHIM_CONFIG"
 CONFIG_FILE: Final = "/etc/hmpshim/wrap.toml"
-# Which it is is known when QEMU is started.
+# A placeholder: the descriptor's number is known when QEMU is started.
 _UPSTREAM: Final = DescriptorAddress(0)
 _PREFIX: Final = "qemu-system-"
 _SEPARATOR: Final = "--"
@@ -54,14 +54,14 @@ exit status:
 
 @dataclass(frozen=True, slots=True)
 class WrapInvocation:
-    """What is to be run.
+    """What to run.
 
     Attributes:
         name: QEMU as it was called: a name to be found on PATH, or a path.
         words: QEMU's arguments.
         config: the settings; None for the defaults.
         is_verbose: whether connections are logged, too.
-        qemu: the real one, if it is named.
+        qemu: the real QEMU, if it was named.
     """
 
     name: str
@@ -72,19 +72,19 @@ class WrapInvocation:
 
 
 def is_name_of_qemu(program: str) -> bool:
-    """Tell whether we are called as QEMU is."""
+    """Return whether the program was called by a name of QEMU."""
     return os.path.basename(program).startswith(_PREFIX)
 
 
 def read_call_as_qemu(program: str, arguments: Sequence[str], environment: Mapping[str, str]) -> WrapInvocation:
-    """Read the command line of whoever takes us for QEMU. Raises ConfigError."""
+    """Parse the command line of a caller that takes us for QEMU. Raises ConfigError."""
     path = environment.get(CONFIG_VARIABLE) or (CONFIG_FILE if os.path.exists(CONFIG_FILE) else None)
     config = None if path is None else _read_file(path)
     return WrapInvocation(os.path.basename(program), tuple(arguments), config, qemu=environment.get(QEMU_VARIABLE))
 
 
 def parse_wrap(arguments: Sequence[str], environment: Mapping[str, str]) -> WrapInvocation:
-    """Read what stands behind `hmp-proxy wrap`. Exits with status 2 if it is wrong. Raises ConfigError."""
+    """Parse what follows `hmp-proxy wrap`. Exits with status 2 if it is wrong. Raises ConfigError."""
     at = arguments.index(_SEPARATOR) if _SEPARATOR in arguments else len(arguments)
     own, called = arguments[:at], arguments[at + 1 :]
     qemu = environment.get(QEMU_VARIABLE)
@@ -136,7 +136,7 @@ def _read_file(path: str) -> "VMConfig":
 
 
 def _config_of(parser: "Parser", given: "Namespace") -> "VMConfig":
-    """Return the settings that the options give; exits for what cannot be meant."""
+    """Return the settings that the options give; exits if they contradict each other."""
     from host.configuration.contradictions import contradiction_without_sockets
     from host.configuration.options import audit_of, members_of, policy_of
     from host.settings.config import VMConfig
@@ -154,7 +154,7 @@ def _config_of(parser: "Parser", given: "Namespace") -> "VMConfig":
 
 
 def _problems(config: "VMConfig") -> Iterator[tuple[str, str]]:
-    """Yield what cannot be meant for a QEMU that is wrapped."""
+    """Yield the settings that make no sense for a wrapped QEMU."""
     from host.settings.config import STANDARD_OUTPUT
 
     if config.audit is not None and config.audit.destination == STANDARD_OUTPUT:

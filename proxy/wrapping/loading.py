@@ -1,7 +1,8 @@
-"""`-loadvm TAG`, done by the proxy: QEMU waits with an untouched machine (`-S`), which is loaded before anybody sees it.
+"""`-loadvm TAG`, done by the proxy: QEMU waits with an untouched machine (`-S`), and the snapshot is loaded before anybody sees
+it.
 
-It is a `loadvm` like that of any client, so the policy chooses the disks, what would crash QEMU is refused, and it is put on
-record. QEMU itself runs on after `-loadvm`, even if the snapshot was saved paused (5.2 to 11.1), unless it has `-S`.
+It is a `loadvm` like any client's, so the policy chooses the disks, what would crash QEMU is refused, and it is recorded. QEMU
+itself runs the machine after `-loadvm`, even if the snapshot was saved while paused (5.2 to 11.1), unless it has `-S`.
 """
 
 from dataclasses import dataclass
@@ -12,25 +13,25 @@ from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
 
 __all__ = ["LISTENER", "Load", "StartFailedError", "load_at_start"]
 
-# Where the record says that the command came from.
+# What the record gives as the listener that the command came from.
 LISTENER = "-loadvm"
 _ERROR = "Error: "
 
 
 class StartFailedError(Exception):
-    """What was to be done before the guest runs has failed; the text is for QEMU's standard error."""
+    """What had to be done before the guest runs has failed; the text is for QEMU's standard error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is loaded. stays_paused: the machine does not run afterwards."""
+    """What to load. stays_paused: the machine does not run afterwards."""
 
     tag: str
     stays_paused: bool
 
 
 async def load_at_start(load: Load, connection: QMPConnection) -> str | None:
-    """Load, and let the machine run. Returns why it failed, in QEMU's words without what HMP puts around them.
+    """Load, and run the machine. Return why it failed, in QEMU's words without HMP's decoration; None if it worked.
 
     Raises NotQMPError if QEMU ends meanwhile.
     """

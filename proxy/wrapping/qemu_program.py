@@ -1,4 +1,4 @@
-"""Which program is the real QEMU, where a wrapper stands under QEMU's own name."""
+"""Find the real QEMU when a wrapper stands under QEMU's own name."""
 
 import os
 import re
@@ -10,9 +10,9 @@ from proxy.qemu_command_line.endpoints import Version
 
 __all__ = ["QEMU_VARIABLE", "NoQEMUError", "find_qemu", "mark_environment", "refuse_circle", "version_of"]
 
-# Names the program where the wrapper is called by QEMU's name, and has no options of its own.
+# Names the real QEMU, since a wrapper that is called by QEMU's name has no options of its own.
 QEMU_VARIABLE = "HMPSHIM_QEMU"
-# The process that started a script in QEMU's place. A script that starts the wrapper again would do so for ever.
+# Holds the pid of the process that started a script in QEMU's place. A script that starts the wrapper again would loop forever.
 _MARK = "HMPSHIM_WRAPPED_BY"
 _SCRIPT = b"#!"
 _VERSION = re.compile(r"version (\d+)\.(\d+)")
@@ -21,15 +21,16 @@ _VERSION = re.compile(r"version (\d+)\.(\d+)")
 class NoQEMUError(ProgramError):
     """There is no real QEMU to start."""
 
-    # As shells report a command that they do not find.
+    # The status with which shells report a command that they do not find.
     exit_status = 127
     template = "cannot find the QEMU to run, {subject}: {reason}"
 
 
 def find_qemu(name: str, environment: Mapping[str, str], own_path: str) -> str:
-    """Return the path of the program: `name` if it is one, else the first of this name on PATH that is not the wrapper.
+    """Return the path of the program: `name` if it is a path, else the first program of that name on PATH that is not the
+    wrapper.
 
-    own_path: of the program that runs, which may be a link to the wrapper. Raises NoQEMUError.
+    own_path: of the running program, which may be a link to the wrapper. Raises NoQEMUError.
     """
     if "/" in name:
         if _is_same(name, own_path):
@@ -42,7 +43,7 @@ def find_qemu(name: str, environment: Mapping[str, str], own_path: str) -> str:
 
 
 def refuse_circle(environment: Mapping[str, str]) -> None:
-    """Raise NoQEMUError if what was started in QEMU's place has started the wrapper again, in its own process or below it."""
+    """Raise NoQEMUError if a program in QEMU's place has started the wrapper again, in its own process or in a descendant."""
     mark = environment.get(_MARK)
     if mark is not None and any(mark == str(pid) for pid in _own_line()):
         reason = f"a script in its place starts the wrapper again; name the real one with --qemu or {QEMU_VARIABLE}"
@@ -50,18 +51,18 @@ def refuse_circle(environment: Mapping[str, str]) -> None:
 
 
 def mark_environment(program: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for a program in QEMU's place; QEMU itself gets it as it came."""
+    """Return the environment for a program in QEMU's place: marked for a script, and without a mark for QEMU itself."""
     try:
         with open(program, "rb") as file:
             is_script = file.read(len(_SCRIPT)) == _SCRIPT
-    except OSError:  # exec will tell
+    except OSError:  # exec will report it
         is_script = False
     marked = {key: value for key, value in environment.items() if key != _MARK}
     return {**marked, _MARK: str(os.getpid())} if is_script else marked
 
 
 def version_of(program: str) -> Version:
-    """Ask a QEMU for its version; None where it does not tell."""
+    """Ask a QEMU for its version; None if it does not say."""
     import subprocess  # here, because few command lines depend on it
 
     try:
@@ -80,7 +81,7 @@ def _own_line() -> Iterator[int]:
     while pid > 0:
         yield pid
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # What stands before the last bracket is the name, which may be anything.
+            # The name, up to the last bracket, may contain anything.
             _, parent, *_ = file.read().rpartition(b")")[2].split()
         pid = int(parent)
 

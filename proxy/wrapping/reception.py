@@ -1,10 +1,10 @@
-"""Where the clients of a wrapped QEMU come in, and what they are told before they can be served.
+"""Where the clients of a wrapped QEMU come in, and what they get before they can be served.
 
-QEMU greets whoever comes as soon as its sockets are there, and answers when the machine is. So do we: a client that comes early
-has its greeting at once, and is read when QEMU answers, and when what `-loadvm` asks for is done.
+QEMU greets clients as soon as its sockets exist, and answers once the machine does. So do we: a client that comes early gets
+its greeting at once, and is read when QEMU answers and the work of `-loadvm` is done.
 
-It is kept apart from what serves clients because that takes two thirds of the proxy's start to import. Who waits for a greeting
-does not wait for that.
+This is separate from what serves clients, because importing that takes two thirds of the proxy's start, and a client should not
+wait so long for its greeting.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Reception:
 
     Attributes:
         config: its upstream names the connection.
-        connection: the one to QEMU; it has greeted when `open` is done.
+        connection: the one to QEMU; its greeting has arrived when `open` is done.
         starter: who started QEMU, and is at its standard input and output.
     """
 
@@ -47,10 +47,10 @@ class Reception:
         self.starter = starter
         self._doors = doors
         control.setblocking(False)
-        # A QEMU that is built, or waits for somebody at another of its sockets, may take any time for its greeting and answers.
+        # A QEMU that is still being set up, or waits for a client at another of its sockets, may take any time to answer.
         self.connection = QMPConnection(control, str(config.upstream), own_ids(_ID_PREFIX), answer_timeout_s=None)
         self._greeting = b""
-        # They have their greeting, and are not read.
+        # Clients that have their greeting, and are not read yet.
         self._early: list[tuple[End, Client]] = []
         self._serve: Callable[[End, Client], str | None] | None = None
         self._dialing: list[asyncio.Task[None]] = []
@@ -61,23 +61,23 @@ class Reception:
 
     @property
     def name(self) -> str:
-        """What the VM is called where neither the configuration nor QEMU has a name for it."""
+        """The VM's name if neither the configuration nor QEMU has one."""
         return self.config.name or (str(self._doors[0].address) if self._doors else "QEMU")
 
     async def open(self) -> None:
-        """Wait until QEMU is there, let clients in, and greet those who wait. Raises NotQMPError if QEMU ends before."""
+        """Wait until QEMU is there, let clients in, and greet those that wait. Raises NotQMPError if QEMU ends before."""
         self._greeting = await self.connection.await_greeting(math.inf)
         for door in self._doors:
             self._let_in(door)
         self._listeners.start()
-        # The loop looks at the sockets, and then takes in who is there.
+        # The loop polls the sockets in one turn, and accepts the clients in the next.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     def hand_over(self, serve_greeted: Callable[[End, Client], object], serve: Callable[[End, Client], str | None]) -> None:
-        """Have the clients served that are there, in their order, and from now on each that comes.
+        """Serve the clients that are there, in their order, and from now on each one that comes.
 
-        serve_greeted: of one who has the greeting already. serve: returns why a client is not served.
+        serve_greeted: for a client that has the greeting already. serve: returns why a client is not served.
         """
         self._serve = serve
         early, self._early = self._early, []
@@ -88,7 +88,7 @@ class Reception:
                 serve_greeted(end, client)
 
     def close(self) -> None:
-        """Let nobody in any more, remove the files of the sockets, and let go of QEMU. Calling it again does nothing."""
+        """Stop accepting, remove the sockets' files, and close the connection to QEMU. Calling it again does nothing."""
         for task in self._dialing:
             task.cancel()
         for end, _ in self._early:
@@ -114,13 +114,13 @@ class Reception:
         return self._greet(end, client) if self._serve is None else self._serve(end, client)
 
     def _greet(self, end: End, client: Client) -> str | None:
-        """Take in a client before it can be served; return why not if there are too many."""
+        """Keep a client until it can be served. Return why not if there are too many."""
         if len(self._early) >= self.config.max_clients:
             end.close()
             return f"as many clients as --max-clients allows wait for QEMU: {len(self._early)}"
-        if not self.config.has_prompt(client.listener):  # HMP begins with its banner, when QEMU is ready
+        if not self.config.has_prompt(client.listener):  # HMP begins with its banner when QEMU is ready
             is_pretty = self.config.terms_at(client.listener).pretty
-            with contextlib.suppress(OSError):  # it has gone
+            with contextlib.suppress(OSError):  # the client has gone
                 end.send(Indenter().receive_data(self._greeting) if is_pretty else self._greeting)
         self._early.append((end, client))
         return None

@@ -1,4 +1,4 @@
-"""The proxy's process: how it is set up for one QEMU, what it does when QEMU's start fails, and its end."""
+"""The proxy's process: how it is set up for one QEMU, what it does if QEMU's start fails, and its end."""
 
 import asyncio
 import contextlib
@@ -39,21 +39,21 @@ _log = logging.getLogger(__name__)
 
 _STANDARD_INPUT_AND_OUTPUT: Final = (0, 1)
 _STANDARD_ERROR: Final = 2
-# As `ps` shows it.
+# The name that `ps` shows.
 _PROCESS_NAME: Final = "hmp-proxy"
 
 
 @dataclass(slots=True)
 class Serving:
-    """All that the proxy of one QEMU has to do with.
+    """All that the proxy of one QEMU works with.
 
     Attributes:
         starter: who started QEMU.
         program: the name by which QEMU calls itself in its messages.
         qemu: a pidfd of QEMU.
-        parent: the process that waits for it; None if QEMU is what was started.
-        detaches: QEMU lets go of its standard streams when it has started (`-daemonize`).
-        has_terminal: a monitor is at a terminal.
+        parent: the process that waits for QEMU; None if QEMU is the process that the tool started.
+        detaches: QEMU closes its standard streams once it has started (`-daemonize`).
+        has_terminal: a monitor is on a terminal.
     """
 
     invocation: WrapInvocation
@@ -85,10 +85,10 @@ class Serving:
             asyncio.run(self._serve())
 
     def _config(self) -> VMConfig:
-        """Return the settings with the addresses that QEMU's command line has.
+        """Return the settings with the addresses from QEMU's command line.
 
-        Where nothing else is said, a client may take as long as it likes to negotiate: some have only this one connection, and
-        QEMU would wait for ever.
+        Unless the settings say otherwise, a client may take as long as it likes to negotiate: some have only this one
+        connection, and QEMU itself would wait forever.
         """
         config = self.invocation.config or VMConfig(DescriptorAddress(0))
         if config.negotiation_timeout_s == NEGOTIATION_TIMEOUT_S:
@@ -104,14 +104,14 @@ class Serving:
 
     async def _serve(self) -> None:
         if self.parent is not None:
-            # Whoever killed it wanted to kill QEMU.
+            # Whoever killed the parent meant to kill QEMU.
             asyncio.get_running_loop().add_reader(self.parent.own, self._kill, self.parent.own)
         reception = Reception(self._config(), self.start.control, self.doors, self.starter)
         try:
             await reception.open()
             await self._serve_vm(reception)
         except HungUpError:
-            pass  # QEMU has ended, and says why
+            pass  # QEMU has ended, and said why
         except NotQMPError as exc:
             _log.error("%s", exc)
         finally:
@@ -131,30 +131,30 @@ class Serving:
             await self._fail(vm, str(exc))
         finally:
             await vm.close()
-            # A QEMU that is started next may have the same paths.
+            # A QEMU that is started next may use the same paths.
             reception.close()
-            if not self.has_terminal:  # whose modes are put back at the very end
+            if not self.has_terminal:  # its modes are restored at the very end
                 self._let_parent_end()
             await vm.emptied()
 
     def _kill(self, parent: int) -> None:
         asyncio.get_running_loop().remove_reader(parent)
-        with contextlib.suppress(ProcessLookupError):  # it has ended by itself, and the parent after it
+        with contextlib.suppress(ProcessLookupError):  # QEMU has ended by itself, and the parent after it
             signal.pidfd_send_signal(self.qemu, signal.SIGKILL)
 
     def _detach(self) -> None:
-        """Let go of what whoever started QEMU waits for the end of."""
+        """Let go of the streams and the parent whose end the caller waits for."""
         _point_to_nothing(*_STANDARD_INPUT_AND_OUTPUT, _STANDARD_ERROR)
         self._let_parent_end()
 
     def _let_parent_end(self) -> None:
-        """Have the parent wait for nobody but QEMU. Calling it again does nothing."""
+        """Let the parent wait for nothing but QEMU. Calling it again does nothing."""
         if self.parent is not None and self.parent.to_parent >= 0:
             os.close(self.parent.to_parent)
             self.parent.to_parent = -1
 
     async def _fail(self, vm: "WrappedVM", text: str) -> None:
-        """Say why, as QEMU would, and end QEMU: by its own command, or so that its status does not look like a success."""
+        """Say why, as QEMU would, and end QEMU: by its own command, or by a signal, so that its status is no success."""
         form = MessageForm.of(self.invocation.words)
         sys.stderr.write(f"{form.spell(self.program, text, datetime.now(UTC))}\n")
         sys.stderr.flush()
@@ -171,7 +171,7 @@ def _terms(door: Door, terms: Terms) -> Terms:
 
 
 def _take_own_name() -> None:
-    """Not to be found by whoever looks for QEMU by its name (pidof, killall); until now it is that of the link."""
+    """Rename the process, so that pidof or killall does not take it for QEMU; until now it has the name of the link."""
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as file:
         file.write(_PROCESS_NAME)
 

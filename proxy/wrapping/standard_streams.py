@@ -1,4 +1,4 @@
-"""Standard input and output as a client's connection, also where standard input is a file: `-monitor stdio </dev/null`."""
+"""Standard input and output as a client's connection, even if standard input is a file: `-monitor stdio </dev/null`."""
 
 import errno
 import os
@@ -14,13 +14,13 @@ _OUTPUT: Final = 1
 
 
 class _StandardEnd(PipeEnd):
-    """Who started QEMU hears events until QEMU ends, though there is no more input."""
+    """A client at the standard streams: it gets events until QEMU ends, even when there is no more input."""
 
     ends_with_input = False
 
 
 class _FileEnd(_StandardEnd):
-    """A file that is read. epoll(7) takes none, since there is always something to read, if only the end."""
+    """A file as input. epoll(7) takes no files, so an eventfd that is always readable stands for it."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         super().__init__(read_fd, write_fd)
@@ -35,7 +35,7 @@ class _FileEnd(_StandardEnd):
 
 
 def standard_end() -> End:
-    """Return copies of standard input and output, which stay open beyond the client's end."""
+    """Return an end on copies of standard input and output; the originals stay open after the client's end."""
     make_end = _StandardEnd if _can_be_waited_for(_INPUT) else _FileEnd
     return make_end(os.dup(_INPUT), os.dup(_OUTPUT))
 

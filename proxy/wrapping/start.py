@@ -13,20 +13,20 @@ from proxy.qemu_command_line.rewriting import configuration, rewrite
 
 __all__ = ["Start", "prepare"]
 
-# QEMU's descriptors of ours begin here. A command line may name a lower one that is not open, and must not find ours there.
+# QEMU inherits our descriptors from here on. A command line may name a lower one that is not open, and must not find ours.
 _FIRST_DESCRIPTOR: Final = 200
 _FILE_NAME: Final = "hmp-proxy-monitors"
 
 
 @dataclass(slots=True)
 class Start:
-    """How QEMU is started, and what the proxy has of it.
+    """How QEMU is started, and the proxy's ends of its monitors.
 
     Attributes:
         words: those after the program's name.
-        control: our end of QEMU's monitor for us.
-        idle: our ends of the monitors whose clients we serve. Nobody speaks there; they stay open as long as QEMU runs.
-        inherited: the descriptors that QEMU is to have.
+        control: our end of the monitor that QEMU has for us.
+        idle: our ends of the monitors whose clients we serve. Nothing is sent there; they stay open for as long as QEMU runs.
+        inherited: the descriptors for QEMU.
     """
 
     words: list[str]
@@ -35,13 +35,13 @@ class Start:
     inherited: list[int] = field(default_factory=list)
 
     def close(self) -> None:
-        """Undo what was opened, where QEMU is not started so."""
+        """Undo what was opened, if QEMU is not started with it."""
         for sock in (self.control, *self.idle):
             sock.close()
         self.close_inherited()
 
     def close_inherited(self) -> None:
-        """Leave QEMU's descriptors to QEMU alone. If we kept them, no connection to it would ever end."""
+        """Leave QEMU's descriptors to QEMU alone. If we kept copies, no connection to it would ever end."""
         for number in self.inherited:
             os.close(number)
         self.inherited.clear()
@@ -74,14 +74,14 @@ def prepare(line: CommandLine) -> Start:
             leave(file)
         finally:
             os.close(file)
-        # Not /dev/fd: the /dev that libvirt makes for each of its QEMUs has none.
+        # Not /dev/fd: the /dev that libvirt makes for each QEMU has none.
         words = rewrite(line, f"/proc/self/fd/{inherited[-1]}", lambda monitor: numbers[monitor.label])
         undone.pop_all()
     return Start(words, control, list(idle.values()), inherited)
 
 
 def _high_copy(number: int) -> int:
-    """Return a copy that QEMU inherits, with a number that is not one of those that people write."""
+    """Return a copy that QEMU inherits, with a number that is higher than people write on a command line."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = _FIRST_DESCRIPTOR if limit > 2 * _FIRST_DESCRIPTOR else 0
     return fcntl.fcntl(number, fcntl.F_DUPFD, lowest)

@@ -1,4 +1,4 @@
-"""Standard input and output as QEMU keeps them while a monitor has them (chardev/char-stdio.c, qemu_chr_set_echo_stdio)."""
+"""Standard input and output, set up as QEMU does while a monitor uses them (chardev/char-stdio.c, qemu_chr_set_echo_stdio)."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ __all__ = ["kept_in_order", "raw_terminal"]
 
 _INPUT: Final = 0
 _STREAMS: Final = (0, 1)
-# What termios.tcgetattr returns.
+# Indexes into what termios.tcgetattr returns.
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
 _INPUT_CHANGES: Final = (
     *(termios.IGNBRK, termios.BRKINT, termios.PARMRK, termios.ISTRIP),
@@ -22,7 +22,7 @@ _LOCAL_CHANGES: Final = (termios.ECHO, termios.ECHONL, termios.ICANON, termios.I
 
 @contextlib.contextmanager
 def kept_in_order() -> Iterator[None]:
-    """Have reads and writes block again at the end, if they did: a shell may share what is opened there."""
+    """Restore blocking reads and writes at the end: a shell may share the open files."""
     blocking = [(number, os.get_blocking(number)) for number in _STREAMS]
     try:
         yield
@@ -33,9 +33,9 @@ def kept_in_order() -> Iterator[None]:
 
 @contextlib.contextmanager
 def raw_terminal(*, has_signals: bool) -> Iterator[None]:
-    """Have what is typed come key by key and without echo, and put the modes back at the end.
+    """Have typed characters arrive key by key and without echo, and restore the terminal's modes at the end.
 
-    has_signals: whether Ctrl-C is a signal. It does nothing where standard input is no terminal.
+    has_signals: whether Ctrl-C is a signal. Does nothing if standard input is not a terminal.
     """
     if not os.isatty(_INPUT):
         yield
@@ -43,7 +43,8 @@ def raw_terminal(*, has_signals: bool) -> Iterator[None]:
     before = termios.tcgetattr(_INPUT)
     modes = _raw(before, has_signals=has_signals)
     termios.tcsetattr(_INPUT, termios.TCSANOW, modes)
-    # While we are stopped a shell has modes of its own. It takes the terminal back without asking, and we may put it in order.
+    # While we are stopped, a shell uses modes of its own. When we continue, it may still be taking the terminal back: with
+    # SIGTTOU ignored, we may set the modes anyway.
     signal.signal(signal.SIGCONT, lambda *_: termios.tcsetattr(_INPUT, termios.TCSANOW, modes))
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:

@@ -1,4 +1,4 @@
-"""The proxy of a wrapped QEMU: one connection, which lasts as long as QEMU does, and the clients that the reception has."""
+"""The proxy of a wrapped QEMU: one connection, which lasts as long as QEMU does, and the clients from the reception."""
 
 import contextlib
 import logging
@@ -41,9 +41,9 @@ class WrappedVM:
         self._relay: Relay | None = None
 
     async def begin(self, load: Load | None) -> None:
-        """Wait until QEMU answers, and do what is to be done before anybody is served.
+        """Wait until QEMU answers, and do what must be done before anybody is served.
 
-        Raises NotQMPError if QEMU ends before, StartFailedError if that fails.
+        Raises NotQMPError if QEMU ends before, StartFailedError if the work fails.
         """
         config, connection = self._config, self._reception.connection
         self._lasting = await Lasting.begin(config, self._audit, self._shared)
@@ -65,9 +65,9 @@ class WrappedVM:
             raise StartFailedError(failure)
 
     async def quit(self) -> None:
-        """Have QEMU end, and wait until it has."""
+        """Have QEMU quit, and wait until it has ended."""
         assert self._relay is not None, "begin comes first"
-        with contextlib.suppress(NotQMPError):  # it may be gone before it is read
+        with contextlib.suppress(NotQMPError):  # QEMU may be gone before its answer is read
             async with self._own_client() as connection:
                 await connection.execute([Execute("quit")])
         await self._relay.lost.wait()
@@ -77,16 +77,16 @@ class WrappedVM:
         return own_client(self._add, self._config.upstream, self._lasting.new_id, self._reception.name, client)
 
     async def serve(self) -> None:
-        """Serve clients until QEMU has gone. They may still read what it said: see `emptied`."""
+        """Serve clients until QEMU has gone. They may still have to read what it said: see `emptied`."""
         assert self._relay is not None, "begin comes first"
         preload_in_loop((self._config,))
         self._reception.hand_over(self._add_greeted, self._add)
         await self._relay.lost.wait()
 
     async def close(self) -> None:
-        """Let go of who is served, and write what is to be written. Whom QEMU has left may read on until `emptied`.
+        """Stop serving, and write all records. Clients may read what QEMU has left for them until `emptied`.
 
-        The reception is closed for itself.
+        The reception is closed separately.
         """
         if self._relay is not None:
             self._relay.close()
