@@ -1,4 +1,4 @@
-"""`hmp-proxy`: the command. As a wrapper around QEMU it starts without all that the proxy needs, so that QEMU starts soon."""
+"""`hmp-proxy`: the command. As a wrapper around QEMU it starts without what only the proxy needs, so that QEMU starts soon."""
 
 import gc
 import sys

@@ -1,7 +1,8 @@
-"""Another configuration for a VM while it is served: what of it holds at once, and what only when QEMU has been asked.
+"""Another configuration for a VM while it is served: which part applies at once, and which only after QEMU has been asked.
 
-All of it holds at once but for a strict policy, which is used only when its patterns have been compared with the disks. Who may
-send what must not wait for that. QEMU is asked by a client of our own then, because the connection to QEMU is the router's.
+Everything applies at once except a strict policy, which is used only after its patterns have been compared with the disks.
+Changes of who may send what must not wait for that. QEMU is asked through a client of our own, because the connection to QEMU
+belongs to the router.
 """
 
 import asyncio
@@ -31,9 +32,9 @@ _OwnClient: TypeAlias = AbstractAsyncContextManager[QMPConnection]
 
 
 class Change:
-    """Another configuration. whole: with what the running one has learnt. at_once: what holds before its patterns are compared.
+    """Another configuration. whole: all of it, with what the running one has learnt about exclusions.
 
-    is_compared: whether that is asked for, where QEMU is there.
+    at_once: what applies before its patterns are compared. is_compared: whether they have to be compared, if QEMU is there.
     """
 
     def __init__(self, running: VMConfig, other: VMConfig) -> None:
@@ -44,18 +45,18 @@ class Change:
 
     @property
     def stays(self) -> str:
-        """Return how the log ends where the patterns miss something, or cannot be compared."""
+        """How a line of the log ends if patterns match nothing or cannot be compared."""
         return "; the running policy stays" if self.whole.is_strict else ""
 
     def why_not_compared(self, exc: ProxyError) -> str:
-        """Say what has come between, and what stays."""
+        """Say in words why the patterns could not be compared, and which policy stays."""
         if isinstance(exc, HungUpError):
             return f"QEMU went before its disks were compared with the patterns{self.stays}"
         return f"its disks cannot be compared with the patterns: {exc}{self.stays}"
 
 
 class CheckedVM(Protocol):
-    """The VM whose policy it is. own_client: asks its QEMU. use: takes the policy whose patterns have been compared."""
+    """The VM whose policy is checked. own_client: asks its QEMU. use: takes the policy whose patterns have been compared."""
 
     @property
     def name(self) -> str: ...
@@ -64,10 +65,10 @@ class CheckedVM(Protocol):
 
 
 class PolicyCheck:
-    """The patterns of a VM's policy, and whether each of them fits something.
+    """Check whether each pattern of a VM's policy matches something.
 
     Call `look` with each connection, `begin` with a change of a running VM, and `close` at the end.
-    complaints: of the last look, one for each pattern that fits nothing.
+    complaints: those of the last look, one for each pattern that matches nothing.
     """
 
     __slots__ = ("_task", "_vm", "complaints")
@@ -78,7 +79,7 @@ class PolicyCheck:
         self._task: asyncio.Task[str | None] | None = None
 
     async def look(self, connection: QMPConnection, config: VMConfig) -> None:
-        """Log what the policy's patterns miss. Raises ConfigError where the configuration is strict."""
+        """Log which patterns of the policy match nothing. Raises ConfigError for that if the configuration is strict."""
         if not config.policy.patterns:
             self.complaints = ()
             return
@@ -94,24 +95,24 @@ class PolicyCheck:
             _log.warning("%s (of %s)", complaint, self._vm.name)
 
     def begin(self, change: Change) -> None:
-        """Compare the patterns of a changed configuration, instead of those of an earlier one that is still compared."""
+        """Begin to compare the patterns of a changed configuration, and give up an earlier comparison that still runs."""
         self.cancel()
         self._task = asyncio.create_task(self._compare(change), name="change")
 
     async def outcome(self) -> str | None:
-        """Wait for what was begun; return why its policy is not used, if it is not."""
+        """Wait for the comparison that was begun. Return why its policy is not used; None if it is, or if none was begun."""
         if self._task is None:
             return None
         await asyncio.wait((self._task,))
         return None if self._task.cancelled() else self._task.result()
 
     def cancel(self) -> None:
-        """Give up what was begun."""
+        """Give up a comparison that was begun."""
         if self._task is not None:
             self._task.cancel()
 
     async def close(self) -> None:
-        """Give it up, and wait until it is."""
+        """Give up a comparison that was begun, and wait until it has ended."""
         self.cancel()
         if self._task is not None:
             await asyncio.wait((self._task,))
@@ -141,9 +142,10 @@ async def own_client(
     name: str,
     client: Client | None = None,
 ) -> AsyncIterator[QMPConnection]:
-    """Connect as a client, whom no limit keeps out, and negotiate. name: the VM's. client: for whom; None for ourselves.
+    """Connect to a VM's proxy as a client that no limit keeps out, and negotiate.
 
-    Raises HungUpError if QEMU goes, UpstreamError where there is no socket to be had, NotQMPError as QMPConnection does.
+    name: the VM's. client: on whose behalf; None for ourselves. Raises HungUpError if QEMU goes, UpstreamError if no socket can
+    be made, and NotQMPError as QMPConnection does.
     """
     try:
         ours, theirs = socket.socketpair()
@@ -151,7 +153,7 @@ async def own_client(
         raise UpstreamError(str(address), exc.strerror or str(exc)) from exc
     theirs.setblocking(False)
     admit(SocketEnd(ours), replace(client or process(os.getpid(), os.getuid()), is_proxy=True))
-    # For somebody else it may be any command, such as one that loads gigabytes.
+    # On somebody else's behalf it may be any command, such as one that loads gigabytes, so there is no time limit.
     connection = QMPConnection(theirs, str(address), new_id, answer_timeout_s=ANSWER_TIMEOUT_S if client is None else None)
     try:
         await connection.negotiate(name)

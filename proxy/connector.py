@@ -1,4 +1,4 @@
-"""How a VM's proxy comes to its connection to QEMU: at the start, and again whenever QEMU has gone."""
+"""Connect a VM's proxy to QEMU: at the start, and again whenever QEMU has gone."""
 
 import logging
 from collections.abc import Callable
@@ -22,15 +22,16 @@ _Begin: TypeAlias = Callable[[QMPConnection, bool], None]
 
 
 class _Configured(Protocol):
-    """Its configuration may be another one at each attempt."""
+    """A VM, whose configuration may differ from one attempt to the next."""
 
     config: VMConfig
 
 
 class Connector:
-    """Call `connect` once, or `connect_again` as often as QEMU is to be waited for.
+    """Call `connect` once, or `connect_again` each time that QEMU has to be waited for.
 
-    begin: serves a QEMU that has been connected to, for the first time or not. It may raise ListenError.
+    begin: serves a QEMU that has been connected to; its second argument says whether that is the first time. It may raise
+    ListenError.
     """
 
     __slots__ = ("_begin", "_check", "_front", "_pauses", "_upstream", "_vm")
@@ -53,8 +54,8 @@ class Connector:
     async def connect(self, *, is_first: bool) -> None:
         """Connect, compare the policy's patterns with the disks, and serve.
 
-        Raises UpstreamError or NotQMPError if QEMU is not there, ListenError if clients cannot come in, and at the first time
-        ConfigError if a strict configuration does not fit.
+        Raises UpstreamError or NotQMPError if QEMU is not there, ListenError if clients cannot come in, and ConfigError if a
+        strict configuration has patterns that match nothing. If it is not the first time, that is only logged.
         """
         connection = await self._upstream.connect()
         try:
@@ -73,7 +74,11 @@ class Connector:
     async def connect_again(
         self, on_problem: Callable[[str], object], *, is_first: bool = False, is_patient: bool = True
     ) -> bool:
-        """Try until QEMU is there; False, without patience, as soon as nobody is. on_problem: is told why it is not."""
+        """Try until QEMU is there, and return True; without is_patient, return False as soon as nobody answers.
+
+        on_problem: called with the reason each time that it goes on trying. Raises AttachError, and if is_first also
+        ListenError and ConfigError.
+        """
         self._pauses.begin()
         while True:
             await self._pauses.wait()

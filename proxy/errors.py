@@ -1,13 +1,13 @@
-"""The errors of the transport. Each carries its facts as fields, makes its text in `__str__`, and has an exit status.
+"""The transport's errors. Each carries its facts as fields, makes its text in `__str__`, and has an exit status.
 
 ProgramError (host.errors)
 └── ProxyError
-    ├── HandOverError     the running proxy does not hand its VMs over               7
+    ├── HandOverError     the running proxy does not hand over its VMs               7
     ├── UpstreamError     QEMU's socket cannot be reached                            3
-    ├── NotQMPError       something answers there, but it does not speak QMP         4
+    ├── NotQMPError       something is there, but it does not answer in QMP          4
     │   ├── HungUpError   it closed the connection                                   4
     │   └── OccupiedError it serves another client                                   4
-    ├── AttachError       QEMU does not let a monitor be added                       4
+    ├── AttachError       no monitor can be added to QEMU                            4
     └── ListenError       the proxy's own socket cannot be made                      5
         └── ReplacedError somebody else's is in its place already                    5
 """
@@ -31,50 +31,50 @@ class ProxyError(ProgramError):
     """The root of the transport's errors."""
 
 
-# The statuses are told apart by what has to be done: start the VM (3), name another socket or stop the other client (4), free
-# the listening address (5).
+# Exit statuses differ by what has to be done: start the VM (3), name another socket or stop the other client (4), free the
+# listening address (5).
 class UpstreamError(ProxyError):
-    """No connection to QEMU."""
+    """QEMU cannot be connected to."""
 
     exit_status = 3
     template = "cannot connect to QEMU at {subject}: {reason}"
 
 
 class NotQMPError(ProxyError):
-    """Connected, but what came is not what a QMP server sends."""
+    """The proxy is connected, but what came, if anything, is not what a QMP server sends."""
 
     exit_status = 4
     template = "{subject} does not answer as a QMP server: {reason}"
 
 
 class HungUpError(NotQMPError):
-    """The other end closed the connection in the middle of the negotiation."""
+    """The other end closed the connection before it had answered everything."""
 
 
 class OccupiedError(NotQMPError):
-    """QEMU serves another client, for as long as that stays."""
+    """QEMU serves another client, and will as long as that stays."""
 
 
 class AttachError(ProxyError):
-    """QEMU has no monitor for the proxy beside the one that was borrowed, and trying again would not make it one."""
+    """No monitor can be added to QEMU for the proxy, and trying again would not help."""
 
     exit_status = 4
     template = "cannot attach to QEMU at {subject}: {reason}"
 
 
 class HandOverError(ProxyError):
-    """The proxy that runs cannot be replaced, and goes on."""
+    """The running proxy cannot be replaced, and goes on."""
 
     exit_status = 7
     template = "cannot replace the proxy at {subject}: {reason}"
 
 
 class ListenError(ProxyError):
-    """The proxy cannot offer its socket."""
+    """The proxy cannot listen at an address, or clients could not use it there."""
 
     exit_status = 5
     template = "cannot listen on {subject}: {reason}"
 
 
 class ReplacedError(ListenError):
-    """Before the proxy's socket was ready, somebody has put something else at its path, as a QEMU does that starts."""
+    """Before the proxy's socket was ready, somebody put something else at its path, as a QEMU that starts does."""

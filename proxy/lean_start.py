@@ -1,10 +1,11 @@
 """Start with less: import this first, and call `all_imported` when the rest is imported.
 
-asyncio comes without TLS, for which OpenSSL costs 4 MiB and a tenth of the start. asyncio does without the module ssl where
-there is none (asyncio/sslproto.py). The entry is taken out again afterwards, so that whoever needs TLS in this process later
-still gets it.
+asyncio is imported without TLS, because OpenSSL costs 4 MiB and a tenth of the start. asyncio can do without the ssl module
+(asyncio/sslproto.py), so a None stands in for it in sys.modules. That entry is removed right afterwards, so whatever needs TLS
+in this process later still gets it.
 
-No garbage is collected meanwhile. What an import makes stays, and to look through it time and again takes a sixth of the start.
+Meanwhile no garbage is collected: what an import creates stays, and looking through it again and again takes a sixth of the
+start.
 """
 
 import gc
@@ -23,7 +24,7 @@ if "ssl" not in sys.modules and "asyncio" not in sys.modules:  # pragma: no cove
 
 
 def all_imported() -> None:
-    """Collect garbage from now on, but do not look for it in what there is."""
+    """Collect garbage from now on, but not among what exists already."""
     if not gc.isenabled():  # pragma: no cover - a process of its own, too
         gc.freeze()
         gc.enable()

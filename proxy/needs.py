@@ -1,6 +1,6 @@
-"""What a change of a VM's settings needs, worked out for that VM alone: this table is the one place where that is decided.
+"""What a change of a VM's settings needs, for that VM alone. This table is the only place where that is decided.
 
-A new connection to QEMU cuts the VM's clients off, so it is made only for what cannot be had otherwise.
+A new connection to QEMU disconnects the VM's clients, so it is made only for changes that cannot be made without one.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,17 @@ from host.settings.settings import SETTINGS, Owner
 
 __all__ = ["INHERITED", "NEEDS", "Need", "describe", "needs", "unbound"]
 
-# What is there once: when its number was closed, it is soon another file's.
+# Addresses that can be opened only once: after a close, their number soon belongs to another file.
 INHERITED: Final = (DescriptorAddress, StdioAddress, SystemdAddress)
 
 
 class Need(Enum):
-    """NOTHING: it is looked at where it is used. POLICY: the plans and the rules are told, for the commands that come from then
-    on. CLIENTS: those who are there are held to it, as far as they can be; see Clients.change. LISTENERS: some open or close,
-    or have other terms for who comes from then on. LOG: records go to another one. NAME: the records and the log say it.
-    CONNECTION: QEMU is connected to anew, and the clients are disconnected as when it goes.
+    """What has to be done about a change.
+
+    NOTHING: the setting is read where it is used. POLICY: plans and rules use the new one for the commands that come from then
+    on. CLIENTS: limits apply to connected clients, too, as far as possible; see Clients.change. LISTENERS: some open or close,
+    or have other terms for new clients. LOG: records go to another log. NAME: records and the log use the new name.
+    CONNECTION: QEMU is connected to anew, and the clients are disconnected as when QEMU goes.
     """
 
     NOTHING = auto()
@@ -35,12 +37,12 @@ class Need(Enum):
 
 
 NEEDS: Final[Mapping[str, Need]] = {
-    # Replies that are owed, negotiated capabilities and passed descriptors belong to the connection that there is.
+    # Replies that are owed, negotiated capabilities and passed descriptors belong to the present connection.
     "upstream": Need.CONNECTION,
     "attach": Need.CONNECTION,
-    # It is QEMU's own socket, which moves with it: the path is taken and given back around a connection, also by `hold:`.
+    # QEMU's own socket moves for this: the path is taken over and given back around a connection, even with `hold:`.
     "take_over": Need.CONNECTION,
-    # Whom we talk to is proved once, when the connection begins. An operator who wants another proof does not trust that one.
+    # The peer's identity is proved once, when a connection begins. An operator who wants another proof does not trust that one.
     "upstream_tls_ca": Need.CONNECTION,
     "upstream_tls_certificate": Need.CONNECTION,
     "upstream_tls_key": Need.CONNECTION,
@@ -63,7 +65,7 @@ NEEDS: Final[Mapping[str, Need]] = {
     "max_command_bytes": Need.CLIENTS,
     "max_command_nesting": Need.CLIENTS,
     "client_descriptors": Need.CLIENTS,
-    # The fleet keeps count for all VMs.
+    # The fleet counts this for all VMs together.
     "total_buffer_bytes": Need.NOTHING,
     "wait": Need.NOTHING,
     "stop_timeout_s": Need.NOTHING,
@@ -75,7 +77,7 @@ NEEDS: Final[Mapping[str, Need]] = {
 
 
 def needs(running: VMConfig, other: VMConfig) -> set[Need]:
-    """Return what becoming the other one needs; empty if nothing has changed, but for where it stands in the file."""
+    """Return what changing to the other configuration needs; nothing if only its place in the file has changed."""
     found = {NEEDS[name] for name in _changed_fields(running, other) if name != "origin"}
     changed_terms = _changed_terms(running, other)
     if changed_terms:
@@ -83,18 +85,18 @@ def needs(running: VMConfig, other: VMConfig) -> set[Need]:
     if "role" in changed_terms:
         found.add(Need.POLICY)
     if _inherited(running) != _inherited(other):
-        # They cannot be opened a second time, and a client on stdio is the only one; with it the proxy ends.
+        # Inherited sockets cannot be opened a second time; and a client on stdio is the only one, with which the proxy ends.
         found.add(Need.CONNECTION)
     if isinstance(other.upstream, AcceptAddress) and running.terms.access != other.terms.access:
-        # QEMU comes to a socket of ours, which is made with these before it comes.
+        # QEMU connects to a socket of ours, which is made with these access rights before that.
         found.add(Need.CONNECTION)
     return found
 
 
 def describe(running: VMConfig, other: VMConfig) -> str:
-    """Say what changes beside the policy and the rules, by the keys of the file, for the log; "" for nothing.
+    """Say for the log what changes apart from the policy and the rules, by the file's keys; "" if nothing does.
 
-    `strict` is about the policy. Whether to wait for QEMU is over by then.
+    `strict` counts as a part of the policy. `wait` is left out, because waiting is over by then.
     """
     keys = {setting.field: setting.key for setting in SETTINGS if setting.owner is Owner.VM}
     silent = {"origin", "is_strict", "wait", *(name for name, need in NEEDS.items() if need is Need.POLICY)}
@@ -104,9 +106,9 @@ def describe(running: VMConfig, other: VMConfig) -> str:
 
 
 def unbound(running: VMConfig, other: VMConfig) -> set[str]:
-    """Return the listeners that the other one has no more, and whose clients were bound by what was said of that listener.
+    """Return the listeners that go and that restricted their clients, by their role or by rules that named them.
 
-    Their clients cannot stay: with the role of the listener, and the rules that named it, they would have lost their bounds.
+    These clients cannot stay: without the listener's role, and the rules that named it, they would no longer be restricted.
     """
     named = {listener for rule in running.rules for listener in rule.whom.listeners}
     gone = set(map(listener_name, running.listeners)) - set(map(listener_name, other.listeners))
@@ -114,13 +116,13 @@ def unbound(running: VMConfig, other: VMConfig) -> set[str]:
 
 
 def _changed_fields(running: VMConfig, other: VMConfig) -> list[str]:
-    """Return the members of VMConfig that are different; terms are another matter, since they may be said in several ways."""
+    """Return the members of VMConfig that differ, except terms, which can be written in several ways: see _changed_terms."""
     names = (name for name in NEEDS if name not in ("terms", "own_listeners"))
     return [name for name in names if getattr(running, name) != getattr(other, name)]
 
 
 def _changed_terms(running: VMConfig, other: VMConfig) -> list[str]:
-    """Return the keys of the terms that have changed at any listener that stays."""
+    """Return the keys of terms that have changed at any listener that stays."""
     names = map(listener_name, running.listeners)
     stay = set(map(listener_name, other.listeners))
     pairs = [(running.terms_at(name), other.terms_at(name)) for name in names if name in stay]

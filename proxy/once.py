@@ -1,4 +1,4 @@
-"""A callback of the event loop that many ask for, and that is made once for all of them."""
+"""A callback from the event loop that may be asked for many times, and is called once for all of them."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ __all__ = ["Once"]
 
 
 class Once:
-    """Call `ask` as often as you like: the callback comes so much later, by itself, and once."""
+    """Call `ask` as often as you like: the callback is called once, from the event loop, delay_s after the first `ask`."""
 
     __slots__ = ("_callback", "_delay_s", "_handle")
 
@@ -17,13 +17,13 @@ class Once:
         self._handle: asyncio.Handle | None = None
 
     def ask(self) -> None:
-        """Have the callback made, if that is not on its way."""
+        """Have the callback called, if that is not scheduled already."""
         if self._handle is None:
             loop = asyncio.get_running_loop()
             self._handle = loop.call_later(self._delay_s, self._call) if self._delay_s else loop.call_soon(self._call)
 
     def cancel(self) -> None:
-        """Have it made only if somebody asks again."""
+        """Do not call the callback until somebody asks again."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

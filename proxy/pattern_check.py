@@ -1,8 +1,8 @@
-"""At start, and when the configuration is read again: does every pattern of the policy fit something that the VM has?
+"""Check, at the start and when the configuration is read again, that every pattern of the policy matches something of the VM's.
 
-One that does not may be a slip of the pen, or mean a disk that is plugged in later. So it is a warning, unless the operator
-is strict about it. To find out at the first savevm would be too late: `exclude` with a typing error saves a disk that was to be
-left out, and `loadvm` would then throw away what is on it.
+A pattern that does not may be a typing error, or mean a disk that is plugged in later. So it is a warning, unless the
+configuration is strict. The first savevm would be too late to find out: with a typing error in `exclude` it saves a disk that
+was to be left out, and `loadvm` then throws away what is on it.
 """
 
 from host.errors import ConfigError
@@ -18,16 +18,16 @@ __all__ = ["check_patterns"]
 
 
 async def check_patterns(connection: QMPConnection, config: VMConfig) -> list[ConfigError]:
-    """Return a complaint for each pattern that has no effect: where it stands, why, and what there is.
+    """Return a complaint for each pattern that matches nothing: where the pattern is, why it has no effect, and what there is.
 
-    The disks that are excluded now are noted, so that one that comes back under another name is told of. Raises the first
-    complaint if the configuration is strict.
+    The disks that are excluded now are noted, so that a warning is logged if one comes back under another name. Raises the
+    first complaint if the configuration is strict.
     """
     policy = config.policy
     if not policy.patterns:
         return []
     graph = await _graph(connection)
-    # It is a QEMU without these queries, or in preconfig. A start must not fail for that: its first command will say why.
+    # QEMU does not have these queries, or is in preconfig. A start must not fail for that: the first command will say why.
     if graph is None:
         return []
     select(graph, policy)

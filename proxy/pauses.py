@@ -1,6 +1,6 @@
 """How long to wait before each new attempt to connect to QEMU.
 
-A QEMU that was started anew is found soon, and one that is gone costs little. Nor does one that comes and goes all the time:
+A restarted QEMU is found soon, and one that stays away costs little. Nor does one that comes and goes all the time cost much:
 after a connection that did not last, the pauses go on growing from where they were.
 """
 
@@ -22,14 +22,14 @@ class Pauses:
 
     def __init__(self) -> None:
         self._connected_s = 0.0
-        # Made when QEMU goes for the first time: most stay.
+        # Made when the first pauses are needed, because most VMs need none.
         self._delays_s: Iterator[float] | None = None
 
     def note_connected(self) -> None:
         self._connected_s = asyncio.get_running_loop().time()
 
     def begin(self) -> None:
-        """Begin with short pauses again, if QEMU had come to stay."""
+        """Start with short pauses again, if the last connection had lasted."""
         if self._delays_s is None or asyncio.get_running_loop().time() - self._connected_s >= _LASTS_S:
             self._delays_s = backoff_s()
 

@@ -1,9 +1,9 @@
 """Import what serving clients may need, so that nothing is imported while they are served.
 
-A package may be upgraded or removed under a running proxy, and a process may be out of descriptors: an import would fail
-then, in the middle of somebody's command. A start is quicker without most of it, so it is done between listening and reading
-the first client's first byte. What is imported here is what the sources import inside functions, and what the standard
-library does.
+The package may be upgraded or removed under a running proxy, and the process may run out of descriptors: an import would then
+fail in the middle of somebody's command. A start is quicker without most of these modules, so they are imported after the proxy
+has begun to listen and before the first byte of a client is read. Imported here is what the sources, and the standard library,
+import inside functions.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from host.settings.config import VMConfig
 
 __all__ = ["preload", "preload_in_loop"]
 
-# On a machine that is busy.
+# How long the imports may take on a busy machine.
 _IMPORTS_S = 10.0
 
-# Which may be needed whatever the configuration is now: SIGHUP may change the policy and the mode. tests/proxy/test_preload.py
-# serves clients with every import recorded, and fails for one that is missing here.
+# Whatever the configuration is now, these may be needed: SIGHUP may change the policy and the mode. tests/proxy/test_preload.py
+# serves clients while it records every import, and fails if one is missing here.
 _OURS = (
     "shim.plans.snapshot_plans",
     "shim.plans.rehearsal",
@@ -38,7 +38,7 @@ _TO_MASK = ("shim.records.redaction",)
 
 
 def preload(vms: Sequence[VMConfig]) -> None:
-    """Import it all; the second time that takes no time. Raises ImportError where the installation is not whole."""
+    """Import everything; the second time costs nothing. Raises ImportError if the installation is incomplete."""
     masks = any(vm.audit is not None and vm.audit.redact for vm in vms)
     for name in (*_OURS, *_OF_PYTHON, *(_TO_MASK if masks else ())):
         if name not in sys.modules:
@@ -46,9 +46,9 @@ def preload(vms: Sequence[VMConfig]) -> None:
 
 
 def preload_in_loop(vms: Sequence[VMConfig]) -> None:
-    """Import it in a running event loop, where it may take longer than what asyncio's debug mode lets pass in silence."""
+    """Do the same in a running event loop, without asyncio's debug mode complaining about a slow callback."""
     loop = asyncio.get_running_loop()
-    if loop.slow_callback_duration < _IMPORTS_S:  # unless another VM is at it
+    if loop.slow_callback_duration < _IMPORTS_S:  # if not, another VM has raised it in this iteration
         loop.call_soon(setattr, loop, "slow_callback_duration", loop.slow_callback_duration)
         loop.slow_callback_duration = _IMPORTS_S
     preload(vms)

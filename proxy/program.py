@@ -1,7 +1,7 @@
-"""The program `hmp-proxy`, where it serves or plans.
+"""The program `hmp-proxy`, except `wrap`: it serves VMs, or does what a subcommand asks for.
 
-Its errors are one line each, with the exit statuses that `--help` lists: whoever starts it is often a script or a service
-manager. A traceback comes only from a fault of ours.
+Each error is one line, with an exit status that `--help` lists, because it is often started by a script or a service manager. A
+traceback means a bug of ours.
 """
 
 from proxy.lean_start import all_imported  # before asyncio
@@ -34,7 +34,7 @@ _INTERRUPTED = 130
 
 
 def main() -> int:
-    """Run the proxy and give the exit status that `hmp-proxy --help` lists."""
+    """Run the proxy, or a subcommand, and return the exit status that `hmp-proxy --help` lists."""
     all_imported()
     sys.setrecursionlimit(RECURSION_LIMIT)
     write_log("hmp-proxy")

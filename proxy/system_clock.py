@@ -1,8 +1,8 @@
-"""The time, and the room on its disks, for the parts that look at nothing themselves.
+"""The host's time and free disk space, for the parts of the program that do no I/O.
 
-Durations are monotonic, because the clock may be set while a savevm runs. Records have UTC, so that the logs of several hosts
-can be read together. What HMP shows and names by the time (`info snapshots`, a savevm without a tag) is in QEMU's local time.
-No QMP command tells its time zone, so this process's is taken: start the proxy with QEMU's TZ.
+Durations are monotonic, because the clock may be set while a savevm runs. Records use UTC, so that the logs of several hosts
+can be read together. Times that HMP shows or makes names from (`info snapshots`, a savevm without a tag) are in QEMU's local
+time. No QMP command reveals its time zone, so this process's is used: start the proxy with QEMU's TZ.
 """
 
 import time

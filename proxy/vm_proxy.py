@@ -1,12 +1,13 @@
 """The proxy of one VM: where clients come in, the connection to QEMU and its return, and an orderly end.
 
-The order of a start is that of its promises. The sockets that are to hold clients while QEMU is away open first. Then QEMU is
-connected to and negotiated with, and the policy's patterns are compared with its disks. Only then do the other sockets open, so
-that a client that gets in finds a QEMU behind it. What serving may need is imported after that and before the first byte of a
-client is read, so the start stays quick and a later upgrade of the package does no harm.
+The order of a start matters. Sockets that hold clients while QEMU is away open first. Then the proxy connects to QEMU,
+negotiates, and compares the policy's patterns with its disks. Only then do the other sockets open, so that a client that gets
+in finds a QEMU behind the proxy. What serving may need is imported after that, but before the first byte of a client is read,
+so the start stays quick and a later upgrade of the package does no harm.
 
-An orderly end is the reverse. No client is read any more, what was begun is done and answered or put on record, and then the
-sockets go, those that were moved aside back to their place. There is a limit to that time, because a supervisor has one too.
+An orderly end is the reverse. First no client is read any more; then what was begun is completed and answered, or put on
+record; then the sockets are closed, and those that were moved aside are put back. All that has a time limit, as supervisors
+have one.
 """
 
 import asyncio
@@ -48,11 +49,11 @@ _log = logging.getLogger(__name__)
 class VMProxy:
     """Serve one VM.
 
-    contexts: of TLS. on_settled: called when it is known whether QEMU is there: clients are let in, or it is waited for.
-    `run` goes on until `stop` is called, the only client that can come has left, or QEMU has gone and is not waited for.
+    contexts: for TLS. on_settled: called once it is known whether QEMU is there, so that clients are let in or QEMU is waited
+    for. `run` returns when `stop` was called, the only client that can come has left, or QEMU has gone and is not waited for.
     """
 
-    # What comes with `run` would otherwise give each VM a dictionary of its own, of 900 bytes.
+    # Without slots, the attributes that `run` sets would give each VM a dictionary of its own, of 900 bytes.
     __slots__ = (
         *("_audit", "_connector", "_gone", "_lasting", "_on_settled", "_shared", "_standing", "_stop", "_upstream"),
         *("certificates", "config", "connection", "front", "has_begun", "legacy", "policy_check", "problem"),
@@ -68,17 +69,17 @@ class VMProxy:
         contexts: Contexts = Contexts(),  # noqa: B008 - nobody changes this one
     ) -> None:
         self.config = config
-        # What another process hands over, which served the VM up to now. It is set before `run`.
+        # What another process, which has served the VM until now, hands over. It is set before `run`.
         self.legacy: Legacy | None = None
         self.certificates = Certificates(contexts)
         self._on_settled = on_settled
         self._audit, self._shared, self._standing = audit, shared, standing
         self.connection: Attendance | None = None
-        # There is a front, and the rest of what `run` makes.
+        # Whether there is a front, and the rest of what `run` makes.
         self.has_begun = False
-        # Why QEMU is not there, where somebody has tried.
+        # Why QEMU is not there, if an attempt to connect has failed.
         self.problem: str | None = None
-        # The last one, which may still have to put on record what its clients had sent.
+        # The previous connection, which may still have to put on record what its clients had sent.
         self._gone: Attendance | None = None
         self._stop = Signal()
         self.policy_check = PolicyCheck(self)
@@ -86,7 +87,7 @@ class VMProxy:
 
     @property
     def name(self) -> str:
-        """What the VM is called in the log."""
+        """The VM's name in the log."""
         return self.config.shown_name
 
     @property
@@ -99,7 +100,7 @@ class VMProxy:
 
     @property
     def parts(self) -> tuple[Front, Lasting, Relay | None] | None:
-        """What another process can go on with; None while that is not settled. Whoever has asked finds the same relay again."""
+        """What another process can go on with; None while that is not settled. Asking keeps the relay from then on."""
         is_settled = self.is_connected or self.problem is not None
         if not is_settled or self._stop.is_set():
             return None
@@ -109,13 +110,13 @@ class VMProxy:
         return (self.front, self._lasting, relay) if self.is_connected else None
 
     def leave(self) -> None:
-        """End at once; another process goes on with the parts, which were let go of."""
+        """End at once. The parts must have been let go of: another process goes on with them."""
         self.connection = None
         self._stop.set()
 
     async def run(self) -> None:
         """Serve. Raises UpstreamError, NotQMPError, ListenError or ConfigError if it cannot begin, AttachError also later, and
-        HandOverError if another process goes on with it.
+        HandOverError if another process goes on with the VM.
         """
         if self.config.take_over is not None and self.legacy is None:
             takeover.restore(self.config.take_over)
@@ -131,7 +132,7 @@ class VMProxy:
                 self.front.hold()
             else:
                 await unless(self._stop, self.legacy.take_up(self, self.front, self._lasting))
-            # `stop` ends the waiting at any moment, which may take as long as the operator likes.
+            # `stop` ends the waiting at any moment; otherwise it lasts as long as the operator likes.
             if self.connection is None and not self._stop.is_set():
                 await unless(self._stop, self._connect_first())
             if not self._stop.is_set():
@@ -152,14 +153,14 @@ class VMProxy:
         self._lasting = await Lasting.begin(self.config, self._audit, self._shared, self._standing, kept)
 
     def stop(self) -> None:
-        """End, when the rewritten command that runs is done."""
+        """End, once the commands that were begun are done."""
         self._stop.set()
 
     def change(self, config: VMConfig, audit: AuditWriter | None, contexts: Contexts) -> None:
-        """Become what another configuration says, with the connection to QEMU and the clients that there are.
+        """Use another configuration, and keep the connection to QEMU and the clients.
 
-        What that needs is none of Need.CONNECTION. A strict policy is used when its patterns have been compared with the disks;
-        `policy_check` tells. Raises ListenError; all is as it was then. contexts: of TLS.
+        The change must not need Need.CONNECTION. A strict policy is used once its patterns have been compared with the disks;
+        see `policy_check.outcome`. contexts: for TLS. Raises ListenError, and then changes nothing.
         """
         self.policy_check.cancel()
         change = Change(self.config, config)
@@ -179,11 +180,11 @@ class VMProxy:
             self.connection.relay.clients.disconnect_from(unbound(before, change.whole), "its listener is not there any more")
 
     def own_client(self) -> AbstractAsyncContextManager[QMPConnection]:
-        """Connect as a client of our own, to ask QEMU for something while others are served."""
+        """Connect as a client of our own, to ask QEMU something while others are served."""
         return own_client(self._admit, self._upstream.address, self._lasting.new_id, self.name)
 
     def use(self, config: VMConfig) -> None:
-        """Use another configuration, which needs nothing else."""
+        """Use another configuration that only changes the policy."""
         self._use(config, self._lasting.audit)
 
     def _tell_lost(self, text: str) -> None:
@@ -217,10 +218,10 @@ class VMProxy:
         self.problem = text
 
     def _begin(self, connection: QMPConnection, is_first: bool) -> None:
-        """Serve this QEMU, unless all is to end, or another process has the sockets by now.
+        """Serve this QEMU, unless `stop` or `leave` was called.
 
-        Raises ListenError if clients cannot come in; the connection is closed then. The sockets open first, and clients are let
-        in last (`Front.start`), so that one that is let in finds a QEMU.
+        The sockets open first, and clients are let in last (`Front.start`), so that one that is let in finds a QEMU. Raises
+        ListenError if clients cannot come in, and then closes the connection.
         """
         if self._stop.is_set():
             connection.close()
@@ -241,20 +242,20 @@ class VMProxy:
         has_client = self.front.start()
         self._on_settled()
         if not has_client:
-            # One that waits already gets its greeting before the imports; nobody's first byte is read before them.
+            # A client that waits already gets its greeting before the imports; no client's first byte is read before them.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         preload_in_loop((self.config,))
 
     async def _finish(self) -> None:
-        await unless(self._stop, self._lasting.leaving.emptied())  # which ends by itself: nobody is in a hurry
+        await unless(self._stop, self._lasting.leaving.emptied())  # unless `stop` was called, nobody is in a hurry
         self._stop.set()
         self.front.suspend()
         relay = None if self.connection is None else self.connection.relay
         await finish(relay, self._lasting.leaving, self.config.stop_timeout_s)
 
     async def _tend(self) -> None:
-        """Until `stop`, connect again whenever QEMU went; where no client can come any more, end with the last one."""
+        """Until `stop`, connect again whenever QEMU has gone. If no further client can come, end with the last one."""
         is_for_one = self.front.is_for_one
         while not self._stop.is_set():
             connection = self.connection
@@ -272,7 +273,7 @@ class VMProxy:
                 return
 
     async def _await_return(self) -> bool:
-        """Wait until QEMU is there again; False where it will not come back, or is not waited for."""
+        """Wait until QEMU is there again. Return False if it will not come back, or is not waited for."""
         if not self._upstream.can_return:
             return False
         if not self.config.ends_with_vm:
@@ -281,12 +282,12 @@ class VMProxy:
             return await self._connector.connect_again(self._note_problem)
         if isinstance(self._upstream.address, AcceptAddress):
             return False
-        # The connection may be lost alone. Where QEMU has gone, connecting fails at once: one that ended has removed its path,
-        # and one that was killed has left a path that refuses (seen on 5.2 to 11.1).
+        # Perhaps only the connection was lost. If QEMU has gone, connecting fails at once: a QEMU that ended has removed its
+        # path, and one that was killed has left a path that refuses (seen on 5.2 to 11.1).
         return await self._connector.connect_again(self._note_problem, is_patient=False)
 
     def _admit(self, end: End, client: Client) -> str | None:
         if self.connection is None or self.connection.lost.is_set() or self._stop.is_set():
-            end.close()  # as QEMU's own socket would be: there is nobody
+            end.close()  # as it would be if QEMU had gone
             return None
         return self.connection.add_client(end, client, errors_in_qmp=self.config.terms_at(client.listener).errors_in_qmp)

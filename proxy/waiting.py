@@ -1,4 +1,4 @@
-"""Wait for something that is told once, and do some work unless that comes first."""
+"""Wait for something that happens once, and do some work unless that happens first."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 class Signal:
-    """Set once; whoever waits goes on then. Used as asyncio.Event, of which each takes 800 bytes more, and a VM has five."""
+    """Set once; whoever waits then goes on. Used like asyncio.Event, which takes 800 bytes more, and a VM has five of these."""
 
     __slots__ = ("_is_set", "_waiting")
 
@@ -39,7 +39,7 @@ class Signal:
 
 
 async def first_of(*signals: Signal) -> None:
-    """Wait until one of them is set. That takes no task for each."""
+    """Wait until one of the signals is set, without a task for each of them."""
     if any(signal.is_set() for signal in signals):
         return
     future = asyncio.get_running_loop().create_future()
@@ -53,7 +53,7 @@ async def first_of(*signals: Signal) -> None:
 
 
 async def unless(event: Signal, work: Coroutine[Any, Any, _T]) -> _T | None:
-    """Do some work to its end, or until an event is set, which cancels it: None then. Raises what the work raises."""
+    """Return the result of some work, or None if an event is set first, which cancels the work. Raises what the work raises."""
     working = asyncio.ensure_future(work)
     waiting = asyncio.ensure_future(event.wait())
     try:

@@ -1,8 +1,8 @@
 """One connection to QEMU as its VM's proxy has it: with a relay while somebody needs one, and with next to nothing otherwise.
 
-Most of a host's VMs have no client most of the time, and a relay with its router takes 7 KB. So it is made with the first
-client, and before that only for a moment, to look after what an earlier connection has left behind. Once a VM has had a client
-it keeps its relay, which knows the VM by then.
+Most of a host's VMs have no client most of the time, and a relay with its router takes 7 KB. So the relay is made for the first
+client, and before that only for a moment, to recover what an earlier connection has left behind. Once a connection has had a
+client, it keeps its relay, which by then has learnt about the VM.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ __all__ = ["Attendance"]
 
 
 class Attendance:
-    """Call `close` at the end. Made by `begin`; or, of what another process hands over, by itself and with `make_relay`.
+    """Made with `begin`; for a connection from another process, with the constructor and `make_relay`. Call `close` at the end.
 
     lost: set when QEMU has gone. relay: None while nobody needs one. is_recovered: what an earlier connection left behind has
-    been looked after.
+    been recovered already.
     """
 
     # Each VM has one, and most have little else.
@@ -43,13 +43,13 @@ class Attendance:
         self._config, self._lasting = config, lasting
         self._is_recovered = is_recovered
         self._resting: Resting | None = None
-        # Called when the next VM may be visited; None while this one is not.
+        # Called when this VM's visit ends; None while there is none.
         self._on_visited: Callable[[], None] | None = None
         lasting.standing.counters.connections += 1
 
     @classmethod
     def begin(cls, connected: Connected, config: VMConfig, lasting: Lasting) -> Self:
-        """Make one and start it; the connection is closed if that fails."""
+        """Make an attendance and start it; if that fails, close the connection."""
         attendance = cls(connected, config, lasting)
         try:
             attendance.start()
@@ -60,11 +60,11 @@ class Attendance:
 
     @property
     def deserted(self) -> Signal:
-        """Set when the last client has left, or QEMU has gone."""
+        """Set when the last client has left; while there is no relay, when QEMU has gone."""
         return self.lost if self.relay is None else self.relay.deserted
 
     def start(self) -> None:
-        """Begin. A savevm that was cut off is looked after at once, and what else may have been left when there is time."""
+        """Begin. A savevm that was cut off is recovered at once; anything else that may have been left, when there is time."""
         if self._lasting.intents.written():
             self.wake()
             return
@@ -72,7 +72,7 @@ class Attendance:
         self._lasting.shared.visits.add(self._visit)
 
     def make_relay(self) -> Relay:
-        """Make the relay, which is not started."""
+        """Make the relay, without starting it."""
         assert self.relay is None
         connected = self._connected if self._resting is None else self._resting.wake()
         assert connected is not None, "it is with the relay, or rests"
@@ -82,7 +82,7 @@ class Attendance:
         return self.relay
 
     def wake(self) -> Relay:
-        """Return the relay, which is made where there is none. QEMU is there. Where we fail, the connection is lost."""
+        """Return the relay; if there is none, make and start it. QEMU must be there. If this fails, the connection is lost."""
         if (relay := self.relay) is None:
             relay = self.make_relay()
             recovers, self._is_recovered = not self._is_recovered, True
@@ -95,19 +95,19 @@ class Attendance:
         return relay
 
     def add_client(self, end: End, client: Client, *, errors_in_qmp: bool) -> str | None:
-        """Let a client in, as the relay does."""
+        """Let a client in, as `Relay.add_client` does."""
         relay = self.wake() if client.is_proxy else self.keep_awake()
         return relay.add_client(end, client, errors_in_qmp=errors_in_qmp)
 
     def keep_awake(self) -> Relay:
-        """Return the relay, which stays from now on."""
+        """Return the relay, and keep it from now on."""
         relay = self.wake()
         relay.on_flushed = None
-        self._end_visit()  # it goes on by itself
+        self._end_visit()  # a recovery goes on by itself
         return relay
 
     def change(self, config: VMConfig, lasting: Lasting) -> None:
-        """Use another configuration from now on; lasting: with another log, perhaps."""
+        """Use another configuration from now on. lasting: replaces the former, as its log may be another one."""
         self._config, self._lasting = config, lasting
         if self.relay is not None:
             self.relay.change(config, lasting.audit)
@@ -124,7 +124,7 @@ class Attendance:
         self._end_visit()
 
     def _visit(self, on_end: Callable[[], None]) -> None:
-        """Look after what an earlier connection has left behind, unless a client has come, who had that done."""
+        """Recover what an earlier connection has left behind, unless a client has come and caused that already."""
         if self._is_recovered or (self.relay is None and self._resting is None):
             on_end()
             return
@@ -137,7 +137,7 @@ class Attendance:
             on_end()
 
     def _relieve_if_idle(self) -> None:
-        """Go on without the relay, if nothing is under way there, and nobody is there."""
+        """Go on without the relay if nothing is under way there and it has no clients."""
         relay = self.relay
         if relay is None or relay.on_flushed is None or self.lost.is_set() or not _is_idle(relay):
             return
@@ -156,7 +156,7 @@ class Attendance:
 
 
 def _is_idle(relay: Relay) -> bool:
-    """Tell whether another relay could go on in its place at any moment, and nobody would notice."""
+    """Return whether another relay could take this one's place at any moment without anybody noticing."""
     router, dispatcher, upstream, _ = relay.parts
     has_said_all = not (dispatcher.denials.are_untold or upstream.unsent_bytes or upstream.is_closed)
     return has_said_all and not relay.clients.streams and why_not_quiet(router, dispatcher, relay.turns) is None

@@ -1,6 +1,6 @@
-"""A connection to QEMU that nobody uses: what QEMU says there is for nobody.
+"""A connection to QEMU that nobody uses, so that nothing QEMU says there is for anybody.
 
-It is read all the same, because QEMU keeps what its monitor has not read, and because the end of the VM shows there.
+It is read all the same, because QEMU would have to keep what is not read, and because the end of the VM shows there.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from proxy.relaying.counters import Counters
 
 __all__ = ["Resting"]
 
-# An event has some hundred bytes. What has more without an end is looked at by who can tell what it is.
+# An event has a few hundred bytes. If more than this comes without an end, a relay has to find out what it is.
 _BEGUN_BYTES: Final = 64 * 1024
 
 
 class Resting:
-    """Read until `wake` or `close`. on_lost: QEMU has gone. on_odd: it says what is no event, and is to be woken."""
+    """Read until `wake` or `close`. on_lost: called when QEMU has gone. on_odd: called if what it sends cannot be an event."""
 
     __slots__ = ("_begun", "_connected", "_counters", "_on_lost", "_on_odd")
 
@@ -30,13 +30,13 @@ class Resting:
         self._counters = counters
         self._on_lost = on_lost
         self._on_odd = on_odd
-        # What has come of a message that has no end yet.
+        # The part of an incomplete message that has come.
         self._begun = b""
         self._forget(connected.rest)
         asyncio.get_running_loop().add_reader(connected.end.read_fd(), self._read)
 
     def wake(self) -> Connected:
-        """Read no more, and return the connection for somebody who goes on there."""
+        """Stop reading, and return the connection for somebody else to go on with."""
         self._stop()
         return Connected(self._connected.end, self._connected.monitor, self._begun)
 
@@ -53,7 +53,7 @@ class Resting:
             count, _ = self._connected.end.receive()
         except (BlockingIOError, InterruptedError):
             return
-        except OSError:  # a reset, say, is an end, as it is to a relay
+        except OSError:  # for example a reset, which counts as the end, as in a relay
             count = 0
         if not count:
             self.close()
@@ -65,7 +65,7 @@ class Resting:
             self._on_odd()
 
     def _forget(self, data: bytes) -> None:
-        """Keep only what has no end yet: the next message is to be found."""
+        """Drop whole messages, and keep the part of an incomplete one, so that the beginning of the next can be found."""
         data = self._begun + data
         end = format_of(self._connected.monitor.greeting).end
         self._begun = data[found + len(end) :] if (found := data.rfind(end)) >= 0 else data

@@ -1,5 +1,6 @@
-"""In which form a client is served: which stream it has, listener by listener.
+"""The forms in which clients are served: each listener's clients get one kind of stream.
 
-choice.py chooses. A stream of QMP is a plain one (proxy/net/stream.py), or that of pretty_stream.py, which writes QMP as QEMU's
-`-qmp-pretty` does; that of a client at HMP's prompt is in proxy/human_clients/. What is behind the stream knows no difference.
+choice.py chooses it. For QMP it is a plain Stream (proxy/net/stream.py), or a PrettyStream (pretty_stream.py), which writes QMP
+as QEMU's `-qmp-pretty` does. For a client at HMP's prompt it is a HumanStream (proxy/human_clients/). The rest of the proxy
+reads and writes all of them alike.
 """

@@ -1,4 +1,4 @@
-"""Which kind of stream a client has: of QMP, in either form, or of HMP's prompt. What no listener has is not imported."""
+"""Choose a client's kind of stream: QMP, in either form, or HMP's prompt. Kinds that no listener uses are not imported."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["MakeStream", "Successions", "stream_makers"]
 
-# It is called as Stream is.
+# Called with the same arguments as Stream.
 MakeStream: TypeAlias = Callable[..., Stream]
-# What the clients of a prompt leave to the next ones, by listener.
+# By listener, what a prompt's client leaves to the next one.
 Successions: TypeAlias = "dict[str | None, Succession]"
 
 
 def stream_makers(
     config: VMConfig, monitor: Monitor, successions: "Successions | None" = None
 ) -> Callable[[str | None], MakeStream]:
-    """Return what tells how the stream of a client is made, by the name of its listener.
+    """Return a function from a listener's name to the function that makes its clients' streams.
 
-    successions: outlive a configuration, and are added to.
+    successions: outlive a configuration; new ones are added to it.
     """
     of_qmp = _makers_of_qmp(config, monitor)
     if not config.hmp_listen:

@@ -1,4 +1,4 @@
-"""A client that gets QMP as a monitor with `pretty=on` writes it, while all that is behind its stream writes lines."""
+"""Write QMP to a client as a monitor with `pretty=on` does, while the rest of the proxy writes lines."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,14 +9,15 @@ from proxy.qmp_json.indentation import Indenter
 
 __all__ = ["PrettyStream"]
 
-# A reply with an id of 1024 brackets, in 2 kB, has 8 MB in the pretty form. So what is written is looked at in such steps.
+# A reply whose id is 1024 brackets takes 2 kB as a line and 8 MB in the pretty form. So data are converted in steps of this
+# size.
 _STEP_BYTES: Final = 4096
 
 
 class PrettyStream(Stream):
-    """A stream that sends the pretty form of what is written to it, also of a message in pieces. It reads as any other.
+    """A stream that sends the pretty form of what is written to it, even if a message comes in pieces. It reads like a Stream.
 
-    most_unsent_bytes: whoever writes cuts a client off that leaves more unread, so no more is written then.
+    most_unsent_bytes: beyond it nothing more is written, because whoever writes will then cut the client off.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The log of clients that were refused or disconnected: each is told once, and then counted, so that nobody floods it."""
+"""Log clients that are refused or disconnected: the first of a kind by itself, the next only as a count, against floods."""
 
 import asyncio
 import logging
@@ -11,19 +11,19 @@ __all__ = ["ClientLog"]
 
 _log = logging.getLogger(__name__)
 
-# How long those are counted that come again after one that was told.
+# How long further clients of a kind are only counted after one was logged.
 _PERIOD_S = 60.0
-# So many are told apart at a time: an address or a user is quickly another one. The further ones count as one.
+# How many kinds are distinguished at a time, because it is easy to come from other addresses. All further ones count as one.
 _MOST_KINDS = 50
 
-# By which listener, and who: the user, or the host.
+# The listener, and who it is: the user, or the host.
 _Kind: TypeAlias = tuple[str | None, ...]
 _OTHERS: _Kind = ()
 
 
 @dataclass(slots=True)
 class _Repeated:
-    """How many there were after the one that was told, and the last of them."""
+    """How many clients there were after the one that was logged, and the last of them."""
 
     client: Client
     reason: str
@@ -31,7 +31,7 @@ class _Repeated:
 
 
 class ClientLog:
-    """Call `note` for each, in a running loop, and `close` at the end. deed: what was done with them, in the past tense."""
+    """Call `note` for each client, in a running loop, and `close` at the end. deed: what was done to them, a past tense."""
 
     __slots__ = ("_deed", "_repeated", "_timer")
 
@@ -41,7 +41,7 @@ class ClientLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, client: Client, reason: str) -> None:
-        """Tell of a client and why, or count it where one like it was told within the last minute."""
+        """Log a client and the reason, or only count it if one of its kind was logged within the last minute."""
         kind = _kind(client)
         if kind not in self._repeated and len(self._repeated) >= _MOST_KINDS:
             kind = _OTHERS
@@ -55,7 +55,7 @@ class ClientLog:
             self._timer = asyncio.get_running_loop().call_later(_PERIOD_S, self._tell_repeated)
 
     def close(self) -> None:
-        """Tell what has only been counted. Calling it again does nothing."""
+        """Log what has only been counted. Calling it again does nothing."""
         if self._timer is not None:
             self._timer.cancel()
             self._tell_repeated()

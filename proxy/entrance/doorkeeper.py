@@ -1,7 +1,7 @@
-"""What stands between a connection and its service: whether its client may connect, by the terms of its listener.
+"""Decide whether a client may connect, by the terms of its listener, before it is served.
 
-A client that may not gets an end of file and not one byte before it: from that nobody learns what is served there. What it has
-sent is thrown away unread, and file descriptors with it.
+A client that may not gets an end of file and not one byte before it, so it does not learn what is served there. What it has
+sent is thrown away unread, including file descriptors.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Doorkeeper", "check_listening", "inherited_connection", "standard_streams"]
 
-# So many TLS handshakes can be under way; each ends soon, and they are there before anybody knows who comes.
+# How many TLS handshakes may be under way. Each ends soon, but until then nobody knows who is coming.
 _MOST_HANDSHAKES = 64
 
 
 class Doorkeeper:
-    """Give each client that may connect to `admit`, which returns why there is no room for it, and closes its end then.
+    """Pass each client that may connect to `admit`. If there is no room, that closes the client's end and returns why.
 
     Call `close` at the end. certificates: None where there is no TLS.
     """
@@ -45,11 +45,11 @@ class Doorkeeper:
         self._admit = admit
         self._certificates = certificates
         self._refusals = ClientLog("refused")
-        # In the order in which they have begun.
+        # In the order in which they began.
         self._handshakes: dict[Handshake, Client] = {}
 
     def receive(self, sock: socket.socket, address: Address, terms: Terms) -> None:
-        """Let in who has come by a listener, or turn it away."""
+        """Let in a client that has connected to a listener, or turn it away."""
         # A reply is often two small writes; with Nagle's algorithm the second would wait 40 ms for an acknowledgement.
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -64,17 +64,17 @@ class Doorkeeper:
             self._begin_tls(sock, client, terms, self._certificates)
 
     def admit(self, end: End, client: Client) -> None:
-        """Let in who may connect, if there is room."""
+        """Let in a client that may connect, if there is room."""
         if (reason := self._admit(end, client)) is not None:
             self._refusals.note(client, reason)
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether somebody has only begun to come."""
+        """Whether a handshake is under way."""
         return bool(self._handshakes)
 
     def close(self) -> None:
-        """Let nobody in who has only begun to come. Calling it again does nothing."""
+        """Cancel all handshakes. Calling it again does nothing."""
         for handshake in self._handshakes:
             handshake.cancel()
         self._handshakes.clear()
@@ -82,7 +82,7 @@ class Doorkeeper:
 
     def _begin_tls(self, sock: socket.socket, client: Client, terms: Terms, certificates: Certificates) -> None:
         if len(self._handshakes) >= _MOST_HANDSHAKES:
-            # Of whoever has most: the certificates are not known yet, so that is a host.
+            # Of the party that has most; certificates are not known yet, so that is a host.
             largest = largest_parties(self._handshakes.values())
             oldest = next(handshake for handshake, other in self._handshakes.items() if party_of(other) in largest)
             oldest.cancel()
@@ -106,7 +106,7 @@ class Doorkeeper:
 
 
 def check_listening(sock: socket.socket, address: Address, terms: Terms) -> None:
-    """Raise ListenError if nobody who comes there can meet the terms, or if everybody can."""
+    """Raise ListenError if no client of a socket could meet the terms, or if anybody on the network could."""
     if sock.family == socket.AF_UNIX:
         return
     if asked := asked_of_processes(terms):
@@ -116,7 +116,7 @@ def check_listening(sock: socket.socket, address: Address, terms: Terms) -> None
 
 
 def inherited_connection(sock: socket.socket, address: Address, terms: Terms) -> tuple[End, Client]:
-    """Return the client that is connected already. Raises ListenError if it may not connect: nobody else will come there."""
+    """Return the client of an inherited connection. Raises ListenError if it may not connect: nobody else can come there."""
     check_listening(sock, address, terms)
     if terms.tls_certificate and sock.family != socket.AF_UNIX:
         raise ListenError(str(address), "a connection that was handed over has no TLS; hand over a listening socket")
@@ -127,7 +127,7 @@ def inherited_connection(sock: socket.socket, address: Address, terms: Terms) ->
 def standard_streams(address: Address, terms: Terms) -> tuple[End, Client]:
     """Return the client at standard input and output. Raises ListenError if it may not connect.
 
-    A pipe has no peer that the kernel would name; whoever started us is taken for it.
+    The kernel cannot name a pipe's peer, so the process that started us is taken for it.
     """
     client = _come_by(address, process(os.getppid(), os.getuid()))
     _checked(client, terms, lambda: {os.getgid(), *os.getgroups()})
@@ -142,7 +142,7 @@ def _checked(client: Client, terms: Terms, groups: Callable[[], set[int]]) -> Cl
 
 
 def _spoken_to(end: End, terms: Terms) -> End:
-    """Return the end in the language of the listener."""
+    """Return the end, wrapped in telnet if the listener's clients speak that."""
     return TelnetEnd(end) if terms.telnet else end
 
 

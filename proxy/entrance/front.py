@@ -1,7 +1,7 @@
-"""Where the clients of one VM come in: its own listeners and, where that is asked for, the path of QEMU's socket.
+"""All entrances of one VM: its own listeners and, with `--take-over`, the path of QEMU's socket.
 
-Both open when QEMU is there and close when it has gone. A path that is taken over moves with QEMU's socket, so that the address
-at which QEMU is reached changes with it: here is the one place where that is done.
+Both open when QEMU is there and close when it has gone. Taking over a path moves QEMU's socket aside, which changes the address
+at which QEMU is reached. This is the only place where that happens.
 """
 
 import logging
@@ -29,13 +29,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CarriedFront:
-    """Where clients come in, as a value from which another process goes on there.
+    """A VM's entrances, as a value from which another process goes on.
 
     in_place: the sockets at a path that is taken over. upstream: where QEMU is now.
 
-    Sockets stay open on the way, so who connects meanwhile waits in the kernel's queue. Their files are known by their inodes,
-    so the process that goes on removes them in the end, and the one that leaves does not. Whoever takes this up makes copies of
-    the descriptors, and these stay their owner's.
+    The sockets stay open meanwhile, so clients that connect wait in the kernel's queue. Their files are identified by inode, so
+    the process that goes on removes them in the end, and the one that leaves does not. Whoever takes this up copies the
+    descriptors, and does not own the originals.
     """
 
     listeners: Mapping[Address, tuple[CarriedListener, ...]]
@@ -47,9 +47,9 @@ class CarriedFront:
 class Front:
     """Let clients in while QEMU is there.
 
-    Call `hold` before the first connection; `open` and `start` when QEMU is there, `leave` when it is not any more, `follow`
-    before each attempt to connect again; `change` at any time; `suspend` when no more clients are wanted, and `close` at the
-    end. upstream: its address is kept where QEMU's socket is.
+    Call `hold` before the first connection; `open` and `start` when QEMU is there, `leave` when it has gone, `follow` before
+    each attempt to connect again; `change` at any time; `suspend` when no more clients are wanted, and `close` at the end.
+    upstream: its address is updated when QEMU's socket moves.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class Front:
 
     @property
     def is_for_one(self) -> bool:
-        """Tell whether no further client can come, now that it is started."""
+        """Whether no further client can come once this is started."""
         return self._listeners.has_only_connected
 
     @property
     def is_in_place(self) -> bool:
-        """Tell whether the socket at the path that is taken over is our own."""
+        """Whether the socket at the path that is taken over is our own."""
         return self._path is not None and self._path.is_at_path
 
     def hold(self) -> None:
-        """Open what is open while QEMU is away, too. Raises ListenError."""
+        """Open the listeners that stay open while QEMU is away. Raises ListenError."""
         self._listeners.open(self._addresses, only_holding=True)
 
     def open(self) -> None:
-        """Open everything, and take QEMU's path over. Raises ListenError."""
+        """Open all listeners, and take over QEMU's path. Raises ListenError."""
         self._listeners.open(self._addresses)
         if self._path is not None:
             self._has_told_who_came = False
@@ -92,38 +92,38 @@ class Front:
             self._listen_in_place(self._path)
 
     def change(self, config: VMConfig) -> None:
-        """Let clients in where, and by which terms, another configuration says. Raises ListenError; all is as it was then.
+        """Use the addresses and terms of another configuration. Raises ListenError, and then changes nothing.
 
-        A path that is taken over is the same as before.
+        A path that is taken over must be the same as before.
         """
         addresses = (*config.listen, *config.hmp_listen)
         self._listeners.change(addresses, config.terms_at)
         self._addresses = addresses
 
     def release(self, addresses: Collection[Address]) -> None:
-        """Let nobody in any more at these, because another VM is to have them; `change` follows."""
+        """Close these addresses, because another VM is to have them. Call `change` after it."""
         self._listeners.release(addresses)
 
     def start(self) -> bool:
-        """Let clients in. Tells whether one is there already."""
+        """Let clients in. Return whether one was connected already."""
         return self._listeners.start()
 
     def suspend(self) -> None:
-        """Let nobody in."""
+        """Let nobody in; only sockets that hold stay open."""
         self._listeners.suspend()
 
     def leave(self) -> None:
-        """Have no client come to a QEMU that is away.
+        """Let nobody in, because QEMU has gone.
 
-        Where the path holds, the last of our sockets at it stays, and with it whoever waits there; `follow` moves a restarted
-        QEMU's socket aside and makes ours anew.
+        If the path holds (`hold:`), the last of our sockets there stays open, and clients wait at it; `follow` moves a
+        restarted QEMU's socket aside and makes ours anew.
         """
         self._listeners.suspend()
         path = self._path
         if path is None:
             return
         path.is_left = True
-        # Those at which clients waited for a QEMU that has come and gone since have no path any more.
+        # Sockets at which clients waited for a QEMU that has since come and gone have no path any more.
         kept = self._in_place[-1:] if path.address.holds else []
         for listening in self._in_place:
             if listening not in kept:
@@ -134,7 +134,7 @@ class Front:
             path.withdraw()
 
     def follow(self) -> None:
-        """Move the socket aside that a QEMU that was started anew has made where ours was; hold the path meanwhile."""
+        """Move aside the socket that a restarted QEMU has made where ours was. If the path holds, listen there meanwhile."""
         path = self._path
         if path is not None and (path.has_moved or path.address.holds):
             path.move_aside()
@@ -142,7 +142,7 @@ class Front:
                 self._listen_in_place(path)
 
     def tell_who_came_first(self, exc: ProxyError) -> None:
-        """Say once for each QEMU that somebody was at its socket before the path was taken over."""
+        """Log, once for each QEMU, that another program was at its socket before the path was taken over."""
         if self._path is None or self._has_told_who_came or not isinstance(exc, OccupiedError):
             return
         self._has_told_who_came = True
@@ -156,9 +156,9 @@ class Front:
         )
 
     def _tell_who_waits(self, path: TakeOver) -> None:
-        """Say that somebody has come to QEMU's socket behind us, before it was moved aside just now.
+        """Log that programs connected to QEMU's socket after us, just before it was moved aside.
 
-        The kernel calls our socket by the same path, so nobody can be told from who waits there once it is made.
+        Call it before our socket is made: the kernel knows that by the same path, and clients could not be told apart then.
         """
         waiting = 0 if self._in_place else count_waiting(path.address.path)
         if waiting:
@@ -169,16 +169,16 @@ class Front:
             )
 
     def pause(self) -> None:
-        """Let nobody in until `start`; who comes waits."""
+        """Let nobody in until `start`; clients that connect wait in the kernel's queue."""
         self._listeners.pause()
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether somebody has come, and is not in yet."""
+        """Whether a client has connected and is not let in yet."""
         return self._listeners.is_busy
 
     def carried(self) -> CarriedFront:
-        """Return what another process needs to go on here."""
+        """Return what another process needs to go on with these entrances."""
         in_place = tuple(CarriedListener(sock.fileno(), None) for sock in self._in_place)
         path = None if self._path is None else self._path.carried()
         return CarriedFront(self._listeners.carried(), in_place, path, self._upstream.address)
@@ -194,20 +194,20 @@ class Front:
                 self._listeners.add(self._in_place[-1], self._path.address)
 
     def let_go(self) -> None:
-        """Leave everything to another process, which goes on here."""
+        """Forget everything without ending it: another process goes on with it."""
         self._listeners.let_go()
         self._in_place.clear()
         if self._path is not None:
             self._path.let_go()
 
     def close(self) -> None:
-        """Let nobody in any more, and put QEMU's socket back."""
+        """Close all entrances, and put QEMU's socket back."""
         self._listeners.close()
         if self._path is not None:
             self._path.give_back()
 
     def _listen_in_place(self, path: TakeOver) -> None:
-        """Listen where QEMU's socket was, and look for QEMU where it has gone."""
+        """Listen where QEMU's socket was, and note where that is now."""
         if not path.is_at_path:
             self._in_place.append(path.listen())
             self._listeners.add(self._in_place[-1], path.address)

@@ -1,11 +1,11 @@
 """Sockets that somebody else made: the parent process (`fd:N`), or systemd for a .socket unit (`systemd`, `systemd:NAME`).
 
-A number is all that there is of such a socket, and after a close it is soon another file's. So a listening socket of
-systemd's is used through a duplicate, and its number stays what it was while the process lives. A VM that is begun again finds
-it there, and meanwhile its clients wait in the kernel's queue, as they do while the whole service is started again.
+Such a socket is known only by its number, which soon belongs to another file if it is closed. So a listening socket of
+systemd's is used through a duplicate, and the original stays open as long as the process lives. A VM that is restarted finds it
+there, and its clients wait in the kernel's queue meanwhile, as they do while the whole service restarts.
 
-What this program has given to systemd to keep for the next process comes in the same way (proxy/handover/stored.py). It is no
-socket of a unit, and known by its name.
+Descriptors that this program has stored with systemd for the next process come in the same way (proxy/handover/stored.py). They
+are not sockets of a unit, and are recognised by name.
 """
 
 import os
@@ -19,17 +19,17 @@ from proxy.net.sockets import is_listening
 
 __all__ = ["STORED", "inherited_sockets", "is_there_once", "stored_descriptors", "unclaimed_names"]
 
-# What the names begin with of what this program has given to systemd to keep.
+# The prefix of the names under which this program stores descriptors with systemd.
 STORED: Final = "hmpshim-stored-"
 
 # sd_listen_fds(3), SD_LISTEN_FDS_START.
 _SYSTEMD_FIRST_FD: Final = 3
-# What such a socket without a name is called.
+# What a passed socket without a name is called (sd_listen_fds_with_names(3)).
 _NAMELESS: Final = "unknown"
 
 
 def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socket.socket]:
-    """Take over the sockets that the parent process left open. Raises ListenError if there is none."""
+    """Return the sockets that were inherited at an address. Raises ListenError if there are none."""
     try:
         if isinstance(address, DescriptorAddress):
             return [socket.socket(fileno=address.number)]
@@ -39,7 +39,7 @@ def inherited_sockets(address: DescriptorAddress | SystemdAddress) -> list[socke
 
 
 def is_there_once(address: Address) -> bool:
-    """Tell whether nobody can begin again there: what was inherited is used up when it is closed, or there is nothing."""
+    """Return whether an address can be opened only once: what was inherited there is gone once closed, or there is nothing."""
     match address:
         case DescriptorAddress() | StdioAddress():
             return True
@@ -52,7 +52,7 @@ def is_there_once(address: Address) -> bool:
 
 
 def unclaimed_names(addresses: Iterable[Address]) -> list[str]:
-    """Return the names of the sockets that systemd passed and at which nobody listens: clients would wait there for ever."""
+    """Return the names of sockets that systemd passed and that no address uses: clients would wait there for ever."""
     claimed = {address.name for address in addresses if isinstance(address, SystemdAddress)}
     try:
         passed = [] if None in claimed else _passed(SystemdAddress())
@@ -62,7 +62,7 @@ def unclaimed_names(addresses: Iterable[Address]) -> list[str]:
 
 
 def stored_descriptors() -> dict[str, int]:
-    """Return what systemd has kept for this process, by name."""
+    """Return the descriptors that systemd has kept for this process, by name."""
     try:
         return {name: number for number, name in _all_passed(SystemdAddress()) if name.startswith(STORED)}
     except ListenError:
@@ -91,14 +91,14 @@ def _chosen(address: SystemdAddress) -> list[int]:
 
 
 def _passed(address: SystemdAddress) -> list[tuple[int, str]]:
-    """Return the number and the name of each socket of a unit that was passed for this process. Raises ListenError."""
+    """Return the number and name of each socket of a unit that was passed to this process. Raises as _all_passed does."""
     return [(number, name) for number, name in _all_passed(address) if not name.startswith(STORED)]
 
 
 def _all_passed(address: SystemdAddress) -> list[tuple[int, str]]:
-    """Return the number and the name of each descriptor that was passed for this process (sd_listen_fds_with_names(3)).
+    """Return the number and name of each descriptor that was passed to this process (sd_listen_fds_with_names(3)).
 
-    Raises ListenError where none was, or for another process.
+    Raises ListenError if LISTEN_PID is not this process's, or if LISTEN_FDS is not a number.
     """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         raise ListenError(str(address), "no sockets were passed (LISTEN_PID); start it from a .socket unit")

@@ -1,9 +1,9 @@
 """Where clients come in: listening sockets, an inherited connection, or standard input and output.
 
-While QEMU is away there is nobody to come to. At a socket that was made here nobody listens then, and a unix socket's path is
-gone, as it would be with QEMU's own: a tool that tries to connect until it works goes on trying. Where the operator says so
-(`hold:`), and at sockets that were handed to us, which only their maker can take away, a client waits in the kernel's queue.
-In neither case is a connection taken that cannot be served.
+While QEMU is away, clients cannot be served. Sockets that were made here are closed then, and a unix socket's path is gone, as
+QEMU's own would be: a tool that tries to connect until it works keeps trying. Where the operator says so (`hold:`), and at
+sockets that were passed to us, which only their maker can remove, clients wait in the kernel's queue instead. In neither case
+is a connection accepted that cannot be served.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ _ACCEPT_PAUSE_S = 1.0
 
 
 class Listeners:
-    """Open what the operator named, and give each client to `admit`.
+    """Open the addresses that the operator named, and pass each client to `admit`.
 
-    An address is opened whole or not at all, and all addresses of a VM or none: a proxy that serves half of what its operator
-    named looks well and is not.
+    An address is opened completely or not at all, and so are all addresses of a VM together: a proxy that serves half of what
+    its operator named only looks as if it worked.
 
-    Call `open` (or `add` for a socket that is listening already), then `start` when there is somebody to come to, `suspend`
-    when there is not any more, and so on; `change` at any time, and `close` at the end. may_admit: tells whether a client can
-    be taken right now. terms_at: tells the terms of a listener by its name.
+    Call `open` (or `add` for a socket that is listening already), then `start` when QEMU is there, `suspend` when it has gone,
+    and so on; `change` at any time, and `close` at the end. may_admit: tells whether a client can be accepted right now.
+    terms_at: returns a listener's terms by its name.
     """
 
     def __init__(
@@ -57,20 +57,20 @@ class Listeners:
         self._opened: dict[Address, list[OpenListener]] = {}
         self._added: list[OpenListener] = []
         self._connected: list[tuple[End, Client]] = []
-        # All addresses are open, and not only those that hold.
+        # Whether all addresses are open, not only those that hold.
         self._is_open = False
         self._is_started = False
         self._is_short = False
 
     @property
     def has_only_connected(self) -> bool:
-        """Tell whether no further client can come, now that they are started."""
+        """Whether no further client can come once these are started."""
         return not any(self._listeners())
 
     def open(self, addresses: Sequence[Address], *, only_holding: bool = False) -> None:
-        """Open all addresses that are not open, or none. Raises ListenError.
+        """Open all addresses that are not open yet, or none. Raises ListenError.
 
-        only_holding: leave those out at which nobody listens while QEMU is away, and what only a server uses.
+        only_holding: open only those at which clients wait while QEMU is away (`hold:`).
         """
         with contextlib.ExitStack() as stack:
             for address in addresses:
@@ -83,9 +83,9 @@ class Listeners:
         self._is_open = not only_holding
 
     def change(self, addresses: Sequence[Address], terms_at: Callable[[str], Terms]) -> None:
-        """Let clients in at these addresses from now on, by these terms. Raises ListenError; all is as it was then.
+        """Use these addresses and terms from now on. Raises ListenError, and then changes nothing.
 
-        Who is connected stays, by whichever address it came. What was handed to the process is the same as before.
+        Connected clients stay, whichever address they used. Inherited sockets must be the same as before.
         """
         wanted = {plain(address): address for address in addresses}
         kept = [listener for listener in self._listeners() if listener in self._added or plain(listener.address) in wanted]
@@ -105,12 +105,12 @@ class Listeners:
                     self._listen_to(listener)
 
     def release(self, addresses: Collection[Address]) -> None:
-        """Let nobody in any more at these, because somebody else is to listen there."""
+        """Close these addresses, because somebody else is to listen there."""
         for address in [address for address in self._opened if plain(address) in addresses]:
             self._close_one(address)
 
     def _keep(self, wanted: Mapping[Address, Address]) -> None:
-        """Close what is not wanted; what is may have another way with clients while QEMU is away (`hold:`)."""
+        """Close the addresses that are not wanted. Those that are may hold clients now (`hold:`), or not any more."""
         before, self._opened = self._opened, {}
         for address, listeners in before.items():
             now = wanted.get(plain(address))
@@ -125,9 +125,9 @@ class Listeners:
                     listener.address, listener.holds = now, is_held(now)
 
     def add(self, listening: socket.socket, address: Address, file: SocketFile | None = None) -> None:
-        """Let clients in by a socket that somebody else made at an address, and closes after `remove`.
+        """Let clients in at a socket that somebody else has made, and will close after `remove`.
 
-        file: what is to be removed when `close` closes the socket.
+        file: the file to remove when `close` closes the socket.
         """
         listening.setblocking(False)
         terms = self._terms_at(listener_name(address))
@@ -136,15 +136,15 @@ class Listeners:
             self._listen_to(self._added[-1])
 
     def receive(self, sock: socket.socket, address: Address) -> None:
-        """Let in, by the terms of an address, who has come there already."""
+        """Let in a client that has connected already, on the terms of an address."""
         self._doorkeeper.receive(sock, address, self._terms_at(listener_name(address)))
 
     def admit(self, end: End, client: Client) -> None:
-        """Let in whom there is nothing to ask."""
+        """Let in a client to which no terms apply."""
         self._doorkeeper.admit(end, client)
 
     def start(self) -> bool:
-        """Let clients in. Tells whether one is there already, who will send what it likes."""
+        """Let clients in. Return whether one was connected already, which may have sent something."""
         self._is_started = True
         for listener in self._listeners():
             self._listen_to(listener)
@@ -154,18 +154,18 @@ class Listeners:
         return bool(connected)
 
     def pause(self) -> None:
-        """Let nobody in until `start`. All sockets stay open, and who comes waits there."""
+        """Let nobody in until `start`. All sockets stay open, and clients that connect wait there."""
         self._is_started = False
         for listener in self._listeners():
             self._ignore(listener)
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether somebody has come, and is not in yet."""
+        """Whether a client has connected and is not let in yet."""
         return bool(self._connected) or self._doorkeeper.is_busy
 
     def carried(self) -> dict[Address, tuple[CarriedListener, ...]]:
-        """Return what is open, but for what was added."""
+        """Return what is open, except what was added."""
         return {
             address: tuple(CarriedListener(one.sock.fileno(), one.file) for one in opened)
             for address, opened in self._opened.items()
@@ -181,7 +181,7 @@ class Listeners:
             ]
 
     def let_go(self) -> None:
-        """Close what are only our copies of the sockets: another process goes on with them."""
+        """Close our copies of the sockets only: another process goes on with them."""
         self.pause()
         for listener in self._listeners():
             close_descriptors((listener.sock.detach(),))
@@ -191,8 +191,8 @@ class Listeners:
     def suspend(self) -> None:
         """Let nobody in until `open` and `start` are called again. Calling it again does nothing.
 
-        A socket that holds stays open: up to BACKLOG clients connect to it and wait for a QEMU that may never come. All others
-        are closed, so that a tool sees what it would see of a QEMU that has gone: no such file, or a refused connection.
+        A socket that holds stays open: up to BACKLOG clients can connect to it and wait for a QEMU that may never come. All
+        others are closed, so that a tool sees what it would see if QEMU itself had gone: no such file, or a refused connection.
         """
         self._is_started = self._is_open = False
         for listener in self._listeners():
@@ -202,13 +202,13 @@ class Listeners:
                 self._close_one(address)
 
     def remove(self, listening: socket.socket) -> None:
-        """Let nobody in there any more; the socket stays open. Calling it again does nothing."""
+        """Let nobody in at an added socket any more; it stays open. Calling it again does nothing."""
         for listener in [listener for listener in self._added if listener.sock is listening]:
             self._added.remove(listener)
             self._ignore(listener)
 
     def close(self) -> None:
-        """Let nobody in any more, and remove the files of the sockets that were made here."""
+        """Close all sockets, and remove the files of those that were made here."""
         self._is_started = False
         for address in list(self._opened):
             self._close_one(address)
@@ -241,13 +241,13 @@ class Listeners:
         asyncio.get_running_loop().add_reader(listener.sock, self._accept, listener)
 
     def _ignore(self, listener: OpenListener) -> None:
-        with contextlib.suppress(RuntimeError):  # not started, without a loop
+        with contextlib.suppress(RuntimeError):  # there is no loop, so it was not started
             asyncio.get_running_loop().remove_reader(listener.sock)
 
     def _accept(self, listener: OpenListener) -> None:
-        """Take one client. The loop comes back here for each of a crowd, and serves the clients that are in already between."""
+        """Accept one client. If many come, the loop calls this for each, and serves the connected clients in between."""
         if not self._may_admit():
-            return  # QEMU has gone this moment, and `suspend` is about to be called
+            return  # QEMU has just gone, and `suspend` is about to be called
         if (reason := shortage(listener.sock)) is not None:
             self._rest(listener, reason)
             return
@@ -262,9 +262,9 @@ class Listeners:
         self._doorkeeper.receive(sock, listener.address, listener.terms)
 
     def _rest(self, listener: OpenListener, reason: str) -> None:
-        """Leave whoever comes in the kernel's queue for a while, and say so once: some tools try to connect only once.
+        """Leave clients in the kernel's queue for a while, because some tools try to connect only once. Log that once.
 
-        The socket stays readable as long as somebody waits there, so to go on listening would only spin.
+        The socket stays readable as long as somebody waits there, so watching it would only spin.
         """
         if not self._is_short:
             _log.error("cannot accept a client, which has to wait: %s", reason)
@@ -278,6 +278,6 @@ class Listeners:
 
 
 def _put_back(listener: OpenListener, terms: Terms) -> None:
-    """Have the terms that it had, which could hold there a moment ago."""
+    """Restore the terms that a listener had, which were possible there a moment ago."""
     with contextlib.suppress(ListenError):
         listener.change_terms(terms)

@@ -1,4 +1,4 @@
-"""One listening socket at which clients of a VM come in: what is known of it, and how its terms change while it listens."""
+"""One listening socket of a VM: what is known about it, and how its terms change while it listens."""
 
 import socket
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["OpenListener"]
 
 @dataclass(slots=True)
 class OpenListener:
-    """A listening socket. holds: it stays while QEMU is away. file: what is to be removed with it."""
+    """A listening socket. holds: it stays open while QEMU is away. file: the file to remove with it, None if there is none."""
 
     sock: socket.socket
     address: Address
@@ -29,7 +29,7 @@ class OpenListener:
             self.file.remove()
 
     def change_terms(self, terms: Terms) -> None:
-        """Have other terms for who comes from now on. Raises ListenError if they cannot hold there; the old ones do then."""
+        """Use other terms for clients that come from now on. Raises ListenError if they are not possible, and keeps the old."""
         check_listening(self.sock, self.address, terms)
         if self.file is not None and terms.access != self.terms.access:
             try:

@@ -1,4 +1,4 @@
-"""How one address is opened: as sockets that listen, or as clients that are connected already."""
+"""Open one address: as sockets that listen, or as clients that are connected already."""
 
 import select
 from typing import TypeAlias
@@ -20,7 +20,7 @@ _Connected: TypeAlias = list[tuple[End, Client]]
 
 
 def open_address(address: Address, terms: Terms) -> tuple[list[OpenListener], _Connected]:
-    """Return what is opened there: sockets, and who is connected already. Raises ListenError."""
+    """Return the sockets that listen at an address, and the clients that are connected already. Raises ListenError."""
     opened: list[OpenListener] = []
     connected: _Connected = []
     match address:
@@ -40,12 +40,12 @@ def open_address(address: Address, terms: Terms) -> tuple[list[OpenListener], _C
 
 
 def is_made_here(address: Address) -> bool:
-    """Tell whether its sockets are made by the proxy, and not handed to it."""
+    """Return whether the proxy itself makes an address's sockets, rather than inheriting them."""
     return isinstance(address, UnixAddress | TCPAddress)
 
 
 def is_held(address: Address) -> bool:
-    """Tell whether clients can wait there while QEMU is away (`hold:`)."""
+    """Return whether clients can wait at an address while QEMU is away (`hold:`)."""
     return isinstance(address, UnixAddress | TCPAddress) and address.holds
 
 
@@ -64,7 +64,7 @@ def _inherit(address: DescriptorAddress | SystemdAddress, terms: Terms) -> tuple
 
 
 def _check_standard_input() -> None:
-    """Raise ListenError for what epoll cannot wait for, above all a file: `hmp-proxy --listen stdio < commands`."""
+    """Raise ListenError if epoll cannot wait for standard input, usually a file: `hmp-proxy --listen stdio < commands`."""
     try:
         with select.epoll() as poll:
             poll.register(0)

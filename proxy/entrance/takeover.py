@@ -1,8 +1,8 @@
-"""Take over QEMU's own socket: the tools keep its path, QEMU's socket moves aside while the proxy runs.
+"""Take over QEMU's own socket: tools keep using its path, and QEMU's socket is moved aside while the proxy runs.
 
-A unix socket stays connectable when its file is renamed. While QEMU is away the path is not ours (or, where it holds, it is,
-and clients wait there): a QEMU that is started anew makes its socket at the path, whatever is there, and one that ends
-removes what is there. What a proxy that was killed left behind is put right by the next.
+A unix socket can still be connected to when its file is renamed. While QEMU is away, the path is not ours, unless it holds and
+clients wait there. A QEMU that starts makes its socket at the path, whatever is there, and one that ends removes whatever is
+there. What a killed proxy has left behind is put right by the next.
 """
 
 import os
@@ -19,15 +19,15 @@ __all__ = ["CarriedPath", "TakeOver", "aside_address", "restore"]
 
 
 def aside_address(address: UnixAddress) -> UnixAddress:
-    """Say where QEMU's socket waits."""
+    """Return the address to which QEMU's socket is moved."""
     return UnixAddress(address.path + ASIDE_SUFFIX)
 
 
-# Called before anything else of a start: what it finds is either a proxy's that was killed, or one that still runs.
+# Called at the very start: what it finds belongs either to a proxy that was killed, or to one that still runs.
 def restore(address: UnixAddress) -> None:
-    """Put QEMU's socket back where a proxy that was killed has moved it from.
+    """Put QEMU's socket back if a killed proxy has left it moved aside.
 
-    Raises ListenError if a proxy is still running there.
+    Raises ListenError if another proxy still runs there, or if something that is not a socket is in the way.
     """
     aside = aside_address(address).path
     if not os.path.exists(aside):
@@ -39,12 +39,12 @@ def restore(address: UnixAddress) -> None:
             raise ListenError(str(address), "another proxy has taken it over; stop it first")
         os.rename(aside, address.path)
     else:
-        unlink_socket(aside)  # that QEMU has gone; a new one has its socket at its own path
+        unlink_socket(aside)  # that QEMU has gone; a new one makes its socket at the path itself
 
 
 @dataclass(frozen=True, slots=True)
 class CarriedPath:
-    """A path of QEMU's that is taken over (TakeOver)."""
+    """A path that is taken over, as a value from which another process goes on (`TakeOver`)."""
 
     file: SocketFile | None
     has_moved: bool
@@ -52,34 +52,35 @@ class CarriedPath:
 
 
 class TakeOver:
-    """A path of QEMU's that is ours.
+    """A path of QEMU's that is taken over.
 
     Call `move_aside` and `listen` when QEMU is there, `withdraw` when it has gone, `give_back` at the end.
-    drops_dead: the socket of a QEMU that has gone is not put back, where it would look like that of one that is there. (Whether
-    it has ended in order is not known: then it removes its path by name, which is ours.)
+
+    drops_dead: do not put back the socket of a QEMU that has gone, where it would look like a running QEMU's. (The proxy cannot
+    tell whether QEMU ended in good order: if so it removes its path by name, and what is at that path then is ours.)
     """
 
     def __init__(self, address: UnixAddress, *, drops_dead: bool = False) -> None:
         self.address = address
         self._drops_dead = drops_dead
-        # Our socket's file, to know it again; None while there is none.
+        # Our socket's file, by which it is recognised; None while there is none.
         self._file: SocketFile | None = None
         # Whether QEMU's socket was moved aside, so that it is ours to put back.
         self.has_moved = False
         # Whether that QEMU has hung up since.
         self.is_left = False
-        # Who may connect to QEMU's socket, when it was last there.
+        # Who could connect to QEMU's socket when it was last there.
         self._last_access = OWNER_ONLY
 
     @property
     def is_at_path(self) -> bool:
-        """Tell whether our own socket is at the path."""
+        """Whether our own socket is at the path."""
         return self._file is not None and self._file.is_there
 
     def move_aside(self) -> None:
-        """Move the socket that QEMU has made at the path aside, if it has made one. Raises ListenError.
+        """Move aside the socket that QEMU has made at the path, if there is one. Raises ListenError.
 
-        A rename is one step: whoever connects meanwhile reaches QEMU or us, and never finds nothing.
+        Then nothing is at the path until `listen`.
         """
         if self.is_at_path or not os.path.exists(self.address.path):
             return
@@ -90,7 +91,7 @@ class TakeOver:
         self.has_moved, self.is_left = True, False
 
     def listen(self) -> socket.socket:
-        """Listen in QEMU's place, with the owner and mode of its socket. Raises ListenError; QEMU's is put back then."""
+        """Listen in QEMU's place, with its socket's owner and mode. Raises ListenError, and then puts QEMU's socket back."""
         try:
             listening = self._listen()
         except (OSError, ListenError) as exc:
@@ -102,27 +103,27 @@ class TakeOver:
     def _listen(self) -> ListeningSocket:
         try:
             return listen(UnixAddress(self.address.path), self._access())
-        except ReplacedError:  # by a QEMU that has come this moment; from now on it is one that was there
+        except ReplacedError:  # by a QEMU that has just started; its socket is moved aside, too
             self.move_aside()
             return listen(UnixAddress(self.address.path), self._access())
 
     def _access(self) -> SocketAccess:
-        """Let in whom QEMU's socket lets in: libvirt gives it to another user and closes it to the rest."""
+        """Return the access of QEMU's socket, for ours: libvirt gives it to another user and closes it to all others."""
         if self.has_moved:
             status = os.stat(aside_address(self.address).path)
             self._last_access = SocketAccess(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
         return self._last_access
 
     def carried(self) -> CarriedPath:
-        """Return what another process needs to go on here."""
+        """Return what another process needs to go on with this path."""
         return CarriedPath(self._file, self.has_moved, self._last_access)
 
     def take_up(self, path: CarriedPath) -> None:
-        """Go on as another process did."""
+        """Go on with what another process had."""
         self._file, self.has_moved, self._last_access = path.file, path.has_moved, path.last_access
 
     def let_go(self) -> None:
-        """Leave everything as it is to another process, which goes on here."""
+        """Forget the path without changing anything there: another process goes on with it."""
         self._file, self.has_moved = None, False
 
     def withdraw(self) -> None:
@@ -132,14 +133,14 @@ class TakeOver:
         self._file = None
 
     def give_back(self) -> None:
-        """Put QEMU's socket back, unless QEMU (started anew) has made one itself. Calling it again does nothing."""
+        """Put QEMU's socket back, unless a restarted QEMU has made a new one. Calling it again does nothing."""
         self.withdraw()
         if not self.has_moved:
             return
         self.has_moved = False
         aside = aside_address(self.address).path
         if os.path.exists(self.address.path):
-            # A new QEMU is there already; what was moved aside was the last one's.
+            # A new QEMU is there already; the socket that was moved aside is the previous one's.
             unlink_socket(aside)
         elif self._drops_dead and self.is_left and not is_answered(aside):
             unlink_socket(aside)

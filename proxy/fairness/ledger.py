@@ -1,8 +1,9 @@
-"""How much memory is taken by what is queued, over all VMs of the process, and who has to go where it is too much.
+"""Count the memory taken by queued bytes, over all VMs of the process, and disconnect clients where it is too much.
 
-What is queued for a client, or came from it and waits, is counted for that client. Each has a limit of its own, but a hundred
-clients that keep a little below theirs would still take all there is, and a process that is killed for its memory takes the
-connections of all VMs with it. So there is a limit for all of them, and beyond it the one that has most is disconnected.
+Bytes that are queued for a client, or that came from it and wait, count for that client. Each client has a limit of its own,
+but a hundred clients just below theirs could still take all the memory, and a process that is killed for its memory takes the
+connections of all VMs with it. So there is a limit for all of them together, and beyond it the client with most is
+disconnected.
 """
 
 from collections.abc import Callable, Hashable
@@ -11,7 +12,7 @@ __all__ = ["Ledger"]
 
 
 class Ledger:
-    """Counts bytes by client. most_bytes: what all may have together."""
+    """Count bytes by client. most_bytes: how many all clients may have together."""
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
@@ -19,13 +20,13 @@ class Ledger:
         self.total_bytes = 0
 
     def __contains__(self, client: Hashable) -> bool:
-        """Tell whether something is queued for a client or from it, as far as was noted."""
+        """Return whether the last `note` had bytes queued for a client or from it."""
         return client in self._entries
 
     def note(self, client: Hashable, size_bytes: int, disconnect: Callable[[], None]) -> None:
-        """Note what is queued for a client and from it. Where all have too much, disconnect those that have most.
+        """Note how much is queued for a client and from it. If all together have too much, disconnect those with most.
 
-        disconnect: ends this client, and has it forgotten here.
+        disconnect: ends this client; it may call `forget`.
         """
         self.forget(client)
         if not size_bytes:

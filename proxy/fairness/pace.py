@@ -1,8 +1,7 @@
-"""How much is read of QEMU at a time: less where it says very much in small messages, so that other VMs have their turns
-between.
+"""Limit how much is read from QEMU at a time while it sends very many small messages, so that other VMs have their turns.
 
-A read takes all of a long reply, up to 256 KiB. The same in replies that nobody asked for, or in events into which the proxy
-looks, is thousands of messages, and each takes up to 9 µs to route.
+A read takes all of a long reply, up to 256 KiB. The same amount in unsolicited replies, or in events that the proxy has to look
+into, is thousands of messages, each of which takes up to 9 µs to route.
 """
 
 from typing import Final
@@ -16,7 +15,7 @@ _BYTES_A_TURN: Final = 16 * 1024
 
 
 class Pace:
-    """Call `note` after each read of an end that was not a single message."""
+    """Call `note` after each read from an end that did not bring just a single message."""
 
     __slots__ = ("_end",)
 
@@ -24,7 +23,10 @@ class Pace:
         self._end = end
 
     def note(self, message_count: int, size_bytes: int) -> None:
-        """Note how many messages a read had; when one has less than it may, QEMU keeps the pace again."""
+        """Note a read. Too many messages limit the next reads; one that does not fill its limit lifts that again.
+
+        message_count: how many messages were routed one by one.
+        """
         if message_count > _MESSAGES_A_TURN:
             self._end.read_limit_bytes = _BYTES_A_TURN
         elif size_bytes < self._end.read_limit_bytes:

@@ -1,6 +1,7 @@
-"""What can wait is done for one VM of the process after the other.
+"""Do work that can wait for one VM of the process after the other.
 
-A thousand VMs that are connected at the same moment would each need a relay for it, to be thrown away right afterwards.
+For this work a VM needs a relay, which is thrown away right afterwards. A thousand VMs that are connected at the same moment
+would otherwise all have one at the same time.
 """
 
 import asyncio
@@ -16,18 +17,18 @@ __all__ = ["Visits"]
 
 _log = logging.getLogger(__name__)
 
-# It is told what to call at its end.
+# It is passed the function to call at its end.
 _Visit: TypeAlias = Callable[[Callable[[], None]], None]
 
-# A VM that does not answer holds up the next one's for so long, and nothing else.
+# How long a VM that does not answer holds up the next visit. It holds up nothing else.
 _LONGEST_S: Final = 0.5
 
 
 class Visits:
-    """Call `add` in a running loop. Each visit begins when the one before has ended, or has taken long."""
+    """Call `add` in a running loop. Each visit begins when the one before has ended or has taken too long."""
 
     def __init__(self) -> None:
-        # With the contexts in which they were asked for, so that the log names the VM.
+        # With the contexts in which they were added, so that the log names the VM.
         self._waiting: deque[tuple[Context, _Visit]] = deque()
         self._going_on = Once(self._begin_next)
         self._is_at_work = False
@@ -49,6 +50,6 @@ class Visits:
         context, visit = self._waiting.popleft()
         try:
             context.run(visit, self._going_on.ask)
-        except Exception:  # of whatever kind: it is that VM's alone
+        except Exception:  # whatever it is, it concerns only this VM
             context.run(_log.exception, "cannot clean up what an earlier connection left behind")
             self._going_on.ask()

@@ -1,13 +1,13 @@
-"""To what TAB completes a word: the names that QEMU has at that place of its command line, as far as QMP tells them.
+"""What TAB completes a word to: the names that QEMU has at that place of its command line, as far as QMP reveals them.
 
-Names of commands and topics are in `help`. Which argument of a command is a disk stands in QEMU's tables (hmp-commands.hx,
+The names of commands and topics are in `help`. Which argument of a command is a disk is in QEMU's tables (hmp-commands.hx,
 hmp-commands-info.hx, args_type "B"), the same in 7.2, 10.0 and 11.1; other commands have a function of their own there
-(`command_completion`), and so they have here. Where QEMU refuses a question, also because the client may not ask it, or answers
-with what nobody expects, nothing is completed.
+(`command_completion`), and here, too. If QEMU refuses a query, perhaps because the client may not send it, or answers
+something unexpected, nothing is completed.
 
-What is not here: files, of which QEMU may see others than the proxy does, and the proxy others than the client may see; types
-of devices and objects, since QMP's qom-list-types has QEMU load all modules on its disk (10.0 and 11.1 die of those of another
-build, which are there after an upgrade); back ends of networks and names of trace events.
+Not completed are: files, because QEMU may see other files than the proxy, and the proxy others than the client may see; types
+of devices and objects, because qom-list-types makes QEMU load all modules on its disk (10.0 and 11.1 crash on those of another
+build, which are there after an upgrade); network back ends, and names of trace events.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,17 +26,17 @@ __all__ = ["Candidates", "look_up"]
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """names: in any order, those too that do not match. typed: see Dialogue.complete."""
+    """names: in any order, including those that do not match. typed: see Dialogue.complete."""
 
     names: Iterable[str] = ()
     typed: str | None = None
 
 
 class _Refused(Exception):
-    """QEMU does not tell."""
+    """QEMU does not answer a query."""
 
 
-# The types of the arguments: a flag that may be left out, a disk, something else. What comes after the last is as that.
+# The types of a command's arguments: "-" an optional flag, "B" a disk, "." anything else. The last also stands for any further.
 _ARGUMENTS: Final = {
     **dict.fromkeys(("block_job_complete", "block_job_pause", "block_job_resume", "commit", "drive_del"), "B"),
     **dict.fromkeys(("block_job_cancel", "eject"), "-B"),
@@ -51,7 +51,7 @@ _SWITCHES: Final = frozenset({"migrate_set_capability", "set_link", "trace-event
 
 
 def look_up(request: CompletionRequest, version: QEMUVersion) -> Steps[Candidates]:
-    """Return what the word may become."""
+    """Find what the requested word may become; nothing if QEMU does not say."""
     try:
         if request.wanted is Wanted.COMMAND:
             return Candidates(command_names((yield from _hmp("help"))))
@@ -82,7 +82,7 @@ def _arguments(request: CompletionRequest, version: QEMUVersion) -> Steps[Candid
 
 
 def _is_disk(name: str, before: int) -> bool:
-    """Tell whether what comes after so many arguments is a disk, as QEMU counts (monitor/hmp.c, next_arg_type)."""
+    """Return whether the argument after `before` others is a disk, as QEMU counts them (monitor/hmp.c, next_arg_type)."""
     types = _ARGUMENTS.get(name, ".")
     return types[min(before, len(types) - 1) :].lstrip("-").startswith("B")
 
@@ -104,7 +104,7 @@ def _disks() -> Steps[list[str]]:
 
 
 def _snapshots(version: QEMUVersion) -> Steps[list[str]]:
-    """Return names and ids, of each disk that can have snapshots, whether or not the others have them too (vm_completion)."""
+    """Return the names and ids of snapshots on any disk, whether or not the other disks have them, too (vm_completion)."""
     nodes = yield from _ask("query-named-block-nodes", flat=True)
     wiring = yield from _ask("x-debug-query-block-graph")
     graph = read_graph((yield from _ask("query-block")), nodes, wiring, version=version)
@@ -147,13 +147,13 @@ def _capabilities() -> Steps[list[str]]:
 
 
 def _migration_parameters() -> Steps[list[str]]:
-    """Return the members of what QMP sets: query-migrate-parameters leaves out what is not set."""
+    """Return the arguments of migrate-set-parameters; query-migrate-parameters would leave out those that are not set."""
     types = {entry["name"]: entry for entry in (yield from _ask("query-qmp-schema"))}
     return [member["name"] for member in types[types["migrate-set-parameters"]["arg-type"]]["members"]]
 
 
 def _enum_with(value: str) -> Steps[list[str]]:
-    """Return an enumeration of QMP by one of its values: the schema does not tell their names."""
+    """Return the values of the QMP enumeration that has this value: the schema does not reveal the names of enumerations."""
     schema = yield from _ask("query-qmp-schema")
     found: list[list[str]] = [entry["values"] for entry in schema if value in entry.get("values", ())]
     return found[0] if found else []

@@ -1,10 +1,10 @@
-"""A client at HMP's prompt: it types, and to all that is behind its stream it is a client of QMP.
+"""The stream of a client at HMP's prompt, which the rest of the proxy sees as a QMP client.
 
-So rules, turns, limits and records are those of every other client, and nothing of them is written twice: what is typed becomes
-a `human-monitor-command` when the line is entered, and what comes back becomes what HMP shows. What a monitor does with keys,
-and what it prints for them, is proxy/human_monitor's.
+So the rules, turns, limits and records of all other clients apply, and none of that is written twice: an entered line becomes a
+`human-monitor-command`, and its reply becomes what HMP would show. What a monitor does with keys, and what it prints for them,
+is in proxy/human_monitor/.
 
-Like QEMU's monitor it reads no further while a command runs, so what is typed meanwhile waits in the kernel.
+Like QEMU's monitor, it does not read while a command runs, so what is typed meanwhile waits in the kernel.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from shim.qmp import Execute, Reply, decode, read_reply
 
 __all__ = ["HumanStream"]
 
-# No more is printed ahead of a client that reads slowly: a line of 4,095 bytes alone is 33 MB on its screen.
+# How much is printed ahead of a client that reads slowly: echoing a single line of 4,095 bytes takes 33 MB.
 _MOST_UNSENT_BYTES: Final = 256 * 1024
 
 _Outcome = TypeVar("_Outcome")
 
 
 class HumanStream(Stream):
-    """A stream whose client types. Its owner sees one whose client sends QMP, negotiation included."""
+    """A stream whose client types. To its owner the client seems to send QMP, negotiation included."""
 
     can_be_carried: ClassVar = False
 
@@ -55,22 +55,22 @@ class HumanStream(Stream):
         self._succession, self._state = succession, succession.begin()
         self._dialogue = Dialogue(self._state)
         self._messages = MessageFramer(monitor_format)
-        # What is done with the next reply. None: none is due.
+        # Called with the next reply; None if none is due.
         self._on_reply: Callable[[Reply], None] | None = None
-        # What is done with answers that have come, soon.
+        # Calls with the answers that have come, to be made soon.
         self._due: list[Callable[[], None]] = []
         self._pause: asyncio.TimerHandle | None = None
-        # The first of those that came last, if no `getfd` has taken it.
+        # The first descriptor of those that came last, unless a `getfd` has taken it.
         self._descriptors: tuple[int, ...] = ()
-        # It has asked to negotiate, and was answered; what is typed earlier waits.
+        # Whether negotiation was requested, and whether it is done; what is typed before that waits.
         self._has_asked = False
         self._has_begun = False
-        # Its owner would read from it.
+        # Whether the owner wants to read.
         self._may_read = False
-        # A command of it was run.
+        # Whether one of the client's commands was run.
         self._has_run = False
         self._has_left = False
-        # QEMU has gone, or the client: nothing is asked any more.
+        # Whether QEMU or the client has gone, so that nothing is asked any more.
         self._is_ending = False
 
     def start(self) -> None:
@@ -97,7 +97,7 @@ class HumanStream(Stream):
                 self._have_due(on_reply, read_reply(message))
 
     def finish(self, on_finished: Callable[[], None]) -> None:
-        """Print what QEMU has answered, read no more, and close when all is sent."""
+        """Print what QEMU has answered, stop reading, and close once everything is sent."""
         self._is_ending = True
         while self._due:
             self._do_due()
@@ -122,7 +122,7 @@ class HumanStream(Stream):
         self._go_on()
 
     def _receive_end(self) -> None:
-        """Go on to the end of what was typed; where the client has hung up, to its first command only."""
+        """Go on to the end of what was typed; if the client has hung up, only to its first command."""
         self._dialogue.receive_eof()
         if self._has_run and self.end.is_peer_gone():
             self._leave_once()
@@ -134,7 +134,7 @@ class HumanStream(Stream):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Do the next step of the dialogue, if there is one, and see whether more is to be read."""
+        """Take the next step of the dialogue, if there is one, and see whether to read more."""
         if self.is_closed or self._is_ending or not self._has_begun or self.unsent_bytes > _MOST_UNSENT_BYTES:
             return
         event = self._dialogue.next_event()
@@ -179,7 +179,7 @@ class HumanStream(Stream):
     # What QEMU is asked.
 
     def _do(self, steps: Steps[_Outcome], on_end: Callable[[_Outcome], None], reply: Reply | None = None) -> None:
-        """Go on with these steps, or begin them. on_end: called with their outcome, and not at once."""
+        """Begin these steps, or go on with them. on_end: called with their outcome, later."""
         try:
             step = steps.send(reply)
         except StopIteration as end:
@@ -190,7 +190,7 @@ class HumanStream(Stream):
             case Execute():
                 self._ask(step, go_on)
             case Pause(seconds):
-                self.read_count += 1  # it waits for something, which is not what a limit on idle clients is about
+                self.read_count += 1  # it waits for something, so the limit on idle clients must not apply
                 self._pause = self._loop.call_later(seconds, self._guard, go_on, None)
             case _:
                 assert_never(step)
@@ -203,7 +203,7 @@ class HumanStream(Stream):
                 return
             case _:
                 self._dialogue.reply(outcome)
-        self._print()  # however much is unsent: nobody says it again
+        self._print()  # however much is unsent, because this is printed only once
         self._go_on()
 
     def _end_completion(self, candidates: Candidates) -> None:
@@ -222,7 +222,7 @@ class HumanStream(Stream):
         self._send_qmp(execute.to_wire(), descriptors)
 
     def _have_due(self, callback: Callable[[_Outcome], None], outcome: _Outcome) -> None:
-        """Go on with an answer soon: whoever writes is not ready for the next command."""
+        """Go on with an answer soon, but not now: whoever is writing is not ready for the next command."""
         self._due.append(partial(callback, outcome))
         self._loop.call_soon(self._do_due)
 
@@ -231,7 +231,7 @@ class HumanStream(Stream):
             self._guard(self._due.pop(0))
 
     def _soon(self, callback: Callable[..., None], *arguments: Any) -> None:
-        """Call this when all others have had their turn. A failure of ours in it ends this client, and no other."""
+        """Have this called when all others have had their turn. A failure of ours in it ends only this client."""
         self._loop.call_soon(self._guard, callback, *arguments)
 
     def _guard(self, callback: Callable[..., None], *arguments: Any) -> None:

@@ -1,6 +1,6 @@
-"""How what is typed is done: one thing after the other, as a generator that knows no stream and no clock.
+"""How a typed line is carried out: step by step, by a generator that knows neither streams nor clocks.
 
-It yields an Execute, and is sent QEMU's Reply to it, or a Pause, after which it is sent None. What it returns is its outcome.
+It yields an Execute and is sent QEMU's Reply, or yields a Pause and is sent None after it. What it returns is its outcome.
 """
 
 from collections.abc import Generator
@@ -14,7 +14,7 @@ __all__ = ["Pause", "Steps"]
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing is to be asked for so long."""
+    """How long to wait before the next step."""
 
     seconds: float
 

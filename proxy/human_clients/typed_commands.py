@@ -1,8 +1,9 @@
-"""What becomes of a line that was entered: nearly always a human-monitor-command, whose text is what a monitor prints.
+"""What becomes of an entered line: nearly always a human-monitor-command, whose text is what a monitor prints.
 
-Three commands need more, because that is a monitor for one command only. `migrate` without -d has its monitor wait for the end,
-and human-monitor-command has none that could. A descriptor that came with `getfd` belongs to the monitor that took it, where
-no later human-monitor-command finds it; so `getfd`, `closefd` and `migrate fd:NAME` become QMP's commands of these names.
+Some commands need more, because human-monitor-command makes a monitor that lasts for one command only. `migrate` without -d
+makes its monitor wait for the end, which such a monitor cannot. A descriptor that came with `getfd` belongs to the monitor that
+took it, where no later human-monitor-command finds it; so `getfd`, `closefd` and `migrate fd:NAME` become QMP's commands of
+these names.
 """
 
 from enum import Enum, auto
@@ -17,28 +18,28 @@ from shim.qmp import ErrorReply, Execute, Reply, ReturnReply
 __all__ = ["Ending", "run", "set_password", "takes_descriptor"]
 
 _QUIT: Final = frozenset({"quit", "q"})
-# What HMP says by QMP to a command that asks a person for a password (monitor/hmp.c, monitor_read_password).
+# What human-monitor-command returns for a command that asks for a password (monitor/hmp.c, monitor_read_password).
 _ASKS_FOR_PASSWORD: Final = "terminal does not support password prompting\r\n"
 _NOT_UTF_8: Final = "Error: hmpshim cannot pass on what is not UTF-8\r\n"
-# And to one that would have to wait (migration/migration-hmp-cmds.c, hmp_migrate). QEMU 11.1 no longer says it.
+# And for one that would have to wait (migration/migration-hmp-cmds.c, hmp_migrate). QEMU 11.1 no longer says it.
 _GOES_ON: Final = "terminal does not allow synchronous migration, continuing detached\r\n"
-# hmp_migrate_status_cb there: at once, and then so often, QEMU looks whether these are over. A failure is not shown.
+# As hmp_migrate_status_cb there: QEMU looks at once, and then this often, until these states are over. It shows no failure.
 _LOOK_AGAIN_S: Final = 1.0
 _MIGRATING: Final = frozenset({"setup", "active"})
 
 
 class Ending(Enum):
-    """How a command ends that prints nothing."""
+    """How a command ends, if not with a text and a prompt."""
 
     PASSWORD_PROMPT = auto()
-    # QEMU ends after it.
+    # QEMU quits after it.
     NO_PROMPT = auto()
 
 
 def run(command: CommandEntered, *, has_descriptor: bool) -> Steps[str | Ending]:
-    """Return what the command prints, or how it ends.
+    """Run a command, and return what it prints, or how it ends.
 
-    has_descriptor: one has come that no `getfd` has taken. It goes with the Execute for which `takes_descriptor`.
+    has_descriptor: a descriptor has come that no `getfd` has taken. Send it with the Execute for which `takes_descriptor`.
     """
     try:
         text = command.line.decode()
@@ -57,7 +58,7 @@ def run(command: CommandEntered, *, has_descriptor: bool) -> Steps[str | Ending]
 
 
 def set_password(password: bytes) -> Steps[str]:
-    """Set the password that was asked for. At the prompt QEMU does not show a failure."""
+    """Set the password that was asked for. As at QEMU's prompt, a failure is not shown."""
     yield Execute("change-vnc-password", {"password": password.decode(errors="replace")})
     return ""
 
@@ -74,7 +75,7 @@ def _by_hmp(command: CommandEntered, text: str) -> Execute:
 
 
 def _about_descriptor(line: HMPLine, has_descriptor: bool) -> Execute | None:
-    """Return QMP's command for one about a descriptor that was passed; None for what QEMU's own HMP answers as well."""
+    """Return QMP's command for a line about a passed descriptor; None for any other, which human-monitor-command can run."""
     words = [word.decode(errors="replace") for word in split_words(line.arguments.encode()) or ()]
     if line.name == "migrate" and words[:1] == ["-d"]:
         del words[0]
@@ -89,7 +90,7 @@ def _about_descriptor(line: HMPLine, has_descriptor: bool) -> Execute | None:
 
 
 def _printed(reply: Reply | None) -> str:
-    """Return HMP's text; QMP's own commands return {} here, and fail in the words of HMP."""
+    """Return the text to print. QMP's own commands return {} here, and their errors have the words of HMP."""
     match reply:
         case ReturnReply(str(text)):
             return text
@@ -101,12 +102,12 @@ def _printed(reply: Reply | None) -> str:
 
 
 def _has_to_wait(line: HMPLine, output: str) -> bool:
-    """Tell whether a `migrate` without -d has begun. Where QEMU does not say so, look for the -d, which comes first."""
+    """Return whether a `migrate` without -d has begun. If QEMU does not say so, look for the -d, which comes first."""
     return output.endswith(_GOES_ON) or not (output or line.arguments.startswith("-d"))
 
 
 def _migration() -> Steps[None]:
-    """Wait for its end as QEMU does, which looks for it, too."""
+    """Wait for the end of a migration by polling, as QEMU does."""
     while True:
         reply = yield Execute("query-migrate")
         if isinstance(reply, ReturnReply) and reply.value.get("status", "active") in _MIGRATING:

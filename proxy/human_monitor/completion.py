@@ -1,8 +1,8 @@
 """What TAB does: which word of a line it completes, from which names, and what QEMU then inserts or lists.
 
-The names are the caller's to find, since only QEMU knows them: those of commands stand in its `help`
-(command_table.py), those of disks and devices take a query. Everything else is here (monitor/hmp.c, monitor_find_completion;
-util/readline.c, readline_completion).
+The caller has to find the names, because only QEMU knows them: those of commands are in its `help` (command_table.py), those of
+disks and devices take a query. Everything else is here (monitor/hmp.c, monitor_find_completion; util/readline.c,
+readline_completion).
 """
 
 import re
@@ -24,14 +24,14 @@ _SCREEN_COLUMNS: Final = 80
 _MIN_CELL_COLUMNS: Final = 10
 _GAP_COLUMNS: Final = 2
 _BLANKS: Final = b" \t\n\v\f\r"
-# They never go back, so that a line of 4095 bytes costs no more than its length.
+# These never backtrack, so a line of 4095 bytes costs no more than its length.
 _PLAIN_WORD: Final = re.compile(rb"[^ \t\n\v\f\r]+")
 _QUOTED_WORD: Final = re.compile(rb'''"([^"\\]*+(?:\\[nr\\'"][^"\\]*+)*+)"''')
 _ESCAPE: Final = re.compile(rb"\\(.)")
 _ESCAPED: Final = {b"n": b"\n", b"r": b"\r"}
-# Bytes that are not UTF-8 become these, and come back from them.
+# Bytes that are not UTF-8 become lone surrogates, and are turned back into bytes.
 _SURROGATES: Final = "surrogateescape"
-# `help|?` completes what comes after it as if it stood there alone.
+# After `help` or `?`, the rest is completed as if it were the whole line.
 _HELP: Final = frozenset({"help", "?"})
 
 
@@ -51,16 +51,16 @@ class Wanted(Enum):
 class CompletionRequest:
     """What a client wants completed.
 
-    words: of its line up to the cursor, unquoted, without a `help` before them. The last one is to be completed, and is ""
-    after a blank. Of an argument the ones before it tell whose it is: ("drive_del", "vi"), ("info", "block", ""). Bytes that
-    are not UTF-8 are lone surrogates in them.
+    words: those of its line up to the cursor, unquoted, without a leading `help`. The last one is to be completed, and is ""
+    after a blank. If that is an argument, the words before it show whose: ("drive_del", "vi"), ("info", "block", ""). Bytes
+    that are not UTF-8 are lone surrogates in them.
     """
 
     words: tuple[str, ...]
 
     @classmethod
     def read(cls, start: bytes) -> Self | None:
-        """Read a line up to the cursor; None where QEMU completes nothing, whatever names there are."""
+        """Read a line up to the cursor; None if QEMU would complete nothing, whatever names there are."""
         found = split_words(start)
         if found is None:
             return None
@@ -85,10 +85,10 @@ class CompletionRequest:
 
 
 def split_words(line: bytes) -> list[bytes] | None:
-    """Take a line apart as QEMU does for TAB (parse_cmdline, get_str).
+    """Split a line into words as QEMU does for TAB (parse_cmdline, get_str).
 
-    None: a quote without its end, an escape that QEMU does not know, or more than 16 words. Words are separated by blanks, or
-    begin with a quote and end with one: `"a"b` is two. A word has 1023 bytes at most; the rest of it is dropped.
+    Return None if a quote has no end, an escape is unknown to QEMU, or there are more than 16 words. Words are separated by
+    blanks, or begin and end with a quote: `"a"b` is two words. A word has 1023 bytes at most; the rest of it is dropped.
     """
     words: list[bytes] = []
     rest = line.lstrip(_BLANKS)
@@ -107,32 +107,32 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
 
 
 def matching(candidates: Iterable[str], typed: str) -> list[bytes]:
-    """Return those that begin with what is typed: the first 256 different ones, sorted by their bytes.
+    """Return the candidates that begin with what is typed: the first 256 different ones, sorted by their bytes.
 
-    candidates: in the order of QEMU's table, which decides where there are more.
+    candidates: in the order of QEMU's table, which decides which ones are kept if there are more.
     """
     matches = dict.fromkeys(candidate for candidate in candidates if candidate.startswith(typed))
     return sorted(match.encode(errors=_SURROGATES) for match in islice(matches, MAX_MATCHES))
 
 
 def insertion(matches: list[bytes], typed_bytes: int) -> bytes:
-    """Return what is put at the cursor: what all matches have in common after the bytes that are typed.
+    """Return what is inserted at the cursor: what all matches have in common after the bytes that are typed.
 
-    After a sole match comes a blank, unless it ends with a slash. QEMU looks at nothing else: the blank is doubled where one
-    follows, and after a quoted word the rest comes after the quote.
+    A single match is followed by a blank, unless it ends with a slash. QEMU considers nothing else: if a blank follows already,
+    there are two then, and after a quoted word the rest is inserted after the quote.
     """
     if not matches:
         return b""
     first, last = matches[0], matches[-1]
     if len(matches) == 1:
         return first[typed_bytes:] + (b"" if first.endswith(b"/") else b" ")
-    # They are sorted, so what these two have in common all have.
+    # They are sorted, so what the first and the last have in common, all have.
     common = next((index for index, byte in enumerate(first) if last[index : index + 1] != bytes([byte])), len(first))
     return first[typed_bytes:common]
 
 
 def listing(matches: list[bytes]) -> bytes:
-    """Return the list that QEMU prints of several matches, for 80 columns. Every cell is padded, the last one too."""
+    """Return the list that QEMU prints of several matches, for 80 columns. Every cell is padded, even the last one."""
     width = max(map(len, matches)) + _GAP_COLUMNS
     width = min(max(width, _MIN_CELL_COLUMNS), _SCREEN_COLUMNS)
     per_row = _SCREEN_COLUMNS // width

@@ -1,6 +1,6 @@
 """A client's connection to a monitor: banner, prompt, echo, one command at a time (monitor/hmp.c, monitor/monitor.c).
 
-Its contract with the driver is in the docstring of the package.
+The package's docstring states its contract with the driver.
 """
 
 from collections.abc import Iterable
@@ -15,11 +15,12 @@ from shim.hmp.line import BLANKS, HMPLine
 
 __all__ = ["CommandEntered", "Dialogue", "DialogueEvent", "PasswordEntered"]
 
-# Of output that waits. A byte of input adds 29 kB to it at most, a completion the list of 256 names, `info history` 64 lines.
+# How much output may wait before a step ends. A byte of input adds 29 kB at most, a completion 256 names, `info history` 64
+# lines.
 MAX_OUTPUT_BYTES: Final = 64 * 1024
-# Of input in one step: some milliseconds, even if none of it is shown.
+# How much input is read in one step: a few milliseconds, even if nothing is shown for it.
 MAX_STEP_BYTES: Final = 1024
-# It ends a step, because one that completes nothing can cost as much as a hundred other bytes.
+# A TAB ends a step, because one that completes nothing can cost as much as a hundred other bytes.
 _TAB: Final = ord("\t")
 
 
@@ -27,7 +28,7 @@ _TAB: Final = ord("\t")
 class CommandEntered:
     """A line to run, neither blank nor one that a monitor answers by itself; end it with `Dialogue.reply`.
 
-    line: as it was typed, UTF-8 or not, at most 4095 bytes. cpu_index: for human-monitor-command; None: without one.
+    line: as it was typed, UTF-8 or not, at most 4095 bytes. cpu_index: for human-monitor-command; None for none.
     """
 
     line: bytes
@@ -45,17 +46,17 @@ DialogueEvent: TypeAlias = CommandEntered | PasswordEntered | CompletionRequest
 
 
 class Dialogue:
-    """One connection. It begins with the banner, which can be sent at once."""
+    """One connection. Its first output is the banner, which can be sent at once."""
 
     __slots__ = ("_has_eof", "_input", "_output", "_request", "_state")
 
     def __init__(self, state: MonitorState) -> None:
         self._state = state
         self._has_eof = False
-        # Not read yet.
+        # Input that has not been read.
         self._input = bytearray()
         self._output = bytearray()
-        # The one that has been handed out and not answered.
+        # The request that has been returned as an event and not answered.
         self._request: CompletionRequest | None = None
         self._begin()
 
@@ -66,25 +67,25 @@ class Dialogue:
 
     @property
     def has_input(self) -> bool:
-        """Whether `next_event` has something to read: call it again, after what is to be sent has been."""
+        """Whether `next_event` has something to read: call it again, once the output has been sent."""
         return bool(self._input) and not self._is_waiting
 
     @property
     def wants_more(self) -> bool:
-        """Whether the client is to be read from: not while input is kept, of which QEMU too leaves the rest in the socket."""
+        """Whether to read from the client: not while input is kept here, as QEMU, too, leaves it in the socket."""
         return not self._input and not self._has_eof
 
     @property
     def is_finished(self) -> bool:
-        """Whether the client has sent its last byte and all of them were read and answered: close when all is sent."""
+        """Whether the client sends no more, and everything has been read and answered: close once all output is sent."""
         return self._has_eof and not self._input and not self._is_waiting
 
     def receive(self, data: bytes) -> None:
-        """Take what the client sent; nothing of it is read before `next_event`."""
+        """Take what the client sent. None of it is read before `next_event`."""
         self._input += data
 
     def receive_eof(self) -> None:
-        """Note that the client sends no more (a half-close): what it sent is run, and a line without its end is not."""
+        """Note that the client sends no more (a half-close). Lines that it has sent still run, but not one without its end."""
         self._has_eof = True
 
     def data_to_send(self) -> bytes:
@@ -94,10 +95,10 @@ class Dialogue:
         return data
 
     def next_event(self) -> DialogueEvent | None:
-        """Read input up to what the driver has to do, and return that.
+        """Read input up to the next thing that the driver has to do, and return that.
 
-        None: all is read, or enough for one step (then `has_input`), or what was returned before has not been answered. Take
-        what is to be sent before the next call, or the output grows by a step each time.
+        Return None if all is read, if enough is read for one step (then `has_input`), or if the previous event has not been
+        answered. Take the output before the next call, or it grows by a step each time.
         """
         if self._is_waiting:
             return None
@@ -114,7 +115,7 @@ class Dialogue:
     def reply(self, text: str) -> None:
         """End a command or a password with what it printed, in HMP's form: as human-monitor-command returns it.
 
-        Its lines end with CR LF; the last one may lack that, and the prompt then follows on it, as it does natively.
+        Lines end with CR LF. If the last one does not, the prompt follows on the same line, as it does natively.
         """
         self._state.resume(text)
         self._output += text.encode(errors="surrogateescape")
@@ -126,10 +127,10 @@ class Dialogue:
         self._prompt()
 
     def complete(self, candidates: Iterable[str], *, typed: str | None = None) -> None:
-        """Answer a CompletionRequest; with nothing if there are no candidates.
+        """Answer a CompletionRequest, even if there are no candidates.
 
-        candidates: in the order of QEMU's table, those too that do not match. typed: what part of the word they continue, where
-        it is not the whole (`sendkey ctrl-al`: "al").
+        candidates: in the order of QEMU's table, including those that do not match. typed: the part of the word that they
+        continue, if that is not the whole word (`sendkey ctrl-al`: "al").
         """
         assert self._request is not None
         start = self._request.word if typed is None else typed
@@ -145,7 +146,7 @@ class Dialogue:
     def _begin(self) -> None:
         self._output += f"QEMU {self._state.version} monitor - type 'help' for more information\r\n".encode()
         self._state.editor.restart()
-        # QEMU 5.2 and 7.2 show a prompt even while a command of the client before is running; 8.2, 10.0 and 11.1 do not.
+        # QEMU 5.2 and 7.2 show a prompt even while a command of the previous client runs; 8.2, 10.0 and 11.1 do not.
         if not self._state.is_suspended or self._state.version < (8, 0):
             self._prompt()
 
@@ -168,7 +169,7 @@ class Dialogue:
                 assert_never(edited)
 
     def _begin_line(self, typed: bytes) -> CommandEntered | PasswordEntered | None:
-        """Answer a line that the monitor answers, and return any other for the driver."""
+        """Answer a line that the monitor answers by itself, and return any other as an event for the driver."""
         if self._state.editor.is_reading_password:
             self._state.suspend()
             return PasswordEntered(typed)

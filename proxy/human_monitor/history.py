@@ -1,6 +1,6 @@
 """The lines that a monitor remembers, and which of them is being looked at (util/readline.c, readline_hist_add).
 
-They belong to the monitor and not to a connection: whoever connects next finds them, and the position too.
+They belong to the monitor, not to a connection: whoever connects next finds them, and the position in them.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ MAX_LINES: Final = 64
 
 
 class History:
-    """The lines, the oldest first, each once.
+    """The remembered lines, oldest first, each once.
 
     lines: for reading only. A line has no newline, may hold blanks only, and is never empty.
     """
@@ -23,13 +23,13 @@ class History:
 
     def __init__(self, version: QEMUVersion) -> None:
         self.lines: list[bytes] = []
-        # Of the line that was recalled last; None after a new line was added, or past the newest.
+        # The position of the line that was recalled last; None after a line was added, or past the newest.
         self._position: int | None = None
-        # QEMU 7.2 and later do not touch a full history for its newest line, and so forget to leave it; 5.2 did leave it.
+        # When the newest line of a full history is entered again, QEMU 7.2 and later keep the position; 5.2 reset it.
         self._keeps_position = version >= (6, 0)
 
     def add(self, line: bytes) -> None:
-        """Remember a line that was entered: at the end, even if it was there before. An empty one changes nothing."""
+        """Remember an entered line at the end, even if it was there before. An empty line changes nothing."""
         if not line:
             return
         is_full = len(self.lines) == MAX_LINES

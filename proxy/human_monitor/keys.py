@@ -1,7 +1,7 @@
 """Which keys a client's bytes are, as QEMU's monitor reads them (util/readline.c, readline_handle_byte).
 
-It knows little of terminals. What it does not know it swallows, up to the byte at which it gives up: `ESC [ 1 ; 5 D`, Ctrl and
-the left arrow, ends at the semicolon, and `5D` is typed. Nothing is waited for: half a sequence stays half until more comes.
+QEMU knows little about terminals. It swallows an unknown sequence up to the byte at which it gives up: `ESC [ 1 ; 5 D`, Ctrl
+and the left arrow, ends at the semicolon, and `5D` is typed. There is no timeout: half a sequence stays half until more comes.
 """
 
 from enum import Enum, auto
@@ -31,7 +31,7 @@ class Key(Enum):
 
 
 class _Within(Enum):
-    """What the next byte belongs to: nothing that began, or a sequence after ESC, `ESC [` (CSI) or `ESC O` (SS3)."""
+    """What the next byte continues: nothing, or a sequence after ESC, `ESC [` (CSI) or `ESC O` (SS3)."""
 
     NOTHING = auto()
     ESCAPE = auto()
@@ -40,10 +40,10 @@ class _Within(Enum):
 
 
 _ESC: Final = 0x1B
-# CSI as one byte of ISO 8859. UTF-8 has it inside of characters, of which QEMU takes no notice.
+# CSI as one byte, as in ISO 8859. In UTF-8 it occurs inside characters, which QEMU ignores.
 _CSI: Final = 0x9B
 _FIRST_PRINTABLE: Final = 0x20
-# An int of C; without it a flood of digits would make a number that is ever slower to multiply.
+# The size of C's int; without it a flood of digits would make a number that takes ever longer to multiply.
 _PARAMETER_MASK: Final = 0xFFFF_FFFF
 
 _CONTROLS: Final = {
@@ -58,9 +58,9 @@ _CONTROLS: Final = {
     0x17: Key.DELETE_WORD,
     0x7F: Key.BACKSPACE,
 }
-# Ctrl-N, -P and -U. QEMU 7.2 and 8.2 ignore them; 10.0 and 11.1 do not, and the changes came after 9.0.
+# Ctrl-N, -P and -U. QEMU 7.2 and 8.2 ignore them, 10.0 and 11.1 do not; the change came after 9.0.
 _CONTROLS_SINCE_9_1: Final = {0x0E: Key.NEXT_LINE, 0x10: Key.PREVIOUS_LINE, 0x15: Key.DELETE_TO_START}
-# E and F too: F is what xterm sends for its End key.
+# Including E and F, although F is what xterm sends for its End key.
 _CSI_ENDS: Final = {
     ord("A"): Key.PREVIOUS_LINE,
     ord("B"): Key.NEXT_LINE,
@@ -75,7 +75,7 @@ _SS3_ENDS: Final = {ord("F"): Key.END, ord("H"): Key.HOME}
 
 
 class KeyReader:
-    """Takes the bytes one at a time."""
+    """Turn bytes into keys, one byte at a time."""
 
     __slots__ = ("_controls", "_parameter", "_within")
 
@@ -85,11 +85,11 @@ class KeyReader:
         self._parameter = 0
 
     def reset(self) -> None:
-        """Forget half a sequence. Its number stays, as it does in QEMU, where the one-byte CSI does not set it to 0."""
+        """Forget half a sequence. Its number stays, as in QEMU, where a one-byte CSI does not reset it to 0."""
         self._within = _Within.NOTHING
 
     def read(self, byte: int) -> Key | int | None:
-        """Return the key that the byte completes, the byte if it is to be inserted, or None if it is neither."""
+        """Return the key that the byte completes, the byte itself if it is to be inserted, or None for neither."""
         match self._within:
             case _Within.NOTHING:
                 return self._read_first(byte)

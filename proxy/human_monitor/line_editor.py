@@ -1,12 +1,12 @@
 """QEMU's line editor: bytes from a client in, bytes for its terminal out (util/readline.c).
 
-It does not know whether there is a terminal, or how wide: a line is never wrapped, and a pipe is sent the same bytes. After
-each byte it compares the line with what is on the screen. If they differ it goes back to the start of the line, by as many
-`ESC [ D` as the cursor has columns, writes the whole line, and clears the rest. A script that sends `info status` gets each of
-its eleven prefixes; a line of 4,095 bytes costs 33 MB. Tools that talk to monitors expect that (QEMU's own iotests filter it
-out), so it is written here too, one byte of input at a time, and whoever feeds can stop after each.
+It does not know whether there is a terminal, or how wide it is: a line is never wrapped, and a pipe is sent the same bytes.
+After each byte it compares the line with what is on the screen. If they differ, it goes back to the start of the line, with as
+many `ESC [ D` as the cursor has columns, writes the whole line, and clears the rest. A script that sends `info status` gets
+each of its eleven prefixes; a line of 4,095 bytes costs 33 MB. Tools that talk to monitors expect that (QEMU's own iotests
+filter it out), so the same is written here, one byte of input at a time, and the caller can stop after each.
 
-A column is a byte: QEMU takes no notice of UTF-8.
+A column is a byte: QEMU ignores UTF-8.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from shim.qmp import QEMUVersion
 
 __all__ = ["MAX_LINE_BYTES", "CompletionWanted", "Edited", "LineEditor", "LineEntered"]
 
-# READLINE_CMD_BUF_SIZE (include/qemu/readline.h). More is ignored, wherever the cursor is. Up to QEMU 8.2 it was ignored at the
-# end of the line only, and an insertion before it wrote past the buffer.
+# READLINE_CMD_BUF_SIZE (include/qemu/readline.h). More is ignored, wherever the cursor is. QEMU up to 8.2 ignored it only at
+# the end of the line; an insertion before that wrote past the buffer.
 MAX_LINE_BYTES: Final = 4095
 
 _LEFT: Final = b"\x1b[D"
@@ -29,7 +29,7 @@ _CLEAR_TO_END: Final = b"\x1b[K"
 _CLEAR_SCREEN: Final = b"\x1b[2J\x1b[1;1H"
 _COMMAND_PROMPT: Final = b"(qemu) "
 _PASSWORD_PROMPT: Final = b"Password: "
-# C's isspace(); no other blank gets into a line.
+# The only character of C's isspace() that can be in a line.
 _BLANK: Final = ord(" ")
 
 
@@ -51,9 +51,10 @@ Edited: TypeAlias = LineEntered | CompletionWanted | None
 
 
 class LineEditor:
-    """A monitor's editor. It outlives connections, as its history does; `restart` it for each, and show the prompt.
+    """A monitor's line editor. Like its history it outlives connections; `restart` it for each, then `show_prompt`.
 
-    is_reading_password: the prompt is `Password: `, stars are shown, and what is entered is not remembered. All keys work.
+    is_reading_password: the prompt is `Password: `, stars are shown, and what is entered is not remembered. All keys still
+    work.
     """
 
     __slots__ = ("_cursor", "_keys", "_line", "_output", "_shown", "_shown_cursor", "history", "is_reading_password")
@@ -70,26 +71,26 @@ class LineEditor:
         self._output = bytearray()
 
     def restart(self) -> None:
-        """Begin a connection: a line half typed, half an escape sequence and what was not sent are gone."""
+        """Begin a connection: drop a half-typed line, half an escape sequence, and unsent output."""
         self._line.clear()
         self._cursor = 0
         self._output.clear()
         self._keys.reset()
 
     def show_prompt(self) -> None:
-        """Write the prompt, after which nothing is shown yet."""
+        """Write the prompt. After it, nothing of the line is shown yet."""
         self._output += _PASSWORD_PROMPT if self.is_reading_password else _COMMAND_PROMPT
         self._shown = b""
         self._shown_cursor = 0
 
     def data_to_send(self) -> bytes:
-        """Take what is to be written to the client: after one byte at most 29 kB, or the list of a completion."""
+        """Take the output for the client: at most 29 kB after one byte, or the list of a completion."""
         data = bytes(self._output)
         self._output.clear()
         return data
 
     def feed(self, byte: int) -> Edited:
-        """Take a byte of the client's; return what the caller has to do before the next one, None if nothing."""
+        """Take one byte from the client. Return what the caller has to do before the next byte; None if nothing."""
         key = self._keys.read(byte)
         if key is None:
             return None
@@ -103,9 +104,9 @@ class LineEditor:
         return None
 
     def complete(self, matches: list[bytes], typed_bytes: int) -> None:
-        """End what CompletionWanted began.
+        """Complete the word after a CompletionWanted.
 
-        matches: what `completion.matching` found. typed_bytes: how much of each of them the line has.
+        matches: from `completion.matching`. typed_bytes: how much of each match is in the line already.
         """
         if len(matches) > 1:
             self._output += b"\r\n" + listing(matches)
@@ -161,7 +162,7 @@ class LineEditor:
         self._cursor += len(fitting)
 
     def _delete_from(self, start: int) -> None:
-        """Delete what is between here and the cursor."""
+        """Delete what is between `start` and the cursor."""
         del self._line[start : self._cursor]
         self._cursor = start
 

@@ -1,7 +1,7 @@
-"""The commands that are about the monitor itself, which human-monitor-command cannot know: it has a monitor for one command.
+"""Commands about the monitor itself. human-monitor-command cannot run them, because it makes a new monitor for each command.
 
-`info history` lists what this monitor remembers, and `cpu N` says which CPU its `info registers`, `x` and others mean, until
-the next `cpu N`. QMP takes that CPU with each command as `cpu-index` (qapi/misc.json, human-monitor-command).
+`info history` lists what this monitor remembers, and `cpu N` selects the CPU that its `info registers`, `x` and others are
+about, until the next `cpu N`. QMP takes that CPU with each command as `cpu-index` (qapi/misc.json, human-monitor-command).
 """
 
 import re
@@ -11,25 +11,25 @@ from shim.hmp.line import HMPLine
 
 __all__ = ["chosen_cpu", "history_listing", "is_info_history"]
 
-# C's notations, of which QEMU takes all three. It takes expressions too: those are run, and not kept.
+# C's three notations, all of which QEMU accepts. It accepts expressions, too; those are run, but not kept for later commands.
 _NUMBER: Final = re.compile(r"(?P<hex>0[xX][0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
 _BASES: Final = {"hex": 16, "octal": 8, "decimal": 10}
 
 
 def is_info_history(line: HMPLine) -> bool:
-    """Tell whether it is `info history` and QEMU would find nothing wrong with it."""
+    """Return whether a line is an `info history` without errors."""
     return line.full_name == "info history" and not line.arguments
 
 
 def history_listing(lines: list[bytes]) -> bytes:
-    """Return what `info history` prints (monitor/hmp-cmds.c, hmp_info_history). lines: with itself as the last."""
+    """Return what `info history` prints (monitor/hmp-cmds.c, hmp_info_history). lines: the last is `info history` itself."""
     return b"".join(b"%d: '%s'\r\n" % numbered for numbered in enumerate(lines))
 
 
 def chosen_cpu(line: HMPLine) -> int | None:
-    """Return N of `cpu N` (hmp-commands.hx, args_type "index:i"); None for another line, and for what is not one number.
+    """Return N of `cpu N` (hmp-commands.hx, args_type "index:i"); None for another line, or if N is not a single number.
 
-    Whether there is such a CPU QEMU tells: it answers the line with nothing if there is.
+    Only QEMU knows whether that CPU exists: it then prints nothing for the line.
     """
     if line.name != "cpu":
         return None

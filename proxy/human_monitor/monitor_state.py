@@ -10,11 +10,11 @@ __all__ = ["MonitorState"]
 
 
 class MonitorState:
-    """One per monitor, for as long as its QEMU runs; a Dialogue for each connection in turn works on it.
+    """One per monitor, for as long as its QEMU runs; one Dialogue after the other works on it.
 
-    editor: the history, the position in it, and whether a password is asked for.
-    cpu_index: what the last good `cpu N` said, for `cpu-index` of each human-monitor-command; None before the first.
-    is_suspended: a command of a client's runs, and nothing is read. That client may be gone when it ends.
+    editor: the history, the position in it, and whether a password is being asked for.
+    cpu_index: N of the last successful `cpu N`, for the `cpu-index` of each human-monitor-command; None before the first.
+    is_suspended: a client's command runs, and nothing is read. That client may be gone when the command ends.
     """
 
     __slots__ = ("_chosen_cpu", "cpu_index", "editor", "is_suspended", "version")
@@ -27,21 +27,21 @@ class MonitorState:
         self._chosen_cpu: int | None = None
 
     def successor(self) -> Self:
-        """Return a copy for a client that does not wait for the command of this one, if one runs."""
+        """Return a copy for the next client, which does not wait for a command of this one that may still run."""
         copied = deepcopy(self)
         copied.is_suspended = False
         copied._chosen_cpu = None
         return copied
 
     def suspend(self, *, chosen_cpu: int | None = None) -> None:
-        """Note that a command begins. chosen_cpu: of `cpu N`."""
+        """Note that a command begins. chosen_cpu: N if it is `cpu N`."""
         self.is_suspended = True
         self._chosen_cpu = chosen_cpu
 
     def resume(self, output: str, *, is_reading_password: bool = False) -> None:
-        """Note that the command has ended, also if its client has gone, and what it printed.
+        """Note that the command has ended and what it printed, even if its client has gone.
 
-        is_reading_password: it asks for one, so the next line is no command.
+        is_reading_password: it asks for a password, so the next line is not a command.
         """
         self.is_suspended = False
         self.editor.is_reading_password = is_reading_password

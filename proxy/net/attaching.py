@@ -1,13 +1,13 @@
 """Attach to a QEMU whose socket belongs to a tool: borrow the socket for a moment, to add a monitor of our own.
 
-From 11.1 on QEMU takes a new monitor while it runs: a character device, and an object `monitor-qmp` on it. The device is one
-half of a pair of sockets, which QEMU is passed by `getfd`. So nothing is made in the file system, nobody else can connect, and
-it does not matter as which user QEMU runs or what it may open.
+Since 11.1 QEMU can be given a new monitor while it runs: a character device, and a `monitor-qmp` object on it. The device is
+one half of a socket pair, which is passed to QEMU with `getfd`. So nothing is created in the file system, nobody else can
+connect, and it does not matter as which user QEMU runs or what it may open.
 
-`close-action` has QEMU remove both when our half is closed, also by the kernel for a proxy that was killed. (To remove them
-ourselves would take another monitor: QEMU refuses to delete the one that asks for it.) If QEMU was at one of our commands just
-then, it fails to delete the monitor and both stay (8 of 30; none of 300 between commands; 11.1.3). These show as disconnected,
-and the next proxy removes them.
+`close-action` makes QEMU remove both when our half is closed, even if the kernel closes it for a proxy that was killed. (To
+remove them ourselves would take another monitor: QEMU refuses to delete the one that asks for it.) If QEMU was running one of
+our commands just then, it fails to delete the monitor and both stay (8 of 30 times; none of 300 between commands; 11.1.3).
+These show as disconnected, and the next proxy removes them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ __all__ = ["MONITOR_PREFIX", "AttachedUpstream", "upstream_of"]
 
 _log = logging.getLogger(__name__)
 
-# How the ids of a proxy's monitors and their character devices begin. Both have the same one.
+# The prefix of the ids of a proxy's monitors and their character devices. Both have the same id.
 MONITOR_PREFIX: Final = "hmpshim-monitor-"
-# The same for every proxy: one that nobody took is closed when the next is passed.
+# The same for every proxy: a descriptor that was left under this name is closed when the next is passed.
 _FDNAME: Final = "hmpshim-monitor"
 _new_label: Final = own_ids(MONITOR_PREFIX)
 _SINCE: Final = (11, 1)
@@ -42,16 +42,16 @@ _DISCONNECTED: Final = "disconnected:"
 
 
 def upstream_of(config: VMConfig, new_id: Callable[[], str], certificates: Certificates) -> Upstream:
-    """Return where a VM's QEMU is, as it is configured. Raises ListenError."""
+    """Return the upstream of a VM as configured. Raises ListenError if the socket for QEMU to connect to cannot be made."""
     kind = Upstream if config.attach is None else AttachedUpstream
     return kind.of_vm(config, new_id, certificates)
 
 
 class AttachedUpstream(Upstream):
-    """As Upstream, with a monitor of our own for each connection. The socket at the address is free again afterwards."""
+    """An Upstream with a monitor of its own for each connection. The socket at the address is free again afterwards."""
 
     async def connect(self) -> QMPConnection:
-        """Borrow the socket, add a monitor, and negotiate there. Raises AttachError too, if QEMU does not let us."""
+        """Borrow the socket, add a monitor, and negotiate there. Also raises AttachError, if QEMU cannot or does not add it."""
         borrowed = await super().connect()
         try:
             if borrowed.monitor.version < _SINCE:
@@ -64,7 +64,7 @@ class AttachedUpstream(Upstream):
         return await self._negotiated(sock)
 
     async def _add_monitor(self, borrowed: QMPConnection) -> socket.socket:
-        """Return our half of the pair."""
+        """Have QEMU add a monitor on one half of a socket pair. Return our half."""
         label = _new_label()
         device = {"addr": {"type": "fd", "data": {"str": _FDNAME}}, "server": False}
         commands = (
@@ -90,7 +90,7 @@ class AttachedUpstream(Upstream):
 
 
 async def _remove_leftovers(borrowed: QMPConnection) -> None:
-    """Remove the monitors of proxies that were killed. Those of proxies that run are connected."""
+    """Remove the monitors that killed proxies have left. Those of running proxies are connected, and stay."""
     (reply,) = await borrowed.execute([Execute("query-chardev")])
     for label in _dead(reply.value if isinstance(reply, ReturnReply) else []):
         await borrowed.execute([Execute("object-del", {"id": label}), Execute("chardev-remove", {"id": label})])

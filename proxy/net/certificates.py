@@ -1,10 +1,10 @@
-"""The TLS contexts of one VM: those of its listeners, and the one towards QEMU. Nothing of TLS is imported where there is none.
+"""The TLS contexts of one VM: those of its listeners, and the one for QEMU. Without TLS nothing that it needs is imported.
 
-They are made at the start of the VM, so that a file that is wrong is told then, and made anew on SIGHUP: certificates are short
-lived. Who is connected stays so, because a certificate is looked at once in a connection's life.
+Contexts are made when the VM starts, so that a bad file is reported then, and again on SIGHUP, because certificates are short
+lived. Connected clients stay connected: a certificate is checked only once, at the beginning of a connection.
 
-To read the files takes a disk, which may be stuck, and a millisecond each. So `load` is called in a thread, while others are
-served, and what it has made is put to use afterwards.
+Reading the files takes a millisecond each, and a disk, which may hang. So `load` is called in a thread while clients are
+served, and its result is put to use afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Certificates", "Contexts", "load", "named_file"]
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """What the files of a VM have made. upstream: towards QEMU; None where there is no TLS."""
+    """The contexts made from a VM's files. upstream: for the connection to QEMU; None if that has no TLS."""
 
     of_listeners: dict[Terms, ssl.SSLContext] = field(default_factory=dict)
     upstream: PeerContext | None = None
@@ -42,14 +42,14 @@ _NONE: Final = Contexts()
 
 
 def load(config: VMConfig, known: dict[Terms, ssl.SSLContext] | None = None) -> Contexts:
-    """Read the files of a VM. Raises TLSError for one that cannot be used.
+    """Read the TLS files of a VM. Raises TLSError for one that cannot be used.
 
-    known: what was made for other VMs of the same reading, which is used again, and added to.
+    known: contexts made for other VMs in the same pass over the configuration; they are reused, and new ones are added.
     """
     encrypted, files = _encrypted(config), config.upstream_tls
     if not encrypted and files is None:
         return _NONE
-    # Here, because without TLS nothing of it is needed; and all of it, because nothing is imported while serving.
+    # Imported here, because only TLS needs them; and all of them now, because nothing is imported while clients are served.
     import proxy.net.tls  # noqa: F401
     from host.tls import server_context, upstream_client_context, upstream_server_context
 
@@ -66,7 +66,7 @@ def load(config: VMConfig, known: dict[Terms, ssl.SSLContext] | None = None) -> 
 
 
 def named_file(config: VMConfig) -> tuple[str, str] | None:
-    """Return a file of TLS that a VM needs, after the setting that names it; None if it needs none."""
+    """Return the setting that names one of a VM's TLS files, and that file; None if it needs none."""
     for terms in _encrypted(config):
         return "tls_certificate", terms.tls_certificate
     return None if config.upstream_tls is None else ("upstream_tls_ca", config.upstream_tls.ca)
@@ -79,7 +79,7 @@ def _encrypted(config: VMConfig) -> set[Terms]:
 
 
 class Certificates:
-    """Begin handshakes by them. contexts: those in force."""
+    """Begin handshakes with a VM's contexts. contexts: those in force; assign new ones to replace them."""
 
     def __init__(self, contexts: Contexts) -> None:
         self.contexts = contexts
@@ -91,11 +91,11 @@ class Certificates:
 
     @property
     def upstream(self) -> PeerContext | None:
-        """The context towards QEMU; None where there is no TLS."""
+        """The context for the connection to QEMU; None if that has no TLS."""
         return self.contexts.upstream
 
     def begin_handshake(self, sock: socket.socket, terms: Terms, on_end: Callable[[TLSEnd | str], None]) -> Handshake:
-        """Shake hands with a client of a listener whose terms name a certificate."""
-        from proxy.net.tls import Handshake  # it is there already
+        """Begin the handshake with a client of a listener whose terms name a certificate."""
+        from proxy.net.tls import Handshake  # already imported by `load`
 
         return Handshake(sock, self.contexts.of_listeners[terms], on_end)

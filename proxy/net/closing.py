@@ -1,12 +1,13 @@
-"""Close what clients have passed on threads, since a `close` may take as long as a client likes.
+"""Close, on threads, the descriptors that clients have passed: such a `close` may take as long as a client likes.
 
 The last close of a TCP socket with SO_LINGER waits for what is unsent, non-blocking or not (socket(7)), and any close of a file
-on FUSE or NFS waits for its server. What nobody has received, the kernel closes in the same way inside the close, or the read,
-of the socket in whose queue it is. So the event loop does none of these.
+on FUSE or NFS waits for its server. Descriptors that nobody has received are closed by the kernel, just as slowly, inside the
+close or the read of the socket in whose queue they are. So the event loop does none of these.
 
-The threads are few, and start when something is to be closed. While all are held up and more waits, they get a signal, which
-ends the wait of SO_LINGER; what goes on in the kernel then needs no descriptor. What cannot be interrupted keeps a thread and a
-descriptor, which counts as long as it is open (descriptors.py). The threads are daemons: a process that ends waits for none.
+The threads are few, and start when there is something to close. While all are held up and more waits, they get a signal, which
+ends the wait of SO_LINGER; what then goes on in the kernel needs no descriptor. A close that cannot be interrupted keeps a
+thread, and a descriptor, which counts as long as it is open (descriptors.py). The threads are daemons, so the process can end
+without waiting for them.
 """
 
 import contextlib
@@ -26,28 +27,28 @@ from typing import TypeAlias
 
 __all__ = ["Closer", "close_connection", "close_descriptors", "close_listening", "close_read", "closer"]
 
-# So many closes that cannot be interrupted hold up all others.
+# This many closes that cannot be interrupted hold up all others.
 _MOST_THREADS = 4
-# How long all threads may be held up while others wait, before they are interrupted, and again.
+# How long all threads may be held up while jobs wait before they are interrupted, and how long until the next time.
 _PATIENCE_S = 0.1
-# By default it is ignored; the kernel sends it only to those that ask for it (fcntl(2), F_SETOWN).
+# Ignored by default; the kernel sends it only to processes that ask for it (fcntl(2), F_SETOWN).
 _INTERRUPTION = signal.SIGURG
 _READ_BYTES = 64 * 1024
-# So much is read of what nobody wants any more. Linux keeps 6 MiB at most of a TCP connection (tcp(7), tcp_rmem).
+# How many reads of unwanted data there are at most. Linux keeps at most 6 MiB for a TCP connection (tcp(7), tcp_rmem).
 _MOST_UNWANTED_READS = 96
 
 _Job: TypeAlias = Callable[[], None]
 
 
 class Closer:
-    """Does jobs on threads, which stay until `finish`. A job must not raise."""
+    """Do jobs on threads, which live until `finish`. A job must not raise."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._is_hurrying = False
-        # How many jobs are not done. Where they are more than the threads, some wait.
+        # How many jobs are not done. If there are more than threads, some wait.
         self._undone = 0
 
     @property
@@ -55,11 +56,11 @@ class Closer:
         return self._undone > len(self._threads)
 
     def put(self, job: _Job) -> None:
-        """Have this done soon, and go on at once."""
+        """Have a job done soon, without waiting for it."""
         with self._changed:
             self._undone += 1
             self._jobs.put(job)
-            # Where no thread can be had, the next job tries again.
+            # If no thread can be started, the next job tries again.
             with contextlib.suppress(RuntimeError):
                 if self._is_late and len(self._threads) < _MOST_THREADS:
                     thread = threading.Thread(target=self._work, name="close", daemon=True)
@@ -71,7 +72,7 @@ class Closer:
                     self._is_hurrying = True
 
     def finish(self, timeout_s: float) -> bool:
-        """Wait until all is done and the threads have ended. Tell whether they have; else they go on."""
+        """Wait until all jobs are done and the threads have ended. Return whether they have; if not, they go on."""
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             if not self._changed.wait_for(lambda: not (self._undone or self._is_hurrying), timeout_s):
@@ -91,7 +92,7 @@ class Closer:
                 self._changed.notify_all()
 
     def _hurry(self) -> None:
-        """Interrupt all threads again and again while something waits: what one takes up next may linger, too."""
+        """Interrupt all threads repeatedly while jobs wait, because the next job of a thread may linger, too."""
         with self._changed:
             while not self._changed.wait_for(lambda: not self._is_late, _PATIENCE_S):
                 for thread in self._threads:
@@ -105,15 +106,15 @@ closer = Closer()
 
 
 def close_descriptors(numbers: Sequence[int]) -> None:
-    """Close what a client has passed, soon. The numbers are not the caller's any more."""
+    """Have descriptors that a client has passed closed soon. The caller must not use the numbers any more."""
     if numbers:
         closer.put(partial(_close_all, numbers))
 
 
 def close_connection(sock: socket.socket) -> None:
-    """Close a client's unix socket. The client sees an end of file at once, though descriptors may be unread there.
+    """Close a client's unix socket. The client sees an end of file at once, even if descriptors are unread there.
 
-    Where nothing is unread, it is closed here: nothing comes any more after the shutdown (Linux, net/unix/af_unix.c).
+    If nothing is unread, the socket is closed here: after the shutdown nothing more can come (Linux, net/unix/af_unix.c).
     """
     with contextlib.suppress(OSError):  # the client has gone
         sock.shutdown(socket.SHUT_RDWR)
@@ -128,9 +129,9 @@ def close_connection(sock: socket.socket) -> None:
 
 
 def close_read(sock: socket.socket) -> None:
-    """Close a connection in which no descriptors come, and forget what has come there and was not read.
+    """Read and drop what is unread on a connection without descriptors, then close it.
 
-    Over TCP a close with something unread is a reset, which takes from the peer what it has not read of ours (RFC 2525, 2.17).
+    Over TCP, closing with unread data sends a reset, and the peer loses what it has not yet read of ours (RFC 2525, 2.17).
     """
     with contextlib.suppress(OSError):  # nothing more has come
         sock.setblocking(False)
@@ -141,9 +142,9 @@ def close_read(sock: socket.socket) -> None:
 
 
 def close_listening(sock: socket.socket, *, is_shared: bool) -> None:
-    """Close a listening socket; who waits there may have sent descriptors already.
+    """Close a listening socket. Clients that wait to be accepted may have sent descriptors already.
 
-    is_shared: whoever handed it to us may go on with it, so it is not shut down.
+    is_shared: whoever handed us the socket may go on with it, so it is not shut down.
     """
     if sock.family == socket.AF_UNIX and not is_shared:
         with contextlib.suppress(OSError):  # nobody is left, and nobody can come any more
@@ -165,12 +166,12 @@ def _is_readable(sock: socket.socket) -> bool:
 
 def _close_all(numbers: Sequence[int]) -> None:
     for number in numbers:
-        with contextlib.suppress(OSError):  # what could not be written, say; it is closed nevertheless (close(2))
+        with contextlib.suppress(OSError):  # a late write error, for example; the descriptor is closed anyway (close(2))
             os.close(number)
 
 
 def _drain_and_close(number: int) -> None:
-    """Close a socket as if all had been read; else the kernel tells a reset."""
+    """Read what is left and close a socket; with something unread, the peer would get a reset."""
     with contextlib.suppress(OSError):
         os.set_blocking(number, False)
         while os.read(number, _READ_BYTES):  # nothing more comes
@@ -179,5 +180,5 @@ def _drain_and_close(number: int) -> None:
 
 
 def _heed_interruption() -> None:
-    with contextlib.suppress(ValueError):  # a test's loop on another thread; what lingers is waited for then
+    with contextlib.suppress(ValueError):  # not on the main thread, as in a test; closes that linger are then waited for
         signal.signal(_INTERRUPTION, lambda *_: None)

@@ -1,7 +1,7 @@
-"""File descriptors that come with a message (unix(7), SCM_RIGHTS): how many may, and which of them are kept.
+"""File descriptors that come with a message (unix(7), SCM_RIGHTS): how many may come, and which of them are kept.
 
-Each is the process' own from the moment at which the message is read, until it has gone to QEMU or is closed. They come
-without being asked for, so they must not use up what the process needs itself, nor what would let further clients in.
+Each belongs to this process from the moment at which the message is read until it has gone to QEMU or is closed. They come
+uninvited, so they must not use up the descriptors that the process itself needs, nor those for further clients.
 """
 
 import array
@@ -30,16 +30,17 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-# So many of one message QEMU takes (chardev/char-socket.c, TCP_MAX_FDS). What is over is closed, here as there.
+# How many QEMU takes from one message (chardev/char-socket.c, TCP_MAX_FDS). The rest are closed, here as there.
 _MAX_DESCRIPTORS = 16
-# So many has a message at most (Linux, SCM_MAX_FD). All are received, as the kernel would close the others inside the read.
+# How many a message can have (Linux, SCM_MAX_FD). All are received, because the kernel would close the rest inside the read.
 _MOST_OF_A_MESSAGE = 253
 ANCILLARY_BYTES = socket.CMSG_SPACE(_MOST_OF_A_MESSAGE * array.array("i").itemsize)
 
-# So many descriptors no client gets: the connection to a QEMU that returns, the audit log's next file, a listening socket that
-# is made again, a look into /proc. The kernel gives the lowest free number, so a number tells how many are left.
+# How many descriptors are kept from clients, for the connection to a QEMU that returns, the audit log's next file, a listening
+# socket that is made again, a look into /proc. The kernel gives out the lowest free number, so a number shows how many are
+# left.
 RESERVED_DESCRIPTORS = 16
-# One of so many parts of all descriptors is for these and for further clients only. A quarter is 256 where 1024 may be open.
+# This fraction of all descriptors is kept from those that clients pass. A quarter is 256 where 1024 may be open.
 _PART_WITHOUT_PASSED = 4
 _TELL_AGAIN_S = 60.0
 _ARE_CLOSED = (
@@ -50,20 +51,20 @@ _ARE_REFUSED = (
     "clients that send file descriptors are disconnected: of the %d files that hmp-proxy may open, %d are open; raise ulimit -n"
 )
 
-# What recvmsg() gives beside the bytes: level, type, data.
+# What recvmsg() returns beside the bytes: level, type, data.
 Ancillary: TypeAlias = Sequence[tuple[int, int, bytes]]
 
 
 class NoRoomError(OSError):
-    """A message has descriptors for which there is no room, so it is not received."""
+    """There is no room for the descriptors of a message, so it is not received."""
 
 
 def descriptors_of(ancillary: Ancillary) -> tuple[int, ...]:
-    """Return the descriptors that came with a message; none where they are too many for the process, and closed.
+    """Return the descriptors that came with a message; close them and return none if they are too many for the process.
 
-    Whoever sent them is told by QEMU, whose command finds none. All of a message or none, as a command that takes one cannot
-    tell which one it lacks. Looked at after they have come, because then it costs nothing where none come; meanwhile nothing
-    else runs in the loop that could need one.
+    The sender learns of that from QEMU, whose command finds no descriptor. A message's are kept all or none, because a command
+    cannot tell which one is missing. They are counted only after they have come, so a message without any costs nothing;
+    meanwhile nothing else runs in the loop that could need a descriptor.
     """
     numbers: list[int] = []
     for level, kind, data in ancillary:
@@ -83,33 +84,33 @@ def descriptors_of(ancillary: Ancillary) -> tuple[int, ...]:
 
 
 class Room:
-    """Knows whether there is room for all descriptors that a message may have, those included that take long to be closed.
+    """Know whether there is room for all the descriptors that a message may have, counting those that take long to close.
 
-    Where there is none, the kernel would close inside the read what does not fit, for as long as the client likes; so nothing
-    with descriptors is received any more. is_scarce: whether that has to be looked at before each read. It is set in time,
-    since the kernel gives the lowest free number, and reset when no high number is open.
+    Without room, the kernel would close what does not fit inside the read, for as long as the client likes; so no message with
+    descriptors is received then. is_scarce: whether to check this before each read. It is set in time, because the kernel gives
+    out the lowest free number, and reset when no high number is open.
     """
 
     def __init__(self) -> None:
         self.is_scarce = False
 
     def note(self, number: int) -> None:
-        """Note the number of a descriptor that is new."""
+        """Note the number of a new descriptor."""
         self.is_scarce |= number >= _most_open()
 
     def may_receive(self) -> bool:
-        """Tell whether a message with descriptors may be received. It takes about 1 us for each that is open."""
+        """Return whether a message with descriptors may be received. It takes about 1 µs for each open descriptor."""
         numbers = [int(name) for name in os.listdir("/proc/self/fd")]
         most = _most_open()
         self.is_scarce = max(numbers) >= most
-        if len(numbers) <= most:  # one of them was for the list itself
+        if len(numbers) <= most:  # one of them was for listing the folder
             return True
         _refused.tell(_ARE_REFUSED, _limit(), len(numbers))
         return False
 
 
 def _most_open() -> int:
-    """Return how many may be open where descriptors are received. Where few are allowed at all, a quarter has to be enough."""
+    """Return how many may be open while descriptors are received. If few are allowed at all, a quarter stays free."""
     limit = _limit()
     return limit - min(RESERVED_DESCRIPTORS + _MOST_OF_A_MESSAGE, limit // _PART_WITHOUT_PASSED)
 
@@ -120,7 +121,7 @@ def _limit() -> int:
 
 
 class SeldomTold:
-    """Tells a log of what a client may bring about with each message."""
+    """Log, once a minute at most, what a client could cause with each message."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
@@ -138,10 +139,10 @@ room = Room()
 
 
 def shortage(sock: socket.socket) -> str | None:
-    """Say what is short, if taking one more client would leave too few descriptors for everything else.
+    """Return why one more client would leave too few descriptors for everything else; None if it would not.
 
-    The kernel hands out the lowest free number, so a copy's number tells how many are in use, without a look at /proc. Asked
-    before each client, because clients pass descriptors too, and those are held until their command has gone to QEMU.
+    The kernel gives out the lowest free number, so a copy's number shows how many are in use, without a look at /proc. Call
+    this before each client, because clients pass descriptors, too, and those are held until their command has gone to QEMU.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:

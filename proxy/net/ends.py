@@ -1,7 +1,7 @@
-"""Our ends of connections: system calls on sockets and pipes, with one interface for all.
+"""Our ends of connections: system calls on sockets and pipes behind one interface.
 
-Reads go into one buffer that all ends share: asyncio's own transports read into a fresh 256 KiB buffer each time, at twice the
-time of a small message (measured on CPython 3.11, beside socat).
+Reads go into one buffer that all ends share. asyncio's own transports read into a fresh 256 KiB buffer each time, which doubles
+the latency of a small message (measured on CPython 3.11, beside socat).
 """
 
 import array
@@ -16,7 +16,7 @@ from proxy.net.descriptors import ANCILLARY_BYTES, NoRoomError, descriptors_of, 
 
 __all__ = ["End", "PipeEnd", "PolledEnd", "SocketEnd", "shared_buffer"]
 
-# One read takes a whole reply to query-qmp-schema (about 200 KiB), so that it goes out in one piece.
+# Large enough for a whole reply to query-qmp-schema (about 200 KiB), so that it goes out in one piece.
 _READ_BYTES = 256 * 1024
 shared_buffer = bytearray(_READ_BYTES)
 _view = memoryview(shared_buffer)
@@ -24,12 +24,12 @@ _VIEWS = (_view,)
 
 
 class End(Protocol):
-    """Our end of a connection, never blocking: read into the shared buffer, send, and see whether anybody is there.
+    """Our end of a connection, which never blocks: read into the shared buffer, send, and see whether the peer is there.
 
-    receive: how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send, send_with: how
-    many the kernel took. All raise OSError as system calls do, BlockingIOError where they would have waited. ends_with_input:
-    whether a client that sends nothing more leaves when it has its answers. read_limit_bytes: how much one `receive` takes,
-    where the end keeps to it; 0 for all that fits.
+    receive returns how many bytes of the buffer are new, 0 at the end, and the descriptors that came with them. send and
+    send_with return how many bytes the kernel took. All raise OSError as system calls do, BlockingIOError where they would
+    wait. ends_with_input: whether a client that half-closes leaves once it has its answers. read_limit_bytes: how much one
+    `receive` takes at most, if the end supports that; 0 for all that fits.
     """
 
     ends_with_input: bool
@@ -45,17 +45,16 @@ class End(Protocol):
 
 
 class PolledEnd:
-    """What sockets and pipes have in common. _peer_fd: returns the descriptor at which a hang-up shows, -1 when closed."""
+    """What sockets and pipes have in common. _peer_fd: returns the descriptor on which a hang-up shows, -1 when closed."""
 
     ends_with_input = True
     read_limit_bytes = 0
     _peer_fd: Callable[[], int]
 
     def is_peer_gone(self) -> bool:
-        """Tell a peer that has closed from one that has only shut down its sending side and may still read (poll(2)).
+        """Return whether the peer has closed, not only shut down its sending side, in which case it may still read (poll(2)).
 
-        QEMU makes the same difference with its clients: `printf ... | socat - UNIX:...` shuts down its side and waits for
-        replies.
+        QEMU makes the same distinction: `printf ... | socat - UNIX:...` shuts down its side and waits for replies.
         """
         number = self._peer_fd()
         if number < 0:
@@ -68,10 +67,10 @@ class PolledEnd:
 
 # A write that does not fit is kept by the stream, so an end never waits and never keeps bytes itself.
 class SocketEnd(PolledEnd):
-    """A connected socket. On a unix socket it sends file descriptors too, and receives them if it `takes_descriptors`.
+    """A connected socket. On a unix socket it sends file descriptors, too, and receives them if it `takes_descriptors`.
 
-    Those that it receives are a client's, who may make it last long to close them; so may the kernel's closing of those that
-    are not received.
+    The descriptors that it receives are a client's, so closing them may take long (closing.py), and so may the kernel's closing
+    of those that are not received.
     """
 
     def __init__(self, sock: socket.socket, *, takes_descriptors: bool = True) -> None:
@@ -82,7 +81,7 @@ class SocketEnd(PolledEnd):
         self._peer_fd = sock.fileno
         self._takes_descriptors = takes_descriptors and sock.family == socket.AF_UNIX
         if self._takes_descriptors:
-            # A byte out of band may have descriptors too, and the kernel would close them where a read passes it over.
+            # A byte sent with MSG_OOB may have descriptors, too; the kernel would close them when a read skips that byte.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
     def read_fd(self) -> int:
@@ -102,17 +101,17 @@ class SocketEnd(PolledEnd):
         return count, descriptors_of(ancillary) if ancillary else ()
 
     def _receive_where_scarce(self) -> tuple[int, tuple[int, ...]]:
-        """Look first whether descriptors come, and receive nothing where there is no room. Raises NoRoomError then."""
+        """Receive, unless descriptors come for which there is no room. Raises NoRoomError then."""
         count, _, flags, _ = self._recvmsg_into(_VIEWS, 0, socket.MSG_PEEK)
         if flags & socket.MSG_CTRUNC and not room.may_receive():
             raise NoRoomError
-        return self._receive_message((_view[:count],))  # what has come since may have some
+        return self._receive_message((_view[:count],))  # no further: what has come since may have descriptors
 
     def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
         return self._sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
     def let_go(self) -> None:
-        """Close what is only our copy of the socket: another process goes on there, and the peer notices nothing."""
+        """Close our copy of the socket only: another process goes on with the connection, and the peer notices nothing."""
         close_descriptors((self._sock.detach(),))
 
     def close(self) -> None:
@@ -129,8 +128,8 @@ class PipeEnd(PolledEnd):
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._peer_fd = self.write_fd
-        # It is the open file that is made non-blocking, and a shell that started us may share it. QEMU's `-qmp stdio` does so
-        # too (seen on 7.2 and 11.1).
+        # This makes the open file non-blocking, which a shell that started us may share. QEMU's `-qmp stdio` does the same
+        # (seen on 7.2 and 11.1).
         os.set_blocking(read_fd, False)
         os.set_blocking(write_fd, False)
 
@@ -147,7 +146,7 @@ class PipeEnd(PolledEnd):
         return os.write(self._write_fd, data)
 
     def send_with(self, data: bytes | bytearray | memoryview, descriptors: Sequence[int]) -> int:
-        return self.send(data)  # a pipe carries none
+        return self.send(data)  # a pipe carries no descriptors
 
     def close(self) -> None:
         os.close(self._read_fd)

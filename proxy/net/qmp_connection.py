@@ -1,10 +1,10 @@
-"""A QMP client on a socket, one batch of commands after the other: for what is asked before, or instead of, serving clients.
+"""A QMP client on a socket, one batch of commands after the other, for questions before or instead of serving clients.
 
-qemu.qmp would do as well, but the socket is handed over to the router afterwards, with every byte that was not read yet: QEMU
-may send events right after its last answer, and clients must see them.
+qemu.qmp would serve as well, but afterwards the socket is handed over to the router with every byte that was not yet consumed:
+QEMU may send events right after its last reply, and clients must see them.
 
-Not for the hot path: it awaits each reply and decodes each message. It runs before the first client is served, for `hmp-proxy
-plan`, and to check the policy's patterns.
+It is not for the hot path, because it awaits each reply and decodes each message. It runs before the first client is served,
+for `hmp-proxy plan`, and to check the policy's patterns.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from shim.qmp import JSON, Execute, QEMUVersion, Reply, ReturnReply, decode, rea
 
 __all__ = ["ANSWER_TIMEOUT_S", "GREETING_TIMEOUT_S", "Connected", "QMPConnection", "ready", "shared_commands"]
 
-# A QEMU that runs sends its greeting at once; else its one client is somebody else, which may be known for sure by now. One
-# that is starting takes longer: whoever made its socket for it (libvirt does) lets clients come before it is there.
+# A running QEMU sends its greeting at once; if none comes, somebody else is its one client, which the kernel may confirm. A
+# QEMU that is starting takes longer: if its socket was made for it, as libvirt does, clients can connect before it is there.
 GREETING_TIMEOUT_S = 5.0
-# A monitor of a busy VM answers when its main loop is free, after a savevm of many gigabytes at the latest.
+# The monitor of a busy VM answers when the main loop is free: after a savevm of many gigabytes, at worst.
 ANSWER_TIMEOUT_S = 600.0
-# A greeting has 150 bytes; what sends more without a line's end is no QMP server.
+# A greeting has 150 bytes; a peer that sends more than this without a line's end is not a QMP server.
 _GREETING_BYTES = 64 * 1024
-# Versions of QEMU beside each other, and a bound for one that answers otherwise each time.
+# Enough for the versions of QEMU on one host; a bound in case one answers differently each time.
 _MOST_KNOWN_SETS = 16
 _known_sets: dict[frozenset[str], frozenset[str]] = {}
 
@@ -47,8 +47,8 @@ class Connected:
 class QMPConnection:
     """Call `negotiate` first, then `execute` as often as needed, then `hand_over` or `close`.
 
-    end: that of the socket, if it is not a plain one. answer_timeout_s: None waits for ever. Raises NotQMPError where the other
-    end does not behave as a QMP server.
+    end: the socket's end, None for a plain one. answer_timeout_s: None waits for ever. Methods raise NotQMPError if the peer
+    does not behave like a QMP server.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class QMPConnection:
 
     @property
     def monitor(self) -> Monitor:
-        """What the negotiation told."""
+        """What the negotiation has found out. Raises RuntimeError before `negotiate`."""
         if self._monitor is None:
             raise RuntimeError("negotiate first")
         return self._monitor
@@ -79,13 +79,14 @@ class QMPConnection:
     async def negotiate(
         self, name: str | None, default_name: str | None = None, *, timeout_s: float = GREETING_TIMEOUT_S
     ) -> None:
-        """Read the greeting, enable what it offers, and learn the commands.
+        """Read the greeting, enable the capabilities that it offers, and query the commands.
 
-        name: the VM's, None asks QEMU. timeout_s: how long the greeting may take. To be ready is more than to have greeted: a
-        QEMU that is being built, or that runs its -loadvm, greets at once and answers nothing until it is done (7.2, 11.1).
+        name: the VM's name, None to take QEMU's, or else default_name, or else the address. timeout_s: how long the greeting
+        may take. The answers may take longer: a QEMU that is still starting, or loading its -loadvm, greets at once but answers
+        nothing until that is done (7.2, 11.1).
 
-        Out-of-band execution is enabled if it is offered, since no client could have it otherwise; a client that does not ask
-        for it is not given it. Raises NotQMPError, and HungUpError if QEMU closes the connection.
+        Out-of-band execution is enabled if it is offered, because otherwise no client could have it; a client that does not ask
+        for it does not get it. Raises NotQMPError, and HungUpError if QEMU closes the connection.
         """
         await self.await_greeting(timeout_s)
         greeting, version, offers_oob = self._read_greeting()
@@ -101,10 +102,10 @@ class QMPConnection:
         self._monitor = Monitor(greeting, offers_oob, version, commands, name or unnamed, unnamed)
 
     async def execute(self, commands: Sequence[Execute], descriptors: Sequence[int] = ()) -> list[Reply]:
-        """Write the commands in one go and return their replies. Events are dropped: no client is there yet to miss them.
+        """Write the commands in one go and return their replies. Events are dropped: there is no client yet to miss them.
 
-        In one go they cost one round trip, and QEMU answers them in their order. descriptors: go with the first of them, and
-        stay the caller's. Raises HungUpError if the connection ends, NotQMPError if an answer takes too long or is not QMP.
+        In one go they cost one round trip, and QEMU answers them in order. descriptors: sent with the first command; they still
+        belong to the caller. Raises HungUpError if the connection ends, NotQMPError if a reply takes too long or is not QMP.
         """
         own_ids = [self._new_id() for _ in commands]
         request = b"".join(command.to_wire(own) for command, own in zip(commands, own_ids, strict=True))
@@ -118,18 +119,21 @@ class QMPConnection:
             raise NotQMPError(self._address, "its commands are not answered") from exc
 
     def hand_over(self) -> Connected:
-        """Let go of the connection, which somebody else takes over."""
+        """Return the connection for somebody else to take over, with the bytes that were not consumed."""
         return Connected(self._end, self.monitor, self._buffer)
 
     def close(self) -> None:
         self._end.close()
 
     async def await_greeting(self, timeout_s: float) -> bytes:
-        """Wait for the greeting, if it has not come yet, and return it. Raises NotQMPError, and HungUpError.
+        """Wait for the greeting, if it has not come yet, and return it.
 
-        At first it waits only as long as a QEMU that runs needs for it. Then the kernel is asked whether another client is
-        being served. If so, waiting on would only hide that; if nobody can tell, or if QEMU is only starting, the rest of the
-        time is waited for.
+        The first wait is only as long as a running QEMU needs. Then the kernel is asked whether another client is being served.
+        If so, waiting longer would only hide that. If not, or if the kernel cannot tell, QEMU may be starting, and the wait
+        goes on for the rest of the time.
+
+        Raises OccupiedError if another client is being served, NotQMPError if no greeting comes in time or what comes is not
+        QMP, and HungUpError if QEMU closes the connection.
         """
         if self._greeting:
             return self._greeting
@@ -165,8 +169,8 @@ class QMPConnection:
     async def _reply(self, own_id: str) -> Reply:
         """Wait for the reply with this id.
 
-        What QEMU still owed to an earlier connection comes on this one (seen in 5.2 to 11.1), and nobody gets it. So ids are
-        never used twice, not by another process either (host/ids.py): a fixed one would take that reply for its own.
+        Replies that QEMU still owed to an earlier connection come on this one (seen in 5.2 to 11.1), and are dropped. So ids
+        are never used twice, not even by another process (host/ids.py): with a fixed id, such a reply would be taken for ours.
         """
         while True:
             line = await self._message()
@@ -210,7 +214,7 @@ class QMPConnection:
     async def _read_more(self) -> None:
         try:
             data = await self._receive()
-        except ConnectionError as exc:  # a close is told so where something was on its way to the one that closed
+        except ConnectionError as exc:  # a close is reported like this if the peer had not read everything we sent
             raise HungUpError(self._address, exc.strerror or str(exc)) from exc
         except OSError as exc:
             raise NotQMPError(self._address, exc.strerror or str(exc)) from exc
@@ -221,14 +225,14 @@ class QMPConnection:
 
 @functools.lru_cache(_MOST_KNOWN_SETS)
 def _read_greeting(greeting: bytes) -> tuple[bytes, QEMUVersion, bool]:
-    """Return it, the version, and whether out-of-band execution is offered; all QEMUs that say the same share that."""
+    """Return the greeting, the version, and whether OOB is offered. Cached, so QEMUs with equal greetings share the values."""
     content = decode(greeting)["QMP"]
     version = content["version"]["qemu"]
     return greeting, QEMUVersion(version["major"], version["minor"], version["micro"]), "oob" in content["capabilities"]
 
 
 def shared_commands(commands: frozenset[str]) -> frozenset[str]:
-    """Return the same set for all QEMUs that have these commands: each would take 20 KB."""
+    """Return one shared set for all QEMUs that have these commands, since each copy takes 20 KB."""
     if len(_known_sets) >= _MOST_KNOWN_SETS:
         _known_sets.clear()
     return _known_sets.setdefault(commands, commands)

@@ -1,7 +1,7 @@
-"""The sockets that addresses stand for: made, tried, and asked who is at the other end. Inherited ones are in inherited.py.
+"""Make and probe sockets, and find out who is at the other end. entrance/inherited.py has those that somebody else made.
 
-A unix socket's file outlives the process that made it, so a file at a path does not say that anybody listens there; only a
-connection does. What nobody answers is removed and made anew, which is what a proxy that was killed leaves to the next one.
+A unix socket's file outlives the process that made it, so a file at a path does not show that anybody listens there; only a
+connection does. If nobody listens, the file was left by a process that was killed, and is replaced.
 """
 
 import contextlib
@@ -33,18 +33,18 @@ __all__ = [
     "unlink_socket",
 ]
 
-# As many as a busy host may bring at once. QEMU's own monitors take 1, with which two wait; the third gets EAGAIN on a unix
-# socket and no answer on TCP (seen on 7.2 and 11.1), and many tools take that for a QEMU that is not there.
+# As many clients as a busy host may send at once. QEMU's own monitors use 1, which lets two wait; the third gets EAGAIN on a
+# unix socket and no answer on TCP (seen on 7.2 and 11.1), which many tools take to mean that QEMU is not there.
 BACKLOG = 64
 _UCRED = struct.Struct("3i")
-# include/uapi/asm-generic/socket.h, since Linux 4.13. Python has no name for it, and takes an answer of at most so many bytes.
+# include/uapi/asm-generic/socket.h, since Linux 4.13. Python has no name for it, and accepts at most this many bytes in return.
 _SO_PEERGROUPS = 59
 _MOST_ANSWER_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class SocketFile:
-    """The file of a listening socket, to be known again when it is to be removed."""
+    """The file of a listening socket, which can be recognised when it is to be removed."""
 
     path: str
     inode: int | None
@@ -56,14 +56,14 @@ class SocketFile:
 
     @property
     def is_there(self) -> bool:
-        """Tell whether it is at its path, and not something that somebody else has put there."""
+        """Whether this file is still at its path, rather than something that somebody else has put there."""
         return self.inode is not None and _inode(self.path) == self.inode
 
     def remove(self) -> None:
-        """Remove it, unless something else is there by now.
+        """Remove the file, unless something else is at its path by now.
 
-        Somebody may have made another socket at the path meanwhile, a restarted QEMU for one; that is not ours to remove. (QEMU
-        does not look: the end of one removes by name what another has made there, seen on 7.2 and 11.1.)
+        Somebody, such as a restarted QEMU, may have made another socket there meanwhile, which is not ours to remove. (QEMU
+        does not check: when one ends, it removes by name what another has made there; seen on 7.2 and 11.1.)
         """
         if self.is_there:
             unlink_socket(self.path)
@@ -71,7 +71,7 @@ class SocketFile:
 
 @dataclass(frozen=True, slots=True)
 class CarriedListener:
-    """A listening socket, by its descriptor. file: what is to be removed with it."""
+    """A listening socket, by its descriptor. file: the file to remove with it, None if there is none."""
 
     number: int
     file: SocketFile | None
@@ -85,7 +85,7 @@ def _inode(path: str) -> int | None:
 
 
 class ListeningSocket(socket.socket):
-    """A socket that was made here. file: that of a unix socket."""
+    """A socket that was made here. file: a unix socket's file; None for TCP."""
 
     __slots__ = ("file",)
 
@@ -97,12 +97,13 @@ class ListeningSocket(socket.socket):
 def listen(
     address: UnixAddress | TCPAddress, access: SocketAccess = OWNER_ONLY, *, why_not_outside: str | None = None
 ) -> ListeningSocket:
-    """Make a listening socket. The file of a unix socket that nobody listens on any more is replaced.
+    """Make a listening socket. The file of a unix socket on which nobody listens any more is replaced.
 
-    Raises ListenError if somebody does listen, if the path is something else, or if it cannot be made, and ReplacedError if
-    somebody has replaced it.
-    access: who may connect to a unix socket. QEMU's own sockets have what the umask leaves of 0777, which is often everybody.
-    why_not_outside: why a TCP socket must not be reachable from another machine; None where it may be.
+    Raises ListenError if somebody does listen, if the path is not a socket, or if the socket cannot be made, and ReplacedError
+    if somebody else has put something at the path meanwhile.
+
+    access: who may connect to a unix socket. QEMU's own sockets have what the umask leaves of 0777, which often lets everybody
+    in. why_not_outside: why a TCP socket must not be reachable from another machine; None if it may be.
     """
     try:
         if isinstance(address, TCPAddress):
@@ -124,7 +125,7 @@ def _listen_tcp(address: TCPAddress, why_not_outside: str | None) -> ListeningSo
         raise ListenError(str(address), why_not_outside)
     sock = ListeningSocket(family, kind, protocol)
     try:
-        # A proxy that is started again need not wait for the connections of the last one to time out.
+        # A restarted proxy need not wait for the connections of the previous one to time out.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(target)
         sock.listen(BACKLOG)
@@ -135,12 +136,12 @@ def _listen_tcp(address: TCPAddress, why_not_outside: str | None) -> ListeningSo
 
 
 def _listen_unix(address: UnixAddress, access: SocketAccess) -> ListeningSocket:
-    """Make the socket as it is to be before anybody can connect, and never with more rights than that."""
+    """Make the socket with its final access rights before anybody can connect, and never with more than those."""
     sock = ListeningSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.ExitStack() as undone:
         undone.callback(sock.close)
-        # The file gets the mode of the socket that is bound, less what the umask takes (Linux, net/unix/af_unix.c): so it is
-        # nobody else's from its first moment.
+        # The file gets the mode of the socket that is bound, less the umask (Linux, net/unix/af_unix.c), so nobody else has
+        # access to it even for a moment.
         os.fchmod(sock.fileno(), DEFAULT_MODE)
         sock.bind(address.path)
         number = os.open(address.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -155,9 +156,9 @@ def _listen_unix(address: UnixAddress, access: SocketAccess) -> ListeningSocket:
 
 
 def _file_of(number: int, path: str) -> SocketFile:
-    """Return the file of a socket that was just bound, and opened. Raises OSError if somebody else's is at the path by now.
+    """Return the file of a socket that was just bound and opened. Raises OSError if somebody else's is at the path by now.
 
-    A QEMU that starts replaces whatever is there, and its sockets have all rights that the umask leaves, those to execute too.
+    A QEMU that starts replaces whatever is there; its sockets are recognised by their mode, all that the umask leaves of 0777.
     """
     status = os.fstat(number)
     if not stat.S_ISSOCK(status.st_mode) or stat.S_IMODE(status.st_mode) & ~DEFAULT_MODE:
@@ -166,9 +167,9 @@ def _file_of(number: int, path: str) -> SocketFile:
 
 
 def _give_access(number: int, access: SocketAccess) -> None:
-    """Let others connect, now that the socket is there and before it listens. Raises OSError.
+    """Give the file of a socket its owner, group and mode. Raises OSError.
 
-    By a descriptor, because in a folder that others may write to the path may lead somewhere else by now.
+    It is addressed by a descriptor, because in a folder that others may write to, the path may lead somewhere else by now.
     """
     there = f"/proc/self/fd/{number}"
     if access.owner is not None or access.group is not None:
@@ -177,7 +178,7 @@ def _give_access(number: int, access: SocketAccess) -> None:
 
 
 def change_access(file: SocketFile, access: SocketAccess) -> None:
-    """Let others connect than until now. Raises OSError; what somebody else has put at the path is left alone."""
+    """Change who may connect. Leave alone what somebody else has put at the path. Raises OSError."""
     number = os.open(file.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(number).st_ino == file.inode:
@@ -187,7 +188,7 @@ def change_access(file: SocketFile, access: SocketAccess) -> None:
 
 
 def _give(path: str, access: SocketAccess) -> None:
-    """Change the owner and the group. Raises OSError, for what is not allowed with what would help."""
+    """Change the owner and the group. Raises OSError, which says what would help if that is not permitted."""
     try:
         os.chown(path, -1 if access.owner is None else access.owner, -1 if access.group is None else access.group)
     except PermissionError as exc:
@@ -202,8 +203,8 @@ def _give(path: str, access: SocketAccess) -> None:
 def _remove_stale(address: UnixAddress) -> None:
     """Remove the file of a socket on which nobody listens. Raises ListenError for anything else: it is not ours to remove.
 
-    QEMU (seen on 7.2 and 11.1) replaces without a word whatever is there, be it a regular file or the socket of another QEMU
-    that runs. A proxy in the same place would cut off the tools of another VM.
+    QEMU (seen on 7.2 and 11.1) silently replaces whatever is there, be it a regular file or the socket of another running QEMU.
+    A proxy that did the same would cut off the tools of another VM.
     """
     try:
         mode = os.stat(address.path).st_mode
@@ -221,10 +222,10 @@ def _remove_stale(address: UnixAddress) -> None:
 
 
 def is_answered(path: str) -> bool:
-    """Tell whether somebody listens on a unix socket, by a connection that is closed at once.
+    """Return whether somebody listens on a unix socket, by connecting and closing at once.
 
-    Where QEMU itself listens, that is a client that leaves at once. A greeting is not waited for: a QEMU process that is
-    stopped lets clients connect and says nothing.
+    If QEMU itself listens, it sees a client that leaves at once. This does not wait for a greeting, because a QEMU process that
+    is stopped lets clients connect and says nothing.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -233,7 +234,7 @@ def is_answered(path: str) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError:
-            return True  # a full queue, or not for us: there is somebody
+            return True  # its queue is full, or we may not connect: somebody is there
     return True
 
 
@@ -253,10 +254,10 @@ def unlink_socket(path: str) -> None:
 
 
 def peer(sock: socket.socket) -> Client:
-    """Tell who is at the other end: for a unix socket the kernel knows (unix(7), SO_PEERCRED).
+    """Return who is at the other end. For a unix socket the kernel knows (unix(7), SO_PEERCRED); for TCP it is an address.
 
-    That is the process that connected, with the uid that it had then. One that was handed the socket later is not known, nor
-    one at the end of a TCP connection. A client that has gone already is an empty Client, and not an error.
+    The kernel names the process that connected, with the uid that it had then, not one that was handed the socket later. For a
+    client that has gone already this returns an empty Client, and is not an error.
     """
     if sock.family != socket.AF_UNIX:
         try:
@@ -275,7 +276,7 @@ def peer(sock: socket.socket) -> Client:
 def peer_groups(sock: socket.socket) -> set[int]:
     """Return the groups of the process at the other end of a unix socket, as they were when it connected.
 
-    The kernel may tell only the primary one: to a process with more than 256, and before Linux 4.13.
+    It may be only the primary one: if the process has more than 256, and before Linux 4.13.
     """
     try:
         *_, group = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))

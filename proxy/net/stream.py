@@ -1,6 +1,6 @@
-"""A connected byte stream on the event loop: reads without waste, writes without waiting, and a count of what waits.
+"""A connected byte stream on the event loop: reads without waste, writes without waiting, and a count of what is unsent.
 
-It knows bytes and file descriptors only.
+It knows only bytes and file descriptors.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ _Bytes: TypeAlias = bytes | bytearray | memoryview
 
 _view = memoryview(shared_buffer)
 _refused = SeldomTold(_log)
-# What waits is kept in pieces of about this size: a small reply of its own would take three times its size.
+# Unsent data are joined into pieces of about this size, because a small reply kept by itself takes three times its size.
 _JOINED_BYTES = 64 * 1024
-# The other end, or the way to it, is not there any more. EIO: a terminal that has hung up; EPROTO: no TLS comes any more.
+# Errors that mean that the peer, or the way to it, has gone. EIO: a terminal that has hung up; EPROTO: TLS has failed.
 _GONE: Final = frozenset(
     {
         *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.ENOTCONN, errno.ESHUTDOWN),
@@ -38,16 +38,17 @@ _GONE: Final = frozenset(
 
 
 class Stream:
-    """Call `start` to begin to read.
+    """Call `start` to begin to read. Watch `unsent_bytes`, and pause the other side or close this one if there are too many.
 
-    `on_data` gets what came and the descriptors with it; `on_eof` is called once, at the end or on an error; `on_drained` when
-    nothing is unsent any more; `on_failure` instead of `on_eof` where one of these raised, or the kernel fails without the peer
-    having gone. unsent_bytes: what `write` could not hand to the kernel yet. read_count, read_bytes: how often something came,
-    and how much. After `close` nothing is called. since_s: when it was made, by the loop's clock.
+    `on_data` gets the bytes that came, and the descriptors with them. `on_eof` is called once, when the peer has ended or gone;
+    `on_failure` instead of it if a callback raised, or if the kernel fails although the peer has not gone. `on_drained` is
+    called when everything unsent has been sent. After `close` nothing is called.
 
-    can_be_carried: another process can go on with it, as it keeps nothing but what is unsent.
-    Callbacks, because a task and one await take a third of the time in which a whole message is relayed. Whoever uses a stream
-    watches `unsent_bytes`, and pauses the other side or cuts this one.
+    unsent_bytes: what `write` could not hand to the kernel yet. read_count, read_bytes: how often something came, and how much.
+    since_s: when it was made, by the loop's clock. can_be_carried: another process can go on with it, because it keeps nothing
+    but what is unsent.
+
+    There are callbacks because a task and one await would take a third of the time in which a whole message is relayed.
     """
 
     can_be_carried: ClassVar[bool] = True
@@ -69,17 +70,17 @@ class Stream:
         self._on_eof = on_eof
         self._on_drained = on_drained
         self._on_failure = on_failure
-        # What is called when all is sent and the stream is closed; None while it is not finishing.
+        # Called when everything is sent and the stream is closed; None unless it is finishing.
         self._on_finished: Callable[[], None] | None = None
-        # Made when something waits for the first time: a deque takes 760 bytes, and most read as fast as they are sent to.
+        # A deque once something was unsent: it takes 760 bytes, and most peers read as fast as they are sent to.
         self._unsent: deque[tuple[_Bytes, tuple[int, ...]]] | tuple[()] = ()
         self.unsent_bytes = 0
         self.is_reading = False
         self.read_count = self.read_bytes = 0
         self._is_at_eof = False
-        # How many hold back what is written: see `hold`.
+        # How many callers hold back what is written: see `hold`.
         self._holds = 0
-        # What is written goes nowhere any more.
+        # Whether writes are thrown away because sending has failed.
         self._is_broken = False
         self.is_closed = False
 
@@ -90,16 +91,16 @@ class Stream:
             self._loop.add_reader(self.end.read_fd(), self._read)
 
     def pause(self) -> None:
-        """Read no more until `start`: the peer's writes wait in the kernel."""
+        """Stop reading until `start`: what the peer writes waits in the kernel."""
         if self.is_reading:
             self.is_reading = False
             self._loop.remove_reader(self.end.read_fd())
 
     def write(self, data: bytes | memoryview, descriptors: tuple[int, ...] = ()) -> None:
-        """Send as much as the kernel takes at once and keep the rest; descriptors are closed here when they are sent.
+        """Send as much as the kernel takes now, and keep the rest. Descriptors are closed here once they are sent.
 
-        A peer that has gone shows at the next read. A write with descriptors is never joined with another: QEMU keeps those of
-        one message only, and closes them for those of the next (seen on 7.2, 10.0 and 11.1).
+        If the peer has gone, the next read shows it. A write with descriptors is never joined with another, because QEMU keeps
+        only one message's descriptors, and closes them when the next come (seen on 7.2, 10.0 and 11.1).
         """
         if self.is_closed or self._is_broken or not data:
             close_descriptors(descriptors)
@@ -119,15 +120,15 @@ class Stream:
             unsent.append((data if descriptors or len(data) >= _JOINED_BYTES else bytearray(data), descriptors))
 
     def hold(self) -> None:
-        """Send nothing more until `release`, which each call needs: what is written waits, and counts as unsent."""
+        """Send nothing more until as many calls of `release`: what is written waits, and counts as unsent."""
         self._holds += 1
         if not self._unsent:
-            self._waiting().append((bytearray(), ()))  # so that `write` finds that something waits already
+            self._waiting().append((bytearray(), ()))  # makes `write` think that something is unsent already
         elif self._holds == 1:
             self._loop.remove_writer(self.end.write_fd())
 
     def release(self) -> None:
-        """Send what has waited, unless others hold it."""
+        """Undo one `hold`. Send what has waited, unless another holds it."""
         self._holds -= 1
         if self._holds or self.is_closed:
             return
@@ -141,16 +142,16 @@ class Stream:
 
     @property
     def unread_bytes(self) -> tuple[int, int]:
-        """What is unsent, and what the kernel has that the peer has not read, in its own measure, or 0 if it does not tell."""
+        """How much is unsent, and how much the kernel has that the peer has not read, by its own count; 0 if it has none."""
         try:
             (queued_bytes,) = struct.unpack("i", fcntl.ioctl(self.end.write_fd(), termios.TIOCOUTQ, bytes(4)))
         except OSError:
-            queued_bytes = 0  # a pipe, whose reader shows soon in what is unsent
+            queued_bytes = 0  # a pipe: whether it is read shows soon in how much is unsent
         return self.unsent_bytes, queued_bytes
 
     @property
     def is_held(self) -> bool:
-        """Tell whether what is written waits for something else than the peer."""
+        """Whether what is written is held back (`hold`)."""
         return self._holds > 0
 
     @property
@@ -159,7 +160,7 @@ class Stream:
         return b"".join(data for data, _ in self._unsent)
 
     def detach(self) -> End:
-        """Return the end, open as it is, for somebody else who goes on there. Nothing is called any more."""
+        """Return the end, still open, for somebody else to go on with. No callback is called any more."""
         self.pause()
         if self._unsent:
             self._loop.remove_writer(self.end.write_fd())
@@ -167,7 +168,7 @@ class Stream:
         return self.end
 
     def finish(self, on_finished: Callable[[], None]) -> None:
-        """Read no more, and close when all is sent, and nothing is held. on_finished: called then, unless it is at once."""
+        """Stop reading, and close once everything is sent. on_finished: called then, but not if that is during this call."""
         self.pause()
         self._on_finished = on_finished
         if not self._unsent:
@@ -197,12 +198,12 @@ class Stream:
             if exc.errno not in _GONE:
                 self._fail()
                 return
-            # A reset is an end, as it is to QEMU. What had not been read by then is lost with it.
+            # A reset counts as the end, as it does for QEMU. Bytes that had not been read by then are lost.
             count, descriptors = 0, ()
         if count:
             self.read_count += 1
             self.read_bytes += count
-            # A copy, because the buffer belongs to all streams and is read into again before these bytes are used up.
+            # A copy, because all streams share the buffer, and it is read into again while these bytes are still needed.
             try:
                 self._on_data(bytes(_view[:count]), descriptors)
             except Exception:
@@ -221,13 +222,13 @@ class Stream:
         self._is_at_eof = True
 
     def _fail(self) -> None:
-        """Read no more, and leave the rest to `on_failure`: what we know of this connection cannot be trusted any more."""
+        """Stop reading and call `on_failure`: our state of this connection can no longer be trusted."""
         _log.exception("a connection is given up")
         self._end_reading()
         self._on_failure()
 
     def _break(self, error: OSError) -> None:
-        """Neither read nor write any more. `on_failure` is called soon, as whoever writes is not ready for it."""
+        """Stop reading and writing. `on_failure` is called soon, but not now, because whoever is writing does not expect it."""
         if not self._is_broken:
             _log.error("a connection is given up: %s", error.strerror or error)
             self._end_reading()
@@ -239,18 +240,18 @@ class Stream:
             self._on_failure()
 
     def _send(self, data: _Bytes, descriptors: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-        """Send, and return how many bytes went out, or nowhere, and the descriptors that are still to go with the others."""
+        """Send. Return how many bytes were sent or thrown away, and the descriptors that still have to go with the rest."""
         try:
             sent = self.end.send_with(data, descriptors) if descriptors else self._send_plain(data)
         except (BlockingIOError, InterruptedError):
             return 0, descriptors
         except OSError as exc:
             if descriptors and exc.errno not in _GONE:
-                # Too many of this user are under way (unix(7), ETOOMANYREFS), say. QEMU's command then finds none.
+                # For example, too many of this user's are in flight (unix(7), ETOOMANYREFS). QEMU's command then finds none.
                 _refused.tell("file descriptors cannot be sent, and their command goes without them: %s", exc.strerror or exc)
                 close_descriptors(descriptors)
                 return self._send(data, ())
-            # A peer that has gone shows at the next read. Until then writes go nowhere, as they do with a real pipe.
+            # If the peer has gone, the next read shows it. Until then writes are thrown away.
             if exc.errno not in _GONE:
                 self._break(exc)
             sent = len(data)
@@ -259,7 +260,7 @@ class Stream:
         return sent, ()
 
     def _write_more(self) -> None:
-        """Go on where the kernel had no room."""
+        """Go on sending, now that the kernel has room."""
         if self._send_unsent():
             self._loop.remove_writer(self.end.write_fd())
             self._note_sent()
@@ -270,7 +271,7 @@ class Stream:
         return self._unsent
 
     def _send_unsent(self) -> bool:
-        """Send what the kernel takes, and tell whether that was all. A part that has gone out has taken the descriptors."""
+        """Send what the kernel takes. Return whether that was everything. Descriptors go with the first byte of their data."""
         unsent = self._waiting()
         while unsent:
             data, descriptors = unsent[0]

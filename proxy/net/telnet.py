@@ -1,8 +1,8 @@
-"""Telnet as QEMU's socket character devices speak it (chardev/char-socket.c): it asks for four options, and drops the answers.
+"""Telnet as QEMU's socket character devices speak it (chardev/char-socket.c): four options are requested, the answers dropped.
 
-It is no telnet server (RFC 854). It answers nothing, takes every command of a client for three bytes long and does not know
-where a subnegotiation ends, so that a client that sends its window's size has typed half of that. It does not double 0xff in
-output. To whoever uses an end, one that speaks telnet is like any other.
+This is not a real telnet server (RFC 854). It answers nothing, assumes that every command has three bytes, and does not know
+where a subnegotiation ends, so a client that sends its window size has "typed" half of it. It does not double 0xff in output.
+To whoever uses it, an end that speaks telnet is like any other.
 """
 
 import re
@@ -17,37 +17,37 @@ __all__ = ["NEGOTIATION", "TelnetEnd", "TelnetFilter"]
 # WILL ECHO, WILL SUPPRESS GO AHEAD, WILL BINARY, DO BINARY: character by character, and echoed by QEMU.
 NEGOTIATION: Final = b"\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00"
 
-# A command begins with IAC, 0xff. IAC twice is one 0xff that was typed. A break, 0xf3, is the one command that is known to have
-# two bytes: it is for serial lines, and a monitor ignores it.
+# A command begins with IAC, 0xff. IAC twice is one 0xff that was typed. A break, 0xf3, is the only command that QEMU knows to
+# have two bytes: it is for serial lines, and a monitor ignores it.
 _WHOLE: Final = re.compile(rb"(?:[^\xff]+|\xff(?:[\xff\xf3]|[^\xff\xf3].))*", re.DOTALL)
 _COMMAND: Final = re.compile(rb"\xff(?:(\xff)|\xf3|..)", re.DOTALL)
 
 
 class TelnetFilter:
-    """Tells what was typed from what telnet says.
+    """Remove telnet's commands from what was typed.
 
-    There is one for each connection. QEMU has one for all connections of a device, one after the other, so that half a command
-    of a client has the next one's first byte dropped; clients that come at once have nothing in common.
+    There is one for each connection. QEMU has one for all successive connections of a device, so that after half a command from
+    one client the next client's first byte is dropped. Here clients are connected at the same time and share nothing.
     """
 
     __slots__ = ("_begun",)
 
     def __init__(self) -> None:
-        self._begun = b""  # of a command that is not whole
+        self._begun = b""  # the part of a command that has come
 
     def typed(self, data: bytes) -> bytes:
-        """Return what was typed of what the client has sent, wherever that is cut."""
+        """Return what was typed in a piece of what the client has sent, wherever it is cut."""
         data = self._begun + data
         whole = _WHOLE.match(data)
-        assert whole is not None  # it matches nothing, too
+        assert whole is not None  # it matches an empty string, too
         self._begun = data[whole.end() :]
         return _COMMAND.sub(rb"\1", whole[0])
 
 
 class TelnetEnd:
-    """An end whose client speaks telnet. What it is sent first is the negotiation.
+    """An end whose client speaks telnet. The first thing that it sends is the negotiation.
 
-    Descriptors that come with nothing typed are closed.
+    Descriptors that come without anything typed are closed.
     """
 
     def __init__(self, end: End) -> None:
@@ -76,6 +76,6 @@ class TelnetEnd:
         return self._end.send_with(data, descriptors)
 
     def _negotiate(self) -> None:
-        """Send what the kernel takes, and raise BlockingIOError where that is not all. An end never waits."""
+        """Send what is left of the negotiation. Raises BlockingIOError if the kernel does not take all of it."""
         while self._unsent:
             self._unsent = self._unsent[self._end.send(self._unsent) :]

@@ -1,15 +1,16 @@
-"""TLS on the event loop: a handshake, which takes as long as the other end likes, and then an end like that of a plain socket.
+"""TLS on the event loop: a handshake, which takes as long as the peer likes, and then an end like that of a plain socket.
 
-Nothing that OpenSSL has read may be forgotten by a loop that asks the kernel whether there is something to read. Two facts see
-to that, and the first rests on the default that OpenSSL reads no further than a record goes (SSL_CTX_set_read_ahead(3)):
+The event loop asks the kernel whether there is something to read, so no data may stay unnoticed inside OpenSSL, and a write
+must be resumed correctly. Two facts ensure that; the first relies on OpenSSL's default of not reading beyond a record
+(SSL_CTX_set_read_ahead(3)):
 
-* One SSL_read takes one record, if there is room for the longest (RFC 8446, 5.1: 16 KiB). So when `receive` returns, all that
-  is left is in the kernel, and the loop calls again. That goes for the alert, too, by which the other end says that it sends
-  no more; reading on until nothing is left would lose it where it follows after data.
+* One SSL_read takes one record, if there is room for the longest (RFC 8446, 5.1: 16 KiB). So when `receive` returns, everything
+  else is still in the kernel, and the loop calls again. This includes the alert that says that the peer sends no more; reading
+  until nothing is left would lose that alert when it follows data.
 * One SSL_write makes one record. `send` goes on until the kernel takes no more; the stream then comes back with the same bytes,
   as OpenSSL demands (SSL_write(3): the same contents, and no fewer).
 
-A half-closed connection stays half-closed: the other end's alert is the end of what is read, and what is due is still written.
+A half-closed connection stays half-closed: the peer's alert is the end of input, and what is due to the peer is still written.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class TLSEnd(PolledEnd):
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self._sock = sock
         self._peer_fd = sock.fileno
-        # The common name in the other end's certificate; None without one.
+        # The common name in the peer's certificate; None if it has none.
         self.peer_name = common_name(sock)
 
     @property
@@ -74,17 +75,17 @@ class TLSEnd(PolledEnd):
         return self.send(data)
 
     def close(self) -> None:
-        """Say that nothing more comes, and close. The other end's answer to that is not waited for."""
+        """Tell the peer that nothing more comes, and close without waiting for its answer."""
         with contextlib.suppress(OSError, ValueError):
             self._sock.unwrap()
         close_read(self._sock)
 
 
 class Handshake:
-    """Shake hands on a connected socket, which is this object's until then.
+    """Shake hands on a connected socket, which belongs to this object until the handshake is over.
 
-    on_end: called once, with the end or with why there is none; the socket is closed then. Not called after `cancel`.
-    server_name: as whom we expect the other end; None where we are the server.
+    on_end: called once, with the end, or with the reason why there is none, in which case the socket is closed. It is not
+    called after `cancel`. server_name: the name that we expect of the peer; None where we are the server.
     """
 
     def __init__(
@@ -109,18 +110,18 @@ class Handshake:
             self._sock = context.wrap_socket(
                 sock, server_side=server_name is None, server_hostname=server_name, do_handshake_on_connect=False
             )
-        except OSError as exc:  # it has gone already
+        except OSError as exc:  # the peer has gone already
             self._timer = self._loop.call_soon(self._fail, f"no TLS handshake: {reason_of(exc)}")
             return
         self._close = self._sock.close
         self._timer = self._loop.call_later(timeout_s, self._fail, f"no TLS handshake within {timeout_s:g} s")
         self._is_watched = True
         self._loop.add_reader(self._fd, self._step)
-        # The first word is the client's.
+        # Called at once, too, because a client has to send first.
         self._loop.add_writer(self._fd, self._step)
 
     def cancel(self) -> None:
-        """Give it up, and close the socket. Does nothing where it is over."""
+        """Give up the handshake, and close the socket. It does nothing if the handshake is over."""
         if not self._is_over:
             self._stop()
             self._close()
@@ -151,7 +152,7 @@ class Handshake:
 
 
 async def shake_hands(sock: socket.socket, context: PeerContext, timeout_s: float = HANDSHAKE_S) -> TLSEnd | str:
-    """Return the end towards QEMU, or why there is none; the socket is closed then, as it is where this is cancelled."""
+    """Return our end of a connection to QEMU, or why there is none. Then, or if this is cancelled, the socket is closed."""
     done: asyncio.Future[TLSEnd | str] = asyncio.get_running_loop().create_future()
 
     def end(outcome: TLSEnd | str) -> None:

@@ -1,8 +1,8 @@
-"""Where QEMU is, and how to connect to it as often as it is there.
+"""Where QEMU is, and how to connect to it whenever it is there.
 
-A monitor has one client at a time, and its queue holds one more. So to connect tells little: the place may be in the queue
-behind another client, for as long as that stays. Only the greeting tells that QEMU is ours, and there is a limit to the wait
-for it. QEMU also hangs up on a newcomer while it parts from its last client; that is tried again at once.
+A monitor serves one client at a time, and the socket's queue holds a few more. So a connection proves little: it may wait in
+the queue behind another client for as long as that one stays. Only the greeting shows that QEMU is ours, and the wait for it is
+limited. QEMU also hangs up on a newcomer while it disconnects its last client; then we try again after a short pause.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _log = logging.getLogger(__name__)
 
 
 class Upstream:
-    """Where QEMU is: connect to it as often as it is there.
+    """One VM's QEMU: call `connect` for each connection to it.
 
-    name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address.
-    timeout_s: how long a place in its socket's queue may take, and then the greeting. access: who may come as QEMU, where it
-    connects to us on a unix socket. certificates: None where there is no TLS.
+    name: the VM's name for the audit; None takes QEMU's own (`-name`), else the address. timeout_s: how long connecting may
+    take, and after that the greeting. access: who may connect as QEMU, where QEMU connects to us on a unix socket.
+    certificates: None where there is no TLS.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Upstream:
     ) -> None:
         """Raises ListenError if QEMU is to connect to us and the socket for it cannot be made."""
         self.address = address
-        # It moves where the path is taken over; a VM without a name is called by where it was first.
+        # `address` changes when the path is taken over; a VM without a name goes by its first address.
         self._first_address = address
         self._name = name
         self._has_inherited = False
@@ -69,7 +69,7 @@ class Upstream:
 
     @classmethod
     def of_vm(cls, config: VMConfig, new_id: Callable[[], str], certificates: Certificates) -> Self:
-        """Return that of a VM as it is configured. Raises ListenError."""
+        """Return the upstream of a VM as it is configured. Raises ListenError, as the constructor does."""
         return cls(
             config.upstream,
             name=config.name,
@@ -80,7 +80,7 @@ class Upstream:
         )
 
     def change(self, name: str | None, timeout_s: float) -> None:
-        """Use another name and another limit with the connections that come."""
+        """Use another name and another time limit for later connections."""
         self._name, self._timeout_s = name, timeout_s
 
     @property
@@ -89,14 +89,14 @@ class Upstream:
 
     @property
     def can_return(self) -> bool:
-        """Tell whether QEMU can be connected to again: an inherited connection is there once."""
+        """Whether QEMU can be connected to again; with an inherited connection it cannot."""
         return not isinstance(self.address, DescriptorAddress)
 
     async def connect(self) -> QMPConnection:
         """Connect to QEMU's monitor and negotiate.
 
-        Each connection starts with a greeting of its own and without capabilities, whatever an earlier one had agreed upon.
-        Raises UpstreamError if nobody answers there, NotQMPError if it is no QMP server or another client holds it.
+        Each connection starts with a greeting of its own and without capabilities, whatever was negotiated on an earlier one.
+        Raises UpstreamError if nobody answers there, NotQMPError if it is not a QMP server or serves another client.
         """
         for _ in range(HANG_UPS if self.can_return else 0):
             try:
@@ -106,8 +106,8 @@ class Upstream:
         return await self._connect()
 
     async def _connect(self) -> QMPConnection:
-        """Connect once. For QEMU to connect to us (`accept:`) there is no limit: it may be started at any time."""
-        # The limit is for connecting too: in front of a monitor two may wait, and who comes third is not let in by the kernel.
+        """Connect once. Where QEMU connects to us (`accept:`) there is no time limit, because it may be started at any time."""
+        # The limit covers connecting, too: two may wait in front of a monitor, and a third is not let in by the kernel.
         try:
             async with asyncio.timeout(None if self._listening else self._timeout_s):
                 sock, end = await self._open_end()
@@ -128,24 +128,24 @@ class Upstream:
         return connection
 
     def close(self) -> None:
-        """Wait for QEMU no more. A connection that was made belongs to whoever has it."""
+        """Stop waiting for QEMU. A connection that was made belongs to whoever has it, and stays open."""
         if self._listening is not None:
             close_listening(self._listening, is_shared=False)
             if isinstance(self.address, AcceptAddress) and isinstance(self.address.listening, UnixAddress):
                 unlink_socket(self.address.listening.path)
 
     def _full_error(self) -> NotQMPError:
-        # The kernel calls a socket that was moved aside as it was called when it was made.
+        # The kernel knows a socket that was moved aside by the path at which it was made.
         served = is_served(self.address.path.removesuffix(ASIDE_SUFFIX)) if isinstance(self.address, UnixAddress) else None
         kind = OccupiedError if served else NotQMPError
         return kind(str(self.address), why_no_greeting(self._timeout_s, is_served=served))
 
     async def _open_end(self) -> tuple[socket.socket, End | None]:
-        """Connect, and shake hands where there is TLS. Returns the socket, and the end if it is not a plain one."""
+        """Connect, and shake hands if there is TLS. Return the socket, and its end if that is not a plain one."""
         sock = await self._open()
         if self._tls is None:
             return sock, None
-        from proxy.net.tls import shake_hands  # it is there already, with the certificates
+        from proxy.net.tls import shake_hands  # already imported with the certificates
 
         while True:
             outcome = await shake_hands(sock, self._tls)
@@ -171,7 +171,7 @@ class Upstream:
         raise UpstreamError(str(self.address), "QEMU cannot be there")
 
     def _inherit(self, address: DescriptorAddress) -> socket.socket:
-        # Once: when the connection has ended, its number is soon another file's.
+        # Only once: after the connection has ended, its number will soon be another file's.
         if self._has_inherited:
             raise UpstreamError(str(address), "the inherited connection has ended")
         self._has_inherited = True

@@ -1,8 +1,8 @@
-"""QEMU's dialect of JSON: its numbers, keywords and strings, and its words for anything else.
+"""QEMU's dialect of JSON: its numbers, keywords and strings, and its error texts for anything else.
 
-The facts are those of qobject/json-parser.c and util/unicode.c, the same in QEMU 5.2 to 11.1; qmp-spec.rst only says
-"JSON". Beyond RFC 8259 QEMU takes 'single quotes', the escape \\' and C0 80 for U+0000; short of it, it refuses
-duplicate keys, lone surrogates, noncharacters and `0e1`.
+The facts are from qobject/json-parser.c and util/unicode.c, the same in QEMU 5.2 to 11.1; qmp-spec.rst only says "JSON". Unlike
+RFC 8259, QEMU accepts 'single quotes', the escape \\' and C0 80 for U+0000, and refuses duplicate keys, lone surrogates,
+noncharacters and `0e1`.
 
 Nothing here knows how tokens make a value (grammar.py), nor where one value of a stream ends and the next begins (framing.py).
 """
@@ -29,16 +29,16 @@ __all__ = [
 
 
 class DialectError(ValueError):
-    """The bytes are not a value to QEMU; `str()` is QEMU's text."""
+    """QEMU does not accept the bytes as a value; `str()` is QEMU's text."""
 
 
 # --- Values (qobject/json-parser.c) -----------------------------------------------------------------------------------
 
-# Possessive groups would say it better, but CPython 3.11.2 fails to match them now and then (gh-106052).
+# Possessive groups would be clearer, but CPython 3.11.2 sometimes fails to match them (gh-106052).
 _EXPONENT = rb"(?:[eE][-+]?[0-9]++)?"
 NUMBER = rb"-?(?:0(?:\.[0-9]++%b)?|[1-9][0-9]*+(?:\.[0-9]++)?%b)" % (_EXPONENT, _EXPONENT)
 _TOKEN = re.compile(rb"[ \t\r\n]*+([]{}[,:\"']|[a-z]++|%b)" % NUMBER)
-# Some way to the closing quote: a repeated group costs memory for each repetition.
+# Part of the way to the closing quote, because a repeated group costs memory for each repetition.
 _TOWARDS_QUOTE = {
     ord('"'): re.compile(rb"(?:[^\"\\]++|\\[\x00-\xff]){0,1000}"),
     ord("'"): re.compile(rb"(?:[^'\\]++|\\[\x00-\xff]){0,1000}"),
@@ -46,22 +46,23 @@ _TOWARDS_QUOTE = {
 _KEYWORDS = {b"true": True, b"false": False, b"null": None}
 _INT64_MIN, _UINT64_MAX = -(1 << 63), (1 << 64) - 1
 _ALWAYS_INT64_CHARS = 18
-_SYNTAX_ERROR_CHARS = 1023  # QEMU formats it into 1024 bytes with a NUL; only a keyword, ASCII letters, gets that long
+_SYNTAX_ERROR_CHARS = 1023  # QEMU formats it into 1024 bytes with a NUL; only one with a keyword, ASCII letters, gets that long
 
 
 def measure(source: bytes) -> tuple[int, int]:
     """Count the tokens of `source`, and their bytes.
 
-    It is for a value that turns out longer than expected. Up to there its tokens were passed over uncounted, which is quicker.
+    This is for a value that turns out longer than expected: until then its tokens were skipped uncounted, which is faster.
     """
     lengths = [len(token) for _, token in tokens(source)]
     return len(lengths), sum(lengths)
 
 
 def tokens(source: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the tokens of a sequence of whole ones, each with its place in `source`.
+    """Yield the tokens of `source`, each with its index there.
 
-    The lexer has found them whole, so nothing in `source` is stray. Anything else would end the sequence without a word.
+    The lexer must have found all of them whole, so that nothing in `source` is stray: anything else would silently end the
+    sequence.
     """
     at = 0
     while match := _TOKEN.match(source, at):
@@ -80,9 +81,9 @@ def _string_end(source: bytes, begin: int) -> int:
 
 
 def scalar(token: bytes) -> JSON:
-    """Return the value of one token. Raises DialectError if no value begins so, or if it is a bracket.
+    """Return the value of one token. Raises DialectError if it is not a value by itself, such as a bracket.
 
-    Numbers become what they are to QEMU, because an out-of-band command and its id are spelled anew from these values: QEMU
+    Numbers become what they are in QEMU, because an out-of-band command and its id are encoded anew from these values: QEMU
     answers an id of `1e3` with 1000, and one of `0.1` with 0.10000000000000001 (7.2 to 11.1).
     """
     first = token[:1]
@@ -109,11 +110,11 @@ def _integer(text: str) -> int | float:
     return exact if _INT64_MIN <= exact <= _UINT64_MAX else near
 
 
-# QEMU reads strings in two passes: the lexer takes any byte that may stand in one, and the parser decodes escapes and UTF-8 and
-# says what is wrong with them. Lone surrogates and noncharacters are errors to it, and Python's json takes both.
+# QEMU reads strings in two passes: the lexer accepts any byte that may be in one, and the parser decodes escapes and UTF-8 and
+# says what is wrong with them. To it lone surrogates and noncharacters are errors; Python's json accepts both.
 # --- Strings (qobject/json-parser.c, util/unicode.c) ------------------------------------------------------------------
 
-# `\'` is QEMU's own: its 'single quotes' need a way to have an apostrophe inside, which JSON does not have.
+# `\'` is QEMU's own: a string in 'single quotes' needs a way to contain an apostrophe, which JSON does not have.
 _ESCAPE = re.compile(rb"\\(?:u(?:[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.{0,4})|.)", re.DOTALL)
 _SHORT_ESCAPES = {
     b"\\b": "\b", b"\\f": "\f", b"\\n": "\n", b"\\r": "\r", b"\\t": "\t",
@@ -123,7 +124,7 @@ _HEX = re.compile(rb"[0-9a-fA-F]{4}")
 # Unicode's noncharacters: U+FDD0 to U+FDEF, and the last two of each of the 17 planes (util/unicode.c, is_valid_codepoint).
 _LAST_OF_PLANES = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
 _NO_CHARACTER = re.compile(f"[\ud800-\udfff\ufdd0-\ufdef{_LAST_OF_PLANES}]")
-# What the first byte promises, as far as it is kept.
+# As much of the sequence that the first byte announces as really follows it.
 _SEQUENCE = re.compile(
     rb"[\xc0-\xdf][\x80-\xbf]?|[\xe0-\xef][\x80-\xbf]{0,2}|[\xf0-\xf7][\x80-\xbf]{0,3}"
     rb"|[\xf8-\xfb][\x80-\xbf]{0,4}|[\xfc\xfd][\x80-\xbf]{0,5}|[\x80-\xff]"
@@ -131,13 +132,13 @@ _SEQUENCE = re.compile(
 
 
 def stray(token: bytes) -> str:
-    """Word the error about a token that ends with an offending byte (qobject/json-streamer.c)."""
+    """Return QEMU's text about a token that ends with an offending byte (qobject/json-streamer.c)."""
     spoilt = token.partition(b"\0")[0]  # the text is a C string
     return f"JSON parse error, stray '{_lenient(spoilt)}'"
 
 
 def syntax_error(message: str) -> DialectError:
-    """Word what is wrong with a value, or with a part of it."""
+    """Return an error with QEMU's text about what is wrong with a value or a part of it."""
     return DialectError("JSON parse error, " + message[:_SYNTAX_ERROR_CHARS])
 
 
@@ -163,7 +164,7 @@ def _escaped(token: bytes, match: re.Match[bytes]) -> str:
     elif _HEX.fullmatch(escape, 2):
         code = int(escape[2:], 16)
     if _NO_CHARACTER.match(chr(code)):
-        # QEMU shows what it took for the escape, were it the closing quote.
+        # QEMU shows everything that it took for the escape, even the closing quote.
         shown = token[match.start() :][: max(6, len(escape))]
         raise syntax_error(f"{_lenient(shown)} is not a valid Unicode character")
     return chr(code)
@@ -190,20 +191,20 @@ def _valid_or_replaced(sequence: re.Match[bytes]) -> bytes:
         return "\ufffd".encode()
 
 
-# --- What Python's json decodes as QEMU does, at a tenth of the time --------------------------------------------------
+# --- What Python's json decodes as QEMU does, in a tenth of the time --------------------------------------------------
 
-_NEAR_BAD_ESCAPE = re.compile(rb"\\u[dDfF]")  # surrogates and noncharacters have it; some characters have too
-# In UTF-8 each noncharacter has one of these; some characters have too.
+_NEAR_BAD_ESCAPE = re.compile(rb"\\u[dDfF]")  # surrogates and noncharacters contain it; so do some characters
+# In UTF-8 each noncharacter contains one of these; so do some characters.
 _NEAR_NONCHARACTERS = (b"\xbf\xbe", b"\xbf\xbf", b"\xef\xb7")
 
 
 def plain_text(source: bytes) -> str | None:
-    """Decode what scan() may be asked about; None means: grammar.parse() it.
+    """Decode bytes for scan(); None if only grammar.parse() can judge them.
 
-    The tests are for bytes without which nothing can differ. They say no to some texts that would be right, which costs time.
-    Each is for something that json takes and QEMU refuses: lone surrogates and noncharacters, written as escapes or as they
-    are. What QEMU takes and json does not needs no test, because json says so by itself: single quotes, the escape for an
-    apostrophe, and C0 80, which is no UTF-8.
+    The tests look for bytes without which json and QEMU cannot differ. They also reject some valid texts, which only costs
+    time. Each is for something that json accepts and QEMU refuses: lone surrogates and noncharacters, as escapes or in UTF-8.
+    What QEMU accepts and json does not needs no test, because json refuses it by itself: single quotes, the escape for an
+    apostrophe, and C0 80, which is not UTF-8.
     """
     if b"\\" in source and _NEAR_BAD_ESCAPE.search(source):
         return None
@@ -222,11 +223,11 @@ def _refuse(word: str) -> NoReturn:
 
 
 def _float(text: str) -> float:
-    # To QEMU `0e1` is three tokens.
+    # QEMU reads `0e1` as three tokens.
     return _refuse(text) if text.lstrip("-")[1] in "eE" and text.lstrip("-")[0] == "0" else float(text)
 
 
-# json keeps the last of two equal keys without a word, and QEMU refuses them. Were both taken, a rule could look at one
+# Of two equal keys json silently keeps the last, but QEMU refuses them. If they were accepted here, a rule could look at one
 # `execute` while QEMU obeyed the other.
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     members = dict(pairs)
@@ -234,7 +235,7 @@ def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
-# scan(text, at) gives the value that begins at a character of `text`, and the index after it. It raises one of NOT_SURE if
+# scan(text, at) returns the value that begins at index `at` of `text`, and the index after it. It raises one of NOT_SURE if
 # there is none, or one that grammar.parse() must judge. It does not limit nesting as QEMU does.
 scan: Callable[[str, int], tuple[JSON, int]] = vars(_DECODER)["scan_once"]
 NOT_SURE = (ValueError, StopIteration, RecursionError)

@@ -1,7 +1,8 @@
-"""What QEMU finds wrong with a value before its end, and where: from 11.1 on it looks at each token when it comes.
+"""What QEMU finds wrong with a value before its end, and where: since 11.1 it looks at each token when it comes.
 
-The framer looks less often, because most values are right, and are decoded at once when their last byte has come: only where an
-answer is due, or the end of a read could be the last for a while. What it says then is what QEMU has said by then.
+The framer looks less often, because most values are valid, and are decoded in one go when their last byte has come. It looks
+only when an error is to be answered, or at the end of a read, because nothing more may come for a while. It then reports
+whatever QEMU has reported by then.
 """
 
 from proxy.qmp_json.dialect import DialectError, tokens
@@ -12,10 +13,10 @@ __all__ = ["EarlyErrors"]
 
 
 class EarlyErrors:
-    """Judges the value at hand token by token; `reset` it after each value.
+    """Judge the current value token by token; `reset` this after each value.
 
-    held: what is kept of the value, from earlier pieces and from the one at hand up to byte `mark`; the value goes on there in
-    `data`, the piece at hand. place: counts the lines of the stream, whatever is in it.
+    held: the part of the value that is kept, from earlier pieces and from the current one up to byte `mark`; from there on the
+    value is in `data`, the current piece. place: counts the lines of the whole stream.
     """
 
     def __init__(self, family: Family) -> None:
@@ -24,7 +25,7 @@ class EarlyErrors:
         self.reset()
 
     def begin_at(self, place: Place) -> None:
-        """Go on with a stream of which others have read what comes before a place."""
+        """Go on with a stream that somebody else has read up to a place."""
         self.place = Position(place)
 
     def reset(self) -> None:
@@ -32,7 +33,7 @@ class EarlyErrors:
         self._judged = 0  # bytes of the value that the parser has seen
 
     def look(self, held: bytearray, data: bytes, mark: int, upto: int) -> str | None:
-        """Look at the tokens that were not looked at, up to byte `upto` of the piece. Return QEMU's text for an error."""
+        """Judge the tokens not judged yet, up to byte `upto` of the piece. Return QEMU's text for an error, None if none."""
         offset = mark - (len(held) - self._judged)
         if upto <= offset:
             return None
@@ -44,12 +45,12 @@ class EarlyErrors:
         return None
 
     def look_at(self, short: bytes, held: bytearray, data: bytes, begin: int) -> str | None:
-        """Look at a token that stands for the last one held, which begins at byte `begin` of the piece."""
+        """Judge a short token in place of the last one held, which begins at byte `begin` of the piece."""
         self._judged = len(held)
         return self._feed(short, data, begin)
 
     def placed(self, desc: str, data: bytes, begin: int) -> str:
-        """Return a text with the place of its token."""
+        """Return an error's text, prefixed with the place of its token."""
         return self.place.of(data, begin) + desc
 
     def _feed(self, token: bytes, data: bytes, begin: int) -> str | None:

@@ -1,8 +1,8 @@
-"""How far a value has come, in tokens and bytes, and whether it is more than one value may be (qobject/json-streamer.c).
+"""How long a value is so far, in tokens and bytes, and whether it exceeds the limits of one value (qobject/json-streamer.c).
 
-Counting every token costs time that a value of usual size need not pay: one of fewer bytes than the limits have tokens cannot
-pass them, so its brackets are enough to know where it ends. Where a value turns out longer, what was passed over uncounted is
-counted afterwards.
+Counting every token costs time, which a value of usual size is spared: if it has fewer bytes than the limit on tokens, it
+cannot exceed the limits, so its brackets are enough to know where it ends. If a value turns out longer, the tokens that were
+skipped uncounted are counted afterwards.
 """
 
 from proxy.qmp_json.dialect import measure
@@ -19,10 +19,10 @@ _BRACKETS = {b"[": 1, b"]": -1}
 
 
 class Extent:
-    """Counts the value at hand. `reset` it after each; call `expect` for each piece, and `add` for each token that is seen.
+    """Measure the current value. Call `expect` for each piece, `add` for each token that is seen, and `reset` after each value.
 
-    coming: the limits of the values that are still to begin; set it to change them. Of which a part was read keeps its own.
-    is_open: it has more opening brackets of a kind than closing ones, and of the other kind none too few.
+    coming: the limits of the values that come next; set it to change them. A value that has come in part keeps its own.
+    is_open: there are more opening brackets than closing ones of one kind, and at least as many of the other.
     """
 
     __slots__ = (
@@ -39,31 +39,31 @@ class Extent:
 
     def __init__(self, limits: Limits) -> None:
         self._use(limits)
-        # Those of the values that are still to begin, where they are others.
+        # The limits of the values that come next; None if they are the same.
         self.coming: Limits | None = None
-        # What is held and the piece at hand together are no more.
+        # Whether what is held and the current piece together have at most `harmless_bytes`.
         self.is_harmless = True
         self.reset()
 
     @property
     def most_bytes(self) -> int:
-        """How long the value at hand may be."""
+        """How many bytes the current value may have."""
         return self._limits.token_bytes
 
     def take_limits(self, lexer: Lexer) -> None:
-        """Hold the value that begins, and those after it, to the limits to come. `expect` is to follow."""
+        """Apply the limits in `coming` to the value that begins now, and to later ones. Call `expect` after it."""
         if self.coming is not None:
             self._use(self.coming)
             lexer.token_bytes, self.coming = self.coming.token_bytes, None
 
     def may_nest_too_deep(self, text: str, begin: int, end: int) -> bool:
-        """Tell whether a whole value has more brackets than it may have open."""
+        """Return whether a whole value has so many brackets that it might be nested too deeply."""
         most = self._limits.nesting
         return end - begin > 2 * most and text.count("{", begin, end) + text.count("[", begin, end) > most
 
     def _use(self, limits: Limits) -> None:
         self._limits = limits
-        # A value of no more bytes cannot exceed the limits, nesting apart.
+        # A value of at most this many bytes can exceed no limit except nesting.
         self.harmless_bytes = min(limits.token_bytes - 1, limits.tokens)
 
     def reset(self) -> None:
@@ -72,7 +72,7 @@ class Extent:
         self.is_open = False
 
     def expect(self, held: bytearray, new_bytes: int, lexer: Lexer) -> None:
-        """Have every token counted from where a limit could be passed. held: of the value, from earlier pieces."""
+        """Have every token counted once a limit could be exceeded. held: the part of the value from earlier pieces."""
         self.is_harmless = len(held) + new_bytes <= self.harmless_bytes
         if not self.is_harmless and not lexer.sees_all:
             lexer.sees_all = True
@@ -88,8 +88,8 @@ class Extent:
         self.token_bytes += length
 
     def excess(self, extent_bytes: int) -> str | None:
-        """Return QEMU's text if the last token is one too many. extent_bytes: of the value so far, with its blanks."""
-        # QEMU has a NUL after each token when it looks.
+        """Return QEMU's text if the last token exceeds a limit. extent_bytes: the value's length so far, with its blanks."""
+        # When QEMU checks, it counts a NUL after the token.
         if self.token_bytes + 1 > self._limits.token_bytes or self.has_too_many_blanks(extent_bytes):
             return TOO_MANY_BYTES
         if self.tokens > self._limits.tokens:

@@ -1,15 +1,15 @@
 """Where the commands of a QMP client end, and what QEMU would say to anything else.
 
-The rules are those of qobject/json-streamer.c: one JSON value follows the other, with no need of line ends; a byte that
-fits no token is answered at once and makes QEMU forget the value it stands in, so that the rest of that value is often
-answered once more. From QEMU 11.1 on any other error leaves the value spoilt instead: it gets one answer, and QEMU says
-nothing more about it until its brackets balance or a stray byte ends it.
+The rules are those of qobject/json-streamer.c: one JSON value follows the other, and no line ends are needed. A byte that fits
+no token is answered at once and makes QEMU forget the value that it is in, so the rest of that value often gets another answer.
+Since QEMU 11.1 any other error spoils the value instead: it gets one answer, and QEMU says nothing more about it until its
+brackets balance or a stray byte ends it.
 
-A read that holds whole commands is given to Python's json. All else goes through the lexer, which never goes back to
-an earlier piece; a value it found whole is decoded once.
+A read that holds whole commands is given to Python's json. Everything else goes through the lexer, which never goes back to an
+earlier piece; once it has found a value whole, that is decoded.
 
-All of it is done in steps, each of a few milliseconds at most, because a client may send what costs much: a megabyte of
-brackets, or 100,000 bytes that each have an error of their own.
+All of this is done in steps of a few milliseconds at most, because a client may send input that is expensive to read: a
+megabyte of brackets, or 100,000 bytes each of which is an error.
 """
 
 import re
@@ -35,22 +35,23 @@ _TEXT_BLANKS = re.compile(r"[ \t\r\n]*+")
 _TEXT_LINE_END = re.compile(r"\r?\n")
 _LINE_ENDS = frozenset(("", "\n", "\r\n"))
 
-# A step ends after so many tokens (3 µs each) or items: an error costs 6 µs, and its answer as much again.
+# A step ends after this many tokens (3 µs each) or items: an error costs 6 µs, and its answer as much again.
 _STEP_TOKENS = 1024
 _STEP_ITEMS = 64
 _ENDED = object()
 
 
 class CommandFramer:
-    """Cuts what a client sends into commands, and words the errors for the rest as a QEMU of this version does.
+    """Cut what a client sends into commands, and word the errors for the rest as a QEMU of this version does.
 
-    Call `feed` for what the client sent, then `read` while it `has_input`. At the end of the stream drop the framer: QEMU does
+    Call `feed` with what the client sent, then `read` while `has_input`. At the end of the stream, drop the framer: QEMU does
     not answer half a value.
 
-    value: how far the one at hand has come, and its limits.
+    value: how long the current value is so far, and its limits.
 
-    Three paths: `count_plain` for commands that nobody looks into; `_read_whole` for reads that hold whole commands;
-    `_read_tokens` for what is cut, malformed, too long or too deep. Each gives up its input to the next one unread.
+    There are three paths: `count_plain` for commands that nobody looks into, `_read_whole` for reads that hold whole commands,
+    and `_read_tokens` for input that is cut, malformed, too long or nested too deeply. Each leaves to the next what it does not
+    take.
     """
 
     def __init__(self, version: QEMUVersion, limits: Limits = QEMU_LIMITS) -> None:
@@ -60,41 +61,41 @@ class CommandFramer:
         self._skeleton = Skeleton()
         self._early = EarlyErrors(self._family) if self._family.is_eager else None
         self._blanks = b""  # since the last command
-        self._held = bytearray()  # of the value at hand, from earlier pieces
+        self._held = bytearray()  # the part of the current value from earlier pieces
         self._forget_value()
         self._steps: Iterator[None] = iter(())
-        # What the step at hand has found.
+        # What the current step has found.
         self._found: list[Command | Malformed] = []
-        # What was fed is not read to its end.
+        # Whether what was fed has not been read to its end.
         self.has_input = False
 
     @property
     def held_bytes(self) -> int:
-        """Count what is kept of a value that has no end yet."""
+        """How many bytes are kept of a value that has come in part, and of blanks before it."""
         return len(self._held) + len(self._blanks)
 
     @property
     def begun(self) -> Begun | None:
-        """What another framer is to `begin_at`, and be fed, to go on as this one; None where none can: a value is spoilt."""
+        """What another framer needs to go on from here (`begin_at`); None if it could not, because a value is spoilt."""
         if self._is_spoilt:
             return None
         place = None if self._early is None else self._early.place.before(self._held)
         return Begun(bytes(self._held), self._blanks, place, recovers=self._lexer.state == "recovery")
 
     def feed(self, data: bytes) -> list[Command | Malformed]:
-        """Take what the client sent next, and read a first step of it. What it sent before must have been read."""
+        """Take what the client sent next, and read its first step. Everything fed before must have been read."""
         assert not self.has_input, "one piece after the other"
         self._steps = self._read_piece(data)
         return self.read()
 
     def read(self) -> list[Command | Malformed]:
-        """Read a step on; return what is complete by then, in order, each as early as QEMU answers it."""
+        """Read one more step. Return what is complete by then, in order, each item as early as QEMU answers it."""
         self.has_input = next(self._steps, _ENDED) is not _ENDED
         found, self._found = self._found, []
         return found
 
     def begin_at(self, begun: Begun) -> None:
-        """Go on with a stream of which another framer has read the beginning. Its data are still to be fed."""
+        """Go on with a stream that another framer has begun to read. `begun.data` still has to be fed."""
         self._blanks = begun.blanks
         if begun.recovers:
             self._lexer.state = "recovery"
@@ -102,9 +103,9 @@ class CommandFramer:
             self._early.begin_at(begun.place)
 
     def count_plain(self, data: bytes, room: int) -> int:
-        """Count the commands of `data` if it is nothing but `room` whole plain ones or fewer; else return 0.
+        """Count the commands of `data` if it holds nothing but whole plain commands, `room` at most; else return 0.
 
-        They need no decoding, and are counted as read.
+        If they are counted, they count as read: do not feed them.
         """
         is_between = not (self.value.tokens or self._held or self._blanks) and self._lexer.state == "start"
         if not is_between or len(data) > MOST_PLAIN_BYTES or not PLAIN.fullmatch(data):
@@ -117,7 +118,7 @@ class CommandFramer:
         return count
 
     def _read_piece(self, data: bytes) -> Iterator[None]:
-        """Read a piece, and yield after each step but the last."""
+        """Read a piece, yielding after each step except the last."""
         at = 0
         if data and not self.value.tokens and self._lexer.state == "start":
             self.value.take_limits(self._lexer)
@@ -129,7 +130,7 @@ class CommandFramer:
             self._early.place.pass_piece(data, self._lexer)
 
     def _read_whole(self, data: bytes) -> Generator[None, None, int]:
-        """Take the whole commands that `data` begins with; return where the first one begins that is not surely one."""
+        """Take the whole commands at the beginning of `data`. Return the index after the last one that is certain."""
         text = plain_text(data)
         if text is None:
             return 0
@@ -143,7 +144,7 @@ class CommandFramer:
                 break
             if self.value.may_nest_too_deep(text, begin, end):
                 break
-            # Nearly always only a line's end is left: that spares the regular expression.
+            # Nearly always only a line end is left; then the regular expression is not needed.
             begin = size if size - end <= 2 and text[end:] in _LINE_ENDS else _blanks_end(text, end)
             if begin == size:
                 self._found.append(self._command(data[at:], message) if self._blanks else Command(data[at:], message))
@@ -156,14 +157,14 @@ class CommandFramer:
             if len(self._found) == _STEP_ITEMS:
                 yield
                 if self.value.coming is not None:
-                    break  # what is left is looked at token by token
+                    break  # the limits have changed, so the rest is read token by token
         return at
 
     def _read_tokens(self, data: bytes, at: int) -> Iterator[None]:
-        """Read on token by token, and hold what is not complete."""
+        """Read the rest of a piece token by token, and hold what is not complete."""
         value = self.value
         value.expect(self._held, len(data) - at, self._lexer)
-        mark = at  # after what is done with
+        mark = at  # the end of what is done with
         for number, (kind, end, length) in enumerate(self._lexer.tokens(data, at), 1):
             if number % _STEP_TOKENS == 0 or len(self._found) >= _STEP_ITEMS:
                 yield
@@ -216,7 +217,7 @@ class CommandFramer:
         self._forget_value()
 
     def _conclude(self, data: bytes, mark: int, end: int) -> int:
-        """Answer a value that ends at `end`, or make it a command. Return where that ends, blanks at a read's end included."""
+        """Make a value that ends at `end` a command, or an error. Return where that ends, with blanks that end the read."""
         if self._is_spoilt:
             return end
         blanks, line_end = _BLANKS.match(data, end), _LINE_END.match(data, end)
@@ -243,7 +244,7 @@ class CommandFramer:
         return Command(raw, message, is_cut)
 
     def _shorten(self, data: bytes, mark: int, end: int, length: int) -> int:
-        """Note a short token to judge a long value by, in place of a long one that ends at `end`. Return the new mark."""
+        """In a long value, have a short token judged in place of a long one that ends at `end`. Return the new mark."""
         early = self._early_error(data, mark, end - length)
         self._held += data[mark:end]
         short = self._skeleton.shorten(self._held, length)
@@ -270,12 +271,12 @@ class CommandFramer:
                 self._spoil(TOO_MANY_BYTES)
 
     def _early_error(self, data: bytes, mark: int, upto: int) -> str | None:
-        """Return what QEMU has found wrong with the value at hand by byte `upto`, if it looks so early."""
+        """Return what QEMU has found wrong with the current value by byte `upto`; None if nothing, or if it looks later."""
         return None if self._early is None else self._early.look(self._held, data, mark, upto)
 
     def _spoil(self, desc: str) -> None:
-        # Up to 11.0 what is left of the value is read as a new one, and answered again: 7.2 has an error for every bracket that
-        # is nested too deep, where 11.1 has one.
+        # QEMU up to 11.0 reads the rest of the value as a new one and answers that, too: 7.2 sends an error for every bracket
+        # that is nested too deeply, where 11.1 sends one.
         self._found.append(Malformed(desc))
         if self._early is not None:
             self._held.clear()

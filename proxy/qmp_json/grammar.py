@@ -1,11 +1,11 @@
-"""How tokens make a value, and what QEMU says where they do not (qobject/json-parser.c).
+"""How tokens make a value, and what QEMU says if they do not (qobject/json-parser.c).
 
-Two families of QEMU differ. Up to 11.0 the tokens of a value are looked at when the last one is there. From 11.1 on each
-token is looked at when it comes, and the words differ. Measured with 5.2.0, 7.2.22 and 10.0.13 here and 11.1.3 there;
-the change ("json-parser: replace with a push parser") was merged after the release of 11.0.
+There are two families of QEMU. Up to 11.0, QEMU looks at the tokens of a value when the last one is there. Since 11.1 it looks
+at each token when it comes, and words errors differently. This was measured with 5.2.0, 7.2.22 and 10.0.13 for the older family
+and with 11.1.3 for the newer; the change ("json-parser: replace with a push parser") was merged after the release of 11.0.
 
-The parser keeps a stack of open objects and arrays and what each may take next, as QEMU's new one does. For the older family it
-is fed only when a value is whole: the order in which errors are found is the same, and only the moment differs.
+The parser keeps a stack of open objects and arrays, and what each may take next, as QEMU's new one does. For the older family
+it is fed only when a value is whole: errors are found in the same order, only later.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ __all__ = ["EAGER", "PATIENT", "Family", "Parser", "decode", "family_of", "parse
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What some versions of QEMU have in common.
+    """What a range of QEMU versions has in common.
 
-    is_eager: a token is looked at when it comes, an error says where it begins, and what is left of a spoilt value is passed
-    over. The others are texts; `no_separator` has one for each closing bracket.
+    is_eager: QEMU looks at a token when it comes, says in an error where the token begins, and skips the rest of a spoilt
+    value. The other members are texts; `no_separator` has one for each closing bracket.
     """
 
     is_eager: bool
@@ -53,7 +53,7 @@ def family_of(version: QEMUVersion) -> Family:
 
 
 class _Wants(Enum):
-    """What an open object or array may take next. FIRST is not ITEM, because `[]` is a value and `[1,]` is not."""
+    """What an open object or array may take next. FIRST differs from ITEM because `[]` is a value and `[1,]` is not."""
 
     FIRST = auto()  # an item or the end
     ITEM = auto()
@@ -65,14 +65,14 @@ class _Wants(Enum):
 class _Open:
     """An object or array that is not closed yet.
 
-    `container` is filled in place and put into the one around it when its own bracket comes, as QEMU does: so two equal keys
-    are found at the end of the second one's value, and not at the key.
+    `container` is filled in place, and put into the one around it when its closing bracket comes, as in QEMU: so a duplicate
+    key is found at the end of the second value, not at the key.
     """
 
     container: JSON
     closer: bytes
     wants: _Wants = _Wants.FIRST
-    key: str | None = None  # of an object, if its value comes next
+    key: str | None = None  # an object's key whose value comes next
 
 
 _CLOSERS = {b"{": b"}", b"[": b"]"}
@@ -81,14 +81,14 @@ _QUOTES = (b'"', b"'")
 
 @dataclass(slots=True)
 class Parser:
-    """Builds one value. `value` is it when the last token was fed; after an error the parser is of no more use."""
+    """Build one value, which is in `value` after the last token. After an error the parser must not be used any more."""
 
     family: Family
     value: JSON = None
     _opened: list[_Open] = field(default_factory=list)
 
     def feed(self, token: bytes) -> None:
-        """Take the next token. Raises DialectError with QEMU's text, but not the place, if it does not fit."""
+        """Take the next token. Raises DialectError, with QEMU's text but without the place, if it does not fit."""
         top = self._opened[-1] if self._opened else None
         if top and self._is_punctuation(top, token):
             if token != top.closer:
@@ -105,10 +105,10 @@ class Parser:
             self.value = value
 
     def _is_punctuation(self, top: _Open, token: bytes) -> bool:
-        """Take a comma, a colon or the closing bracket where one fits; return False where a value is to begin.
+        """Take a comma, a colon or the closing bracket where one fits; return False where a value has to begin.
 
-        Raises DialectError where neither fits. Up to 11.0 QEMU reads a key as any value and complains afterwards, so that an
-        array for a key is an error at its end; from 11.1 on it is one at its first byte.
+        Raises DialectError if neither fits. QEMU up to 11.0 reads a key like any value and complains afterwards, so an array
+        as a key is an error at its end; since 11.1 it is an error at its first byte.
         """
         match top.wants:
             case _Wants.FIRST if token == top.closer:
@@ -141,9 +141,9 @@ class Parser:
 
 
 def parse(source: bytes, family: Family = PATIENT) -> JSON:
-    """Return the value of a sequence of whole tokens, with brackets that balance or close too much.
+    """Return the value of a sequence of whole tokens, which must not leave a bracket open.
 
-    Raises DialectError with QEMU's text, but not the place, for the first thing that is wrong.
+    Raises DialectError, with QEMU's text but without the place, for the first error.
     """
     parser = Parser(family)
     for _, token in tokens(source):
@@ -151,9 +151,9 @@ def parse(source: bytes, family: Family = PATIENT) -> JSON:
     return parser.value
 
 
-# The way for nearly every command that came in pieces: json is quicker by ten, and where it could differ plain_text says no.
+# Used for nearly every command that came in pieces: json is ten times as fast, and where it could differ plain_text says no.
 def decode(source: bytes, family: Family = PATIENT) -> JSON:
-    """Return the value of a sequence of whole tokens, as parse() does, but quicker where that is safe.
+    """Return the value of a sequence of whole tokens, as parse() does, but faster where that is safe.
 
     Raises DialectError as parse() does.
     """

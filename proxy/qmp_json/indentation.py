@@ -1,11 +1,11 @@
-"""QEMU's pretty form of what it writes line by line (qobject/json-writer.c; `-qmp-pretty`, `-mon pretty=on`).
+"""Convert QEMU's messages from lines to its pretty form (qobject/json-writer.c; `-qmp-pretty`, `-mon pretty=on`).
 
-Both forms have the same tokens in the same spelling, and differ only in what is between them: in the pretty one each member of
-an object or a list has a line of its own, 4 blanks further in for each level, and so has each closing bracket, that of an empty
-one too. So nothing is decoded here: numbers and strings stay as QEMU wrote them (seen on 7.2, 10.0 and 11.1).
+Both forms have the same tokens in the same spelling, and differ only between tokens: in the pretty form each member of an
+object or list has a line of its own, indented by 4 blanks for each level, and so has each closing bracket, even that of an
+empty one. So nothing is decoded here: numbers and strings stay as QEMU wrote them (seen on 7.2, 10.0 and 11.1).
 
-Between the strings of a message stand the same few texts again and again, such as `, ` and `}, {`. So a message is cut at its
-strings, and what a text becomes at a depth is remembered: query-qmp-schema's 200 KB take a few milliseconds.
+Between the strings of a message the same few texts occur again and again, such as `, ` and `}, {`. So a message is cut at its
+strings, and the pretty form of a text at a depth is cached: query-qmp-schema's 200 KB take a few milliseconds.
 """
 
 import re
@@ -17,29 +17,29 @@ __all__ = ["Indenter"]
 _QUOTE: Final = b'"'
 # In a group, so that `split` returns the strings, too.
 _STRING: Final = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*")', re.DOTALL)
-# Of one that does not end there; half an escape is left out.
+# A string that is cut off; half an escape at its end is left out.
 _CUT_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*', re.DOTALL)
 _MARK: Final = re.compile(rb"(, |\{\}|\[\]|[{}\[\]])")
-# What a bracket or a comma means shows in the byte after it.
+# How to write an opening bracket or a comma depends on the byte after it.
 _OPEN_ENDS: Final = (b"{", b"[", b",")
-# Most texts are shorter and not so deep, and there are fewer: so what is remembered has at most 8 MiB, and usually 50 KiB.
+# Most texts are shorter and less deep, and there are fewer of them. The cache takes 8 MiB at most, and usually 50 KiB.
 _REMEMBERED_BYTES: Final = 64
 _REMEMBERED_DEPTH: Final = 32
 _REMEMBERED: Final = 1024
 
 
 class Indenter:
-    """Takes messages cut anywhere, and keeps nothing of them but a bracket, a comma, or half an escape at the end."""
+    """Convert messages cut anywhere, keeping nothing of them but a bracket, a comma, or half an escape at the end."""
 
     __slots__ = ("_begun", "_depth")
 
     def __init__(self) -> None:
         self._depth = 0
-        # What the next bytes continue. A quote stands for a string of which the rest has gone out.
+        # What the next bytes continue. A quote stands for a string that has gone out as far as it came.
         self._begun = b""
 
     def receive_data(self, data: bytes) -> bytes:
-        """Take some of what QEMU wrote line by line, and return what there is to send for it."""
+        """Take a piece of what QEMU wrote as lines, and return what to send for it."""
         begun, self._begun = self._begun, b""
         parts = _STRING.split(begun + data)
         parts[-1], cut = self._keep_begun(parts[-1])
@@ -54,7 +54,7 @@ class Indenter:
         return indented[1:] if begun.startswith(_QUOTE) else indented
 
     def _keep_begun(self, rest: bytes) -> tuple[bytes, bytes]:
-        """Keep what the next bytes continue; return what there is before it, and what there is of a string."""
+        """Keep what the next bytes continue. Return the text before that, and the part of a string that has come."""
         if rest.endswith(_OPEN_ENDS) and _QUOTE not in rest:
             self._begun = rest[-1:]
             return rest[:-1], b""
@@ -68,7 +68,7 @@ class Indenter:
 
 
 def _indent(text: bytes, depth: int) -> tuple[bytes, int]:
-    """Return the pretty form of a text between strings, and how deep its end is. depth: how deep its beginning is."""
+    """Return the pretty form of a text between strings, and the depth at its end. depth: that at its beginning."""
     parts: list[bytes] = []
     for part in _MARK.split(text):
         match part:

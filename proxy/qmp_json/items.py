@@ -1,4 +1,4 @@
-"""What a client's stream is cut into (framing.py), and what of it has no end yet."""
+"""What a client's stream is cut into (framing.py), and the part of it that is not complete yet."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ __all__ = ["Begun", "Command", "Malformed"]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A JSON object a client sent.
+    """A JSON object that a client sent.
 
-    `raw` is it as it came, with the blanks before it, the end of its line if that came too, and all blanks after it if they end
-    the same read. QEMU needs no line's end, but what stands between it and the proxy may. `is_cut`: it is long, and of long
-    strings only a part is in `message`.
+    raw: the object as it came, with blanks before it, its line end if that came, too, and all blanks after it if they end the
+    same read. QEMU needs no line end, but a program between it and the proxy may. is_cut: the object is long, and `message` has
+    only a part of its long tokens.
     """
 
     raw: bytes
@@ -24,10 +24,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What a stream goes on with: a value without an end, or after a stray byte what is passed over (`recovers`).
+    """The incomplete end of a stream: a value that has come in part, or input that is skipped after a stray byte (`recovers`).
 
     blanks: those since the last command, which go with the next one. place: where the data begin in the stream; None for a QEMU
-    that tells no places.
+    whose errors name no place.
     """
 
     data: bytes = b""
@@ -38,6 +38,6 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """What QEMU answers with a GenericError that has no id; `desc` is its text."""
+    """Input that QEMU answers with a GenericError without an id; `desc` is its text."""
 
     desc: str

@@ -1,7 +1,7 @@
-"""Cut what QEMU writes into whole messages, without I/O: the mirror of what proxy/qmp_json/framing.py does for a client.
+"""Cut what QEMU writes into whole messages, without I/O: the counterpart of proxy/qmp_json/framing.py, which is for clients.
 
-It is the easier side. QEMU ends each message with bytes that stand nowhere inside one (messages.py), so nothing is lexed or
-decoded here, and no message is copied: the router gets the bytes of a read and the places where messages end in them.
+This is the easier side. QEMU ends each message with bytes that occur nowhere inside one (messages.py), so nothing is lexed or
+decoded here, and messages are not copied: the router gets the bytes of a read, and the places in them where messages end.
 """
 
 from proxy.qmp_json.messages import MonitorFormat
@@ -10,36 +10,37 @@ __all__ = ["MessageFramer"]
 
 
 class MessageFramer:
-    """Find the whole messages, wherever the reads cut them, and keep what has begun.
+    """Find whole messages, wherever the reads cut them, and keep the beginning of an incomplete one.
 
-    A reply may be 200 KB long, and whoever it is for need not wait for its end. `take_begun_reply` takes what has come of it so
-    far; its rest then comes as the first of the next messages (`is_partly_taken`), and no byte comes twice.
+    A reply may be 200 KB long, and its receiver need not wait for its end. `take_begun_reply` takes the part that has come; the
+    rest then comes as the first of the next messages (`is_partly_taken`), and no byte comes twice.
     """
 
     def __init__(self, monitor_format: MonitorFormat) -> None:
         self._format = monitor_format
         self._end = monitor_format.end
         self._end_bytes = len(monitor_format.end)
-        self._begun: list[bytes] = []  # pieces of a message that has no end yet, and that were not taken
-        # The next message to end is one whose first pieces were taken.
+        self._begun: list[bytes] = []  # the pieces of an incomplete message that were not taken
+        # Whether the next message to end is one whose first pieces were taken.
         self.is_partly_taken = False
-        # Nothing is kept and nothing was taken: the next byte begins a message, and whole ones need not come by here.
+        # Whether nothing is kept or partly taken, so that the next byte begins a message. Whole ones may then bypass the
+        # framer.
         self.is_between = True
 
     @property
     def has_begun(self) -> bool:
-        """Tell whether something is kept of a message that has no end yet."""
+        """Whether a part of an incomplete message is kept."""
         return bool(self._begun)
 
     def receive_data(self, data: bytes) -> tuple[bytes, list[int]]:
-        """Take what QEMU sent, cut anywhere; return bytes, and where in them messages end.
+        """Take what QEMU sent, cut anywhere. Return bytes, and where in them messages end.
 
-        The first message begins at 0, each other one at the end of the one before. What comes after the last end is kept. The
+        The first message begins at 0, and each other one where the one before ends. What follows the last end is kept. The
         bytes are `data` itself, not a copy, unless they complete what was kept.
         """
         if self._begun:
             self._begun.append(data)
-            if b"\n" not in data:  # with which each end ends
+            if b"\n" not in data:  # every message ends with a line feed
                 return b"", []
             data = b"".join(self._begun)
             self._begun.clear()
@@ -56,9 +57,9 @@ class MessageFramer:
         return data, ends
 
     def take_begun_reply(self) -> bytes:
-        """Take what has come of a message that is surely a reply and has no end yet; b"" if there is none, or it has to wait.
+        """Take the part that has come of an incomplete message that is certainly a reply; b"" if there is none.
 
-        In pretty mode all wait: an end has several bytes there, and may be cut.
+        In pretty mode there never is: an end has several bytes there, which may be cut.
         """
         if not self._begun or self._format.is_pretty:
             return b""

@@ -1,8 +1,8 @@
-"""Where QEMU's messages end and what they are, told from their first bytes (qmp-spec.rst, "Output").
+"""Where QEMU's messages end, and what kind they are, judging by their first bytes (qmp-spec.rst, "Output").
 
 A monitor has one of two formats for its whole life, and its greeting shows which. QEMU writes a message as one line, or over
-many lines in pretty mode (`-qmp-pretty`); a line break never stands inside a JSON string. The order of keys is that of QEMU 5.2
-to 11.1; what begins otherwise is decoded by whoever asks.
+many lines in pretty mode (`-qmp-pretty`); a line break never occurs inside a JSON string. The order of keys is that of QEMU 5.2
+to 11.1; a message that begins differently is decoded to find its kind.
 """
 
 import re
@@ -23,7 +23,7 @@ __all__ = [
     "with_id",
 ]
 
-# What stands before an event's name. Events with other names than these are passed on without a closer look.
+# What comes before an event's name. Events with names other than these are passed on without a closer look.
 _EVENT_NAME = b'"event": "'
 _NOTED_EVENTS = (b'JOB_STATUS_CHANGE"', b'STOP"', b'RESUME"', b'DEVICE_DELETED"')
 
@@ -40,7 +40,7 @@ class Kind(Enum):
 class MonitorFormat:
     """How one monitor writes.
 
-    end: the last bytes of each message, found nowhere else. event, replies: how messages begin.
+    end: the last bytes of each message, which occur nowhere else. event, replies: how events and replies begin.
     """
 
     end: bytes
@@ -61,15 +61,15 @@ class MonitorFormat:
         return Kind.EVENT if "event" in decode(data[start:end]) else Kind.REPLY
 
     def is_reply_begun(self, data: bytes) -> bool:
-        """Tell whether an unfinished message is surely a reply."""
+        """Return whether an incomplete message is certainly a reply."""
         return data.startswith(self.replies)
 
     def spell(self, value: JSON) -> bytes:
-        """Write a message as this monitor does."""
+        """Return a message as this monitor writes it."""
         return ((encode_pretty if self.is_pretty else encode)(value) + "\r\n").encode("ascii")
 
     def spell_reply(self, reply: dict[str, JSON], message: dict[str, JSON]) -> bytes:
-        """Write a reply with the id of the command's message."""
+        """Return a reply, with the id of the command's message, as this monitor writes it."""
         return self.spell(with_id(reply, message))
 
 
@@ -82,18 +82,18 @@ PRETTY = MonitorFormat(
 
 
 def format_of(greeting: bytes) -> MonitorFormat:
-    """Tell the format from a whole or begun greeting: only a pretty one has a line of one brace."""
+    """Return the format of a greeting, which may be incomplete: only a pretty one begins with a line that is just a brace."""
     return PRETTY if greeting.startswith(b"{\r\n") else LINES
 
 
 def may_be_noted(data: bytes, start: int, end: int) -> bool:
-    """Tell whether an event may be one that the proxy has to look into: those of jobs, STOP, RESUME and DEVICE_DELETED."""
+    """Return whether an event may be one that the proxy has to look into: a job's, STOP, RESUME or DEVICE_DELETED."""
     found = data.find(_EVENT_NAME, start, end)
     return found < 0 or data.startswith(_NOTED_EVENTS, found + len(_EVENT_NAME))
 
 
 def are_plain_events(data: bytes, count: int, end: int) -> bool:
-    """Tell whether the `count` messages up to `end`, in lines, are all events into which nobody looks: most of a flood are."""
+    """Return whether the `count` messages up to `end`, in lines, are all events that need no look inside, as in a flood."""
     return (
         data.startswith(LINES.event)
         and data.count(b"\n" + LINES.event, 0, end) == count - 1
@@ -102,7 +102,7 @@ def are_plain_events(data: bytes, count: int, end: int) -> bool:
 
 
 def with_id(reply: dict[str, JSON], message: dict[str, JSON]) -> dict[str, JSON]:
-    """Return a reply with the id of the command's message: QEMU puts it last in a success, first in an error."""
+    """Return a reply with the id of the command's message. QEMU puts it last in a success, first in an error."""
     if "id" not in message:
         return reply
     own = {"id": message["id"]}
@@ -110,5 +110,5 @@ def with_id(reply: dict[str, JSON], message: dict[str, JSON]) -> dict[str, JSON]
 
 
 def generic_error(desc: str) -> dict[str, JSON]:
-    """Make an error reply (qmp-spec.rst, "Error")."""
+    """Return an error reply of class GenericError (qmp-spec.rst, "Error")."""
     return {"error": {"class": "GenericError", "desc": desc}}

@@ -1,9 +1,9 @@
-"""Where in a client's stream a token begins, as QEMU 11.1 says it before "JSON parse error": `LINE:COLUMN: `.
+"""Where in a client's stream a token begins, as QEMU 11.1 writes it before "JSON parse error": `LINE:COLUMN: `.
 
-Both count from 1, from the start of the connection; a line ends after each line feed, and a column is a byte. A token that
-begins with the very byte that ended the one before it (a number, a keyword, or what was passed over after a stray byte) is said
-to begin one column further on (seen with 11.1.3), because QEMU has counted that byte already. One case differs: what touches a
-token that was cut for its length of 64 MiB is said to begin where that one does.
+Both count from 1 at the start of the connection; a line ends with each line feed, and a column is a byte. For a token that
+begins with the byte that ended the one before it (a number, a keyword, or input skipped after a stray byte), QEMU reports one
+column too many (seen with 11.1.3), because it has counted that byte already. One case is different from QEMU: a token right
+after one that was ended for its length of 64 MiB is reported at that one's place.
 """
 
 from typing import NamedTuple
@@ -18,30 +18,30 @@ _ENDED_BY_THE_NEXT = frozenset(("keyword", "zero", "integer", "fraction", "expon
 
 
 class Place(NamedTuple):
-    """A place between two tokens of a stream: in which line, and how many bytes of that came before it."""
+    """A place between two tokens of a stream: its line, and how many bytes of that line come before it."""
 
     line: int
     column_bytes: int
 
 
 class Position:
-    """Counts the lines of a stream that comes in pieces. begin: where the first piece begins.
+    """Count the lines of a stream that comes in pieces. begin: where the first piece begins.
 
-    `of` is asked for places of the piece at hand in the order in which they stand; call `pass_piece` after each piece.
+    Call `of` for places in the current piece, in ascending order, and `pass_piece` after each piece.
     """
 
     __slots__ = ("_counted", "_line", "_line_start", "_passed_over", "_token", "_touches")
 
     def __init__(self, begin: Place = Place(1, 0)) -> None:  # noqa: B008 - immutable
         self._line = begin.line
-        self._line_start = -begin.column_bytes  # in the piece at hand; below 0, in an earlier one
-        self._counted = 0  # so much of the piece at hand is in the two above
-        self._passed_over = -1  # where in the piece at hand a recovery ended
-        self._token = ""  # where the token begins that the last piece did not end
+        self._line_start = -begin.column_bytes  # index in the current piece; if negative, in an earlier one
+        self._counted = 0  # how much of the current piece is included in the two above
+        self._passed_over = -1  # where in the current piece a recovery ended
+        self._token = ""  # the prefix for the token that the last piece did not end
         self._touches = False  # whether the last piece ended with a number or keyword
 
     def before(self, last: bytes | bytearray) -> Place:
-        """Return the place before the last bytes of what was passed. In the middle of a line, its column is not known."""
+        """Return the place before `last`, the last bytes read. If they have a line feed, its column is not known, and is 0."""
         lines = last.count(b"\n")
         return Place(self._line - lines, 0 if lines else -self._line_start - len(last))
 
@@ -49,7 +49,7 @@ class Position:
         self._passed_over = end
 
     def of(self, piece: bytes, at: int) -> str:
-        """Return QEMU's prefix for a token that begins at byte `at` of the piece; below 0, in an earlier piece."""
+        """Return QEMU's prefix for a token that begins at byte `at` of the piece; if that is negative, in an earlier piece."""
         if at < 0:
             return self._token
         self._count(piece, at)
@@ -58,7 +58,7 @@ class Position:
         return f"{self._line}:{column + (touches or at == self._passed_over)}: "
 
     def pass_piece(self, piece: bytes, lexer: Lexer) -> None:
-        """Go on to the next piece. `lexer` has read this one."""
+        """Go on to the next piece, after `lexer` has read this one."""
         if 0 < lexer.length <= len(piece):
             self._token = self.of(piece, len(piece) - lexer.length)
         self._touches = lexer.state in _ENDED_BY_THE_NEXT
@@ -68,7 +68,7 @@ class Position:
         self._counted = 0
 
     def _count(self, piece: bytes, to: int) -> None:
-        # A find() costs less than a count() where lines are long, as they nearly always are.
+        # A find() is cheaper than a count() if lines are long, as they nearly always are.
         for _ in range(_FEW_LINES):
             line_end = piece.find(b"\n", self._counted, to)
             if line_end < 0:

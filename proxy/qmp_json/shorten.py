@@ -1,11 +1,11 @@
-"""Short strings in place of long ones, so that a value of 16 MiB is judged without being decoded as a whole.
+"""Put short tokens in place of long ones, so that a value of 16 MiB can be judged without being decoded as a whole.
 
-A long value is forwarded as the bytes that it has. What is looked at is which command it is, and whether it is one; of a long
-string that needs no more than to know that it is right. To decode all of it would take up to eight times its size, since one
-character beyond the Basic Multilingual Plane makes Python keep four bytes for each of the others.
+A long value is forwarded unchanged. The proxy only has to know which command it is, and whether it is valid; for that, a long
+string only has to be known as valid. Decoding all of it would take up to eight times its size, because one character beyond the
+Basic Multilingual Plane makes Python use four bytes for every character.
 
-A string stays whole if it can be a name that somebody looks for: the longest are about 50 characters, and an escape spells a
-character with six bytes. What has too much even so is no command that makes sense, and is answered as too long.
+A string stays whole if it can be a name that somebody looks for: the longest have about 50 characters, and an escape takes six
+bytes for a character. A value that is too long even so is not a command that makes sense, and is answered as too long.
 """
 
 import re
@@ -16,15 +16,15 @@ from shim.qmp import JSON
 
 __all__ = ["LONG_TOKEN_BYTES", "LONG_VALUE_BYTES", "MOST_SKELETON_BYTES", "Skeleton", "may_stand_for_more"]
 
-# Tokens that end beyond this in their value are shortened, if they are long.
+# Long tokens are shortened if they end beyond this many bytes of their value.
 LONG_VALUE_BYTES = 1 << 20
-# So much of a value may be left.
+# How long a value may be once its tokens are shortened.
 MOST_SKELETON_BYTES = 2 << 20
 LONG_TOKEN_BYTES = 64
 _LONG_ESCAPED_TOKEN_BYTES = 512
 _KEPT_BYTES = 16
 _KEYWORD = frozenset(b"abcdefghijklmnopqrstuvwxyz")
-# No more of a wrong one fits into QEMU's text.
+# No more of an invalid keyword fits into QEMU's text.
 _TOLD_KEYWORD_BYTES = 2048
 _EXPONENT = re.compile(rb"[eE]")
 _STANDS_FOR_MORE = re.compile(r".{0,16} [0-9a-f]{8} [0-9]+", re.DOTALL)
@@ -35,10 +35,10 @@ _SOME = re.compile(
 
 
 class Skeleton:
-    """A long value with short tokens. saved_bytes: how much shorter it is. `clear` it after each value."""
+    """A long value with short tokens. `clear` it after each value. saved_bytes: how much shorter it is than the original."""
 
     def __init__(self) -> None:
-        # Where the tokens begin and end that are cut, and what stands for them.
+        # Where each shortened token begins and ends, and what stands for it.
         self._cuts: list[tuple[int, int, bytes]] = []
         self.saved_bytes = 0
 
@@ -52,7 +52,7 @@ class Skeleton:
             self.saved_bytes = 0
 
     def shorten(self, held: bytearray, length: int) -> bytes:
-        """Take the last token of what is held of the value, which has so many bytes; return what stands for it."""
+        """Shorten the last token held of the value; return what stands for it. length: how many bytes that token has."""
         end = len(held)
         token = bytes(held[end - length :]) if length <= _LONG_ESCAPED_TOKEN_BYTES else b""
         if b"\\" in token:
@@ -63,7 +63,7 @@ class Skeleton:
         return short
 
     def of(self, held: bytearray, rest: bytes) -> bytes:
-        """Return the value to judge. held: what is held of it. rest: what is not."""
+        """Return the value to judge. held: the part of it that is held. rest: what follows that."""
         parts: list[bytes | bytearray] = []
         at = 0
         for begin, end, short in self._cuts:
@@ -73,7 +73,7 @@ class Skeleton:
 
 
 def may_stand_for_more(value: JSON) -> bool:
-    """Tell whether a part of a value with short tokens may not be what was sent there: see _shorten."""
+    """Return whether a part of a value with short tokens may stand for something longer that was sent: see _shorten."""
     match value:
         case None | bool():
             return False
@@ -85,11 +85,12 @@ def may_stand_for_more(value: JSON) -> bool:
 
 
 def _shorten(source: bytearray, begin: int, end: int) -> bytes:
-    """Return a token to put in place of a long one that stands at source[begin:end].
+    """Return a short token to put in place of source[begin:end].
 
-    A string keeps its first characters, and gets a checksum, so that two keys are the same only if they are. One that is wrong
-    is replaced by a part of it for which QEMU has the same words; a long keyword always is. Of a number only that it is one is
-    kept, and whether it has an exponent: else a keyword right after it could be taken for that, as in `1` and `e5`.
+    A string keeps its first characters, and gets a checksum, so that two short keys are equal only if the long ones are. An
+    invalid string is replaced by a part of it for which QEMU has the same error text, and so is a keyword, as long ones are
+    always invalid. A number becomes `1`, or `1e1` if it has an exponent: otherwise a keyword right after it could be taken for
+    one, as in `1` and `e5`.
     """
     if source[begin] in _KEYWORD:
         return bytes(source[begin : min(end, begin + _TOLD_KEYWORD_BYTES)])
@@ -110,7 +111,7 @@ def _shorten(source: bytearray, begin: int, end: int) -> bytes:
 
 
 def _part(source: bytearray, at: int, end: int) -> bytes:
-    """Return some of a string's bytes, cut neither in an escape nor in a character."""
+    """Return some of a string's bytes, cut neither inside an escape nor inside a character."""
     match = _SOME.match(source, at, end)
     until = match.end() if match else end
     cut = until
@@ -120,6 +121,6 @@ def _part(source: bytearray, at: int, end: int) -> bytes:
 
 
 def _beginning(source: bytearray, at: int) -> bytes:
-    """Return the first characters if nothing of them needs care."""
+    """Return the first characters, or none if some of them are not ASCII, quotes or backslashes."""
     beginning = bytes(source[at : at + _KEPT_BYTES])
     return beginning if beginning.isascii() and not set(beginning) & set(b"\\\"'") else b""

@@ -1,5 +1,6 @@
-"""What is written to disks, which the event loop does not wait for: a full, slow or stuck one delays only what must be on it.
+"""Writing to disks without the event loop waiting for them: a full, slow or stuck disk delays only what must be on it first.
 
-disk_thread.py does such work on a thread, audit_writer.py has one for each audit log. scribe.py takes what one connection to
-QEMU has to write, and has that wait for it which must not come before: an answer, or a plan.
+disk_thread.py does such work on a thread; audit_writer.py has one such thread for each audit log. scribe.py empties the outbox
+of one connection to QEMU: it has records and notes written, and makes what depends on them wait, an answer for its record and a
+plan for its note (an intent, or the record that its command is about to run).
 """

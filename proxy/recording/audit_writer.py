@@ -1,9 +1,9 @@
 """One audit log, written on a thread of its own.
 
-What must be on record waits until it is: where the log is to refuse what cannot be recorded (`--audit-failure refuse`), or each
-record is to be on the disk before its answer (`--audit-sync`). Elsewhere an answer waits too, so that whoever has it finds the
-record, but not for long: once the log has been stuck for a second, answers go out at once until it is not any more, and the
-records follow when it is not. What waits to be written is bounded, and what does not fit is lost, counted and told of.
+With `--audit-failure refuse`, which refuses what cannot be recorded, and with `--audit-sync`, which has each record on disk
+before its answer, answers wait for their records as long as it takes. Otherwise answers wait, too, so that whoever has one
+finds its record, but not for long: once the log has been stuck for a second, answers go out immediately until it has caught up,
+and the records follow. The amount that waits to be written is limited; what does not fit is lost, counted and reported.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ __all__ = ["LAST_WRITE_S", "AuditWriter"]
 
 _log = logging.getLogger(__name__)
 
-# How long an answer waits for a record that need not be there. A stuck log costs this once, and not once an answer.
+# How long an answer waits for a record that may also come later. A stuck log costs this once, not once per answer.
 _PATIENCE_S: Final = 1.0
-# So much may wait to be written. A record is some 2 KB in memory, besides its texts, which a client can make long.
+# How much may wait to be written. A record takes some 2 KB in memory, besides its texts, which a client can make long.
 _MOST_QUEUED_BYTES: Final = 64 * 1024 * 1024
 _RECORD_BYTES: Final = 2048
 # How long the end of the process waits for what is to be written.
@@ -35,7 +35,7 @@ LAST_WRITE_S: Final = 5.0
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """Records that are to be written. on_written: None where nothing waits for it, or not any more."""
+    """Records that are to be written. on_written: None if nothing waits for them, or does not any more."""
 
     since_s: float
     count: int
@@ -44,9 +44,9 @@ class _Batch:
 
 
 class AuditWriter:
-    """Write records to a log, which is its own. Call `close` at the end.
+    """Write records to a log, which this owns. Call `close` at the end.
 
-    refuses: a command must be on record before it is run. identify: as AuditLog's.
+    refuses: a command must be on record before it runs. identify: the AuditLog's.
     """
 
     def __init__(self, audit_log: AuditLog, settings: AuditSettings, thread: DiskThread | None = None) -> None:
@@ -56,14 +56,14 @@ class AuditWriter:
         self.identify = audit_log.identify
         self._is_patient = audit_log.refuses or settings.sync
         self._thread = thread or DiskThread("audit")
-        # What is not written yet, in order.
+        # The batches that are not written yet, in order.
         self._batches: deque[_Batch] = deque()
         self._queued_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._is_stuck = False
-        # Records that found no room since the last ones that did.
+        # How many records found no room since the last ones that did.
         self._lost = 0
-        # All that found none.
+        # How many found none in total.
         self._lost_ever = 0
 
     @classmethod
@@ -72,7 +72,7 @@ class AuditWriter:
         thread, opened = DiskThread("audit"), list[AuditLog]()
         try:
             await thread.run(lambda: opened.append(open_audit_log(settings)))
-        except BaseException:  # nobody may wait for it any more
+        except BaseException:  # including cancellation, after which nobody waits for the log
             thread.end(lambda: _close_all(opened))
             raise
         return cls(opened[0], settings, thread)
@@ -84,11 +84,11 @@ class AuditWriter:
 
     @property
     def lost_count(self) -> int:
-        """How many records were lost so far."""
+        """How many records have been lost so far."""
         return self._lost_ever + self._audit_log.lost_count
 
     def write(self, records: Sequence[AuditRecord], on_written: Callable[[], object]) -> bool:
-        """Write records. Tells whether to wait for that: then `on_written` is called, once, when nothing need wait any more."""
+        """Write records. Return whether answers must wait for that; if so, `on_written` is called once they may go."""
         size_bytes = sum(map(_size_bytes, records))
         if not self._has_room(size_bytes):
             self._lose(len(records))
@@ -99,7 +99,7 @@ class AuditWriter:
         return waits
 
     def announce(self, begun: AuditRecord, on_written: Callable[[str | None], object]) -> None:
-        """Put on record that a command is about to be run; `on_written` is told why it shall not be, if it is not there."""
+        """Put on record that a command is about to run. Then `on_written` is passed None, or why the command must not run."""
         size_bytes = _size_bytes(begun)
         if not self._has_room(size_bytes):
             reason = f"audit log {self._name}: too many records wait for its disk; the command was not run"
@@ -114,15 +114,15 @@ class AuditWriter:
         self._thread.put(partial(self._announce, begun, self._take_lost()), tell)
 
     async def written(self) -> None:
-        """Wait until all is written that is queued by now."""
+        """Wait until everything that is queued now is written."""
         await self._thread.run(lambda: None)
 
     def reopen(self) -> None:
-        """Go on in a new file if this one was moved away; where that cannot be opened, in the old one."""
+        """Go on in a new file if this one was moved away. If that cannot be opened, log it and go on with the old file."""
         self._thread.put(self._reopen, lambda _: None)
 
     async def close(self) -> None:
-        """Write what is to be written, and close. What does not get to the disk in time is lost, and told of."""
+        """Write what is queued, and close the log. What is not written within LAST_WRITE_S is lost, and the log says so."""
         self._thread.put(partial(self._close, self._take_lost()), lambda _: None)
         if not await self._thread.finish(LAST_WRITE_S):
             told = "audit log %s: its disk has been stuck for %g s at the end; records lost: %d"
@@ -130,7 +130,7 @@ class AuditWriter:
         if self._timer is not None:
             self._timer.cancel()
 
-    # On the thread, which alone has the log.
+    # On the thread, the only one that touches the log.
 
     def _write(self, records: Sequence[AuditRecord], lost: int) -> None:
         self._audit_log.untold += lost
@@ -150,13 +150,13 @@ class AuditWriter:
         self._audit_log.untold += lost
         try:
             self._audit_log.close()
-        except OSError as exc:  # a file system may tell of a failed write only then
+        except OSError as exc:  # a file system may report a failed write only now
             _log.error("audit log %s: %s", self._name, exc.strerror or exc)
         if self._audit_log.untold:
             told = "audit log %s: records lost at its end that no later record reports: %d"
             _log.warning(told, self._name, self._audit_log.untold)
 
-    # What waits.
+    # What waits to be written.
 
     def _has_room(self, size_bytes: int) -> bool:
         return not self._batches or self._queued_bytes + size_bytes <= _MOST_QUEUED_BYTES
@@ -187,7 +187,7 @@ class AuditWriter:
             batch.on_written()
 
     def _look(self) -> None:
-        """Let answers go that have waited for too long."""
+        """Let answers go that have waited too long."""
         self._timer = None
         if not self._batches:
             return
@@ -212,7 +212,7 @@ def _now_s() -> float:
 
 
 def _size_bytes(record: AuditRecord) -> int:
-    """Estimate what a record takes while it waits: itself, its texts, and QEMU's replies, which it has decoded."""
+    """Estimate how much memory a record takes while it waits: itself, its texts, and QEMU's decoded replies."""
     texts = len(record.command_line or "") + sum(sent.reply_bytes for sent in record.sent)
     match record.reply:
         case {"return": str(text)}:

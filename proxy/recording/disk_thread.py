@@ -1,8 +1,8 @@
-"""Do what may wait for a disk on a thread, in order, and tell the event loop when it is done.
+"""Do on a thread, in order, what may have to wait for a disk, and tell the event loop when it is done.
 
-A write, an fsync or even a look at a file on a network waits for as long as its server likes, and no flag changes that. What
-one thread is given waits for its own disk alone. The thread is a daemon, because a process that ends cannot end a wait for a
-disk either.
+A write, an fsync or even a stat of a file on a network waits as long as its server likes, and no flag changes that. Each thread
+is for one disk, so its jobs wait for no other. The thread is a daemon, because a wait for a disk cannot be interrupted, and
+must not keep the process from ending.
 """
 
 import asyncio
@@ -19,19 +19,22 @@ __all__ = ["DiskThread", "finish_all"]
 
 _log = logging.getLogger(__name__)
 
-# A thread costs some 30 KB.
+# How long a thread stays without a job. It takes some 30 KB.
 _IDLE_S: Final = 10.0
 
 _T = TypeVar("_T")
 _Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
-# Those that have a thread.
+# Those whose thread runs.
 _running: set["DiskThread"] = set()
 
 
 def finish_all(timeout_s: float) -> None:
-    """Wait for all threads there are, when the event loop has ended. Whatever ends it, what was put is done."""
+    """Wait for all threads, after the event loop has ended. So what was put is done, whatever has ended the loop.
+
+    What is not done within timeout_s is lost, and the log says so.
+    """
     deadline_s = time.monotonic() + timeout_s
     late = sum(not thread.finish_without_loop(deadline_s) for thread in list(_running))
     if late:
@@ -40,9 +43,9 @@ def finish_all(timeout_s: float) -> None:
 
 
 class DiskThread:
-    """Make it anywhere; all methods are for the event loop. Call `finish` at the end.
+    """Call `finish` at the end. All methods except `finish_without_loop` are to be called in the event loop.
 
-    The thread starts when there is a job, and ends when there was none for a while: of a thousand logs most are quiet.
+    The thread starts when there is a job, and ends when there has been none for a while: of a thousand logs most are quiet.
     """
 
     def __init__(self, name: str) -> None:
@@ -50,14 +53,14 @@ class DiskThread:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._done: deque[tuple[Callable[[Any], object], Any]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Held by whoever puts a job, and by the thread that looks whether it may end.
+        # Held while a job is put, and while the thread checks whether it may end.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        # The loop was told that something is done, and has not looked yet.
+        # Whether the loop was told that something is done, and has not looked yet.
         self._is_told = False
 
     def put(self, job: Callable[[], _T], on_done: Callable[[_T], object]) -> None:
-        """Have a job done, which must not raise, and `on_done` called with what it returns, in the loop."""
+        """Have a job done, and `on_done` called in the loop with what it returns. The job must not raise."""
         with self._lock:
             self._jobs.put((job, on_done))
             if self._thread is None:
@@ -89,12 +92,15 @@ class DiskThread:
         return await future
 
     def end(self, last_job: Callable[[], object]) -> None:
-        """Do a last job, and end the thread, without anybody who waits for that."""
+        """Have a last job done, and the thread end, without waiting for that."""
         self.put(last_job, lambda _: None)
         self._jobs.put(None)
 
     async def finish(self, timeout_s: float) -> bool:
-        """Wait until all is done, and end the thread. Tell whether it is; else it goes on, and nobody is told of it."""
+        """Wait until all jobs are done, and end the thread. Return False if that takes longer than timeout_s.
+
+        The thread then goes on until its jobs are done.
+        """
         if (thread := self._thread) is None:
             return True
         try:
@@ -109,14 +115,14 @@ class DiskThread:
         return True
 
     def finish_without_loop(self, deadline_s: float) -> bool:
-        """Wait in the same way where no event loop runs any more. deadline_s: of the monotonic clock."""
+        """Do what `finish` does, when no event loop runs any more. deadline_s: on the monotonic clock."""
         self._jobs.put(None)
         if (thread := self._thread) is not None:
             thread.join(max(0.0, deadline_s - time.monotonic()))
         return thread is None or not thread.is_alive()
 
     def _next_job(self) -> _Job | None:
-        """Wait for a job; None when the thread is to end."""
+        """Wait for a job; None if the thread is to end."""
         with contextlib.suppress(Empty):
             return self._jobs.get(timeout=_IDLE_S)
         with self._lock:
@@ -133,7 +139,7 @@ class DiskThread:
             if not self._is_told:
                 self._is_told = True
                 assert self._loop is not None, "it is kept before the thread starts"
-                with contextlib.suppress(RuntimeError):  # the loop has ended, and waits for nothing
+                with contextlib.suppress(RuntimeError):  # the loop has ended, so nobody waits
                     self._loop.call_soon_threadsafe(self._tell)
 
     def _tell(self) -> None:

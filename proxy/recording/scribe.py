@@ -1,6 +1,6 @@
-"""What one connection to QEMU has to write: its clients' records, and the notes for which its plans wait.
+"""Write what one connection to QEMU has to put on disk: its clients' records, and the notes for which its plans wait.
 
-Answers wait in their streams until their records are written (Stream.hold), and nobody else waits for that.
+Answers wait in their streams until their records are written (`Stream.hold`); nothing else waits for that.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ __all__ = ["Scribe"]
 
 
 class Scribe:
-    """Empty an outbox of what is to be written. on_noted: told of each note that is, and why not if one could not be.
+    """Empty an outbox of what is to be written.
 
-    audit: where records are written from now on; None for nowhere. streams: of those that are connected. state: where intents
-    are written.
+    audit: where records are written from now on; None for nowhere. state: the thread that writes intents. streams: those of the
+    connected clients. on_noted: called for each note, with None once it is written, or with the reason why it could not be.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Scribe:
         self._on_noted = on_noted
 
     def identify(self, session: Session, client: Client) -> Identify:
-        """Begin to look up whose tool a client is, if what it does is put on record."""
+        """Begin to look up which tool a client is part of, if what it does is put on record."""
         if self.audit is None:
             return unidentified
         stream = None if client.address is None else self._streams.get(session)
         return self.audit.identify(client, None if stream is None else stream.end.read_fd())
 
     def write_records(self, outbox: Outbox) -> None:
-        """Have the records written. What is sent from now on to those that they concern waits for that."""
+        """Have the outbox's records written. What is sent from now on to the clients that they are about waits for that."""
         records, sessions = outbox.records_to_write()
         if self.audit is None:
             return
@@ -59,7 +59,7 @@ class Scribe:
                 stream.hold()
 
     def write_notes(self, outbox: Outbox) -> None:
-        """Have the notes written, and forgotten what is done with."""
+        """Have the outbox's notes written, and forget the intents that are settled."""
         for note in outbox.notes_to_write():
             if not isinstance(note.what, AuditRecord):
                 self._intents.keep(note.what)

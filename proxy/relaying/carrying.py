@@ -1,12 +1,12 @@
 """One connection to QEMU with its clients, as values from which another process goes on with it.
 
-The one that has it holds still (`HoldingStill`): it reads no client, so that what they send waits in the kernel, and goes on
-with the rest until nothing is under way. From then on it reads QEMU no more either, until it has let go of all, or goes on
-itself.
-The other one takes all up (`take_up`) without a byte read or written, and begins (`begin`) when it is told to.
+The process that has the connection holds still (`HoldingStill`): it reads no client, so that what they send waits in the
+kernel, and works on until nothing is under way. From then on it does not read QEMU either, until it has let go of everything
+or resumes itself. The other process takes everything up (`take_up`) without reading or writing a byte, and begins (`begin`)
+when it is told to.
 
-Not carried: TLS, whose state is in a library; a client at HMP's prompt, and one that speaks telnet, who is half through a
-dialogue. Where there is one, nothing of the VM is.
+Some connections cannot be carried: those with TLS, whose state is inside a library, and clients at HMP's prompt or on telnet,
+which are in the middle of a dialogue. If a VM has one of these, nothing of the VM is carried.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ __all__ = ["CarriedClient", "CarriedRelay", "HoldingStill", "Taken", "begin", "l
 
 @dataclass(frozen=True, slots=True)
 class CarriedClient:
-    """One client. number: its descriptor. session: None for one that has left, and still reads. unsent: what is due to it.
+    """One client. number: its descriptor. session: None for a client that has left but still reads. unsent: what is due to it.
 
-    connected_s: for how long it has been connected.
+    connected_s: how long it has been connected.
     """
 
     number: int
@@ -47,7 +47,7 @@ class CarriedClient:
 
 @dataclass(frozen=True, slots=True)
 class CarriedRelay:
-    """All of it. number: the descriptor of the connection to QEMU."""
+    """A whole relay. number: the descriptor of the connection to QEMU."""
 
     number: int
     monitor: Monitor
@@ -59,31 +59,31 @@ Taken: TypeAlias = list[tuple[CarriedClient, Session, Stream]]
 
 
 class HoldingStill:
-    """A relay that is to be carried. Call `go_on` if it is not."""
+    """A relay that is about to be carried. Call `go_on` if it is not carried after all."""
 
     def __init__(self, relay: Relay, turns: Turns) -> None:
         self._clients, self._monitor, self._turns = relay.clients, relay.monitor, turns
         self._router, self._dispatcher, self._upstream, _ = relay.parts
-        # Those that were carried.
+        # The clients' streams as `carried` found them.
         self._streams: list[Stream] = []
 
     @property
     def runs_plan(self) -> bool:
-        """Tell whether a snapshot command runs."""
+        """Whether a snapshot command is running."""
         return self._dispatcher.plans.exclusive is not None
 
     def begin(self, *, spares_oob: bool) -> None:
-        """Read no clients any more. spares_oob: but for those that may have to free a QEMU that hangs."""
+        """Stop reading clients. spares_oob: except those with out-of-band execution, which may have to free a hung QEMU."""
         self._clients.pause(spares_oob=spares_oob)
 
     def go_on(self) -> None:
-        """Read everybody again."""
+        """Read QEMU and the clients again."""
         if not self._upstream.is_closed:  # QEMU may have gone meanwhile
             self._upstream.start()
         self._clients.go_on()
 
     def why_never(self) -> str | None:
-        """Say what cannot be carried, in words. It may end by itself, when a client leaves."""
+        """Say in words what cannot be carried; None if everything can. It may pass by itself, when a client leaves."""
         if type(self._upstream.end) is not SocketEnd:
             return "its connection to QEMU has TLS"
         for client, stream in self._all():
@@ -94,7 +94,7 @@ class HoldingStill:
         return None
 
     def why_not_yet(self) -> str | None:
-        """Say what is under way, in words; None if nothing is."""
+        """Say in words what is still under way; None if nothing is."""
         if (why := why_not_quiet(self._router, self._dispatcher, self._turns)) is not None:
             return why
         if self._upstream.unsent_bytes:
@@ -108,7 +108,7 @@ class HoldingStill:
         return None
 
     def carried(self) -> CarriedRelay:
-        """Return it as a value, and read QEMU no more either. Nothing may be under way."""
+        """Stop reading QEMU, too, and return the relay as a value. Nothing may be under way."""
         self._upstream.pause()
         self._streams = [stream for _, stream in self._all()]
         now_s = asyncio.get_running_loop().time()
@@ -127,17 +127,17 @@ class HoldingStill:
 
     @property
     def is_as_carried(self) -> bool:
-        """Tell whether no client has been cut off since."""
+        """Whether neither QEMU nor a client has gone since `carried`."""
         return not self._upstream.is_closed and self._streams == [stream for _, stream in self._all()]
 
     def _all(self) -> Sequence[tuple[Client, Stream]]:
-        """Return the clients, and after them those that have left."""
+        """Return the clients, and after them those that are leaving."""
         present = [(session.client, stream) for session, stream in self._clients.streams.items()]
         return [*present, *self._clients.leaving.streams]
 
 
 def let_go(relay: Relay) -> None:
-    """Close what are only our copies of its sockets: another process goes on with them."""
+    """Close our copies of a relay's sockets without ending the connections: another process goes on with them."""
     _, dispatcher, upstream, _ = relay.parts
     for session in dispatcher.outbox.sessions:
         close_descriptors(session.inbox.drop_descriptors())
@@ -147,7 +147,7 @@ def let_go(relay: Relay) -> None:
 
 
 def take_up(relay: Relay, value: CarriedRelay, config: VMConfig) -> Taken:
-    """Take in the clients of another process."""
+    """Take in the clients of another process, without reading or writing a byte."""
     taken = []
     now_s = asyncio.get_running_loop().time()
     for one in value.clients:
@@ -161,11 +161,11 @@ def take_up(relay: Relay, value: CarriedRelay, config: VMConfig) -> Taken:
 
 
 def begin(relay: Relay, taken: Taken) -> None:
-    """Begin with what was taken up. Of descriptors that clients have passed, copies are made only now."""
+    """Begin to serve what was taken up. Descriptors that clients have passed are copied only now."""
     _, dispatcher, upstream, come_back = relay.parts
     upstream.start()
     for one, session, stream in taken:
-        # As it is: of a stream in another form than QEMU's, this is in that form already.
+        # Not the stream's own `write`: where that converts (pretty_stream.py), these bytes have been converted already.
         Stream.write(stream, one.unsent)
         if one.session is None:
             relay.clients.drop(session)

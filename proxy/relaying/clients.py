@@ -1,9 +1,10 @@
-"""The clients of one relay: their streams, the limits that each is held to, and how it ends.
+"""The clients of one relay: their streams, the limits on each of them, and how their connections end.
 
-A client is not read while something of it waits: for its turn, for its own snapshot command, or for QEMU, which reads slowly.
-So what it sends waits in the kernel, and then in the client itself. What cannot wait there is counted: what is unread of what
-QEMU said, what has come of a command without an end. A client that has more of it than it may is disconnected, and so is one
-that does not negotiate, or is idle for too long where that is limited. Each time the log names it and says why.
+A client is not read while something it sent waits: for its turn, for its own snapshot command, or for QEMU, which reads slowly.
+So whatever it sends next waits in the kernel, and then in the client itself. What cannot wait there is counted: output that the
+client has not read, and commands that have come only in part. A client with more of that than its limit is disconnected, and so
+is one that does not negotiate in time, or that is idle for too long where the configuration limits it. Each time the log names
+the client and says why.
 """
 
 import asyncio
@@ -25,36 +26,36 @@ __all__ = ["Clients"]
 
 _log = logging.getLogger(__name__)
 
-# For a client whose command made us fail; whether QEMU got it is not known.
+# Sent to a client in whose service we failed; whether QEMU got its commands is not known.
 _OWN_FAILURE = (
     b'{"error": {"class": "GenericError", "desc": "hmpshim has failed, and ends this connection; '
     b'the outcome of what was not answered is not known"}}\r\n'
 )
-# What comes in one go may exceed a limit by so much before it is seen.
+# How far a single read may exceed a limit before it is noticed.
 _READ_AT_ONCE_BYTES = 2 * 1024 * 1024
 
 
 class Clients:
-    """Write to clients, and let them be read or not. streams: by session, for reading. dispatcher: of their commands."""
+    """Write to clients, and say which of them are read. streams: by session, for reading. dispatcher: takes their commands."""
 
     def __init__(
         self, dispatcher: Dispatcher, config: VMConfig, ledger: Ledger, leaving: Leaving, come_back: Callable[[], None]
     ) -> None:
-        """leaving: those that left this connection to QEMU and earlier ones. come_back: has the outbox emptied soon."""
+        """leaving: clients that have left this connection to QEMU or an earlier one. come_back: has the outbox emptied soon."""
         self.dispatcher = dispatcher
         self._config = config
         self._ledger = ledger
         self._come_back = come_back
         self.streams: dict[Session, Stream] = {}
-        # By which an operator names them; those of the proxy itself have none.
+        # The numbers by which an operator names clients; the proxy's own have none.
         self.numbers: dict[Session, int] = {}
         self.leaving, self._counters = leaving, leaving.counters
         self._timers: dict[Session, asyncio.TimerHandle] = {}
-        # Nobody is read any more.
+        # No client is read any more.
         self._is_stopping = False
-        # Nor is anybody until `go_on`, but for those with out-of-band execution if they are spared.
+        # No client is read until `go_on`, except those with out-of-band execution if `_spares_oob`.
         self._is_paused = self._spares_oob = False
-        # Set when a client has left, and none is there.
+        # Set when the last client has left.
         self.deserted = Signal()
 
     def fetch_counts(self) -> None:
@@ -63,10 +64,10 @@ class Clients:
             self._counters.fetch_client(session, stream)
 
     def make_room(self, client: Client) -> str | None:
-        """Say which limit one more client would exceed; None if it may connect. The proxy itself always may, and counts not.
+        """Return which limit one more client would exceed; None if it may connect. The proxy itself always may, uncounted.
 
-        Where too many have not negotiated, one goes that belongs to whoever has most of them, unless that is the newcomer's
-        own: so nobody keeps others out with connections that say nothing.
+        Where too many clients have not negotiated, the party with most of these loses its oldest one; only if that is the
+        newcomer's own party is the newcomer turned away. So nobody can keep others out with connections that say nothing.
         """
         if client.is_proxy:
             return None
@@ -95,10 +96,11 @@ class Clients:
         self._limit_time(session)
 
     def change(self, config: VMConfig) -> None:
-        """Hold all clients to other limits. What one may have counts from when it sends or is sent something; who is there
-        stays, also where fewer may be; and who has to negotiate, or be less idle, has the new time from now on.
+        """Apply other limits to all clients.
 
-        A command of which a part was read may be as long and as nested as when it began; what is under way is done.
+        Limits on queued bytes and descriptors are checked the next time a client sends or is sent something. Nobody is
+        disconnected because fewer clients may connect now. A changed time limit starts anew, from this moment. A command that
+        has come in part keeps the length and nesting that it began with, and whatever is under way is completed.
         """
         before, self._config = self._config, config
         self.dispatcher.limits = limits = limits_of(config)
@@ -112,18 +114,18 @@ class Clients:
             self._limit_time(session)
 
     def disconnect_from(self, listeners: Collection[str], reason: str) -> None:
-        """Disconnect those that came by these listeners."""
+        """Disconnect the clients that connected through these listeners."""
         for session in [session for session in self.streams if session.client.listener in listeners]:
             self._cut(session, reason)
 
     def flush(self, session: Session) -> None:
-        """Send what is due to a client, and see whether it may be read, or has to go."""
+        """Send what is due to a client, then see whether it may be read or has to go."""
         stream = self.streams.get(session)
         if stream is None:
-            return  # it was cut off, and this is the reply to what it had asked for before
+            return  # it was cut off, and this is a reply to an earlier command
         stream.write(session.data_to_send())
         if session in self._timers and session.is_negotiated and not self._config.client_idle_timeout_s:
-            # A timer that runs costs the loop 1 µs in each turn.
+            # A pending timer costs the loop 1 µs in each iteration.
             self._timers.pop(session).cancel()
         is_kept = stream.unsent_bytes or session.inbox.items or session.inbox.has_pieces or session in self._ledger
         if is_kept and not self.check(session):
@@ -134,9 +136,9 @@ class Clients:
             self.let_go_on(session)
 
     def check(self, session: Session) -> bool:
-        """Count what is queued for a client and from it; disconnect it if that is too much. Tells whether it is still there.
+        """Count what is queued for a client and from it; disconnect it if that is too much. Return whether it is still there.
 
-        Both together may be as much as a command of the greatest length, which nobody may be cut for sending.
+        Both together may be as long as the longest command allowed, since nobody may be disconnected for sending one.
         """
         stream, inbox, config = self.streams[session], session.inbox, self._config
         kept = stream.unsent_bytes + inbox.kept_bytes + session.waiting_bytes
@@ -151,7 +153,7 @@ class Clients:
         return session in self.streams
 
     def let_go_on(self, session: Session) -> None:
-        """Read a client if nothing of it waits, and leave it in the kernel otherwise: that is the only way to slow it down."""
+        """Read a client if nothing it sent waits. Otherwise leave its bytes in the kernel, the only way to slow it down."""
         is_left = self._is_stopping or (self._is_paused and not (self._spares_oob and session.hears_end_of_file))
         if self.dispatcher.room.is_congested or is_left or not session.inbox.wants_more:
             self.streams[session].pause()
@@ -164,26 +166,26 @@ class Clients:
 
     @property
     def have_read_all(self) -> bool:
-        """Tell whether nothing is unsent."""
+        """Whether everything due to the clients has been sent."""
         return not any(stream.unsent_bytes for stream in self.streams.values())
 
     def stop(self) -> None:
-        """Read nobody any more."""
+        """Stop reading clients for good."""
         self._is_stopping = True
         self.let_all_go_on()
 
     def pause(self, *, spares_oob: bool) -> None:
-        """Read nobody until `go_on`. spares_oob: but for those with out-of-band execution, whose commands may be urgent."""
+        """Read no client until `go_on`. spares_oob: except those with out-of-band execution, whose commands may be urgent."""
         self._is_paused, self._spares_oob = True, spares_oob
         self.let_all_go_on()
 
     def go_on(self) -> None:
-        """Read again those that `pause` has left in the kernel."""
+        """Read clients again after `pause`."""
         self._is_paused = False
         self.let_all_go_on()
 
     def let_go(self) -> list[End]:
-        """Return the ends of all, also of those that are leaving, for another process. Nobody notices."""
+        """Return the ends of all clients, including those that are leaving, for another process. No client notices."""
         for timer in self._timers.values():
             timer.cancel()
         for session in self.streams:
@@ -194,7 +196,7 @@ class Clients:
         return [stream.detach() for stream in streams]
 
     def drop(self, session: Session) -> None:
-        """Forget a client; its socket closes when it has been sent what is due."""
+        """Forget a client; its socket closes once everything due to it has been sent."""
         stream = self.streams.pop(session)
         self.numbers.pop(session, None)
         self._counters.fetch_client(session, stream)
@@ -209,7 +211,7 @@ class Clients:
             self.deserted.set()
 
     def give_up(self, session: Session) -> None:
-        """End a client in whose service we failed: it is told, and closed, so that it does not wait for ever."""
+        """Disconnect a client in whose service we failed, with an error, so that it does not wait for ever."""
         if session in self.streams:  # pragma: no branch - one that was dropped before we failed has nobody to be told
             self.streams[session].write(_OWN_FAILURE)
             self.drop(session)
@@ -219,7 +221,7 @@ class Clients:
             self.drop(session)
 
     def close(self) -> None:
-        """Close the sockets of all who are there. Calling it again does nothing."""
+        """Close the sockets of all connected clients. Calling it again does nothing."""
         self.fetch_counts()
         for timer in self._timers.values():
             timer.cancel()
@@ -229,7 +231,7 @@ class Clients:
             stream.close()
 
     def disconnect(self, session: Session) -> None:
-        """End a client because the operator wants that; what is queued for it is lost."""
+        """Disconnect a client at the operator's request; what is queued for it is lost."""
         self._cut(session, "the operator has asked for it (hmp-proxy disconnect)")
 
     def _cut(self, session: Session, reason: str) -> None:
@@ -239,7 +241,7 @@ class Clients:
     # Time limits.
 
     def _limit_time(self, session: Session) -> None:
-        """Begin to count the time that a client may take, or be idle, where there is a limit."""
+        """Start the timer for a client's negotiation, or for its idle time, where there is a limit."""
         if session.client.is_proxy:
             return
         if self._config.negotiation_timeout_s and not session.is_negotiated:
@@ -262,7 +264,7 @@ class Clients:
         self._call_later(session, self._config.client_idle_timeout_s, lambda one: self._look_whether_idle(one, read_count))
 
     def _look_whether_idle(self, session: Session, read_count: int) -> None:
-        """Disconnect a client that has sent nothing meanwhile, and waits for nothing."""
+        """Disconnect a client that has sent nothing meanwhile and is waiting for nothing."""
         del self._timers[session]
         waits = session.unanswered or session.is_busy or session.inbox.has_input
         if self.streams[session].read_count == read_count and not waits:

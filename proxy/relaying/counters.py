@@ -1,7 +1,7 @@
-"""What one VM's clients and its QEMU have sent, and how many came and went, over all its connections.
+"""How much one VM's clients and its QEMU have sent, and how many clients came and went, over all its connections.
 
-Nothing is added here while bytes are forwarded: streams and sessions count for themselves, one addition for each read, and what
-they have is fetched from them when somebody asks, and when they end.
+Nothing is added here while bytes are forwarded: streams and sessions keep their own counts, one addition for each read, and
+these are fetched when somebody asks, and when a stream or session ends.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ __all__ = ["Counters"]
 
 @dataclass(slots=True)
 class Counters:
-    """clients: that have come. cut: that were disconnected. connections: to QEMU. commands: of clients, that QEMU was given.
+    """clients: how many have connected. cut: how many of them were disconnected. connections: how many there were to QEMU.
 
-    from_clients_bytes, from_qemu_bytes: what was read. unsent_to_qemu_bytes: what QEMU had not taken when that was fetched.
+    commands: clients' commands that QEMU was given. from_clients_bytes, from_qemu_bytes: what was read.
+    unsent_to_qemu_bytes: what QEMU had not yet taken when the counts were last fetched.
     """
 
     clients: int = 0
@@ -29,14 +30,14 @@ class Counters:
     unsent_to_qemu_bytes: int = 0
 
     def fetch_client(self, session: Session, stream: Stream) -> None:
-        """Add what has come of a client since the last time; the proxy's own questions are none of a client's."""
+        """Add what a client has sent since the last fetch. The proxy's own sessions do not count."""
         if not session.client.is_proxy:
             self.commands += session.owed_count
             self.from_clients_bytes += stream.read_bytes
         session.owed_count = stream.read_bytes = 0
 
     def fetch_qemu(self, stream: Stream, pending: PendingReplies) -> None:
-        """Add what has come of QEMU since the last time. pending: counts among the replies what are no replies of QEMU's."""
+        """Add what QEMU has sent since the last fetch. Answers of ours that `pending` queued are not commands given to QEMU."""
         self.from_qemu_bytes += stream.read_bytes
         self.unsent_to_qemu_bytes = stream.unsent_bytes
         self.commands -= pending.local_count

@@ -14,9 +14,10 @@ _log = logging.getLogger(__name__)
 
 
 async def finish(relay: Relay | None, leaving: Leaving, timeout_s: float) -> None:
-    """Let all that was begun come to its answer, and whoever has left read what is due to it, for a short time.
+    """Wait until all that was begun is answered, then briefly for clients that have left to read what is due to them.
 
-    What takes longer than the operator wants to wait is put on record. relay: None if QEMU is not there.
+    timeout_s: how long the operator wants to wait. A command that takes longer is left to `Relay.close`, which puts it on
+    record. relay: None if QEMU is not connected.
     """
     if relay is not None:
         await _finish(relay, timeout_s)
@@ -34,5 +35,5 @@ async def _finish(relay: Relay, timeout_s: float) -> None:
         async with asyncio.timeout(timeout_s):
             await relay.finished.wait()
     except TimeoutError:
-        # Nothing can stop it: QEMU looks at a job-cancel when the savevm that it is to end is done (seen on 7.2 to 11.1).
+        # Nothing can stop it: QEMU handles a job-cancel only when the savevm that it should end is done (seen on 7.2 to 11.1).
         _log.error("stop_timeout is over: what runs in QEMU goes on there without the proxy")

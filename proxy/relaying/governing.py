@@ -1,4 +1,4 @@
-"""What a VM's settings and what outlasts its connections make of the dispatcher of one connection."""
+"""Make and change the dispatcher of one connection from the VM's settings and from what outlasts its connections."""
 
 from host.settings.config import VMConfig
 from proxy.qmp_json.limits import Limits
@@ -12,7 +12,7 @@ __all__ = ["change", "dispatcher_of", "limits_of"]
 
 
 def dispatcher_of(monitor: Monitor, config: VMConfig, lasting: Lasting, clock: Clock) -> Dispatcher:
-    """Return the dispatcher of a new connection."""
+    """Return a dispatcher for a new connection."""
     return Dispatcher(
         monitor,
         config.policy,
@@ -28,13 +28,16 @@ def dispatcher_of(monitor: Monitor, config: VMConfig, lasting: Lasting, clock: C
 
 
 def change(dispatcher: Dispatcher, monitor: Monitor, config: VMConfig, audit: AuditWriter | None) -> None:
-    """Have a dispatcher use another configuration from now on, and put commands on this record. Limits: see Clients.change."""
+    """Have a dispatcher use another configuration from now on. For the limits see `Clients.change`.
+
+    audit: the log to be used from now on, None for none; it decides whether commands are announced before they run.
+    """
     dispatcher.set_policy(config.policy, config.permissions)
     dispatcher.recorder.vm = config.name or monitor.unnamed or monitor.vm
     dispatcher.recorder.announces = audit is not None and audit.refuses
 
 
 def limits_of(config: VMConfig) -> SessionLimits:
-    """Return what one client of a VM may want at a time."""
+    """Return how much one client of a VM may want at a time."""
     value = Limits(token_bytes=config.max_command_bytes, nesting=config.max_command_nesting)
     return SessionLimits(value, config.client_commands)

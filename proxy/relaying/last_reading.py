@@ -1,4 +1,4 @@
-"""The very end of a relay that has nothing to do any more: its clients may still read what is due to them."""
+"""The very end of a relay that has nothing more to do: its clients get a moment to read what is due to them."""
 
 import asyncio
 
@@ -7,12 +7,12 @@ from proxy.waiting import Signal
 
 __all__ = ["LAST_READ_S", "LastReading"]
 
-# How long clients are waited for that do not read. The kernel keeps 200 KiB for each anyway.
+# How long to wait for clients that do not read. The kernel keeps 200 KiB for each anyway.
 LAST_READ_S = 2.0
 
 
 class LastReading:
-    """Call `look` whenever nothing is owed. finished: set when the clients have read all, or had time to."""
+    """Call `look` whenever nothing is owed. finished: set when the clients have been sent everything, or had time to read."""
 
     __slots__ = ("_clients", "_finished", "_timer")
 
@@ -28,6 +28,6 @@ class LastReading:
             self._timer = asyncio.get_running_loop().call_later(LAST_READ_S, self._finished.set)
 
     def close(self) -> None:
-        """Wait for nobody any more. Calling it again does nothing."""
+        """Stop waiting. Calling it again does nothing."""
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What of a VM outlasts one connection to QEMU, and what outlasts its proxy, too."""
+"""The state of a VM that outlasts one connection to QEMU (`Lasting`), and what outlasts even its proxy (`Standing`)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,9 +25,10 @@ __all__ = ["Lasting", "Shared", "Standing"]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all VMs of a process have together.
+    """What all VMs of a process share.
 
-    ledger: of what is queued. state: reads and writes what is kept for the next start. visits: what can wait, VM by VM.
+    ledger: counts the bytes queued for clients. state: the thread that reads and writes the state kept on disk for the next
+    start. visits: runs what can wait, VM by VM.
     """
 
     ledger: Ledger
@@ -36,7 +37,7 @@ class Shared:
 
 
 class Standing:
-    """What stands as long as a VM is wanted, also where its proxy fails, or begins anew with other settings."""
+    """What is kept as long as a VM is wanted, even if its proxy fails or restarts with other settings."""
 
     __slots__ = ("_history", "counters", "pausing")
 
@@ -47,7 +48,7 @@ class Standing:
 
     @property
     def history(self) -> History:
-        """What has become of the commands, made when somebody needs it."""
+        """What has become of the VM's commands. It is made when it is first needed."""
         if self._history is None:
             self._history = History()
         return self._history
@@ -55,17 +56,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """Each connection of a VM is served with the same of these.
+    """What all connections of a VM to QEMU are served with.
 
     Attributes:
-        intents: where it is written down what a savevm intends.
-        own_prefix: what the ids of all jobs and commands of ours begin with, and no client knows.
+        intents: the store in which each savevm's intent is written down.
+        own_prefix: the prefix of the ids of all our jobs and commands, which no client knows.
         new_id: makes such ids.
-        turns: of the VM's clients.
-        shared: of the process.
-        leaving: the clients that have gone and still read.
+        turns: the VM's, for all its clients.
+        shared: what the VMs of the process share.
+        leaving: the clients that have left but still read.
         audit: where records are written; None if nowhere.
-        standing: what is known of the VM.
+        standing: what is kept as long as the VM is wanted.
     """
 
     intents: IntentStore
@@ -88,7 +89,8 @@ class Lasting:
     ) -> Self:
         """Begin to serve a VM.
 
-        standing: None if nothing is known of it yet. kept: what another process has kept for it (`IntentStore.to_members`).
+        standing: None if nothing is known of it yet. kept: the intents that another process has handed over
+        (`IntentStore.to_members`), None if there was none.
         """
         standing = standing or Standing()
         intents = await shared.state.run(partial(intents_of, config.upstream))

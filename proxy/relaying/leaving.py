@@ -1,8 +1,8 @@
-"""Clients of one VM that have left, or that QEMU left, while something is still to be sent to them.
+"""Clients of one VM that have left, or whose QEMU has gone, while something is still to be sent to them.
 
-One that half-closes after its last command still reads (`printf ... | socat - UNIX:...`), and so does one whose QEMU has gone.
-Until all is sent it takes memory, a descriptor and a place, and is counted for that as if it were there. It may be as slow as
-it likes. One that does not read at all is disconnected, because nothing else would ever end it.
+A client that half-closes after its last command still reads (`printf ... | socat - UNIX:...`), and so does one whose QEMU has
+gone. Until everything is sent it takes memory, a descriptor and one of the VM's places, so it still counts as a client. It may
+read as slowly as it likes. One that does not read at all is disconnected, because nothing else would ever end it.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from shim.client import Client
 
 __all__ = ["TOO_MUCH_QUEUED", "Leaving"]
 
-# How long a client may read nothing. The kernel tells that somebody reads when a whole piece of up to 36 KiB has been read
-# (Linux, net/unix/af_unix.c, unix_stream_sendmsg), so who is slower than that a minute counts as one that does not.
+# How long a client may read nothing. The kernel shows progress only when a whole piece of up to 36 KiB has been read (Linux,
+# net/unix/af_unix.c, unix_stream_sendmsg), so a client that reads less than that in a minute counts as not reading.
 _STALLED_S = 60.0
 _LOOK_S = 1.0
-# Why a client goes that has most, where all have too much.
+# Why the client with most queued bytes is disconnected when all clients together have too many.
 TOO_MUCH_QUEUED = "what is queued for all clients is too much (--total-buffer)"
 
 
 @dataclass(slots=True)
 class _Last:
-    """What a client had not read when that last changed, which only its reading does."""
+    """How much a client had not read when that amount last changed, which it only does when the client reads."""
 
     client: Client
     unread_bytes: tuple[int, int]
@@ -35,11 +35,10 @@ class _Last:
 
 
 class Leaving:
-    """Call `add` for each, in a running loop, and `close` to end them all. It outlives the connection to QEMU, as they do.
+    """Call `add` for each client, in a running loop, and `close` to end them all.
 
-    Where that ends for good, `emptied` waits until they have what is due to them.
-
-    counters: of the VM.
+    Like these clients, it outlives the connection to QEMU. When that ends for good, `emptied` waits until they have been sent
+    what is due to them. counters: the VM's.
     """
 
     def __init__(self, ledger: Ledger, counters: Counters | None = None) -> None:
@@ -56,16 +55,16 @@ class Leaving:
 
     @property
     def streams(self) -> list[tuple[Client, Stream]]:
-        """Those that are not done."""
+        """The clients that have not been sent everything yet, with their streams."""
         return [(last.client, stream) for stream, last in self._streams.items()]
 
     def let_go(self) -> None:
-        """Forget all; another process goes on with them."""
+        """Forget all clients without closing their streams: another process goes on with them."""
         for stream in list(self._streams):
             self._forget(stream)
 
     def add(self, client: Client, stream: Stream) -> None:
-        """Close a stream when all is sent, or its client does not read."""
+        """Close a stream once everything is sent, or once its client has stopped reading."""
         stream.finish(lambda: self._forget(stream))
         if stream.is_closed:
             return
@@ -82,13 +81,13 @@ class Leaving:
         stream.close()
 
     async def emptied(self) -> None:
-        """Wait until all have gone: each has been sent what is due to it, or does not read."""
+        """Wait until all have gone: each has been sent what is due to it, or was disconnected because it does not read."""
         while self._streams:
             self._emptied = Signal()
             await self._emptied.wait()
 
     def close(self) -> None:
-        """Close all at once. Calling it again does nothing."""
+        """Close all streams immediately. Calling it again does nothing."""
         self._log.close()
         for stream in list(self._streams):
             stream.close()
@@ -98,7 +97,7 @@ class Leaving:
         self._ledger.note(stream, stream.unsent_bytes, lambda: self._cut(stream, TOO_MUCH_QUEUED))
 
     def _look(self) -> None:
-        """Disconnect those that have read nothing for too long."""
+        """Disconnect the clients that have read nothing for too long."""
         loop = asyncio.get_running_loop()
         for stream, last in list(self._streams.items()):
             unread_bytes = stream.unread_bytes

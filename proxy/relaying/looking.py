@@ -1,6 +1,6 @@
-"""What there is to say of a VM that is served: its clients, what each waits for, and how much there is of what.
+"""The status of a VM that is served: its clients, what each waits for, and totals.
 
-It is put together when somebody asks; nothing is kept for it.
+It is put together when somebody asks; nothing is stored for it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ __all__ = ["client_statuses", "totals_of"]
 
 
 def client_statuses(relay: Relay) -> tuple[ClientStatus, ...]:
-    """Return how those are that are connected, in the order in which they came. Call it in the running loop."""
+    """Return the status of each connected client, in the order in which they connected. Call it in the running loop."""
     now_s, clients, turns = asyncio.get_running_loop().time(), relay.clients, relay.turns
     return tuple(
         ClientStatus(
@@ -38,7 +38,7 @@ def client_statuses(relay: Relay) -> tuple[ClientStatus, ...]:
 
 
 def totals_of(standing: Standing, relay: Relay | None, audit: AuditWriter | None) -> Totals:
-    """Return how much there is of what. relay: None while QEMU is not there. audit: the VM's log."""
+    """Return a VM's totals. relay: None while QEMU is not connected. audit: the VM's log, None if it has none."""
     counters = standing.counters
     if relay is not None:
         relay.fetch_counts()

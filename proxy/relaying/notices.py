@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 
 
 def log_notices(notices: Sequence[str | Exception]) -> None:
-    """Log texts as warnings, and failures of our own as errors, with where they came about."""
+    """Log texts as warnings, and failures of our own as errors with their tracebacks."""
     for notice in notices:
         if isinstance(notice, Exception):
             _log.error("hmpshim has failed, and goes on: please report this", exc_info=notice)

@@ -1,7 +1,7 @@
-"""A VM's pause as its operator sees it: since when, until when, and what the log says of it.
+"""A VM's pause as its operator sees it: since when, until when, and what the log says about it.
 
-It ends when the operator ends it, or after the time that was given. So a backup that dies in its window does not keep the
-snapshots of a VM from being made for ever.
+It ends when the operator ends it, or when its time is over. So a backup that dies while it has paused a VM does not block that
+VM's snapshots for ever.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Pausing:
-    """Call the methods in a running loop. pause: what the VM's commands are held against."""
+    """Call the methods in a running loop. pause: what the VM's turns look at before they let a command begin."""
 
     __slots__ = ("_since_s", "_timer", "pause")
 
@@ -29,7 +29,10 @@ class Pausing:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, limit_s: float | None, who: str) -> None:
-        """Have snapshot commands wait, for so long at most; None for as long as it takes. Another one counts from now."""
+        """Hold back snapshot commands for at most limit_s; None means until `end`.
+
+        Where a pause is on already, the new limit replaces the old one and counts from now. who: named in the log.
+        """
         loop = asyncio.get_running_loop()
         if not self.pause.is_on:
             self._since_s = loop.time()
@@ -41,18 +44,18 @@ class Pausing:
         _log.warning("snapshot commands are paused, %s, by %s", most, who)
 
     def end(self, who: str) -> bool:
-        """Let them go on. Tells whether they were paused."""
+        """Let snapshot commands go on. Return whether they were paused."""
         if not self.pause.is_on:
             return False
         self._end(f"by {who}")
         return True
 
     def close(self) -> None:
-        """Forget it: the VM is not wanted any more."""
+        """Forget the time limit: the VM is not wanted any more."""
         self._forget_limit()
 
     def status(self) -> "PauseStatus | None":
-        """Return for how long it lasts; None if there is no pause."""
+        """Return how long the pause has lasted and how long it will last; None if there is none."""
         if not self.pause.is_on:
             return None
         from proxy.control.status import PauseStatus  # here, as above

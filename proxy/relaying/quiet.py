@@ -1,7 +1,7 @@
 """Whether nothing is under way between the clients and QEMU, so that another process can go on from here. Without I/O.
 
-Then all that there is to know of a client is what it has agreed upon, and perhaps half a command (proxy/sessions/carried.py).
-Whoever asks has stopped to read the clients, or it is never so on a busy VM.
+At such a moment a client's whole state is what it has negotiated, and perhaps half a command (proxy/sessions/carried.py).
+Stop reading the clients before you ask, or a busy VM will never be quiet.
 """
 
 from proxy.routing.dispatcher import Dispatcher
@@ -12,7 +12,7 @@ __all__ = ["why_not_quiet"]
 
 
 def why_not_quiet(router: Router, dispatcher: Dispatcher, turns: Turns) -> str | None:
-    """Say what is under way, in words; None if nothing is."""
+    """Say in words what is under way; None if nothing is."""
     if dispatcher.plans.exclusive is not None or not turns.is_free:
         return "a snapshot command runs"
     if dispatcher.owed or dispatcher.plans.works or dispatcher.out_of_band.under_way or dispatcher.waiting:

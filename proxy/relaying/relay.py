@@ -1,8 +1,7 @@
 """One connection to QEMU with its clients: the sockets around one router. Feed, take, write; no protocol.
 
-A relay ends with its connection to QEMU, and its clients with it, as they would with QEMU's own socket. A tool that sees the
-end of its monitor takes it for the end of the VM, or connects again; to keep it connected to nothing would tell it something
-false.
+A relay ends with its connection to QEMU, and disconnects its clients, as QEMU's own socket would. A tool that sees its monitor
+close concludes that the VM has ended, or connects again; keeping it connected to nothing would mislead it.
 """
 
 import logging
@@ -42,19 +41,19 @@ __all__ = ["Relay"]
 
 _log = logging.getLogger(__name__)
 
-# How often a job is looked at that did not conclude at once. QEMU's event normally comes first.
+# How often to look at a job that did not conclude at once. QEMU's event normally comes first.
 _POLL_INTERVAL_S = 0.1
-# What so many clients have sent is gone on with before all others have their turn: up to 10 ms each.
+# How many clients' backlogs are worked off before the event loop serves the others: up to 10 ms each.
 _SESSIONS_A_TURN = 2
-# QEMU reads its monitor at about 240 KB/s; beyond a second of work the clients wait in the kernel.
+# QEMU reads its monitor at about 240 KB/s. Beyond a second's worth the clients are not read, and wait in the kernel.
 _UPSTREAM_HIGH_BYTES = 256 * 1024
 
 
 class Relay:
     """Serve clients until QEMU goes. Call `start` once, `add_client` for each connection, `close` at the end.
 
-    config: has the clients' limits. lost: set when QEMU has gone; None makes one. deserted: set when a client has left, and
-    none is there. on_flushed: called whenever the outbox is empty, if it is not None.
+    config: the clients' limits, among others. lost: set when QEMU has gone; None makes one. deserted: set when the last client
+    has left. on_flushed: called each time the outbox has been emptied, unless it is None.
     """
 
     def __init__(
@@ -87,18 +86,18 @@ class Relay:
             on_drained=self._resume_clients,
             on_failure=self._give_up_qemu,
         )
-        # Brings the VM's counters up to date with what has come of QEMU.
+        # Brings the VM's counters up to date with what QEMU has sent.
         self.fetch_counts = partial(lasting.standing.counters.fetch_qemu, self._upstream, self._dispatcher.pending)
         self.lost = Signal() if lost is None else lost
-        self.finished = Signal()  # set when all is done that was begun before `stop`
+        self.finished = Signal()  # set when everything that was begun before `stop` is done
         self._last_reading = LastReading(self.clients, self.finished)
         self.on_flushed: Callable[[], object] | None = None
         self._is_stopping = False
 
     def start(self, *, recovers: bool = True) -> None:
-        """Begin: first with what an earlier connection left behind, then with what QEMU sent since the negotiation.
+        """Begin: first recover what an earlier connection left behind, then take what QEMU has sent since the negotiation.
 
-        recovers: False where the former has been done, and only this relay is new.
+        recovers: False where that recovery has been done already, and only this relay is new.
         """
         if recovers:
             self._dispatcher.start(self._written)
@@ -107,7 +106,7 @@ class Relay:
         self._upstream.start()
 
     def add_client(self, end: End, client: Client, *, errors_in_qmp: bool = False, is_greeted: bool = False) -> str | None:
-        """Let a client in; return why not if there are too many. errors_in_qmp: see Session. is_greeted: it has been."""
+        """Let a client in, or close it and return the limit that it exceeds. errors_in_qmp: see Session. is_greeted: it was."""
         if (reason := self.clients.make_room(client)) is not None:
             end.close()
             return reason
@@ -120,7 +119,7 @@ class Relay:
         return None
 
     def take_in(self, end: End, client: Client, *, errors_in_qmp: bool) -> tuple[Session, Stream]:
-        """Have a session for a client, which is neither greeted nor read yet."""
+        """Make a session and a stream for a client, without greeting it or reading from it yet."""
         session = self._dispatcher.add_session(client, end.is_peer_gone)
         session.look_again = look_again
         session.errors_in_qmp = errors_in_qmp
@@ -136,25 +135,25 @@ class Relay:
 
     @property
     def parts(self) -> tuple[Router, Dispatcher, Stream, Callable[[], None]]:
-        """What another process is told of (carrying.py): with the stream to QEMU, and what has the outbox emptied soon."""
+        """The parts that carrying.py needs: router, dispatcher, stream to QEMU, and a call that has the outbox emptied soon."""
         return self._router, self._dispatcher, self._upstream, self._coming_back.ask
 
     def change(self, config: VMConfig, audit: AuditWriter | None) -> None:
-        """Use another configuration from now on, and write what is recorded to this log."""
+        """Use another configuration from now on, and write audit records to this log."""
         governing.change(self._dispatcher, self.monitor, config, audit)
         self._make_stream = stream_makers(config, self.monitor, self._successions)
         self.clients.change(config)
         self._scribe.audit = audit
 
     def stop(self) -> None:
-        """Read no client any more, and begin nothing; `finished` is set when all that was begun is answered."""
+        """Stop reading clients, and begin nothing more; `finished` is set when everything that was begun is answered."""
         self._is_stopping = True
         self.clients.stop()
         self._dispatcher.stop()
         self._flush()
 
     def detach(self) -> Connected:
-        """Return the connection to QEMU for somebody else who goes on there: nothing is under way, and no client is there."""
+        """Return the connection to QEMU for another relay to go on with. Nothing may be under way, and no client connected."""
         self._polling.cancel()
         self._coming_back.cancel()
         self.turns.pause.on_end = None
@@ -162,7 +161,7 @@ class Relay:
         return Connected(self._upstream.detach(), self.monitor)
 
     def close(self) -> None:
-        """Close all sockets, and put on record what is not answered. Calling it again does nothing."""
+        """Close all sockets, and put unanswered commands on record. Calling it again does nothing."""
         self._dispatcher.stop()
         unanswered = self._dispatcher.give_up(LEFT_UNANSWERED)
         self._dispatcher.abandonment.finish()
@@ -178,7 +177,7 @@ class Relay:
 
     # Feed: proxy/routing/outbox.py has the contract.
 
-    def _receive_from_qemu(self, data: bytes, _: Descriptors) -> None:  # descriptors: this end takes none
+    def _receive_from_qemu(self, data: bytes, _: Descriptors) -> None:  # QEMU's end takes no descriptors
         try:
             session = self._router.receive_from_qemu(data)
         except NotJSONError as exc:
@@ -216,7 +215,7 @@ class Relay:
             self._dispatcher.abandonment.receive_eof(session)
         self._flush()
         if session.hears_end_of_file and session in self._streams:
-            self.clients.drop(session)  # QEMU closes this connection, and gives no reply that was still due
+            self.clients.drop(session)  # QEMU, too, closes such a connection without sending the replies still due
 
     def _go_on_sending(self, session: Session) -> None:
         self.clients.flush(session)
@@ -228,7 +227,7 @@ class Relay:
         self.clients.give_up(session)
 
     def _lose_qemu(self) -> None:
-        """End with QEMU. What was under way is put on record first, because its outcome is not known."""
+        """End because QEMU has gone. First put on record that the outcome of what was under way is not known."""
         self._dispatcher.receive_qemu_eof()
         self._flush()
         self.clients.drop_all()
@@ -238,12 +237,12 @@ class Relay:
         self.lost.set()
 
     def _give_up_qemu(self) -> None:
-        """End a connection of whose replies we do not know any more whose they are."""
+        """End a connection after a failure of ours: nobody knows any more whom its next replies are for."""
         _log.error("the connection to QEMU is given up after a failure of hmpshim's own")
         self._lose_qemu()
 
     def _work_off(self) -> None:
-        """Go on with what clients have sent, after all others have had their turn. Empty the outbox in any case."""
+        """Go on with the backlog of a few clients, now that all others have had their turn. Empty the outbox in any case."""
         for session in list(islice(self._dispatcher.unfinished, _SESSIONS_A_TURN)):
             try:
                 self._dispatcher.work_off(session)
@@ -253,14 +252,14 @@ class Relay:
         self._flush()
 
     def _go_on(self, step: Callable[..., object], *args: object) -> None:
-        """Have the dispatcher take a step, and do what comes of it."""
+        """Have the dispatcher take a step, then empty the outbox."""
         step(*args)
         self._flush()
 
-    # Take and write, in the order that the router asks for: no answer goes out before its record is written (scribe.py).
+    # Take and write, in the order that outbox.py prescribes: no answer goes out before its record is written (scribe.py).
 
     def _flush(self) -> None:
-        """Empty the outbox, in the order that its contract names."""
+        """Empty the outbox in the order that its contract prescribes, and arrange for what has to be looked at again."""
         outbox = self._outbox
         if outbox.notices:
             log_notices(outbox.notices_to_log())

@@ -1,6 +1,6 @@
-"""Snapshot commands that take long, told in the log: who waits for what, and when that ended.
+"""Log snapshot commands that take long: which command it is, whose, and when and how it ended.
 
-All clients of the VM wait meanwhile, as they do natively, and whoever operates it is asked why.
+All clients of the VM wait meanwhile, as they do natively, and its operator will be asked why.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _NS_PER_S: Final = 1e9
 
 
 class SlowCommands:
-    """Call `watch` whenever another command holds the VM, or none."""
+    """Call `watch` whenever another command holds the VM, or none does any more."""
 
     def __init__(self) -> None:
         self.watched: Work | None = None
@@ -33,7 +33,7 @@ class SlowCommands:
 
     @property
     def running(self) -> "RunningCommand | None":
-        """The client's command that holds the VM."""
+        """The client's command that holds the VM; None if none does."""
         work = self.watched
         if work is None or work.session is None:
             return None
@@ -42,7 +42,7 @@ class SlowCommands:
         return RunningCommand(_what(work), str(work.run.trace.client), _took_s(work))
 
     def watch(self, work: Work | None) -> None:
-        """Tell of this one if it takes long, and of the end of the last one if it was told of."""
+        """Log this command if it takes long, and the end of the previous one if that was logged."""
         if self._timer is not None:
             self._timer.cancel()
         if self._is_told and self.watched is not None:
@@ -69,7 +69,7 @@ def _took_s(work: Work) -> float:
 
 
 def _outcome(work: Work) -> str:
-    """Say how it ended, as far as the proxy has made the answer."""
+    """Say how a command ended, if the answer is the proxy's own; what QEMU replied is not looked into here."""
     outcome = work.run.outcome
     if not isinstance(outcome, Result) or outcome.reply is None:
         return "its outcome is not known"

@@ -1,7 +1,7 @@
-"""Clients that leave, and what clients sent that is never begun: its client hung up, the proxy ends, or QEMU went. No I/O.
+"""Clients that leave, and commands that are never begun: their client hung up, the proxy ends, or QEMU has gone. No I/O.
 
-Each HMP or snapshot command among it is put on record, so that nobody looks in vain for what became of it. That takes 0.1 ms
-each, and one read of a client holds thousands; so it is done in turns, too.
+Each HMP or snapshot command among them is put on record, so that nobody looks in vain for what became of it. That takes 0.1 ms
+each, and one read from a client can hold thousands; so this, too, is done in turns.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ LEFT_UNANSWERED = "the proxy ended before the answer came, so the outcome is not
 
 
 class Abandonment:
-    """Drop what sessions have sent."""
+    """Note that clients leave, and drop the commands of theirs that have not begun."""
 
     def __init__(self, recorder: Recorder, turns: Turns, outbox: Outbox) -> None:
         self._recorder = recorder
@@ -30,28 +30,28 @@ class Abandonment:
         self._unfinished = outbox.unfinished
 
     def receive_eof(self, session: Session) -> None:
-        """Note that a client sends no more, but may read on. What it asked for goes on, unless QEMU would hang up on it."""
+        """Note that a client sends no more, but may still read. Its commands go on, unless QEMU would hang up on it."""
         session.receive_eof()
         if session.hears_end_of_file:
             self.abandon(session, HUNG_UP)
         self._outbox.to_flush[session] = None
 
     def receive_hang_up(self, session: Session) -> None:
-        """Note that a client has gone. What has begun goes on; what has not, never will."""
+        """Note that a client has gone. Commands that have begun go on; those that have not never will."""
         session.receive_eof()
         self.abandon(session, HUNG_UP)
         self._outbox.to_flush[session] = None
 
     def remove_session(self, session: Session) -> None:
-        """Forget a client's socket. What it asked for goes on; the replies are thrown away."""
+        """Forget a client whose socket is no longer served. What has begun goes on; its replies are thrown away."""
         self.abandon(session, HUNG_UP)
         self._outbox.to_close.extend(session.cut())
         self._outbox.sessions.remove(session)
 
     def abandon(self, session: Session, reason: str) -> None:
-        """Drop what a client sent and was not begun, a turn of it; what it sends from now on is dropped too.
+        """Drop one turn's worth of what a client has sent that has not begun; what it sends from now on is dropped, too.
 
-        Where it is called again the first reason stays.
+        What is left after the turn is in the outbox's `unfinished`. When this is called again, the first reason stays.
         """
         session.abandoned = reason = session.abandoned or reason
         self._turns.withdraw(session)
@@ -76,18 +76,18 @@ class Abandonment:
             self._unfinished[session] = None
 
     def abandon_all(self, reason: str) -> None:
-        """Drop what all clients sent and was not begun, a turn of each."""
+        """Drop what all clients have sent that has not begun, one turn's worth of each."""
         for session in (*self._outbox.sessions, *self._unfinished):
             self.abandon(session, reason)
 
     def look_at_paused(self) -> None:
-        """Note which clients have gone that wait for the end of a pause: they are not read, and it may last for hours."""
+        """Abandon clients that have gone while they waited for the end of a pause: they are not read, and it may last hours."""
         for session in [session for session in self._turns.paused if session.is_gone()]:
             self.abandon(session, HUNG_UP)
             self._outbox.to_flush[session] = None
 
     def finish(self) -> None:
-        """Drop what is left of those that are abandoned, however much that is: nobody comes back for it."""
+        """Drop all that is left of abandoned clients, however much it is: no further turn will come."""
         for session in list(self._unfinished):
             while session in self._unfinished and session.abandoned is not None:
                 self.abandon(session, session.abandoned)

@@ -1,6 +1,6 @@
-"""How works end for their clients, without I/O: what each is answered, and what stands on record of it.
+"""How works end for their clients, without I/O: the answer that each gets, and the record of it.
 
-A record comes before its answer (outbox.py). Where we have failed, the answer says that the outcome is not known.
+The record comes before the answer (outbox.py). Where hmpshim itself has failed, the answer says that the outcome is not known.
 """
 
 from math import inf
@@ -28,7 +28,7 @@ _FAILED = "hmpshim has failed while it looked; see its log"
 class Answering:
     """Answer clients, and put on record what was done for them.
 
-    is_first: nothing was sent to QEMU for it, so what QEMU owes the client for earlier commands comes first.
+    is_first: nothing was sent to QEMU for this work, so its answer comes after what QEMU owes the client for earlier commands.
     """
 
     def __init__(self, recorder: Recorder, pending: PendingReplies, outbox: Outbox, clock: Clock) -> None:
@@ -38,7 +38,7 @@ class Answering:
         self._clock = clock
 
     def finish(self, work: Work, *, is_first: bool) -> None:
-        """Do what is left to do for a work that has ended by itself."""
+        """Record and answer a work that has ended by itself."""
         match work.request:
             case None:
                 self._finish_recovery(work)
@@ -67,7 +67,7 @@ class Answering:
             (self._pending.answer if is_first else self._outbox.send)(session, line)
 
     def _members(self, work: Work, reply: Reply) -> dict[str, JSON]:
-        """Return the members of a reply as the client is told of failures."""
+        """Return the members of a reply, in the form in which the client wants failures (`Session.as_told`)."""
         line = work.request.line if isinstance(work.request, HMPRequest) else None
         return reply_members(reply if work.session is None else work.session.as_told(line, reply))
 
@@ -94,7 +94,7 @@ class Answering:
             self._outbox.put_on_record(self._recorder.record(work.run.trace, None, result, None), None)
 
     def break_off(self, work: Work, *, is_first: bool) -> None:
-        """Answer the client of a work that cannot go on."""
+        """Answer the client of a work that cannot go on, because hmpshim has failed."""
         if work.session is None or work.request is None:
             return
         is_hmp = isinstance(work.request, HMPRequest)

@@ -1,4 +1,4 @@
-"""What the rules say about what clients send, and how what they deny is answered. Without I/O."""
+"""Which rules apply to each client, and how a command that they deny is answered and logged. Without I/O."""
 
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,19 +20,19 @@ if TYPE_CHECKING:  # see shim.rules.permissions
 
 __all__ = ["Denials"]
 
-# A client can ask again and again, and the log must not be its to fill.
+# How long a user's denials are only counted after one was logged: a client that asks again and again must not fill the log.
 _PAUSE_NS = 10_000_000_000
-# Of so many users each has lines of its own.
+# For up to this many users the log has lines of their own.
 _MAX_USERS = 100
 
 
 class Denials:
-    """Say which rules concern a session, and answer what those do not let through.
+    """Give each session the rules that apply to it, and answer the commands that these deny.
 
-    Nothing of it goes to QEMU. The answer to what is denied stands after all that QEMU still owes to anybody, as that to a
-    command which QEMU itself refuses would, so neither its place nor its time tells whether there is such a command.
+    A denied command does not reach QEMU. Its answer comes after everything that QEMU still owes to anybody, as it would if QEMU
+    itself refused the command. So neither the answer's place nor its time shows whether such a command exists.
 
-    are_untold: some denials were only counted; `poll` will tell the log of them.
+    are_untold: some denials were only counted; `poll` will log them.
     """
 
     def __init__(
@@ -50,22 +50,22 @@ class Denials:
         self._pending = pending
         self._outbox = outbox
         self._clock = clock
-        # By uid: when the log was told, of how many denials it was not since, and whose the last was.
+        # By uid: when a denial was last logged, how many were only counted since, and the client of the latest one.
         self._told: dict[int | None, tuple[int, int, Client]] = {}
         self.are_untold = False
 
     def apply_to(self, session: Session) -> None:
-        """Give a session the rules that concern its client."""
+        """Give a session the rules that apply to its client."""
         session.rules = self._permissions.rules_for(session.client, self._policy)
 
     def set_permissions(self, permissions: Permissions, policy: Policy) -> None:
-        """Use others for the commands that are read from now on."""
+        """Use other permissions, and the rules of another policy, for the commands that are read from now on."""
         self._permissions, self._policy = permissions, policy
         for session in self._outbox.sessions:
             self.apply_to(session)
 
     def answer(self, session: Session, denied: Denied) -> None:
-        """Answer a command in its turn, and close the descriptors that came with it."""
+        """Record, log and answer a denied command in its turn, and have the descriptors that came with it closed."""
         match denied.request:
             case HMPRequest() | ModernRequest():
                 self._outbox.record(session, partial(self._recorder.denied, session, denied.request, denied.verdict))
@@ -77,7 +77,7 @@ class Denials:
         self._pending.answer_last(session, denied.line)
 
     def answer_out_of_band(self, session: Session, command: OutOfBand) -> bool:
-        """Answer an out-of-band command if it is denied: at once, as QEMU does. Tells whether it was."""
+        """Answer an out-of-band command if it is denied: immediately, as QEMU does. Return whether it was."""
         if session.rules is None or (verdict := session.rules.judge(command.message)).is_allowed:
             return False
         self._log(session, verdict)
@@ -85,16 +85,16 @@ class Denials:
         return True
 
     def poll(self) -> None:
-        """Tell the log of denials that were only counted, where nothing has told it for a while."""
+        """Log how many denials were only counted, of users whose last line in the log is old enough."""
         if self.are_untold:
             self._tell_counted(self._clock.monotonic_ns() - _PAUSE_NS)
 
     def tell_all(self) -> None:
-        """Tell the log of all denials that were only counted."""
+        """Log how many denials were only counted, of all users."""
         self._tell_counted(self._clock.monotonic_ns())
 
     def _log(self, session: Session, verdict: "Verdict") -> None:
-        """Tell the log of a denial, or count it where it was told of one of that user's just now."""
+        """Log a denial, or only count it if one of the same user was logged just now."""
         now_ns, client = self._clock.monotonic_ns(), session.client
         told_ns, untold, _ = self._told.get(client.uid, (None, 0, client))
         if told_ns is not None and now_ns - told_ns < _PAUSE_NS:
@@ -109,7 +109,7 @@ class Denials:
         self._tell(f"{printable(verdict.command)} of {client} was denied by {verdict.reason}{more}")
 
     def _tell_counted(self, until_ns: int) -> None:
-        """Tell in one line what was counted since the log was told up to then."""
+        """Log in one line the denials that were only counted, of users whose last line is from until_ns or before."""
         counted = [(user, *told) for user, told in self._told.items() if told[1] and told[0] <= until_ns]
         for user, told_ns, _, client in counted:
             self._told[user] = told_ns, 0, client

@@ -1,15 +1,15 @@
-"""What becomes of the clients' commands, without I/O. What QEMU says to them is the router's.
+"""What becomes of the clients' commands, without I/O. What QEMU replies to them is the router's business.
 
-A command is forwarded, answered, or decided about (shim/decisions/decision.py) and played; turns.py says when. Forwarded is
-what is neither HMP nor a snapshot command: its bytes go to QEMU, and its session stands in the FIFO for the reply. Answered
-here is what concerns the client's own negotiation, which QEMU must not hear of, and the two commands about the proxy itself.
+A command is forwarded, answered, or decided about (shim/decisions/decision.py) and played; turns.py says when. Commands that
+are neither HMP nor about snapshots are forwarded: their bytes go to QEMU, and their session waits in the FIFO for the reply.
+Answered here are the client's own negotiation, which QEMU must not hear of, and the two commands about the proxy itself.
 
 While a plan runs, no client's in-band command goes to QEMU, as none runs natively while HMP's savevm does: a client's `quit`
-between the deletion of a snapshot and the next save would cost the snapshot. Whatever cannot be begun waits in its session, and
-the sessions take turns, one command each, when the way is free.
+between the deletion of a snapshot and the next save would cost the snapshot. A command that cannot begin waits in its session,
+and when the VM is free the sessions take turns, one command each.
 
-How many may be begun says room.py. What one client has sent is worked off in turns of a number of requests: what is over
-stands in `unfinished`, and the driver comes back for it when the others have had theirs.
+room.py says how many commands may begin. A client's backlog is worked off in turns of a limited number of requests. A client
+with more than fits into one turn is in `unfinished`, and the driver comes back for it when the others have had theirs.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,8 +44,8 @@ __all__ = ["Dispatcher"]
 class Dispatcher:
     """Begin commands, and play plans. Empty the outbox after each call.
 
-    owed: whom QEMU owes its next replies, in order. announces: a command is put on record before it is run. turns: the VM's.
-    limits: a client's. waiting: who waits for a turn. unfinished: who needs more than one; call `work_off` for each.
+    owed: whom QEMU owes its next replies, in order. announces: commands are put on record before they run. turns: the VM's.
+    limits: those of one client. waiting: who waits for a turn. unfinished: who needs more than one; call `work_off` for each.
     """
 
     def __init__(
@@ -81,21 +81,21 @@ class Dispatcher:
 
     @property
     def owes_nothing(self) -> bool:
-        """Tell whether all that was begun is done and answered."""
+        """Whether everything that was begun is done and answered."""
         return self.plans.is_idle and all(map(self.plans.may_be_left, self.owed)) and not self.out_of_band.under_way
 
     def start(self, written: Sequence[Written] = ()) -> None:
-        """Deal with what an earlier connection left behind. Call it once, first. written: intents that were found."""
+        """Recover what an earlier connection left behind. Call this once, first. written: the intents found on disk."""
         self.plans.begin(self._maker.recovery(written))
         self.go_on()
 
     def set_policy(self, policy: Policy, permissions: Permissions = EVERYTHING) -> None:
-        """Use another policy, and other rules, for the commands that come from now on."""
+        """Use another policy and other permissions for the commands that come from now on."""
         self._maker.set_policy(policy)
         self.denials.set_permissions(permissions, policy)
 
     def add_session(self, client: Client, is_gone: Callable[[], bool] | None = None) -> Session:
-        """Take in a client. is_gone: tells whether nobody reads its replies."""
+        """Make a session for a client. is_gone: tells whether nobody will read its replies; None if that cannot be known."""
         session = Session(client, self._monitor, self._format, is_gone, self.limits)
         self.denials.apply_to(session)
         self.outbox.sessions.append(session)
@@ -103,7 +103,7 @@ class Dispatcher:
         return session
 
     def receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors = ()) -> bool:
-        """Take what a client sent. Tells whether it is for QEMU as it is, and all that is due; otherwise see the outbox."""
+        """Take what a client sent. Return True if these bytes only have to be written to QEMU; else see the outbox."""
         is_quiet = not (self.owed or self.waiting or self.room.is_congested) and self._turns.is_free
         room = session.window.size if is_quiet else self.room.of(session)
         count = session.count_plain(data, room) if room and not descriptors and b'"arguments"' not in data else 0
@@ -122,7 +122,7 @@ class Dispatcher:
             self.unfinished[session] = None
         self._serve(session, room)
         if len(outbox.to_qemu) == 1 and outbox.to_qemu[0] is data:
-            # One whole command that is passed, as nearly all HMP commands come.
+            # One whole command that is passed unchanged: nearly all HMP commands come like this.
             more = outbox.records or outbox.notes or outbox.settled or outbox.to_flush or outbox.to_close or outbox.notices
             if not (more or inbox.items or inbox.is_unread):
                 outbox.to_qemu.clear()
@@ -130,7 +130,7 @@ class Dispatcher:
         return False
 
     def work_off(self, session: Session) -> None:
-        """Go on with what did not fit into a turn of a client."""
+        """Go on with a client's backlog that did not fit into its last turn."""
         self.unfinished.pop(session, None)  # it may have gone meanwhile, and have been abandoned
         self.outbox.to_flush[session] = None
         if session.abandoned is not None:
@@ -143,11 +143,11 @@ class Dispatcher:
         self._serve(session, self.room.of(session))
 
     def stop(self) -> None:
-        """Begin nothing more: the proxy is to end."""
+        """Begin nothing more: the proxy is about to end."""
         self.abandonment.abandon_all(STOPPED)
 
     def give_up(self, reason: str = LEFT_UNANSWERED) -> int:
-        """Put on record each command under way, since its outcome will not be known. Returns how many replies are due."""
+        """Put each command under way on record, since its outcome will not be known. Return how many replies were still due."""
         count = self.plans.client_count + sum(not isinstance(owed, Work | DescriptorQueue) for owed in self.owed)
         self.owed.clear()
         self.plans.give_up(reason)
@@ -157,12 +157,12 @@ class Dispatcher:
     # Whose turn it is: see turns.py.
 
     def _stand_in_line(self, session: Session) -> None:
-        """Have a session wait for its turn, if it has something to begin, and may."""
+        """Have a session wait for its turn, if it has something to begin and is not abandoned."""
         if session.inbox.has_input and session.abandoned is None:
             self._turns.queue(session, self._serve_turn)
 
     def _serve(self, session: Session, room: int) -> None:
-        """Begin what a client has sent, and let others go on where a plan of it has ended at once."""
+        """Begin what a client has sent, and let others go on if one of its plans has ended immediately."""
         self._begin_next(session, room)
         if session.inbox.out_of_band or session.inbox.unclaimed:
             self._take_stock(session)
@@ -170,16 +170,16 @@ class Dispatcher:
             self.go_on()
 
     def _take_stock(self, session: Session) -> None:
-        """Deal with what was come across in a client's inbox: commands that overtake, descriptors that no command takes."""
+        """Deal with what reading the inbox has brought up: out-of-band commands, and descriptors that no command takes."""
         self.outbox.to_close.extend(session.inbox.take_unclaimed())
         if session not in self.unfinished:
             self.starter.send_out_of_band(session)
 
     def _begin_next(self, session: Session, room: int) -> None:
-        """Begin a client's next commands, as many as can be. What cannot be begun goes back to its session. room: see Room.
+        """Begin as many of a client's next commands as may begin, and put the next one back. room: see Room.
 
-        A client alone is served as fast as QEMU answers. One that has to wait stands in the VM's line, and gets one command
-        begun a turn. A client that has gone gets one begun: that one may have been all it wanted. QEMU does as much.
+        A client that is alone is served as fast as QEMU answers. One that has to wait stands in the VM's line, and has one
+        command begun each turn. A client that has gone has one begun: it may have wanted no more. QEMU does the same.
         """
         if session in self.waiting:
             return
@@ -194,7 +194,7 @@ class Dispatcher:
                 continue
             if self._turns.hold_back(session, request, self._serve_turn):
                 return
-            # An answer of ours stands in line behind QEMU's, and nobody but its client waits for it.
+            # An answer of ours waits in line after QEMU's replies, and holds up nobody but its own client.
             is_local = type(request) is LocalReply
             if is_local:
                 left = 0 if session.waiting_bytes > MOST_WAITING_BYTES else self.limits.commands - session.unanswered
@@ -214,16 +214,16 @@ class Dispatcher:
         self.unfinished[session] = None
 
     def _serve_turn(self, session: Session) -> bool:
-        """Begin a waiting session's next command, or all that fit into its window if it is alone. Tells whether it did."""
+        """Begin a waiting session's next command, or all that fit its window if it is alone. Return whether to serve others."""
         if session.is_gone():
             self.abandonment.abandon(session, HUNG_UP)
             self.outbox.to_flush[session] = None
-            return True  # others may have waited for it
+            return True  # others may have been waiting for it
         if not self.room.of(session):
             return False
         if is_alone := self.room.is_alone(session):
             session.window.refill(session.unanswered, self._clock.monotonic_ns())
-        if (request := session.next_request()) is None:  # it has to be looked for further on
+        if (request := session.next_request()) is None:  # more has to be read before there is one
             self._turns.withdraw(session)
             self.unfinished[session] = None
             return False
@@ -259,12 +259,12 @@ class Dispatcher:
     # What QEMU's messages lead to.
 
     def noted(self, work: Work, why_not: str | None) -> None:
-        """Go on, now that a note is written (outbox.py). why_not: a command could not be put on record, and is not run."""
+        """Go on with a work whose note is written (outbox.py). why_not: why it could not be; its command is not run."""
         self.plans.noted(work, why_not)
         self.go_on()
 
     def poll(self) -> None:
-        """Look again at a job whose end was not seen, and at what is held back. Call it every 0.1 s while there is any."""
+        """Look again at jobs whose end was not seen, and at what is held back. Call it every 0.1 s while there is any."""
         self.plans.poll()
         self.starter.poll()
         self.denials.poll()
@@ -272,15 +272,15 @@ class Dispatcher:
         self.go_on()
 
     def take_job_status(self, job_id: str, status: str) -> bool:
-        """Note what an event tells of a job. Tells whether the clients are to see it."""
+        """Note what an event says about a job. Return whether the clients are to see the event."""
         is_shown = self.plans.take_job_status(job_id, status)
         self.go_on()
         return is_shown
 
     def go_on(self) -> None:
-        """Let the clients go on that had to wait for a plan, once it has ended (`PlanRunner.has_ended`).
+        """If an exclusive plan has ended (`PlanRunner.has_ended`), let the clients go on that had to wait for it.
 
-        One of them may begin a plan that ends at once, and then it is the others' turn.
+        It loops because one of them may begin a plan that ends immediately, and then it is the others' turn.
         """
         while self.plans.has_ended:
             for session in self.plans.take_freed():
@@ -290,11 +290,11 @@ class Dispatcher:
             self._turns.serve()
 
     def serve_waiting(self) -> None:
-        """Let those go on that wait for their turn: there was a reply, or QEMU has read on."""
+        """Let waiting clients have their turns: there was a reply, QEMU has read on, or a pause has ended."""
         self._turns.serve()
         self.go_on()
 
     def receive_qemu_eof(self) -> None:
-        """Note that QEMU has gone, and record each command under way: its outcome is not known."""
+        """Note that QEMU has gone, and put each command under way on record: its outcome is not known."""
         self.give_up(LOST)
         self.abandonment.abandon_all(QEMU_WENT)

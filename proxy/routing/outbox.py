@@ -1,15 +1,15 @@
 """What the driver has to do outside: bytes for QEMU, records and notes to write, sessions to flush, descriptors to close.
 
-The contract between the driver (proxy/relaying/relay.py) and the router with its dispatcher is this, and no more:
+This is the whole contract between the driver (proxy/relaying/relay.py) and the router with its dispatcher:
 
-1. The driver feeds what came, as it came: `Router.receive_from_qemu` and `Dispatcher.receive_from_client`.
-2. Either these bytes go on as they are and nothing else is to be done, but to have the records of the outbox written before
-   they are sent: then the call says to whom they go (a session; True for QEMU), and the driver writes them there. Nearly every
-   read of a busy connection is of this kind, and costs no copy and no queue.
-3. Or the call returns None or False. Then all that is to be done stands in the outbox, with what was fed in its place, and
-   the driver empties that, in the order that Outbox names, before it feeds again. So it does after every other call.
+1. The driver feeds bytes exactly as they came: `Router.receive_from_qemu` and `Dispatcher.receive_from_client`.
+2. Either these bytes go on unchanged, and nothing else is to be done except to write the outbox's records before they are sent.
+   Then the call says where they go (a session; True for QEMU), and the driver writes them there. Nearly every read of a busy
+   connection is of this kind, and costs no copy and no queue.
+3. Or the call returns None or False. Then everything that is to be done is in the outbox, including what was fed, in its proper
+   place. The driver empties the outbox, in the order that Outbox names, before it feeds again, and so after every other call.
 
-A session's bytes keep their order either way, because what is in the outbox has left it before the next bytes are fed.
+A session's bytes keep their order either way, because the outbox is empty before the next bytes are fed.
 """
 
 from collections.abc import Callable
@@ -34,20 +34,22 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is to be on the disk before a work goes on: that its command is about to be run, or what it intends."""
+    """What must be on disk before a work goes on: the record that its command is about to run, or its intent."""
 
     work: Work
     what: AuditRecord | Intend
 
 
-# A list each, and not one list of actions: the driver has to do them in its own order, whatever order they came about in.
+# A list for each kind, not one list of actions: the driver does them in its own order, whatever order they arose in.
 class Outbox:
-    """Filled by the router and the dispatcher, and emptied by the driver: notices, records, segments, sessions, descriptors.
+    """Filled by the router and the dispatcher, and emptied by the driver, in this order:
 
-    Records come before sessions, because no answer goes out before its record is written: what is sent to those that
-    `await_records` from then on waits for these records, and nothing else does. Of each note the dispatcher is told when it is
-    written. Most of it is empty most of the time, so a driver looks before it takes; it empties `to_qemu` itself where there
-    are no `segments`.
+    notices, records, notes and settled intents, segments for QEMU, sessions to flush, descriptors to close.
+
+    Records come before sessions, because no answer goes out before its record is written: what is sent from then on to the
+    sessions in `await_records` waits for these records, and nothing else waits. The driver calls `Dispatcher.noted` for each
+    note once it is written. Most of these are empty most of the time, so a driver looks before it takes. It empties `to_qemu`
+    itself where there are no `segments`.
     """
 
     def __init__(self) -> None:
@@ -57,24 +59,24 @@ class Outbox:
         self.records: list[AuditRecord] = []
         self.await_records: dict[Session, None] = {}
         self.notes: list[Note] = []
-        # Intents that are done with.
+        # Intents that may be forgotten.
         self.settled: list[Settle] = []
         self.to_flush: dict[Session, None] = {}
         self.to_close: list[int] = []
         self.notices: list[str | Exception] = []
-        # Sessions that have more to do than fits into a turn: call Dispatcher.work_off for each, after others.
+        # Sessions with more to do than fits into a turn: call Dispatcher.work_off for each, after the others' turns.
         self.unfinished: dict[Session, None] = {}
-        # What goes before `to_qemu`; empty but for commands with descriptors.
+        # What goes out before `to_qemu`; empty unless there are commands with descriptors.
         self.segments: list[Segment] = []
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether the driver has nothing to do."""
+        """Whether the driver has nothing to do."""
         to_write = self.to_qemu or self.segments or self.records or self.notes or self.settled or self.to_flush
         return not (to_write or self.to_close or self.notices or self.unfinished)
 
     def send(self, session: Session, data: bytes) -> None:
-        """Have a session sent this; it is written to after those that were due something before."""
+        """Have data sent to a session, which is flushed after the sessions that were due something before it."""
         session.send(data)
         self.to_flush.pop(session, None)
         self.to_flush[session] = None
@@ -85,42 +87,42 @@ class Outbox:
                 self.send(session, data)
 
     def put_on_record(self, record: AuditRecord, session: Session | None) -> None:
-        """Have a record written before its session is sent anything more."""
+        """Have a record written before its session is sent anything more. session: None if it is about no client."""
         self.records.append(record)
         if session is not None:
             self.await_records[session] = None
 
     def record(self, session: Session, make: Callable[[], AuditRecord]) -> None:
-        """Put a record among those to write. One that cannot be made costs nobody an answer."""
+        """Make a record and have it written. If it cannot be made, that is a notice, and nobody loses an answer."""
         try:
             self.put_on_record(make(), session)
         except Exception as exc:
             self.notices.append(exc)
 
     def records_to_write(self) -> tuple[list[AuditRecord], list[Session]]:
-        """Take the records, and the sessions that are sent nothing more before these are written."""
+        """Take the records, and the sessions to which nothing more may be sent before these are written."""
         records, self.records = self.records, []
         sessions = list(self.await_records)
         self.await_records.clear()
         return records, sessions
 
     def notes_to_write(self) -> list[Note]:
-        """Take what is to be written down; tell the dispatcher of each when it is."""
+        """Take the notes. Call `Dispatcher.noted` for each once it is written."""
         notes, self.notes = self.notes, []
         return notes
 
     def intents_to_forget(self) -> list[Settle]:
-        """Take what is done with, after `notes_to_write`."""
+        """Take the intents that may be forgotten. Call it after `notes_to_write`."""
         settled, self.settled = self.settled, []
         return settled
 
     def carry(self, segment: Segment) -> None:
-        """Have these bytes written after all others so far, with their descriptors."""
+        """Have a segment written with its descriptors, after all bytes that are in the outbox already."""
         self._end_segment()
         self.segments.append(segment)
 
     def notices_to_log(self) -> list[str | Exception]:
-        """Take what the operator shall read, and failures of our own."""
+        """Take what the operator should read: texts, and failures of our own."""
         notices, self.notices = self.notices, []
         return notices
 
@@ -137,7 +139,7 @@ class Outbox:
         return sessions
 
     def descriptors_to_close(self) -> list[int]:
-        """Take the descriptors that nobody will get."""
+        """Take the descriptors to close, which nobody will get."""
         numbers, self.to_close = self.to_close, []
         return numbers
 

@@ -1,7 +1,7 @@
-"""Snapshot commands that wait because somebody has paused them, for the time of a backup, say. Without I/O.
+"""A pause of a VM's snapshot commands, during a backup for example. Without I/O.
 
-A pause is the VM's: it outlasts each connection to QEMU. Only what would make, load or delete a snapshot waits, and what the
-same client sends after it, which waits for its own commands anyway. What runs already runs on.
+A pause belongs to the VM and outlasts each connection to QEMU. Only commands that would make, load or delete a snapshot wait,
+and with them what the same client sends later, which waits for its own commands anyway. What is already running goes on.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,8 +13,7 @@ __all__ = ["Pause", "changes_snapshots", "is_at_work"]
 
 
 class Pause:
-    """is_on: snapshot commands wait. on_end: called when they do no more; whoever serves the VM's clients sets it, None if
-    nobody does."""
+    """is_on: snapshot commands wait. on_end: called when the pause ends; set by whoever serves the VM's clients, else None."""
 
     __slots__ = ("is_on", "on_end")
 
@@ -23,18 +22,18 @@ class Pause:
         self.on_end: Callable[[], object] | None = None
 
     def begin(self) -> None:
-        """Have no snapshot command begun until `end`."""
+        """Let no snapshot command begin until `end`."""
         self.is_on = True
 
     def end(self) -> None:
-        """Let those go on that have waited."""
+        """Let the commands that have waited go on."""
         self.is_on = False
         if self.on_end is not None:
             self.on_end()
 
 
 def changes_snapshots(request: Request | None) -> bool:
-    """Tell whether a request may make, load or delete a snapshot, also where only QEMU will say what is wrong with it."""
+    """Return whether a request may make, load or delete a snapshot, even if only QEMU can say what is wrong with it."""
     match request:
         case ModernRequest():
             return True
@@ -44,5 +43,5 @@ def changes_snapshots(request: Request | None) -> bool:
 
 
 def is_at_work(works: Iterable[Work]) -> bool:
-    """Tell whether one of these changes snapshots: a client's command, or the completion of one that was cut off."""
+    """Return whether one of these works changes snapshots: a client's command, or the completion of one that was cut off."""
     return any(changes_snapshots(work.request) or (work.request is None and work.is_exclusive) for work in works)

@@ -1,10 +1,10 @@
-"""Who is owed QEMU's next replies, in their order, and whose a message is that nobody is owed.
+"""Who is owed QEMU's next replies, in order, and who receives messages that are not owed to one client.
 
-QEMU answers the in-band commands of one monitor in the order in which it got them. So what goes to QEMU and who is to get the
-reply are put down together, here; and an answer of ours to a client that QEMU still owes one stands in the same line.
+QEMU answers the in-band commands of one monitor in the order in which it got them. So bytes for QEMU and the receiver of their
+reply are noted together, here. An answer of ours to a client that QEMU still owes a reply waits in the same queue.
 
-An entry never leaves but with its reply, or when QEMU has gone. A client that hangs up stays in the queue: its reply still
-comes, and thrown away at the wrong place it would be the next client's.
+An entry leaves the queue only with its reply, or when QEMU has gone. A client that hangs up stays in the queue: its reply still
+comes, and without the entry it would go to the next client.
 """
 
 from collections import deque
@@ -24,7 +24,7 @@ __all__ = ["DescriptorReply", "JobsReply", "LocalLine", "Owed", "PendingReplies"
 
 @dataclass(frozen=True, slots=True)
 class LocalLine:
-    """No reply of QEMU's, but one that the proxy gives itself, due when all earlier ones have gone out."""
+    """An answer of the proxy's own, due when all replies before it have gone out."""
 
     session: Session
     line: bytes
@@ -44,43 +44,44 @@ class DescriptorReply:
     session: Session
 
 
-# A session alone is owed the reply to a command that was forwarded as it came, a work and the descriptor queue those to theirs.
+# A bare session is owed the reply to a command that was forwarded unchanged; a work and the descriptor queue, those to their
+# own.
 Owed: TypeAlias = Session | Work | DescriptorQueue | LocalLine | JobsReply | DescriptorReply
 
 
 class PendingReplies:
-    """The FIFO. queue: the router takes from it, and the fast paths of both add to it and take from it directly."""
+    """The FIFO. queue: the fast paths of the dispatcher and the router add to it and take from it directly."""
 
     def __init__(self, outbox: Outbox) -> None:
         self.queue: deque[Owed] = deque()
-        # Whose reply has gone out in part: the next message for that client comes after its end.
+        # The session whose reply has gone out in part: the next message for it has to wait for the rest.
         self.begun_for: Session | None = None
-        # How many answers of ours have stood in it.
+        # How many answers of ours have been queued since the counters were last fetched.
         self.local_count = 0
         self._outbox = outbox
 
     def owe(self, session: Session, owed: Owed, raw: bytes) -> None:
-        """Have QEMU get a client's bytes, whose reply is owed so."""
+        """Have a client's bytes written to QEMU. owed: the entry for their reply."""
         session.owe()
         self.queue.append(owed)
         self._outbox.to_qemu.append(raw)
 
     def answer(self, session: Session, line: bytes) -> None:
-        """Answer a client ourselves, after all that it is owed before."""
+        """Answer a client ourselves, after everything that it is already owed."""
         if session.unanswered and self.queue:
             self._keep(session, line)
         else:
             self._outbox.send(session, line)
 
     def answer_last(self, session: Session, line: bytes) -> None:
-        """Answer a client ourselves, after all that QEMU owes to anybody: as QEMU would if it had got the command."""
+        """Answer a client ourselves, after everything that QEMU owes to anybody, as if QEMU had got the command."""
         if self.queue:
             self._keep(session, line)
         else:
             self._outbox.send(session, line)
 
     def answer_now(self, session: Session, line: bytes) -> None:
-        """Answer a client ourselves before all that QEMU owes it, but for what has begun to come."""
+        """Answer a client ourselves, before what QEMU owes it, except the rest of a reply that has gone out in part."""
         if self.begun_for is session:
             self._keep(session, line, 1)
         else:
@@ -93,7 +94,7 @@ class PendingReplies:
         self.queue.insert(len(self.queue) if at is None else at, LocalLine(session, line))
 
     def settle_local_lines(self) -> None:
-        """Send the answers of ours that have waited for those of QEMU."""
+        """Send the answers of ours that are now first in the queue."""
         while self.queue and isinstance(owed := self.queue[0], LocalLine):
             self.queue.popleft()
             owed.session.settle()
@@ -104,7 +105,7 @@ class PendingReplies:
 class Receiver(Enum):
     """Who gets a message that is not for one session alone.
 
-    EVERYBODY: an event. NOBODY: an event of our own jobs. PROXY: a reply that has to be looked at before anybody gets it.
+    EVERYBODY: an event. NOBODY: an event that is hidden from the clients. PROXY: a reply that has to be looked at first.
     """
 
     EVERYBODY = auto()
@@ -113,7 +114,7 @@ class Receiver(Enum):
 
 
 def without_own_jobs(line: bytes, monitor_format: MonitorFormat, own_prefix: str) -> bytes:
-    """Take the shim's jobs out of a reply to `query-jobs`. A reply without any stays as QEMU wrote it."""
+    """Return a reply to `query-jobs` without the shim's jobs. A reply that has none of them stays as QEMU wrote it."""
     if own_prefix.encode("ascii") not in line:
         return line
     message = decode(line)

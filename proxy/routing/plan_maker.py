@@ -1,7 +1,7 @@
-"""The work that the proxy has under way: clients' commands, questions about the proxy itself, and its own recovery.
+"""Make works: what the proxy has under way for clients' commands, for questions about the proxy itself, and for recovery.
 
-Each is a generator of the shim's, with whom it is for. Here it is made; plan_runner.py plays it. Nothing is decided here
-about a command (shim/decisions/decision.py does that) nor about whose turn it is (dispatcher.py).
+Each work is one of the shim's generators and the client that it is for. It is made here and played by plan_runner.py. What
+becomes of a command is decided in shim/decisions/decision.py, and whose turn it is in dispatcher.py.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -26,19 +26,20 @@ from shim.records.audit import Trace
 
 __all__ = ["PlanMaker", "RecordedRequest", "Work"]
 
-# What a decision is made about, and a record.
+# The requests that are decided about and put on record.
 RecordedRequest: TypeAlias = HMPRequest | ModernRequest
 _NS_PER_S = 1_000_000_000
 
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """Something under way, and the client's request that it carries out (None: the recovery).
+    """A generator that is being played, and the client's request that it carries out (None: a recovery or a search).
 
-    The router's FIFO has it once for each reply that is due to it: those to its own commands, or that to the client's bytes.
+    It is in the router's FIFO once for each reply that is due to it, whether to its own commands or to the client's bytes.
 
-    is_exclusive: no client's command may be begun while it runs. strange_jobs: those that another monitor of QEMU began
-    meanwhile, which could not be held. known: of a recovery, after which the unknown is searched. orphans: what was found so.
+    is_exclusive: no client's command may begin while it runs. strange_jobs: jobs that another monitor of QEMU began meanwhile;
+    the proxy cannot hold those back. known: a recovery's intents, if a search for unknown remains follows it. orphans: the
+    intents that such a search has found; they are recovered next.
     """
 
     run: PlanRun
@@ -51,10 +52,7 @@ class Work:
 
 
 class PlanMaker:
-    """Make what is to be played.
-
-    new_job_id: makes ids that begin with own_prefix, and that no client knows.
-    """
+    """Make works. new_job_id: makes ids that begin with own_prefix and that no client knows."""
 
     def __init__(
         self,
@@ -79,11 +77,11 @@ class PlanMaker:
         self._policy = policy
 
     def receive_event(self, name: str) -> None:
-        """Note an event that may end what was known of the VM."""
+        """Note an event that may make facts known about the VM invalid."""
         self._known.receive_event(name)
 
     def command(self, session: Session, request: RecordedRequest) -> Work:
-        """Decide about a client's command, and see it to its end."""
+        """Make the work that decides about a client's command and sees it to its end."""
         line = request.line if isinstance(request, HMPRequest) else None
         trace = self._recorder.trace(session, line, request.execute)
         announces = self._recorder.announces and not trace.is_housekeeping
@@ -100,9 +98,9 @@ class PlanMaker:
         return Work(run, session, request, is_exclusive=command is not None)
 
     def _before_its_limit(self, session: Session, trace: Trace, command: HMPCommand | None) -> Callable[[], bool]:
-        """Return what tells whether a command may still change anything: its client is there, or it came just now.
+        """Return a function that tells whether a command may still change anything: its client is there, or it began just now.
 
-        One that is only passed comes to that late where it had to be put on record first, by a disk that is slow.
+        A command that is only passed may be too late as well, if it has to be on record first and the disk is slow.
         """
         policy = self._policy
         limit_s = policy.abandon_load_after_s if isinstance(command, LoadVM) else policy.abandon_after_s
@@ -114,7 +112,7 @@ class PlanMaker:
         return may_begin
 
     def about_us(self, session: Session, request: OwnRequest) -> Work:
-        """Answer one of our own commands, whose arguments are right."""
+        """Make the work that answers one of our own commands. Its arguments must be valid."""
         from shim.decisions import beside  # here, because a start is quicker without it
 
         facts = beside.ProxyFacts(beside.VERSION, self._recorder.vm, str(self._monitor.version), self._policy)
@@ -131,11 +129,11 @@ class PlanMaker:
         return Work(PlanRun(playing, self._recorder.trace_of_nobody()), session, request, is_exclusive=True)
 
     def recovery(self, written: Sequence[Written] = (), *, searches: bool = True) -> Work:
-        """Look after what an earlier connection left behind: jobs of ours, and savevms that were cut off.
+        """Make the work that recovers what an earlier connection left behind: jobs of ours, and savevms that were cut off.
 
-        Jobs that are only to be dismissed hold nobody up. Completing a savevm is a plan like another.
+        Jobs that only have to be dismissed hold nobody up. Completing a savevm is exclusive, like any other plan.
 
-        searches: afterwards what nothing is known of is searched.
+        written: the intents that are known. searches: a search for remains without an intent follows.
         """
         playing = recover(self._own_prefix, written, self._context(None))
         work = Work(PlanRun(playing, self._recorder.trace_of_nobody()), is_exclusive=bool(written))
@@ -143,7 +141,7 @@ class PlanMaker:
         return work
 
     def search(self, known: Sequence[Written]) -> Work:
-        """Look for what an earlier connection left of which nothing is known. known: what is."""
+        """Make the work that searches for what an earlier connection left without an intent. known: the intents there are."""
         return Work(PlanRun(find_orphans(known, self._context(None)), self._recorder.trace_of_nobody()))
 
     def _context(self, cpu_index: int | None) -> Context:

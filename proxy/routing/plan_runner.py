@@ -1,9 +1,9 @@
-"""What is under way, without I/O: the commands that it wants written, their replies, and what follows when it ends.
+"""Play works, without I/O: have their commands written, feed them the replies, and do what follows when they end.
 
 One work may be *exclusive*: a client's snapshot command, from its first step to its answer, or a savevm that is completed after
-a loss. It holds the VM (turns.py), so that nothing of a client's is begun meanwhile. That includes the time in which QEMU runs
-the client's own bytes in the end, because the work ends only with QEMU's reply. A command that is passed at once is never
-exclusive, so any number of them stands in QEMU's own queue.
+a connection was lost. It holds the VM (turns.py), so that no client's command begins meanwhile. Where QEMU runs the client's
+own bytes in the end, that time is included, because the work ends only with QEMU's reply. A command that is passed without a
+plan is never exclusive, so any number of them may be in QEMU's own queue.
 
 A failure of ours in a work ends that work and nothing else: its client gets an answer, and the others go on.
 """
@@ -30,7 +30,7 @@ LOST = "the connection to QEMU was lost, so the outcome is not known"
 class PlanRunner:
     """Play works. After a call that may have ended an exclusive one, look at `has_ended`, and let others go on.
 
-    own_prefix: what the ids of our jobs begin with. turns: the VM's.
+    own_prefix: the prefix of our jobs' ids. turns: the VM's.
     """
 
     def __init__(
@@ -53,10 +53,11 @@ class PlanRunner:
         self._answering = Answering(recorder, pending, outbox, clock)
         # In the order in which they began. For reading.
         self.works: dict[Work, None] = {}
-        # Those whose job did not conclude at once. An event will tell its end, but nothing promises one: see `poll`.
+        # Works whose job did not conclude at once. Normally an event reports its end, but QEMU does not promise one: see
+        # `poll`.
         self.awaiting: dict[Work, None] = {}
-        self.exclusive: Work | None = None  # what holds the VM
-        # The RESUME between two saves of one plan: clients see one pause.
+        self.exclusive: Work | None = None  # the work that holds the VM
+        # The RESUME between two saves of one plan, withheld so that clients see the VM stop only once.
         self._hidden_resume = b""
         # An exclusive work has ended: see `take_freed`.
         self.has_ended = False
@@ -64,11 +65,11 @@ class PlanRunner:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no plan is at work. What QEMU has been given to run stands in the FIFO."""
+        """Whether no plan is at work. Clients' own bytes that QEMU runs do not count: the FIFO has them."""
         return all(work.run.passing is not None or self.may_be_left(work) for work in self.works)
 
     def may_be_left(self, owed: object) -> bool:
-        """Tell whether nobody waits for it, and nothing was changed by it: a look at what an earlier connection left."""
+        """Return whether an entry of the FIFO is a work without a client that has changed nothing, such as a mere search."""
         return isinstance(owed, Work) and owed.session is None and not owed.run.has_begun
 
     @property
@@ -87,10 +88,10 @@ class PlanRunner:
                 work.session.wait()
         self._carry_on(work, lambda: work.run.advance(None, self._clock.monotonic_ns()), is_first=True)
         if work.run.to_note is not None and not work.is_exclusive and work.session is not None:
-            work.session.wait()  # what is to be on record first must not be overtaken
+            work.session.wait()  # the client's next commands must not overtake one that has to be on record first
 
     def noted(self, work: Work, why_not: str | None) -> None:
-        """Go on with a work whose note is written. why_not: its command could not be put on record."""
+        """Go on with a work whose note is written. why_not: why its command could not be put on record; None if it was."""
         if work not in self.works:  # it was given up meanwhile
             return
         if not work.is_exclusive and work.session is not None:
@@ -99,7 +100,7 @@ class PlanRunner:
         self._carry_on(work, lambda: work.run.noted(why_not, self._clock.monotonic_ns()), is_first=is_first)
 
     def receive_reply(self, work: Work, line: bytes) -> Session | None:
-        """Take a reply that is due to a work. Return the client that is to get it as it is, if only its record is due."""
+        """Take a reply that is due to a work. Return the session if one gets it unchanged, once the records are written."""
         if work not in self.works:  # pragma: no cover - a guard: what is broken off waits for no reply
             return None
         run, session = work.run, work.session
@@ -128,28 +129,28 @@ class PlanRunner:
         return None
 
     def poll(self) -> None:
-        """Look again at a job whose end was not seen."""
+        """Look again at the jobs whose end was not seen."""
         for work in list(self.awaiting):
             self._resume(work)
 
     def take_job_status(self, job_id: str, status: str) -> bool:
-        """Note what an event tells of a job. Tells whether the clients are to see it."""
+        """Note what an event says about a job. Return whether the clients are to see the event."""
         if status == "concluded":
             for work in list(self.awaiting):
                 if work.run.awaited_job == job_id:
                     self._resume(work)
         is_own = job_id.startswith(self._own_prefix)
         if status == "created" and not is_own and self.exclusive is not None:
-            # No client of ours can have started it: they wait.
+            # No client of ours can have started it, because they wait.
             self.exclusive.strange_jobs.append(job_id)
         return not is_own
 
     def take_device_deleted(self) -> None:
-        """Note that a device has gone: what was known of the disks may not hold."""
+        """Note that a device has gone: what is known about the disks may no longer be true."""
         self._maker.receive_event("DEVICE_DELETED")
 
     def take_run_state(self, name: str, message: bytes) -> bool:
-        """Note a STOP or RESUME at the command that runs, whose reply is next. Tells whether the clients are to see it."""
+        """Note a STOP or RESUME in the trace of the running command. Return whether the clients are to see the event."""
         self._maker.receive_event(name)
         if isinstance(owed := self._pending.queue[0] if self._pending.queue else self.exclusive, Work):
             owed.run.trace.saw_event(name, self._clock.monotonic_ns())
@@ -162,12 +163,12 @@ class PlanRunner:
         return True
 
     def take_freed(self) -> list[Session]:
-        """Take the clients whose exclusive works have ended since the last call."""
+        """Take the clients whose works have stopped holding up their later commands since the last call."""
         self.has_ended, freed, self._freed = False, self._freed, []
         return freed
 
     def give_up(self, reason: str) -> None:
-        """Put on record that the outcomes are not known: QEMU has gone, or the proxy ends."""
+        """End all works, and put on record that their outcomes are not known: QEMU has gone, or the proxy ends."""
         for work in self.works:
             work.run.lose(self._clock.monotonic_ns())
             self._answering.record_lost(work, reason)
@@ -181,7 +182,7 @@ class PlanRunner:
     def _forget(self, work: Work) -> None:
         self.works.pop(work, None)
         if not self.works:
-            self.works.clear()  # it gives its table back
+            self.works.clear()  # frees the memory of a dict that was large once
 
     def _free(self, session: Session) -> None:
         session.release()
@@ -193,7 +194,7 @@ class PlanRunner:
         self._carry_on(work, lambda: work.run.advance((), self._clock.monotonic_ns()))
 
     def _carry_on(self, work: Work, step: Callable[[], tuple[Execute, ...]], *, is_first: bool = False) -> None:
-        """Have done what a work waits for after its next step. A failure of ours ends this work, and nothing else.
+        """Take a work's next step, and have done what it then waits for. A failure of ours ends this work and nothing else.
 
         is_first: nothing was sent for it yet, so what QEMU owes the client for earlier commands has to come first.
         """
@@ -203,7 +204,7 @@ class PlanRunner:
             if run.settled:
                 self._outbox.settled += run.settled
                 run.settled.clear()
-            # Spelled before any is owed: one that cannot be spelled must not leave a place in the FIFO without a reply.
+            # Encoded before any is owed: one that cannot be encoded must not leave an entry in the FIFO that gets no reply.
             raws = [command.to_wire() for command in commands] if commands else []
             if run.is_done or run.passing is not None:
                 if run.failure is not None:
@@ -213,7 +214,7 @@ class PlanRunner:
                 if run.is_done:
                     self._answering.finish(work, is_first=is_first)
                 else:
-                    assert work.session is not None  # QEMU gets the bytes of no other
+                    assert work.session is not None  # only a client's own bytes are passed
                     assert isinstance(work.request, RecordedRequest)
                     work.session.owe()
                     raws = [work.request.raw]
@@ -234,13 +235,13 @@ class PlanRunner:
             self._end(work)
 
     def _show_resume(self) -> None:
-        """Let the clients see that the VM runs: it does not stop again, as the plan had meant it to."""
+        """Show the clients the withheld RESUME: the plan has ended without stopping the VM again."""
         if self._hidden_resume:
             event, self._hidden_resume = self._hidden_resume, b""
             self._outbox.tell_everybody(event)
 
     def _end(self, work: Work) -> None:
-        """Let the clients go on that had to wait for an exclusive work."""
+        """Let go of the VM if the work held it, and begin the recovery or search that follows it, if any."""
         self._forget(work)
         if work is self.exclusive:
             self.exclusive = None

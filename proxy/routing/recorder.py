@@ -1,8 +1,8 @@
-"""The audit records that the traces of commands become.
+"""Make audit records from the traces of commands.
 
-A trace begins when a command is begun (plan_maker.py), not when it is read, so a record's duration is what the client waited
-for QEMU and not for other clients. The client is looked at once more at that moment: a process may have become another program
-since it connected.
+A trace begins when its command begins (plan_maker.py), not when the command is read, so a record's duration is how long the
+client waited for QEMU and not for other clients. At that moment the client is looked up once more, because a process may have
+become another program since it connected.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,23 +30,23 @@ _Look: TypeAlias = Callable[[Session, Client], Identify]
 
 
 class Recorder:
-    """Make records of what was done, and of what was not. history: the VM's, which hears of each."""
+    """Make records of what was done, and of what was not. history: the VM's; records are noted in it, except housekeeping."""
 
     def __init__(self, monitor: Monitor, clock: Clock, *, announces: bool = False, history: History | None = None) -> None:
         self.vm = monitor.vm
         self._clock = clock
-        # Whether a command is to be on record before it is run: with `--audit-failure refuse` nothing may run that is not.
+        # Whether a command must be on record before it runs: with `--audit-failure refuse` nothing may run that is not.
         self.announces = announces
         self._history = history or History()
-        # Begins to look up whose tool a client is.
+        # Begins to look up which tool a client is part of.
         self.identify: _Look = _nobody_looks
 
     def trace_of_nobody(self) -> Trace:
-        """Begin to note what is done without a client."""
+        """Begin the trace of what is done without a client."""
         return Trace(self._clock.utc(), self._clock.monotonic_ns(), Client(), None, execute=None)
 
     def trace(self, session: Session, line: HMPLine | None, execute: str) -> Trace:
-        """Begin to note what becomes of a client's command, with the client as it is at this moment."""
+        """Begin the trace of a client's command, with the client as it is at this moment."""
         client = session.look_again(session.client)
         return Trace(
             self._clock.utc(),
@@ -59,27 +59,27 @@ class Recorder:
         )
 
     def abandoned(self, session: Session, request: HMPRequest | ModernRequest, reason: str) -> AuditRecord:
-        """Tell of a command that was never begun."""
+        """Return the record of a command that was never begun."""
         line = request.line if isinstance(request, HMPRequest) else None
         trace = self.trace(session, line, request.execute)
         return self.record(trace, session, Result(None, Action.ABANDONED, reason), None)
 
     def denied(self, session: Session, request: HMPRequest | ModernRequest, verdict: "Verdict") -> AuditRecord:
-        """Tell of a command that a rule did not let through."""
+        """Return the record of a command that a rule denied."""
         line = request.line if isinstance(request, HMPRequest) else None
         result = Result(ErrorReply("GenericError", verdict.text), Action.REFUSED, str(verdict))
         reply = with_id(generic_error(verdict.text), request.message)
         return self.record(self.trace(session, line, request.execute), session, result, reply)
 
     def begun(self, trace: Trace) -> AuditRecord:
-        """Tell that a command is about to be run."""
+        """Return the record that a command is about to run."""
         return trace.begun(self.vm)
 
     def went_on(self, session: Session, execute: str) -> AuditRecord:
-        """Tell what a client sent next whose HMP command had failed, where that has no record of its own.
+        """Return the record of what a client sent right after its HMP command failed, if that gets no record of its own.
 
-        HMP tells of a failure in the text of a success. A tool that sends `cont` after a failed loadvm has not read it, and
-        only this record shows that.
+        HMP reports failures in the text of a successful reply. A tool that sends `cont` after a failed loadvm has not read that
+        text, and only this record shows it.
         """
         failed = session.failed_command
         session.note_outcome(None)
@@ -96,7 +96,7 @@ class Recorder:
         )
 
     def record(self, trace: Trace, session: Session | None, result: Result, reply: JSON | None) -> AuditRecord:
-        """Close a trace. reply: as the client gets it, with its id; None if it gets none."""
+        """Close a trace and return its record. reply: as the client gets it, with its id; None if it gets none."""
         record = trace.record(
             self.vm,
             result.action,
@@ -115,10 +115,10 @@ class Recorder:
         return record
 
     def remark(self, trace: Trace, result: Result, strange_jobs: Sequence[str]) -> tuple[Result, list[str]]:
-        """Return what the operator is to read about a rewritten command, and the result with that in its reason.
+        """Return the result, and what the operator should read about a rewritten command.
 
-        strange_jobs: those that another monitor of QEMU began meanwhile. That what is saved is for this proxy only is said once
-        a VM for each reason.
+        strange_jobs: the jobs that another monitor of QEMU began meanwhile; the result's reason mentions the first. That only
+        this proxy can load what was saved is remarked once per VM and reason.
         """
         remarks: list[str] = []
         if result.action is not Action.REWRITTEN:

@@ -1,11 +1,13 @@
 """Many clients on one QEMU, without I/O: who gets which reply, and who sees which event.
 
 QEMU answers the in-band commands of one monitor in the order in which it got them. So a FIFO of who is owed the next reply
-routes them, and no id is touched; only an out-of-band command gets an id of the proxy's, because its reply overtakes. The
-dispatcher puts into the FIFO who is owed what; here it is emptied. Both live as long as one connection to QEMU.
+routes the replies, and no id is touched; only an out-of-band command gets an id of the proxy's, because its reply overtakes.
+The dispatcher fills the FIFO, and the router empties it. Both live as long as one connection to QEMU.
 
-Replies are not decoded. Whether a message is a reply or an event shows in its first bytes, and the few events that matter here
-(STOP, RESUME, those of jobs, DEVICE_DELETED) by their name. Only these, and replies to commands of our own, are parsed.
+Most replies are not decoded. A message's first bytes show whether it is a reply or an event, and the few events that matter
+here (STOP, RESUME, those of jobs, DEVICE_DELETED) are found by name. Only these are parsed, and replies that the proxy has to
+look into: those to its own commands, to HMP and snapshot commands, to commands with descriptors, and to a `query-jobs` with our
+jobs.
 """
 
 from collections.abc import Sequence
@@ -22,12 +24,12 @@ from shim.qmp import decode
 
 __all__ = ["Router"]
 
-# From so many messages in a read on it pays to look first whether all are events.
+# With more messages than this in a read it pays to look first whether all of them are events.
 _MANY = 8
 
 
 class Router:
-    """Route what QEMU says. The contract with the driver stands in outbox.py."""
+    """Route what QEMU sends. outbox.py states the contract with the driver."""
 
     def __init__(self, dispatcher: Dispatcher, monitor_format: MonitorFormat) -> None:
         self._dispatcher = dispatcher
@@ -40,20 +42,20 @@ class Router:
         self._owed = dispatcher.owed
         self._out_of_band = dispatcher.out_of_band
         self._outbox = dispatcher.outbox
-        # In the last read that was not a single reply: those that were looked at one by one.
+        # How many messages of the last read, if that was not a single reply, were looked at one by one.
         self.message_count = 0
         # Sessions that wait for their turn.
         self._waiting = dispatcher.waiting
 
     @property
     def is_between(self) -> bool:
-        """Tell whether the next byte that QEMU sends begins a message."""
+        """Whether the next byte that QEMU sends begins a message."""
         return self._framer.is_between
 
     def receive_from_qemu(self, data: bytes) -> Session | None:
-        """Take what QEMU sent, cut anywhere. Return the session that is to get it as it is, or None: see the outbox."""
+        """Take what QEMU sent, cut anywhere. Return the session that gets these bytes unchanged; else None: see the outbox."""
         framer, owed = self._framer, self._owed
-        # One whole reply, as nearly all come where a client waits for each.
+        # One whole reply: nearly every read is that, where clients wait for each reply.
         is_reply = framer.is_between and data.startswith(self._format.replies)
         if is_reply and owed and data.find(self._end) + len(self._end) == len(data) and not self._out_of_band.under_way:
             session = self._settle(data)
@@ -85,7 +87,7 @@ class Router:
         return None
 
     def _route(self, data: bytes, start: int, ends: Sequence[int]) -> None:
-        """Route whole messages. Neighbours for the same receiver go out in one piece, as they came in one."""
+        """Route whole messages. Consecutive ones for the same receiver are sent in one piece."""
         run_start = position = start
         run_receiver: Session | Receiver = Receiver.NOBODY
         for end in ends:
@@ -103,9 +105,9 @@ class Router:
         self._deliver(run_receiver, data[run_start:position])
 
     def _take_receiver(self, data: bytes, start: int, end: int) -> Session | Receiver:
-        """Tell whom a message is for; a session is taken out of the FIFO with it."""
+        """Return who a message is for. If that is a session, it is taken out of the FIFO."""
         owed = self._owed[0] if self._owed else None
-        # The usual case first: a reply that is for a session as it is.
+        # The usual case first: a reply that goes to a session unchanged.
         if type(owed) is Session and data.startswith(self._format.replies, start) and not self._out_of_band.under_way:
             self._owed.popleft()
             owed.settle()
@@ -115,7 +117,7 @@ class Router:
         return Receiver.PROXY
 
     def _event_receiver(self, data: bytes, start: int, end: int) -> Receiver:
-        """Tell who gets an event. Clients do not see those of our jobs, nor that a VM ran between two saves of one savevm."""
+        """Return who gets an event. Hidden from clients: our jobs, and that the VM ran between two saves of one savevm."""
         if not may_be_noted(data, start, end):
             return Receiver.EVERYBODY
         event = decode(data[start:end])
@@ -140,7 +142,7 @@ class Router:
     # What a reply leads to.
 
     def _take_reply(self, line: bytes) -> Session | None:
-        """Deal with a reply that may be an out-of-band one, or that nobody is owed. Otherwise as `_settle`."""
+        """Do what `_settle` does, for a reply that may be to an out-of-band command, or that nobody is owed."""
         if self._out_of_band.under_way and (settled := self._out_of_band.settle(line)) is not None:
             session, own_line = settled
             self._outbox.send(session, own_line)
@@ -149,7 +151,7 @@ class Router:
         return self._settle(line) if self._owed else None
 
     def _settle(self, line: bytes) -> Session | None:
-        """Take who is owed a reply out of the FIFO, and do what is due for it. Return the session that gets it as it is."""
+        """Take the reply's entry out of the FIFO, and handle the reply. Return the session if one gets it unchanged."""
         match self._owed.popleft():
             case Session() as session:
                 session.settle()
@@ -174,14 +176,14 @@ class Router:
                 assert_never(owed)
         return None
 
-    # In pieces: a reply that is only passed on goes out as it comes, anything else waits for its end.
+    # Messages in pieces: a reply that is only passed on goes out as it comes; anything else waits for its end.
 
     def _pass_on_begun(self) -> None:
-        """Pass on what has come of a reply, if it is for a session as it is. The session stays in the FIFO until its end."""
+        """Pass on the part of a reply that has come, if a session gets it unchanged. Its entry stays until the rest comes."""
         owed = self._owed[0] if self._owed else None
         if type(owed) is not Session:
             return
-        # One that has begun goes on, whatever was sent meanwhile.
+        # A reply that has gone out in part goes on, even if an out-of-band command was sent meanwhile.
         if not self._framer.is_partly_taken and self._out_of_band.under_way:
             return
         if begun := self._framer.take_begun_reply():

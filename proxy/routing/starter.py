@@ -1,8 +1,7 @@
-"""How the rarer requests of clients are begun, without I/O.
+"""Begin the rarer kinds of requests, without I/O.
 
-When each may be is the dispatcher's matter, and so are commands that are forwarded or decided about.
-
-Whatever comes of it stands in the outbox, and who is owed the reply in the FIFO.
+The dispatcher says when each may begin, and itself begins commands that are forwarded or decided about. What is to be written
+is put into the outbox, and who is owed the reply into the FIFO.
 """
 
 from collections.abc import Callable
@@ -23,13 +22,13 @@ from shim.qmp import decode
 
 __all__ = ["Starter"]
 
-# Out-of-band commands of one client that may be under way (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX).
+# How many out-of-band commands of one client may be under way (monitor/qmp.c, QMP_REQ_QUEUE_LEN_MAX).
 _OUT_OF_BAND = 8
 _LATE_POLLS = 2
 
 
 class Starter:
-    """Begin requests. stand_in_line: has a client wait for its turn."""
+    """Begin requests. stand_in_line: has a session wait for its turn, if it has something to begin."""
 
     def __init__(
         self,
@@ -50,7 +49,8 @@ class Starter:
         self._outbox = outbox
         self._denials = denials
         self._stand_in_line = stand_in_line
-        # Out-of-band commands wait for the reply to one with descriptors, and how often `poll` has seen them wait.
+        # Whether out-of-band commands wait for the reply to a command with descriptors, and how often `poll` has seen them
+        # wait.
         self.holds_back = False
         self._polls = 0
 
@@ -58,7 +58,7 @@ class Starter:
         match request:
             case LocalReply(line):
                 self._pending.answer(session, line)
-                self.send_out_of_band(session)  # it may have been enabled just now
+                self.send_out_of_band(session)  # out-of-band execution may have been enabled just now
             case JobsRequest(raw):
                 self._pending.owe(session, JobsReply(session), raw)
             case OwnRequest():
@@ -71,10 +71,10 @@ class Starter:
                 assert_never(request)
 
     def send_out_of_band(self, session: Session) -> None:
-        """Send a client's out-of-band commands, as many as QEMU would have read from it.
+        """Send as many of a client's out-of-band commands as QEMU would have read from it.
 
-        Not while a command with descriptors is under way (room.py), unless its reply is late. What is denied and answered at
-        once makes no room; the rest of it has another turn.
+        None is sent while a command with descriptors is under way (room.py), unless its reply is late. A denied command is
+        answered here and counts among them for this turn; what is left after it gets another turn.
         """
         inbox = session.inbox
         if not inbox.out_of_band:
@@ -90,13 +90,13 @@ class Starter:
             self._outbox.unfinished[session] = None
 
     def settle_out_of_band(self, session: Session) -> None:
-        """Note the reply to an out-of-band command, and let the client's next one go."""
+        """Note the reply to an out-of-band command, and send the client's next one."""
         session.settle()
         self.send_out_of_band(session)
         self._stand_in_line(session)  # more may have been read now
 
     def poll(self) -> None:
-        """Send what is held back after 0.1 to 0.2 s: a QEMU that hangs takes no descriptors, and may be freed out of band."""
+        """After 0.1 to 0.2 s send what is held back: a QEMU that hangs takes no descriptors, and may need these to be freed."""
         if self.holds_back:
             self._polls += 1
             if self._polls == _LATE_POLLS:
@@ -122,10 +122,10 @@ class Starter:
         session.owe()
         self._descriptor_queue.begin()
         self._pending.queue.append(DescriptorReply(session))
-        self._outbox.carry(Segment(request.raw.rstrip(), request.descriptors))  # no byte comes behind it
+        self._outbox.carry(Segment(request.raw.rstrip(), request.descriptors))  # no byte follows the command
 
     def take_descriptor_reply(self, line: bytes, session: Session | None = None) -> None:
-        """Let others' descriptors go to QEMU, as far as a reply allows. session: whose it is, None for a question of ours."""
+        """Take a reply, and let the next descriptors go to QEMU if it allows that. session: whose it is; None: to ours."""
         if session is not None:
             session.release()
             self._stand_in_line(session)

@@ -1,8 +1,8 @@
 """What became of the commands of one VM, over all its connections, without I/O: counts, times, and the last failures.
 
-It is made of the audit records, where they are made, and whether or not there is a log. Whoever watches a host asks for it by
-`hmp-proxy status` and as metrics, so nothing here grows without limit: what a client words itself is not counted apart, but as
-`OTHER`, and so is whatever comes when there is no more room.
+It is made from the audit records as they are made, whether or not there is an audit log. `hmp-proxy status` and the metrics
+show it, so nothing here may grow without limit: names that clients can make up are not counted separately, but as `OTHER`, and
+so is whatever comes when the table is full.
 """
 
 from collections import Counter
@@ -16,21 +16,21 @@ from shim.records.audit import Action, AuditRecord
 __all__ = ["DURATION_BOUNDS_S", "OTHER", "DeprecatedUse", "Failure", "Histogram", "History", "Outcome", "ended_as", "tool_of"]
 
 OTHER: Final = "other"
-# From a look at the snapshots to a save of a big VM on a slow disk. In Prometheus' sense: as much or less.
+# From a look at the snapshots to the save of a big VM on a slow disk. As in Prometheus, each bound is inclusive.
 DURATION_BOUNDS_S: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _MOST_FAILURES: Final = 5
 _MOST_TEXT_CHARS: Final = 300
 # A host has a handful of tools, with a dozen commands each.
 _MOST_USES: Final = 100
 _NS_PER_S: Final = 1e9
-# Done by the proxy, or because QEMU does it better in its place; the VM stands still for both.
+# Done by the proxy, or left to QEMU, which does it better; the VM stands still for both.
 _DONE_HERE: Final = (Action.REWRITTEN, Action.DELEGATED)
-# No command of a client's that was asked for here.
+# Records that are not about a client's HMP or snapshot command.
 _NOT_ASKED: Final = (Action.WENT_ON, Action.RECOVERED)
 
 
 class Outcome(NamedTuple):
-    """command: a snapshot command, HMP's or QMP's, else `OTHER`. action: what became of it. ended: see `ended_as`."""
+    """command: a snapshot command, HMP's or QMP's, or `OTHER`. action: what became of it. ended: see `ended_as`."""
 
     command: str
     action: str
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
 
 
 class DeprecatedUse(NamedTuple):
-    """Who uses HMP for what. replacement: QMP's commands for it, "" for none."""
+    """Which tool uses which HMP command. replacement: the QMP commands to use instead, "" if there are none."""
 
     tool: str
     command: str
@@ -51,7 +51,7 @@ class DeprecatedUse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A snapshot command that failed, or of which nobody knows. time: when it was begun. count: how often, in a row."""
+    """A snapshot command that failed, or whose outcome is not known. time: when it began. count: how often in a row."""
 
     time: str
     client: str
@@ -62,13 +62,16 @@ class Failure:
 
 @dataclass(slots=True)
 class Histogram:
-    """counts: how many took at most as long as each of DURATION_BOUNDS_S, and no less; the last one those beyond."""
+    """counts: for each of DURATION_BOUNDS_S, how many took longer than the bound before it and no longer than this one.
+
+    The last count is of those that took longer than all bounds.
+    """
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(DURATION_BOUNDS_S) + 1))
     sum_s: float = 0.0
 
     def observe(self, duration_s: float) -> None:
-        """Count one more."""
+        """Count one more duration."""
         self.sum_s += duration_s
         for index, bound_s in enumerate(DURATION_BOUNDS_S):
             if duration_s <= bound_s:
@@ -78,9 +81,9 @@ class Histogram:
 
 
 class History:
-    """Call `note` with each record. The rest is for reading.
+    """Call `note` with each record. The attributes are for reading.
 
-    durations, stops: by command, how long those took that were done here, and how long the VM stood still for each.
+    durations, stops: by command, how long commands that were done here took, and how long each of them stopped the VM.
     """
 
     # There is one for each of a thousand VMs, and in most of them nothing has happened.
@@ -92,16 +95,16 @@ class History:
         self.stops: dict[str, Histogram] = {}
         self.deprecated: Counter[DeprecatedUse] = Counter()
         self.failures: tuple[Failure, ...] = ()
-        # Why QEMU could not load by itself what is saved here, as far as the operator was told.
+        # The reasons that the operator was told why QEMU could not load by itself what is saved here.
         self._gaps: tuple[str, ...] = ()
 
     def note(self, record: AuditRecord) -> None:
-        """Count what a record tells of."""
+        """Count what a record describes."""
         if record.action in _NOT_ASKED:
             return
         command = _command(record)
         self.outcomes[Outcome(command, record.action.value, ended_as(record))] += 1
-        # What our prompt does by jobs it does without HMP, whatever the person has typed.
+        # What our own prompt carries out with jobs does not count as a use of HMP, whatever was typed there.
         if record.line is not None and not (record.is_prompt and record.action is Action.REWRITTEN):
             self._note_use(record.client, record.hmp_command or "")
         if command == OTHER or record.action is Action.ABANDONED:
@@ -114,7 +117,7 @@ class History:
             self._note_failure(record)
 
     def is_new_gap(self, gap: str) -> bool:
-        """Tell whether this is the first time that it is asked whether the operator was told of it."""
+        """Note that the operator is told of a gap. Return whether this is the first time."""
         if gap in self._gaps:
             return False
         self._gaps += (gap,)
@@ -130,7 +133,7 @@ class History:
         self.deprecated[use] += 1
 
     def _note_failure(self, record: AuditRecord) -> None:
-        """Keep it; one that is like the last one only counts, so that a tool that tries again does not push out the others."""
+        """Keep a failure, or count it if it repeats the last one, so that a tool that retries does not push out the others."""
         time = record.time.isoformat(timespec="seconds")
         command = record.command_line or record.execute or ""
         failure = Failure(time, str(record.client), command[:_MOST_TEXT_CHARS], _text(record)[:_MOST_TEXT_CHARS])
@@ -141,14 +144,14 @@ class History:
 
 
 def tool_of(client: Client) -> str:
-    """Return what a client is known as where the uses of many are counted: without a process's number, or a port."""
+    """Return the name under which a client's uses are counted: its program, certificate or host, without a pid or port."""
     if client.address is not None:
         return client.certificate or client.address.rpartition(":")[0]
     return client.exe or "unknown"
 
 
 def ended_as(record: AuditRecord) -> str:
-    """Say how a command ended: ok, failed, unknown, or not_begun."""
+    """Return how a command ended: ok, failed, unknown, or not_begun."""
     if record.action is Action.ABANDONED:
         return "not_begun"
     if record.has_failed is None:
@@ -157,7 +160,7 @@ def ended_as(record: AuditRecord) -> str:
 
 
 def _command(record: AuditRecord) -> str:
-    """Return the command that a record is about, where there are but few: a client can word an HMP command as it likes."""
+    """Return the command that a record is about, or OTHER where a client can word it as it likes."""
     if record.line is None:
         return OTHER if record.execute in (None, "human-monitor-command") else str(record.execute)
     if not record.line.is_about_snapshots:
@@ -166,7 +169,7 @@ def _command(record: AuditRecord) -> str:
 
 
 def _text(record: AuditRecord) -> str:
-    """Return why, as the client was told it, or as the record says."""
+    """Return the reason for a failure: the text that the client was given, or else the record's."""
     match record.reply:
         case {"return": str(text)}:
             return text.strip()

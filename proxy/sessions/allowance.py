@@ -1,4 +1,4 @@
-"""Which commands a client may send, without I/O: the rules of shim/rules/rules.py where its commands are read."""
+"""Which commands a client may send, without I/O: applies the rules of shim/rules/rules.py where its commands are read."""
 
 import re
 from typing import TYPE_CHECKING
@@ -14,31 +14,31 @@ if TYPE_CHECKING:  # see shim.rules.permissions
 
 __all__ = ["Allowance"]
 
-# In a read that is nothing but plain commands each of their names, and nothing else, stands so (qmp_json/plain.py).
+# In a read of nothing but plain commands, this matches before each command's name and nowhere else (qmp_json/plain.py).
 _PLAIN_NAME = rb'\{"execute": ?"'
 
 
 class Allowance:
-    """Judge the commands of one client. rules: None where it may send all; look at that before you ask."""
+    """Judge the commands of one client. rules: None where it may send everything; check that before you ask."""
 
     def __init__(self, monitor_format: MonitorFormat) -> None:
         self._format = monitor_format
         self.rules: ClientRules | None = None
-        # The names of commands that it is known to be allowed, and what finds another name in a read.
+        # The names of commands that it is known to be allowed, and a pattern that finds any other name in a read.
         self._known_names: frozenset[bytes] = frozenset()
         self._other_name = re.compile(_PLAIN_NAME)
 
     def allows_plain(self, data: bytes) -> bool:
-        """Tell whether all commands of a read, if they are plain, are known to be allowed."""
+        """Return whether all commands of a read are known to be allowed, provided that they are plain."""
         if self.rules is not None and self._known_names is not self.rules.allowed_names:
             self._known_names = self.rules.allowed_names
             self._other_name = re.compile(_PLAIN_NAME + rb'(?!(?:%s)")' % b"|".join(map(re.escape, self._known_names)))
         return self._other_name.search(data) is None
 
     def judged(self, request: Asking, command: Command) -> Request:
-        """Return what a command asks for, or that it is denied.
+        """Return the request, or a Denied in its place.
 
-        Where its id may be lost with what was cut, the answer is one that has none.
+        If the command was cut, and its id may have been lost with that, the answer is an error without an id.
         """
         message = command.message
         if self.rules is None or (verdict := self.rules.judge(message, is_cut=command.is_cut)).is_allowed:

@@ -1,7 +1,7 @@
-"""What one client's session is, as a value from which another process makes one that goes on in its place. Without I/O.
+"""One client's session as a value, from which another process makes a session that goes on in its place. Without I/O.
 
-It is taken at a moment at which nothing of the client is under way (proxy/relaying/quiet.py). So there is little to it: what
-the client has agreed upon, and half a command, which is simply read again.
+The value is taken when nothing of the client is under way (proxy/relaying/quiet.py). So there is little to it: what the client
+has negotiated, and perhaps half a command, which is simply read again.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class CarriedSession:
     """One session.
 
     Attributes:
-        has_negotiated: it may send commands, and hears events.
-        has_oob: it has out-of-band execution.
+        has_negotiated: the client may send commands, and gets events.
+        has_oob: it has enabled out-of-band execution.
         is_prompt: it is our own prompt.
-        failed_command: the last HMP command, if only the text of its reply says that it failed.
-        begun: what has come of a command that has no end yet.
-        descriptors: those that have come, for a command that takes some.
+        failed_command: its last HMP command, if only the text of the reply says that it failed.
+        begun: a command of which only a part has come.
+        descriptors: those that have come, and wait for a command that takes them.
     """
 
     has_negotiated: bool
@@ -38,7 +38,7 @@ class CarriedSession:
 
 
 def carried(session: Session) -> CarriedSession | None:
-    """Return a session as a value; None if it cannot be carried, as its client has sent what QEMU is half through refusing."""
+    """Return a session as a value; None if it cannot be carried, because its client is in the middle of malformed input."""
     begun = session.inbox.begun
     if begun is None:
         return None
@@ -53,9 +53,9 @@ def carried(session: Session) -> CarriedSession | None:
 
 
 def go_on_as(session: Session, before: CarriedSession) -> None:
-    """Make a session that nothing has come of what another one was. What had begun to come is the driver's to feed.
+    """Bring a new session into the state of a carried one. The driver then has to feed it `before.begun.data`.
 
-    It negotiates as its client did, which was answered, as the greeting was sent.
+    It negotiates as its client did; the greeting and the reply are thrown away, because the client has had them.
     """
     if before.has_negotiated:
         session.inbox.receive_data(_NEGOTIATION % (b'"oob"' if before.has_oob else b""))

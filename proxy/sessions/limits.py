@@ -9,7 +9,7 @@ __all__ = ["SessionLimits"]
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """value: what one command may be made of. commands: so many may be under way, with the answers of ours among them."""
+    """value: how long and how nested one command may be. commands: how many may be under way, answers of ours included."""
 
     value: Limits = field(default_factory=Limits)
     commands: int = 1000

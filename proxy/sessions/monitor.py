@@ -1,7 +1,7 @@
-"""What the proxy takes as given while it is connected: facts about QEMU's monitor, and the time.
+"""What the proxy takes as given while it is connected: facts about QEMU's monitor, and the clock.
 
-Both are values that the driver hands in. A QEMU that comes back after a restart may be another version with another greeting,
-so everything that depends on them is made anew for each connection.
+The driver passes in both as values. A QEMU that comes back after a restart may be another version with another greeting, so
+everything that depends on these facts is made anew for each connection.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ __all__ = ["Clock", "Monitor"]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time, and what else the host tells, as functions, so that a test can be its master.
+    """The time, and the host's free disk space, as functions that a test can replace.
 
-    monotonic_ns: for durations. utc: aware, for records. local: QEMU's wall clock, for names. local_time: seconds since the
-    epoch as QEMU's local time. free_space: looks at a file's file system; None where nobody can.
+    monotonic_ns: for durations. utc: aware, for records. local: QEMU's wall clock, for names. local_time: converts seconds
+    since the epoch to QEMU's local time. free_space: looks at a file's file system; None where that is not possible.
     """
 
     monotonic_ns: Callable[[], int]
@@ -34,7 +34,7 @@ class Monitor:
     """What was learnt when the connection to QEMU was negotiated.
 
     greeting: its bytes as they came, for the clients. offers_oob: out-of-band execution is among its capabilities.
-    vm: the name in the audit. unnamed: what it would be, if the configuration had none for it.
+    vm: the VM's name in the audit. unnamed: the name that it would have if the configuration gave it none.
     """
 
     greeting: bytes

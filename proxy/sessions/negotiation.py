@@ -1,9 +1,9 @@
 """QEMU's checks of a command's envelope and of `qmp_capabilities`, with its texts (qapi/qmp-dispatch.c, qapi/control.json).
 
-Each client negotiates with the proxy, because the one negotiation that QEMU knows is over before the first client comes: the
-monitor behind it has OOB enabled if it offers it. So the proxy has to say what QEMU would to a client that sends a command
-before `qmp_capabilities`, sends that twice, or asks for a capability that is not offered. Texts differ between versions only
-where the functions below say so. What QEMU finds wrong with a command of a negotiated client it says itself.
+Each client negotiates with the proxy, because the one negotiation that QEMU knows is over before the first client comes; OOB is
+then enabled if QEMU offers it. So the proxy has to answer as QEMU would when a client sends a command before
+`qmp_capabilities`, or asks for a capability that is not offered. Texts differ between versions only where the functions below
+say so. What is wrong with a command of a negotiated client, QEMU says itself.
 """
 
 from proxy.qmp_json.messages import generic_error
@@ -13,14 +13,14 @@ from shim.qmp import JSON
 __all__ = ["capabilities_error", "envelope_error", "is_out_of_band", "refusal"]
 
 
-# Before the envelope, because QEMU looks at this first: it decides on which queue a command is put.
+# Checked before the envelope, as in QEMU, because this decides which queue a command is put into.
 def is_out_of_band(message: dict[str, JSON]) -> bool:
-    """Tell whether a client that enabled OOB means this to overtake. With both keys it is an in-band error."""
+    """Return whether a command of a client that enabled OOB is to overtake. One with both keys is an in-band error."""
     return "exec-oob" in message and "execute" not in message
 
 
 def envelope_error(message: dict[str, JSON]) -> str | None:
-    """Say what QEMU finds wrong with a command of a client without OOB, or None."""
+    """Return what QEMU says is wrong with a command of a client without OOB; None if nothing is."""
     for key, value in message.items():
         if key == "execute":
             if not isinstance(value, str):
@@ -34,7 +34,7 @@ def envelope_error(message: dict[str, JSON]) -> str | None:
 
 
 def capabilities_error(arguments: dict[str, JSON], monitor: Monitor) -> str | None:
-    """Say what QEMU finds wrong with the arguments of `qmp_capabilities`, or None."""
+    """Return what QEMU says is wrong with the arguments of `qmp_capabilities`; None if nothing is."""
     enable = arguments.get("enable", [])
     if not isinstance(enable, list):
         return "Invalid parameter type for 'enable', expected: array"

@@ -1,10 +1,10 @@
-"""What a client asks for, once its bytes are cut into commands: what is for QEMU as it is, and what is for the proxy.
+"""What a client asks for, once its bytes are cut into commands: which are for QEMU unchanged, and which are for the proxy.
 
-A type for each kind of command that is dealt with differently. What is not recognised is a `Forward`: QEMU gets the client's
-own bytes, and says what is wrong with them.
+There is a type for each kind of command that is handled differently. Anything that is not recognised is a `Forward`: QEMU gets
+the client's own bytes, and says what is wrong with them.
 
-The kind is told from the decoded message, never from its bytes: `human\u002dmonitor-command`, single quotes, and the words
-inside a string are what a comparison of bytes gets wrong. An HMP line is read here, once, and goes on as a value.
+The kind is determined from the decoded message, never from its bytes: `human\u002dmonitor-command`, single quotes, and the same
+words inside a string would deceive a comparison of bytes. An HMP line is parsed once, here, and passed on as a value.
 """
 
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ __all__ = [
     "takes_descriptors",
 ]
 
-# So many tokens take 9 ms: more than the deepest value that QEMU takes has. In so few bytes there are no more.
+# Encoding 3000 tokens takes 9 ms, and the deepest value that QEMU accepts has fewer. No command of CHEAP_BYTES has more.
 _MOST_SPELLED_TOKENS = 3000
 CHEAP_BYTES = 2048
 _BEFORE_TOKENS = (b"[", b"{", b",", b":")
@@ -64,11 +64,11 @@ _ENVELOPE = frozenset({"execute", "arguments", "id"})
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """QEMU is to get these bytes, and the client its answer as it comes.
+    """A command whose bytes go to QEMU, and whose reply goes to the client, both unchanged.
 
-    execute: the command's name, "" where it has none that is a string.
-    takes_descriptors: it is `getfd` or `add-fd`. Those wait for each other also where no descriptor came with one, because
-    QEMU would give it what it has read for the next.
+    execute: the command's name, "" if it has none or that is not a string.
+    takes_descriptors: it is `getfd` or `add-fd`. These wait for each other even where no descriptor came with one, because QEMU
+    would give it a descriptor that it has already read for the next.
     """
 
     raw: bytes
@@ -79,7 +79,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class JobsRequest:
-    """A `query-jobs`: forwarded, but the shim's own jobs are left out of the answer."""
+    """A `query-jobs`: forwarded, but the shim's own jobs are taken out of the reply."""
 
     raw: bytes
     execute: ClassVar[str] = "query-jobs"
@@ -118,7 +118,7 @@ class OutOfBand:
 
 @dataclass(frozen=True, slots=True)
 class LocalReply:
-    """QEMU's answer to what must not reach it."""
+    """The answer that QEMU would give to what must not reach it."""
 
     line: bytes
     takes_descriptors: ClassVar[bool] = False
@@ -128,7 +128,7 @@ class LocalReply:
 class HMPRequest:
     """A `human-monitor-command`.
 
-    line: None if the arguments are not those of the schema; QEMU will say so.
+    line: None if there is no command line that is a string; QEMU will say so.
     """
 
     raw: bytes
@@ -144,7 +144,7 @@ Asking: TypeAlias = Forward | JobsRequest | HMPRequest | ModernRequest | OwnRequ
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A command that the rules do not let through (shim/rules/rules.py). line: the answer. request: what it would have been."""
+    """A command that the rules deny (shim/rules/rules.py). line: the answer. request: what it would have been."""
 
     line: bytes
     request: Asking
@@ -156,7 +156,7 @@ Request: TypeAlias = Asking | LocalReply | Denied
 
 
 def read_request(command: Command, descriptors: Descriptors) -> Asking:
-    """Tell what a client that has negotiated asks for in-band. descriptors: those that go with this command."""
+    """Return what an in-band command of a client that has negotiated asks for. descriptors: those that go with it."""
     message, raw = command.message, command.raw
     execute = message.get("execute")
     if execute == "human-monitor-command" and message.keys() <= _ENVELOPE:
@@ -166,7 +166,7 @@ def read_request(command: Command, descriptors: Descriptors) -> Asking:
         if not isinstance(text, str):
             return HMPRequest(raw, message)
         line = HMPLine.read(text)
-        # One with an argument too many, or one of a wrong type, QEMU refuses.
+        # QEMU refuses a command with an argument too many, or with one of the wrong type.
         if arguments.keys() <= _HMP_ARGUMENTS and (type(cpu_index) is int or "cpu-index" not in arguments):
             return HMPRequest(raw, message, line, cpu_index)
         return HMPRequest(raw, message, line.not_parsed())
@@ -181,18 +181,18 @@ def read_request(command: Command, descriptors: Descriptors) -> Asking:
 
 
 def command_of(request: Asking) -> Command:
-    """Return the command that was read as this."""
+    """Return the command from which a request was read."""
     if isinstance(request, Forward | JobsRequest):
         return Command(request.raw, decode(request.raw))
     return Command(b"" if isinstance(request, OwnRequest) else request.raw, request.message)
 
 
 def excess(command: Command, *, is_answered: bool = False) -> str | None:
-    """Return QEMU's error for a command that is too long for the proxy. It may be one only if it has over CHEAP_BYTES.
+    """Return QEMU's error if a command is too long for the proxy, else None. Only one over CHEAP_BYTES can be too long.
 
-    One of which more than the name matters here must be known whole, and so must the id where the proxy answers, whatever the
-    command is (`is_answered`). And of what the proxy spells anew, an id in its own answers and out-of-band commands, each token
-    costs 3 µs; an id has nearly always one of them.
+    A command that the proxy looks into must be known whole, and where the proxy answers a command (`is_answered`), so must its
+    id. What the proxy encodes anew, an id in its own answers or an out-of-band command, costs 3 µs for each token; nearly every
+    id has just one.
     """
     message, raw = command.message, command.raw
     execute = message.get("execute")
@@ -206,9 +206,9 @@ def excess(command: Command, *, is_answered: bool = False) -> str | None:
 
 
 def takes_descriptors(message: dict[str, JSON]) -> bool:
-    """Tell whether QEMU would take a descriptor for this command (monitor/fds.c).
+    """Return whether QEMU would take a descriptor for this command (monitor/fds.c).
 
-    HMP's `getfd` finds none: a human-monitor-command has no character device (seen in 5.2 to 11.1). Nor does what is refused
-    for having both keys.
+    HMP's `getfd` never finds one, because a human-monitor-command has no character device (seen in 5.2 to 11.1). Nor does a
+    command that is refused because it has both keys.
     """
     return message.get("execute") in ("getfd", "add-fd") and "exec-oob" not in message

@@ -1,18 +1,18 @@
 """One client of the proxy, without I/O: its negotiation, the order of its commands, and what is still due to it.
 
-QEMU's answers to a client that has not negotiated are given here (qmp-spec.rst, "Capabilities Negotiation"); after that only
-what the shim does, out-of-band commands, and commands that take a file descriptor are told from the rest. Nothing here knows
-of other clients.
+A client that has not negotiated gets QEMU's answers from here (qmp-spec.rst, "Capabilities Negotiation"). After that, only
+commands that the shim handles, out-of-band commands, and commands that take a file descriptor are distinguished from the rest.
+Nothing here knows other clients.
 
-Three things make up what a session is at a moment, and each has its methods:
+Three things make up the state of a session, and each has its methods:
 
-* How far the client has come: its state, which changes as session_state.py's table says.
+* How far the client has come: its `state`, which changes according to session_state.py's table.
 * How many answers are due to it: `owe` for each command that goes to QEMU, `settle` for each reply that comes back. An answer
-  of ours counts too while it stands in line after one of QEMU's.
-* Whether a command of it runs that its later ones wait for, because the proxy carries it out in several steps: `wait` and
+  of ours counts, too, while it waits in line after one of QEMU's.
+* Whether one of its commands runs that the later ones wait for, because the proxy carries it out in several steps: `wait` and
   `release`.
 
-Its socket may be closed when it has left and none of this is open: one that half-closes after its last command still reads.
+The socket may be closed once the client has left and nothing is due: one that half-closes after its last command still reads.
 """
 
 from collections.abc import Callable
@@ -48,19 +48,19 @@ if TYPE_CHECKING:  # see shim.rules.permissions
 
 __all__ = ["Session"]
 
-# On the way of each message: a look at a member through its class takes longer than the comparison.
+# Compared for each message: looking up a member through its class would take longer than the comparison.
 _NEGOTIATING, _OPEN, _LEFT, _CUT = State.NEGOTIATING, State.OPEN, State.LEFT, State.CUT
 
 
 class Session:
-    """What the proxy knows of one client.
+    """What the proxy knows about one client.
 
-    What it sent goes into its `inbox`; take the `out_of_band` of that, and `next_request` while it `has_input`. That returns
-    nothing while a command of this client runs that the others wait for (`is_busy`), and where reading a step further gave
-    nothing whole. A request that cannot be begun yet is put back. What is to be written to the client collects until
+    Feed what it sends to its `inbox`; take the inbox's `out_of_band`, and call `next_request` while the inbox `has_input`. That
+    returns None while one of the client's commands runs that the others wait for (`is_busy`), and when reading one more step
+    found no whole command. Put back a request that cannot begin yet. What is to be written to the client collects until
     `data_to_send` is called.
 
-    The attributes are for reading; each is changed by a method here.
+    Most attributes are for reading; each of these is changed by a method here.
     """
 
     def __init__(
@@ -72,38 +72,38 @@ class Session:
         limits: SessionLimits = SessionLimits(),  # noqa: B008 - immutable
     ) -> None:
         self.client = client
-        # Describes the client as it is when a command of it is put on record. It may take a look at the machine.
+        # Describes the client as it is when one of its commands is put on record. It may look at the machine for that.
         self.look_again: Callable[[Client], Client] = _as_it_connected
         # Tells whether the client will not read what is sent to it.
         self.is_gone: Callable[[], bool] = is_gone or _is_there
-        # It is told the failure of a rewritten command by a QMP error, and not by HMP's text in a return.
+        # Whether it gets the failure of an HMP snapshot command as a QMP error, not as HMP's text in a return.
         self.errors_in_qmp = False
         # Which commands it may send.
         self.allowance = Allowance(monitor_format)
-        # The last HMP command's line, if it failed, only the text of the reply said so, and nothing came after it yet.
+        # The line of its last HMP command, if that failed, only the text of the reply said so, and no other command followed.
         self.failed_command: str | None = None
-        # It sends no more.
+        # Whether it sends no more.
         self.has_left = False
-        # It is our prompt: a person is shown each failure, and `help` is the program's own question.
+        # Whether it is our prompt: a person is shown each failure there, and `help` is asked by the program itself.
         self.is_prompt = False
-        # A command runs that the later ones wait for: see `wait`.
+        # Whether a command runs that the later ones wait for: see `wait`.
         self.is_busy = False
-        # Why nothing more of it is begun, once that is so.
+        # Why nothing more of it begins; None while commands may begin.
         self.abandoned: str | None = None
         self._state = State.NEGOTIATING
         # How many of its commands QEMU has not answered yet, and answers of ours that wait for QEMU's: see `owe`.
         self.unanswered = 0
-        self.owed_count = 0  # of all that it was owed so far
-        # Of these answers of ours.
+        self.owed_count = 0  # how many were owed since the counters were last fetched
+        # The size of the answers of ours that wait.
         self.waiting_bytes = 0
         self._monitor = monitor
         self._format = monitor_format
         self._has_negotiated = False
         self._is_oob_enabled = False
-        # What it has sent and is not begun yet.
+        # What it has sent that has not begun.
         self._framer = CommandFramer(monitor.version, limits.value)
         self.inbox = Inbox(self._framer)
-        # How many of its commands QEMU may have to do at a time.
+        # How many of its commands QEMU may have at a time.
         self.window = Window(limits.commands)
         self._outgoing: list[bytes] = [monitor.greeting]
 
@@ -115,17 +115,17 @@ class Session:
 
     @property
     def is_negotiated(self) -> bool:
-        """Tell whether its commands go to QEMU, and QEMU's events to it."""
+        """Whether its commands go to QEMU, and QEMU's events to it."""
         return self._state is _OPEN or self._state is _LEFT
 
     @property
     def is_finished(self) -> bool:
-        """Tell whether the client left and all that it asked for is done."""
+        """Whether the client has left and all that it asked for is done."""
         return self.has_left and not self.is_busy and not self.unanswered and not self.inbox.has_input
 
     @property
     def hears_end_of_file(self) -> bool:
-        """Tell whether the end of what the client sends is its leaving: with OOB enabled QEMU sees it at once, and hangs up."""
+        """Whether the client leaves when it half-closes: with OOB enabled QEMU sees that immediately, and hangs up."""
         return self._is_oob_enabled
 
     def _move(self, step: Step) -> None:
@@ -135,38 +135,38 @@ class Session:
     # What is due to it.
 
     def owe(self, count: int = 1) -> None:
-        """Note that so many more answers are due."""
+        """Note that `count` more answers are due."""
         self.unanswered += count
         self.owed_count += count
 
     def settle(self) -> None:
-        """Note that an answer has come that was due."""
+        """Note that an answer that was due has come."""
         self.unanswered -= 1
 
     def wait(self) -> None:
-        """Have `next_request` return nothing until `release`: a command has begun that the later ones must wait for."""
+        """Have `next_request` return None until `release`: a command has begun that the later ones must wait for."""
         assert not self.is_busy, "two commands of one client at once"
         self.is_busy = True
 
     def release(self) -> None:
-        """Let the commands go on that have waited."""
+        """Let the commands that have waited go on."""
         assert self.is_busy, "nothing has waited"
         self.is_busy = False
 
-    # What is known of the one who sends.
+    # What is known about the client.
 
     def note_prompt(self) -> None:
-        """Note that it has said that it is our prompt."""
+        """Note that the client has identified itself as our prompt."""
         self.is_prompt = True
 
     def note_outcome(self, failed_command: str | None) -> None:
-        """Note how its last HMP command ended. failed_command: its line, if that failed and only the reply's text says so."""
+        """Note how its last command ended. failed_command: its HMP line, if it failed and only the reply's text says so."""
         self.failed_command = failed_command
 
     def as_told(self, line: HMPLine | None, reply: Reply) -> Reply:
-        """Return a reply to an HMP command as this client is told of failures: in the text of a success, or as an error.
+        """Return a reply to an HMP command in the form in which this client gets failures: text in a return, or an error.
 
-        Only those of the snapshot commands are told otherwise than natively: what became of all others QEMU alone knows.
+        Only replies to snapshot commands can become errors: whether another command has failed, QEMU alone knows.
         """
         if self.errors_in_qmp and line is not None and line.command is not None and isinstance(reply, ReturnReply):
             text = str(reply.value)
@@ -174,7 +174,7 @@ class Session:
         return reply
 
     def retell(self, line: HMPLine | None, raw: bytes, message: dict[str, JSON]) -> bytes:
-        """Return QEMU's reply to an HMP command of this client as `as_told` says. message: the command."""
+        """Return QEMU's reply to an HMP command, converted as by `as_told`. message: the command."""
         reply = read_reply(decode(raw))
         told = self.as_told(line, reply)
         return raw if told is reply else self.spell_reply(reply_members(told), message)
@@ -182,9 +182,9 @@ class Session:
     # What it sends.
 
     def count_plain(self, data: bytes, room: int) -> int:
-        """Count the commands of `data` if all can go to QEMU as they are, at once, and are `room` or fewer; else return 0.
+        """Count the commands of `data` if all may go to QEMU unchanged, now, and are `room` or fewer; else return 0.
 
-        Commands with arguments never can, and many have some, so look for that first.
+        Commands with arguments never may. As many commands have some, look for that before you call this.
         """
         if self._state is not _OPEN or self.is_busy or self.failed_command is not None or self.abandoned is not None:
             return 0
@@ -194,7 +194,7 @@ class Session:
         return 0 if inbox.items or inbox.has_pieces or inbox.descriptors else self._framer.count_plain(data, room)
 
     def receive_eof(self) -> None:
-        """Note that the client sends no more. Half an object is dropped, as QEMU does."""
+        """Note that the client sends no more. Half a command is dropped, as by QEMU."""
         self._move(Step.SENDS_NO_MORE)
 
     def cut(self) -> Descriptors:
@@ -209,7 +209,7 @@ class Session:
             self._outgoing.append(data)
 
     def spell_reply(self, reply: dict[str, JSON], message: dict[str, JSON]) -> bytes:
-        """Write a reply of ours as QEMU's monitor would write it to this client. message: the client's command."""
+        """Return a reply of ours as QEMU's monitor would write it to this client. message: the client's command."""
         return self._format.spell_reply(reply, message)
 
     def data_to_send(self) -> bytes:
@@ -221,9 +221,9 @@ class Session:
         return data
 
     def next_request(self) -> Request | None:
-        """Take the next thing to do for this client, or None. It is bounded in time: see Inbox.
+        """Take the next request of this client; None if there is none now. This takes a bounded time: see Inbox.
 
-        What an item asks for is read here and not when it comes, because the items before it may change that.
+        A command is interpreted here and not when it comes, because the commands before it may change what it means.
         """
         if self.is_busy:
             return None
@@ -231,7 +231,7 @@ class Session:
         return self._request(items.popleft() if items else self.inbox.take())
 
     def drop_request(self) -> Request | None:
-        """Take the next request whether or not others go before it: none will be begun, and nobody is told of what is none."""
+        """Take the next request to drop it, even while the session is busy. Malformed input is dropped without an answer."""
         return None if isinstance(item := self.inbox.take(), Malformed) else self._request(item)
 
     def _request(self, item: Item | None) -> Request | None:
@@ -259,7 +259,7 @@ class Session:
 
     @property
     def rules(self) -> "ClientRules | None":
-        """What decides which commands it may send; None for all. New ones judge anew what was put back."""
+        """The rules that say which commands it may send; None if all. Setting them judges a request that was put back anew."""
         return self.allowance.rules
 
     @rules.setter
@@ -270,14 +270,14 @@ class Session:
             items[0] = self.allowance.judged(items[0], command_of(items[0]))
 
     def put_back(self, request: Request) -> None:
-        """Have `next_request` return this one again: it cannot be begun yet."""
+        """Have `next_request` return this request again, because it cannot begin yet."""
         self.inbox.put_back(request)
 
     def _negotiate(self, message: dict[str, JSON]) -> LocalReply:
         if (refused := refusal(message, self._monitor)) is not None:
             return LocalReply(self._format.spell_reply(refused, message))
         self._has_negotiated = True
-        if self._state is not _CUT:  # else what it sent before is only gone through
+        if self._state is not _CUT:  # if it is cut, what it has sent is only read to be dropped
             self._move(Step.NEGOTIATED)
         self._is_oob_enabled = "oob" in message.get("arguments", {}).get("enable", ())
         if self._is_oob_enabled:

@@ -1,7 +1,7 @@
-"""How far a client has come, and what can take it from there to where.
+"""How far a client has come, and the steps that lead from one state to another.
 
-Two rules. What changes the state of a session stands in this table: a step that does not is a bug of ours, never something
-that a client could bring about. And the state is changed first, before any byte that tells of it is written.
+Two rules. Every step that changes the state of a session is in this table; any other is a bug of ours, never something that a
+client can cause. And the state changes first, before any byte that shows the change is written.
 """
 
 from enum import Enum, auto
@@ -13,9 +13,9 @@ __all__ = ["TRANSITIONS", "State", "Step", "next_state"]
 class State(Enum):
     """How far a client has come."""
 
-    NEGOTIATING = auto()  # it has its greeting; nothing but qmp_capabilities is valid, and it hears no events
+    NEGOTIATING = auto()  # it has its greeting; only qmp_capabilities is valid, and it gets no events
     OPEN = auto()
-    # It sends no more. It may still read, so what it asked for goes on, and events reach it, if it had negotiated.
+    # It sends no more. It may still read, so what it asked for goes on, and it gets events if it had negotiated (LEFT).
     LEFT_EARLY = auto()
     LEFT = auto()
     CUT = auto()  # nothing can be written to it any more
@@ -29,7 +29,7 @@ class Step(Enum):
     CUT = auto()
 
 
-# All that may happen. QEMU, too, leaves the negotiation once and for ever; a later qmp_capabilities is a command like another.
+# Everything that may happen. In QEMU, too, negotiation happens once; a later qmp_capabilities is a command like any other.
 TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
     State.NEGOTIATING: {
         Step.NEGOTIATED: State.OPEN,
@@ -44,7 +44,7 @@ TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
 
 
 def next_state(state: State, step: Step) -> State:
-    """Return the state after a step. Raises ValueError for one that is not in the table."""
+    """Return the state after a step. Raises ValueError if the step is not in the table."""
     try:
         return TRANSITIONS[state][step]
     except KeyError:

@@ -1,25 +1,25 @@
-"""How many commands of one client QEMU may have to do at a time, without I/O.
+"""How many commands of one client QEMU may have at a time, without I/O.
 
-QEMU reads one command of each monitor and takes turns, so that a client that asks for much delays another one by one command.
-Here all share one monitor, and what QEMU has been sent it does in that order, whoever comes meanwhile. So while several
-clients want something each has one command under way. One that is alone may have more, or it would wait for a round trip after
-each; but no more than QEMU does in about 50 ms, since that is how long somebody who comes now has to wait. What a command costs
-nobody can know beforehand (query-status 0.1 ms, query-qmp-schema 16 to 50 ms), so it is measured: from one refill of the window
-to the next.
+QEMU reads one command from each monitor in turn, so a client that asks for much delays another one by just one command. Here
+all clients share one monitor, and QEMU works through what it has been sent in that order, whoever comes meanwhile. So while
+several clients want something, each has one command under way. A client that is alone may have more, or it would wait for a
+round trip after each; but no more than QEMU does in about 50 ms, because a client that comes then has to wait that long. What a
+command costs cannot be known beforehand (query-status 0.1 ms, query-qmp-schema 16 to 50 ms), so it is measured between one
+`fill` of the window and the next `refill`.
 """
 
 __all__ = ["Window"]
 
 _MOST_WORK_NS = 50_000_000
-# Where nothing is measured yet. Four schemas take 0.1 s, or 0.3 s on a busy machine.
+# The size until something has been measured. Four schemas take 0.1 s, or 0.3 s on a busy machine.
 _FIRST_SIZE = 4
 _GROWTH = 4
 
 
 class Window:
-    """The window of one client. size: how many may be under way. Call `fill` when it is full, `refill` before more is begun.
+    """The window of one client. Call `fill` when it is full, and `refill` before more begins.
 
-    most: what `size` never exceeds.
+    size: how many commands may be under way. most: what `size` never exceeds.
     """
 
     __slots__ = ("_filled", "_filled_ns", "_most", "size")
@@ -31,15 +31,15 @@ class Window:
         self._filled_ns = 0
 
     def limit(self, most: int) -> None:
-        """Let no more than so many be begun from now on; those that are under way are done."""
+        """Let no more than `most` commands begin from now on; those under way are not affected."""
         self._most, self.size = most, min(self.size, most)
 
     def fill(self, under_way: int, now_ns: int) -> None:
-        """Note that no more may be begun; from here on QEMU's time is measured."""
+        """Note that no more commands may begin; from now on QEMU's time is measured."""
         self._filled, self._filled_ns = under_way, now_ns
 
     def refill(self, under_way: int, now_ns: int) -> None:
-        """Measure what was done since `fill`, and size the window after it: it grows in steps, and shrinks at once."""
+        """Measure how much was done since `fill`, and resize the window: it grows in steps, but shrinks at once."""
         done = self._filled - under_way
         if done > 0:
             fitting = done * _MOST_WORK_NS // max(now_ns - self._filled_ns, 1)

@@ -1,8 +1,8 @@
 """File descriptors on their way to QEMU: one command at a time, and none left behind there. Without I/O.
 
-QEMU keeps one set of received descriptors a monitor, takes from it when a command runs, and replaces it when new ones arrive
+QEMU keeps one set of received descriptors per monitor, takes from it when a command runs, and replaces it when new ones arrive
 (seen in 7.2, 10.0 and 11.1). All clients share that monitor, so no two commands with descriptors may be under way at once, and
-what a failed command left must not fall to another client's.
+a descriptor that a failed command did not take must not go to another client's command.
 """
 
 from enum import Enum, auto
@@ -11,21 +11,21 @@ from shim.qmp import JSON, Execute
 
 __all__ = ["DescriptorQueue"]
 
-# A name for what is only taken to be closed. It does not begin with a digit, as QEMU asks.
+# The name of a descriptor that is taken only to be closed. QEMU requires that it does not begin with a digit.
 _LEFTOVER = "hmpshim-leftover"
 
 
 class _State(Enum):
     FREE = auto()
     DELIVERING = auto()  # a client's command is under way
-    CLEARING = auto()  # it failed: getfd of what it may have left is under way
-    CLOSING = auto()  # there was something: closefd of it is under way
+    CLEARING = auto()  # it failed: a getfd of what it may have left is under way
+    CLOSING = auto()  # it had left a descriptor: the closefd of it is under way
 
 
 class DescriptorQueue:
-    """Clear away what a command with descriptors may have left.
+    """Have QEMU close what a command with descriptors may have left there.
 
-    While `is_free`, a command may be sent, after `begin`. `settle` returns the command that has to follow, or None.
+    While `is_free`, a client's command may be sent; call `begin` first, and `settle` with each reply.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class DescriptorQueue:
         self.is_free = False
 
     def settle(self, message: JSON) -> Execute | None:
-        """Take the reply to the last thing that was sent."""
+        """Take the reply to what was sent last. Return the command to send next; None when the queue is free again."""
         failed = "error" in message
         if self._state is _State.DELIVERING and failed:
             self._state = _State.CLEARING

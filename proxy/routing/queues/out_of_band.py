@@ -1,8 +1,8 @@
 """Out-of-band commands under way (qmp-spec.rst, "Out-of-band execution"). Their replies overtake, so ids route them.
 
-They are the one kind of command that is never held back, not even while a plan runs: a client uses them to free a QEMU that
-hangs (`yank`, `migrate-pause`), and QEMU runs them beside its in-band command. While one is under way, a reply that looks as if
-it were the next of the FIFO may be its, so replies are parsed for that time, and only for that.
+Not even a plan holds them back: a client uses them to free a QEMU that hangs (`yank`, `migrate-pause`), and QEMU runs them
+beside its in-band command. While one is under way, any reply may be the one to it rather than the next of the FIFO, so for that
+time, and only then, replies are parsed.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ __all__ = ["OutOfBandTraffic"]
 
 
 class OutOfBandTraffic:
-    """Put an id of ours, which no client can have chosen, into each command, and the client's own back into its reply."""
+    """Give each command an id of ours, which no client can have chosen, and put the client's own id back into its reply."""
 
     def __init__(self, monitor_format: MonitorFormat, new_id: Callable[[], str]) -> None:
         self._format = monitor_format
         self._new_id = new_id
-        # By the proxy's ids: whose it is, and the command.
+        # By the proxy's id: the session, and its command.
         self.under_way: dict[str, tuple[Session, dict[str, JSON]]] = {}
 
     def count(self, session: Session) -> int:
@@ -29,13 +29,13 @@ class OutOfBandTraffic:
         return sum(whose is session for whose, _ in self.under_way.values())
 
     def send(self, session: Session, command: OutOfBand) -> bytes:
-        """Return the command as QEMU is to get it."""
+        """Note that a command is under way, and return it as it is to be written to QEMU."""
         own_id = self._new_id()
         self.under_way[own_id] = (session, command.message)
         return encode(command.message | {"id": own_id}, compact=True).encode("ascii") + b"\n"
 
     def settle(self, line: bytes) -> tuple[Session, bytes] | None:
-        """Return the client's reply if this is one to an out-of-band command, else None."""
+        """Return the session and its reply if this line replies to an out-of-band command, else None."""
         if not self.under_way:
             return None
         reply = decode(line)
