@@ -90,6 +90,11 @@ _OF_VMS: Final = (
         "For how long the snapshot command has run that runs now; 0 if there is none.",
         lambda vm: 0 if vm.running is None else vm.running.for_s,
     ),
+    _gauge(
+        "qemu_silent_seconds",
+        "For how long QEMU has owed a reply and sent nothing, from 10 s on; 0 if that is not so.",
+        lambda vm: vm.silent_s or 0,
+    ),
     _gauge("clients", "Clients that are connected.", lambda vm: vm.totals.clients),
     _gauge("clients_waiting", "Clients that wait for another's command, or for a pause.", lambda vm: vm.totals.waiting),
     _counter("clients_connected", "Clients that have connected.", lambda vm: vm.totals.clients_ever),

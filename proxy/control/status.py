@@ -138,6 +138,7 @@ class VMStatus:
         audit: where its records go; None if it has no log.
         clients: those that are connected, in the order in which they came.
         running: None if no snapshot command runs.
+        silent_s: for how long QEMU has owed a reply and sent nothing; None if that is not so, or not for 10 s.
         unmatched: a text for each pattern of the policy that fitted no node at the last check.
         pause: None if there is none.
         listen: the addresses of its listeners that are open to clients without a certificate, served or not.
@@ -157,6 +158,7 @@ class VMStatus:
     audit: str | None = None
     clients: tuple[ClientStatus, ...] = ()
     running: RunningCommand | None = None
+    silent_s: float | None = None
     unmatched: tuple[str, ...] = ()
     pause: PauseStatus | None = None
     listen: tuple[str, ...] = ()

@@ -93,10 +93,11 @@ def _row(vm: VMStatus) -> tuple[str, ...]:
 
 
 def _state(vm: VMStatus) -> str:
+    silent = "" if vm.silent_s is None else f", QEMU silent {span(vm.silent_s)}"
     if vm.pause is None:
-        return vm.state
+        return f"{vm.state}{silent}"
     left = "" if vm.pause.left_s is None else f", {span(vm.pause.left_s)} left"
-    return f"{vm.state}, paused {span(vm.pause.for_s)}{left}"
+    return f"{vm.state}{silent}, paused {span(vm.pause.for_s)}{left}"
 
 
 def _client_row(

@@ -131,6 +131,7 @@ class SupervisedVM:
             audit=None if config.audit is None else config.audit.destination,
             clients=() if relay is None else client_statuses(relay),
             running=None if relay is None else relay.slow.running,
+            silent_s=None if relay is None else relay.silence.silent_s,
             pause=self.standing.pausing.status(),
             listen=tuple(map(str, config.open_listeners)),
             totals=totals_of(self.standing, relay, self._files.audit),

@@ -6,7 +6,8 @@ records, notes, bytes for QEMU, bytes for clients. So no answer leaves before it
 
 * clients.py keeps the clients' streams and enforces their limits; leaving.py keeps those that have left but still read.
 * lasting.py holds what the VM's next connection goes on with: turns, intents, the audit, counters.py, pausing.py.
-* slowness.py logs snapshot commands that take long, and notices.py what the operator should know.
+* slowness.py logs snapshot commands that take long, silence.py a QEMU that does not answer, and notices.py what else the
+  operator should know.
 * ending.py and last_reading.py end a relay in good order; quiet.py and carrying.py hand it to another process.
 * looking.py describes a relay to whoever asks for its status.
 

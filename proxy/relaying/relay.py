@@ -25,6 +25,7 @@ from proxy.relaying.clients import Clients
 from proxy.relaying.last_reading import LastReading
 from proxy.relaying.lasting import Lasting
 from proxy.relaying.notices import log_notices
+from proxy.relaying.silence import Silence
 from proxy.relaying.slowness import SlowCommands
 from proxy.routing.abandonment import LEFT_UNANSWERED
 from proxy.routing.dispatcher import Dispatcher
@@ -86,6 +87,7 @@ class Relay:
             on_drained=self._resume_clients,
             on_failure=self._give_up_qemu,
         )
+        self.silence = Silence(self._dispatcher, self._upstream, lasting.standing.counters)
         # Brings the VM's counters up to date with what QEMU has sent.
         self.fetch_counts = partial(lasting.standing.counters.fetch_qemu, self._upstream, self._dispatcher.pending)
         self.lost = Signal() if lost is None else lost
@@ -154,8 +156,8 @@ class Relay:
 
     def detach(self) -> Connected:
         """Return the connection to QEMU for another relay to go on with. Nothing may be under way, and no client connected."""
-        self._polling.cancel()
-        self._coming_back.cancel()
+        for waiting in (self._polling, self._coming_back, self.silence):
+            waiting.cancel()
         self.turns.pause.on_end = None
         self.fetch_counts()
         return Connected(self._upstream.detach(), self.monitor)
@@ -163,14 +165,13 @@ class Relay:
     def close(self) -> None:
         """Close all sockets, and put unanswered commands on record. Calling it again does nothing."""
         self._dispatcher.stop()
-        unanswered = self._dispatcher.give_up(LEFT_UNANSWERED)
+        if unanswered := self._dispatcher.give_up(LEFT_UNANSWERED):
+            _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
         self._dispatcher.abandonment.finish()
         self._flush()
-        if unanswered:
-            _log.warning("ended before QEMU had answered; commands without an answer: %d", unanswered)
         self._last_reading.close()
-        self._polling.cancel()
-        self._coming_back.cancel()
+        for waiting in (self._polling, self._coming_back, self.silence):
+            waiting.cancel()
         self._upstream.close()
         self.clients.close()
         self.fetch_counts()
@@ -199,6 +200,7 @@ class Relay:
     def _receive_from_client(self, session: Session, data: bytes, descriptors: Descriptors) -> None:
         if self._dispatcher.receive_from_client(session, data, descriptors):
             self._upstream.write(data)
+            self.silence.watch()
             if self._upstream.unsent_bytes <= _UPSTREAM_HIGH_BYTES:
                 return
             self._dispatcher.room.is_congested = True
@@ -256,10 +258,8 @@ class Relay:
         step(*args)
         self._flush()
 
-    # Take and write, in the order that outbox.py prescribes: no answer goes out before its record is written (scribe.py).
-
     def _flush(self) -> None:
-        """Empty the outbox in the order that its contract prescribes, and arrange for what has to be looked at again."""
+        """Empty the outbox in the order of its contract (no answer before its record), and arrange for the next looks."""
         outbox = self._outbox
         if outbox.notices:
             log_notices(outbox.notices_to_log())
@@ -282,6 +282,7 @@ class Relay:
             self._dispatcher.room.is_congested = True
         if self._dispatcher.unfinished:
             self._coming_back.ask()
+        self.silence.watch()
         plans, starter, denials = self._dispatcher.plans, self._dispatcher.starter, self._dispatcher.denials
         if plans.exclusive is not self.slow.watched:
             self.slow.watch(plans.exclusive)
