@@ -134,10 +134,13 @@ class Parent:
         close_all((self._go_ahead, self._from_proxy))
 
     def release(self) -> None:
-        """Let QEMU begin, and pass signals on to it from now on."""
+        """Let QEMU begin, and pass signals on to it from now on.
+
+        They are passed on although nohup(1) has them ignored: QEMU handles them all the same (os_setup_signal_handling in
+        os-posix.c), once it has begun.
+        """
         for number in _PASSED_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._pass_on)
+            signal.signal(number, self._pass_on)
         os.close(self.to_parent)
         os.write(self._go_ahead, _GO)
         os.close(self._go_ahead)

@@ -215,7 +215,19 @@ def test_signals_are_passed_on(number: signal.Signals) -> None:
     assert (process.returncode, stdout) == (5, "heard\n")
 
 
-def test_signal_that_was_ignored_stays_so() -> None:
+def test_signal_that_was_ignored_is_handled_where_qemu_handles_it() -> None:
+    """It does so though `nohup` has started it."""
+    handled = "signal.signal(signal.SIGHUP, lambda *_: os._exit(5)); print('ready', flush=True); signal.pause()"
+    script = f'exec {sys.executable} -c "import os, signal; {handled}"'
+    process = program("signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + parent(script))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 5
+
+
+def test_signal_that_was_ignored_stays_so_until_then() -> None:
     """As for what `nohup` starts."""
     ignored = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     text = parent("grep SigIgn /proc/self/status", after="os.kill(os.getpid(), signal.SIGHUP)")
@@ -243,14 +255,12 @@ def test_parent_in_this_process() -> None:
     def begin() -> NoReturn:
         become("/bin/sh", ["sh", "-c", "exit 7"], {})
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stands_for = Parent()
     stands_for.start(begin)
     stands_for.release()
     assert stands_for.wait() == 7
     # It has ended, and hears nothing more.
     signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     left = {"own", "qemu", "_from_proxy"}
     close_all(getattr(stands_for, name) for name in left)
 
