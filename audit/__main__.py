@@ -31,8 +31,8 @@ _FOUND = 1
 
 
 def main() -> int:
-    """Do what the command line says, and give the exit status."""
-    # A name in the log may hold what the terminal's encoding has not.
+    """Do what the command line says, and return the exit status."""
+    # A name in the log may contain characters that the terminal's encoding lacks.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -54,7 +54,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has enough, as head does. What is still buffered must not be tried again at the end.
+        # The reader of our output has had enough, as head does. The interpreter must not flush the rest again at exit.
         with open(os.devnull, "wb") as null:
             os.dup2(null.fileno(), sys.stdout.fileno())
         return 0
@@ -76,7 +76,7 @@ def _report(invocation: ReportInvocation) -> int:
     with Progress(sys.stderr) as progress:
         report = make_report(invocation.paths, invocation.filters, progress.watch)
     if report.log.unreadable and not report.log.records + report.log.left_out:
-        # There is nothing to report on, and a report that says so would be taken for an answer.
+        # Nothing could be read, and an empty report would look like an answer.
         for text in report.log.unreadable:
             _complain(text)
         return SourceError.exit_status
@@ -175,7 +175,7 @@ def _width() -> int:
 
 
 def _columns() -> int:
-    """Return how wide the terminal is, or what COLUMNS says; 0 where nobody says it."""
+    """Return the width of the terminal, or that in COLUMNS; 0 if neither is known."""
     return shutil.get_terminal_size((0, 0)).columns
 
 

@@ -1,4 +1,4 @@
-"""`hmp-audit check`: say which lines of a log are not records, or break the schema."""
+"""`hmp-audit check`: report which lines of a log are not records, or break the schema."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ __all__ = ["check"]
 
 OK: Final = 0
 BROKEN: Final = 1
-# What is wrong with a line is often wrong with all of them.
+# Limits, because what is wrong with one line is often wrong with all.
 _SHOWN_LINES: Final = 20
 _SHOWN_PROBLEMS: Final = 5
 
@@ -26,7 +26,8 @@ _SHOWN_PROBLEMS: Final = 5
 class _Found:
     """What was found in one log.
 
-    versions: how many good records there are of each. first and last: of their times. told: how many broken lines were told.
+    versions: the number of good records of each schema version. first, last: the range of their times. told: how many broken
+    lines were reported.
     """
 
     versions: Counter[int] = field(default_factory=Counter)
@@ -49,19 +50,19 @@ class _Found:
         return BROKEN if self.broken else OK
 
     def add(self, record: dict[str, JSON]) -> None:
-        """Count a record that breaks nothing."""
+        """Count a valid record."""
         self.versions[record["schema"]] += 1
         self.lost += record.get("lost_before", 0)
-        # Times are spelled so that texts sort as times do.
+        # Times are spelled so that they sort as text.
         self.first = min(self.first or record["time"], record["time"])
         self.last = max(self.last, record["time"])
 
 
 def check(paths: Sequence[str], write: Callable[[str], object]) -> int:
-    """Check each log against the schema, tell what is broken and a summary, and give the exit status.
+    """Check each log against the schema, write what is broken and a summary, and return the exit status.
 
-    0: all is right. 1: something is broken. SourceError's: a log could not be read; the others were checked all the same.
-    write: takes lines, with their line ends, as they are found.
+    0: all is well. 1: something is broken. SourceError.exit_status: a log could not be read, but the others were checked.
+    write: called with each line, including its line end, as soon as it is found.
     """
     return max((_check_log(path, write) for path in paths), default=OK)
 

@@ -121,7 +121,7 @@ def _report(arguments: Sequence[str], now: datetime) -> ReportInvocation:
 
 
 def _end(until: str | None, now: datetime) -> datetime:
-    """Return the end of what is reported: --until, where that is not still to come."""
+    """Return the end of the reported period: --until, or now if that is earlier."""
     return now if until is None else min(now, datetime.fromisoformat(until))
 
 
@@ -182,7 +182,7 @@ def _scan(arguments: Sequence[str], _: datetime) -> ScanInvocation:
     fail_on = frozenset(name for names in given.fail_on for name in names)
     if given.allow and not fail_on & {"hmp", "sure"}:
         parser.error("--allow needs --fail-on hmp or sure")
-    # A scan leaves out what a baseline has, in every form.
+    # In every form, a scan leaves out what is in its baseline.
     check_forms(parser, given, fail_on, *SCAN_FORMS)
     return ScanInvocation(
         *(tuple(given.paths), given.form, tuple(given.exclude), given.max_file_mib, fail_on, frozenset(given.allow)),

@@ -1,8 +1,8 @@
-"""What can go wrong with a log, or a source.
+"""What can go wrong with a log or a source, with the exit statuses.
 
 host.ProgramError
 ├── SourceError       a log or a source cannot be read                               3
-├── NoLogError        a file is no audit log                                         3
+├── NoLogError        a file is not an audit log                                     3
 └── PageError         the page cannot be written                                     3
 DamagedLine           a line of a log is not a record: it is counted, and the others are used
 """
@@ -20,7 +20,7 @@ class SourceError(ProgramError):
 
 
 class NoLogError(ProgramError):
-    """A file that was given as a log has something in it, and no record."""
+    """A file that was given as a log has content, but no record."""
 
     exit_status = 3
     template = "{subject} is not an audit log: {reason}"

@@ -1,4 +1,4 @@
-"""What a report may be held against in a CI job: `--fail-on`."""
+"""The conditions under which a report makes a CI job fail: `--fail-on`."""
 
 from collections.abc import Callable, Container, Iterator, Set
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from audit.reporting.wording import counted, times
 
 __all__ = ["CONDITIONS", "OF_HMP", "OF_TARGET", "Violation", "implied", "violations"]
 
-# Which HMP commands do not count, as mode "enforce" has them: "info block", or "info" for all its topics.
+# HMP commands that do not count, named as for mode "enforce": "info block", or "info" for all its topics.
 _Allowed: TypeAlias = Set[str]
 _IMPLIED: Final = "incomplete"
-# The conditions that --target answers, and those that --allow is for.
+# The conditions that need --target, and those to which --allow applies.
 OF_TARGET: Final = frozenset({"gone", "deprecated"})
 OF_HMP: Final = OF_TARGET | {"hmp", "blocked"}
 
 
-# What was found, and what of it is the same in another report.
+# What was found: the key by which another report has the same, and a sentence.
 _Found: TypeAlias = Iterator[tuple[Key, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that a condition does not want. text: a sentence. key: what of it a baseline knows."""
+    """Something that violates a condition. text: a sentence. key: by which a baseline knows it."""
 
     condition: str
     key: Key
@@ -39,14 +39,14 @@ class Violation:
 def implied(conditions: Set[str]) -> list[str]:
     """Return conditions with what they imply, in the order of CONDITIONS.
 
-    Any condition implies `incomplete`: what is not on record cannot be known to be as wanted.
+    Any condition implies `incomplete`: what is not on record cannot be checked.
     """
     meant = {*conditions, _IMPLIED} if conditions else frozenset()
     return [name for name in CONDITIONS if name in meant]
 
 
 def violations(report: Report, conditions: Set[str], allow: _Allowed, accepted: Container[Key] = ()) -> list[Violation]:
-    """Return what the report has that the conditions do not want. accepted: what a baseline has."""
+    """Return what in the report violates the conditions. accepted: the keys in a baseline."""
     found = ((name, key, text) for name in implied(conditions) for key, text in CONDITIONS[name][1](report, allow))
     return [Violation(name, key, text) for name, key, text in found if key not in accepted]
 
@@ -137,7 +137,7 @@ def _is_allowed(name: str, allow: _Allowed) -> bool:
     return not {name, name.partition(" ")[0]}.isdisjoint(allow)
 
 
-# name -> what it means, and how it is found.
+# Name -> its meaning, and the function that finds violations.
 CONDITIONS: Final[dict[str, tuple[str, Callable[[Report, _Allowed], _Found]]]] = {
     "hmp": ("any HMP was used, except what --allow names", _hmp),
     "blocked": ("HMP was used that the shim does not do, except what --allow names", _blocked),

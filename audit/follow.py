@@ -1,4 +1,4 @@
-"""`hmp-audit follow`: shows each record as it is written, also beyond the log's rotation."""
+"""`hmp-audit follow`: shows each record as it is written, even across the log's rotation."""
 
 import contextlib
 import io
@@ -22,15 +22,15 @@ INTERRUPTED: Final = 130
 _STANDARD_INPUT_FD: Final = 0
 _POLL_MS: Final = 200
 _READ_BYTES: Final = 64 * 1024
-# A moved log is read on for so long after its last record (8 s at least): its writers open the new one one after the other, and
-# logrotate makes the new one before it tells them (logrotate(8), create and postrotate).
+# A moved log is still read until this many reads have found nothing (at least 8 s): its writers open the new log one after the
+# other, and logrotate creates it before it tells them (logrotate(8), create and postrotate).
 QUIET_READS: Final = 40
-# A log that is moved faster than that is not one that somebody follows.
+# The most files to keep open. Nobody follows a log that is rotated faster than this.
 _MOST_FILES: Final = 8
 
 
 class LineSplitter:
-    """Makes whole lines of pieces. A line that is too long for a record is cut, as Source does."""
+    """Joins pieces to whole lines. A line that is too long for a record is cut, as Source does."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -46,7 +46,7 @@ class LineSplitter:
         return lines
 
     def take_rest(self) -> bytes:
-        """Return what has no line end yet, and forget it."""
+        """Return what has no line end yet, and start over."""
         rest, self._rest = bytes(self._rest), bytearray()
         return rest
 
@@ -61,11 +61,11 @@ class _File:
         self._descriptor = descriptor
         self._splitter = LineSplitter()
         self.position = position
-        # How many reads gave nothing since the last that gave something.
+        # How many reads in a row have found nothing.
         self.quiet_reads = 0
 
     def read(self) -> list[bytes]:
-        """Return the next whole lines, none where there are none yet. Raises OSError."""
+        """Return the next whole lines, [] if there are none yet. Raises OSError."""
         if os.fstat(self._descriptor).st_size < self.position:
             self.position = 0
             self._splitter.take_rest()
@@ -81,35 +81,35 @@ class _File:
         return os.path.samestat(os.fstat(self._descriptor), status)
 
     def close(self) -> list[bytes]:
-        """Close it, and give the last line if it is not whole."""
+        """Close the file, and return its last line if that is not whole."""
         os.close(self._descriptor)
         rest = self._splitter.take_rest()
         return [rest] if rest else []
 
 
 class Tail:
-    """The lines of a file that grows, is moved away and begun anew, or is truncated. It does not wait.
+    """The lines of a file that grows, is moved away and created anew, or is truncated. Nothing here waits.
 
-    last: with how many of the lines that are there to begin. A file that is not there yet is given from its beginning.
+    last: how many of the existing lines to begin with. A file that does not exist yet is read from its beginning.
     """
 
     is_over: Final = False
     input_fd: Final = None
 
     def __init__(self, path: str, *, last: int) -> None:
-        """Raises SourceError if it is there and cannot be opened."""
+        """Open the file. Raises SourceError if it exists and cannot be opened."""
         self._path = path
-        # The moved ones first, each before the one that took its place.
+        # Moved files first, each before the one that replaced it.
         self._files: list[_File] = []
         self._open_newest(last)
 
     @property
     def is_missing(self) -> bool:
-        """Tell whether there was no such file until now."""
+        """Return whether the file has not existed yet."""
         return not self._files
 
     def read(self) -> list[bytes]:
-        """Return the next lines, without line ends; none if nothing was written since. Raises SourceError."""
+        """Return the next lines, without line ends; [] if nothing was written since. Raises SourceError."""
         try:
             self._open_newest()
             for file in self._files:
@@ -128,7 +128,7 @@ class Tail:
             status = os.stat(self._path)
             if any(file.is_same(status) for file in self._files):
                 return
-            # Should it be a FIFO, its opening must not wait for a writer.
+            # If it is a FIFO, opening it must not wait for a writer.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             return
@@ -140,7 +140,7 @@ class Tail:
         self._files.append(_File(descriptor, 0 if last is None else _start_of_last(descriptor, last)))
 
     def _retire(self) -> list[bytes]:
-        """Close the moved files that have been written to for the last time."""
+        """Close moved files that nobody writes to any more, and return their unfinished last lines."""
         lines = []
         for file in self._files[:-1]:
             is_finished = file.quiet_reads >= QUIET_READS and self._files[-1].position > 0
@@ -151,7 +151,7 @@ class Tail:
 
 
 def _start_of_last(descriptor: int, count: int) -> int:
-    """Return the position of the last lines, so many that are whole."""
+    """Return the position where the last `count` whole lines begin."""
     end = os.fstat(descriptor).st_size
     while end > 0:
         begin = max(0, end - _READ_BYTES)
@@ -166,7 +166,7 @@ def _start_of_last(descriptor: int, count: int) -> int:
 
 
 class StreamTail:
-    """The lines of a pipe, as they come. It does not wait. is_over: its end was read."""
+    """The lines of a pipe, as they arrive. Nothing here waits. is_over: whether its end was read."""
 
     is_missing: Final = False
 
@@ -179,7 +179,7 @@ class StreamTail:
         self.is_over = False
 
     def read(self) -> list[bytes]:
-        """Return the next lines, without line ends; none if nothing has come since. Raises SourceError."""
+        """Return the next lines, without line ends; [] if nothing has arrived since. Raises SourceError."""
         try:
             while self._poll.poll(0):
                 data = os.read(self.input_fd, _READ_BYTES)
@@ -203,7 +203,7 @@ _Tail: TypeAlias = Tail | StreamTail
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """How a line of the log is shown."""
+    """How lines of the log are shown."""
 
     lines: Lines
     has_details: bool
@@ -229,10 +229,11 @@ def follow(
     is_coloured: bool = False,
     wait: Callable[[], object] | None = None,
 ) -> int:
-    """Show the last records and each new one, and give the exit status: after Ctrl-C, or when nobody reads the output any more.
+    """Show the last records and each new one; return the exit status after Ctrl-C, or when nobody reads the output any more.
 
-    path: `-` is standard input, whose records are all shown; its end is ours. complain: takes a sentence without a line end.
-    wait: returns when it is time to look again, and raises BrokenPipeError if nobody reads the output. Raises SourceError.
+    path: `-` is standard input, whose records are all shown, and whose end ends this. complain: called with a sentence without
+    a line end. wait: returns when it is time to look again, and raises BrokenPipeError if nobody reads the output. Raises
+    SourceError.
     """
     tail = _open(path, last)
     try:
@@ -272,9 +273,9 @@ def _show(
 
 
 def _waiting(tail: _Tail, output: TextIO) -> Callable[[], None]:
-    """Return a wait that ends early when a pipe has something, and at once when nobody reads the output any more."""
+    """Return a function that waits, but not longer than until the pipe has data, or until nobody reads the output any more."""
     poll, output_fd = select.poll(), output.fileno()
-    # Errors and hang-ups are told without being asked for (poll(2)).
+    # Errors and hang-ups are always reported (poll(2)).
     poll.register(output_fd, 0)
     if tail.input_fd is not None:
         poll.register(tail.input_fd, select.POLLIN)
@@ -287,7 +288,7 @@ def _waiting(tail: _Tail, output: TextIO) -> Callable[[], None]:
 
 
 def _discard(output: TextIO) -> None:
-    """Let what is still buffered go nowhere, so that Python's own flush at the end does not fail."""
+    """Redirect the output to /dev/null, so that Python's flush of the buffer at exit does not fail."""
     with contextlib.suppress(io.UnsupportedOperation):
         output_fd = output.fileno()
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

@@ -14,8 +14,8 @@ __all__ = ["CheckInvocation", "DiffInvocation", "FollowInvocation", "Invocation"
 class ReportInvocation:
     """`hmp-audit report`. form: one of options.REPORT_FORMS, or "html". html: the file to write; None for the other forms.
 
-    target: the QEMU to look ahead to; None for none. has_all: fold nothing in the table. baseline: a report of --json with what
-    is accepted; None for none. quiet: what is not to be alarmed about any more; None for nothing.
+    target: the QEMU to check against; None for none. has_all: fold nothing in the table. baseline: a report of --json with what
+    is accepted; None for none. quiet: since when unused HMP raises no alarm; None to include everything.
     """
 
     paths: tuple[str, ...]
@@ -32,7 +32,7 @@ class ReportInvocation:
 
 @dataclass(frozen=True, slots=True)
 class FollowInvocation:
-    """`hmp-audit follow`. lines: of what is there already, show so many."""
+    """`hmp-audit follow`. lines: how many existing records to begin with."""
 
     path: str
     lines: int
@@ -48,7 +48,7 @@ class CheckInvocation:
 
 @dataclass(frozen=True, slots=True)
 class DiffInvocation:
-    """`hmp-audit diff`. form: one of options.DIFF_FORMS. filters: hold where a log is read."""
+    """`hmp-audit diff`. form: one of options.DIFF_FORMS. filters: apply only to logs, not to saved reports."""
 
     old: str
     new: str

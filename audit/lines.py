@@ -1,4 +1,4 @@
-"""A record as a line, or as several, for a person at a terminal. Every text of a record is somebody else's.
+"""A record as one line or several, for a person at a terminal. All texts in a record are untrusted and made harmless.
 
 The colours are the terminal's own sixteen, and nothing here sets a background.
 """
@@ -21,19 +21,19 @@ from shim.records.audit import Action
 
 __all__ = ["Lines", "details", "is_colourful", "one_line", "paint"]
 
-# As wide as these at least, so that the first lines stand as the others do, and shortened beyond the others.
+# The least widths of the columns, so that the first lines align with later ones, and the widths beyond which cells are cut.
 _MIN_WIDTHS: Final = (3, 12, 12, 9)
 _MAX_WIDTHS: Final = (24, 28, 40, 9)
 _MAX_PROGRAM: Final = 20
 _MAX_TEXT: Final = 100
 _MS_PER_S: Final = 1000
-# Their records are not of an end, but of a beginning.
+# Actions whose records are about the beginning of a command, so that a duration means nothing.
 _UNTIMED: Final = (Action.BEGUN, Action.WENT_ON)
-# Of these the reason is what matters.
+# Actions of which the reason is shown.
 _EXPLAINED: Final = (Action.REFUSED, Action.RECOVERED, Action.ABANDONED)
-# A member that came with a later schema than a record's was not checked in it, and means nothing there.
+# Path -> the schema version that introduced it. In records of earlier versions such a member is unchecked and means nothing.
 _SINCE: Final = {member.path: member.since for member in MEMBERS}
-# These have a reply, unless something went wrong.
+# Actions that have a reply, unless something went wrong.
 _ANSWERED: Final = (Action.REWRITTEN, Action.PASSED, Action.OBSERVED, Action.MODERN, Action.DELEGATED)
 
 # ECMA-48, "Select graphic rendition".
@@ -56,26 +56,26 @@ class _Stream(Protocol):
 
 
 def is_colourful(stream: _Stream, environ: Mapping[str, str]) -> bool:
-    """Tell whether colours are wanted: on a terminal that has them, and without NO_COLOR (https://no-color.org)."""
+    """Return whether to use colours: on a terminal that has them, and without NO_COLOR (https://no-color.org)."""
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def paint(text: str, role: str, *, is_coloured: bool) -> str:
-    """Return a text the colour of its role: `failure`, `date` or an action. One without a colour stays as it is."""
+    """Return a text in the colour of its role: `failure`, `date` or an action; unchanged if the role has no colour."""
     colour = _COLOURS.get(role)
     return f"\x1b[{colour}m{text}\x1b[0m" if is_coloured and colour else text
 
 
 @dataclass(slots=True)
 class Lines:
-    """Lines of records that follow each other: a column stays as wide as it ever was, and a new day has a line of its own."""
+    """Lines of consecutive records: columns never get narrower again, and each new day has a line of its own."""
 
     is_coloured: bool = False
     _widths: tuple[int, ...] = _MIN_WIDTHS
     _day: str = ""
 
     def give(self, record: JSON) -> str:
-        """Return the next record's line, with that of its day before it where that is another one; without a line end."""
+        """Return the next record's line without a line end, preceded by a line for its day if that is a new one."""
         self._widths = tuple(map(max, self._widths, map(text_width, _cells(record))))
         line = one_line(record, widths=self._widths, is_coloured=self.is_coloured)
         day = printable(record["time"][:10])
@@ -86,7 +86,7 @@ class Lines:
 
 
 def one_line(record: JSON, *, widths: tuple[int, ...] = _MIN_WIDTHS, is_coloured: bool = False) -> str:
-    """Tell one record (of today's schema, without problems) in a line: when, where, who, what, and what became of it.
+    """Return a record (of today's schema, without problems) as one line: when, where, who, what, and the outcome.
 
     widths: of the columns between the time and the outcome.
     """
@@ -120,7 +120,7 @@ def _is_failure(record: JSON) -> bool:
 
 
 def _outcome(record: JSON) -> str:
-    """Return how long it took, and what else is to be known of this one."""
+    """Return how long the command took, and what else is worth knowing about it."""
     action = record["action"]
     facts = []
     if action not in _UNTIMED:
@@ -165,7 +165,7 @@ def _duration(ms: float) -> str:
 
 
 def _shortened(text: str, most: int) -> str:
-    """Make a text harmless and no wider than that. What is far beyond it is not looked at."""
+    """Make a text harmless and no wider than `most`. Only as much as may be shown is examined."""
     shown = printable(text[: 2 * most])
     if len(text) <= 2 * most and text_width(shown) <= most:
         return shown
@@ -175,9 +175,9 @@ def _shortened(text: str, most: int) -> str:
 
 
 def details(record: JSON) -> str:
-    """Tell one record (of any schema, without problems) in several lines.
+    """Return a record (of any schema, without problems) as several lines.
 
-    The first has the outcome; then come who asked, which disks, and which commands.
+    The first has the command, the action and its reason; then come the client, the disks and the QMP commands.
     """
     version = record["schema"]
     known = {name: value for name, value in record.items() if _SINCE.get(name, 1) <= version}

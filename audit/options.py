@@ -1,4 +1,4 @@
-"""Options that several commands of `hmp-audit` have."""
+"""Options that several commands of `hmp-audit` share."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +21,9 @@ __all__ = [
     "filters_of",
 ]
 
-# A hundred years.
+# About a hundred years.
 _MOST_DAYS: Final = 36_500
-# name -> what it is.
+# Name -> what the form is.
 _FORMS: Final = {
     "summary": "one screen: what matters most",
     "json": "one JSON object",
@@ -49,7 +49,7 @@ def add_forms(parser: argparse.ArgumentParser, forms: Sequence[str]) -> argparse
 
 
 def check_forms(parser: argparse.ArgumentParser, given: argparse.Namespace, fail_on: frozenset[str], *forms: str) -> None:
-    """Refuse what would do nothing. forms: those that know of a baseline by themselves."""
+    """Refuse options that would have no effect. forms: those that use a baseline even without --fail-on."""
     if given.form == "junit" and not fail_on:
         parser.error("--format junit needs --fail-on, whose conditions are its tests")
     if given.baseline is not None and not fail_on and given.form not in forms:
@@ -97,7 +97,7 @@ def add_quiet_days(parser: argparse.ArgumentParser) -> None:
 def add_conditions(
     parser: argparse.ArgumentParser, conditions: Mapping[str, tuple[str, object]], allowed: str, baseline: str = ""
 ) -> None:
-    """baseline: what --baseline takes; "" for a command that has no such option."""
+    """Add the options for CI jobs. baseline: what --baseline takes; "" for a command without that option."""
     group = parser.add_argument_group("for CI jobs")
     meanings = "; ".join(f"{name}: {meaning}" for name, (meaning, _) in conditions.items())
     group.add_argument(

@@ -1,4 +1,4 @@
-"""A bar on standard error while a long log is read, if that is a terminal."""
+"""A progress bar on standard error while a long log is read, if that is a terminal."""
 
 import shutil
 import time
@@ -10,7 +10,7 @@ from shim.printable import printable
 
 __all__ = ["Progress"]
 
-# What is read within this time needs no bar.
+# Reading that takes less time needs no bar.
 _PATIENCE_S: Final = 1.0
 _BETWEEN_S: Final = 0.1
 _BAR_COLUMNS: Final = 24
@@ -18,10 +18,10 @@ _WIPE: Final = "\r\x1b[K"
 
 
 class Progress:
-    """Call `watch` now and then while logs are read, and leave the context when that is done: the bar goes."""
+    """A progress bar. Call `watch` now and then while logs are read; leaving the context removes the bar."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: in seconds."""
+        """stream: where to show the bar. clock: returns seconds."""
         self._stream = stream
         self._clock = clock
         self._next_s = clock() + _PATIENCE_S if stream.isatty() else float("inf")
@@ -36,13 +36,13 @@ class Progress:
             self._stream.flush()
 
     def watch(self, source: Source, lines: int) -> None:
-        """Show how far a log is read. lines: how many of it were."""
+        """Show how far a log has been read. lines: how many of its lines."""
         now_s = self._clock()
         if now_s < self._next_s:
             return
         self._next_s, self._is_shown = now_s + _BETWEEN_S, True
         told = f"{printable(source.name)}  {_share(source)}{lines:,} lines"
-        # One column is left free, because a full line makes some terminals go to the next.
+        # One column stays free, because some terminals go to the next line after a full one.
         columns = shutil.get_terminal_size().columns - 1
         self._stream.write(f"{_WIPE}{told[-columns:]}")
         self._stream.flush()

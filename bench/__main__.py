@@ -28,7 +28,7 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Measure what the command line names and give the exit status."""
+    """Measure what the command line names, and return the exit status."""
     options = parse_command_line(sys.argv[1:])
     core = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {core})  # children inherit it

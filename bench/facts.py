@@ -12,17 +12,17 @@ __all__ = ["is_pgo", "machine_facts", "qemu_version"]
 
 
 def is_pgo() -> bool:
-    """Tell whether this CPython was built with profile-guided optimization; other builds are slower.
+    """Return whether this CPython was built with profile-guided optimization; other builds are slower.
 
-    Debian builds so by make targets of its own, and the configuration of its 3.11.2 does not tell; other distributions do
-    it too. What a user compiled without a word has no PGO: that is pyenv's default.
+    Distributions build with it. Debian does so by make targets of its own, and the configuration of its 3.11.2 does not show
+    it, so a Python in /usr counts as built with PGO. One that a user compiled with default options, as pyenv does, has none.
     """
     options = sysconfig.get_config_var("CONFIG_ARGS") or ""
     return "--enable-optimizations" in options or sys.base_prefix == "/usr"
 
 
 def qemu_version() -> str | None:
-    """Return the version of the QEMU that would be measured, None if there is none."""
+    """Return the version of the QEMU that would be measured; None if QEMU or qemu-img is missing."""
     program = shutil.which(os.environ.get("QEMU_SYSTEM", "qemu-system-x86_64"))
     if program is None or shutil.which("qemu-img") is None:
         return None

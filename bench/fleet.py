@@ -1,4 +1,4 @@
-"""All processes and files of a run: started here, and gone when `close` returns."""
+"""All processes and files of a run: they are started here, and gone when `close` returns."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ _STDERR_BYTES: Final = 64 * 1024
 
 
 class Fleet:
-    """Start processes in process groups of their own, and keep files in `folder`, on tmpfs if there is one.
+    """Starts processes in process groups of their own, and keeps files in `folder`, on tmpfs if there is one.
 
     Call `close` at the end; a second call does nothing.
     """
@@ -37,12 +37,13 @@ class Fleet:
     def __init__(self, interrupts: Interrupts, proxy_options: Sequence[str] = ()) -> None:
         self._interrupts = interrupts
         self.proxy_options = proxy_options
-        # With the file that has its standard error.
+        # Each process, with the descriptor of the file that has its standard error.
         self._children: dict[subprocess.Popen[str], int] = {}
         self._vms: list[QEMUVM] = []
         self._folders: list[Path] = []
         self.folder = self._make_folder(_TMPFS if os.access(_TMPFS, os.W_OK) else None)
-        # An installed package is compiled. A checkout is compiled at each start where Python must not write there.
+        # An installed package is compiled. Without this, a checkout that Python must not write to would be compiled at each
+        # start.
         self._environment = os.environ | {"PYTHONPYCACHEPREFIX": str(self.folder / "compiled")}
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -60,8 +61,8 @@ class Fleet:
     ) -> subprocess.Popen[str]:
         """Start a process that runs until `stop` or `close`.
 
-        Its standard output can be read, unless a terminal is given to be its standard input and output. environment: what is
-        in its environment besides.
+        Its standard output can be read, unless a terminal is given as its standard input and output. environment: additional
+        variables.
         """
         ends = (subprocess.DEVNULL, subprocess.PIPE) if terminal is None else (terminal, terminal)
         with self._interrupts.deferred(), tempfile.TemporaryFile(dir=self.folder) as stderr:
@@ -79,7 +80,7 @@ class Fleet:
         return child
 
     def output(self, command: Sequence[str]) -> str:
-        """Run a process to its end and give its standard output. Raises BenchError if it fails or takes too long."""
+        """Run a process to its end, and return its standard output. Raises BenchError if it fails or takes too long."""
         child = self.start(command)
         try:
             text, _ = child.communicate(timeout=_DEADLINE_S)
@@ -92,13 +93,13 @@ class Fleet:
         return text
 
     def stop(self, child: subprocess.Popen[str]) -> None:
-        """End a process with all that it started."""
+        """Kill a process and everything that it started."""
         with self._interrupts.deferred():
             self._end(child)
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """End with the context what was started in it."""
+        """Kill what was started within the context when it ends."""
         before = set(self._children)
         yield
         for child in set(self._children) - before:
@@ -106,7 +107,7 @@ class Fleet:
 
     @contextmanager
     def running(self, vm: QEMUVM) -> Iterator[QEMUVM]:
-        """Start a VM; it ends with the context."""
+        """Run a VM until the context ends."""
         with self._interrupts.deferred():
             self._vms.append(vm)
             vm.start()
@@ -117,7 +118,7 @@ class Fleet:
     def wait_listening(self, path: str, child: subprocess.Popen[str]) -> None:
         """Wait until a process listens at `path`, without connecting: a first connection changes what a second one costs.
 
-        Raises BenchError if the process ends instead, or takes too long.
+        Raises BenchError if the process ends or takes too long.
         """
         deadline = time.monotonic() + _START_DEADLINE_S
         while not is_listening(Path(path)):
@@ -126,7 +127,7 @@ class Fleet:
             time.sleep(_RETRY_S)
 
     def close(self) -> None:
-        """End all processes and remove all files."""
+        """Kill all processes, and remove all files."""
         for child in list(self._children):
             self._end(child)
         for vm in self._vms:

@@ -1,4 +1,4 @@
-"""Signals that never come between the start of a process and the note that there is one, nor into the cleaning up."""
+"""Signals that never come between the start of a process and the code that remembers it, nor into the cleanup."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP came."""
+    """SIGINT, SIGTERM or SIGHUP was received."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -20,12 +20,12 @@ class Interrupted(BaseException):
 
     @property
     def exit_status(self) -> int:
-        """What a shell gives for a program that the signal ended."""
+        """Return the status that a shell reports for a program that the signal ended."""
         return 128 + self.number
 
 
 class Interrupts:
-    """Make one, in the main thread: from then on a signal raises Interrupted, but not inside `deferred`."""
+    """Create one, in the main thread: from then on, a signal raises Interrupted, except within `deferred`."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -41,7 +41,7 @@ class Interrupts:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Keep a signal back until the end of this context, which then raises Interrupted."""
+        """Hold back a signal until the end of this context, which then raises Interrupted."""
         self._depth += 1
         try:
             yield

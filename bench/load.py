@@ -1,4 +1,4 @@
-"""The client of the benchmark: load.c in Python, where there is no C compiler. It prints nanoseconds, a line for each sample.
+"""The benchmark's client: load.c in Python, for machines without a C compiler. It prints nanoseconds, one line per sample.
 
 load.py requests PATH SAMPLES BATCH COMMAND    BATCH commands in one write, until all are answered
 load.py clients  PATH SAMPLES CLIENTS COMMAND  one command from each client at once, until the last answer
@@ -29,7 +29,7 @@ def negotiated(path: str) -> socket.socket:
 
 
 def await_lines(sock: socket.socket, lines: int) -> None:
-    """Read until so many lines have ended. Raises EOFError if the peer closes before."""
+    """Read until this many lines have ended. Raises EOFError if the peer closes the connection before."""
     while lines > 0:
         lines -= _read_lines(sock)
 
@@ -38,13 +38,13 @@ def _read_lines(sock: socket.socket) -> int:
     got = sock.recv_into(_buffer)
     if not got:
         raise EOFError("the connection was closed")
-    # The usual case first: one message. Counting is slow.
+    # The usual case first, a single message, because counting is slow.
     end = _buffer.find(b"\n", 0, got)
     return 0 if end < 0 else 1 if end == got - 1 else _buffer.count(b"\n", 0, got)
 
 
 def _await_all(socks: list[socket.socket], lines: int, *, more: int = 0) -> None:
-    """Wait until each has had its lines, and the first some more."""
+    """Wait until each socket has received its lines, and the first one `more` in addition."""
     by_number = {sock.fileno(): sock for sock in socks}
     left = dict.fromkeys(by_number, lines)
     left[socks[0].fileno()] += more

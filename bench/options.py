@@ -1,4 +1,4 @@
-"""What `python -m bench` is told on its command line."""
+"""The command line of `python -m bench`."""
 
 import argparse
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from bench.measures.workloads import QEMU_WORKLOADS, workloads
 
 __all__ = ["COSTS", "Options", "parse_command_line"]
 
-# What is measured beside the workloads, by the names that --only takes.
+# What is measured besides the workloads, by the names that --only takes.
 COSTS: Final = {
     "process": "start to listening, resident memory, page faults a message: hmp-proxy alone",
     "host": "one process with 1,000 VMs: memory, idle CPU, ping beside that of one VM, reading the configuration again",
@@ -47,7 +47,7 @@ examples:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """only: names of what to measure. use_c: False for the client and stub server in Python. rules: for hmp-proxy's clients."""
+    """only: what to measure, by name. use_c: False for the client and stub server in Python. rules: for hmp-proxy's clients."""
 
     only: frozenset[str]
     is_quick: bool

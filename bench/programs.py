@@ -20,7 +20,7 @@ class Programs:
 
 
 def make_programs(fleet: Fleet, *, use_c: bool) -> Programs:
-    """Compile the two programs into the folder of the fleet, or take those in Python if that is not possible or not wanted."""
+    """Compile the two programs into the fleet's folder, or use those in Python if that is impossible or not wanted."""
     compiler = shutil.which("cc") if use_c else None
     if compiler is None:
         return _in_python("no C compiler: the ratios look closer to 1 than they are" if use_c else "as asked")

@@ -1,4 +1,4 @@
-"""Audit logs of any length, made from real records: other times, tools, VMs, tags and pauses, the same shapes."""
+"""Audit logs of any length, made from real records: the same shapes with other times, tools, VMs, tags and pauses."""
 
 import json
 import random
@@ -18,12 +18,12 @@ _TOOLS: Final = 20
 
 
 def generate(templates: Sequence[dict[str, Any]], count: int, seed: int) -> Iterator[str]:
-    """Return so many lines, in order of time. The same arguments give the same lines."""
+    """Yield `count` lines, in order of time. The same arguments produce the same lines."""
     chance = random.Random(seed)
     spelled = [json.dumps(template) for template in templates]
     step = timedelta(days=_DAYS) / count
     for number in range(count):
-        # Decoded each time: a copy in depth takes longer.
+        # Decoded each time, because a deep copy takes longer.
         record = json.loads(chance.choice(spelled))
         _vary(record, chance)
         record["time"] = spell_time(_BEGIN + step * number)

@@ -1,4 +1,4 @@
-"""The relay that one writes in an afternoon: QMPClient of qemu.qmp to QEMU, streams and json to the clients.
+"""The relay that one writes in an afternoon: qemu.qmp's QMPClient towards QEMU, asyncio streams and json towards clients.
 
 `python -m bench.relay UPSTREAM LISTEN`, both paths of unix sockets.
 """
@@ -12,7 +12,7 @@ from qemu.qmp import EventListener, ExecuteError, QMPClient
 
 __all__ = ["main"]
 
-# The longest command of the benchmark, and some more.
+# Longer than the longest command of the benchmark.
 _LINE_BYTES = 16 * 1024 * 1024
 _GREETING = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 0}, "package": "relay"}, "capabilities": []}}
 

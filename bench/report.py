@@ -10,12 +10,12 @@ from bench.targets import RELAYS
 __all__ = ["as_json", "as_table"]
 
 _HEADINGS = ("", *RELAYS, "hmp-proxy's", "median", "spread", "target", "")
-# Columns that are text; numbers stand right.
+# Columns of text; columns of numbers are aligned to the right.
 _LEFT = (0, len(RELAYS) + 1, len(_HEADINGS) - 1)
 
 
 def as_table(facts: Mapping[str, str], measurements: Sequence[Measurement], notes: Sequence[str]) -> str:
-    """Return the whole page."""
+    """Return the whole page as text."""
     rows: list[Sequence[str]] = [_HEADINGS]
     for measurement in measurements:
         rows += _rows(measurement)
@@ -31,7 +31,7 @@ def as_table(facts: Mapping[str, str], measurements: Sequence[Measurement], note
 
 
 def as_json(facts: Mapping[str, str], measurements: Sequence[Measurement], notes: Sequence[str]) -> str:
-    """Return the same with every round's number."""
+    """Return the same as JSON, with the numbers of every round."""
     return json.dumps(
         {
             "facts": dict(facts),
@@ -79,7 +79,7 @@ def _cells(figure: Figure) -> list[str]:
 
 
 def _number(value: float) -> str:
-    """Three digits are all that a run can promise, two behind the point of a ratio."""
+    """Return a number with as many digits as a run can promise: three, or two decimals of a ratio."""
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     digits = 2 if abs(value) >= 0.1 else 3

@@ -1,4 +1,4 @@
-"""What was measured, and what it is held against."""
+"""What was measured, and the goals that it is compared with."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,8 @@ __all__ = ["Figure", "Measurement", "figure", "median", "ratios"]
 class Figure:
     """One number that may have a target.
 
-    name: what it is. values: one for each round; the median counts. limit: the most that is wanted, None if nothing is.
+    name: what it is. values: one for each round; the median counts. limit: the goal that it should not exceed; None for no
+    goal.
     """
 
     name: str
@@ -25,7 +26,7 @@ class Figure:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The quartiles of the rounds, or their ends where they are few."""
+        """Return the quartiles of the rounds, or the least and greatest value if there are few rounds."""
         if len(self.values) < 4:
             return min(self.values), max(self.values)
         low, _, high = statistics.quantiles(self.values, method="inclusive")
@@ -38,7 +39,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One workload. p50_ns: by relay, the median of each round; empty where no relays are compared."""
+    """One workload. p50_ns: by relay, the median of each round; empty if no relays are compared."""
 
     name: str
     p50_ns: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -54,7 +55,7 @@ def figure(name: str, values: Sequence[float], unit: str = "", limit: float | No
 
 
 def ratios(p50_ns: Mapping[str, Sequence[float]], limits: Mapping[str, float | None]) -> tuple[Figure, ...]:
-    """Divide the proxy's rounds by the same rounds of the relays in `limits`, as far as these ran."""
+    """Return the proxy's rounds divided by the same rounds of the relays in `limits`, as far as these ran."""
     return tuple(
         figure(f"÷ {other}", [own / its for own, its in zip(p50_ns["hmp-proxy"], p50_ns[other], strict=True)], "", limit)
         for other, limit in limits.items()

@@ -1,4 +1,4 @@
-"""An instant QMP server: stub.c in Python, where there is no C compiler. `stub.py PATH` listens there until it is killed."""
+"""An instant QMP server: stub.c in Python, for machines without a C compiler. `stub.py PATH` listens there until killed."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ _COMMANDS = b'{"return": [' + b", ".join(b'{"name": "x-command-%d"}' % number fo
 _HEAD_BYTES, _TAIL_BYTES = 256, 96
 _READ_BYTES = 64 * 1024
 
-# Ids are strings without escapes here.
+# The load clients' ids are strings without escapes.
 _ID = re.compile(rb'"id": *("[^"]*")')
 _COUNT = re.compile(rb'"count": *([0-9]+)')
 _ANSWERS = {
@@ -39,7 +39,7 @@ _EXECUTE = re.compile(rb'"execute": *"([^"]*)"')
 
 
 def fnv1a(data: bytes) -> str:
-    """Return the 64-bit FNV-1a hash that `x-received` answers with."""
+    """Return the 64-bit FNV-1a hash that `x-received` returns."""
     value = 14695981039346656037
     for byte in data:
         value = (value ^ byte) * 1099511628211 % 2**64
@@ -47,8 +47,8 @@ def fnv1a(data: bytes) -> str:
 
 
 def _commands(held: bytearray) -> list[bytes]:
-    """Take the whole objects, each with the blanks behind it; with or without a line end, as QEMU."""
-    text = held.decode("latin-1")  # a character is a byte
+    """Take the complete objects, each with the blanks after it. Like QEMU, this does not need line ends."""
+    text = held.decode("latin-1")  # one character per byte
     found = []
     at = 0
     while at < len(text):
@@ -87,7 +87,7 @@ class _Stub:
         sock, _ = self._listening.accept()
         self._held[sock] = bytearray()
         self._selector.register(sock, selectors.EVENT_READ)
-        with contextlib.suppress(OSError):  # a client may only look whether somebody listens
+        with contextlib.suppress(OSError):  # a client may only check whether somebody listens
             sock.sendall(_GREETING)
 
     def _receive(self, sock: socket.socket) -> None:

@@ -40,7 +40,7 @@ class Target:
 
 
 def absent_relays() -> dict[str, str]:
-    """Tell which relays cannot run here, and why."""
+    """Return the relays that cannot run here, and why."""
     absent = {}
     if shutil.which("socat") is None:
         absent[SOCAT] = "socat is not installed"
@@ -50,7 +50,7 @@ def absent_relays() -> dict[str, str]:
 
 
 def start_stub(fleet: Fleet, programs: Programs, name: str) -> str:
-    """Start a stub server and give its path."""
+    """Start a stub server, and return its path."""
     path = str(fleet.folder / f"{name}.stub")
     fleet.wait_listening(path, fleet.start([*programs.stub, path]))
     return path
@@ -63,7 +63,7 @@ def start_proxy(fleet: Fleet, upstream: str, path: str) -> Target:
 
 
 def start_relays(fleet: Fleet, label: str, upstream: Callable[[str], str]) -> dict[str, Target]:
-    """Start each relay that can run here. `upstream` gives the path that it is to connect to, by its name."""
+    """Start each relay that can run here. upstream: returns the path that a relay connects to, by the relay's name."""
     absent = absent_relays()
     targets: dict[str, Target] = {}
     for name in RELAYS:

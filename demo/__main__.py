@@ -1,7 +1,7 @@
-"""`python -m demo`: the exit status and the one line that says what went wrong.
+"""`python -m demo`: the exit status, and one line that says what went wrong.
 
-Exit status: 0 all was as told, 1 it was not, 128 + number after a signal (130: Ctrl-C). Whatever happens, no process and no
-file stays behind, SIGKILL excepted.
+Exit status: 0 if everything was as told, 1 if not, 128 + number after a signal (130: Ctrl-C). Whatever happens, except SIGKILL,
+no process and no file stays behind.
 """
 
 import os
@@ -13,8 +13,8 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Show the story and give the exit status."""
-    # From here on a signal cuts nothing short; so it comes before the longer imports.
+    """Show the story, and return the exit status."""
+    # From here on, a signal interrupts nothing but waiting, so this comes before the longer imports.
     waiter = Waiter()
     from demo.errors import DemoError
     from demo.screen import Screen
@@ -37,7 +37,7 @@ def _give_up(reason: str, exit_status: int) -> int:
     try:
         sys.stdout.flush()
     except OSError:
-        # The interpreter flushes at its end once more, and would complain.
+        # The interpreter flushes again at exit, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.stderr.write(f"demo: {' '.join(reason.split())}\n")
     return exit_status

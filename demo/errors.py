@@ -4,4 +4,4 @@ __all__ = ["DemoError"]
 
 
 class DemoError(Exception):
-    """Something is missing or was not as the demo tells it. The text is one line for the reader."""
+    """Something is missing, or was not as the demo says. The text is one line for the reader."""

@@ -1,7 +1,7 @@
 """Waiting that a signal ends.
 
-A signal only makes a note here. It becomes an exception where the demo waits, and nowhere else: so it never comes between
-the start of a process and the note that there is one, and never into the cleaning up.
+A signal is only noted. It becomes an exception where the demo waits, and nowhere else: so it never comes between the start of a
+process and the code that remembers the process, and never into the cleanup.
 """
 
 import select
@@ -17,7 +17,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Exception):
-    """SIGINT, SIGTERM or SIGHUP came."""
+    """SIGINT, SIGTERM or SIGHUP was received."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -25,16 +25,16 @@ class Interrupted(Exception):
 
     @property
     def exit_status(self) -> int:
-        """What a shell gives for a program that the signal ended."""
+        """Return the status that a shell reports for a program that the signal ended."""
         return 128 + self.number
 
 
 class Waiter:
-    """Take over the signals for the rest of the process. Make one, in the main thread."""
+    """Takes over the signals for the rest of the process. Create one, in the main thread."""
 
     def __init__(self) -> None:
         self._number: int | None = None
-        # Python writes a byte here when a signal comes, which ends a select() that has just begun, too.
+        # Python writes a byte here when a signal is received, which also ends a select() that begins just then.
         self._woken, self._waking = socket.socketpair()
         self._waking.setblocking(False)
         signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
@@ -46,12 +46,12 @@ class Waiter:
             self._number = number
 
     def ignore(self) -> None:
-        """Ignore the signals from now on. The interpreter's end gives them back to the system, which would kill it."""
+        """Ignore the signals from now on. Otherwise, at exit, Python would restore the default, and a signal would kill it."""
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
     def check(self) -> None:
-        """Raise Interrupted if a signal came."""
+        """Raise Interrupted if a signal was received."""
         if self._number is not None:
             raise Interrupted(self._number)
 
@@ -62,7 +62,7 @@ class Waiter:
         self.check()
 
     def wait_readable(self, sock: socket.socket, deadline: float) -> bool:
-        """Wait until the socket can be read; False if it cannot by then (time.monotonic). Raises Interrupted."""
+        """Wait until the socket is readable; return False at the deadline (time.monotonic). Raises Interrupted."""
         self.check()
         ready, _, _ = select.select([self._woken, sock], [], [], max(0.0, deadline - time.monotonic()))
         self.check()

@@ -31,7 +31,7 @@ _TAB, _DOWN = "\t", "\x1b[B"
 
 
 def main() -> int:
-    """Take the picture, and write it where the command line says."""
+    """Take the picture, write it to the file that the command line names, and return the exit status."""
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -m demo.picture FILE.svg\n")
         return 2
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _work(terminal: Terminal) -> None:
-    """Do what a person would do; at the end a menu is open."""
+    """Do what a person would do; at the end, a menu is open."""
     terminal.wait_for("0 snapshots")
     for tag in ("clean-install", "before-update"):
         terminal.press(f"savevm {tag}\r")
@@ -67,7 +67,7 @@ def _work(terminal: Terminal) -> None:
 
 
 def draw(screen: Any) -> str:
-    """Draw a pyte screen as SVG."""
+    """Return a pyte screen as SVG."""
     width, height = (_CELL[0] * screen.columns + 2 * _MARGIN, _CELL[1] * screen.lines + 2 * _MARGIN)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" role="img"'
@@ -81,7 +81,7 @@ def draw(screen: Any) -> str:
 
 
 def _row(screen: Any, row: int) -> Iterator[str]:
-    """Draw each run of characters that look alike."""
+    """Yield each run of characters that look alike."""
     cells = [(column, screen.buffer[row][column]) for column in range(screen.columns)]
     top = _MARGIN + row * _CELL[1]
     for look, run in groupby(cells, key=lambda cell: cell[1]._replace(data="")):

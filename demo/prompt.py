@@ -1,4 +1,4 @@
-"""`python -m demo.prompt`: hmp-repl on a VM that is there to be played with, and gone when the prompt is left."""
+"""`python -m demo.prompt`: hmp-repl on a VM to play with, which is gone after leaving the prompt."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ Try: savevm t1, info snapshots, plan loadvm t1, help. Tab completes. Ctrl-D leav
 
 
 def main() -> int:
-    """Return the prompt's exit status."""
+    """Run the prompt, and return its exit status."""
     # Ctrl-C is for the prompt, which has the terminal.
     signal.signal(signal.SIGINT, lambda *_: None)
     try:

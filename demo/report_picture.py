@@ -1,7 +1,7 @@
 """`python -m demo.report_picture docs/hmp-audit.png`: the README's picture of the HTML report, taken by a browser.
 
-The report is the tests' sample, since a real one takes weeks to have something to show. The picture carries the words that it
-shows, as PNG's own text: two browsers do not paint the same bytes, but a test can hold the words against the page of today.
+The report is the tests' sample, because a real one would take weeks to have something to show. The picture contains the words
+that it shows, as PNG text: two browsers do not paint the same bytes, but a test can compare the words with today's page.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ _WORDS_BEGIN: Final = b"Description" + bytes(5)
 
 
 def main() -> int:
-    """Take the picture, and write it where the command line says."""
+    """Take the picture, write it to the file that the command line names, and return the exit status."""
     if len(sys.argv) != 2:
         sys.stderr.write("usage: python -m demo.report_picture FILE.png\n")
         return 2
@@ -63,7 +63,7 @@ def _photograph(page: str) -> bytes:
 
 
 class _Words(HTMLParser):
-    """Collect the text of a page's body above its first chart."""
+    """Collects the text of a page's body above its first chart."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class _Words(HTMLParser):
 
 
 def shown_words() -> str:
-    """Return what the page says above its first chart, all of which the picture shows: heading, headline and tiles."""
+    """Return the text of the page above its first chart, all of which the picture shows: heading, headline and tiles."""
     words = _Words()
     words.feed(render_html(sample_report(), generated=_GENERATED))
     return "\n".join(words.found)
@@ -95,7 +95,7 @@ def _with_words(png: bytes, words: str) -> bytes:
 
 
 def read_words(png: bytes) -> str:
-    """Return the words that a picture carries. Raises ValueError for one that carries none."""
+    """Return the words that a picture contains. Raises ValueError if it contains none."""
     position = len(_SIGNATURE)
     while position < len(png):
         (length,) = unpack_from(">I", png, position)

@@ -1,4 +1,4 @@
-"""How the demo looks: headings, sentences, and what goes over the wire. Colours only where somebody sees them."""
+"""How the demo looks: headings, sentences, and what goes over the wire. It uses colours only on a terminal."""
 
 import json
 import textwrap
@@ -15,7 +15,7 @@ _INDENT = "   "
 
 
 class Screen:
-    """Print line by line, so that a reader of a pipe sees each step when it happens."""
+    """Prints line by line, so that even the reader of a pipe sees each step when it happens."""
 
     def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
         self._stream = stream
@@ -32,12 +32,12 @@ class Screen:
             self._put(_INDENT + line)
 
     def show(self, text: str) -> None:
-        """Print lines as they are."""
+        """Print lines unchanged."""
         for line in text.splitlines():
             self._put(f"{_INDENT}  {line}".rstrip())
 
     def shell(self, command: str) -> None:
-        """Print a command for a shell; if it is long, on several lines, each but the first beginning with an option."""
+        """Print a shell command; if it is long, on several lines, of which each but the first begins with an option."""
         lines = ["$"]
         for part in command.replace(" -", "\n-").split("\n"):
             if len(lines[-1]) + len(part) > _WIDTH:
@@ -52,7 +52,7 @@ class Screen:
         self._put(f"{_INDENT}--> {line.decode().rstrip()}", _CYAN)
 
     def received(self, line: bytes) -> None:
-        """Print what the legacy tool gets: replies as they are, events without their time."""
+        """Print what the legacy tool gets: replies unchanged, events without their time."""
         message = json.loads(line)
         if "event" in message:
             self._put(f"{_INDENT}<-- event {message['event']}", _DIM)

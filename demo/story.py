@@ -1,4 +1,4 @@
-"""The story: a savevm that QEMU refuses, and the same bytes through the proxy. Each answer is checked as it is told."""
+"""The story: a savevm that QEMU refuses, and the same bytes through the proxy. Each answer is checked when it is shown."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ class _Stage:
 
 
 def tell(screen: Screen, waiter: Waiter) -> None:
-    """Tell all of it. Raises DemoError where something is not as told, Interrupted, and OSError."""
+    """Tell the whole story. Raises DemoError if something is not as told, Interrupted, and OSError."""
     with temporary_folder() as folder:
         vm = VM(folder)
         vm.make_images()
@@ -148,7 +148,7 @@ def _expect_with(tool: LegacyTool, command_line: str, *parts: str) -> str:
 
 
 def _qemu_io(stage: _Stage, tool: LegacyTool, command: str) -> None:
-    """Have HMP's qemu-io do it, and show the outcome, which goes to QEMU's standard output and not to the tool."""
+    """Run a command of HMP's qemu-io, and show its result, which goes to QEMU's standard output and not to the tool."""
     seen = len(stage.qemu.output)
     _expect(tool, f'qemu-io d0 "{command}"', _SUCCESS)
     deadline = time.monotonic() + _OUTPUT_DEADLINE_S
@@ -193,6 +193,6 @@ def _explain_use(screen: Screen) -> None:
 
 
 def _program(name: str, module: str) -> str:
-    """Spell how to start a program of ours here: installed, or from the checkout."""
+    """Return the shell command that starts one of our programs here: installed, or from the checkout."""
     script = Path(sys.executable).with_name(name)
     return str(script) if script.exists() else f"cd {ROOT} && {sys.executable} -m {module}"

@@ -1,4 +1,4 @@
-"""A program in a terminal of its own: what it shows can be read, and keys be pressed."""
+"""A program in a terminal of its own, whose screen can be read and whose keys can be pressed."""
 
 import fcntl
 import os
@@ -23,9 +23,9 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class Terminal:
-    """Run a program in a pseudo-terminal; leaving the context ends it.
+    """A program in a pseudo-terminal; leaving the context ends it.
 
-    screen: what it shows (pyte's Screen: `display`, and `buffer` with each character's look).
+    screen: what it shows (pyte's Screen: `display`, and `buffer` with the look of each character).
     """
 
     def __init__(self, command: Sequence[str], *, columns: int, rows: int, environment: dict[str, str]) -> None:
@@ -44,7 +44,7 @@ class Terminal:
             os.close(its)
 
     def __enter__(self) -> Self:
-        # A terminal tells the program where its cursor is.
+        # A terminal answers when the program asks where the cursor is.
         self.screen.write_process_input = self.press
         return self
 
@@ -61,7 +61,7 @@ class Terminal:
         os.write(self._ours, keys.encode())
 
     def wait_for(self, text: str) -> None:
-        """Wait until it shows this. Raises DemoError if that takes too long, or the program ends instead."""
+        """Wait until the screen shows a text. Raises DemoError if that takes too long, or if the program ends."""
         deadline = time.monotonic() + _DEADLINE_S
         while text not in self.text:
             if not select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))[0]:

@@ -17,17 +17,17 @@ __all__ = ["ROOT", "VM", "Program", "is_listening", "proxy_command", "running", 
 
 ROOT: Final = Path(__file__).parents[1]
 _END_DEADLINE_S: Final = 10.0
-# A socket's path has at most 107 bytes (unix(7)); mkdtemp and the sockets' names need some of them.
+# The path of a socket has at most 107 bytes (unix(7)); mkdtemp and the sockets' names need some of them.
 _LONGEST_PARENT_BYTES: Final = 60
 
 _KIB: Final = 1024
-# A firmware of 64 KiB that sleeps for ever. At its end the reset vector, `jmp 0xf000:0x0000`; there `cli; hlt; jmp`.
+# A firmware of 64 KiB that sleeps forever: at its end the reset vector, `jmp 0xf000:0x0000`, and there `cli; hlt; jmp`.
 _FIRMWARE: Final = b"\xfa\xf4\xeb\xfd".ljust(0xFFF0, b"\x90") + b"\xea\x00\x00\x00\xf0".ljust(16, b"\x00")
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Return a new folder, in $TMPDIR if sockets can have their place there, else in /tmp."""
+    """Provide a new folder, in $TMPDIR if its path is short enough for sockets, else in /tmp."""
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _LONGEST_PARENT_BYTES:
         parent = "/tmp"
@@ -52,17 +52,17 @@ class Program:
 
     @property
     def output(self) -> str:
-        """What it wrote to its standard output and error so far."""
+        """Return what it has written to its standard output and error so far."""
         return self._log.read_text(errors="replace")
 
     def check_alive(self) -> None:
-        """Raise DemoError with its last line if it has ended."""
+        """Raise DemoError with the program's last line if it has ended."""
         if self._process.poll() is not None:
             last_line = self.output.strip().rpartition("\n")[2] or "it said nothing"
             raise DemoError(f"{self._name} has ended: {last_line}")
 
     def end(self) -> None:
-        """End it in order, and by force if it takes too long."""
+        """Terminate the program, and kill it if that takes too long."""
         self._process.terminate()
         try:
             self._process.wait(_END_DEADLINE_S)
@@ -92,7 +92,7 @@ class VM:
         self._varstore = folder / "vars.fd"
 
     def make_images(self) -> None:
-        """Raises DemoError if qemu-img is missing or fails."""
+        """Create the VM's images. Raises DemoError if qemu-img is missing or fails."""
         self._code.write_bytes(_FIRMWARE)
         self._varstore.write_bytes(bytes(64 * _KIB))
         command = [_find("qemu-img"), "create", "-q", "-f", "qcow2", str(self._disk), "64M"]
@@ -105,7 +105,7 @@ class VM:
         accelerators = ["-accel", "kvm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else []
         return [
             *(_find(os.environ.get("QEMU_SYSTEM", "qemu-system-x86_64")), "-nodefaults", "-display", "none", "-m", "32"),
-            # QEMU takes the first that works.
+            # QEMU uses the first accelerator that works.
             *(*accelerators, "-accel", "tcg"),
             *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={self._code}"),
             *("-drive", f"if=pflash,unit=1,format=raw,file={self._varstore}"),
@@ -115,9 +115,9 @@ class VM:
 
 
 def is_listening(path: Path) -> bool:
-    """Tell whether somebody listens on a unix socket, without a connection to it.
+    """Return whether somebody listens on a unix socket, without connecting to it.
 
-    The kernel's table has it: Flags with __SO_ACCEPTCON (linux/net.h), and the path comes last.
+    The kernel's table shows that: Flags with __SO_ACCEPTCON (linux/net.h); the path comes last.
     """
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
         return any(line.endswith(f" {path}\n") and int(line.split()[3], 16) & 0x10000 for line in table)
@@ -137,5 +137,5 @@ def proxy_command(vm: VM, listen: Path, audit: Path) -> list[str]:
 
 
 def shown(command: Sequence[str]) -> str:
-    """Spell a command line for a shell."""
+    """Return a command line as a person would type it in a shell."""
     return shlex.join([Path(command[0]).name, *command[1:]])

@@ -1,4 +1,4 @@
-"""A legacy tool: a plain socket, one HMP command at a time, the answer as text. It knows nothing of the proxy."""
+"""A legacy tool: a plain socket, one HMP command at a time, the answer as text. It knows nothing about the proxy."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class LegacyTool:
-    """One connection. Every method raises DemoError if the answer is none, and Interrupted."""
+    """One connection. Every method raises DemoError if there is no proper answer, and Interrupted."""
 
     def __init__(self, sock: socket.socket, waiter: Waiter, screen: Screen) -> None:
         self._sock = sock
@@ -30,17 +30,17 @@ class LegacyTool:
         self._buffer = b""
 
     def negotiate(self) -> Any:
-        """Read the greeting and enter command mode; give the greeting's member `QMP`."""
+        """Read the greeting and enter command mode; return the greeting's member `QMP`."""
         greeting = self._receive()
         self.execute("qmp_capabilities")
         return json.loads(greeting)["QMP"]
 
     def execute(self, command: str) -> Any:
-        """Return what a command without arguments returns; nothing is shown."""
+        """Run a command without arguments, show nothing, and return what it returns."""
         return self._request({"execute": command}, is_shown=False)
 
     def monitor(self, command_line: str) -> str:
-        """Send a line for the human monitor, show both ways, and give the answer."""
+        """Send a line to the human monitor, show both directions, and return the answer."""
         arguments = {"command-line": command_line}
         text = self._request({"execute": "human-monitor-command", "arguments": arguments}, is_shown=True)
         if not isinstance(text, str):
@@ -78,7 +78,7 @@ class LegacyTool:
 
 @contextlib.contextmanager
 def connect(path: Path, program: Program, waiter: Waiter, screen: Screen) -> Iterator[LegacyTool]:
-    """Connect as soon as the program listens there. Raises DemoError if it ends instead, or does not come to it."""
+    """Connect as soon as the program listens. Raises DemoError if it ends, or if it takes too long."""
     deadline = time.monotonic() + _DEADLINE_S
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         while not _has_connected(sock, path):

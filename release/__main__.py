@@ -10,7 +10,7 @@ from release.share import write_share
 
 
 def main() -> int:
-    """Make all, and print where it is."""
+    """Make everything, and print where it is."""
     parser = argparse.ArgumentParser(
         prog="./run package",
         description="Make the wheel, hmpshim.pyz, and below share what the wheel has too: manual pages and completion files.",

@@ -1,7 +1,7 @@
-"""The wheel, and hmpshim.pyz: one file with all three programs and their libraries, which needs nothing but Python.
+"""The wheel, and hmpshim.pyz: one file with all three programs and their libraries, which needs only Python.
 
-Both are made of a copy of the checkout, so what an earlier build left there is not packed, and nothing is left there. The
-libraries of hmpshim.pyz are those of this environment, so no index is asked for anything.
+Both are made from a copy of the checkout, so that nothing from an earlier build is packed, and nothing is left in the checkout.
+The libraries in hmpshim.pyz are those of this environment, so no package index is needed.
 """
 
 import compileall
@@ -20,7 +20,7 @@ __all__ = ["PACKAGES", "ROOT", "copy_checkout", "make_pyz", "make_wheel"]
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("hmpshim", "shim", "host", "proxy", "repl", "audit")
 _OTHER_FILES: Final = ("pyproject.toml", "README.md", "LICENSE")
-# With what they need themselves. Their licences are among the files of their distributions.
+# With their own dependencies. Their licences are among the files of their distributions.
 _LIBRARIES: Final = ("qemu.qmp", "prompt_toolkit", "wcwidth")
 
 _MAIN: Final = """\
@@ -36,7 +36,7 @@ sys.exit(main())
 
 
 def copy_checkout(target: Path) -> None:
-    """Copy what a distribution is made of into a new folder."""
+    """Copy what a distribution is made from into a new folder."""
     for name in PACKAGES:
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in _OTHER_FILES:
@@ -44,7 +44,7 @@ def copy_checkout(target: Path) -> None:
 
 
 def make_wheel(checkout: Path, folder: Path) -> Path:
-    """Make the wheel of a copied checkout and return where it is: in the folder, which may hold other files.
+    """Make the wheel from a copied checkout, and return its path. folder: where to put it; it may contain other files.
 
     Raises CalledProcessError.
     """
@@ -56,18 +56,18 @@ def make_wheel(checkout: Path, folder: Path) -> Path:
 
 
 def make_pyz(wheel: Path, stage: Path, path: Path) -> None:
-    """Make the file at `path`. stage: a folder to be made, for its parts."""
+    """Make hmpshim.pyz at `path`. stage: a folder to create, for its parts."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(stage)
-    # Manual pages and the like are found nowhere in an archive.
+    # Nothing would find manual pages and the like in an archive.
     for data in stage.glob("*.data"):
         shutil.rmtree(data)
-    # hmpshim/__init__.py looks for a folder, and an archive has none; so they stand at its top, as in a checkout.
+    # hmpshim/__init__.py looks for a folder, which an archive does not have, so they go to its top level, as in a checkout.
     for package in (stage / "hmpshim" / "programs").iterdir():
         package.rename(stage / package.name)
     for name in _LIBRARIES:
         _copy_library(name, stage)
-    # Python does not write compiled modules into an archive. These are for this version of it; another one compiles each time.
+    # Python does not write compiled modules into an archive. These are for this version; other versions compile at each start.
     unchecked = PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(stage, quiet=1, legacy=True, stripdir=stage, invalidation_mode=unchecked)
     (stage / "__main__.py").write_text(_MAIN, encoding="ascii")
@@ -77,7 +77,7 @@ def make_pyz(wheel: Path, stage: Path, path: Path) -> None:
 
 def _copy_library(name: str, stage: Path) -> None:
     for file in distribution(name).files or ():
-        # Its commands lie outside of site-packages.
+        # Its commands are outside site-packages.
         if ".." not in file.parts and "__pycache__" not in file.parts:
             target = stage / file
             target.parent.mkdir(parents=True, exist_ok=True)

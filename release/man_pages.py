@@ -1,6 +1,6 @@
-"""A manual page for each program, made of its parsers: options, subcommands, and what `--help` says below them.
+"""A manual page for each program, made from its parsers: options, subcommands, and what `--help` says below them.
 
-man(7) as groff and mandoc have it. No page has a date, so that the same sources give the same bytes.
+In man(7), as groff and mandoc read it. No page has a date, so that the same sources produce the same bytes.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def _entry(term: str, text: str) -> Iterable[str]:
 
 
 def _epilog(epilog: str, heading: str | None) -> Iterator[str]:
-    """Yield what stands below the options, as it is laid out there."""
+    """Yield the text below the options, in the layout that it has there."""
     first, *rest = _HEADING.split(epilog.strip("\n") + "\n")
     if first.strip():
         yield from (".PP", _text(first))
@@ -110,7 +110,7 @@ def _epilog(epilog: str, heading: str | None) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Write a text so that nothing of it is a command to the formatter."""
+    """Escape a text so that the formatter takes nothing in it for a command."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-")
     escaped = "".join(char if char.isascii() else f"\\[u{ord(char):04X}]" for char in escaped)
     return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in escaped.strip("\n").split("\n"))

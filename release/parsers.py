@@ -1,6 +1,6 @@
-"""The parsers of the programs' command lines, of which completion files and manual pages are made.
+"""The parsers of the programs' command lines, from which completion files and manual pages are made.
 
-Each is found as a person finds it, by asking for its help: what is made of it is about the options that there are.
+Each parser is obtained by asking the program for its help, as a person does, so that exactly the real options are covered.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from repl.command_line import parse_command_line as parse_repl
 __all__ = ["Option", "Program", "choices_of", "groups_of", "help_of", "options_of", "positionals_of", "programs", "value_of"]
 
 _Parse: TypeAlias = Callable[[Sequence[str]], object]
-# An option that can be given, with all its spellings.
+# An option, with all its spellings.
 Option: TypeAlias = argparse.Action
 
-# hmp-audit reads times against it, and none is read here.
+# What hmp-audit reads times relative to; no time is read here.
 _NO_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """summary: for the page's NAME. commands: its subcommands, by their names."""
+    """A program and its parsers. summary: for NAME in the manual page. commands: the parsers of subcommands, by name."""
 
     name: str
     summary: str
@@ -57,7 +57,7 @@ def _parse_audit(arguments: Sequence[str]) -> object:
 
 
 class _FoundError(Exception):
-    """Somebody asked a parser for its help."""
+    """A parser was asked for its help."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         super().__init__(parser.prog)
@@ -65,7 +65,7 @@ class _FoundError(Exception):
 
 
 def _parser_of(parse: _Parse, *words: str) -> argparse.ArgumentParser:
-    """Return the parser of what stands after these words."""
+    """Return the parser for what follows these words."""
     with _help_found():
         try:
             parse([*words, "--help"])
@@ -95,7 +95,7 @@ def positionals_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def groups_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, list[Option]]]:
-    """Yield the options by the groups of the help, with the title of each."""
+    """Yield the groups of the help that have options, each with its title."""
     for group in parser._action_groups:
         options = [action for action in group._group_actions if action.option_strings]
         if options:
@@ -107,7 +107,7 @@ def choices_of(action: argparse.Action) -> tuple[str, ...]:
 
 
 def value_of(action: argparse.Action) -> str | None:
-    """Name the value of an option, or a positional argument; None where an option takes none."""
+    """Return the name of an option's value, or of a positional argument; None if an option takes no value."""
     if action.nargs == 0:
         return None
     if action.metavar or not action.choices:
@@ -116,5 +116,5 @@ def value_of(action: argparse.Action) -> str | None:
 
 
 def help_of(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Return the help of an option as `--help` shows it, in one line."""
+    """Return the help of an option as `--help` shows it, on one line."""
     return " ".join(((action.help or "") % {**vars(action), "prog": parser.prog}).split())

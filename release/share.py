@@ -1,7 +1,7 @@
 """Manual pages and completion files, where an installation has them: below `share`.
 
-The wheel has them as data, so that pip puts them below the prefix, and a distribution's package in /usr/share. dist/share is
-for whoever installs them by hand.
+They are data files of the wheel, so that pip puts them below its prefix, and a distribution's package into /usr/share.
+dist/share is for installing them by hand.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from release.parsers import programs
 
 __all__ = ["FOLDERS", "write_share"]
 
-# As man(1), bash-completion, zsh and fish look for them. pyproject.toml has the same.
+# Where man(1), bash-completion, zsh and fish look for them. pyproject.toml lists the same folders.
 FOLDERS = (
     "share/man/man1",
     "share/bash-completion/completions",
@@ -25,7 +25,7 @@ FOLDERS = (
 
 
 def write_share(folder: Path) -> None:
-    """Write all files below `share` in a folder, where older ones of theirs are replaced."""
+    """Write all files below `share` in a folder, replacing older ones."""
     for path, text in _files():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)

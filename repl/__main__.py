@@ -25,7 +25,7 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Run the prompt or a script, and give the exit status that `hmp-repl --help` lists."""
+    """Run the prompt or a script, and return an exit status that `hmp-repl --help` lists."""
     try:
         invocation = parse_command_line(sys.argv[1:], _choose if _is_at_terminal() else None)
         return asyncio.run(_run(invocation if _is_script(invocation) else _with_settings(invocation)))
@@ -38,7 +38,7 @@ def main() -> int:
     except asyncio.CancelledError:
         return ExitStatus.TERMINATED
     except BrokenPipeError:
-        # Nobody reads the output any more; the interpreter would complain when it flushes at its end.
+        # Nobody reads the output any more; without this, the interpreter would complain when it flushes at exit.
         with open(os.devnull, "wb") as null:
             os.dup2(null.fileno(), sys.stdout.fileno())
         return ExitStatus.COMMAND_FAILED
@@ -70,7 +70,7 @@ def _is_script(invocation: Invocation) -> bool:
 
 
 def _with_settings(invocation: Invocation) -> Invocation:
-    """Read what the person wants, before there is a loop that a file could keep waiting."""
+    """Add the person's settings. Called before the event loop runs, which a slow file would block."""
     path = invocation.settings_file
     if path is None or not (invocation.is_settings_named or os.path.exists(path)):
         return invocation
@@ -87,7 +87,7 @@ def _choose(vms: Sequence[FoundVM]) -> FoundVM:
 
 
 def _end_in_order() -> None:
-    """Have a signal end the program as an exception does: a terminal must not stay in the line editor's mode."""
+    """Make signals cancel the main task, so that cleanup runs: the terminal must not stay in the line editor's mode."""
     running = asyncio.current_task()
     assert running is not None
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -1,7 +1,7 @@
-"""The prompt at a proxy's socket: what the proxy tells of itself, and its plans as the prompt shows its own.
+"""The prompt at a proxy's socket: what the proxy says about itself, and its plans in the form of the prompt's own.
 
-The proxy has a policy, and does the snapshot commands by it; the prompt sends it HMP's own line. So nothing here decides
-anything, and a policy of the prompt's own has no place beside it.
+The proxy has a policy and does the snapshot commands by it; the prompt sends it HMP's own line. So nothing here decides
+anything, and a policy of the prompt's own would be ignored: it is an error.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,14 +34,14 @@ __all__ = [
     "refuse_own_policy",
 ]
 
-# It also tells the proxy that what fails is shown to whoever typed, and that `help` is a question of the prompt's own.
+# This also tells the proxy that a person sees what fails, and that `help` is a question of the prompt's own.
 ASK_PROXY = Execute(QUERY_PROXY, {"is-prompt": True})
 TO_PROXY = PassThrough("the proxy does it, by its own policy", is_delegated=True)
 OTHER_POLICY = "{} has another policy than the file; its own holds until it reads the file again (SIGHUP)"
 
 
 def read_facts(reply: Reply, address: str) -> ProxyFacts | None:
-    """Read the answer to ASK_PROXY; None where QEMU itself has answered. Raises LinkError for one that is not understood."""
+    """Read the reply to ASK_PROXY; None if QEMU itself has answered. Raises LinkError if the reply is not understood."""
     if not isinstance(reply, ReturnReply):
         return None
     try:
@@ -51,21 +51,21 @@ def read_facts(reply: Reply, address: str) -> ProxyFacts | None:
 
 
 async def refuse_own_policy(link: Link, options: Sequence[str]) -> None:
-    """Raise OwnPolicyError if a proxy is there, and options give a policy that it would not follow."""
+    """Raise OwnPolicyError if a proxy is there and options give a policy that it would not follow. Raises LostError."""
     if options:
         (answer,) = await link.execute([ASK_PROXY])
         check_own_policy(read_facts(answer.reply, str(link.address)), options, str(link.address))
 
 
 def check_own_policy(proxy: ProxyFacts | None, options: Sequence[str], address: str) -> None:
-    """Raise OwnPolicyError where there are both."""
+    """Raise OwnPolicyError if there are both a proxy and options that give a policy."""
     if proxy is not None and options:
         reason = f"{proxy} is there, and its policy holds ({policy_words(proxy.policy)}); drop {', '.join(options)}"
         raise OwnPolicyError(address, reason)
 
 
 def proxy_notices(proxy: ProxyFacts | None, file_policy: Policy | None) -> Iterator[str]:
-    """Say whose policy it is, where it is a proxy's. file_policy: of a configuration, None where there is none."""
+    """Yield notices that a proxy's policy applies, if one is there. file_policy: a configuration's; None for none."""
     if proxy is not None:
         yield f"{proxy} does the snapshot commands here, by its own policy: {policy_words(proxy.policy)}"
         if file_policy not in (None, proxy.policy):
@@ -73,7 +73,7 @@ def proxy_notices(proxy: ProxyFacts | None, file_policy: Policy | None) -> Itera
 
 
 async def plan_of_proxy(link: Link, proxy: ProxyFacts, line: HMPLine, graph: BlockGraph | None) -> Planned:
-    """Have the proxy make a plan. graph: as for `read_plan`. Raises LinkError."""
+    """Ask the proxy for a plan. graph: as for `read_plan`. Raises LinkError."""
     (answer,) = await link.execute([Execute(PLAN, {"command-line": line.text})])
     match answer.reply:
         case ReturnReply({"plan": dict(plan), "text": str(text)}):
@@ -86,9 +86,9 @@ async def plan_of_proxy(link: Link, proxy: ProxyFacts, line: HMPLine, graph: Blo
 
 
 def read_plan(plan: JSON, graph: BlockGraph | None) -> Rehearsal:
-    """Make a proxy's plan one of ours. graph: the nodes as they are now; some may have gone since. Raises UnreadableReply.
+    """Read a proxy's plan as a Rehearsal. graph: the nodes now; some of the plan's may be gone. Raises UnreadableReply.
 
-    Where the proxy passes the command to another one, that one's plan tells what becomes of it.
+    If the proxy passes the command on to another proxy, the plan of that one counts.
     """
     try:
         if isinstance(plan.get("behind"), dict) and plan["outcome"]["kind"] in ("passed", "delegated"):
@@ -122,7 +122,7 @@ def _decided(plan: JSON, graph: BlockGraph | None) -> Decided | None:
         if node["node"] in graph.nodes and (node["included"] or node["node"] in graph.walk)
     )
     holder = vmstate["node"] if vmstate["node"] in graph.nodes else None
-    # The reason of a plan's VM state tells this too (shim.records.audit_form.describe_vmstate).
+    # In a plan, the VM state's reason ends with this too (shim.records.audit_form.describe_vmstate).
     native_load = plan.get("native_load")
     reason = vmstate["reason"].removesuffix(f"; {native_load}")
     return Decided(choices, holder, reason, native_load, tuple(plan.get("deletes", ())), plan.get("remark"))

@@ -67,12 +67,13 @@ exit status:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What was asked for.
+    """What the command line asks for.
 
-    name: the VM's in the audit; None takes QEMU's own. commands: those of -c; None reads them from standard input. history:
-    None keeps none. tls: how QEMU is talked to, None where it is without TLS. policy_options: by which options the policy was
-    given. file_policy: the configuration file's. hmp_errors: QEMU sees to a tag that is not there. settings_file: the person's;
-    None for none; is_settings_named: it was asked for. settings: what it says, for the prompt only.
+    name: the VM's in the audit; None for QEMU's own. commands: those of -c; None to read them from standard input. history:
+    None to keep none. tls: the TLS settings of the connection to QEMU, None for no TLS. policy_options: the options that gave
+    the policy. file_policy: the configuration file's policy. hmp_errors: leave unknown tags to QEMU. settings_file: the
+    person's settings, None to read none. is_settings_named: an option named that file. settings: its content, for the prompt
+    only.
     """
 
     address: UnixAddress | TCPAddress
@@ -105,7 +106,7 @@ def _parse_address(text: str) -> UnixAddress | TCPAddress:
 
 
 def parse_target(text: str) -> UnixAddress | TCPAddress | str:
-    """Read an address, or else the name of a VM. Raises AddressError."""
+    """Read an address or, if the text is none, return it as the name of a VM. Raises AddressError."""
     is_address = not text or "/" in text or text.startswith(("unix:", "tcp:", "fd:", "accept:")) or os.path.exists(text)
     return _parse_address(text) if is_address else text
 
@@ -183,9 +184,9 @@ def _add_person(parser: Parser) -> None:
 def parse_command_line(arguments: Sequence[str], ask: "Ask | None" = None) -> Invocation:
     """Read the command line. Exits with status 2 and one line on standard error if it is wrong.
 
-    ask: chooses a VM where none is named; None where nobody can be asked.
+    ask: chooses a VM if none is named; None if nobody can be asked.
 
-    Raises ConfigError for a wrong configuration file.
+    Raises ConfigError for an invalid configuration file.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
@@ -213,7 +214,7 @@ def parse_command_line(arguments: Sequence[str], ask: "Ask | None" = None) -> In
 
 
 def leaving_alone(policy: Policy, *, hmp_errors: bool = False) -> Policy:
-    """Have no VM stopped for a mistake in a tag, unless the operator wants that."""
+    """Return the policy, set to refuse loads that would only stop the VM and fail, unless the operator wants them."""
     wanted = FailedLoad.HMP if hmp_errors else policy.failed_load
     return replace(policy, failed_load=wanted or FailedLoad.REFUSE)
 
@@ -232,7 +233,7 @@ _Target: TypeAlias = tuple[UnixAddress | TCPAddress, VMConfig | None]
 
 
 def _target(parser: Parser, given: argparse.Namespace, ask: "Ask | None") -> _Target:
-    """Return where to connect, and what a configuration says of the VM there."""
+    """Return where to connect, and what a configuration says about the VM there."""
     name = given.address if isinstance(given.address, str) else None
     address = given.address if name is None else None
     if given.vm is not None and (given.config is None or name is not None):
@@ -258,7 +259,7 @@ def _found(
     ask: "Ask | None",
     only: Sequence[VMConfig] | None = None,
 ) -> _Target:
-    """Find a VM by its name, or have it chosen. only: the VMs of --config."""
+    """Find a VM by name, or let the person choose. only: the VMs of --config; None looks for all."""
     from repl.finding.choosing import NoVMError, choose  # here, because an address needs nothing of it
     from repl.finding.vms import Via
 
@@ -269,13 +270,13 @@ def _found(
     vm = found.config
     if only is None and vm is not None:
         vm = replace(vm, policy=policy_of(parser, given) if given.policy_options else vm.policy)
-        # The proxy writes it, and at its socket this program need not be able to.
+        # At a proxy's socket the proxy writes the audit log; this program may not even have the permission.
         vm = replace(vm, audit=None if found.via is Via.PROXY else vm.audit)
     return found.address, vm
 
 
 def _address_of(parser: Parser, vm: VMConfig) -> UnixAddress | TCPAddress:
-    """Take the proxy's socket, where there is one that can be connected to: QEMU's own is the proxy's."""
+    """Return the proxy's socket if there is one to connect to, because the proxy occupies QEMU's own; otherwise QEMU's."""
     for address in (*vm.open_listeners, vm.upstream):
         if isinstance(address, UnixAddress | TCPAddress):
             return address
@@ -283,7 +284,7 @@ def _address_of(parser: Parser, vm: VMConfig) -> UnixAddress | TCPAddress:
 
 
 def _file_of(given: str | None, variable: str, folder: str, name: str) -> Path | None:
-    """Return the person's file of that name, or the one that was given; None for "", which wants none."""
+    """Return the file that was given, or the person's default file; None for "", which means none."""
     if given is not None:
         return Path(given) if given else None
     said = os.environ.get(variable, "")

@@ -1,7 +1,7 @@
-"""What the prompt knows of the VM, and how it reads that from QEMU's answers.
+"""What the prompt knows about the VM, and how it reads that from QEMU's replies.
 
-CompletionData are as old as the answers that they were read from, so they serve to suggest and to find typing errors; whether a
-command works is QEMU's to say. Nothing here asks QEMU, reads a clock or knows of a terminal.
+CompletionData is as old as the replies that it was read from, so it is good for suggestions and for finding typing errors; only
+QEMU can say whether a command works. Nothing here asks QEMU, reads a clock or knows about a terminal.
 """
 
 import re
@@ -28,18 +28,18 @@ __all__ = [
     "read_tags",
 ]
 
-# HMP's names are in lower case: what else begins a line is the end of the entry above it.
+# HMP's names are in lower case; a line that begins otherwise continues the entry above.
 _NAMES = re.compile(r"[a-z0-9_?|-]+ ")
 _ENTRY = re.compile(r"(\S+)(.*?) -- (.*)", re.DOTALL)
 _GENERATED = "#block"
 _CHILD = "child<"
-# Where the schema names only some of a command's arguments (qapi/qdev.json, "gen": false).
+# Commands of whose arguments the schema has only some (qapi/qdev.json, "gen": false).
 _TAKE_ANY_ARGUMENT = frozenset({"device_add"})
 
 
 @dataclass(frozen=True, slots=True)
 class CommandHelp:
-    """A command as HMP's `help` tells it, or what `info` can be asked about as `help info` does.
+    """A command as HMP's `help` describes it, or a topic of `info` as `help info` does.
 
     names: the name and its aliases. arguments: as QEMU writes them, e.g. `[-f] device`.
     """
@@ -50,15 +50,15 @@ class CommandHelp:
 
     @property
     def name(self) -> str:
-        """Return the name that is not an abbreviation; QEMU 5.2 has `q|quit`, later ones `quit|q`."""
+        """Return the longest name, the one that is not an alias; QEMU 5.2 has `q|quit`, later ones `quit|q`."""
         return max(self.names, key=len)
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Something that a command can name, with what a person wants to see beside it.
+    """Something that a command can name, with what a person wants to see next to it.
 
-    type, values: of what has a value: QEMU's word for its type, and all that it can be, () where that cannot be told.
+    type, values: for something that has a value, QEMU's word for its type and all possible values, () if they are unknown.
     """
 
     name: str
@@ -84,9 +84,9 @@ class QMPCommand:
 
 @dataclass(frozen=True, slots=True)
 class CompletionData:
-    """All that is known; what is empty is not known yet.
+    """Everything that is known; what is empty is not known yet.
 
-    commands: HMP's. topics: of `info`. tags: from newest to oldest. qdev_ids: what `device_del` takes.
+    commands: HMP's. topics: those of `info`. tags: from newest to oldest. qdev_ids: what `device_del` takes.
     """
 
     commands: tuple[CommandHelp, ...] = ()
@@ -103,8 +103,8 @@ class CompletionData:
 def parse_help(text: str, *, prefix: str = "") -> tuple[CommandHelp, ...]:
     """Read the reply to HMP's `help`, or to `help info` with the prefix "info".
 
-    A command is `names arguments -- text`. Arguments may go on in the next line (drive_add), and so may the text, which
-    is mostly but not always indented (QEMU 5.2, migrate_set_cache_size).
+    A command is `names arguments -- text`. The arguments may continue on the next line (drive_add), and so may the text, mostly
+    but not always indented (QEMU 5.2, migrate_set_cache_size).
     """
     opening = f"{prefix} " if prefix else ""
     entries: list[str] = []
@@ -125,7 +125,7 @@ def _read_entry(found: re.Match[str]) -> CommandHelp:
 def read_tags(graph: BlockGraph, local_time: Callable[[int], datetime]) -> tuple[Named, ...]:
     """Return each snapshot tag of any node once, from newest to oldest, with its date and the size of its VM state.
 
-    `local_time` turns seconds since the epoch into a person's local time.
+    `local_time` converts seconds since the epoch to the person's local time.
     """
     dates: dict[str, int] = {}
     sizes: dict[str, int] = {}
@@ -145,7 +145,7 @@ def _tag_meta(date: datetime, vm_state_bytes: int) -> str:
 
 
 def read_block_names(graph: BlockGraph) -> tuple[Named, ...]:
-    """Return the names of all block devices and nodes, HMP's own disks first, and what QEMU named itself last."""
+    """Return the names of all block devices and nodes: HMP's own disks first, names that QEMU made up last."""
     walked = [graph.nodes[name] for name in graph.walk]
     nodes = dict.fromkeys([*(node.name for node in walked), *graph.nodes])
     found: dict[str, str] = {}
@@ -158,14 +158,14 @@ def read_block_names(graph: BlockGraph) -> tuple[Named, ...]:
 
 
 def _node_meta(node: BlockNode) -> str:
-    # QEMU shows a node that no file name describes as `json:{…}`.
+    # For a node that no file name can describe, QEMU shows `json:{…}`.
     base_name = "" if node.filename.startswith("json:") else node.filename.rpartition("/")[2]
     parts = (node.driver, base_name, "read-only" if node.is_read_only else "")
     return " ".join(part for part in parts if part)
 
 
 def read_peripherals(value: JSON) -> tuple[Named, ...]:
-    """Read what `qom-list` (qapi/qom.json) returns for /machine/peripheral: the devices that have an id.
+    """Read what `qom-list` (qapi/qom.json) returns for /machine/peripheral: the devices with an id.
 
     Raises UnreadableReply if it is not a list of properties.
     """
@@ -179,8 +179,8 @@ def read_peripherals(value: JSON) -> tuple[Named, ...]:
 def read_schema(value: JSON) -> tuple[dict[str, QMPCommand], tuple[str, ...]]:
     """Read what `query-qmp-schema` (qapi/introspect.json) returns: the commands, and the names of the events.
 
-    What only some variants of a command's arguments have is an optional argument. Raises UnreadableReply if a member that
-    every supported QEMU gives is missing or of another type.
+    An argument that only some variants have is optional. Raises UnreadableReply if a member that every supported QEMU returns
+    is missing or has another type.
     """
     try:
         types = {entry["name"]: entry for entry in value}

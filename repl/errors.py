@@ -1,9 +1,9 @@
 """How hmp-repl ends: its exit statuses, and the errors of its connection to QEMU.
 
 ProgramError (host.errors)
-├── OwnPolicyError    a policy of one's own, where a proxy has its   2
+├── OwnPolicyError    options give a policy, but a proxy has its own   2
 └── LinkError         no connection, or not to a QMP server            3
-    └── LostError     it was there, and has gone                       3
+    └── LostError     the connection was there, and is lost            3
         └── NotConnectedError   nothing was sent                       3
 """
 
@@ -17,14 +17,14 @@ __all__ = ["ExitStatus", "LinkError", "LostError", "NotConnectedError", "OwnPoli
 
 
 def failure_text(error: Exception) -> str:
-    """Return what to say of a failure of our own, with its traceback."""
+    """Return what to say about a failure of our own, with its traceback."""
     import traceback  # here, because it is not needed if all goes well
 
     return f"hmpshim has failed, and goes on: please report this\n{''.join(traceback.format_exception(error)).rstrip()}"
 
 
 class ExitStatus(IntEnum):
-    """`hmp-repl --help` lists them."""
+    """The exit statuses that `hmp-repl --help` lists."""
 
     OK = 0
     COMMAND_FAILED = 1
@@ -42,27 +42,27 @@ class LinkError(ProgramError):
 
 
 class OwnPolicyError(ProgramError):
-    """Options give a policy, and a proxy is there that has its own."""
+    """Options give a policy, but the connection is to a proxy, which has its own."""
 
     exit_status = ExitStatus.WRONG_USE
     template = "at {subject}: {reason}"
 
 
 class LostError(LinkError):
-    """The connection ended. What QEMU did of a command that was under way is not known."""
+    """The connection ended. The outcome of a command that was under way is unknown."""
 
     template = "the connection to QEMU at {subject} is lost: {reason}"
 
 
 class NotConnectedError(LostError):
-    """There was no connection when something was to be sent; so nothing was."""
+    """There was no connection when a command was to be sent, so nothing was sent."""
 
     template = "there is no connection to QEMU at {subject}: {reason}"
 
 
 def reason_of_loss(exc: BaseException) -> str:
-    """Find why there is no connection: qemu.qmp wraps what happened once or twice."""
-    from qemu.qmp.error import ProtocolError  # it is there already
+    """Return why there is no connection: qemu.qmp wraps the exception once or twice."""
+    from qemu.qmp.error import ProtocolError  # already imported by whoever has such an exception
 
     said = b""
     while (inner := getattr(exc, "exc", None) or exc.__cause__) is not None:
@@ -74,7 +74,7 @@ def reason_of_loss(exc: BaseException) -> str:
         case FileNotFoundError() | ConnectionRefusedError() if exc.errno:
             return f"{os.strerror(exc.errno or 0)} (is the VM running, with this QMP socket?)"
         case OSError() if type(exc).__module__ == "ssl":
-            from host.tls import reason_of  # it is there already
+            from host.tls import reason_of  # already imported
 
             return f"no TLS connection: {reason_of(exc)}"
         case OSError():

@@ -1,7 +1,7 @@
 """Carry out one command at a time: HMP by the shim's plans or by QEMU itself, QMP as it is. Each HMP command is on record.
 
-It knows the connection, the policy and the audit log, and nothing of who typed the command or how it is shown. Beside a proxy,
-the policy is the proxy's, and the proxy does the snapshot commands.
+The executor knows the connection, the policy and the audit log, but not who typed the command or how it is shown. At a proxy's
+socket, the proxy's policy applies, and the proxy does the snapshot commands.
 """
 
 import asyncio
@@ -47,12 +47,12 @@ _NOT_LOOKED_AFTER = "hmpshim has failed while it looked after what an earlier co
 
 
 class Executor:
-    """Call `learn` when the link is connected, and `take_event` for each of its events, as it comes.
+    """The commands of one connection. Call `learn` when the link is connected, and `take_event` for each event as it arrives.
 
-    name: the VM's in the audit; None takes QEMU's own. complain: told when a record cannot be written; the command goes on.
-    intents: what a savevm intends is written down there; None keeps it in memory. on_failure: told of each failure of ours.
-    policy_options: by which options the policy was given; () where it is the default, or a file's.
-    foretells: no load that is known to fail goes to a proxy.
+    name: the VM's in the audit; None for QEMU's own. complain: called when a record cannot be written; the command goes on.
+    intents: where a savevm's intent is written down; None to keep it in memory. on_failure: called with each failure of ours.
+    policy_options: the options that gave the policy; () if it is the default or a file's. foretells: do not send a proxy a load
+    that is known to fail.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class Executor:
         self._new_job_id = own_ids(self._job_prefix)
         self._clock = EventClock()
         self._turn = asyncio.Lock()
-        # HMP's `cpu N` lasts for one human-monitor-command; the prompt keeps it for the commands behind it.
+        # HMP's `cpu N` lasts for one human-monitor-command; the prompt keeps N for the commands that follow.
         self._cpu_index: int | None = None
         self._known = Known()
 
     async def learn(self) -> None:
-        """Ask what is now connected: QEMU, or a proxy in front of it. Raises LinkError, and OwnPolicyError beside a proxy."""
+        """Ask what is connected now: QEMU, or a proxy in front of it. Raises LinkError, and OwnPolicyError at a proxy."""
         self._cpu_index = None
         self._known = Known()
         answers = await self.link.execute([Execute("query-commands"), Execute("query-name"), ASK_PROXY])
@@ -108,7 +108,7 @@ class Executor:
         return self.recorder.vm_name
 
     def take_event(self, event: Event) -> None:
-        """Note what an event tells about the VM and about the command under way."""
+        """Note what an event says about the VM and about the command under way."""
         self._known.receive_event(event.name)
         if event.name == "JOB_STATUS_CHANGE" and event.data.get("status") == "concluded":
             self._driver.note_concluded()
@@ -117,20 +117,20 @@ class Executor:
 
     @property
     def stopped_ns(self) -> int:
-        """Return how long the VM has stood still since the command under way began."""
+        """Return how long the VM has been stopped since the command under way began."""
         running = self.running
         return 0 if running is None else stopped_ns(running.trace.events, time.monotonic_ns() - running.trace.started_ns)
 
     async def hmp(self, line: HMPLine, *, refusal: Refusal | None = None) -> HMPResult:
-        """Carry out an HMP command, behind those that are under way. Raises LostError.
+        """Carry out an HMP command, after those that are under way. Raises LostError.
 
-        refusal: why a snapshot command is not to be run, which goes on record all the same.
+        refusal: why a snapshot command must not be run; it is recorded all the same.
         """
         async with self._under_way(line.text, line) as trace:
             return await self._hmp(line, trace, refusal)
 
     async def qmp(self, name: str, arguments: dict[str, JSON]) -> Reply:
-        """Carry out a QMP command, behind those that are under way. Raises LostError."""
+        """Carry out a QMP command, after those that are under way. Raises LostError."""
         async with self._under_way(f"qmp {name}", None, execute=name) as trace:
             return await self._qmp(name, arguments, trace)
 
@@ -146,9 +146,9 @@ class Executor:
                 self.running = None
 
     async def plan(self, line: HMPLine) -> Planned:
-        """Tell what a snapshot command would do; only queries are sent. Raises LinkError.
+        """Return what a snapshot command would do; only queries are sent. At a proxy's socket it is the proxy's plan.
 
-        Beside a proxy it is the proxy's plan.
+        Raises LinkError, and ValueError if the line is not a snapshot command.
         """
         if line.command is None:
             raise ValueError(f"no snapshot command: {line.text}")
@@ -160,7 +160,7 @@ class Executor:
         return Planned(rehearsal, members["plan"], members["text"], f"{policy_words(self.policy)} ({whose})")
 
     async def rehearse(self, command: HMPCommand) -> Rehearsal:
-        """Tell what a command would do; only queries are sent. Raises LostError."""
+        """Return what a command would do under this prompt's policy; only queries are sent. Raises LostError."""
         async with self._turn:
             context = self._context()
             rehearsing = rehearse(snapshot_plans.plan(command, context), context)
@@ -173,13 +173,13 @@ class Executor:
 
     @property
     def has_unsettled(self) -> bool:
-        """Tell whether a savevm of this program was cut off, of this run or an earlier one."""
+        """Return whether a savevm of this program was interrupted, in this run or an earlier one."""
         return bool(self._intents.written())
 
     async def recover(self, prefix: str | None = None) -> list[Found]:
-        """See to their end the jobs, and the savevms, that a lost connection left behind. Raises LostError.
+        """See the jobs and the savevms that a lost connection left behind to their end. Raises LostError.
 
-        prefix: what the jobs' ids begin with; None takes this program's own at this address, and looks after its savevms too.
+        prefix: of the jobs' ids; None for this program's own jobs at this address, and then its savevms too.
         """
         async with self._turn:
             return await self._recover(prefix)
@@ -195,13 +195,13 @@ class Executor:
         return found
 
     async def concluded_jobs(self) -> set[str]:
-        """Return the ids of jobs of this program, of whatever run, that wait to be dismissed. Raises LostError."""
+        """Return the ids of this program's jobs, of any run, that wait to be dismissed. Raises LostError."""
         (listed,) = [timed.reply for timed in await self.link.execute([Execute("query-jobs")])]
         found = listed.value if isinstance(listed, ReturnReply) else []
         return {job["id"] for job in found if job["status"] == "concluded" and job["id"].startswith(jobs.REPL_JOB_PREFIX)}
 
     async def block_graph(self) -> BlockGraph | None:
-        """Look at the block nodes; None where QEMU does not tell. Raises LostError."""
+        """Query the block nodes; return None if QEMU does not describe them. Raises LostError."""
         replies = [timed.reply for timed in await self.link.execute(GRAPH_QUERIES)]
         values = [reply.value for reply in replies if isinstance(reply, ReturnReply)]
         if len(values) < len(GRAPH_QUERIES):
@@ -224,7 +224,7 @@ class Executor:
         return told
 
     async def _decide(self, line: HMPLine, trace: Trace, refusal: Refusal | None) -> Decision:
-        """Have the shim decide; but beside a proxy, which has the policy, all it leaves to do is to send HMP's own line."""
+        """Let the shim decide. A proxy applies its own policy, so at its socket the decision is to send it HMP's own line."""
         announces = self.recorder.announces
         if refusal is not None:
             return decide(line, self.policy, self._context, announces=announces, plans=lambda *_: concluded(refusal))
@@ -238,7 +238,7 @@ class Executor:
         return decide(line, policy, self._context, plans=lambda *_: concluded(outcome))
 
     async def _foretell(self, line: HMPLine, trace: Trace) -> PassThrough | Refusal:
-        """Leave a snapshot command to the proxy; but no load that is known to fail, since it would leave the VM stopped."""
+        """Leave a snapshot command to the proxy, unless it is a load that is known to fail and would leave the VM stopped."""
         if isinstance(line.command, LoadVM) and self._foretells and self.policy.mode is not Mode.OBSERVE:
             with self.recorder.on_record(trace, action=Action.DELEGATED):
                 planned = await self.plan(line)
@@ -248,7 +248,7 @@ class Executor:
         return TO_PROXY
 
     def _as_typed(self, line: HMPLine, passing: Pass | None) -> Execute:
-        """Make the command that QEMU gets as it was typed."""
+        """Return the command for QEMU with the line as it was typed, on the CPU that `cpu N` chose."""
         arguments: dict[str, JSON] = {"command-line": line.text}
         if self._cpu_index is not None and passing is not None and passing.action is not Action.DELEGATED:
             arguments["cpu-index"] = self._cpu_index
@@ -295,6 +295,6 @@ class Executor:
 
 
 def _reply_of(result: Result) -> Reply:
-    """Return the reply to a command of the prompt's: that is never given up, because its client is here."""
+    """Return the reply to a command of the prompt. It always has one: it is never abandoned, because its client is here."""
     assert result.reply is not None
     return result.reply

@@ -1,6 +1,6 @@
-"""The connection to a QMP monitor, by qemu.qmp: batches of commands, events as they come, and the end of it all.
+"""The connection to a QMP monitor, through qemu.qmp: batches of commands, events as they arrive, and the end of the connection.
 
-It knows QMP and nothing of HMP, policies or a terminal.
+It knows QMP and nothing about HMP, policies or a terminal.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ from shim.qmp import JSON, ErrorReply, Execute, QEMUVersion, Reply, ReturnReply
 
 __all__ = ["Event", "Link", "TimedReply"]
 
-# QEMU sends its greeting at once. What else answers slowly is a socket whose one client is somebody else.
+# QEMU sends its greeting at once, unless the socket's one client is somebody else.
 _GREETING_TIMEOUT_S = 5.0
-# A QEMU that has greeted and not answered for so long is in the middle of a save or load.
+# A QEMU that has sent its greeting, but no answer for this long, is in the middle of a save or load.
 _BUSY_S = 1.0
-# The longest line that qemu.qmp takes. `query-qmp-schema` has 200 KB; a block graph with many snapshots may have more.
+# The longest line that qemu.qmp accepts. `query-qmp-schema` has 200 KB; a block graph with many snapshots may have more.
 _LONGEST_LINE_BYTES = 64 * 1024 * 1024
 _NOT_SENT = ErrorReply("GenericError", "not sent: QMP cannot carry one of its characters or numbers")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event (qmp-spec.rst, "Asynchronous events"). time_s: seconds since the epoch, None where QEMU cannot tell."""
+    """An event (qmp-spec.rst, "Asynchronous events"). time_s: seconds since the epoch, None if QEMU's host has no clock."""
 
     name: str
     data: Mapping[str, JSON] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TimedReply:
-    """A reply with when it came (time.monotonic_ns), and about how long it was on the wire."""
+    """A reply, when it arrived (time.monotonic_ns), and roughly how long it was on the wire."""
 
     reply: Reply
     received_ns: int
@@ -59,16 +59,16 @@ class TimedReply:
 
 
 class _HungUpError(LinkError):
-    """The other end closed a new connection: QEMU was parting from the client before, or has ended it for what that left."""
+    """The other end closed a new connection: QEMU was still ending the previous one, or choked on what that had left."""
 
 
 class Link:
-    """One connection after the other to the same address. Call `connect`, then `execute`; `close` at the end.
+    """Consecutive connections to one address. Call `connect`, then `execute`, and `close` at the end.
 
     tls: None for a connection without TLS.
-    on_event: called for each event, before the reply of a command that came after it is given.
-    on_lost: called once when a connection ends that `close` did not end.
-    on_busy: called if `connect` has to wait until QEMU has time for an answer.
+    on_event: called for each event, before any reply that arrived after it is returned.
+    on_lost: called once when a connection ends without `close`.
+    on_busy: called if `connect` has to wait until QEMU has time to answer.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Link:
         self._client_type: type[QMPClient] = QMPClient
         self._tls: ssl.SSLContext | None = None
         if tls is not None and isinstance(address, TCPAddress):
-            # Here, because without TLS nothing of it is needed.
+            # Here, because connections without TLS do not need it.
             from host.tls import upstream_client_context
             from repl.tls_client import TLSClient
 
@@ -98,7 +98,7 @@ class Link:
         self._on_busy = on_busy
         self._client: QMPClient | None = None
         self._watch_task: asyncio.Task[None] | None = None
-        # What goes wrong is told by the errors here; the library would also write it to standard error.
+        # The errors raised here say what goes wrong; the library would also write it to standard error.
         logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
 
     @property
@@ -106,9 +106,9 @@ class Link:
         return self._client is not None and self._client.runstate is Runstate.RUNNING
 
     async def connect(self) -> None:
-        """Connect and negotiate. Raises LinkError with what to do about it.
+        """Connect and negotiate. Raises LinkError, which says what to do about it.
 
-        A QEMU that has greeted is waited for: it answers when the save or load is done that it is busy with.
+        After QEMU's greeting there is no timeout: QEMU answers when the save or load that it is busy with is done.
         """
         await self.close()
         try:
@@ -120,14 +120,14 @@ class Link:
         self._watch_task = asyncio.create_task(self._watch(client))
 
     async def execute(self, commands: Sequence[Execute]) -> list[TimedReply]:
-        """Write the commands in one go and give their replies in order. Raises LostError where one does not come."""
+        """Write the commands in one go and return their replies in order. Raises LostError if one does not arrive."""
         replies, loss = await self.attempt(commands)
         if loss is not None:
             raise loss
         return replies
 
     async def attempt(self, commands: Sequence[Execute]) -> tuple[list[TimedReply], LostError | None]:
-        """Write the commands in one go; give the replies that came, and the loss if these are not all."""
+        """Write the commands in one go; return the replies that arrived, and the loss if some did not, else None."""
         client = self._client
         if client is None or not self.is_connected:
             return [], self._not_connected()
@@ -141,7 +141,7 @@ class Link:
         except LostError as exc:
             return replies, exc
         finally:
-            # After the first that is lost, or where nobody waits any more: the library drops a reply that comes later.
+            # After the first loss, or when the caller is cancelled: the library drops replies that arrive later.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -166,7 +166,7 @@ class Link:
             await asyncio.wait([task])
             await _disconnect(client)
         else:
-            await task  # it has ended by itself just now, and is being tidied up
+            await task  # the connection has just ended by itself, and the task is cleaning up
 
     async def _new_client(self) -> QMPClient:
         for _ in range(HANG_UPS):
@@ -177,14 +177,14 @@ class Link:
 
     async def _try_new_client(self) -> QMPClient:
         client = self._client_type(readbuflen=_LONGEST_LINE_BYTES)
-        # Taken here and refused to the library, which would keep every event for ever.
+        # The filter handles the event and rejects it, because the library would keep every event forever.
         client.events.event_filter = self._take_event
-        # Left to a command of ours, because the library takes for its answer what QEMU still owes to an earlier client.
+        # Done by a command of ours, because the library would take a reply that QEMU still owes an earlier client for its own.
         client.negotiate = False
         try:
             await self._connect_up_to_greeting(client)
             await self._negotiate(client)
-        # The library asserts that a connection does not end as soon as it is there.
+        # The library asserts that a connection does not end right after it was made.
         except (AssertionError, ExecInterruptedError) as exc:
             raise _HungUpError(str(self.address), await _disconnect(client)) from exc
         except BaseException:
@@ -242,7 +242,7 @@ class Link:
         return False
 
     async def _watch(self, client: QMPClient) -> None:
-        """Wait for the end of a connection, tidy up after it, and tell."""
+        """Wait for the end of a connection, clean up after it, and call on_lost."""
         while client.runstate is Runstate.RUNNING:
             await client.runstate_changed()
         reason = await _disconnect(client)
@@ -251,12 +251,12 @@ class Link:
 
 
 async def _disconnect(client: QMPClient) -> str:
-    """End a client, and give why it ended by itself."""
+    """Disconnect a client, and return why the connection had ended if it ended by itself."""
     try:
         await client.disconnect()
-    except (EOFError, ConnectionResetError, BrokenPipeError):  # by how much was under way then
+    except (EOFError, ConnectionResetError, BrokenPipeError):  # which one depends on what was under way
         return "QEMU closed it"
-    except Exception as exc:  # whatever the library's tasks ended with comes out here
+    except Exception as exc:  # disconnect() raises whatever the library's tasks ended with
         return reason_of_loss(exc)
     return "it was closed"
 
@@ -268,7 +268,7 @@ def _version(client: QMPClient) -> QEMUVersion:
 
 
 def _can_be_sent(command: Execute) -> bool:
-    """Tell whether QEMU could read it. Its error about JSON has no id, and would end the connection here."""
+    """Return whether QEMU could read the command. If not, QEMU's error has no id, and would end the connection here."""
     try:
         text = json.dumps([command.command, dict(command.arguments)], ensure_ascii=False, allow_nan=False)
         return first_refused(text) is None

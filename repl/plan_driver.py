@@ -14,14 +14,14 @@ from shim.qmp import Execute
 
 __all__ = ["PlanDriver"]
 
-# A job concludes before its command is answered (seen in QEMU 7.2 to 11.1); should one not, it is asked for so often.
+# A job concludes before its command is answered (seen in QEMU 7.2 to 11.1); if one does not, it is queried this often.
 _POLL_S = 0.5
 
 
 class PlanDriver:
-    """Call `note_concluded` when an event tells that a job has concluded. on_failure: told of each failure of ours.
+    """Plays plans on one link. Call `note_concluded` when an event says that a job has concluded.
 
-    recorder, intents: where that is written which must be before a plan goes on.
+    recorder, intents: where to write what must be written before a plan goes on. on_failure: called with each failure of ours.
     """
 
     def __init__(self, link: Link, recorder: Recorder, intents: IntentStore, on_failure: Callable[[Exception], None]) -> None:
@@ -33,7 +33,7 @@ class PlanDriver:
         self._under_way: tuple[Execute, ...] = ()
 
     def under_way(self) -> Sequence[Execute]:
-        """Return the commands that were sent last for what is being played; () where nothing was, or nothing is."""
+        """Return the commands that were last sent for the plan being played; () if there are none."""
         return self._under_way
 
     def note_concluded(self) -> None:
@@ -42,8 +42,8 @@ class PlanDriver:
     async def play(self, run: PlanRun, own: Callable[[], Execute] | None = None) -> Any:
         """Play to the end and return the outcome. Raises LostError.
 
-        own: makes the command itself, as QEMU is to get it where the plan has it passed. A failure of ours is told, and
-        contained in the run.
+        own: returns the client's own command for QEMU, in case the plan passes it. A failure of ours is reported to on_failure
+        and contained in the run.
         """
         try:
             await self._play(run, own)
@@ -71,13 +71,13 @@ class PlanDriver:
                 commands = await self._ask(run, commands)
 
     def _forget(self, run: PlanRun) -> None:
-        """Forget the intents that are done with."""
+        """Forget the intents that the plan has settled."""
         for settled in run.settled:
             self._intents.note(settled)
         run.settled.clear()
 
     def _write_down(self, run: PlanRun) -> str | None:
-        """Write what the plan is to go on after. Tells why its command cannot be put on record."""
+        """Write what must be written before the plan goes on; return why the command cannot be put on record, else None."""
         if isinstance(run.to_note, Intend):
             self._intents.note(run.to_note)
             return None

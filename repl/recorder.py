@@ -1,4 +1,4 @@
-"""What the prompt puts on record: each HMP command, each snapshot command of QMP's own, and what it looked after."""
+"""What the prompt records: each HMP command, each of QMP's own snapshot commands, and what it recovered."""
 
 import time
 from asyncio import CancelledError
@@ -24,9 +24,9 @@ _LEFT = "nobody waited for its end, so the outcome is not known"
 
 
 class Recorder:
-    """Open traces and close them.
+    """Opens traces, and closes them with a record.
 
-    vm_name: the VM's in the audit. complain: told when a record cannot be written; the command goes on.
+    vm_name: the VM's in the audit. complain: called when a record cannot be written; the command goes on.
     """
 
     def __init__(
@@ -39,24 +39,24 @@ class Recorder:
         self._identify = unidentified if audit_log is None else audit_log.identify(client)
 
     def trace(self, line: HMPLine | None, *, execute: str | None = "human-monitor-command") -> Trace:
-        """Begin to note what becomes of a command. line: None for what is no HMP; execute: None for what nobody typed."""
+        """Begin the trace of a command. line: None if it is not HMP. execute: None if nobody typed it."""
         now = datetime.now(UTC), time.monotonic_ns()
         return Trace(*now, self._client, line, execute=execute, identify=self._identify, is_prompt=True)
 
     @property
     def announces(self) -> bool:
-        """Tell whether a command is to be on record before it is run."""
+        """Return whether a command must be on record before it runs."""
         return self._audit_log is not None and self._audit_log.refuses
 
     def announce(self, trace: Trace) -> str | None:
-        """Put on record that a command is about to be run. Tells why that cannot be done."""
+        """Put on record that a command is about to be run; return why that failed, None if it did not."""
         assert self._audit_log is not None, "see announces"
         return self._audit_log.write_ahead(trace.begun(self.vm_name))
 
     def record(
         self, trace: Trace, action: Action, reason: str, reply: JSON | None, rehearsed: Rehearsed | None = None
     ) -> AuditRecord:
-        """Close a trace."""
+        """Close a trace: write its record, and return it."""
         now_ns = time.monotonic_ns()
         record = trace.record(self.vm_name, action, reason, reply=reply, client_gone=False, now_ns=now_ns, rehearsed=rehearsed)
         if self._audit_log is not None:
@@ -68,7 +68,7 @@ class Recorder:
 
     @contextmanager
     def on_record(self, trace: Trace, run: PlanRun | None = None, *, action: Action = Action.REWRITTEN) -> Iterator[None]:
-        """Put on record that the outcome of a command is not known. action: what it was, unless QEMU had got it."""
+        """If the context is lost or cancelled, record that the outcome is unknown. action: for a command not passed to QEMU."""
         try:
             yield
         except (LostError, CancelledError) as exc:
@@ -82,14 +82,14 @@ class Recorder:
 
 
 class EventClock:
-    """Tells when events happened, in our nanoseconds: QEMU's own clock knows how long behind the STOP a RESUME came."""
+    """Says when events happened, on our clock. QEMU's own clock says how long after the STOP a RESUME came."""
 
     def __init__(self) -> None:
-        # When the VM stopped: on QEMU's clock, and on ours.
+        # When the VM last stopped: on QEMU's clock, and on ours.
         self._last_stop: tuple[float | None, int] | None = None
 
     def moment(self, event: Event) -> int:
-        """Return when a STOP or RESUME happened. Call it for each of them, in order."""
+        """Return when a STOP or RESUME happened (time.monotonic_ns). Call this for each of them, in order."""
         now_ns = time.monotonic_ns()
         stop, self._last_stop = self._last_stop, (event.time_s, now_ns) if event.name == "STOP" else None
         if stop is None or stop[0] is None or event.time_s is None:

@@ -1,4 +1,4 @@
-"""What becomes of a command at the prompt, as values, and where its intents are kept."""
+"""The results of commands at the prompt, as values, and where intents are kept."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["HMPResult", "Planned", "Running", "intents_at"]
 
 @dataclass(frozen=True, slots=True)
 class HMPResult:
-    """What became of an HMP command. text: as HMP would have printed it. stopped_ns: how long the VM stood still."""
+    """The result of an HMP command. text: as HMP would have printed it. stopped_ns: how long the VM was stopped."""
 
     text: str
     is_failure: bool
@@ -24,7 +24,7 @@ class HMPResult:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The command under way, as it was typed. under_way: returns what was sent to QEMU last for it."""
+    """The command under way. command_line: as it was typed. under_way: returns what was last sent to QEMU for it."""
 
     command_line: str
     trace: Trace
@@ -33,9 +33,9 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a command would do: as a rehearsal of ours, and as `hmp-proxy plan` prints it, for a program and for a person.
+    """What a command would do: as a rehearsal, and in the two forms of `hmp-proxy plan`, for a program and for a person.
 
-    policy: which policy it is, and whose.
+    policy: which policy the plan follows, and whose.
     """
 
     rehearsal: Rehearsal
@@ -45,5 +45,5 @@ class Planned:
 
 
 def intents_at(address: UnixAddress | TCPAddress) -> IntentStore:
-    """Return where the prompts at an address write down what their savevms intend. A proxy there has a file of its own."""
+    """Return the store in which all prompts at an address write down their intents. A proxy there has one of its own."""
     return IntentStore(f"hmp-repl {address}", state_folder(), is_shared=True)

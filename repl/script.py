@@ -39,12 +39,12 @@ from shim.qmp import JSON, ErrorReply, ReturnReply
 
 __all__ = ["Script"]
 
-# What a terminal without a known width is taken for.
+# The width to assume if the terminal's is unknown.
 _COLUMNS = 80
 
 
 class Script:
-    """One run. `run` gives the exit status."""
+    """One run of a script. `run` returns the exit status."""
 
     def __init__(self, invocation: Invocation, client: Client, audit_log: AuditLog | None) -> None:
         self._invocation = invocation
@@ -126,7 +126,7 @@ class Script:
                 return await self._qmp(line, asked)
             case PlanLine(planned):
                 return await self._plan(line, planned)
-            case ClearLine():  # there may be no screen, and what was printed before is somebody's
+            case ClearLine():  # nothing to do: there may be no screen, and earlier output must stay
                 self._put(line, {"ok": True}, "")
                 return True
             case HelpLine(topic):
@@ -173,7 +173,7 @@ class Script:
 
     @property
     def _advises(self) -> bool:
-        """Tell whether somebody may see what HMP does not say. A program may take it for trouble."""
+        """Return whether to say more than HMP does: only if a person sees it, since a program may take it for an error."""
         return not self._invocation.hmp_errors and sys.stderr.isatty()
 
     async def _qmp(self, line: str, asked: QMPLine) -> bool:
@@ -200,7 +200,7 @@ class Script:
                 assert_never(reply)
 
     def _note_end(self, line: str) -> bool:
-        """QEMU ended, as it was told to, and before it could answer."""
+        """Report success: QEMU has ended, as it was told to, before it could answer."""
         self._has_quit = True
         self._put(line, {"ok": True}, "")
         return True
@@ -236,7 +236,7 @@ class Script:
             return True
         sys.stderr.write(harmless("".join(text for _, text in asked.explanation)) + f"{asked.question} [y/N] ")
         sys.stderr.flush()
-        # A terminal gives a line at a time. A blocking read would keep Ctrl-C waiting for it.
+        # One read returns a whole line of a terminal. A blocking read would delay Ctrl-C.
         answer = await read_some(sys.stdin.fileno(), (self._lost,))
         if self._lost.is_set():
             raise LostError(str(self._invocation.address), "QEMU closed it")
@@ -264,7 +264,7 @@ class Script:
             text = json.dumps({"command": line.strip(), **members}) + "\n"
         elif sys.stdout.isatty():
             text = harmless(text)
-        # Bytes, so that a tag that the locale cannot spell does not end the run.
+        # As bytes, so that a tag that the locale cannot encode does not end the run.
         sys.stdout.buffer.write(text.encode("utf-8", errors="surrogatepass"))
         sys.stdout.buffer.flush()
 
@@ -280,7 +280,7 @@ class Script:
 
 
 def _complain(text: str) -> None:
-    """Say something in a line. What QEMU or an input says in it must not look like another line of ours."""
+    """Write one line to standard error. Text from QEMU or an input must not look like another line of ours."""
     sys.stderr.write(f"hmp-repl: {printable(text)}\n")
 
 

@@ -1,4 +1,4 @@
-"""Standard input as it comes, without a thread and without keeping a signal waiting for it."""
+"""Standard input as it arrives, without a thread and without delaying signals."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ _READ_BYTES = 64 * 1024
 
 
 async def standard_input(*ends: asyncio.Event) -> AsyncGenerator[str, None]:
-    """Return the lines as they come, until the end of the input or one of the events. JSON that goes on is one line."""
+    """Yield lines as they arrive, until the input ends or an event is set. JSON that extends over several lines is one line."""
     rest, begun = b"", ""
     while data := await read_some(sys.stdin.fileno(), ends):
         *lines, rest = (rest + data).split(b"\n")
@@ -30,12 +30,12 @@ async def standard_input(*ends: asyncio.Event) -> AsyncGenerator[str, None]:
 
 
 async def read_some(descriptor: int, ends: Sequence[asyncio.Event]) -> bytes:
-    """Read what there is; b"" at the end, or when one of the events is set first."""
+    """Wait for input and read what is there; return b"" at its end, or if one of the events is set first."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     try:
         loop.add_reader(descriptor, readable.set)
-    except PermissionError:  # a file, or /dev/null: it is there at once (epoll_ctl(2), EPERM)
+    except PermissionError:  # a file or /dev/null, which is always readable (epoll_ctl(2), EPERM)
         readable.set()
     waits = [asyncio.ensure_future(event.wait()) for event in (readable, *ends)]
     try:

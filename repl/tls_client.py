@@ -1,4 +1,4 @@
-"""qemu.qmp's client on TLS."""
+"""qemu.qmp's client for connections with TLS."""
 
 from qemu.qmp import QMPClient
 
@@ -8,8 +8,8 @@ __all__ = ["TLSClient"]
 class TLSClient(QMPClient):
     """A client that can end its connection.
 
-    The library waits then until all is written, for which it sets asyncio's limit for what is unwritten to nothing. On TLS
-    asyncio takes nothing for over that limit (sslproto.py, `_control_app_writing`, in Python 3.11), and waits for ever.
+    When the library disconnects, it waits until everything is written by setting asyncio's write limit to 0. On TLS, asyncio
+    regards even an empty buffer as over that limit (sslproto.py, `_control_app_writing`, in Python 3.11), and waits forever.
     """
 
     async def _bh_flush_writer(self) -> None:

@@ -1,4 +1,4 @@
-"""What the prompt knows of the live VM, and how it stays true: asked for in the background, never waited for by typing."""
+"""What the prompt knows about the live VM, kept current by queries in the background, for which typing never waits."""
 
 import asyncio
 import contextlib
@@ -33,18 +33,18 @@ _HOUSEKEEPING = "asked by the prompt, for what it suggests"
 class VMCache:
     """CompletionData for completion, and the numbers of the toolbar.
 
-    on_change: called after each change. A connection that is lost, and an answer that cannot be read, leave all as it was.
+    on_change: called after each change. If the connection is lost or a reply cannot be read, what was known stays.
     """
 
     def __init__(self, executor: Executor, *, on_change: Callable[[], None]) -> None:
         self.facts = CompletionData()
         self._run_state: str | None = None
-        # How often events have told of it.
+        # How often an event has set the run state.
         self._times_told = 0
         self.snapshot_count: int | None = None
-        # What is asked for only where somebody types what needs it.
+        # What is queried only when somebody types something that needs it.
         self.answers = Answers(executor, on_change=on_change)
-        # What a save or load is measured by.
+        # What the progress of a save or load is measured against.
         self.graph: BlockGraph | None = None
         self.ram_bytes: int | None = None
         self._executor = executor
@@ -55,12 +55,12 @@ class VMCache:
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether the last look was a moment ago, and nothing has happened since that needs another."""
+        """Return whether the last look was a moment ago, and no other one is under way."""
         is_looking = self._refresh_task is not None and not self._refresh_task.done()
         return not is_looking and asyncio.get_running_loop().time() - self._looked_at_s < _FRESH_S
 
     def load_soon(self, tasks: asyncio.TaskGroup) -> None:
-        """Ask for what each line may need in the background, what is seen first at first."""
+        """Query in the background what any line may need, beginning with what a person sees first."""
         self.answers.forget()
         tasks.create_task(self._load())
 
@@ -71,7 +71,7 @@ class VMCache:
             await self._load_schema()
 
     def refresh(self) -> asyncio.Task[None]:
-        """Look at the VM again in the background; give the look that is under way. A second wish makes it look once more."""
+        """Look at the VM again in the background; return the task. A call while one runs makes it look once more at its end."""
         if self._refresh_task is None or self._refresh_task.done():
             self._refresh_task = asyncio.create_task(self._refresh())
         else:
@@ -79,7 +79,7 @@ class VMCache:
         return self._refresh_task
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Cancel all queries in the background."""
         await self.answers.close()
         if self._refresh_task is not None:
             self._refresh_task.cancel()
@@ -94,7 +94,7 @@ class VMCache:
 
     @property
     def run_state(self) -> str | None:
-        """QEMU's RunState; None before it is known. Whoever is told of another one by an event sets it."""
+        """QEMU's RunState; None before it is known. Whoever receives an event that changes it sets it."""
         return self._run_state
 
     @run_state.setter
@@ -108,7 +108,7 @@ class VMCache:
         status, peripherals, memory = await self._ask(*_QUESTIONS)
         if graph is not None:
             self._take_graph(graph)
-        # An event may have come after this answer, while the others were waited for.
+        # If an event has set the run state meanwhile, it is more recent than this reply.
         if isinstance(status, ReturnReply) and self._times_told == times_told:
             self._run_state = status.value["status"]
         if isinstance(peripherals, ReturnReply):
@@ -137,7 +137,7 @@ class VMCache:
         self._on_change()
 
     async def _ask_help(self, *lines: str) -> list[Reply]:
-        """Ask HMP for help, in one write. It is on record, as our own question."""
+        """Ask HMP for help, in one write, and record that as our own question."""
         traces = [self._executor.recorder.trace(HMPLine.read(line)) for line in lines]
         replies = await self._ask(*(Execute("human-monitor-command", {"command-line": line}) for line in lines))
         for trace, reply in zip(traces, replies, strict=True):

@@ -1,4 +1,4 @@
-"""Who asks for something."""
+"""Who sent a command."""
 
 from dataclasses import dataclass, field
 
@@ -9,13 +9,13 @@ __all__ = ["Client"]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is at the other end of the socket, as the kernel knows it; None where it does not.
+    """Who is at the other end of the socket, according to the kernel; None for what the kernel does not know.
 
-    exe: what it runs now. address: where a client on the network comes from. connected_as: what it ran when it connected, if
-    that was another program (execve(2) keeps the process and its sockets). started: when the process began, in the kernel's
-    unit, to tell it from a later one with the same pid. listener: the address by which it came in, as the operator wrote it,
-    without `hold:` and options. certificate: the name (subject common name) in its TLS client certificate. is_proxy: it is
-    the proxy itself, with a question of its own. The last four are not put on record.
+    exe: the program that the process runs now. address: where a client on the network comes from. connected_as: the program it
+    ran when it connected, if that was another one (execve(2) keeps the process and its sockets). started: when the process
+    began, in the kernel's unit, to tell it from a later one with the same pid. listener: the address it connected to, as the
+    operator wrote it, without `hold:` and options. certificate: the subject common name in its TLS client certificate.
+    is_proxy: the proxy itself is asking. The last four are not recorded.
     """
 
     pid: int | None = None
@@ -29,7 +29,7 @@ class Client:
     is_proxy: bool = field(default=False, compare=False, repr=False)
 
     def __str__(self) -> str:
-        """Return a text that a terminal can show: a file may have any name."""
+        """Return a text that is safe to show on a terminal: a file may have any name."""
         if self.address is not None:
             return self.address
         return f"{printable(self.exe or 'an unknown program')} (pid {self.pid}, uid {self.uid})"

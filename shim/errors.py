@@ -1,9 +1,9 @@
 """The errors of the shim. Each carries its facts as fields and makes its text in `__str__`.
 
 ShimError
-├── CommandPatternError an operator's pattern for commands has no meaning
-├── PatternError        an operator's pattern for block nodes has no meaning
-└── UnreadableReply     QEMU's answer has not the shape that its schema promises
+├── CommandPatternError an operator's pattern for commands is invalid
+├── PatternError        an operator's pattern for block nodes is invalid
+└── UnreadableReply     QEMU's reply does not have the shape that its schema promises
 """
 
 __all__ = ["CommandPatternError", "PatternError", "ShimError", "UnreadableReply"]
@@ -14,7 +14,7 @@ class ShimError(Exception):
 
 
 class CommandPatternError(ShimError):
-    """A pattern of a rule cannot be read."""
+    """A command pattern in a rule is invalid."""
 
     def __init__(self, pattern: str, reason: str) -> None:
         super().__init__(pattern, reason)
@@ -26,7 +26,7 @@ class CommandPatternError(ShimError):
 
 
 class PatternError(ShimError):
-    """A pattern cannot be read."""
+    """A pattern for block nodes is invalid."""
 
     def __init__(self, pattern: str, reason: str) -> None:
         super().__init__(pattern, reason)
@@ -38,7 +38,7 @@ class PatternError(ShimError):
 
 
 class UnreadableReply(ShimError):
-    """QEMU answered, but not in the shape of its QAPI schema."""
+    """QEMU, or a proxy, replied in a shape that the schema does not allow."""
 
     def __init__(self, what: str, detail: str) -> None:
         super().__init__(what, detail)

@@ -33,8 +33,8 @@ JSON: TypeAlias = Any
 class QEMUVersion(NamedTuple):
     """QEMU's version as its greeting states it (qapi/control.json, VersionTriple).
 
-    It compares with a plain tuple, which may leave out the last number: `version >= (9, 0)`. A release candidate is x.y.50 or
-    more of the version before, so what changed in 9.0 is not looked for in it.
+    It compares with a plain tuple, which may leave out the last number: `version >= (9, 0)`. A release candidate has the number
+    of the version before with a micro of 50 or more, so 9.0's changes are not expected in it.
     """
 
     major: int
@@ -49,7 +49,7 @@ class QEMUVersion(NamedTuple):
 class Execute:
     """A command to QEMU (qmp-spec.rst, "Issuing Commands").
 
-    arguments: as in the QAPI schema, with QMP's hyphens in the names; left out of the line where there are none.
+    arguments: as in the QAPI schema, with QMP's hyphens in the names; omitted from the line if empty.
     """
 
     command: str
@@ -76,8 +76,8 @@ class ReturnReply:
 class ErrorReply:
     """A command that failed (qmp-spec.rst, "Error").
 
-    error_class: nearly always GenericError, which says nothing; CommandNotFound is the one that anybody here acts upon. What
-    failed is told by `desc` alone, whose words change between versions.
+    error_class: nearly always GenericError, which says nothing; CommandNotFound is the only one that this code acts on. Only
+    `desc` says what failed, and its words change between versions.
     """
 
     error_class: str
@@ -87,20 +87,20 @@ class ErrorReply:
 Reply: TypeAlias = ReturnReply | ErrorReply
 
 
-# Of what is no JSON.
+# How much of a message that is not JSON an error shows.
 _SHOWN_BYTES = 80
 
 
 class NotJSONError(ValueError):
-    """What came is no JSON. Its text is how that begins."""
+    """A message is not JSON. The error's text is the beginning of the message."""
 
 
-# A client's id of 1e400 comes back as `inf` (7.2), which is no JSON.
+# A client's id of 1e400 comes back as `inf` (7.2), which is not JSON.
 _STRING_OR_INFINITY = re.compile(rb'"(?:[^"\\]|\\.)*"|inf')
 
 
 def decode(message: bytes) -> JSON:
-    """Decode one message of QEMU's. Raises NotJSONError, which is a ValueError."""
+    """Decode one message from QEMU. Raises NotJSONError, which is a ValueError."""
     try:
         return json.loads(message)
     except ValueError:
@@ -116,9 +116,9 @@ def _for_python(match: re.Match[bytes]) -> bytes:
 
 # Replies are values from here on: a plan cannot take an error for a success by forgetting to look.
 def read_reply(message: JSON) -> Reply:
-    """Make a Reply of a decoded answer of QEMU (qmp-spec.rst, "Commands Responses").
+    """Return a decoded message from QEMU as a Reply (qmp-spec.rst, "Commands Responses").
 
-    Raises KeyError or TypeError for what is neither a success nor an error; an event is neither.
+    Raises KeyError or TypeError if it is neither a success nor an error; an event is neither.
     """
     if "return" in message:
         return ReturnReply(message["return"])
@@ -127,7 +127,7 @@ def read_reply(message: JSON) -> Reply:
 
 
 def reply_members(reply: Reply) -> dict[str, JSON]:
-    """Return a reply as the members of its message, without an id: what `read_reply` reads."""
+    """Return the members of a reply's message, without an id, as `read_reply` reads them."""
     match reply:
         case ReturnReply(value):
             return {"return": value}
@@ -137,8 +137,8 @@ def reply_members(reply: Reply) -> dict[str, JSON]:
             assert_never(reply)
 
 
-# QEMU's writer has its own idea of JSON (qobject/json-writer.c): everything beyond ASCII as \uXXXX with upper-case digits, and
-# of the short escapes only these. What a client compares byte for byte must come from here and not from Python's json.
+# QEMU's writer has its own spelling of JSON (qobject/json-writer.c): everything beyond ASCII as \uXXXX with upper-case digits,
+# and only these short escapes. What a client compares byte for byte must be spelled here and not by Python's json.
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPED = re.compile(r"[^ !#-\[\]-~]")
 
@@ -154,7 +154,7 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\u{code:04X}"
 
 
-@lru_cache(maxsize=512)  # the same few keys come again and again in a long value
+@lru_cache(maxsize=512)  # a long value repeats the same few keys
 def _key(key: JSON) -> str:
     if not isinstance(key, str):
         raise TypeError(f"not a JSON object's key: {key!r}")
@@ -164,9 +164,9 @@ def _key(key: JSON) -> str:
 def encode(value: JSON, *, compact: bool = False) -> str:
     """Spell a JSON value as QEMU's json-writer does: ASCII, upper-case hex, `%.17g`, a blank after `:` and `,`.
 
-    `compact` leaves those blanks out; the value reads the same. What goes to QEMU is compact, since QEMU takes 3.6 µs a byte.
-    What a client gets has QEMU's blanks, since some look for `"event": "STOP"` with its one blank. 0.1 is 0.10000000000000001,
-    as QEMU writes it. Raises TypeError for what JSON does not have.
+    `compact` omits those blanks; the value is the same. What goes to QEMU is compact, since QEMU takes 3.6 µs per byte. What a
+    client gets has QEMU's blanks, since some look for `"event": "STOP"` with its one blank. 0.1 is 0.10000000000000001, as QEMU
+    writes it. Raises TypeError for what is not a JSON value.
     """
     comma, colon = (",", ":") if compact else (", ", ": ")
     match value:
@@ -191,9 +191,9 @@ def encode(value: JSON, *, compact: bool = False) -> str:
 
 
 def encode_pretty(value: JSON, depth: int = 0) -> str:
-    """Spell a JSON value as a monitor with `pretty=on` does: an item a line, 4 blanks a level, CR LF, nothing in one line.
+    """Spell a JSON value as a monitor with `pretty=on` does: one item per line, 4 blanks per level, CR LF line ends.
 
-    An empty object has its brackets on two lines, too: the `{}` of a success is `{`, CR LF, and `}` below `"return"`.
+    Even an empty object has its brackets on two lines: the `{}` of a success is `{`, CR LF, and `}` below `"return"`.
     """
     outer, inner = "\r\n" + 4 * depth * " ", "\r\n" + 4 * (depth + 1) * " "
     match value:

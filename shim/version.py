@@ -1,4 +1,4 @@
-"""The version of hmpshim. pyproject.toml has it too, because asking the installation takes longer than a start may."""
+"""The version of hmpshim. pyproject.toml has it too: asking the installation for it would make the start too slow."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
-"""What a CI job has accepted: `--baseline FILE`, a report or a scan of an earlier day.
+"""What a CI job has accepted: `--baseline FILE`, a report or a scan from an earlier day.
 
-As linters have it: what is there already is no reason to fail, and what comes is.
+As with linters, what was there already is no reason to fail, and what is new is.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ __all__ = ["Baseline", "read_baseline"]
 
 
 class Baseline:
-    """What was accepted, and how often: two places with the same text are two findings."""
+    """The accepted findings, and how often each: two places with the same text are two findings."""
 
     def __init__(self, keys: Counter[Key] | None = None) -> None:
         self._left = keys or Counter[Key]()
@@ -24,7 +24,7 @@ class Baseline:
         return key in self._left
 
     def take(self, key: Key) -> bool:
-        """Tell whether one more of these is accepted."""
+        """Use up one accepted finding with this key; return whether there was one left."""
         is_accepted = self._left[key] > 0
         self._left[key] -= is_accepted
         return is_accepted

@@ -1,4 +1,4 @@
-"""`hmp-audit diff OLD NEW`: reads both, writes the difference, and returns the exit status."""
+"""`hmp-audit diff OLD NEW`: read both, write the difference, and return the exit status."""
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -17,7 +17,7 @@ from audit.reporting.wording import times
 __all__ = ["DIFF_CONDITIONS", "diff"]
 
 _FOUND: Final = 1
-# name -> what it means.
+# Name -> its meaning, and the kind of change that it is about; None for failures.
 DIFF_CONDITIONS: Final = {
     "new": ("a tool uses an HMP command that it did not use before", Kind.NEW),
     "more": ("a tool uses an HMP command more often than before", Kind.MORE),
@@ -26,7 +26,7 @@ DIFF_CONDITIONS: Final = {
 
 
 class _Wanted(Protocol):
-    """What the command line asks for: its DiffInvocation."""
+    """What the command line asks for: a DiffInvocation, which this module cannot import."""
 
     @property
     def old(self) -> str: ...
@@ -43,7 +43,10 @@ class _Wanted(Protocol):
 
 
 def diff(wanted: _Wanted, write: Callable[[str], object], complain: Callable[[str], object], *, width: int) -> int:
-    """Compare. Raises SourceError for what cannot be read. complain: takes sentences. width: of the terminal."""
+    """Compare, write the difference, and return the exit status. Raises SourceError for what cannot be read.
+
+    complain: called with a sentence for each reason to fail. width: of the terminal.
+    """
     difference = compare(_usage(wanted.old, wanted.filters), _usage(wanted.new, wanted.filters))
     if wanted.form == "json":
         write(difference_as_json(difference) + "\n")

@@ -1,6 +1,6 @@
-"""Two reports compared: which HMP came, went, or is used more or less often.
+"""Two reports compared: which use of HMP is new, gone, or more or less frequent.
 
-Periods differ in length, so what is compared is how often something happened in a week.
+Periods differ in length, so the comparison is by how often something happened per week.
 """
 
 from collections import Counter, defaultdict
@@ -18,13 +18,13 @@ from shim.qmp import JSON
 __all__ = ["Change", "Difference", "Kind", "StateChange", "Usage", "compare", "read_usage"]
 
 _DAYS_A_WEEK: Final = 7
-# What changes by less than a tenth of itself is called the same.
+# A change by less than a tenth counts as the same.
 _MORE: Final = 1.1
 _LESS: Final = 0.9
 
 
 class Kind(StrEnum):
-    """What became of the use of an HMP command by a tool."""
+    """How a tool's use of an HMP command has changed."""
 
     NEW = "new"
     MORE = "more"
@@ -38,10 +38,10 @@ _ORDER: Final = (Kind.NEW, Kind.MORE, Kind.LESS, Kind.GONE, Kind.SAME)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a report says of use. days: of the period, from the first day with records to the last; 0 without any.
+    """What a report says about use. days: the length of the period, from the first day with records to the last; 0 for none.
 
-    counts: the HMP commands of each tool, by use_key. instead: what replaces a command. states: of the tools. failures: texts
-    with their counts. modern: how often QMP's own snapshot commands were used.
+    counts: of the HMP commands of each tool, by use_key. instead: what replaces each command. states: of the tools. failures:
+    the count of each text. modern: how often QMP's own snapshot commands were used.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one HMP command of one tool. old, new: how often in all; old_week, new_week: how often in a week."""
+    """How a tool's use of one HMP command has changed. old, new: the total count; old_week, new_week: the count per week."""
 
     kind: Kind
     tool: str
@@ -74,7 +74,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A tool whose state is another one. "" where the tool is not in that report."""
+    """A tool whose state has changed. old, new: "" if the tool is not in that report."""
 
     tool: str
     old: str
@@ -83,7 +83,10 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """changes: new ones first, in each kind the greatest first. failures: those that are new, with their counts."""
+    """What differs between two reports.
+
+    changes: by kind, new ones first, and within a kind the greatest first. failures: the new ones, with their counts.
+    """
 
     old: Usage
     new: Usage
@@ -97,7 +100,7 @@ class Difference:
 
 @dataclass(slots=True)
 class _Sums:
-    """One tool's name may stand for the same program on several machines."""
+    """The sums by tool name, because several tools in a report may have the same name, in different places."""
 
     counts: defaultdict[Key, int] = field(default_factory=lambda: defaultdict(int))
     instead: dict[str, str] = field(default_factory=dict)
@@ -105,11 +108,11 @@ class _Sums:
 
 
 def read_usage(name: str, members: Mapping[str, JSON]) -> Usage:
-    """Read the members of a report. name: of what it was made of. Raises what wrong members bring with them."""
+    """Read the members of a report. name: of the file that it is from. Raises whatever wrong members lead to: see read_with."""
     sums = _Sums()
     for use in members["tools"]:
         tool = name_of(use["tool"])
-        # The list begins with what has the longest way to go.
+        # The list begins with tools that have the longest way to go, so the first state of a name is the worst.
         sums.states.setdefault(tool, str(use["state"]))
         for one in use["commands"]:
             if one["is_hmp"]:
@@ -136,7 +139,7 @@ def _days(first: str, last: str) -> int:
 
 
 def compare(old: Usage, new: Usage) -> Difference:
-    """Say what has changed from one report to the other."""
+    """Return what has changed from one report to the other."""
     keys = dict.fromkeys((*old.counts, *new.counts))
     changes = sorted((_change(old, new, key) for key in keys), key=_rank)
     failures = tuple((text, count) for text, count in new.failures.items() if text not in old.failures)

@@ -25,7 +25,7 @@ _LEAST_WIDTH: Final = 40
 
 
 def difference_as_json(difference: Difference) -> str:
-    """Return one JSON object, indented. Changes of kind "same" are in it, too."""
+    """Return one indented JSON object. It includes changes of kind "same"."""
     members = {
         "difference": DIFFERENCE_VERSION,
         "old": _period(difference.old),
@@ -44,7 +44,7 @@ def _period(usage: Usage) -> dict[str, object]:
 
 
 def difference_as_text(difference: Difference, *, width: int) -> str:
-    """Return it for a terminal."""
+    """Return the difference as text for a terminal."""
     changes = [change for change in difference.changes if change.kind in _TOLD]
     width = max(width, _LEAST_WIDTH)
     lines = [part for line in _sentences(difference) for part in wrapped(printable(line), width, hanging=4)]
@@ -60,7 +60,7 @@ def difference_as_text(difference: Difference, *, width: int) -> str:
 
 
 def difference_as_markdown(difference: Difference) -> str:
-    """Return it for a comment on a change, or a page of a wiki."""
+    """Return the difference as Markdown, for a comment on a change or a wiki page."""
     first, *rest = _sentences(difference)
     lines = [f"## {plain(first)}", "", *(f"* {plain(line)}" for line in rest), ""]
     rows = [

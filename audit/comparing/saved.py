@@ -1,4 +1,4 @@
-"""A report or a scan that `--json` wrote, read again. It is a file of somebody's, so nothing in it is taken for granted."""
+"""A report or a scan that `--json` wrote, read back. Anybody may have edited the file, so nothing in it is trusted."""
 
 import contextlib
 import json
@@ -18,9 +18,9 @@ from shim.qmp import JSON
 
 __all__ = ["as_file", "name_of", "read_saved", "read_with"]
 
-# A report of version 1 differs in what a tool is only, which `name_of` knows.
+# A report of version 1 differs only in how it describes a tool, which `name_of` knows.
 _VERSIONS: Final = {"report": (1, REPORT_VERSION), "scan": (SCAN_VERSION,)}
-# `--json` indents, and jq -c or the like does not.
+# How such a file begins: `--json` indents, jq -c and the like do not.
 _BEGINNINGS: Final = (b"{", b'{"report"', b'{"scan"')
 
 _Read = TypeVar("_Read")
@@ -28,7 +28,7 @@ _Read = TypeVar("_Read")
 
 @contextlib.contextmanager
 def as_file(path: str) -> Iterator[str]:
-    """Make a file of standard input, as what is in it can be told only by reading it twice."""
+    """Provide the path, for standard input that of a temporary copy: whether it is a report or a log takes two readings."""
     if path != STANDARD_INPUT:
         yield path
         return
@@ -39,9 +39,9 @@ def as_file(path: str) -> Iterator[str]:
 
 
 def read_saved(path: str, name: str | None = None) -> Mapping[str, JSON] | None:
-    """Return the members of a report or a scan; None for anything else, such as a log. name: as it is told.
+    """Return the members of a report or a scan; None for anything else, such as a log. name: for messages, None for the path.
 
-    Raises SourceError if it cannot be read, or if another version of this program wrote it.
+    Raises SourceError if it cannot be read, or if an unknown version of this program wrote it.
     """
     with Source(path) as source:
         lines = iter(source)
@@ -64,7 +64,7 @@ def read_saved(path: str, name: str | None = None) -> Mapping[str, JSON] | None:
 
 
 def read_with(name: str, members: Mapping[str, JSON], read: Callable[[Mapping[str, JSON]], _Read]) -> _Read:
-    """Read members that may be anything. Raises SourceError where they are not as `--json` writes them."""
+    """Call `read` with members that may be anything. Raises SourceError if they are not as `--json` writes them."""
     try:
         return read(members)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
@@ -72,5 +72,5 @@ def read_with(name: str, members: Mapping[str, JSON], read: Callable[[Mapping[st
 
 
 def name_of(tool: Mapping[str, JSON]) -> str:
-    """Return what a tool is called, as Tool.name has it. In version 1 a tool was its executable, or where it came from."""
+    """Return a tool's name, as in Tool.name. In version 1, a tool was its executable, or the address that it came from."""
     return str(tool["name"]) if "name" in tool else name_of_program(str(tool["exe"]), str(tool["address"]))

@@ -1,6 +1,6 @@
-"""What one observed record says of the switch to mode rewrite: whether the answer would be the same, and if not, why.
+"""What one observed record says about the switch to mode rewrite: whether the answer would be the same, and if not, why.
 
-The reasons are the record's own: what the policy chose, and what the rehearsed plan said.
+The reasons come from the record: what the policy chose, and what the rehearsed plan said.
 """
 
 import re
@@ -17,21 +17,21 @@ from shim.records.audit import has_failed
 __all__ = ["answer_text", "judge", "rewritten_text"]
 
 _TEXT_CHARS: Final = 300
-# What QEMU finds out before it does anything, and a rehearsal too, on the disks that the policy takes
-# (shim/plans/foretelling.py). All other failures show only while QEMU works: a full disk, a device that does not save.
+# Failures that QEMU detects before it does anything, and a rehearsal too, on the disks that the policy takes
+# (shim/plans/foretelling.py). All others show only while QEMU works: a full disk, a device that cannot be saved.
 _FORESEEN: Final = re.compile(
     "is writable but does not support snapshots|does not exist in one or more devices|This is a disk-only snapshot"
     "|no block device can store vmstate for snapshot|No available block device supports snapshots"
     "|Device has active dirty bitmaps"
 )
-# How shim/graph/selection.py words that the VM state goes to a disk that HMP would not take, configured or not.
+# How shim/graph/selection.py says that the VM state goes to a disk that HMP would not take, configured or not.
 _OTHER_VMSTATE: Final = re.compile("HMP would take|it looks for the VM state on another disk")
-# How a rehearsed savevm ends that deletes what is too many (shim/plans/saving.py).
+# What the outcome of a rehearsed savevm says if it deletes older snapshots (shim/plans/saving.py).
 _DELETES_OLDER: Final = "was deleted for it (max_snapshots)"
 
 
 def judge(record: dict[str, JSON]) -> tuple[Agreement, str]:
-    """Return what a sound record of action `observed` says, and why; "" for the same."""
+    """Return what a valid record of action `observed` says, and why; "" for SAME."""
     rehearsed = record.get("rehearsed")
     if rehearsed is None:
         return Agreement.UNKNOWN, "what rewriting would answer is not on record"
@@ -45,7 +45,7 @@ def judge(record: dict[str, JSON]) -> tuple[Agreement, str]:
 
 
 def answer_text(reply: JSON) -> str | None:
-    """Return QEMU's answer in one line, "" for success; None if there was none."""
+    """Return QEMU's answer on one line, "" for success; None if there was none."""
     match reply:
         case {"return": str(text)} | {"error": {"desc": str(text)}}:
             return _short(text)
@@ -53,7 +53,7 @@ def answer_text(reply: JSON) -> str | None:
 
 
 def rewritten_text(reply: JSON, rehearsed: JSON) -> str | None:
-    """Return what rewriting would have answered; None if that is not on record. QEMU's own where it would get the command."""
+    """Return what rewriting would have answered: QEMU's own answer if it would get the command. None if not on record."""
     if rehearsed is None:
         return None
     return answer_text(reply) if rehearsed["text"] is None else _short(rehearsed["text"])
@@ -66,7 +66,7 @@ def _not_compared(record: dict[str, JSON]) -> str:
 
 
 def _contrast(record: dict[str, JSON], line: HMPLine) -> tuple[Agreement, str]:
-    """Judge two answers that are not the same."""
+    """Judge two different answers."""
     hmp, rewritten = answer_text(record["reply"]) or "", record["rehearsed"]["text"] or ""
     would_fail = has_failed(line, rewritten)
     choices = list(_choices(record))
@@ -83,7 +83,7 @@ def _contrast(record: dict[str, JSON], line: HMPLine) -> tuple[Agreement, str]:
 
 
 def _effects(record: dict[str, JSON]) -> list[str]:
-    """Say what a savevm would do otherwise than HMP, although both succeed."""
+    """Return what a savevm would do differently from HMP, although both succeed."""
     rehearsed = record["rehearsed"]
     if record["hmp_command"] != "savevm" or rehearsed["text"] != "":
         return []
@@ -92,7 +92,7 @@ def _effects(record: dict[str, JSON]) -> list[str]:
 
 
 def _choices(record: dict[str, JSON]) -> Iterator[str]:
-    """Say where the policy chooses otherwise than HMP."""
+    """Yield where the policy's choice differs from HMP's."""
     for node in record["nodes"]:
         name, reason = node["device"] or node["node"], node["reason"]
         if node["included"]:
@@ -103,14 +103,14 @@ def _choices(record: dict[str, JSON]) -> Iterator[str]:
     vmstate = record.get("vmstate")
     if vmstate is not None and _OTHER_VMSTATE.search(vmstate["reason"]):
         devices = {node["node"]: node["device"] for node in record["nodes"]}
-        # What QEMU itself could not load stands after it, and follows from it.
+        # The reason goes on with what QEMU itself could not load, which is a consequence.
         reason, _, native = vmstate["reason"].partition("; QEMU itself ")
         told = reason if "HMP would take" in reason else f"{reason}; QEMU itself {native}"
         yield f"the policy puts the VM state on '{devices.get(vmstate['node']) or vmstate['node']}' ({told})"
 
 
 def _without_tag(text: str, line: HMPLine) -> str:
-    """Put TAG for the tag, so that tags do not tell reasons apart."""
+    """Replace the tag by TAG, so that reasons do not differ only in their tags."""
     tag = getattr(line.command, "tag", None)
     return text.replace(f"'{tag}'", "'TAG'") if tag else text
 

@@ -1,4 +1,4 @@
-"""Command lines, read once where they come again and again: what failed, a tool mostly tries in the same words."""
+"""Command lines, parsed once if they recur: a tool mostly repeats a failed command in the same words."""
 
 import re
 from functools import lru_cache
@@ -10,13 +10,13 @@ from shim.records.excerpt import MAX_TEXT_CHARS
 __all__ = ["read_line", "tag_of"]
 
 _LINES: Final = 512
-# What nearly all tools send, and nothing in it has a meaning to HMP.
+# What nearly all tools send: a tag without characters that are special to HMP, which needs no parsing.
 _PLAIN: Final = re.compile(r"(?:savevm|loadvm|delvm) ([A-Za-z0-9_][A-Za-z0-9_.-]{0,63})")
 
 
 def read_line(text: str) -> HMPLine:
-    """Return what HMPLine.read does."""
-    # A record has no longer one; what else a file holds for one is not kept.
+    """Parse a command line, like HMPLine.read."""
+    # No record has a longer line; if a file has one nevertheless, it is not cached.
     return _read(text) if len(text) <= MAX_TEXT_CHARS else HMPLine.read(text)
 
 

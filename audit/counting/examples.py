@@ -1,4 +1,4 @@
-"""One record of a command as an example of it: what its QMP is made of, and nothing else, for there is one for each command."""
+"""One record of a command as an example: only what its QMP is made from, because one is kept for each command of each tool."""
 
 from typing import Final
 
@@ -8,12 +8,12 @@ from shim.qmp import JSON
 
 __all__ = ["example_of"]
 
-# No VM has so many disks that a person would read them all.
+# More disks than a person would read.
 _MOST_NODES: Final = 64
 
 
 def example_of(record: dict[str, JSON], vm: VM) -> Example | None:
-    """Return it; None where texts of the record were cut, or where it has no command line."""
+    """Return a record as an example; None if texts in it were cut, or if it has no command line."""
     command_line = record["command_line"]
     if command_line is None or record.get("cut"):
         return None

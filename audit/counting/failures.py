@@ -14,16 +14,16 @@ __all__ = ["FailureTally"]
 
 _Named = TypeVar("_Named")
 
-# A tag or a file name that stays in a text makes a group of its own; beyond so many a tool's further texts are one.
+# A tag or a file name that remains in a text makes a group of its own; beyond this many, a tool's other texts are one group.
 _GROUPS: Final = 2000
 _OTHER_TEXTS: Final = "(other texts)"
 _TEXT_CHARS: Final = 300
-# Of each thing that a failure has to do with, so many are named.
+# How many commands, VMs, nodes and reasons of a failure are named.
 _NAMED: Final = 20
 
 
 class FailureTally:
-    """Call `add` for each failed command."""
+    """The failures so far. Call `add` for each failed command."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[Tool, str], _Group] = {}
@@ -50,7 +50,7 @@ class FailureTally:
                 _note(group.reasons, f"{name}: {node['reason']}")
 
     def results(self) -> tuple[Failure, ...]:
-        """Return them all, the newest first."""
+        """Return all failures, the newest first."""
         found = [
             Failure(
                 text=text,
@@ -89,7 +89,7 @@ def _note(seen: dict[_Named, None], value: _Named) -> None:
 
 
 def _text(record: dict[str, JSON]) -> str:
-    """Return what the reply says of the failure, with TAG for the tag, on one line."""
+    """Return what the reply says about the failure, on one line, with TAG for the tag."""
     reply, command_line = record["reply"], record["command_line"] or ""
     match reply:
         case {"error": {"desc": str(text)}} | {"return": str(text)}:
@@ -106,5 +106,5 @@ def _without_tag(command_line: str, text: str) -> str:
     return in_one_line(text)[:_TEXT_CHARS]
 
 
-# A tool mostly fails in the same words again and again.
+# Cached, because a tool mostly fails in the same words again and again.
 _known_text: Final = lru_cache(_GROUPS)(_without_tag)

@@ -17,9 +17,9 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """since: the first moment that counts, until: the first that does not, as records spell times; "" for no bound.
+    """Which records count. since: from this moment on; until: before this one, spelled as in records; "" for no bound.
 
-    vms, tools: shell patterns, of which one must fit; none takes all. A tool's is for one of its names, or a path of it.
+    vms, tools: shell patterns, one of which must match; () for all. A tool matches by one of its names or paths.
     """
 
     since: str = ""
@@ -48,9 +48,9 @@ class Filters:
 
 
 def parse_time(text: str, now: datetime, *, is_end: bool = False) -> str:
-    """Read a time as a person writes it: 2026-11-24, 2026-11-24T15:30, with +01:00 or Z after it, or 30m, 12h, 7d, 2w ago.
+    """Parse a time as a person writes it: 2026-11-24, 2026-11-24T15:30, perhaps with +01:00 or Z, or 30m, 12h, 7d, 2w ago.
 
-    Without a zone it is UTC, as in the records. is_end: a day means its end. Raises ValueError with what would be right.
+    Without a zone it is UTC, as in the records. is_end: a day means its end. Raises ValueError, which says what to write.
     """
     ago = _AGO.fullmatch(text)
     if ago:

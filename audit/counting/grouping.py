@@ -1,4 +1,4 @@
-"""Which tool a client is: what a person would call it, wherever it runs, so that one tool on a hundred hosts is one."""
+"""Which tool a client is: what a person would call it, wherever it runs, so that one tool on a hundred hosts counts as one."""
 
 import re
 from collections.abc import Iterator
@@ -11,22 +11,23 @@ __all__ = ["OTHER_TOOLS", "name_of_program", "names_of", "tool_of"]
 
 OTHER_TOOLS: Final = Tool("(other tools)")
 _UNKNOWN: Final = "unknown program"
-# What root is called, where an older record has only the number.
+# Root's uid and name, for older records, which have only the number.
 _ROOT: Final = (0, "root")
 
-# What systemd numbers, and each run has anew: systemd.unit(5), "instance"; systemd-run(1); sd-login(3); desktops' scopes.
+# Parts of unit names that differ in each run: systemd.unit(5), "instance"; systemd-run(1); sd-login(3); desktops' scopes.
 _INSTANCE: Final = re.compile(r"@[^.]*(?:\.[^.]+)*?(?=\.(?:service|scope)$)")
 _SESSION: Final = re.compile(r"session-\w+\.scope")
 _TRANSIENT: Final = re.compile(r"run-(?:u\d+|r[0-9a-f]+|p\d+-i\d+)\.(?:service|scope)")
 _NUMBERED: Final = re.compile(r"-(?:\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=\.scope$)")
-# Of units the rest: what podman and others name by a container's id or by the day.
+# Other such parts: a container's id, as with podman, or the day.
 _ID: Final = re.compile(r"[0-9a-f]{32,}|(?<=-)[0-9]{8}(?=\.service$)")
-# A script that is written for one run is the same tool in the next: by GitHub's runner, Python's tempfile, mktemp(1), Jenkins.
+# Random parts in the name of a script that is written anew for each run, by GitHub's runner, Python's tempfile, mktemp(1) or
+# Jenkins; it is the same tool each time.
 _FLEETING: Final = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32,}|(?<=^tmp)[a-z0-9_]{8}(?=\.|$)|(?<=^tmp\.)\w{6,10}|(?<=^jenkins)[0-9]+"
 )
 _DELETED: Final = " (deleted)"
-# Of these runtimes the records have ids, which are as short-lived as the containers.
+# Runtimes for which records have ids, which are as short-lived as the containers.
 _BY_ID: Final = {
     **{name: f"{name} container" for name in ("docker", "podman", "containerd", "cri-o", "ecs")},
     "kubernetes": "kubernetes pod",
@@ -35,7 +36,7 @@ _BY_ID: Final = {
 
 
 def tool_of(client: dict[str, JSON]) -> Tool:
-    """Return the tool of a sound record's client."""
+    """Return the tool of a valid record's client."""
     uid, user = client["uid"], client["user"]
     if user is None and uid is not None:
         user = _ROOT[1] if uid == _ROOT[0] else str(uid)
@@ -44,12 +45,12 @@ def tool_of(client: dict[str, JSON]) -> Tool:
 
 
 def name_of_program(exe: str | None, host: str) -> str:
-    """Return what a tool is called of which only this is known. host: of its address; "" for none."""
+    """Return the name of a tool about which only this is known. host: of its address; "" for none."""
     return _base(exe) or host or _UNKNOWN
 
 
 def names_of(client: dict[str, JSON]) -> Iterator[str]:
-    """Return by what a person may ask for a client's tool: by names, and by the paths of its program and its script."""
+    """Yield what a person may call a client's tool: its names, and the paths of its program and its script."""
     tool = tool_of(client)
     yield from (tool.name, tool.label)
     for text in (client["exe"], _host(client["address"])):

@@ -1,20 +1,20 @@
-"""Quantiles of a stream of durations, in little memory however long it is."""
+"""Quantiles of a stream of durations, in little memory however long the stream is."""
 
 import math
 from collections import Counter
 
 __all__ = ["Quantiles"]
 
-# So many values are kept as they are. Beyond that each counts as the middle of a bucket, which is at most 0.5 % off.
+# Up to this many values are kept exactly. Beyond, each counts as the middle of its bucket, which is at most 0.5 % off.
 _EXACT_VALUES = 1000
 _BUCKET_RATIO = 1.01
 _LOG_RATIO = math.log(_BUCKET_RATIO)
-# What is shorter stands in one bucket: records have three digits after the point of a millisecond.
+# Shorter values share one bucket: records have three decimals of a millisecond.
 _SHORTEST = 0.001
 
 
 class Quantiles:
-    """Add values above 0, then ask."""
+    """The quantiles of a stream. Add values above 0, then ask."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -35,7 +35,7 @@ class Quantiles:
         self._buckets[_bucket(value)] += 1
 
     def quantile(self, share: float) -> float:
-        """Return the least value that this share of all does not exceed: 2 for half of 1, 2, 3, 4. Without values it is 0."""
+        """Return the least value that at least this share of all does not exceed: 2 for half of 1, 2, 3, 4; 0 if empty."""
         rank = max(1, math.ceil(share * self.count))
         if self._values:
             return sorted(self._values)[rank - 1]
@@ -48,5 +48,5 @@ class Quantiles:
 
 
 def _bucket(value: float) -> int:
-    """Number the buckets so that number n ends at _SHORTEST * _BUCKET_RATIO ** n."""
+    """Return the number of a value's bucket. Bucket n ends at _SHORTEST * _BUCKET_RATIO ** n."""
     return math.ceil(math.log(max(value, _SHORTEST) / _SHORTEST) / _LOG_RATIO)

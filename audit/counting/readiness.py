@@ -1,4 +1,4 @@
-"""How far a tool is on its way from HMP to QMP, told from the commands that it used."""
+"""How far a tool is on its way from HMP to QMP, judging by the commands that it used."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from shim.hmp.replacements import REPLACEMENTS, Replacement
 
 __all__ = ["COVERED_COMMANDS", "DONE_BY_QMP", "blockers", "hmp_replacement", "state"]
 
-# What the shim does with QMP's commands, by the names that `hmp_command` of a record has.
+# The commands that the shim does with QMP, by their names in `hmp_command` of a record.
 COVERED_COMMANDS = frozenset({"savevm", "loadvm", "delvm", "info snapshots"})
-# What our prompt does by QMP, it does on a QEMU without HMP too, whatever the person has typed.
+# What our prompt does with QMP also works on a QEMU without HMP, whatever the person typed.
 DONE_BY_QMP = {name: REPLACEMENTS[name].commands[0] for name in COVERED_COMMANDS}
 
 
 def hmp_replacement(hmp_command: str) -> Replacement | None:
-    """Look up a command by the name that a record has for it. None for what is not in the table."""
+    """Return the replacement for a command, by its name in a record; None if the table has none."""
     return REPLACEMENTS.get(hmp_command)
 
 
 def blockers(commands: Sequence[CommandUse], reasons: dict[str, str]) -> tuple[Blocker, ...]:
-    """Find what the shim does not do for a tool. reasons: why a command was passed to QEMU, for those that were."""
+    """Return what the shim does not do for a tool. reasons: command name to why it was passed to QEMU, for those that were."""
     return tuple(
         Blocker(use.name, _advice(use, reasons))
         for use in commands
@@ -34,7 +34,7 @@ def state(commands: Sequence[CommandUse], found: Sequence[Blocker]) -> State:
 
 
 def _is_never_done(use: CommandUse) -> bool:
-    """Tell whether QEMU had to do it every time. `info snapshots` it does itself where the answer would be the same."""
+    """Return whether QEMU had to do it every time; except for `info snapshots`, which QEMU gets if its answer is the same."""
     return use.name != "info snapshots" and use.passed == use.count
 
 

@@ -1,4 +1,4 @@
-"""Reads logs and makes the report of them."""
+"""Reads logs and makes a report from them."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ from shim.records.audit import Action
 
 __all__ = ["make_report"]
 
-# The progress is told after so many lines: often enough for a bar that moves, seldom enough to cost nothing.
+# After how many lines the progress is updated: often enough for a moving bar, seldom enough to cost nothing.
 _LINES_BETWEEN_LOOKS: Final = 2000
 _Grouped = TypeVar("_Grouped", SilentFailure, Overwriting)
 _ORDER: Final = (State.BLOCKED, State.COVERED, State.MODERN)
@@ -30,8 +30,8 @@ _ORDER: Final = (State.BLOCKED, State.COVERED, State.MODERN)
 class _Found:
     """What was found in one log so far.
 
-    beginning: of the damaged lines, and so the log's where it has no record. reason: what is wrong with the first damaged
-    line, or the first that looks like a record.
+    beginning: the first bytes of the damaged lines, and so of the log if it has no records. reason: what is wrong with the
+    first damaged line that looks like a record.
     """
 
     has_records: bool = False
@@ -49,12 +49,12 @@ class _Found:
 
     @property
     def is_hopeless(self) -> bool:
-        """Tell whether to read on would find nothing: a picture has many lines, and a disk's image more."""
+        """Return whether reading on is pointless: a picture has many lines, and a disk image more."""
         return not self.has_records and self.damaged == 1 and is_surely_no_log(self.beginning)
 
     @property
     def why_no_log(self) -> str:
-        """Return why it is no log; "" if it is one, as also one that is empty, or whose only line is torn."""
+        """Return why the file is not a log; "" if it is one, even if it is empty or its only line is torn."""
         if self.has_records or not self.damaged or (self.reason and self.torn == self.damaged):
             return ""
         return f"no line of it is a record ({self.reason})" if self.reason else what_it_is(self.beginning)
@@ -62,7 +62,7 @@ class _Found:
 
 @dataclass(slots=True)
 class _Lines:
-    """What became of the lines of all logs that are not records."""
+    """The lines of all logs that are not records, and the files that could not be read."""
 
     damaged: int = 0
     torn: int = 0
@@ -79,10 +79,10 @@ class _Lines:
 def make_report(
     paths: Sequence[str], filters: Filters, watch: Callable[[Source, int], None] = lambda source, lines: None
 ) -> Report:
-    """Read the logs, the oldest first, and give the report.
+    """Read the logs, the oldest first, and return the report.
 
-    A log that cannot be read, or not to its end, is told in the report, as is a file that is no log. watch: called now and then
-    with the log that is read and how many lines of it were.
+    The report names logs that could not be read, or not to their ends, and files that are not logs. watch: called now and then
+    with the present log and the number of its lines that have been read.
     """
     tally, lines = Tally(filters), _Lines()
     for path in sorted(paths, key=_first_time):
@@ -97,7 +97,7 @@ def make_report(
 
 
 def _first_time(path: str) -> str:
-    """Return the time of a log's first record. A pipe can be read once only, so it counts as the newest."""
+    """Return the time of a log's first record. A pipe can be read only once, so it counts as the newest."""
     if path == STANDARD_INPUT:
         return "~"
     with contextlib.suppress(SourceError, DamagedLine), Source(path) as source:
@@ -197,7 +197,7 @@ def _command_use(name: str, counted: CommandTally, *, is_hmp: bool) -> CommandUs
         is_hmp=is_hmp,
         replacement=hmp_replacement(name) if is_hmp else None,
         count=counted.count,
-        # Where the shim leaves it to QEMU's own command, it has seen that this does the same.
+        # A delegated command counts as rewritten, because the shim leaves it to QEMU only if that does the same.
         rewritten=counted.by_action(Action.REWRITTEN, Action.DELEGATED),
         passed=counted.by_action(Action.PASSED),
         observed=counted.by_action(Action.OBSERVED),

@@ -1,4 +1,4 @@
-"""Counts what observed commands say of the switch to mode rewrite."""
+"""Counts what observed commands say about the switch to mode rewrite."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -14,24 +14,24 @@ from shim.qmp import JSON
 
 __all__ = ["EXAMPLES", "SwitchTally"]
 
-# Of each reason so many commands are shown, the latest.
+# How many commands, the latest ones, are shown for each reason.
 EXAMPLES: Final = 5
-# A file name or a text of QEMU's makes a reason of its own; beyond so many they are not told apart.
+# A file name or a text of QEMU's makes a reason of its own; beyond this many, reasons are not distinguished.
 _REASONS: Final = 200
 _OTHER_REASONS: Final = "(other reasons)"
 _LINE_CHARS: Final = 100
 _ORDER: Final = tuple(Agreement)
-# The VM, the tool, the command line, the reply, and what was rehearsed.
+# The VM, the tool, the command line, the reply, and the rehearsal.
 _Seen: TypeAlias = tuple[VM, Tool, str | None, JSON, JSON]
 
 
 class SwitchTally:
-    """Call `add` for each observed command."""
+    """The observed commands so far. Call `add` for each."""
 
     def __init__(self) -> None:
         self._vms: defaultdict[VM, Counter[Agreement]] = defaultdict(Counter)
         self._groups: dict[tuple[Agreement, str], _Group] = {}
-        # It makes entries of one moment differ, and keeps them in their order.
+        # Makes entries of the same moment differ, and keeps them in order.
         self._numbers = count()
 
     def add(self, record: dict[str, JSON], tool: Tool, vm: VM) -> None:
@@ -52,7 +52,7 @@ class SwitchTally:
             heapq.heappushpop(group.latest, entry)
 
     def result(self) -> Switch | None:
-        """Return the answer; None where nothing was observed."""
+        """Return the result; None if nothing was observed."""
         if not self._vms:
             return None
         contrasts = [group.contrast(*key) for key, group in self._groups.items()]
@@ -62,7 +62,7 @@ class SwitchTally:
 
 
 class _Group:
-    """The commands with one reason. latest: a heap, the oldest first, of what an example is made of."""
+    """The commands with one reason. latest: a heap, oldest first, of what the examples are made from."""
 
     __slots__ = ("count", "first", "last", "latest")
 

@@ -1,7 +1,7 @@
 """Counts records as they stream by.
 
-The memory grows with the tools, their commands, the VMs and the days that there are, not with the records: what would grow
-with them has a limit, and is counted together beyond it.
+Memory grows with the number of tools, commands, VMs and days, not with that of records: what would grow with the records has a
+limit, beyond which it is counted together.
 """
 
 from collections import Counter, defaultdict
@@ -24,22 +24,22 @@ from shim.records.audit import Action
 
 __all__ = ["Tally"]
 
-# Saves and loads that the timeline has: more points than a screen could show apart.
+# Saves and loads on the timeline: more points than a screen could show separately.
 _TIMELINE_ENTRIES: Final = 2000
-# Names of scripts may be made up, as those of temporary files are; the further tools are counted as one.
+# Names of scripts may be random, such as those of temporary files; tools beyond this many count as one.
 _MOST_TOOLS: Final = 1000
-# So many clients are known again by what the records say of them.
+# How many clients are cached, by what the records say about them.
 _MOST_CLIENTS: Final = 20_000
-# As records spell them: comparing with members of an Enum takes a tenth of all the time.
+# As records spell them, because comparing with members of an Enum takes a tenth of the whole time.
 _RECOVERED, _BEGUN, _WENT_ON = Action.RECOVERED.value, Action.BEGUN.value, Action.WENT_ON.value
 _PASSED, _OBSERVED = Action.PASSED.value, Action.OBSERVED.value
 _names: Final = itemgetter("tool", "exe", "uid", "user", "unit", "container")
-# Of a save or load: the VM, the tool, the command, its line, duration and pause in ms, and whether it failed.
+# A save or load: the VM, the tool, the command, its line, duration and pause in ms, and whether it failed.
 _Moment: TypeAlias = tuple[VM, Tool, str, str | None, float, float, bool]
 
 
 class Tally:
-    """Call `add` for each record, then take what was counted."""
+    """The counts so far. Call `add` for each record, then read the attributes."""
 
     def __init__(self, filters: Filters) -> None:
         self._filters = filters
@@ -59,11 +59,11 @@ class Tally:
 
     @property
     def unfinished(self) -> int:
-        """Count the commands that were begun and have no outcome yet."""
+        """Return how many commands were begun and have no outcome yet."""
         return self._begun.total()
 
     def add(self, record: dict[str, JSON]) -> None:
-        """Count a record. Raises DamagedLine for one that cannot be counted; nothing of it is then."""
+        """Count a record. Raises DamagedLine, without counting anything, for one that cannot be counted."""
         check_soundness(record)
         time, action, vm_name = record["time"], record["action"], record["vm"]
         host = record["host"] or ""
@@ -106,7 +106,7 @@ class Tally:
     def _tool(self, host: str, client: dict[str, JSON]) -> ToolTally:
         """Return the tally of a client's tool."""
         address = client["address"]
-        # Each connection has a port of its own.
+        # Without the port, which each connection has anew.
         key = (host, *_names(client)) if address is None else (host, *_names(client), address.rpartition(":")[0])
         found = self._clients.get(key)
         if found is None:
@@ -128,7 +128,7 @@ class Tally:
 
     def _count(self, tool: ToolTally, vm: VM, record: dict[str, JSON]) -> None:
         time, action, failed, after_failure = record["time"], record["action"], record["failed"], record["after_failure"]
-        # One refusal, and one going on, may stand for others like it.
+        # The record of a refusal, or of what followed a failure, may stand for several like it.
         times = 1 + record["repeated"]
         if action == _WENT_ON:
             tool.went_on(after_failure, record["execute"], time, times)
@@ -161,13 +161,13 @@ class Tally:
             self._note_on_timeline(tool, vm, name, record)
 
     def _note_overwriting(self, tool: ToolTally, vm: VM, record: dict[str, JSON]) -> None:
-        """A savevm that deletes, or that is left to QEMU because the tag exists, replaces what had the tag."""
+        """Count a savevm that replaced a snapshot: it deletes one, or is left to QEMU because the tag exists."""
         if record["reason"].startswith(HMP_REPLACES) or _deletes(record["qmp"]):
             tool.overwritten[vm].add(record["time"], record["command_line"])
 
     def _note_on_timeline(self, tool: ToolTally, vm: VM, name: str, record: dict[str, JSON]) -> None:
         self.timeline_total += 1
-        # The count makes entries of one moment differ, and keeps them in their order.
+        # The count makes entries of the same moment differ, and keeps them in order.
         durations = record["duration_ms"], record["stopped_ms"]
         moment = (vm, tool.tool, name, record["command_line"], *durations, record["failed"] is True)
         self._timeline.append((record["time"], self.timeline_total, moment))
@@ -175,13 +175,13 @@ class Tally:
             self._shorten_timeline()
 
     def _shorten_timeline(self) -> None:
-        """Sort it, which takes next to no time for what comes in order, and keep the latest."""
+        """Sort the timeline, which takes almost no time if it is nearly in order, and keep the latest entries."""
         self._timeline.sort(key=itemgetter(0, 1))
         del self._timeline[:-_TIMELINE_ENTRIES]
 
 
 def _deletes(qmp: Sequence[dict[str, JSON]]) -> bool:
-    """Tell whether a savevm deletes what had its tag. What it deletes behind its saves is its own, or was too many."""
+    """Return whether a savevm deletes what had its tag. What it deletes after its last save is internal, or was too many."""
     jobs = [sent["execute"] for sent in qmp if sent["execute"].startswith("snapshot-")]
     while "snapshot-save" in jobs and jobs[-1] == "snapshot-delete":
         jobs.pop()

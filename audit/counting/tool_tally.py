@@ -1,4 +1,4 @@
-"""What one tool did, as records of it are counted."""
+"""What one tool did, counted record by record."""
 
 from collections import Counter, defaultdict
 from typing import Final
@@ -13,25 +13,25 @@ from shim.records.audit import Action
 
 __all__ = ["NO_TIME", "OTHERS", "CommandTally", "ToolTally"]
 
-# Tools send what they like, and a name need not be one of HMP's. A tool's further unknown names are counted as one.
+# A tool may send anything for a command. Unknown names beyond this many count as one.
 _UNKNOWN_COMMANDS: Final = 100
 OTHERS: Final = "(others)"
 _NO_COMMAND: Final = "(no command line)"
 _SAVES_AND_LOADS: Final = frozenset({"savevm", "loadvm", "snapshot-save", "snapshot-load"})
-# Of the tags that a tool saved over on a VM, so many are named.
+# How many of the tags that a tool saved over on a VM are named.
 _NAMED_TAGS: Final = 20
-# So many kinds of a tool's records are known again.
+# How many kinds of records are cached for a tool.
 _MOST_WAYS: Final = 1000
-# A tool's program stands at the same place on most machines.
+# A tool's program has the same path on most machines, so a few are enough.
 _MOST_EXECUTABLES: Final = 8
-# After all times.
+# Sorts after all times.
 NO_TIME: Final = "~"
-# As records spell them: comparing with members of an Enum takes a tenth of all the time.
+# As records spell them, because comparing with members of an Enum takes a tenth of the whole time.
 _REWRITTEN, _ABANDONED = Action.REWRITTEN.value, Action.ABANDONED.value
 
 
 class OutcomeTally:
-    """What came of a command in one way: of the same action, and failed likewise."""
+    """The uses of a command with the same action and the same success."""
 
     __slots__ = ("count", "first", "last")
 
@@ -41,7 +41,7 @@ class OutcomeTally:
 
 
 class CommandTally:
-    """One command of one tool. outcomes: by action, and whether it failed."""
+    """One command of one tool. outcomes: by action, and whether the command failed."""
 
     __slots__ = ("example", "example_day", "outcomes", "silent", "why_passed")
 
@@ -68,11 +68,11 @@ class CommandTally:
         return sum(outcome.count for (action, _), outcome in self.outcomes.items() if action in actions)
 
     def by_failure(self, has_failed: bool | None, /) -> int:
-        """Count those that failed, that did not, or of which that is not known (None)."""
+        """Return how many failed (True), did not fail (False), or have an unknown outcome (None)."""
         return sum(outcome.count for (_, failed), outcome in self.outcomes.items() if failed is has_failed)
 
     def note_example(self, record: dict[str, JSON], vm: VM, day: str) -> None:
-        """Keep what the command's QMP can be made of: of the latest day, and rather of a command that did not fail."""
+        """Keep what the command's QMP can be made from, preferably of a command that did not fail, and of the latest day."""
         is_fine = record["failed"] is False
         found = example_of(record, vm) if is_fine or self.example is None else None
         if found is not None:
@@ -80,7 +80,7 @@ class CommandTally:
 
 
 class OverwritingTally:
-    """What one tool saved over on one VM. tags: a dictionary as a set that keeps its order."""
+    """What one tool saved over on one VM. tags: a dictionary that serves as an ordered set."""
 
     __slots__ = ("count", "first", "last", "tags")
 
@@ -92,13 +92,13 @@ class OverwritingTally:
     def add(self, time: str, command_line: str | None) -> None:
         self.count += 1
         self.first, self.last = min(self.first, time), max(self.last, time)
-        # To read a line takes longer than all the rest.
+        # The limit comes first, because parsing a line takes longer than everything else.
         if len(self.tags) < _NAMED_TAGS and (tag := tag_of(command_line)):
             self.tags[tag] = None
 
 
 class _Way:
-    """Where records are counted that are alike. name: of the command. days: the tool's, of HMP or of QMP's own commands."""
+    """Where records of the same kind are counted. name: of the command. days: the tool's, for HMP or for QMP's own commands."""
 
     __slots__ = ("command", "days", "is_hmp", "is_on_timeline", "name", "outcome")
 
@@ -111,9 +111,9 @@ class _Way:
 
 
 class ToolTally:
-    """One tool. commands: by name, and whether it is HMP's. going_on: what it sent after a failed command.
+    """One tool. commands: by name, and whether it is HMP. going_on: failed command to what the tool sent next.
 
-    hosts, executables: where it was seen, and as what; dictionaries serve as sets that keep their order.
+    hosts, executables: where it was seen, and its programs; dictionaries that serve as ordered sets.
     """
 
     __slots__ = (
@@ -133,7 +133,7 @@ class ToolTally:
         self._ways: dict[tuple[JSON, ...], _Way] = {}
 
     def way(self, record: dict[str, JSON]) -> _Way:
-        """Return where a record is counted. Most are like an earlier one, and this is asked of each."""
+        """Return where to count a record. Cached, because this is called for each record, and most are like an earlier one."""
         execute, name, action, failed = record["execute"], record["hmp_command"], record["action"], record["failed"]
         is_prompt = record["client"]["prompt"]
         key = (execute, name, action, failed, is_prompt)
@@ -149,7 +149,7 @@ class ToolTally:
         return found
 
     def saw(self, host: str, exe: str | None) -> None:
-        """Note a machine with the tool, and its executable there."""
+        """Note a machine that has the tool, and its executable there."""
         if host:
             self.hosts[host] = None
         if exe and len(self.executables) < _MOST_EXECUTABLES:
@@ -164,7 +164,7 @@ class ToolTally:
         return found
 
     def went_on(self, failed_line: str, following: str, time: str, times: int = 1) -> None:
-        """Note what followed a failure that only a text told, and how often."""
+        """Note what followed a failure that only a text reported, and how often."""
         failed = read_line(failed_line).full_name
         self.command(failed, is_hmp=True).silent += times
         if failed not in self.going_on and len(self.going_on) >= _UNKNOWN_COMMANDS:

@@ -38,17 +38,17 @@ def change_members(change: Change) -> dict[str, JSON]:
 
 
 def ready_members(ready: Ready | None) -> JSON:
-    """Null where the log does not say enough. The commands are objects, as they are sent."""
+    """Return the QMP to send instead, with the commands as JSON objects; None (null) if the log does not say enough."""
     return None if ready is None else asdict(ready) | {"commands": [json.loads(command) for command in ready.commands]}
 
 
 def replacement_members(replacement: Replacement | None) -> JSON:
-    """Null for what is not known; no commands where QMP has none."""
+    """Return a replacement's members, without commands if QMP has none; None (null) if it is not known."""
     return None if replacement is None else {"commands": list(replacement.commands), "note": replacement.note}
 
 
 def board_cells(board: Board) -> Callable[[ToolUse, CommandUse], tuple[str | float, ...]]:
-    """Return what makes the cells of one command of one tool: of the tool, of its change, and the QMP to send instead."""
+    """Return a function that makes the cells for one command of one tool: on the tool, its change, and the QMP instead."""
     rows = {row.use.tool: row for row in board.rows}
     places = {(change.name, change.command): (place, change) for place, change in enumerate(board.changes, 1)}
 

@@ -1,4 +1,4 @@
-"""The board as text for a terminal: a line for each tool, and what to change next with the QMP to send instead."""
+"""The board as text for a terminal: a line for each tool, and what to change next, with the QMP to send instead."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,23 +14,23 @@ from shim.printable import printable
 
 __all__ = ["Layout", "board_lines"]
 
-# Lays out a table: its headings, its rows, and which columns are numbers.
+# Lays out a table, given its headings, its rows, and which columns are numbers.
 Layout = Callable[[Sequence[str], Sequence[Sequence[str]], Sequence[int]], list[str]]
 
 _LISTED: Final = 20
-# A tool can send anything for a command, and be called anything.
+# A tool may send anything for a command, and have any name, so both are shortened.
 _NAME_CHARS: Final = 40
 _ORDER: Final = (
     "Next changes: first what makes the most tools modern, then what removes the most HMP; each builds on those before it"
 )
 _INDENT: Final = "       "
 _HANGING: Final = "  "
-# Where a line of JSON can be broken: at a blank that is in no string.
+# The parts between which a line of JSON can be broken: blanks outside strings separate them.
 _PARTS: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^"\s])+')
 
 
 def board_lines(report: Report, lay_out: Layout, *, width: int, is_ascii: bool = False) -> list[str]:
-    """Return the lines; none where no tool used HMP. width: for what is in no table."""
+    """Return the lines; [] if no tool used HMP. width: for text outside tables."""
     found = board(report)
     if not report.hmp_count:
         return []
@@ -66,7 +66,7 @@ def _short(command: str) -> str:
 
 
 def _tail(name: str) -> str:
-    """Shorten a path at its begin, where it tells least."""
+    """Shorten a path at its beginning, where it says least."""
     return name if len(name) <= _NAME_CHARS else f"…{name[-_NAME_CHARS:]}"
 
 
@@ -84,7 +84,7 @@ def _ready(ready: Ready, width: int) -> Iterator[str]:
 
 
 def _json_lines(command: str, width: int) -> Iterator[str]:
-    """Break a command so that it is the same JSON, however it is copied: at blanks that are in no string."""
+    """Break a command only at blanks outside strings, so that it is still the same JSON when it is copied."""
     line, parts = "", _PARTS.findall(command)
     is_roomy = len(_INDENT) + len(_HANGING) + max(map(len, parts)) <= width
     indent = _INDENT if is_roomy else _HANGING

@@ -1,7 +1,7 @@
-"""What --fail-on found as JUnit's XML, which CI servers show as tests: each condition is one that passes or fails.
+"""What --fail-on found, as JUnit's XML, which CI servers show as tests: each condition is a test that passes or fails.
 
-The form is the one that Jenkins, GitLab and GitHub's actions read. A test's name has no count in it, so that a server knows it
-again on the next day.
+The dialect is the one that Jenkins, GitLab and GitHub's actions read. The name of a test contains no count, so that a server
+recognizes it the next day.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ __all__ = ["as_junit"]
 
 
 def as_junit(suite: str, conditions: Iterable[str], violations: Sequence[Violation]) -> str:
-    """Return an XML document. suite: what was run. conditions: those of --fail-on, with those that they imply."""
+    """Return an XML document. suite: the command that was run. conditions: those of --fail-on, with what they imply."""
     root = ElementTree.Element("testsuites")
     tests = ElementTree.SubElement(root, "testsuite", name=suite, failures=str(len(violations)), errors="0", skipped="0")
     for condition in conditions:

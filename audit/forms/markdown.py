@@ -1,6 +1,6 @@
-"""Text for where Markdown is shown: a comment on a change, a page of a wiki, a summary of a CI job.
+"""A report as Markdown: for a comment on a change, a wiki page, or the summary of a CI job.
 
-What clients wrote stands in code spans. There it calls nobody (@name), links to nothing and breaks no table.
+What clients wrote is put into code spans, where it notifies nobody (@name), links to nothing and breaks no table.
 """
 
 import re
@@ -16,26 +16,26 @@ __all__ = ["code", "plain", "report_as_markdown", "table"]
 
 _BACKTICKS: Final = re.compile("`+")
 _MARKUP: Final = re.compile(r"([\\`*_\[\]<>|#~@&])")
-# A comment has its limits, GitHub's 65,536 characters.
+# A comment has a limit, on GitHub 65,536 characters.
 _MOST_ROWS: Final = 100
 
 
 def code(text: str) -> str:
-    """Return a text of somebody's as a code span."""
+    """Return untrusted text as a code span."""
     shown = printable(text)
     fence = "`" * (1 + max(map(len, _BACKTICKS.findall(shown)), default=0))
     padding = " " if shown.startswith("`") or shown.endswith("`") else ""
-    # A table's cell ends at a bar, in a code span too.
+    # A bar ends a table cell, even in a code span.
     return f"{fence}{padding}{shown}{padding}{fence}".replace("|", "\\|") if shown else ""
 
 
 def plain(text: str) -> str:
-    """Return a sentence with nothing in it that is markup."""
+    """Return a sentence with all markup escaped."""
     return _MARKUP.sub(r"\\\1", printable(text))
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Return the lines of a table; nothing for no rows. right: the columns of numbers."""
+    """Return the lines of a table; [] if there are no rows. right: the columns of numbers."""
     if not rows:
         return []
     rules = ["---:" if index in right else "---" for index in range(len(heads))]

@@ -1,4 +1,4 @@
-"""What other programs take from a report, or from a scan: single findings, each with a rule, a severity and a text."""
+"""What other programs take from a report or a scan: single findings, each with a rule, a severity and a text."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["RULES", "Level", "Notice", "Place", "Rule", "of_report"]
 
 
 class Level(StrEnum):
-    """How bad it is, in SARIF's words."""
+    """How serious a finding is, in SARIF's words."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -23,7 +23,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is wrong about all findings of a kind, and what is to be done about it."""
+    """What is wrong with all findings of a kind, and what to do about it."""
 
     title: str
     help: str
@@ -43,7 +43,7 @@ RULES: Final[Mapping[str, Rule]] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a file. line, column: from 1. source: the line."""
+    """A place in a file. line, column: from 1. source: the text of the line."""
 
     path: str
     line: int
@@ -53,10 +53,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One finding. rule: one of RULES. key: the same for the same thing in the next report. subject: the program, or the file.
+    """One finding. rule: one of RULES. key: the same for the same thing in the next report. subject: the program or the file.
 
-    owner: where the program runs and for whom, "" where it is not known. hosts: that it was seen on. remedy: what to do; ""
-    for nothing to say. first, last: as in records.
+    owner: where the program runs and for whom, "" if unknown. hosts: where it was seen. remedy: what to do, "" for the rule's
+    help. first, last: spelled as in records.
     """
 
     rule: str
@@ -74,12 +74,12 @@ class Notice:
 
     @property
     def fingerprint(self) -> str:
-        """Return what the next report has of the same program too, whichever hosts it is seen on by then."""
+        """Return what the same finding has in the next report too, whatever hosts it is seen on then."""
         return fingerprint((*self.key, self.owner))
 
 
 def of_report(report: Report) -> Iterator[Notice]:
-    """Yield what a report finds: HMP first, as the report has it, then what went wrong."""
+    """Yield the findings of a report: use of HMP first, in the report's order, then what went wrong."""
     hosts = {use.tool: use.hosts for use in report.tools}
     for use in report.tools:
         yield from (_of_use(use, command) for command in use.commands if command.is_hmp)

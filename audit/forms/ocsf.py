@@ -1,6 +1,6 @@
-"""Findings as events of the Open Cybersecurity Schema Framework, for a security team's data lake: one JSON object a line.
+"""Findings as events of the Open Cybersecurity Schema Framework, for a security team's data lake: one JSON object per line.
 
-Each is a Compliance Finding (class 2003 of OCSF 1.3): a check that a resource, here a program or a source, has not passed.
+Each is a Compliance Finding (class 2003 of OCSF 1.3): a check that a resource, here a program or a source file, has not passed.
 """
 
 import json
@@ -25,7 +25,7 @@ _MS_PER_S: Final = 1000
 
 
 def as_ocsf(notices: Iterable[Notice], now: datetime) -> Iterator[str]:
-    """Yield a line for each finding. now: aware; OCSF's time of a finding is that of its making."""
+    """Yield a line for each finding. now: aware; in OCSF, the time of a finding is when it was made."""
     time = _milliseconds(now)
     for notice in notices:
         yield json.dumps(_event(notice, time)) + "\n"

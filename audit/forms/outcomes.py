@@ -18,7 +18,7 @@ _NODES: Final = 8
 
 
 def outcome_lines(report: Report, name: Name, *, width: int | None, has_all: bool) -> Iterator[list[str]]:
-    """Yield what is to be told, a list of lines for each kind. has_all: fold nothing."""
+    """Yield a list of lines for each kind of outcome. width: None for any length. has_all: fold nothing."""
     most = None if has_all else _LISTED
     failures, left = folded(report.failures, most)
     told = [line for failure in failures for line in _failure(failure, name)]

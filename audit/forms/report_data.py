@@ -15,24 +15,24 @@ from shim.qmp import JSON
 
 __all__ = ["REPORT_VERSION", "as_csv", "as_json", "harmless_cell", "to_members"]
 
-# Goes up if a member changes its meaning; new ones may come without.
+# Incremented if a member changes its meaning, but not for new members.
 REPORT_VERSION: Final = 2
 _COLUMNS: Final = (
     *("tool", "place", "user", "hosts", "executables", "state", "command", "kind", "replacement", "count", "rewritten"),
     *("passed", "observed", "refused", "failed", "unknown", "silent", "first", "last"),
     *("quiet_since", "quiet", "trend", "change", "removed_per_week", "made_modern", "vm", "qmp"),
 )
-# A spreadsheet takes a cell that begins so for a formula, and an HMP command's name is whatever a client sent.
+# A spreadsheet takes a cell that begins like this for a formula, and an HMP command's name is whatever a client sent.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_json(report: Report) -> str:
-    """Return one JSON object, indented."""
+    """Return the report as one indented JSON object."""
     return json.dumps(to_members(report), indent=2)
 
 
 def to_members(report: Report) -> dict[str, JSON]:
-    """Return the report as its JSON form has it; the names are those of audit.reporting.report."""
+    """Return the members of the report's JSON form; the names are those of audit.reporting.report."""
     found = board(report)
     return {
         "report": REPORT_VERSION,
@@ -84,7 +84,7 @@ def _tool_use(use: ToolUse) -> dict[str, JSON]:
 
 
 def _failure(failure: Failure) -> dict[str, JSON]:
-    """`tools` is from when the failures of all tools with one text were one."""
+    """Return a failure's members. `tools` is kept from when all tools' failures with the same text were one entry."""
     return asdict(failure) | {"tools": [asdict(failure.tool)]}
 
 
@@ -99,7 +99,7 @@ def _switch(switch: Switch) -> dict[str, JSON]:
 
 
 def as_csv(report: Report) -> str:
-    """Return a line for each command of each tool, and a first one with the columns' names."""
+    """Return a line with the columns' names, and then one for each command of each tool."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -120,7 +120,7 @@ def _row(use: ToolUse, command: CommandUse) -> tuple[str | int, ...]:
 
 
 def harmless_cell(cell: str | float) -> str | float:
-    """Spell a cell so that neither a terminal nor a spreadsheet obeys it."""
+    """Return the cell, escaped so that neither a terminal nor a spreadsheet obeys it."""
     if isinstance(cell, int | float):
         return cell
     shown = printable(cell)

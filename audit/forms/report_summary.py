@@ -14,7 +14,7 @@ from shim.printable import printable
 
 __all__ = ["SCREEN_COLUMNS", "as_summary"]
 
-# What every terminal has, and of the lines one for the next prompt.
+# The size of every terminal, with one line left for the next prompt.
 SCREEN_COLUMNS: Final = 80
 _SCREEN_LINES: Final = 23
 _ANSWER_LINES: Final = 8
@@ -22,7 +22,7 @@ _ITEM_LINES: Final = 2
 
 
 def as_summary(report: Report, *, width: int, is_ascii: bool = False) -> str:
-    """Return at most 23 lines, none longer than `width`. is_ascii: the terminal cannot show more."""
+    """Return at most 23 lines, none longer than `width`. is_ascii: the terminal can show only ASCII."""
     answer = _answer_lines(report, width)
     notes = [cut(text, width) for text in _notes(report)]
     steps = [_item(_step(change), width) for change in board(report).changes]
@@ -43,7 +43,7 @@ def as_summary(report: Report, *, width: int, is_ascii: bool = False) -> str:
 
 
 def _answer_lines(report: Report, width: int) -> list[str]:
-    """Return the sentences that there is room for, each of them whole."""
+    """Return as many whole sentences as there is room for."""
     lines: list[str] = []
     for text in _answer(report):
         told = wrapped(printable(text), width)
@@ -53,7 +53,7 @@ def _answer_lines(report: Report, width: int) -> list[str]:
 
 
 def _answer(report: Report) -> Iterator[str]:
-    """Yield the answer in sentences, what matters most first."""
+    """Yield the answer in sentences, the most important first."""
     found = headline(report)
     yield found.text
     if report.switch is not None:
@@ -84,14 +84,14 @@ def _notes(report: Report) -> Iterator[str]:
 
 
 def _item(text: str, width: int) -> list[str]:
-    """Return an item of a list, which has two lines at most."""
+    """Return the lines of a list item, two at most."""
     lines = wrapped(f"  {printable(text)}", width)
     rest = " ".join(line.strip(" ") for line in lines[_ITEM_LINES - 1 :])
     return lines if len(lines) <= _ITEM_LINES else [*lines[: _ITEM_LINES - 1], cut(f"    {rest}", width)]
 
 
 def _fitting(items: Sequence[Sequence[str]], room: int) -> list[str]:
-    """Return the lines of the items, or of those that fit and a last one that says how many more there are."""
+    """Return the lines of all items, or of those that fit and one that says how many more there are."""
     ends = list(accumulate(map(len, items)))
     shown = len(items) if not ends or ends[-1] <= room else sum(end < room for end in ends)
     lines = [line for item in items[:shown] for line in item]

@@ -15,23 +15,23 @@ from shim.printable import printable
 
 __all__ = ["as_table"]
 
-# Beside a day and its counts there is room for a bar in what is wider than this.
+# The width of a day and its counts: a terminal that is wider has room for a bar.
 _LEAST_WIDTH: Final = 32
-# At such a terminal more is named in a cell.
+# From this width on, cells name more.
 _MUCH_WIDTH: Final = 100
 _BAR: Final = 30
 _LEAST_BAR: Final = 5
 _LISTED_DAYS: Final = 31
 _LISTED: Final = 20
 _LISTED_EXAMPLES: Final = 3
-# For what must have one, where nobody's terminal is.
+# The width for functions that need one when there is no terminal.
 _ANY_WIDTH: Final = 1_000_000
 
 
 def as_table(report: Report, *, width: int | None, is_ascii: bool = False, has_all: bool = False) -> str:
-    """Return the whole report, no line longer than `width`. None: nobody's terminal, where lines may have any length.
+    """Return the whole report with no line longer than `width`. None: there is no terminal, and lines may have any length.
 
-    is_ascii: the terminal cannot show more. has_all: list everything, and fold nothing.
+    is_ascii: the terminal can show only ASCII. has_all: list everything, and fold nothing.
     """
     text = (
         "\n\n".join(
@@ -56,7 +56,7 @@ class _Text:
         self._labels = tool_labels(use.tool for use in report.tools)
 
     def sections(self) -> Iterator[list[str]]:
-        """Yield the sections in their order, each as its lines."""
+        """Yield the sections in order, each as a list of lines."""
         report = self._report
         if report.switch is not None:
             yield self._switch(report.switch)
@@ -82,7 +82,7 @@ class _Text:
         return None if self._has_all else most
 
     def _table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
-        """Lay out a table, folded where it is long; no rows, no table."""
+        """Lay out a table, folded if it is long; [] if there are no rows."""
         shown, left = folded(rows, self._most(_LISTED))
         return [*text_table(columns, shown, self._width), *more(left)] if rows else []
 

@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0 (OASIS, "Static Analysis Results Interchange Format"), which code hosts show beside the lines."""
+"""Findings as SARIF 2.1.0 (OASIS, "Static Analysis Results Interchange Format"), which code hosts show next to the lines."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def as_sarif(notices: Iterable[Notice], is_known: Callable[[Key], bool] | None = None) -> str:
-    """Return one JSON object, indented. is_known: by a baseline; None where there is none (section 3.27.24)."""
+    """Return one indented JSON object. is_known: whether a baseline has a finding (section 3.27.24); None for no baseline."""
     results = [_result(notice, is_known) for notice in notices]
     rules = [
         {"id": name, "shortDescription": {"text": rule.title}, "help": {"text": rule.help}} for name, rule in RULES.items()

@@ -1,7 +1,7 @@
-"""Tables that fit a terminal, whatever its width and however long the names are.
+"""Tables that fit on a terminal, whatever its width and however long the names are.
 
-A table takes the room that it needs. Where there is less, its texts are broken between words; then the columns that can be
-spared go, which is said under the table; and where even that does not fit, each row becomes a paragraph. Nothing is cut.
+A table takes the room that it needs. If there is less, texts are broken between words; then dispensable columns are dropped,
+which a note below the table says; and if it still does not fit, each row becomes a paragraph. Nothing is cut.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from shim.printable import printable
 __all__ = ["Column", "folded", "more", "text_table", "titled_table"]
 
 _GAP: Final = "  "
-# A column of texts is not made narrower than this: a time fits, and most words.
+# A text column is not made narrower than this, which fits a time and most words.
 _LEAST: Final = 16
 _NOTHING: Final = frozenset({"", "-"})
 _NONE: Final = _NOTHING | {"0", "0.0"}
@@ -27,7 +27,7 @@ _Cells: TypeAlias = Sequence[Sequence[str]]
 class Column:
     """A column of a table. is_number: aligned to the right, and never broken.
 
-    goes: where there is not enough room, columns with 1 go first, then those with 2; with 0 they stay.
+    goes: if there is not enough room, columns with 1 are dropped first, then those with 2, and so on; those with 0 stay.
     """
 
     head: str
@@ -37,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class _LaidOut:
-    """A table as lines: those of the heads, those of each row, and what is to be said under it."""
+    """A table as lines: those of the heads, those of each row, and notes for below it."""
 
     heads: list[str]
     rows: list[list[str]]
@@ -45,16 +45,16 @@ class _LaidOut:
 
 
 def text_table(columns: Sequence[Column], rows: _Cells, width: int | None) -> list[str]:
-    """Lay out a table with its heads, no line longer than `width`; None for as long as it takes.
+    """Lay out a table with its heads, with no line longer than `width`; None for any length.
 
-    A column in which nothing is told (0 or - in each row) is left out, but not the first one. Cells may hold anything.
+    A column that says nothing (0 or - in each row) is left out, unless it is the first. Cells may contain anything.
     """
     table = _lay_out(columns, rows, width)
     return [*table.heads, *chain.from_iterable(table.rows), *table.notes]
 
 
 def titled_table(columns: Sequence[Column], rows: _Cells, titles: Sequence[str], width: int | None) -> list[str]:
-    """Lay out a table whose rows stand in groups under titles. titles: one for each row, told where it changes."""
+    """Lay out a table whose rows are grouped under titles. titles: one for each row, shown where it changes."""
     table = _lay_out(columns, rows, None if width is None else width - len(_GAP))
     lines = [f"{_GAP}{line}" for line in table.heads]
     for place, (row, title) in enumerate(zip(table.rows, titles, strict=True)):
@@ -65,9 +65,9 @@ def titled_table(columns: Sequence[Column], rows: _Cells, titles: Sequence[str],
 
 
 def folded(rows: Sequence[_Row], most: int | None) -> tuple[Sequence[_Row], int]:
-    """Return the rows to show, and how many are left out. None: show all.
+    """Return the rows to show, and how many are left out. most: None to show all.
 
-    A single one more is shown, because the line that counts it would take its place.
+    A single extra row is shown, because the line that says so would take its place.
     """
     if most is None or len(rows) <= most + 1:
         return rows, 0
@@ -75,7 +75,7 @@ def folded(rows: Sequence[_Row], most: int | None) -> tuple[Sequence[_Row], int]
 
 
 def more(count: int) -> list[str]:
-    """Return the line that stands for what was left out; no line for nothing."""
+    """Return the line that says how many rows were left out; [] for 0."""
     return [f"{_GAP}… and {count:,} more (--all)"] if count else []
 
 
@@ -97,7 +97,7 @@ def _lay_out(columns: Sequence[Column], rows: _Cells, width: int | None) -> _Lai
 
 
 def _rooms(columns: Sequence[Column], cells: _Cells, kept: Sequence[int], width: int | None) -> list[int] | None:
-    """Return the width of each column that is kept; None if they cannot be made to fit."""
+    """Return the width of each kept column; None if they cannot be made to fit."""
     natural = [max(map(text_width, (columns[place].head, *(row[place] for row in cells)))) for place in kept]
     if width is None:
         return natural
@@ -110,7 +110,7 @@ def _rooms(columns: Sequence[Column], cells: _Cells, kept: Sequence[int], width:
 
 
 def _shared(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """Share the room: what needs little more than the least gets it, and the others get the same of the rest."""
+    """Share the room: columns that need little more than their least get it, and the others share the rest equally."""
     rooms = list(least)
     wanting = sorted(
         (place for place in range(len(rooms)) if natural[place] > least[place]), key=lambda place: natural[place] - least[place]
@@ -121,7 +121,7 @@ def _shared(natural: Sequence[int], least: Sequence[int], room: int) -> list[int
 
 
 def _row_lines(row: Sequence[str], columns: Sequence[Column], rooms: Sequence[int]) -> list[str]:
-    """Lay out a row: one line, or several where a cell is broken."""
+    """Lay out a row on one line, or on several if a cell is broken."""
     broken = [wrapped(cell, room) for cell, room in zip(row, rooms, strict=True)]
     return [f"{_GAP}{_GAP.join(_padded(parts, columns, rooms))}".rstrip(" ") for parts in zip_longest(*broken, fillvalue="")]
 
@@ -131,7 +131,7 @@ def _padded(parts: Sequence[str], columns: Sequence[Column], rooms: Sequence[int
 
 
 def _paragraph(columns: Sequence[Column], row: Sequence[str], telling: Sequence[int], width: int | None) -> list[str]:
-    """Tell a row in lines: the first cell, then whatever there is to tell of the others."""
+    """Lay out a row as a paragraph: the first cell, then the heads and cells of the others that say something."""
     facts = [f"{columns[place].head} {row[place]}" for place in telling[1:] if _tells(columns[place], row[place])]
     lines: list[str] = []
     for fact in facts:

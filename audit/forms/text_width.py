@@ -1,6 +1,6 @@
-"""How many columns a text takes on a terminal, and where it is broken and cut to fit.
+"""How many columns a text takes on a terminal, and where to break or cut it to fit.
 
-Names come from anybody: a Chinese character takes two columns, an accent of its own none, and a path has no blanks to break at.
+Names come from anybody: a Chinese character takes two columns, a combining accent none, and a path has no blanks to break at.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Final
 
 __all__ = ["cut", "padded", "text_width", "wrapped"]
 
-# Nonspacing and enclosing marks stand on the character before them (https://www.unicode.org/reports/tr44, "General Category").
+# Nonspacing and enclosing marks combine with the previous character (https://www.unicode.org/reports/tr44, "General Category").
 _MARKS: Final = frozenset({"Mn", "Me"})
 _ELLIPSIS: Final = "…"
 # The columns of the widest character.
@@ -21,18 +21,18 @@ _PARTS: Final = re.compile(r"[^/\\_.,:;=@+-]*[/\\_.,:;=@+-]+|[^/\\_.,:;=@+-]+")
 
 
 def text_width(text: str) -> int:
-    """Return how many columns a terminal needs for it (https://www.unicode.org/reports/tr11)."""
+    """Return how many columns a text takes on a terminal (https://www.unicode.org/reports/tr11)."""
     return len(text) if text.isascii() else sum(map(_width_of, text))
 
 
 def padded(text: str, room: int, *, is_right: bool = False) -> str:
-    """Fill a text with blanks up to `room` columns. is_right: at its left."""
+    """Fill a text with blanks to `room` columns. is_right: align it to the right."""
     blanks = " " * (room - text_width(text))
     return f"{blanks}{text}" if is_right else f"{text}{blanks}"
 
 
 def cut(text: str, room: int | None) -> str:
-    """Shorten a text at its end to `room` columns, of which the mark that says so takes one. None: as it is."""
+    """Shorten a text at its end to `room` columns, including the ellipsis. None: do not shorten it."""
     if room is None or text_width(text) <= room:
         return text
     characters = list(_characters(text))
@@ -42,10 +42,10 @@ def cut(text: str, room: int | None) -> str:
 
 
 def wrapped(text: str, width: int | None, *, hanging: int = 2) -> list[str]:
-    """Break a text into lines of that width, between words. None: one line.
+    """Break a text between words into lines of this width. None: one line.
 
-    Only a word that is longer than a line is broken itself, after a mark such as / where it has some. The blanks that the text
-    begins with stand before each line; hanging: and so many more before each but the first.
+    A word is broken only if it is longer than a line, if possible after a character such as /. The blanks at the beginning of
+    the text precede each line. hanging: how many more precede each line but the first.
     """
     if width is None or text_width(text) <= width:
         return [text]
@@ -66,7 +66,7 @@ def wrapped(text: str, width: int | None, *, hanging: int = 2) -> list[str]:
 
 
 def _pieces(word: str, room: int) -> Iterator[str]:
-    """Yield what of a word stays together: all of it where that fits on a line."""
+    """Yield the unbreakable pieces of a word: the whole word if it fits on a line."""
     if text_width(word) <= room:
         yield word
         return
@@ -78,7 +78,7 @@ def _pieces(word: str, room: int) -> Iterator[str]:
 
 
 def _characters(text: str) -> Iterator[str]:
-    """Yield each character of a text, which is not empty, with the marks that stand on it."""
+    """Yield each character of a non-empty text together with its combining marks."""
     begin = 0
     for place, char in enumerate(text):
         if place > begin and unicodedata.category(char) not in _MARKS:

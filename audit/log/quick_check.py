@@ -1,4 +1,4 @@
-"""Whether a record can be counted: quick, because it is asked of each. `hmp-audit check` looks at everything."""
+"""Whether a record can be counted. This is fast because each record is checked; `hmp-audit check` checks everything."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from shim.records.audit import Action
 __all__ = ["check_soundness"]
 
 _Kinds: TypeAlias = tuple[tuple[str, tuple[type, ...]], ...]
-# More are made up.
+# How many combinations of types to remember. Real logs have fewer.
 _MOST_COMBINATIONS: Final = 500
 
 _NONE: Final = type(None)
@@ -43,11 +43,11 @@ _NODE_KINDS: Final[_Kinds] = (("node", _TEXT), ("device", _TEXT_OR_NONE), ("incl
 _SENT_KINDS: Final[_Kinds] = (("execute", _TEXT),)
 _REHEARSED_KINDS: Final[_Kinds] = (("outcome", _TEXT), ("text", _TEXT_OR_NONE), ("agreed", (bool, _NONE)))
 _VMSTATE_KINDS: Final[_Kinds] = (("node", _TEXT_OR_NONE), ("reason", _TEXT))
-# No disk holds so many.
+# More records than a disk could hold.
 _MOST_RECORDS: Final = 1e12
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _ACTIONS: Final = frozenset(action.value for action in Action)
-# As records spell them: comparing with a member of an Enum takes three times as long.
+# As records spell them, because comparing with a member of an Enum takes three times as long.
 _RECOVERED, _OBSERVED, _WENT_ON = Action.RECOVERED.value, Action.OBSERVED.value, Action.WENT_ON.value
 
 
@@ -57,12 +57,12 @@ def _getter(kinds: _Kinds) -> Callable[[JSON], tuple[JSON, ...]]:
 
 _of_record: Final = _getter(_KINDS)
 _of_client: Final = _getter(_CLIENT_KINDS)
-# The members of records are of few combinations of types, and those that were right are known.
+# Records have few combinations of member types; those that were found valid are remembered here.
 _right: Final[set[tuple[type, ...]]] = set()
 
 
 def check_soundness(record: dict[str, JSON]) -> None:
-    """See that what is counted of a record is there, and of its type. Raises DamagedLine."""
+    """Check that the members that are counted exist and have the right types. Raises DamagedLine."""
     try:
         found = (*map(type, _of_record(record)), *map(type, _of_client(record["client"])))
     except (KeyError, TypeError, IndexError):
@@ -79,12 +79,12 @@ def check_soundness(record: dict[str, JSON]) -> None:
         raise DamagedLine(f"its time {record['time']!r} is not a time")
     if record["execute"] is None and action != _RECOVERED:
         raise DamagedLine("it names no command")
-    # json.loads takes NaN and Infinity, which are not JSON, and numbers of any length.
+    # json.loads accepts NaN and Infinity, which are not JSON, and numbers of any length.
     if not (0 <= record["stopped_ms"] <= MOST_MS and 0 <= record["duration_ms"] <= MOST_MS):
         raise DamagedLine("one of its durations is not a duration")
     if not (0 <= record["lost_before"] <= _MOST_RECORDS and 0 <= record["repeated"] <= _MOST_RECORDS):
         raise DamagedLine("one of its numbers of records is not a number")
-    # Of others it does not matter what was sent.
+    # What was sent for other commands does not matter.
     if record["hmp_command"] == "savevm":
         for sent in record["qmp"]:
             _check(sent, _SENT_KINDS)

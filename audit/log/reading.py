@@ -12,34 +12,34 @@ from shim.records.audit_form import SCHEMA_VERSION
 
 __all__ = ["decode", "is_like_a_record", "modernize", "read_record"]
 
-# What stands before a record where a syslog daemon wrote the line: time, host and program.
+# How a record begins. If a syslog daemon wrote the line, time, host and program come before it.
 _BEGIN: Final = b'{"schema":'
 _LINE_ENDS: Final = frozenset({"\n", "", "\r\n"})
 _decoder: Final = json.JSONDecoder()
 
 
 def read_record(line: bytes) -> dict[str, JSON]:
-    """Return the record of a line, which may have a syslog header, as today's schema has it. Raises DamagedLine.
+    """Return the record in a line, which may have a syslog header, in today's schema. Raises DamagedLine.
 
-    Only what makes it a record is looked at: that it is JSON, an object, and of a known version.
+    Only the basics are checked: that it is a JSON object of a known version.
     """
     record = decode(line)
     return record if record["schema"] == SCHEMA_VERSION else modernize(record)
 
 
 def is_like_a_record(line: bytes) -> bool:
-    """Tell whether a line may have been a record before something happened to it."""
+    """Return whether a line may have been a record before it was damaged."""
     return _BEGIN in line
 
 
 def decode(line: bytes) -> dict[str, JSON]:
-    """Return the record of a line as it was written, of a version that is known. Raises DamagedLine as `read_record` does."""
+    """Return the record in a line as it was written, in any known version. Raises DamagedLine as `read_record` does."""
     begin = 0 if line.startswith(b"{") else line.find(_BEGIN)
     if begin < 0:
         raise DamagedLine("it is not JSON" if line.strip() else "it is blank")
     try:
-        # Text that begins with a brace is an object or nothing. json.loads would first guess at the encoding, which takes a
-        # third as long as all the rest; it judges what stands after the object.
+        # Text that begins with a brace is an object or invalid. json.loads would first guess the encoding, which takes a third
+        # as long as the rest, so it is called only to report what follows the object.
         text = str(line[begin:] if begin else line, "utf-8", "surrogatepass")
         record: dict[str, JSON]
         record, end = _decoder.raw_decode(text)
@@ -50,7 +50,7 @@ def decode(line: bytes) -> dict[str, JSON]:
     if "schema" not in record:
         raise DamagedLine("it has no schema")
     version = record["schema"]
-    # To Python, true is 1 and so is 1.0.
+    # In Python, True and 1.0 equal 1.
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         shown = "not a number" if isinstance(version, dict | list) else printable(f"{version!r:.40}")
         raise DamagedLine(f"its schema is {shown}, and the newest that is known here is {SCHEMA_VERSION}")
@@ -58,7 +58,7 @@ def decode(line: bytes) -> dict[str, JSON]:
 
 
 def modernize(record: dict[str, JSON]) -> dict[str, JSON]:
-    """Return a record as today's schema has it."""
+    """Return a record in today's schema."""
     version = record["schema"]
     if version == SCHEMA_VERSION:
         return record
@@ -68,7 +68,7 @@ def modernize(record: dict[str, JSON]) -> dict[str, JSON]:
     return modern
 
 
-# What is not known of an earlier record that it does not have.
+# The values of members that records of earlier versions lack.
 _ADDED_SINCE_VERSION_2: Final[dict[str, JSON]] = {"repeated": 0, "housekeeping": False, "cut": []}
 _CLIENT_OF_EARLIER: Final[dict[str, JSON]] = {
     **dict.fromkeys(("user", "tool", "unit", "container", "parent")),
@@ -78,7 +78,7 @@ _CLIENT_OF_EARLIER: Final[dict[str, JSON]] = {
 
 
 def _of_version_1(record: dict[str, JSON]) -> dict[str, JSON]:
-    """Add what version 2 knows of a command and version 1 did not say."""
+    """Add what version 2 has and version 1 lacks, worked out from the rest of the record."""
     command_line, reply = record.get("command_line"), record.get("reply")
     line = HMPLine.read(command_line) if isinstance(command_line, str) else None
     text = reply.get("return") if isinstance(reply, dict) else None

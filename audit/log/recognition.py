@@ -1,13 +1,13 @@
-"""What a file is that is no audit log, so that whoever gave the wrong one sees at once which."""
+"""What kind of file something is that is not an audit log, so that a person who named the wrong file sees it at once."""
 
 import re
 from typing import Final
 
 __all__ = ["BEGINNING_BYTES", "is_surely_no_log", "what_it_is"]
 
-# So much of a file is looked at.
+# How much of a file is examined.
 BEGINNING_BYTES: Final = 4096
-# What files of these kinds begin with, as file(1) has it. No damage makes a log begin so.
+# How files of these kinds begin, according to file(1). No damaged log begins like this.
 _KINDS: Final = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"\x89PNG\r\n", "a PNG picture"),
@@ -31,12 +31,12 @@ _JSON: Final = re.compile(rb'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:[\[{"\d\]-]|$))')
 
 
 def is_surely_no_log(beginning: bytes) -> bool:
-    """Tell from its first bytes whether there is any use in reading on."""
+    """Return whether a file's first bytes show that reading on is pointless."""
     return beginning.startswith(tuple(magic for magic, *_ in (*_KINDS, *_PACKED)))
 
 
 def what_it_is(beginning: bytes) -> str:
-    """Say what a file without a record is, as the end of a sentence. beginning: its first bytes, not all of them blank."""
+    """Return what a file without records is, as a clause. beginning: its first bytes, not all of them blank."""
     for magic, kind in _KINDS:
         if beginning.startswith(magic):
             return f"it is {kind}"

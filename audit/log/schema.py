@@ -1,6 +1,6 @@
-"""The schema of audit records as data, and what a record breaks of it. docs/audit-log.md has the same table for people.
+"""The schema of audit records as data, and how a record violates it. docs/audit-log.md has the same table for people.
 
-Members that are not in the table are allowed: new ones may come without a new version.
+Members that are not in the table are allowed: new ones may be added without a new version.
 """
 
 import json
@@ -24,9 +24,9 @@ VERSIONS: Final = (1, 2, 3, 4)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member. path: `[]` stands for each item of an array. types: words of the table. since: a version of the schema.
+    """One member. path: `[]` stands for each item of an array. types: keys of _CHECKS. since: a version of the schema.
 
-    What is in an object or an array is there only if that is, and an array may be empty.
+    A member of an object or an array exists only if that does, and an array may be empty.
     """
 
     path: str
@@ -42,17 +42,17 @@ class Member:
         return self.path.rpartition(".")[0]
 
     def allows(self, value: JSON) -> bool:
-        """Tell whether a value has one of the types."""
+        """Return whether a value has one of the types."""
         return any(_CHECKS[word](value) for word in self.types)
 
 
 def _is_integer(value: JSON) -> bool:
-    # To Python a bool is an int.
+    # In Python, a bool is an int.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_number(value: JSON) -> bool:
-    # json.loads takes NaN and Infinity, which are not JSON.
+    # json.loads accepts NaN and Infinity, which are not JSON.
     return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -142,7 +142,7 @@ MEMBERS: Final = (
     _row("cut[].characters", "integer", 3),
     _row("cut[].sha256", "string", 3),
 )
-# What became of a command that was sent: exactly one of these is there.
+# The outcome of a command that was sent: exactly one of these members exists.
 OUTCOMES: Final = ("return", "return_bytes", "error", "lost")
 ACTIONS: Final[Mapping[str, int]] = {
     **dict.fromkeys((Action.REWRITTEN, Action.PASSED, Action.REFUSED, Action.OBSERVED, Action.RECOVERED), 1),
@@ -168,7 +168,7 @@ _Children: TypeAlias = Mapping[str, tuple[tuple[str, Member], ...]]
 
 
 def _children(version: int) -> _Children:
-    """Return the members, with their names, that each object has."""
+    """Return the members that each object has, with their names, by the object's path."""
     known = sorted((member for member in MEMBERS if member.since <= version), key=lambda member: member.parent)
     grouped = groupby(known, key=lambda member: member.parent)
     return {parent: tuple((member.name, member) for member in members) for parent, members in grouped}
@@ -178,9 +178,9 @@ _CHILDREN: Final = {version: _children(version) for version in VERSIONS}
 
 
 def problems(record: JSON) -> list[str]:
-    """Tell what a decoded record breaks of the schema of its own version; nothing if it is right.
+    """Return how a decoded record violates the schema of its own version; [] if it does not.
 
-    Each text names the member: `nodes[2].included: it is "yes", but must be a boolean`. No text has what a terminal would obey.
+    Each text names the member: `nodes[2].included: it is "yes", but must be a boolean`. All texts are harmless to a terminal.
     """
     if not isinstance(record, dict):
         return [f"it is {_shown(record)}, but must be an object"]
@@ -193,7 +193,7 @@ def problems(record: JSON) -> list[str]:
 
 
 def _in_object(value: dict[str, JSON], shown: str, pattern: str, children: _Children) -> Iterator[str]:
-    """Look at an object's members. shown: its place in this record. pattern: its place in the table."""
+    """Check an object's members. shown: its place in this record. pattern: its path in the table."""
     prefix = f"{shown}." if shown else ""
     if pattern == _SENT and (found := _outcome_problem(value)):
         yield f"{shown}: {found}"
@@ -226,7 +226,7 @@ def _outcome_problem(sent: Mapping[str, JSON]) -> str | None:
 
 
 def _in_values(record: Mapping[str, JSON], version: int) -> Iterator[str]:
-    """Look at what has a form of its own, where its type is right."""
+    """Check the values that must have a certain form, if their types are right."""
     time, action = record.get("time"), record.get("action")
     if isinstance(time, str) and not _is_time(time):
         yield f"time: it is {_shown(time)}, but must be a time like 2026-11-23T17:39:52.451176Z"
@@ -250,7 +250,7 @@ def _due(types: tuple[str, ...]) -> str:
 
 
 def _shown(value: JSON) -> str:
-    """Spell a value, shortened."""
+    """Return a value as text, shortened."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
     whole = json.dumps(value[: 2 * _SHOWN_CHARACTERS] if isinstance(value, str) else value)

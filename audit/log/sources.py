@@ -1,4 +1,4 @@
-"""The logs that are read: files, plain or gzip, and standard input. They are streamed, line by line."""
+"""Logs to read: files, plain or gzip, and standard input, streamed line by line."""
 
 import errno
 import gzip
@@ -14,23 +14,23 @@ from audit.errors import SourceError
 __all__ = ["MAX_LINE_BYTES", "STANDARD_INPUT", "Source"]
 
 STANDARD_INPUT = "-"
-# A record is some KiB. What goes on for longer without a line end is none, and must not fill the memory.
+# A record is a few KiB. What is longer without a line end is not a record, and must not fill the memory.
 MAX_LINE_BYTES = 64 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _SKIPPED_BYTES = 1024 * 1024
-# Some records of usual size at once: with one call for each they take half as long again to read.
+# Room for several records of usual size: with a system call for each, reading takes half as long again.
 _BUFFER_BYTES = 256 * 1024
 
 
 class Source:
-    """One log. Iterate over it once: it gives each line with its line end, the last one perhaps without.
+    """One log. Iterate over it once: it yields each line with its line end, which the last line may lack.
 
-    A line that is too long to be a record is given once, cut, and with its line end.
-    name: as it was given. size_bytes: None where nobody knows it.
+    A line that is too long to be a record is cut, but has its line end. name: as it was given, or "standard input". size_bytes:
+    None if unknown.
     """
 
     def __init__(self, path: str) -> None:
-        """Raises SourceError if it cannot be opened."""
+        """Open the log. Raises SourceError if that fails."""
         self.name = "standard input" if path == STANDARD_INPUT else path
         try:
             self._raw = _open(path)
@@ -42,7 +42,7 @@ class Source:
         except OSError as exc:
             self._raw.close()
             raise SourceError(self.name, exc.strerror or str(exc)) from exc
-        # A pipe may have given its first byte only, which no record begins with.
+        # A pipe may have delivered only its first byte, which is enough: no record begins with that of gzip.
         is_gzip = begin != b"" and _GZIP_MAGIC.startswith(begin)
         self._file: io.BufferedIOBase = gzip.GzipFile(fileobj=self._raw) if is_gzip else self._raw
 
@@ -54,7 +54,7 @@ class Source:
         self._raw.close()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Raises SourceError where the log cannot be read on."""
+        """Yield the lines. Raises SourceError when the log cannot be read on."""
         try:
             while line := self._file.readline(MAX_LINE_BYTES):
                 yield line if line.endswith(b"\n") or len(line) < MAX_LINE_BYTES else line + self._skip_line()
@@ -62,7 +62,7 @@ class Source:
             raise SourceError(self.name, f"{exc}; what comes before it was read") from exc
 
     def _skip_line(self) -> bytes:
-        """Read to the end of the line, and give the line end if there is one."""
+        """Read to the end of the line, and return its line end, b"" if it has none."""
         while rest := self._file.readline(_SKIPPED_BYTES):
             if rest.endswith(b"\n"):
                 return b"\n"
@@ -70,7 +70,7 @@ class Source:
 
     @property
     def position_bytes(self) -> int:
-        """Tell how far it was read, on the scale of `size_bytes`."""
+        """Return how far the log was read, on the scale of `size_bytes`."""
         return self._raw.tell()
 
     def _size(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The chart of HMP's use: a bar a day, stacked by tool, with QMP's own snapshot commands as a line in front of it."""
+"""The chart of HMP's use: a bar for each day or longer span, stacked by tool, with QMP's own snapshot commands as a line."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from audit.reporting.wording import counted, number, tool_labels
 
 __all__ = ["MAX_SERIES", "bar_chart"]
 
-# More colours than these are not told apart; the other tools are one series.
+# People cannot distinguish more colours than these; the other tools are one series.
 MAX_SERIES: Final = 7
 _OTHERS: Final = "other tools"
 _WIDTH: Final = 1080
@@ -31,7 +31,7 @@ _DATE_LABELS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """A tool's colour and name, or those of all others together (tool is None)."""
+    """The colour and name of one tool, or of all the others together. look: a class of style.css."""
 
     look: str
     name: str
@@ -40,7 +40,7 @@ class _Series:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Where on the picture a column and a count are."""
+    """Where a column and a count are on the picture. most: the count at the top."""
 
     columns: int
     most: int
@@ -54,7 +54,7 @@ class _Scale:
         return max(1.0, min(_MAX_BAR, self.pitch * 0.7))
 
     def x(self, index: int) -> float:
-        """Return the middle of a column."""
+        """Return the x coordinate of a column's middle."""
         return _LEFT + (index + 0.5) * self.pitch
 
     def y(self, count: int) -> float:
@@ -62,7 +62,7 @@ class _Scale:
 
 
 def bar_chart(report: Report) -> list[Child]:
-    """Draw the chart with its legend and notes; a sentence where nothing was used on any day."""
+    """Return the chart with its legend and notes, or a sentence if nothing was used on any day."""
     columns = day_columns(report)
     if not any(column.modern or column.hmp for column in columns.used):
         return [make("p", "No day has a command to show.", class_="empty"), *_notes(columns)]
@@ -89,7 +89,7 @@ def bar_chart(report: Report) -> list[Child]:
 
 
 def _told(columns: Columns) -> str:
-    """Say what the picture shows, for those who cannot see it."""
+    """Return what the picture shows, in words, for those who cannot see it."""
     counts = {column.index: sum(column.hmp.values()) for column in columns.used}
     modern = sum(column.modern for column in columns.used)
     first, last = (_when(column, columns.span) for column in (columns.used[0], columns.used[-1]))
@@ -100,7 +100,7 @@ def _told(columns: Columns) -> str:
 
 
 def _numbers(columns: Columns) -> Element:
-    """Make the picture's numbers, as a table for those who want them."""
+    """Return the picture's numbers as a table."""
     span = columns.span.value
     heads = (
         ListingColumn(span.capitalize()),
@@ -114,7 +114,7 @@ def _numbers(columns: Columns) -> Element:
 
 
 def _series(columns: Columns) -> list[_Series]:
-    """Return the tools with the most commands their colours."""
+    """Return a series for each of the tools with the most commands, and one for the rest."""
     totals: Counter[Tool] = Counter()
     for column in columns.used:
         totals.update(column.hmp)
@@ -138,7 +138,7 @@ def _bar(column: Column, span: Span, series: Sequence[_Series], scale: _Scale) -
 
 
 def _segments(column: Column, when: str, series: Sequence[_Series], scale: _Scale) -> Iterator[Element]:
-    """Stack the tools' counts. The gap is taken from a segment's own height, so that the sum stays true to the axis."""
+    """Yield the stacked counts of the tools. A segment's gap is part of its own height, so that the sum fits the axis."""
     below = 0
     for one in series:
         count = sum(column.hmp.get(tool, 0) for tool in one.tools)
@@ -160,7 +160,7 @@ def _segments(column: Column, when: str, series: Sequence[_Series], scale: _Scal
 
 
 def _modern(columns: Columns, scale: _Scale) -> Iterator[Element]:
-    """Draw QMP's own commands: a line over all columns, with a mark at each that has some."""
+    """Yield QMP's own commands: a line across all columns, with a mark at each that has some."""
     counts = {column.index: column.modern for column in columns.used}
     points = " ".join(f"{scale.x(index):.1f},{scale.y(counts.get(index, 0)):.1f}" for index in range(columns.count))
     yield make("polyline", points=points, class_="modern-halo")
@@ -180,7 +180,7 @@ def _y_axis(ticks: Sequence[int], scale: _Scale) -> Iterator[Element]:
 
 
 def _x_axis(columns: Columns, scale: _Scale) -> Iterator[Element]:
-    """Name as many columns as there is room for, the first one among them."""
+    """Yield labels for as many columns as there is room for, including the first."""
     least = columns.count / _DATE_LABELS
     step = next((step for step in (1, 2, 7, 14, 28, 100, 500) if step >= least), 2000)
     indexes = range(0, columns.count, step)

@@ -1,4 +1,4 @@
-"""Whether mode observe may be left for mode rewrite, as a section of the page."""
+"""Whether it is safe to leave mode observe for mode rewrite, as a section of the page."""
 
 from audit.page.elements import Element, make
 from audit.page.sections import Label, section
@@ -10,7 +10,7 @@ __all__ = ["contrasts"]
 
 
 def contrasts(found: Switch, label: Label) -> Element:
-    """Return the section: the verdict; where answers differ, why, and the latest; and several VMs apart."""
+    """Return the section: the verdict, why answers differ and the latest that do, and a table by VM if there are several."""
     note = make("p", found.note, class_="note") if found.note else None
     reasons = [_reason(one) for one in found.contrasts]
     examples = [_example(one, example, label) for one in found.contrasts for example in one.examples]

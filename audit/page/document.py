@@ -1,6 +1,6 @@
-"""A report as one HTML page that needs nothing but itself: style, script and pictures are in it, and it fetches nothing.
+"""A report as one self-contained HTML page: style, script and pictures are in it, and it fetches nothing.
 
-What it says comes from a log, so from anybody. It goes through audit.page.elements, which knows text from markup.
+What it says comes from a log, and so from anybody. It goes through audit.page.elements, which keeps text and markup apart.
 """
 
 from base64 import b64encode
@@ -28,7 +28,7 @@ _LISTED_LOGS = 50
 
 
 def render_html(report: Report, *, generated: str) -> str:
-    """Return the page. generated: when that was, as text."""
+    """Return the page. generated: the time, as text."""
     style, script = _own_file("style.css"), _own_file("script.js")
     labels = tool_labels(use.tool for use in report.tools)
 
@@ -60,7 +60,7 @@ def _own_file(name: str) -> str:
 
 
 def _security_policy(style: str, script: str) -> str:
-    """Allow this style and this script only: if a text came through as markup, the browser would not run or fetch it."""
+    """Return a policy that allows only this style and script: the browser would not run or fetch injected markup."""
     hashes = (b64encode(sha256(text.encode()).digest()).decode() for text in (style, script))
     own = "style-src 'sha256-{}'; script-src 'sha256-{}'".format(*hashes)
     return f"default-src 'none'; {own}; img-src data:; base-uri 'none'; form-action 'none'"
@@ -97,7 +97,7 @@ def _logs(log: LogSummary) -> str:
 
 
 def _answers(report: Report, label: Label) -> list[Child]:
-    """Return what stands at the top: the answer, what to do first, and what there is on the switch and on another QEMU."""
+    """Return the top of the page: the answer, what to do first, the board, the switch to rewriting, and another QEMU."""
     found = board(report)
     return [
         _verdict(report, headline(report)),
@@ -120,7 +120,7 @@ def _verdict(report: Report, found: Headline) -> Element:
 
 
 def _filter() -> Element:
-    """Make the box that the script filters the tables by. Without it there is none."""
+    """Return the box with which the script filters the tables. It is hidden until the script shows it."""
     return make(
         "div",
         make("label", "Filter the tables", for_="filter"),

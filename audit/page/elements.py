@@ -1,7 +1,7 @@
-"""Elements of an HTML page. Text goes in as text and never as markup, so there is nothing to escape by hand.
+"""Elements of an HTML page. Text goes in as text and never as markup, so nothing has to be escaped by hand.
 
-The tree is the standard library's, which escapes when it writes. What it does not look at is done here: characters that HTML
-must not hold, or that a browser would not show, are spelled by escapes.
+The tree is the standard library's, which escapes when it is written. This module does what the library does not: characters
+that HTML must not contain, or that a browser would not show, are replaced by escapes.
 """
 
 import re
@@ -15,17 +15,18 @@ __all__ = ["Child", "Element", "make", "source", "spell_page", "svg", "words"]
 
 Child: TypeAlias = "Element | str | None"
 _DOCTYPE: Final = "<!DOCTYPE html>\n"
-# A word of up to so many characters has room in any column.
+# Words that may be too long for a column.
 _LONG_WORD: Final = re.compile(r"(\S{25,})")
-# A longer one is broken after one of these, as a path or an option, and one that has none for so long anywhere.
+# The parts after which a long word, such as a path or an option, may be broken. A part that is longer than this may be broken
+# anywhere.
 _PARTS: Final = re.compile(r"[^/\\_.,:;=@+-]*[/\\_.,:;=@+-]+|[^/\\_.,:;=@+-]+")
 _MOST_UNBROKEN: Final = 24
 
 
 def make(tag: str, *children: Child, **attributes: str | float | None) -> Element:
-    """Make an element. None as a child or as an attribute is left out.
+    """Return an element. Children and attributes that are None are left out.
 
-    An underscore in an attribute's name stands for a hyphen, one at its end for nothing: `class_`, `aria_label`.
+    An underscore in an attribute's name stands for a hyphen; one at its end is dropped: `aria_label`, `class_`.
     """
     element = Element(tag)
     for name, value in attributes.items():
@@ -37,7 +38,7 @@ def make(tag: str, *children: Child, **attributes: str | float | None) -> Elemen
 
 
 def words(text: str) -> Iterator[Child]:
-    """Yield a text as children that say where its long words may be broken, so that no other word ever is."""
+    """Yield a text as children that mark where its long words may be broken; other words are never broken."""
     for place, piece in enumerate(_LONG_WORD.split(printable(text))):
         if place % 2 == 0:
             if piece:
@@ -49,13 +50,13 @@ def words(text: str) -> Iterator[Child]:
 
 
 def svg(*children: Child, width: float, height: float, label: str, class_: str) -> Element:
-    """Make a picture that scales to the room that it gets. label: what it shows, for those who cannot see it."""
+    """Return a picture that scales to the available room. label: what it shows, for those who cannot see it."""
     viewbox = f"0 0 {_spell(width)} {_spell(height)}"
     return make("svg", *children, viewBox=viewbox, role="img", aria_label=label, class_=class_)
 
 
 def source(parent: Element, tag: str, text: str) -> Element:
-    """Add a `style` or `script` of our own: it is written as it stands. Raises ValueError if it could end the element."""
+    """Add our own `style` or `script`, which is written without escapes. Raises ValueError if it could end the element."""
     if "</" in text or "<!--" in text:
         raise ValueError(f"'</' and '<!--' must not be in a {tag}")
     element = SubElement(parent, tag)
@@ -64,7 +65,7 @@ def source(parent: Element, tag: str, text: str) -> Element:
 
 
 def spell_page(html: Element) -> str:
-    """Write the whole page."""
+    """Return the whole page as text."""
     return _DOCTYPE + tostring(html, encoding="unicode", method="html") + "\n"
 
 
@@ -91,5 +92,5 @@ def _spell(value: str | float) -> str:
             return printable(value)
         case int():
             return str(value)
-    # 0.0 makes 0 of -0.
+    # Adding 0.0 turns -0.0 into 0.0.
     return f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".")

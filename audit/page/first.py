@@ -1,4 +1,4 @@
-"""What to do first, as a section of the page: what a phone shows without scrolling. The whole order stands in standing.py."""
+"""What to do first, as a section of the page that a phone shows without scrolling. standing.py has the whole list."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,7 +14,7 @@ _SHOWN: Final = 3
 
 
 def first(changes: Sequence[Change]) -> Element | None:
-    """Return the section; None where there is nothing to do. changes: those of the board."""
+    """Return the section; None if there is nothing to do. changes: those of the board."""
     if not changes:
         return None
     more = len(changes) - _SHOWN

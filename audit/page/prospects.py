@@ -9,7 +9,7 @@ __all__ = ["prospects"]
 
 
 def prospects(outlook: Outlook, label: Label) -> Element:
-    """Return the section: the verdict, what must be known beside it, and a table where that says more."""
+    """Return the section: the verdict, the notes on it, and a table if that says more."""
     heading = f"What breaks on {outlook.target}"
     notes = [make("p", note, class_="note") for note in outlook.notes]
     listing = table(heading, _COLUMNS, [_row(one, label) for one in outlook.prospects]) if outlook.is_worth_a_table else None

@@ -1,4 +1,4 @@
-"""The tables of the page, each a section with its heading, or with a sentence where there is nothing to list."""
+"""The tables of the page, each in a section with a heading, or a sentence instead if there is nothing to list."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
@@ -28,7 +28,7 @@ __all__ = ["Label", "section", "state_mark", "tables"]
 Label: TypeAlias = Callable[[Tool], str]
 """How the page calls a tool, so that it is no other one of the report."""
 
-# One row must not be a page long.
+# Limits, so that one row does not fill a page.
 _BLOCKERS: Final = 2
 _PATHS: Final = 2
 _HMP_COUNTS: Final = (
@@ -44,7 +44,7 @@ _STATES: Final = {
 
 
 def tables(report: Report, label: Label) -> list[Element]:
-    """Return all sections with tables, in their order."""
+    """Return all sections with tables, in order."""
     return [
         _tools(report),
         _commands(report),
@@ -56,14 +56,14 @@ def tables(report: Report, label: Label) -> list[Element]:
 
 
 def section(place: str, heading: str, intro: str, *children: Child) -> Element:
-    """Return a section that the tiles can lead to. place: what they lead to it by. intro: "" where the heading says it all."""
+    """Return a section that can be linked to. place: its anchor. intro: a sentence, "" if the heading says it all."""
     lead = make("p", intro, class_="intro") if intro else None
     title = make("h2", heading, id=f"{place}-heading")
     return make("section", title, lead, *children, id=place, aria_labelledby=f"{place}-heading")
 
 
 def state_mark(state: State) -> Element:
-    """Draw the mark that stands before a state's word."""
+    """Return the mark that precedes the name of a state."""
     look, path = _STATES[state]
     ring = make("circle", cx=7, cy=7, r=5.5) if state is State.COVERED else None
     shape = make("path", d=path, class_="half" if ring is not None else None)
@@ -104,7 +104,7 @@ def _tools(report: Report) -> Element:
 
 
 def _program(use: ToolUse) -> Cell:
-    """Name a tool, with the paths of its program below its name. The other tables only have the name."""
+    """Return a cell with a tool's name and, below it, the paths of its program. Other tables only have the name."""
     paths = [make("div", *words(path), class_="path") for path in use.executables]
     return Cell((*words(use.tool.name), *fold(paths, _PATHS)), use.tool.name, look="name")
 

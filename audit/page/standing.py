@@ -15,7 +15,7 @@ __all__ = ["board_sections"]
 
 
 def board_sections(found: Board, label: Label) -> list[Element]:
-    """Return the board, and the next changes if there are any; nothing where no tool used HMP. label: names a tool."""
+    """Return the board, and the next changes if there are any; [] if no tool used HMP. label: returns a tool's name."""
     if not any(row.use.hmp_count for row in found.rows):
         return []
     rows = [_row(row, found, label) for row in found.rows]
@@ -41,13 +41,13 @@ def _row(row: BoardRow, found: Board, label: Label) -> list[Cell]:
 
 
 def _tool(tool: Tool, shown: str) -> Cell:
-    """Name a tool, and below its name where it runs and for whom, unless the name has that already."""
+    """Return a cell with a tool's name and, below it, where it runs and for whom, unless the name already says that."""
     owner = make("div", *words(tool.owner), class_="path") if tool.owner and shown == tool.name else None
     return Cell((*words(shown), owner), shown, look="name")
 
 
 def _trend(counts: Sequence[int], begins: Sequence[datetime]) -> Cell:
-    """Draw it with characters; who cannot see them hears the numbers. It is sorted by the latest number."""
+    """Return a trend as a sparkline, with the numbers for those who cannot see it. It is sorted by the latest number."""
     if not counts:
         return cell(NOTHING, value=0)
     told = f"HMP commands from {begins[0]:%Y-%m-%d} on: {', '.join(map(number, counts))}"

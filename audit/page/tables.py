@@ -1,7 +1,7 @@
-"""Tables that are sorted by a click on a heading, or by the keyboard, and filtered. audit/page/script.js does it.
+"""Tables that can be sorted by a click on a heading or by the keyboard, and filtered; audit/page/script.js does it.
 
-A cell has the value that it is sorted by beside what is read: numbers sort as numbers, also where they are written with commas
-or units. On a phone, where a table has no room, its rows are paragraphs, so each cell has the name of its column too.
+A cell has a value to sort by besides its text, so that numbers sort as numbers even if they are written with commas or units.
+On a phone, where a table does not fit, its rows become paragraphs, so each cell has its column's heading too.
 """
 
 from collections.abc import Sequence
@@ -28,16 +28,16 @@ __all__ = [
     "time",
 ]
 
-# What stands where there is nothing to tell: an empty cell could be a fault.
+# The text of a cell that has nothing to say: an empty cell could look like an error.
 NOTHING: Final = "\N{EN DASH}"
-# So many rows of a table are shown, and so many texts in a cell, before the reader asks for all. The style sheet has the first.
+# How many rows of a table, and how many texts in a cell, are shown before the reader asks for all. style.css has the first too.
 _SHOWN_ROWS: Final = 10
 _SHOWN_TEXTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """is_number: aligned to the right, and sorted as a number."""
+    """A column. is_number: aligned to the right, and sorted as a number."""
 
     heading: str
     is_number: bool = False
@@ -45,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in a cell. value: what it is sorted by; None for its text. look: a class of the style sheet."""
+    """A cell. value: what it is sorted by; None for its text. look: a class of style.css."""
 
     children: tuple[Child, ...]
     value: str | float | None = None
@@ -66,7 +66,7 @@ def text(shown: str) -> Cell:
 
 
 def name(shown: str, whole: str = "") -> Cell:
-    """The name of a tool or a VM. whole: what it is short for, which is told where it is pointed at."""
+    """Return a cell with the name of a tool or a VM. whole: the full name, which is shown as its title."""
     return Cell(tuple(words(shown)) or (NOTHING,), shown, look="name", title=whole if whole not in ("", shown) else None)
 
 
@@ -75,12 +75,12 @@ def command(shown: str) -> Cell:
 
 
 def long_text(shown: str) -> Cell:
-    """A text that gets room to be read in."""
+    """Return a cell for a text that needs room."""
     return Cell(tuple(words(shown)) or (NOTHING,), shown, look="long")
 
 
 def amount(count: int) -> Cell:
-    """A count. None at all is told more quietly, so that the others are seen."""
+    """Return a cell with a count. A count of 0 is less conspicuous, so that the others stand out."""
     return Cell((number(count),), count, look=None if count else "none")
 
 
@@ -89,18 +89,18 @@ def pause(value_ms: float) -> Cell:
 
 
 def time(moment: str) -> Cell:
-    """A record's time, to the minute; all of it is in its title."""
+    """Return a cell with a record's time to the minute; the title has the full time."""
     return Cell((minute(moment) or NOTHING,), moment, look="time" if moment else "none", title=moment or None)
 
 
 def stacked(texts: Sequence[str]) -> Cell:
-    """Several texts, one below the other; many are folded."""
+    """Return a cell with several texts, one below the other, folded if there are many."""
     lines = [make("div", *words(shown)) for shown in texts]
     return Cell(tuple(fold(lines, _SHOWN_TEXTS)) or (NOTHING,), ", ".join(texts), look="long")
 
 
 def fold(lines: Sequence[Element], most: int) -> list[Child]:
-    """Return the lines, those beyond `most` in an element that is opened by who wants them. A single one more is shown."""
+    """Return the lines, with those beyond `most` in an element that the reader can open. A single extra line is shown."""
     if len(lines) <= most + 1:
         return list(lines)
     rest = lines[most:]
@@ -108,10 +108,11 @@ def fold(lines: Sequence[Element], most: int) -> list[Child]:
 
 
 def table(label: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Element:
-    """Make a table in a box of its own, which it scrolls in where it is wider. label: what it is a table of.
+    """Return a table in a box of its own, in which it scrolls if it is wider. label: what the table lists.
 
-    The first column names the rows. Another one in which no row tells anything, as with counts of 0 only, is left out. Where
-    there are many rows, those beyond the first ten are shown when they are asked for, or when the filter looks for something.
+    The first column names the rows. Another column that says nothing in any row, such as one with counts of 0 only, is left
+    out.
+    If there are many rows, those beyond the first ten are shown when the reader asks for them, or when the filter is used.
     """
     places = [place for place in range(len(columns)) if place == 0 or any(row[place].is_telling for row in rows)]
     kept = [columns[place] for place in places]
@@ -123,7 +124,7 @@ def table(label: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]])
 
 
 def _unfold(label: str, count: int) -> Element:
-    """Make what shows all rows. It holds none of them, as no table has a fold in its middle: the style sheet hides them."""
+    """Return the control that shows all rows. They are not in it, because HTML cannot fold a table: style.css hides them."""
     closed = make("span", f"The first {_SHOWN_ROWS} of {number(count)} rows. ", make("b", "Show all"), class_="when-closed")
     opened = make("span", f"All {number(count)} rows. ", make("b", f"Show the first {_SHOWN_ROWS}"), class_="when-open")
     return make("details", make("summary", closed, opened, make("span", f": {label}", class_="unseen")), class_="fold")

@@ -1,4 +1,4 @@
-"""Where an axis has its ticks, and what stands at them: round numbers, and round moments of UTC."""
+"""Where an axis has ticks, and their labels: round numbers, and round moments of UTC."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ _MONTH_S: Final = 31 * _DAY_S
 
 @dataclass(frozen=True, slots=True)
 class TickLabel:
-    """Two lines. under: what the ticks after it share with it, so that it is said once; "" where it was said."""
+    """The two lines of a label. under: what following ticks share with it, so that it is shown once; "" if already shown."""
 
     text: str
     under: str
@@ -41,7 +41,7 @@ def round_ticks(most: int, *, about: int = 4) -> list[int]:
 
 
 def time_ticks(first: datetime, last: datetime, *, most: int = 8) -> list[datetime]:
-    """Return the round moments from first to last, so few that their labels have room. There may be none in a short time."""
+    """Return round moments from first to last, about `most` at most, so that labels have room. A short time may have none."""
     span_s = (last - first).total_seconds()
     for step_s in _STEPS_S:
         if span_s / step_s <= most:
@@ -51,7 +51,7 @@ def time_ticks(first: datetime, last: datetime, *, most: int = 8) -> list[dateti
 
 
 def label_moments(moments: Sequence[datetime]) -> list[TickLabel]:
-    """Say each moment as shortly as all of them allow."""
+    """Return the shortest labels that fit all of the moments."""
     is_exact = any(moment.second for moment in moments)
     if is_exact or any(moment.hour or moment.minute for moment in moments):
         texts = [f"{moment:%H:%M:%S}" if is_exact else f"{moment:%H:%M}" for moment in moments]

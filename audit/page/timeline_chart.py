@@ -1,4 +1,4 @@
-"""The timeline of saves and loads: a row a VM, and for each save or load a mark as high as the VM stood still."""
+"""The timeline of saves and loads: a row for each VM, and for each save or load a mark whose height shows the VM's pause."""
 
 import math
 from collections import Counter
@@ -23,20 +23,20 @@ _TOP: Final = 6
 _ROW: Final = 52
 _AXIS: Final = 44
 _NAME_CELLS: Final = 22
-# A mark's foot is so far above the line of its row; its stem is between these high.
+# How far a mark's foot is above the line of its row, and the least and greatest height of its stem.
 _FOOT: Final = 3
 _MIN_STEM: Final = 3
 _MAX_STEM: Final = 34
 _LOADS: Final = frozenset({"loadvm", "snapshot-load"})
 _SHORTEST_SPAN: Final = timedelta(minutes=10)
 _CALENDAR: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-# No mark is higher than that of a pause of 11 days, so that a record that says more does not make all others flat.
+# Longer pauses count as 11 days, so that a record with an absurd one does not flatten all other marks.
 _HIGHEST_MS: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Where on the picture a moment is, and how high a pause."""
+    """Where a moment is on the picture, and how high a pause is."""
 
     first: datetime
     last: datetime
@@ -46,7 +46,7 @@ class _Scale:
         return _LEFT + (_RIGHT - _LEFT) * ((moment - self.first) / (self.last - self.first))
 
     def stem(self, pause_ms: float) -> float:
-        """Return the height of a pause. It grows with its logarithm: milliseconds and minutes are both seen."""
+        """Return the height of a pause. It is logarithmic, so that both milliseconds and minutes are visible."""
         share = math.log1p(within(pause_ms, self.most_ms)) / math.log1p(self.most_ms)
         return _MIN_STEM + (_MAX_STEM - _MIN_STEM) * share
 
@@ -58,7 +58,7 @@ class _Placed:
 
 
 def timeline_chart(report: Report) -> list[Child]:
-    """Draw the timeline with its legend and notes; a sentence where nothing was saved or loaded."""
+    """Return the timeline with its legend and notes, or a sentence if nothing was saved or loaded."""
     moments = [(parse_moment(entry.time), entry) for entry in report.timeline]
     placed = [_Placed(moment, entry) for moment, entry in moments if moment is not None]
     if not placed:
@@ -84,7 +84,7 @@ def timeline_chart(report: Report) -> list[Child]:
 
 
 def _told(placed: Sequence[_Placed], vms: Counter[VM]) -> str:
-    """Say what the picture shows, for those who cannot see it."""
+    """Return what the picture shows, in words, for those who cannot see it."""
     failed = sum(one.entry.failed for one in placed)
     longest = max((one.entry for one in placed), key=lambda entry: within(entry.stopped_ms, MOST_MS))
     return (
@@ -96,7 +96,7 @@ def _told(placed: Sequence[_Placed], vms: Counter[VM]) -> str:
 def _scale(placed: Sequence[_Placed]) -> _Scale:
     first, last = min(one.moment for one in placed), max(one.moment for one in placed)
     if last - first < _SHORTEST_SPAN:
-        # One moment is in the middle, where the calendar has that much before and after it.
+        # A single moment is in the middle, unless it is at an end of Python's calendar.
         first = min(max(first, _CALENDAR[0] + _SHORTEST_SPAN / 2) - _SHORTEST_SPAN / 2, _CALENDAR[1] - _SHORTEST_SPAN)
         last = first + _SHORTEST_SPAN
     longest = max(within(one.entry.stopped_ms, _HIGHEST_MS) for one in placed)
@@ -115,7 +115,7 @@ def _time_axis(scale: _Scale, bottom: float) -> Iterator[Element]:
 
 
 def _row(vm: VM, row: int, *, has_hosts: bool) -> Element:
-    """Name a row at its left. The name is cut to its room twice: by its characters, and by the picture's own clip."""
+    """Return a row with its name at the left. The name is cut to its room twice: by characters, and by clipping."""
     base = _TOP + _ROW * (row + 1)
     said = f"{vm.name} on {vm.host}" if vm.host else vm.name
     label = make(
@@ -133,7 +133,7 @@ def _row(vm: VM, row: int, *, has_hosts: bool) -> Element:
 
 
 def _cut(name: str) -> str:
-    """Cut a name to its room; a wide character takes that of two."""
+    """Cut a name to its room; a wide character takes two cells."""
     room = _NAME_CELLS
     for place, char in enumerate(name):
         room -= 2 if east_asian_width(char) in "WF" else 1
@@ -154,7 +154,7 @@ def _mark(one: _Placed, row: int, scale: _Scale) -> Element:
 
 
 def _shape(x: float, top: float, foot: float, *, is_load: bool, is_failed: bool) -> Iterator[Element]:
-    """Draw a stem with a head: a save's is round, a load's is a triangle, and one that failed is hollow and crossed."""
+    """Yield a stem with a head: round for a save, a triangle for a load, crossed if it failed."""
     yield make("line", x1=x, x2=x, y1=top, y2=foot, class_="stem")
     if is_load:
         yield make("path", d=f"M{x - 4.5:.1f} {top - 4:.1f}h9l-4.5 8z", class_="head")
@@ -189,7 +189,7 @@ def _key(mark: Element, name: str) -> Element:
 
 
 def _heights(scale: _Scale) -> Element:
-    """Show how high some pauses are: the greatest one of the scale, and some that are ten times shorter each."""
+    """Return samples of the height: for the greatest pause on the scale, and for some that are ten times shorter each."""
     decades = range(max(1, round(math.log10(scale.most_ms)) - 3), round(math.log10(scale.most_ms)) + 1)
     samples = []
     for decade in decades:

@@ -1,4 +1,4 @@
-"""The board: where each tool stands, how its use of HMP goes, since when it is quiet, and what to change next."""
+"""The board: where each tool stands, the trend of its HMP use, when it last used HMP, and what to change next."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from audit.reporting.wording import parse_moment
 
 __all__ = ["Board", "BoardRow", "board", "sparkline"]
 
-# A trend is to be seen at a glance, beside others, on a terminal of 80 columns.
+# A trend must be visible at a glance, with other columns, on a terminal of 80 columns.
 _MOST_COLUMNS: Final = 31
 _DAYS_A_WEEK: Final = 7
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -23,7 +23,7 @@ _NONE_IN_ASCII: Final = "."
 
 @dataclass(frozen=True, slots=True)
 class BoardRow:
-    """One tool. trend: its HMP commands in each span. per_week: how many a week. quiet_since: the last one; "" for none."""
+    """One tool. trend: its HMP commands in each span. per_week: the average. quiet_since: the time of the last; "" for none."""
 
     use: ToolUse
     trend: tuple[int, ...]
@@ -33,7 +33,7 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """rows: in the report's order. span: how long a part of the trends is. begins: when each begins. weeks: of the report."""
+    """rows: in the report's order. span: the unit of the trends. begins: when each unit begins. weeks: the report's length."""
 
     rows: tuple[BoardRow, ...]
     changes: tuple[Change, ...]
@@ -43,7 +43,7 @@ class Board:
 
 
 def board(report: Report) -> Board:
-    """Make it of a report, which --quiet-days was applied to."""
+    """Return the board of a report, to which --quiet-days has already been applied."""
     columns = day_columns(report, _MOST_COLUMNS)
     begins = columns.begins[-_MOST_COLUMNS:]
     first = columns.count - len(begins)
@@ -60,7 +60,7 @@ def board(report: Report) -> Board:
 
 
 def sparkline(counts: Sequence[int], *, is_ascii: bool = False) -> str:
-    """Draw a trend: the tool's own most is the tallest, and what is not nothing is never drawn as nothing."""
+    """Return a trend as characters, scaled to its own maximum. Only a count of 0 looks like none."""
     levels, none = (_DIGITS, _NONE_IN_ASCII) if is_ascii else (_BLOCKS, _NONE)
     most = max(counts, default=0)
     return "".join(levels[(count * len(levels) - 1) // most] if count else none for count in counts)
@@ -71,7 +71,7 @@ def _trend(counts: Mapping[int, int], length: int) -> tuple[int, ...]:
 
 
 def _weeks(report: Report) -> float:
-    """Return how many weeks the days from the first record to the last are. A shorter log counts as one week."""
+    """Return the length of the log in weeks, from the day of its first record to that of its last; at least one week."""
     first, last = parse_moment(report.log.first[:10]), parse_moment(report.log.last[:10])
     if first is None or last is None:
         return 1.0

@@ -1,6 +1,6 @@
-"""The days of a report as the columns of a chart: all days, also those on which nothing happened, each in its place.
+"""The days of a report as the columns of a chart: all days in order, including those on which nothing happened.
 
-Where they are more than can be shown apart, they are put together by week, by month or by year.
+If there are too many to show them separately, they are grouped by week, by month or by year.
 """
 
 from collections import Counter
@@ -15,12 +15,12 @@ from audit.reporting.wording import parse_moment
 
 __all__ = ["MAX_COLUMNS", "Column", "Columns", "Span", "day_columns"]
 
-# Of a chart on the page: at 10 pixels a column a bar is still wide enough to be pointed at.
+# For a chart on the page: with about 10 pixels per column, a bar is still wide enough to point at.
 MAX_COLUMNS: Final = 92
 
 
 class Span(StrEnum):
-    """How long a column is."""
+    """The time that a column stands for."""
 
     DAY = "day"
     WEEK = "week"
@@ -41,9 +41,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns in which something happened, in order. count: how many there are on the axis, with the empty ones.
+    """The columns of a chart. used: those in which something happened, in order. count: of all columns, with the empty ones.
 
-    begins: the first moment of each of these. undated: how many of the report's days are not days.
+    begins: the first moment of each column. undated: how many of the report's days are not valid dates.
     """
 
     span: Span
@@ -57,7 +57,7 @@ class Columns:
 
 
 def day_columns(report: Report, most: int = MAX_COLUMNS) -> Columns:
-    """Put the report's days onto an axis. most: so many columns can be shown apart; years may be more."""
+    """Return the report's days as columns. most: the limit on columns, which only years may exceed."""
     named = {day: parse_moment(day) for day in sorted({*report.days, *report.modern_days, *report.failed_days})}
     days = {day: moment for day, moment in named.items() if moment is not None}
     undated = len(named) - len(days)
@@ -80,7 +80,7 @@ def day_columns(report: Report, most: int = MAX_COLUMNS) -> Columns:
 
 
 def _place(moment: datetime, span: Span) -> int:
-    """Number a moment's span, so that the next one is one more. The first day of year 1 was a Monday, and is day 1."""
+    """Return the number of a moment's span; the next span has the next number. Day 1, in year 1, was a Monday."""
     match span:
         case Span.DAY:
             return moment.toordinal()

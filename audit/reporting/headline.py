@@ -9,13 +9,13 @@ __all__ = ["Headline", "headline"]
 
 _NAMED_BLOCKERS = 4
 _NAMED_QUIET = 7
-# A tool can send anything for a command; all of it is in the table of tools.
+# A tool may send anything for a command; the table of tools has its full name.
 _NAME_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """state: the worst of all tools'; None where there is nothing to judge. details: what must be known beside the answer."""
+    """state: the worst of all tools; None if there is nothing to judge. details: what else to know about the answer."""
 
     state: State | None
     text: str
@@ -78,7 +78,7 @@ def _modern(report: Report) -> str:
 
 
 def _doubts(report: Report) -> tuple[str, ...]:
-    """Say what the log may have missed, so that nobody is called done who is not."""
+    """Return what the log may have missed, so that the headline does not call a tool done that is not."""
     log = report.log
     missing = log.lost + log.damaged
     texts = []

@@ -1,6 +1,6 @@
-"""What is the same thing in two reports, or in two scans.
+"""What counts as the same thing in two reports, or in two scans.
 
-A key has no count and no time. Nor has it a machine or a user: a tool that is accepted is accepted wherever it runs.
+A key has no count, time, machine or user in it: a tool that is accepted is accepted wherever it runs.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ Key: TypeAlias = tuple[str, ...]
 
 
 def use_key(tool: str, command: str) -> Key:
-    """An HMP command that a tool uses; the tool by its name."""
+    """Return the key of an HMP command that a tool uses. tool: its name."""
     return "hmp", tool, command
 
 
@@ -34,10 +34,10 @@ def switch_key(why: str) -> Key:
 
 
 def place_key(path: str, command: str, source: str) -> Key:
-    """A finding of a scan. Lines move, so it is known by what stands in the line."""
+    """Return the key of a scan's finding. Lines move, so it has the text of the line instead of its number."""
     return "source", path, command, source
 
 
 def fingerprint(key: Key) -> str:
-    """Return 32 hexadecimal digits for programs that keep findings apart by a text."""
+    """Return a key as 32 hexadecimal digits, for programs that identify findings by a text."""
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]

@@ -1,12 +1,12 @@
 """What to change next: an order of small steps from HMP to QMP.
 
-A step is to replace one HMP command in one program, wherever that runs: this is one change of one source, which one team can
-make, review and roll out. To replace one command in all programs would be work for as many teams as there are programs, and
-none of them would be done by it.
+A step replaces one HMP command in one program, wherever that runs: this is one change to one source, which one team can make,
+review and roll out. Replacing one command in all programs would be work for as many teams as there are programs, and none of
+these programs would be done afterwards.
 
-The order is worked out step by step. First comes what makes the most tools modern, which is the last command that these still
-use; where that is the same, what removes the most HMP commands a week; then the order of names. So each step counts on those
-before it. What QMP has no equivalent of, and what no table knows, comes last: it cannot be replaced, only left out.
+The order is worked out step by step. First comes what makes the most tools modern, because it is the last command that they
+still use; then what removes the most HMP commands per week; then the order of names. So each step assumes those before it.
+Commands without an equivalent in QMP, or that no table knows, come last: they cannot be replaced, only dropped.
 """
 
 import heapq
@@ -23,10 +23,10 @@ __all__ = ["Change", "next_changes"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step. name: the program's. tools: those that use the command: the program in each place, for each user.
+    """One step. name: the program's. tools: those that use the command, one for each place and user of the program.
 
-    count, per_week: the HMP commands that it removes. modern: which tools use no HMP any more after it and all steps before it.
-    ready: what to send instead, as the latest example has it. hosts: those that the tools were seen on.
+    count, per_week: the HMP commands that the step removes. modern: the tools that use no HMP any more after this and all
+    previous steps. ready: what to send instead, from the latest example. hosts: where the tools were seen.
     """
 
     name: str
@@ -46,20 +46,20 @@ class Change:
 
     @property
     def instead(self) -> str:
-        """Say what to use."""
+        """Return what to use instead."""
         if self.replacement is None:
             return "not an HMP command known here"
         return f"QMP: {self.replacement}" if self.can_be_replaced else str(self.replacement)
 
     @property
     def effect(self) -> str:
-        """Say what comes of it."""
+        """Return the effect of the step, in words."""
         removed = f"removes {self.per_week:,.1f} HMP commands a week"
         return f"{removed} and makes {counted(len(self.modern), 'tool')} modern" if self.modern else removed
 
 
 def next_changes(tools: Sequence[ToolUse], weeks: float) -> tuple[Change, ...]:
-    """Return all steps, in order. weeks: how long the log is. Quiet commands need none."""
+    """Return all steps, in order. weeks: the length of the log. Quiet commands need no step."""
     found: dict[str, _Program] = {}
     for use in tools:
         live = [command for command in use.commands if command.is_hmp and not command.is_quiet]
@@ -69,7 +69,7 @@ def next_changes(tools: Sequence[ToolUse], weeks: float) -> tuple[Change, ...]:
 
 
 class _Program:
-    """One program with what its tools still use. uses: of each command, by tool."""
+    """One program, with what its tools still use. uses: by command, then by tool."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -84,15 +84,15 @@ class _Program:
             self.uses.setdefault(command.name, {})[use.tool] = command
 
     def hosts(self, command: str) -> tuple[str, ...]:
-        """Return where the tools that use it were seen."""
+        """Return where the tools that use a command were seen."""
         return tuple(dict.fromkeys(host for tool in self.uses[command] for host in self._hosts[tool]))
 
     def made_modern(self, command: str) -> tuple[Tool, ...]:
-        """Return the tools of which it is the last one."""
+        """Return the tools whose last HMP command this is."""
         return tuple(tool for tool in self.uses[command] if self._left[tool] == {command})
 
     def take(self, command: str) -> Iterator[str]:
-        """Take a command out, and return those of which a tool has no other now."""
+        """Remove a command, and yield the commands that are now the last one of a tool."""
         for tool in self.uses[command]:
             left = self._left[tool]
             left.remove(command)
@@ -111,7 +111,7 @@ def _in_order(programs: Sequence[_Program], weeks: float) -> Iterator[Change]:
             continue
         taken.add((place, command))
         yield _change(program, command, weeks)
-        # It comes earlier than it did, so where it stood before it is found to be taken.
+        # Such a command moves forward. Its old entry stays in the heap, and is skipped because it has been taken by then.
         for last in dict.fromkeys(program.take(command)):
             heapq.heappush(waiting, (_key(program, last, weeks), place))
 

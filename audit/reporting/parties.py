@@ -7,10 +7,11 @@ __all__ = ["VM", "Tool"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Tool:
-    """Who sends commands, as a person would say it: a program where it runs and for whom, on whichever machines.
+    """Who sends commands, as a person would put it: a program, where it runs and for whom, on any number of machines.
 
-    name: of the script or the program; the address of a client of another machine. place: the systemd unit or the container,
-    without what differs from run to run. user: a name, or a number that has none. Both are "" where the log does not say.
+    name: of the script or the program; the address for a client on another machine. place: the systemd unit or the container,
+    without what differs from run to run. user: a name, or a number without a name. place and user are "" if the log does not
+    say.
     """
 
     name: str
@@ -19,18 +20,18 @@ class Tool:
 
     @property
     def owner(self) -> str:
-        """Say where it runs and for whom: `backup.service, user backup`."""
+        """Return where it runs and for whom: `backup.service, user backup`."""
         return ", ".join([*([self.place] if self.place else []), *([f"user {self.user}"] if self.user else [])])
 
     @property
     def label(self) -> str:
-        """Say it in full: `nightly.py (backup.service, user backup)`."""
+        """Return the full name: `nightly.py (backup.service, user backup)`."""
         return f"{self.name} ({self.owner})" if self.owner else self.name
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class VM:
-    """One VM. host: the machine of the proxy, "" where the log does not say."""
+    """One VM. host: the machine of the proxy, "" if the log does not say."""
 
     host: str
     name: str

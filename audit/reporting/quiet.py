@@ -1,7 +1,7 @@
-"""What stopped long ago is not alarmed about: `--quiet-days`.
+"""What stopped long ago raises no alarm: `--quiet-days`.
 
-A command of a tool is quiet if the tool last used it more than so many days before the end, and a tool is quiet if all its HMP
-is. The end is --until, or now: the last record would not do, because a log of HMP ends with the last HMP.
+A tool's command is quiet if the tool last used it more than that many days before the end, and a tool is quiet if all its HMP
+is. The end is --until, or now: the last record would not do, because a log of HMP use ends with the last use.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _ORDER: Final = (State.BLOCKED, State.COVERED, State.QUIET, State.MODERN)
 
 
 def within_days(days: int, end: datetime) -> Quiet:
-    """Return the setting. end: aware. Raises OverflowError for more days than there were."""
+    """Return the setting. end: aware. Raises OverflowError if there are more days than the calendar has."""
     return Quiet(days, spell_time(end), spell_time(end - timedelta(days=days)))
 
 
 def quieten(report: Report, quiet: Quiet) -> Report:
-    """Mark what is quiet, and judge each tool by the rest."""
+    """Return the report with what is quiet marked, and each tool judged by the rest."""
     tools = [_judged(use, quiet.since) for use in report.tools]
     tools.sort(key=lambda use: _ORDER.index(use.state))
     return replace(report, tools=tuple(tools), quiet=quiet)

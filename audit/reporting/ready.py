@@ -1,4 +1,4 @@
-"""The QMP commands that do what a recorded HMP command did, ready to be sent: with the words and the nodes of that record."""
+"""The QMP commands that do what a recorded HMP command did, ready to send, with the words and the nodes of that record."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ _LINE_CHARS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What is kept of one record of a command. nodes: those that the snapshot takes; sent: the snapshot jobs of the record.
+    """What is kept from one record of a command. nodes: those that the snapshot takes. sent: the snapshot jobs in the record.
 
-    vmstate: the node of the VM state; None where the record has none.
+    vmstate: the node of the VM state; None if the record has none.
     """
 
     vm: VM
@@ -32,9 +32,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What to send in place of an HMP command. vm: the one whose command and nodes it is. commands: lines of QMP.
+    """What to send in place of an HMP command. vm: the one that the example is from. commands: lines of QMP.
 
-    note: what must be known before they are sent; "" for nothing.
+    note: what to know before sending them; "" for nothing.
     """
 
     vm: VM
@@ -44,7 +44,7 @@ class Ready:
 
 
 def make_ready(example: Example | None) -> Ready | None:
-    """Return the commands; None where the record does not say enough."""
+    """Return the QMP commands for an example; None if the record does not say enough."""
     if example is None:
         return None
     line = HMPLine.read(example.command_line)
@@ -57,7 +57,7 @@ def make_ready(example: Example | None) -> Ready | None:
 
 
 def _snapshot(line: HMPLine, example: Example) -> Sequence[Execute] | None:
-    """Return the job, as the shim sent it or would; none where no nodes are known. None for another command."""
+    """Return the job that the shim sent or would send; [] if the nodes are unknown; None if it is not a snapshot command."""
     match line.command:
         case SaveVM(tag):
             return _job("snapshot-save", tag or "vm-20260131120000", example)
@@ -71,7 +71,7 @@ def _snapshot(line: HMPLine, example: Example) -> Sequence[Execute] | None:
 
 
 def _job(name: str, tag: str, example: Example) -> list[Execute]:
-    # A replacement sends several. The one of the line's own tag is meant, not that of a name in between.
+    # A replacing savevm sends several. The one with the line's own tag is wanted, not the one with an internal tag.
     sent = [arguments for command, arguments in example.sent if command == name and _is_of(arguments, tag)]
     if sent:
         return [Execute(name, {"job-id": _JOB_ID} | {key: sent[-1][key] for key in sent[-1] if key != "job-id"})]

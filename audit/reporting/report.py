@@ -1,6 +1,6 @@
 """What a report says, as values: no reading, no rendering.
 
-Counts are of records. Times are texts as records have them (UTC, so that they sort), days are their first ten characters.
+Counts are counts of records. Times are texts, as in records (UTC, so that they sort); days are their first ten characters.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What keeps a tool from being covered: an HMP command, and what is to be done about it."""
+    """What keeps a tool from being covered: an HMP command, and what to do about it."""
 
     command: str
     advice: str
@@ -59,9 +59,9 @@ class Blocker:
 class CommandUse:
     """One command as one tool used it.
 
-    name: HMP's, for `info` with its topic; QMP's where is_hmp is False. replacement: None where it is not HMP, or not in the
-    table. failed: the reply told of a failure. unknown: no reply came. silent: the tool went on all the same, though only the
-    text of the reply had told it.
+    name: HMP's, with the topic for `info`; QMP's if is_hmp is False. replacement: None if it is not HMP, or not in the table.
+    failed: how often the reply reported a failure. unknown: how often there was no reply. silent: how often the tool just went
+    on after a failure that only the text of the reply reported.
     """
 
     name: str
@@ -83,7 +83,7 @@ class CommandUse:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """What --quiet-days asks: HMP not used in so many days before `end` is no alarm. since: the first moment that counts."""
+    """The setting --quiet-days: HMP that was not used within `days` before `end` raises no alarm. since: when these begin."""
 
     days: int
     end: str
@@ -92,9 +92,9 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """What one tool did. commands: by count, the greatest first. blockers: not empty where the state is BLOCKED.
+    """What one tool did. commands: by count, the greatest first. blockers: not empty if the state is BLOCKED.
 
-    hosts: the machines that it was seen on. executables: some of the files that it was seen as.
+    hosts: the machines on which it was seen. executables: the paths of its program, up to a limit.
     """
 
     tool: Tool
@@ -103,14 +103,14 @@ class ToolUse:
     commands: tuple[CommandUse, ...]
     first: str
     last: str
-    # The last time that it used HMP; "" if it did not.
+    # When it last used HMP; "" if it never did.
     last_hmp: str
     hosts: tuple[str, ...] = ()
     executables: tuple[str, ...] = ()
 
     @property
     def seen_on(self) -> str:
-        """Name the machine that it was seen on, or count them; "" where the logs do not say."""
+        """Return the machine on which it was seen, or their number; "" if the logs do not say."""
         return self.hosts[0] if len(self.hosts) == 1 else f"{len(self.hosts)} hosts" if self.hosts else ""
 
     @property
@@ -122,12 +122,12 @@ class ToolUse:
         return sum(use.count for use in self.commands if not use.is_hmp)
 
     def total(self, member: str) -> int:
-        """Add up one of CommandUse's counts over all commands."""
+        """Return the sum of one of CommandUse's counts over all commands."""
         return sum(getattr(use, member) for use in self.commands)
 
 
 class Fate(StrEnum):
-    """What becomes of an HMP command on the QEMU that --target names. UNKNOWN: no table of ours has the command."""
+    """What happens to an HMP command on the QEMU of --target. UNKNOWN: none of our tables has the command."""
 
     GONE = "gone"
     DEPRECATED = "deprecated"
@@ -137,10 +137,10 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """What becomes of one HMP command of one tool. count: how often the tool used it.
+    """What happens to one HMP command of one tool. count: how often the tool used it.
 
-    since: the release in which it is gone or deprecated first; "" where it is neither. instead: what to use; where the command
-    goes on working, what of it does not; "" for nothing to say.
+    since: the first release in which it is gone or deprecated; "" if it is neither. instead: what to use or, if the command
+    goes on working, which part of it does not; "" for nothing to say.
     """
 
     tool: Tool
@@ -153,10 +153,10 @@ class Prospect:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What becomes of the HMP that was used on another QEMU, as --target asks.
+    """What would happen to the used HMP on another QEMU, the one of --target.
 
-    target: that QEMU, in words. verdict: the answer in a sentence. notes: what must be known beside it. prospects: what is gone
-    first, then by count.
+    target: that QEMU, in words. verdict: the answer in a sentence. notes: what else to know about it. prospects: by fate, what
+    is gone first, then by count.
     """
 
     target: str
@@ -166,19 +166,19 @@ class Outlook:
 
     @property
     def is_worth_a_table(self) -> bool:
-        """Tell whether anything is to be said that the verdict does not say."""
+        """Return whether a table says anything that the verdict does not."""
         return any(one.fate is not Fate.WORKS or one.instead for one in self.prospects)
 
     def count(self, fate: Fate) -> int:
-        """Add up how often commands of that fate were used."""
+        """Return how often commands with this fate were used."""
         return sum(one.count for one in self.prospects if one.fate is fate)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """All failures of one tool with one text. The tag stands as TAG in it, so that tags do not tell texts apart.
+    """All failures of one tool with the same text, in which TAG replaces the tag, so that texts do not differ only in tags.
 
-    nodes: those the snapshot would have taken, or that the text names. reasons: what was decided, and why.
+    nodes: those that the snapshot would have taken, or that the text names. reasons: what was decided, and why.
     """
 
     text: str
@@ -194,7 +194,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class SilentFailure:
-    """A tool went on after a failure that only the reply's text told. command: which failed. next_commands: what followed."""
+    """A tool went on after a failure that only the reply's text reported. next_commands: what followed the failed command."""
 
     tool: Tool
     command: str
@@ -205,7 +205,7 @@ class SilentFailure:
 
 @dataclass(frozen=True, slots=True)
 class Overwriting:
-    """A tool saved over snapshots that had the tag already, and they are gone. tags: the first ones, where they are known."""
+    """A tool saved over snapshots with the same tag, which are gone. tags: the first ones, as far as known."""
 
     tool: Tool
     vm: VM
@@ -217,7 +217,7 @@ class Overwriting:
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """How long a VM stood still in a command, over all the times that it did."""
+    """How long a VM was stopped by a command, over all times that this happened."""
 
     vm: VM
     command: str
@@ -229,7 +229,7 @@ class Standstill:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TimelineEntry:
-    """One savevm or loadvm, by whatever way. tag: "" where it is not known."""
+    """One save or load, by HMP or QMP. tag: "" if unknown."""
 
     time: str
     vm: VM
@@ -243,12 +243,12 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class LogSummary:
-    """What was read. records: those that counted. left_out: by the filters.
+    """What was read. records: those that passed the filters. left_out: those that did not.
 
-    damaged: lines that are not records. torn: logs whose last line is not whole, which are counted in `damaged` too.
-    lost: records that could not be written, as later ones tell. unfinished: commands that were begun and whose outcome is not
-    on record. unreadable: what stopped the reading of a log, one text each. housekeeping: what our prompt asked for itself,
-    which no other count has.
+    damaged: lines that are not records. torn: unfinished last lines, which are also counted in `damaged`. lost: records that
+    could not be written, according to later ones. unfinished: commands that were begun and whose outcome is not on record.
+    unreadable: why a log could not be read, or not to its end, one text each. housekeeping: our prompt's own questions, which
+    no count of commands includes.
     """
 
     names: tuple[str, ...]
@@ -268,11 +268,10 @@ class LogSummary:
 class Report:
     """The whole report.
 
-    tools: the blocked ones first, then by count. failures, silent_failures and overwritings: the newest first.
-    days: for each day with records, in order, the HMP commands of each tool. modern_days: the same for QMP's own snapshot
-    commands. timeline: the latest savevm and loadvm, in order of time; timeline_total: how many there were.
-    outlook: None where nobody asked for it. switch: None where nothing was observed.
-    quiet: None where nobody asked.
+    tools: by state, the blocked ones first, then by count. failures, silent_failures, overwritings: the newest first. days: for
+    each day with records, in order, the number of HMP commands by tool. modern_days: the same for QMP's own snapshot commands.
+    timeline: the latest saves and loads, in order of time. timeline_total: how many there were. outlook: None without --target.
+    switch: None if nothing was observed. quiet: None without --quiet-days.
     """
 
     log: LogSummary

@@ -1,8 +1,8 @@
-"""Whether a team may leave mode observe for mode rewrite, as values.
+"""Whether a team can safely leave mode observe for mode rewrite, as values.
 
-In mode observe QEMU itself runs each snapshot command, and the record has beside its answer the one that rewriting would have
-given. The two are the same if the text is, which in HMP also tells success from failure. docs/audit.md says what cannot be
-foretold.
+In mode observe, QEMU itself runs each snapshot command, and the record has both its answer and the one that rewriting would
+have given. They are the same if their texts are, which in HMP also distinguish success from failure. docs/audit.md says what
+cannot be predicted.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ __all__ = ["Agreement", "Contrast", "Example", "Switch", "VMSwitch"]
 
 
 class Agreement(StrEnum):
-    """What an observed answer says of the switch.
+    """What an observed answer says about the switch.
 
-    DIFFERS: rewriting would have answered otherwise. UNKNOWN: nobody can tell, as where QEMU found its disk full.
-    ELSEWHERE: the answer is the same, but the snapshot would be another. SAME: all else.
+    DIFFERS: rewriting would have answered differently. UNKNOWN: that cannot be known, for example if QEMU found its disk full.
+    ELSEWHERE: the answer is the same, but the snapshot would be another one. SAME: everything else.
     """
 
     DIFFERS = "differs"
@@ -29,7 +29,7 @@ class Agreement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One observed command. hmp: what QEMU answered; rewritten: what rewriting would have. "" is success, None not known."""
+    """One observed command. hmp: QEMU's answer. rewritten: the answer of rewriting. Both: "" for success, None if unknown."""
 
     time: str
     vm: VM
@@ -41,7 +41,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """All observed commands that are not plainly the same for one reason. examples: the latest, the newest first."""
+    """All observed commands that are not SAME, for one reason. examples: the latest ones, newest first."""
 
     agreement: Agreement
     why: str
@@ -53,7 +53,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class VMSwitch:
-    """The counts of one VM. same: with those whose snapshot would be another."""
+    """The counts for one VM. same: including those whose snapshot would be another one."""
 
     vm: VM
     observed: int
@@ -64,7 +64,7 @@ class VMSwitch:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """The answer for all VMs. vms: in the order of their names. contrasts: by agreement, then the newest first."""
+    """The result for all VMs. vms: by host and name. contrasts: by agreement, then newest first."""
 
     vms: tuple[VMSwitch, ...]
     contrasts: tuple[Contrast, ...]
@@ -83,7 +83,7 @@ class Switch:
 
     @property
     def verdict(self) -> str:
-        """Say it in a sentence: `409 of 412 answers would be the same in mode rewrite; 2 differ and 1 is not known.`"""
+        """Return a sentence: `409 of 412 answers would be the same in mode rewrite; 2 differ and 1 is not known.`"""
         differ, unknown = (sum(getattr(one, member) for one in self.vms) for member in ("differ", "unknown"))
         rest = [f"{number(differ)} {'differs' if differ == 1 else 'differ'}"] if differ else []
         rest += [f"{number(unknown)} {'is' if unknown == 1 else 'are'} not known"] if unknown else []
@@ -92,7 +92,7 @@ class Switch:
 
     @property
     def note(self) -> str:
-        """Say what the same answers hide; "" if nothing."""
+        """Return what equal answers hide, as a sentence; "" if nothing."""
         if not self.elsewhere:
             return ""
         commands = counted(self.elsewhere, "savevm command")

@@ -1,4 +1,4 @@
-"""What breaks on another QEMU: `--target`. It is told from the finished counts of each tool, so no record costs more for it."""
+"""What breaks on another QEMU: `--target`. It is worked out from the finished counts of each tool, not from records."""
 
 import re
 from collections import defaultdict
@@ -27,7 +27,7 @@ _VERBS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A QEMU to look ahead to. release: None for one that was built without HMP."""
+    """The QEMU of --target. release: None for one that was built without HMP."""
 
     release: Release | None
 
@@ -36,7 +36,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Read `11.2`, `11.2.1` or `no-hmp`. Raises ValueError with what would be right."""
+    """Parse `11.2`, `11.2.1` or `no-hmp`. Raises ValueError, which says what to write."""
     if text == WITHOUT:
         return Target(None)
     found = _RELEASE.fullmatch(text)
@@ -49,7 +49,7 @@ def parse_target(text: str) -> Target:
 
 
 def foresee(tools: Sequence[ToolUse], target: Target) -> Outlook:
-    """Say what becomes of each HMP command of each tool."""
+    """Return what happens to each HMP command of each tool."""
     prospects = [one for use in tools for command in use.commands if command.is_hmp for one in _prospects(use, command, target)]
     prospects.sort(key=lambda one: (_ORDER.index(one.fate), -one.count, one.command, one.tool))
     notes = _notes(target, has_hmp=bool(prospects))
@@ -58,7 +58,7 @@ def foresee(tools: Sequence[ToolUse], target: Target) -> Outlook:
 
 def _prospects(use: ToolUse, command: CommandUse, target: Target) -> Iterator[Prospect]:
     if target.release is None:
-        # What the shim did it did by QMP's jobs, and where it had left a savevm to QEMU's own, the jobs can do that too.
+        # The shim did these by QMP's jobs; if it left a savevm to QEMU's own command, the jobs can do that too.
         kept = command.rewritten if command.name in COVERED_COMMANDS else 0
         if command.count > kept:
             yield Prospect(use.tool, command.name, Fate.GONE, command.count - kept, _spell(WITHOUT_HMP), _replaced_by(command))
@@ -70,7 +70,7 @@ def _prospects(use: ToolUse, command: CommandUse, target: Target) -> Iterator[Pr
 
 
 def _fate(command: CommandUse, release: Release) -> tuple[Fate, str, str]:
-    """Return what becomes of it, since when, and what to use instead."""
+    """Return a command's fate, since when, and what to use instead."""
     changes = _BY_COMMAND.get(command.name, ())
     for change in (change for change in changes if not change.option):
         instead = change.instead or _replaced_by(command)

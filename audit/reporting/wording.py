@@ -1,4 +1,4 @@
-"""Counts, times and names as the pages say them."""
+"""Counts, times and names, in the same words in every form of a report."""
 
 import re
 from collections import Counter
@@ -29,7 +29,7 @@ __all__ = [
 _BLANKS: Final = re.compile(f"[{BLANKS}]+")
 _MS_PER_S: Final = 1000
 _S_PER_MIN: Final = 60
-# No command takes 30 years. A record that says so must not stop the page.
+# No command takes 30 years, but a record that says so must not break the page.
 MOST_MS: Final = 1e12
 
 
@@ -38,7 +38,7 @@ def number(value: int) -> str:
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """Say how many there are: `1 record`, `1,204 records`."""
+    """Return a count with its noun: `1 record`, `1,204 records`."""
     return f"{number(count)} {noun if count == 1 else plural or f'{noun}s'}"
 
 
@@ -47,19 +47,19 @@ def times(count: int) -> str:
 
 
 def answer(text: str | None) -> str:
-    """Say what a snapshot command answered, where HMP prints nothing for success. None: not known."""
+    """Return a snapshot command's answer in words, because HMP prints nothing for success. text: None if unknown."""
     return "not known" if text is None else text or "success"
 
 
 def listed(names: Sequence[str], *, most: int = 0, conjunction: str = "and") -> str:
-    """List names in a sentence: `a, b and c`. most: so many are named, and the rest counted; 0 for all."""
+    """Return names as part of a sentence: `a, b and c`. most: how many to name before counting the rest; 0 for all."""
     if most and len(names) > most:
         names = [*names[:most], f"{number(len(names) - most)} more"]
     return f"{', '.join(names[:-1])} {conjunction} {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def milliseconds(value: float) -> str:
-    """Say a duration with three digits at most, in the unit that suits it."""
+    """Return a duration, roughly with three digits, in a suitable unit."""
     ms = within(value, MOST_MS)
     if ms < _MS_PER_S - 0.5:
         return f"{ms:.3g} ms" if ms < 100 else f"{ms:.0f} ms"
@@ -71,12 +71,12 @@ def milliseconds(value: float) -> str:
 
 
 def within(value: float, most: float) -> float:
-    """Bound a number of the log from 0 to `most`: it may be anything that JSON can spell, NaN too."""
+    """Limit a number from the log to the range 0 to `most`: it may be anything that JSON can spell, even NaN."""
     return value if 0 <= value <= most else most if value > 0 else 0.0
 
 
 def in_one_line(text: str) -> str:
-    """Put what HMP printed on one line. What only looks like a blank, as U+00A0 does, stays as it is."""
+    """Return what HMP printed on one line. What only looks like a blank, such as U+00A0, stays as it is."""
     return _BLANKS.sub(" ", text).strip(" ")
 
 
@@ -86,7 +86,7 @@ def minute(time: str) -> str:
 
 
 def parse_moment(time: str) -> datetime | None:
-    """Read a record's time, or a day. None for what looks like one and is none, as February the 30th."""
+    """Parse a record's time, or a day; return None for what is not one, such as February the 30th."""
     try:
         moment = datetime.fromisoformat(time)
     except ValueError:
@@ -95,7 +95,7 @@ def parse_moment(time: str) -> datetime | None:
 
 
 def tool_labels(tools: Iterable[Tool]) -> dict[Tool, str]:
-    """Name each tool so that no two have the same name: in full where the program alone does not do."""
+    """Return a unique name for each tool: in full if the program's name alone is ambiguous."""
     known = list(dict.fromkeys(tools))
     names = Counter(tool.name for tool in known)
     return {tool: tool.name if names[tool.name] == 1 else tool.label for tool in known}

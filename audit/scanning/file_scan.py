@@ -1,4 +1,4 @@
-"""One file: which language it is in, what the rules find, which findings a mark accepts."""
+"""One file: whether it is worth scanning, what the rules find in it, and which findings a mark accepts."""
 
 import re
 from bisect import bisect_right
@@ -15,27 +15,27 @@ __all__ = ["BEGINNING_BYTES", "MARK", "is_binary", "scan_source"]
 
 MARK: Final = "hmp-audit: ignore"
 
-# No rule finds anything in a file without one of these; most files end here. To look for the words first
-# takes a fifth of the time.
+# No rule finds anything in a file without a match; for most files the scan ends here. Searching for the words first takes a
+# fifth of the time.
 _WORDS: Final = (b"savevm", b"loadvm", b"delvm", b"snapshots", b"monitor", b"qmp-shell", b"hmp")
 _WORTH_READING: Final = re.compile(
     rb"(?:save|load|del)vm|info\s+snapshots|human.?monitor|qemu.?monitor.?command|qmp-shell|hmp\w*\s*\("
 )
-# A line with nothing else but a comment's sign accepts the next one.
+# A line with only the mark, in a comment, accepts the next line.
 _MARK_ALONE: Final = re.compile(rf"[\s#/*;<!\-]*{re.escape(MARK)}[\s*/\->]*")
-# So much tells whether a file is a text, and what its first line names.
+# How much of a file shows whether it is text, and which interpreter its first line names.
 BEGINNING_BYTES: Final = 8192
 _MOST_SOURCE: Final = 200
 _BYTE_ORDER_MARKS: Final = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"), (b"\xef\xbb\xbf", "utf-8"))
 
 
 def is_binary(data: bytes) -> bool:
-    """Tell whether a file is no text: it has a NUL near its beginning, and is not UTF-16."""
+    """Return whether a file is not text: it has a NUL near its beginning, and is not UTF-16."""
     return b"\0" in data[:BEGINNING_BYTES] and not data.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
 def scan_source(path: str, data: bytes, language: Language) -> FileFindings | None:
-    """Scan the content of a file; None where nothing is found. path: as it is to be told."""
+    """Scan the content of a file; return None if nothing is found. path: as it is reported."""
     if not _is_worth_reading(data):
         return None
     text = _decoded(data)
@@ -51,7 +51,7 @@ def _is_worth_reading(data: bytes) -> bool:
 
 
 def _decoded(data: bytes) -> str:
-    # A NUL further on is no reason to fail, but is what stands for padding.
+    # A NUL further on is not an error, but must be replaced, because the rules use it for padding.
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, errors="replace").replace("\0", "\ufffd")
@@ -69,7 +69,7 @@ def _hits(text: str, language: Language) -> list[Hit]:
 
 
 def _located(text: str, hits: Iterable[Hit]) -> tuple[tuple[Finding, ...], int]:
-    """Turn offsets into lines, each place once, and leave out what a mark accepts. Also returns how many that were."""
+    """Return the findings, each place once, with lines instead of offsets, and the number of findings that a mark accepts."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     places: dict[tuple[int, str], Hit] = {}
     for hit in sorted(hits, key=lambda hit: (hit.offset, not hit.is_sure)):

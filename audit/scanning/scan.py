@@ -1,4 +1,4 @@
-"""`hmp-audit scan`: the trees, one form of output, and the exit status."""
+"""`hmp-audit scan`: scan the trees, write one form of output, and return the exit status."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ _FOUND: Final = 1
 
 
 class _Wanted(Protocol):
-    """What the command line asks for: its ScanInvocation."""
+    """What the command line asks for: a ScanInvocation, which this module cannot import."""
 
     @property
     def paths(self) -> Sequence[str]: ...
@@ -52,8 +52,9 @@ def scan(
 ) -> int:
     """Scan, write what is found, and return the exit status: 0, 1 for what --fail-on names, SourceError's for unread files.
 
-    Raises SourceError for a path that cannot be read at all. write: takes text with its line ends, as it comes. complain: takes
-    sentences. width: of the terminal. now: aware. is_known: asked once for each finding; what a baseline has is left out.
+    Raises SourceError for a path that cannot be read at all. write: called with text, including line ends, as it is found.
+    complain: called with sentences. width: of the terminal. now: aware. is_known: called once for each finding; returns whether
+    a baseline has it, so that it is left out.
     """
     totals = Totals()
     breaches = Breaches(wanted.fail_on, wanted.allow)
@@ -100,7 +101,7 @@ def _write(
             for line in as_ocsf(notices(found), now):
                 write(line)
         case "junit":
-            # It is written when all is counted.
+            # scan() writes it when everything has been counted.
             deque(found, maxlen=0)
         case "summary":
             tally = Tally()

@@ -1,4 +1,4 @@
-"""What a scan may be held against in a CI job: `--fail-on`."""
+"""The conditions under which a scan makes a CI job fail: `--fail-on`."""
 
 from collections.abc import Callable, Set
 from typing import Final, TypeAlias
@@ -25,7 +25,7 @@ def _none(_: Finding) -> bool:
     return False
 
 
-# name -> what it means, and which findings it is about.
+# Name -> its meaning, and which findings violate it.
 SCAN_CONDITIONS: Final[dict[str, tuple[str, _Wants]]] = {
     "hmp": ("anything was found, except what --allow names", _any),
     "sure": ("something was found that is sure, except what --allow names", _sure),
@@ -34,7 +34,7 @@ SCAN_CONDITIONS: Final[dict[str, tuple[str, _Wants]]] = {
 
 
 class Breaches:
-    """Counts what the conditions do not want, as findings come by. violations: each of those, for who shows them one by one."""
+    """Counts the violations of conditions as findings stream by. violations: for forms that show them one by one."""
 
     def __init__(self, conditions: Set[str], allow: Set[str]) -> None:
         self.conditions = [name for name in SCAN_CONDITIONS if name in conditions]
@@ -52,7 +52,7 @@ class Breaches:
                 self.violations.append(Violation(name, key, f"{path}:{finding.line}: {finding.what}"))
 
     def told(self, totals: Totals) -> list[str]:
-        """Say what was found that was not wanted, a sentence each. totals: at the end."""
+        """Return what violates the conditions, as sentences. Call this once, at the end, with the final totals."""
         texts = []
         if self._counts.get("hmp"):
             texts.append(f"the sources use HMP ({counted(self._counts['hmp'], 'finding')})")

@@ -18,7 +18,7 @@ _COLUMNS: Final = ("file", "line", "column", "command", "channel", "confidence",
 
 
 def to_json(found: Iterable[FileFindings], totals: Totals) -> str:
-    """Return one JSON object, indented. found: is taken to its end, which completes the totals."""
+    """Return one indented JSON object. found: consumed to its end, which completes the totals."""
     findings = [_members(one.path, finding) for one in found for finding in one.findings]
     return json.dumps({"scan": SCAN_VERSION, "findings": findings, "totals": asdict(totals)}, indent=2)
 
@@ -39,7 +39,7 @@ def _members(path: str, finding: Finding) -> dict[str, JSON]:
 
 
 def csv_lines(found: Iterable[FileFindings]) -> Iterable[str]:
-    """Yield a line for each finding, and a first one with the columns' names."""
+    """Yield a line with the columns' names, and then one for each finding."""
     yield _row(_COLUMNS)
     for one in found:
         for finding in one.findings:

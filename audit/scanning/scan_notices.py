@@ -1,4 +1,4 @@
-"""The findings of a scan for other programs, and as Markdown; the forms are those of a report."""
+"""The findings of a scan for other programs, and as Markdown, in the same forms as a report."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ __all__ = ["notices", "to_markdown"]
 
 
 def notices(found: Iterable[FileFindings]) -> Iterator[Notice]:
-    """Yield the findings, in their order."""
+    """Yield the findings, in order."""
     for file in found:
         yield from (_notice(file.path, finding) for finding in file.findings)
 
@@ -33,7 +33,7 @@ def _told(finding: Finding) -> str:
 
 
 def to_markdown(found: Iterable[FileFindings], totals: Totals) -> str:
-    """Return the findings as a table. found: is taken to its end, which completes the totals."""
+    """Return the findings as a table. found: consumed to its end, which completes the totals."""
     rows = [
         (code(f"{file.path}:{one.line}"), plain(_told(one)), plain(advice(one.command)))
         for file in found

@@ -17,7 +17,7 @@ _LEAST_WIDTH: Final = 40
 
 
 class Tally:
-    """Counts findings as they are told, since not one of them is kept."""
+    """Counts findings as they are written, because none of them is kept."""
 
     def __init__(self) -> None:
         self.commands: Counter[str] = Counter()
@@ -36,7 +36,7 @@ class Tally:
 
 
 def file_lines(found: FileFindings, *, width: int) -> Iterator[str]:
-    """Yield the lines about a file, a finding each, and what stands there."""
+    """Yield two lines for each finding in a file: the finding, and the text of its line."""
     for finding in found.findings:
         yield f"{printable(found.path)}:{finding.line}:{finding.column}: {_told(finding)}"
         yield cut(f"    {printable(finding.source)}", max(width, _LEAST_WIDTH))
@@ -48,7 +48,7 @@ def _told(finding: Finding) -> str:
 
 
 def summary_lines(tally: Tally, totals: Totals, *, width: int, names_files: bool = False) -> list[str]:
-    """Return what the whole scan comes to. names_files: also those with most findings."""
+    """Return a summary of the whole scan. names_files: also name the files with the most findings."""
     lines = [_headline(tally, totals)]
     for command, count in sorted(tally.commands.items(), key=lambda item: (-item[1], item[0])):
         lines.append(f"  {count} x {printable(command or 'computed')}: {advice(command)}")
@@ -69,7 +69,7 @@ def summary_lines(tally: Tally, totals: Totals, *, width: int, names_files: bool
 
 
 def _most(files: Counter[str]) -> Iterator[str]:
-    """Name the files with most findings: a single one more is named, because the line that counts it would take its place."""
+    """Yield the files with the most findings. A single extra one is named, because a line that counts it needs as much room."""
     named = len(files) if len(files) <= _NAMED_FILES + 1 else _NAMED_FILES
     found = sorted(files.items(), key=lambda item: (-item[1], item[0]))
     yield from (f"  {printable(path)}: {counted(count, 'finding')}" for path, count in found[:named])

@@ -1,4 +1,4 @@
-"""Which files of a tree are read: all but links, binaries, what is too big, what is excluded, and version control's."""
+"""Which files of a tree are read: all except links, binaries, files that are too big or excluded, and version control's."""
 
 import os
 import stat
@@ -18,10 +18,10 @@ _BYTES_PER_MIB: Final = 1024 * 1024
 
 
 def scan_trees(roots: Sequence[str], exclude: Sequence[str], limit_mib: int, totals: Totals) -> Iterator[FileFindings]:
-    """Scan files and folders with what is in them, in the order of their names, and count in `totals`.
+    """Scan files, and folders with their content in the order of names, and count in `totals`.
 
-    exclude: patterns with shell wildcards, for the path from the root and for any part of it. A link to a root is followed, and
-    no other. Raises SourceError for a root that cannot be read; anything below that cannot be is counted.
+    exclude: patterns with shell wildcards, for the path from the root or for any part of it. A root that is a link is followed,
+    but no other link. Raises SourceError for a root that cannot be read; what cannot be read below a root goes into `totals`.
     """
     for root in roots:
         try:
@@ -37,8 +37,8 @@ def scan_trees(roots: Sequence[str], exclude: Sequence[str], limit_mib: int, tot
 
 
 def _files_below(root: str, exclude: Sequence[str], totals: Totals) -> Iterator[tuple[str, str]]:
-    """Yield the files of a folder, each with the name to tell it by."""
-    # The name to tell begins with the root, unless that is where one is.
+    """Yield the files of a folder, each with the name under which it is reported."""
+    # That name begins with the root, unless the root is the working directory.
     prefix = "" if root == "." else root.rstrip("/") + "/"
     waiting: list[tuple[str, str, bool]] = [(root, "", True)]
     while waiting:
@@ -71,7 +71,7 @@ def _is_wanted(entry: os.DirEntry[str], relative: str, exclude: Sequence[str], t
 
 
 def _scan_file(path: str, name: str, limit_mib: int, totals: Totals) -> FileFindings | None:
-    """Scan one file. The beginning of one in an unknown language tells enough."""
+    """Scan one file. If it is in no known language, only its beginning is read."""
     limit_bytes = limit_mib * _BYTES_PER_MIB
     try:
         with open(path, "rb") as file:

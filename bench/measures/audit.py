@@ -1,4 +1,4 @@
-"""How long `hmp-audit report` takes, and how much memory, beside a loop that only decodes the lines."""
+"""How much time and memory `hmp-audit report` takes, compared with a loop that only decodes the lines."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _LIMIT: Final = 2.0
 _LIMIT_MIB: Final = 150
 _BYTES_A_RECORD: Final = 4096
 _LOOP: Final = "import json, sys\nfor line in open(sys.argv[1], 'rb'): json.loads(line)"
-# What tools do, failures and all; each shape of record as often as it stands here.
+# What tools do, including failures: each command line, and how often it is sent.
 _TRAFFIC: Final = (
     *(("savevm t1", 3), ("info snapshots", 3), ("loadvm t1", 2), ("loadvm none", 1), ("delvm t1", 1), ("savevm a b", 1)),
     *(("info status", 4), ("info block", 3), ("stop", 1), ("cont", 1), ("nonsense", 1)),
@@ -31,7 +31,7 @@ _TRAFFIC: Final = (
 
 
 def measure_report(fleet: Fleet, *, is_quick: bool) -> Measurement:
-    """Make a log from the records of a real VM, and read it in both ways, in turn."""
+    """Make a log from the records of a real VM, and read it in both ways, alternating."""
     count = _QUICK_RECORDS if is_quick else _RECORDS
     log = _make_log(fleet, count)
     report = [sys.executable, "-m", "audit", "report", "--json", str(log)]
@@ -66,7 +66,7 @@ def _make_log(fleet: Fleet, count: int) -> Path:
 
 
 def _real_records(fleet: Fleet) -> list[dict[str, Any]]:
-    """Send the traffic to a real VM through the proxy, and give what it put on record."""
+    """Send the traffic to a real VM through the proxy, and return the proxy's records."""
     folder = fleet.folder / "audited"
     folder.mkdir()
     make_qcow2(folder / "disk", "16M")
@@ -95,7 +95,7 @@ def _await_reply(sock: Any, what: str) -> None:
 
 
 def _run(fleet: Fleet, command: list[str]) -> tuple[float, float, str]:
-    """Run a process to its end. Gives its time in s, the most memory that it had in MiB, and its output."""
+    """Run a process to its end; return its time in s, its peak memory in MiB, and its output."""
     begun_s = time.perf_counter()
     child = fleet.start(command)
     assert child.stdout is not None

@@ -1,4 +1,4 @@
-"""What hmp-proxy costs apart from time on the wire: its start, its memory, its page faults, and bytes for QEMU."""
+"""What hmp-proxy costs besides time on the wire: its start, its memory, its page faults, and bytes for QEMU."""
 
 import json
 import time
@@ -17,8 +17,8 @@ __all__ = ["measure_bytes", "measure_growth", "measure_process", "resident_mib"]
 
 _WARM_UP = 100
 _MESSAGES = 1000
-_MINFLT: Final = 7  # the index behind the command's name; proc(5), /proc/PID/stat, field 10
-# Spelled as no program would, so that any parsing and writing anew shows.
+_MINFLT: Final = 7  # the index after the command's name; proc(5), /proc/PID/stat, field 10
+# Spelled as no program would, so that it shows if the proxy parses and re-encodes it.
 _COMMAND = '{ "execute":"x-received" ,\t"arguments" : {"b":1.50, "a": "\\u00e9é", "c": [ ]} ,"id": "\\/" }  \n'.encode()
 
 
@@ -33,7 +33,7 @@ def _minor_faults(pid: int) -> int:
 
 
 def measure_process(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Measurement:
-    """Look at fresh processes. Only their first client shows page faults: a second one can hide them."""
+    """Measure fresh processes. Only their first client shows page faults: with a second one they may not occur."""
     starts, idle, faults = zip(*(_fresh(fleet, programs, number) for number in range(3 if is_quick else 9)), strict=True)
     figures = (
         figure("start to listening", starts, "ms", 120),
@@ -85,6 +85,6 @@ def measure_bytes(fleet: Fleet, programs: Programs) -> Measurement:
 
 
 def measure_growth(pid: int, idle_mib: float) -> Measurement:
-    """Tell what the proxy of all workloads has grown by since it was idle."""
+    """Return by how much the proxy of all workloads has grown since it was idle."""
     grown = resident_mib(pid) - idle_mib
     return Measurement("after all workloads", figures=(figure("resident memory grew by", [grown], "MiB", 8),))

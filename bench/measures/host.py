@@ -1,7 +1,7 @@
 """A whole host in one process: what a thousand VMs cost, and what a change of ten costs the others.
 
-Most VMs have one stub server behind them, by a link each. It takes longer for each message the more of them there are, so the
-VMs whose pings are timed have stub servers of their own, and so has the VM of the process beside which they are held.
+Most VMs share one stub server, by a symbolic link each. It takes longer per message the more VMs there are, so the VMs whose
+pings are timed have stub servers of their own, and so has the single VM of the process with which they are compared.
 """
 
 import os
@@ -44,7 +44,7 @@ for _ in range(3):
 
 
 def measure_host(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Measurement:
-    """Start a process with a thousand VMs, a hundred for a quick run, and look what it takes."""
+    """Start a process with a thousand VMs (a hundred in a quick run), and measure what it takes."""
     count = 100 if is_quick else 1000
     rounds = 2 if is_quick else 5
     _allow_descriptors()
@@ -76,7 +76,7 @@ def measure_host(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Measure
 
 
 class _Host:
-    """The process with all VMs. paths: where their clients come in, those with stub servers of their own first."""
+    """The process with all VMs. paths: where their clients connect; VMs with stub servers of their own come first."""
 
     def __init__(self, fleet: Fleet, programs: Programs, count: int) -> None:
         self._folder = fleet.folder / "host"
@@ -105,7 +105,7 @@ class _Host:
         self._manager.close()
 
     def reload_ns(self) -> int:
-        """Change ten VMs. Returns how long that took."""
+        """Change ten VMs, and return how long the reload took."""
         self._change()
         begun_ns = time.perf_counter_ns()
         os.kill(self.pid, signal.SIGHUP)
@@ -113,7 +113,7 @@ class _Host:
         return time.perf_counter_ns() - begun_ns
 
     def longest_ping_ns(self) -> int:
-        """Change ten VMs, and return the longest that a ping of another VM took meanwhile."""
+        """Change ten VMs, and return how long the longest ping of another VM took meanwhile."""
         self._change()
         longest_ns = 0
         with negotiated(self.paths[0]) as sock:
@@ -160,7 +160,7 @@ def _allow_descriptors() -> None:
 
 
 def _await_stillness(pid: int) -> None:
-    """Wait until what is done for one VM after the other is done for all."""
+    """Wait until the process is idle: some work is done for one VM after the other."""
     end_s, spent_ns = time.monotonic() + _DEADLINE_S, -1
     while spent_ns != (now_ns := _cpu_ns(pid)):
         if time.monotonic() > end_s:
@@ -170,7 +170,7 @@ def _await_stillness(pid: int) -> None:
 
 
 def _idle_cpu_ms(pid: int, *, is_quick: bool) -> float:
-    """Return the CPU time that a process takes in a second in which nothing happens (proc(5), schedstat)."""
+    """Return the CPU time that a process takes per second while nothing happens (proc(5), schedstat)."""
     seconds = 1 if is_quick else 5
     time.sleep(0.5)
     before_ns = _cpu_ns(pid)
@@ -190,7 +190,7 @@ def _one_vm(fleet: Fleet, programs: Programs) -> str:
 
 
 def _ping_ratio(stack: ExitStack, alone: str, among_many: str) -> float:
-    """Return what a ping through one of many VMs takes, divided by that through the only one, both in turn."""
+    """Return how long a ping through one of many VMs takes, divided by that through a single one, alternating."""
     socks = [stack.enter_context(negotiated(path)) for path in (alone, among_many)]
     one, many = ([ping_ns(sock) for _ in range(_PINGS)] for sock in socks)
     one_again, many_again = ([ping_ns(sock) for _ in range(_PINGS)] for sock in socks)
@@ -198,5 +198,5 @@ def _ping_ratio(stack: ExitStack, alone: str, among_many: str) -> float:
 
 
 def _time_to_read_ns(fleet: Fleet, config: Path) -> float:
-    """Return how long a process takes that does nothing but read the file."""
+    """Return how long a process that does nothing else takes to read the file."""
     return median([int(line) for line in fleet.output([sys.executable, "-c", _READ, str(config)]).split()])

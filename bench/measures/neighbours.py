@@ -1,6 +1,6 @@
-"""A VM beside one whose QEMU misbehaves, in one process: how long its pings take, and how long beside one that is quiet.
+"""A VM and a neighbour whose QEMU misbehaves, in one process: how long pings take, compared with a quiet neighbour.
 
-On all cores: the one that misbehaves takes the time of its own core, as another process does.
+This runs on all cores, so that the misbehaving program takes the time of another core.
 """
 
 import os
@@ -22,13 +22,13 @@ from tests.support.processes.bad_qemu import Kind
 __all__ = ["measure_neighbours"]
 
 _QUIET: Final = "quiet"
-# Those that give the process something to do.
+# The kinds that keep the process busy.
 _BUSY: Final = (Kind.FLOODING, Kind.FLAPPING, Kind.LIES, Kind.NONSENSE)
 _NS_PER_MS: Final = 1e6
 
 
 def measure_neighbours(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Measurement:
-    """Ping a VM beside each kind of neighbour, one after the other, and beside a quiet one in the same round."""
+    """Ping a VM with each kind of neighbour, one after the other, and with a quiet one in the same round."""
     rounds, pings = (2, 200) if is_quick else (5, 2000)
     with all_cores():
         figures = [one for kind in _BUSY for one in _beside(fleet, programs, kind, rounds, pings)]

@@ -22,13 +22,13 @@ _READ_BYTES: Final = 64 * 1024
 
 
 def measure_prompt(fleet: Fleet, *, is_quick: bool) -> Measurement:
-    """Time the program from its start to its prompt, and the import of its libraries, in turn."""
+    """Time the program from its start to its prompt, and the import of its libraries, alternating."""
     prompts, imports = [], []
     with fleet.running(QEMUVM(folder=_folder(fleet))) as vm:
         for _ in range(4 if is_quick else 16):
             prompts.append(_until_prompt_ms(fleet, vm.qmp_path))
             imports.append(_until_imported_ms(fleet))
-    # The first of each finds cold caches.
+    # The first round finds cold caches, and is dropped.
     pairs = list(zip(prompts, imports, strict=True))[1:]
     figures = (
         figure("import of the libraries", [imported for _, imported in pairs], "ms"),

@@ -1,4 +1,4 @@
-"""The same against a real QEMU: pings, and the rewritten snapshot commands beside HMP's own on a twin VM."""
+"""The same with a real QEMU: pings, and the rewritten snapshot commands compared with HMP's own on a twin VM."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _LIMIT_MS: Final = 5.0
 
 
 def measure_pings(fleet: Fleet, programs: Programs, names: set[str], *, is_quick: bool) -> Iterator[Measurement]:
-    """Run the workloads of these names on one idle VM that has a monitor for each relay."""
+    """Run the workloads with these names on one idle VM that has a monitor for each relay."""
     folder = make_folder(fleet, "pinged", IDLE_ROM)
     monitors = [argument for name in RELAYS for argument in ("-qmp", f"unix:{name}.qmp,server=on,wait=off")]
     with fleet.running(QEMUVM(["-bios", "rom", *monitors], folder=folder)):
@@ -38,9 +38,9 @@ def measure_pings(fleet: Fleet, programs: Programs, names: set[str], *, is_quick
 
 
 def measure_snapshots(fleet: Fleet, *, is_quick: bool) -> Measurement:
-    """Time savevm, loadvm and delvm natively on one VM and through the proxy on its twin, in turn, with changing roles.
+    """Time savevm, loadvm and delvm natively on one VM and through the proxy on its twin, alternating, with changing roles.
 
-    The guests dirty their memory. Only the VM in question runs, on all cores: the guest would else stand in QEMU's way.
+    The guests dirty their memory. Only the VM that is timed runs, and on all cores: otherwise its guest would slow QEMU down.
     """
     added_ms: dict[str, list[float]] = {command: [] for command in _COMMANDS}
     native_ms: dict[str, list[float]] = {command: [] for command in _COMMANDS}
@@ -97,7 +97,7 @@ def _twin(fleet: Fleet, name: str) -> Iterator[_Twin]:
 
 
 def _use_all_cores(vm: QEMUVM) -> None:
-    """Let a VM run beside what is pinned to one core."""
+    """Let a VM run on all cores, while everything else stays pinned to one."""
     assert vm.process is not None
     for task in Path(f"/proc/{vm.process.pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), range(os.cpu_count() or 1))
@@ -114,9 +114,9 @@ def _timed_ms(twin: _Twin, sock: socket.socket, command_line: str) -> float:
 
 
 def ask(sock: socket.socket, command: Execute, *, may_answer: object = None) -> object:
-    """Return what a command returns, past any events. Raises BenchError for an error.
+    """Return what a command returns, skipping events. Raises BenchError for an error.
 
-    may_answer: what alone it may return; None for anything.
+    may_answer: the only value that it may return; None for any.
     """
     (answer,) = ask_all(sock, [command])
     if may_answer is not None and answer != may_answer:
@@ -125,7 +125,7 @@ def ask(sock: socket.socket, command: Execute, *, may_answer: object = None) -> 
 
 
 def ask_all(sock: socket.socket, commands: Sequence[Execute]) -> list[object]:
-    """Return what commands return that are sent in one write. Raises BenchError for the first error."""
+    """Send commands in one write, and return what they return. Raises BenchError for the first error."""
     sock.sendall(b"".join(command.to_wire() for command in commands))
     answers: list[object] = []
     held = b""

@@ -1,12 +1,12 @@
 """What the survey costs: snapshot commands on VMs with many disks and many snapshots, natively and through the proxy.
 
-A rewritten command has to ask once for all nodes with their snapshots. So the time that it adds is told as a multiple of that
-query's own time, and of 2 ms for all that does not grow with the VM.
+A rewritten command has to query all nodes and their snapshots once. So the time that it adds is given as a multiple of that
+query's own time plus 2 ms for everything that does not grow with the VM.
 
 A third way shows how much of it is QEMU's own: the same commands without a proxy, sent by a client that knows everything. With
-many snapshots QEMU's job takes longer than HMP's savevm for the same work, because it wakes itself at each write to a disk.
+many snapshots, QEMU's job takes longer than HMP's savevm for the same work, because it wakes itself at each write to a disk.
 
-Everything shares one core. Spread over two, the disks' many small writes take three times as long, and vary by half.
+Everything shares one core. On two, the disks' many small writes take three times as long, and vary by half.
 """
 
 import shutil
@@ -49,7 +49,7 @@ _Way: TypeAlias = Callable[[str], None]
 
 
 def measure_surveys(fleet: Fleet, *, is_quick: bool) -> Iterator[Measurement]:
-    """Time the commands on an idle VM of each shape, natively and through the proxy in turn, changing who is first."""
+    """Time the commands on an idle VM of each shape, natively and through the proxy, with changing order."""
     for disks, snapshots in _SHAPES:
         with _vm(fleet, disks, snapshots) as monitors:
             yield _measure(monitors, f"survey: {disks} disks, {snapshots} snapshots each", rounds=3 if is_quick else 20)
@@ -59,7 +59,7 @@ def _measure(monitors: _Monitors, title: str, *, rounds: int) -> Measurement:
     ways: list[_Way] = [_by_hmp(monitors.native), _by_jobs(monitors.native), _by_hmp(monitors.proxied)]
     times_ms: dict[tuple[int, str], list[float]] = {(way, name): [] for way in range(len(ways)) for name in _COMMANDS}
     nodes_ms: list[float] = []
-    for number in range(-1, rounds):  # the first round of all makes the proxy acquainted
+    for number in range(-1, rounds):  # in the very first round, the proxy learns the wiring
         nodes = median([_timed_ms(lambda: ask(monitors.native, _NODES)) for _ in range(3)])
         taken = {
             (way, name): _timed_ms(partial(ways[way], name))
@@ -84,7 +84,7 @@ def _measure(monitors: _Monitors, title: str, *, rounds: int) -> Measurement:
 
 
 def _quieter_half(times_ms: Sequence[float]) -> list[float]:
-    """Return the quickest rounds: noise only ever adds."""
+    """Return the faster half of the rounds: noise only ever adds."""
     return sorted(times_ms)[: -(-len(times_ms) // 2)]
 
 
@@ -96,7 +96,7 @@ def _by_hmp(sock: socket.socket) -> _Way:
 
 
 def _by_jobs(sock: socket.socket) -> _Way:
-    """Ask what must be asked, and do the work by a snapshot job, which is queried and dismissed in the same write."""
+    """Return a way that sends the necessary queries, and a snapshot job that is queried and dismissed in the same write."""
 
     def run(name: str) -> None:
         nodes = ask(sock, _NODES)

@@ -22,7 +22,7 @@ def ping_ns(sock: socket.socket) -> int:
 
 @contextmanager
 def on_cores(cores: Collection[int]) -> Iterator[None]:
-    """Start on these cores what is started meanwhile."""
+    """Run what is started within the context on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -32,5 +32,5 @@ def on_cores(cores: Collection[int]) -> Iterator[None]:
 
 
 def all_cores() -> AbstractContextManager[None]:
-    """Start on any core what is started meanwhile."""
+    """Run what is started within the context on any core."""
     return on_cores(range(os.cpu_count() or 1))

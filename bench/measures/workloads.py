@@ -1,4 +1,4 @@
-"""What is done through every relay in turn, round by round, and how the times are compared."""
+"""What is done through each relay in turn, round by round, and how the times are compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["PING", "QEMU_WORKLOADS", "Workload", "measure", "start_stub_relays",
 PING: Final = '{"execute": "query-status"}'
 SCHEMA: Final = '{"execute": "query-qmp-schema"}'
 MIB: Final = 1024 * 1024
-# A tool that copies a file into a command writes what it read.
+# How a tool writes a command into which it copies a file: in the pieces that it reads.
 PIECE_BYTES: Final = 4096
 
 
@@ -23,10 +23,10 @@ class Workload:
     """One run of the load client for each relay and round; `name` is for the command line.
 
     samples: in each round; quick_samples in a quick run. number, last: the load client's arguments.
-    slow: relays that get only a tenth of the samples. absent: those that are left out.
-    is_fresh: each round has new processes, whose first client this is. With later clients of a process asyncio's own reads
-    are quicker by chance of memory allocation, and a relay that uses them is flattered.
-    limits: the wanted ratio to each relay, None if it is only shown.
+    slow: relays that get only a tenth of the samples. absent: relays that are left out.
+    is_fresh: each round has new processes, whose first client this is. For later clients of a process, asyncio's own reads are
+    faster by an accident of memory allocation, which favours a relay that uses them.
+    limits: the goal for the ratio to each relay, None if it is only shown.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Workload:
 
 
 def workloads(*, is_pgo: bool) -> tuple[Workload, ...]:
-    """Return the workloads against the stub. A CPython without PGO is slower, and a ping is nearly all Python."""
+    """Return the workloads for the stub. A ping is nearly all Python, and a CPython without PGO is slower."""
     ping = 1.25 if is_pgo else 1.45
     return (
         Workload("ping", "ping", "requests", 1000, 200, 1, PING, {SOCAT: ping, STREAMS: 0.35, DIRECT: None}, is_fresh=True),
@@ -82,7 +82,7 @@ def start_stub_relays(fleet: Fleet, programs: Programs, label: str) -> dict[str,
 def measure(
     fleet: Fleet, programs: Programs, targets: Mapping[str, Target], workload: Workload, *, is_quick: bool
 ) -> Measurement:
-    """Run the workload through each relay once a round, beginning with another one each time."""
+    """Run the workload through each relay once per round, beginning with another one each time."""
     rounds = []
     for number in range(3 if is_quick else workload.rounds):
         with fleet.scope():

@@ -1,4 +1,4 @@
-"""What `hmp-proxy wrap` adds to the start of a real QEMU: until its first client has the greeting, and until it is answered."""
+"""What `hmp-proxy wrap` adds to the start of a real QEMU: until its first client gets the greeting, and the first answer."""
 
 import json
 import socket
@@ -23,14 +23,14 @@ _MACHINE: Final = ("-accel", "tcg", "-m", "32", "-display", "none", "-nodefaults
 _WRAP: Final = (sys.executable, "-m", "proxy", "wrap", "--")
 _DEADLINE_S: Final = 20.0
 _NEGOTIATION: Final = b'{"execute": "qmp_capabilities"}\n'
-# Until the greeting, and until the first answer, in ms.
+# The time until the greeting, and until the first answer, in ms.
 _Times: TypeAlias = tuple[float, float]
 
 
 def measure_wrapper(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Iterator[Measurement]:
-    """Start QEMU bare and wrapped, and the proxy alone, in turn: on the whole machine, and on the core that all else is on.
+    """Start QEMU bare and wrapped, and the proxy alone, alternating: on all cores, and on the core that everything else uses.
 
-    QEMU and the proxy start beside each other, and the guest begins to run meanwhile. One core is shared by all three.
+    QEMU and the proxy start at the same time, and the guest begins to run meanwhile. On one core, the three share it.
     """
     count = 4 if is_quick else 16
     with all_cores():
@@ -39,7 +39,7 @@ def measure_wrapper(fleet: Fleet, programs: Programs, *, is_quick: bool) -> Iter
 
 
 def _measure(name: str, rounds: Sequence[tuple[_Times, _Times, float]], limit: float | None) -> Measurement:
-    bare, wrapped, alone = zip(*rounds[1:], strict=True)  # the first of each finds cold caches
+    bare, wrapped, alone = zip(*rounds[1:], strict=True)  # the first round finds cold caches
     added = [[after - before for before, after in zip(*pair, strict=True)] for pair in zip(bare, wrapped, strict=True)]
     figures = (
         figure("bare: start to greeting", [greeting for greeting, _ in bare], "ms"),

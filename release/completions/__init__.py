@@ -1,4 +1,4 @@
-"""Completion files for shells, made of the programs' parsers: values is what they share, and each shell has a module.
+"""Completion files for shells, made from the programs' parsers. values.py has what they share, and each shell has a module.
 
-They complete subcommands, options, their choices, and files. Names of VMs would need a proxy that runs.
+They complete subcommands, options, their choices, and files, but not names of VMs, which would need a running proxy.
 """

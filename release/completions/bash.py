@@ -1,4 +1,4 @@
-"""Completion for bash, from 4.2 on. It needs nothing of the package bash-completion, which only finds the file."""
+"""Completion for bash, from 4.2 on. It uses nothing from the package bash-completion, which only finds the file."""
 
 import argparse
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def _command(program: Program, name: str, parser: argparse.ArgumentParser) -> It
     flags = [flag for action in options_of(parser) for flag in action.option_strings]
     yield f"            options='{' '.join(flags)}'\n"
     if not name and program.commands:
-        # Only the first word can be one; what comes after it has no words of its own.
+        # Only the first word can be a subcommand; after it, the program itself takes no positional arguments.
         yield f"            ((n == 0)) && positional=choices choices='{' '.join(program.commands)}'\n"
     else:
         yield f"            positional={_KINDS[positional_of(parser)]}\n"
@@ -107,5 +107,5 @@ def _command(program: Program, name: str, parser: argparse.ArgumentParser) -> It
 def _value(action: argparse.Action) -> str:
     kind = kind_of(action)
     found = f"kind=choices choices='{' '.join(choices_of(action))}'" if kind is Value.CHOICE else f"kind={_KINDS[kind]}"
-    # Another option may follow one that needs no value.
+    # If the value is optional, another option may follow.
     return f"[[ $cur == -* ]] || {found}" if action.nargs == "?" else found

@@ -9,7 +9,7 @@ from release.parsers import Program, choices_of
 
 __all__ = ["fish_completion"]
 
-# -x: a value, and no file; -r -F: a value, which may be a file. An address is a path too.
+# -x: a value that is not a file; -r -F: a value that may be a file. An address is a path too.
 _KINDS: Final = {
     Value.NONE: "",
     Value.WORD: " -x",
@@ -37,7 +37,7 @@ def _lines(program: Program) -> Iterator[str]:
 
 
 def _condition(program: Program, name: str) -> str:
-    """Say when a line holds: a subcommand can only be the first word."""
+    """Return the condition under which a line applies: a subcommand can only be the first word."""
     if not program.commands:
         return ""
     second = "test (count (commandline -opc)) -ge 2; and"
@@ -55,7 +55,7 @@ def _value(action: argparse.Action) -> str:
     kind = kind_of(action)
     if kind is Value.CHOICE:
         return f" -x -a {_quoted(' '.join(choices_of(action)))}"
-    # fish would take the next word for the value of one that may do without.
+    # fish would take the next word for an optional value.
     return "" if action.nargs == "?" else _KINDS[kind]
 
 

@@ -1,4 +1,4 @@
-"""What can stand for the value of an option, or for an argument."""
+"""What the value of an option, or an argument, can be."""
 
 import argparse
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,10 @@ __all__ = [
 
 
 class Value(Enum):
-    """NONE: an option takes none. WORD: something that no shell knows. ADDRESS: a path, or one after `unix:`."""
+    """The kind of a value. NONE: the option takes none. WORD: something that no shell can complete.
+
+    ADDRESS: a path, perhaps after `unix:`.
+    """
 
     NONE = auto()
     WORD = auto()
@@ -23,7 +26,7 @@ class Value(Enum):
     ADDRESS = auto()
 
 
-# By the metavar.
+# Metavar -> kind of value.
 _KINDS: Final[Mapping[str, Value]] = {
     "FILE": Value.FILE,
     "KEYFILE": Value.FILE,
@@ -42,24 +45,24 @@ def kind_of(action: argparse.Action) -> Value:
 
 
 def is_repeatable(action: argparse.Action) -> bool:
-    """Tell whether an option can be given several times. Those of the policy are repeatable by their default."""
+    """Return whether an option can be given several times. Those of the policy are recognized by their default []."""
     return action.default == [] or isinstance(action, argparse._AppendAction)
 
 
 def commands_of(program: Program) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Yield the program itself, by the name "", and then its subcommands."""
+    """Yield the program itself, under the name "", and then its subcommands."""
     yield "", program.parser
     yield from program.commands.items()
 
 
 def positional_of(parser: argparse.ArgumentParser) -> Value:
-    """Tell what stands where no option does."""
+    """Return the kind of the positional arguments."""
     kinds = [kind_of(action) for action in positionals_of(parser) if not action.choices]
     return kinds[0] if kinds else Value.NONE
 
 
 def _first_words(text: str) -> str:
-    """Shorten a help to what fits beside a word."""
+    """Shorten a help text to what fits next to a word."""
     text = text.partition(";")[0].partition(" (")[0].partition(": ")[0].partition(". ")[0]
     return text if len(text) <= _LONGEST_TEXT else text[: text.rindex(" ", 0, _LONGEST_TEXT)] + " ..."
 
@@ -78,5 +81,5 @@ def described_options(parser: argparse.ArgumentParser) -> Iterator[tuple[argpars
     """Yield the options, each with a few words about it."""
     for action in options_of(parser):
         words = _first_words(help_of(parser, action))
-        # Some helps only tell what each choice means.
+        # Some help texts only say what each choice means.
         yield action, action.dest.replace("_", " ") if words in choices_of(action) else words

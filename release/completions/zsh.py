@@ -1,4 +1,4 @@
-"""Completion for zsh, as its function _arguments takes it."""
+"""Completion for zsh, in the form that its function _arguments takes."""
 
 import argparse
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _KINDS: Final = {Value.WORD: "", Value.FILE: "_files", Value.FOLDER: "_files -/"
 
 
 def zsh_completion(program: Program) -> str:
-    """Return the file for zsh, which is autoloaded as a function of its name."""
+    """Return the file for zsh, which zsh autoloads as a function of the same name."""
     address = f"{function_of(program)}_address"
     lines = [f"#compdef {program.name}\n\n", f"{address}() {{\n    compset -P unix:\n    _files\n}}\n\n"]
     if program.commands:
@@ -35,7 +35,7 @@ def zsh_completion(program: Program) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser, address: str, indent: str, program: Program | None = None) -> Iterator[str]:
-    """Yield one call. program: the one whose subcommands come first; None for a subcommand."""
+    """Yield the parts of one call. program: for its subcommands, which come first; None if this is for a subcommand."""
     yield "_arguments -s -S"
     for action, text in described_options(parser):
         for flag in action.option_strings:

@@ -1,6 +1,6 @@
-"""The answers to what completion asks while somebody types: asked for beside the typing, few at a time, and as many kept.
+"""The answers to completion's questions: asked in the background, a few at a time, and kept up to a limit.
 
-Nothing waits here but the tasks of its own. Whoever looks gets what is known at that moment.
+Only the tasks in here wait for QEMU. A caller gets what is known at that moment.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from shim.qmp import ReturnReply
 
 __all__ = ["Answers"]
 
-# So long an answer is taken for true that may change.
+# How long to believe an answer that may change.
 _FRESH_S: Final = 1.0
-# While QEMU stands still, no more than these wait for it, whatever is typed.
+# While QEMU does not answer, at most this many questions wait for it, whatever is typed.
 MOST_UNDER_WAY: Final = 4
 MOST_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """stale_s: when it has to be asked for again, by the loop's clock; None for never."""
+    """stale_s: when to ask again, by the loop's clock; None for never."""
 
     names: tuple[Named, ...]
     stale_s: float | None
 
 
 class Answers:
-    """on_change: called when an answer has come."""
+    """The answers about one VM. on_change: called when an answer has arrived."""
 
     def __init__(self, executor: Executor, *, on_change: Callable[[], None]) -> None:
         self._executor = executor
@@ -47,28 +47,28 @@ class Answers:
 
     @property
     def under_way(self) -> set[asyncio.Task[None]]:
-        """Return the questions whose answers have not come."""
+        """Return the tasks of questions that have not been answered yet."""
         return set(self._asking.values())
 
     def look(self, question: Question) -> tuple[Named, ...]:
-        """Return the names that are known, and have those asked for that are not, or not any more."""
+        """Return the names that are known; if there are none, or they are stale, ask for them."""
         if question.kind is not Kind.DRIVERS and self._is_due(question):
             self._ask(question)
         return self.known(question)
 
     def known(self, question: Question) -> tuple[Named, ...]:
-        """Return the names that are known, and ask nothing."""
+        """Return the names that are known, without asking."""
         if question.kind is Kind.DRIVERS:
             return drivers(self._executor.link.version)
         known = self._known.get(question)
         return () if known is None else known.names
 
     def forget(self) -> None:
-        """Forget all answers: another QEMU may be there."""
+        """Forget all answers, because another QEMU may be connected now."""
         self._known.clear()
 
     async def close(self) -> None:
-        """Wait for no answer any more."""
+        """Cancel all questions that are under way."""
         tasks = self.under_way
         for task in tasks:
             task.cancel()
@@ -105,7 +105,7 @@ class Answers:
         return await list_files(question.about, link.address, None if self._executor.proxy is not None else link.server_pid)
 
     async def _ask_qemu(self, question: Question) -> tuple[Named, ...]:
-        # Where HMP is refused, the refusal of what nobody typed would only be on record.
+        # Where HMP is refused, asking would only put the refusal of a command that nobody typed on record.
         if uses_hmp(question) and self._executor.policy.mode is Mode.ENFORCE:
             return ()
         try:

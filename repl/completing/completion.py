@@ -1,6 +1,6 @@
-"""What can come next in a line: pure completion, from the text before the cursor, what is known, and what can be asked.
+"""What can come next in a line: pure completion from the text before the cursor, what is known, and what can be asked.
 
-Nothing here knows prompt_toolkit or waits for QEMU. A suggestion replaces the word that it completes.
+Nothing here knows about prompt_toolkit or waits for QEMU. A suggestion replaces the word that it completes.
 """
 
 import re
@@ -28,7 +28,7 @@ _SWITCHES = (Named("on", "show all events"), Named("off", "show none"))
 
 
 def suggest(before_cursor: str, facts: CompletionData, look: Look) -> list[Suggestion]:
-    """Return what can stand at the cursor, best first: what has the typed letters, then what has them in another case."""
+    """Return what can be at the cursor, best first: what begins with the typed letters, then what has them in another case."""
     if _has_outlet(before_cursor):
         return []  # a shell's command, or a file
     start = skip_blanks(before_cursor, 0)
@@ -61,7 +61,7 @@ def _has_outlet(before_cursor: str) -> bool:
     try:
         return split_outlet(before_cursor)[1] is not None
     except LineError:
-        return True  # nothing stands after the operator yet
+        return True  # nothing follows the operator yet
 
 
 def _suggest_watched(before_cursor: str, facts: CompletionData, look: Look) -> list[Suggestion]:
@@ -69,7 +69,7 @@ def _suggest_watched(before_cursor: str, facts: CompletionData, look: Look) -> l
         at, _ = watched_from(before_cursor)
     except LineError:
         return []
-    # A number that is still being typed is no command.
+    # Without a blank, the interval is still being typed, and not a command.
     return suggest(before_cursor[at:], facts, look) if before_cursor[at - 1] in BLANKS else []
 
 
@@ -106,12 +106,12 @@ def _suggest_hmp(name: str, rest: str, facts: CompletionData, look: Look) -> lis
     command = find_command(facts.commands, name)
     if command is not None:
         return suggest_arguments(command, command.name, rest, facts, look)
-    # QEMU's help may not be there yet, or be denied at a proxy.
+    # QEMU's help may not have arrived yet, or a proxy may deny it.
     return matching_word(rest, facts.tags) if name in ("loadvm", "delvm") else []
 
 
 def _suggest_topic(rest: str, facts: CompletionData, look: Look) -> list[Suggestion]:
-    """Complete what `help` is asked about."""
+    """Complete the arguments of `help`."""
     end = word_end(rest, 0)
     if end == len(rest):
         return _suggest_command(rest, facts)

@@ -1,8 +1,8 @@
 """Which devices QEMU has, with the bus that each needs: those of x86, which has nearly all that other machines have.
 
-They are known here and not asked for, since QEMU cannot be asked without danger (repl/completing/__init__.py). The list is what
-7.2, 10.0 and 11.1 tell (`device_add help`); a device of a newer QEMU is missing in it, and can be typed all the same. Types of
-CPUs are asked for.
+They are listed here because it is dangerous to ask QEMU for them (repl/completing/__init__.py). The list is from `device_add
+help` of 7.2, 10.0 and 11.1; a device that only a newer QEMU has is missing, but can be typed all the same. CPU types are not
+here: those QEMU can be asked for.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from shim.qmp import QEMUVersion
 
 __all__ = ["ALIASES", "drivers", "is_safe_to_ask_about"]
 
-# `NAME>10.0`: it came between 7.2 and 10.0. `NAME<10.0`: it went in that time.
+# `NAME>10.0`: added between 7.2 and 10.0. `NAME<10.0`: removed in that time. `NAME>11.1`: added between 10.0 and 11.1.
 _BY_BUS = """
 - other: hv-syndbg ipmi-bmc-extern ipmi-bmc-sim tpm-crb vmclock>10.0 vmcoreinfo vmgenid
 ISA display: isa-cirrus-vga isa-vga
@@ -185,7 +185,7 @@ xen-platform>10.0 PCI XEN platform pci device
 xio3130-downstream PCI TI X3130 Downstream Port of PCI Express Switch
 """
 _UP_TO = {"10.0": (7, 3), "11.1": (10, 1)}
-# What people type, on x86 and wherever there is PCI (softmmu/qdev-monitor.c, qdev_alias_table).
+# The names that people type, on x86 and wherever there is PCI (softmmu/qdev-monitor.c, qdev_alias_table).
 ALIASES = {
     "ac97": "AC97",
     "ahci": "ich9-ahci",
@@ -208,21 +208,21 @@ ALIASES = {
     "virtio-sound": "virtio-sound-pci",
     "virtio-tablet": "virtio-tablet-pci",
 }
-# What stands in a module that is loaded when it is named (util/module.c; the modules of QEMU 7.2 to 11.1).
+# Devices in modules that QEMU loads when they are named (util/module.c; the modules of QEMU 7.2 to 11.1).
 _IN_MODULES = ("virtio-gpu", "virtio-vga", "vhost-user-gpu", "vhost-user-vga", "qxl", "ccid-card-", "uefi-vars-")
 _MODULES = frozenset({"usb-host", "usb-redir"})
 
 
 @cache
 def drivers(version: QEMUVersion) -> tuple[Named, ...]:
-    """Return the devices of a version, by their names, and what they are."""
+    """Return the devices of a version and their aliases, sorted by name, each with what it is."""
     found = [*_read_described(version), *_read_by_bus(version)]
     aliases = [Named(alias, f"alias of {name}") for alias, name in ALIASES.items()]
     return tuple(sorted([*found, *aliases], key=lambda one: one.name.lower()))
 
 
 def is_safe_to_ask_about(driver: str, known: Iterable[Named]) -> bool:
-    """Tell whether device-list-properties of this type loads no module. known: what `drivers` returns for this QEMU."""
+    """Return whether device-list-properties for this type loads no module. known: what `drivers` returns for this QEMU."""
     name = ALIASES.get(driver, driver)
     is_known = name.endswith("-cpu") or any(name == one.name for one in known)
     return is_known and name not in _MODULES and not name.startswith(_IN_MODULES)

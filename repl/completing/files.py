@@ -1,7 +1,7 @@
-"""The files that QEMU would see under a name, as far as they are on this machine.
+"""The files that QEMU would see under a name, if QEMU is on this machine.
 
-A QEMU behind a unix socket is here; of one behind TCP nobody knows where it is. A relative name begins in QEMU's own working
-directory, which /proc tells of a process of the same user.
+A QEMU on a unix socket is; where one on TCP is, nobody knows. A relative name begins in QEMU's own working directory, which
+/proc shows for processes of the same user.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ _MOST_FILES: Final = 20_000
 
 
 async def list_files(folder: str, address: UnixAddress | TCPAddress, pid: int | None, proc: Path = PROC) -> tuple[Named, ...]:
-    """Return the names of a folder's files, each with the folder before it, and a slash after a folder's own name.
+    """Return the names in a folder, each preceded by the folder, and followed by a slash if it is a folder itself.
 
-    folder: up to its last slash, "" for QEMU's working directory. pid: QEMU's, None where that is not known.
-    A disk that does not answer holds a thread and nothing else.
+    folder: up to its last slash, "" for QEMU's working directory. pid: QEMU's, None if unknown. A disk that does not answer
+    blocks one thread and nothing else.
     """
     if isinstance(address, TCPAddress):
         return ()
@@ -39,10 +39,10 @@ async def list_files(folder: str, address: UnixAddress | TCPAddress, pid: int | 
 
     def look() -> None:
         names = _look(folder, pid, proc)
-        with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program has ended meanwhile
             loop.call_soon_threadsafe(tell, names)
 
-    # Not one of the loop's own threads: the program would wait for those at its end.
+    # Not one of the loop's executor threads: the program would wait for those when it ends.
     threading.Thread(target=look, name="hmpshim-files", daemon=True).start()
     return await found
 
@@ -69,5 +69,5 @@ def _working_directory(pid: int | None, proc: Path) -> str | None:
         return None
     try:
         return os.readlink(proc / str(pid) / "cwd")
-    except OSError:  # it is another user's
+    except OSError:  # another user's process
         return None

@@ -1,4 +1,4 @@
-"""What the toolbar says of the command that is being typed: which arguments it takes, and of a property what it is."""
+"""What the toolbar says about the command being typed: its arguments, or the property whose name or value is being typed."""
 
 from repl.completing.completion import find_command
 from repl.completing.key_values import KEY_VALUES, current_key
@@ -9,14 +9,14 @@ from repl.lines.scanning import name_end, skip_blanks, word_end
 
 __all__ = ["hint"]
 
-# More values than these are only called an enum.
+# Up to this many values are listed; beyond, only the type is shown.
 _FEW = 4
 
 
 def hint(before_cursor: str, facts: CompletionData, known: Look) -> str:
-    """Return a line about the command before the cursor, once its name is typed; "" where there is nothing to say.
+    """Return a line about the command before the cursor, once its name is complete; "" if there is nothing to say.
 
-    known: returns the names that are known, and asks for none.
+    known: returns the names that are known, without asking for any.
     """
     start = skip_blanks(before_cursor, 0)
     end = name_end(before_cursor, start)
@@ -44,7 +44,7 @@ def _of_hmp(prefix: str, command: CommandHelp | None) -> str:
 
 
 def _of_key(name: str, rest: str, facts: CompletionData, known: Look) -> str:
-    """Say what a property is whose name or value is being typed."""
+    """Return what the property is whose name or value is being typed; "" if none is."""
     words = split_words(rest)
     if name not in KEY_VALUES or not words:
         return ""

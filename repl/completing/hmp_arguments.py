@@ -1,7 +1,7 @@
-"""What stands at which place of an HMP command.
+"""What can be at which position of an HMP command.
 
-Most is in QEMU's help: its words say where a device of the block layer comes, and which alternatives there are. What help does
-not tell stands in a table here, by the names that QEMU's own tables have (hmp-commands.hx).
+QEMU's help says most of it: where a block device goes, and which alternatives there are. What help does not say is in a table
+here, by the names in QEMU's own tables (hmp-commands.hx).
 """
 
 import re
@@ -17,16 +17,16 @@ from repl.completion_data import CommandHelp, CompletionData, Named
 __all__ = ["block_devices", "qom_paths", "suggest_arguments"]
 
 _ALTERNATIVES = re.compile(r"[\w-]+(\|[\w-]+)*")
-# What help calls a device, where that is none of the block layer's.
+# Commands whose `device` in help is not a block device.
 _OTHER_DEVICES = frozenset({"gdbserver", "ringbuf_read", "ringbuf_write", "screendump"})
 _BEFORE_KEYS = re.compile(r'[^,"]*$')
 
-# What is known, what can be asked, the words before, and the one at the cursor.
+# Arguments: what is known, what can be asked, the words before, and the word at the cursor.
 _Names: TypeAlias = Callable[[CompletionData, Look, Sequence[str], str], Iterable[Named]]
 
 
 def suggest_arguments(command: CommandHelp, name: str, rest: str, facts: CompletionData, look: Look) -> list[Suggestion]:
-    """Complete the last word. name: of the command, with `info` before it if it is one of info's topics."""
+    """Complete the last word. name: the command's, preceded by `info` for a topic of info."""
     words = split_words(rest)
     if words is None:
         return []
@@ -50,7 +50,7 @@ def suggest_arguments(command: CommandHelp, name: str, rest: str, facts: Complet
 
 
 def block_devices(facts: CompletionData, look: Look) -> list[Named]:
-    """Return devices and nodes; those without a medium are no nodes."""
+    """Return block devices and nodes. A drive without a medium has no node, so drives are asked for separately."""
     return [*facts.block_names, *look(Question(Kind.DRIVES))]
 
 
@@ -64,7 +64,7 @@ def qom_paths(look: Look, typed: str) -> list[Named]:
 
 
 def _choices(position: str, command: str, facts: CompletionData, look: Look) -> list[Named]:
-    """Return what can stand for one argument as help has it, e.g. `device`, `device|all`, `on|off`."""
+    """Return what one argument can be, given how help writes it: `device`, `device|all`, `on|off`."""
     if not _ALTERNATIVES.fullmatch(position):
         return []
     choices: list[Named] = []
@@ -110,7 +110,7 @@ def _medium(facts: CompletionData, look: Look, before: Sequence[str], typed: str
 
 
 def _tags(facts: CompletionData, look: Look, before: Sequence[str], typed: str) -> Iterable[Named]:
-    """Return the tags. QEMU's monitor offers ids as well, which none of its commands takes."""
+    """Return the tags. QEMU's own monitor also offers ids, which none of its commands takes."""
     return facts.tags
 
 
@@ -160,7 +160,7 @@ _formats = _of_schema("blockdev-add", "driver")
 _COPIED = (_blocks, _files, _formats)
 _CONNECTED = _of_schema("set_password", "connected")
 _PROTOCOLS = _words("vnc", "spice")
-# Where the word with key=value stands, if not at first.
+# The position of the key=value word, if it is not the first.
 _KEY_VALUE_PLACES = {"chardev-change": 1, "drive_add": 1}
 _PLACES: Mapping[str, tuple[_Names, ...]] = {
     **dict.fromkeys(("loadvm", "delvm"), (_tags,)),

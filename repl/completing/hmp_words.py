@@ -1,4 +1,4 @@
-"""What HMP's help says a command takes: options, and the other arguments in order."""
+"""Which arguments a command takes according to HMP's help: options, and the other arguments in order."""
 
 import re
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ _OPTIONS = re.compile(r"\[(-\w[\w|-]*)( [^\[\]]+)?\]")
 
 @dataclass(frozen=True, slots=True)
 class ArgumentForms:
-    """options: all, and with_value those of them that take the word after them. positions: the others, as help writes them."""
+    """options: all of them. with_value: the options that take the next word. positions: the other arguments, as in help."""
 
     options: tuple[str, ...]
     with_value: frozenset[str]
     positions: tuple[str, ...]
 
     def position(self, before: Sequence[str]) -> int | None:
-        """Return which of the positions comes after these words; None for the value of an option."""
+        """Return the index of the position that comes after these words; None if an option's value comes."""
         return None if before and before[-1] in self.with_value else len(self.positional(before))
 
     def positional(self, before: Sequence[str]) -> list[str]:

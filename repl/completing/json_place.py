@@ -1,4 +1,4 @@
-"""Where the cursor stands in JSON that is still being typed."""
+"""Where the cursor is in JSON that is still being typed."""
 
 import json
 import re
@@ -13,11 +13,11 @@ _TOKEN = re.compile(r'\s+|[{}\[\]:,]|"(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.?)*\Z|[^\s{
 
 @dataclass(frozen=True, slots=True)
 class JSONPlace:
-    """A name or a value that begins at the cursor, or that the cursor stands in.
+    """A name or a value that begins at the cursor, or that the cursor is in.
 
-    steps: the way to its object or list. given: the members of that object that stand there already, as far as they are texts;
-    names has all of them. name: of the member whose value it is, "" for a value in a list, None where a name is to be typed.
-    typed: what of it stands there, with its quote.
+    steps: the way to its object or list. given: the members of that object before the cursor whose values are strings; names
+    has all of them. name: the member whose value is being typed, "" for a value in a list, None if a name is being typed.
+    typed: the part of it before the cursor, with its quote.
     """
 
     steps: tuple[Step, ...]
@@ -28,7 +28,7 @@ class JSONPlace:
 
     @property
     def topic(self) -> str:
-        """Return the name that says what a value is about; for one in a list, that of the list."""
+        """Return the name that says what the value is about; for a value in a list, the name of the list."""
         return self.name or next((step.name for step in reversed(self.steps) if step.name is not None), "")
 
 
@@ -45,10 +45,10 @@ class _Open:
 
 
 def find_place(text: str) -> JSONPlace | None:
-    """Read from the opening brace up to the cursor. None where neither a name nor a value can begin, or where it is no JSON."""
+    """Read from the opening brace to the cursor; return None if that is not JSON, or if no name or value can begin there."""
     opened: list[_Open] = []
     typed = ""
-    for found in _TOKEN.finditer(text):  # which leaves no character out
+    for found in _TOKEN.finditer(text):  # some token matches at every character
         token, is_last = found[0], found.end() == len(text)
         if token.isspace():
             continue
@@ -72,7 +72,7 @@ def _text(token: str) -> str | None:
 
 
 def _take(opened: list[_Open], token: str) -> bool:
-    """Take a whole token. False where it cannot stand."""
+    """Take a complete token; return False if JSON does not allow it here."""
     if token in ("{", "["):
         if opened and opened[-1].awaits != "value":
             return False
@@ -98,7 +98,7 @@ def _take(opened: list[_Open], token: str) -> bool:
 
 
 def _has_value(inner: _Open, token: str | None) -> bool:
-    """Note a value. token: None for an object or a list."""
+    """Note a value; always return True. token: None for an object or a list."""
     text = None if token is None else _text(token)
     if inner.name is not None:
         inner.names.add(inner.name)

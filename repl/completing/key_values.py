@@ -12,22 +12,22 @@ from repl.completion_data import CompletionData, Named
 
 __all__ = ["KEY_VALUES", "current_key", "keys_of", "properties", "suggest_key_value", "values_named"]
 
-# A comma in a value is written twice.
+# A comma in a value is doubled.
 _PART = re.compile(r"(?:[^,]|,,)*")
-# Options of the command line that only others of them look at, and what the first word says already.
+# Options that the first part of the word already gives, or that only QEMU's command line uses.
 _NOT_HERE = frozenset({"backend", "abstract"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """first: what the word begins with, None where that is a key. keys: what can follow it."""
+    """The form of a command's word. first: what it can begin with, None if with a key. keys: the keys that can follow."""
 
     first: Callable[[CompletionData, Look], Iterable[Named]] | None
     keys: Callable[[str, CompletionData, Look], Iterable[Named]]
 
 
 def suggest_key_value(command: str, word: str, facts: CompletionData, look: Look) -> list[Suggestion]:
-    """Complete the last part of a word, which a comma ends."""
+    """Complete the last of a word's parts, which commas separate."""
     form = KEY_VALUES[command]
     if '"' in word:
         return []
@@ -44,7 +44,7 @@ def suggest_key_value(command: str, word: str, facts: CompletionData, look: Look
 
 
 def split_parts(word: str) -> list[str]:
-    """Split a word at its commas; the last part is the one at the cursor, perhaps ""."""
+    """Split a word at its single commas; the last part is the one at the cursor, perhaps ""."""
     parts, at = [], 0
     while True:
         found = _PART.match(word, at)
@@ -56,14 +56,14 @@ def split_parts(word: str) -> list[str]:
 
 
 def keys_of(command: str, word: str, facts: CompletionData, look: Look) -> Iterable[Named]:
-    """Return what can be set, by the first part of the word."""
+    """Return the keys that can be set, which depend on the first part of the word."""
     form = KEY_VALUES[command]
     first = "" if form.first is None else split_parts(word)[0].rpartition("=")[2]
     return form.keys(first, facts, look)
 
 
 def current_key(command: str, word: str, facts: CompletionData, look: Look) -> Named | None:
-    """Return what is being set at the end of the word."""
+    """Return the key that is being set at the end of the word; None if it is not known."""
     *before, current = split_parts(word)
     key = current.partition("=")[0]
     if not before and KEY_VALUES[command].first is not None:
@@ -72,13 +72,13 @@ def current_key(command: str, word: str, facts: CompletionData, look: Look) -> N
 
 
 def values_named(command: str, one: Named, typed: str, facts: CompletionData, look: Look) -> list[Named]:
-    """Return what a property or an option can be: its own values, or the names of what it points to."""
+    """Return the values that a property or an option can have: its own, or the names of what it can refer to."""
     if one.values:
         return named(one.values, one.type)
     if one.type.startswith("link<"):
         wanted = one.type.removeprefix("link<").removesuffix(">")
         objects = [entry for entry in look(Question(Kind.QOM, "/objects")) if entry.type.startswith("child<")]
-        # A link may be to any type that is derived from the one it names; which are is not told.
+        # A link accepts any type derived from the one that it names, and QEMU does not say which are: likely ones come first.
         return sorted(objects, key=lambda entry: wanted not in entry.type)
     match one.name:
         case "netdev":
@@ -101,17 +101,17 @@ def _drivers(facts: CompletionData, look: Look) -> Iterable[Named]:
 
 
 def properties(driver: str, facts: CompletionData, look: Look) -> Iterable[Named]:
-    """Return what a device can be given. Of what stands in a module QEMU is not asked."""
+    """Return the properties that a device can be given. QEMU is not asked about a device in a module."""
     own = (Named("id", "str, the name of the device"), Named("bus", "str, where to plug it in"))
     if not is_safe_to_ask_about(driver, look(Question(Kind.DRIVERS))):
         return own
-    # What begins with x- is for QEMU's developers.
+    # Properties that begin with x- are for QEMU's developers, so they come last.
     told = sorted(look(Question(Kind.PROPERTIES, driver)), key=lambda one: (one.name.startswith("x-"), one.name))
     return [*own, *told]
 
 
 def _union(command: str, tag: str) -> _Form:
-    """Return the form of a command whose word has the arguments of one of QMP's. tag: the argument that stands at first."""
+    """Return the form of a command whose word has the arguments of a QMP command. tag: the argument that comes first."""
 
     def keys(chosen: str, facts: CompletionData, look: Look) -> Iterable[Named]:
         for one in facts.schema.level(command, [], {tag: chosen}).members:

@@ -1,4 +1,4 @@
-"""Names at the cursor: which of them begin as what is typed, and how HMP spells them."""
+"""Names at the cursor: which of them begin with what is typed, and how HMP spells them."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,13 +12,13 @@ from shim.hmp.quoting import in_quotes, quote_tag
 
 __all__ = ["ON_OFF", "Look", "Suggestion", "matching", "matching_word", "named", "split_words", "with_prefix"]
 
-# Returns the names that are known by now, perhaps none, and has those asked for that are not.
+# Returns the names that are known now, perhaps none, and asks for missing ones in the background.
 Look: TypeAlias = Callable[[Question], tuple[Named, ...]]
 
 ON_OFF = ("on", "off")
 # An HMP word; a quote may still be open.
 _WORD = re.compile(rf'"(?:[^"\\]|\\.?)*"?|[^"{BLANKS}][^{BLANKS}]*', re.DOTALL)
-# What a person may write in quotes in another way than `in_quotes` does.
+# Spellings within quotes that a person may type, but that `in_quotes` spells differently.
 _TYPED_IN_QUOTES = re.compile(r"\\.|[\n\r]", re.DOTALL)
 _SPELT = {r"\'": "'", "\n": r"\n", "\r": r"\r"}
 
@@ -37,12 +37,12 @@ def named(values: Iterable[str], meta: str = "") -> list[Named]:
 
 
 def matching(typed: str, candidates: Iterable[Named]) -> list[Suggestion]:
-    """Return what begins with what is typed, which each of them replaces."""
+    """Return suggestions for the candidates that begin with what is typed, to replace it."""
     return [Suggestion(one.name, -len(typed), one.meta) for one in with_prefix(typed, candidates)]
 
 
 def with_prefix(typed: str, candidates: Iterable[Named]) -> list[Named]:
-    """Return each name once that begins so: first what has the typed letters, then what has them in another case."""
+    """Return each name that begins with what is typed once: those with the typed letters, then those in another case."""
     alike: dict[str, Named] = {}
     for one in candidates:
         if one.name.lower().startswith(typed.lower()):
@@ -61,7 +61,7 @@ def split_words(rest: str) -> list[str] | None:
 
 
 def matching_word(word: str, candidates: Iterable[Named]) -> list[Suggestion]:
-    """Complete one word of HMP, with quotes where the word has one already or a name needs them."""
+    """Complete one HMP word, in quotes if the word already begins with one or a name needs them."""
     words = split_words(word)
     if words is None or len(words) > 1:
         return []

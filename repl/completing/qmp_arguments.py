@@ -1,4 +1,4 @@
-"""`qmp COMMAND key=value ...` and `qmp COMMAND {json}`: names and values by QEMU's schema, and by what the VM has."""
+"""`qmp COMMAND key=value ...` and `qmp COMMAND {json}`: names and values from QEMU's schema, and from what the VM has."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -40,7 +40,7 @@ def suggest_qmp(rest: str, facts: CompletionData, look: Look) -> list[Suggestion
 def _suggest_words(name: str, rest: str, at: int, command: QMPCommand, facts: CompletionData, look: Look) -> list[Suggestion]:
     given: list[TypedArgument] = []
     try:
-        # Not a comprehension: what stands before the fault counts.
+        # Not a comprehension: the arguments before a fault count.
         for typed in split_arguments(rest, at):
             given.append(typed)
     except LineError as error:
@@ -63,7 +63,7 @@ def _steps(given: Iterable[TypedArgument], outer: list[str]) -> list[Step]:
 
 
 def _texts(given: Iterable[TypedArgument], outer: tuple[str, ...]) -> dict[str, str]:
-    """Return the members of an object that are given."""
+    """Return the members of an object that have been given, by name."""
     return {one.path[-1]: one.text for one in given if one.path[:-1] == outer}
 
 
@@ -83,7 +83,7 @@ def _suggest_key(name: str, word: str, given: list[TypedArgument], facts: Comple
     outer = word.split(".")[:-1]
     prefix = "".join(f"{one}." for one in outer)
     members = _level(name, _steps(given, outer), _texts(given, tuple(outer)), facts, look).members
-    # a=1 and a.b=1 are the same argument.
+    # a=1 and a.b=1 set the same argument.
     taken = {typed.path[: len(outer) + 1] for typed in given}
     free = [one for one in members if (*outer, one.name) not in taken]
     return matching(word, [Named(f"{prefix}{one.name}=", _meta(one)) for one in sorted(free, key=lambda one: one.is_optional)])
@@ -117,7 +117,7 @@ def _openings(member: QMPArgument) -> list[Named]:
 def _values(
     name: str, member: QMPArgument, topic: str, typed: str, given: Mapping[str, str], facts: CompletionData, look: Look
 ) -> list[Named]:
-    """Return what an argument can be: of what QEMU lists in its schema, or of what the VM has of that name."""
+    """Return the values that an argument can have: from the schema, or what the VM has that the name refers to."""
     if member.values:
         return named(member.values, member.type)
     if "string" not in member.type:

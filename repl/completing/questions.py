@@ -1,7 +1,7 @@
-"""What is asked while somebody types, and how the answers are read. Nothing here asks.
+"""What QEMU is asked while somebody types, and how to read the answers. Nothing here sends anything.
 
-Each question only looks, in every version from 5.2 to 11.1. Of HMP only what QMP cannot tell: QEMU has no query of its network
-back ends, and none of its buses.
+Each question is read-only in every version from 5.2 to 11.1. HMP is used only for what QMP has no query for: network back ends
+and buses.
 """
 
 import re
@@ -17,18 +17,18 @@ from shim.qmp import JSON, Execute
 
 __all__ = ["LONGEST_ANSWER", "Kind", "Question", "folder_of", "is_lasting", "query", "read_answer", "uses_hmp"]
 
-# A QEMU has some 3,000 trace events, and no other list is nearly as long. A list that is longer than this is cut.
+# QEMU has some 3,000 trace events, and no other list is nearly as long. A longer list than this is cut.
 LONGEST_ANSWER: Final = 20_000
 _NET_TYPE = re.compile(r"index=\d+,type=([^,]*)")
 _PEER = " \\ "
 _BUS = re.compile(r"^ *bus: (.*)\n *type (.*)$", re.MULTILINE)
-# Where a property's description tells its values: "on/off/auto", "Floppy drive type (144/288/120/none/auto)".
+# The values in a property's description: "on/off/auto", "Floppy drive type (144/288/120/none/auto)".
 _VALUES = re.compile(r"(?:^|[ (,])((?:[\w.-]+/)+[\w.-]+)\)?$")
 _MONITOR_FILE = ("ringbuf", "memory")
 
 
 class Kind(StrEnum):
-    """What is asked for. DRIVERS and FILES are not asked of QEMU."""
+    """What is asked for. QEMU is not asked for DRIVERS and FILES (drivers.py, files.py)."""
 
     BUSES = auto()
     CAPABILITIES = auto()
@@ -52,25 +52,25 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """about: the path of an object, the name of a type or of a group of options, a folder; "" where nothing has to be said."""
+    """about: an object's path, the name of a type or of a group of options, or a folder; "" if the kind says it all."""
 
     kind: Kind
     about: str = ""
 
 
 def folder_of(typed: str) -> Question:
-    """Ask for the files of the folder in which a name that is being typed stands."""
+    """Return the question for the files in the folder of the name that is being typed."""
     return Question(Kind.FILES, typed[: typed.rfind("/") + 1])
 
 
 def query(question: Question) -> Execute:
-    """Return the command whose answer `read_answer` reads."""
+    """Return the command whose return value `read_answer` reads."""
     way = _WAYS[question.kind]
     return Execute(way.command, way.arguments(question.about))
 
 
 def is_lasting(question: Question) -> bool:
-    """Tell whether the answer stays true as long as this QEMU runs."""
+    """Return whether the answer stays valid as long as this QEMU runs."""
     return _WAYS[question.kind].is_lasting
 
 
@@ -79,7 +79,7 @@ def uses_hmp(question: Question) -> bool:
 
 
 def read_answer(question: Question, value: JSON) -> tuple[Named, ...]:
-    """Read what came back. Raises UnreadableReply."""
+    """Read the return value of the question's command. Raises UnreadableReply."""
     try:
         return tuple(islice(_WAYS[question.kind].read(value), LONGEST_ANSWER))
     except (LookupError, TypeError, AttributeError) as exc:
@@ -125,7 +125,7 @@ def _exports(value: JSON) -> Iterator[Named]:
 
 
 def _network(value: JSON) -> Iterator[Named]:
-    r"""Read lines such as `nic0: index=0,type=nic,...`, and of a hub's port ` \ port: peer: index=0,...` or ` \ port`."""
+    r"""Read lines such as `nic0: index=0,type=nic,...`, and for a hub's port ` \ port: peer: index=0,...` or ` \ port`."""
     for line in value.splitlines():
         own, found = line.removeprefix(_PEER), _NET_TYPE.search(line)
         names = own.partition("index=")[0].rstrip(": ").split(": ")

@@ -1,7 +1,7 @@
-"""QEMU's schema (qapi/introspect.json) as completion needs it: what can be at a place of a command's arguments.
+"""QEMU's schema (qapi/introspect.json) as completion needs it: what can be at a place in a command's arguments.
 
-completion_data.py has the arguments of each command with all variants in one. Here a union's tag decides: of a `qom-type` or a
-`driver` that stands there already. Types are read when they are needed, since a schema has some 1,400 of them.
+completion_data.py merges the variants of each command's arguments. Here a union's tag decides, such as a `qom-type` or `driver`
+that has already been typed. Types are read only when needed, because a schema has some 1,400 of them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ _BOOLEANS = ("true", "false")
 class QMPArgument:
     """An argument of a QMP command (qapi/introspect.json, SchemaInfoObjectMember).
 
-    type: `string`, `integer`, `number`, `boolean`, `null`, `enum`, `object`, `any`, `list of …`, or several with "or".
-    values: all that an enum or a boolean can be; () for any other.
+    type: `string`, `integer`, `number`, `boolean`, `null`, `enum`, `object`, `any`, `list of …`, or several joined by "or".
+    values: all values of an enum or a boolean; () for other types.
     """
 
     name: str
@@ -35,9 +35,9 @@ class QMPArgument:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An object on the way to a place. name: of the member that leads on from it, or None into a list.
+    """One step from the top to a place. name: the member that leads on from an object; None to step into a list.
 
-    given: its members that are texts, by their names, which may be the tag of a union.
+    given: the object's members that have string values, among which may be the tag of a union.
     """
 
     name: str | None
@@ -58,15 +58,15 @@ _NOTHING = Level()
 
 
 class Schema:
-    """value: what query-qmp-schema returns. A place that the schema does not have has no members."""
+    """value: what query-qmp-schema returns. A place that is not in the schema has no members."""
 
     def __init__(self, value: JSON = ()) -> None:
         self._types: Mapping[str, JSON] = {entry["name"]: entry for entry in value}
 
     def level(self, command: str, steps: Sequence[Step], given: Mapping[str, str]) -> Level:
-        """Return the members of the object to which the steps lead; of a list one without a name, its element.
+        """Return the members of the object to which the steps lead; for a list, one without a name: its element.
 
-        given: the object's own, as in Step.
+        given: as in Step, for this object.
         """
         try:
             at = self._types.get(command, {})
@@ -78,7 +78,7 @@ class Schema:
             return _NOTHING
 
     def values(self, command: str, *path: str, given: Mapping[str, str] | None = None) -> tuple[str, ...]:
-        """Return what the member at the end of a path can be. given: tags, at whatever place of the path."""
+        """Return the values that the member at the end of a path can have. given: tags, for all places on the path."""
         *outer, name = path
         tags = given or {}
         member = self.level(command, [Step(one or None, tags) for one in outer], tags).member(name)
@@ -92,7 +92,7 @@ class Schema:
         return None if name is None else self._object(self._types[name])
 
     def _object(self, entry: JSON) -> JSON | None:
-        """Return what has members or elements; of an alternate the first that has."""
+        """Return the type if it has members or elements; for an alternate, the first of its types that has; else None."""
         if entry["meta-type"] == "alternate":
             found = (self._object(self._types[one["type"]]) for one in entry["members"])
             return next((one for one in found if one is not None), None)
@@ -104,7 +104,7 @@ class Schema:
             yield from self._types[variant["type"]]["members"]
 
     def _variants(self, entry: JSON, given: Mapping[str, str]) -> Sequence[JSON]:
-        """Return the variant that the tag chooses, or all as long as there is none."""
+        """Return the variant that the tag chooses, or all of them if the tag is not given."""
         variants: Sequence[JSON] = entry.get("variants", ())
         tag = given.get(entry.get("tag", ""))
         return variants if tag is None else [one for one in variants if one["case"] == tag]
@@ -125,13 +125,13 @@ class Schema:
 
 
 def read_argument(types: Mapping[str, JSON], member: JSON, *, is_optional: bool) -> QMPArgument:
-    """Read a member of an object (SchemaInfoObjectMember). types: the schema's entries by their names."""
+    """Read a member of an object (SchemaInfoObjectMember). types: the schema's entries by name."""
     kind, values = _read_type(types, types[member["type"]])
     return QMPArgument(member["name"], kind, is_optional, values)
 
 
 def _read_type(types: Mapping[str, JSON], entry: JSON) -> tuple[str, tuple[str, ...]]:
-    """Return what to call a type, and its values if they can be told one by one."""
+    """Return what to call a type, and its values if they can be listed."""
     match entry["meta-type"]:
         case "builtin":
             json_type = entry["json-type"]
@@ -149,7 +149,7 @@ def _read_type(types: Mapping[str, JSON], entry: JSON) -> tuple[str, tuple[str, 
 
 
 def merge_arguments(one: QMPArgument, other: QMPArgument) -> QMPArgument:
-    """Join what two variants say of an argument; an argument of all variants stays what it is."""
+    """Merge what two variants say about an argument, which stays optional only if both say so."""
     values = dict.fromkeys([*one.values, *other.values])
     return QMPArgument(one.name, _either([one.type, other.type]), one.is_optional and other.is_optional, tuple(values))
 

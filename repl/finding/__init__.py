@@ -3,12 +3,12 @@
     configured     the VMs of configuration files
     control        what a running proxy says at its control socket
     processes      the QEMUs in /proc; monitors: which QMP sockets a command line makes
-    vms            one row for each VM, whoever told of it, with the best socket to connect to
-    looking        all of these at once, and where was looked
+    vms            one row for each VM, whatever source it came from, with the best socket to connect to
+    looking        all of these at once, and where they were looked for
     choosing       one of the rows, by its name
 
-A proxy's listener is preferred to QEMU's own socket: there the proxy's policy holds, and there may be other clients. Nothing
+A proxy's listener is preferred to QEMU's own socket: there the proxy's policy applies, and there may be other clients. Nothing
 here connects to QEMU's own socket: QEMU serves one client at a time, and others would have to wait.
 
-All of it is imported late: whoever gives an address needs none of it.
+All of this is imported late: whoever gives an address needs none of it.
 """

@@ -17,7 +17,7 @@ _EXAMPLE = "start QEMU with -qmp unix:/run/vm1/qmp.sock,server=on,wait=off, and 
 
 
 class NoVMError(ProgramError):
-    """It cannot be told which VM is meant."""
+    """It is not clear which VM is meant."""
 
     exit_status = 2
     template = "{reason}"
@@ -26,10 +26,10 @@ class NoVMError(ProgramError):
 def choose(
     name: str | None, *, only: Sequence[VMConfig] | None = None, ask: Ask | None = None, finder: Finder = look
 ) -> FoundVM:
-    """Return the VM of a name, or else the only one, or the one that a person names. Raises NoVMError.
+    """Return the VM with a name or, without one, the VM that a person chooses, or the only one. Raises NoVMError.
 
-    only: the VMs of a file that was asked for; None looks for all. ask: is given the VMs, and says so if there is only one;
-    None where nobody can be asked.
+    only: the VMs of the given configuration file; None to look everywhere. ask: called with the VMs, even if there is only one;
+    None if nobody can be asked.
     """
     found = finder(only)
     if name is not None:
@@ -44,7 +44,7 @@ def choose(
 
 
 def by_name(found: Look, name: str) -> FoundVM:
-    """Return the VM of a name. Raises NoVMError."""
+    """Return the VM with this name. Raises NoVMError."""
     chosen = [vm for vm in found.vms if vm.name == name]
     if len(chosen) > 1:
         addresses = ", ".join(str(vm.address) for vm in chosen)

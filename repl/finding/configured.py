@@ -1,4 +1,4 @@
-"""The VMs of configuration files: those that are named, and those of `discover` whose sockets are there now."""
+"""The VMs of configuration files: those that they name, and those of `discover` whose sockets exist now."""
 
 import glob
 import os
@@ -13,7 +13,7 @@ __all__ = ["config_paths", "load_vms", "vms_of"]
 
 
 def config_paths() -> list[Path]:
-    """Return where the units of `hmp-proxy install-units` have their configuration: the system's, and this user's."""
+    """Return the configuration files of the units of `hmp-proxy install-units`: the system's, and this user's."""
     own = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return [Path(folder, "hmpshim.toml") for folder in ("/etc", own)]
 
@@ -39,4 +39,4 @@ def _discovered(content: ConfigFile) -> Iterator[VMConfig]:
             try:
                 yield template.vm_at(path)
             except (ValueError, ConfigError):
-                continue  # a socket that the proxy does not serve either
+                continue  # the proxy does not serve such a socket either

@@ -1,6 +1,6 @@
-"""What a running proxy says of its VMs at its control socket (docs/operating.md, "Look inside").
+"""What a running proxy says about its VMs at its control socket (docs/operating.md, "Look inside").
 
-It is asked for its status, which changes nothing, and only for a moment: whoever waits here is a person.
+It is only asked for its status, which changes nothing, and with a short deadline, because a person is waiting.
 """
 
 import json
@@ -29,7 +29,7 @@ _MOST_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class OthersCommand:
-    """The snapshot command that runs. who: sent it, as the proxy's log names clients. for_s: so long it has run."""
+    """A running snapshot command. who: its client, as the proxy's log names it. for_s: how long it has been running."""
 
     command: str
     who: str
@@ -40,7 +40,7 @@ class OthersCommand:
 class ServedVM:
     """A VM of a running proxy. upstream: its QEMU's address as text. listen: where QMP clients can connect.
 
-    running: None if no snapshot command runs. audit: where its records go; None where that is not told.
+    running: None if no snapshot command runs. audit: where its records go; None if the proxy does not say.
     """
 
     name: str
@@ -52,9 +52,9 @@ class ServedVM:
 
 
 def control_paths(system: Path = Path("/run")) -> list[Path]:
-    """Return where proxies of root and of this user have their control sockets.
+    """Return where the control sockets of root's and of this user's proxies are.
 
-    One of each, and one for each VM that the template unit (hmp-proxy@.service) serves at present.
+    One for each of the two, and one for each VM that the template unit (hmp-proxy@.service) serves at present.
     """
     of_user = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}")
     folders = (system, of_user)
@@ -71,7 +71,7 @@ def ask_proxies(paths: Sequence[Path]) -> list[list[ServedVM] | None]:
 
 
 def ask_proxy(path: Path, *, deadline_s: float = _DEADLINE_S) -> list[ServedVM] | None:
-    """Ask the proxy at a control socket for its VMs; None where no proxy answers in time."""
+    """Ask the proxy at a control socket for its VMs; return None if no proxy answers in time."""
     try:
         told = json.loads(_converse(path, b'{"command": "status"}\n', time.monotonic() + deadline_s))
         return [_vm_of(vm) for vm in told["return"]["vms"]]

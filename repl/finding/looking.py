@@ -1,4 +1,4 @@
-"""Look for VMs everywhere, and tell where that was."""
+"""Look for VMs everywhere, and report where."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ __all__ = ["Finder", "Look", "Places", "look"]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """vms: what was found. places: where was looked, and what was there, as phrases."""
+    """What a search found. places: where it looked and what was there, as phrases."""
 
     vms: tuple[FoundVM, ...]
     places: tuple[str, ...]
@@ -25,7 +25,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where to look. configs, controls: paths of files and of control sockets."""
+    """Where to look. configs, controls: the paths of configuration files and of control sockets."""
 
     configs: Sequence[Path] = field(default_factory=config_paths)
     controls: Sequence[Path] = field(default_factory=control_paths)
@@ -36,7 +36,7 @@ Finder: TypeAlias = Callable[[Sequence[VMConfig] | None], Look]
 
 
 def look(only: Sequence[VMConfig] | None = None, places: Places | None = None) -> Look:
-    """Look for VMs. only: those of a file that was asked for, of which the rest only tells how they are; None looks for all."""
+    """Look for VMs. only: the VMs of a given file, for which the other sources only tell their state; None finds all."""
     places = places or Places()
     served, about_proxies = _served(places.controls)
     running = running_qemus(places.proc)

@@ -1,8 +1,8 @@
-"""Which QMP sockets QEMU makes of its command line, as far as a prompt can connect to them. No I/O.
+"""Which QMP sockets a QEMU command line creates that a prompt can connect to. No I/O.
 
 `-qmp unix:PATH,server=on`, `-qmp tcp:HOST:PORT,server=on`, `-qmp chardev:ID`, and `-mon chardev=ID,mode=control` with the
-`-chardev socket,id=ID,…` that it names (qemu-options.hx). A monitor in pretty mode is not understood by the prompt, nor is
-one with telnet, TLS or WebSocket, and one without `server` connects to somebody else.
+`-chardev socket,id=ID,…` that it names (qemu-options.hx). The prompt does not understand a monitor in pretty mode, nor one with
+telnet, TLS or WebSocket, and one without `server` connects to somebody else.
 """
 
 import re
@@ -18,29 +18,29 @@ Socket: TypeAlias = UnixAddress | TCPAddress
 
 _PROGRAM: Final = re.compile(r"(.*/)?(qemu-system-[\w-]+|qemu-kvm|kvm)")
 _PYTHON: Final = re.compile(r"(.*/)?python[\d.]*")
-# Installed, or run from a checkout.
+# The proxy's program, installed or run from a checkout.
 _PROXY: Final = re.compile(r"(.*/)?(hmp-proxy|proxy)")
 _ON: Final = frozenset({"on", "yes", "true", "y"})
 _NOT_PLAIN: Final = ("telnet", "tn3270", "websocket", "abstract", "tls-creds")
-# A listener at any address of the machine is at its loopback address, too.
+# A listener on all addresses of the machine is at its loopback address too.
 _ANY_HOST: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-# One comma that is not doubled (util/qemu-option.c).
+# A parameter ends at a comma that is not doubled (util/qemu-option.c).
 _PARAMETER: Final = re.compile(r"(?:[^,]|,,)+")
 
 
 @dataclass(frozen=True, slots=True)
 class Monitors:
-    """name: of `-name`; None without. sockets: those with QMP; paths may be relative to QEMU's working directory."""
+    """name: from `-name`; None without it. sockets: QMP sockets; their paths may be relative to QEMU's working directory."""
 
     name: str | None
     sockets: tuple[Socket, ...]
 
 
 def qemu_words(words: Sequence[str]) -> tuple[Sequence[str], bool] | None:
-    """Return QEMU's own words of a command line, from the program's name on; None if it is not that of a system emulator.
+    """Return QEMU's own words of a command line, from the program's name on; None if no system emulator is in it.
 
-    The other value tells whether it is that of `hmp-proxy wrap`, which serves the monitors of these words: so called, or by a
-    link that has QEMU's name.
+    The second value is True for `hmp-proxy wrap`, which serves the monitors of these words itself, whether it was called by
+    that name or by a link with QEMU's name.
     """
     if _is_qemu(words[:1]):
         return words, False
@@ -85,7 +85,7 @@ def read_monitors(words: Sequence[str]) -> Monitors:
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the options that matter here, each with the word after it; no other option has an argument that looks like them."""
+    """Yield the options that matter here, each with the next word. No other option takes an argument that looks like one."""
     known = {f"{hyphens}{name}" for hyphens in ("-", "--") for name in ("name", "chardev", "qmp", "mon")}
     rest = iter(words[1:])
     for word in rest:
@@ -94,7 +94,7 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _parameters(text: str, implied: str) -> dict[str, str]:
-    """Read an option string. implied: the key of a first parameter that has none."""
+    """Read an option string. implied: the key of the first parameter if it has none."""
     values: dict[str, str] = {}
     for found in _PARAMETER.finditer(text):
         key, equals, value = found[0].replace(",,", ",").partition("=")
@@ -108,7 +108,7 @@ def _parameters(text: str, implied: str) -> dict[str, str]:
 
 
 def _older_form(text: str) -> Mapping[str, str]:
-    """Read what `-qmp` takes beside `chardev:ID`; {} for what is no socket."""
+    """Read what `-qmp` takes besides `chardev:ID`; return {} if it is not a socket."""
     kind, _, rest = text.partition(":")
     if kind == "unix":
         return {"backend": "socket", **_parameters(rest, "path")}

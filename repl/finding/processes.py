@@ -1,9 +1,9 @@
 """The QEMUs that run on this machine, and their QMP sockets, from /proc (proc(5)).
 
-Of a QEMU that `hmp-proxy wrap` has started, the wrapper's process has the words with the sockets that clients come to; those of
-QEMU itself name descriptors.
+For a QEMU that `hmp-proxy wrap` has started, the sockets for clients are in the wrapper's command line; QEMU's own command line
+has descriptors instead.
 
-Of a process of another user the command line can be read, but not the working directory, so relative paths are left out there.
+The command line of another user's process can be read, but not its working directory, so its relative paths are left out.
 """
 
 import os
@@ -23,9 +23,9 @@ _LISTENING_FLAG: Final = 0x10000  # __SO_ACCEPTCON
 
 @dataclass(frozen=True, slots=True)
 class RunningQEMU:
-    """A process. name: of `-name`; None without. sockets: those with QMP whose path is known, also where nobody may connect.
+    """A QEMU process. name: from `-name`; None without it. sockets: QMP sockets with a known path, accessible or not.
 
-    is_wrapped: `hmp-proxy wrap` serves them.
+    is_wrapped: `hmp-proxy wrap` serves these sockets.
     """
 
     pid: int
@@ -35,7 +35,7 @@ class RunningQEMU:
 
 
 def running_qemus(proc: Path = PROC) -> list[RunningQEMU]:
-    """Look at all processes, by their number."""
+    """Return the QEMUs among all processes, in the order of their pids."""
     try:
         pids = sorted(int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit())
     except OSError:
@@ -67,9 +67,9 @@ def _absolute(sockets: tuple[Socket, ...], folder: Path) -> Iterator[Socket]:
 
 
 def listening(proc: Path = PROC) -> Mapping[str, bool]:
-    """Return the paths of the unix sockets that somebody listens at, and for each whether a client is connected there.
+    """Return the paths of listening unix sockets, and for each whether a client is connected to it.
 
-    A line in /proc/net/unix is of one socket: address, references, protocol, flags, type, state, inode, path.
+    Each line in /proc/net/unix describes one socket: address, references, protocol, flags, type, state, inode, path.
     """
     try:
         lines = (proc / "net" / "unix").read_bytes().splitlines()[1:]

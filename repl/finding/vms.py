@@ -1,7 +1,7 @@
-"""One row for each VM, whoever told of it: a configuration, a running proxy, or QEMU's own command line.
+"""One row for each VM, whatever its source: a configuration, a running proxy, or QEMU's own command line.
 
-What is told of the same QEMU is told of the same VM. Of its sockets, the one is taken that can be used now, and a proxy's
-rather than QEMU's own.
+Sources that mean the same QEMU mean the same VM. Among its sockets, one that can be used now is preferred, and a proxy's to
+QEMU's own.
 """
 
 import os
@@ -23,7 +23,10 @@ _ANSWERS_S: Final = 0.2
 
 
 class State(StrEnum):
-    """How a socket is. BUSY: QEMU's own, with a client, or a proxy's while a snapshot command runs. UNKNOWN: it is on TCP."""
+    """The state of a socket, best first. BUSY: QEMU's own has a client, or a proxy runs a snapshot command.
+
+    UNKNOWN: it is on TCP, or not known to the kernel by this path.
+    """
 
     SERVED = "served"
     FREE = "free"
@@ -46,7 +49,7 @@ _RANK: Final = {state: number for number, state in enumerate(State)}
 
 @dataclass(frozen=True, slots=True)
 class FoundVM:
-    """A VM that can be chosen. config: what the configuration says of it; None if it is in none."""
+    """A VM that can be chosen. config: what the configuration says about it; None if it is in none."""
 
     name: str
     address: Socket
@@ -55,13 +58,13 @@ class FoundVM:
     config: VMConfig | None = None
 
     def __str__(self) -> str:
-        """Tell in a few words which socket it is, and how it is."""
+        """Return in a few words which socket it is, and its state."""
         return ", ".join(filter(None, (f"{self.via.value}'s socket {self.address}", self.state.value)))
 
 
 @dataclass(slots=True)
 class _Told:
-    """What was told of one VM. addresses: of its QEMU."""
+    """What the sources said about one VM. addresses: its QEMU's."""
 
     addresses: set[str] = field(default_factory=set)
     config: VMConfig | None = None
@@ -80,9 +83,9 @@ class _Told:
 def merge(
     configured: Iterable[VMConfig], served: Iterable[ServedVM], running: Iterable[RunningQEMU], paths: Mapping[str, bool]
 ) -> list[FoundVM]:
-    """Return one row for each VM that has a socket, in the order in which they were told of.
+    """Return one row for each VM that has a socket, in the order of the sources.
 
-    paths: those at which somebody listens, and whether a client is there (processes.listening).
+    paths: listening sockets, and whether each has a client (processes.listening).
     """
     told: list[_Told] = []
     for config in configured:
@@ -99,7 +102,7 @@ def merge(
 
 
 def _same(told: list[_Told], addresses: set[str], name: str | None) -> _Told:
-    """Return what was told of this VM before; of QEMUs only the address says which it is, as any may have any name."""
+    """Return the entry of this VM, or a new one. A running QEMU is known by its addresses alone: any may have any name."""
     for one in told:
         if addresses & one.addresses or (name is not None and name == one.name):
             break
@@ -114,7 +117,7 @@ def _row(told: _Told, paths: Mapping[str, bool]) -> FoundVM | None:
     candidates = [(_state_of_listener(address, told.served, paths), Via.PROXY, address) for address in listeners]
     candidates += [(_state(address, paths), Via.QEMU, address) for address in _own_sockets(told) if address not in listeners]
     if told.served is None and told.config is None:
-        # Where the path leads nowhere, the QEMU is in a container of its own.
+        # If the path leads nowhere, this QEMU is in a container of its own.
         candidates = [one for one in candidates if one[0] not in (State.OFF, State.NO_ACCESS)]
     if not candidates:
         return None
@@ -137,7 +140,7 @@ def _own_sockets(told: _Told) -> Sequence[Socket]:
 
 
 def _state_of_listener(address: Socket, served: ServedVM | None, paths: Mapping[str, bool]) -> State:
-    """A proxy takes any number of clients, so it may be asked."""
+    """Return the state of a proxy's listener. Unlike QEMU, a proxy may be asked: it takes any number of clients."""
     if served is not None and not served.is_served:
         return State.OFF
     if isinstance(address, TCPAddress):
@@ -159,7 +162,7 @@ def _state(address: Socket, paths: Mapping[str, bool]) -> State:
         return State.OFF
     if not os.access(address.path, os.W_OK):
         return State.NO_ACCESS
-    # The kernel knows a socket by the path at which it was made, and not by one to which it was moved.
+    # The kernel knows a socket by the path at which it was created, not by one to which it was moved.
     has_client = paths.get(address.path)
     return State.UNKNOWN if has_client is None else State.BUSY if has_client else State.FREE
 

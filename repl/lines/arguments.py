@@ -1,6 +1,6 @@
 """A QMP command as a person types it: its arguments as one JSON object or as key=value words, or all of it as JSON.
 
-JSON may go on over several lines, and then it is one line of what was typed.
+JSON may extend over several lines, which then count as one typed line.
 """
 
 import json
@@ -20,9 +20,9 @@ __all__ = [
     "whole_lines",
 ]
 
-# Where an object begins with which a line may go on below: a whole QMP command, or its arguments.
+# What precedes a JSON object that may extend over several lines: a whole QMP command, or its arguments.
 _OBJECT = re.compile(r"[ \t]*(?:qmp[ \t]+[^ \t]+[ \t]+)?(?={)")
-# QEMU takes strings in single quotes too, and its documents have them. One with either quote inside is left as it is.
+# QEMU accepts strings in single quotes too, and its documentation has them. A string with either quote inside is left alone.
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'((?:[^\'"\\]|\\[^\'])*)\'', re.DOTALL)
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 # The members of a command (qmp-spec.rst, "Issuing Commands").
@@ -33,7 +33,7 @@ JSON_BEGINNINGS = ("{", "[", '"')
 
 @dataclass(frozen=True, slots=True)
 class TypedArgument:
-    """One argument of a QMP command: where it starts, the names that lead to its value, and that as text and as JSON."""
+    """One argument of a QMP command: where it starts, the names that lead to its value, and the value as text and as JSON."""
 
     start: int
     path: tuple[str, ...]
@@ -42,7 +42,7 @@ class TypedArgument:
 
 
 def read_arguments(line: str, at: int, command: QMPCommand | None) -> dict[str, JSON]:
-    """Read the rest of a line from `at` on. command: what the schema says of it, None where that is not known.
+    """Read the rest of a line from `at` on. command: what the schema says about it, None if that is unknown.
 
     Raises LineError.
     """
@@ -56,9 +56,9 @@ def read_arguments(line: str, at: int, command: QMPCommand | None) -> dict[str, 
 
 
 def read_message(line: str, at: int, commands: Mapping[str, QMPCommand]) -> tuple[str, dict[str, JSON]]:
-    """Read a whole QMP command that begins at `at` with a brace: its name and its arguments. An `id` says nothing here.
+    """Read a whole QMP command that begins at `at` with a brace: its name and its arguments. An `id` is ignored.
 
-    commands: what the schema has; empty where that is not known. Raises LineError.
+    commands: those in the schema; empty if that is unknown. Raises LineError.
     """
     line = _in_double_quotes(line, at)
     members, end = _members(line, at)
@@ -93,7 +93,7 @@ def _value_start(line: str, member: TypedArgument) -> int:
 
 
 def is_unfinished(line: str) -> bool:
-    """Tell whether a line is JSON that has to go on below: it is right as far as it goes."""
+    """Return whether a line is JSON that must continue on the next line: it is well-formed as far as it goes."""
     begun = _OBJECT.match(line)
     if begun is None:
         return False
@@ -101,10 +101,10 @@ def is_unfinished(line: str) -> bool:
     return not is_whole and reached >= len(line.rstrip(BLANKS))
 
 
-# Whether a line goes on is looked at for each key, and for each line that is drawn.
+# Cached because the editor calls this for each key, and for each line that it draws.
 @lru_cache(maxsize=8)
 def whole_lines(text: str) -> tuple[str, ...]:
-    """Return the lines of a text, each JSON that goes on over several of them in one."""
+    """Return the lines of a text, with JSON that extends over several lines as one."""
     whole: list[str] = []
     at = 0
     while at <= len(text):
@@ -118,7 +118,7 @@ def whole_lines(text: str) -> tuple[str, ...]:
 
 
 def _in_double_quotes(text: str, at: int) -> str:
-    """Return the text with JSON from `at` on that has its strings in double quotes. Everything stays in its place."""
+    """Return the text with the single-quoted strings after `at` in double quotes. All positions stay the same."""
     if "'" not in text:
         return text
     return text[:at] + _STRING.sub(lambda found: found[0] if found[1] is None else f'"{found[1]}"', text[at:])
@@ -130,24 +130,24 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _reach(text: str, at: int) -> tuple[int, bool]:
-    """Return how far a JSON value is well-formed that begins at `at`, and whether it is whole."""
+    """Return how far the JSON value that begins at `at` is well-formed, and whether it is complete."""
     try:
         return _DECODER.raw_decode(_in_double_quotes(text, at), at)[1], True
     except json.JSONDecodeError as exc:
-        # A string ends in its line, so it does not go on below.
+        # The position of an unclosed string is its start: a string must end on its line.
         return exc.pos, False
     except (ValueError, RecursionError):
         return at, False
 
 
 def _assemble(typed: Iterable[TypedArgument], command: QMPCommand | None, end: int) -> dict[str, JSON]:
-    """Return the arguments. end: where one is missed."""
+    """Return the arguments as one object. end: the position to report a missing argument at. Raises LineError."""
     arguments: dict[str, JSON] = {}
     given: list[tuple[str, ...]] = []
     for one in typed:
         if command is not None and not command.takes_any:
             expect_known(one.start, "argument", one.path[0], [argument.name for argument in command.arguments])
-        # a=1 and a.b=1 are the same argument too.
+        # a=1 and a.b=1 also set the same argument.
         if any(one.path[: len(path)] == path[: len(one.path)] for path in given):
             raise LineError(one.start, f"argument '{'.'.join(one.path)}' is given twice")
         given.append(one.path)
@@ -164,7 +164,7 @@ def _assemble(typed: Iterable[TypedArgument], command: QMPCommand | None, end: i
 
 
 def _members(line: str, at: int) -> tuple[list[TypedArgument], int]:
-    """Take the JSON object apart that begins at `at`, and return its members with the index after it."""
+    """Return the members of the JSON object that begins at `at`, and the index after it. Raises LineError."""
     value, end = _decode(line, at)
     if not isinstance(value, dict):
         raise LineError(at, "the arguments must be a JSON object")
@@ -184,11 +184,11 @@ def _members(line: str, at: int) -> tuple[list[TypedArgument], int]:
 
 
 def split_arguments(line: str, at: int) -> Iterator[TypedArgument]:
-    """Take the line apart from `at` on, where each word is `key=value`; a dot in the key is for an object in an object.
+    """Split the line from `at` on into `key=value` words; a dot in the key means an object within an object.
 
-    A value that begins with a quote is a JSON string; JSON in brackets may have blanks too; any other ends at a blank.
+    A value that begins with a quote is a JSON string; JSON in brackets may contain blanks too; any other value ends at a blank.
 
-    Raises LineError at a word that is not that, and in a string that is not well-formed.
+    Raises LineError for a word that is not `key=value`, and for a malformed string.
     """
     while (at := skip_blanks(line, at)) < len(line):
         word = line[at : word_end(line, at)]
@@ -201,7 +201,7 @@ def split_arguments(line: str, at: int) -> Iterator[TypedArgument]:
 
 
 def _read_value(line: str, at: int) -> tuple[str, JSON, int]:
-    """Return a value as text and, if it is that, as JSON; and the index after it."""
+    """Return a value as text and, if it is valid JSON, decoded (otherwise the text again); and the index after it."""
     is_quoted = line.startswith('"', at)
     text = line[at : word_end(line, at)]
     try:
@@ -232,7 +232,7 @@ def _decode(line: str, at: int) -> tuple[JSON, int]:
     """Decode the JSON value that begins at `at`, and return it with the index after it."""
     try:
         value, end = _DECODER.raw_decode(line, at)
-        # Escapes too can make what QEMU does not take.
+        # Escapes too can produce characters that QEMU refuses.
         decoded = json.dumps(value, ensure_ascii=False)
     except json.JSONDecodeError as exc:
         raise LineError(exc.pos, f"not JSON: {exc.msg.removesuffix(' starting at')}") from exc
@@ -246,5 +246,5 @@ def _decode(line: str, at: int) -> tuple[JSON, int]:
 
 
 def refusal(text: str, at: int) -> str:
-    """Say why QEMU would not read the text: it has a character that first_refused found at this index."""
+    """Return why QEMU would refuse the text: the character that first_refused found at this index."""
     return f"QEMU does not take the character U+{ord(text[at]):04X}"

@@ -1,8 +1,8 @@
-"""What a line typed at the prompt asks for, or where it is surely wrong.
+"""What a line typed at the prompt asks for, or where it is certainly wrong.
 
 A line is HMP's unless it begins with a command of ours, or with a brace, as QMP's commands do. shim.hmp.line knows which lines
-are about snapshots; here it is only found out where such a line goes wrong. Every other HMP command's arguments are left to
-QEMU, whose own error comes. Nothing here does I/O or knows of a terminal.
+are about snapshots; this module only finds the position where such a line is wrong. The arguments of all other HMP commands are
+left to QEMU and its own error. Nothing here does I/O or knows about a terminal.
 """
 
 import re
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-# HMP (QEMU 5.2 to 11.1) has none of them, except `help`, and from 11.1 on `clear`.
+# HMP (QEMU 5.2 to 11.1) has none of these names, except `help`, and from 11.1 on `clear`.
 OWN_COMMANDS = (
     CommandHelp(("plan",), "command", "show what a snapshot command would do, without doing it"),
     CommandHelp(("qmp",), "command [{json} | key=value ...]", "run a QMP command"),
@@ -50,7 +50,7 @@ OWN_COMMANDS = (
     CommandHelp(("exit",), "", r"leave the prompt, as do \q, :q, .exit and .quit; the VM goes on"),
     CommandHelp(("help", "?"), "[command | qmp command]", "list all commands, or explain one; for QMP, its schema"),
 )
-# What people type who know other prompts. HMP has no such names.
+# What people who know other prompts type. HMP has no such names.
 SYNONYMS = {
     **dict.fromkeys((r"\q", r"\quit", ":q", ":quit", ".exit", ".quit"), "exit"),
     **dict.fromkeys((r"\?", ".help"), "help"),
@@ -61,7 +61,7 @@ SYNONYMS = {
 
 @dataclass(frozen=True, slots=True)
 class EmptyLine:
-    """Nothing was asked: the line is blank, or a comment."""
+    """The line is blank or a comment, and asks for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class QMPLine:
 
 @dataclass(frozen=True, slots=True)
 class EventsLine:
-    """`events`: which events to show. Patterns (`BLOCK_*`) or None for all; `on` None only asks what is shown."""
+    """`events`: which events to show. names: patterns (`BLOCK_*`), None for all. on: None only asks what is shown."""
 
     names: tuple[str, ...] | None
     on: bool | None
@@ -135,8 +135,8 @@ _ESCAPES = "a quoted tag has " + " ".join(rf"\{char}" for char in _ESCAPABLE)
 def read_line(line: str, facts: CompletionData) -> Line:
     """Read what a person typed.
 
-    Raises LineError at the first fault, if the line is wrong whatever the VM does. Of names that are not in the facts,
-    only a kind that is known there at all is judged.
+    Raises LineError for the first fault, if the line is wrong whatever the VM does. A name that is not in the facts is a fault
+    only if the facts have names of its kind at all.
     """
     refused = None if is_comment(line) else first_refused(line)
     try:
@@ -151,12 +151,12 @@ def read_line(line: str, facts: CompletionData) -> Line:
 
 
 def is_comment(line: str) -> bool:
-    """Tell whether the line begins with `#`, as nothing of HMP does."""
+    """Return whether the line begins with `#`, as no HMP command does."""
     return line.startswith("#", skip_blanks(line, 0))
 
 
 def own_name(line: str) -> str:
-    """Return what the line begins with, and for a synonym the name of our command."""
+    """Return the name that the line begins with; for a synonym, the name of our command."""
     start = skip_blanks(line, 0)
     name = line[start : name_end(line, start)]
     return SYNONYMS.get(name, name)
@@ -212,7 +212,7 @@ def _check_known(line: HMPLine, start: int, rest: int, facts: CompletionData) ->
 
 
 def _check_snapshot_command(line: str, start: int) -> None:
-    """Find what keeps shim.hmp.line from reading the line as the snapshot command that it begins as."""
+    """Raise LineError where a line that begins like a snapshot command is not a well-formed one."""
     end = name_end(line, start)
     name, rest = line[start:end], skip_blanks(line, end)
     topic_end = name_end(line, rest)

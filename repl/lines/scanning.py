@@ -1,4 +1,4 @@
-"""Where words of a typed line begin and end, as HMP has it, and how a fault in it is told."""
+"""Where the words of a typed line begin and end, by HMP's rules, and how a mistake in it is reported."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -13,9 +13,9 @@ _NAME_END = re.compile(f"[{BLANKS}/]")
 
 
 class LineError(Exception):
-    """A line that can have no meaning. `position` is the index of the character where the fault is, or the line's length.
+    """A line that is invalid. `position` is the index of the character where the fault is, or the line's length.
 
-    wrong, right: what stands there, and what was probably meant; "" where nobody can tell.
+    wrong, right: the text at that position, and what was probably meant; "" if unknown.
     """
 
     def __init__(self, position: int, message: str, *, wrong: str = "", right: str = "") -> None:
@@ -29,12 +29,12 @@ class LineError(Exception):
         return self.message
 
     def moved(self, by: int) -> "LineError":
-        """Return the same fault in a line in which `by` characters stand before this one."""
+        """Return the same fault for a line with `by` more characters before this one."""
         return LineError(self.position + by, self.message, wrong=self._wrong, right=self._right)
 
     def corrected(self, line: str) -> str | None:
-        """Return the line as it was probably meant; None where nobody can tell."""
-        # The name of a JSON member has a quote before it.
+        """Return the line as it was probably meant; None if that is unknown."""
+        # The position of a JSON member's name is that of the quote before it.
         at = line.find(self._wrong, self.position, self.position + 1 + len(self._wrong))
         if not self._right or at < 0:
             return None
@@ -51,7 +51,7 @@ def word_end(line: str, at: int) -> int:
 
 
 def name_end(line: str, at: int) -> int:
-    """Return the index after the command's name that begins at `at`: a `/` ends it too."""
+    """Return the index after the command name that begins at `at`: a `/` ends it too."""
     return at + len(_NAME_END.split(line[at:], maxsplit=1)[0])
 
 
@@ -62,7 +62,7 @@ def expect_end(line: str, at: int, hint: str = "") -> None:
 
 
 def expect_known(position: int, what: str, name: str, known: Collection[str], also: Collection[str] = ()) -> None:
-    """Raise LineError, with the nearest name that there is, unless the name is known."""
+    """Raise LineError, which suggests the nearest name in known and also, unless the name is known."""
     if name in known:
         return
     meant = "".join(nearest(name, (*known, *also), most=1))
@@ -71,6 +71,6 @@ def expect_known(position: int, what: str, name: str, known: Collection[str], al
 
 
 def nearest(name: str, known: Iterable[str], *, most: int) -> list[str]:
-    """Return the known names that look like this one, the nearest first. Small and capital letters are alike."""
+    """Return the known names that look like this one, the nearest first. Case does not matter."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     return [by_lower[lower] for lower in get_close_matches(name.lower(), by_lower, n=most)]

@@ -1,7 +1,7 @@
-"""A text in a file, written on a thread: a disk may take as long as it likes, and nobody can end a wait for it.
+"""A text in a file, written on a thread: a disk may take any time, and waiting for it cannot be interrupted.
 
-As a shell does, `>` writes over what is there, through links, and leaves its owner and its mode. A named pipe that nobody reads
-is an error, where a shell would wait for a reader.
+As in a shell, `>` overwrites a file, follows links, and keeps its owner and mode. A named pipe that nobody reads is an error,
+where a shell would wait for a reader.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ from repl.outlets.redirection import ToFile
 
 __all__ = ["FileError", "Written", "beside_loop", "write"]
 
-# Without a wait for the other end of a named pipe, and without making a terminal this program's own.
+# Do not wait for the other end of a named pipe, and do not make a terminal the controlling one.
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _T = TypeVar("_T")
 
 
 class FileError(ProgramError):
-    """A file could not be written, or not to its end."""
+    """A file could not be written, or not completely."""
 
     template = "cannot write {subject}: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """replaced: how many bytes were there before, and are not any more."""
+    """What was written. replaced: how many bytes of earlier content were overwritten."""
 
     path: str
     lines: int
@@ -49,13 +49,13 @@ class Written:
 
 
 def write(target: ToFile, text: str) -> Written:
-    """Write a text as it is. Raises FileError."""
+    """Write a text unchanged. Raises FileError."""
     path = os.path.expanduser(target.path)
     data = memoryview(text.encode(errors="surrogatepass"))
     done = replaced = 0
     try:
         descriptor = os.open(path, _FLAGS | (os.O_APPEND if target.appends else 0), 0o666)
-        # The last error of a file on a network comes when it is closed.
+        # Closed within the try, because a file on a network may report its last error only then.
         with open(descriptor, "wb", buffering=0) as file:
             os.set_blocking(descriptor, True)
             status = os.fstat(descriptor)
@@ -77,9 +77,9 @@ def _reason(error: OSError | ValueError, done: int, of: int) -> str:
 
 
 async def beside_loop(job: Callable[[], _T]) -> _T:
-    """Have a job done on a thread of its own, and return what it returns, or raise what it raises.
+    """Run a job on a thread of its own, and return what it returns or raise what it raises.
 
-    The thread is a daemon: a program that ends does not wait for it, as it would for those of asyncio.to_thread.
+    The thread is a daemon, so that a program that ends does not wait for it, as it would for those of asyncio.to_thread.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_T] = loop.create_future()
@@ -90,7 +90,7 @@ async def beside_loop(job: Callable[[], _T]) -> _T:
             settle = partial(future.set_result, job())
         except Exception as exc:
             settle = partial(future.set_exception, exc)
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and waits for nothing
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
             loop.call_soon_threadsafe(lambda: None if future.done() else settle())
 
     threading.Thread(target=work, name="hmp-repl file", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Which pager long output goes through, and what it is told; `command_of` is the one place where its command comes from."""
+"""Which pager long output goes through, and its environment; only `command_of` decides which command it is."""
 
 import re
 import shutil
@@ -8,8 +8,8 @@ from typing import Final, Self
 
 __all__ = ["Pager", "command_of"]
 
-# As git sets them, unless the person has: less ends at once if all fits (F), shows colours (R), and leaves what was read on the
-# screen (X); lv shows colours (c).
+# Set as git does, unless the person has set them: less exits at once if everything fits (F), shows colours (R), and leaves the
+# text on the screen (X); lv shows colours (c).
 _FLAGS: Final = {"LESS": "FRX", "LV": "-c"}
 _NONE: Final = frozenset({"", "cat"})
 _LESS: Final = re.compile(r"\s*(?:\S*/)?less(?=\s|$)(.*)", re.DOTALL)
@@ -17,9 +17,9 @@ _SHOWS_COLOURS: Final = re.compile(r"[rR]|--(?:raw|RAW)-control-chars", re.ASCII
 
 
 def command_of(environment: Mapping[str, str], wanted: str | None = None) -> str:
-    """Return the shell command that is this person's pager; "" where there is none, or none is wanted.
+    """Return the shell command that is this person's pager; "" if there is none, or none is wanted.
 
-    wanted: by the settings. As with git, a variable of our own is stronger than that, and the one of all programs weaker.
+    wanted: by the settings. As with git, our own variable takes precedence over it, and the variable of all programs does not.
     """
     for given in (environment.get("HMPSHIM_PAGER"), wanted, environment.get("PAGER")):
         if given is not None:
@@ -30,7 +30,7 @@ def command_of(environment: Mapping[str, str], wanted: str | None = None) -> str
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """command: of a shell, "" where there is none. is_on: whether long output goes there. wanted: by the settings."""
+    """A person's pager. command: for the shell, "" for none. is_on: whether long output goes to it. wanted: by the settings."""
 
     command: str
     is_on: bool = True
@@ -56,11 +56,11 @@ class Pager:
         return replace(self, command=argument, is_on=True)
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment that it gets."""
+        """Return the environment for the pager."""
         return {**_FLAGS, **environment}
 
     def shows_colours(self, environment: Mapping[str, str]) -> bool:
-        """Tell whether it obeys escape sequences for colours. Of another one than less nobody knows, so it gets none."""
+        """Return whether it shows escape sequences as colours. Only less is known to; other pagers get none."""
         found = _LESS.match(self.command)
         flags = "" if found is None else f"{self.environment(environment)['LESS']} {found[1]}"
         return _SHOWS_COLOURS.search(flags) is not None

@@ -1,4 +1,4 @@
-"""What `| command`, `> file` and `>> file` at the end of a line mean; the package tells the rule."""
+"""What `| command`, `> file` and `>> file` at the end of a line mean; the package's docstring has the rule."""
 
 import re
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ __all__ = ["EXPRESSIONS", "Outlet", "ToFile", "ToShell", "split_outlet"]
 
 @dataclass(frozen=True, slots=True)
 class ToShell:
-    """`| command`: what the shell runs, as it was typed."""
+    """`| command`. command: what the shell runs, as it was typed."""
 
     command: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToFile:
-    """`> path`, or `>> path`. A path that begins with `~` is in a home."""
+    """`> path`, or `>> path`. A path that begins with `~` is in a home directory."""
 
     path: str
     appends: bool
@@ -29,17 +29,17 @@ class ToFile:
 
 Outlet: TypeAlias = ToShell | ToFile
 
-# Commands that calculate (hmp-commands.hx and hmp-commands-info.hx of QEMU 5.2 to 11.1: an argument of the type i, l or M).
+# Commands that calculate (hmp-commands.hx and hmp-commands-info.hx of QEMU 5.2 to 11.1: an argument of type i, l or M).
 _CALCULATING: Final = frozenset({"print", "p", "x", "xp", "i", "sum", "gva2gpa", "gpa2hva", "gpa2hpa"})
 _ROCKER: Final = frozenset({"info rocker-of-dpa-flows", "info rocker-of-dpa-groups"})
 _VIRTIO: Final = frozenset(f"info virtio-{what}" for what in ("queue-element", "queue-status", "vhost-queue-status"))
 _COUNTING: Final = frozenset({"info lapic", "info opcount", "info registers", "info sync-profile", "info trace-events"})
 EXPRESSIONS: Final = frozenset({*_CALCULATING, *_ROCKER, *_VIRTIO, *_COUNTING, "ringbuf_read"})
-# Their arguments are names that QEMU gives, or numbers: neither has any of these characters.
+# Commands whose arguments are QEMU's own names, or numbers: neither contains any of these characters.
 _TIGHT: Final = frozenset({"info", "help", "?", *_CALCULATING})
-# Their arguments are somebody's own words.
+# Commands whose arguments can be a person's own words.
 _SPACED: Final = frozenset({"qom-list", "qom-get", "ringbuf_read", "qemu-io", "xen-event-list", "plan", "qmp"})
-# They print if they are asked for help, and do something else else.
+# Commands that only print if asked for help, and otherwise do something.
 _LISTING: Final = frozenset({"device_add", "netdev_add", "object_add", "chardev-add", "log"})
 
 _NAME: Final = re.compile(rf"[{BLANKS}]*([^{BLANKS}/|>]+)")
@@ -55,9 +55,9 @@ _ESCAPE: Final = re.compile(r"\\(.)")
 
 
 def split_outlet(line: str) -> tuple[str, Outlet | None]:
-    """Return the command without where its output goes, and that; None where it goes to the screen.
+    """Split a line into its command and the outlet for its output; None for the screen.
 
-    Raises LineError where nothing stands after the operator though QEMU would not take that either, and for a wrong file name.
+    Raises LineError if nothing follows an operator that QEMU would reject too, and for an invalid file name.
     """
     begin = _NAME.match(line)
     name = "" if begin is None else SYNONYMS.get(begin[1], begin[1])
@@ -82,9 +82,9 @@ def split_outlet(line: str) -> tuple[str, Outlet | None]:
 
 
 def _operators(line: str, at: int, *, before_string: str, is_tight: bool) -> Iterator[re.Match[str]]:
-    """Yield what may be one of ours from `at` on: outside of quotes, and with blanks around it where it needs them.
+    """Yield the operators from `at` on: outside quotes, and surrounded by blanks unless is_tight.
 
-    before_string: after which characters, besides a blank, a quote begins a string.
+    before_string: characters, besides a blank, after which a quote begins a string.
     """
     while at < len(line):
         is_after_blank = line[at - 1] in BLANKS
@@ -110,6 +110,6 @@ def _to_file(line: str, operator: re.Match[str]) -> ToFile:
     if found is None:
         raise LineError(at, f"'{operator[0]}' needs one file name after it; one with blanks needs quotes")
     path = found["bare"] or found["single"] or _ESCAPE.sub(r"\1", found["double"])
-    # As in a shell, only a `~` without quotes is a home.
+    # As in a shell, only an unquoted `~` means a home directory.
     is_plain = path.startswith("~") and found["bare"] is None
     return ToFile(f"./{path}" if is_plain else path, appends=operator[0] == ">>")

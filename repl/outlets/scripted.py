@@ -1,4 +1,4 @@
-"""A line as a script has it: what is HMP's goes to QEMU whole, as it always did, with whatever stands in it."""
+"""A line of a script: HMP's lines go to QEMU whole, as they always did, whatever they contain."""
 
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ _ADVICE: Final = "'|' and '>' work at the prompt only, and went to QEMU; in a sc
 
 
 def read_scripted(line: str) -> Any:
-    """Read a line of ours; what is HMP's goes to QEMU however it looks, so that QEMU's own error comes. Raises LineError."""
+    """Read a line of a script. Only our own commands are checked; HMP's are left to QEMU and its errors. Raises LineError."""
     read = HMPLine.read(line)
     is_ours = own_name(line) in _OWN_NAMES or line.lstrip().startswith("{") or read.name in SYNONYMS or _is_about_qmp(read)
     if first_refused(line) is None and not is_ours:
@@ -24,12 +24,12 @@ def read_scripted(line: str) -> Any:
 
 
 def is_for_prompt(line: str) -> bool:
-    """Tell whether a line is about how a person reads."""
+    """Return whether a line only concerns how a person reads output."""
     return own_name(line) in ("watch", "timing", "pager")
 
 
 def outlet_advice(line: str) -> str | None:
-    """Say what may be wrong with a line that has failed, if at the prompt its output would go elsewhere."""
+    """Return advice on a failed line if the prompt would send its output elsewhere; None if it would not."""
     try:
         _, outlet = split_outlet(line)
     except LineError:

@@ -1,7 +1,7 @@
-"""Shell commands that a text is fed to, and which nobody has to wait for: the event loop goes on.
+"""Shell commands that are fed a text, while the event loop goes on.
 
-The text is the command's standard input, as a file in memory. So a command that does not read it all (`head`, or a pager that
-is left early) is in order, and nobody has to feed it.
+The text is the command's standard input, as a file in memory. So a command need not read all of it (`head`, or a pager that is
+left early), and nobody has to write to it meanwhile.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from typing import IO, Final
 
 __all__ = ["Ended", "feed", "feed_behind", "status_text"]
 
-# What is kept of a command's output that is not for the terminal itself.
+# How much output of a command without the terminal is kept.
 _MOST_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 16
-# With these a shell says itself that it cannot run a command (POSIX, "Exit Status for Commands").
+# Exit statuses with which the shell itself has reported that it cannot run a command (POSIX, "Exit Status for Commands").
 _NOT_RUN: Final = frozenset({126, 127})
 _SIGNALLED: Final = 128
 
@@ -41,7 +41,7 @@ class Ended:
 
 
 def status_text(command: str, ended: Ended) -> str:
-    """Say how a command ended that did not end well."""
+    """Return how a command that failed has ended."""
     if ended.status >= 0:
         return f"'{command}' ended with status {ended.status}"
     with contextlib.suppress(ValueError):  # a realtime signal has no name
@@ -50,9 +50,9 @@ def status_text(command: str, ended: Ended) -> str:
 
 
 async def feed(command: str, text: str, environment: Mapping[str, str] | None = None) -> Ended:
-    """Run a command that has the terminal, and its Ctrl-C. Raises OSError and ValueError where there is no shell to run it.
+    """Run a command that has the terminal, including Ctrl-C. Raises OSError or ValueError if no shell can run it.
 
-    If whoever waits is cancelled, the command is ended.
+    If the caller is cancelled, the command is terminated.
     """
     with _as_input(text) as file:
         process = await asyncio.create_subprocess_shell(command, stdin=file, env=environment)
@@ -67,7 +67,7 @@ async def feed(command: str, text: str, environment: Mapping[str, str] | None = 
 async def feed_behind(command: str, text: str) -> Ended:
     """Run a command without the terminal, and return what it prints. Raises as `feed` does.
 
-    It is ended, with all that it has started, when it prints more than anybody reads, or when whoever waits is cancelled.
+    It is killed, with everything that it has started, if it prints too much, or if the caller is cancelled.
     """
     async with _pipe() as (reader, writing_end):
         try:
@@ -90,7 +90,7 @@ async def feed_behind(command: str, text: str) -> Ended:
 
 @contextmanager
 def _as_input(text: str) -> Iterator[IO[bytes]]:
-    """Have a text as a file in memory. A pipe would have to be filled while the command reads, or does not."""
+    """Provide a text as a file in memory. A pipe would have to be filled while the command reads, which it may not do."""
     with os.fdopen(os.memfd_create("hmp-repl"), "w+b") as file:
         file.write(text.encode(errors="surrogatepass"))
         file.seek(0)
@@ -98,7 +98,7 @@ def _as_input(text: str) -> Iterator[IO[bytes]]:
 
 
 async def _started(command: str, text: IO[bytes], output: int) -> Process:
-    """Start a command with a session of its own. Whoever cancels that waits for it: what it has started is to be found."""
+    """Start a command in a session of its own. If cancelled, wait until it has started, so that it can be killed."""
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_shell(command, stdin=text, stdout=output, stderr=STDOUT, start_new_session=True)
     )
@@ -118,7 +118,7 @@ def _kill_all(process: Process) -> None:
 
 @asynccontextmanager
 async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
-    """Make a pipe that is read here until the context ends, whoever still holds its other end, which the caller closes."""
+    """Make a pipe, read here until the context ends, no matter who still has its writing end, which the caller closes."""
     reading_end, writing_end = os.pipe()
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(

@@ -1,4 +1,4 @@
-"""A line as it is typed at the prompt: what is asked for, how often, and where the output goes."""
+"""A line as typed at the prompt: what it asks for, how often, and where the output goes."""
 
 import re
 from dataclasses import dataclass, replace
@@ -12,26 +12,26 @@ from shim.hmp.line import HMPLine
 
 __all__ = ["PagerLine", "TimingLine", "Typed", "read_typed", "watched_from"]
 
-# As watch(1) has it, which takes 0.1 s for less than that.
+# As in watch(1), which uses 0.1 s for any shorter interval.
 _DEFAULT_INTERVAL_S: Final = 2.0
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = 86_400.0
 _INTERVAL: Final = re.compile(rf"(?:-n[{BLANKS}]*)?(\d+(?:\.\d*)?|\.\d+)(?=[{BLANKS}]|$)")
-# What only looks, however often. `i` is not among them: a device may notice that its port is read.
+# Commands that are safe to repeat. `i` is not among them: a device may notice that its port is read.
 _LOOKING: Final = frozenset({"info", "print", "p", "x", "xp", "sum", "gva2gpa", "gpa2hva", "gpa2hpa", "qom-list", "qom-get"})
 _LOOKING_IN_QMP: Final = re.compile(r"(x-)?query-.*|x-debug-query-.*|qom-(list|get).*|xen-event-list")
 
 
 @dataclass(frozen=True, slots=True)
 class TimingLine:
-    """`timing on` or `timing off`; None for what it is not now."""
+    """`timing on` or `timing off`; None to switch over."""
 
     on: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class PagerLine:
-    """`pager`, with `on`, `off` or a shell's command; "" only asks."""
+    """`pager`, with `on`, `off` or a shell command; "" only asks."""
 
     argument: str
 
@@ -41,7 +41,7 @@ _Asked: TypeAlias = Line | TimingLine | PagerLine
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """every_s: None for once. outlet: None for the screen, or the pager."""
+    """A typed line. every_s: the interval of a repeated command, None for once. outlet: None for the screen or the pager."""
 
     asked: _Asked
     outlet: Outlet | None = None
@@ -84,7 +84,7 @@ def _read_watch(line: str, facts: CompletionData) -> Typed:
 
 
 def watched_from(line: str) -> tuple[int, float]:
-    """Return where the command of a `watch` begins, and how often it is wanted. Raises LineError."""
+    """Return where the command of a `watch` begins, and its interval in seconds. Raises LineError."""
     start = skip_blanks(line, 0)
     at = skip_blanks(line, word_end(line, start))
     found = _INTERVAL.match(line, at)

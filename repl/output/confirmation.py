@@ -20,8 +20,8 @@ __all__ = ["Confirmation", "confirmation", "ends_vm"]
 
 _END_OF_VM = "This ends QEMU, and the VM with it. To leave the prompt only, type 'exit' or press Ctrl-D.\n"
 _AS_TYPED = "This is sent as it was typed, without a check; 'plan {0}' shows what '{0}' would take.\n"
-# What is lost by a QMP command (shim/rules/deeds.py). HMP's commands are among them where human-monitor-command carries them;
-# snapshot-save replaces nothing.
+# What is lost by a deed of a QMP command (shim/rules/deeds.py). HMP's savevm is a deed if human-monitor-command carries it;
+# snapshot-save itself replaces nothing.
 _LOSSES = {
     "quit": Question.QUIT,
     "snapshot-load": Question.LOAD,
@@ -40,7 +40,7 @@ _ASKED = {
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What to show, and what to ask then. about: what would be lost."""
+    """What to show, and what to ask after that. about: what would be lost."""
 
     explanation: Fragments
     question: str
@@ -48,14 +48,14 @@ class Confirmation:
 
 
 def ends_vm(line: HMPLine | QMPLine) -> bool:
-    """Tell whether QEMU ends by it, and the connection with it."""
+    """Return whether the line ends QEMU, and the connection with it."""
     if isinstance(line, QMPLine):
         return _loss(line) is Question.QUIT
     return line.name in ("quit", "q")
 
 
 async def confirmation(executor: Executor, line: HMPLine | QMPLine, *, width: int) -> Confirmation | None:
-    """Look what a command would take; None where nothing is lost. Raises LinkError."""
+    """Find out what a command would lose, and return what to ask; None if nothing is lost. Raises LinkError."""
     if ends_vm(line):
         return Confirmation([("class:notice", _END_OF_VM)], _ASKED[Question.QUIT], Question.QUIT)
     if isinstance(line, QMPLine):
@@ -98,14 +98,14 @@ async def _before_hmp(executor: Executor, line: HMPLine, width: int) -> Confirma
 
 
 def _loss(line: QMPLine) -> Question | None:
-    """Tell what may be lost by a QMP command, whatever way it leads there."""
+    """Return what a QMP command may lose, whatever form it has; None if nothing."""
     asked = Asked.of({"execute": line.name, "arguments": line.arguments})
     losses = [_LOSSES.get(deed.name) for deed in (asked.deed, *asked.equivalents)]
     return next((loss for loss in losses if loss is not None), None)
 
 
 async def _before_qmp(executor: Executor, line: QMPLine) -> Confirmation | None:
-    """Ask before a QMP command. It is sent as it is, so no plan of ours tells what it would take."""
+    """Return what to ask before a QMP command. It is sent as it is, so there is no plan that says what it would do."""
     about = _loss(line)
     if about is None:
         return None
@@ -118,7 +118,7 @@ async def _before_qmp(executor: Executor, line: QMPLine) -> Confirmation | None:
 
 
 async def _may_replace(executor: Executor, rehearsal: Rehearsal, tag: str | None) -> bool:
-    """Tell whether HMP's own savevm, which QEMU would get as it is, finds the tag."""
+    """Return whether QEMU would get a savevm as it is and find the tag."""
     if not isinstance(rehearsal.outcome, PassThrough) or tag is None:
         return False
     graph = rehearsal.graph or await executor.block_graph()

@@ -1,4 +1,4 @@
-"""What is wrong with snapshots, or in their way, and the lines to type, laid out for a terminal."""
+"""What is wrong with snapshots or in their way, and the lines to type, laid out for a terminal."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,12 +13,12 @@ _UNTYPABLE = "(complete the name with the Tab key: it has characters that no key
 
 
 def advice(faults: Sequence[Fault], width: int) -> Fragments:
-    """Return what stands below a plan."""
+    """Return the faults and repairs to show below a plan."""
     return joined(list(fault_lines(faults, width)))
 
 
 def fault_lines(faults: Sequence[Fault], width: int) -> Iterator[Line]:
-    """Return the faults and their repairs; a way out of several is told once."""
+    """Yield the faults and their repairs; a repair that helps with several faults is shown once."""
     told: list[Repair] = []
     for fault in faults:
         said = [(_FAULT, "!"), *words(printable(f"{fault.kind}: {fault.text}"), _FAULT)]
@@ -30,7 +30,7 @@ def fault_lines(faults: Sequence[Fault], width: int) -> Iterator[Line]:
 
 
 def _repair(repair: Repair, width: int, *, is_first: bool) -> Iterator[Line]:
-    """Return each command a line of its own, and below them what they do, less far in than a command's second line."""
+    """Yield each command on a line of its own, then what they do, indented less than a command's continuation lines."""
     labels = [words(label) for label in repair.labels(is_first=is_first)]
     effect = words(printable(repair.effect))
     if not all(word.isprintable() for line in repair.lines for word in line.spelled()):

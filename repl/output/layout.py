@@ -11,22 +11,22 @@ Fragment: TypeAlias = tuple[str, str]
 Fragments: TypeAlias = list[Fragment]
 Line: TypeAlias = list[Fragment]
 
-# The style of a command to type, which no line break may spoil.
+# The style of a command to type, which must not be broken within a word.
 COMMAND = "class:repair"
 _GAP = "  "
 
 
 def words(text: str, style: str = "") -> Line:
-    """Take a text apart where a line may end."""
+    """Split a text where a line may end."""
     return [(style, word) for word in text.split()]
 
 
 def wrapped(said: Sequence[Fragment], *, width: int, indent: int = 0, hanging: int = 0) -> list[Line]:
-    """Put words on lines: the first line indented by `indent`, the others by `hanging`.
+    """Fill lines with words: the first line indented by `indent`, the others by `hanging`.
 
-    A word that is wider than a line goes on in the next one, except for a command's, which is left whole.
+    A word that is wider than a line continues on the next one, except in a command, whose words stay whole.
     """
-    # A terminal so narrow that the words had no room gets smaller indents.
+    # Narrow terminals get smaller indents, so that there is room for the words.
     first, rest = (" " * min(blanks, width // 4) for blanks in (indent, hanging))
     lines: list[Line] = [[("", first)]]
     used = len(first)
@@ -49,7 +49,7 @@ def wrapped(said: Sequence[Fragment], *, width: int, indent: int = 0, hanging: i
 
 
 def _split(text: str, room: int) -> tuple[str, str]:
-    """Split where the room ends, but after the first character at the earliest."""
+    """Split where the room ends, but not before the first character."""
     end, used = 0, 0
     for char in text:
         used += get_cwidth(char)
@@ -60,20 +60,17 @@ def _split(text: str, room: int) -> tuple[str, str]:
 
 
 def cut(text: str, room: int) -> str:
-    """Shorten a text to the room that there is, with an ellipsis."""
+    """Shorten a text to the room, with an ellipsis."""
     return text if get_cwidth(text) <= room else _split(text, room - 1)[0] + "…"
 
 
 def joined(lines: Sequence[Line]) -> list[Fragment]:
-    """Make one text of the lines, and end each."""
+    """Join lines to one text, with a newline after each."""
     return [fragment for line in lines for fragment in (*line, ("", "\n"))]
 
 
 def side_by_side(pieces: Sequence[Fragment], *, width: int) -> list[Fragment]:
-    """Put pieces on a line, or on several where it is too narrow; what is wider than a line is cut.
-
-    Empty ones are left out.
-    """
+    """Put pieces on one line, or on several if it is too narrow; a piece wider than a line is cut. Empty ones are left out."""
     fragments: list[Fragment] = []
     used = 0
     for style, text in pieces:

@@ -1,7 +1,7 @@
 """A rehearsed plan in a few lines for a person, before it is carried out: what it takes, what is lost, how it would end.
 
-shim/decisions/explain.py tells the same with all nodes and commands. This is for a terminal of a given width, as
-prompt_toolkit's formatted text (repl/output/snapshot_table.py); nothing here sends a command or reads a clock.
+shim/decisions/explain.py shows the same with all nodes and commands. This is for a terminal of a given width, as
+prompt_toolkit's formatted text; nothing here sends a command or reads a clock.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,10 +34,10 @@ def plan_summary(
     local_time: Callable[[int], datetime],
     policy: str | None = None,
 ) -> list[Fragment]:
-    """Tell what the command would do, wrapped to the width. What helps where it would fail is repl/output/faults.py's.
+    """Return what the command would do, wrapped to the width. What helps if it would fail is in repl/output/faults.py.
 
-    now: aware, or this host's local time. local_time: turns seconds since the epoch into the time to show. policy: which one
-    it is and whose, where that is worth a line.
+    now: aware, or this host's local time. local_time: converts seconds since the epoch to the time to show. policy: which
+    policy and whose, None to leave that out.
     """
     command = line.command
 
@@ -56,7 +56,7 @@ def plan_summary(
 
 
 def replaces_snapshot(rehearsal: Rehearsal) -> bool:
-    """Tell whether a savevm would remove an older snapshot. What else QEMU gets as it is, is not known."""
+    """Return whether a savevm would replace an older snapshot, as far as known: of those that QEMU runs, only if delegated."""
     if isinstance(rehearsal.outcome, PassThrough):
         return rehearsal.outcome.is_delegated
     saved, deleted = (
@@ -66,7 +66,7 @@ def replaces_snapshot(rehearsal: Rehearsal) -> bool:
 
 
 def deleted_tags(rehearsal: Rehearsal) -> tuple[str, ...]:
-    """Return the tags of older snapshots that would go for the new one."""
+    """Return the tags of older snapshots that would be deleted to make room for the new one."""
     return () if rehearsal.decided is None else rehearsal.decided.deletes
 
 
@@ -78,7 +78,7 @@ def _sent(rehearsal: Rehearsal, name: str) -> list[Execute]:
 
 
 def _nodes(rehearsal: Rehearsal) -> Iterator[Fragment]:
-    """Return the nodes, those of one reason together."""
+    """Yield the nodes, grouped by reason."""
     choices = () if rehearsal.decided is None else rehearsal.decided.choices
     groups: dict[tuple[bool, str], list[NodeChoice]] = {}
     for choice in choices:
@@ -112,10 +112,10 @@ def _vm_state(command: HMPCommand | None, rehearsal: Rehearsal) -> Iterator[Frag
 def _effects(command: HMPCommand | None, rehearsal: Rehearsal, moment: Callable[[Snapshot], str]) -> Iterator[Fragment]:
     match command:
         case SaveVM(wanted) if replaces_snapshot(rehearsal):
-            # The first save of two has an internal tag.
+            # Of two saves, the first has an internal tag.
             tag = next((save.arguments["tag"] for save in reversed(_sent(rehearsal, "snapshot-save"))), wanted or "")
             nodes = _replaced(rehearsal, tag)
-            # Of a plan that a proxy made, the disks may not be known here.
+            # If a proxy made the plan, the disks may be unknown here.
             old = f" of {_description(nodes, tag, moment)} on {_labels(nodes)}" if nodes else ""
             yield _LOST, f"replaces '{tag}'{old}; the old one is lost"
             yield from _way_to_replace(rehearsal)
@@ -139,7 +139,7 @@ def _removal(rehearsal: Rehearsal, tag: str, moment: Callable[[Snapshot], str]) 
 
 
 def _way_to_replace(rehearsal: Rehearsal) -> Iterator[Fragment]:
-    """Tell what is left if somebody dies in the middle of it. Of QEMU's own way the verdict tells."""
+    """Yield what is left if QEMU or hmpshim dies in the middle of it. For QEMU's own savevm, the verdict says it."""
     if isinstance(rehearsal.outcome, PassThrough):
         return
     if len({save.arguments["tag"] for save in _sent(rehearsal, "snapshot-save")}) > 1:
@@ -149,7 +149,7 @@ def _way_to_replace(rehearsal: Rehearsal) -> Iterator[Fragment]:
 
 
 def _replaced(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
-    """Return the nodes whose snapshot of the tag goes, also where QEMU's own savevm sees to that."""
+    """Return the nodes whose snapshot of the tag is replaced, even if QEMU's own savevm does that."""
     graph, decided = rehearsal.graph, rehearsal.decided
     if not isinstance(rehearsal.outcome, PassThrough):
         return _targets(rehearsal, tag)
@@ -159,7 +159,7 @@ def _replaced(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
 
 
 def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
-    """Return the nodes from which it would be deleted."""
+    """Return the nodes from which the tag would be deleted."""
     graph = rehearsal.graph
     names = dict.fromkeys(name for delete in _sent(rehearsal, "snapshot-delete") for name in delete.arguments["devices"])
     found = [] if graph is None else [graph.nodes[name] for name in names if name in graph.nodes]
@@ -167,7 +167,7 @@ def _targets(rehearsal: Rehearsal, tag: str) -> list[BlockNode]:
 
 
 def _description(nodes: Sequence[BlockNode], tag: str, moment: Callable[[Snapshot], str]) -> str:
-    """Return the newest one's date, and the size of the VM state that goes with it."""
+    """Return the date of the newest snapshot of the tag, and the size of the largest VM state."""
     snapshots = [snapshot for node in nodes for snapshot in node.snapshots if snapshot.name == tag]
     size = max(snapshot.vm_state_size for snapshot in snapshots)
     state = f"with a VM state of {size_text(size)}" if size else "without a VM state"

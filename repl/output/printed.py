@@ -1,4 +1,4 @@
-"""What a command printed, for whoever reads it: a person, or a file or program that it is kept in."""
+"""What a command printed, in two forms: for a person at the terminal, and for a file or program."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ __all__ = ["Printed", "is_longer", "text_of"]
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """shown: to a person. kept: the text for a file. foot: what is to be in sight below that which is read in a pager."""
+    """shown: for a person. kept: the text for a file. foot: what stays visible on the screen below a pager's text."""
 
     shown: Fragments
     kept: str
@@ -21,7 +21,7 @@ class Printed:
 
     @classmethod
     def of(cls, shown: Fragments, foot: Fragments | None = None) -> Self:
-        """Return what is kept as it is shown."""
+        """Return output that a file gets as it is shown."""
         foot = foot or []
         return cls(shown, text_of([*shown, *foot]), foot)
 
@@ -31,7 +31,7 @@ def text_of(fragments: Fragments) -> str:
 
 
 def is_longer(fragments: Fragments, *, columns: int, rows: int) -> bool:
-    """Tell whether it needs more rows of a terminal than that. Of a long text only the beginning is looked at."""
+    """Return whether the text needs more rows than this. Only as much of a long text is measured as necessary."""
     left = rows
     for line in _lines(fragments):
         left -= max(1, -(-get_cwidth(line.expandtabs()) // columns))

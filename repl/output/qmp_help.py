@@ -1,6 +1,7 @@
-"""What QEMU's schema tells of a QMP command: its arguments, what it returns, and what is deprecated or unstable.
+"""What QEMU's schema says about a QMP command: its arguments, what it returns, and what is deprecated or unstable.
 
-query-qmp-schema (qapi/introspect.json) hides the names of types, so an object is told by its members, where it comes up first.
+query-qmp-schema (qapi/introspect.json) hides the names of types, so an object is described by its members where it first
+occurs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ _TYPES = {"int": "integer", "value": "any"}
 
 
 async def qmp_help(executor: Executor, name: str, *, width: int) -> Fragments:
-    """Explain a QMP command, or list all where the name is "". Raises LostError, and LineError for an unknown command."""
+    """Explain a QMP command, or list all if the name is "". Raises LostError, and LineError for an unknown command."""
     (timed,) = await executor.link.execute([Execute("query-qmp-schema")])
     if not isinstance(timed.reply, ReturnReply):
         return [("class:error", "this QEMU does not tell its schema\n")]
@@ -35,14 +36,14 @@ async def qmp_help(executor: Executor, name: str, *, width: int) -> Fragments:
 
 
 def command_list(names: Iterable[str], *, width: int) -> Fragments:
-    """Return all names, as many in a line as have room."""
+    """Return all names, as many on a line as fit."""
     heading: Line = [("class:heading", "QMP commands")]
     hint = wrapped(words("'help qmp COMMAND' explains one."), width=width)
     return joined([heading, *wrapped([("", name) for name in names], width=width, indent=_INDENT, hanging=_INDENT), *hint])
 
 
 def command_help(types: Mapping[str, JSON], name: str, *, width: int) -> Fragments:
-    """Return what a command takes and returns. types: the schema's entries by their names."""
+    """Return what a command takes and returns. types: the schema's entries by name."""
     entry = types[name]
     explanation = _Explanation(types, width)
     explanation.say([("class:tag", name), *words(_in_brackets(_features(entry)), "class:notice")])
@@ -58,13 +59,13 @@ def command_help(types: Mapping[str, JSON], name: str, *, width: int) -> Fragmen
 
 
 class _Explanation:
-    """The lines as they are put together. An object that has been told is only named when it comes up again."""
+    """The lines of an explanation. An object that has been described is only referred to when it occurs again."""
 
     def __init__(self, types: Mapping[str, JSON], width: int) -> None:
         self.lines: list[Line] = []
         self._types = types
         self._width = width
-        # Where the members of an object stand.
+        # Object type -> where its members have been described.
         self._told: dict[str, str] = {}
 
     def say(self, said: Line, depth: int = 0) -> None:
@@ -86,7 +87,7 @@ class _Explanation:
         self._tell_objects(objects, "the answer", 1)
 
     def tell_members(self, entry: JSON, depth: int) -> None:
-        """Tell the members of an object, and those that only come with a value of one of them."""
+        """Describe the members of an object, and those that it has only for one value of its tag."""
         for member in entry["members"]:
             self._tell_member(member, depth)
         for variant in entry.get("variants", ()):
@@ -119,12 +120,12 @@ class _Explanation:
                 self.tell_members(entry, depth)
 
     def _type(self, entry: JSON) -> tuple[str, list[JSON]]:
-        """Return what to call a type, and the objects that are in it."""
+        """Return what to call a type, and the objects in it."""
         match entry["meta-type"]:
             case "builtin":
                 return _TYPES.get(entry["json-type"], entry["json-type"]), []
             case "enum":
-                # "members" came with QEMU 6.2, and tells the features of each value.
+                # "members", which has the features of each value, came with QEMU 6.2.
                 members = entry.get("members") or [{"name": value} for value in entry["values"]]
                 return "one of " + ", ".join(f"{one['name']}{_in_brackets(_features(one))}" for one in members), []
             case "array":

@@ -1,4 +1,4 @@
-"""Why a line was refused: a mark under the place where it goes wrong, and what to do about it."""
+"""Why a line was refused: a mark below the position of the mistake, and what to do about it."""
 
 from prompt_toolkit.utils import get_cwidth
 
@@ -16,7 +16,7 @@ _UP = "Nothing of what was pasted was run; Up brings it back."
 def rejection(line: str, error: LineError, *, is_of_paste: bool, is_typed: bool = True, width: int) -> Fragments:
     """Return what to show below a line that was entered.
 
-    The wrong one of several lines is shown again, to be seen among the others, and so is a line that was typed in another way.
+    If there were several lines, the wrong one is shown again, and so is a line that was not typed like this, but by an alias.
     """
     start = line.rfind("\n", 0, error.position) + 1
     row = line[start:].partition("\n")[0]
@@ -28,7 +28,7 @@ def rejection(line: str, error: LineError, *, is_of_paste: bool, is_typed: bool 
     if before + get_cwidth(message) <= width:
         lines.append([("", " " * before), ("class:error", message)])
     else:
-        # In a line that is wider than the terminal a mark would stand in the wrong place.
+        # If the line is wider than the terminal, a mark would be in the wrong place.
         mark: list[Line] = [[("", " " * before), ("class:error", "^")]] if before < width else []
         lines += [*mark, *wrapped(words(harmless(error.message), "class:error"), width=width)]
     hints = [*([_TAB] if error.corrected(line) is not None else []), *([_UP] if is_of_paste else [])]

@@ -1,6 +1,6 @@
 """Replies, events and ends of commands as text for a person: (style, text) fragments as prompt_toolkit takes them.
 
-It formats what it is given, and prints nothing. What comes from QEMU is made harmless first: a terminal must not obey a tag.
+This module only formats and prints nothing. What comes from QEMU is made harmless first: a terminal must not obey a tag.
 """
 
 import json
@@ -19,12 +19,12 @@ _NS_PER_S = 1_000_000_000
 _JSON_TOKEN = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*"(?=:))|(?P<string>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)|(?P<constant>true|false|null)'
 )
-# What an event says beside its name, as far as it fits a line.
+# The longest data of an event that is shown, so that it fits on a line.
 _EVENT_DATA_CHARS = 160
 
 
 def hmp_text(text: str, *, is_failure: bool) -> Fragments:
-    """Return what HMP, or a shell's command, printed, errors in their colour. Nothing for ""."""
+    """Return what HMP or a shell command printed, with errors in colour; [] for ""."""
     if not text:
         return []
     shown = harmless(text)
@@ -32,7 +32,7 @@ def hmp_text(text: str, *, is_failure: bool) -> Fragments:
 
 
 def json_text(value: JSON) -> Fragments:
-    """Return a JSON value over as many lines as are good to read, in colours."""
+    """Return a JSON value, indented and in colours."""
     text = harmless(json.dumps(value, indent=2, ensure_ascii=False))
     fragments: Fragments = []
     at = 0
@@ -56,7 +56,7 @@ def qmp_reply(reply: Reply) -> Fragments:
 def event_line(
     name: str, data: Mapping[str, JSON], time_s: float | None, *, local_time: Callable[[float], datetime]
 ) -> Fragments:
-    """Return an event in one line: when, which, and its data."""
+    """Return an event on one line: its time, name and data."""
     when = "" if time_s is None else f"{local_time(time_s):%H:%M:%S.%f}"[:-3] + " "
     told = harmless(json.dumps(data, ensure_ascii=False)) if data else ""
     if len(told) > _EVENT_DATA_CHARS:
@@ -75,14 +75,14 @@ def duration_text(duration_ns: int) -> str:
 
 
 def timing_text(duration_ns: int) -> Fragments:
-    """Say how long a command took, exactly enough to compare."""
+    """Return how long a command took, precise enough to compare."""
     milliseconds = duration_ns / 1_000_000
     exactly = f"{milliseconds:.3f} ms"
     return [("class:notice", f"Time: {exactly if milliseconds < 1000 else f'{exactly} ({duration_text(duration_ns)})'}\n")]
 
 
 def end_of_command(command_line: str, *, is_failure: bool, duration_ns: int, stopped_ns: int) -> Fragments:
-    """Say how a command ended that prints nothing when all is well, or that went on behind the prompt."""
+    """Return how a command ended that prints nothing on success, or that nobody waited for."""
     pause = f"; the VM stood still for {duration_text(stopped_ns)}" if stopped_ns else ""
     style, how = ("class:error", "failed") if is_failure else ("class:success", "done")
     return [(style, how), ("", f": {harmless(command_line)} ({duration_text(duration_ns)}{pause})\n")]

@@ -1,7 +1,7 @@
 """The VM's snapshots as a table for a terminal, with what is wrong with them and what to type.
 
-It makes prompt_toolkit's "formatted text", pairs of a style and a text, for a terminal of a given width; it knows no terminal
-and no clock. What comes from QEMU is escaped, so that a terminal shows it and does not obey it.
+The result is prompt_toolkit's "formatted text", pairs of a style and a text, for a terminal of a given width. No terminal or
+clock is used here. What comes from QEMU is escaped, so that a terminal shows it and does not obey it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,13 +31,13 @@ _DIM, _HEADER, _TAG = "class:dim", "class:table.header", "class:tag"
 _GAP = "  "
 _NARROW_COLUMNS = 50
 _COLUMNS = ("TAG", "VM STATE", "AGE", "DATE", "VM CLOCK", "DISKS", "STATE ON")
-# What a table without enough room goes without, the first first.
+# The columns that a narrow table drops, in this order.
 _DISPENSABLE = ("VM CLOCK", "DATE", "STATE ON", "VM STATE")
-# These may take more than one line of a row.
+# Columns whose cells may take several lines.
 _LISTS = ("DISKS", "STATE ON")
 _OF_ALL_TAGS = (FaultKind.UNABLE, FaultKind.BUSY)
 _STYLES = {"TAG": _TAG, "DATE": _DIM, "VM CLOCK": _DIM}
-# From so many seconds on an age is told in this unit, which has so many; months and years are mean ones.
+# From this many seconds on an age is given in this unit; the unit's length in seconds, average ones for months and years; name.
 _UNITS = ((63_072_000, 31_556_952, "years"), (5_184_000, 2_629_746, "months"), (86_400, 86_400, "days"), (3_600, 3_600, "h"))
 
 
@@ -49,11 +49,11 @@ def snapshot_table(
     now: datetime,
     local_time: LocalTime,
 ) -> list[Fragment]:
-    """Show the entries in the order given, each with its faults below it.
+    """Return the entries in the order given, each with its faults below it.
 
-    obstacles: what is in the way of all tags, which is told once, at the end. now: aware, or this host's local time.
-    local_time: turns seconds since the epoch into the time to show. No line is wider than `width`, except for a word of a
-    command, which is never cut.
+    obstacles: what is in the way of all tags, shown once at the end. now: aware, or this host's local time. local_time:
+    converts seconds since the epoch to the time to show. No line is wider than `width`, except for a word of a command, which
+    is never cut.
     """
     if not entries:
         return joined([*_nothing(obstacles, width), *fault_lines(obstacles, width)])
@@ -91,7 +91,7 @@ def _cells(entry: TagEntry, now: datetime, local_time: LocalTime) -> dict[str, s
 
 
 def age_text(seconds: float) -> str:
-    """Return an age in one unit, cut down: "42 s", "3 min", "2 h", "5 days", "4 months"; of a date in the future it says so."""
+    """Return an age in one unit, rounded down: "42 s", "3 min", "2 h", "5 days"; a negative one as "... in the future"."""
     if seconds < 0:
         return f"{age_text(-seconds)} in the future"
     for least, unit, name in _UNITS:
@@ -107,7 +107,7 @@ def ago_text(seconds: float) -> str:
 
 
 def date_text(date_sec: int, local_time: LocalTime) -> str:
-    """Return a snapshot's date, "-" where none was kept."""
+    """Return a snapshot's date; "-" if it has none."""
     return local_time(date_sec).strftime("%Y-%m-%d %H:%M:%S") if date_sec else "-"
 
 
@@ -117,7 +117,7 @@ def _clock_text(clock_ns: int) -> str:
 
 
 def shown_tag(tag: str) -> str:
-    """Spell a tag so that a terminal shows all of it, also an empty one and blanks at its ends."""
+    """Spell a tag so that a terminal shows all of it, even an empty one, and blanks at its ends."""
     return tag if tag and tag.isprintable() and tag == tag.strip() else repr(tag)
 
 
@@ -125,7 +125,7 @@ def shown_tag(tag: str) -> str:
 
 
 def _layout(rows: Sequence[Mapping[str, str]], width: int) -> dict[str, int] | None:
-    """Return the columns that there is room for, and their widths; None where a table does not fit."""
+    """Return the columns for which there is room, and their widths; None if no table fits."""
     if width < _NARROW_COLUMNS:
         return None
     natural = {title: _column_width(title, [row[title] for row in rows], width) for title in _COLUMNS}
@@ -171,7 +171,7 @@ def _without_blanks_at_the_end(line: Line) -> Line:
 
 
 def _stacked(entry: TagEntry, cells: Mapping[str, str], now: datetime, width: int) -> list[Line]:
-    """Return the tag on a line, and what is known about it below."""
+    """Return the tag on one line, and what is known about it on lines below, for a terminal too narrow for a table."""
     date = f"{ago_text(now.timestamp() - entry.date_sec)} ({cells['DATE']})" if entry.date_sec else "at an unknown time"
     state = f"VM state: {cells['VM STATE']} on {cells['STATE ON']}" if entry.vm_state_bytes else "no VM state"
     facts = (f"disks: {cells['DISKS']}", state, f"saved {date}", f"VM clock {cells['VM CLOCK']}")

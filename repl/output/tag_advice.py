@@ -1,4 +1,4 @@
-"""What a person wants to know of a tag that nobody has, or that QEMU or the plan made up."""
+"""What a person wants to know about a tag that no disk has, or about one that QEMU or the plan made up."""
 
 import contextlib
 import re
@@ -24,7 +24,7 @@ _MADE = re.compile(r"vm-\d{14}")
 
 @dataclass(frozen=True, slots=True)
 class MissingTag:
-    """A tag that no disk has. near: those that look like it. known: all, from newest to oldest."""
+    """A tag that no disk has. near: the tags that look like it. known: all tags, from newest to oldest."""
 
     command: LoadVM | DelVM
     near: tuple[str, ...]
@@ -32,7 +32,7 @@ class MissingTag:
 
     @property
     def refusal(self) -> Refusal:
-        """Return why the command is not run, for a load in HMP's words. HMP's delvm says nothing."""
+        """Return why the command is not run, for a load in HMP's words. HMP's delvm prints nothing in this case."""
         tag = self.command.tag
         if isinstance(self.command, LoadVM):
             told = f"Snapshot '{tag}' does not exist in one or more devices"
@@ -42,7 +42,7 @@ class MissingTag:
 
     @property
     def corrected(self) -> str | None:
-        """Return the command with the tag that was probably meant; None where nobody can tell."""
+        """Return the command with the tag that was probably meant; None if that is unknown."""
         tag = quote_tag(self.near[0]) if self.near else None
         name = "loadvm" if isinstance(self.command, LoadVM) else "delvm"
         return None if tag is None else f"{name} {tag}"
@@ -59,9 +59,9 @@ class MissingTag:
 
 
 async def missing_tag(executor: Executor, line: HMPLine) -> MissingTag | None:
-    """Look whether a load or a deletion names a tag that no disk has. Raises LostError.
+    """Return the tag of a load or a deletion that no disk has; None if some disk has it. Raises LostError.
 
-    None also where QEMU has another error: no disk can have a snapshot, or it does not tell its disks.
+    None also if QEMU has another error to report, because no disk can hold a snapshot, or if it does not describe its disks.
     """
     command = line.command
     if not isinstance(command, LoadVM | DelVM):
@@ -76,7 +76,7 @@ async def missing_tag(executor: Executor, line: HMPLine) -> MissingTag | None:
 
 
 async def made_tag(executor: Executor) -> str | None:
-    """Return the newest tag that is of the form that a `savevm` without a tag makes."""
+    """Return the newest tag of the form that a `savevm` without a tag makes; None if there is none."""
     with contextlib.suppress(LostError):
         graph = await executor.block_graph()
         tags = () if graph is None else read_tags(graph, datetime.fromtimestamp)

@@ -1,4 +1,4 @@
-"""What the toolbar tells of the VM, kept current by events, and how it fits a narrow terminal."""
+"""What the toolbar shows about the VM, kept current by events, and how it fits on a narrow terminal."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from shim.printable import printable
 
 __all__ = ["VMStatus", "policy_text", "run_state_after", "start_line", "toolbar"]
 
-# Event -> the run state after it (qapi/run-state.json), until QEMU is asked.
+# Event -> the run state after it (qapi/run-state.json), shown until QEMU is asked.
 _RUN_STATES = {
     "STOP": "paused",
     "RESUME": "running",
@@ -23,15 +23,15 @@ _RUN_STATES = {
     "GUEST_PANICKED": "guest-panicked",
 }
 _SEPARATOR = " │ "
-# In less room nobody can tell what is waited for.
+# With less room than this, nobody could read what QEMU is waiting for.
 _LEAST_WAITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class VMStatus:
-    """run_state, snapshot_count: None while it is not known. is_connected: False when the rest is what was last seen.
+    """What the toolbar shows. run_state, snapshot_count: None while unknown. is_connected: if False, the rest may be outdated.
 
-    waits: whom QEMU lets wait, instead of the run state; "" for nobody.
+    waits: what the prompt is waiting for, shown instead of the run state; "" for nothing.
     """
 
     name: str
@@ -44,14 +44,14 @@ class VMStatus:
 
 
 def run_state_after(run_state: str | None, event: str, during: HMPCommand | None) -> str | None:
-    """Return the run state that an event leads to. during: the snapshot command that runs, if one does."""
+    """Return the run state that an event leads to. during: the snapshot command that is running, if any."""
     if event == "STOP" and isinstance(during, SaveVM | LoadVM):
         return "save-vm" if isinstance(during, SaveVM) else "restore-vm"
     return _RUN_STATES.get(event, run_state)
 
 
 def policy_text(policy: Policy) -> str:
-    """Name a policy in a few words."""
+    """Describe a policy in a few words."""
     words = [policy.kind.value]
     words += [f"vmstate {pattern}" for pattern in policy.vmstate[:1]]
     words += [f"+{pattern}" for pattern in policy.include] + [f"-{pattern}" for pattern in policy.exclude]
@@ -60,9 +60,9 @@ def policy_text(policy: Policy) -> str:
 
 
 def start_line(status: VMStatus, asks: Set[Question], *, width: int) -> Fragments:
-    """Return what is said first: which VM this is, whose QEMU, by which policy, and how to get help.
+    """Return the greeting: which VM this is, its QEMU's version, the policy, and how to get help.
 
-    asks: before what a question is asked; it is told where that is less than usual.
+    asks: what the prompt asks questions about; the greeting names what is missing.
     """
     policy = f"policy {printable(status.policy)}."
     told = words(f"QEMU {status.version}, {policy} Tab completes, 'help' lists all, 'exit' leaves.")
@@ -73,10 +73,10 @@ def start_line(status: VMStatus, asks: Set[Question], *, width: int) -> Fragment
 
 
 def toolbar(status: VMStatus, *, mode: str, width: int, hint: str = "") -> Fragments:
-    """Return the toolbar; what is least needed is left out where the terminal is narrow.
+    """Return the toolbar; on a narrow terminal, what is needed least is left out.
 
-    mode: the editing mode, if it is worth a word. hint: what the command takes that is being typed; it has the room of all that
-    does not change from one moment to the next.
+    mode: the editing mode, if it is worth a word. hint: what the command being typed takes; it replaces everything that rarely
+    changes.
     """
     count = status.snapshot_count
     name = cut(printable(status.name), max(1, width - 1)) or "…"
@@ -97,12 +97,12 @@ def toolbar(status: VMStatus, *, mode: str, width: int, hint: str = "") -> Fragm
     kept = [piece for piece in pieces if piece[1]]
     while len(kept) > 1 and _width(kept) > width:
         kept.pop()
-    # Told in another order than they are given up.
+    # Shown in another order than that in which they are dropped.
     return _joined([piece for piece in (pieces[0], pieces[3], pieces[1], pieces[4], pieces[2], pieces[5]) if piece in kept])
 
 
 def _toolbar_with(hint: str, pieces: Fragments, width: int) -> Fragments:
-    """Put the hint after as many of the pieces as leave it half the width; where it is as narrow as that, it stands alone."""
+    """Put the hint after as many of the pieces as leave it half the width, which on a narrow terminal may be none."""
     kept = list(pieces)
     while kept and _width(kept) > width // 2:
         kept.pop()

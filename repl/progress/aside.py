@@ -1,7 +1,7 @@
-"""A look at something that may hang, beside the loop.
+"""A look at something that may hang, on a thread outside the loop.
 
-The loop's own executor would be waited for at the end of the program; a file system that does not answer must not keep a person
-from leaving.
+Not on the loop's own executor, because the program would wait for that when it ends: a file system that does not answer must
+not keep a person from leaving.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class Aside(Generic[_T]):
-    """Look once in a while. look: may block. take: is called on the loop with what was found."""
+    """Looks at something now and then. look: may block. take: called on the loop with the result of look."""
 
     def __init__(self, look: Callable[[], _T], take: Callable[[_T], None]) -> None:
         self._look = look
@@ -24,18 +24,18 @@ class Aside(Generic[_T]):
         self._is_out = False
 
     def start(self) -> None:
-        """Look now, unless the look before has not come back."""
+        """Look now, unless the previous look is still under way."""
         if self._is_out:
             return
         loop = asyncio.get_running_loop()
-        # Where there are as many threads as there may be, nothing is seen.
+        # If no more threads can be started, there is no look.
         with contextlib.suppress(RuntimeError):
             threading.Thread(target=self._go, args=(loop,), name="hmp-repl looks", daemon=True).start()
             self._is_out = True
 
     def _go(self, loop: asyncio.AbstractEventLoop) -> None:
         found = self._look()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody needs the result any more
             loop.call_soon_threadsafe(self._back, found)
 
     def _back(self, found: _T) -> None:

@@ -1,7 +1,7 @@
 """How long earlier saves and loads of a VM took, from its audit log (docs/audit-log.md).
 
-Only the end of the file is read: what counts is the last one. It may be written meanwhile, by others too, and what is no record
-is passed over.
+Only the end of the file is read, because the last command counts. Others may write to the file meanwhile; what is not a record
+is skipped.
 """
 
 import json
@@ -16,23 +16,23 @@ from shim.qmp import JSON
 __all__ = ["log_file", "taken_s"]
 
 _NAMES: Final = ("savevm", "loadvm")
-# Some hundred records; those before are of another time.
+# A few hundred records; older ones say little about the present.
 _READ_BYTES: Final = 512 * 1024
 _MS_PER_S: Final = 1000
 
 
 def log_file(own: AuditSettings | None, of_proxy: str | None) -> str | None:
-    """Return the file of an audit log; None where there is none that can be read. of_proxy: as its control socket tells."""
+    """Return the file of an audit log; None if there is none. of_proxy: the proxy's, as its control socket reports it."""
     if own is not None and own.is_file:
         return own.destination
-    # A path that is not whole begins in the proxy's folder, which is not ours.
+    # A relative path begins in the proxy's working directory, which is not ours.
     return of_proxy if of_proxy is not None and of_proxy.startswith("/") else None
 
 
 def taken_s(path: str, vm: str) -> Mapping[str, float]:
-    """Return how many seconds the last savevm and the last loadvm of a VM took that went well. It blocks.
+    """Return how many seconds the last successful savevm and loadvm of a VM took. This blocks.
 
-    It is the VM's pause, where there was one: nobody's waiting for a turn counts in it.
+    If the VM was stopped, that time counts, because it does not include waiting for other commands.
     """
     found: dict[str, float] = {}
     for record in _records(path):
@@ -47,7 +47,7 @@ def taken_s(path: str, vm: str) -> Mapping[str, float]:
 
 def _records(path: str) -> Iterator[JSON]:
     for line in _end_of(path).splitlines():
-        # Most lines are about other commands, and need not be taken apart.
+        # Most lines are about other commands, and need not be parsed.
         if any(name.encode() in line for name in _NAMES):
             try:
                 yield json.loads(line)
@@ -56,7 +56,7 @@ def _records(path: str) -> Iterator[JSON]:
 
 
 def _end_of(path: str) -> bytes:
-    """Return the end of a regular file; b"" where there is none that can be read."""
+    """Return the end of a regular file; b"" if it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """How far a save or load has come, from times and numbers of bytes, as text for a person.
 
-Pure computation. What is said never goes back, and is never more than 99 %: only QEMU knows the end.
+Pure computation. The percentage never decreases and never exceeds 99 %: only QEMU knows when the command is done.
 """
 
 from collections import deque
@@ -13,21 +13,21 @@ from shim.hmp.render import size_text
 __all__ = ["Course", "Known", "span_text"]
 
 _MOST_PERCENT: Final = 99
-# A state may be so much larger than it is told: QEMU counts some of its devices' part, and reads of tables, beside it.
+# QEMU may move this much more than the size of the state: some of the devices' part and reads of tables come on top of it.
 _TOLERANCE: Final = 1.05
-# The speed is that of the last seconds: a disk's cache takes the first part sooner than the rest.
+# The speed is measured over the last seconds, because a disk's cache takes the first part faster than the rest.
 _SPEED_OVER_S: Final = 10.0
-# From less nobody can tell a speed, and a number without news for so long tells none either.
+# A shorter time than the first gives no speed, and neither does a number older than the second.
 _LEAST_S: Final = 1.0
 _OLD_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known beforehand. None: it is not.
+    """What is known beforehand. None: unknown.
 
-    ram_bytes: the VM's, which a state has at most. state_bytes: of the state that is loaded, or that was saved before.
-    usual_s: how long the last such command took.
+    ram_bytes: the VM's RAM, which a state cannot exceed. state_bytes: the size of the state being loaded, or of the last one
+    saved. usual_s: how long the last such command took.
     """
 
     ram_bytes: int | None = None
@@ -36,7 +36,7 @@ class Known:
 
 
 class Course:
-    """One save or load. Call `see` with what was seen, in order, and `text` whenever it is to be shown."""
+    """The course of one save or load. Call `see` with each measurement, in order, and `text` whenever it is to be shown."""
 
     def __init__(self, kind: Kind, known: Known, *, parts: int = 1) -> None:
         self.known = known
@@ -52,7 +52,7 @@ class Course:
             self._seen.popleft()
 
     def text(self, elapsed_s: float) -> str:
-        """Return how far it is and what is left; "" where nothing is known."""
+        """Return how far it is and how much time is left; "" if nothing is known."""
         moved, state, ram = self._moved_bytes, self.known.state_bytes, self.known.ram_bytes
         if moved and state is not None:
             return self._by_state(moved, state * self.parts, elapsed_s)
@@ -84,7 +84,7 @@ class Course:
         return self._percent
 
     def _left_s(self, goal: int, elapsed_s: float) -> float | None:
-        """Return how long the rest takes at the speed of the last seconds; None where that is not known."""
+        """Return how long the rest takes at the speed of the last seconds; None if that is unknown."""
         (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
         if last_s - first_s < _LEAST_S or last == first or elapsed_s - last_s > _OLD_S:
             return None
@@ -92,7 +92,7 @@ class Course:
 
 
 def span_text(seconds: float) -> str:
-    """Return a duration that is not known exactly: seconds, from ten on in steps of five, minutes, or hours and minutes."""
+    """Return an approximate duration: in seconds (from ten on in steps of five), in minutes, or in hours and minutes."""
     whole = max(1, round(seconds))
     if whole >= 10:
         whole = 5 * round(whole / 5)

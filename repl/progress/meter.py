@@ -1,4 +1,4 @@
-"""How far the command under way is: what is known and what is seen of it, put together."""
+"""How far the command under way is: what is known and what is measured, combined."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ _NAMES: Final = {Kind.SAVE: "savevm", Kind.LOAD: "loadvm"}
 
 @dataclass(slots=True)
 class _Measured:
-    """What is measured. running: None before it is under way. commands: by which it was recognized."""
+    """A measured command. running: None before it is under way. commands: those that showed that it is a save or load."""
 
     course: Course
     looks: Aside[int | None]
@@ -35,9 +35,9 @@ class _Measured:
 
 
 class Meter:
-    """Call `text` whenever the progress is shown: what is to be looked at is looked at then, and beside the loop.
+    """Measures the command under way. Call `text` whenever the progress is shown: it also starts the looks, outside the loop.
 
-    graph, ram_bytes: what is known of the VM. earlier: looks how long earlier commands took, by HMP's names; it may block.
+    graph, ram_bytes: what is known about the VM. earlier: returns how long earlier commands took, by HMP's names; it may block.
     """
 
     def __init__(
@@ -50,27 +50,27 @@ class Meter:
         self._ram_bytes = ram_bytes
         self._records = Aside(earlier, self._take_earlier)
         self._of_log: Mapping[str, float] = {}
-        # Those of this prompt are the later ones.
+        # Durations of this prompt's own commands, which take precedence over those of the log because they are more recent.
         self._own: dict[str, float] = {}
         self._measured: _Measured | None = None
 
     def prepare(self, line: str) -> None:
-        """Look once before a line is carried out, so that all is seen of what it moves."""
+        """Take a first look before a line is carried out, so that everything that it moves is measured."""
         work = work_of((Execute("human-monitor-command", {"command-line": line}),))
         if work is not None:
             self._measured = self._begun(work, time.monotonic_ns())
             self._measured.looks.start()
 
     def learn(self, name: str, taken_ns: int) -> None:
-        """Note how long a command of this prompt took that went well. name: HMP's."""
+        """Note how long a successful command of this prompt took. name: HMP's."""
         self._own[name] = taken_ns / _NS_PER_S
 
     def forget(self) -> None:
-        """Begin anew: what was measured was somebody else's."""
+        """Start over: what was measured belonged to another client's command."""
         self._measured = None
 
     def text(self, running: Running | None) -> str:
-        """Return how far the command is; "" where it is no save or load, or nothing is known."""
+        """Return how far the command is; "" if it is not a save or load, or if nothing is known."""
         now_ns = time.monotonic_ns()
         measured = None if running is None else self._of(running, now_ns)
         if measured is None:
@@ -81,7 +81,7 @@ class Meter:
         return measured.course.text((now_ns - measured.since_ns) / _NS_PER_S)
 
     def _of(self, running: Running, now_ns: int) -> _Measured | None:
-        """Return what is measured of a command. Of two saves that are one command both count."""
+        """Return the measurement of a command, begun if necessary. If a command is two saves, both count."""
         commands, measured = running.under_way(), self._measured
         if measured is not None and measured.running is running and measured.commands is commands:
             return measured
@@ -120,12 +120,12 @@ class Meter:
 
 
 def _is_prepared(measured: _Measured, work: Work, now_ns: int) -> bool:
-    """Tell whether what was looked at before the command began is still of use: it may have waited for its turn."""
+    """Return whether the look before the command began is still of use, as the command may have waited for its turn."""
     is_fresh = now_ns - measured.since_ns < _FRESH_S * _NS_PER_S
     return measured.running is None and is_fresh and measured.course.kind is work.kind
 
 
 def image_paths(graph: BlockGraph) -> list[str]:
-    """Return the files to which a save may write: while it does, the VM stands still, and nothing else of it writes there."""
+    """Return the files to which a save may write. Nothing else of the VM writes to them, because it is stopped meanwhile."""
     paths = (image_file(graph, node)[0] for node in graph.hmp_set() if graph.can_snapshot(node))
     return list(dict.fromkeys(path for path in paths if path is not None))

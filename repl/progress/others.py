@@ -1,7 +1,7 @@
-"""Whom a command waits for, where QEMU is not at work for it: another client's save or load.
+"""Whom a command waits for if QEMU is not working for it: another client's save or load.
 
-A proxy tells at its control socket. QEMU tells only that a job began, by its events; HMP's own savevm on another monitor shows
-by nothing but silence.
+A proxy says it at its control socket. QEMU only sends events when a job begins; HMP's own savevm on another monitor shows only
+in QEMU's silence.
 """
 
 import os
@@ -22,7 +22,7 @@ from shim.printable import printable
 
 __all__ = ["Others", "served_at"]
 
-# A QEMU that answers nothing for so long is in the middle of a save or load.
+# A QEMU that has not answered for this long is in the middle of a save or load.
 _SILENT_S: Final = 1.0
 _ASK_S: Final = 1.0
 _NS_PER_S: Final = 1_000_000_000
@@ -30,9 +30,10 @@ _BEGINS: Final = frozenset({"created", "running"})
 
 
 class Others:
-    """Call `take_event` for each event, and `text` whenever it is to be shown.
+    """What the prompt waits for. Call `take_event` for each event, and `text` whenever it is to be shown.
 
-    address: what the prompt is connected to. vm: the VM's name if that is a proxy, else None.
+    address: what the prompt is connected to. vm: returns the VM's name if that is a proxy, else None. controls: returns the
+    paths of control sockets.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class Others:
         self._looks = Aside(self._look, self._take)
         self._next_look_ns = 0
         self._told: tuple[OthersCommand, int] | None = None
-        # The job that began last, and when.
+        # The job that began last, and when it began.
         self._job: tuple[str, int] | None = None
 
     def take_event(self, event: Event, *, is_own: bool) -> None:
-        """Note which job began last. is_own: it is this prompt's."""
+        """Note which job began last. is_own: the job is this prompt's."""
         if event.name == "JOB_STATUS_CHANGE" and not is_own:
             job = str(event.data.get("id"))
             if event.data.get("status") in _BEGINS:
@@ -61,9 +62,9 @@ class Others:
                 self._job = None
 
     def text(self, silence: Silence | None, running: Running | None = None) -> str:
-        """Return whom is waited for, and for how long; "" where nobody is, or that is not known.
+        """Return whom the prompt waits for, and for how long; "" for nobody, or if it cannot know.
 
-        silence: None where QEMU owes no answer. running: the command of this prompt that is under way, if one is.
+        silence: None if QEMU owes no answer. running: the command of this prompt that is under way, if any.
         """
         now_ns = time.monotonic_ns()
         if silence is None or now_ns - silence.since_ns < _SILENT_S * _NS_PER_S:
@@ -81,7 +82,7 @@ class Others:
         if running is not None and not is_question(running.under_way()):
             return ""
         lasts = duration_text(now_ns - silence.since_ns)
-        # A job during which QEMU has answered is none of snapshots.
+        # A job during which QEMU has answered is not a snapshot job.
         if self._job is not None and self._job[1] > silence.heard_ns:
             return printable(f"waits for job '{self._job[0]}' of another client: {lasts}")
         return f"QEMU has not answered for {lasts}; it may be saving or loading"
@@ -95,14 +96,14 @@ class Others:
 
 
 def _is_ours(told: OthersCommand, address: UnixAddress | TCPAddress, running: Running | None) -> bool:
-    """Tell whether it is this prompt's own command. On TCP a proxy does not know the process."""
+    """Return whether it is this prompt's own command. On TCP, a proxy does not know the process."""
     if running is None or told.command.strip() != running.command_line.strip().removeprefix("qmp "):
         return False
     return isinstance(address, TCPAddress) or f"(pid {os.getpid()}, " in told.who
 
 
 def served_at(address: UnixAddress | TCPAddress, name: str | None, controls: Iterable[Path]) -> ServedVM | None:
-    """Return what a proxy tells of the VM at an address, which is a socket of its own or QEMU's. It blocks."""
+    """Return what a proxy says about the VM at an address, which may be the proxy's socket or QEMU's. This blocks."""
     for path in controls:
         for vm in ask_proxy(path) or ():
             if address in vm.listen or str(address) == vm.upstream or (name is not None and name == vm.name):

@@ -10,14 +10,14 @@ __all__ = ["Owed", "Silence"]
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """QEMU owes an answer. since_ns: so long it has said nothing. heard_ns: when it answered last (time.monotonic_ns)."""
+    """QEMU owes an answer. since_ns: when its silence began. heard_ns: when it last answered (both time.monotonic_ns)."""
 
     since_ns: int
     heard_ns: int = 0
 
 
 class Owed:
-    """What is owed on one connection. A silence begins with the last answer, or with the first question after it."""
+    """The answers owed on one connection. A silence begins with the last answer, or with the oldest open question if later."""
 
     def __init__(self) -> None:
         self._asked_ns: list[int] = []
@@ -25,7 +25,7 @@ class Owed:
 
     @contextmanager
     def asked(self) -> Iterator[None]:
-        """Wait for answers meanwhile; afterwards they came, or nobody waits for them any more."""
+        """Mark answers as owed within the context; after it, they have arrived or are no longer waited for."""
         asked_ns = time.monotonic_ns()
         self._asked_ns.append(asked_ns)
         try:
@@ -34,10 +34,10 @@ class Owed:
             self._asked_ns.remove(asked_ns)
 
     def heard(self) -> None:
-        """Note that an answer came."""
+        """Note that an answer has arrived."""
         self._heard_ns = time.monotonic_ns()
 
     @property
     def silence(self) -> Silence | None:
-        """Return how it is now; None where nothing is owed."""
+        """Return the present silence; None if nothing is owed."""
         return Silence(max(self._asked_ns[0], self._heard_ns), self._heard_ns) if self._asked_ns else None

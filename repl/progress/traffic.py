@@ -1,9 +1,9 @@
-"""How much QEMU moves to and from its images, as the file system and the kernel tell (stat(2); proc(5), /proc/PID/io).
+"""How much QEMU moves to and from its images, according to the file system and the kernel (stat(2); proc(5), /proc/PID/io).
 
-The growth of the images is nearly the size of the state (0.2 % more, for 97 MiB on QEMU 7.2, 10.0 and 11.1), but it is zero
-where the save writes into clusters that an earlier deletion has freed and left in the file. `write_bytes` is right in both
-cases, where it can be read: QEMU must run here, as our user unless we are root. (What is written again before it has reached
-the disk does not count there; QEMU flushes.) A load shows by `rchar`.
+The growth of the images is nearly the size of the state (0.2 % more, for 97 MiB on QEMU 7.2, 10.0 and 11.1), but zero if the
+save writes into clusters that an earlier deletion has freed and left in the file. `write_bytes` is right in both cases, if it
+can be read: QEMU must run here, as our user unless we are root. (It does not count what is overwritten before it has reached
+the disk; QEMU flushes.) `rchar` shows a load.
 
 Everything here blocks.
 """
@@ -19,15 +19,15 @@ from repl.progress.work import Kind
 
 __all__ = ["Traffic"]
 
-_BLOCK_BYTES: Final = 512  # of st_blocks, whatever the file system's are (stat(2))
-# What a save is seen by, and a load: there by `rchar` too, because what is in the page cache is read from no disk.
+_BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's block size (stat(2))
+# The counters for a save and for a load, which needs `rchar` because data in the page cache is not read from a disk.
 _COUNTERS: Final = {Kind.SAVE: ("write_bytes",), Kind.LOAD: ("rchar", "read_bytes")}
 
 
 class Traffic:
-    """The images of one QEMU. `look` returns how much was moved since its first call.
+    """The traffic of one QEMU. `look` returns how much was moved since its first call.
 
-    images: paths of the files, as QEMU has them.
+    images: the paths of the image files, as QEMU knows them.
     """
 
     def __init__(self, kind: Kind, images: Sequence[str], *, proc: Path = PROC) -> None:
@@ -38,7 +38,7 @@ class Traffic:
         self._first: tuple[int | None, list[int]] | None = None
 
     def look(self) -> int | None:
-        """Return how many bytes; None where nothing tells."""
+        """Return the number of bytes moved; None if nothing shows it."""
         found = [path_stat for path_stat in map(_stat, self._images) if path_stat is not None]
         if self._first is None:
             self._process = self._find_process(found)
@@ -52,13 +52,13 @@ class Traffic:
         return max(0, *moved) if moved else None
 
     def _find_process(self, images: Sequence[os.stat_result]) -> Path | None:
-        """Return the folder of the QEMU that has one of the images open."""
+        """Return the /proc folder of the QEMU that has one of the images open; None if there is none."""
         wanted = {(one.st_dev, one.st_ino) for one in images}
         folders = (self._proc / str(qemu.pid) for qemu in running_qemus(self._proc)) if wanted else ()
         return next((folder for folder in folders if wanted & set(_open_files(folder / "fd"))), None)
 
     def _counted(self) -> list[int]:
-        """Return the process's counters; none where it may not be looked at."""
+        """Return the process's counters; [] if they may not be read."""
         if self._process is None:
             return []
         try:
@@ -70,7 +70,7 @@ class Traffic:
 
 
 def _stat(path: str) -> os.stat_result | None:
-    """Look at a regular file."""
+    """Return the status of a regular file; None for anything else."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -79,7 +79,7 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _open_files(folder: Path) -> Iterator[tuple[int, int]]:
-    """Return what a process has open; nothing where we may not know."""
+    """Yield what a process has open, as device and inode; nothing if we may not look."""
     try:
         names = os.listdir(folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""What the QMP commands that QEMU is given come down to: a save, a load, a question, or something else."""
+"""What the QMP commands sent to QEMU amount to: a save, a load, a question, or something else."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What takes long. tag: of a load; None for a save. parts: how many states are written before the command ends."""
+    """Work that takes long. tag: of a load; None for a save. parts: how many states are written before the command ends."""
 
     kind: Kind
     tag: str | None = None
@@ -29,9 +29,9 @@ class Work:
 
 
 def work_of(under_way: Sequence[Execute], before: Iterable[Execute] = ()) -> Work | None:
-    """Return what the commands that were sent last do; None where that is neither a save nor a load.
+    """Return what the commands that were last sent do; None if that is neither a save nor a load.
 
-    before: those that the same command of the person has had sent.
+    before: the commands that were sent earlier for the same line.
     """
     for command in under_way:
         match command.command, command.arguments:
@@ -55,13 +55,13 @@ def _work_of_line(line: str) -> Work | None:
 
 
 def _is_saved_first(command: Execute) -> bool:
-    """Tell whether a state is saved under an internal tag, and then once more (overwrite = "safe")."""
+    """Return whether a state is saved under an internal tag, to be saved again afterwards (overwrite = "safe")."""
     tag: JSON = command.arguments.get("tag")
     return command.command == "snapshot-save" and isinstance(tag, str) and tag.startswith((JOB_PREFIX, REPL_JOB_PREFIX))
 
 
 def is_question(under_way: Sequence[Execute]) -> bool:
-    """Tell whether QEMU answers these in no time, unless it is at work for somebody else."""
+    """Return whether QEMU answers these at once, unless it is working for somebody else."""
     return all(
         command.command.startswith(("query-", "x-debug-query-", "qom-", "job-dismiss", "__hmpshim_"))
         or str(command.arguments.get("command-line", "")).split()[:1] in (["info"], ["help"])
@@ -70,17 +70,17 @@ def is_question(under_way: Sequence[Execute]) -> bool:
 
 
 def read_ram_bytes(memory: JSON) -> int | None:
-    """Read an answer to `query-memory-size-summary`; None where it does not tell."""
+    """Read the value of `query-memory-size-summary`; return None if it is something else."""
     match memory:
         case {"base-memory": int(base), "plugged-memory": int(plugged)}:
             return base + plugged
-        case {"base-memory": int(base)}:  # QEMU leaves the other out where nothing can be plugged
+        case {"base-memory": int(base)}:  # QEMU omits the other member if no memory can be plugged
             return base
     return None
 
 
 def state_bytes(graph: BlockGraph, work: Work) -> int | None:
-    """Return how large the VM state of a load is, or that of the newest snapshot, as the next may be; None without one."""
+    """Return the size of the VM state to load; for a save, that of the newest snapshot as an estimate; None if unknown."""
     states = [row for node in graph.nodes.values() for row in node.snapshots if row.vm_state_size]
     if work.kind is Kind.LOAD:
         states = [row for row in states if row.name == work.tag]

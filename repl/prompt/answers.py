@@ -1,4 +1,4 @@
-"""What the prompt answers beyond QEMU's own text: the table of snapshots, a plan, and help."""
+"""What the prompt shows beyond QEMU's own text: the table of snapshots, a plan, and help."""
 
 import json
 from datetime import datetime
@@ -26,7 +26,7 @@ from shim.qmp import Reply, ReturnReply, encode
 
 __all__ = ["help_text", "hmp_printed", "plan_text", "qmp_printed", "snapshots_text"]
 
-# In lines of a narrow terminal, and with our commands no more than a low one shows above its prompt.
+# Short lines for a narrow terminal, and few enough that a low one shows them all with our commands above its prompt.
 _OWN_HELP = """\
 Snapshots are QEMU's snapshot jobs, with the disks that the policy chooses.
 info mtree | grep pci, info mtree > FILE (>> appends): to the shell, or a file.
@@ -36,8 +36,8 @@ Tab completes, Ctrl-R searches, Ctrl-D leaves, F4: vi or emacs. # is a comment.
 
 
 async def hmp_printed(executor: Executor, line: HMPLine, result: HMPResult, *, is_raw: bool, width: int) -> Printed:
-    """Return what an HMP command printed; for a person, snapshots are a table. Raises LostError."""
-    # From 10.2 on HMP calls it an error that no disk can hold a snapshot, which the table explains.
+    """Return what an HMP command printed; for a person, `info snapshots` becomes a table. Raises LostError."""
+    # From 10.2 on, HMP reports it as an error if no disk can hold a snapshot; the table explains that.
     is_explained = result.text == render.no_vmstate_candidate(executor.link.version)
     if isinstance(line.command, InfoSnapshots) and (is_explained or not result.is_failure) and not is_raw:
         table = await snapshots_text(executor, width=width)
@@ -48,13 +48,13 @@ async def hmp_printed(executor: Executor, line: HMPLine, result: HMPResult, *, i
 
 
 def qmp_printed(reply: Reply) -> Printed:
-    """Return what a QMP command answered: in a file it is JSON, whatever is in its texts."""
+    """Return what a QMP command returned: JSON, whose strings are not escaped for a terminal if it goes to a file."""
     shown = qmp_reply(reply)
     return Printed(shown, json.dumps(reply.value, indent=2) + "\n") if isinstance(reply, ReturnReply) else Printed.of(shown)
 
 
 async def snapshots_text(executor: Executor, *, width: int) -> Fragments | None:
-    """Return the snapshots as a table for a person; None where QEMU does not tell its nodes. Raises LostError."""
+    """Return the snapshots as a table for a person; None if QEMU does not describe its nodes. Raises LostError."""
     graph = await executor.block_graph()
     if graph is None:
         return None
@@ -70,7 +70,7 @@ async def snapshots_text(executor: Executor, *, width: int) -> Fragments | None:
 
 
 async def plan_text(executor: Executor, line: HMPLine, *, width: int) -> Fragments:
-    """Return the plan of a snapshot command: all nodes in a table, or in words where that is too wide. Raises LinkError."""
+    """Return the plan of a snapshot command: all nodes in a table, or in words if that is too wide. Raises LinkError."""
     planned = await executor.plan(line)
     if all(len(line) <= width for line in planned.text.splitlines()):
         return [("", harmless(planned.text) + "\n")]
@@ -95,9 +95,9 @@ def _commands(rehearsal: Rehearsal, width: int) -> Fragments:
 
 
 async def help_text(executor: Executor, topic: str, *, width: int) -> Printed:
-    """Return the help of a command, ours or QEMU's, or of all; `qmp name` is for QMP's. Raises LostError.
+    """Return help on a command, ours or QEMU's, or a list of all; `qmp name` is for QMP's. Raises LostError.
 
-    Of all, ours are the foot: who looks for them finds them above the prompt, however many QEMU has.
+    In the list, ours are the foot, so that they are visible above the prompt, however many commands QEMU has.
     """
     subject, *name = topic.split() or [""]
     if subject == "qmp":

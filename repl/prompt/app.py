@@ -1,6 +1,6 @@
-"""`hmp>`: the line editor of a person, in front of a console that does what the lines ask for.
+"""`hmp>`: a person's line editor, in front of a console that does what the lines ask for.
 
-The prompt is there before the console is: its modules are loaded, and the VM is asked, while the person reads and types.
+The prompt appears before the console is ready: its modules are loaded, and the VM is queried, while the person reads and types.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["Prompt"]
 
 
 class Prompt:
-    """One person at one terminal. `run` goes on until the person leaves."""
+    """The prompt of one person at one terminal. `run` returns when the person leaves."""
 
     def __init__(self, invocation: Invocation, client: Client, audit_log: AuditLog | None) -> None:
         self._invocation = invocation
@@ -58,10 +58,10 @@ class Prompt:
         self._link = self._new_link(invocation)
         self._is_shown = asyncio.Event()
         self._console: Console | None = None
-        # What came before the console was there.
+        # Events and losses from before the console was ready.
         self._early: list[Event | LostError] = []
         self._names: VMNames | None = None
-        # QEMU has greeted, or answered.
+        # Whether QEMU has sent its greeting.
         self._is_greeted = False
         self._others: Others | None = None
         self._history: DiscreetHistory | None = None
@@ -105,7 +105,7 @@ class Prompt:
         await self._refuse_own_policy()
 
     def _why_not_open(self, silence: Silence) -> str:
-        """Say what the prompt waits for before it is there."""
+        """Return what the prompt is waiting for before it appears."""
         if self._is_greeted:
             from repl.progress.others import Others  # here, because most VMs answer at once
 
@@ -122,10 +122,10 @@ class Prompt:
         return self._console
 
     def _expand(self, line: str) -> str:
-        """Write the alias of a line out."""
+        """Expand the alias in a line."""
         if not self._settings.aliases:
             return line
-        from repl.settings.aliases import expand  # it is there already, if there are aliases
+        from repl.settings.aliases import expand  # already imported if there are aliases
 
         return expand(line, self._settings.aliases)
 
@@ -159,12 +159,12 @@ class Prompt:
         return session
 
     async def _furnish(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> None:
-        """Return the editor what it needs the console for, when the prompt is there."""
+        """Create the console, once the prompt is on the screen."""
         await self._is_shown.wait()
         self._put_console(session, tasks)
 
     def _put_console(self, session: PromptSession[str], tasks: asyncio.TaskGroup) -> None:
-        """Put a console behind the editor. The settings of the one before stay."""
+        """Put a console behind the editor. It keeps the previous console's choice of events."""
         from repl.prompt.console import Console
         from repl.prompt.editor.alias_completer import AliasCompleter
         from repl.prompt.editor.completer import LineCompleter
@@ -190,12 +190,12 @@ class Prompt:
     async def _read_lines(self, session: PromptSession[str], furnishing: asyncio.Task[None], tasks: asyncio.TaskGroup) -> None:
         while True:
             await self._terminal.drain()
-            # Its turn comes when the prompt has been drawn and waits for keys.
+            # This runs when the prompt has been drawn and waits for keys.
             asyncio.get_running_loop().call_soon(self._is_shown.set)
             try:
                 text = await session.prompt_async(default=self._held.take(), handle_sigint=False)
             except KeyboardInterrupt:
-                continue  # the line is given up, as in a shell
+                continue  # Ctrl-C discards the line, as in a shell
             except EOFError:
                 return
             await furnishing
@@ -203,7 +203,7 @@ class Prompt:
                 return
 
     async def _obey(self, text: str, session: PromptSession[str], tasks: asyncio.TaskGroup) -> bool:
-        """Do what lines ask for, those after a `connect` at the VM that was changed over to. False to leave the prompt."""
+        """Do what the lines ask for; those after a `connect` run on the new VM. Return False to leave the prompt."""
         while await self._present.obey(text):
             if self._present.commands.change_over is None:
                 return True
@@ -216,7 +216,7 @@ class Prompt:
         return False
 
     async def _change_over(self, target: str, session: PromptSession[str], tasks: asyncio.TaskGroup) -> bool:
-        """Connect to another VM, and only then part from the one before. False if it stays as it was."""
+        """Connect to another VM, and only then disconnect from this one. Return False if that fails and nothing changes."""
         from repl.prompt.change_over import found_vms, invocation_at  # here, as above
         from repl.prompt.choice import rows
         from repl.prompt.foreground import GivenUpError
@@ -274,10 +274,10 @@ async def _refuse_own_policy(link: Link, invocation: Invocation) -> None:
 
 @contextlib.contextmanager
 def _keys_are_ours() -> Iterator[None]:
-    """Keep the terminal from echoing what is typed between two lines, and from ending the program at Ctrl-C there.
+    """Keep the terminal from echoing what is typed between two prompts, and from ending the program on Ctrl-C there.
 
-    prompt_toolkit does so only while something can be typed. Even so, while something is printed Ctrl-C is a signal for a
-    moment; it is taken for the key. While another program has the terminal it is one all the time, and means that program.
+    prompt_toolkit does this only while it reads keys. Even so, Ctrl-C is a signal for a moment while something is printed; it
+    is then treated as the key. While another program has the terminal, Ctrl-C is always a signal, and meant for that program.
     """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, _press_ctrl_c)

@@ -20,14 +20,14 @@ _FRESH_S = 2.0
 
 
 async def found_vms() -> tuple[FoundVM, ...]:
-    """Look for VMs, beside the loop."""
+    """Look for VMs on a thread, outside the loop."""
     return (await asyncio.to_thread(look)).vms
 
 
 async def invocation_at(target: str, before: Invocation) -> Invocation:
-    """Return what this program would have been started with for another VM, by its name or address. Raises ProgramError.
+    """Return the invocation for another VM, given by its name or address. Raises ProgramError.
 
-    before: the present one. What it says of a person's wishes stays, options for a policy included.
+    before: the present invocation, from which the person's choices are kept, including options for a policy.
     """
     address = parse_target(target)
     policy = before.policy if before.policy_options else leaving_alone(Policy())
@@ -52,7 +52,7 @@ async def invocation_at(target: str, before: Invocation) -> Invocation:
 
 
 class VMNames:
-    """The names of the VMs that there are, looked for when a person wants to complete one, and told to what completes."""
+    """The names of all VMs, looked for when a person wants to complete one, and passed on to the completion's facts."""
 
     def __init__(self, tasks: asyncio.TaskGroup, knowledge: Callable[[], VMCache]) -> None:
         self._tasks = tasks

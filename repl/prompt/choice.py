@@ -1,4 +1,4 @@
-"""Which VM, where several could be meant: a list with numbers, and a line for a number or a name."""
+"""Which VM, if several could be meant: a numbered list, and a line for a number or a name."""
 
 from collections.abc import Sequence
 
@@ -21,12 +21,12 @@ from shim.printable import printable
 
 __all__ = ["choose_at_terminal", "chosen", "rows"]
 
-# Below the list are the question and what is wrong with the answer.
+# Rows besides the list: the question, and what is wrong with an answer.
 _OTHER_ROWS = 3
 
 
 def choose_at_terminal(vms: Sequence[FoundVM]) -> FoundVM:
-    """Return the VM that a person chooses, or the only one. Raises KeyboardInterrupt where none is chosen."""
+    """Return the VM that a person chooses, or the only one. Raises KeyboardInterrupt if none is chosen."""
     output = get_app_session().output
     if len(vms) == 1:
         (vm,) = vms
@@ -52,7 +52,7 @@ def choose_at_terminal(vms: Sequence[FoundVM]) -> FoundVM:
 
 
 def chosen(vms: Sequence[FoundVM], text: str) -> FoundVM:
-    """Return the VM that a number in the list or a name stands for. Raises NoVMError."""
+    """Return the VM with this number in the list, or with this name. Raises NoVMError."""
     typed = text.strip()
     if not typed:
         raise NoVMError(typed, "type a number or a name")
@@ -75,7 +75,7 @@ class _Validator(Validator):
 
 
 def rows(vms: Sequence[FoundVM], *, width: int, height: int) -> Fragments:
-    """Return the list, a line for each VM, in as much room as there is."""
+    """Return the list with a line for each VM, cut to the terminal's size."""
     shown = vms if len(vms) <= height - _OTHER_ROWS else vms[: max(1, height - _OTHER_ROWS - 1)]
     digits = len(str(len(vms)))
     names = [printable(vm.name) for vm in shown]

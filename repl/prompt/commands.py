@@ -1,7 +1,7 @@
-"""What the lines of a person do: what is wrong is refused with what was probably meant, and harm is asked for first.
+"""What a person's lines do: a wrong line is refused with what was probably meant, and before harm there is a question.
 
-A text that is refused is entered like any other, so the next line is a new one. Of a paste nothing is run unless all its
-lines can be read. A refused text is in the history, and Tab on the empty line fills in what was meant.
+A refused text is entered like any other: the next prompt is empty, the text is in the history, and Tab on the empty line fills
+in what was probably meant. Nothing of a paste runs unless all its lines can be read.
 """
 
 import contextlib
@@ -50,10 +50,10 @@ __all__ = ["Commands"]
 
 
 class Commands:
-    """Call `obey` for each text that the person enters.
+    """The commands at the prompt. Call `obey` for each text that the person enters.
 
-    expand: writes the aliases of a line out. set_events: told which events to show.
-    reconnect: connects again; False if that fails. learn: told how many nanoseconds an HMP command took that went well.
+    expand: expands the alias in a line. set_events: called with the events to show. reconnect: connects again; returns False if
+    that fails. learn: called with the name of a successful HMP command and the nanoseconds that it took.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Commands:
     ) -> None:
         # What was probably meant by the text that was just refused.
         self.correction: str | None = None
-        # The VM to change over to, and the lines that are for that one; whoever does it takes this away.
+        # The VM to change over to, and the lines to run there; whoever changes over resets this to None.
         self.change_over: tuple[str, str] | None = None
         self._invocation = invocation
         self._terminal = terminal
         self._executor = executor
         self._knowledge = knowledge
         self._watch = watch
-        # Before what a question is asked.
+        # The kinds of loss before which the prompt asks.
         self.asks = invocation.settings.asks if invocation.asks else frozenset()
         self._expand = expand
         self._set_events = set_events
@@ -87,7 +87,7 @@ class Commands:
         self._readout = Readout(terminal, watch)
 
     async def obey(self, text: str) -> bool:
-        """Do what a line asks for, or each line of a paste up to the first that fails. False to leave the prompt."""
+        """Do what a line asks for, or each line of a paste up to the first that fails. Return False to leave the prompt."""
         self.correction = None
         typed = whole_lines(text)
         lines = [self._expand(line) for line in typed]
@@ -108,7 +108,7 @@ class Commands:
         return True
 
     def _read(self, lines: list[str], typed: Sequence[str]) -> list[Typed]:
-        """Read all lines; none where one of them is wrong, which is told. typed: the same with their aliases."""
+        """Read all lines; if one is wrong, show why and return []. typed: the lines before their aliases were expanded."""
         asked: list[Typed] = []
         for number, line in enumerate(lines):
             try:
@@ -124,7 +124,7 @@ class Commands:
         return asked
 
     async def _obey(self, typed: Typed, line: str) -> bool:
-        """Do what a line asks for; False if it failed, or was given up."""
+        """Do what a line asks for; return False if it failed or was given up."""
         try:
             return await (self._once(typed, line) if typed.every_s is None else self._repeat(typed, typed.every_s, line))
         except LinkError as exc:
@@ -140,7 +140,7 @@ class Commands:
             case HMPLine() as asked:
                 return await self._let_run(asked, typed.outlet, line)
             case QMPLine() as asked_of_qmp:
-                # Not as it was typed, since that may have many lines.
+                # Named by the command alone, because the typed text may have many lines.
                 return await self._let_run_qmp(asked_of_qmp, typed.outlet, f"qmp {asked_of_qmp.name}")
             case PlanLine() as planned:
                 return await self._readout.look(self._plan(planned), typed.outlet, line)
@@ -169,7 +169,7 @@ class Commands:
         return True
 
     async def _seen(self, typed: Typed) -> Fragments:
-        """Look once, and return what is to be seen of it."""
+        """Run a watched command once, and return what to show."""
         asked, is_failure = typed.asked, False
         if isinstance(asked, HMPLine):
             result = await self._executor.hmp(asked)
@@ -209,7 +209,7 @@ class Commands:
         return await self._readout.run(self._hmp(line, outlet), outlet, name, ends_vm=ends_vm(line))
 
     def _looks_at(self, line: HMPLine) -> bool:
-        """Tell whether a tag that is not there is refused here: QEMU would stop the VM for a load, or say nothing."""
+        """Return whether to refuse a missing tag here: QEMU would stop the VM for a load, and say nothing for a deletion."""
         is_left_to_qemu = self._invocation.hmp_errors or self._invocation.policy.failed_load is FailedLoad.HMP
         is_about_tag = isinstance(line.command, LoadVM | DelVM)
         return is_about_tag and not is_left_to_qemu and self._executor.policy.mode is not Mode.OBSERVE
@@ -239,7 +239,7 @@ class Commands:
             stopped_ns=result.stopped_ns,
         )
         if line.command == SaveVM(None) and not result.is_failure:
-            with contextlib.suppress(LostError):  # what became of the command itself is known
+            with contextlib.suppress(LostError):  # the outcome of the command itself is known
                 tag = await made_tag(self._executor)
                 end += [("class:notice", f"saved as {tag}\n")] if tag is not None else []
         prints_nothing = line.command is not None and not isinstance(line.command, InfoSnapshots)

@@ -1,4 +1,4 @@
-"""What happens behind the prompt: the VM is got to know, what comes by itself is told, and a lost connection comes back.
+"""What happens in the background: learning about the VM, showing events, and restoring a lost connection.
 
 repl/prompt/commands.py does what the lines ask for. Nothing here knows how a line is edited.
 """
@@ -37,19 +37,19 @@ from shim.printable import harmless
 
 __all__ = ["Console"]
 
-# After these the VM's disks or snapshots may be others than they were.
+# After these events, the VM's disks or snapshots may have changed.
 _TELLING_EVENTS = frozenset({"RESUME", "STOP", "SHUTDOWN", "RESET", "DEVICE_DELETED", "BLOCK_JOB_COMPLETED"})
-# So long a job of a prompt that lives is concluded at most before it is dismissed.
+# A running prompt dismisses its concluded jobs within this time.
 _ALIVE_S = 1.0
-# How often the toolbar tells for how long is waited.
+# How often the toolbar updates how long the prompt has been waiting.
 _TICK_S = 1.0
 
 
 class Console:
-    """Call `start` once, `obey` for each text that the person enters, and `finish` at the end.
+    """One VM at the prompt. Call `start` once, `obey` for each text that the person enters, and `finish` at the end.
 
-    tasks: where what goes on behind the prompt is kept; its owner waits for it. expand: writes the aliases of a line out.
-    change_over: where `connect` wants to go, and the lines after it; its owner does that.
+    tasks: for the tasks in the background; its owner waits for them. expand: expands the alias in a line. If a line asks for
+    another VM, `obey` leaves that in `commands.change_over`, for the caller to do.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Console:
         )
 
     def start(self, *, greets: bool = False) -> None:
-        """Get to know the VM, behind the prompt. greets: say then which it is, and how to get help."""
+        """Learn about the VM in the background. greets: then show which VM it is, and how to get help."""
         self._getting_to_know = self._tasks.create_task(self._get_to_know(greets=greets))
         self._tidying = self._tasks.create_task(self._tidy_up())
         self._ticking = self._tasks.create_task(self._tick())
@@ -121,11 +121,11 @@ class Console:
         return self.commands.correction
 
     async def obey(self, text: str) -> bool:
-        """Do what a text asks for. False to leave the prompt."""
+        """Do what a text asks for. Return False to leave the prompt."""
         return await self.commands.obey(text)
 
     async def finish(self) -> None:
-        """See to their end the commands that still run: a snapshot job that nobody dismisses would stay in QEMU."""
+        """See running commands to their end, because a snapshot job that nobody dismisses would stay in QEMU; then clean up."""
         await self.watch.finish()
         for task in (self._getting_to_know, self._tidying, self._reconnecting, self._ticking):
             if task is not None:
@@ -136,7 +136,7 @@ class Console:
     def toolbar(self, mode: str = "", *, is_at_prompt: bool = False) -> Fragments:
         """Return the toolbar.
 
-        mode: the editing mode, if it is worth a word. is_at_prompt: nothing else tells what is waited for.
+        mode: the editing mode, if it is worth a word. is_at_prompt: nothing else shows what the prompt is waiting for.
         """
         status = self._status(self._waits if is_at_prompt else "")
         return toolbar(status, mode=mode, width=self._terminal.columns, hint=self._hint())
@@ -153,18 +153,18 @@ class Console:
         )
 
     def _hint(self) -> str:
-        """Return what the command at the cursor takes; nothing is asked for that."""
+        """Return what the command at the cursor takes, without asking QEMU."""
         app = get_app_or_none()
         typed = "" if app is None else app.current_buffer.document.current_line_before_cursor
         return hint(typed, self.knowledge.facts, self.knowledge.answers.known)
 
     @property
     def _waits(self) -> str:
-        """Return whom QEMU lets the prompt wait for."""
+        """Return whom the prompt waits for while QEMU does not answer; "" for nobody."""
         return self._others.text(self._link.owed.silence, self._executor.running)
 
     async def _tick(self) -> None:
-        """Have the toolbar tell how long QEMU has been silent, as long as it is."""
+        """Redraw the toolbar regularly while QEMU does not answer."""
         was_told = False
         while True:
             await asyncio.sleep(_TICK_S)
@@ -174,7 +174,7 @@ class Console:
             was_told = is_told
 
     def _earlier(self) -> Mapping[str, float]:
-        """Look how long commands took before, in the log of this prompt or of the proxy. It blocks."""
+        """Return how long earlier commands took, from the log of this prompt or of the proxy. This blocks."""
         proxy, own = self._executor.proxy, self._invocation.audit
         vm = None if proxy is None or own is not None else served_at(self._link.address, proxy.vm, control_paths())
         path = log_file(own, None if vm is None else vm.audit)
@@ -187,7 +187,7 @@ class Console:
     # -- what comes by itself -----------------------------------------------------------------------------------------
 
     def take_event(self, event: Event) -> None:
-        """Tell an event, if the person wants to see it, and what it means for the VM."""
+        """Show an event, if the person wants to see it, and note what it means for the VM."""
         self._executor.take_event(event)
         running = self._executor.running
         line = None if running is None else running.trace.line
@@ -203,7 +203,7 @@ class Console:
         _redraw()
 
     def take_loss(self, error: LostError) -> None:
-        """Tell that the connection has ended, and see that it comes back, if the person wants that."""
+        """Show that the connection has ended, and start to restore it if the person wants that."""
         hint = "connecting again as soon as it is back" if self._invocation.reconnects else "'reconnect' connects again"
         self._terminal.error(f"{error}; {hint}")
         if self._invocation.reconnects and (self._reconnecting is None or self._reconnecting.done()):
@@ -220,23 +220,23 @@ class Console:
                 await self._recover()
             self.knowledge.load_soon(self._tasks)
         except LostError:
-            return  # it has been told
+            return  # take_loss() has shown it
         except (LinkError, OwnPolicyError) as exc:
             self._terminal.error(str(exc))
             await self._link.close()
 
     def _tell_proxy(self) -> None:
-        """Say whose policy it is, where it is not this prompt's."""
+        """Show whose policy applies, if it is a proxy's."""
         for text in proxy_notices(self._executor.proxy, self._invocation.file_policy):
             self._terminal.notice(harmless(text))
 
     async def _know(self) -> None:
-        """Wait until it is known which QEMU this is."""
+        """Wait until the VM is known, or cannot be."""
         assert self._getting_to_know is not None
         await asyncio.wait([self._getting_to_know])
 
     async def _tidy_up(self) -> None:
-        """Dismiss what a prompt that was killed has left: another one that is alive dismisses its own jobs at once."""
+        """Dismiss jobs left by a prompt that was killed. One that is alive dismisses its own at once, so they do not stay."""
         with contextlib.suppress(LostError):
             left = await self._executor.concluded_jobs()
             if left:
@@ -272,12 +272,12 @@ class Console:
         self._getting_to_know = self._tasks.create_task(self._get_to_know())
         await asyncio.wait([self._getting_to_know])
         if not self._link.is_connected:
-            return  # why has been told
+            return  # _get_to_know() has shown why
         await self._recover()
         self._terminal.notice(f"connected to QEMU {self._link.version}, VM {harmless(self._executor.vm_name)}")
 
 
 def _redraw() -> None:
     app = get_app_or_none()
-    if app is not None:  # while a pager has the terminal there is none
+    if app is not None:  # there is none while a pager has the terminal
         app.invalidate()

@@ -8,13 +8,13 @@ __all__ = ["EventFilter"]
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """is_on: whether events are shown at all. names: patterns of those that are, () for all."""
+    """is_on: whether events are shown at all. names: patterns of the events to show, () for all."""
 
     is_on: bool = True
     names: tuple[str, ...] = ()
 
     def changed(self, names: tuple[str, ...] | None, is_on: bool | None) -> "EventFilter":
-        """Return the filter after `events NAMES`, `events on` or `events off`. What was not typed is None."""
+        """Return the filter after `events NAMES`, `events on` or `events off`; arguments that were not typed are None."""
         if names is not None:
             return EventFilter(names=names)
         return self if is_on is None else EventFilter(is_on=is_on)

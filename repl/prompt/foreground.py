@@ -1,4 +1,4 @@
-"""A command under the eyes of a person: its progress, Ctrl-C, and what becomes of it when nobody waits any more."""
+"""A command that a person waits for: its progress, Ctrl-C, and what happens to it when the person stops waiting."""
 
 import asyncio
 import time
@@ -17,21 +17,20 @@ from shim.printable import harmless
 
 __all__ = ["Foreground", "GivenUpError"]
 
-# A command that is done sooner shows no progress: it would only flicker.
+# A command that is done sooner than this shows no progress, which would only flicker.
 _PROGRESS_AFTER_NS = 200_000_000
 _T = TypeVar("_T")
 
 
 class GivenUpError(Exception):
-    """The person thought better of it; nothing was done."""
+    """The person has given up; nothing was done."""
 
 
 class Foreground:
-    """Run commands one after the other while they are watched. Call `finish` at the end.
+    """Runs commands one after the other while a person watches. Call `finish` at the end.
 
-    tasks: where commands are kept, also those that are left to themselves.
-    ready: waited for before a command begins. toolbar: what is shown below the progress. meter, others: tell how far the
-    command is, or whom it waits for.
+    tasks: for the commands, including those that nobody waits for any more. ready: awaited before a command begins. toolbar:
+    returns what is shown below the progress. meter, others: say how far the command is, or whom it waits for.
     """
 
     def __init__(
@@ -54,15 +53,15 @@ class Foreground:
         self._toolbar = toolbar
         self._meter = meter
         self._others = others
-        # Commands that go on although nobody waits for them.
+        # Commands that go on although nobody waits for them any more.
         self._left: set[asyncio.Task[Any]] = set()
 
     def is_left(self, task: asyncio.Task[Any] | None) -> bool:
-        """Tell whether nobody waits for this command any more."""
+        """Return whether nobody waits for this command any more."""
         return task in self._left
 
     async def look(self, looking: Coroutine[Any, Any, _T], line: str) -> _T:
-        """Wait for what changes nothing. Raises GivenUpError on Ctrl-C, and LostError."""
+        """Wait for something that changes nothing, and cancel it on Ctrl-C. Raises GivenUpError on Ctrl-C, and LostError."""
         task = asyncio.ensure_future(self._when_ready(looking))
         try:
             if await self._terminal.watch(task, self._progress_of(line), self._toolbar):
@@ -71,17 +70,17 @@ class Foreground:
             task.cancel()
             await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # what came of it is of no interest any more
+            task.exception()  # retrieved, so that asyncio does not log it; nobody needs the result any more
         raise GivenUpError
 
     async def stand_by(self, task: asyncio.Task[Any], text: Callable[[], Fragments]) -> bool:
-        """Show a text as it changes until a task ends (True), or until Ctrl-C (False), which does not end the task."""
+        """Show a changing text until a task ends (True), or until Ctrl-C (False), which does not end the task."""
         return await self._terminal.watch(task, text, self._toolbar)
 
     async def run(self, command: Coroutine[Any, Any, bool], line: str, *, ends_vm: bool = False) -> bool:
-        """Run a command while its progress is shown. Ctrl-C leaves it to itself, and its end is told above the prompt.
+        """Run a command and show its progress. On Ctrl-C it goes on in the background, and its end is shown above the prompt.
 
-        ends_vm: the connection is lost by it. False if it failed, or was left.
+        ends_vm: the command ends QEMU, so losing the connection is a success. Returns False if it failed, or goes on.
         """
         self._meter.prepare(line)
         task = self._tasks.create_task(self._told(command, line, ends_vm=ends_vm))
@@ -93,9 +92,9 @@ class Foreground:
         return False
 
     async def finish(self) -> None:
-        """See to their end the commands that were left: a snapshot job that nobody dismisses would stay in QEMU."""
+        """See the commands in the background to their end, because a snapshot job that nobody dismisses would stay in QEMU."""
         while self._left and self._executor.link.is_connected:
-            left = next(iter(self._left))  # it may be gone from there before its turn to be watched
+            left = next(iter(self._left))  # it may be done, and removed, before it is watched
             running = self._executor.running
             name = "a command" if running is None else harmless(running.command_line.strip())
             self._terminal.notice(f"leaving when {name} is done")
@@ -117,7 +116,7 @@ class Foreground:
                 return True
             self._terminal.error(f"{exc}; what became of '{harmless(line)}' is not known")
             return False
-        except LinkError as exc:  # a proxy that is not understood
+        except LinkError as exc:  # a proxy whose answer is not understood
             self._terminal.error(str(exc))
             return False
 
@@ -135,7 +134,8 @@ class Foreground:
         def progress() -> Fragments:
             nonlocal first_look_ns
             now_ns = time.monotonic_ns()
-            # On a busy machine the first look may come late, and the command be done with the next turn of the loop.
+            # Counted from the first call: on a busy machine that may come late, with the command done in the next loop
+            # iteration.
             first_look_ns = now_ns if first_look_ns is None else first_look_ns
             return self._progress(line, now_ns - started_ns) if now_ns - first_look_ns >= _PROGRESS_AFTER_NS else []
 
@@ -155,7 +155,7 @@ class Foreground:
         return side_by_side([*pieces, ("", "(Ctrl-C: do not wait)")], width=self._terminal.columns)
 
     def _how_it_stands(self) -> str:
-        """Return whom the command under way waits for, or how far it is itself."""
+        """Return whom the command under way waits for or, if it runs itself, how far it is."""
         running = self._executor.running
         waits = self._others.text(self._executor.link.owed.silence, running)
         if not waits:

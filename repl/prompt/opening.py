@@ -1,4 +1,4 @@
-"""The connection that is there before the prompt is: what it waits for, where that takes long, and Ctrl-C."""
+"""Opening the connection, before the prompt appears: what it waits for if that takes long, and Ctrl-C."""
 
 import asyncio
 import time
@@ -11,14 +11,14 @@ from repl.prompt.terminal import Terminal
 
 __all__ = ["opened"]
 
-# Whoever connects sooner sees the prompt, and nothing before it.
+# If the connection is there sooner, nothing is shown before the prompt.
 _SOON_S = 1.0
 
 
 async def opened(terminal: Terminal, opening: Coroutine[Any, Any, None], waits: Callable[[Silence], str]) -> bool:
-    """Wait until the connection is there; False if Ctrl-C says that nobody waits. Raises what `opening` does.
+    """Wait for the connection and return True, or False on Ctrl-C. Raises what `opening` raises.
 
-    waits: says for what.
+    waits: returns what the connection is waiting for.
     """
     begun_ns = time.monotonic_ns()
 

@@ -1,4 +1,4 @@
-"""The terminal's part that outlasts a line: text above whatever is at the bottom, questions, and the progress of a command."""
+"""What happens on the terminal besides editing a line: text above whatever is at the bottom, questions, and progress."""
 
 import asyncio
 import functools
@@ -30,19 +30,19 @@ from shim.printable import harmless
 
 __all__ = ["Terminal"]
 
-# What waits to be shown while a storm of events goes on; older lines are dropped then, and counted.
+# How many texts may wait to be shown during a storm of events; beyond, the oldest are dropped and counted.
 _MOST_WAITING = 1000
 _PROGRESS_REFRESH_S = 0.1
 
 
 class Terminal:
-    """Show things in their order. `show` never waits; call `drain` before something must stand below them.
+    """The terminal. Texts are shown in order. `show` never waits; call `drain` before showing something below them.
 
-    pager: what long output is read in here. is_timed: whether a person wants to know how long commands take.
+    pager: for long output. is_timed: whether the person wants to see how long commands take.
     """
 
     def __init__(self, style: BaseStyle = STYLE, pager: str | None = None) -> None:
-        """pager: what the person has set; None where the environment says it."""
+        """pager: the person's setting; None to let the environment decide."""
         self._style = style
         self.pager = Pager.of(os.environ, pager)
         self.is_timed = False
@@ -60,7 +60,7 @@ class Terminal:
         return get_app_session().output.get_size().rows
 
     def show(self, fragments: Fragments) -> None:
-        """Show lines above the prompt, question or progress that is at the bottom. No terminal obeys what is in them."""
+        """Show lines above the prompt, question or progress at the bottom, with everything harmless for the terminal."""
         if not fragments:
             return
         fragments = [(style, harmless(text)) for style, text in fragments]
@@ -77,7 +77,7 @@ class Terminal:
             self._show_task = asyncio.create_task(self._show_waiting())
 
     def notice(self, text: str) -> None:
-        """Show a line of ours."""
+        """Show a line from the program itself."""
         self.show([("class:notice", text)])
 
     def error(self, text: str) -> None:
@@ -85,12 +85,12 @@ class Terminal:
         self.show([("class:error", text)])
 
     async def drain(self) -> None:
-        """Wait until all is shown."""
+        """Wait until everything is shown."""
         while self._show_task is not None and not self._show_task.done():
             await asyncio.wait([self._show_task])
 
     async def clear(self) -> None:
-        """Have an empty screen, where the terminal can."""
+        """Clear the screen, if the terminal can do that."""
         await self.drain()
         if not is_dumb_terminal():
             output = get_app_session().output
@@ -100,16 +100,16 @@ class Terminal:
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
-        """Leave the terminal to another program, such as a pager; whatever is to be shown meanwhile is shown after it.
+        """Leave the terminal to another program, such as a pager; what is shown meanwhile appears after it.
 
-        The program is in this one's process group, so that Ctrl-Z stops both, and Ctrl-C, which is a signal meanwhile, reaches
-        both. Here it is only a key, which nobody waits for then (repl/prompt/app.py), and nothing that goes on in QEMU hears
-        of it.
+        The program is in this one's process group, so that Ctrl-Z stops both. Ctrl-C, which is a signal meanwhile, reaches both
+        too, but this program treats it as a key, which nobody waits for at that time (repl/prompt/app.py), so nothing that goes
+        on in QEMU is affected.
         """
         await self.drain()
         self._is_lent = True
         loop = asyncio.get_running_loop()
-        # A handler of our own is no handler of the other program's: there Ctrl-\ does what it always does.
+        # A handler, unlike an ignored signal, is not inherited: in the other program Ctrl-\ does what it always does.
         loop.add_signal_handler(signal.SIGQUIT, lambda: None)
         try:
             with get_app_session().input.cooked_mode():
@@ -121,7 +121,7 @@ class Terminal:
             self._begin_to_show()
 
     def _go_to_line_start(self) -> None:
-        """Begin a line, if the cursor stands in one: as many blanks as a line has fill up either that or an empty one."""
+        """Move the cursor to the start of a line: as many blanks as a line has fill either a begun line or an empty one."""
         if not is_dumb_terminal():
             output = get_app_session().output
             output.write_raw(" " * self.columns + "\r")
@@ -129,7 +129,7 @@ class Terminal:
             output.flush()
 
     async def ask(self, question: str) -> bool:
-        """Ask a yes-or-no question; everything but `y` is a no. What is pasted is no answer, but the next line."""
+        """Ask a yes-or-no question; only `y` means yes. What is pasted is not an answer, but goes to the next line."""
         bindings = KeyBindings()
         asked: Fragments = [("class:prompt", f"{question} [y/N] ")]
         answer = ""
@@ -146,7 +146,7 @@ class Terminal:
             bindings.add(key)(lambda event: decide(event, "no"))
         bindings.add(Keys.BracketedPaste)(lambda event: pasted.extend(event.key_sequence))
         app = self._application(lambda: asked, bindings)
-        # What was typed before the question was seen is no answer to it.
+        # What was typed before the person could see the question is not an answer to it.
         with app.input.raw_mode():
             typed_before = [*get_typeahead(app.input), *app.input.read_keys()]
         if is_dumb_terminal():
@@ -157,11 +157,9 @@ class Terminal:
         return answer == "yes"
 
     async def watch(self, task: asyncio.Task[Any], progress: Callable[[], Fragments], toolbar: Callable[[], Fragments]) -> bool:
-        """Show how a command goes on until it ends (True), or until Ctrl-C says that nobody waits for it (False).
+        """Show the progress of a command until it ends (True), or until Ctrl-C (False), even if it ends at the same moment.
 
-        Ctrl-C counts also where the command ends in the same moment.
-
-        What is typed meanwhile is the next line's.
+        What is typed meanwhile goes to the next line.
         """
         bindings = KeyBindings()
         typed: list[KeyPress] = []
@@ -212,7 +210,7 @@ class Terminal:
             layout=Layout(HSplit(rows)),
             key_bindings=bindings,
             style=self._style,
-            # A terminal that cannot move its cursor is only listened to.
+            # On a terminal that cannot move its cursor, only keys are read.
             output=DummyOutput() if is_dumb_terminal() else None,
             refresh_interval=_PROGRESS_REFRESH_S,
             erase_when_done=True,
@@ -238,5 +236,5 @@ class Terminal:
 
 
 def _put_back(keyboard: Input, typed: Sequence[KeyPress]) -> None:
-    """Have the next line begin with these keys, before those that came after them."""
+    """Make the next line begin with these keys, before keys that were typed later."""
     store_typeahead(keyboard, [*typed, *get_typeahead(keyboard)])

@@ -1,6 +1,6 @@
 """Aliases: a first word that stands for the beginning of a line.
 
-What it stands for is taken as it is, so an alias cannot lead to another one, and not back to itself.
+The expansion is not expanded again, so an alias cannot lead to another one, nor back to itself.
 """
 
 import re
@@ -12,8 +12,8 @@ from shim.hmp.line import BLANKS
 
 __all__ = ["TAKEN", "expand", "read_alias"]
 
-# What these mean, people rely on: snapshot commands, and what the prompt does itself. Those of repl/lines/lines.py stand here
-# once more, because all that is loaded with them would keep the prompt waiting.
+# Names that people rely on: snapshot commands, and the prompt's own commands. The latter are repeated from repl/lines/lines.py,
+# because importing that would delay the prompt.
 TAKEN: Final = frozenset(
     (
         *("savevm", "loadvm", "delvm", "info"),
@@ -21,14 +21,14 @@ TAKEN: Final = frozenset(
         *(r"\q", r"\quit", ":q", ":quit", ".exit", ".quit", r"\?", ".help", r"\timing", r"\watch"),
     )
 )
-# With these a word, or a line, begins as something else.
+# A line that begins with one of these is something else: a comment, JSON or a string.
 _BEGINNINGS: Final = ("#", "{", '"')
 _NAME: Final = re.compile(f"[^{BLANKS}/]+")
 _FIRST_WORD: Final = re.compile(f"[{BLANKS}]*([^{BLANKS}]+)")
 
 
 def read_alias(names: frozenset[str], name: str, value: Any) -> str:
-    """Return what an alias stands for. names: of all aliases. Raises BadValue."""
+    """Return what an alias stands for. names: the names of all aliases. Raises BadValue."""
     if name in TAKEN:
         raise BadValue(f"{name} is a command that an alias cannot replace; choose another name")
     if not name.isprintable() or name.startswith(_BEGINNINGS) or _NAME.fullmatch(name) is None:
@@ -43,7 +43,7 @@ def read_alias(names: frozenset[str], name: str, value: Any) -> str:
 
 
 def expand(line: str, aliases: Mapping[str, str]) -> str:
-    """Return the line with an alias at its beginning written out."""
+    """Return the line with an alias at its beginning expanded."""
     first = _FIRST_WORD.match(line)
     meant = None if first is None else aliases.get(first[1])
     return line if first is None or meant is None else line[: first.start(1)] + meant + line[first.end(1) :]

@@ -11,9 +11,9 @@ from repl.settings.values import Action, Enter, Insert, KeyBinding, Perform
 
 __all__ = ["OWN_FUNCTIONS", "mistake_about", "read_binding"]
 
-# What readline has no name for.
+# Functions for which readline has no name.
 OWN_FUNCTIONS: Final = ("nothing", "switch-editing-mode")
-# The line could not be entered or given up any more, or they are no keys: what prompt_toolkit's pseudo-keys stand for.
+# Keys that cannot be rebound: without them, a line could not be entered or given up, and escape begins the Alt sequences.
 _KEPT: Final = frozenset({"c-m", "c-j", "c-c", "escape"})
 _ALT: Final = "m-"
 _HOW: Final = (
@@ -23,7 +23,7 @@ _HOW: Final = (
 
 
 def read_binding(spelling: str, value: Any) -> KeyBinding:
-    """Read a key, or several with blanks between them, and what it is to do. Raises BadValue."""
+    """Read a key, or several separated by blanks, and what it does. Raises BadValue."""
     keys = tuple(key for word in spelling.split() for key in _keys(word))
     if not keys:
         raise BadValue("write a key, such as f5")
@@ -70,7 +70,7 @@ def _is_readlines(name: str) -> bool:
 
 
 def mistake_about(keys: tuple[str, ...], others: Mapping[tuple[str, ...], str]) -> str | None:
-    """Tell what is wrong with a key among others: each with its spelling."""
+    """Return why a key conflicts with others, given with their spellings; None if it does not."""
     if keys in others:
         return f"it is the same key as {others[keys]}"
     for other, spelling in others.items():

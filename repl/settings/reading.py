@@ -1,4 +1,4 @@
-"""`repl.toml`: TOML, checked to the last key. docs/prompt.md has each of them.
+"""`repl.toml`: TOML, in which every key is checked. docs/prompt.md documents them.
 
 editing = "vi"              pager = "less -R"            ask = ["replace", "load", "delete", "quit"]
 [keys]     f5 = {enter = "info status"}
@@ -28,7 +28,7 @@ _LOOKS: Final = ("bold", "underline", "italic", "reverse")
 
 
 def read_settings(path: Path, *, names: Collection[str]) -> Settings:
-    """Read a file, and note all mistakes in it. names: of what can have a colour."""
+    """Read a file, and note all mistakes in it. names: of the things whose colour can be set."""
     try:
         return _Reading(*read_toml(str(path)), names).settings()
     except ConfigError as exc:
@@ -45,7 +45,7 @@ class _Reading:
         self._mistakes: list[ConfigError] = []
 
     def settings(self) -> Settings:
-        """Return what the file sets, without what is wrong in it."""
+        """Return what the file sets, without its mistakes."""
         for key in self._content:
             if key not in _KEYS:
                 self._tell("", key, f"unknown; the keys are {', '.join(_KEYS)}")
@@ -68,7 +68,7 @@ class _Reading:
         self._mistakes.append(self._text.error(table, 0, key, reason))
 
     def _value(self, table: str, key: str, read: Callable[[Any], Any], value: Any) -> Any:
-        """Return a value, or None if there is a mistake in it."""
+        """Return a value, or note its mistake and return None."""
         try:
             return read(value)
         except BadValue as exc:
@@ -83,7 +83,7 @@ class _Reading:
         return {}
 
     def _each(self, table: str, read: Callable[[str, Any], Any], content: Mapping[str, Any]) -> dict[str, Any]:
-        """Read a table, key by key."""
+        """Read a table, and return the values without a mistake."""
         found = {key: self._value(table, key, partial(read, key), value) for key, value in content.items()}
         return {key: value for key, value in found.items() if value is not None}
 
@@ -106,7 +106,7 @@ class _Reading:
 
 
 def _look(word: str) -> str:
-    """Return a word of a style as prompt_toolkit has it. Raises BadValue."""
+    """Return a word of a style in prompt_toolkit's spelling. Raises BadValue."""
     if word in _LOOKS:
         return word
     ground, color = ("bg:", word[3:]) if word.startswith("bg:") else ("", word)
@@ -125,7 +125,7 @@ def _command(value: Any) -> str:
             shlex.split(value)
             return value
     except ValueError:
-        pass  # a quote is not closed
+        pass  # an unclosed quote
     raise BadValue('write a command in one line, such as "less -R", or "" for none')
 
 

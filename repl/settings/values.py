@@ -1,4 +1,4 @@
-"""What a person can set for the prompt, with what holds where nothing is set."""
+"""What a person can set for the prompt, with the defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ __all__ = ["Action", "Editing", "Enter", "Insert", "KeyBinding", "Perform", "Que
 
 
 class Question(StrEnum):
-    """What the prompt asks before, by what is lost: a replaced snapshot, the VM's present, a snapshot, the VM."""
+    """What the prompt asks about, by what would be lost: a replaced snapshot, the VM's present, a snapshot, the VM."""
 
     REPLACE = "replace"
     LOAD = "load"
@@ -26,7 +26,7 @@ class Editing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """A key enters this line; what stands at the prompt comes back after it."""
+    """A key enters this line; the text at the prompt comes back afterwards."""
 
     line: str
 
@@ -40,7 +40,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Perform:
-    """A key does what one of readline's functions does, or one of ours."""
+    """A key performs one of readline's functions, or one of ours."""
 
     function: str
 
@@ -50,7 +50,7 @@ Action: TypeAlias = Enter | Insert | Perform
 
 @dataclass(frozen=True, slots=True)
 class KeyBinding:
-    """keys: one after the other, in prompt_toolkit's spelling."""
+    """What a key does. keys: to be pressed one after the other, in prompt_toolkit's spelling."""
 
     keys: tuple[str, ...]
     action: Action
@@ -58,11 +58,11 @@ class KeyBinding:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One person's.
+    """One person's settings.
 
-    pager: a command; "" for none, None where the environment says it. asks: before what; the rest is done without a question.
-    colors: of what is shown, by the names in COLORED (repl/prompt/editor/style.py), as styles of prompt_toolkit's. aliases:
-    what a first word stands for. mistakes: of the file, in the order of its lines.
+    pager: a command; "" for none, None to let the environment decide. asks: before what the prompt asks; everything else is
+    done without a question. colors: prompt_toolkit styles, by the names in COLORED (repl/prompt/editor/style.py). aliases:
+    first words, and what they stand for. mistakes: those of the file, in the order of its lines.
     """
 
     editing: Editing = Editing.EMACS

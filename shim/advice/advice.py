@@ -1,6 +1,6 @@
-"""What a person can do where a planned command would fail, or do what nobody wants: the faults that are this command's.
+"""What a person can do when a planned command would fail or do harm: the faults that concern this one command.
 
-It is for whoever reads a plan. What a tool gets, and what a plan does, does not depend on it.
+The advice is for people who read a plan. It affects neither what a tool gets nor what a plan does.
 """
 
 from collections.abc import Generator, Iterator
@@ -18,14 +18,14 @@ from shim.plans.repairs import Fault, FaultKind
 
 __all__ = ["advised"]
 
-# They are told of a VM, not of a tag.
+# Faults of the whole VM rather than of one tag; _faults() reports these itself.
 _OF_ALL_TAGS = (FaultKind.UNABLE, FaultKind.BUSY)
 
 
 def advised(
     command: HMPCommand, playing: Generator[Run, Replies, Rehearsal], context: Context
 ) -> Generator[Run, Replies, Rehearsal]:
-    """Play a rehearsal, and add the advice to it. Yields the queries, which must be run, and is sent their replies."""
+    """Play a rehearsal and add the advice to it. Yields queries, which the driver must run, and is sent their replies."""
     rehearsal = yield from playing
     graph = rehearsal.graph
     if graph is None or not _is_about_disks(command, rehearsal):
@@ -36,7 +36,7 @@ def advised(
 
 
 def _is_about_disks(command: HMPCommand, rehearsal: Rehearsal) -> bool:
-    """Tell whether there may be something to say: a load that would succeed may mix moments, a deletion cannot go wrong."""
+    """Return whether there may be advice: even a load that succeeds may mix moments; a deletion needs it only if it fails."""
     fails = isinstance(rehearsal.outcome, Answer) and bool(rehearsal.outcome.text)
     return isinstance(command, SaveVM | LoadVM) or (isinstance(command, DelVM) and fails)
 

@@ -1,6 +1,6 @@
-"""What snapshots a VM has, by tag, which of them cannot be loaded, and what would help.
+"""Which snapshots a VM has, by tag, which of them cannot be loaded, and what would help.
 
-For a person who looks at all tags; the plans ask shim/plans/tags.py about one. Nothing here sends a command.
+This is for a person who looks at all tags; plans ask shim/plans/tags.py about one. Nothing here sends a command.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ __all__ = ["Held", "TagEntry", "take_inventory"]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A node's label, and how many snapshots of the tag it has."""
+    """A node's label, and how many snapshots with the tag it has."""
 
     label: str
     count: int
@@ -43,7 +43,7 @@ class TagEntry:
 
     date_sec, vm_clock_ns: of the newest snapshot. vm_state_bytes: the largest, 0 for none. vmstate_nodes: the labels of
     the nodes with a VM state. nodes: those that have the tag, in HMP's order. missing: the labels of nodes that the policy
-    takes, that could have the tag and that lack it.
+    takes and that can hold snapshots, but that lack the tag.
     """
 
     tag: str
@@ -59,7 +59,7 @@ class TagEntry:
 _NO_FACTS = VMFacts()
 
 
-# The newest first, because that is the one that a person wants; of two of one second the later one in the image's list.
+# The newest comes first because it is the one that people want; within one second, the later one in the image's list.
 def take_inventory(graph: BlockGraph, selection: Selection, facts: VMFacts = _NO_FACTS) -> tuple[TagEntry, ...]:
     """Return an entry for each tag, the newest first."""
     able = [node for node in scope(graph, selection) if graph.can_snapshot(node)]
@@ -96,9 +96,9 @@ def _missing(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNod
     return [node for node in selection.included if graph.can_snapshot(node) and not node.count(tag)]
 
 
-# A tag may have several faults. loadvm stops at the first, and a person who mends only that comes to the next one.
+# A tag may have several faults. loadvm stops at the first, and a person who fixes only that one runs into the next.
 def _faults(graph: BlockGraph, selection: Selection, tag: str, facts: VMFacts) -> Iterator[Fault]:
-    """Return them in the order of FaultKind, so that the first is the one that loadvm answers with."""
+    """Yield the faults in the order of FaultKind, so that the first is the one that loadvm reports."""
     missing = _missing(graph, selection, tag)
     devices = holders(graph, selection, tag)
     spare = {node.name: count for node, count in duplicated(graph, devices, tag)}
@@ -114,7 +114,7 @@ def _faults(graph: BlockGraph, selection: Selection, tag: str, facts: VMFacts) -
     if shadows:
         yield _shadowed(graph, selection, devices, tag, shadows)
     has_vm_state = any(node.vm_state_bytes(tag) for node in devices)
-    # Of a tag that a disk has twice, a VM state may come to light with the removal of the older one.
+    # Where a disk has the tag twice, removing the older one may uncover a VM state.
     if not has_vm_state and not (spare and any(_has_vm_state(node, tag) for node in devices)):
         text = "no disk has its VM state, so loadvm refuses it"
         yield Fault(FaultKind.NO_VM_STATE, text, tuple(revert_offline(graph, devices, tag)))
@@ -127,7 +127,7 @@ def _faults(graph: BlockGraph, selection: Selection, tag: str, facts: VMFacts) -
 
 
 def _load_without(graph: BlockGraph, selection: Selection, missing: Sequence[BlockNode], facts: VMFacts) -> Iterator[Repair]:
-    """Return the ways that keep the snapshot: they suit a disk that was plugged in, or replaced, after it was made."""
+    """Yield the ways that keep the snapshot: they suit a disk that was plugged in or replaced after the snapshot was made."""
     then = "then the rest can be loaded"
     jobs = dict.fromkeys(job for node in missing for job in node.target_of)
     yield from (end_job(job, facts) for job in jobs)
@@ -144,10 +144,10 @@ def _duplicated(
 
 
 def _start_anew(selection: Selection, tag: str, *, times: int) -> tuple[Repair, ...]:
-    """Return the ways that are left where none keeps the snapshot. Nothing can be saved without a disk for the VM state.
+    """Return the ways that remain when none keeps the snapshot. Nothing can be saved without a disk for the VM state.
 
-    times: how often delvm must run, because each removes one snapshot of the tag from each disk. A savevm needs no repeating:
-    the shim's replaces them all.
+    times: how often delvm must run, because each run removes one snapshot of the tag from each disk. savevm needs no repeating:
+    the shim's savevm replaces them all.
     """
     remove = Repair((TypedLine(("delvm",), tag),) * times, "removes it from all disks, so that it is lost")
     if selection.vmstate is None:
@@ -157,10 +157,10 @@ def _start_anew(selection: Selection, tag: str, *, times: int) -> tuple[Repair, 
 
 
 def _remove_oldest(graph: BlockGraph, devices: Sequence[BlockNode], spare: Mapping[str, int], tag: str) -> tuple[Repair, ...]:
-    """Keep the newest of each disk, where the VM state is among them.
+    """Return the way that keeps the newest snapshot of each disk; () if none of these has the VM state.
 
-    A round is a job, and names only the disks that still have one too many: snapshot-delete removes the first of the name from
-    each that it is given, which is the oldest (seen on 7.2 to 11.1). Two nodes on one image share its list, so one is named.
+    Each round is one job and names only the disks that still have one too many: snapshot-delete removes the first snapshot of
+    that name, the oldest, from each disk (seen on 7.2 to 11.1). Two nodes on one image share its list, so only one is named.
     """
     left = [_tagged(node, tag)[spare.get(node.name, 0)] for node in devices]
     if not any(snapshot.vm_state_size for snapshot in left):
@@ -169,7 +169,7 @@ def _remove_oldest(graph: BlockGraph, devices: Sequence[BlockNode], spare: Mappi
     lines: list[TypedLine] = []
     for done in range(max(spare.values())):
         names = [node.name for node in by_image.values() if spare[node.name] > done]
-        # JSON's spelling, because a tag may look like a number or have blanks.
+        # Spelled as JSON, because a tag may look like a number or contain blanks.
         arguments = (f"job-id={REPAIR_JOB}", f"tag={encode(tag)}", f"devices={encode(names, compact=True)}")
         lines += [TypedLine(("qmp", "snapshot-delete", *arguments)), DISMISS]
     return (Repair(tuple(lines), "removes the oldest and leaves the newest, which can be loaded then"),)
@@ -186,7 +186,7 @@ def _shadowed(
     text = f"it is also the id of another snapshot on {where}, and loading would silently take that one"
     ways = (*_by_id(graph, devices, tag), *_by_id_of_a_new_tag(graph, selection, devices, tag))
     if not ways:
-        # delvm takes the first of a name on each disk, which may be an older one.
+        # delvm deletes the first of that name on each disk, which may be an older one.
         times = [(other.name, 1 + _tagged(node, other.name).index(other)) for node, other in shadows]
         lines = tuple(TypedLine(("delvm",), name) for name, count in _largest(times).items() for _ in range(count))
         effect = "removes the other one, which is lost; then this one can be loaded. Tags that are not numbers avoid this"
@@ -214,9 +214,9 @@ def _largest(counts: Sequence[tuple[str, int]]) -> dict[str, int]:
 
 
 def _other_moments(graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str) -> list[BlockNode]:
-    """Return the nodes whose snapshot was not made with the VM state: savevm gives all disks one date and clock.
+    """Return the nodes whose snapshot was not made together with the VM state: savevm gives all disks the same date and clock.
 
-    Ceph's rbd keeps no dates.
+    Nodes whose snapshot has no date are left out, because Ceph's rbd keeps none.
     """
     vmstate, _ = vmstate_to_load(graph, selection, devices, tag)
     moments = {node.name: (first.date_sec, first.vm_clock_ns) for node in devices for first in _tagged(node, tag)[:1]}

@@ -1,6 +1,7 @@
-"""What is in the way of every snapshot, whatever its tag: a disk that cannot hold one, a job, a migration that is blocked.
+"""What is in the way of every snapshot, whatever its tag: a disk that cannot hold one, a job, a migration blocker.
 
-shim/plans/foretelling.py and shim/graph/known_crashes.py have what QEMU says and does about it; here is what a person can do.
+shim/plans/foretelling.py and shim/graph/known_crashes.py cover what QEMU says and does about it; this module covers what a
+person can do.
 """
 
 import re
@@ -17,13 +18,13 @@ from shim.qmp import encode
 
 __all__ = ["blocked_faults", "busy_faults", "obstacles", "room_faults", "unable_faults"]
 
-# The states in which a migration has the disks (block/snapshot.c finds them not writable).
+# The states in which the disks belong to a migration (block/snapshot.c finds them not writable).
 _OF_A_MIGRATION = {
     "inmigrate": "the VM waits for a migration to come in",
     "postmigrate": "the VM has been migrated, and may run elsewhere; 'cont' here would then damage its disks",
 }
-# Capabilities with which saving fails or QEMU dies, whichever version (shim/graph/known_crashes.py, shim/plans/foretelling.py);
-# with the first one loading, too.
+# Capabilities with which saving fails or QEMU dies in some version (shim/graph/known_crashes.py, shim/plans/foretelling.py);
+# with the first one, so does loading.
 _HARMFUL = ("multifd", "block", "mapped-ram")
 # What QEMU calls the blockers of migration (7.2 to 11.1).
 _FORMAT = re.compile(r"The .+ format used by node '([^']+)' does not support live migration")
@@ -32,7 +33,7 @@ _9P = re.compile(r"Migration is disabled when VirtFS export path '.*' is mounted
 
 
 def obstacles(graph: BlockGraph, selection: Selection, facts: VMFacts) -> tuple[Fault, ...]:
-    """Tell what keeps every tag from being loaded or made, also where for that reason no tag can be seen."""
+    """Return what keeps every tag from being loaded or saved, including what keeps tags from being seen at all."""
     found = (unable_faults, busy_faults, blocked_faults, _hidden)
     return tuple(fault for look in found for fault in look(graph, selection, facts))
 
@@ -41,7 +42,7 @@ def obstacles(graph: BlockGraph, selection: Selection, facts: VMFacts) -> tuple[
 
 
 def unable_faults(graph: BlockGraph, selection: Selection, facts: VMFacts) -> Iterator[Fault]:
-    """Tell what makes savevm, loadvm and delvm fail that QEMU words as "is writable but does not support snapshots"."""
+    """Yield what makes savevm, loadvm and delvm fail with QEMU's "is writable but does not support snapshots"."""
     if (state := _OF_A_MIGRATION.get(facts.run_state)) is not None:
         yield Fault(FaultKind.UNABLE, f"{state} (state {facts.run_state}), so savevm, loadvm and delvm fail")
     for node in selection.included:
@@ -76,7 +77,7 @@ def _unfit(graph: BlockGraph, selection: Selection, node: BlockNode, facts: VMFa
 
 
 def busy_faults(graph: BlockGraph, selection: Selection, facts: VMFacts) -> Iterator[Fault]:
-    """Tell what makes loadvm fail although the tag is good: QEMU says "Device has active dirty bitmaps", or 7.2 crashes."""
+    """Yield what makes loadvm fail for a good tag: QEMU reports "Device has active dirty bitmaps", or 7.2 crashes."""
     if _HARMFUL[0] in facts.capabilities:
         yield _capability(_HARMFUL[0], FaultKind.BUSY)
     for node in selection.included:
@@ -102,7 +103,7 @@ def _with_bitmaps(node: BlockNode, step: BlockNode) -> Iterator[Fault]:
 
 
 def blocked_faults(graph: BlockGraph, selection: Selection, facts: VMFacts) -> Iterator[Fault]:
-    """Tell why the VM cannot be saved, as it cannot be migrated: `blocked-reasons` of query-migrate, and capabilities."""
+    """Yield why the VM can be neither saved nor migrated: `blocked-reasons` of query-migrate, and capabilities."""
     for capability in _HARMFUL:
         if capability in facts.capabilities:
             yield _capability(capability, FaultKind.BLOCKED)
@@ -134,7 +135,7 @@ def _unblock(graph: BlockGraph, reason: str, facts: VMFacts) -> Iterator[Repair]
 def room_faults(
     graph: BlockGraph, selection: Selection, facts: VMFacts, look: LookAtSpace | None, vmstate: BlockNode
 ) -> Iterator[Fault]:
-    """Tell where the file system of the VM state has less room than the VM has RAM, and which disk's has more."""
+    """Yield a fault if the VM state's file system has less room than the VM has RAM, and offer a disk that has room."""
     if look is None or facts.ram_bytes is None or check_space(graph, vmstate, facts.ram_bytes, look).shortage is None:
         return
     others = [node for node in selection.included if graph.can_snapshot(node) and not is_varstore(node) and node != vmstate]
@@ -145,7 +146,7 @@ def room_faults(
 
 
 def _hidden(graph: BlockGraph, selection: Selection, facts: VMFacts) -> Iterator[Fault]:
-    """Tell of snapshots in the images below an overlay (`blockdev-snapshot-sync`), where loadvm does not look."""
+    """Yield a fault for snapshots in images below an overlay (`blockdev-snapshot-sync`), where loadvm does not look."""
     for node in selection.included:
         for below in _backing(graph, graph.snapshot_holder(node)):
             if below.snapshots and below not in selection.included:

@@ -1,6 +1,6 @@
-"""What advice needs to know of a VM beside its block graph, because it names a job, an export or a device to act on.
+"""What advice needs to know about a VM besides its block graph, because it names a job, an export or a device to act on.
 
-No plan asks for it: a command does not depend on it, and whoever types one does not wait for it.
+No plan asks for these facts: no command depends on them, so nobody who types one has to wait for them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from shim.qmp import JSON, Execute, Reply, ReturnReply
 __all__ = ["FACT_QUERIES", "BlockJob", "VMFacts", "read_vm_facts"]
 
 _PERIPHERALS = ("/machine/peripheral", "/machine/peripheral-anon")
-# A device's property in QOM has the device's type in brackets.
+# In QOM, a device is a property whose type is "child<TYPE>".
 _CHILD = "child<"
 
-# Their answers, in this order, are what `read_vm_facts` reads. A QEMU that lacks one has nothing to tell.
+# `read_vm_facts` reads their replies in this order. An error, as from a QEMU that lacks one, counts as an empty reply.
 FACT_QUERIES = (
     Execute("query-status"),
     Execute("query-migrate"),
@@ -28,7 +28,7 @@ FACT_QUERIES = (
 
 @dataclass(frozen=True, slots=True)
 class BlockJob:
-    """kind: as QAPI's JobType has it. is_ready: it waits to be completed."""
+    """kind: a value of QAPI's JobType. is_ready: the job waits to be completed."""
 
     kind: str
     is_ready: bool = False
@@ -36,8 +36,11 @@ class BlockJob:
 
 @dataclass(frozen=True, slots=True)
 class VMFacts:
-    """blocked_reasons: why the VM cannot be migrated, in HMP's order. capabilities: those of migration that are on. jobs: by
-    id. exports: the ids of a node's exports. devices: what `device_del` takes, with its type. ram_bytes: None if not told.
+    """Facts about a VM; a fact that QEMU did not answer keeps its default.
+
+    blocked_reasons: why the VM cannot be migrated, in HMP's order. capabilities: the migration capabilities that are on. jobs:
+    by id. exports: node name to the ids of its exports. devices: what `device_del` takes, to its type. ram_bytes: None if
+    unknown.
     """
 
     run_state: str = ""
@@ -54,7 +57,7 @@ class VMFacts:
 
 
 def read_vm_facts(replies: Sequence[Reply]) -> VMFacts:
-    """Read the answers to FACT_QUERIES."""
+    """Read the replies to FACT_QUERIES, given in the same order."""
     values = [reply.value if isinstance(reply, ReturnReply) else None for reply in replies]
     status, migration, capabilities, jobs, exports, memory, *devices = values
     found: dict[str, tuple[str, ...]] = {}
@@ -62,7 +65,7 @@ def read_vm_facts(replies: Sequence[Reply]) -> VMFacts:
         found[export["node-name"]] = (*found.get(export["node-name"], ()), export["id"])
     return VMFacts(
         run_state=(status or {}).get("status", ""),
-        # The list is in reverse order.
+        # QEMU lists the reasons in reverse order.
         blocked_reasons=tuple(reversed((migration or {}).get("blocked-reasons", ()))),
         capabilities=frozenset(entry["capability"] for entry in capabilities or () if entry["state"]),
         jobs={job["device"]: BlockJob(job["type"], job["ready"]) for job in jobs or ()},
@@ -73,7 +76,7 @@ def read_vm_facts(replies: Sequence[Reply]) -> VMFacts:
 
 
 def _devices(listed: Sequence[JSON]) -> dict[str, str]:
-    """Return the devices that were plugged in, by an id or, without one, by their QOM path; `device_del` takes both."""
+    """Return the devices that can be unplugged, by id or, without one, by QOM path; `device_del` takes both."""
     found: dict[str, str] = {}
     for path, entries in zip(_PERIPHERALS, listed, strict=True):
         for entry in entries or ():

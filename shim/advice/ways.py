@@ -1,6 +1,6 @@
-"""Ways to get a disk out of the way of snapshots, or a snapshot onto the disks, with the very lines to type.
+"""Ways to get a disk out of the way of snapshots, or a snapshot onto the disks, with the exact lines to type.
 
-Each keeps what somebody may want: a disk is unplugged and not written to, its image stays, and the snapshot stays.
+Each way keeps what somebody may want: a disk is unplugged and not written to, its image stays, and the snapshot stays.
 """
 
 import re
@@ -33,15 +33,15 @@ __all__ = [
     "take_away",
 ]
 
-# The job that a repair proposes. Whoever types it dismisses it too: an id is taken until its job is dismissed, also when that
-# has concluded (`Job ID 'repair' already in use`).
+# The id of the job that a repair starts. The repair also dismisses it: even after a job has concluded, its id stays taken
+# until the job is dismissed (`Job ID 'repair' already in use`).
 REPAIR_JOB = "repair"
 DISMISS = TypedLine(("qmp", "job-dismiss", f"id={REPAIR_JOB}"))
-# The QOM path of a device, or of a part of it (/machine/peripheral/vd0/virtio-backend is vd0's); query-block shows the bare id
-# of some devices (cd0, for an ide-cd). `device_del` takes an id, or the path of a device that has none.
+# The QOM path of a device, or of a part of it (/machine/peripheral/vd0/virtio-backend belongs to vd0); query-block shows only
+# the id for some devices (cd0 for an ide-cd). `device_del` takes an id, or the path of a device that has none.
 _PERIPHERAL = re.compile(r"(?:/machine/peripheral/)?([^/]+)(?:/.*)?")
 _ANONYMOUS = re.compile(r"(/machine/peripheral-anon/[^/]+)(?:/.*)?")
-# What a node is called for which nobody chose a name: another name at each start.
+# How a node name begins that QEMU made up itself; it is different after each start.
 _NAMELESS = "#"
 
 
@@ -54,16 +54,16 @@ def labels(nodes: Sequence[BlockNode]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TakenAway:
-    """How a node gets out of HMP's sight. lines: to be typed. deed: what they do, in words."""
+    """How to get a node out of HMP's sight. lines: what to type. deed: what these lines do, in words."""
 
     lines: tuple[TypedLine, ...]
     deed: str
 
 
 def take_away(node: BlockNode, facts: VMFacts) -> TakenAway | None:
-    """Return how QEMU parts with a node and its image; None where it cannot.
+    """Return how to make QEMU close a node and its image; None if that is not possible.
 
-    A drive goes with its device; a node of -blockdev stays, and HMP takes it also where nobody uses it.
+    A drive goes away with its device; a node of -blockdev stays, and HMP takes it even if nobody uses it.
     """
     if node.target_of:
         return None  # the job has to end first
@@ -80,7 +80,7 @@ def take_away(node: BlockNode, facts: VMFacts) -> TakenAway | None:
 
 
 def _device_of(node: BlockNode) -> str | None:
-    """Return the id or the path by which the node's device can be unplugged."""
+    """Return the id or path with which the node's device can be unplugged; None if it has neither."""
     qdev = next(backend.qdev for backend in node.backends if backend.qdev)
     found = _ANONYMOUS.fullmatch(qdev) or _PERIPHERAL.fullmatch(qdev)
     return None if found is None else found[1]
@@ -100,7 +100,7 @@ def _eject(node: BlockNode, device: str | None) -> TakenAway | None:
 
 
 def _close(node: BlockNode, facts: VMFacts) -> TakenAway:
-    """Return how a node is closed that no device uses."""
+    """Return how to close a node that no device uses."""
     ending = tuple(TypedLine(("qmp", "block-export-del", f"id={encode(name)}")) for name in facts.exports.get(node.name, ()))
     closing = TypedLine(("drive_del", node.device)) if node.device else _close_node(node)[0]
     deed = f"closes {node.label}, which no device uses; its image stays"
@@ -110,7 +110,7 @@ def _close(node: BlockNode, facts: VMFacts) -> TakenAway:
 
 
 def take_all_away(nodes: Sequence[BlockNode], facts: VMFacts, then: str, *, if_: str = "") -> Iterator[Repair]:
-    """Return how all of them go, if all can. then: what can be done without them. if_: when that is right."""
+    """Yield one way to take all of the nodes away, if each can be. then: what works without them. if_: when this is right."""
     ways = [take_away(node, facts) for node in nodes]
     found = [way for way in ways if way is not None]
     if found and len(found) == len(ways):
@@ -122,7 +122,10 @@ def take_all_away(nodes: Sequence[BlockNode], facts: VMFacts, then: str, *, if_:
 
 
 def leave_out(graph: BlockGraph, selection: Selection, nodes: Sequence[BlockNode], then: str) -> Repair:
-    """Return the options by which the policy leaves nodes out. The content of a varstore is part of the VM state."""
+    """Return the options that make the policy leave the nodes out.
+
+    Under policy "hmp" a varstore gets no pattern, only a switch to "auto"; its content is part of the VM state.
+    """
     found = [node for node in nodes if not (selection.kind is PolicyKind.HMP and is_varstore(node))]
     patterns = [_pattern_of(graph, node) for node in found]
     words = [word for pattern in patterns for word in ("--exclude", shlex.quote(pattern))]
@@ -134,7 +137,7 @@ def leave_out(graph: BlockGraph, selection: Selection, nodes: Sequence[BlockNode
 
 
 def put_state_on(graph: BlockGraph, selection: Selection, node: BlockNode) -> Repair:
-    """Return the options by which the VM state goes to another disk."""
+    """Return the options that put the VM state on this disk."""
     pattern = _pattern_of(graph, node)
     auto = selection.kind is PolicyKind.HMP
     words = (*(("--policy", "auto") if auto else ()), "--vmstate", shlex.quote(pattern))
@@ -144,7 +147,7 @@ def put_state_on(graph: BlockGraph, selection: Selection, node: BlockNode) -> Re
 
 
 def _pattern_of(graph: BlockGraph, node: BlockNode) -> str:
-    """Return a pattern that fits this disk alone, if possible also after QEMU's next start."""
+    """Return a pattern that matches only this disk, if possible even after QEMU restarts."""
     qdev = next((backend.qdev for backend in node.backends if backend.qdev), "")
     named = [] if node.name.startswith(_NAMELESS) else [node.name]
     lasting = [*([node.device] if node.device else []), *named]
@@ -165,7 +168,7 @@ def await_job(job: str) -> Repair:
 
 
 def end_job(job: str, facts: VMFacts) -> Repair:
-    """Return how a job is ended at once. The VM's disk loses nothing by it, as the job only reads it, or writes below it."""
+    """Return how to end a job at once. The VM's disk loses nothing, because the job only reads it or writes below it."""
     known = facts.jobs.get(job)
     if known is not None and known.kind == "commit" and known.is_ready:
         return Repair((TypedLine(("block_job_complete", job)),), f"completes the job '{job}', which is ready")
@@ -180,15 +183,16 @@ def end_job(job: str, facts: VMFacts) -> Repair:
 
 
 def snapshot_load(tag: str, vmstate: str, devices: Sequence[str]) -> tuple[TypedLine, TypedLine]:
-    """Return the lines that load by a job. A tag is spelled as JSON, because it may look like a number or have blanks."""
+    """Return the lines that load by a job. The tag is spelled as JSON, because it may look like a number or contain blanks."""
     arguments = (f"tag={encode(tag)}", f"vmstate={encode(vmstate)}", f"devices={encode(list(devices), compact=True)}")
     return TypedLine(("qmp", "snapshot-load", f"job-id={REPAIR_JOB}", *arguments)), DISMISS
 
 
 def load_alone(graph: BlockGraph, nodes: Sequence[BlockNode], tag: str, others: Sequence[BlockNode]) -> Iterator[Repair]:
-    """Return how a tag is loaded on these nodes and not on the others, where nothing is wrong with it on these.
+    """Yield how to load a tag on these nodes and not on the others, if it is good on these.
 
-    Not below a filter: what a load does there depends on the filter and on QEMU's version (shim/graph/known_crashes.py).
+    Yields nothing if a filter is on one of them: what a load does there depends on the filter and on QEMU's version
+    (shim/graph/known_crashes.py).
     """
     vmstate = next((node for node in nodes if node.vm_state_bytes(tag)), None)
     if vmstate is None or any(len(graph.snapshot_path(node)) != 1 or node.has_dirty_bitmaps for node in nodes):
@@ -199,13 +203,13 @@ def load_alone(graph: BlockGraph, nodes: Sequence[BlockNode], tag: str, others: 
 
 
 def revert_offline(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Iterator[Repair]:
-    """Return how the disks alone go back to a snapshot. Their present content is kept as a snapshot of its own."""
+    """Yield how to revert only the disks to a snapshot. Their present content is kept as a snapshot of its own."""
     lines: dict[TypedLine, None] = {}
     for node in devices:
         image, snapshot = graph.snapshot_holder(node), node.snapshots.named(tag)[0]
         if image is None or not image.filename:
             return
-        # qemu-img takes a name for an id first, as loading does.
+        # Like loading, qemu-img tries a name as an id first.
         is_plain = node.snapshots.of_id(tag) in (None, snapshot) and node.count(tag) == 1
         name = shlex.quote(tag if is_plain and tag else snapshot.snapshot_id)
         lines[TypedLine(("qemu-img", "snapshot", "-c", "before", shlex.quote(image.filename)))] = None
@@ -217,7 +221,7 @@ def revert_offline(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) ->
 
 
 def convert(node: BlockNode) -> Iterator[Repair]:
-    """Return how a disk gets an image that can hold snapshots."""
+    """Yield how to convert a disk's image to one that can hold snapshots."""
     if node.filename and not node.filename.startswith("json:"):
         words = ("-f", node.driver, "-O", "qcow2", shlex.quote(node.filename), shlex.quote(f"{node.filename}.qcow2"))
         effect = f"makes a qcow2 image of {node.label} beside it; then have the VM use that one"

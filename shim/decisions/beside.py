@@ -1,15 +1,16 @@
-"""Two QMP commands that a proxy answers itself, and that are listed nowhere: what it is, and what it would do with a command.
+"""Two QMP commands that a proxy answers itself and lists nowhere: what it is, and what it would do with a command.
 
-QEMU answers both with CommandNotFound, so whoever asks learns whether a proxy is there. QAPI leaves names that begin with two
-underscores and a vendor's prefix to downstreams (docs/devel/qapi-code-gen.rst, "Naming rules and reserved names").
+QEMU answers both with CommandNotFound, so the reply shows whether a proxy is there. QAPI reserves names that begin with two
+underscores and a vendor's prefix for downstreams (docs/devel/qapi-code-gen.rst, "Naming rules and reserved names").
 
-Why they exist: `hmp-proxy plan` and `hmp-repl` at a proxy's own socket would otherwise decide by a policy of their own, and so
-foretell what does not happen, or put the VM state on another disk than the proxy would. They ask the proxy and show its plan.
+Why they exist: `hmp-proxy plan` and `hmp-repl`, connected to a proxy's socket, would otherwise decide by a policy of their own,
+and so predict what does not happen, or put the VM state on another disk than the proxy would. They ask the proxy and show its
+plan.
 
-Proxies may stand in a row. So each passes the question on to what it takes for QEMU, and tells as `behind` what came back.
-What a newer or older proxy says beyond what is known here is left out, and what it does not say has its default.
+Proxies may be chained. So each passes the question on to what it takes for QEMU and returns what came back as `behind`. Members
+that only a newer or older proxy knows are ignored, and missing ones get their defaults.
 
-docs/proxy-commands.md documents arguments and answers.
+docs/proxy-commands.md documents the arguments and return values.
 """
 
 from collections.abc import Generator, Mapping
@@ -61,9 +62,10 @@ def policy_members(policy: Policy) -> dict[str, JSON]:
 
 
 def read_policy(members: Mapping[str, JSON]) -> Policy:
-    """Read what `policy_members` made, of this version or another.
+    """Read what `policy_members` made, in this version or another.
 
-    What an older proxy does not tell has its default; what a newer one tells beyond it is left out. Raises UnreadableReply.
+    Members that an older proxy does not send get their defaults; those that only a newer one knows are ignored. Raises
+    UnreadableReply.
     """
     hints = get_type_hints(Policy)
     try:
@@ -74,12 +76,12 @@ def read_policy(members: Mapping[str, JSON]) -> Policy:
 
 
 def _wishes() -> list[Field[Any]]:
-    """Return the fields that are the operator's; what the policy remembers by itself is not."""
+    """Return the fields that the operator sets, without what the policy remembers by itself."""
     return [field for field in fields(Policy) if field.compare]
 
 
 def policy_words(policy: Policy) -> str:
-    """Name a policy by what differs from the default one, with the keys of the configuration file: `auto, guard off`."""
+    """Describe a policy by what differs from the default one, with the configuration file's keys: `auto, guard off`."""
     words = [policy.kind.value]
     for field in _wishes():
         value = getattr(policy, field.name)
@@ -138,7 +140,7 @@ def _read(value: JSON, hint: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ProxyFacts:
-    """What a proxy tells of itself. version: the program's. vm: the name in the audit. qemu: the version of what it serves."""
+    """What a proxy says about itself. version: the program's. vm: its name in the audit. qemu: the version of its QEMU."""
 
     version: str
     vm: str
@@ -171,14 +173,14 @@ class ProxyFacts:
 def tell_proxy(facts: ProxyFacts) -> Generator[Run, Replies, dict[str, JSON]]:
     """Answer QUERY_PROXY.
 
-    A proxy behind this one is not told of a prompt: what it gets by this connection is what all clients of this one send.
+    A proxy behind this one does not learn whether a prompt asked: over this connection it gets what all clients here send.
     """
     behind = yield from _ask_behind(Execute(QUERY_PROXY))
     return facts.to_members() | {"behind": behind}
 
 
 def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
-    """Ask what is taken for QEMU; None if it is QEMU, which answers CommandNotFound, or if it cannot say."""
+    """Ask what this proxy takes for QEMU; return None if it is QEMU (CommandNotFound) or if the answer is not an object."""
     (reply,) = yield Run((command,))
     return reply.value if isinstance(reply, ReturnReply) and isinstance(reply.value, dict) else None
 
@@ -189,10 +191,10 @@ def _ask_behind(command: Execute) -> Generator[Run, Replies, JSON]:
 def make_plan(
     line: HMPLine, facts: ProxyFacts, context: Context, verdict: "Verdict | None" = None
 ) -> Generator[Run, Replies, dict[str, JSON]]:
-    """Answer PLAN. The context's ids of jobs go to the client, so they must not be the proxy's own (jobs.shown_ids).
+    """Answer PLAN. The client sees the context's job ids, so they must not be the proxy's own (jobs.shown_ids).
 
-    verdict: what the rules say about the command, None where the client has none. A proxy behind is asked only where it would
-    get the command as it is. Where the command is rewritten here, it gets the jobs instead, and passes them on.
+    verdict: what the rules say about the command, None if no rules apply to the client. A proxy behind this one is asked only
+    if it would get the command as it is. If this proxy rewrites the command, that one gets the jobs instead and passes them on.
     """
     rehearsal = yield from rehearse_line(line, context, verdict)
     behind = None
@@ -202,10 +204,10 @@ def make_plan(
 
 
 def rehearse_line(line: HMPLine, context: Context, verdict: "Verdict | None" = None) -> Generator[Run, Replies, Rehearsal]:
-    """Play what the policy has done with any command line; only queries are sent.
+    """Rehearse any command line under the policy; only queries are sent.
 
-    The order is that of a proxy: the rules first, then a refusal of mode "enforce", then what is no snapshot command, then the
-    plan.
+    The order is that of a proxy: the rules first, then what mode "enforce" or a limit refuses, then what is not a snapshot
+    command, then the plan.
     """
     if verdict is not None and not verdict.is_allowed:
         return Rehearsal(Refusal(verdict.text, str(verdict)), None, [], None)
@@ -229,10 +231,10 @@ def plan_members(
     behind: JSON = None,
     verdict: "Verdict | None" = None,
 ) -> dict[str, JSON]:
-    """Return a plan for a program, `plan`, and for a person, `text`.
+    """Return a plan as `plan` for a program and as `text` for a person.
 
-    whose: whose policy it is, in words. behind: the same of a proxy that gets the command, None if QEMU does. verdict: of the
-    rules, None where there are none.
+    whose: whose policy it is, in words. behind: the same members from the proxy that would get the command, None if QEMU would.
+    verdict: what the rules say, None if there are no rules.
     """
     told = f"{policy_words(policy)} ({whose})"
     head, gap, rest = explain.to_text(line, rehearsal).partition("\n")

@@ -1,37 +1,36 @@
-"""What becomes of one command of a client: refused, passed, rehearsed or rewritten. The proxy and the prompt both decide here.
+"""What becomes of one client command: refused, passed, rehearsed or rewritten. The proxy and the prompt both decide here.
 
-A decision is a generator, and lives as long as its command. It yields the steps of a plan (shim/plans/plan.py) and two more:
+A decision is a generator and lives as long as its command. It yields the steps of a plan (shim/plans/plan.py) and two more:
 
     ================  ==========================  ==================================================================
     yielded           sent back                   whoever drives it
     ================  ==========================  ==================================================================
-    Announce()        () or (an ErrorReply,)      puts on record that the command is about to be run, or tells why it cannot
+    Announce()        () or (an ErrorReply,)      puts on record that the command is about to run, or says why it cannot
     Pass(...)         (QEMU's reply,)             writes the client's own bytes to QEMU and waits for the one reply
     Run, AwaitJob,    as for any plan             as for any plan
     Decided, Intend,
     Settle
     ================  ==========================  ==================================================================
 
-It ends with a Result: what the client gets, and what the record says of it. An Announce is the first step, a Pass the last: no
-other command follows to QEMU on behalf of this one. Its Result only repeats QEMU's reply, so a driver can hand the client the
-very bytes of that reply.
+It ends with a Result: what the client gets, and what the record says about it. An Announce is always the first step and a Pass
+the last: after a Pass, no other command goes to QEMU on behalf of this one. Its Result only repeats QEMU's reply, so a driver
+can hand the client the very bytes of that reply.
 
 The order in which it decides:
 
-1. *Refused* in mode "enforce" is what the policy does not allow; and in any mode what must be on record before it is run, and
-   cannot be. So is a line that QEMU would take in a way that no limit on snapshots can be held against (shim/graph/limits.py),
-   but for mode "observe". Nothing was sent then.
-2. *Passed* is a line that is no snapshot command, or none that QMP can repeat. The Pass comes without a survey: a driver need
-   not have the other clients wait for it, because QEMU itself runs the commands of one monitor one after the other.
-3. *Rehearsed* is a snapshot command in mode "observe": the plan is played without its jobs, and then QEMU gets the command. The
-   Pass tells what would have been done, and the Result whether QEMU's answer agreed.
-4. *Rewritten* is all else. The plan may end without an answer of its own: then the command is passed after all. From a plan's
-   first step to the Result no other in-band command may go to QEMU, be the last step a job or a Pass, as none runs while HMP's
-   savevm does. For a driver that lets others in when the generator has ended, nothing more is to be done for that.
+1. *Refused*: in mode "enforce", what the policy does not allow; in any mode, a command that must be on record before it runs
+   and cannot be put there; in any mode but "observe", a line that QEMU would read in a way that escapes the limits on snapshots
+   (shim/graph/limits.py). Nothing has been sent to QEMU then.
+2. *Passed*: a line that is not a snapshot command, or not one that QMP can repeat. The Pass comes without a survey, and a
+   driver need not make other clients wait for it, because QEMU itself runs the commands of one monitor one after the other.
+3. *Rehearsed*: a snapshot command in mode "observe". The plan is played without its jobs, and then QEMU gets the command. The
+   Pass says what would have been done, and the Result whether QEMU's answer agreed.
+4. *Rewritten*: everything else. If the plan ends without an answer of its own, the command is passed after all. From a plan's
+   first step to the Result, no other in-band command may go to QEMU, whether the last step is a job or a Pass, just as none
+   runs during HMP's savevm. A driver ensures this if it lets others in only when the generator has ended.
 
-Whether a line *is* a snapshot command was read when it came in (shim/hmp/line.py). What can go wrong here by a fault of ours is
-the
-business of whoever plays it: see plan_run.py.
+shim/hmp/line.py has already decided whether the line *is* a snapshot command, when it arrived. Whoever plays the decision
+handles our own faults in it: see plan_run.py.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -57,7 +56,7 @@ _NOT_OF_SCHEMA: Final = "the arguments are not those of human-monitor-command"
 class Result:
     """What became of a command.
 
-    reply: what the client gets, None if it gets none. rehearsed: what would have been done, if it was only observed.
+    reply: what the client gets, None for no reply. rehearsed: what would have been done, if the command was only observed.
     """
 
     reply: Reply | None
@@ -68,14 +67,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Have it put on record that the command is about to be run. Where it cannot be, it is not run."""
+    """Put on record that the command is about to run. If that fails, the command is not run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
     """QEMU is to get the client's own bytes. The decision is sent the one reply.
 
-    The members are those of the record: also where the reply never comes.
+    The members go into the record even if the reply never arrives.
     """
 
     action: Action
@@ -101,9 +100,9 @@ def decide(
 ) -> Decision:
     """Decide about an HMP command and see it to its end.
 
-    line: None if the command's arguments are not those of the schema; QEMU will say so. look: called if a plan is made.
-    announces: it is to be on record before anything is sent. plans: makes the plan of a snapshot command; None takes the
-    shim's own.
+    line: None if the command's arguments do not fit the schema; QEMU will say so. look: makes the context; called only if a
+    plan is needed. announces: the command must be on record before anything is sent. plans: makes the plan of a snapshot
+    command; None for the shim's own.
     """
     refused = None if line is None else _refusal(line, policy)
     if refused is None and announces:
@@ -123,9 +122,9 @@ def decide(
 
 
 def decide_modern(*, announces: bool = False, forbidden: str | None = None) -> Decision:
-    """Decide about one of QMP's own snapshot commands: it is passed, and on record.
+    """Decide about one of QMP's own snapshot commands: it is passed and recorded, unless it is refused.
 
-    forbidden: what `forbids` says of it.
+    forbidden: what `forbids` returned for it.
     """
     refused = forbidden
     if refused is None and announces:
@@ -136,23 +135,23 @@ def decide_modern(*, announces: bool = False, forbidden: str | None = None) -> D
 
 
 def forbids(message: Mapping[str, JSON], policy: Policy) -> str | None:
-    """Say why a limit of the policy speaks against one of QMP's own snapshot commands; None if none does."""
+    """Return why a limit of the policy forbids one of QMP's own snapshot commands; None if none does."""
     return None if policy.mode is Mode.OBSERVE else limits.against_modern(message, policy)
 
 
 def may_pass(line: HMPLine | None, policy: Policy) -> bool:
-    """Tell whether QEMU may get an HMP command although no plan has decided about it, because that has failed."""
+    """Return whether QEMU may get an HMP command about which no plan has decided, because the plan failed."""
     return line is None or policy.mode is Mode.OBSERVE or not limits.is_limited(line.command, policy)
 
 
 def pass_on(step: Pass) -> Decision:
-    """Have QEMU carry the command out, whatever it is."""
+    """Pass the command to QEMU, whatever it is."""
     (reply,) = yield step
     return step.answered(reply)
 
 
 def _refusal(line: HMPLine, policy: Policy) -> str | None:
-    """Say why a command is not run at all, whatever is on record; None if it may be."""
+    """Return why a command must not run at all, recorded or not; None if it may."""
     if line.command is None and line.name == "savevm" and policy.mode is not Mode.OBSERVE:
         refused = limits.against_line(line, policy)
         if refused is not None:
@@ -165,7 +164,7 @@ def _refusal(line: HMPLine, policy: Policy) -> str | None:
 
 
 def _announce() -> Generator[Announce, Replies, str | None]:
-    """Say why the command cannot be put on record before it is run; None if it is."""
+    """Return why the command could not be put on record before it runs; None if it was."""
     match (yield Announce()):
         case (ErrorReply(desc=reason),):
             return reason

@@ -1,7 +1,7 @@
-"""A rehearsed plan, as text for a person or as JSON for a program: the nodes, the choice and its reasons, the commands.
+"""A rehearsed plan as text for a person or as JSON for a program: the nodes, the choice and its reasons, the commands.
 
-The text is made from the JSON, so both say the same. Names and tags come from disk images and from clients, so everything that
-goes to a terminal is made harmless first (printable.py).
+The text is made from the JSON, so both say the same. Names and tags come from disk images and clients, so everything that goes
+to a terminal is made harmless first (printable.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,15 +25,15 @@ _QUERIES_ASKED = "Nothing was changed; only queries were sent."
 
 
 def to_json(line: HMPLine, rehearsal: Rehearsal) -> dict[str, JSON]:
-    """Return the plan as a JSON object: `hmp-proxy plan --json`, `plan` at the prompt with --json, and a proxy's own answer.
+    """Return the plan as a JSON object: for `hmp-proxy plan --json`, `plan --json` at the prompt, and a proxy's own answer.
 
-    Programs read it (docs/proxy-commands.md), and proxies and prompts of other versions do, so members are only ever added.
+    Programs read it (docs/proxy-commands.md), as do proxies and prompts of other versions, so members are only ever added.
     Members: command_line, nodes (each with node, device, format, included, reason, size_bytes, writable, file, snapshots),
     vmstate (node, reason) or null, native_load (why QEMU itself could not load what a savevm makes, or null), replaces (the
-    names of the nodes whose snapshot of the tag a savevm replaces), unmatched (the policy's patterns that fit no node now), qmp
-    (the commands that would change something), outcome (kind, reason, text or null). Only where there is any: deletes (the tags
+    names of the nodes whose snapshot of the tag a savevm replaces), unmatched (the policy's patterns that match no node now),
+    qmp (the commands that would change something), outcome (kind, reason, text or null). Only if not empty: deletes (the tags
     of older snapshots that go once the new one is saved), remark (what could not be checked), advice (what is in the way, each
-    with kind, text and ways; a way has where it is typed, its lines and its effect).
+    with kind, text and ways; a way has where to type it, its lines and its effect).
     """
     decided = rehearsal.decided
     choices = {} if decided is None else {choice.node.name: describe_choice(choice) for choice in decided.choices}
@@ -75,7 +75,7 @@ def to_text(line: HMPLine, rehearsal: Rehearsal) -> str:
 
 
 def _advice(rehearsal: Rehearsal) -> Iterator[str]:
-    """Return what is in the way, and each line to type as one line, however long, so that it can be copied."""
+    """Yield what is in the way, with each line to type unwrapped, so that it can be copied."""
     yield from ["", "What is in the way, and what to type at the hmp> prompt:"] if rehearsal.faults else []
     for fault in rehearsal.faults:
         yield from _prose(f"! {fault.kind}: {fault.text}", 2)
@@ -95,9 +95,9 @@ def _prose(text: str, indent: int) -> list[str]:
     return wrap(printable(text), _PROSE_COLUMNS, initial_indent=blanks, subsequent_indent=rest, break_on_hyphens=False)
 
 
-# What a savevm loses is the first thing that whoever plans one wants to know, so it is listed and not left to be worked out.
+# What a savevm loses is the first thing that whoever plans one wants to know, so the plan lists it.
 def _replaced(line: HMPLine, rehearsal: Rehearsal) -> list[str]:
-    """Name the nodes from which a savevm that succeeds removes an older snapshot, also where QEMU itself is to do it."""
+    """Return the names of the nodes whose older snapshot a successful savevm removes, even if QEMU itself is to do it."""
     command, outcome = line.command, rehearsal.outcome
     if not isinstance(command, SaveVM) or command.tag is None or rehearsal.decided is None:
         return []
@@ -107,10 +107,10 @@ def _replaced(line: HMPLine, rehearsal: Rehearsal) -> list[str]:
 
 
 def _nodes(rehearsal: Rehearsal) -> list[BlockNode]:
-    """Return all nodes: first those that HMP looks at, in its order.
+    """Return all nodes, those that HMP looks at first, in its order.
 
-    The others are shown because patterns name them, too: whoever wonders why `exclude` has no effect finds there that the name
-    is that of a part, as the file below a qcow2 node is.
+    The others are shown because patterns can name them too: whoever wonders why `exclude` has no effect sees there that the
+    name belongs to a part, such as the file below a qcow2 node.
     """
     if rehearsal.graph is None:
         return []
@@ -132,7 +132,7 @@ def _node(node: BlockNode) -> dict[str, JSON]:
 
 
 def _unseen(node: BlockNode, graph: BlockGraph | None) -> dict[str, JSON]:
-    """Describe a node that the policy was not asked about, with the members of describe_choice."""
+    """Describe a node about which the policy was not asked, with the members of describe_choice."""
     reason = "part of another node; HMP does not look at it"
     if graph is not None and node.name in graph.walk:
         reason = "it was not considered"
@@ -148,7 +148,7 @@ def _unseen(node: BlockNode, graph: BlockGraph | None) -> dict[str, JSON]:
 
 
 def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
-    """Describe how the command would end, with the words that the audit record would have for it."""
+    """Describe how the command would end, in the words of its audit record."""
     outcome = rehearsal.outcome
     if isinstance(outcome, PassThrough):
         kind = "delegated" if outcome.is_delegated else "passed"
@@ -157,7 +157,7 @@ def _outcome(rehearsal: Rehearsal) -> dict[str, JSON]:
     return {"kind": kind, "reason": outcome.reason, "text": outcome.text}
 
 
-# A load takes the VM state of one node only, so the table says at each tag which node has it.
+# A load takes the VM state from one node only, so the table marks the tags that have it.
 def _row(node: JSON) -> tuple[str, ...]:
     tags = ", ".join(
         _shown_tag(snapshot["name"]) + (" (VM state)" if snapshot["vm_state_size"] else "") for snapshot in node["snapshots"]
@@ -176,7 +176,7 @@ def _row(node: JSON) -> tuple[str, ...]:
 
 
 def _shown_tag(tag: str) -> str:
-    """Spell a tag so that a terminal shows it, also an empty one."""
+    """Spell a tag so that a terminal shows it, even an empty one."""
     return tag if tag.isprintable() and tag else repr(tag)
 
 
@@ -192,7 +192,7 @@ def _verdict(outcome: JSON) -> str:
             return printable(f"QEMU would get the command as it is: {outcome['reason']}.")
         case "refused":
             return f"It would be refused: {harmless(outcome['text'].strip())}"
-    # HMP's own text: its lines stay lines, and only what a terminal would obey in a tag or a name is spelled out.
+    # HMP's own text keeps its lines; only control characters in a tag or a name are spelled out.
     text = harmless(outcome["text"]).strip()
     if not text:
         return 'The client would get "" (success).'

@@ -1,7 +1,7 @@
 """The names and arguments of the two QMP commands that a proxy answers itself (shim/decisions/beside.py).
 
-They stand apart from their answers, because every client's command is compared with the names, and the answers need half of the
-package.
+They are separate from their answers, because every client's command is compared with the names, and the answers import half of
+the package.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _ARGUMENTS: Final[Mapping[str, Mapping[str, tuple[type, str, bool]]]] = {
 
 
 def argument_error(command: str, arguments: Mapping[str, JSON]) -> str | None:
-    """Say what is wrong with the arguments, in the words that QEMU has for its own commands; None if nothing is."""
+    """Return what is wrong with the arguments, in QEMU's words for its own commands; None if nothing is."""
     known = _ARGUMENTS[command]
     for name, (kind, word, is_needed) in known.items():
         if name not in arguments:

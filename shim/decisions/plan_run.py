@@ -1,10 +1,10 @@
 """One plan or decision in progress, without I/O: what it wants written, the replies, and the trace for the audit.
 
-A PlanRun neither knows sockets nor the order of QEMU's replies; whoever drives it hands it its own.
+A PlanRun knows neither sockets nor the order of QEMU's replies; its driver hands it those that belong to it.
 
-Here a fault of ours is contained, so that it costs neither a VM nor another client anything. What was sent tells the two cases
-apart: where nothing that changes anything was, the command is passed to QEMU as if we had not been there; afterwards nobody can
-say what was done, and the client is told exactly that.
+This is where a fault of ours is contained, so that no VM and no other client suffers from it. There are two cases. If nothing
+that changes anything has been sent, the command is passed to QEMU as if we had not been there. Otherwise nobody can say what
+was done, and the client is told exactly that.
 """
 
 from collections.abc import Callable, Generator
@@ -33,23 +33,23 @@ _UNKNOWN_TEXT: Final = render.error(
 
 @dataclass(slots=True, eq=False)
 class PlanRun:
-    """Play one plan, a client's command or one of our own.
+    """One plan that is being played, for a client's command or one of our own.
 
     Call `advance` with None to begin, then `receive_reply` for each reply in the order of the commands. Both return the
-    commands to write next. If there are none, look what it waits for: a job (`awaited_job`; `advance` with () when it may have
-    ended), something to be written down (`to_note`; `noted` when that is done), QEMU's reply to the client's own bytes
-    (`passing`; `advance` with that alone), or nothing (`is_done`; `outcome` is what the plan returned).
+    commands to write next. If there are none, see what the plan waits for: a job (`awaited_job`; call `advance` with () when it
+    may have ended), something to be written down (`to_note`; call `noted` when that is done), QEMU's reply to the client's own
+    bytes (`passing`; call `advance` with that alone), or nothing (`is_done`; `outcome` is what the plan returned).
 
-    may_begin: asked once, before the first command that changes anything, and
-    before the client's own goes to QEMU; where it says no, the outcome is a Result without a reply.
+    may_begin: asked once, before the first step that changes anything, be it a command, an intent or the client's own bytes. If
+    it returns False, the outcome is a Result without a reply.
 
-    may_pass: False for a command that the policy has limits on, which only the plan can hold. It is refused where another one
-    would be passed for a fault of ours.
+    may_pass: False for a command to which limits of the policy apply, because only the plan can enforce them. After a fault of
+    ours it is refused where another command would be passed.
 
-    known: is told what is sent.
+    known: notes which commands are sent.
 
-    is_command: a client waits for the Result. Then a plan that raises has one nevertheless: see the module's words. Without,
-    the outcome stays None. `failure` has the exception either way.
+    is_command: a client waits for the Result. Then even a plan that raises has one, as the module's docstring says. Otherwise
+    the outcome of a plan that raises is None. `failure` has the exception either way.
     """
 
     plan: Generator[Step | Announce | Pass, Replies, Any]
@@ -62,24 +62,24 @@ class PlanRun:
     outcome: Any = field(default=None, init=False)
     is_done: bool = field(default=False, init=False)
     failure: Exception | None = field(default=None, init=False)
-    # A command was sent that changes something.
+    # Whether a command that changes something was sent.
     has_begun: bool = field(default=False, init=False)
     # The job whose end the plan waits for.
     awaited_job: str | None = field(default=None, init=False)
-    # What is to be on the disk before the plan goes on.
+    # What must be on disk before the plan goes on.
     to_note: Announce | Intend | None = field(default=None, init=False)
-    # Intents that are done with, for the driver to take; the plan waits for nothing there.
+    # Intents that can be forgotten, for the driver to take; the plan does not wait for that.
     settled: list[Settle] = field(default_factory=list, init=False)
-    # QEMU has been given the client's own bytes, or is to be; set until the end.
+    # Set once QEMU is to get the client's own bytes; stays set until the end.
     passing: Pass | None = field(default=None, init=False)
-    # The VM will stop once more: see plan.Run.
+    # The VM will stop again after the commands under way: see plan.Run.
     hides_resume: bool = field(default=False, init=False)
     _run: tuple[Execute, ...] = field(default=(), init=False)
     _replies: list[Reply] = field(default_factory=list, init=False)
     _since_ns: int = field(default=0, init=False)
 
     def receive_reply(self, reply: Reply, size_bytes: int, now_ns: int) -> tuple[Execute, ...]:
-        """Take the reply to the oldest command that has none yet."""
+        """Take the reply to the oldest command that has none yet; return the commands to write next."""
         command = self._run[len(self._replies)]
         self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, reply, size_bytes))
         self._since_ns = now_ns
@@ -89,18 +89,21 @@ class PlanRun:
         return self.advance(tuple(self._replies), now_ns)
 
     def noted(self, why_not: str | None, now_ns: int) -> tuple[Execute, ...]:
-        """Go on when `to_note` was written down. why_not: a command could not be put on record."""
+        """Go on after `to_note` was written down. why_not: why a command could not be put on record, None if it was."""
         return self.advance(() if why_not is None else (ErrorReply("GenericError", why_not),), now_ns)
 
     def lose(self, now_ns: int) -> None:
-        """Give up: the connection to QEMU is lost, and what it did of the commands under way is not known."""
+        """Give up because the connection to QEMU is lost: how far QEMU got with the commands under way is unknown."""
         for command in self._run[len(self._replies) :]:
             self.trace.sent.append(SentCommand(command, now_ns - self._since_ns, None, 0))
         self._run, self._replies, self.awaited_job, self.to_note = (), [], None, None
         self.plan.close()
 
     def advance(self, answer: Replies | None, now_ns: int) -> tuple[Execute, ...]:
-        """Go on to the next step that is to be waited for, or to the end. answer: what it waits for; None begins it."""
+        """Run the plan to its next step that must be waited for, or to its end; return the commands to write.
+
+        answer: what the plan waits for; None to begin.
+        """
         self._run, self._replies, self._since_ns, self.hides_resume = (), [], now_ns, False
         self.awaited_job = self.to_note = None
         try:
@@ -146,7 +149,7 @@ class PlanRun:
             raise StopIteration(Result(None, Action.ABANDONED, GIVEN_UP))
 
     def _contain(self, answer: Replies | None, now_ns: int) -> None:
-        """Go on, or end, after the plan has raised. answer: what it was sent last."""
+        """Handle an exception of the plan: end with a Result, or pass the command. answer: what the plan was sent last."""
         passed = self.passing
         if not self.is_command:
             self.is_done = True
@@ -162,5 +165,5 @@ class PlanRun:
 
 
 def _needs_leave(step: Step | Announce | Pass) -> bool:
-    """Tell whether a step changes something, or has QEMU do so."""
+    """Return whether a step changes something or makes QEMU change something."""
     return isinstance(step, Pass | Intend) or (isinstance(step, Run) and not step.changes_nothing)

@@ -1,7 +1,8 @@
 """The block graph as QEMU's replies describe it, and the set of nodes that HMP's snapshot commands take.
 
 Sources: qapi/block-core.json (`query-block`, `query-named-block-nodes`, `x-debug-query-block-graph`) for the shapes, and
-observation of QEMU 5.2 to 11.1 for the order in which HMP visits the nodes. Nothing here knows of policies or tags' meaning.
+observation of QEMU 5.2 to 11.1 for the order in which HMP visits the nodes. Nothing here knows about policies or the meaning of
+tags.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from shim.qmp import JSON, Execute, QEMUVersion
 
 __all__ = ["GRAPH_QUERIES", "Backend", "BlockGraph", "BlockNode", "join", "name_of", "names_of", "read_graph"]
 
-# Their answers, in this order, are what `read_graph` reads.
+# `read_graph` reads the values of their replies, in this order.
 GRAPH_QUERIES = (
     Execute("query-block"),
     Execute("query-named-block-nodes", {"flat": True}),
@@ -23,9 +24,9 @@ GRAPH_QUERIES = (
 
 # Drivers that store internal snapshots themselves. QEMU's rbd does so too, on the cluster.
 _SNAPSHOT_DRIVERS = frozenset({"qcow2", "rbd"})
-# The one child through which a filter reaches the image, where it is not called "file".
+# The edge through which a filter reaches the image, where that is not "file".
 _PRIMARY_CHILD = {"mirror_top": "backing", "commit_top": "backing", "blkdebug": "image", "blkreplay": "image"}
-# Drivers whose node shows the guest the data of the node below it (BlockDriver.is_filter): a limit, or the hook of a job.
+# Drivers whose node passes on the data of the node below it (BlockDriver.is_filter), for throttling or as a job's hook.
 _FILTERS = frozenset(
     {"throttle", "copy-on-read", "mirror_top", "commit_top", "backup-top", "copy-before-write", "compress", "preallocate"}
     | {"blkdebug", "blkreplay", "blkverify", "blklogwrites"}
@@ -36,12 +37,11 @@ _FILTERS = frozenset(
 class BlockNode:
     """A block node (qapi/block-core.json, BlockDeviceInfo) with its edges.
 
-    children: edge name ("file", "backing", …) to node name.
-    backends: the backends whose root it is, oldest first. jobs: the ids of the block jobs that run on it. target_of: of those
-    that write to it.
-    refcount_bits: what an image has for counting the users of a cluster; None where it does not count. has_data_file: its
-    content is in another file, of which no snapshot can be made. has_dirty_bitmaps: QEMU loads no snapshot under those.
-    bitmaps: the names of those that have one; a job's own has none.
+    children: edge name ("file", "backing", …) to node name. backends: the backends whose root it is, oldest first. jobs: the
+    ids of the block jobs that run on it. target_of: the ids of the block jobs that write to it. refcount_bits: the width of the
+    image's cluster reference counts; None if its format has none. has_data_file: its content is in an external data file, of
+    which no snapshot can be made. has_dirty_bitmaps: QEMU loads no snapshot while there is one. bitmaps: the names of the dirty
+    bitmaps, without those of jobs, which have no name.
     """
 
     name: str
@@ -62,20 +62,20 @@ class BlockNode:
 
     @property
     def device(self) -> str:
-        """Return the first BlockBackend name that is not empty, as QEMU's messages do, or ""."""
+        """Return the first non-empty BlockBackend name, as QEMU's messages do, or ""."""
         return next((backend.device for backend in self.backends if backend.device), "")
 
     @property
     def label(self) -> str:
-        """Return the name that QEMU's messages use: the device's, else the node's."""
+        """Return the name that QEMU's messages use: the device's if it has one, else the node's."""
         return self.device or self.name
 
     def count(self, tag: str) -> int:
-        """Count the snapshots with this tag: QEMU allows several of one name."""
+        """Return the number of snapshots with this tag: QEMU allows several of the same name."""
         return self.snapshots.count_named(tag)
 
     def vm_state_bytes(self, tag: str) -> int:
-        """Return the size of the VM state that a load of this tag would find here: the first match counts."""
+        """Return the size of the VM state that a load of this tag would find here, that of the first match; 0 for none."""
         return next((snapshot.vm_state_size for snapshot in self.snapshots.named(tag)), 0)
 
 
@@ -91,8 +91,8 @@ def names_of(nodes: Iterable[BlockNode]) -> list[str]:
 class BlockGraph:
     """All nodes by name, and in `walk` those that HMP looks at, in its order (read-only ones included).
 
-    A *top* is a node that nothing stands on: a guest's disk as the guest sees it. A snapshot is asked of a top, and stored by
-    the first node below it whose driver can (`snapshot_path`); filters in between pass it on.
+    A *top* is a node that nothing stands on: a guest's disk as the guest sees it. A snapshot is requested from a top and stored
+    by the first node from there down whose driver can store it (`snapshot_path`); filters in between pass it on.
     """
 
     nodes: Mapping[str, BlockNode]
@@ -106,24 +106,24 @@ class BlockGraph:
         return (self.nodes[name] for name in self.walk)
 
     def unvisited(self) -> list[BlockNode]:
-        """Return the writable nodes, alone or at the top, that HMP does not look at (QEMU 10.0 leaves some out)."""
+        """Return the writable tops that HMP does not look at (QEMU 10.0 leaves some out)."""
         below = {child for node in self.nodes.values() for child in node.children.values()}
         walked = set(self.walk)
         return [node for node in self.nodes.values() if node.name not in below | walked and not node.is_read_only]
 
     def can_snapshot(self, node: BlockNode) -> bool:
-        """Tell whether QEMU could store a snapshot here (block/snapshot.c, bdrv_can_snapshot)."""
+        """Return whether QEMU could store a snapshot here (block/snapshot.c, bdrv_can_snapshot)."""
         return self.snapshot_holder(node) is not None
 
     def snapshot_holder(self, node: BlockNode) -> BlockNode | None:
-        """Return the node whose driver stores the snapshots of this one; None where there is none."""
+        """Return the node whose driver stores the snapshots of this one; None if there is none."""
         path = self.snapshot_path(node)
         return path[-1] if path else None
 
     def snapshot_path(self, node: BlockNode) -> tuple[BlockNode, ...]:
-        """Return the node, the filters below it, and at the end the node whose driver stores snapshots; () where there is none.
+        """Return the nodes from this one down through its filters to the one whose driver stores snapshots; () if none does.
 
-        A filter passes a snapshot on only if it has a single data child.
+        A filter passes a snapshot on only if it has a single data child. No node on the path may be read-only.
         """
         path: list[BlockNode] = []
         current: BlockNode | None = node
@@ -135,14 +135,14 @@ class BlockGraph:
         return ()
 
     def backup_job(self, node: BlockNode) -> str | None:
-        """Return the job that keeps this node from holding a snapshot, with its filter on the disk, which has two children.
+        """Return the backup job whose filter, this node, keeps the disk from holding a snapshot; None if there is none.
 
-        QEMU sees through filters with one, such as those of mirror and commit.
+        The filter of a backup has two children. QEMU looks through filters with one, such as those of mirror and commit.
         """
         return next(iter(node.jobs), None) if node.driver == "copy-before-write" else None
 
     def below_filters(self, node: BlockNode) -> tuple[BlockNode, ...]:
-        """Return the nodes whose data this one shows because it is a filter, down to the first that is none; () for a disk."""
+        """Return the nodes below a filter, down to the first one that is not a filter; () if this node is no filter."""
         path: list[BlockNode] = []
         while node.driver in _FILTERS:
             below = self.nodes.get(node.children.get(_PRIMARY_CHILD.get(node.driver, "file"), ""))
@@ -153,7 +153,7 @@ class BlockGraph:
         return tuple(path)
 
     def takers(self, node: BlockNode) -> list[BlockNode]:
-        """Return the nodes at the top through which a snapshot takes this one: itself, or those above it."""
+        """Return the tops through which a snapshot includes this node: the node itself, or those above it."""
         above = {node.name}
         while wider := {parent.name for parent in self.nodes.values() if above & set(parent.children.values())} - above:
             above |= wider
@@ -170,13 +170,13 @@ class BlockGraph:
 def read_graph(query_block: JSON, named_nodes: JSON, debug_graph: JSON, *, version: QEMUVersion) -> BlockGraph:
     """Make the graph from the values of `query-block`, `query-named-block-nodes` (flat) and `x-debug-query-block-graph`.
 
-    Raises UnreadableReply if a member that every supported QEMU gives is missing or of another type.
+    Raises UnreadableReply if a member that every supported QEMU returns is missing or has another type.
     """
     return join(read_wiring(query_block, debug_graph, version=version), named_nodes)
 
 
 def join(wiring: Wiring, named_nodes: JSON) -> BlockGraph:
-    """Make the graph where the wiring is known. Raises UnreadableReply as `read_graph` does."""
+    """Make the graph from a wiring that is already known. Raises UnreadableReply as `read_graph` does."""
     try:
         entries = {entry["node-name"]: entry for entry in named_nodes}
         # An internal node that QEMU does not list cannot be named in a command either.

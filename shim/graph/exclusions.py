@@ -1,14 +1,14 @@
-"""Which disks the operator's `exclude` has left out so far, so that one that it does not fit any more is told of.
+"""Which disks the operator's `exclude` has left out until now, to report a disk that it no longer matches.
 
-A pattern fits a name, and names change: a USB stick comes back under another node name, a disk gets an overlay. Then a savevm
-takes a disk that it was to leave alone, and nothing says so. Natively there is nothing to compare with: HMP takes every disk.
+A pattern matches a name, and names change: a USB stick comes back under another node name, a disk gets an overlay. Then a
+savevm takes a disk that it should leave alone, and nothing would say so. HMP has no such problem: it takes every disk.
 
-The criterion: a disk is *the same* if its file or its guest device is the same. One that a pattern of today's configuration
-has left out, and that no pattern leaves out now, was lost by that pattern. A pattern that fits nothing is no sign by itself
-(the stick may be unplugged), and one that still fits another disk is no excuse. Patterns of a kind (`driver:`, `kind:`) mean
-whatever is of it at the moment, so a disk that changed its kind is not lost by them.
+The criterion: a disk is *the same* if its file or its guest device is the same. If a pattern of the present configuration has
+left a disk out, and no pattern leaves it out now, that pattern has lost it. A pattern that matches nothing is no sign by itself
+(the stick may be unplugged), and one that still matches another disk is no excuse. Patterns for what a disk is like (`driver:`,
+`kind:`) mean whatever is like that at the moment, so they do not lose a disk that changes.
 
-It lasts as long as the process.
+The memory lasts as long as the process, unless another process takes it over (`remembered`, `remember`).
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ if TYPE_CHECKING:  # see shim.graph.patterns
 
 __all__ = ["Exclusions"]
 
-# As many disks as a VM may have had under one pattern: node names and files of hot-plugged ones are new each time.
+# The most marks to remember: hot-plugged disks get new node names and files each time.
 _MARKS = 10_000
 
 
 class Exclusions:
-    """Call `leave_out` for a disk that patterns exclude, and `lost` for one that none does.
+    """The memory of one VM. Call `leave_out` for a disk that patterns exclude, and `lost` for one that none excludes.
 
     `on_lost`, if set, is called with a text, once for each disk and pattern.
     """
 
     def __init__(self) -> None:
         self.on_lost: Callable[[str], None] | None = None
-        # What a disk is known by -> the pattern that left it out.
+        # A disk's mark (see _marks) -> the pattern that left the disk out.
         self._left_out: dict[str, Pattern] = {}
-        # An empty set takes three times as much.
+        # A dict used as a set: an empty set takes three times the memory.
         self._told: dict[tuple[str, Pattern], None] = {}
 
     def remembered(self) -> dict[str, str]:
-        """Return which pattern, as it is written, left which disk out."""
+        """Return each left-out disk's mark, with the pattern that left it out as the operator wrote it."""
         return {mark: str(pattern) for mark, pattern in self._left_out.items()}
 
     def remember(self, remembered: Mapping[str, str], patterns: Iterable[Pattern]) -> None:
-        """Take over what another process has remembered, as far as it was left out by one of these patterns."""
+        """Take over what another process remembered, as far as it is about one of these patterns."""
         known = {str(pattern): pattern for pattern in patterns}
         self._left_out |= {mark: known[text] for mark, text in remembered.items() if text in known}
 
@@ -59,7 +59,7 @@ class Exclusions:
             self._told.pop((mark, naming), None)
 
     def lost(self, node: BlockNode, patterns: Sequence[Pattern]) -> str:
-        """Return what is to be added to the reason for taking the disk: "" if none of the patterns ever left it out."""
+        """Return what to add to the reason for taking the disk; "" if none of the patterns ever left it out."""
         for mark in _marks(node):
             pattern = self._left_out.get(mark)
             if pattern is None or pattern not in patterns:
@@ -76,7 +76,7 @@ class Exclusions:
 
 
 def _marks(node: BlockNode) -> Iterator[str]:
-    """Yield what the disk stays the same by: its file, its guest device, and its name where it has neither."""
+    """Yield what identifies the disk: its file and its guest devices, or its node name if it has neither."""
     devices = [f"device {backend.qdev}" for backend in node.backends if backend.qdev]
     found = ([f"file {node.filename}"] if node.filename else []) + devices
     yield from found or [f"node {node.name}"]

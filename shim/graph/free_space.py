@@ -1,13 +1,13 @@
-"""Whether the file system has room for the VM's RAM, asked before a savevm stops the VM.
+"""Whether the file system has room for the VM's RAM, checked before a savevm stops the VM.
 
-The VM state goes into the image of one disk, behind what is there (docs/interop/qcow2.txt, "Snapshots"): at most the RAM, less
-where pages are zero. Clusters of the image that an earlier deletion has freed are used first, but no query tells how many, so
-they do not count here; only those that this very savevm frees before it writes do. So the check may refuse what would have
-fitted. The other way round it errs by what devices add (some MiB, the video memory among them), and by what others write
-meanwhile.
+The VM state goes into the image of one disk, after the disk's content (docs/interop/qcow2.txt, "Snapshots"): at most the size
+of the RAM, and less where pages are zero. QEMU first uses clusters of the image that an earlier deletion has freed, but no
+query says how many there are, so only those count here that this very savevm frees before it writes. So the check may refuse
+what would have fitted. It may also allow too much, by what devices add (some MiB, including video memory) and by what others
+write meanwhile.
 
-Looking at a file system is the driver's (Context.free_space). It may be another one than QEMU's: in a container, on another
-host, or under a user who may not look. Then nothing is checked, and that is said.
+The driver looks at the file system (Context.free_space), which may not be the one that QEMU sees: in a container, on another
+host, or as a user without access. Then nothing is checked, and the record says so.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:  # the driver, which needs FreeSpace alone, starts quicker wit
 
 __all__ = ["FreeSpace", "LookAtSpace", "SpaceCheck", "check_space", "image_file"]
 
-# Names by which a process means what it has open: another one's are not ours.
+# Paths whose meaning depends on the process that uses them: QEMU's are not ours.
 _OF_A_PROCESS = ("/dev/fd/", "/dev/fdset/", "/proc/")
 
 
 @dataclass(frozen=True, slots=True)
 class FreeSpace:
-    """What a file's file system has left. free_bytes: None where that is not known; why_unknown then says why."""
+    """The free space of a file's file system. free_bytes: None if unknown; why_unknown then says why."""
 
     free_bytes: int | None
     why_unknown: str = ""
@@ -40,7 +40,7 @@ LookAtSpace: TypeAlias = Callable[[str], FreeSpace]
 
 @dataclass(frozen=True, slots=True)
 class SpaceCheck:
-    """shortage: why the save is not tried. remark: why nothing was checked. Both None where there is room."""
+    """shortage: why the save is not tried. remark: why nothing was checked. Both are None if there is room."""
 
     shortage: str | None = None
     remark: str | None = None
@@ -57,7 +57,8 @@ def check_space(
 ) -> SpaceCheck:
     """Compare what a savevm may write with what is free.
 
-    replaced_tag: that of a snapshot which goes. is_saved_first: the state is saved before that goes, and once more afterwards.
+    replaced_tag: the tag of the snapshot that is replaced. is_saved_first: the state is saved once before that snapshot is
+    deleted, and again afterwards.
     """
     path, why_not = image_file(graph, vmstate)
     found = FreeSpace(None, why_not) if path is None else _look(look, path)
@@ -84,7 +85,7 @@ def _look(look: LookAtSpace | None, path: str) -> FreeSpace:
 
 
 def image_file(graph: BlockGraph, node: BlockNode) -> tuple[str | None, str]:
-    """Return the path of the file into which a node's VM state would go; None where there is none, and why in words."""
+    """Return the path of the file into which a node's VM state would go, and ""; or None, and why there is no such path."""
     current = graph.snapshot_holder(node)
     while current is not None and current.driver != "file" and "file" in current.children:
         current = graph.nodes.get(current.children["file"])

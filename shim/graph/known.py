@@ -1,31 +1,29 @@
-"""What a connection has learned of its QEMU and may go on believing, so that it need not be asked again.
+"""What a connection has learned about its QEMU and may keep, so that it need not ask again.
 
-Each entry stands beside the reason why it cannot have become wrong. All else, above all nodes and tags, is asked for every
-time, because another monitor may have changed it.
+Each fact below comes with the reason why it cannot have become wrong. Everything else, above all nodes and tags, is queried
+every time, because another monitor may have changed it.
 
-**The wiring** (shim/graph/wiring.py) is kept together with the answer to `x-debug-query-block-graph` of which it was made, and
-is used only while that query, which is still asked every time, gives the same again. Nodes, edges and their order are in that
-answer, so they need no argument. `query-block` adds which device a backend belongs to, and whether its medium is removable:
+**The wiring** (shim/graph/wiring.py) is kept together with the reply to `x-debug-query-block-graph` from which it was made, and
+is used only while that query, which is still sent every time, returns the same again. Nodes, edges and their order are in that
+reply, so they cannot be stale. `query-block` adds which device a backend belongs to, and whether its medium is removable:
 
-* Media may come and go, nodes be reopened, inserted or renamed by QEMU: none of it changes a backend's device. A node's own
+* Media may come and go, and QEMU may reopen, insert or rename nodes: none of this changes a backend's device. A node's own
   facts (read-only, driver, file, tags) are not in the wiring at all.
-* A backend that comes or goes changes the list of backends in the answer. The ids in it are counted anew for each answer, so
-  equal answers describe equal graphs, whatever had an id before.
-* A backend without a name is made by its device, goes with it, and is called by the device's id or path in the answer.
-* A `-drive` has a name of its own and may wait without a device. To get one need not show in the answer: with share-rw=on a
-  virtio disk asks for the permissions that the waiting drive has. So a wiring with a root that waits for its device is not
-  kept.
-* A device that goes and one that takes its id, its drive and its place, but is of another kind (a usb-storage with
-  removable=on): the answer may be the same. But a device that was there goes with DEVICE_DELETED (device_finalize, since
-  1.5), sent to every monitor before any later answer. So that event makes the wiring forgotten, also one that is just being
-  learned.
-* The graph is asked for before `query-block`. What changes between the two then shows in the next answer, by the points
-  above.
+* A backend that comes or goes changes the list of backends in the reply. QEMU numbers the ids anew for each reply, so equal
+  replies describe equal graphs, whatever had an id before.
+* A backend without a name is made by its device, goes with it, and appears under the device's id or path in the reply.
+* A `-drive` has a name of its own and may wait without a device. When it gets one, the reply need not change: with share-rw=on
+  a virtio disk asks for the permissions that the waiting drive already has. So a wiring with a root that waits for its device
+  is not kept.
+* A device may be replaced by one with the same id, drive and place but of another kind (a usb-storage with removable=on), and
+  the reply may stay the same. But a device that goes sends DEVICE_DELETED (device_finalize, since 1.5) to every monitor before
+  any later reply. So that event discards the wiring, including one that is just being learned.
+* The graph is queried before `query-block`. What changes between the two then shows in the next reply, by the points above.
 
-**That the machine was loaded and has not run since** is known of the loads that this connection saw begin. What makes it wrong
-is told: a machine that runs sends RESUME, to every monitor.
+**That the machine was loaded and has not run since** is known for the loads that this connection saw begin. What would make it
+wrong is announced: a machine that runs sends RESUME to every monitor.
 
-Seen on QEMU 5.2 to 11.1. **Preconfig** is over once `query-jobs` was answered, and never comes back. **Record/replay** is
+Seen on QEMU 5.2 to 11.1: **preconfig** is over once `query-jobs` was answered, and never comes back. **Record/replay** is
 chosen on QEMU's command line; where it is off, it stays off.
 """
 
@@ -38,17 +36,17 @@ __all__ = ["Known"]
 
 
 class Known:
-    """The knowledge of one connection; another connection needs another one.
+    """What one connection knows; each connection needs its own.
 
-    Whoever drives the connection calls `receive_event` for each event, in order with the replies.
+    The driver of the connection calls `receive_event` for each event, in order with the replies.
     """
 
     def __init__(self) -> None:
         self.is_past_preconfig = False
         self.is_without_replay = False
-        # A load was sent, and since then the machine has not run. Whoever sends one that fails sets it back.
+        # Whether a load was sent since the machine last ran. Whoever sends a load that fails restores the value from before.
         self.is_loaded = False
-        # Changes with each device that goes.
+        # Incremented for each device that goes.
         self.epoch = 0
         self._graph_reply: JSON = None
         self._wiring: Wiring | None = None
@@ -61,11 +59,11 @@ class Known:
             self.is_loaded = False
 
     def note_sent(self, commands: Iterable[Execute]) -> None:
-        """Note what QEMU is about to get, before any event that comes of it."""
+        """Note what QEMU is about to get. Call this before any event that the commands cause."""
         self.is_loaded |= any(command.command == "snapshot-load" for command in commands)
 
     def wiring(self, graph_reply: JSON) -> Wiring | None:
-        """Find the wiring that belongs to this answer to `x-debug-query-block-graph`, if it is known."""
+        """Return the wiring that belongs to this reply to `x-debug-query-block-graph`; None if it is not known."""
         return self._wiring if self._graph_reply is not None and self._graph_reply == graph_reply else None
 
     @property
@@ -73,7 +71,7 @@ class Known:
         return self._wiring is not None
 
     def learn_wiring(self, graph_reply: JSON, wiring: Wiring, *, since: int) -> None:
-        """Keep a wiring, if it may be kept. since: the epoch in which the graph was asked for."""
+        """Keep a wiring if that is safe. since: the epoch in which the graph was queried."""
         waits = any(backend.device and not backend.qdev for backend in wiring.backends)
         if since == self.epoch and not waits:
             self._graph_reply, self._wiring = graph_reply, wiring

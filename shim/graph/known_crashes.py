@@ -1,7 +1,7 @@
 """What is known to kill QEMU, or to hang it for good, by version: seen on QEMU 5.2.0, 7.2.22, 8.2.2, 10.0.13 and 11.1.3.
 
-Each function gives the cause in words, or None where there is no danger. A version between two that were tried counts as the
-more dangerous one. What only fails is in shim/plans/foretelling.py.
+Each check returns the cause in words, or None if there is no danger. A version between two that were tried counts as the more
+dangerous one. What only fails is in shim/plans/foretelling.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ __all__ = [
     "read_hazards",
 ]
 
-# What a mirror or a commit puts on top of its disk: see against_loadvm.
+# The filters that a mirror or a commit puts on top of its disk: see against_loadvm.
 _JOB_FILTERS = frozenset({"mirror_top", "commit_top"})
-# What a load must not go through in any version.
+# Filters that a load must not go through in any version.
 _HARMFUL_FILTERS = frozenset({"throttle", "blkreplay"})
 INACTIVE_STATES = frozenset({"inmigrate", "postmigrate"})
 
@@ -35,7 +35,7 @@ INACTIVE_STATES = frozenset({"inmigrate", "postmigrate"})
 _STATES_CHECKED = (7, 2)
 _MULTIFD_CHECKED = (10, 2)
 _JOBS_CHECKED = (10, 0)
-# 8.2 aborts when it loads what was saved with `compress` on; 7.2 does not. 9.1 dropped it.
+# 8.2 aborts when it loads what was saved with `compress` on; 7.2 does not. 9.1 dropped the capability.
 _COMPRESS_ABORTS = ((7, 3), (9, 1))
 # Under record/replay 11.1 does not stop the disks before it deletes a snapshot, and aborts about that; 10.0 does not look.
 _DELETING_ABORTS_IN_REPLAY = (10, 1)
@@ -45,7 +45,7 @@ _DELETING_ABORTS_IN_REPLAY = (10, 1)
 class Hazards:
     """Settings of the VM that decide whether a command is dangerous.
 
-    run_state, replay_mode: None where nobody asked. capabilities: the migration capabilities that are on.
+    run_state, replay_mode: None if not queried. capabilities: the migration capabilities that are on.
     """
 
     run_state: str | None = None
@@ -54,7 +54,7 @@ class Hazards:
 
 
 def questions(command: HMPCommand, version: QEMUVersion) -> list[str]:
-    """Name the queries whose answers `read_hazards` takes: only those that can tell of a danger in this version."""
+    """Return the names of the queries for `read_hazards`: only those that can reveal a danger in this version."""
     saves_or_loads = isinstance(command, SaveVM | LoadVM)
     names = ["query-status"] if saves_or_loads and version < _STATES_CHECKED else []
     names += ["query-migrate-capabilities"] if saves_or_loads and version < _MULTIFD_CHECKED else []
@@ -64,7 +64,7 @@ def questions(command: HMPCommand, version: QEMUVersion) -> list[str]:
 
 
 def read_hazards(values: Mapping[str, JSON]) -> Hazards:
-    """Read the answers to `questions`, by the query's name."""
+    """Read the values that the queries of `questions` returned, by query name; a query may be missing."""
     capabilities = values.get("query-migrate-capabilities", ())
     return Hazards(
         run_state=values.get("query-status", {}).get("status"),
@@ -74,9 +74,10 @@ def read_hazards(values: Mapping[str, JSON]) -> Hazards:
 
 
 def during_migration(hazards: Hazards, version: QEMUVersion) -> str | None:
-    """QEMU 5.2 aborts (`bdrv_co_write_req_prepare: Assertion`) when it writes to a disk that a migration has in its hands.
+    """Return why a save or load during a migration, or with multifd, would kill this QEMU.
 
-    7.2 reports an error. 5.2 to 10.0 die (SIGSEGV) of saving and loading with multifd; 10.2 and later refuse.
+    QEMU 5.2 aborts (`bdrv_co_write_req_prepare: Assertion`) when it writes to a disk that belongs to a migration; 7.2 reports
+    an error. 5.2 to 10.0 die (SIGSEGV) when they save or load with multifd; 10.2 and later refuse.
     """
     if version < _STATES_CHECKED and hazards.run_state in INACTIVE_STATES:
         return f"QEMU {version} would crash: the VM is in state {hazards.run_state}, and its disks belong to the migration"
@@ -90,9 +91,10 @@ def _turn_off(capability: str) -> str:
 
 
 def against_savevm(graph: BlockGraph, vmstate: BlockNode, version: QEMUVersion) -> str | None:
-    """QEMU 7.2 to 11.1 abort (`qcow2_co_encdec: Assertion`) when they write the VM state into an encrypted qcow2.
+    """Return why saving the VM state on this node would kill or hang QEMU.
 
-    They wait for ever when they write it through blkreplay: for a turn that comes only while the guest runs.
+    QEMU 7.2 to 11.1 abort (`qcow2_co_encdec: Assertion`) when they write the VM state into an encrypted qcow2. When they write
+    it through blkreplay, they wait forever for a turn that comes only while the guest runs.
     """
     holder = graph.snapshot_holder(vmstate)
     if any(step.driver == "blkreplay" for step in graph.snapshot_path(vmstate)):
@@ -109,9 +111,10 @@ def against_savevm(graph: BlockGraph, vmstate: BlockNode, version: QEMUVersion) 
 
 
 def against_loadvm(devices: Sequence[BlockNode], tag: str, hazards: Hazards, version: QEMUVersion) -> str | None:
-    """QEMU 7.2 crashes when it reverts a disk below a running mirror or a commit, 8.2 hangs for good; 10.0 reports an error.
+    """Return why loading on these nodes would kill or hang QEMU.
 
-    With `compress` on, 8.2 aborts.
+    When it reverts a disk below a running mirror or commit, 7.2 crashes, 8.2 hangs for good, and 10.0 reports an error. With
+    `compress` on, 8.2 aborts.
     """
     mirrored = [node for node in devices if node.driver == "mirror_top"]
     if mirrored and version < _JOBS_CHECKED:
@@ -125,11 +128,11 @@ def against_loadvm(devices: Sequence[BlockNode], tag: str, hazards: Hazards, ver
 
 
 def against_second_load(graph: BlockGraph, tag: str, version: QEMUVersion) -> str | None:
-    """QEMU crashes when it runs a machine with a writable pflash that was loaded twice since it ran last.
+    """Return why a second load without a run in between would kill QEMU: it has a writable pflash.
 
-    Each load registers what the pflash has to do at the next start, and the first one that is done takes the second away while
-    QEMU goes through all of them (hw/block/pflash_cfi01.c, postload_update_cb; seen on 7.2, 10.0 and 11.1, by HMP's loadvm as
-    well). Asked only where one load was.
+    Each load registers a callback that the pflash runs at the next start. The first callback removes the second while QEMU
+    iterates over them (hw/block/pflash_cfi01.c, postload_update_cb; seen on 7.2, 10.0 and 11.1, with HMP's loadvm as well).
+    Call this only if the machine was loaded and has not run since.
     """
     flash = next((node for node in graph.nodes.values() if is_varstore(node) and not node.is_read_only), None)
     if flash is None:
@@ -141,18 +144,23 @@ def against_second_load(graph: BlockGraph, tag: str, version: QEMUVersion) -> st
 
 
 def against_deleting(hazards: Hazards, version: QEMUVersion) -> str | None:
-    """QEMU 11.1 aborts (`bdrv_snapshot_delete: Assertion`) when it deletes a snapshot under record/replay, or replaces one."""
+    """Return why deleting or replacing a snapshot would kill QEMU.
+
+    QEMU 11.1 aborts (`bdrv_snapshot_delete: Assertion`) when it does so under record/replay.
+    """
     if version >= _DELETING_ABORTS_IN_REPLAY and hazards.replay_mode not in (None, "none"):
         return f"QEMU {version} would crash: it cannot delete a snapshot while it records or replays. Use another tag"
     return None
 
 
 def below_filters(graph: BlockGraph, node: BlockNode, version: QEMUVersion) -> BlockNode:
-    """Return the node to load instead, below the filters that a load must not go through; it has the same snapshots.
+    """Return the node to load in place of this one: below the filters that a load must not go through, with the same snapshots.
 
-    5.2 and 7.2 report success, but then no request through the filter ever ends (seen with raw, copy-on-read and throttle);
-    with blkdebug they crash. 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) where one of the filters is throttle. A
-    load through blkreplay never ends (7.2 to 11.1).
+    Before 10.0, QEMU reports success, but then no request through the filter ever ends (seen on 5.2 and 7.2 with raw,
+    copy-on-read and throttle); with blkdebug it crashes. 10.0 and 11.1 abort (`throttle_drain_end: Assertion`) if one of the
+    filters is throttle. A load through blkreplay never ends (7.2 to 11.1). A node below a mirror or commit is returned as it
+    is:
+    see against_loadvm.
     """
     path = graph.snapshot_path(node)
     if any(step.driver in _JOB_FILTERS for step in path):

@@ -1,12 +1,12 @@
-"""What the operator lets nobody do to snapshots: which tags are left alone, and what a command's words tell of that.
+"""What the operator forbids everyone to do to snapshots: which tags to leave alone, and what a command's words say about that.
 
-Where the disks were looked at, the plans decide (shim/plans/snapshot_plans.py, shim/plans/saving.py). This is what they ask
-about a tag, and all that is known where nobody can look: of a line that QEMU gets as it is, of QMP's own commands, of a QEMU
-that does not describe its disks. Where a limit cannot be held there, the command is refused: a limit that a client can walk
-around is none.
+Once the disks have been surveyed, the plans decide (shim/plans/snapshot_plans.py, shim/plans/saving.py) and ask here about a
+tag. This module decides alone where there is no survey: about a line that QEMU gets as it is, about QMP's own commands, about a
+QEMU that does not describe its disks. If a limit cannot be enforced there, the command is refused: a limit that a client can
+get around is none.
 
-QEMU deletes by a snapshot's name alone, never by its id (seen on 7.2 to 11.1, `delvm` as `snapshot-delete`); it is loading that
-takes a tag for an id first.
+QEMU deletes by a snapshot's name alone, never by its id (seen on 7.2 to 11.1, with `delvm` and `snapshot-delete`); only loading
+tries a tag as an id first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,12 +33,12 @@ _ARGUMENT_LIMIT_BYTES = 1023
 
 
 def is_protected(tag: str, patterns: Iterable[str]) -> bool:
-    """Tell whether one of the patterns names the tag, by itself or by the shell's wildcards."""
+    """Return whether one of the patterns is the tag or matches it with shell wildcards."""
     return any(tag == pattern or fnmatchcase(tag, pattern) for pattern in patterns)
 
 
 def is_limited(command: HMPCommand | None, policy: Policy) -> bool:
-    """Tell whether a setting may speak against such a command, so that QEMU must not get it unseen."""
+    """Return whether a setting may forbid such a command, so that QEMU must not get it unchecked."""
     match command:
         case SaveVM():
             return bool(policy.protect or policy.max_snapshots or policy.check_space)
@@ -50,7 +50,10 @@ def is_limited(command: HMPCommand | None, policy: Policy) -> bool:
 
 
 def against_tag(command: HMPCommand, policy: Policy, names: Iterable[str] = ()) -> str | None:
-    """Say why the command may not touch its tag, wherever that is. names: what else a load of it would load."""
+    """Return why the command may not touch its tag, on whatever disk; None if it may.
+
+    names: the tags of other snapshots that a load of this tag would load instead.
+    """
     match command:
         case SaveVM(str(tag)) if is_protected(tag, policy.protect):
             return f"snapshot '{tag}' is protected (setting protect), so it is not replaced; use another tag"
@@ -64,9 +67,10 @@ def against_tag(command: HMPCommand, policy: Policy, names: Iterable[str] = ()) 
 
 
 def against_long_tag(tag: str, policy: Policy) -> str | None:
-    """Say why a tag of which QEMU would keep only the beginning is not saved: another savevm would not find it again.
+    """Return why a tag that QEMU would truncate is not saved; None if it fits, or if no limits apply.
 
-    So each would make one more of the same name, which nothing counts, and which may be that of a protected one.
+    The next savevm would not find the truncated tag, so each would add one more snapshot of the same name, which no limit
+    counts, and that name may be the tag of a protected snapshot.
     """
     if len(tag.encode()) <= _NAME_LIMIT_BYTES or not is_limited(SaveVM(tag), policy):
         return None
@@ -74,16 +78,17 @@ def against_long_tag(tag: str, policy: Policy) -> str | None:
 
 
 def against_line(line: HMPLine, policy: Policy) -> str | None:
-    """Say why a line that QEMU would get as it is, because it is none of ours, is refused; None if it is not.
+    """Return why a savevm that we cannot parse, and that QEMU would get as it is, is refused; None if it is not.
 
-    QEMU cuts an argument that is too long, maybe within a character, and then saves under what no other command can name.
+    QEMU truncates an argument that is too long, maybe within a character, and then saves under a name that no other command can
+    spell.
     """
     is_cut = line.command is None and line.name == "savevm" and len(line.text.encode(errors="replace")) > _ARGUMENT_LIMIT_BYTES
     return against_long_tag(line.text, policy) if is_cut else None
 
 
 def without_survey(command: HMPCommand, policy: Policy, reason: str) -> str | None:
-    """Say why a command is not left to QEMU whose disks nobody could look at. reason: why not."""
+    """Return why a command is not left to a QEMU whose disks could not be surveyed, for that `reason`; None if it may be."""
     if (danger := against_tag(command, policy)) is not None:
         return danger
     if isinstance(command, LoadVM) and policy.protect_load and command.tag.isdecimal():
@@ -96,9 +101,10 @@ def without_survey(command: HMPCommand, policy: Policy, reason: str) -> str | No
 
 
 def against_modern(message: Mapping[str, JSON], policy: Policy) -> str | None:
-    """Say why one of QMP's own commands is refused: it deletes a protected snapshot, whether or not that is there.
+    """Return why one of QMP's own commands is refused; None if it is not.
 
-    Its other snapshot commands replace nothing. What they may do otherwise is a matter of rules about who may send them.
+    A command that would delete a protected snapshot is, whether or not that snapshot exists. QMP's other snapshot commands
+    replace nothing; who may send them is a matter of the rules (shim/rules/).
     """
     match message:
         case {"execute": "snapshot-delete", "arguments": {"tag": str(tag)}}:

@@ -1,11 +1,11 @@
-"""How an operator names block nodes: by name, by what they are, with the shell's wildcards.
+"""How an operator names block nodes: by name or by what they are, with shell wildcards.
 
 A pattern is `NAME`, which means a node name or a device, or `KEY:GLOB` with one of the keys below. Nothing here knows what a
-match leads to.
+match is used for.
 
-Names change under an operator's hands: a mirror puts a filter with a name of its own on top of a disk, and QEMU makes up node
-names (`#block123`) anew at each start. So a pattern that says what a disk is called looks below filters too, and one that says
-where it is plugged in (`qdev:`) or what it is (`kind:`) does not depend on names at all.
+Names change while a VM runs: a mirror puts a filter with a name of its own on top of a disk, and QEMU makes up new node names
+(`#block123`) at each start. So a pattern for a node's name looks below filters too, and one for where a disk is plugged in
+(`qdev:`) or for what it is (`kind:`) does not depend on node names at all.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:  # an operator's options are read, and a prompt is there, soon
 
 __all__ = ["KEYS", "KINDS", "Pattern", "is_flash", "is_removable", "is_varstore"]
 
-# QEMU's machines own their flash devices, so the QOM path tells: pc and q35 "system.flash1", arm and riscv "virt.flash1".
+# QEMU's machines own their flash devices, so the QOM path shows them: pc and q35 "system.flash1", arm and riscv "virt.flash1".
 _FLASH_PATH = re.compile(r"/machine/[^/]*flash\d+")
 
 
 def is_flash(backend: Backend) -> bool:
-    """Tell whether the backend is that of a machine's flash device."""
+    """Return whether the backend belongs to a machine's flash device."""
     return _FLASH_PATH.fullmatch(backend.qdev) is not None
 
 
 def is_varstore(node: BlockNode) -> bool:
-    """Tell whether the node backs a machine's flash, where UEFI firmware keeps its variables."""
+    """Return whether the node backs a machine's flash, where UEFI firmware keeps its variables."""
     return any(map(is_flash, node.backends))
 
 
@@ -52,7 +52,7 @@ def _devices(node: BlockNode) -> Iterator[str]:
         yield from (name for name in (backend.device, backend.name, backend.qdev) if name)
 
 
-# key -> what a node offers for a glob to match. docs/policies.md describes the keys.
+# key -> the values of a node that a glob is matched against. docs/policies.md describes the keys.
 _VALUES: dict[str, Callable[[BlockNode], Iterator[str]]] = {
     "node": lambda node: iter((node.name,)),
     "device": _devices,
@@ -62,12 +62,12 @@ _VALUES: dict[str, Callable[[BlockNode], Iterator[str]]] = {
 }
 KEYS = (*_VALUES, "kind")
 
-# What a node is called, or is: a filter that somebody puts on top of it, such as a running job's, does not change that.
+# Keys for what a node is called or is made of: a filter on top of it, such as that of a running job, does not change that.
 _LOOKS_BELOW_FILTERS = (None, "node", "driver", "file")
-# What says which disk is meant, and not what kind of disk.
+# Keys that say which disk is meant, rather than what kind of disk.
 _NAMING = (None, "node", "device", "qdev", "file")
 
-# kind -> whether a node is of it. The graph tells what no node tells alone.
+# kind -> whether a node is of that kind, which may depend on the graph around the node.
 _KINDS: dict[str, Callable[[BlockGraph, BlockNode], bool]] = {
     "pflash": lambda _, node: is_varstore(node),
     "removable": lambda _, node: is_removable(node),
@@ -82,8 +82,8 @@ KINDS = tuple(_KINDS)
 class Pattern:
     """One pattern. key: None for a bare name.
 
-    A glob matches the whole of a value, as in a shell: `virtio*` is not in `my-virtio`. A value that equals the text matches
-    too, whatever signs are in it.
+    A glob matches a whole value, as in a shell: `virtio*` does not match `my-virtio`. A value that equals the glob's text
+    matches too, whatever characters it contains.
     """
 
     key: str | None
@@ -91,7 +91,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a pattern. Raises PatternError with what would be right."""
+        """Parse a pattern. Raises PatternError, whose text says what to write instead."""
         key, colon, glob = text.partition(":")
         if not text:
             raise PatternError(text, "it is empty; write NAME, KEY:GLOB or kind:KIND")
@@ -108,11 +108,11 @@ class Pattern:
 
     @property
     def names_a_disk(self) -> bool:
-        """Tell whether it means a disk by what it is called; otherwise by what it is like."""
+        """Return whether the pattern means a particular disk, rather than whatever is like it describes."""
         return self.key in _NAMING
 
     def matches(self, graph: BlockGraph, node: BlockNode) -> bool:
-        """Tell whether the node fits, or by its names, driver or file one that it is only a filter of."""
+        """Return whether the node matches; by name, driver or file, also a node below it through filters."""
         if self.key == "kind":
             return _KINDS[self.glob](graph, node)
         below = graph.below_filters(node) if self.key in _LOOKS_BELOW_FILTERS else ()
@@ -120,5 +120,5 @@ class Pattern:
 
     def _matches_alone(self, node: BlockNode) -> bool:
         values = _names(node) if self.key is None else _VALUES[self.key](node)
-        # A node's own name may have brackets in it: QEMU calls drives "virtio[0]" nowhere, but people do.
+        # Equality first, because people give nodes names with brackets, such as "virtio[0]", which a glob would not match.
         return any(value == self.glob or fnmatchcase(value, self.glob) for value in values)

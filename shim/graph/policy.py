@@ -1,4 +1,4 @@
-"""What the operator wants of snapshots: selection.py chooses nodes by it, and limits.py holds commands against it."""
+"""What the operator wants from snapshots: selection.py chooses nodes by it, and limits.py checks commands against it."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,8 +16,8 @@ __all__ = [
     "WhenFull",
 ]
 
-# QEMU drops at once what a client that hung up had not begun. A plan's survey comes before what it begins, and QEMU may be busy
-# with another client's savevm meanwhile, so a fire-and-forget script gets these seconds. A loadvm gets fewer: done late, it
+# When a client hangs up, QEMU itself drops its commands that have not begun. A plan begins only after its survey, which may
+# have to wait for another client's savevm, so a fire-and-forget script gets these seconds. A loadvm gets fewer: done late, it
 # throws away what the VM has done since.
 ABANDON_AFTER_S = 5.0
 ABANDON_LOAD_AFTER_S = 1.0
@@ -29,9 +29,10 @@ class PolicyKind(StrEnum):
 
 
 class Overwrite(StrEnum):
-    """What a savevm does whose tag exists, where QEMU's own savevm cannot replace it (shim/plans/saving.py).
+    """What a savevm does if its tag exists and QEMU's own savevm cannot replace it (shim/plans/saving.py).
 
-    SAFE: a snapshot exists at every moment. REPLACE: quicker, with a moment at which there is none. REFUSE: not at all.
+    SAFE: a snapshot exists at every moment. REPLACE: quicker, but for a moment there is none. REFUSE: never replace one, not
+    even by QEMU's own savevm.
     """
 
     SAFE = "safe"
@@ -40,16 +41,16 @@ class Overwrite(StrEnum):
 
 
 class FailedLoad(StrEnum):
-    """What a loadvm does that is known to fail: stop the VM first and leave it stopped, as HMP does, or leave it alone."""
+    """What a loadvm that is known to fail does: stop the VM and leave it stopped, as HMP does, or leave the VM alone."""
 
     HMP = "hmp"
     REFUSE = "refuse"
 
 
 class WhenFull(StrEnum):
-    """What a savevm does that would make one snapshot too many.
+    """What a savevm does that would exceed max_snapshots.
 
-    DELETE_OLDEST: save, and then delete the oldest of those whose tags have the prefix that the operator named.
+    DELETE_OLDEST: save, and then delete the oldest of the snapshots whose tags begin with the operator's prefix.
     """
 
     REFUSE = "refuse"
@@ -68,18 +69,20 @@ class Mode(StrEnum):
 class Policy:
     """What the operator wants.
 
-    kind: AUTO leaves a UEFI varstore out of the way; HMP takes exactly what QEMU's HMP commands take.
-    vmstate: the first pattern that a fitting node matches says which one gets the VM state; () lets the kind decide.
-    include, exclude: nodes that are taken, or not, whatever the kind says; exclude wins.
+    kind: AUTO keeps UEFI varstores from getting in the way; HMP takes exactly what QEMU's HMP commands take. With HMP, include
+    and exclude do not apply to the nodes that HMP looks at.
+    vmstate: the first pattern that matches a taken node which can hold the VM state decides; () leaves it to the kind.
+    include, exclude: nodes to take or to leave out whatever AUTO says; exclude wins.
     guard: refuse what is known to crash the connected QEMU.
-    abandon_after_s, abandon_load_after_s: the command of a client that has hung up is not begun so long after it came: savevm
-    and delvm, and loadvm, which throws the present away.
-    failed_load: None where the operator does not say; a proxy then does as HMP does, and a prompt refuses.
+    abandon_after_s, abandon_load_after_s: if the client has hung up, its savevm or delvm, or its loadvm, is not begun later
+    than this after it arrived. A loadvm throws the present away.
+    failed_load: None if the operator does not say; then a proxy does as HMP does, and a prompt refuses.
     allow: in mode ENFORCE, the HMP commands that pass: "qemu-io", "info block", or "info" for all its topics.
-    max_snapshots: 0 for any number. when_full: what a savevm does that would exceed it. delete_prefix: what the tags begin
-    with that may be deleted then; "" lets none be. protect: the tags, as shell patterns, that are neither replaced nor deleted.
-    protect_load: those that are not loaded. check_space: no savevm where the RAM may not fit.
-    exclusions: what `exclude` has left out so far, so that a disk that it loses is told of. It is no part of the wish.
+    max_snapshots: 0 for no limit. when_full: what a savevm that would exceed it does. delete_prefix: the prefix of the tags
+    that may be deleted then; "" allows none.
+    protect: the tags, as shell patterns, that are neither replaced nor deleted. protect_load: those that are not loaded.
+    check_space: refuse a savevm if the RAM may not fit.
+    exclusions: what `exclude` has left out until now, to report a disk that it loses. It is not a setting.
     """
 
     kind: PolicyKind = PolicyKind.AUTO
@@ -103,5 +106,5 @@ class Policy:
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """All patterns that name block nodes."""
+        """Return all patterns that name block nodes."""
         return (*self.vmstate, *self.include, *self.exclude)

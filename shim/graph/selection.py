@@ -1,13 +1,12 @@
 """Which nodes a command takes, which of them gets the VM state, and why.
 
 It starts from HMP's set: every writable node that HMP looks at. HMP takes all of them and puts the VM state on the first that
-can hold a snapshot, and that is what goes wrong with UEFI firmware: a raw varstore can hold none, so every snapshot fails, and
-a qcow2 varstore, which is the first, receives the whole memory of the VM. The default policy leaves a raw varstore out, and
-puts the VM state neither on a varstore nor, while a fixed disk can hold it, on a removable one. Beyond that it chooses as HMP
-does.
+can hold a snapshot. That goes wrong with UEFI firmware: a raw varstore cannot hold snapshots, so every snapshot fails, and a
+qcow2 varstore, which comes first, receives the VM's whole memory. The default policy leaves a raw varstore out, never puts the
+VM state on a varstore, and puts it on a removable disk only if no fixed disk can hold it. Otherwise it chooses as HMP does.
 
 The policy decides about nodes. It knows neither QMP commands nor what a plan does with its choice, and it gives a reason in
-words for each node, because the first question of an operator is why.
+words for each node, because an operator's first question is why.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:  # see shim.graph.patterns
 
 __all__ = ["ONLY_BY_PATTERN", "READ_ONLY", "NodeChoice", "Selection", "select", "unmatched", "why_unmatched"]
 
-# Reasons of a NodeChoice, which a report knows again.
+# Reasons of a NodeChoice that reports recognize.
 READ_ONLY = "read-only"
 ONLY_BY_PATTERN = "included by the configuration, although HMP does not look at it"
 
@@ -42,11 +41,11 @@ class NodeChoice:
 class Selection:
     """What the policy chose on one block graph.
 
-    choices: all nodes of HMP's walk, and those that the policy adds. vmstate: None where no taken node is to hold the VM state.
-    missing_vmstate: the configured patterns, where they match no taken node that can hold it.
+    choices: all nodes of HMP's walk, then those that the policy's patterns name beyond it. vmstate: None if no taken node is to
+    hold the VM state. missing_vmstate: the configured patterns, if they match no taken node that can hold it.
     is_hmps_choice: HMP itself would take the same nodes and the same vmstate. Only then may QEMU's own command do the work: its
-    savevm, which replaces a tag in one step, and its `info snapshots`.
-    native_load: why QEMU itself could not load what a savevm makes of this, in words; None where it could. kind: the policy's.
+    savevm, which replaces a tag in one step, or its `info snapshots`.
+    native_load: why QEMU itself could not load what a savevm makes of this, in words; None if it could. kind: the policy's.
     """
 
     choices: tuple[NodeChoice, ...]
@@ -63,13 +62,13 @@ class Selection:
 
 
 def unmatched(policy: Policy, graph: BlockGraph) -> list[Pattern]:
-    """Return the patterns that fit nothing of what a snapshot could take: a slip of the pen, or a disk not there yet."""
+    """Return the patterns that match nothing that a snapshot could take: a typo, or a disk that is not there yet."""
     tops = [*graph.walked(), *graph.unvisited()]
     return [pattern for pattern in policy.patterns if not _matching([pattern], graph, tops)]
 
 
 def why_unmatched(pattern: Pattern, graph: BlockGraph) -> str:
-    """Say why a pattern of `unmatched` has no effect, and what to write instead."""
+    """Return why a pattern of `unmatched` has no effect, and what to write instead."""
     inside = _matching([pattern], graph, graph.nodes.values())
     if not inside:
         there = ", ".join(sorted({node.label for node in graph.nodes.values()}))
@@ -85,7 +84,7 @@ def _part_of(tops: str) -> str:
 def select(graph: BlockGraph, policy: Policy) -> Selection:
     """Apply the policy to the graph as it is now.
 
-    The result holds for one command: another monitor may plug a disk in before the next one.
+    The result is valid for one command only: another monitor may plug a disk in before the next one.
     """
     choices = tuple(_choose(graph, policy))
     included = [choice.node for choice in choices if choice.included]
@@ -106,7 +105,7 @@ def select(graph: BlockGraph, policy: Policy) -> Selection:
 
 
 def _native_load(graph: BlockGraph, included: Sequence[BlockNode], vmstate: BlockNode) -> str | None:
-    """Foretell what QEMU's own load says, with which `-loadvm` and a revert by libvirt begin: it takes HMP's set."""
+    """Return why QEMU's own load (`-loadvm`, libvirt's revert), which takes HMP's set, would fail; None if it would not."""
     hmps_set = graph.hmp_set()
     unable = next((node for node in hmps_set if not graph.can_snapshot(node)), None)
     left_out = next((node for node in hmps_set if node not in included), None)
@@ -138,7 +137,7 @@ def _choose(graph: BlockGraph, policy: Policy) -> Iterator[NodeChoice]:
 
 
 def _not_by_itself(graph: BlockGraph, pattern: Pattern) -> Iterator[NodeChoice]:
-    """Say of the nodes that only such a pattern includes why that has no effect."""
+    """Yield a choice for each node that an unmatched pattern names, with the reason why that has no effect."""
     for node in _matching([pattern], graph, graph.nodes.values()):
         tops = ", ".join(f"'{top.label}'" for top in graph.takers(node))
         yield NodeChoice(node, False, f"'{pattern}' includes it, {_part_of(tops)}")
@@ -151,7 +150,8 @@ def _judge(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     return replace(choice, reason=f"{choice.reason}; it cannot hold a snapshot until the backup job '{job}' on it has ended")
 
 
-# The order is the order of precedence: nothing overrules read-only, exclude wins over include, and the kind decides last.
+# In order of precedence: nothing overrules read-only or policy "hmp", exclude wins over include, and what the disk is comes
+# last.
 def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoice:
     if node.is_read_only:
         return NodeChoice(node, False, READ_ONLY)
@@ -161,7 +161,7 @@ def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoi
     if excluding:
         policy.exclusions.leave_out(node, excluding)
         return NodeChoice(node, False, "excluded by the configuration")
-    # What no pattern excludes any more is taken, and that is said.
+    # A disk that no pattern excludes any more may be taken, and the reason says so.
     lost = policy.exclusions.lost(node, policy.exclude)
     if _matching(policy.include, graph, [node]):
         return NodeChoice(node, True, "included by the configuration" + lost)
@@ -173,7 +173,7 @@ def _judge_alone(graph: BlockGraph, policy: Policy, node: BlockNode) -> NodeChoi
 
 
 def _vmstate(graph: BlockGraph, policy: Policy, able: list[BlockNode]) -> tuple[BlockNode | None, str]:
-    """Choose among the nodes that can hold the VM state, given in HMP's order."""
+    """Choose among the nodes that can hold the VM state, given in HMP's order; return the node and the reason."""
     if not able:
         return None, "no disk can hold the VM state"
     if policy.vmstate:

@@ -1,7 +1,7 @@
 """The snapshots of one image, as `query-named-block-nodes` lists them (qapi/block-core.json, SnapshotInfo).
 
-A VM may have thousands, and a command looks at those of one tag. So all of them are checked at once, with one call into C code
-per member, but become Snapshots only where somebody looks.
+A VM may have thousands, and a command looks at those of one tag. So all of them are type-checked up front, with one pass in C
+code per member, but a row becomes a Snapshot only when somebody looks at it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from shim.qmp import JSON
 
 __all__ = ["SnapshotRows"]
 
-# What is used of the members that the schema requires. `icount` is none of those: QEMU lists it under record/replay only.
+# Those of the schema's required members that are used. `icount` is optional: QEMU lists it only under record/replay.
 _MEMBERS: Mapping[str, type] = {
     **{"id": str, "name": str, "vm-state-size": int, "date-sec": int},
     **{"vm-clock-sec": int, "vm-clock-nsec": int},
@@ -21,17 +21,17 @@ _MEMBERS: Mapping[str, type] = {
 
 
 class SnapshotRows(Sequence[Snapshot]):
-    """The snapshots, oldest first as QEMU lists them. Equal to any other with the same snapshots.
+    """The snapshots, oldest first as QEMU lists them. Equal to any other with the same rows.
 
-    The order is kept, because it decides: of several with one name QEMU loads and deletes the first.
+    The order is kept because it matters: of several with the same name, QEMU loads and deletes the first.
     """
 
     __slots__ = ("_ids", "_names", "_rows")
 
     def __init__(self, rows: Sequence[Mapping[str, JSON]] = ()) -> None:
-        """Raises KeyError or TypeError for rows that are not as the schema promises.
+        """Check the rows. Raises KeyError or TypeError if they are not as the schema promises.
 
-        That is checked here and not when a row is used: up to the end of the survey a plan can still give way to QEMU.
+        They are checked here and not when a row is used, because a plan can give way to QEMU only until its survey ends.
         """
         for member, kind in _MEMBERS.items():
             for found in set(map(type, map(itemgetter(member), rows))) - {kind}:
@@ -42,18 +42,18 @@ class SnapshotRows(Sequence[Snapshot]):
 
     @property
     def names(self) -> Sequence[str]:
-        """The names, also those that come more than once."""
+        """The names in order, with repetitions."""
         return self._names
 
     def count_named(self, name: str) -> int:
         return self._names.count(name)
 
     def named(self, name: str) -> list[Snapshot]:
-        """All of this name: QEMU allows several, and takes the first."""
+        """Return all snapshots of this name: QEMU allows several, and takes the first."""
         return [self[place] for place, other in enumerate(self._names) if other == name] if name in self._names else []
 
     def of_id(self, snapshot_id: str) -> Snapshot | None:
-        """The one with this id, which QEMU makes sure is the only one."""
+        """Return the snapshot with this id, which QEMU keeps unique; None if there is none."""
         return self[self._ids.index(snapshot_id)] if snapshot_id in self._ids else None
 
     @overload

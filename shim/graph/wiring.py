@@ -1,6 +1,6 @@
 """How the block layer is wired: which node stands on which, who uses it, and in what order HMP looks at the nodes.
 
-All of it is in the answers to `x-debug-query-block-graph` and `query-block` (qapi/block-core.json). The second is needed only
+All of this is in the replies to `x-debug-query-block-graph` and `query-block` (qapi/block-core.json). The second is needed only
 for the names and kinds of the guest's devices, and is expensive: it lists every snapshot of every disk, as
 `query-named-block-nodes` does (28 ms each on QEMU 7.2 for 26 disks with 100 snapshots; the graph takes 1 ms). So
 shim/graph/known.py keeps a Wiring, and explains why that is safe.
@@ -31,9 +31,10 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class WiredNode:
-    """A node's place. children: edge name to node name. backends: oldest first. jobs: ids of the block jobs that run on it.
+    """A node's place in the graph.
 
-    target_of: ids of those that write to it.
+    children: edge name to node name. backends: oldest first. jobs: the ids of the block jobs that run on it. target_of: the ids
+    of the block jobs that write to it.
     """
 
     children: Mapping[str, str] = field(default_factory=dict)
@@ -51,14 +52,14 @@ class Wiring:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        """All backends that have a root node."""
+        """Return all backends that have a root node."""
         return tuple(backend for node in self.nodes.values() for backend in node.backends)
 
 
 def read_wiring(query_block: JSON, debug_graph: JSON, *, version: QEMUVersion) -> Wiring:
-    """Make it from the values of `query-block` and `x-debug-query-block-graph`.
+    """Make the wiring from the values of `query-block` and `x-debug-query-block-graph`.
 
-    Raises UnreadableReply if a member that every supported QEMU gives is missing or of another type.
+    Raises UnreadableReply if a member that every supported QEMU returns is missing or has another type.
     """
     try:
         debug = _read_debug(debug_graph)
@@ -69,7 +70,7 @@ def read_wiring(query_block: JSON, debug_graph: JSON, *, version: QEMUVersion) -
 
 @dataclass(slots=True)
 class _Debug:
-    """The answer of `x-debug-query-block-graph`, oldest first: QEMU prepends to its lists."""
+    """The value of `x-debug-query-block-graph`, oldest first: QEMU prepends to its lists."""
 
     backend_names: dict[int, str]
     driver_names: dict[int, str]
@@ -121,7 +122,7 @@ def _read_wiring(debug: _Debug, backends: Mapping[int, Backend], version: QEMUVe
 
 
 def _read_backends(debug: _Debug, query_block: JSON) -> dict[int, Backend]:
-    """Join the graph's backends, which know only a name, with `query-block`, which knows the device."""
+    """Join the graph's backends, which have only a name, with `query-block`, which knows the device."""
     entries: dict[str, JSON] = {}
     for entry in query_block:
         entries.setdefault(entry["device"] or entry.get("qdev", ""), entry)
@@ -129,7 +130,7 @@ def _read_backends(debug: _Debug, query_block: JSON) -> dict[int, Backend]:
     for number, name in debug.backend_names.items():
         entry = entries.get(name, {}) if name else {}
         qdev = entry.get("qdev", "")
-        # Without a device QEMU 7.2 calls every backend removable; only a guest's device makes it true.
+        # QEMU 7.2 calls every backend without a device removable; believe it only with a guest's device.
         removable = bool(qdev) and entry.get("removable", False)
         backends[number] = Backend(name, entry.get("device", ""), qdev, removable)
     return backends
@@ -150,10 +151,10 @@ def _walk(debug: _Debug, version: QEMUVersion, backends: Mapping[int, Backend]) 
 
 
 def _first_unattached(debug: _Debug, nodes: Sequence[int], roots: Sequence[int], backends: Mapping[int, Backend]) -> int:
-    """Reproduce QEMU 10.0: the walk over monitor-owned nodes goes on after the last root instead of from the start.
+    """Reproduce QEMU 10.0, whose walk over monitor-owned nodes begins after the last root instead of at the start.
 
-    A root of a `-drive` is not monitor-owned, so there is nothing after it. A backend without a name of its own was
-    made for a node of `-blockdev`.
+    The root of a `-drive` is not monitor-owned, so nothing comes after it. A backend without a name of its own was made for a
+    node of `-blockdev`.
     """
     if not roots:
         return 0

@@ -9,9 +9,9 @@ __all__ = ["refusal"]
 
 
 def refusal(line: HMPLine, allow: Set[str]) -> str | None:
-    """Say why a line that the shim does not do itself is refused, naming what to use instead; None if it passes.
+    """Return why a line that the shim does not handle itself is refused, and what to use instead; None if it passes.
 
-    allow: names of commands; "info" allows all its topics, "info block" one.
+    allow: names of commands; "info" allows all its topics, "info block" only that one.
     """
     if not line.name or line.name in allow or line.full_name in allow or line.is_about_snapshots:
         return None

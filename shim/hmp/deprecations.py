@@ -1,10 +1,10 @@
 """Which HMP commands, and which options of them, QEMU deprecated or dropped, and in which release.
 
-Taken from QEMU's docs/about/deprecated.rst and docs/about/removed-features.rst, each entry with the release that its heading
-there names; what these documents do not list has its source in a comment. tests/integration/hmp/test_replacements_on_qemu.py
-compares the table with what each real QEMU lists. Commands that came are not in it.
+Taken from QEMU's docs/about/deprecated.rst and docs/about/removed-features.rst, each entry with the release in its heading
+there; what these documents do not list has its source in a comment. tests/integration/hmp/test_replacements_on_qemu.py compares
+the table with what each real QEMU lists. New commands are not in it.
 
-To keep it up to date at a release: read the section about HMP commands in both documents, add lines, and raise NEWEST.
+To update it for a release: read the section about HMP commands in both documents, add lines, and raise NEWEST.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ __all__ = ["CHANGES", "NEWEST", "NEWEST_AS_OF", "OLDEST", "WITHOUT_HMP", "Change
 # Major and minor: a point release drops nothing.
 Release: TypeAlias = tuple[int, int]
 
-# The releases that the table is about. From the oldest on it is compared with real ones.
+# The range in which the table is compared with real releases; it also lists earlier changes.
 OLDEST: Final[Release] = (7, 2)
 NEWEST: Final[Release] = (11, 2)
-# "" once the newest is released, and the table was compared with that.
+# The state of NEWEST that the table was made from; "" once NEWEST is released and the table was compared with it.
 NEWEST_AS_OF: Final = "September 2026"
 
 # From this release on QEMU can be built without HMP (`configure --disable-hmp`, meson's option `hmp`, CONFIG_HMP; pull request
@@ -30,9 +30,9 @@ WITHOUT_HMP: Final[Release] = (11, 2)
 class Change:
     """What became of an HMP command.
 
-    command: as shim.hmp.replacements has it. option: what of it is meant; "" for all of it. deprecated, gone: the first release
-    in which it is; None where it is not so far, or where no release announced it. instead: what QEMU says to use; "" where the
-    table of replacements has it.
+    command: its name in shim.hmp.replacements. option: which part of it changed; "" for all of it. deprecated, gone: the first
+    release in which it is so; None if it is not yet, or if no release announced it. instead: what QEMU says to use; "" if the
+    table of replacements says it.
     """
 
     command: str
@@ -59,7 +59,7 @@ CHANGES: Final = (
     Change("migrate_set_downtime", gone=(6, 0), instead=_PARAMETERS),
     Change("migrate_set_speed", gone=(6, 0), instead=_PARAMETERS),
     Change("info cpustats", gone=(6, 1), instead="nothing: it had no output any more"),
-    # "monitor: remove 'info ioapic' HMP command", pulled in November 2021; `info pic` tells it. Not there in 7.2.
+    # "monitor: remove 'info ioapic' HMP command", pulled in November 2021; `info pic` shows the same. Not there in 7.2.
     Change("info ioapic", gone=(6, 2), instead="info pic, which QMP has no equivalent of"),
     # "accel/tcg: remove CONFIG_PROFILER", of which QEMU's developers say "released with QEMU v8.1.0".
     Change("info profile", gone=(8, 1), instead="nothing: QEMU has no such profiler any more"),

@@ -1,10 +1,10 @@
 """HMP's command line: which of our commands it is, if any.
 
-It knows how QEMU's human monitor takes a line apart (monitor/hmp.c; the commands' argument types are in hmp-commands.hx
-and hmp-commands-info.hx) and nothing of QMP, nodes or snapshots. QEMU 5.2, 7.2, 10.0 and 11.1 do it alike.
+This module knows how QEMU's human monitor parses a line (monitor/hmp.c; the commands' argument types are in hmp-commands.hx
+and hmp-commands-info.hx) and nothing about QMP, nodes or snapshots. QEMU 5.2, 7.2, 10.0 and 11.1 parse alike.
 
-An HMPLine has a `command` only for exactly one well-formed command. Everything else belongs to QEMU as it came, so that QEMU
-answers in its own words; so does a line that QEMU takes in a way that no QMP command can repeat.
+An HMPLine has a `command` only for exactly one well-formed command. Everything else goes to QEMU unchanged, so that QEMU
+answers in its own words; so does a line that QEMU understands in a way that no QMP command can express.
 """
 
 import re
@@ -44,21 +44,21 @@ HMPCommand: TypeAlias = SaveVM | LoadVM | DelVM | InfoSnapshots
 
 # C's isspace() in the C locale. str.isspace() would also take U+00A0, U+001C and others.
 BLANKS = " \t\n\v\f\r"
-# A `/` ends a name and stays in the rest.
+# A `/` ends a name and belongs to the rest.
 _NAME_END = re.compile(r"[ \t\n\v\f\r/]")
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\[nr\\\'"][^"\\]*)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "r": "\r"}
 
-# monitor/hmp.c's buffers for a name (256 bytes) and an argument (1024 bytes), less the final NUL. The rest is dropped.
+# monitor/hmp.c's buffers for a name (256 bytes) and an argument (1024 bytes), without the final NUL. QEMU drops the rest.
 _NAME_LIMIT_BYTES = 255
 _ARGUMENT_LIMIT_BYTES = 1023
 
-# QEMU holds U+0000 as two bytes (util/unicode.c, "modified UTF-8"), which makes it an ordinary character.
+# QEMU stores U+0000 as two bytes (util/unicode.c, "modified UTF-8"), which makes it an ordinary character.
 _NUL = b"\xc0\x80"
 
-# It refuses surrogates and the noncharacters U+FDD0..FDEF and U+nFFFE/F: no command of ours could carry such a tag.
+# QEMU refuses surrogates and the noncharacters U+FDD0..FDEF and U+nFFFE/F: no command of ours could carry such a tag.
 _PLANES = range(0, 0x110000, 0x10000)
 _REFUSED = re.compile(
     "[\ud800-\udfff\ufdd0-\ufdef" + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in _PLANES) + "]"
@@ -70,18 +70,18 @@ _TAGGED: dict[str, type[SaveVM] | type[LoadVM] | type[DelVM]] = {"savevm": SaveV
 
 @dataclass(frozen=True, slots=True)
 class HMPLine:
-    """A command line as QEMU's human monitor takes it apart: human-monitor-command's `command-line` (qapi/misc.json), decoded.
+    """A command line as QEMU's human monitor parses it: human-monitor-command's `command-line` (qapi/misc.json), decoded.
 
-    It is read once, where a command comes in, and handed on; whoever decides, records or masks looks at this value.
+    It is parsed once, when a command arrives, and passed on; whatever decides, records or masks uses this value.
 
-    name: what HMP would look up, cut to 255 bytes as HMP's is; "" for a blank line, or one that begins with `/`. topic: what
-    `info` is asked about, cut likewise; "" for another command. full_name: the name, for `info` with its topic: "info block -v"
-    is `info block`. What is no blank to C belongs to a name: `info version` with U+00A0 after it is another command.
+    name: what HMP would look up, cut to 255 bytes as HMP does; "" for a blank line or one that begins with `/`. topic: what
+    `info` is asked about, cut likewise; "" for other commands. full_name: the name, with the topic for `info`: "info block -v"
+    is `info block`. What is not a blank to C belongs to a name: `info version` followed by U+00A0 is another command.
 
-    command: what the line is if it is exactly one well-formed savevm, loadvm, delvm or `info snapshots`, else None; then
-    why_not_parsed says why, and is "" otherwise.
+    command: the parsed command if the line is exactly one well-formed savevm, loadvm, delvm or `info snapshots`, else None.
+    why_not_parsed: why command is None; "" otherwise.
 
-    arguments: what comes after the name, and after the topic of `info`, without the blanks around it.
+    arguments: what follows the name, and the topic of `info`, without surrounding blanks.
     """
 
     text: str
@@ -94,10 +94,10 @@ class HMPLine:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read a line as HMP would.
+        """Parse a line as HMP would.
 
-        A tag may be empty and may hold any character that QEMU takes. It has at most 1023 bytes, since QEMU drops the rest; if
-        that would split a character, the line is not parsed.
+        A tag may be empty and may contain any character that QEMU accepts. It is cut to 1023 bytes, since QEMU drops the rest;
+        if that would split a character, the line has no `command`.
         """
         line = text.strip(BLANKS)
         name, topic = _NAME_END.split(line, maxsplit=1)[0], ""
@@ -115,11 +115,11 @@ class HMPLine:
 
     @property
     def is_about_snapshots(self) -> bool:
-        """Tell whether the line begins as one of the commands that are parsed, well-formed or not."""
+        """Return whether the line begins like one of the commands that are parsed, well-formed or not."""
         return self.name in _TAGGED or self.topic == "snapshots"
 
     def not_parsed(self) -> Self:
-        """Return the same line as one that only QEMU may carry out: it came with arguments that only QEMU can judge."""
+        """Return the same line without its `command`, for QEMU to carry out: it has arguments that only QEMU can judge."""
         return self if self.command is None else replace(self, command=None, why_not_parsed=_MALFORMED)
 
 
@@ -127,7 +127,7 @@ _MALFORMED = "not exactly one well-formed savevm, loadvm, delvm or info snapshot
 
 
 def first_refused(text: str) -> int | None:
-    """Return the index of the first character that QEMU takes in no JSON string; None if there is none."""
+    """Return the index of the first character that QEMU refuses in a JSON string; None if there is none."""
     found = _REFUSED.search(text)
     return None if found is None else found.start()
 
@@ -158,7 +158,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def _cut(argument: str) -> str | None:
-    """Drop what does not fit QEMU's buffer; None if that would split a character."""
+    """Cut the argument to QEMU's buffer; return None if that would split a character."""
     stored = argument.encode().replace(b"\0", _NUL)
     if len(stored) <= _ARGUMENT_LIMIT_BYTES:
         return argument

@@ -1,11 +1,11 @@
 """HMP's texts: errors and the tables of `info snapshots`, byte for byte as each QEMU prints them.
 
-It formats what it is given. It reads no clock and no time zone, and knows nothing of nodes, of the HMP set or of which
-snapshot is on every disk. Lines end in CRLF, as a monitor's do (monitor/monitor.c). The table's layout is that of
-block/qapi.c, bdrv_snapshot_dump, and its frame that of block/monitor/block-hmp-cmds.c, hmp_info_snapshots.
+This module only formats. It reads no clock and no time zone, and knows nothing about nodes, the HMP set or which snapshot is
+on every disk. Lines end in CRLF, as a monitor's do (monitor/monitor.c). The table's layout is that of block/qapi.c,
+bdrv_snapshot_dump, and its frame that of block/monitor/block-hmp-cmds.c, hmp_info_snapshots.
 
-Tools parse these tables by columns and by whole lines, so a blank more or less is a difference that breaks one. Each text was
-taken from a real QEMU, and tests/integration/hmp/test_render_against_qemu.py takes it again from every version under test.
+Tools parse these tables by columns and by whole lines, so one blank more or less breaks them. Each text was taken from a real
+QEMU, and tests/integration/hmp/test_render_against_qemu.py compares it with every version under test.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,10 @@ __all__ = [
     "snapshot_table",
 ]
 
-# `info snapshots` where no node has one.
+# What `info snapshots` prints if no node has a snapshot.
 NO_SNAPSHOT = "There is no snapshot available.\r\n"
 
-# The description of the error where no node can hold a VM state (migration/savevm.c, QEMU 6.0 and later).
+# The error if no node can hold a VM state (migration/savevm.c, QEMU 6.0 and later).
 NO_VMSTATE_CANDIDATE = "no block device can store vmstate for snapshot"
 
 _NO_VMSTATE_CANDIDATE_5_2 = "No available block device supports snapshots"
@@ -47,7 +47,7 @@ class Snapshot:
 
     @classmethod
     def from_wire(cls, info: Mapping[str, JSON]) -> Self:
-        """Take what the table shows from a SnapshotInfo; date-nsec is in none.
+        """Take what the tables show from a SnapshotInfo; no table shows date-nsec.
 
         Raises KeyError if a member that the schema requires is missing.
         """
@@ -63,9 +63,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """One generation of the table. `line` is printf's format for the titles as for the rows.
+    """One generation of the table's layout.
 
-    clock: the format of hours, minutes, seconds and milliseconds. no_icount: what stands for an icount that is not there.
+    line: printf's format for titles and rows. clock: the format of hours, minutes, seconds and milliseconds. no_icount: what is
+    printed for a missing icount.
     """
 
     line: bytes
@@ -94,7 +95,7 @@ _LAYOUT_9_0 = _Layout(
 # util/cutils.c, size_to_str, which QEMU uses for the column VM SIZE.
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
-# QEMU holds U+0000 as two bytes (util/unicode.c, "modified UTF-8"), and columns are padded by bytes.
+# QEMU stores U+0000 as two bytes (util/unicode.c, "modified UTF-8"), and pads columns by bytes.
 _NUL = b"\xc0\x80"
 
 _ID_ON_ALL_DISKS = "--"
@@ -106,10 +107,10 @@ def error(desc: str) -> str:
 
 
 def no_vmstate_candidate(version: QEMUVersion) -> str:
-    """Return what `info snapshots` says where no node can hold a VM state."""
+    """Return what `info snapshots` prints if no node can hold a VM state."""
     if version < (6, 0):
         return _NO_VMSTATE_CANDIDATE_5_2 + "\r\n"
-    # 10.2 took to hmp_handle_error here ("block/monitor: Use hmp_handle_error to report error"), and so to the prefix.
+    # 10.2 began to use hmp_handle_error here ("block/monitor: Use hmp_handle_error to report error"), which adds the prefix.
     return error(NO_VMSTATE_CANDIDATE) if version >= (10, 2) else NO_VMSTATE_CANDIDATE + "\r\n"
 
 
@@ -160,7 +161,7 @@ def _cells(snapshot: Snapshot, layout: _Layout, local_time: Callable[[int], date
 
 
 def size_text(size_bytes: int) -> str:
-    """Return three digits and the unit, as util/cutils.c, size_to_str does: 1000 of a unit are 0.977 of the next."""
+    """Return the size with three digits and a unit, like util/cutils.c, size_to_str: 1000 of a unit are 0.977 of the next."""
     exponent = 0
     while size_bytes >= 1000 * 1024**exponent:
         exponent += 1
@@ -173,12 +174,12 @@ def _clock(clock_ns: int, layout: _Layout) -> str:
 
 
 def _line(layout: _Layout, cells: Sequence[str]) -> str:
-    # bytes % pads as C's printf does, by bytes: a tag with letters beyond ASCII shifts the columns after it, in QEMU and here.
+    # bytes % pads by bytes, like C's printf: a tag with non-ASCII letters shifts the columns after it, in QEMU and here.
     # A lone surrogate cannot come from QEMU; it is kept rather than refused.
     fields = tuple(cell.encode(errors="surrogatepass").replace(b"\0", _NUL) for cell in cells)
     return (layout.line % fields).replace(_NUL, b"\0").decode(errors="surrogatepass")
 
 
 def _to_crlf(text: str) -> str:
-    """End each line as a monitor does, also one that ends inside a tag."""
+    """End each line as a monitor does, even where the line break is inside a tag."""
     return text.replace("\n", "\r\n")

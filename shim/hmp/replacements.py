@@ -1,13 +1,13 @@
 """Which QMP command does what an HMP command does.
 
-Made from `help`, `help info` and `query-commands` of QEMU 7.2, 10.0 and 11.1. A command without an entry is not HMP's, or
-newer than this table; one that QEMU has dropped since stays, for those who still have it. What QEMU deprecated and dropped is
-in shim/hmp/deprecations.py.
+Made from `help`, `help info` and `query-commands` of QEMU 7.2, 10.0 and 11.1. A command without an entry does not exist in HMP
+or is newer than this table; one that QEMU has dropped since stays, for those who still have it. What QEMU deprecated and
+dropped is in shim/hmp/deprecations.py.
 
-The audit's advice and the refusals of mode "enforce" quote it. It names commands and what is different about them; it does not
-translate arguments, because few of them correspond word for word. To add a command: a line in the group that fits (the same
-name, the same with hyphens, another name, nothing in QMP); tests/integration/hmp/test_replacements_on_qemu.py compares the
-table with what each real QEMU lists.
+The audit's advice and the refusals of mode "enforce" quote this table. It names commands and what is different about them; it
+does not translate arguments (shim/hmp/translation.py), because few of them correspond word for word. To add a command, add a
+line to the group that fits (the same name, the same with hyphens, another name, nothing in QMP);
+tests/integration/hmp/test_replacements_on_qemu.py compares the table with what each real QEMU lists.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ __all__ = ["REPLACEMENTS", "Replacement", "replacement"]
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """What to use instead. commands: QMP's commands, none where there is no equivalent. note: what is different."""
+    """What to use instead. commands: QMP's commands, () if there is no equivalent. note: what is different."""
 
     commands: tuple[str, ...] = ()
     note: str = ""
@@ -28,19 +28,19 @@ class Replacement:
         return " and ".join(self.commands) + (f" ({self.note})" if self.note else "")
 
 
-# The groups below make the table. They say how a QMP command's name follows from HMP's, so that one look finds the odd ones.
+# The groups below make up the table. Each says how the QMP name follows from the HMP name, so that the odd ones stand out.
 def _same(*names: str) -> dict[str, Replacement]:
-    """Commands that QMP has under the same name."""
+    """Return entries for commands that QMP has under the same name."""
     return {name: Replacement((name,)) for name in names}
 
 
 def _hyphenated(*names: str) -> dict[str, Replacement]:
-    """Commands that QMP has with hyphens in place of underscores."""
+    """Return entries for commands that QMP has with hyphens in place of underscores."""
     return {name: Replacement((name.replace("_", "-"),)) for name in names}
 
 
 def _superseded(since: str, **names: str) -> dict[str, Replacement]:
-    """Commands whose QMP command of the same name, with hyphens, is itself deprecated. names: what QEMU says to use instead."""
+    """Return entries for commands whose hyphenated QMP namesake is itself deprecated. names: HMP's name to the newer one."""
     return {
         name: Replacement((name.replace("_", "-"),), f"deprecated since {since}: use {newer.replace('_', '-')}")
         for name, newer in names.items()
@@ -48,20 +48,20 @@ def _superseded(since: str, **names: str) -> dict[str, Replacement]:
 
 
 def _none(*names: str, note: str = "") -> dict[str, Replacement]:
-    """Commands that QMP has nothing for: mostly what a person debugs a guest with, such as `x`, `print` and `gva2gpa`."""
+    """Return entries for commands without a QMP equivalent: mostly for debugging a guest, such as `x` and `gva2gpa`."""
     return {name: Replacement(note=note) for name in names}
 
 
 def _info(topic: str, *commands: str, note: str = "") -> tuple[str, Replacement]:
-    """A topic of `info`.
+    """Return the entry for a topic of `info`.
 
-    note "unstable": QAPI says so of the query. Most of them return HMP's own text; any may change or go with a release, and a
-    QEMU that was started with `-compat unstable-input=reject` refuses them.
+    note "unstable": QAPI marks the query so. Most of these return HMP's own text; any of them may change or go in a release,
+    and a QEMU that was started with `-compat unstable-input=reject` refuses them.
     """
     return f"info {topic}", Replacement(commands, note)
 
 
-# The jobs answer {} also where they fail: how one ended stands in query-jobs, until job-dismiss. HMP replaces a tag, stops the
+# The commands return {} even if the job fails: query-jobs shows how it ended, until job-dismiss. HMP replaces a tag, stops the
 # VM for a load and takes all disks; the jobs do only the second, and take the nodes that they are given.
 _SNAPSHOTS = {
     "savevm": Replacement(("snapshot-save",), "a job; delete the tag first to replace it"),
@@ -71,8 +71,8 @@ _SNAPSHOTS = {
 
 _CAPTURE = "deprecated since 10.2: use -audiodev wav, or the host's audio system"
 
-# The same name does not mean the same arguments: HMP's are words in a row, QMP's have names. HMP has no abbreviations (seen on
-# 5.2 to 11.1): `c`, `q` and `s` below are commands of their own.
+# The same name does not mean the same arguments: HMP's are positional, QMP's have names. HMP has no abbreviations (seen on 5.2
+# to 11.1): `c`, `q` and `s` below are commands of their own.
 _ACTIONS = (
     _same("balloon", "block_resize", "block_set_io_throttle", "chardev-add", "chardev-change", "chardev-remove")
     | _same("chardev-send-break", "client_migrate_info", "closefd", "cont", "device_add", "device_del", "dump-guest-memory")
@@ -190,8 +190,8 @@ REPLACEMENTS = _SNAPSHOTS | _ACTIONS | _INFO
 
 
 def replacement(name: str, topic: str = "") -> Replacement | None:
-    """Look up an HMP command by its name, `info` by its topic too, if it has one. None for what is not in the table.
+    """Return the entry for an HMP command by its name, for `info` also by its topic; None if the table has none.
 
-    None does not say that QMP has no equivalent, as an empty Replacement does, but that nobody has looked for one.
+    None does not mean that QMP has no equivalent, as an empty Replacement does, but that nobody has looked for one.
     """
     return REPLACEMENTS.get(f"info {topic}" if name == "info" and topic else name)

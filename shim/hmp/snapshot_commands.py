@@ -1,4 +1,4 @@
-"""QMP's own snapshot commands: what a tool sends that needs no HMP."""
+"""QMP's own snapshot commands: what a tool sends that no longer needs HMP."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from shim.qmp import JSON
 
 __all__ = ["is_modern"]
 
-# qapi/migration.json has the jobs, qapi/block-core.json the rest.
+# The jobs are in qapi/migration.json, the rest in qapi/block-core.json.
 _COMMANDS = frozenset(
     (
         *("snapshot-save", "snapshot-load", "snapshot-delete"),
@@ -16,9 +16,9 @@ _COMMANDS = frozenset(
 )
 
 
-# A team that has moved to them shows up in the report as done, so they are on record although nothing is changed about them.
+# These commands are recorded although they are passed unchanged, so that the report can show which teams have moved to them.
 def is_modern(message: Mapping[str, JSON]) -> bool:
-    """Tell whether a client's command is one of them, or a `transaction` (qapi/transaction.json) with one of them."""
+    """Return whether a client's command is one of these, or a `transaction` (qapi/transaction.json) with one of them."""
     match message:
         case {"execute": str(name)} if name in _COMMANDS:
             return True

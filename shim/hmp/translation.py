@@ -1,11 +1,11 @@
 """The QMP commands that do what one line of HMP does, with their arguments.
 
-shim/hmp/replacements.py says which commands they are; this puts HMP's words into their arguments where nothing else has to be
-known: the words have an order, the arguments have names and types. Where more is needed, such as the nodes of a snapshot, or
-where a word cannot be judged, the answer is (), and a person reads QEMU's reference. A newer QEMU's device_add takes no text
-for a number or for on and off (seen on 10.0 and 11.1), and the other commands never did.
+shim/hmp/replacements.py says which commands they are; this module turns HMP's words into their arguments if the line alone is
+enough: words have an order, arguments have names and types. If more is needed, such as the nodes of a snapshot, or if a word is
+ambiguous, the result is (), and a person has to read QEMU's reference. Types matter: a newer QEMU's device_add does not accept
+text for a number or for on and off (seen on 10.0 and 11.1), and the other commands never did.
 
-tests/integration/hmp/test_translation_on_qemu.py sends each to the QEMU under test.
+tests/integration/hmp/test_translation_on_qemu.py sends each translation to the QEMU under test.
 """
 
 import re
@@ -31,16 +31,16 @@ _INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _SIZE: Final = re.compile(r"([1-9]\d{0,11})([bkmgt]?)", re.IGNORECASE)
 _UNITS: Final = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _SWITCHES: Final = {"on": True, "yes": True, "off": False, "no": False}
-# A comma in a value is doubled.
+# Single commas separate options; a comma in a value is doubled.
 _BETWEEN_OPTIONS: Final = re.compile(r"(?<!,),(?!,)")
-# What is text whatever it looks like: a PCI address 6 is slot 6 as "6", and function 6 of slot 0 as 6; what may be on, off or
-# auto is no bool.
+# Options whose value stays text whatever it looks like: a PCI address "6" means slot 6, but 6 means function 6 of slot 0; and
+# what may be on, off or auto is not a bool.
 _TEXTS: Final = frozenset({"addr", "bus", "chardev", "disable-legacy", "drive", "id", "mac", "netdev", "serial"})
 _SECRETS: Final = frozenset({"data", "password", "password-secret"})
 
 
 def translate(line: HMPLine) -> tuple[Execute, ...]:
-    """Return QMP's commands; none where QMP has none, or where the line alone does not say what they are."""
+    """Return the QMP commands for a line; () if QMP has none, or if the line alone does not determine them."""
     found = REPLACEMENTS.get(line.full_name)
     if found is None or not found.commands:
         return ()
@@ -49,7 +49,7 @@ def translate(line: HMPLine) -> tuple[Execute, ...]:
         return ()
     if line.full_name in _BY_WORDS:
         return _one(found.commands[0], _BY_WORDS[line.full_name](words))
-    # A query returns everything, whatever part of it the words asked for.
+    # A query returns everything, so words that ask for a part of it can be dropped.
     is_query = line.topic != "" and line.full_name not in _ASKED_MORE
     is_plain = line.full_name in _WITHOUT_WORDS and not words
     return tuple(map(Execute, found.commands)) if is_query or is_plain else ()
@@ -60,7 +60,7 @@ def _one(command: str, arguments: _Arguments | None) -> tuple[Execute, ...]:
 
 
 def _words(text: str) -> list[str] | None:
-    """Take a line's arguments apart as HMP does. None for a quote that is not closed."""
+    """Split a line's arguments into words as HMP does; return None for an unclosed quote."""
     words, position = [], 0
     while position < len(text):
         found = _WORD.match(text, position)
@@ -77,7 +77,7 @@ def _words(text: str) -> list[str] | None:
 
 
 def _named(*names: str) -> _Read:
-    """Words that are texts, one for each name; as many as that, and no options."""
+    """Return a reader for exactly one text word per name, and no options."""
 
     def read(words: Sequence[str]) -> _Arguments | None:
         is_right = len(words) == len(names) and not any(word.startswith("-") for word in words)
@@ -87,7 +87,7 @@ def _named(*names: str) -> _Read:
 
 
 def _options_of(kind: str) -> _Read:
-    """One word of options, as `virtio-blk-pci,id=d0,drive=n0`. kind: the argument that its first part is."""
+    """Return a reader for one word of options, such as `virtio-blk-pci,id=d0`. kind: the argument for its first part."""
 
     def read(words: Sequence[str]) -> _Arguments | None:
         return _options(words[0], kind) if len(words) == 1 else None
@@ -100,7 +100,7 @@ def _options(text: str, kind: str) -> dict[str, JSON] | None:
     found: dict[str, JSON] = {kind: first.removeprefix(f"{kind}=")}
     for part in parts:
         name, equals, value = part.partition("=")
-        # A name with a dot is nested, and one alone is a switch that only QEMU knows the sense of.
+        # A name with a dot is nested, and one without a value is a switch whose meaning only QEMU knows.
         if not equals or "." in name or name in found:
             return None
         found[name] = _value(name, value)
@@ -118,7 +118,7 @@ def _value(name: str, text: str) -> JSON:
 
 
 def _bytes(text: str, unit: str) -> int | None:
-    """Read a size. unit: what a number without one is in."""
+    """Parse a size into bytes; return None for anything else. unit: the unit of a bare number."""
     found = _SIZE.fullmatch(text)
     return None if found is None else int(found[1]) << _UNITS[(found[2] or unit).lower()]
 
@@ -156,7 +156,7 @@ def _change(words: Sequence[str]) -> _Arguments | None:
 
 
 def _migrate(words: Sequence[str]) -> _Arguments | None:
-    """-d says not to wait, which QMP's command never does."""
+    """Drop -d, which says not to wait: QMP's command never waits."""
     uris = [word for word in words if word != "-d"]
     return {"uri": uris[0]} if len(uris) == 1 and not uris[0].startswith("-") else None
 
@@ -190,7 +190,7 @@ def _set_password(words: Sequence[str]) -> _Arguments | None:
 
 
 def _drive_add(words: Sequence[str]) -> _Arguments | None:
-    """Only a local file: what QEMU makes of another name depends on its protocol."""
+    """Translate local files only: what QEMU makes of another name depends on its protocol."""
     drive = _options(f",{words[-1]}", "") if words else None
     match drive or {}:
         case {"id": str(name), "file": str(file), "format": str(form), **rest} if ":" not in file:
@@ -234,14 +234,14 @@ _BY_WORDS: Final[Mapping[str, _Read]] = {
     "snapshot_delete_blkdev_internal": _named("device", "name"),
     "watchdog_action": _named("action"),
 }
-# Besides the topics of `info`: what has no arguments in either language.
+# Commands, besides the topics of `info`, that take no arguments in either language.
 _WITHOUT_WORDS: Final = frozenset(
     (
         *("c", "cont", "exit_preconfig", "migrate_cancel", "migrate_pause", "migrate_start_postcopy", "nbd_server_stop", "nmi"),
         *("q", "quit", "s", "stop", "system_powerdown", "system_reset", "system_wakeup", "x_colo_lost_heartbeat"),
     )
 )
-# QMP's queries that need an argument where HMP's do not, or another one.
+# Topics of `info` whose QMP query needs an argument that HMP does not, or another one.
 _ASKED_MORE: Final = frozenset(
     (
         *("info qom-tree", "info rocker", "info rocker-of-dpa-flows", "info rocker-of-dpa-groups"),

@@ -1,7 +1,7 @@
-"""How QEMU's own checks will end, as far as the survey shows it, in their order and words.
+"""How QEMU's own checks will end, as far as the survey shows, in QEMU's order and words.
 
-A plan asks where it matters beforehand: because QEMU would find out only after the old snapshot is deleted, or after the VM is
-stopped. A rehearsal answers with it. The texts are those of the jobs; HMP's are the same after `Error: `. See
+A plan asks when it has to know beforehand, because QEMU would find out only after the old snapshot is deleted or the VM is
+stopped. A rehearsal answers its jobs with these texts. They are those of the jobs; HMP prints the same after `Error: `. See
 migration/savevm.c and block/snapshot.c.
 """
 
@@ -20,9 +20,9 @@ _NON_MIGRATABLE = "non-migratable device: "
 
 
 def blocked_error(reasons: Sequence[str]) -> str | None:
-    """Foretell migration_is_blocked, the first check of snapshot-save. reasons: `blocked-reasons` of query-migrate.
+    """Predict migration_is_blocked, the first check of snapshot-save; None if it passes.
 
-    That lists the reasons in reverse order, and words one of them differently.
+    reasons: `blocked-reasons` of query-migrate, which lists them in reverse order and words one of them differently.
     """
     if not reasons:
         return None
@@ -31,9 +31,9 @@ def blocked_error(reasons: Sequence[str]) -> str | None:
 
 
 def unable_error(graph: BlockGraph, devices: Sequence[BlockNode], run_state: str | None = None) -> str | None:
-    """Foretell bdrv_all_can_snapshot, which all three jobs begin with. run_state: None where nobody asked.
+    """Predict bdrv_all_can_snapshot, with which all three jobs begin; None if it passes. run_state: None if not queried.
 
-    While a migration has the disks, QEMU can write to none of them, whatever it says of their formats (seen on 7.2 to 11.1).
+    While the disks belong to a migration, QEMU can write to none of them, whatever their formats (seen on 7.2 to 11.1).
     """
     if not devices:
         return "At least one device is required for snapshot"
@@ -43,10 +43,11 @@ def unable_error(graph: BlockGraph, devices: Sequence[BlockNode], run_state: str
 
 
 def creation_error(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
-    """Foretell bdrv_all_create_snapshot, where the snapshots of this tag were deleted before.
+    """Predict bdrv_all_create_snapshot, if the snapshots of this tag have been deleted before; None if it succeeds.
 
-    Seen on QEMU 7.2 to 11.1: an image whose content is in an external data file takes none, nor does one of refcount_bits=1,
-    and one of refcount_bits=2 takes two. (One that was never written to would take more, but no query tells of that.)
+    Seen on QEMU 7.2 to 11.1: an image whose content is in an external data file takes no snapshot, nor does one with
+    refcount_bits=1, and one with refcount_bits=2 takes two. (An image that was never written to would take more, but no query
+    shows that.)
     """
     for node in devices:
         if not _takes_one_more(graph, node, devices, tag):
@@ -60,26 +61,26 @@ def _takes_one_more(graph: BlockGraph, node: BlockNode, devices: Sequence[BlockN
         return holder is None
     added = sum(graph.snapshot_holder(other) is holder for other in devices)
     count = len(holder.snapshots) - holder.count(tag) + added
-    # A cluster that nobody has written to since is used by every snapshot, and by the disk as it is.
+    # A cluster that was not written to since is shared by every snapshot and by the disk itself.
     most_users = _MAX_SNAPSHOTS if holder.refcount_bits is None else (1 << holder.refcount_bits) - 1
     return count <= _MAX_SNAPSHOTS and count + 1 <= max(most_users, 1)
 
 
 def doomed(graph: BlockGraph, devices: Sequence[BlockNode], tag: str, hazards: Hazards, version: QEMUVersion) -> str | None:
-    """Tell how a savevm will fail once it has deleted the old snapshot of the tag, which would then be lost."""
+    """Return how a savevm will fail after it has deleted the old snapshot of the tag and so lost it; None if it will not."""
     on = hazards.capabilities
     if version >= (10, 2) and "multifd" in on:
         return "Snapshots are not compatible with multifd"
     if "block" in on:
         return "Block migration and snapshots are incompatible"
-    # 10.0 fails, 11.1 does not; what lies between counts as the worse.
+    # 10.0 fails, 11.1 does not; versions in between count as failing.
     if version < (11, 1) and "mapped-ram" in on:
         return "Error while writing VM state: Input/output error"
     return None if is_doubtful(graph, devices, tag) else creation_error(graph, devices, tag)
 
 
 def is_doubtful(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> bool:
-    """Tell whether only trying shows if a savevm can be: narrow refcounts are no trouble where nothing was ever written."""
+    """Return whether only trying can show if a savevm works: narrow refcounts do no harm to an image never written to."""
     short = [node for node in devices if not _takes_one_more(graph, node, devices, tag)]
     holders = [graph.snapshot_holder(node) for node in short]
     return bool(short) and all(
@@ -94,7 +95,7 @@ def is_doubtful(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> bo
 def load_error(
     graph: BlockGraph, devices: Sequence[BlockNode], vmstate: BlockNode | None, tag: str, run_state: str | None = None
 ) -> str | None:
-    """Foretell how snapshot-load will fail; it stops a running VM first, and leaves it stopped."""
+    """Predict how snapshot-load will fail, which stops a running VM first and leaves it stopped; None if it will not fail."""
     error = unable_error(graph, devices, run_state)
     if error is not None:
         return error
@@ -102,7 +103,7 @@ def load_error(
         return f"Snapshot '{tag}' does not exist in one or more devices"
     if vmstate is not None and not vmstate.vm_state_bytes(tag):
         return "This is a disk-only snapshot. Revert to it  offline using qemu-img"
-    # Found one after the other, while the disks before it are already as they were then.
+    # QEMU finds these disk by disk, after it has already reverted the disks before.
     blocked = next((node for node in devices if _has_bitmaps(graph, node)), None)
     if blocked is not None:
         return f"Could not load snapshot '{tag}' on '{blocked.label}': Device has active dirty bitmaps"

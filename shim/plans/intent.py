@@ -1,10 +1,10 @@
 """What a savevm that replaces a snapshot is about to do, written down before its first step.
 
-Between the steps of a replacing savevm the proxy can be killed. The intent tells the next one what was meant, so that it can
-finish or report it (shim/plans/recovery.py). Where it is kept is the driver's matter: host/intents.py has a file per VM.
+The proxy can be killed between the steps of a replacing savevm. The intent tells the next one what was meant, so that it can
+finish or report it (shim/plans/recovery.py). The driver decides where to keep it: host/intents.py has a file per VM.
 
-The internal tag is readable on purpose. Where every file of ours is lost, `info snapshots` still shows a person which tag it
-stands for, and that it is one of ours.
+The internal tag is readable on purpose. Even if every file of ours is lost, `info snapshots` shows a person which tag it stands
+for, and that it is one of ours.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from shim.qmp import JSON
 __all__ = ["INTERNAL_PREFIX", "Intent", "InternalTag", "internal_tag", "read_internal_tag"]
 
 INTERNAL_PREFIX = "hmpshim-"
-# The ids of the proxy and of the prompt: for which address, which run (host/ids.py), which job, and after them the tag. An
-# earlier prompt had no address in its ids.
+# An id of the proxy or of the prompt, which has a part each for the address, the run (host/ids.py) and the job, and then the
+# tag. Earlier prompts had no address in their ids.
 _INTERNAL = re.compile(r"((?:hmp(?:shim|repl)-[0-9a-f]{16}|hmprepl)-[0-9a-f]{8}-)[0-9]+-(.*)", re.DOTALL)
 # include/migration/snapshot.h and block/snapshot.h: a snapshot's name is a char[256] with its final NUL.
 _NAME_LIMIT_BYTES = 255
-# In UTF-8: a cut never splits one.
+# In bytes of UTF-8. A cut tag may be this much short of the limit, because the cut never splits a character.
 _LONGEST_CHARACTER = 4
 
 
@@ -32,9 +32,9 @@ _LONGEST_CHARACTER = 4
 class Intent:
     """A savevm whose tag exists.
 
-    internal_tag: under which the state is saved before the old snapshot is deleted; None where the old one is deleted first.
-    vmstate, devices: node names, as snapshot-save is to get them.
-    marker: the id of a job that stays in QEMU, concluded, until all is done. Where it is found, QEMU is still the same process.
+    internal_tag: the tag under which the state is saved before the old snapshot is deleted; None if the old one is deleted
+    first. vmstate, devices: node names, as snapshot-save gets them. marker: the id of a job that stays in QEMU, concluded,
+    until everything is done. If it is found, QEMU is still the same process.
     """
 
     tag: str
@@ -44,7 +44,7 @@ class Intent:
     marker: str
 
     def to_members(self) -> dict[str, JSON]:
-        """Return it as it is kept on disk, and read by a newer version or an older one."""
+        """Return the members that are kept on disk, where newer and older versions read them."""
         return {
             "tag": self.tag,
             "internal_tag": self.internal_tag,
@@ -72,23 +72,23 @@ class Intent:
 
 
 def internal_tag(new_id: str, tag: str) -> str:
-    """Make the tag under which a state is saved first. It shows which tag it stands for, as far as that fits.
+    """Return the tag under which a state is saved first. It contains the tag that it stands for, as far as that fits.
 
-    new_id: an id of a job that nobody else has; it begins with a letter, so the result is never taken for a numeric id.
+    new_id: a job id that nobody else has; it begins with a letter, so that QEMU never takes the result for a snapshot's id.
     """
     return f"{new_id}-{tag}".encode(errors="replace")[:_NAME_LIMIT_BYTES].decode(errors="ignore")
 
 
 @dataclass(frozen=True, slots=True)
 class InternalTag:
-    """What an internal tag tells. run: what the ids of all jobs of the run that made it begin with. tag: None if it was cut."""
+    """The parts of an internal tag. run: the prefix of all job ids of the run that made it. tag: None if it was cut."""
 
     run: str
     tag: str | None
 
 
 def read_internal_tag(name: str) -> InternalTag | None:
-    """Read a snapshot's name; None if it is not an internal tag."""
+    """Parse a snapshot's name; return None if it is not an internal tag."""
     found = _INTERNAL.fullmatch(name)
     if found is None:
         return None

@@ -1,8 +1,8 @@
-"""One snapshot-* job from start to dismissed, as a sub-plan (qapi/migration.json and qapi/job.json).
+"""One snapshot-* job from its start until it is dismissed, as a sub-plan (qapi/migration.json and qapi/job.json).
 
-Start, look and dismiss are written in one go. The reply to `snapshot-*` says only that the job was accepted; whether it worked
-stands in the `error` of its row in `query-jobs`, which exists until the job is dismissed. QEMU 7.2 to 11.1 does the whole work
-before it answers, so the look that follows finds the job concluded. Where it does not, the sub-plan waits (AwaitJob) and looks
+Start, query and dismissal are written in one go. The reply to `snapshot-*` says only that the job was accepted; whether it
+worked is in the `error` of its entry in `query-jobs`, which exists until the job is dismissed. QEMU 7.2 to 11.1 does the whole
+work before it answers, so the query that follows finds the job concluded. If not, the sub-plan waits (AwaitJob) and queries
 again.
 """
 
@@ -32,19 +32,19 @@ __all__ = [
     "shown_ids",
 ]
 
-# The ids of our jobs begin with it, and go on with a token that no client knows (host/ids.py). By both together a proxy knows
-# its own jobs: clients are not shown them, and leftovers of an earlier connection are seen to their end. The prompt's jobs have
-# another one, so that a proxy shows them to the prompt and leaves them alone.
+# The ids of our jobs begin with this prefix, followed by a token that no client knows (host/ids.py). By both a proxy recognizes
+# its own jobs: it hides them from clients, and sees those that an earlier connection left behind to their end. The prompt's
+# jobs have another prefix, so that a proxy shows them to the prompt and leaves them alone.
 JOB_PREFIX = "hmpshim-"
 REPL_JOB_PREFIX = "hmprepl-"
 
-# After so many looks at a job of an earlier connection it is left alone. While one runs, QEMU answers nothing (seen in 7.2,
-# 10.0 and 11.1), so a job that is shown as running time and again is none that will end.
+# After this many queries a job of an earlier connection is left alone. While a job really runs, QEMU answers nothing (seen in
+# 7.2, 10.0 and 11.1), so one that is listed as running time and again will never end.
 _MOST_LOOKS = 100
 
 
 def shown_ids() -> Callable[[], str]:
-    """Return a source of ids for a plan that is only shown. They are not ours: those have a token that no client knows."""
+    """Return a source of ids for a plan that is only shown. A proxy does not take them for its own: they have no token."""
     numbers = count(1)
     return lambda: f"{JOB_PREFIX}{next(numbers)}"
 
@@ -58,7 +58,7 @@ class JobResult:
 
 JobPlan: TypeAlias = Generator[Step, Replies, JobResult]
 
-# Wordings that only jobs have. HMP, which picks devices and ids itself, cannot come to them.
+# Errors that only jobs can have, because HMP picks devices and ids itself.
 _NO_DEVICES = "At least one device is required for snapshot"
 _INTERFERENCE = re.compile(
     r"(No block device node '.*')|(vmstate block device '.*' does not (exist|support snapshots))"
@@ -68,12 +68,12 @@ _INTERFERENCE = re.compile(
 
 
 def already_exists(tag: str) -> str:
-    """Return the error with which `snapshot-save` refuses to replace a tag. In truth all devices have it, not "one or more"."""
+    """Return the error with which `snapshot-save` refuses to replace a tag. In fact all devices have it, not "one or more"."""
     return f"Snapshot '{tag}' already exists in one or more devices"
 
 
 def hmp_text(result: JobResult) -> str:
-    """Return what HMP prints where a job ends like this: "" for success."""
+    """Return what HMP would print for a job that ends like this: "" for success."""
     if result.error is None:
         return ""
     if result.error == _NO_DEVICES:
@@ -89,9 +89,9 @@ def answer(result: JobResult) -> Answer:
 
 
 def save(job_id: str, tag: str, vmstate: str, devices: Sequence[str], *, comes_again: bool = False) -> JobPlan:
-    """Run `snapshot-save`. It never replaces: it fails if the tag is on all devices, and adds a second where it is on some.
+    """Run `snapshot-save`. It never replaces: it fails if all devices have the tag, and adds a second one if only some do.
 
-    comes_again: it is the first of two saves that are one command to the clients; the job stays in QEMU until `dismiss`.
+    comes_again: this is the first of two saves that are one command to the clients; the job stays in QEMU until `dismiss`.
     """
     arguments = {"job-id": job_id, "tag": tag, "vmstate": vmstate, "devices": list(devices)}
     return _run(job_id, Execute("snapshot-save", arguments), stays=comes_again, hides_resume=comes_again)
@@ -104,7 +104,7 @@ def load(job_id: str, tag: str, vmstate: str, devices: Sequence[str]) -> JobPlan
 
 
 def delete(job_id: str, tag: str, devices: Sequence[str], *, stays: bool = False) -> JobPlan:
-    """Run `snapshot-delete`. It removes one snapshot of the tag from each device, and an absent tag is no error.
+    """Run `snapshot-delete`. It removes one snapshot of the tag from each device; an absent tag is not an error.
 
     stays: the job stays in QEMU until `dismiss`.
     """
@@ -113,7 +113,7 @@ def delete(job_id: str, tag: str, devices: Sequence[str], *, stays: bool = False
 
 
 def delete_all(tag: str, counts: Mapping[str, int], new_job_id: Callable[[], str]) -> JobPlan:
-    """Delete every snapshot of the tag, one of each node a round. counts: how many each node has; not all may have one."""
+    """Delete every snapshot of the tag, in rounds of one per node. counts: how many each node has, which may be 0."""
     result = JobResult(None)
     for done in range(max(counts.values(), default=0)):
         result = yield from delete(new_job_id(), tag, [name for name, count in counts.items() if count > done])
@@ -137,9 +137,9 @@ def _run(job_id: str, start: Execute, *, stays: bool = False, hides_resume: bool
 
 
 def recover(prefix: str, *, kept: Set[str] = frozenset()) -> Generator[Step, Replies, dict[str, JobResult]]:
-    """See the jobs to their end that a lost connection left behind, and return each one's result by its id.
+    """See the jobs that a lost connection left behind to their end, and return their results by id.
 
-    prefix: what the ids of those jobs begin with. kept: the ids of those that are not dismissed.
+    prefix: the prefix of the ids of these jobs. kept: the ids of those that must not be dismissed.
     """
     (listed,) = yield Run((Execute("query-jobs"),))
     results = {}
@@ -152,7 +152,7 @@ def recover(prefix: str, *, kept: Set[str] = frozenset()) -> Generator[Step, Rep
 
 
 def _conclude(job_id: str, jobs: Reply, *, stays: bool = False, most_looks: int | None = None) -> JobPlan:
-    """Go on looking until the job has concluded; the last look has dismissed it, unless it `stays`."""
+    """Query until the job has concluded; the last query is followed by its dismissal, unless it `stays`."""
     looks = count(1)
     while True:
         job = _find(job_id, jobs)
@@ -172,7 +172,7 @@ def _look(job_id: str, *, stays: bool = False) -> tuple[Execute, ...]:
     return (look,) if stays else (look, Execute("job-dismiss", {"id": job_id}))
 
 
-# By its id alone: ids of ours have a token that no client knows, so a job of this id is the one that was started.
+# The id is enough: ours have a token that no client knows, so a job with this id is the one that was started.
 def _find(job_id: str, jobs: Reply) -> JSON | None:
     if not isinstance(jobs, ReturnReply):
         return None

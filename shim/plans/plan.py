@@ -1,7 +1,7 @@
-"""What a plan is: a generator that yields steps, is sent what they gave, and returns an outcome.
+"""What a plan is: a generator that yields steps, is sent their results, and returns an outcome.
 
-A plan is how one legacy command becomes QMP. It does no I/O; whoever drives it writes the commands, reads the replies, and
-shows the outcome to the client. Every step and every outcome is a plain value, so a plan can be played in a test.
+A plan is how one legacy command becomes QMP. It does no I/O; its driver writes the commands, reads the replies, and shows the
+outcome to the client. Every step and every outcome is a plain value, so a test can play a plan.
 """
 
 from collections.abc import Callable, Generator
@@ -42,7 +42,7 @@ _QUERIES = ("query-", "x-debug-query-", "qom-list", "__hmpshim_")
 class Run:
     """Write these commands in one go. The plan is sent their replies, in the same order.
 
-    hides_resume: the plan stops the VM once more after these, so that clients are not shown that it ran in between.
+    hides_resume: the plan will stop the VM again after these, so clients must not see that it ran in between.
     """
 
     commands: tuple[Execute, ...]
@@ -62,10 +62,10 @@ class AwaitJob:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Not to be waited for: what was chosen, for the audit. The plan is sent ().
+    """What was chosen, for the audit; there is nothing to wait for. The plan is sent ().
 
-    native_load: of a savevm, why QEMU itself could not load what it makes; None where it could. deletes: the tags of older
-    snapshots that go once the new one is saved. remark: what could not be checked, in words.
+    native_load: for a savevm, why QEMU itself could not load what it makes; None if it could. deletes: the tags of older
+    snapshots to delete once the new one is saved. remark: what could not be checked, in words.
     """
 
     choices: tuple[NodeChoice, ...]
@@ -78,14 +78,14 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Intend:
-    """Have this written down before anything else is sent. The plan is sent ()."""
+    """Write this intent to disk before anything else is sent. The plan is sent ()."""
 
     intent: Intent
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """What was written down is done, and can be forgotten. The plan is sent ()."""
+    """This intent is done, and what was written down can be forgotten. The plan is sent ()."""
 
     intent: Intent
 
@@ -103,7 +103,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The command was not run, because it would do harm. text: HMP's form, `Error: …`."""
+    """The command was not run, because it would fail or do harm. text: HMP's form, `Error: …`."""
 
     text: str
     reason: str
@@ -121,7 +121,7 @@ class PassThrough:
 
 
 def refuse(danger: str) -> Refusal:
-    """Refuse a command for this reason."""
+    """Return a Refusal for this reason."""
     return Refusal(render.error(danger), danger)
 
 
@@ -131,22 +131,22 @@ Plan: TypeAlias = Generator[Step, Replies, Outcome]
 
 
 def concluded(outcome: Outcome) -> Plan:
-    """Make a plan with no step, where the outcome is known."""
+    """Return a plan without steps, for an outcome that is already known."""
     return outcome
     yield
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a plan has to know that no query of its own tells.
+    """What a plan must know that its own queries do not return.
 
-    commands: what the connected QEMU answers to `query-commands`.
-    new_job_id: gives an id that no job has.
+    commands: the names that the connected QEMU returns for `query-commands`.
+    new_job_id: returns an id that no job has.
     now: QEMU's local time, for a snapshot without a name.
-    local_time: seconds since the epoch as QEMU's local time.
-    cpu_index: the client's `cpu-index`, if it gave one.
-    known: what this connection to QEMU has learned; None where it is not kept, and all is asked for.
-    free_space: looks at a file's file system; None where nobody can.
+    local_time: converts seconds since the epoch to QEMU's local time.
+    cpu_index: the client's `cpu-index`, if it sent one.
+    known: what this connection to QEMU has learned; None if nothing is kept, so that everything is queried.
+    free_space: looks at a file's file system; None if the driver cannot.
     """
 
     version: QEMUVersion
@@ -161,5 +161,5 @@ class Context:
 
     @property
     def has_hmp(self) -> bool:
-        """Tell whether QEMU can be left a command of HMP: it may be built without (--disable-hmp, after 11.1)."""
+        """Return whether QEMU has HMP at all: it may be built without it (--disable-hmp, after 11.1)."""
         return "human-monitor-command" in self.commands

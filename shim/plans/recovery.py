@@ -1,13 +1,13 @@
 """What an earlier connection left behind: jobs of ours, and a savevm that was cut off between its steps.
 
-A proxy that starts, or that connects again, plays this before everything else. A savevm is completed if QEMU is still the same
-process and the command young; what cannot be completed is told in words, and a snapshot that may be the only one is kept.
+A proxy that starts or reconnects plays this before anything else. It completes a savevm if QEMU is still the same process and
+the command is young; what it cannot complete it reports, and it keeps a snapshot that may be the only one.
 
-How it is known that QEMU is the same process: the first job of a replacing savevm is not dismissed before the end. Jobs live
-in QEMU's memory, so where that job is still listed, the VM has gone on running since, and to save it now is what its client
-wanted, a little late. In another process it would save another state under the client's name.
+How it knows that QEMU is the same process: the first job of a replacing savevm is not dismissed before the end. Jobs live in
+QEMU's memory, so if that job is still listed, the VM has been running since, and saving it now is what its client wanted, a
+little late. In another process, it would save another state under the client's name.
 
-When nothing was written down (the file is lost, or QEMU has another address now), the internal tags on the disks still tell:
+If nothing was written down (the file is lost, or QEMU has another address now), the internal tags are still on the disks:
 find_orphans looks for them once per connection.
 """
 
@@ -28,7 +28,7 @@ from shim.qmp import Execute, ReturnReply
 
 __all__ = ["Found", "Orphans", "Written", "find_orphans", "recover"]
 
-# Whoever asked for a savevm longer ago has gone on without it, and does not expect the present to be saved.
+# A client that asked for a savevm longer ago has gone on without it and does not expect the present state to be saved.
 _YOUNG_S = 60.0
 
 
@@ -42,7 +42,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found and done, in words. is_trouble: somebody should read it."""
+    """What was found and done, in words. is_trouble: somebody should read the text."""
 
     text: str
     is_trouble: bool
@@ -50,7 +50,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """Internal snapshots of which no intent is known. found: what is only told. intents: what can be looked after."""
+    """Internal snapshots without a known intent. found: what is only reported. intents: what `recover` can look after."""
 
     found: tuple[Found, ...] = ()
     intents: tuple[Intent, ...] = ()
@@ -60,10 +60,10 @@ _Finding: TypeAlias = Generator[Step, Replies, Found]
 
 
 def recover(prefix: str, written: Sequence[Written], context: Context) -> Generator[Step, Replies, list[Found]]:
-    """Look after the jobs whose ids begin with the prefix, and after each intent.
+    """Look after the jobs whose ids begin with the prefix, and then after each intent.
 
-    The jobs come first: while one of them runs nobody can say which snapshots there are. Those that mark an intent are not
-    dismissed with the others, because they are what tells that QEMU is the same process.
+    The jobs come first: while one of them runs, nobody can say which snapshots there are. Those that mark an intent are not
+    dismissed with the others, because they are the sign that QEMU is the same process.
     """
     found = []
     ended: dict[str, JobResult] = {}
@@ -78,13 +78,14 @@ def recover(prefix: str, written: Sequence[Written], context: Context) -> Genera
 
 
 def find_orphans(known: Sequence[Written], context: Context) -> Generator[Step, Replies, Orphans]:
-    """Look for internal snapshots on the disks: the file with the intents may be lost, or kept under another address of QEMU's.
+    """Look for internal snapshots on the disks: the file of intents may be lost, or belong to an earlier address of QEMU.
 
-    known: the intents that are looked after anyway. One whose run still has a job in QEMU may be at work on another monitor.
+    known: the intents that are looked after anyway. A snapshot is left alone if the run that made it still has a job in QEMU,
+    because it may still be at work on another monitor.
     """
     if "snapshot-delete" not in context.commands:
         return Orphans()
-    # A delvm's survey asks for little, and does not leave the list to QEMU, as that of `info snapshots` may.
+    # The survey of a delvm needs little, and unlike that of `info snapshots` it never leaves the list to QEMU.
     try:
         survey = yield from look_around(DelVM(""), context)
     except GiveWay:
@@ -110,16 +111,16 @@ def find_orphans(known: Sequence[Written], context: Context) -> Generator[Step, 
 def _look_after(written: Written, is_same_qemu: bool, context: Context) -> _Finding:
     """Complete or report one savevm. is_same_qemu: the job that marks it is still there.
 
-    The job goes before the intent, as at the end of a savevm that was not cut off (shim/plans/saving.py). An intent stays where
-    the
-    internal snapshot may be the only one left: each start tells of it again, until a person has dealt with it.
+    The job is dismissed before the intent is forgotten, as at the end of an uninterrupted savevm (shim/plans/saving.py). An
+    intent is kept if the internal snapshot may be the only one left: each start reports it again until a person has dealt with
+    it.
     """
     intent = written.intent
     try:
         survey = yield from look_around(SaveVM(intent.tag), context)
     except GiveWay as exc:
         return Found(f"{_cut_off(intent)}; the disks cannot be looked at: {exc.reason}", True)
-    # A tag that has been protected since is not deleted any more, for whatever reason.
+    # A tag that the operator has protected since then must not be deleted for any reason.
     may_complete = is_same_qemu and written.age_s < _YOUNG_S and not is_protected(intent.tag, context.policy.protect)
     case = _Case(intent, survey, context, may_complete)
     found = yield from (case.look() if intent.internal_tag is None else case.look_internally(intent.internal_tag))
@@ -136,7 +137,7 @@ def _cut_off(intent: Intent) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A cut-off savevm, and the disks as they are. can_complete: it may still be carried out."""
+    """An interrupted savevm, and the disks as they are. can_complete: it may still be carried out."""
 
     intent: Intent
     survey: Survey
@@ -153,9 +154,10 @@ class _Case:
         return Found(f"{_cut_off(intent)}: the old '{intent.tag}' is gone, and there is no new one", True)
 
     def look_internally(self, internal: str) -> _Finding:
-        """Handle overwrite = "safe": the state was to be saved under an internal tag first, so one of the two is whole.
+        """Handle overwrite = "safe": the state was to be saved under an internal tag first, so one of the two should be whole.
 
-        Which one tells how far it came: the tag after the internal one in an image's list means that only tidying up was left.
+        Which one shows how far the savevm got: if the tag follows the internal one in an image's list, only the cleanup was
+        left.
         """
         intent, tag = self.intent, self.intent.tag
         is_there = self._is_whole(tag)
@@ -174,7 +176,7 @@ class _Case:
         return Found(f"{_cut_off(intent)}: neither '{tag}' nor '{internal}', which was to replace it, is on all disks", True)
 
     def _complete(self, internal: str | None = None) -> _Finding:
-        """Save as it was asked for; what is still there under the tag goes first."""
+        """Carry the savevm out, after deleting what is still there under the tag."""
         intent = self.intent
         result = yield from self._delete(intent.tag)
         if result.error is None:
@@ -199,12 +201,12 @@ class _Case:
         return holders(self.survey.graph, self.survey.selection, tag)
 
     def _is_whole(self, tag: str) -> bool:
-        """Tell whether the tag can be loaded: every disk that the policy takes has it, and one the VM state."""
+        """Return whether the tag can be loaded: every disk that the policy takes has it, and one has its VM state."""
         nodes = self.survey.selection.included
         return all(node.count(tag) for node in nodes) and any(node.vm_state_bytes(tag) for node in self._holding(tag))
 
     def _is_newer(self, tag: str, other: str) -> bool:
-        """Tell whether the tag was saved after the other one: an image's list of snapshots has the newest last."""
+        """Return whether the tag was saved after the other one: an image lists its newest snapshot last."""
         for node in self._holding(other):
             tags = [snapshot.name for snapshot in node.snapshots]
             if tag in tags and tags.index(tag) > tags.index(other):

@@ -1,10 +1,10 @@
 """A plan played without doing anything: which commands it would send, and how QEMU would answer.
 
-The queries are asked for real by whoever drives the rehearsal; the jobs are answered here, by QEMU's own checks in their order
-(migration/savevm.c, save_snapshot and load_snapshot; block/snapshot.c), on the block graph as the queries showed it.
+The driver of the rehearsal sends the queries for real; the jobs are answered here, by QEMU's own checks in their order
+(migration/savevm.c, save_snapshot and load_snapshot; block/snapshot.c), on the block graph that the queries showed.
 
-The plan that is rehearsed is the very one that would run, not a description of it, so the two cannot drift apart. What a
-rehearsal cannot know is what only trying shows: a full disk, a device that will not migrate, another monitor's next command.
+The rehearsed plan is the very one that would run, not a description of it, so the two cannot drift apart. A rehearsal cannot
+know what only trying shows: a full disk, a device that will not migrate, another monitor's next command.
 """
 
 from collections import Counter
@@ -29,8 +29,8 @@ __all__ = ["Rehearsal", "rehearse"]
 class Rehearsal:
     """What a plan would do.
 
-    would_send: the commands that change something, in their order. graph: None if not looked at. unmatched: the policy's
-    patterns that fit no node of the VM as it is now. faults: what a person can do about what is in its way
+    would_send: the commands that change something, in order. graph: None if the plan did not look at it. unmatched: the
+    policy's patterns that match no node of the VM now. faults: what is in the way and what a person can do about it
     (shim/advice/advice.py).
     """
 
@@ -46,8 +46,8 @@ class Rehearsal:
 class _Stage:
     """QEMU's state as far as the jobs look at it.
 
-    values: the queries' answers by name. tags: how often each node has each tag; the jobs change it, the graph stays as it was
-    seen. result: the row that `query-jobs` would show for the last job.
+    values: the queries' values by name. tags: how often each node has each tag; the jobs change this, while the graph stays as
+    it was seen. result: the entry that `query-jobs` would show for the last job.
     """
 
     version: QEMUVersion
@@ -57,7 +57,7 @@ class _Stage:
     result: dict[str, JSON] = field(default_factory=dict)
 
     def unknown(self, job: str) -> tuple[Execute, ...]:
-        """Return the queries for what QEMU's own checks look at before a job, as far as they have not been run."""
+        """Return the queries for what QEMU itself checks before a job, without those that have already been answered."""
         wanted = (_OF_ALL, *_OF_SAVING) if job == "snapshot-save" else (_OF_ALL,)
         return tuple(query for query in wanted if query.command not in self.values)
 
@@ -70,17 +70,17 @@ class _Stage:
         return read_hazards(self.values)
 
 
-# What QEMU's own checks look at beside the disks, of all three jobs and of snapshot-save. A plan asks for it only where much
-# depends on it (survey.py); a rehearsal always, because it has to foretell what QEMU would find out.
+# What QEMU's own checks look at besides the disks, for all three jobs and for snapshot-save. A plan queries it only if much
+# depends on it (survey.py); a rehearsal always does, because it has to predict what QEMU would find out.
 _OF_ALL = Execute("query-status")
 _OF_SAVING = (Execute("query-migrate"), Execute("query-migrate-capabilities"))
 
 
 def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]:
-    """Play a plan. Yields the queries, which must be run, and is sent their replies.
+    """Play a plan. Yields the queries, which the driver must run, and is sent their replies.
 
-    What changes something is told by the commands' names (`Run.changes_nothing`). So a command that is new to a plan is at
-    worst answered with CommandNotFound here, and never sent.
+    A command's name says whether it changes something (`Run.changes_nothing`). So a command that is new to plans is at worst
+    answered with CommandNotFound here, and never sent.
     """
     stage, decided, would_send = _Stage(context.version), None, list[Execute]()
     try:
@@ -110,10 +110,11 @@ def rehearse(plan: Plan, context: Context) -> Generator[Run, Replies, Rehearsal]
 
 
 def _set(stage: _Stage, commands: tuple[Execute, ...], replies: Replies, context: Context) -> None:
-    """Note what queries told, and set up the disks as soon as that is enough.
+    """Note the queries' values, and set up the disks as soon as these are enough.
 
-    The disks are set up once. A plan that looks again after its jobs would see them as they were, and only `tags` knows better.
-    A connection that knows the wiring does not ask for query-block (known.py), so it is taken from there.
+    The disks are set up once. If a plan looked again after its jobs, it would see them as they were before; only `tags`
+    changes.
+    A connection that knows the wiring does not send query-block (known.py), so the wiring is taken from there.
     """
     values = stage.values
     values.update(
@@ -133,7 +134,7 @@ def _set(stage: _Stage, commands: tuple[Execute, ...], replies: Replies, context
 
 
 def _act(stage: _Stage, command: Execute) -> Reply:
-    """Answer a command that changes something as QEMU would, and change the stage as QEMU's disks would be changed."""
+    """Answer a command that changes something as QEMU would, and apply its effect on the disks to the stage."""
     arguments = command.arguments
     match command.command:
         case "query-jobs":
@@ -161,7 +162,7 @@ def _nodes(stage: _Stage, devices: list[str]) -> list[BlockNode]:
 
 
 def _save(stage: _Stage, tag: str, devices: list[str]) -> str | None:
-    # save_snapshot's order: migration blockers, then the disks, then the tag, then what shows while it writes.
+    # save_snapshot's order: migration blockers, then the disks, then the tag, then what comes out only while it writes.
     graph, nodes = _seen(stage), _nodes(stage, devices)
     error = foretelling.blocked_error(stage.values.get("query-migrate", {}).get("blocked-reasons", ()))
     error = error or foretelling.unable_error(graph, nodes, stage.run_state)

@@ -1,6 +1,6 @@
-"""What is wrong with a snapshot or in the way of one, and what to type for it: the values, and how they go over the wire.
+"""What is wrong with a snapshot or in the way of one, and what to type against it: the values, and their form on the wire.
 
-A repair never loses what the person wants to keep. Where nothing is left but to lose something, its effect says what.
+A repair never loses what the person may want to keep. If the only way is to lose something, its effect says what.
 """
 
 import re
@@ -14,20 +14,20 @@ from shim.qmp import JSON
 
 __all__ = ["Fault", "FaultKind", "Repair", "TypedLine", "Where", "read_faults"]
 
-# A word of a line: text in double quotes, with HMP's and JSON's escapes, is a part of one.
+# A word of a line. A part in double quotes, with HMP's or JSON's escapes, may contain blanks.
 _WORD = re.compile(r'(?:"(?:\\.|[^"\\])*"|\'[^\']*\'|[^\s"\'])+')
 
 
 class FaultKind(StrEnum):
-    """What is wrong, in the order in which loadvm comes to it.
+    """What is wrong, in the order in which loadvm comes across it.
 
-    UNABLE: a disk that the policy takes cannot hold snapshots, so no tag can be loaded. PARTIAL: such a disk lacks the tag.
-    DUPLICATED: a disk has it more often than one savevm makes it. SHADOWED_BY_ID: it is another snapshot's id on a disk.
-    NO_VM_STATE: it holds disks only. BUSY: a job or a bitmap keeps QEMU from loading any tag.
+    UNABLE: a disk that the policy takes cannot hold snapshots, so no tag can be loaded. PARTIAL: a disk that the policy takes
+    lacks the tag. DUPLICATED: a disk has it more often than one savevm makes it. SHADOWED_BY_ID: the tag is another snapshot's
+    id on a disk. NO_VM_STATE: the snapshot has disks only. BUSY: a job or a bitmap keeps QEMU from loading any tag.
 
-    The others are none of loadvm's. MIXED: its snapshots were made at different moments; loadvm does not look at that.
-    BLOCKED: nothing can be saved, because the VM cannot be migrated. NO_ROOM: the VM's RAM may not fit. HIDDEN: it is in an
-    image below that of the disk.
+    loadvm does not check the others. MIXED: its snapshots were made at different moments. BLOCKED: nothing can be saved,
+    because the VM cannot be migrated. NO_ROOM: the VM's RAM may not fit. HIDDEN: the snapshot is in an image below that of the
+    disk.
     """
 
     UNABLE = "unable"
@@ -43,7 +43,7 @@ class FaultKind(StrEnum):
 
 
 class Where(StrEnum):
-    """Where the lines of a repair are typed; PROMPT is `hmp>`, and OPTION is for whoever starts hmp-repl or hmp-proxy."""
+    """Where to type the lines of a repair. PROMPT: at `hmp>`. OPTION: as options of hmp-repl or hmp-proxy."""
 
     PROMPT = ""
     OPTION = "option"
@@ -53,13 +53,13 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TypedLine:
-    """A line to type: these words, and after them the tag, which HMP's quoting spells. tag: None for no tag."""
+    """A line to type: these words, and then the tag, quoted for HMP. tag: None for no tag."""
 
     words: tuple[str, ...]
     tag: str | None = None
 
     def spelled(self) -> tuple[str, ...]:
-        """Return the words as they are typed. HMP cannot be told every tag; such a one is shown as it is."""
+        """Return the words as they are typed. A tag that HMP cannot express is shown as Python spells it."""
         return self.words if self.tag is None else (*self.words, quote_tag(self.tag) or repr(self.tag))
 
     def __str__(self) -> str:
@@ -73,14 +73,14 @@ class TypedLine:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One way out. lines: to be typed in this order; () where there is nothing to type."""
+    """One way out. lines: what to type, in this order; () if there is nothing to type."""
 
     lines: tuple[TypedLine, ...]
     effect: str
     where: Where = Where.PROMPT
 
     def labels(self, *, is_first: bool) -> Iterator[str]:
-        """Return what stands before each line, or before the effect where there is none."""
+        """Yield the label for each line, or for the effect if there are no lines."""
         first = "repair" if is_first else "or"
         yield f"{first} ({self.where}):" if self.where else f"{first}:"
         yield from ["then:"] * (len(self.lines) - 1)
@@ -88,7 +88,7 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, and the ways out, of which one is enough."""
+    """What is wrong, and the ways out, any one of which is enough."""
 
     kind: FaultKind
     text: str
@@ -103,7 +103,7 @@ class Fault:
 
 
 def read_faults(members: Sequence[JSON]) -> tuple[Fault, ...]:
-    """Read what `to_members` made; leave out what only a newer proxy knows. Raises KeyError or TypeError."""
+    """Read what `to_members` made, without what only a newer proxy knows. Raises KeyError or TypeError for anything else."""
     known = {kind.value: kind for kind in FaultKind}
     return tuple(
         Fault(known[fault["kind"]], fault["text"], tuple(_read_repairs(fault["ways"])))

@@ -1,18 +1,18 @@
 """The plan of savevm.
 
-A tag that exists is replaced. QMP has no command for that, and none that renames a snapshot, so there are three ways (counts:
-docs/replacing.md):
+A tag that exists is replaced. QMP has no command for that, and none that renames a snapshot, so there are three ways (measured
+in docs/replacing.md):
 
-* QEMU's own `savevm` does it in one command that nothing gets between. It is used where the policy chooses what HMP would.
-* overwrite = "safe": save under an internal tag, delete the old snapshot, save, delete the internal one. At no moment is
-  there no snapshot, whoever dies; it takes twice the time.
+* QEMU's own `savevm` does it in one command that nothing can interrupt. It is used if the policy chooses what HMP would.
+* overwrite = "safe": save under an internal tag, delete the old snapshot, save, delete the internal one. There is a snapshot at
+  every moment, whatever dies; it takes twice the time.
 * overwrite = "replace": delete the old snapshot, then save. If QEMU or the proxy dies in between, there is none.
 
-Both of ours write down first what they intend, for the proxy that comes after one that was killed.
+Our own two first write down what they intend, for the proxy that follows one that was killed.
 
-What the policy limits is looked at before anything is changed: the number of snapshots, and the room for the RAM. Snapshots
-that are to go for a new one go after it. So whoever dies in between, there is one too many, and none lost; nothing is written
-down for it, and the next savevm sees to it.
+The policy's limits are checked before anything is changed: the number of snapshots, and the room for the RAM. Snapshots that
+have to make room for a new one are deleted after it is saved. So whatever dies in between, there is one too many and none lost;
+nothing is written down for that, and the next savevm takes care of it.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
     included = selection.included
     if selection.vmstate is None and all(map(graph.can_snapshot, included)):
         return Answer(render.error(render.NO_VMSTATE_CANDIDATE), selection.vmstate_reason)
-    # Where a disk cannot snapshot, any node serves as vmstate: QEMU looks at the disks first and gives HMP's own error.
+    # If a disk cannot snapshot, any node will do as vmstate: QEMU checks the disks first and reports HMP's own error.
     vmstate = selection.vmstate or included[0]
-    # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is written.
+    # If QEMU's own checks will refuse, let them: their text is HMP's, and nothing is written.
     if context.policy.guard and not survey.migration_is_blocked and all(map(graph.can_snapshot, included)):
         danger = known_crashes.against_savevm(graph, vmstate, context.version)
         if danger:
@@ -78,9 +78,9 @@ def savevm(wanted: str | None, survey: Survey, context: Context) -> Plan:
 
 
 def _limits(saving: _Saving, way: _Way) -> tuple[Surplus, SpaceCheck]:
-    """Hold a savevm against the policy's limits."""
+    """Check a savevm against the policy's limits."""
     survey, context, tag = saving.survey, saving.context, saving.tag
-    # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is written.
+    # If QEMU's own checks will refuse, let them: their text is HMP's, and nothing is written.
     if not limits.is_limited(SaveVM(tag), context.policy) or not all(map(survey.graph.can_snapshot, saving.included)):
         return Surplus(), SpaceCheck()
     surplus = find_surplus(tag, survey.selection, context.policy)
@@ -97,7 +97,10 @@ def _limits(saving: _Saving, way: _Way) -> tuple[Surplus, SpaceCheck]:
 
 
 def within_limits(wanted: str | None, survey: Survey, context: Context) -> tuple[str | None, str | None]:
-    """Hold QEMU's own savevm against the limits, where there is nothing else: what speaks against it, and what to remark."""
+    """Check the savevm of a QEMU without snapshot jobs against the limits.
+
+    Returns why it is refused, None if it is not; and a remark about what could not be checked, None for none.
+    """
     graph, selection = survey.graph, survey.selection
     vmstate = next(filter(graph.can_snapshot, graph.hmp_set()), None)
     if vmstate is None:
@@ -139,10 +142,10 @@ def _carry_out(saving: _Saving, way: _Way) -> Plan:
 
 # R8 in docs/architecture.md: the old snapshot is never lost to a failure that QEMU could have reported beforehand.
 def _spare_the_old_one(tag: str, survey: Survey, context: Context) -> Answer | None:
-    """Answer a savevm that would fail only after it has deleted the snapshot that it is to replace."""
+    """Return the error of a savevm that would fail only after deleting the snapshot that it replaces; None if it would not."""
     included = survey.selection.included
     if survey.migration_is_blocked or not all(map(survey.graph.can_snapshot, included)):
-        return None  # which QEMU finds out before
+        return None  # QEMU finds this out before it deletes anything
     error = foretelling.doomed(survey.graph, included, tag, survey.hazards, context.version)
     if error is None:
         return None
@@ -150,16 +153,16 @@ def _spare_the_old_one(tag: str, survey: Survey, context: Context) -> Answer | N
 
 
 def _free_name(survey: Survey, context: Context) -> str:
-    """Name the snapshot as HMP does, by the local time; if that second is taken, by the next one that is free.
+    """Return a name as HMP makes it, from the local time; if that second is taken, from the next one that is free.
 
-    HMP would make a second snapshot of the same name, which neither can be loaded safely.
+    HMP would make a second snapshot of the same name, and then neither could be loaded safely.
     """
     names = (f"vm-{context.now + timedelta(seconds=seconds):%Y%m%d%H%M%S}" for seconds in count())
     return next(name for name in names if not holders(survey.graph, survey.selection, name))
 
 
 class _Way(Enum):
-    """How it is done: a new tag is added; one that exists is replaced in one of the three ways."""
+    """How to save: a new tag is added; an existing one is replaced in one of three ways."""
 
     ADD = auto()
     BY_QEMU = auto()
@@ -169,10 +172,10 @@ class _Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Saving:
-    """What is to be saved where.
+    """What to save, and where.
 
-    included: the nodes that the policy takes, in HMP's order. replaced: those that have the tag, also where the policy leaves
-    them out, because a tag that means two moments could be loaded half and half.
+    included: the nodes that the policy takes, in HMP's order. replaced: the nodes that have the tag, even those that the policy
+    leaves out, because if a tag means two moments, half of each could be loaded.
     """
 
     tag: str
@@ -188,7 +191,7 @@ class _Saving:
 
     @property
     def hmp_replaces(self) -> bool:
-        """Tell whether QEMU's own savevm does the same: it takes one snapshot from each disk, then adds one."""
+        """Return whether QEMU's own savevm does the same: it deletes one snapshot from each disk, then adds one."""
         is_single = all(node.count(self.tag) == 1 for node in self.replaced)
         return is_single and self.survey.selection.is_hmps_choice and self.context.has_hmp
 
@@ -196,7 +199,7 @@ class _Saving:
     def way(self) -> _Way:
         if not self.replaced:
             return _Way.ADD
-        # Where only trying shows whether the new one can be, it is tried before the old one is touched.
+        # If only trying can show whether the new snapshot can be made, try before the old one is touched.
         is_doubtful = foretelling.is_doubtful(self.survey.graph, self.included, self.tag)
         if self.hmp_replaces and not is_doubtful:
             return _Way.BY_QEMU
@@ -209,8 +212,8 @@ class _Saving:
         return Intent(self.tag, internal, self.vmstate.name, tuple(names_of(self.included)), marker)
 
     def delete_old(self, first_job: str, *, stays: bool) -> jobs.JobPlan:
-        """Delete every snapshot of the tag, one of each node a round. stays: the first job stays in QEMU."""
-        # The first round names the whole set: snapshot-delete looks first whether all of it can snapshot, as savevm does.
+        """Delete every snapshot of the tag, in rounds of one per node. stays: the first job stays in QEMU."""
+        # The first round names the whole set: snapshot-delete first checks whether all of it can snapshot, as savevm does.
         targets = list({node.name: node for node in (*self.included, *self.replaced)}.values())
         result = jobs.JobResult(None)
         for left in range(max(node.count(self.tag) for node in self.replaced)):
@@ -252,7 +255,7 @@ def _replace_safely(saving: _Saving) -> Plan:
 
 
 def _kept(result: jobs.JobResult, tag: str, internal: str) -> Answer:
-    """Answer what HMP would, and before it where the state is that was saved first."""
+    """Answer as HMP would, preceded by where to find the state that was saved first."""
     told = f"The old snapshot '{tag}' is gone or not whole; the state of just now is kept as '{internal}'"
     return Answer(f"{told}; load that one.\r\n{jobs.hmp_text(result)}", f"the snapshot job failed; {told}")
 
@@ -260,8 +263,9 @@ def _kept(result: jobs.JobResult, tag: str, internal: str) -> Answer:
 def _replace_fast(saving: _Saving) -> Plan:
     """Delete the old snapshot, then save.
 
-    Deleting is right only when nothing but the old snapshot is in the way of the new one. snapshot-save tells, if all disks
-    have the tag; if some have it, it would add a second one, and a blocked migration is all it would find.
+    Deleting is right only if nothing but the old snapshot is in the way of the new one. If all disks have the tag, a first
+    snapshot-save shows that: it fails with "already exists". If only some have it, snapshot-save would add a second one, so it
+    is tried only if migration is blocked, to get that error.
     """
     if saving.survey.migration_is_blocked or saving.is_on_all:
         result = yield from saving.save()
@@ -283,6 +287,6 @@ def _replace_fast(saving: _Saving) -> Plan:
 
 
 def _finish(intent: Intent) -> Generator[Step, Replies, None]:
-    """Remove the job that stayed, then what was written down: in this order, so that the job is never left without it."""
+    """Dismiss the job that stayed, then forget the intent: in this order, so that the job is never left without its intent."""
     yield from jobs.dismiss(intent.marker)
     yield Settle(intent)

@@ -1,11 +1,11 @@
-"""At most so many snapshots: what counts, and which would go for a new one.
+"""The limit on the number of snapshots: what counts, and which would be deleted for a new one.
 
-What counts is each tag that a disk has which the policy takes, once, on however many of them it is: what `info snapshots`
-lists, loadable or not. The internal tags of a savevm that replaces one do not count; they go by themselves.
+Each tag counts once, on however many of the policy's disks it is: what `info snapshots` lists, loadable or not. The internal
+tags of a replacing savevm do not count; they go by themselves.
 
-The oldest goes only after the new one is saved (shim/plans/saving.py), so that whatever fails, nothing is lost. Which is the
-oldest must be beyond doubt: a host's clock may have been set back, and then the date says one thing and the image's list, which
-has the newest last, another. So where they differ about what would go, nothing does.
+The oldest snapshot is deleted only after the new one is saved (shim/plans/saving.py), so that nothing is lost whatever fails.
+It must be certain which is the oldest: a host's clock may have been set back, and then the dates contradict the image's list,
+which has the newest last. If they disagree about what would be deleted, nothing is.
 """
 
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ __all__ = ["Surplus", "counted_tags", "find_surplus"]
 
 @dataclass(frozen=True, slots=True)
 class Surplus:
-    """What a new snapshot is too many for. refusal: why it is not made. oldest: the tags that go once it is made."""
+    """What the limit means for a new snapshot. refusal: why it is not made. oldest: the tags to delete once it is made."""
 
     refusal: str | None = None
     oldest: tuple[str, ...] = ()
 
 
 def counted_tags(selection: Selection) -> list[str]:
-    """Return the tags that count: as the first disk lists them, then what only the others have."""
+    """Return the tags that count, in the order of the first disk's list, then those that only the other disks have."""
     names = dict.fromkeys(name for node in selection.included for name in node.snapshots.names)
     return [name for name in names if read_internal_tag(name) is None]
 
 
 def find_surplus(tag: str, selection: Selection, policy: Policy) -> Surplus:
-    """Tell what becomes of a savevm under the limit. One that replaces a tag adds none."""
+    """Return what the limit means for a savevm of this tag. One that replaces a tag adds none."""
     limit = policy.max_snapshots
     if not limit or tag in (tags := counted_tags(selection)):
         return Surplus()
@@ -62,7 +62,7 @@ def _may_go(tag: str, policy: Policy) -> bool:
 
 
 def _by_age(selection: Selection, tags: Sequence[str]) -> list[str]:
-    """Sort by date, the oldest first. A tag that a disk has twice is as old as the newer one."""
+    """Sort by date, the oldest first. A tag with several snapshots is as old as the newest of them."""
 
     def date_sec(tag: str) -> int:
         return max(snapshot.date_sec for node in selection.included for snapshot in node.snapshots.named(tag))
@@ -71,7 +71,7 @@ def _by_age(selection: Selection, tags: Sequence[str]) -> list[str]:
 
 
 def _doubt(selection: Selection, oldest: Sequence[str], kept: Sequence[str]) -> str | None:
-    """Say where a disk lists one that is to stay before one that is to go, and so was made before it."""
+    """Return where a disk lists a snapshot to keep before one to delete, so that it must be older; None if nowhere."""
     for node in selection.included:
         names = list(node.snapshots.names)
         staying = min((names.index(tag) for tag in kept if tag in names), default=len(names))

@@ -1,14 +1,14 @@
 """The plans: what savevm, loadvm, delvm and `info snapshots` do with QMP's commands and jobs.
 
-Each plan begins with a survey (shim/plans/survey.py), at which it can still give way and let QEMU have the client's own
+Each plan begins with a survey (shim/plans/survey.py), during which it can still give way and let QEMU have the client's own
 command; from its first job on it sees the work to its end.
 
 The four commands differ in what they act on. savevm takes the disks that the policy takes today. loadvm and delvm also take
-every other disk that has the tag, because a disk that is left at another moment than the rest is worse than one too many, and
-because what was saved under another policy must still be found. `info snapshots` lists what loadvm would accept.
+every other disk that has the tag, because a disk left at another moment than the rest is worse than one too many, and because
+what was saved under another policy must still be found. `info snapshots` lists what loadvm would accept.
 
-Where QEMU's own checks refuse a command, the plan lets them: their words are HMP's, and a tool may look for them. A check of
-our own stands only where QEMU would crash, hang, load the wrong snapshot and report success, or find out too late.
+If QEMU's own checks refuse a command, the plan lets them: their words are HMP's, and a tool may look for them. Our own checks
+are only for cases in which QEMU would crash, hang, load the wrong snapshot and report success, or find out too late.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,15 +40,15 @@ from shim.qmp import Execute
 
 __all__ = ["plan"]
 
-# All of them, since QEMU 6.0. A QEMU that lacks one gets the client's own bytes: half a plan is worse than none.
+# QEMU has all of these since 6.0. One that lacks any gets the client's own bytes: half a plan is worse than none.
 _JOB_COMMANDS = frozenset({"snapshot-save", "snapshot-load", "snapshot-delete", "query-jobs", "job-dismiss"})
 
 
 def plan(command: HMPCommand, context: Context) -> Plan:
     """Make the plan of a legacy command.
 
-    It gives way (PassThrough) to a QEMU without snapshot jobs, to one that refuses to describe its disks, and where the policy
-    chooses what HMP would in a command that only looks.
+    It gives way (PassThrough) to a QEMU without snapshot jobs, to one that refuses to describe its disks, and for `info
+    snapshots` and a replacing savevm if the policy chooses what HMP would.
     """
     try:
         if not context.commands >= _JOB_COMMANDS:
@@ -79,7 +79,7 @@ def _carry_out(command: HMPCommand, survey: Survey, context: Context) -> Plan:
 
 
 def _with_cause(outcome: Outcome, survey: Survey) -> Outcome:
-    """Name the job that is behind a failure: QEMU's text names the disk only, and calls it unable."""
+    """Add the backup job that caused a failure to its reason: QEMU's text only names the disk and calls it unable."""
     held = [(node, job) for node in survey.selection.included if (job := survey.graph.backup_job(node)) is not None]
     if not held or not isinstance(outcome, Answer | Refusal) or not outcome.text:
         return outcome
@@ -88,7 +88,7 @@ def _with_cause(outcome: Outcome, survey: Survey) -> Outcome:
 
 
 def _danger(command: HMPCommand, survey: Survey, context: Context) -> str | None:
-    """Say what speaks against the command in the state that the VM is in, whatever its disks are."""
+    """Return why the command is dangerous in the VM's present state, whatever its disks are; None if it is not."""
     if isinstance(command, SaveVM | LoadVM) and (danger := known_crashes.during_migration(survey.hazards, context.version)):
         return danger
     if isinstance(command, SaveVM | DelVM) and command.tag is not None and holders(survey.graph, survey.selection, command.tag):
@@ -97,7 +97,7 @@ def _danger(command: HMPCommand, survey: Survey, context: Context) -> str | None
 
 
 def _forbidden(command: HMPCommand, survey: Survey, policy: Policy) -> str | None:
-    """Say why the operator wants the command's snapshot left alone. A load may be one of another snapshot, by its id."""
+    """Return why the operator forbids touching the command's snapshot; None if not. A load may take another one, by its id."""
     if isinstance(command, InfoSnapshots) or command.tag is None or not limits.is_limited(command, policy):
         return None
     disks = scope(survey.graph, survey.selection)
@@ -107,7 +107,10 @@ def _forbidden(command: HMPCommand, survey: Survey, policy: Policy) -> str | Non
 
 
 def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
-    """Give way, but for what would kill it: 5.2 aborts where it saves or loads while a migration has the disks."""
+    """Give way, unless a limit of the policy forbids it or it would kill QEMU.
+
+    5.2 aborts when it saves or loads while the disks belong to a migration.
+    """
     if context.policy.guard and isinstance(command, SaveVM | LoadVM):
         (status,) = yield Run((Execute("query-status"),))
         danger = known_crashes.during_migration(known_crashes.Hazards(value_of(status)["status"]), context.version)
@@ -133,7 +136,7 @@ def _leave_to_old_qemu(command: HMPCommand, context: Context) -> Plan:
 def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
     """Load the tag from every disk that has it and every one that the policy takes.
 
-    What was decided is told first, so that the record of a refusal has the disks. Refusals come before the job, which stops a
+    The decision comes first, so that even the record of a refusal has the disks. Refusals come before the job, which stops a
     running VM before its first check and leaves it stopped if that fails, as HMP's loadvm does.
     """
     graph, selection = survey.graph, survey.selection
@@ -144,7 +147,7 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
         text = jobs.hmp_text(jobs.JobResult(error))
         return Refusal(text, "the load would fail, and QEMU would stop the VM for it and leave it stopped")
     was_loaded = context.known is not None and context.known.is_loaded
-    # Where QEMU's own checks will refuse, they shall: their text is HMP's, and nothing is loaded.
+    # If QEMU's own checks will refuse, let them: their text is HMP's, and nothing is loaded.
     if all(graph.can_snapshot(node) and node.count(tag) for node in devices):
         danger = (
             _duplicate(graph, devices, tag)
@@ -155,7 +158,8 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
         if danger:
             return refuse(danger)
     names = _loadable_names(graph, devices, context)
-    # No node for the VM state means no node at all. The job says so before it looks for "", and hmp_text has HMP's words.
+    # No node for the VM state means no node at all. The job reports that before it looks for a node "", and hmp_text words it
+    # as HMP does.
     holder = _loadable_names(graph, [vmstate] if vmstate else [], context)
     result = yield from jobs.load(context.new_job_id(), tag, holder[0] if holder else "", names)
     if result.error is not None and context.known is not None:
@@ -164,7 +168,7 @@ def _loadvm(tag: str, survey: Survey, context: Context) -> Plan:
 
 
 def _duplicate(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
-    """Say why a tag that a disk has twice is not loaded: QEMU would revert that disk to the older one and report success."""
+    """Return why a tag that a disk has twice is not loaded: QEMU would silently revert that disk to the older one."""
     found = next(duplicated(graph, devices, tag), None)
     if found is None:
         return None
@@ -177,7 +181,7 @@ def _duplicate(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str
 
 
 def _id_of_another(graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str) -> str | None:
-    """Say why a tag is not loaded that is another snapshot's id: QEMU (5.2 to 11.1) takes that one and reports success."""
+    """Return why a tag that is another snapshot's id is not loaded: QEMU (5.2 to 11.1) silently takes that snapshot."""
     found = next(ids_of_others(devices, tag), None)
     if found is None:
         return None
@@ -198,7 +202,7 @@ def _spell(way: LoadById) -> str:
 
 
 def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Context) -> list[str]:
-    """Name the nodes to load; where a load through a filter ends badly, the node below it, which has the same snapshots."""
+    """Return the names of the nodes to load: instead of a filter through which a load ends badly, the node below it."""
     if context.policy.guard:
         devices = [known_crashes.below_filters(graph, node, context.version) for node in devices]
     return list(dict.fromkeys(names_of(devices)))
@@ -210,10 +214,10 @@ def _loadable_names(graph: BlockGraph, devices: Sequence[BlockNode], context: Co
 
 
 def _delvm(tag: str, survey: Survey, context: Context) -> Plan:
-    """Delete the tag from every disk that has it. That a disk lacks it is not an error, as in HMP.
+    """Delete the tag from every disk that has it. As in HMP, it is not an error that a disk lacks it.
 
-    Of a tag that a disk has twice one goes, as with HMP: a tool that wants both gone repeats the command. Without any disk HMP
-    says "" and the job "At least one device is required", so no job is asked.
+    If a disk has the tag twice, one goes, as in HMP: a tool that wants both gone repeats the command. Without any disk HMP
+    prints "", but the job fails with "At least one device is required", so no job is started.
     """
     devices = tagged_or_included(survey.graph, survey.selection, tag)
     yield Decided(_explain(survey.selection, devices), None, "delvm needs none")
@@ -223,15 +227,15 @@ def _delvm(tag: str, survey: Survey, context: Context) -> Plan:
 
 
 def _info_snapshots(survey: Survey, context: Context) -> Plan:
-    """List as HMP does, but for the disks that the policy takes: a tag that a varstore lacks can be loaded all the same.
+    """List as HMP does, but for the disks that the policy takes: a tag that only a left-out varstore lacks can be loaded.
 
-    Where those are HMP's, QEMU's own list is what HMP prints, whatever the version; but a QEMU may have no HMP.
+    If the policy takes HMP's disks, QEMU itself prints the list, in the layout of its version, unless it has no HMP.
     """
     selection = survey.selection
     yield Decided(selection.choices, name_of(selection.vmstate), selection.vmstate_reason)
     if selection.is_hmps_choice and context.has_hmp:
         return PassThrough("the policy chooses what HMP chooses")
-    # A configured vmstate that is not there today must not hide what was saved before.
+    # A configured vmstate disk that is missing today must not hide what was saved before.
     listed = selection.vmstate or next(filter(survey.graph.can_snapshot, selection.included), None)
     if listed is None:
         return Answer(render.no_vmstate_candidate(context.version), selection.vmstate_reason)
@@ -248,7 +252,7 @@ def _info_snapshots(survey: Survey, context: Context) -> Plan:
 
 
 def _row(name: str, snapshot: render.Snapshot, selection: Selection) -> render.Snapshot:
-    """Show the row of the disk that has the VM state: an older snapshot may have it on another disk than today's."""
+    """Return the row of the disk that has the tag's VM state: an older snapshot may have it on another disk than today's."""
     if snapshot.vm_state_size:
         return snapshot
     others = (other for node in selection.included for other in node.snapshots)

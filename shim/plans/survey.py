@@ -1,18 +1,18 @@
 """The survey with which every plan begins: QEMU as it is at that moment, because another monitor may have changed anything.
 
-Up to its end a plan can give way and let QEMU have the client's own command. It asks only for what the command needs. What it
-cannot do without is `query-named-block-nodes`, which lists every snapshot of every disk and so takes nearly all of its time.
+Until it ends, a plan can give way and let QEMU have the client's own command. It queries only what the command needs. It always
+needs `query-named-block-nodes`, which lists every snapshot of every disk and so takes nearly all of the time.
 
-Each question is there for one thing that goes wrong without it:
+Each query is there because something goes wrong without it:
 
 * `query-named-block-nodes` (flat): which nodes are writable, of which format, with which tags.
-* `x-debug-query-block-graph`: how the nodes stand on each other, and in what order HMP visits them. No other query tells.
-* `query-block`: the guest's devices, by which a varstore and a removable disk are known. Kept from then on (known.py).
-* `query-jobs`: whether QEMU is past preconfig, where it refuses jobs. Asked once.
+* `x-debug-query-block-graph`: how the nodes stand on each other, and in what order HMP visits them. No other query shows that.
+* `query-block`: the guest's devices, which show what is a varstore or a removable disk. Kept from then on (known.py).
+* `query-jobs`: whether QEMU is past preconfig, in which it refuses jobs. Sent until it was answered once.
 * `query-cpus-fast`: whether the client's `cpu-index` exists; HMP refuses the command otherwise.
-* what known_crashes.questions names: settings with which this version of QEMU dies of a snapshot.
-* `query-memory-size-summary`: how much RAM a savevm needs room for, asked only where that is to be checked.
-* `query-migrate`: whether saving is blocked, asked only where a snapshot would be deleted before that comes out.
+* the queries of known_crashes.questions: settings with which a snapshot kills this version of QEMU.
+* `query-memory-size-summary`: how much RAM a savevm needs room for, only if the policy wants that checked.
+* `query-migrate`: whether saving is blocked, only if a snapshot would be deleted first or a disk is encrypted.
 """
 
 from collections.abc import Generator
@@ -43,9 +43,9 @@ _Questions = Generator[Step, Replies, dict[str, JSON]]
 
 
 class GiveWay(Exception):
-    """QEMU itself is to answer. Raised by the survey only, before anything was changed.
+    """QEMU itself is to answer. Only the survey raises this, before anything was changed.
 
-    is_refused: QEMU refuses the command, too, so that it does no harm whatever the policy wants.
+    is_refused: QEMU refuses the command too, so that it does no harm, whatever the policy wants.
     """
 
     def __init__(self, reason: str, *, is_refused: bool = False) -> None:
@@ -56,10 +56,10 @@ class GiveWay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a plan knows of QEMU.
+    """What a plan knows about QEMU.
 
-    hazards: what of QEMU's settings a guard looks at. migration_is_blocked: told only of a savevm to which it may matter,
-    because it replaces a tag or meets an encrypted disk. ram_bytes: told only of a savevm that checks whether there is room.
+    hazards: the settings that the guard looks at. migration_is_blocked: False unless queried, which happens only for a savevm
+    that replaces a tag or meets an encrypted disk. ram_bytes: None unless a savevm is to check whether there is room.
     """
 
     graph: BlockGraph
@@ -70,7 +70,10 @@ class Survey:
 
 
 def look_around(command: HMPCommand, context: Context) -> Generator[Step, Replies, Survey]:
-    """Ask all at once, so that it costs one round trip; a second one where the answers raise a question."""
+    """Survey QEMU for a command, with all queries in one round trip, and a second one if the replies raise a question.
+
+    Raises GiveWay if QEMU itself is to answer.
+    """
     known = context.known if context.known is not None else Known()
     if isinstance(command, InfoSnapshots) and context.has_hmp:
         yield from _give_way_to_hmps_choice(known, context)
@@ -97,8 +100,8 @@ def look_around(command: HMPCommand, context: Context) -> Generator[Step, Replie
 
 
 def _first_questions(command: HMPCommand, known: Known, context: Context) -> list[str]:
-    # The long answer comes first: it is read while QEMU works on the others. The graph is asked for before the backends,
-    # which shim/graph/known.py relies on. query-jobs is refused in preconfig, as the jobs are.
+    # The query with the long reply comes first: the reply is read while QEMU works on the others. The graph is queried before
+    # the backends, which shim/graph/known.py relies on. In preconfig, QEMU refuses query-jobs as it refuses the jobs.
     names = [_NODES, _GRAPH]
     names += [] if known.has_wiring else [_BACKENDS]
     names += [] if known.is_past_preconfig else ["query-jobs"]
@@ -114,9 +117,9 @@ def _ram_bytes(values: dict[str, JSON]) -> int | None:
     return None if memory is None else memory["base-memory"] + memory.get("plugged-memory", 0)
 
 
-# epoch: that of the moment at which the graph was asked for; a device that went since makes the answer old.
+# epoch: known.epoch when the graph was queried; if a device has gone since, the reply is outdated and not learned.
 def _wiring(known: Known, values: dict[str, JSON], epoch: int, context: Context) -> Generator[Step, Replies, Wiring]:
-    """Take the known one, if it still holds, else learn it."""
+    """Return the known wiring if it still holds; otherwise learn it."""
     wiring = known.wiring(values[_GRAPH])
     if wiring is None:
         if _BACKENDS not in values:
@@ -130,15 +133,15 @@ def _wiring(known: Known, values: dict[str, JSON], epoch: int, context: Context)
 
 
 def _may_fail_after_deleting(command: SaveVM, graph: BlockGraph, selection: Selection) -> bool:
-    """Tell whether there is something to lose by deleting, or a danger that is one only where migration is not blocked."""
+    """Return whether a blocked migration matters: the savevm would delete first, or would crash QEMU only if not blocked."""
     replaces = command.tag is not None and bool(holders(graph, selection, command.tag))
     holding = [graph.snapshot_holder(node) for node in selection.included]
     return replaces or any(node is not None and node.is_encrypted for node in holding)
 
 
-# `info snapshots` costs QEMU little and us a whole survey, so it is worth a look at the wiring alone, which is quick.
+# `info snapshots` costs QEMU little but us a whole survey, so it pays to look at the wiring alone first, which is quick.
 def _give_way_to_hmps_choice(known: Known, context: Context) -> Generator[Step, Replies, None]:
-    """Let QEMU list the snapshots where the wiring alone tells that the policy chooses as HMP does."""
+    """Raise GiveWay, to let QEMU list the snapshots, if the wiring alone shows that the policy chooses as HMP does."""
     policy = context.policy
     if policy.kind is PolicyKind.HMP:
         raise GiveWay(_HMPS_OWN)
@@ -147,7 +150,7 @@ def _give_way_to_hmps_choice(known: Known, context: Context) -> Generator[Step, 
     epoch = known.epoch
     values = yield from _ask([_GRAPH] if known.has_wiring else [_GRAPH, _BACKENDS])
     wiring = yield from _wiring(known, values, epoch, context)
-    # Without patterns it differs from HMP about varstores and removable disks only.
+    # Without patterns, the policy differs from HMP only about varstores and removable disks.
     if not any(is_flash(backend) or backend.is_removable for backend in wiring.backends):
         raise GiveWay(_HMPS_OWN)
 

@@ -1,7 +1,7 @@
-"""One tag on all disks: the questions by which loadvm, delvm and a replacing savevm decide about it.
+"""One tag on all disks: what loadvm, delvm and a replacing savevm have to know about it.
 
-They are asked here once, for the plans and for the inventory that a person looks at. QEMU asks them too, but too late or
-differently: it counts a tag on all disks or on none, takes the first of two, and takes a tag for an id first.
+It is worked out here once, for the plans and for the inventory that a person looks at. QEMU checks it too, but too late or
+differently: for QEMU a tag is on all disks or on none, it takes the first of two, and it tries a tag as an id first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,13 +28,13 @@ __all__ = [
 
 # HMP finds a tag on disks that the policy leaves out, so delvm and a replacing savevm must look there too.
 def scope(graph: BlockGraph, selection: Selection) -> tuple[BlockNode, ...]:
-    """Return HMP's set, and what the policy adds to it."""
+    """Return HMP's set of nodes, then those that the policy adds to it."""
     hmp_set = graph.hmp_set()
     return (*hmp_set, *(node for node in selection.included if node not in hmp_set))
 
 
 def holders(graph: BlockGraph, selection: Selection, tag: str) -> list[BlockNode]:
-    """Find the tag wherever HMP would: also on a disk that the policy leaves out, so that none stays there."""
+    """Return the nodes that have the tag, even those that the policy leaves out, where HMP would find it too."""
     return [node for node in scope(graph, selection) if node.count(tag) and graph.can_snapshot(node)]
 
 
@@ -47,7 +47,10 @@ def tagged_or_included(graph: BlockGraph, selection: Selection, tag: str) -> lis
 def vmstate_to_load(
     graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str
 ) -> tuple[BlockNode | None, str]:
-    """Find the VM state where it was saved, whatever the policy would choose today. The text says why it is this node."""
+    """Return the node where the VM state was saved, whatever the policy would choose today, and in words why it is this one.
+
+    If no node has it, returns one on which the job will fail as HMP's loadvm does; None if there are no nodes.
+    """
     found = [node for node in devices if node.vm_state_bytes(tag) > 0]
     if selection.vmstate in found:
         return selection.vmstate, f"it holds the VM state of '{tag}'"
@@ -59,9 +62,9 @@ def vmstate_to_load(
 
 
 def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, int]]:
-    """Return the nodes that have the tag more often than one savevm makes it, and how many are too many.
+    """Yield the nodes that have the tag more often than one savevm makes it, and how many are too many.
 
-    Nodes that lead to the same image get a snapshot each from one savevm; those are alike.
+    One savevm makes a snapshot for each node, so nodes that lead to the same image get several, which are alike.
     """
     images = [image_of(graph, node) for node in devices]
     for node, image in zip(devices, images, strict=True):
@@ -70,7 +73,7 @@ def duplicated(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Ite
 
 
 def ids_of_others(devices: Sequence[BlockNode], tag: str) -> Iterator[tuple[BlockNode, Snapshot]]:
-    """Return the snapshots of other names whose id the tag is: QEMU (5.2 to 11.1) loads those instead.
+    """Yield the snapshots whose id, but not name, is the tag, with their nodes: QEMU (5.2 to 11.1) loads those instead.
 
     After savevm 2, 3 and 1, which get the ids 1, 2 and 3, `loadvm 1` brings back the disk of "2" and reports success.
     """
@@ -90,10 +93,11 @@ class LoadById:
 
 
 def load_by_id(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> LoadById | None:
-    """Tell how to load a snapshot whose tag is another's id, by its own id; None where QEMU would not do it.
+    """Return how to load a snapshot whose tag is another's id, by its own id; None if QEMU would not do it.
 
-    QEMU looks for the name when it checks a tag, and for the id first when it reverts a disk (seen on 5.2 to 11.1). So its id
-    must be the same on every disk, a name on every disk too, and one with a VM state where the wanted one has its own.
+    When QEMU checks a tag, it looks for the name; when it reverts a disk, it looks for the id first (seen on 5.2 to 11.1). So
+    the wanted snapshot's id must be the same on every disk and must also be the tag of some snapshot on every disk, with a VM
+    state on the node where the wanted one has its own.
     """
     found = own_id(graph, devices, tag)
     vmstate = next((node for node in devices if node.vm_state_bytes(tag)), None)
@@ -103,10 +107,10 @@ def load_by_id(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> Loa
 
 
 def load_by_new_tag(graph: BlockGraph, selection: Selection, devices: Sequence[BlockNode], tag: str) -> LoadById | None:
-    """Tell how to load it by its own id where no disk has that as a tag: a savevm of that tag makes `load_by_id`'s way.
+    """Return how to load it by its own id if no disk has that id as a tag: after a savevm of that tag, as with `load_by_id`.
 
-    QEMU needs the tag on every disk that is loaded, and a VM state where the wanted one has its own. The new snapshot must not
-    stay, because its tag is itself another one's id. Deleting goes by the name alone.
+    None if that would not work: QEMU needs the tag on every disk that is loaded, and a VM state where the wanted snapshot has
+    its own. The new snapshot must be deleted afterwards, because its tag is another one's id; QEMU deletes by name alone.
     """
     wanted_id = own_id(graph, devices, tag)
     vmstate = next((node for node in devices if node.vm_state_bytes(tag)), None)
@@ -119,7 +123,7 @@ def load_by_new_tag(graph: BlockGraph, selection: Selection, devices: Sequence[B
 
 
 def own_id(graph: BlockGraph, devices: Sequence[BlockNode], tag: str) -> str | None:
-    """Return the id by which all disks have the snapshot; None where they differ, or where a filter is above one."""
+    """Return the id that the snapshot has on all disks; None if the ids differ, or if a disk has a filter on top."""
     wanted = [node.snapshots.named(tag)[:1] for node in devices]
     ids = {snapshot.snapshot_id for found in wanted for snapshot in found}
     if len(ids) != 1 or not all(wanted) or any(len(graph.snapshot_path(node)) != 1 for node in devices):

@@ -1,11 +1,11 @@
 """The audit record: what a client asked, what was decided, done and answered.
 
-A record is built from values, and a Trace collects them while the command runs. Its JSON form stands in audit_form.py; writing
-it is the transport's.
+A Trace collects the values of a record while the command runs. The record's JSON form is in audit_form.py; writing it is up to
+the transport.
 
 There is one record for each command that a team has to think about when it gives up HMP: every HMP command, and QMP's own
-snapshot commands, which show who has moved already. What a tool does after a failure has one too, because HMP reports failures
-as text in a success, and a tool that goes on as if nothing had happened is the most expensive kind of dependency.
+snapshot commands, which show who has already moved. A tool's next command after a failure has one too, because HMP reports
+failures as text in a success, and a tool that goes on as if nothing had happened is the most expensive kind of dependency.
 """
 
 from __future__ import annotations
@@ -42,12 +42,11 @@ __all__ = [
 class Action(StrEnum):
     """What became of a command.
 
-    REWRITTEN: done by snapshot jobs. PASSED: QEMU got the client's own bytes. REFUSED: nothing was run.
-    OBSERVED: passed, and noted what would have been done. RECOVERED: no client's command, but a job found after a lost
-    connection, seen to its end. MODERN: no HMP, but one of QMP's own snapshot commands. BEGUN: about to be run; what becomes of
-    it has a record of its own. WENT_ON: no HMP, but what a client did next whose HMP command had failed. ABANDONED: never
-    begun, because its client had hung up, or the proxy ended. DELEGATED: passed, because QEMU's own command does it better, or
-    a proxy does it.
+    REWRITTEN: done by snapshot jobs. PASSED: QEMU got the client's own bytes. REFUSED: nothing was run. OBSERVED: passed, with
+    a note of what would have been done. RECOVERED: not a client's command, but a job found after a lost connection and seen to
+    its end. MODERN: not HMP, but one of QMP's own snapshot commands. BEGUN: about to be run; its result has a record of its
+    own. WENT_ON: not HMP, but what a client did next after its HMP command had failed. ABANDONED: never begun, because its
+    client had hung up or the proxy ended. DELEGATED: passed, because QEMU's own command does it better, or a proxy does it.
     """
 
     REWRITTEN = "rewritten"
@@ -74,7 +73,7 @@ class SentCommand:
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """STOP or RESUME, so long after the command came in."""
+    """STOP or RESUME. after_ns: how long after the command arrived."""
 
     name: str
     after_ns: int
@@ -82,7 +81,10 @@ class SeenEvent:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What rewriting would have done. text: the answer, None if QEMU would have got the command. agreed: with QEMU's own."""
+    """What rewriting would have done.
+
+    text: the answer, None if QEMU would have got the command. agreed: whether that is QEMU's answer; None until it is known.
+    """
 
     would_send: tuple[Execute, ...]
     outcome: str
@@ -96,7 +98,7 @@ class Rehearsed:
         return cls(tuple(rehearsal.would_send), outcome.reason, text)
 
     def compare(self, reply: Reply) -> Self:
-        """Hold it against QEMU's own answer; what QEMU would have answered anyway agrees."""
+        """Compare it with QEMU's own answer; if QEMU would have got the command, they agree."""
         agreed = self.text is None or (isinstance(reply, ReturnReply) and reply.value == self.text)
         return replace(self, agreed=agreed)
 
@@ -105,10 +107,10 @@ class Rehearsed:
 class AuditRecord:
     """One command of a client from its arrival to its answer.
 
-    time: when it came in, aware. execute: the QMP command that it came as; None for what no client sent.
-    line: None for what is no HMP. reply: the exact reply as the client gets it, None if it gets none.
-    after_failure: the command line that the client sent before, if that had failed and only its text said so.
-    identify: returns whose tool the client is. is_prompt: it has said that it is our prompt.
+    time: when it arrived, with a time zone. execute: the QMP command as which it arrived; None if no client sent it. line: None
+    if it is not HMP. reply: the exact reply as the client gets it, None if it gets none. after_failure: the client's previous
+    command line, if that failed and only its text said so. identify: returns whose tool the client is. is_prompt: the client
+    has said that it is our prompt. has_failed: None if there is no reply.
     """
 
     time: datetime
@@ -147,31 +149,30 @@ class AuditRecord:
 
     @property
     def hmp_command(self) -> str | None:
-        """Return the name of the HMP command, for `info` with its topic."""
+        """Return the name of the HMP command, with the topic for `info`; None if it is not HMP."""
         return None if self.line is None else self.line.full_name
 
     @property
     def is_housekeeping(self) -> bool:
-        """Tell whether it is a question of our prompt that is no use of HMP."""
+        """Return whether our prompt only asked HMP for help, which does not count as use of HMP."""
         return is_housekeeping(self.line, is_prompt=self.is_prompt)
 
     @property
     def is_failure_in_text(self) -> bool:
-        """Tell whether QMP calls it a success, and only HMP's text tells of the failure."""
+        """Return whether QMP reports a success, and only HMP's text reports the failure."""
         return self.line is not None and "return" in (self.reply or ()) and self.has_failed is True
 
     @property
     def stopped_ns(self) -> int:
-        """Return how long the VM stood still."""
+        """Return how long the VM was stopped."""
         return stopped_ns(self.events, self.duration_ns)
 
 
 @dataclass(slots=True)
 class Trace:
-    """What the audit wants to know of a command while it is under way.
+    """What the audit collects about a command that is under way.
 
-    started_ns: the monotonic clock when it came in. line: None for what is no HMP. execute and what stands after it: as in
-    AuditRecord.
+    started_ns: the monotonic clock when it arrived. line: None if it is not HMP. The other fields are as in AuditRecord.
     """
 
     time: datetime
@@ -197,7 +198,7 @@ class Trace:
         self.events.append(SeenEvent(name, now_ns - self.started_ns))
 
     def begun(self, vm: str) -> AuditRecord:
-        """Tell that the command is about to be run."""
+        """Return the record that the command is about to be run."""
         return self.record(vm, Action.BEGUN, "about to be run", reply=None, client_gone=False, now_ns=self.started_ns)
 
     def record(
@@ -212,7 +213,7 @@ class Trace:
         rehearsed: Rehearsed | None = None,
         after_failure: str | None = None,
     ) -> AuditRecord:
-        """Return what is known by now. The arguments are members of the record."""
+        """Return the record of what is known by now. The arguments are members of the record."""
         return AuditRecord(
             time=self.time,
             vm=vm,
@@ -235,12 +236,12 @@ class Trace:
 
 
 def is_housekeeping(line: HMPLine | None, *, is_prompt: bool) -> bool:
-    """Tell whether it is our prompt that asks HMP for help: for what it suggests and shows, and no work is done by that."""
+    """Return whether our prompt asked HMP for help, which it needs for completion and does no work."""
     return is_prompt and line is not None and line.name in _HELP
 
 
 def stopped_ns(events: Sequence[SeenEvent], end_ns: int) -> int:
-    """Return how long the VM stood still: from each STOP to its RESUME, or to the end of the command (end_ns)."""
+    """Return how long the VM was stopped: from each STOP to its RESUME, or to the end of the command (end_ns)."""
     total, stopped_at = 0, None
     for event in events:
         if event.name == "STOP" and stopped_at is None:
@@ -258,10 +259,10 @@ _SILENT_COMMANDS = (SaveVM, LoadVM, DelVM)
 
 
 def has_failed(line: HMPLine, text: str) -> bool:
-    """Tell whether an HMP command failed from what it printed, because HMP has no status.
+    """Return whether an HMP command failed, judged by what it printed, because HMP has no status.
 
-    savevm, loadvm and delvm print nothing if all went well. A command that words its own failure otherwise than QEMU's other
-    commands counts as done.
+    savevm, loadvm and delvm print nothing on success. A command whose failure does not look like those of QEMU's other commands
+    counts as done.
     """
     if isinstance(line.command, _SILENT_COMMANDS):
         return text != ""

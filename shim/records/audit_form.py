@@ -1,8 +1,8 @@
 """The JSON form of an audit record. docs/audit-log.md documents it member by member.
 
-Every member is always there, null or empty where there is nothing to say, so that `jq` and a database need no cases. Times are
-UTC with microseconds in a form that sorts as text. A long reply is only counted, and what no reader of JSON would take (NaN, a
-number without end) is spelled so that all do: a client must not be able to make a record that nobody can read.
+Every member is always present, null or empty if there is nothing to say, so that `jq` and databases need no special cases.
+Times are UTC with microseconds, in a form that sorts as text. Of a long reply there is only the length, and numbers that JSON
+readers reject (NaN, infinity) are spelled as text: a client must not be able to make a record that nobody can read.
 """
 
 import json
@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 4
-# A reply up to this length is kept whole; the graph queries' replies are longer and only counted.
+# Replies up to this length are kept whole; those of the graph queries are longer, and only their length is kept.
 _KEPT_REPLY_BYTES = 1024
-# About as long as that, and of no interest.
+# Commands whose replies are about that long, but of no interest.
 _ONLY_COUNTED = frozenset({"query-migrate-capabilities"})
 _NS_PER_MS = 1_000_000
 
@@ -40,7 +40,7 @@ def to_json(record: AuditRecord, *, host: str, lost_before: int = 0) -> str:
 
 
 def spell(members: Mapping[str, JSON]) -> str:
-    """Return a record's members as one line of JSON, without the newline: what every reader of JSON takes, jq too."""
+    """Return a record's members as one line of JSON that every JSON reader accepts, jq too, without the newline."""
     try:
         return json.dumps(members, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     except ValueError:
@@ -48,10 +48,10 @@ def spell(members: Mapping[str, JSON]) -> str:
 
 
 def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated: int = 0) -> dict[str, JSON]:
-    """Return the record as its JSON form has it, with nothing cut.
+    """Return the members of the record's JSON form, with nothing cut.
 
-    It may wait for what is being looked up of the client. host: the machine's name. lost_before: how many records of this log
-    could not be written since the last one that was. repeated: how many more like it this record stands for.
+    This may block while the client's identity is looked up. host: the machine's name. lost_before: how many records of this log
+    could not be written since the last one that was. repeated: how many more records like it this one stands for.
     """
     decided, line, reply = record.decided, record.line, record.reply
     if reply is not None and not isinstance(reply.get("id", ""), str):
@@ -86,12 +86,12 @@ def to_members(record: AuditRecord, *, host: str, lost_before: int = 0, repeated
 
 
 def spell_time(time: datetime) -> str:
-    """Return an aware time as records have it: UTC with microseconds, so that texts sort as times do."""
+    """Return an aware time as records spell it: UTC with microseconds, so that the texts sort as the times do."""
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def describe_vmstate(decided: Decided) -> dict[str, JSON]:
-    """Return where the VM state goes or comes from, and why; of a savevm also whether QEMU itself could load it."""
+    """Return where the VM state goes or comes from, and why; for a savevm also why QEMU itself could not load it."""
     reason = decided.vmstate_reason if decided.native_load is None else f"{decided.vmstate_reason}; {decided.native_load}"
     return {"node": decided.vmstate, "reason": reason}
 
@@ -109,7 +109,7 @@ def describe_choice(choice: NodeChoice) -> dict[str, JSON]:
 
 
 def _client(record: AuditRecord) -> dict[str, JSON]:
-    """Return who asked. It waits for what is being looked up."""
+    """Return who sent the command. This may block while the identity is looked up."""
     client, identity = record.client, record.identify()
     process = client if identity.process is None else identity.process
     return {
@@ -133,11 +133,10 @@ def _parent(parent: Parent) -> dict[str, JSON]:
 
 
 def _with_id_as_text(reply: JSON) -> JSON:
-    """Return a reply with its id as a text.
+    """Return a reply with its id, which is not a string, spelled as JSON in a string.
 
-    The id is the one value in it that the client made up and QEMU repeats unread: it may be nested 1,000 deep, or a number
-    that is infinite to a double, and a reader of the log must not fail at that. A text stays as it is; what else it may be is
-    spelled as JSON.
+    The id is the one value in a reply that the client made up and QEMU repeats unread: it may be nested 1,000 deep, or be a
+    number that is infinite as a double, and a reader of the log must not fail because of it.
     """
     try:
         text = encode(reply["id"], compact=True)
@@ -147,7 +146,7 @@ def _with_id_as_text(reply: JSON) -> JSON:
 
 
 def _finite(value: JSON) -> JSON:
-    """Replace the numbers that JSON cannot spell by texts."""
+    """Return the value with the numbers that JSON cannot spell replaced by strings."""
     match value:
         case float() if not math.isfinite(value):
             return str(value)

@@ -1,10 +1,10 @@
-"""What clients choose is bounded in a record: of a long text stand its beginning, its length and its SHA-256.
+"""Bounds for the texts that clients choose: a record has a long text's beginning, its length and its SHA-256.
 
-Else twelve commands of 360 KB would push the history out of a log that is rotated by its size. Nothing is lost for proof: the
-sum tells whether a text that somebody shows is the one that was sent.
+Otherwise twelve commands of 360 KB would push the history out of a log that is rotated by size. No proof is lost: the checksum
+shows whether a text that somebody presents is the one that was sent.
 
-It works on the members of a record as shim.records.audit_form's `to_members` gives them, before anything is masked: masking
-takes time for each word. It goes through all members, so none can be forgotten.
+It works on the members of a record as shim.records.audit_form's `to_members` returns them, before masking, which takes time for
+each word. It goes through all members, so that none can be forgotten.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ MAX_TEXT_CHARS = 2048
 
 
 def excerpt(members: Mapping[str, JSON]) -> dict[str, JSON]:
-    """Return a record's members with each text cut to MAX_TEXT_CHARS; `cut` tells which were longer."""
+    """Return a record's members with each text cut to MAX_TEXT_CHARS; `cut` lists those that were longer."""
     if not _has_long_text(members):
         return dict(members)
     cuts: list[JSON] = list(members["cut"])
@@ -28,7 +28,7 @@ def excerpt(members: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _has_long_text(value: JSON) -> bool:
-    """Tell whether there is anything to cut; mostly there is not, and to look takes half the time."""
+    """Return whether there is anything to cut. Mostly there is not, and this check takes half the time."""
     if isinstance(value, str):
         return len(value) > MAX_TEXT_CHARS
     if isinstance(value, dict):
@@ -41,7 +41,7 @@ def _shortened(value: JSON, path: str, cuts: list[JSON]) -> JSON:
         case str():
             if len(value) <= MAX_TEXT_CHARS:
                 return value
-            # A lone surrogate is no character, but JSON can spell one.
+            # A lone surrogate cannot be encoded as UTF-8, but JSON can spell one.
             whole = sha256(value.encode(errors="surrogatepass")).hexdigest()
             cuts.append({"member": path, "characters": len(value), "sha256": whole})
             return value[:MAX_TEXT_CHARS]

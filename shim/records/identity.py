@@ -1,7 +1,7 @@
 """Whose tool a client is, for people who read the audit log: more than a process's number and its executable.
 
-It is looked up beside the event loop (host/who/), because a look at another process's memory can take as long as that process
-likes. Nobody's rights depend on it: a process writes its own command line as it likes.
+It is looked up outside the event loop (host/who/), because reading another process's memory can take as long as that process
+likes. No permission depends on it: a process can set its own command line to anything.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ PROMPT_TOOL: Final = "hmp-repl"
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The process that started a client, or one above it: the one that tells whose work the client does."""
+    """The process that started a client, or one further up: the one that shows for whom the client works."""
 
     pid: int
     exe: str | None
@@ -27,11 +27,11 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What there is to know of a client. Everything is None or empty where this machine does not tell.
+    """What could be found out about a client. A field is None or empty if this machine does not know.
 
     user: the name of its uid. tool: what a person would call it, such as `nightly.py`. argv: its command line, bounded, and
-    without what looks like a password. unit: of systemd. container: `docker:3f2a91bc04de`, `lxc:web`. parent: where that tells
-    more than the process itself. process: the process at the other end of a TCP connection of this machine.
+    without what looks like a password. unit: its systemd unit. container: `docker:3f2a91bc04de`, `lxc:web`. parent: given if it
+    says more than the process itself. process: the process at the other end of a TCP connection within this machine.
     """
 
     user: str | None = None
@@ -50,5 +50,5 @@ Identify: TypeAlias = Callable[[], Identity]
 
 
 def unidentified() -> Identity:
-    """Return what is known of a client that nobody has looked up."""
+    """Return the identity of a client that nobody has looked up: nothing is known."""
     return NOBODY

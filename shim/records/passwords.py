@@ -1,7 +1,7 @@
-"""Where passwords and other secrets stand in commands, HMP's lines and QMP's as they were typed, for whoever keeps commands.
+"""Passwords and other secrets in commands as they were typed, HMP's and QMP's, for whoever stores commands.
 
-It looks at the text and not at what QEMU would read, because a line that is wrong, or pasted in part, holds its secret too. A
-line too many is taken for one with a secret rather than one too few.
+It looks at the text and not at what QEMU would read, because a line that is wrong, or pasted in part, contains its secret too.
+When in doubt, a line counts as one with a secret.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Final
 
 __all__ = ["COMMANDS", "holds_secret"]
 
-# HMP's commands with a secret, for whoever looks for one that is misspelled. block_passwd went with QEMU 6.1.
+# HMP's commands that take a secret, to recognize misspelled ones. QEMU 6.1 removed block_passwd.
 COMMANDS: Final = ("set_password", "block_passwd", "change", "object_add", "qom-set")
 
 _SECRET: Final = re.compile(
@@ -38,5 +38,5 @@ _SECRET: Final = re.compile(
 
 
 def holds_secret(text: str) -> bool:
-    """Tell whether a text that is, or has in it, a command of HMP or QMP holds a password or the content of a secret."""
+    """Return whether a text with an HMP or QMP command contains a password or the content of a secret."""
     return _SECRET.search(text) is not None

@@ -1,13 +1,13 @@
-"""Masking of confidential values in audit records, by kinds, with pseudonyms that stay the same for the same value.
+"""Masking of confidential values in audit records, by kind, with pseudonyms that stay the same for the same value.
 
-It works on the members of a record as shim.records.audit_form's `to_members` gives them. The key of the pseudonyms is an
+It works on the members of a record as shim.records.audit_form's `to_members` returns them. The key of the pseudonyms is an
 argument.
 
-The same tag has the same pseudonym wherever it stands, so a report still counts per tag and per tool; without the key nobody
-can try out which tag it was. What is confidential is known from the command line and from what the plan did, and is then looked
-for in every text of the record, because QEMU's errors quote tags and paths. A word too many is masked rather than one too few.
+A tag has the same pseudonym everywhere, so that a report can still count by tag and by tool; without the key nobody can find
+out by trial which tag it was. The command line and what the plan did show what is confidential; that is then searched for in
+every text of the record, because QEMU's errors quote tags and paths. When in doubt, a word is masked.
 
-Never masked, because records are of no use without them: the names of VMs, hosts, users, block nodes and devices, the names
+Never masked, because records would be useless without them: the names of VMs, hosts, users, block nodes and devices, the names
 of commands, job ids, and a client's own `id` in a reply.
 """
 
@@ -25,26 +25,26 @@ from shim.records.excerpt import MAX_TEXT_CHARS
 __all__ = ["redact"]
 
 _WORD = re.compile(r"[^ \t\n\v\f\r]+")
-# Of `file=/a,if=none`, `"a` and `/x` QEMU's errors name the parts.
+# What separates the parts of words such as `file=/a,if=none`, `"a` and `/x`; QEMU's errors quote single parts.
 _BETWEEN_PARTS = re.compile(r"[=,\"']+|^/")
-# How QEMU's errors and the shim's name a snapshot, also one that the command did not name.
+# How QEMU's and the shim's errors name a snapshot, even one that the command did not name.
 _NAMED_IN_TEXT = re.compile(r"(?i:\bsnapshots?(?: named)?|\bdelvm|\bVM state of|\btag) '([^']+)'")
-# In quotes a path may be relative and have blanks and apostrophes; elsewhere it begins with a slash and a blank ends it.
+# A quoted path may be relative and contain blanks and apostrophes; elsewhere a path begins with a slash and ends at a blank.
 _QUOTED_OR_PATH = re.compile(
     r"(?<!\w)(?P<quote>['\"])(?P<quoted>[^\r\n]*?)(?P=quote)(?!\w)|(?P<path>(?<![\w/])/[^\s'\",;:)\]}]+)"
 )
-# A word after `info` and its topic that can be an option, a device or a node. A file may be named like one, too; what has a
-# dot is more often a file.
+# A word after `info` and its topic that looks like an option, a device or a node. A file may look like that too, but a word
+# with a dot is more likely a file.
 _HARMLESS_WORD = re.compile(r"-[A-Za-z]|[#A-Za-z0-9_][A-Za-z0-9_-]*", re.ASCII)
-# Of a command line's words: an option that has no value in it, and what stands in place of something else.
 _BLANK = re.compile(r"\s")
+# A word of a client's command line that is an option without a value, or a placeholder for something that was left out.
 _HARMLESS_ARGUMENT = re.compile(r"-[A-Za-z]|--[a-z]+(?:-[a-z]+)*|\*\*\*|…", re.ASCII)
-# A shorter word is part of too many others: it is masked where it stands alone.
+# Shorter values occur within too many words: they are masked only where they stand alone.
 _SHORT_CHARACTERS = 4
 
 
 def redact(members: Mapping[str, JSON], kinds: Set[Confidential], key: bytes) -> dict[str, JSON]:
-    """Return a record's members with everything masked that is of these kinds. key: of the pseudonyms, up to 64 bytes."""
+    """Return a record's members with everything of these kinds masked. key: of the pseudonyms, up to 64 bytes."""
     masked = dict(members)
     pseudonym = _pseudonyms(key)
     if kinds:
@@ -52,7 +52,7 @@ def redact(members: Mapping[str, JSON], kinds: Set[Confidential], key: bytes) ->
     if kinds & {Confidential.TAGS, Confidential.FILES}:
         masked |= _Masks(members, kinds, pseudonym).mask(members)
     if kinds:
-        # Whoever guesses the text could see that it is the one.
+        # With the real checksum, anyone who guesses the text could confirm the guess.
         masked["cut"] = [{**cut, "sha256": pseudonym("sum", cut["sha256"])} for cut in members["cut"]]
     return masked
 
@@ -60,10 +60,10 @@ def redact(members: Mapping[str, JSON], kinds: Set[Confidential], key: bytes) ->
 _Pseudonym = Callable[[str, str], str]
 
 
-# 8 digits: a report stays readable, and of a thousand tags two have the same mask with a probability of one in 8,600. A tag and
-# a file of the same name have different ones (blake2b's `person`).
+# 8 digits keep a report readable, and the probability that among a thousand tags two have the same pseudonym is 1 in 8,600. A
+# tag and a file of the same name have different pseudonyms (blake2b's `person`).
 def _pseudonyms(key: bytes) -> _Pseudonym:
-    # Here, because it takes longer to load than all of this, and most logs mask nothing.
+    # Imported here because it takes longer to load than this whole module, and most logs mask nothing.
     from hashlib import blake2b
 
     def pseudonym(kind: str, value: str) -> str:
@@ -74,13 +74,13 @@ def _pseudonyms(key: bytes) -> _Pseudonym:
 
 
 def _client(client: JSON, pseudonym: _Pseudonym, *, hides_programs: bool) -> JSON:
-    """Mask who asked. A word of a command line may be a tag or a path: all are masked but those that name a program."""
+    """Mask who asked. Any word of argv may be a tag or a path, so only options and words that name the program are kept."""
 
     def program(text: str | None) -> str | None:
         return pseudonym("exe", text) if hides_programs and text is not None else text
 
     def word(text: str, place: int) -> str:
-        # A process that writes a title there tells in it what it works on.
+        # With a blank in it, argv[0] is a title that the process wrote itself, which may say what it works on.
         if (place == 0 and not _BLANK.search(text)) or text.rpartition("/")[2] == client["tool"]:
             return str(program(text))
         return text if _HARMLESS_ARGUMENT.fullmatch(text) else pseudonym("arg", text)
@@ -100,8 +100,8 @@ def _client(client: JSON, pseudonym: _Pseudonym, *, hides_programs: bool) -> JSO
 class _Words:
     """A command line in two parts, both as they were written: what may be shown, and the words that may be confidential.
 
-    head: the name, for `info` with its topic. rest: what stands after it. tag: None unless it is well-formed and has one.
-    kind: what the words of the rest are, "tag" or "arg".
+    head: the name, with the topic for `info`. rest: what follows. tag: None unless the line is well-formed and has one. kind:
+    what the words of the rest are, "tag" or "arg".
     """
 
     head: str
@@ -120,16 +120,16 @@ class _Words:
         return cls(head, text[len(head) :], getattr(line.command, "tag", None), kind, line.name == "info")
 
     def masked(self) -> Iterator[str]:
-        """Return the words of `rest` that may be confidential. Those after `info` mostly name devices and nodes."""
+        """Yield the words of `rest` that may be confidential. Those after `info` mostly name devices and nodes."""
         for word in _WORD.findall(self.rest):
             if self.kind == "tag" or not self.is_info or not _HARMLESS_WORD.fullmatch(word):
                 yield word
 
 
 class _Masks:
-    """The masks for one record: what it is known to name, and its texts with that masked.
+    """The masks for one record: the confidential values that it is known to contain, and its texts with these masked.
 
-    Longer names are looked for first, so that a tag that is part of another one does not leave half of that to be read.
+    Longer values are searched for first, so that a tag that is part of another one does not leave the rest of it readable.
     """
 
     def __init__(self, members: Mapping[str, JSON], kinds: Set[Confidential], pseudonym: _Pseudonym) -> None:
@@ -146,7 +146,7 @@ class _Masks:
         self._pattern = re.compile("|".join(map(_spelling, sorted(self._known, key=len, reverse=True))) or r"(?!)")
 
     def mask(self, members: Mapping[str, JSON]) -> dict[str, JSON]:
-        """Return the members that are masked."""
+        """Return the members that may contain confidential values, masked."""
         rehearsed, vmstate = members["rehearsed"], members["vmstate"]
         return {
             "command_line": self._line(members["command_line"]),
@@ -160,10 +160,10 @@ class _Masks:
         }
 
     def _learn_line(self, text: str | None) -> None:
-        """Note the words of a command line that are to be masked wherever they come again.
+        """Note the words of a command line that must be masked wherever they occur.
 
-        A tag that was parsed is one value, blanks and all. In any other line each word may be confidential, or a part of what
-        is, and QEMU's error may quote any of them: so each is noted, whole and in its parts.
+        A parsed tag is one value, including its blanks. In any other line each word may be confidential, or part of something
+        that is, and QEMU's error may quote any of them: so each is noted, whole and in parts.
         """
         line = _Words.of(HMPLine.read(text or ""))
         if line.tag is not None and self._tags:
@@ -177,7 +177,7 @@ class _Masks:
         if value:
             mask = self._pseudonym(kind, value)
             self._known.setdefault(value, mask)
-            # HMP's texts have CR LF, also inside of a tag.
+            # HMP's texts have CR LF, even inside a tag.
             self._known.setdefault(value.replace("\n", "\r\n"), mask)
 
     def _line(self, text: str | None) -> str | None:
@@ -192,7 +192,7 @@ class _Masks:
 
     def _text(self, text: str) -> str:
         if len(text) >= MAX_TEXT_CHARS:
-            # It may have been cut within what is to be masked, and half a tag is not found by looking for the whole.
+            # It may have been cut within a confidential value, and a search for the whole value does not find half of it.
             return str(_counted(text))
         text = self._pattern.sub(lambda found: self._known[found[0]], text)
         return _QUOTED_OR_PATH.sub(self._path, text) if self._files else text
@@ -204,7 +204,7 @@ class _Masks:
         return f"{quote}{self._pseudonym('file', quoted) if '/' in quoted else quoted}{quote}"
 
     def _text_about_line(self, text: str) -> str:
-        """Mask a text that may repeat any word of the command line."""
+        """Mask a text that may quote any word of the command line; if the line was cut, mask the whole text."""
         is_line_known = self._whole_characters.keys().isdisjoint(("command_line", "after_failure"))
         return self._text(text) if is_line_known else str(_counted(text))
 
@@ -226,12 +226,12 @@ class _Masks:
             **rehearsed,
             "qmp": [{**sent, "arguments": self._arguments(sent["arguments"])} for sent in rehearsed["qmp"]],
             "outcome": self._text(rehearsed["outcome"]),
-            # What the shim would have answered is nothing, an error, or the table of the snapshots.
+            # The shim's answer would have been nothing, an error, or the table of snapshots, which is masked as a whole.
             "text": self._text(text) if text is not None and text.startswith("Error: ") else _counted(text),
         }
 
     def _reply(self, reply: JSON, *, has_failed: bool | None) -> JSON:
-        """Mask a reply: of an error what it names, since its words say what went wrong; of a success all that it printed."""
+        """Mask a reply: in an error only the values, because its words say what went wrong; of a success the whole text."""
         match reply:
             case {"return": str(text)} if has_failed:
                 return {**reply, "return": self._text_about_line(text)}
@@ -254,7 +254,7 @@ def _spelling(value: str) -> str:
 
 
 def _tags_of(members: Mapping[str, JSON]) -> Iterator[str]:
-    """Return the tags that a record names outside of its command lines."""
+    """Yield the tags that a record contains outside its command lines."""
     rehearsed = members["rehearsed"] or {"qmp": [], "outcome": "", "text": None}
     for sent in (*members["qmp"], *rehearsed["qmp"]):
         tag = sent["arguments"].get("tag")
@@ -270,7 +270,7 @@ def _tags_of(members: Mapping[str, JSON]) -> Iterator[str]:
 
 
 def _counted(value: JSON, whole_characters: int | None = None) -> JSON:
-    """Mask a whole value, unless it says nothing. whole_characters: its length, if it was cut."""
+    """Replace a whole value by its length, unless it is empty or a plain scalar. whole_characters: the length before a cut."""
     if not isinstance(value, dict | list | str) or not value:
         return value
     spelled = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

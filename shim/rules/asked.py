@@ -1,14 +1,14 @@
-"""What a client's command asks QEMU for, as far as rules look at it (shim/rules/rules.py).
+"""What a client's command asks QEMU to do, as far as rules look at it (shim/rules/rules.py).
 
 A command is more than its name. `human-monitor-command` carries a line of another language, a `transaction` other commands,
 and what `object-add` does depends on its `qom-type`. So a command is read into *deeds*: its own, and those of other commands
-that come down to the same. HMP's `q` is also the deed of `quit`, `x-blockdev-reopen` also that of `blockdev-reopen`.
+that amount to the same. HMP's `q` is also the deed of `quit`, `x-blockdev-reopen` also that of `blockdev-reopen`.
 
-Whatever is not certain is said to be unknown, never guessed. A rule that denies takes the unknown for what it denies, and one
-that allows does not: see shim/rules/rules.py.
+What is not certain is marked as unknown, never guessed. A rule that denies treats the unknown as what it denies, and one that
+allows does not: see shim/rules/rules.py.
 
-Rules are tried on each deed, so there is a bound to what is read: of actions of one type one counts, a long value is
-unknown, and of what is longer than any tool sends `is_too_large` tells.
+Rules are tried on each deed, so what is read has bounds: several actions of one type count as one, a long value is unknown, and
+what is longer than anything a tool sends is marked `is_too_large`.
 """
 
 import re
@@ -38,22 +38,22 @@ from shim.rules.risks import RISKY, risks_of
 __all__ = ["ALIASES", "HMP", "Asked", "may_be_risky"]
 
 HMP: Final = "human-monitor-command"
-# What HMP's own monitor takes of a line (include/qemu/readline.h).
+# The longest line that HMP's own monitor takes (include/qemu/readline.h).
 _LONGEST_LINE_CHARS: Final = 4095
 
 
 def may_be_risky(name: str) -> bool:
-    """Tell whether a command may have a risk, by its folded name."""
+    """Return whether a command with this folded name may be risky (shim/rules/risks.py)."""
     return name.removeprefix("x-") in RISKY
 
 
-# Without slots, for what is worked out only if a rule looks at it.
+# Without slots, because of the cached properties, which are computed only if a rule looks at them.
 @dataclass(frozen=True)
 class Asked:
-    """A command, read.
+    """A command that has been read.
 
-    names: as the client spelled it, first the one that counts; "" where it is no string, and QEMU refuses such a command. line:
-    what human-monitor-command carries; None for other commands, and where it cannot be read.
+    names: as the client spelled them, the one that counts first; "" if it is not a string, which QEMU refuses. line: the line
+    of a human-monitor-command; None for other commands, or if it cannot be read.
     """
 
     names: tuple[str, ...]
@@ -70,12 +70,12 @@ class Asked:
 
     @cached_property
     def deed(self) -> Deed:
-        """Its own."""
+        """The command's own deed."""
         return deed_of(self.name, self.arguments)
 
     @cached_property
     def equivalents(self) -> tuple[Deed, ...]:
-        """What comes down to the same."""
+        """The deeds of other commands that amount to the same."""
         deeds = [self.deed, *(deed_of(name, self.arguments) for name in self.names[1:])]
         equivalents = [*deeds[1:], *(twin for deed in deeds for twin in twins(deed))]
         if any(deed.name == TRANSACTION for deed in deeds):
@@ -86,8 +86,8 @@ class Asked:
 
     @cached_property
     def is_too_large(self) -> bool:
-        """Tell whether not all that it comes down to is among `equivalents`, because it is more than any tool asks for."""
-        # One with both names is refused by QEMU.
+        """Return whether `equivalents` is incomplete, because the command asks for more than any tool does."""
+        # Only the first name matters here: QEMU refuses a command with both.
         if self.is_hmp:
             line = self.arguments.get("command-line")
             return isinstance(line, str) and len(line) > _LONGEST_LINE_CHARS
@@ -95,12 +95,12 @@ class Asked:
 
     @cached_property
     def risks(self) -> frozenset[str]:
-        """See shim/rules/risks.py."""
+        """The command's risks: see shim/rules/risks.py."""
         return frozenset(risk for name in self.names for risk in risks_of(settled(name), self.arguments, self.line))
 
     @classmethod
     def of(cls, message: Mapping[str, JSON]) -> Self:
-        """Read a command. QEMU refuses one with both keys; it is taken for both here."""
+        """Read a command. One with both keys, which QEMU refuses, is treated as both commands."""
         execute, out_of_band = message.get("execute"), message.get("exec-oob")
         given_names = (name for name in (execute, out_of_band) if isinstance(name, str))
         names = tuple(name[:LONGEST_NAME_CHARS] for name in given_names) or ("",)
@@ -111,13 +111,13 @@ class Asked:
 
 # -- HMP ------------------------------------------------------------------------------------------------------------------
 
-# HMP has no abbreviations, only these second names (hmp-commands.hx, "name"; QEMU 5.2 to 11.1).
+# HMP has no abbreviations, only these aliases (hmp-commands.hx, "name"; QEMU 5.2 to 11.1).
 ALIASES: Final = {"c": "cont", "p": "print", "q": "quit", "s": "stop", "?": "help"}
 
-# The value of a key that may stand first without its name, as QEMU's keyval and QemuOpts read it: up to the comma, if that is
-# not doubled. With quotes, a backslash, JSON, or the key once more it is left to QEMU what is meant.
+# A first value whose key may be omitted, as QEMU's keyval and QemuOpts read it: up to a comma that is not doubled. With quotes,
+# a backslash, JSON, or the key spelled out, only QEMU knows what is meant, so the value is unknown.
 _FIRST_VALUE: Final = re.compile(r"[^\s\"'\\,={}\[\]]+(?=,(?!,)|$)")
-# str.split() would see more blanks than C does.
+# str.split() would split at more characters than C does.
 _WORD: Final = re.compile(f"[^{BLANKS}]+")
 _TARGET: Final = re.compile(r"(?:-[a-z]+[ \t]+)*([^\s\"\\-][^\s\"\\]*)")
 
@@ -171,7 +171,7 @@ _HMP_VALUES: Final[Mapping[str, Callable[[str], Values]]] = {
 
 
 def _hmp_deeds(line: HMPLine) -> Iterator[Deed]:
-    """Yield what a line is as QMP commands, and its own name: whoever denies `savevm` means HMP's."""
+    """Yield a line's deeds: as QMP commands, and under its HMP name, because whoever denies `savevm` means HMP's."""
     from shim.hmp.replacements import replacement  # here, because only rules and mode "enforce" need its table
 
     name = ALIASES.get(line.name, line.name)

@@ -1,7 +1,7 @@
 """What one command does, as far as rules look at it (shim/rules/asked.py): its name, and the value that it is about.
 
-Here is what is known of QMP's commands: which argument each is about, and which of them do the same. A value that is not known
-is None, and so is a long one, since every pattern is compared with it.
+This module knows which argument each QMP command is about, and which commands do the same. Values that are unknown are None,
+and so are long ones, because every pattern is compared with them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,31 +26,31 @@ __all__ = [
     "twins",
 ]
 
-# Values of the argument that a command is about; None where they are not known.
+# The values of the argument that a command is about; None if they are unknown.
 Values: TypeAlias = tuple[str, ...] | None
 _Read: TypeAlias = Callable[[Mapping[str, JSON]], Values]
 
 TRANSACTION: Final = "transaction"
 VNC: Final = ("vnc",)
 
-# No command of QEMU has a longer name: a longer one is cut, for QEMU refuses it anyhow.
+# No QEMU command has a longer name. A longer one is cut, because QEMU refuses it anyway.
 LONGEST_NAME_CHARS: Final = 256
 # PATH_MAX.
 _LONGEST_VALUE_CHARS: Final = 4096
 _MOST_WORDS: Final = 1000
-# QEMU 11.1 has 12 types of actions, whatever their number is; there are a few for each disk and bitmap that they are about.
+# QEMU 11.1 has 12 types of actions. A transaction may have a few actions for each disk and bitmap.
 _MOST_ACTION_TYPES: Final = 64
 _MOST_ACTIONS: Final = 4096
 
 
-# QEMU has `device_add` and `object-add`; no two of its commands differ in this only.
+# QEMU has `device_add` and `object-add`; no two of its commands differ only in this.
 def fold(name: str) -> str:
-    """Return a command's name with hyphens for underscores: nobody has to remember which one QEMU uses."""
+    """Return a command's name with hyphens for underscores, so that nobody has to remember which one QEMU uses."""
     return name.replace("_", "-")
 
 
 def settled(name: str) -> str:
-    """Return the folded name that a command in trial would have for good."""
+    """Return the folded name without the `x-` of an experimental command."""
     return fold(name).removeprefix("x-")
 
 
@@ -108,7 +108,7 @@ def _uri(channel: JSON) -> str | None:
 
 
 def kinds_of_actions(arguments: Mapping[str, JSON]) -> Sequence[str | None] | None:
-    """Return the types of a transaction's actions, each once, with a None if one has none; None if there are too many."""
+    """Return the types of a transaction's actions, each once, None for an action without a type; None if there are too many."""
     actions = arguments.get("actions")
     if not isinstance(actions, list):
         return (None,)
@@ -131,7 +131,7 @@ def _vnc(arguments: Mapping[str, JSON]) -> Values:
     return VNC
 
 
-# For which argument a pattern may stand behind the name of a command. docs/rules.md has the same table.
+# Command -> the argument that a pattern after the command's name is compared with. docs/rules.md has the same table.
 SUBJECTS: Final[Mapping[str, _Read]] = {
     "object-add": _member("qom-type"),
     "device-add": _member("driver"),
@@ -169,7 +169,7 @@ def deed_of(name: str, arguments: Mapping[str, JSON]) -> Deed:
 
 
 def twins(deed: Deed) -> Iterator[Deed]:
-    """Yield the command that a command in trial (`x-`) becomes, or has been, and both with the other name of their value."""
+    """Yield the deeds that amount to this one: its name with or without `x-`, and a chardev backend's other name."""
     lasting, values = deed.name.removeprefix("x-"), deed.values
     names = (lasting if lasting != deed.name else f"x-{deed.name}",) if deed.name else ()
     if lasting in ("chardev-add", "chardev-change") and values and (other := _OTHER_NAMES.get(values[0])):
@@ -179,9 +179,9 @@ def twins(deed: Deed) -> Iterator[Deed]:
 
 
 def deeds_of_actions(arguments: Mapping[str, JSON]) -> Iterator[Deed]:
-    """Yield what the actions of a transaction are as commands: they have the same names (qapi/transaction.json).
+    """Yield the deeds of a transaction's actions, which have the same names as commands (qapi/transaction.json).
 
-    None that QEMU knows is in SUBJECTS; of another one the value is unknown.
+    No type of action that QEMU has is in SUBJECTS; for one that is, the value is unknown.
     """
     for kind in kinds_of_actions(arguments) or ():
         if kind is not None:

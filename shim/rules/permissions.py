@@ -1,23 +1,24 @@
-"""Ready-made rules: the roles of clients, what mode "enforce" adds, and which rules hold for one client.
+"""Ready-made rules: the roles of clients, what mode "enforce" adds, and which rules apply to one client.
 
-A role is looked at after the operator's own rules, and decides what they leave open. Mode "enforce" is asked besides: what
-passes the rules still has to pass it, and the other way round. Of HMP it judges by names (shim/hmp/allowance.py); here is what
-it refuses of QMP, because a client would get HMP, or the machine, in another way.
+A role comes after the operator's own rules and decides what they leave open. Mode "enforce" is a separate layer: a command has
+to pass both it and the rules. For HMP it judges by names (shim/hmp/allowance.py); here is what it refuses of QMP, because a
+client would get HMP, or the machine, in another way.
 
-Whoever allows nothing but queries has to know what a query does. Those of QEMU 5.2 to 11.1 were looked through, and these are
-left out of `read-only`:
+Whoever allows only queries has to know what a query does. Those of QEMU 5.2 to 11.1 were reviewed; of these and similar
+commands, `read-only` has
 
-* `query-rx-filter` arms an event again, NIC_RX_FILTER_CHANGED, so a reader changes what the next one hears.
-* `query-sev-launch-measure` and `query-sev-attestation-report` have the host's security processor sign, and tell its secrets.
-* `info registers` (and `x-query-registers`, should it come) shows what the guest computes with, keys among it.
-* `info profile` and `x-query-profile` (up to 8.0) set their counters back to 0.
-* `info usbhost` opens the host's USB devices, which may take as long as a device likes.
-* `info sync-profile`, `info jit` and the other `x-query-…` only count, and stay; `x-debug-query-block-graph` is a query too.
-* `qom-get` reads any property, also that of a secret; `qom-list` tells names only. `qom-list-types` loads every module.
-* `ringbuf-read` takes out what it reads, and `memsave`, `screendump` and `dump-guest-memory` write files.
+* not `query-rx-filter`: it re-arms the event NIC_RX_FILTER_CHANGED, so one reader changes what the next one sees;
+* not `query-sev-launch-measure` and `query-sev-attestation-report`: the host's security processor signs, and reveals secrets;
+* not `info registers` (nor `x-query-registers`, should it come): it shows what the guest computes with, including keys;
+* not `info profile` and `x-query-profile` (up to 8.0): they reset their counters to 0;
+* not `info usbhost`: it opens the host's USB devices, which may take as long as a device likes;
+* `info sync-profile`, `info jit` and the other `x-query-…`, which only count, and `x-debug-query-block-graph`, a query too;
+* `qom-list`, which shows names only, but not `qom-get`, which reads any property, even that of a secret, and not
+  `qom-list-types`, which loads every module;
+* not `ringbuf-read`, which removes what it reads, and not `memsave`, `screendump` and `dump-guest-memory`, which write files.
 
-Queries of disks (`query-block`, `query-blockstats`, `query-named-block-nodes`) ask the file system for sizes: on a network file
-system that hangs they hold QEMU, as they do for everybody who may ask at all.
+Queries about disks (`query-block`, `query-blockstats`, `query-named-block-nodes`) ask the file system for sizes: on a network
+file system that hangs they block QEMU, whoever sends them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ __all__ = ["EVERYTHING", "Permissions", "Role"]
 
 
 class Role(StrEnum):
-    """What a client may do that no rule decides about: only ask, also save and load snapshots, or all."""
+    """What a client may do if no rule decides: only query, also save and load snapshots, or everything."""
 
     READ_ONLY = "read-only"
     SNAPSHOTS = "snapshots"
@@ -64,8 +65,8 @@ _SNAPSHOTS: Final = (
 class Permissions:
     """Who may send what.
 
-    rules: the operator's, in their order. role: of all clients but those of listeners with a role of their own. roles: those,
-    by the listener's name (`Client.listener`).
+    rules: the operator's, in order. role: of all clients, except those of listeners with a role of their own. roles: these
+    roles, by the listener's name (`Client.listener`).
     """
 
     rules: tuple["Rule", ...] = ()
@@ -73,9 +74,9 @@ class Permissions:
     roles: Mapping[str, Role] = field(default_factory=dict)
 
     def rules_for(self, client: Client, policy: Policy) -> "ClientRules | None":
-        """Return what decides about the commands of one client; None where all are allowed.
+        """Return the rules for one client's commands; None if all are allowed.
 
-        policy: its mode, and what it allows in that.
+        policy: its mode and, for mode "enforce", what it allows.
         """
         if client.is_proxy:
             return None
@@ -92,7 +93,7 @@ class Permissions:
         return ClientRules(layers)
 
     def verdict_on(self, line: HMPLine, client: Client, policy: Policy) -> "Verdict | None":
-        """Return what decides about an HMP line of a client, and how; None where it has no rules."""
+        """Return the verdict on a client's HMP line; None if no rules apply to the client."""
         rules = self.rules_for(client, policy)
         return None if rules is None else rules.judge_line(line)
 
@@ -111,7 +112,7 @@ def _rules_of_role(role: Role) -> Sequence["Rule"]:
 
 
 def _rules_of_enforce(policy: Policy) -> Sequence["Rule"]:
-    """Return what mode "enforce" adds for QMP. HMP has its own list of names there."""
+    """Return the rules that mode "enforce" adds for QMP. For HMP it has a list of names (shim/hmp/allowance.py)."""
     from shim.rules.rules import Rule
 
     exempt = sorted(word for word in policy.allow if ":" in word)

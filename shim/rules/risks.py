@@ -1,17 +1,17 @@
 """Two things that a rule about a command's name cannot see: another monitor, and a program that QEMU starts.
 
-Both lead past the proxy, and there are several ways to each. Tried on QEMU 7.2, 10.0 and 11.1:
+Both lead around the proxy, and there are several ways to each. Tried on QEMU 7.2, 10.0 and 11.1:
 
-* `@monitor`: a client gets a monitor of its own, or comes to one that the operator has closed to it. From 11.1 on
-  `object-add` makes one. `add_client` hands a socket of the client's to a monitor whose chardev nobody is connected to, also
-  to one that reads HMP, in all three. HMP's `gdbserver` has `monitor`. A display may lead to one, too: with `-monitor vc`,
-  HMP is on a text console, a key away from the guest's screen. So whatever lets a client in to a display counts:
-  `add_client`, a password of VNC or SPICE, its time of expiry, and other addresses. `display-reload` does not: it reads the
-  operator's certificates again. Keys that come by QMP or HMP (`send-key`) go to the guest, never to a text console. And where
-  a monitor or a display asks for certificates, `qom-set` on tls-creds or an authorization, or a new authorization in place of
-  a deleted one, lets in anybody. A chardev alone is none: `chardev-change` and a multiplexer are refused where a monitor uses
-  it, but a monitor object's `chardev` can be set.
-* `@exec`: QEMU runs what the client names, with QEMU's rights: `exec:` as the place of a migration, the scripts and helpers of
+* `@monitor`: a client gets a monitor of its own, or access to one that the operator has closed to it.
+  From 11.1 on, `object-add` makes one. In all three, `add_client` hands a socket of the client to a monitor whose chardev
+  nobody is connected to, even one that reads HMP. HMP's `gdbserver` has `monitor`. A display may lead to one too: with
+  `-monitor vc`, HMP is on a text console, one key away from the guest's screen. So whatever lets a client into a display
+  counts: `add_client`, a VNC or SPICE password, its expiry, and other addresses. `display-reload` does not: it only re-reads
+  the operator's certificates. Keys sent by QMP or HMP (`send-key`) go to the guest, never to a text console. And if a monitor
+  or a display requires certificates, `qom-set` on tls-creds or an authorization, or a new authorization in place of a deleted
+  one, lets anybody in. A chardev alone is no risk: `chardev-change` and a multiplexer are refused if a monitor uses it, but a
+  monitor object's `chardev` can be set.
+* `@exec`: QEMU runs what the client names, with QEMU's rights: `exec:` as the target of a migration, the scripts and helpers of
   network backends, and the command of a migration in mode cpr-exec (11.1).
 
 What is not certain counts as a risk.
@@ -30,7 +30,7 @@ MONITOR: Final = "@monitor"
 EXEC: Final = "@exec"
 RISKS: Final = (MONITOR, EXEC)
 
-# What lets a client in to a display, whatever its arguments are. `change` was QMP's, too, until 5.2.
+# Commands that let a client into a display, whatever their arguments. Until 5.2, QMP had `change` too.
 _DISPLAYS: Final = frozenset(("display-update", "set-password", "expire-password", "change-vnc-password"))
 _HMP_DOORS: Final = frozenset(
     ("gdbserver", "set_password", "expire_password", "acl_add", "acl_policy", "acl_remove", "acl_reset")
@@ -46,32 +46,32 @@ RISKY: Final = _DISPLAYS | frozenset(
 )
 
 _OBJECTS: Final = ("monitor-", "authz-")
-# Of monitor-*, tls-creds-*, and authz-simple, -list, -listfile and -pam.
+# Properties of monitor-*, tls-creds-*, and authz-simple, -list, -listfile and -pam.
 _PROPERTIES: Final = (
     *("chardev", "verify-peer", "dir", "loaded", "identity", "policy", "rules", "filename", "refresh", "service"),
 )
 
-# What network backends run (qapi/net.json). `smb` has smbd run, and `path` is passt's. Only of the scripts "no" is none: it is
-# a program's name elsewhere.
+# What network backends run (qapi/net.json). `smb` runs smbd, and `path` is passt's. "no" means none only for the scripts; for
+# the others it is the name of a program.
 _SCRIPTS: Final = ("script", "downscript")
 _PROGRAMS: Final = ("helper", "smb", "path", "param")
 _GUEST_FORWARD: Final = "guestfwd"
 _COMMAND: Final = "cpr-exec-command"
 
-# More than QEMU takes (two), and more than any tool has. Who sends more is not looked into: what is not certain is a risk.
+# More than QEMU takes (two), and more than any tool sends. Beyond these a command is not examined, and so counts as a risk.
 MOST_CHANNELS: Final = 16
 _MOST_FORWARDS: Final = 1000
 
-# What HMP takes for a word: str.split() would see more blanks than C does.
+# HMP's words: str.split() would split at more characters than C does.
 _WORD: Final = re.compile(f"[^{BLANKS}]+")
-# An option string (util/qemu-option.c): NAME=VALUE, or NAME alone; a doubled comma in a value is a comma of it.
+# An option (util/qemu-option.c): NAME=VALUE, or NAME alone; a doubled comma stands for a comma in the value.
 _OPTION: Final = re.compile(r"([^=,]*)(?:=([^,]*(?:,,[^,]*)*))?(?:,|$)")
 
 
 def risks_of(name: str, arguments: Mapping[str, JSON], line: HMPLine | None) -> Iterator[str]:
     """Yield the risks of a command.
 
-    name: with hyphens, and without `x-`. line: that of a human-monitor-command that can be read.
+    name: with hyphens, and without `x-`. line: that of a human-monitor-command; None if it cannot be read.
     """
     match name:
         case "object-add" if _may_begin(arguments.get("qom-type"), *_OBJECTS):
@@ -155,9 +155,9 @@ def _may_be_vnc(words: str) -> bool:
 
 
 def _is_program(name: str, value: str | None) -> bool:
-    """Tell whether an option of a network backend names a program. value: None for a flag.
+    """Return whether an option of a network backend names a program. value: None for a flag.
 
-    QEMU takes the flag `script` for `script=on`, and `noscript` for `script=off`, both of them programs (7.2 to 11.1).
+    QEMU reads the flag `script` as `script=on`, and `noscript` as `script=off`; both name a program then (7.2 to 11.1).
     """
     key = name.removeprefix("no") if value is None else name
     return key in (*_PROGRAMS, _GUEST_FORWARD) or (key in _SCRIPTS and value != "no")

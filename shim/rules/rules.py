@@ -1,21 +1,21 @@
-"""Who may send which command: rules, tried in order, of which the first that matches decides.
+"""Who may send which command: rules are tried in order, and the first that matches decides.
 
-A rule allows or denies commands that its patterns match, for the clients that it is for. What no rule decides is left to the
-role (shim/rules/permissions.py), which is a ready-made list of rules; the usual one allows all.
+A rule allows or denies the commands that its patterns match, for the clients to which it applies. What no rule decides is left
+to the role (shim/rules/permissions.py), which is a ready-made list of rules; the default role allows everything.
 
-The two kinds of rules read a command differently, so that neither can be talked round. A rule that *denies* matches whatever
-may be what it denies: the same done by HMP, by a twin with `x-` or in a transaction, and what cannot be told. A rule that
-*allows* matches only what is spelled as it says, and surely is that. So `deny = ["quit"]` stops HMP's `q` too, and
-`allow = ["quit"]` lets it through only as QMP's command.
+The two kinds of rules read a command differently, so that neither can be tricked. A rule that *denies* matches whatever may be
+what it denies: the same thing done by HMP, by a twin with `x-` or in a transaction, and what is unknown. A rule that *allows*
+matches only what is spelled as it says and certainly is that. So `deny = ["quit"]` stops HMP's `q` too, and `allow = ["quit"]`
+lets it through only as QMP's command.
 
 Patterns are
 
     NAME                        a QMP command, with shell wildcards; `_` and `-` are the same
-    NAME: VALUE                 that command where the argument that it is about has such a value (deeds.py, SUBJECTS)
-    human-monitor-command: LINE an HMP line: its name, for `info` its topic, and perhaps its arguments, with wildcards
-    @monitor, @exec             whatever gives a client another monitor, or has QEMU run a program (risks.py); to deny only
+    NAME: VALUE                 that command if the argument that it is about has such a value (deeds.py, SUBJECTS)
+    human-monitor-command: LINE an HMP line: its name, the topic of `info`, and perhaps its arguments, with wildcards
+    @monitor, @exec             whatever gives a client another monitor, or makes QEMU run a program (risks.py); to deny only
 
-Nothing here knows how an answer is given, or of the FIFO that it stands in.
+Nothing here knows how a client is answered, or about the FIFO of replies.
 """
 
 import re
@@ -35,11 +35,11 @@ from shim.rules.risks import RISKS
 __all__ = ["EVERYBODY", "ClientRules", "CommandPattern", "Rule", "Verdict", "Whom"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_*?\[\]!-]+")
-# A client may send any number of names. So many verdicts are kept, of names no longer than any of QEMU's.
+# A client may send any number of names, so only this many verdicts are kept, for names no longer than QEMU's own.
 _KEPT_VERDICTS: Final = 1000
 _LONGEST_KEPT_CHARS: Final = 64
 _SHOWN_NAME_CHARS: Final = 100
-# More than any tool uses. Each makes a new regular expression necessary, which takes two milliseconds at most.
+# More `allowed_names` than any tool uses. Each new one needs a new regular expression, which takes two milliseconds at most.
 _MOST_NAMES: Final = 64
 
 
@@ -49,7 +49,7 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class CommandPattern:
-    """Which commands are meant. text: as the operator wrote it, and what two patterns are compared by."""
+    """Which commands a rule means. text: the pattern as the operator wrote it."""
 
     text: str
     _name: re.Pattern[str]
@@ -59,7 +59,7 @@ class CommandPattern:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a pattern. Raises CommandPatternError."""
+        """Parse a pattern. Raises CommandPatternError."""
         head, colon, rest = (part.strip() for part in text.partition(":"))
         if text in RISKS:
             return cls(text, _glob(text), None, None, False)
@@ -90,11 +90,11 @@ class CommandPattern:
         return self.text in RISKS
 
     def means_all(self, name: str) -> bool:
-        """Tell whether all commands of a folded name are meant, whatever their arguments are."""
+        """Return whether all commands with a folded name are meant, whatever their arguments."""
         return not (self.is_risk or self._is_line) and self._value is None and self._name.fullmatch(name) is not None
 
     def reads_arguments(self, name: str, *, is_literal: bool) -> bool:
-        """Tell whether the arguments may decide if a command of a folded name is meant. is_literal: by its spelling only."""
+        """Return whether it may depend on the arguments if a folded name is meant. is_literal: by its spelling only."""
         if self.is_risk:
             return may_be_risky(name)
         if name == HMP or (name == TRANSACTION and not is_literal):
@@ -104,7 +104,7 @@ class CommandPattern:
         )
 
     def may_mean(self, asked: Asked) -> bool:
-        """Tell whether a command, or what it comes down to, may be one of these."""
+        """Return whether a command, or one that amounts to the same, may be meant."""
         if self.is_risk:
             return self.text in asked.risks
         if self._is_line:
@@ -112,7 +112,7 @@ class CommandPattern:
         return self._fits(asked.deed, is_unsure=True) or any(self._fits(deed, is_unsure=True) for deed in asked.equivalents)
 
     def means(self, asked: Asked) -> bool:
-        """Tell whether a command surely is one of these."""
+        """Return whether a command is certainly meant."""
         if self.is_risk:
             return False
         if self._is_line:
@@ -144,7 +144,7 @@ class CommandPattern:
 
 
 def _plain_arguments(line: HMPLine) -> str | None:
-    """Return a line's arguments with one blank between them; None where it takes HMP to tell what they are."""
+    """Return a line's arguments with blanks as spaces, or a parsed snapshot command's tag; None if only HMP can read them."""
     tag = getattr(line.command, "tag", None)
     if isinstance(tag, str):
         return tag
@@ -158,10 +158,10 @@ _BLANKS_TO_SPACES: Final = {ord(blank): " " for blank in BLANKS}
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """For which clients a rule is: those of whom all that is given holds, each if any of its values does.
+    """The clients to which a rule applies: every criterion that is given must fit, and one fits if any of its values does.
 
-    What is not known of a client, as the uid of one that came by TCP, is no value. executables: with shell wildcards. A process
-    can become another program, so they are no obstacle to one that wants to.
+    What is unknown about a client, such as the uid of one on TCP, fits no value. executables: with shell wildcards. A process
+    can become another program, so they do not stop one that wants to get around them.
     """
 
     listeners: tuple[str, ...] = ()
@@ -185,7 +185,7 @@ EVERYBODY: Final = Whom()
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """name: what a verdict says has decided. is_literal: one that denies means the spelling, too, as one that allows does."""
+    """One rule. name: what verdicts call it. is_literal: only the spelling counts, as always for a rule that allows."""
 
     is_allowed: bool
     patterns: tuple[CommandPattern, ...]
@@ -195,16 +195,16 @@ class Rule:
 
     @classmethod
     def allow(cls, *patterns: str, name: str = "", whom: Whom = EVERYBODY) -> Self:
-        """Raises CommandPatternError."""
+        """Return a rule that allows what the patterns mean. Raises CommandPatternError."""
         return cls(True, tuple(map(CommandPattern.parse, patterns)), whom, name, is_literal=True)
 
     @classmethod
     def deny(cls, *patterns: str, name: str = "", whom: Whom = EVERYBODY, is_literal: bool = False) -> Self:
-        """Raises CommandPatternError."""
+        """Return a rule that denies what the patterns mean. Raises CommandPatternError."""
         return cls(False, tuple(map(CommandPattern.parse, patterns)), whom, name, is_literal=is_literal)
 
     def decides_all(self, name: str) -> bool:
-        """Tell whether this decides about all commands of a folded name."""
+        """Return whether the rule decides about all commands with a folded name, whatever their arguments."""
         return any(pattern.means_all(name) for pattern in self.patterns)
 
     def reads_arguments(self, name: str) -> bool:
@@ -221,7 +221,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a command may be sent, and which rule says so. command: what is denied, in words; "" for what is allowed."""
+    """Whether a command may be sent, and which rule says so. command: what is denied, in words; "" if allowed."""
 
     is_allowed: bool
     reason: str
@@ -229,7 +229,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """What the client is told. It holds nothing but what the client sent: not the rule, nor whether there is a command."""
+        """Return what the client is told: only what it sent, not which rule denies it or whether the command exists."""
         return f"{self.command} is not allowed here"
 
     def __str__(self) -> str:
@@ -237,23 +237,23 @@ class Verdict:
 
 
 class ClientRules:
-    """The rules that concern one client.
+    """The rules that apply to one client.
 
-    layers: lists of rules; a command has to pass each of them. What no rule of a list decides passes it.
+    layers: lists of rules; a command has to pass each list. A command about which no rule of a list decides passes it.
     """
 
     def __init__(self, layers: Sequence[Sequence[Rule]]) -> None:
         self._layers = layers
         self._kept: dict[str, Verdict] = {}
-        # Names of commands that are allowed whatever their arguments are: the first that were asked about. A new one makes a
-        # new set.
+        # Names of commands that are allowed whatever their arguments, as far as judge() has seen them. It is replaced, never
+        # changed, so that its identity shows whether there is a new one.
         self.allowed_names: frozenset[bytes] = frozenset()
 
     def judge(self, message: Mapping[str, JSON], *, is_cut: bool = False) -> Verdict:
         """Decide about a command.
 
-        is_cut: of its strings only the name and the keys are surely all there. Such a one, and one that is too large to be
-        looked into (`Asked.is_too_large`), is denied unless the name decides.
+        is_cut: only the name and the keys are certain to be complete; other strings may be cut. Such a command, and one that is
+        too large to be examined (`Asked.is_too_large`), is denied unless the name alone decides.
         """
         name = _sole_name(message)
         if (kept := self._kept.get(name)) is not None:
@@ -261,7 +261,7 @@ class ClientRules:
         verdict, by_name = self._decide(asked := Asked.of(message))
         if not (name and by_name) and (is_cut or asked.is_too_large):
             return Verdict(False, "default, as it is too long to be examined", _in_words(asked))
-        # One about HMP names the line.
+        # A verdict on an HMP command names its line, so it is not kept.
         if by_name and 0 < len(name) <= _LONGEST_KEPT_CHARS and not asked.is_hmp and len(self._kept) < _KEPT_VERDICTS:
             self._kept[name] = verdict
             if verdict.is_allowed and name.isascii() and len(self.allowed_names) < _MOST_NAMES:
@@ -273,7 +273,7 @@ class ClientRules:
         return self.judge({"execute": HMP, "arguments": {"command-line": line.text}})
 
     def _decide(self, asked: Asked) -> tuple[Verdict, bool]:
-        """Return a verdict, and whether it is that of all commands of this name."""
+        """Return a verdict, and whether it holds for all commands with this name."""
         reasons, by_name = [], True
         for layer in self._layers:
             for rule in layer:
@@ -290,7 +290,7 @@ class ClientRules:
 
 
 def _sole_name(message: Mapping[str, JSON]) -> str:
-    """Return the name of a command, in-band or out-of-band: rules take no heed of which; "" for one with both or none."""
+    """Return the name of a command, in-band or out-of-band, which rules do not distinguish; "" for both keys or none."""
     name = message.get("exec-oob" if "execute" not in message else "execute" if "exec-oob" not in message else "")
     return name if isinstance(name, str) else ""
 

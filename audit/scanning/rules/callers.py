@@ -1,4 +1,4 @@
-"""Which call a literal stands in, and whether that sends it to a monitor."""
+"""Which call a literal is in, and whether that call sends it to a monitor."""
 
 import re
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ __all__ = ["DECLARES", "HMP_CALLS", "TALKS", "Call", "Use", "enclosing_calls", "
 
 
 class Use(Enum):
-    """What a literal that reads like an HMP command is there for."""
+    """What a literal that reads like an HMP command is used for."""
 
     SENT = auto()
-    # It is handed to something unknown, or kept.
+    # It is passed to something unknown, or kept.
     PERHAPS = auto()
     NOTHING = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call around a place. name: in lower case, without `_`; spelled: as it stands there. receiver: what stands before it.
+    """A call around a place. name: in lower case, without `_`. spelled: as in the source. receiver: what precedes the name.
 
-    begin: of its arguments.
+    begin: where its arguments begin.
     """
 
     name: str
@@ -62,7 +62,7 @@ _SENDS: Final = re.compile(
 )
 _MONITORS: Final = re.compile(r"mon|hmp|qmp|qemu|vm|sock|serial|pty|fifo|child|expect|proc|stdin|tel|domain|dom|conn", re.I)
 _STANDARD_STREAMS: Final = re.compile(r"\bstd(?:err|out)\b", re.I)
-# They make a text, and what it is for tells the call around them.
+# Functions that make a text; the call around them shows what it is for.
 _MAKES_TEXT: Final = re.compile(
     r"(?:[asv]+n?printf|format|formatargs|string|str|from|tostring|toowned|tovec|into|bytes|bytearray|encode|new|cstr\w*|qstring\w*"
     r"|qlatin1string|arg|gstrdup\w*|strdup|concat|join|quote|byte|slice|utf8\w*|getbytes|list|tuple|ok|some|await|vec|box)"
@@ -82,7 +82,7 @@ _OPENED: Final = {")": "(", "]": "[", "}": "{"}
 
 
 def enclosing_calls(code: str, at: int) -> Iterator[Call]:
-    """Yield the calls that a place is in, from the inside out, within the statement and _REACH characters."""
+    """Yield the calls around a place, from the inside out, within the statement and _REACH characters."""
     depth = 0
     for index in range(at - 1, max(-1, at - _REACH), -1):
         char = code[index]
@@ -97,7 +97,7 @@ def enclosing_calls(code: str, at: int) -> Iterator[Call]:
 
 
 def is_compared(code: str, literal: Literal) -> bool:
-    """Tell whether a literal is only compared with something, or is the key of a map."""
+    """Return whether a literal is only compared with something, or is the key of a map."""
     before = code[max(0, literal.start - 40) : literal.start]
     if COMPARED_BEFORE.search(before) or _COMPARED_AFTER.match(code, literal.end):
         return True
@@ -105,7 +105,7 @@ def is_compared(code: str, literal: Literal) -> bool:
 
 
 def use_of(lexed: Lexed, literal: Literal, *, is_whole: bool) -> Use:
-    """Tell what a literal with an HMP command is for. is_whole: it has more than the bare word."""
+    """Return what a literal with an HMP command is used for. is_whole: it is more than the bare name of a command."""
     code = lexed.code
     if is_compared(code, literal):
         return Use.NOTHING

@@ -8,7 +8,7 @@ from shim.hmp.replacements import Replacement, replacement
 
 __all__ = ["LOADVM_OPTION", "PROMPT", "FileFindings", "Finding", "Hit", "Totals", "advice", "what_replaces"]
 
-# Stand where a command's name does.
+# Used in place of a command's name.
 LOADVM_OPTION: Final = "-loadvm"
 PROMPT: Final = "HMP prompt"
 
@@ -17,7 +17,10 @@ _INSTEAD_OF_THE_OPTION: Final = Replacement(("snapshot-load",), "start QEMU with
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What a rule found. offset: in the text. channel: what carries the command. command: its full name, or COMPUTED."""
+    """What a rule found. offset: in the text. channel: what carries the command.
+
+    command: its full name, COMPUTED, LOADVM_OPTION or PROMPT.
+    """
 
     offset: int
     channel: str
@@ -38,7 +41,7 @@ class Finding:
 
     @property
     def what(self) -> str:
-        """Say what is there: `savevm by human-monitor-command`."""
+        """Return what was found: `savevm by human-monitor-command`."""
         if self.command == LOADVM_OPTION:
             return LOADVM_OPTION
         if self.command == PROMPT:
@@ -48,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FileFindings:
-    """What was found in one file. path: relative to where the scan began. accepted: findings that a mark accepts."""
+    """What was found in one file. path: as it is reported. accepted: how many findings a mark accepts."""
 
     path: str
     findings: tuple[Finding, ...]
@@ -57,9 +60,10 @@ class FileFindings:
 
 @dataclass(slots=True)
 class Totals:
-    """What a scan has read. other: files that are in no known language. unread: which files, and why; so is too_big.
+    """What a scan has read, as counts. other: files in no known language. accepted: findings that a mark accepts.
 
-    accepted: findings with a mark beside them. known: those that a baseline has.
+    known: findings that a baseline has. too_big: the paths of files that are too big. unread: for each file or folder that
+    cannot be read, which and why.
     """
 
     files: int = 0
@@ -74,7 +78,7 @@ class Totals:
 
 
 def what_replaces(command: str) -> Replacement | None:
-    """Look up what replaces a finding's command; None where that is not known."""
+    """Return what replaces a finding's command; None if that is not known."""
     if command == LOADVM_OPTION:
         return _INSTEAD_OF_THE_OPTION
     name, _, topic = command.partition(" ")
@@ -82,7 +86,7 @@ def what_replaces(command: str) -> Replacement | None:
 
 
 def advice(command: str) -> str:
-    """Say what to use instead."""
+    """Return what to use instead of a finding's command."""
     if command == COMPUTED:
         return "see what the command line is made of"
     if command == PROMPT:

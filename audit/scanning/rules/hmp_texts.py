@@ -1,4 +1,4 @@
-"""Is a text an HMP command line, and which?"""
+"""Whether a text is an HMP command line, and which."""
 
 import re
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from shim.hmp.replacements import REPLACEMENTS
 __all__ = ["COMPUTED", "SNAPSHOT_COMMANDS", "SnapshotLine", "known_command", "snapshot_lines", "without_placeholders"]
 
 SNAPSHOT_COMMANDS: Final = frozenset({"savevm", "loadvm", "delvm", "info snapshots"})
-# The command of a line that only the program that runs knows.
+# Stands for a command that only the running program knows.
 COMPUTED: Final = ""
 
-# What a program puts a value into: {tag}, {{ tag }}, ${tag}, $(tag), #{tag}, %(tag)s, %1.
+# Placeholders into which a program puts a value: {tag}, {{ tag }}, ${tag}, $(tag), #{tag}, %(tag)s, %1.
 _PLACEHOLDER: Final = re.compile(
     r"\$?\{\{[^{}\n]*\}\}|[$#]?\{[^{}\n]*\}|\$\([^()\n]*\)|\\\([^()\n]*\)|%\(\w+\)\w|`[^`\n]*`|%[-\d.]*[sdviqx]|%\d"
 )
@@ -23,7 +23,7 @@ _SNAPSHOT: Final = re.compile(
     r"""(?P<name>savevm|loadvm|delvm)(?:(?P<blank>[ \t]+)(?P<tag>"[^"\n]*"|'[^'\n]*'|[^\s"'\[\]<>|]+|["'])?)?[ \t]*"""
     r"""|(?P<info>info[ \t]+snapshots)[ \t]*"""
 )
-# What people write after the word in a message, where HMP has a tag.
+# Words that follow a command's name in messages, where HMP would have a tag.
 _PROSE: Final = re.compile(
     r"fail\w*:?|error\w*:?|done|ok|complete\w*|succe\w+|is|was|of|to|not|and|or|return\w*|timeout|timed|took:?|for|from|after|before|with"
     r"|commands?|snapshot:|state|start\w*|finish\w*|tests?|can|could|will|did|does|handler|support\w*|unsupported|in|on|the"
@@ -32,7 +32,7 @@ _PROSE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SnapshotLine:
-    """One of HMP's snapshot commands. offset: of the command in the text. is_whole: it has its tag, or a place for it."""
+    """One of HMP's snapshot commands. offset: of the command in the text. is_whole: it has a tag, or a blank for one."""
 
     command: str
     offset: int
@@ -40,12 +40,12 @@ class SnapshotLine:
 
 
 def without_placeholders(text: str) -> str:
-    """Replace what a program fills in with as many characters that are no blanks."""
+    """Replace placeholders with as many characters that are not blanks."""
     return _PLACEHOLDER.sub(lambda match: _PUT_IN * len(match[0]), text)
 
 
 def snapshot_lines(text: str) -> list[SnapshotLine]:
-    """Return the snapshot commands of a text that is nothing but HMP command lines; nothing for any other text."""
+    """Return the snapshot commands in a text that consists of HMP command lines; [] for any other text."""
     found: list[SnapshotLine] = []
     at = 0
     for line in without_placeholders(text.replace("\0", " ")).splitlines(keepends=True):
@@ -65,7 +65,7 @@ def snapshot_lines(text: str) -> list[SnapshotLine]:
 
 
 def known_command(text: str) -> str:
-    """Return the full name of the command that a text begins with; COMPUTED if a program fills that in."""
+    """Return the full name of the command that a text begins with; COMPUTED if that is a placeholder or not a name."""
     line = HMPLine.read(without_placeholders(text))
     if _PUT_IN in line.name or line.name.startswith("$"):
         return COMPUTED

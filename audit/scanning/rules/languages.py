@@ -1,7 +1,7 @@
 """Which language a file is in.
 
-By its name; where that tells nothing, by the interpreter that its first line names. Prose (Markdown, change logs, HTML),
-patches and what is unknown are in no language: words in them call nothing.
+Its name decides; if that says nothing, the interpreter that its first line names. Prose (Markdown, change logs, HTML), patches
+and unknown files are in no language, because words in them call nothing.
 """
 
 import re
@@ -12,7 +12,7 @@ __all__ = ["Language", "language_of_file"]
 
 
 class Language(StrEnum):
-    """Languages that are read alike: what differs is how comments and literals are spelled."""
+    """Groups of languages that are read alike; groups differ in how comments and literals are spelled."""
 
     PYTHON = "Python"
     C = "C"
@@ -21,14 +21,14 @@ class Language(StrEnum):
     SCRIPT = "JavaScript"
     PERL = "Perl"
     SHELL = "shell"
-    # A line is a command of its own, and what is between the commands is no shell.
+    # Files with commands on single lines, and between them what is not shell.
     LINES = "lines"
 
 
 _SUFFIXES: Final[dict[str, Language]] = {
     suffix: language
     for language, suffixes in {
-        # Nix: the tests of NixOS are Python in two quotes, which are an empty string to Python.
+        # Nix, because the tests of NixOS are Python between pairs of quotes, which look like empty strings to Python.
         Language.PYTHON: "py pyi pyw pyx nix bzl star cfg",
         Language.C: "c h cc cpp cxx hpp hh hxx inc m mm cs java kt kts scala swift zig d",
         Language.GO: "go",
@@ -43,7 +43,7 @@ _SUFFIXES: Final[dict[str, Language]] = {
 _NAMES: Final = re.compile(r"(?:GNU)?[Mm]akefile(?:\..+)?|Dockerfile(?:\..+)?|Containerfile|[Jj]ustfile")
 _SCRIPT_NAMES: Final = frozenset({"Jenkinsfile"})
 _PYTHON_NAMES: Final = frozenset({"SConstruct", "SConscript", "BUILD", "wscript"})
-# What a generator of files ends their names with.
+# Suffixes of templates, from which other files are generated.
 _TEMPLATES: Final = frozenset({"in", "j2", "jinja", "jinja2", "tmpl", "tpl", "template", "erb", "example", "sample"})
 _INTERPRETERS: Final = (
     (re.compile(r"(?:python|pypy)[\d.]*"), Language.PYTHON),
@@ -55,7 +55,7 @@ _INTERPRETERS: Final = (
 
 
 def language_of_file(path: str, beginning: bytes) -> Language | None:
-    """Return the language of a file, None if it is in none that is known. beginning: at least its first line."""
+    """Return the language of a file; None if it is in no known one. beginning: at least its first line."""
     language = _by_name(path.rpartition("/")[2])
     if language is None and beginning.startswith(b"#!"):
         language = _by_interpreter(beginning[:200].decode(errors="replace").partition("\n")[0])

@@ -1,7 +1,7 @@
 """Comments and string literals of code.
 
-Not a parser: it knows enough to tell code, comments and literals apart in ordinary sources. A literal that it takes wrongly (a
-quote in a regular expression of JavaScript, say) ends with its line.
+This is not a parser: it knows enough to distinguish code, comments and literals in ordinary sources. A literal that it gets
+wrong (at a quote in a regular expression of JavaScript, say) ends with its line.
 """
 
 import re
@@ -13,13 +13,13 @@ from audit.scanning.rules.languages import Language
 
 __all__ = ["PADDING", "Lexed", "Literal", "lex", "without_escapes"]
 
-# Stands where an escape has a character more than what it means.
+# Fills up an escape, which is one character longer than what it stands for.
 PADDING: Final = "\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A string literal. start, end: of the whole, with its quotes. begin: of what is inside. text: that, as long as there."""
+    """A string literal. start, end: of the whole, with its quotes. begin: of its content. text: the content, padded."""
 
     start: int
     begin: int
@@ -33,9 +33,9 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Lexed:
-    """A source, three times with every character in its place.
+    """A source in two forms, in which every character keeps its place, and its literals.
 
-    flat: without comments and escapes. code: without what is in literals too. literals: in their order.
+    flat: without comments and escapes. code: also without the content of literals. literals: in order.
     """
 
     flat: str
@@ -43,16 +43,16 @@ class Lexed:
     literals: tuple[Literal, ...]
 
 
-# An escaped quote opens nothing. Else a text of them that nobody closes would be read to its end from each.
+# An escaped quote opens nothing. Otherwise, a text of many unclosed ones would be read to its end from each of them.
 _NOT_ESCAPED: Final = r"(?<!\\)"
 _DOUBLE: Final = _NOT_ESCAPED + r'"(?:\\.|[^"\\\n])*"'
 _SINGLE: Final = _NOT_ESCAPED + r"'(?:\\.|[^'\\\n])*'"
-# Both may go over several lines.
+# The same, over several lines.
 _DOUBLE_LINES: Final = _NOT_ESCAPED + r'"(?:\\.|[^"\\])*"'
 _SINGLE_LINES: Final = _NOT_ESCAPED + r"'(?:\\.|[^'\\])*'"
 _TRIPLE: Final = _NOT_ESCAPED + r'"""(?:\\.|[^\\])*?"""'
 _TRIPLE_SINGLE: Final = _NOT_ESCAPED + r"'''(?:\\.|[^\\])*?'''"
-# A character, and not a lifetime of Rust.
+# A character literal, but not a lifetime in Rust.
 _CHARACTER: Final = r"'(?:\\[^'\n]{1,10}|\\'|[^'\\\n])'"
 _BACKTICKS: Final = _NOT_ESCAPED + r"`(?:\\.|[^`\\])*`"
 _SLASHES: Final = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
@@ -82,7 +82,7 @@ _MEANING: Final = {"n": "\n", "r": "\r", "t": "\t", "\n": "\n"}
 
 
 def lex(text: str, language: Language) -> Lexed:
-    """Take a source apart. language: not one of shell's."""
+    """Split a source into code, comments and literals. language: not SHELL or LINES."""
     flat: list[str] = []
     code: list[str] = []
     literals: list[Literal] = []
@@ -121,5 +121,5 @@ def _literal(match: re.Match[str], *, is_go: bool) -> Literal:
 
 
 def without_escapes(text: str) -> str:
-    """Replace each escape with what it stands for, and a padding character before it."""
+    """Replace each escape with a padding character and what it stands for."""
     return _ESCAPE.sub(lambda escape: PADDING + _MEANING.get(escape[1], escape[1]), text)

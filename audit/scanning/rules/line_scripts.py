@@ -1,6 +1,6 @@
 """YAML, Makefiles and Dockerfiles: files whose lines, or some of them, are shell commands.
 
-Each piece is read for itself, so that an apostrophe in a title opens nothing that goes on in the next line.
+Each piece is read separately, so that an apostrophe in a title does not open a string that extends to the next line.
 """
 
 import re
@@ -14,12 +14,12 @@ from audit.scanning.rules.shell import scan_shell
 
 __all__ = ["scan_lines"]
 
-# `key: |` or `key: >-`: what is indented deeper is one text. In `>` a line's end is a blank.
+# `key: |` or `key: >-`: what is indented more deeply is one text. With `>`, line ends become blanks.
 _BLOCK: Final = re.compile(r"(?P<indent>[ ]*)(?P<lead>(?:- +)*)(?:[\w.\"'-][^:\n]*:[ ]*)?(?P<kind>[|>])[-+\d]*[ ]*(?:#.*)?")
 _KEY: Final = re.compile(r"[ \t]*(?:- +)*(?:[\w.\"'/ -]{1,60}?:[ ]+(?=\S))?")
 _ITEM: Final = re.compile(r"[ ]*- +(?:\"[^\"]*\"|'[^']*'|[^\s:#]+(?: [^:#]*)?)[ ]*")
 _FLOW: Final = re.compile(r"\[[^\n]*\]")
-# What says nothing (names, messages, descriptions), whatever its words are.
+# Keys of texts for people (names, messages, descriptions), which are skipped whatever their words are.
 _PROSE_KEY: Final = re.compile(
     r"[ \t]*(?:- +)*[\"']?(?:\w*name|\w*msg|message|description|title|summary|comment|help|label|tags?)[\"']?:\s", re.I
 )
@@ -31,12 +31,12 @@ _DOCKER: Final = re.compile(r"(?:RUN|CMD|ENTRYPOINT|HEALTHCHECK|ExecStart\w*=-?|
 
 
 def scan_lines(text: str) -> list[Hit]:
-    """Return what is found in such a file."""
+    """Return what is found in a file of Language.LINES."""
     return [replace(hit, offset=begin + hit.offset) for begin, piece in _pieces(text) for hit in scan_shell(piece)]
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the commands of a file with their places."""
+    """Yield the pieces of a file that may be commands, with their offsets."""
     lines = text.splitlines(keepends=True)
     starts = list(accumulate(map(len, lines), initial=0))
     at = 0
@@ -48,7 +48,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _piece(lines: list[str], at: int) -> tuple[int, int, str]:
-    """Return where the piece that begins with a line ends, where its text begins, and the text."""
+    """Return the line after the piece that begins at a line, the line where its text begins, and the text."""
     block = _BLOCK.fullmatch(lines[at].rstrip("\r\n"))
     if block is not None:
         end = _end_of_block(lines, at, len(block["indent"]))
@@ -70,7 +70,7 @@ def _end_of_block(lines: list[str], at: int, indent: int) -> int:
 
 
 def _end_of_items(lines: list[str], at: int) -> int:
-    """Return where a list of words ends, if it is the `argv` of one command; the next line otherwise."""
+    """Return the line after a list of words, if it is the `argv` of one command; otherwise the next line."""
     end = at + 1
     if at and _ARGV.search(lines[at - 1]) and _ITEM.fullmatch(lines[at].rstrip("\r\n")):
         while end < len(lines) and _ITEM.fullmatch(lines[end].rstrip("\r\n")):
@@ -79,7 +79,7 @@ def _end_of_items(lines: list[str], at: int) -> int:
 
 
 def _without_key(line: str) -> str:
-    """Replace what stands before a command with blanks, and make words of a list."""
+    """Replace what precedes a command with blanks, and turn a list in brackets into words."""
     size = 0
     for pattern in (_KEY, _RECIPE, _DOCKER):
         if (match := pattern.match(line, size)) is not None:

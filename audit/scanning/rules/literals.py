@@ -1,4 +1,4 @@
-"""The rules for code: calls that are HMP's, and literals that read like HMP or like a shell command."""
+"""The rules for code: calls that carry HMP, and literals that read like HMP or like a shell command."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -38,17 +38,17 @@ _SHELL: Final = re.compile(
     r"|qemu[\w-]*\s.{0,2000}-loadvm",
     re.S,
 )
-# What a statement goes on after.
+# Characters after which a statement continues on the next line.
 _GO_ON: Final = frozenset("([{,=+%\\\"'|&-*/<>?.")
 _PREFIX: Final = re.compile(r"[bfruBFRU$@&]{1,2}")
-# What the program fills in; the shell's `{ stop; }` has a blank.
+# Placeholders of a program; the shell's `{ stop; }` begins with a blank.
 _FILLED_IN: Final = re.compile(r"[$#]?\{[^{}\s][^{}\n]*\}")
 _REACH: Final = 800
 
 
 @dataclass(slots=True)
 class _Scan:
-    """One source. literals: those that no hit has used up, by where they begin."""
+    """One source. literals: those that no hit has used up yet, by their start."""
 
     lexed: Lexed
     language: Language
@@ -57,14 +57,14 @@ class _Scan:
     hits: list[Hit] = field(default_factory=list)
 
     def use_up(self, begin: int, end: int) -> None:
-        """Take the literals that overlap a range."""
+        """Mark the literals that overlap a range as used up."""
         first = max(0, bisect_right(self.starts, begin) - 1)
         for literal in self.lexed.literals[first : bisect_left(self.starts, end)]:
             if literal.end > begin:
                 self.literals.pop(literal.start, None)
 
     def arguments(self, begin: int) -> int:
-        """Return where the bracket ends that was opened just before `begin`, or _REACH characters after it."""
+        """Return where the bracket that was opened just before `begin` is closed, but not more than _REACH characters on."""
         depth = 0
         for index in range(begin, min(len(self.lexed.code), begin + _REACH)):
             if self.lexed.code[index] in "([{":
@@ -76,7 +76,7 @@ class _Scan:
         return min(len(self.lexed.code), begin + _REACH)
 
     def within(self, begin: int, end: int) -> list[Literal]:
-        """Return the literals of a range that are left."""
+        """Return the literals in a range that are not used up."""
         return [literal for literal in self.all_within(begin, end) if literal.start in self.literals]
 
     def all_within(self, begin: int, end: int) -> Sequence[Literal]:
@@ -84,7 +84,7 @@ class _Scan:
 
 
 def scan_code(text: str, language: Language) -> list[Hit]:
-    """Return what is found in a source. language: not one of shell's."""
+    """Return what is found in a source. language: not SHELL or LINES."""
     lexed = lex(text, language)
     if language is Language.PYTHON:
         lexed = _without_docstrings(lexed)
@@ -118,7 +118,7 @@ def _begins_statement(code: str, at: int) -> bool:
 
 
 def _with_later_line(scan: _Scan, call: QMPCall) -> Hit:
-    """Use up the literals of a call. Where its text has a place to fill in, what fills it may stand further on in the call."""
+    """Use up the literals of a call. If its command line is computed, a later argument of the call may contain it."""
     hit = call.hit
     begin = hit.offset
     scan.use_up(begin, begin + 1)
@@ -168,7 +168,7 @@ def _of_call(scan: _Scan, match: re.Match[str], name: str) -> Iterator[Hit]:
     is_named = by_libvirt or name.startswith(("human", "qmphuman", "executehuman", "sendhuman"))
     given = next(iter(scan.within(match.end(), end)), None)
     if given is None:
-        # A literal that another rule has used up is told already.
+        # If another rule has used up a literal, the call has already been reported.
         if not scan.all_within(match.end(), end):
             yield Hit(match.start(), channel, COMPUTED, is_sure=is_named)
         return
@@ -198,7 +198,7 @@ def _find_words(scan: _Scan) -> None:
 
 
 def _following_words(scan: _Scan, at: int) -> list[str]:
-    """Return the further words of a list. What is no literal begins with `$`, as what is computed does in shell."""
+    """Return the following words of a list. What is not a literal gets a `$` in front, like a variable in shell."""
     end = scan.arguments(at)
     words: list[str] = []
     literals = {literal.start: literal for literal in scan.all_within(at, end)}
@@ -243,7 +243,7 @@ def _of_literal(scan: _Scan, literal: Literal) -> Iterator[Hit]:
 
 
 def _as_script(text: str) -> str:
-    """Make one word of what the program fills in, parentheses and all."""
+    """Turn each placeholder into one word of shell, including the parentheses in it."""
     return _FILLED_IN.sub(lambda match: "$" + "_" * (len(match[0]) - 1), text)
 
 
@@ -253,7 +253,7 @@ def _channel(scan: _Scan, literal: Literal) -> str:
 
 
 def _is_option(scan: _Scan, literal: Literal) -> bool:
-    """Tell whether a literal gives QEMU's option -loadvm to something."""
+    """Return whether a literal passes QEMU's option -loadvm to something."""
     text = literal.value.strip()
     alone = _OPTION.fullmatch(text)
     is_alone = alone is not None and alone["dashes"] == "-"

@@ -1,7 +1,7 @@
-"""human-monitor-command as QMP has it: JSON, or what a language makes JSON of.
+"""QMP's human-monitor-command: as JSON, or as what a language makes JSON from.
 
-qapi/misc.json, human-monitor-command: the command line is its argument `command-line`. The two stand near each other however
-the call is written: as one text, as a map, or with the name first and the arguments after it.
+qapi/misc.json, human-monitor-command: the command line is its argument `command-line`. The two are close to each other however
+the call is written: as one text, as a map, or as the name followed by the arguments.
 """
 
 import re
@@ -16,7 +16,7 @@ __all__ = ["CHANNEL", "COMPARED_BEFORE", "QMPCall", "is_command_line", "qmp_call
 
 CHANNEL: Final = "human-monitor-command"
 
-# Where what follows is only compared with something.
+# What precedes something that is only compared.
 COMPARED_BEFORE: Final = re.compile(r"""(?:==|!=|=~|\bin|\bcase|\bis|\beq|\bne|\bwhen)\s*[\[({]*\s*[bfru&]?["'`]?$""")
 
 _NAME: Final = re.compile(r"human-monitor-command(?![\w-])")
@@ -28,7 +28,7 @@ _EXECUTE: Final = re.compile(
 _ANOTHER: Final = re.compile(r"human-monitor-command|execute|exec-oob", re.I)
 _KEY: Final = re.compile(rf"""command[-_]?line["'`{PADDING}\s]*\]?\s*(?:\.into\(\),|=>|:=|[:=,])(?!=)""", re.I)
 _KEY_BEFORE: Final = re.compile(_KEY.pattern + r"""[\s\w.:!&]*\(?\s*$""", re.I)
-# Texts that a program makes are often made at the very place.
+# Functions that make a text right where it is used.
 _MADE: Final = (
     r"(?:[\w.:]*(?:Sprintf|sprintf|format!|format|from|new|String|QStringLiteral|QLatin1String|str|bytes)\s*\(\s*&?)*"
 )
@@ -38,7 +38,7 @@ _CALLED: Final = re.compile(r"""(?P<name>\w+)[!?]?\s*\(\s*(?:[\w.&>$@\-]+\s*,\s*
 
 @dataclass(frozen=True, slots=True)
 class QMPCall:
-    """A call, and where the text of its command line begins. value_at: None where that is no literal."""
+    """A call. value_at: where the text of its command line begins; None if that is not a literal."""
 
     hit: Hit
     value_at: int | None
@@ -47,13 +47,13 @@ class QMPCall:
 def qmp_calls(flat: str, talks: re.Pattern[str]) -> list[QMPCall]:
     """Return the calls of human-monitor-command.
 
-    flat: a text without comments and escapes. talks: names of functions that only say something.
+    flat: a text without comments and escapes. talks: names of functions that only print or log something.
     """
     return [call for match in _NAME.finditer(flat) if (call := _call(flat, match, talks)) is not None]
 
 
 def is_command_line(code: str, at: int) -> bool:
-    """Tell whether the literal that begins at `at` is the value of `command-line`. code: with the keys readable."""
+    """Return whether the literal that begins at `at` is the value of `command-line`. code: with readable keys, as in flat."""
     return _KEY_BEFORE.search(code, max(0, at - _BEFORE), at) is not None
 
 
@@ -90,7 +90,7 @@ def _key_after(flat: str, at: int) -> int | None:
 
 
 def _key_before(flat: str, at: int) -> int | None:
-    """Look for arguments that stand before the command's name, as in JSON with sorted keys."""
+    """Return the end of a `command-line` key that precedes the command's name, as in JSON with sorted keys, else None."""
     begin = max(0, at - _REACH)
     region = flat[begin:at]
     # The last `execute` is this command's own.
@@ -98,6 +98,6 @@ def _key_before(flat: str, at: int) -> int | None:
         return None
     region = region[: own.start()]
     cut = max(region.rfind(";"), region.rfind("}}"), region.rfind("\n\n"), *(m.end() for m in _ANOTHER.finditer(region)), 0)
-    # "arguments": {…} ends with one brace, and so does the call before this one with two.
+    # "arguments": {…} ends with one brace, but an earlier call with two.
     keys = list(_KEY.finditer(region, cut))
     return begin + keys[-1].end() if keys else None

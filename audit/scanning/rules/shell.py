@@ -20,19 +20,19 @@ _PROMPT_FLAG: Final = re.compile(r"-\w*H\w*|--hmp")
 _A_MONITOR: Final = "a monitor"
 
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*(?:\[[^\]]*\])?\+?=")
-# With their options, and a time of `timeout`.
+# Wrappers of a command, with their options, and the time of `timeout`.
 _WRAPPERS: Final = re.compile(r"sudo|doas|env|exec|command|nohup|time|timeout|eval|run|retry|builtin|-.+|[\d.]+[smh]?")
 _MONITOR_TOOLS: Final = frozenset(
     {"socat", "nc", "ncat", "netcat", "telnet", "qmp-shell", "hmp-repl", "hmp", "qm", "qmp", "websocat"}
 )
 _SHELLS: Final = frozenset({"sh", "bash", "zsh", "dash", "ksh", "ssh", "expect", "su", "xargs", "tclsh"})
-# They read what is piped to them and send it nowhere.
+# Programs that read what is piped to them and send it nowhere.
 _FILTERS: Final = re.compile(
     r"[ef]?grep|sed|g?awk|tee|logger|wc|cut|tr|sort|uniq|cat|jq|head|tail|mail|less|more|column|fold|diff|cmp|fmt"
 )
 _PYTHON: Final = re.compile(r"python[\d.]*")
 _PRINTS: Final = frozenset({"echo", "printf", "print"})
-# They take a text and do not send it.
+# Commands that take a text and do not send it.
 _KEEPS: Final = re.compile(
     rf"{_FILTERS.pattern}|git|test|\[\[?|case|alias|export|local|declare|readonly|return|exit|read|trap|set|shift|unset|die|usage|cd"
     r"|printf|echo|print|mkdir|rm|cp|mv|touch|ls|find|qemu-img|-|:|source|\.|which|type|hash|rg|ag|ack|man"
@@ -47,17 +47,17 @@ _FILES: Final = re.compile(
     r"/dev/(?:null|std\w+)|.*\.(?:log|txt|md|tmp|out|err|conf|cfg|json|ya?ml|sh|service)|.*log.*", re.IGNORECASE
 )
 _OPTION_INSIDE: Final = re.compile(r"(?:^|\s)(?P<option>-loadvm)(?:\s|$)")
-# A pipe or a redirection after a blank. Looked for from the line's beginning: from each blank, it would cost its square.
+# A pipe or a redirection after a blank. The search is anchored at line starts: from each blank, it would take quadratic time.
 _IS_SCRIPT: Final = re.compile(r"(?:\A\S*+\s|\n)[^\n]*?(?:[|>]|<<)|qemu-monitor-command|qmp-shell")
-# `$(…)` or backticks; or `$(` that nobody closes, to the end, so that no other one within it looks for that.
+# `$(…)` or backticks; or an unclosed `$(` up to the end, so that the search is not repeated from each one within it.
 _SUBSTITUTED: Final = re.compile(r"\$\((?P<inner>.*)\)|`(?P<ticks>[^`]*)`|\$\(.*", re.DOTALL)
 _WORTH_A_LOOK: Final = re.compile(r"savevm|loadvm|delvm|info\s+snapshots|qemu-monitor-command|qmp-shell")
-# A script in a script in a script; more is not meant to be read by anybody.
+# How deeply scripts may be nested. Beyond, nobody could read them.
 _MOST_DEPTH: Final = 4
 
 
 def scan_shell(script: str) -> list[Hit]:
-    """Return what is found in a script, in no order."""
+    """Return what is found in a script, in no particular order."""
     hits = [call.hit for call in qmp_calls(without_comments(script), TALKS)]
     return hits + list(_of_script(script, 0))
 
@@ -67,7 +67,7 @@ def has_hmp_flag(words: Sequence[str]) -> bool:
 
 
 def virsh_command(words: Sequence[str]) -> str:
-    """Return the HMP command of virsh's qemu-monitor-command. words: those after it, the domain among them."""
+    """Return the HMP command of virsh's qemu-monitor-command. words: those that follow, including the domain."""
     rest: list[str] = []
     has_domain = False
     previous = ""
@@ -107,7 +107,7 @@ def _of_command(command: Command) -> Iterator[Hit]:
             yield Hit(word.begin, HMP_BY_VIRSH, virsh_command(words[index + 1 :]), is_sure=True)
             return
         if index < last_flag and word.basename in ("qmp-shell", "qmp-shell.py"):
-            # What is piped to it is found where it is written.
+            # If it reads a here-document, the commands are found in that.
             if not command.bodies:
                 yield Hit(word.begin, _PROMPT_TOOL, PROMPT, is_sure=True)
             return
@@ -127,7 +127,7 @@ def _program(command: Command) -> tuple[Word | None, list[Word]]:
 
 
 def _of_print(command: Command, name: str, arguments: list[Word]) -> Iterator[Hit]:
-    """Look at echo and printf: they matter where something reads what they write."""
+    """Yield what is found in echo and printf, which matter only if something reads their output."""
     texts = [word for word in arguments if not re.fullmatch(r"-[neEu\d]+|--", word.value)]
     if not texts:
         return
@@ -149,7 +149,7 @@ def _lines(text: str) -> list[SnapshotLine]:
 
 
 def _reader(command: Command) -> bool | None:
-    """Tell who reads what a command writes: True for a monitor, False for somebody unknown, None for nobody that matters."""
+    """Return who reads a command's output: True for a monitor, False for an unknown reader, None for none that matters."""
     for consumer in command.consumers:
         names = {word.basename for word in consumer.words}
         if names & _MONITOR_TOOLS or any(_PLACES.search(name) for name in names) or any(_to_place(consumer)):
@@ -176,7 +176,7 @@ def _of_body(command: Command, body: Body, depth: int) -> Iterator[Hit]:
         yield from _of_python(body.text, body.begin)
     if not (names & _MONITOR_TOOLS or any(_SENDS.search(name) for name in names if not name.startswith("-"))):
         return
-    # Between the commands may stand what is not HMP's, such as a line of telnet's.
+    # Line by line, because between the commands there may be lines that are not HMP, such as telnet's.
     at = body.begin
     for line in body.text.splitlines(keepends=True):
         for found in snapshot_lines(line):
@@ -185,14 +185,14 @@ def _of_body(command: Command, body: Body, depth: int) -> Iterator[Hit]:
 
 
 def _of_python(program: str, begin: int) -> Iterator[Hit]:
-    # The rules for code know those for shell, which their literals may hold.
+    # Imported here because the rules for code import this module, for the shell in their literals.
     from audit.scanning.rules.literals import scan_code
 
     return _shifted(iter(scan_code(program, Language.PYTHON)), begin)
 
 
 def _of_arguments(name: str, arguments: list[Word]) -> Iterator[Hit]:
-    """Look at commands that are handed an HMP command line, as `_send_qemu_cmd $h "savevm t"`."""
+    """Yield HMP command lines that are arguments of a command, as in `_send_qemu_cmd $h "savevm t"`."""
     is_sender = _SENDS.search(name) is not None and _QEMU.fullmatch(name) is None
     for index, word in enumerate(arguments):
         lines = _lines(word.text) if word.is_quoted else []
@@ -204,7 +204,7 @@ def _of_arguments(name: str, arguments: list[Word]) -> Iterator[Hit]:
 
 
 def _options(command: Command, program: Word | None) -> Iterator[Hit]:
-    """Look for -loadvm: QEMU's option, wherever it is collected."""
+    """Yield uses of QEMU's option -loadvm, even where options are only collected."""
     is_qemu = any(_QEMU.search(word.value) for word in command.words)
     name = "" if program is None else program.basename
     if _KEEPS.fullmatch(name) and name not in _DECLARES:
@@ -222,7 +222,7 @@ def _options(command: Command, program: Word | None) -> Iterator[Hit]:
 
 
 def _of_inner(word: Word, depth: int) -> Iterator[Hit]:
-    """Look into a word that is a script, or has one in `$(…)`."""
+    """Yield what is found in a word that is a script, or that contains one in `$(…)`."""
     if word.is_quoted and _IS_SCRIPT.search(word.text):
         yield from _shifted(_of_script(word.text, depth + 1), word.begin)
         return

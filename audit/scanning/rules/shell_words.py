@@ -1,6 +1,6 @@
 """Shell as simple commands: their words, what they are piped to, and their here-documents.
 
-For sh, bash and what is like them. Nothing is expanded, and what stands in quotes or in `$(…)` is one word.
+For sh, bash and similar shells. Nothing is expanded, and text in quotes or in `$(…)` is one word.
 """
 
 import re
@@ -15,7 +15,7 @@ __all__ = ["Body", "Command", "Word", "commands_of", "without_comments"]
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word. begin: of `text` in the script; the text is without quotes around the whole word, and as long as there."""
+    """A word. begin: of `text` in the script. text: without quotes around the whole word, and padded as in lexing.py."""
 
     begin: int
     text: str
@@ -47,12 +47,12 @@ class Command:
     targets: list[tuple[str, Word]] = field(default_factory=list)
     is_piped: bool = False
     consumers: list["Command"] = field(default_factory=list)
-    # Of a command that ends a group, such as `}` and `done`: where the group's commands begin.
+    # For a command that ends a group, such as `}` and `done`: the index of the group's first command.
     group: int | None = None
 
 
 _INNER: Final = r"\$\((?:[^()]|\((?:[^()]|\([^()]*\))*+\))*+\)"
-# Possessive throughout: a quote that nobody closes must not cost more than the rest of the file.
+# All quantifiers are possessive, so that an unclosed quote takes no more time than reading the rest of the file.
 _TOKEN: Final = re.compile(
     rf"""(?P<comment>(?<![^\s;|&(])\#[^\n]*)
     |(?P<here>\d*<<-?[ \t]*(?P<mark>["']?)\\?(?P<delimiter>\w+)(?P=mark))
@@ -72,7 +72,7 @@ _CLOSING: Final = frozenset({"}", "done", "fi", "esac"})
 
 
 def commands_of(script: str) -> list[Command]:
-    """Take a script apart. Its end closes whatever is open."""
+    """Split a script into commands. Its end closes everything that is open."""
     reader = _Reader(script)
     for command in reader.read():
         reader.commands.append(command)
@@ -83,7 +83,7 @@ def commands_of(script: str) -> list[Command]:
             command.consumers += [commands[index + 1], *commands[index + 1].consumers]
         if command.group is not None and (command.consumers or command.targets):
             for inner in commands[command.group : index]:
-                # An inner group has them from here too.
+                # Commands of an inner group may already have them.
                 inner.consumers += [one for one in command.consumers if all(one is not other for other in inner.consumers)]
                 inner.targets += [one for one in command.targets if one not in inner.targets]
     return commands
@@ -102,7 +102,7 @@ class _Reader:
         self._command = Command()
         self._groups: list[tuple[str, int]] = []
         self._documents: list[tuple[str, Command]] = []
-        # The operator that waits for its word.
+        # A redirection operator whose word has not come yet.
         self._redirect = ""
 
     def read(self) -> Iterator[Command]:
@@ -143,7 +143,7 @@ class _Reader:
 
     def _take_operator(self, operator: str) -> Iterator[Command]:
         if operator == ")" and not (self._groups and self._groups[-1][0] == "("):
-            # The end of a pattern of `case`, in which `|` is no pipe.
+            # The end of a pattern in `case`, in which `|` is not a pipe.
             while self.commands and self.commands[-1].is_piped:
                 self.commands.pop()
             self._command = Command()

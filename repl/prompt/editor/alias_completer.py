@@ -1,4 +1,4 @@
-"""Completion of aliases: their own names, and what comes after one as after what it stands for."""
+"""Completion of aliases: their names, and after an alias whatever can follow what it stands for."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 
@@ -12,7 +12,7 @@ __all__ = ["AliasCompleter"]
 
 
 class AliasCompleter(Completer):
-    """Complete aliases, and have all else completed by another one. aliases: what each stands for."""
+    """Completes aliases, and leaves everything else to another completer. aliases: name to what it stands for."""
 
     def __init__(self, completer: Completer, aliases: Mapping[str, str]) -> None:
         self._completer = completer
@@ -38,7 +38,7 @@ class AliasCompleter(Completer):
                 yield Completion(name, start_position=-len(typed), display_meta=f"alias: {meant}")
 
     def _written_out(self, document: Document) -> Document:
-        """Return the line with what its alias stands for. What is completed is the word at the cursor, which stays."""
+        """Return the document with the alias expanded. The word at the cursor, which is completed, stays the same."""
         before = document.current_line_before_cursor
         meant = expand(before, self._aliases) if len(before.split()) > 1 or before[-1:].isspace() else before
         return document if meant == before else Document(meant)

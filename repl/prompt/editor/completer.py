@@ -1,4 +1,4 @@
-"""Completion as prompt_toolkit wants them, on what is known of the VM."""
+"""Completions in prompt_toolkit's form, from what is known about the VM."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -13,14 +13,14 @@ from shim.printable import printable
 
 __all__ = ["LineCompleter"]
 
-# So long a completion waits for a fresh look at the VM; after that, what was known before must do.
+# How long a completion waits for fresh data about the VM; after that, it uses what was known before.
 _FRESH_LOOK_S = 0.2
 
 
 class LineCompleter(Completer):
-    """Complete from what is known of the VM. Nothing here waits for QEMU longer than a moment, and typing never does.
+    """Completes from what is known about the VM. Completion waits for QEMU only for a moment, and typing never does.
 
-    look_for_vms: has the names of other VMs looked for.
+    look_for_vms: starts a task that looks for the names of other VMs.
     """
 
     def __init__(self, knowledge: VMCache, look_for_vms: Callable[[], asyncio.Task[None]] | None = None) -> None:
@@ -34,7 +34,7 @@ class LineCompleter(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        # Tags and nodes change without an event: look again where a person asks for them.
+        # Tags and nodes change without an event, so look again when a person asks for them.
         name, blank, _ = document.current_line_before_cursor.lstrip().partition(" ")
         has_argument = bool(blank)
         if has_argument and name == "connect" and self._look_for_vms is not None:
@@ -45,9 +45,9 @@ class LineCompleter(Completer):
             yield completion
 
     async def _completions_in_time(self, document: Document, complete_event: CompleteEvent) -> list[Completion]:
-        """Return the completions with the answers that come within a moment; have the menu opened when more come."""
+        """Return the completions with the answers that arrive within a moment; open the menu again when more arrive."""
         loop = asyncio.get_running_loop()
-        # Where an alias stands in the line, the document is another one.
+        # Not `document`: if the line has an alias, that is the expanded line.
         typed = get_app().current_buffer.document
         end_s = loop.time() + _FRESH_LOOK_S
         late: set[asyncio.Task[None]] = set()
@@ -67,9 +67,9 @@ def _open_menu(typed: Document) -> None:
     """Complete again, if nothing has been typed or chosen since."""
     buffer = get_app().current_buffer
     state = buffer.complete_state
-    # Without completions it is being completed at this moment.
+    # A state without completions means that a completion is under way.
     is_open = state is not None and bool(state.completions) and state.complete_index is None
     if buffer.document == typed and (state is None or is_open):
-        # prompt_toolkit completes only where no menu is open.
+        # prompt_toolkit starts a completion only if no menu is open.
         buffer.complete_state = None
         buffer.start_completion()

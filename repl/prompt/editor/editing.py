@@ -1,4 +1,4 @@
-"""The line editor's parts that know nothing of the VM: its keys, its menu, and where a line goes on."""
+"""The parts of the line editor that know nothing about the VM: its keys, its menu, and where a line continues."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ def keys(
     wanted: Sequence[KeyBinding] = (),
     held: HeldLine | None = None,
 ) -> KeyBindings:
-    """Return the keys beside prompt_toolkit's own: F4 changes between emacs and vi, and no Tab is lost.
+    """Return the keys besides prompt_toolkit's own: F4 switches between emacs and vi, and no Tab is lost.
 
-    correction: what Tab, Right and Ctrl-E put on an empty line; None where there is nothing to mend. It is not entered.
-    wanted: the person's own keys. held: where the line is kept that was begun when one of them enters another.
+    correction: returns what Tab, Right and Ctrl-E put on an empty line, without entering it; None if there is no correction.
+    wanted: the person's own keys. held: keeps the unfinished line when one of these keys enters another line.
     """
     bindings = KeyBindings()
     may_correct = Condition(lambda: not get_app().current_buffer.text and correction() is not None)
@@ -44,7 +44,7 @@ def keys(
         if may_correct():
             event.current_buffer.insert_text(correction() or "")
             return
-        # Behind the completing that what was typed just before has begun.
+        # After the completion that the keys just before have started.
         asyncio.get_running_loop().call_soon(_complete, event.app, event.current_buffer)
 
     bindings.add("f4")(switch_editing_mode)
@@ -53,7 +53,7 @@ def keys(
 
 
 def _complete(app: Application[Any], buffer: Buffer) -> None:
-    """Complete, or do it when the completions come that are looked for: prompt_toolkit would drop the key meanwhile."""
+    """Complete now or, if a completion is under way, when it is done: until then prompt_toolkit would drop the key."""
     begun = buffer.complete_state
     if app.is_done:
         return  # the line was entered or given up at once
@@ -77,12 +77,12 @@ def _complete_when_found(buffer: Buffer, begun: CompletionState) -> None:
 
 
 def menu_rows(rows: int) -> int:
-    """Return how many rows to keep free for the menu: on a low terminal they would hide what was answered, or all."""
+    """Return how many rows to keep free for the menu: few on a low terminal, where they would push the output off screen."""
     return min(_MOST_MENU_ROWS, rows // 3)
 
 
 def editing_mode_name() -> str:
-    """Name the mode where it has to be known: vi, and which of its modes."""
+    """Return the editing mode if it matters: vi and which of its modes; "" for emacs."""
     app = get_app()
     if app.editing_mode is not EditingMode.VI:
         return ""
@@ -90,12 +90,12 @@ def editing_mode_name() -> str:
 
 
 def goes_on() -> bool:
-    """Tell whether Enter begins another row, because the line is JSON that is not whole yet."""
+    """Return whether Enter begins another row, because the line is unfinished JSON."""
     return _is_unfinished(get_app().current_buffer.text)
 
 
 def continuation(width: int, row: int, wraps: int) -> str:
-    """Return what stands before a row below the first: a prompt where JSON goes on. prompt_toolkit's `prompt_continuation`."""
+    """Return what precedes a row below the first, for prompt_toolkit's `prompt_continuation`: a prompt if JSON continues."""
     rows = get_app().current_buffer.text.split("\n")
     return _CONTINUATION if wraps == 0 and _is_unfinished("\n".join(rows[:row])) else ""
 

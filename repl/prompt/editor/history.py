@@ -1,6 +1,6 @@
-"""The lines that were entered, kept for the next time: all but those that begin with a blank, or hold a secret.
+"""The lines that were entered, kept for the next session, except those that begin with a blank or contain a secret.
 
-They are written by a thread: the disk of a home may hang, or be full, and neither keeps anybody from typing.
+A thread writes them: the disk of a home directory may hang or be full, and neither must keep anybody from typing.
 """
 
 import os
@@ -15,12 +15,12 @@ from prompt_toolkit.history import FileHistory, History
 __all__ = ["DiscreetHistory", "history_in"]
 
 _NOT_KEPT: Final = "a line with a password or a secret in it is not kept in the history"
-# For the last lines, when the prompt ends.
+# How long the prompt waits at its end for the last lines to be written.
 _WRITTEN_WITHIN_S: Final = 2.0
 
 
 class _Writer:
-    """Writes lines to a file, one after the other. problem: why the last one that failed was not written."""
+    """Writes lines to a file, one after the other. problem: why the last line that failed was not written."""
 
     def __init__(self, file: FileHistory) -> None:
         self._file = file
@@ -29,15 +29,15 @@ class _Writer:
         self.problem: str | None = None
 
     def write(self, line: str) -> None:
-        """Have it written, soon."""
+        """Queue a line to be written."""
         if self._thread is None:
-            # A daemon, because the prompt's end does not wait for a disk that hangs.
+            # A daemon, because the prompt must be able to end while the disk hangs.
             self._thread = Thread(target=self._work, name="history", daemon=True)
             self._thread.start()
         self._lines.put(line)
 
     def close(self) -> None:
-        """Wait until all is written, as far as that takes no longer than it may."""
+        """Wait until everything is written, but not longer than _WRITTEN_WITHIN_S."""
         if self._thread is not None:
             self._lines.put(None)
             self._thread.join(_WRITTEN_WITHIN_S)
@@ -51,10 +51,10 @@ class _Writer:
 
 
 class DiscreetHistory(History):
-    """A history that never hears of a secret, and keeps no line that begins with a blank after the prompt has ended.
+    """A history that takes no line with a secret, and does not store lines that begin with a blank.
 
-    kept: where it is kept; None where it ends with the prompt. expand: writes the aliases of a line out. tell: told once of a
-    secret, and once of a line that could not be written. Call `close` at the end.
+    kept: where it is stored; None if it ends with the prompt. expand: expands the alias in a line. tell: called once for a
+    secret, and once for a line that could not be written. Call `close` at the end.
     """
 
     def __init__(self, kept: FileHistory | None, expand: Callable[[str], str], tell: Callable[[str], None]) -> None:
@@ -66,7 +66,7 @@ class DiscreetHistory(History):
         self._has_told_of_secret = self._has_told_of_problem = False
 
     def close(self) -> None:
-        """Write what is still to be written."""
+        """Wait for the lines that are still to be written."""
         if self._writer is not None:
             self._writer.close()
 
@@ -90,7 +90,7 @@ class DiscreetHistory(History):
 
 
 def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
-    """Tell whether a text holds a secret as it is, with its aliases written out, or once a command's name is put right."""
+    """Return whether a text contains a secret: as it is, with aliases expanded, or with misspelled commands corrected."""
     from repl.lines.scanning import nearest  # here, because the prompt is there sooner without it
     from shim.records.passwords import COMMANDS, holds_secret
 
@@ -108,10 +108,10 @@ def _tells_secret(text: str, expand: Callable[[str], str]) -> bool:
 def history_in(
     path: Path | None, *, expand: Callable[[str], str] = str, tell: Callable[[str], None] = lambda text: None
 ) -> tuple[DiscreetHistory, str | None]:
-    """Return the history kept in a file, readable for its owner only, and why it cannot be kept, if so. None keeps none.
+    """Return the history stored in a file that only its owner can read, and why it cannot be stored, None if it can.
 
-    expand: writes the aliases of a line out. tell: told, once each, that a line is left out for the secret in it, and that one
-    could not be written.
+    path: None to store none. expand: expands the alias in a line. tell: called once when a line is left out because of a
+    secret, and once when a line could not be written.
     """
     if path is None:
         return DiscreetHistory(None, expand, tell), None

@@ -1,4 +1,4 @@
-"""The keys that a person has given another meaning, as the line editor takes them."""
+"""The keys to which a person has given another meaning, as bindings of the line editor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["CursorOfVi", "HeldLine", "bind", "switch_editing_mode"]
 
 @dataclass(slots=True)
 class HeldLine:
-    """What stood at the prompt when a key entered a line of its own. It comes back at the next prompt."""
+    """The line at the prompt when a key entered a line of its own. It comes back at the next prompt."""
 
     text: str = ""
 
@@ -28,10 +28,10 @@ class HeldLine:
 
 
 def bind(bindings: KeyBindings, wanted: Sequence[KeyBinding], held: HeldLine) -> None:
-    """Add keys; they come before all others. They mean nothing in a search."""
+    """Bind the person's keys, which take precedence over all others, except in a search."""
     at_line = has_focus(DEFAULT_BUFFER)
     for one in wanted:
-        # A key alone does not wait whether another one follows, as one does with which prompt_toolkit's own begin.
+        # Eager, because a single key must not wait for a second one, even if one of prompt_toolkit's sequences begins with it.
         add = bindings.add(*one.keys, filter=at_line, eager=len(one.keys) == 1)
         match one.action:
             case Enter(line):
@@ -55,7 +55,7 @@ def _enter(event: KeyPressEvent, line: str, held: HeldLine) -> None:
 
 
 def switch_editing_mode(event: KeyPressEvent) -> None:
-    """Change between the keys of emacs and those of vi."""
+    """Switch between emacs keys and vi keys."""
     app = event.app
     is_vi = app.editing_mode is EditingMode.VI
     app.editing_mode = EditingMode.EMACS if is_vi else EditingMode.VI
@@ -64,7 +64,7 @@ def switch_editing_mode(event: KeyPressEvent) -> None:
 
 
 class CursorOfVi(CursorShapeConfig):
-    """With vi's keys the cursor shows the mode; with emacs' it is left as its owner has it."""
+    """A cursor that shows the mode with vi keys, and stays as the terminal has it with emacs keys."""
 
     def __init__(self) -> None:
         self._of_vi = ModalCursorShapeConfig()

@@ -1,8 +1,8 @@
-"""How the prompt looks: the terminal's own sixteen colours, which its owner has made readable on his background.
+"""How the prompt looks: in the terminal's own sixteen colours, which its owner has made readable on the background.
 
-Nothing here sets a background, so it is as good on a dark one as on a light one; what has to stand out of the rest, as the
-chosen line of a menu, is reversed. NO_COLOR takes the colours away (prompt_toolkit, output/color_depth.py); what must still be
-seen then is bold, underlined or reversed.
+Nothing here sets a background, so it works on dark and light ones; what has to stand out, such as the selected line of a menu,
+is reversed. NO_COLOR removes the colours (prompt_toolkit, output/color_depth.py); what must still stand out then is bold,
+underlined or reversed.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from prompt_toolkit.styles import Style
 
 __all__ = ["COLORED", "STYLE", "style_with"]
 
-# What is shown, by names that a person can give other colours in the settings.
+# Looks by name; a person can change them in the settings.
 _OURS: Final = {
     "prompt": "bold",
     "error": "ansired",
@@ -40,18 +40,18 @@ _OURS: Final = {
     "menu.current": "reverse",
     "search": "reverse",
 }
-# With hyphens, because a dot in a key of TOML makes a table of the rest.
+# The names in the settings, with hyphens, because a dot in a TOML key would make a table.
 COLORED: Final = {name.replace(".", "-"): name for name in _OURS}
 
 
 def style_with(colors: Mapping[str, str]) -> Style:
-    """Return the style with other looks for some of the names, which are those of COLORED."""
+    """Return the style. colors: other looks, by names of COLORED."""
     looks = {name: colors.get(said, _OURS[name]) for said, name in COLORED.items()}
     menu, current, found = looks.pop("menu"), f"noreverse {looks.pop('menu.current')}", looks.pop("search")
     return Style.from_dict(
         {
             **looks,
-            # What prompt_toolkit has in colours of its own, which no terminal's owner has chosen.
+            # prompt_toolkit gives these colours of its own, which the terminal's owner has not chosen.
             "completion-menu": f"fg:default bg:default {menu}",
             "completion-menu.completion": "",
             "completion-menu.completion.current": f"fg:default bg:default {current}",

@@ -1,4 +1,5 @@
-"""How a person reads what a command printed: on the screen, in a pager, by a shell command, from a file, or over and over.
+"""How a person reads what a command printed: on the screen, in a pager, through a shell command, in a file, or repeatedly.
 
-delivery: one output to where it is wanted. repeating: `watch`. What is asked for stands in repl/outlets/.
+readout: from the end of a command to its output. delivery: one output to its destination. repeating: `watch`. repl/outlets/
+says what a line asks for.
 """

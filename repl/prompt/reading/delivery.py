@@ -1,7 +1,7 @@
-"""Bring what a command printed to where it is wanted: the screen, the pager, a shell command or a file.
+"""Bring what a command printed to its destination: the screen, the pager, a shell command or a file.
 
-Nothing that was printed gets lost: what cannot go where it should is shown. A command that nobody waits for any more must not
-take the terminal from whoever types there, so its output goes through a shell command beside the prompt, and to no pager.
+No output gets lost: what cannot go to a pager or a file is shown on the screen. A command that nobody waits for any more must
+not take the terminal away from the person who types, so its shell command runs without the terminal, and there is no pager.
 """
 
 import io
@@ -26,19 +26,19 @@ from shim.printable import harmless
 
 __all__ = ["Delivery"]
 
-# What came of it: a text to show, and whether all went well.
+# The result: a text to show, and whether everything went well.
 _Told: TypeAlias = tuple[Fragments, bool]
 
 
 class Delivery:
-    """watch: shows that a disk is waited for."""
+    """Delivers output. watch: shows progress while a file is written."""
 
     def __init__(self, terminal: Terminal, watch: Foreground) -> None:
         self._terminal = terminal
         self._watch = watch
 
     async def deliver(self, printed: Printed, outlet: Outlet | None, line: str) -> bool:
-        """Bring it where it is wanted while somebody waits. False if it could not be brought there, or a command failed."""
+        """Deliver output while somebody waits. Return False if that or the shell command failed."""
         match outlet:
             case None:
                 await self._to_screen(printed)
@@ -53,7 +53,7 @@ class Delivery:
         return is_well
 
     async def behind(self, printed: Printed, outlet: Outlet | None) -> _Told:
-        """Bring it where it is wanted without the terminal; return what is to be shown of it, and whether all went well."""
+        """Deliver output without using the terminal; return what to show, and whether everything went well."""
         match outlet:
             case None:
                 return [*printed.shown, *printed.foot], True
@@ -68,7 +68,7 @@ class Delivery:
                 assert_never(outlet)
 
     async def _to_screen(self, printed: Printed) -> None:
-        # So much is in sight together with the prompt, as less -F has it.
+        # As with less -F, what fits on the screen together with the prompt needs no pager.
         is_long = is_longer(printed.shown, columns=self._terminal.columns, rows=self._terminal.rows - 1)
         if is_long and self._terminal.pager.is_used and not is_dumb_terminal():
             await self._page(printed.shown)
@@ -120,7 +120,7 @@ async def _into(target: ToFile, printed: Printed) -> _Told:
 
 
 def _ending(command: str, ended: Ended) -> _Told:
-    """Say how a shell command ended. Whoever has ended it by Ctrl-C knows."""
+    """Return how a shell command ended, and whether it succeeded; nothing to show if the person ended it with Ctrl-C."""
     if ended.status == 0 or ended.was_interrupted:
         return [], ended.status == 0
     return _error(status_text(command, ended)), False
@@ -135,7 +135,7 @@ def _error(text: str) -> Fragments:
 
 
 def _coloured(fragments: Fragments) -> str:
-    """Return a text with the escape sequences that the terminal would get for its colours, and no others."""
+    """Return a text with the escape sequences for its colours that the terminal would get, and no others."""
     depth = get_app_session().output.get_default_color_depth()
     text = io.StringIO()
     output = Vt100_Output(text, get_app_session().output.get_size)

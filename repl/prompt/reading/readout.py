@@ -1,8 +1,8 @@
-"""From the end of a command to the person: what it printed, where that is wanted, and how long it took.
+"""From the end of a command to the person: what it printed, where that goes, and how long it took.
 
-A command may be left to itself at any moment, by Ctrl-C, and must not take the terminal then. So it does not show anything: its
-last step is `end`, which looks whether somebody still waits. If so, `run` brings what was printed to where it is wanted, when
-the command is over; else it is told above whatever the person does by then.
+The person may stop waiting for a command at any moment, with Ctrl-C, and then it must not take the terminal. So a command shows
+nothing itself: its last step is `end`, which checks whether somebody still waits. If so, `run` delivers the output when the
+command is over; otherwise `end` shows it above whatever the person is doing by then.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ __all__ = ["Ended", "Readout"]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A command that has ended. end: what is said of that, where the command itself prints nothing, or nobody waited."""
+    """A command that has ended. end: a text that says so. tells_end: show it even if somebody waited, as nothing is printed."""
 
     printed: Printed
     is_failure: bool
@@ -34,32 +34,32 @@ class Ended:
 
 
 class Readout:
-    """Call `run` with a command that calls `end` as its last step, or `look` for what changes nothing."""
+    """Call `run` with a command that calls `end` as its last step, or `look` with one that changes nothing."""
 
     def __init__(self, terminal: Terminal, watch: Foreground) -> None:
         self.delivery = Delivery(terminal, watch)
         self._terminal = terminal
         self._watch = watch
-        # What somebody waited for has ended with this, and it is still to be shown.
+        # The result of a command that somebody waited for, which is still to be delivered.
         self._due: Ended | None = None
 
     async def look(self, looking: Coroutine[Any, Any, Printed], outlet: Outlet | None, line: str) -> bool:
-        """Tell what a look brings. False if it could not be brought where it is wanted. Raises as Foreground.look does."""
+        """Deliver what a look returns. Return False if that failed. Raises as Foreground.look does."""
         started_ns = time.monotonic_ns()
         printed = await self._watch.look(looking, line)
         return await self._tell(Ended(printed, False, time.monotonic_ns() - started_ns), outlet, line)
 
     async def run(self, command: Coroutine[Any, Any, bool], outlet: Outlet | None, line: str, *, ends_vm: bool = False) -> bool:
-        """Run a command, and tell what it printed. False if it failed, was left, or could not be brought where it is wanted.
+        """Run a command and deliver its output. Return False if one of these failed, or if nobody waits any more.
 
-        ends_vm: the connection is lost by it.
+        ends_vm: as for Foreground.run.
         """
         is_well = await self._watch.run(command, line, ends_vm=ends_vm)
         due, self._due = self._due, None
         return is_well if due is None else await self._tell(due, outlet, line)
 
     async def end(self, ended: Ended, outlet: Outlet | None) -> bool:
-        """End a command; False if it failed. If somebody waits for it, nothing is waited for between the look and its end."""
+        """End a command; return False if it failed. If somebody waits, there is no await between the check and the return."""
         if not self._watch.is_left(asyncio.current_task()):
             self._due = ended
             return not ended.is_failure
@@ -73,7 +73,7 @@ class Readout:
         is_well = not ended.is_failure
         if is_well:
             is_well = await self.delivery.deliver(ended.printed, outlet, line)
-        else:  # an error is for the person, and no output
+        else:  # an error is for the person; it does not go to a file or a shell command
             self._terminal.show(ended.printed.shown)
         if ended.tells_end:
             self._terminal.show(ended.end)

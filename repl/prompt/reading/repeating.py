@@ -1,4 +1,4 @@
-"""`watch`: a look at the VM over and over, redrawn in its place until Ctrl-C."""
+"""`watch`: a command that is repeated, and its output redrawn in place, until Ctrl-C."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,16 +13,16 @@ from shim.printable import harmless
 
 __all__ = ["Repetition"]
 
-# The heading, and the empty line and the toolbar below.
+# Besides the output: the heading, and the empty line and the toolbar below.
 _OTHER_ROWS = 3
 
 
 class Repetition:
-    """Call `run` once.
+    """A repeated command. Call `run` once.
 
-    look: looks at the VM once, and returns what is to be shown. name: what is repeated, as it was typed.
+    look: runs the command once, and returns what to show. name: the command as it was typed.
 
-    What comes by itself is shown above, and what is typed meanwhile is the next line's. At the end the last look stays there.
+    Events are shown above, and keys that are pressed meanwhile go to the next line. At the end the last output stays.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Repetition:
         self._seen: Fragments = []
 
     async def run(self) -> None:
-        """Look until Ctrl-C. Raises LinkError, and GivenUpError for a Ctrl-C before the first look is done."""
+        """Repeat until Ctrl-C. Raises LinkError, and GivenUpError on a Ctrl-C before the first output."""
         await self._watch.look(self._once(), self._name)
         looking = asyncio.create_task(self._go_on())
         try:
@@ -59,7 +59,7 @@ class Repetition:
         self._seen = [("class:progress", f"{heading}\n"), *self._fitting(shown)]
 
     def _fitting(self, shown: Fragments) -> Fragments:
-        """Cut off what has no room on the screen: whatever scrolled away could not be redrawn."""
+        """Cut off what does not fit on the screen, because what has scrolled away cannot be redrawn."""
         columns, room = self._terminal.columns, max(self._terminal.rows - _OTHER_ROWS, 1)
         if not is_longer(shown, columns=columns, rows=room):
             return shown
