@@ -124,7 +124,8 @@ class VMProxy:
         if self._stop.is_set():
             return
         self._upstream = upstream_of(self.config, self._lasting.new_id, self.certificates)
-        self.front = Front(self.config, self._upstream, self._admit, self._has_qemu, self.certificates)
+        on_refused = self._lasting.standing.counters.note_refusal
+        self.front = Front(self.config, self._upstream, self._admit, self._has_qemu, self.certificates, on_refused)
         self._connector = Connector(self, self._upstream, self.front, self.policy_check, self._begin)
         self.has_begun = True
         try:

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.control.exposition import METRICS
+from proxy.control.exposition import METRICS, Watched, exposition
+from proxy.control.status import State, VMStatus
+from proxy.routing.vm_history import History
 from tests.support.checkout import ROOT
 
 _PAGE: Final = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
@@ -41,6 +43,13 @@ def test_dashboard_shows_every_metric() -> None:
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
+def test_dashboard_tells_hosts_apart() -> None:
+    """VMs of two hosts may have the same name, and so may their logs."""
+    by = [re.findall(r"\bby \(([^)]*)\)", expression) for expression in expressions(json.loads(_DASHBOARD)["panels"])]
+    labels = [set(names.split(", ")) for found in by for names in found]
+    assert [names for names in labels if names & {"vm", "log"} and "instance" not in names] == []
+
+
 def test_panels_of_the_dashboard_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in json.loads(_DASHBOARD)["panels"]:
@@ -58,6 +67,16 @@ def test_brackets_of_expressions_are_closed(text: str) -> None:
     while (shorter := re.sub(r"\([^(){}\[\]]*\)|\{[^(){}\[\]]*\}|\[[^(){}\[\]]*\]", "", left)) != left:
         left = shorter
     assert not set(left) & set("(){}[]\"'")
+
+
+@pytest.mark.parametrize("expression", re.findall(r"(?m)^ +expr: (.*)$", _RULES))
+def test_alerts_notice_the_first_of_its_kind(expression: str) -> None:
+    """increase() does not count the first value of a series: that has to be 0, or a second condition has to look for it."""
+    vm = VMStatus("a", "unix:/q", State.SERVED, audit="/log")
+    lines = b"".join(exposition([Watched(vm, History())])).decode().splitlines()
+    for name in re.findall(r"increase\((\w+)", expression):
+        begins_at_0 = any(line.startswith(f"{name}{{") and line.endswith(" 0.0") for line in lines)
+        assert begins_at_0 or re.search(rf"{name}(\{{[^}}]*\}})? unless last_over_time\({name}", expression), name
 
 
 def test_page_says_what_to_do_about_every_alert() -> None:

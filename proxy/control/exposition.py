@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 from proxy.control.status import State, Totals, VMStatus
 from proxy.routing.vm_history import DURATION_BOUNDS_S, Histogram, History
 from shim.printable import printable
+from shim.records.audit import Action
 from shim.version import VERSION
 
 __all__ = ["CONTENT_TYPE", "METRICS", "Watched", "exposition"]
@@ -71,9 +72,22 @@ def _queued(vm: Watched) -> Iterator[_Sample]:
     yield {"queue": "for_qemu"}, totals.queued_for_qemu_bytes
 
 
+def _refused(vm: Watched) -> Iterator[_Sample]:
+    for reason, count in vm.status.totals.refused.items():
+        yield {"reason": reason}, count
+
+
 def _outcomes(vm: Watched) -> Iterator[_Sample]:
     for outcome, count in vm.status.outcomes:
         yield {"command": outcome.command, "action": outcome.action, "outcome": outcome.ended}, count
+
+
+def _failures(status: VMStatus) -> int:
+    return sum(
+        count
+        for outcome, count in status.outcomes
+        if outcome.is_about_snapshots and outcome.action != Action.REFUSED and outcome.ended in ("failed", "unknown")
+    )
 
 
 def _uses(vm: Watched) -> Iterator[_Sample]:
@@ -99,11 +113,15 @@ _OF_VMS: Final = (
     _gauge("clients_waiting", "Clients that wait for another's command, or for a pause.", lambda vm: vm.totals.waiting),
     _counter("clients_connected", "Clients that have connected.", lambda vm: vm.totals.clients_ever),
     _counter("clients_cut", "Clients that were disconnected, by a limit or by the operator.", lambda vm: vm.totals.cut),
+    _Metric("hmp_proxy_clients_refused_total", "counter", "Clients that were turned away, by why.", _refused),
     _counter("forwarded_commands", "Commands of clients that QEMU was given as they came.", lambda vm: vm.totals.commands),
     _Metric("hmp_proxy_received_bytes_total", "counter", "Bytes that were read, by who sent them.", _received),
     _Metric("hmp_proxy_queued_bytes", "gauge", "Bytes that wait in the proxy.", _queued),
     _counter("qemu_reconnects", "How often the proxy has connected to QEMU again.", lambda vm: vm.totals.reconnects),
     _Metric("hmp_proxy_commands_total", "counter", "HMP and snapshot commands, by what became of them.", _outcomes),
+    # The metric above has no sample before the first failure, and the first one increases nothing. This one begins at 0: it is
+    # one series per VM, and zeros for all combinations of labels would be about fifty.
+    _counter("snapshot_failures", "Snapshot commands that failed, or whose outcome is unknown, if not refused.", _failures),
     _Metric(
         "hmp_proxy_requested_deprecated_commands",
         "gauge",

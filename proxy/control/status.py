@@ -1,10 +1,11 @@
 """The state of each VM of a process: values, and the JSON that programs read. table.py has the form for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from proxy.entrance.client_log import Refusal
 from proxy.routing.vm_history import DeprecatedUse, Failure, Outcome
 from shim.qmp import JSON
 
@@ -97,6 +98,7 @@ class Totals:
         waiting: those of them whose command has not begun, because of another's command or a pause.
         clients_ever: that have connected.
         cut: that were disconnected, by a limit or by the operator.
+        refused: that were turned away before they were let in, by reason; the reasons are those of `Refusal`.
         commands: that clients sent and that were passed to QEMU; not those that were rewritten.
         from_clients_bytes: read from clients.
         from_qemu_bytes: read from QEMU.
@@ -112,6 +114,7 @@ class Totals:
     waiting: int = 0
     clients_ever: int = 0
     cut: int = 0
+    refused: Mapping[str, int] = field(default_factory=lambda: {refusal.value: 0 for refusal in Refusal})
     commands: int = 0
     from_clients_bytes: int = 0
     from_qemu_bytes: int = 0

@@ -9,7 +9,7 @@ from shim.printable import aligned, printable
 
 __all__ = ["as_table", "clients_table", "count_of", "span"]
 
-_HEADER: Final = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "WAITING", "COMMANDS", "SAVED", "FAILED", "RUNNING")
+_HEADER: Final = ("VM", "STATE", "QEMU", "POLICY", "MODE", "CLIENTS", "WAITING", "COMMANDS", "DONE", "FAILED", "RUNNING")
 _CLIENT_HEADER: Final = ("CLIENT", "PID", "USER", "TOOL", "PROGRAM", "SINCE", "AT", "WAITS FOR")
 _UNITS: Final = ("", "k", "M", "G", "T")
 _STEP: Final = 1000
@@ -146,8 +146,8 @@ def _totals(vm: VMStatus) -> list[str]:
         ("queued for clients", totals.queued_for_clients_bytes, "queued for QEMU", totals.queued_for_qemu_bytes),
         ("queued from clients", totals.queued_from_clients_bytes, "records to write", totals.records_queued),
         ("clients so far", totals.clients_ever, "disconnected", totals.cut),
+        ("clients refused", sum(totals.refused.values()), "commands passed", totals.commands),
         ("connected to QEMU again", totals.reconnects, "records lost", totals.records_lost),
-        ("commands passed", totals.commands, "", ""),
     ]
     return aligned([tuple(cell if isinstance(cell, str) else count_of(cell) for cell in row) for row in rows])
 

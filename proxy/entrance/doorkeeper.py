@@ -17,7 +17,7 @@ from host.net.addresses import Address, is_loopback, process
 from host.net.parties import largest_parties, party_of
 from host.settings.admission import asked_of_processes, why_refused
 from host.settings.listener import Terms, listener_name
-from proxy.entrance.client_log import ClientLog
+from proxy.entrance.client_log import ClientLog, Refusal
 from proxy.errors import ListenError
 from proxy.net.closing import close_connection
 from proxy.net.ends import End, PipeEnd, SocketEnd
@@ -38,11 +38,17 @@ _MOST_HANDSHAKES = 64
 class Doorkeeper:
     """Pass each client that may connect to `admit`. If there is no room, that closes the client's end and returns why.
 
-    Call `close` at the end. certificates: None where there is no TLS.
+    Call `close` at the end. certificates: None where there is no TLS. on_refused: called for each client that is turned away.
     """
 
-    def __init__(self, admit: Callable[[End, Client], str | None], certificates: Certificates | None = None) -> None:
+    def __init__(
+        self,
+        admit: Callable[[End, Client], str | None],
+        certificates: Certificates | None = None,
+        on_refused: Callable[[Refusal], object] = lambda _: None,
+    ) -> None:
         self._admit = admit
+        self._on_refused = on_refused
         self._certificates = certificates
         self._refusals = ClientLog("refused")
         # In the order in which they began.
@@ -56,7 +62,7 @@ class Doorkeeper:
         client = _come_by(address, peer(sock))
         reason = why_refused(terms, client, lambda: peer_groups(sock))
         if reason is not None:
-            self._refusals.note(client, reason)
+            self._refuse(client, Refusal.NOT_ALLOWED, reason)
             close_connection(sock)
         elif self._certificates is None or sock.family == socket.AF_UNIX or not terms.tls_certificate:
             self.admit(_spoken_to(SocketEnd(sock), terms), client)
@@ -66,7 +72,7 @@ class Doorkeeper:
     def admit(self, end: End, client: Client) -> None:
         """Let in a client that may connect, if there is room."""
         if (reason := self._admit(end, client)) is not None:
-            self._refusals.note(client, reason)
+            self._refuse(client, Refusal.LIMIT, reason)
 
     @property
     def is_busy(self) -> bool:
@@ -80,26 +86,30 @@ class Doorkeeper:
         self._handshakes.clear()
         self._refusals.close()
 
+    def _refuse(self, client: Client, refusal: Refusal, reason: str) -> None:
+        self._on_refused(refusal)
+        self._refusals.note(client, reason)
+
     def _begin_tls(self, sock: socket.socket, client: Client, terms: Terms, certificates: Certificates) -> None:
         if len(self._handshakes) >= _MOST_HANDSHAKES:
             # Of the party that has most; certificates are not known yet, so that is a host.
             largest = largest_parties(self._handshakes.values())
             oldest = next(handshake for handshake, other in self._handshakes.items() if party_of(other) in largest)
             oldest.cancel()
-            self._refusals.note(
-                self._handshakes.pop(oldest), "its TLS handshake is not done, and too many others have come since"
-            )
+            late = self._handshakes.pop(oldest)
+            self._refuse(late, Refusal.TLS, "its TLS handshake is not done, and too many others have come since")
         handshake = certificates.begin_handshake(sock, terms, lambda outcome: self._end_tls(handshake, outcome, terms))
         self._handshakes[handshake] = client
 
     def _end_tls(self, handshake: Handshake, outcome: TLSEnd | str, terms: Terms) -> None:
         client = self._handshakes.pop(handshake)
         if isinstance(outcome, str):
-            self._refusals.note(client, outcome)
+            self._refuse(client, Refusal.TLS, outcome)
             return
         client = replace(client, certificate=outcome.peer_name)
         if terms.tls_allowed_names and client.certificate not in terms.tls_allowed_names:
-            self._refusals.note(client, f"the name in its certificate, {client.certificate!r}, may not connect there")
+            reason = f"the name in its certificate, {client.certificate!r}, may not connect there"
+            self._refuse(client, Refusal.NOT_ALLOWED, reason)
             outcome.close()
         else:
             self.admit(_spoken_to(outcome, terms), client)

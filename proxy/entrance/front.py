@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from host.net.addresses import Address
 from host.net.connecting import count_waiting
 from host.settings.config import VMConfig
+from proxy.entrance.client_log import Refusal
 from proxy.entrance.listeners import Listeners
 from proxy.entrance.takeover import CarriedPath, TakeOver, aside_address
 from proxy.errors import OccupiedError, ProxyError
@@ -49,7 +50,7 @@ class Front:
 
     Call `hold` before the first connection; `open` and `start` when QEMU is there, `leave` when it has gone, `follow` before
     each attempt to connect again; `change` at any time; `suspend` when no more clients are wanted, and `close` at the end.
-    upstream: its address is updated when QEMU's socket moves.
+    upstream: its address is updated when QEMU's socket moves. on_refused: called for each client that is turned away.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class Front:
         admit: Callable[[End, Client], str | None],
         may_admit: Callable[[], bool],
         certificates: Certificates | None = None,
+        on_refused: Callable[[Refusal], object] = lambda _: None,
     ) -> None:
         self._addresses = (*config.listen, *config.hmp_listen)
         self._upstream = upstream
-        self._listeners = Listeners(admit, may_admit, config.terms_at, certificates)
+        self._listeners = Listeners(admit, may_admit, config.terms_at, certificates, on_refused)
         is_found = config.origin is not None and config.origin.is_found
         self._path = None if config.take_over is None else TakeOver(config.take_over, drops_dead=is_found)
         self._in_place: list[socket.socket] = []

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from host.net.addresses import Address, TCPAddress, UnixAddress, plain
 from host.settings.listener import Terms, listener_name
+from proxy.entrance.client_log import Refusal
 from proxy.entrance.doorkeeper import Doorkeeper
 from proxy.entrance.open_listener import OpenListener
 from proxy.entrance.opening import is_held, is_made_here, open_address
@@ -41,7 +42,7 @@ class Listeners:
 
     Call `open` (or `add` for a socket that is listening already), then `start` when QEMU is there, `suspend` when it has gone,
     and so on; `change` at any time, and `close` at the end. may_admit: tells whether a client can be accepted right now.
-    terms_at: returns a listener's terms by its name.
+    terms_at: returns a listener's terms by its name. on_refused: called for each client that is turned away.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Listeners:
         may_admit: Callable[[], bool] = lambda: True,
         terms_at: Callable[[str], Terms] = lambda _: Terms(),
         certificates: Certificates | None = None,
+        on_refused: Callable[[Refusal], object] = lambda _: None,
     ) -> None:
         self._terms_at = terms_at
-        self._doorkeeper = Doorkeeper(admit, certificates)
+        self._doorkeeper = Doorkeeper(admit, certificates, on_refused)
         self._may_admit = may_admit
         self._opened: dict[Address, list[OpenListener]] = {}
         self._added: list[OpenListener] = []

@@ -4,8 +4,10 @@ Nothing is added here while bytes are forwarded: streams and sessions keep their
 these are fetched when somebody asks, and when a stream or session ends.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
+from proxy.entrance.client_log import Refusal
 from proxy.net.stream import Stream
 from proxy.routing.pending import PendingReplies
 from proxy.sessions.session import Session
@@ -16,6 +18,7 @@ __all__ = ["Counters"]
 @dataclass(slots=True)
 class Counters:
     """clients: how many have connected. cut: how many of them were disconnected. connections: how many there were to QEMU.
+    refused: how many clients were turned away, by reason.
 
     commands: clients' commands that QEMU was given. from_clients_bytes, from_qemu_bytes: what was read.
     unsent_to_qemu_bytes: what QEMU had not yet taken when the counts were last fetched.
@@ -28,6 +31,11 @@ class Counters:
     from_clients_bytes: int = 0
     from_qemu_bytes: int = 0
     unsent_to_qemu_bytes: int = 0
+    refused: Counter[Refusal] = field(default_factory=Counter)
+
+    def note_refusal(self, refusal: Refusal) -> None:
+        """Count a client that was turned away."""
+        self.refused[refusal] += 1
 
     def fetch_client(self, session: Session, stream: Stream) -> None:
         """Add what a client has sent since the last fetch. The proxy's own sessions do not count."""

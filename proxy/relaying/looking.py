@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from proxy.control.status import ClientStatus, Totals, Waits
+from proxy.entrance.client_log import Refusal
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.clients import Clients
 from proxy.relaying.lasting import Standing
@@ -51,6 +52,7 @@ def totals_of(standing: Standing, relay: Relay | None, audit: AuditWriter | None
         waiting=waiting,
         clients_ever=counters.clients,
         cut=counters.cut,
+        refused={refusal.value: counters.refused[refusal] for refusal in Refusal},
         commands=counters.commands,
         from_clients_bytes=counters.from_clients_bytes,
         from_qemu_bytes=counters.from_qemu_bytes,

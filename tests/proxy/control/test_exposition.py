@@ -8,7 +8,8 @@ from prometheus_client.samples import Sample
 
 from proxy.control.exposition import METRICS, Watched, exposition
 from proxy.control.status import VMStatus
-from proxy.routing.vm_history import DURATION_BOUNDS_S, DeprecatedUse, Histogram, History
+from proxy.entrance.client_log import Refusal
+from proxy.routing.vm_history import DURATION_BOUNDS_S, OTHER, DeprecatedUse, Histogram, History, Outcome
 from shim.version import VERSION
 from tests.support.processes.vm_statuses import BUSY, OFF
 
@@ -41,11 +42,26 @@ def test_each_number_is_there_by_its_labels() -> None:
     assert values(found["hmp_proxy_received_bytes"], vm="a") == [1000, 2_000_000]
     assert values(found["hmp_proxy_received_bytes"], vm="a", **{"from": "qemu"}) == [2_000_000]
     assert values(found["hmp_proxy_queued_bytes"], vm="a") == [5, 6, 7]
+    assert [values(found["hmp_proxy_clients_refused"], vm="a", reason=reason) for reason in Refusal] == [[3], [2], [0]]
     outcome = {"command": "savevm", "action": "rewritten", "outcome": "ok"}
     assert values(found["hmp_proxy_commands"], vm="a", **outcome) == [12]
     use = {"tool": "/usr/bin/tool", "command": "savevm", "replacement": "snapshot-save"}
     assert values(found["hmp_proxy_requested_deprecated_commands"], **use) == [1]
     assert values(found["hmp_proxy_deprecated_requests"], **use) == [12]
+
+
+def test_failures_are_counted_from_0_on() -> None:
+    """A counter that begins at 1 has not increased, in Prometheus' sense."""
+    outcomes = (
+        (Outcome("savevm", "rewritten", "failed"), 1),
+        (Outcome("delvm", "passed", "unknown"), 2),
+        (Outcome("savevm", "refused", "failed"), 4),
+        (Outcome("savevm", "abandoned", "not_begun"), 8),
+        (Outcome(OTHER, "passed", "failed"), 16),
+        (Outcome("loadvm", "rewritten", "ok"), 32),
+    )
+    found = samples(of(replace(BUSY, outcomes=outcomes)), of(OFF))
+    assert values(found["hmp_proxy_snapshot_failures"]) == [3, 0]
 
 
 def test_histograms_are_cumulative() -> None:

@@ -14,9 +14,9 @@ RUNNING = r"savevm nightly\x1b (1m15s, /usr/bin/tool (pid 5, uid 0))"
 def test_table_has_a_row_for_each_vm() -> None:
     state = "served, paused 1m01s, 30s left"
     assert as_table([BUSY, OFF]).splitlines() == [
-        f"VM         {'STATE':30}  QEMU     POLICY  MODE     CLIENTS  WAITING  COMMANDS  SAVED  FAILED  RUNNING",
-        f"a          {state:30}  10.0.13  auto    rewrite  2        1        34k       12     3       {RUNNING}",
-        f"long-name  {'waited for':30}           hmp     observe  0        0        0         0      0",
+        f"VM         {'STATE':30}  QEMU     POLICY  MODE     CLIENTS  WAITING  COMMANDS  DONE  FAILED  RUNNING",
+        f"a          {state:30}  10.0.13  auto    rewrite  2        1        34k       12    3       {RUNNING}",
+        f"long-name  {'waited for':30}           hmp     observe  0        0        0         0     0",
         "",
         r"long-name: nobody\nis there",
         "",
@@ -32,8 +32,8 @@ def test_one_vm_has_all_there_is() -> None:
         "queued for clients       5     queued for QEMU   7",
         "queued from clients      6     records to write  2",
         "clients so far           4     disconnected      1",
+        "clients refused          5     commands passed   34k",
         "connected to QEMU again  8     records lost      9",
-        "commands passed          34k",
         "",
         "CLIENT  PID  USER  TOOL      PROGRAM         SINCE  AT       WAITS FOR",
         r"3       5    root  a\x1b.py  /usr/bin/tool   1h02m  unix:/l  its own snapshot command",

@@ -13,6 +13,7 @@ import pytest
 
 from host.net.addresses import DescriptorAddress, StdioAddress, TCPAddress, UnixAddress
 from host.settings.listener import Terms
+from proxy.entrance.client_log import Refusal
 from proxy.entrance.doorkeeper import Doorkeeper, check_listening, inherited_connection, standard_streams
 from proxy.errors import ListenError
 from proxy.net.closing import closer
@@ -169,6 +170,25 @@ def test_client_for_whom_there_is_no_room_is_told_in_the_log(caplog: pytest.LogC
     first, more = caplog.messages
     assert first.endswith(f"(pid {os.getpid()}, uid {os.geteuid()}): there are too many")
     assert more.startswith("refused more clients at unix:/l: 2 within a minute")
+
+
+def test_refused_clients_are_counted_by_reason() -> None:
+    refused: list[Refusal] = []
+
+    def admit(end: End, client: Client) -> str:
+        end.close()
+        return "there are too many"
+
+    async def run() -> None:
+        doorkeeper = Doorkeeper(admit, on_refused=refused.append)
+        for terms in (Terms(), NOBODY, NOBODY):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                doorkeeper.receive(ours, LISTENER, terms)
+        doorkeeper.close()
+
+    asyncio.run(run())
+    assert refused == [Refusal.LIMIT, Refusal.NOT_ALLOWED, Refusal.NOT_ALLOWED]
 
 
 def test_nobodys_user_is_known_on_tcp() -> None:

@@ -17,6 +17,7 @@ from host.net.addresses import DescriptorAddress, TCPAddress, UnixAddress
 from host.settings.config import VMConfig
 from host.settings.listener import Terms
 from proxy.entrance import doorkeeper as module
+from proxy.entrance.client_log import Refusal
 from proxy.entrance.doorkeeper import Doorkeeper, check_listening, inherited_connection
 from proxy.errors import ListenError
 from proxy.net.certificates import Certificates, load
@@ -42,7 +43,9 @@ class Door:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.clients: list[Client] = []
-        self._doorkeeper = Doorkeeper(self._admit, Certificates(load(VMConfig(UnixAddress("/q"), (ADDRESS,), terms=terms))))
+        self.refused: list[Refusal] = []
+        certificates = Certificates(load(VMConfig(UnixAddress("/q"), (ADDRESS,), terms=terms)))
+        self._doorkeeper = Doorkeeper(self._admit, certificates, self.refused.append)
 
     def _admit(self, end: End, client: Client) -> None:
         self.clients.append(client)
@@ -102,6 +105,7 @@ def test_client_with_another_name_gets_an_end_of_file(files: TLSFiles, caplog: p
         wrap = files.context_of(files.client).wrap_socket
         with await asyncio.to_thread(wrap, door.connect(), server_hostname="127.0.0.1") as theirs:
             assert await asyncio.to_thread(theirs.recv, 100) == b""
+        assert door.refused == [Refusal.NOT_ALLOWED]
 
     assert play(files.terms(names=frozenset({"other"})), scene) == []
     (message,) = caplog.messages
@@ -114,6 +118,7 @@ def test_client_without_tls_is_told_in_the_log(files: TLSFiles, caplog: pytest.L
         with door.connect() as theirs:
             theirs.sendall(b'{"execute": "quit"}')
             await until(lambda: caplog.messages)
+        assert door.refused == [Refusal.TLS]
 
     assert play(files.terms(), scene) == []
     assert caplog.messages[0].endswith("no TLS handshake: wrong version number")
@@ -132,6 +137,7 @@ def test_oldest_of_too_many_handshakes_is_cut(
             with await asyncio.to_thread(wrap, door.connect(), server_hostname="127.0.0.1") as theirs:
                 assert await asyncio.to_thread(theirs.recv, 100) == b"greeting"
             assert silent[0].recv(1) == b""
+            assert door.refused == [Refusal.TLS]
             for other in silent[1:]:
                 other.setblocking(False)
                 with pytest.raises(BlockingIOError):

@@ -129,6 +129,36 @@ def _check_busy(busy: Any) -> None:
     assert {use["command"] for use in busy["deprecated"]} == {"savevm", "loadvm", "info block"}
 
 
+def test_refused_clients_are_counted(folder: Path) -> None:
+    async def main() -> None:
+        async with (
+            FakeQEMU(two_disks()) as qemu,
+            RunningDaemon(folder, table(qemu, folder / "a", "max_clients = 1"), options=options(folder)),
+        ):
+            with await only_client(folder):
+                before = (await vm_of(folder))["totals"]["refused"]["limit"]
+                with RawClient.connect(folder / "a") as refused, pytest.raises(ConnectionLostError):
+                    await asyncio.to_thread(refused.receive_message)
+                assert (await vm_of(folder))["totals"]["refused"] == {"limit": before + 1, "not_allowed": 0, "tls": 0}
+                text = await read(folder, "metrics")
+                assert f'hmp_proxy_clients_refused_total{{vm="a",reason="limit"}} {before + 1}.0' in text.splitlines()
+
+    run(main)
+
+
+async def only_client(folder: Path) -> RawClient:
+    """Return a client where one may be, once the one has left that looked whether the daemon is there."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            client = await asyncio.to_thread(RawClient.connect, folder / "a")
+            try:
+                await asyncio.to_thread(client.negotiate)
+            except ConnectionLostError:
+                client.close()
+            else:
+                return client
+
+
 def test_who_may_only_look_cannot_act(folder: Path) -> None:
     async def main() -> None:
         async with FakeQEMU(two_disks()) as qemu, RunningDaemon(folder, table(qemu, folder / "a"), options=options(folder)):

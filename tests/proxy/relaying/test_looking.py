@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from host.settings.config import AuditSettings
 from proxy.control.status import Totals, Waits
+from proxy.entrance.client_log import Refusal
 from proxy.net.ends import SocketEnd
 from proxy.recording.audit_writer import AuditWriter
 from proxy.relaying.lasting import Standing
@@ -132,6 +133,8 @@ def test_totals_are_those_of_now_and_of_all_connections() -> None:
         totals = totals_of(standing, scene.relay, audit)
         assert (totals.clients, totals.clients_ever, totals.commands) == (1, 1, 2)
         assert (totals.records_lost, totals.records_queued) == (3, 0)
+        standing.counters.note_refusal(Refusal.LIMIT)
+        assert totals_of(standing, scene.relay, audit).refused == {"limit": 1, "not_allowed": 0, "tls": 0}
         assert totals.from_clients_bytes == len(NEGOTIATION + NAME + hmp("info block"))
         client.close()
         await until(lambda: scene._answer() and not scene.relay.clients.streams)

@@ -30,7 +30,7 @@ BUSY: Final = VMStatus(
     running=RunningCommand("savevm nightly\x1b", "/usr/bin/tool (pid 5, uid 0)", 75.4),
     pause=PauseStatus(61.0, 30.0),
     listen=("unix:/l",),
-    totals=Totals(2, 1, 4, 1, 34_567, 1_000, 2_000_000, 5, 6, 7, 8, 9, 2),
+    totals=Totals(2, 1, 4, 1, {"limit": 3, "not_allowed": 2, "tls": 0}, 34_567, 1_000, 2_000_000, 5, 6, 7, 8, 9, 2),
     outcomes=(
         (Outcome("savevm", "rewritten", "ok"), 12),
         (Outcome("loadvm", "passed", "failed"), 2),
